@@ -1,0 +1,33 @@
+//! Every fixed bound of the program with its reason. Bounds that an operator may move are settings, not here.
+
+/// Most bytes of one startup packet: PostgreSQL's own bound is 10,000, PgBouncer's first two bytes must be zero.
+pub const STARTUP_BYTES_MAX: usize = 65_535;
+
+/// Most bytes of one message before a client is authenticated (password and SASL messages): a stranger may make us hold no
+/// more than this. PgBouncer's stored secrets end at 65,530 bytes.
+pub const LOGIN_MESSAGE_BYTES_MAX: usize = 65_536;
+
+/// Bytes of one worker's read buffer: the prototypes gained nothing from more, and lost 2.4x on large results with 4 KiB.
+pub const READ_BUFFER_BYTES: usize = 65_536;
+
+/// Most workers: one bit each in a pool's mask of waiting workers.
+pub const WORKERS_MAX: usize = 64;
+
+/// Between two passes of the janitor: PgBouncer looks three times a second, and its timeouts are documented so.
+pub const JANITOR_PERIOD_MS: u64 = 333;
+
+/// A server's closing is waited for this long, so that its place is not given away while PostgreSQL still counts it.
+pub const SERVER_LINGER_MS: u64 = 5_000;
+
+/// A client's last words (an error, a result) are flushed for at most this long after we decided to close.
+pub const CLIENT_LINGER_MS: u64 = 5_000;
+
+/// A waiter on another worker goes before a local one only if it has waited this much longer: moving a connection between
+/// cores costs more than a small unfairness.
+pub const REMOTE_WAITER_LEAD_US: u64 = 10_000;
+
+/// Longest error text sent to a client, as PgBouncer cuts its own.
+pub const ERROR_TEXT_BYTES_MAX: usize = 127;
+
+/// Longest user or database name of a login, as PgBouncer has it.
+pub const NAME_BYTES_MAX: usize = 127;

@@ -1,0 +1,15 @@
+//! Words that every room uses: ids, points in time, addresses, redacted secrets, and every fixed limit with its why.
+//!
+//! Never imports another room, never does I/O, never reads a clock.
+
+mod address;
+mod ids;
+pub mod limits;
+mod secret;
+mod time;
+
+pub use address::Address;
+pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
+pub use secret::Password;
+pub use time::Micros;
+

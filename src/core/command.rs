@@ -1,0 +1,163 @@
+//! What operators ask of a worker, and what it answers; the console merges the answers of all workers.
+
+use crate::base::{Micros, PoolId};
+use crate::config::PoolRules;
+use crate::core::{ClientIdentity, ServerIdentity};
+use crate::stats::PoolCounters;
+use std::sync::Arc;
+
+/// Which pools a command is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every pool.
+    All,
+    /// Pools of one database entry.
+    Database(Arc<str>),
+    /// Pools of one pool user.
+    User(Arc<str>),
+    /// One pool.
+    Pool(PoolId),
+}
+
+/// A question or an order to one worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Look at the gates and generations again: PAUSE closes idle servers, RESUME serves waiting clients, RECONNECT closes
+    /// idle servers of an older generation.
+    Sweep(Scope),
+    /// Drop all clients and servers ("database removed").
+    Kill(Scope),
+    /// Disconnect the client with this socket id ("admin forced disconnect"). Answer: `Found`.
+    KillClient(u64),
+    /// Disconnect clients that wait or begin to wait for a server, from now on ("server shutting down").
+    RefuseWaiting,
+    /// Logins to servers of this pool fail and none is live: disconnect the clients that wait, with this text.
+    FailWaiting(PoolId, String),
+    /// Close the server that has been idle longest. Answer: `Found`.
+    EvictIdle(Scope),
+    /// SUSPEND: flush everything, read nothing. Answer `Found(true)` once nothing is unsent.
+    Suspend,
+    /// End of SUSPEND.
+    Unsuspend,
+    /// New rules for one pool after a reload or SET.
+    Rules(PoolId, Arc<PoolRules>),
+    /// New rules for clients: recompute each client's own from the snapshot's function.
+    ClientRules(ClientRulesOf),
+    /// Cancel what the client with this socket id runs or waits for. Answer: `Found`.
+    Cancel(u64),
+    /// SHOW CLIENTS, SHOW SOCKETS.
+    Clients,
+    /// SHOW SERVERS, SHOW SOCKETS.
+    Servers,
+    /// SHOW POOLS and the metrics page's gauges.
+    Pools,
+    /// SHOW STATS and the metrics page's counters.
+    Stats,
+}
+
+/// How a client's rules follow from its (login user, database).
+#[derive(Clone)]
+pub struct ClientRulesOf(pub Arc<dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync>);
+
+impl std::fmt::Debug for ClientRulesOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientRulesOf")
+    }
+}
+
+/// One worker's answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Whether there was such a thing here.
+    Found(bool),
+    /// Rows of clients.
+    Clients(Vec<ClientRow>),
+    /// Rows of servers.
+    Servers(Vec<ServerRow>),
+    /// Rows of pools.
+    Pools(Vec<PoolRow>),
+    /// Counters of pools.
+    Stats(Vec<(PoolId, PoolCounters)>),
+}
+
+/// Where a client stands, as SHOW names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// Linked to a server.
+    Active,
+    /// Not linked, nothing to do.
+    Idle,
+    /// Wants a server.
+    Waiting,
+}
+
+/// Where a server stands. One state = one list of its pool = one `sv_*` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Linked to a client.
+    Active,
+    /// Free, to be lent at once.
+    Idle,
+    /// Free, but idle so long that it must answer the check query first.
+    Used,
+    /// Runs the reset or the check query.
+    Tested,
+    /// Was active when a cancel for it was sent out; lent again only when that is done.
+    BeingCanceled,
+}
+
+/// One row of SHOW CLIENTS.
+#[derive(Clone, Debug)]
+pub struct ClientRow {
+    /// Who it is.
+    pub identity: Arc<ClientIdentity>,
+    /// Where it stands.
+    pub state: ClientState,
+    /// When its current or last query began, seconds since process start in microseconds.
+    pub request_at: Micros,
+    /// For how long it has waited; zero unless waiting.
+    pub wait: Micros,
+    /// The linked server's socket id.
+    pub link: Option<u64>,
+    /// Its present `application_name`.
+    pub application_name: Arc<str>,
+    /// Named statements that it has prepared.
+    pub prepared_statements: usize,
+}
+
+/// One row of SHOW SERVERS.
+#[derive(Clone, Debug)]
+pub struct ServerRow {
+    /// Who it is.
+    pub identity: Arc<ServerIdentity>,
+    /// Where it stands.
+    pub state: ServerState,
+    /// When its last query began.
+    pub request_at: Micros,
+    /// To be closed at unlink.
+    pub close_needed: bool,
+    /// The linked client's socket id.
+    pub link: Option<u64>,
+    /// Its present `application_name`.
+    pub application_name: Arc<str>,
+    /// Statements that it holds.
+    pub prepared_statements: usize,
+}
+
+/// One worker's part of a row of SHOW POOLS.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are PgBouncer's columns")]
+pub struct PoolRow {
+    pub pool: u32,
+    pub cl_active: u32,
+    pub cl_idle: u32,
+    pub cl_waiting: u32,
+    pub sv_active: u32,
+    pub sv_being_canceled: u32,
+    pub sv_idle: u32,
+    pub sv_used: u32,
+    pub sv_tested: u32,
+    pub maxwait: Micros,
+}

@@ -1,0 +1,17 @@
+//! The data plane without I/O: client sessions, server connections, pools, and the relay between a linked pair.
+//!
+//! A [`Core`] is one worker's heart: it takes events (bytes, sent, closed, time, command) and answers through [`Net`]. It
+//! never touches a socket, never reads a clock, never keeps a peer's bytes (the driver keeps what was not consumed), never
+//! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
+
+mod command;
+mod engine;
+mod handover;
+mod net;
+mod share;
+
+pub use command::{Answer, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState};
+pub use engine::{Core, MovedServer};
+pub use handover::{CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
+pub use net::{Farewell, Net, Note};
+pub use share::{DatabaseShare, Gate, PoolShare};

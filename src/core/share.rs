@@ -1,0 +1,240 @@
+//! What the workers share of one pool: a few atomics that are written when something unusual happens (a queue becomes
+//! non-empty, a connection opens), never per transaction by another core.
+
+use crate::base::{Micros, PoolId, WorkerId};
+use crate::config::PoolRules;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Switches of the whole process that every worker looks at when a client wants a server.
+#[derive(Debug, Default)]
+pub struct Gate {
+    paused: AtomicBool,
+}
+
+impl Gate {
+    /// Closes or opens the gate for all databases (PAUSE, RESUME without a name).
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    /// Whether all databases are paused.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+}
+
+/// One database entry's switches, shared by all its pools.
+#[derive(Debug)]
+pub struct DatabaseShare {
+    /// Name of the entry, as clients ask for it.
+    pub name: Arc<str>,
+    gate: Arc<Gate>,
+    paused: AtomicBool,
+    disabled: AtomicBool,
+}
+
+impl DatabaseShare {
+    /// A database under the process's gate.
+    pub fn new(name: Arc<str>, gate: Arc<Gate>) -> Self {
+        Self { name, gate, paused: AtomicBool::new(false), disabled: AtomicBool::new(false) }
+    }
+
+    /// PAUSE db, RESUME db.
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    /// PAUSE of this database alone.
+    pub fn is_paused_itself(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// Whether no server may be lent: this database or the whole process is paused.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused_itself() || self.gate.is_paused()
+    }
+
+    /// DISABLE db, ENABLE db.
+    pub fn set_disabled(&self, disabled: bool) {
+        self.disabled.store(disabled, Ordering::Release);
+    }
+
+    /// Whether new logins are refused.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Acquire)
+    }
+}
+
+/// One worker's own line in a pool: written by that worker only, read by others when clients wait.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot {
+    idle: AtomicU32,
+    waiting_since: AtomicU64,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { idle: AtomicU32::new(0), waiting_since: AtomicU64::new(Micros::NEVER.0) }
+    }
+}
+
+/// One pool (database entry, pool user) over all workers.
+#[derive(Debug)]
+pub struct PoolShare {
+    /// The process-wide number of the pool.
+    pub id: PoolId,
+    /// Its database entry.
+    pub database: Arc<DatabaseShare>,
+    /// The user that its servers log in as.
+    pub user: Arc<str>,
+    slots: Box<[Slot]>,
+    waiting_mask: AtomicU64,
+    full: AtomicBool,
+    live: AtomicU32,
+    generation: AtomicU32,
+    last_lifetime_close: AtomicU64,
+    failing: ArcSwapOption<String>,
+    rules: ArcSwap<PoolRules>,
+}
+
+impl PoolShare {
+    /// A pool of which nothing is known yet.
+    pub fn new(
+        id: PoolId,
+        database: Arc<DatabaseShare>,
+        user: Arc<str>,
+        rules: Arc<PoolRules>,
+        workers: usize,
+    ) -> Self {
+        Self {
+            id,
+            database,
+            user,
+            rules: ArcSwap::new(rules),
+            slots: (0..workers).map(|_| Slot::default()).collect(),
+            waiting_mask: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+            live: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
+            last_lifetime_close: AtomicU64::new(0),
+            failing: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Publishes how many idle servers `worker` has. Plain store on the worker's own line.
+    #[inline]
+    pub fn set_idle(&self, worker: WorkerId, count: u32) {
+        self.slots[worker.0 as usize].idle.store(count, Ordering::Relaxed);
+    }
+
+    /// Publishes since when the oldest client of `worker` waits; [`Micros::NEVER`] = none waits.
+    pub fn set_waiting_since(&self, worker: WorkerId, since: Micros) {
+        let slot = &self.slots[worker.0 as usize];
+        let before = slot.waiting_since.swap(since.0, Ordering::AcqRel);
+        let bit = 1u64 << worker.0;
+        if before == Micros::NEVER.0 && since != Micros::NEVER {
+            self.waiting_mask.fetch_or(bit, Ordering::AcqRel);
+        } else if before != Micros::NEVER.0 && since == Micros::NEVER {
+            self.waiting_mask.fetch_and(!bit, Ordering::AcqRel);
+        }
+    }
+
+    /// The worker other than `here` whose client has waited longest, and since when.
+    #[inline]
+    pub fn oldest_waiter_elsewhere(&self, here: WorkerId) -> Option<(WorkerId, Micros)> {
+        let mask = self.waiting_mask.load(Ordering::Relaxed) & !(1u64 << here.0);
+        if mask == 0 {
+            return None;
+        }
+        self.oldest_in(mask)
+    }
+
+    /// Since when the longest waiting client of all workers waits.
+    pub fn oldest_waiter(&self) -> Option<(WorkerId, Micros)> {
+        self.oldest_in(self.waiting_mask.load(Ordering::Acquire))
+    }
+
+    fn oldest_in(&self, mask: u64) -> Option<(WorkerId, Micros)> {
+        (0..self.slots.len())
+            .filter(|k| mask & (1 << k) != 0)
+            .map(|k| (WorkerId(k as u16), Micros(self.slots[k].waiting_since.load(Ordering::Acquire))))
+            .filter(|(_, since)| *since != Micros::NEVER)
+            .min_by_key(|(_, since)| *since)
+    }
+
+    /// A worker other than `here` that has idle servers, the one with most of them.
+    pub fn idle_elsewhere(&self, here: WorkerId) -> Option<WorkerId> {
+        (0..self.slots.len())
+            .filter(|k| *k != here.0 as usize)
+            .map(|k| (self.slots[k].idle.load(Ordering::Relaxed), WorkerId(k as u16)))
+            .filter(|(idle, _)| *idle > 0)
+            .max_by_key(|(idle, _)| *idle)
+            .map(|(_, worker)| worker)
+    }
+
+    /// Idle servers over all workers, as last published.
+    pub fn idle_total(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.idle.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The rules in force. Workers keep their own copy (`Command::Rules` replaces it): this is for the login plane.
+    pub fn rules(&self) -> Arc<PoolRules> {
+        self.rules.load_full()
+    }
+
+    /// Replaces the rules after a reload or SET; the workers are told by `Command::Rules`.
+    pub fn set_rules(&self, rules: Arc<PoolRules>) {
+        self.rules.store(rules);
+    }
+
+    /// Whether the ledger has said that no server can be opened now, so that asking is in vain.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Set by the ledger when the pool reaches or leaves its limits.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
+    }
+
+    /// Servers logged in and not yet closed, over all workers; written by the ledger.
+    pub fn live_count(&self) -> u32 {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Written by the ledger at each login and close.
+    pub fn set_live_count(&self, count: u32) {
+        self.live.store(count, Ordering::Release);
+    }
+
+    /// The generation that servers must have been opened in to be lent again.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// RECONNECT, or a changed connect string: every server opened before is `close_needed`.
+    pub fn bump_generation(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Why logins to servers fail at present; `None` = the last one succeeded.
+    pub fn failing(&self) -> Option<Arc<String>> {
+        self.failing.load_full()
+    }
+
+    /// Set by the ledger after each login to a server.
+    pub fn set_failing(&self, text: Option<String>) {
+        self.failing.store(text.map(Arc::new));
+    }
+
+    /// Takes the turn to close one server for its age: at most one per `spacing` over all workers
+    /// (PgBouncer spreads lifetime closes `server_lifetime / pool_size` apart).
+    pub fn may_close_for_age(&self, now: Micros, spacing: Micros) -> bool {
+        let last = self.last_lifetime_close.load(Ordering::Acquire);
+        now.since(Micros(last)) >= spacing
+            && self.last_lifetime_close.compare_exchange(last, now.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}

@@ -1,0 +1,19 @@
+//! A connection as a value: what the login plane hands to a worker, and one worker to another.
+
+use std::os::fd::OwnedFd;
+
+/// Something that must be let go when the connection has truly ended (a place in a pool, a count of clients): it is dropped
+/// when the driver has closed the socket, not before.
+pub type Guard = Box<dyn Send>;
+
+/// One connection that is past its login.
+pub struct Channel {
+    /// The connected, non-blocking socket.
+    pub fd: OwnedFd,
+    /// The TLS session, handshake done; `None` = plain.
+    pub tls: Option<Box<rustls::Connection>>,
+    /// Plain bytes already read from the peer and not yet consumed.
+    pub unread: Vec<u8>,
+    /// Dropped after the close.
+    pub guard: Guard,
+}

@@ -1,0 +1,20 @@
+//! pgweir: a multi-tenant PostgreSQL connection pooler that drops into PgBouncer's place.
+//!
+//! The rooms, bottom to top; imports go down only (`tests/house.rs` holds this):
+//! `base`, `wire`, `config`, `auth`, `stats`, `core` are pure: no socket, no clock of their own;
+//! `io` owns sockets and TLS sessions; `worker` turns a driver and a `Core` into a loop; `login` is
+//! everything that happens once per connection; `console`, `observe` are for operators; `boot` knows all.
+//! ARCHITECTURE.md draws the house and the walk of a byte through it.
+
+pub mod base;
+pub mod wire;
+pub mod config;
+pub mod auth;
+pub mod stats;
+pub mod core;
+pub mod io;
+pub mod worker;
+pub mod login;
+pub mod console;
+pub mod observe;
+pub mod boot;

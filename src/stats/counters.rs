@@ -1,0 +1,45 @@
+//! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's SHOW STATS (surface, section 13).
+
+use super::Histogram;
+
+/// One pool's counters on one worker; summed over workers and pools when someone looks.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are PgBouncer's columns")]
+pub struct PoolCounters {
+    pub server_assignment_count: u64,
+    pub xact_count: u64,
+    pub query_count: u64,
+    pub client_bytes: u64,
+    pub server_bytes: u64,
+    pub xact_time_us: u64,
+    pub query_time_us: u64,
+    pub wait_time_us: u64,
+    pub client_parse_count: u64,
+    pub server_parse_count: u64,
+    pub bind_count: u64,
+    pub client_login_count: u64,
+    pub xact_time: Histogram,
+    pub query_time: Histogram,
+    pub wait_time: Histogram,
+}
+
+impl PoolCounters {
+    /// Adds `other` to this.
+    pub fn merge(&mut self, other: &Self) {
+        self.server_assignment_count += other.server_assignment_count;
+        self.xact_count += other.xact_count;
+        self.query_count += other.query_count;
+        self.client_bytes += other.client_bytes;
+        self.server_bytes += other.server_bytes;
+        self.xact_time_us += other.xact_time_us;
+        self.query_time_us += other.query_time_us;
+        self.wait_time_us += other.wait_time_us;
+        self.client_parse_count += other.client_parse_count;
+        self.server_parse_count += other.server_parse_count;
+        self.bind_count += other.bind_count;
+        self.client_login_count += other.client_login_count;
+        self.xact_time.merge(&other.xact_time);
+        self.query_time.merge(&other.query_time);
+        self.wait_time.merge(&other.wait_time);
+    }
+}

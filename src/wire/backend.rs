@@ -1,0 +1,1 @@
+//! What a server sends: views of ErrorResponse, ParameterStatus, ReadyForQuery, and login messages.

@@ -1,0 +1,172 @@
+//! Why a client's connection ends, as the client reads it: one variant = one row of [`Fault::text`].
+//!
+//! PgBouncer answers everything of its own with FATAL 08P01 and short fixed texts that scripts match; we answer the same.
+//! A text never holds a secret, a host or SQL.
+
+use std::borrow::Cow;
+use super::sqlstate;
+
+/// Why the pooler ends (or refuses) a client connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is told by its text in `Fault::text`")]
+pub enum Fault {
+    // --- startup
+    SslRequired,
+    OldProtocol,
+    BadPacketHeader { hex: String },
+    NoUser,
+    UnsupportedParameter { name: String },
+    UnsupportedParameterInOptions { name: String },
+    UnsupportedOptions,
+    StartupUnterminated,
+    StartupRepeated,
+    PasswordBeforeStartup,
+    NameTooLong,
+    UnencryptedAfterSsl,
+    UnencryptedAfterGss,
+    // --- limits
+    TooManyClients,
+    TooManyDatabaseClients,
+    TooManyUserClients,
+    // --- authentication
+    PasswordWrong,
+    EmptyPassword,
+    SaslFailed,
+    SaslMechanism,
+    TrustFailed,
+    CertificateFailed,
+    UnixLoginRejected,
+    PamFailed,
+    LdapFailed,
+    LoginRejected,
+    NoAuthMethod,
+    NoSuchUser,
+    NoSuchDatabase { name: String },
+    DatabaseDisabled { name: String },
+    Config,
+    NotAllowed,
+    ShuttingDown,
+    LoginFailed,
+    // --- waiting
+    QueryWaitTimeout,
+    LoginTimeout,
+    LoginTimeoutServerDown,
+    ServerShuttingDown,
+    LoginFailing { cached: String },
+    WrongPasswordType,
+    /// A server's own login error, passed on with its SQLSTATE and text.
+    Relayed { sqlstate: String, text: String },
+    // --- running
+    QueryTimeout,
+    IdleTransactionTimeout,
+    TransactionTimeout,
+    ClientIdleTimeout,
+    ServerCrashed,
+    ConfigurationChanged,
+    DatabaseRemoved,
+    AdminDisconnect,
+    SuspendTimeout,
+    InvalidServerParameter,
+    StatementModeTransaction,
+    PqexecDisallowed,
+    UnknownPacket,
+    StatementExists,
+    StatementMissing,
+    ParsePacket,
+    BrokenPacket { name: &'static str },
+    OutOfMemory,
+    /// A server was closed under its client for the reason that the log names too.
+    ServerClosed { reason: &'static str },
+}
+
+impl Fault {
+    /// The text of the message, as PgBouncer words it (its source of record is the surface notes, section 12).
+    #[expect(clippy::too_many_lines, reason = "one row a variant: a table, not a procedure")]
+    pub fn text(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::SslRequired => "SSL required",
+            Self::OldProtocol => "old V2 protocol not supported",
+            Self::BadPacketHeader { hex } => return format!("bad packet header: '{hex}'").into(),
+            Self::NoUser => "no username supplied",
+            Self::UnsupportedParameter { name } => return format!("unsupported startup parameter: {name}").into(),
+            Self::UnsupportedParameterInOptions { name } => {
+                return format!("unsupported startup parameter in options: {name}").into();
+            }
+            Self::UnsupportedOptions => {
+                "unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed"
+            }
+            Self::StartupUnterminated => "invalid startup packet layout: expected terminator as last byte",
+            Self::StartupRepeated => "client re-sent startup pkt",
+            Self::PasswordBeforeStartup => "client password pkt before startup packet",
+            Self::NameTooLong => "username too long",
+            Self::UnencryptedAfterSsl => "received unencrypted data after SSL request",
+            Self::UnencryptedAfterGss => "received unencrypted data after GSSAPI encryption request",
+            Self::TooManyClients => "no more connections allowed (max_client_conn)",
+            Self::TooManyDatabaseClients => "client connections exceeded (max_db_client_connections)",
+            Self::TooManyUserClients => "client connections exceeded (max_user_client_connections)",
+            Self::PasswordWrong => "password authentication failed",
+            Self::EmptyPassword => "empty password returned by client",
+            Self::SaslFailed => "SASL authentication failed",
+            Self::SaslMechanism => "client selected an invalid SASL authentication mechanism",
+            Self::TrustFailed => "\"trust\" authentication failed",
+            Self::CertificateFailed => "certificate authentication failed",
+            Self::UnixLoginRejected => "unix socket login rejected",
+            Self::PamFailed => "PAM authentication failed",
+            Self::LdapFailed => "LDAP authentication failed",
+            Self::LoginRejected => "login rejected",
+            Self::NoAuthMethod => "no authentication method is found",
+            Self::NoSuchUser => "no such user",
+            Self::NoSuchDatabase { name } => return format!("no such database: {name}").into(),
+            Self::DatabaseDisabled { name } => return format!("database \"{name}\" is disabled").into(),
+            Self::Config => "bouncer config error",
+            Self::NotAllowed => "not allowed",
+            Self::ShuttingDown => "pooler is shutting down",
+            Self::LoginFailed => "login failed",
+            Self::QueryWaitTimeout => "query_wait_timeout",
+            Self::LoginTimeout => "client_login_timeout",
+            Self::LoginTimeoutServerDown => "client_login_timeout (server down)",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::LoginFailing { cached } => {
+                let cut: String = cached.chars().take(100).collect();
+                return format!("server login has been failing, cached error: {cut} (server_login_retry)").into();
+            }
+            Self::WrongPasswordType => "server login failed: wrong password type",
+            Self::Relayed { text, .. } => return text.clone().into(),
+            Self::QueryTimeout => "query timeout",
+            Self::IdleTransactionTimeout => "idle transaction timeout",
+            Self::TransactionTimeout => "transaction timeout",
+            Self::ClientIdleTimeout => "client_idle_timeout",
+            Self::ServerCrashed => "server conn crashed?",
+            Self::ConfigurationChanged => "database configuration changed",
+            Self::DatabaseRemoved => "database removed",
+            Self::AdminDisconnect => "admin forced disconnect",
+            Self::SuspendTimeout => "suspend_timeout",
+            Self::InvalidServerParameter => "invalid server parameter",
+            Self::StatementModeTransaction => "transaction blocks not allowed in statement pooling mode",
+            Self::PqexecDisallowed => "PQexec disallowed",
+            Self::UnknownPacket => "unknown pkt",
+            Self::StatementExists => "prepared statement name is already in use",
+            Self::StatementMissing => "prepared statement did not exist",
+            Self::ParsePacket => "failed to parse packet",
+            Self::BrokenPacket { name } => return format!("broken {name} packet").into(),
+            Self::OutOfMemory => "out of memory",
+            Self::ServerClosed { reason } => reason,
+        })
+    }
+
+    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words.
+    pub fn sqlstate(&self) -> &str {
+        match self {
+            Self::Relayed { sqlstate, .. } => sqlstate,
+            _ => sqlstate::PROTOCOL_VIOLATION,
+        }
+    }
+
+    /// The FATAL ErrorResponse to send, cut as PgBouncer cuts it.
+    pub fn message(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        super::encode::error(&mut out, super::encode::Severity::Fatal, self.sqlstate(), &self.text());
+        out
+    }
+}
+

@@ -1,0 +1,1 @@
+//! What a client sends after login: views of Parse, Bind, Describe, Close.

@@ -1,0 +1,18 @@
+//! Bytes <-> meaning: the PostgreSQL frontend/backend protocol, version 3.0 with negotiation of 3.2.
+//!
+//! Pure: no socket, no clock, no task. Tag bytes and SQLSTATEs are written nowhere else.
+//! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol".
+
+pub mod backend;
+pub mod encode;
+mod fault;
+mod frame;
+pub mod frontend;
+mod params;
+pub mod sqlstate;
+pub mod startup;
+pub mod tags;
+
+pub use fault::Fault;
+pub use frame::{FrameHeader, HEADER_BYTES, WireError};
+pub use params::{ParamSet, TrackedNames};

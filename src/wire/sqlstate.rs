@@ -1,0 +1,21 @@
+//! The SQLSTATEs that the pooler itself sends or tells apart. Source: PostgreSQL documentation, appendix "Error Codes".
+
+/// Five bytes of a SQLSTATE.
+pub type SqlState = &'static str;
+
+/// protocol_violation: what PgBouncer puts on nearly every error of its own.
+pub const PROTOCOL_VIOLATION: SqlState = "08P01";
+/// connection_failure.
+pub const CONNECTION_FAILURE: SqlState = "08006";
+/// config_file_error: RELOAD that failed.
+pub const CONFIG_FILE_ERROR: SqlState = "F0000";
+/// query_canceled.
+pub const QUERY_CANCELED: SqlState = "57014";
+/// cannot_connect_now: a server that starts up or shuts down.
+pub const CANNOT_CONNECT_NOW: SqlState = "57P03";
+/// invalid_password.
+pub const INVALID_PASSWORD: SqlState = "28P01";
+/// invalid_authorization_specification.
+pub const INVALID_AUTHORIZATION: SqlState = "28000";
+/// successful_completion, on notices.
+pub const SUCCESSFUL_COMPLETION: SqlState = "00000";

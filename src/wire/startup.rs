@@ -1,0 +1,1 @@
+//! The first packets of a client: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage.

@@ -1,0 +1,31 @@
+//! What reaches a worker from outside its loop.
+
+use crate::base::{PoolId, WorkerId};
+use crate::core::{Answer, ClientLogin, Command, MovedServer, ServerLogin};
+use crate::io::Channel;
+
+/// Takes a worker's answer; called on the worker's thread, so it only passes the answer on.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// One letter to a worker.
+pub enum Mail {
+    /// A client past its login.
+    Client(Box<(Channel, ClientLogin)>),
+    /// A server past its login.
+    Server(Box<(Channel, ServerLogin)>),
+    /// An idle server of another worker.
+    Moved(Box<(Channel, MovedServer)>),
+    /// Another worker's clients wait.
+    Nudge {
+        /// For a server of this pool.
+        pool: PoolId,
+        /// On this worker.
+        by: WorkerId,
+    },
+    /// A cancel request has been sent to the server with this socket id, or given up.
+    CancelSent(u64),
+    /// An operator's question or order.
+    Command(Command, Reply),
+    /// End the loop: close everything at once.
+    Stop,
+}

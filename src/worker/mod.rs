@@ -1,0 +1,7 @@
+//! One loop per core: a driver, a `Core`, a mailbox. Knows no setting's name; decides nothing about clients or servers.
+
+mod handle;
+mod mail;
+
+pub use handle::WorkerHandle;
+pub use mail::{Mail, Reply};
