@@ -53,6 +53,8 @@ pub enum Command {
     Pools,
     /// SHOW STATS and the metrics page's counters.
     Stats,
+    /// Drop what is known of a pool that has no client and no server, its counters too.
+    Forget(PoolId),
 }
 
 /// How a client's rules follow from its (login user, database).

@@ -1,106 +1,331 @@
 //! One worker's heart: clients, servers and pools of this worker, driven by events.
+//!
+//! This file holds the value and its joins and departures; lending is in `lend.rs`, the relay in `upstream.rs` and
+//! `downstream.rs`, timeouts in `janitor.rs`, operators' commands in `commands.rs`.
 
-use super::{Answer, ClientLogin, Command, Net, ServerLogin};
+use super::client::{Client, Stand};
+use super::hold::Reason;
+use super::pool::{Pool, PoolSlot};
+use super::server::{Phase, Server, Task};
+use super::statements::StatementRegistry;
+use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
-use crate::wire::TrackedNames;
+use crate::wire::{Fault, TrackedNames};
+use slab::Slab;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A server on its way from one worker to another: everything but the socket.
 #[derive(Debug)]
-pub struct MovedServer(Box<()>);
+pub struct MovedServer(Box<Server>, Arc<PoolShare>);
 
 /// One worker's data plane without I/O.
 #[derive(Debug)]
 pub struct Core {
-    worker: WorkerId,
-    names: TrackedNames,
+    pub(super) worker: WorkerId,
+    pub(super) names: TrackedNames,
+    pub(super) registry: Arc<StatementRegistry>,
+    pub(super) clients: Slab<Client>,
+    pub(super) servers: Slab<Server>,
+    pub(super) pools: Slab<Pool>,
+    pub(super) pool_slots: HashMap<PoolId, PoolSlot>,
+    pub(super) next_ticket: u64,
+    pub(super) refusing: bool,
+    pub(super) suspended: bool,
+}
+
+/// Why a client leaves.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// We end it, and it is told why.
+    Fault(Fault),
+    /// It is gone or going; the log says how.
+    Quiet(&'static str),
 }
 
 impl Core {
-    /// A core with no connection.
-    pub fn new(worker: WorkerId, names: TrackedNames) -> Self {
-        Self { worker, names }
+    /// A core with no connection. `registry` is shared by all workers.
+    pub fn new(worker: WorkerId, names: TrackedNames, registry: Arc<StatementRegistry>) -> Self {
+        Self {
+            worker,
+            names,
+            registry,
+            clients: Slab::new(),
+            servers: Slab::new(),
+            pools: Slab::new(),
+            pool_slots: HashMap::new(),
+            next_ticket: 0,
+            refusing: false,
+            suspended: false,
+        }
     }
 
-    /// Reserves a slot, so that the driver can adopt the socket under its id before [`Core::client_joined`].
+    /// The slot that the next [`Core::client_joined`] will use, so that the driver can adopt the socket under its id first.
     pub fn reserve_client(&mut self) -> ClientId {
-        todo!()
+        ClientId(self.clients.vacant_key() as u32)
     }
 
-    /// Reserves a slot for a server; see [`Core::reserve_client`].
+    /// The slot that the next server will use; see [`Core::reserve_client`].
     pub fn reserve_server(&mut self) -> ServerId {
-        todo!()
+        ServerId(self.servers.vacant_key() as u32)
     }
 
     /// A client has finished its login; it is idle.
     pub fn client_joined(&mut self, id: ClientId, login: ClientLogin, now: Micros, net: &mut impl Net) {
-        let _ = (id, login, now, net);
-        todo!()
+        let slot = self.pool_slot(&login.pool);
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.clients += 1;
+        if !login.identity.internal {
+            pool.counters.client_login_count += 1;
+        }
+        let key = self.clients.insert(Client::new(login, slot, now));
+        assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
+        if self.suspended {
+            self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
+        }
     }
 
     /// A server has finished its login; it serves the longest waiting client or becomes idle.
     pub fn server_joined(&mut self, id: ServerId, login: ServerLogin, now: Micros, net: &mut impl Net) {
-        let _ = (id, login, now, net);
-        todo!()
+        let slot = self.pool_slot(&login.pool);
+        self.adopt(id, Server::new(login, slot, now), now, net);
     }
 
-    /// A server has come from another worker.
+    /// A server has come from another worker, idle.
     pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
-        let _ = (id, moved, now, net);
-        todo!()
+        let MovedServer(mut server, share) = moved;
+        server.pool = self.pool_slot(&share);
+        self.adopt(id, *server, now, net);
     }
 
-    /// Bytes of `peer`: those kept from before, then what came. Returns how many were consumed; the driver keeps the rest
-    /// and calls again with them in front when more has come (or after [`Net::resume`]). While `peer` is paused this is not
-    /// called. May be called with bytes of one frame cut anywhere.
-    pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
-        let _ = (peer, input, now, net);
-        todo!()
+    fn adopt(&mut self, id: ServerId, server: Server, now: Micros, net: &mut impl Net) {
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.servers += 1;
+        pool.asked = false;
+        let key = self.servers.insert(server);
+        assert_eq!(key, id.0 as usize, "a server joins under the id reserved for it");
+        if self.suspended {
+            self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
+        }
+        self.settle(id, now, net);
+    }
+
+    /// Gives an idle server away to another worker.
+    pub(super) fn move_server(&mut self, id: ServerId, to: WorkerId, now: Micros, net: &mut impl Net) {
+        let mut server = self.servers.remove(id.0 as usize);
+        server.enter(Phase::Idle(now));
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.servers -= 1;
+        let share = Arc::clone(&pool.share);
+        net.move_server(Peer::Server(id), to, MovedServer(Box::new(server), share));
+    }
+
+    /// This worker's part of a pool, made at the first sight of it.
+    fn pool_slot(&mut self, share: &Arc<PoolShare>) -> PoolSlot {
+        if let Some(slot) = self.pool_slots.get(&share.id) {
+            return *slot;
+        }
+        let slot = PoolSlot(self.pools.insert(Pool::new(Arc::clone(share), self.worker)) as u32);
+        self.pool_slots.insert(share.id, slot);
+        slot
     }
 
     /// `peer` is gone: end of stream, reset, or a TLS failure. The driver has already let go of the id's socket.
     pub fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
-        let _ = (peer, now, net);
-        todo!()
+        match peer {
+            Peer::Client(id) if self.clients.contains(id.0 as usize) => {
+                self.remove_client(id, &Leave::Quiet("client unexpected eof"), now, net);
+            }
+            Peer::Server(id) if self.servers.contains(id.0 as usize) => {
+                let slot = self.servers[id.0 as usize].pool;
+                self.remove_server(id, "server conn crashed?", now, net);
+                self.serve(slot, now, net);
+            }
+            Peer::Client(_) | Peer::Server(_) => {}
+        }
     }
 
-    /// What was sent to `peer` could not be written at once and is now in the driver's hands.
+    /// What was sent to `peer` could not be written at once and is in the driver's hands: its link is not read meanwhile,
+    /// so that a slow reader costs one buffer, whatever the result's size.
     pub fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
-        let _ = (peer, net);
-        todo!()
+        self.set_blocked(peer, true);
+        match self.link_of(peer) {
+            Some(Peer::Client(id)) => {
+                self.clients[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Client(id), net);
+            }
+            Some(Peer::Server(id)) => {
+                self.servers[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Server(id), net);
+            }
+            None => {}
+        }
     }
 
     /// Everything sent to `peer` has been written.
     pub fn drained(&mut self, peer: Peer, net: &mut impl Net) {
-        let _ = (peer, net);
-        todo!()
+        self.set_blocked(peer, false);
+        match self.link_of(peer) {
+            Some(Peer::Client(id)) => {
+                self.clients[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
+            }
+            Some(Peer::Server(id)) => {
+                self.servers[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+            }
+            None => {}
+        }
     }
 
-    /// Another worker's clients wait for a server of `pool`.
-    pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
-        let _ = (pool, by, now, net);
-        todo!()
+    fn set_blocked(&mut self, peer: Peer, blocked: bool) {
+        match peer {
+            Peer::Client(id) => {
+                if let Some(client) = self.clients.get_mut(id.0 as usize) {
+                    client.blocked = blocked;
+                }
+            }
+            Peer::Server(id) => {
+                if let Some(server) = self.servers.get_mut(id.0 as usize) {
+                    server.blocked = blocked;
+                }
+            }
+        }
     }
 
-    /// The cancel request for the server with this socket id has been sent and taken in, or given up.
-    pub fn cancel_sent(&mut self, server: u64, now: Micros, net: &mut impl Net) {
-        let _ = (server, now, net);
-        todo!()
+    fn link_of(&self, peer: Peer) -> Option<Peer> {
+        match peer {
+            Peer::Client(id) => self.clients.get(id.0 as usize)?.link().map(Peer::Server),
+            Peer::Server(id) => self.servers.get(id.0 as usize)?.link().map(Peer::Client),
+        }
     }
 
-    /// An operator's question or order.
-    pub fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
-        let _ = (command, now, net);
-        todo!()
+    /// Bytes of `peer`: those kept from before, then what came. Returns how many were consumed; the driver keeps the rest
+    /// and calls again with them in front when more has come (or after [`Net::resume`]). Not called while `peer` is paused.
+    pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
+        match peer {
+            Peer::Client(id) if self.clients.contains(id.0 as usize) => self.client_received(id, input, now, net),
+            Peer::Server(id) if self.servers.contains(id.0 as usize) => self.server_received(id, input, now, net),
+            Peer::Client(_) | Peer::Server(_) => input.len(),
+        }
     }
 
-    /// The periodic pass, every `limits::JANITOR_PERIOD_MS`: timeouts, lifetimes, idle servers.
-    pub fn janitor(&mut self, now: Micros, net: &mut impl Net) {
-        let _ = (now, net);
-        todo!()
+    /// Ends a client: tells it why where there is something to tell, and closes its connection.
+    pub(super) fn disconnect(&mut self, id: ClientId, leave: &Leave, now: Micros, net: &mut impl Net) {
+        if let Leave::Fault(fault) = leave {
+            net.send(Peer::Client(id), &fault.message());
+        }
+        net.close(Peer::Client(id), Farewell::Close);
+        self.remove_client(id, leave, now, net);
+    }
+
+    /// Forgets a client whose connection has ended or is being ended, and decides what becomes of its server.
+    fn remove_client(&mut self, id: ClientId, leave: &Leave, now: Micros, net: &mut impl Net) {
+        let client = self.clients.remove(id.0 as usize);
+        self.log_client(&client, leave, now);
+        let pool = &mut self.pools[client.pool.0 as usize];
+        pool.clients -= 1;
+        match client.stand {
+            Stand::Idle => {}
+            Stand::Waiting { .. } => {
+                pool.waiting -= 1;
+                self.trim_queue(client.pool);
+            }
+            Stand::Linked(server) => self.abandon(server, now, net),
+        }
+    }
+
+    /// A server whose client has left: reset and lent on where it is at rest (session pooling), closed where it is not.
+    fn abandon(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+        let relaying = matches!(server.phase, Phase::Linked(_));
+        if !relaying || !server.is_clean() || server.blocked {
+            self.end_server(id, "client disconnect while server was not ready", now, net);
+            return;
+        }
+        self.give_back(id, now, net);
+    }
+
+    /// An unlinked server that is at rest: kept apart while a cancel is aimed at it, then through the reset query where the
+    /// pool wants one, then lent on.
+    pub(super) fn give_back(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        if server.cancels > 0 {
+            return server.enter(Phase::BeingCanceled);
+        }
+        let rules = &self.pools[server.pool.0 as usize].rules;
+        let session = rules.mode == crate::config::PoolMode::Session;
+        if (session || rules.reset_always) && !rules.server_reset_query.is_empty() && server.close_reason.is_none() {
+            let sql = Arc::clone(&rules.server_reset_query);
+            self.start_task(id, Task::Reset, &sql, now, net);
+        } else {
+            self.settle(id, now, net);
+        }
+    }
+
+    /// Closes a server; a linked client is told and closed too.
+    pub(super) fn close_server(&mut self, id: ServerId, reason: &'static str, now: Micros, net: &mut impl Net) {
+        net.close(Peer::Server(id), Farewell::Terminate);
+        self.remove_server(id, reason, now, net);
+    }
+
+    /// Closes a server that nobody is linked to any more (its client may have just left).
+    fn end_server(&mut self, id: ServerId, reason: &'static str, now: Micros, net: &mut impl Net) {
+        net.close(Peer::Server(id), Farewell::Terminate);
+        let server = self.servers.remove(id.0 as usize);
+        self.log_server(&server, reason, now);
+        self.pools[server.pool.0 as usize].servers -= 1;
+    }
+
+    /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
+    fn remove_server(&mut self, id: ServerId, reason: &'static str, now: Micros, net: &mut impl Net) {
+        let server = self.servers.remove(id.0 as usize);
+        self.log_server(&server, reason, now);
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.servers -= 1;
+        match server.phase {
+            Phase::Idle(_) => pool.remove_idle(id),
+            Phase::Linked(client) | Phase::Preparing(client) => {
+                self.clients[client.0 as usize].stand = Stand::Idle;
+                let fault = match reason {
+                    "server conn crashed?" => Fault::ServerCrashed,
+                    reason => Fault::ServerClosed { reason },
+                };
+                self.disconnect(client, &Leave::Fault(fault), now, net);
+            }
+            Phase::Tested(_) | Phase::BeingCanceled => {}
+        }
+    }
+
+    fn log_client(&self, client: &Client, leave: &Leave, now: Micros) {
+        let who = &client.identity;
+        if who.internal {
+            return;
+        }
+        let rules = &self.pools[client.pool.0 as usize].rules;
+        let age = now.since(client.joined_at).as_secs();
+        let reason = match leave {
+            Leave::Fault(fault) => fault.text(),
+            Leave::Quiet(reason) => (*reason).into(),
+        };
+        if rules.log_disconnections {
+            tracing::info!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "closing because: {reason} (age={age}s)");
+        }
+        if rules.log_pooler_errors && matches!(leave, Leave::Fault(_)) {
+            tracing::warn!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "pooler error: {reason}");
+        }
+    }
+
+    fn log_server(&self, server: &Server, reason: &'static str, now: Micros) {
+        let who = &server.identity;
+        if self.pools[server.pool.0 as usize].rules.log_disconnections {
+            let age = now.since(server.connected_at).as_secs();
+            tracing::info!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "closing because: {reason} (age={age}s)");
+        }
     }
 
     /// Clients and servers of this worker, for shutdown and for tests.
     pub fn counts(&self) -> (usize, usize) {
-        todo!()
+        (self.clients.len(), self.servers.len())
     }
 }

@@ -4,14 +4,27 @@
 //! never touches a socket, never reads a clock, never keeps a peer's bytes (the driver keeps what was not consumed), never
 //! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
 
+mod client;
 mod command;
+mod commands;
+mod downstream;
 mod engine;
+mod expect;
 mod handover;
+mod hold;
+mod janitor;
+mod lend;
 mod net;
+mod pool;
+mod server;
 mod share;
+mod share_statements;
+mod statements;
+mod upstream;
 
 pub use command::{Answer, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState};
 pub use engine::{Core, MovedServer};
 pub use handover::{CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use net::{Farewell, Net, Note};
+pub use statements::{Statement, StatementRegistry};
 pub use share::{DatabaseShare, Gate, PoolShare};

@@ -1,0 +1,269 @@
+//! Operators' questions and orders to one worker. Each acts at once on what is here; the console merges the answers.
+
+use super::engine::{Core, Leave};
+use super::hold::Reason;
+use super::pool::PoolSlot;
+use super::server::Phase;
+use super::{Answer, ClientRow, ClientState, Command, Net, Note, PoolRow, Scope, ServerRow, ServerState};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId};
+use crate::config::PoolRules;
+use crate::wire::Fault;
+use std::sync::Arc;
+
+impl Core {
+    /// An operator's question or order.
+    pub fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
+        match command {
+            Command::Sweep(scope) => self.sweep(&scope, now, net),
+            Command::Kill(scope) => self.kill(&scope, now, net),
+            Command::KillClient(socket_id) => return self.kill_client(socket_id, now, net),
+            Command::RefuseWaiting => {
+                self.refusing = true;
+                self.end_waiting(&Scope::All, &Fault::ServerShuttingDown, now, net);
+            }
+            Command::FailWaiting(pool, cached) => {
+                self.end_waiting(&Scope::Pool(pool), &Fault::LoginFailing { cached }, now, net);
+            }
+            Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, now, net)),
+            Command::Suspend => return Answer::Found(self.suspend(net)),
+            Command::Unsuspend => self.unsuspend(net),
+            Command::Rules(pool, rules) => self.set_rules(pool, rules),
+            Command::ClientRules(rules_of) => {
+                for (_, client) in &mut self.clients {
+                    client.rules = rules_of.0(&client.identity.user, &client.identity.database);
+                }
+            }
+            Command::Cancel(socket_id) => return Answer::Found(self.cancel(socket_id, net)),
+            Command::Clients => return Answer::Clients(self.client_rows(now)),
+            Command::Servers => return Answer::Servers(self.server_rows(now)),
+            Command::Pools => return Answer::Pools(self.pool_rows(now)),
+            Command::Stats => {
+                let counters = |(_, pool): (usize, &super::pool::Pool)| (pool.share.id, pool.counters.clone());
+                return Answer::Stats(self.pools.iter().map(counters).collect());
+            }
+            Command::Forget(pool) => self.forget(pool),
+        }
+        Answer::Done
+    }
+
+    /// Pools of this worker that a command is for.
+    fn slots_in(&self, scope: &Scope) -> Vec<PoolSlot> {
+        let inside = |pool: &super::pool::Pool| match scope {
+            Scope::All => true,
+            Scope::Database(name) => pool.share.database.name == *name,
+            Scope::User(name) => pool.share.user == *name,
+            Scope::Pool(id) => pool.share.id == *id,
+        };
+        self.pools.iter().filter(|(_, pool)| inside(pool)).map(|(key, _)| PoolSlot(key as u32)).collect()
+    }
+
+    fn servers_of(&self, slot: PoolSlot) -> Vec<ServerId> {
+        self.servers.iter().filter(|(_, s)| s.pool == slot).map(|(key, _)| ServerId(key as u32)).collect()
+    }
+
+    fn clients_of(&self, slot: PoolSlot) -> Vec<ClientId> {
+        self.clients.iter().filter(|(_, c)| c.pool == slot).map(|(key, _)| ClientId(key as u32)).collect()
+    }
+
+    /// Looks at gates and generations: closes free servers that may not be lent, serves clients that may go on.
+    fn sweep(&mut self, scope: &Scope, now: Micros, net: &mut impl Net) {
+        for slot in self.slots_in(scope) {
+            for id in self.servers_of(slot) {
+                let free = matches!(self.servers[id.0 as usize].phase, Phase::Idle(_));
+                if let Some(reason) = self.reason_to_close(id, now).filter(|_| free) {
+                    self.close_server(id, reason, now, net);
+                }
+            }
+            self.serve(slot, now, net);
+        }
+    }
+
+    /// Drops all clients and servers.
+    fn kill(&mut self, scope: &Scope, now: Micros, net: &mut impl Net) {
+        for slot in self.slots_in(scope) {
+            for id in self.clients_of(slot) {
+                self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), now, net);
+            }
+            for id in self.servers_of(slot) {
+                self.close_server(id, "database removed", now, net);
+            }
+        }
+    }
+
+    fn find_client(&self, socket_id: u64) -> Option<ClientId> {
+        let found = self.clients.iter().find(|(_, client)| client.identity.socket_id == socket_id);
+        found.map(|(key, _)| ClientId(key as u32))
+    }
+
+    fn find_server(&self, socket_id: u64) -> Option<ServerId> {
+        let found = self.servers.iter().find(|(_, server)| server.identity.socket_id == socket_id);
+        found.map(|(key, _)| ServerId(key as u32))
+    }
+
+    fn kill_client(&mut self, socket_id: u64, now: Micros, net: &mut impl Net) -> Answer {
+        let Some(id) = self.find_client(socket_id) else { return Answer::Found(false) };
+        self.disconnect(id, &Leave::Fault(Fault::AdminDisconnect), now, net);
+        Answer::Found(true)
+    }
+
+    fn end_waiting(&mut self, scope: &Scope, fault: &Fault, now: Micros, net: &mut impl Net) {
+        for slot in self.slots_in(scope) {
+            for id in self.clients_of(slot) {
+                if self.clients[id.0 as usize].state() == ClientState::Waiting {
+                    self.disconnect(id, &Leave::Fault(fault.clone()), now, net);
+                }
+            }
+        }
+    }
+
+    /// Closes the free server that has been idle longest.
+    fn evict_idle(&mut self, scope: &Scope, now: Micros, net: &mut impl Net) -> bool {
+        let slots = self.slots_in(scope);
+        let idle_since = |(key, server): (usize, &super::server::Server)| match server.phase {
+            Phase::Idle(since) if slots.contains(&server.pool) => Some((since, ServerId(key as u32))),
+            _ => None,
+        };
+        let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
+        self.close_server(id, "evicted", now, net);
+        true
+    }
+
+    /// Reads from nobody; true once nothing is unsent.
+    fn suspend(&mut self, net: &mut impl Net) -> bool {
+        self.suspended = true;
+        for (key, client) in &mut self.clients {
+            client.hold.add(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
+        }
+        for (key, server) in &mut self.servers {
+            server.hold.add(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
+        }
+        !self.clients.iter().any(|(_, c)| c.blocked) && !self.servers.iter().any(|(_, s)| s.blocked)
+    }
+
+    fn unsuspend(&mut self, net: &mut impl Net) {
+        self.suspended = false;
+        for (key, client) in &mut self.clients {
+            client.hold.lift(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
+        }
+        for (key, server) in &mut self.servers {
+            server.hold.lift(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
+        }
+    }
+
+    fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
+        if let Some(slot) = self.pool_slots.get(&pool) {
+            self.pools[slot.0 as usize].rules = rules;
+        }
+    }
+
+    /// Drops a pool that has no client and no server here, with its counters.
+    fn forget(&mut self, pool: PoolId) {
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        let row = &self.pools[slot.0 as usize];
+        if row.clients == 0 && row.servers == 0 {
+            self.pools.remove(slot.0 as usize);
+            self.pool_slots.remove(&pool);
+        }
+    }
+
+    /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle or whose server is only
+    /// being prepared: there is nothing of its own to cancel.
+    fn cancel(&mut self, socket_id: u64, net: &mut impl Net) -> bool {
+        let Some(id) = self.find_client(socket_id) else { return false };
+        let client = &self.clients[id.0 as usize];
+        match (client.state(), client.link()) {
+            (ClientState::Waiting, _) => {
+                self.cancel_waiting(id, net);
+                true
+            }
+            (ClientState::Active, Some(server)) => self.cancel_running(server, net),
+            _ => false,
+        }
+    }
+
+    fn cancel_running(&mut self, id: ServerId, net: &mut impl Net) -> bool {
+        let server = &mut self.servers[id.0 as usize];
+        if !matches!(server.phase, Phase::Linked(_)) || server.expected.is_settled() {
+            return false;
+        }
+        server.cancels += 1;
+        net.notify(Note::SendCancel {
+            server: server.identity.socket_id,
+            identity: Arc::clone(&server.identity),
+            key: server.identity.cancel_key.clone(),
+        });
+        true
+    }
+
+    /// The cancel request for the server with this socket id has been sent and taken in, or given up.
+    pub fn cancel_sent(&mut self, server: u64, now: Micros, net: &mut impl Net) {
+        let Some(id) = self.find_server(server) else { return };
+        let server = &mut self.servers[id.0 as usize];
+        server.cancels = server.cancels.saturating_sub(1);
+        if server.cancels == 0 && server.phase == Phase::BeingCanceled {
+            self.give_back(id, now, net);
+        }
+    }
+
+    fn client_rows(&self, now: Micros) -> Vec<ClientRow> {
+        let name_at = self.names.position("application_name").unwrap_or_default();
+        let row = |(_, client): (usize, &super::client::Client)| ClientRow {
+            identity: Arc::clone(&client.identity),
+            state: client.state(),
+            request_at: client.request.began_at,
+            wait: match client.stand {
+                super::client::Stand::Waiting { since, .. } => now.since(since),
+                _ => Micros(0),
+            },
+            link: client.link().map(|server| self.servers[server.0 as usize].identity.socket_id),
+            application_name: client.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
+            prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
+        };
+        self.clients.iter().filter(|(_, client)| !client.identity.internal).map(row).collect()
+    }
+
+    fn server_rows(&self, now: Micros) -> Vec<ServerRow> {
+        let name_at = self.names.position("application_name").unwrap_or_default();
+        let row = |(key, server): (usize, &super::server::Server)| ServerRow {
+            identity: Arc::clone(&server.identity),
+            state: self.server_state(ServerId(key as u32), now),
+            request_at: server.request_at,
+            close_needed: server.close_reason.is_some()
+                || server.generation != self.share(server.pool).generation(),
+            link: server.link().map(|client| self.clients[client.0 as usize].identity.socket_id),
+            application_name: server.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
+            prepared_statements: server.statements.count(),
+        };
+        self.servers.iter().map(row).collect()
+    }
+
+    fn pool_rows(&self, now: Micros) -> Vec<PoolRow> {
+        let mut rows: Vec<_> = (0..self.pools.capacity()).map(|_| PoolRow::default()).collect();
+        for (_, client) in self.clients.iter().filter(|(_, client)| !client.identity.internal) {
+            let row = &mut rows[client.pool.0 as usize];
+            match client.state() {
+                ClientState::Active => row.cl_active += 1,
+                ClientState::Idle => row.cl_idle += 1,
+                ClientState::Waiting => row.cl_waiting += 1,
+            }
+        }
+        for (key, server) in &self.servers {
+            let row = &mut rows[server.pool.0 as usize];
+            match self.server_state(ServerId(key as u32), now) {
+                ServerState::Active => row.sv_active += 1,
+                ServerState::Idle => row.sv_idle += 1,
+                ServerState::Used => row.sv_used += 1,
+                ServerState::Tested => row.sv_tested += 1,
+                ServerState::BeingCanceled => row.sv_being_canceled += 1,
+            }
+        }
+        let finished = |(key, pool): (usize, &super::pool::Pool)| {
+            let mut row = std::mem::take(&mut rows[key]);
+            row.pool = pool.share.id.0;
+            let waiting = pool.waiters.iter().find(|waiter| self.is_waiting(waiter));
+            row.maxwait = waiting.map_or(Micros(0), |waiter| now.since(waiter.since));
+            row
+        };
+        self.pools.iter().map(finished).collect()
+    }
+}

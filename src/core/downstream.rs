@@ -1,0 +1,342 @@
+//! From server to client: walks the frames that a server sent, forwards whole runs of them, finds the boundary at which the
+//! link ends, and keeps for itself what answers the pooler's own messages.
+//!
+//! Opens ReadyForQuery, ParameterStatus and CommandComplete; of all else only the tag counts, so a row of any size streams
+//! through. Source: PostgreSQL documentation, "Message Flow".
+
+use super::Net;
+use super::client::Stand;
+use super::engine::{Core, Leave};
+use super::expect::Fate;
+use super::hold::{Partial, Reason};
+use super::server::{IDLE, Phase, Task};
+use super::share_statements::send_empty;
+use super::upstream::Walk;
+use crate::base::{ClientId, Micros, Peer, ServerId, limits};
+use crate::config::PoolMode;
+use crate::wire::tags::server as tag;
+use crate::wire::{Fault, FrameHeader, backend};
+
+/// What to do after one frame of a server.
+enum Onward {
+    /// Look at the next one.
+    Next,
+    /// More bytes are needed.
+    Later,
+    /// The server is gone.
+    Gone,
+}
+
+impl Core {
+    /// See [`Core::received`].
+    pub(super) fn server_received(
+        &mut self,
+        id: ServerId,
+        input: &[u8],
+        now: Micros,
+        net: &mut impl Net,
+    ) -> usize {
+        let mut walk = Walk { input, run: 0..0 };
+        let server = &mut self.servers[id.0 as usize];
+        server.heard_at = now;
+        let (bytes, forward) = server.partial.take(input.len());
+        if forward {
+            walk.run.end = bytes;
+        } else {
+            walk.skip(bytes);
+        }
+        loop {
+            let onward = match FrameHeader::read(walk.rest(), u32::MAX) {
+                Ok(Some(header)) => self.server_frame(id, header, &mut walk, now, net),
+                Ok(None) => Onward::Later,
+                Err(_) => {
+                    self.close_server(id, "bad packet header from server", now, net);
+                    Onward::Gone
+                }
+            };
+            match onward {
+                Onward::Next => {}
+                Onward::Later => {
+                    self.flush_downstream(id, &mut walk, net);
+                    return walk.run.end;
+                }
+                Onward::Gone => return input.len(),
+            }
+        }
+    }
+
+    /// One frame.
+    fn server_frame(
+        &mut self,
+        id: ServerId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Onward {
+        let opened =
+            matches!(header.tag, tag::READY_FOR_QUERY | tag::PARAMETER_STATUS | tag::COMMAND_COMPLETE);
+        if opened && !walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES {
+            return Onward::Later;
+        }
+        if header.tag == tag::PARAMETER_STATUS {
+            self.note_parameter(id, walk.payload(header));
+        }
+        match self.servers[id.0 as usize].phase {
+            Phase::Linked(client) => self.relayed_frame(id, client, header, walk, now, net),
+            Phase::Preparing(_) | Phase::Tested(_) => self.task_frame(id, header, walk, now, net),
+            Phase::Idle(_) | Phase::BeingCanceled => self.unasked_frame(id, header, walk, now, net),
+        }
+    }
+
+    /// A frame of a linked server.
+    fn relayed_frame(
+        &mut self,
+        id: ServerId,
+        client: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Onward {
+        let server = &mut self.servers[id.0 as usize];
+        let fate = match header.tag {
+            tag::READY_FOR_QUERY => return self.ready_frame(id, header, walk, now, net),
+            tag::DATA_ROW | tag::COPY_DATA => Fate::Forward,
+            tag::ERROR_RESPONSE => {
+                let statements = &mut server.statements;
+                server.expected.failed(|expect| Self::undo(statements, expect));
+                Fate::Forward
+            }
+            tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE => {
+                server.expected.copy_began();
+                Fate::Forward
+            }
+            tag::COMMAND_COMPLETE => {
+                if forgets_statements(walk.payload(header)) {
+                    server.statements.clear();
+                    self.clients[client.0 as usize].statements = None;
+                }
+                self.servers[id.0 as usize].expected.answered(header.tag)
+            }
+            other => server.expected.answered(other),
+        };
+        let have = walk.rest().len().min(header.frame_bytes);
+        let server = &mut self.servers[id.0 as usize];
+        server.partial = Partial::of(fate == Fate::Forward, header.frame_bytes, have);
+        if fate == Fate::Forward {
+            walk.run.end += have;
+        } else {
+            self.flush_downstream(id, walk, net);
+            walk.skip(have);
+        }
+        self.send_fakes(id, client, walk, net);
+        Onward::Next
+    }
+
+    /// Answers of ours whose turn has come.
+    fn send_fakes(&mut self, id: ServerId, client: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) {
+        while let Some(tag) = self.servers[id.0 as usize].expected.take_fake() {
+            self.flush_downstream(id, walk, net);
+            send_empty(Peer::Client(client), tag, net);
+        }
+    }
+
+    /// ReadyForQuery of a linked server: the boundary.
+    fn ready_frame(
+        &mut self,
+        id: ServerId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Onward {
+        let Ok(status) = backend::ready_status(walk.payload(header)) else {
+            self.close_server(id, "bad packet from server", now, net);
+            return Onward::Gone;
+        };
+        let server = &mut self.servers[id.0 as usize];
+        server.status = status;
+        let statements = &mut server.statements;
+        server.expected.ready(|expect| Self::undo(statements, expect));
+        walk.run.end += header.frame_bytes;
+        self.flush_downstream(id, walk, net);
+        if let Some(client) = self.servers[id.0 as usize].link() {
+            self.send_fakes(id, client, walk, net);
+        }
+        if self.servers[id.0 as usize].expected.is_settled() {
+            self.request_over(id, now, net);
+        }
+        if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
+    }
+
+    /// A linked server owes nothing any more: counts the request, and ends the link where the pool mode says so.
+    pub(super) fn request_over(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+        let server = &self.servers[id.0 as usize];
+        let Phase::Linked(client_id) = server.phase else { return };
+        let idle = server.status == IDLE;
+        let client = &mut self.clients[client_id.0 as usize];
+        let pool = &mut self.pools[client.pool.0 as usize];
+        let request = &mut client.request;
+        if request.running {
+            request.running = false;
+            let us = now.since(request.began_at).0;
+            pool.counters.query_time_us += us;
+            pool.counters.query_time.record(us);
+        }
+        request.ended_at = now;
+        if idle && request.in_xact {
+            request.in_xact = false;
+            let us = now.since(request.xact_began_at).0;
+            pool.counters.xact_time_us += us;
+            pool.counters.xact_time.record(us);
+        }
+        match pool.rules.mode {
+            PoolMode::Statement if !idle => {
+                let fault = Fault::StatementModeTransaction;
+                self.disconnect(client_id, &Leave::Fault(fault), now, net);
+            }
+            PoolMode::Session => self.close_session_if_due(id, idle, now, net),
+            PoolMode::Transaction | PoolMode::Statement if idle => self.unlink(id, client_id, now, net),
+            PoolMode::Transaction | PoolMode::Statement => {}
+        }
+    }
+
+    /// `server_fast_close`: in session pooling a server that is to be closed does not wait for its client to leave.
+    fn close_session_if_due(&mut self, id: ServerId, idle: bool, now: Micros, net: &mut impl Net) {
+        let server = &self.servers[id.0 as usize];
+        let pool = &self.pools[server.pool.0 as usize];
+        let obsolete = server.close_reason.is_some() || server.generation != pool.share.generation();
+        if idle && obsolete && pool.rules.fast_close {
+            self.close_server(id, "database configuration changed", now, net);
+        }
+    }
+
+    /// Ends a link at a boundary.
+    fn unlink(&mut self, id: ServerId, client: ClientId, now: Micros, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+        let client_row = &mut self.clients[client.0 as usize];
+        client_row.stand = Stand::Idle;
+        client_row.hold.lift(Reason::LinkBlocked, Peer::Client(client), net);
+        self.give_back(id, now, net);
+    }
+
+    /// Sends the run to the linked client.
+    fn flush_downstream(&mut self, id: ServerId, walk: &mut Walk<'_>, net: &mut impl Net) {
+        if walk.run.is_empty() {
+            return;
+        }
+        let server = &self.servers[id.0 as usize];
+        let Some(client) = server.link() else { unreachable!("a run exists only while the server is linked") };
+        self.pools[server.pool.0 as usize].counters.server_bytes += walk.run.len() as u64;
+        net.forward(Peer::Client(client), walk.run.clone());
+        walk.run.start = walk.run.end;
+    }
+
+    /// A frame that answers the pooler's own query; nobody sees it.
+    fn task_frame(
+        &mut self,
+        id: ServerId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Onward {
+        let server = &mut self.servers[id.0 as usize];
+        let mut done = None;
+        match header.tag {
+            tag::ERROR_RESPONSE => server.task_failed = true,
+            tag::COMMAND_COMPLETE if forgets_statements(walk.payload(header)) => server.statements.clear(),
+            tag::READY_FOR_QUERY => done = backend::ready_status(walk.payload(header)).ok().or(Some(b'E')),
+            _ => {}
+        }
+        self.skip_server_frame(id, header, walk);
+        let Some(status) = done else { return Onward::Next };
+        self.servers[id.0 as usize].status = status;
+        self.task_done(id, now, net);
+        if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
+    }
+
+    fn skip_server_frame(&mut self, id: ServerId, header: FrameHeader, walk: &mut Walk<'_>) {
+        let have = walk.rest().len().min(header.frame_bytes);
+        let server = &mut self.servers[id.0 as usize];
+        server.partial = Partial::of(false, header.frame_bytes, have);
+        self.pools[server.pool.0 as usize].counters.server_bytes += have as u64;
+        walk.skip(have);
+    }
+
+    /// The pooler's own query is answered.
+    fn task_done(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        let failed = server.task_failed || server.status != IDLE;
+        let slot = server.pool;
+        match server.phase {
+            Phase::Preparing(client) if failed => {
+                self.disconnect(client, &Leave::Fault(Fault::InvalidServerParameter), now, net);
+            }
+            Phase::Preparing(client_id) => {
+                server.enter(Phase::Linked(client_id));
+                let client = &mut self.clients[client_id.0 as usize];
+                server.teach(client);
+                client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
+            }
+            Phase::Tested(task) if failed => {
+                let reason = if task == Task::Check { "test query failed" } else { "reset query failed" };
+                self.close_server(id, reason, now, net);
+                self.serve(slot, now, net);
+            }
+            Phase::Tested(_) => self.settle(id, now, net),
+            Phase::Idle(_) | Phase::Linked(_) | Phase::BeingCanceled => {}
+        }
+    }
+
+    /// A server that nobody is linked to speaks: parameters and notices are fine, anything else means that it ends or that
+    /// we have lost step with it.
+    fn unasked_frame(
+        &mut self,
+        id: ServerId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Onward {
+        match header.tag {
+            tag::PARAMETER_STATUS | tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => {
+                self.skip_server_frame(id, header, walk);
+                // A half-received notice must not look like an unclean server: it is at rest all the same.
+                Onward::Next
+            }
+            _ => {
+                let reason =
+                    if header.tag == tag::ERROR_RESPONSE { "server conn crashed?" } else { "unexpected message" };
+                let slot = self.servers[id.0 as usize].pool;
+                self.close_server(id, reason, now, net);
+                self.serve(slot, now, net);
+                Onward::Gone
+            }
+        }
+    }
+
+    /// ParameterStatus: the server's row, and that of the client for whom it happened.
+    fn note_parameter(&mut self, id: ServerId, payload: &[u8]) {
+        let Ok((name, value)) = backend::parameter_status(payload) else { return };
+        let Some(position) = self.names.position(name) else { return };
+        let server = &mut self.servers[id.0 as usize];
+        let before = server.params.clone();
+        server.params = before.with(position, value);
+        if let Phase::Linked(client) = server.phase {
+            let client = &mut self.clients[client.0 as usize];
+            client.params = if client.params.same(&before) {
+                server.params.clone()
+            } else {
+                client.params.with(position, value)
+            };
+        }
+    }
+}
+
+/// Whether a command has made the session forget every prepared statement.
+fn forgets_statements(payload: &[u8]) -> bool {
+    matches!(payload, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0")
+}

@@ -1,0 +1,341 @@
+//! Which answers a linked server still owes, in the order in which its messages were sent.
+//!
+//! Pure bookkeeping over message kinds: knows no socket, no names, no pool. It decides when a server owes nothing more
+//! (the one condition for taking it back), which answers the client must not see, and where answers that we make up belong.
+//! Source: PostgreSQL documentation, "Message Flow": "Extended Query", "Pipelining", "COPY Operations".
+
+use super::statements::Statement;
+use crate::wire::tags::server;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One answer that is owed for one message sent (or answered in the server's place).
+#[derive(Clone, Debug)]
+pub(super) enum Expect {
+    /// ParseComplete for the client's Parse; the statement if it was registered on the server.
+    Parse(Option<Arc<Statement>>),
+    /// ParseComplete for a Parse that we sent: the client does not see it.
+    ParseOurs(Arc<Statement>),
+    /// The client's Parse was not sent, since the server has the statement: we answer.
+    ParseFake,
+    /// BindComplete.
+    Bind,
+    /// RowDescription or NoData.
+    Describe,
+    /// CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute,
+    /// CloseComplete.
+    Close,
+    /// CloseComplete for a statement that we evicted: the client does not see it.
+    CloseOurs(Arc<Statement>),
+    /// The client's Close is answered by us.
+    CloseFake,
+    /// ReadyForQuery for a Sync.
+    Sync,
+    /// All of a simple query, to its ReadyForQuery.
+    Simple,
+    /// All of a function call, to its ReadyForQuery.
+    Function,
+    /// Not an answer: the place in the stream where the client ended its COPY data.
+    CopyEnd,
+}
+
+/// What becomes of a server's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The client gets it.
+    Forward,
+    /// It answers a message of ours.
+    Swallow,
+}
+
+/// How a COPY from the client stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum CopyIn {
+    /// None is running.
+    #[default]
+    No,
+    /// The server takes CopyData; it ignores Sync and Flush meanwhile.
+    Running,
+    /// The server has failed it, but the client's CopyDone or CopyFail is still under way.
+    Failed,
+}
+
+/// The answers owed by one server.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    queue: VecDeque<Expect>,
+    copy: CopyIn,
+    /// The server failed in the extended protocol and discards everything up to a Sync that has not been sent yet.
+    skipping: bool,
+}
+
+impl Expected {
+    /// Nothing is owed, no COPY is open, nothing is being skipped: the server is at rest.
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No
+    }
+
+    /// Whether an answer made up now comes at once: nothing that was sent before is unanswered.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The server discards what it gets until a Sync.
+    #[inline]
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// How the COPY from the client stands.
+    pub fn copy(&self) -> CopyIn {
+        self.copy
+    }
+
+    /// A message has been sent (or is answered by us); its answer is owed.
+    #[inline]
+    pub fn push(&mut self, expect: Expect) {
+        if matches!(expect, Expect::Sync) {
+            self.skipping = false;
+        }
+        debug_assert!(!self.skipping, "nothing is sent to a server that skips");
+        self.queue.push_back(expect);
+    }
+
+    /// Whether the client's COPY data have somewhere to go: the server takes them, or may be about to.
+    pub fn takes_copy_data(&self) -> bool {
+        self.copy == CopyIn::Running || (self.copy == CopyIn::No && !self.queue.is_empty() && !self.skipping)
+    }
+
+    /// The client has ended its COPY data; false for a stray end that belongs to nothing.
+    pub fn copy_ended(&mut self) -> bool {
+        match self.copy {
+            CopyIn::Running => self.queue.push_back(Expect::CopyEnd),
+            CopyIn::Failed => self.copy = CopyIn::No,
+            // Sent ahead of the server's CopyInResponse: it belongs to a query that is still unanswered.
+            CopyIn::No if !self.queue.is_empty() => self.queue.push_back(Expect::CopyEnd),
+            CopyIn::No => return false,
+        }
+        true
+    }
+
+    /// The server has begun to take COPY data.
+    pub fn copy_began(&mut self) {
+        self.copy = CopyIn::Running;
+    }
+
+    /// A message of the server that is neither ErrorResponse nor ReadyForQuery.
+    #[inline]
+    pub fn answered(&mut self, tag: u8) -> Fate {
+        if tag == server::COMMAND_COMPLETE && self.copy == CopyIn::Running {
+            self.strip_copy();
+            self.copy = CopyIn::No;
+        }
+        let Some(front) = self.queue.front() else { return Fate::Forward };
+        let fate = match (front, tag) {
+            (Expect::ParseOurs(_), server::PARSE_COMPLETE) | (Expect::CloseOurs(_), server::CLOSE_COMPLETE) => {
+                Fate::Swallow
+            }
+            (Expect::Parse(_), server::PARSE_COMPLETE)
+            | (Expect::Close, server::CLOSE_COMPLETE)
+            | (Expect::Bind, server::BIND_COMPLETE)
+            | (Expect::Describe, server::ROW_DESCRIPTION | server::NO_DATA)
+            | (
+                Expect::Execute,
+                server::COMMAND_COMPLETE | server::EMPTY_QUERY_RESPONSE | server::PORTAL_SUSPENDED,
+            ) => Fate::Forward,
+            _ => return Fate::Forward,
+        };
+        self.queue.pop_front();
+        fate
+    }
+
+    /// The next answer of our own, where its turn has come.
+    #[inline]
+    pub fn take_fake(&mut self) -> Option<u8> {
+        let tag = match self.queue.front()? {
+            Expect::ParseFake => server::PARSE_COMPLETE,
+            Expect::CloseFake => server::CLOSE_COMPLETE,
+            _ => return None,
+        };
+        self.queue.pop_front();
+        Some(tag)
+    }
+
+    /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each answer that will not
+    /// come is given to `undo`.
+    pub fn failed(&mut self, mut undo: impl FnMut(Expect)) {
+        if self.copy == CopyIn::Running {
+            self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
+        }
+        match self.queue.front() {
+            None | Some(Expect::Sync | Expect::Simple | Expect::Function) => return,
+            Some(_) => {}
+        }
+        while let Some(front) = self.queue.front() {
+            if matches!(front, Expect::Sync) {
+                return;
+            }
+            let expect = self.queue.pop_front();
+            expect.into_iter().for_each(&mut undo);
+        }
+        self.skipping = true;
+    }
+
+    /// ReadyForQuery: everything up to the message that asked for it is over.
+    #[inline]
+    pub fn ready(&mut self, mut undo: impl FnMut(Expect)) {
+        while let Some(expect) = self.queue.pop_front() {
+            if matches!(expect, Expect::Sync | Expect::Simple | Expect::Function) {
+                break;
+            }
+            undo(expect);
+        }
+        // The data's end of a COPY that never began, or was refused before its data came.
+        while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
+            self.queue.pop_front();
+        }
+    }
+
+    /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the end was there.
+    fn strip_copy(&mut self) -> bool {
+        let Some(end) = self.queue.iter().position(|expect| matches!(expect, Expect::CopyEnd)) else {
+            self.queue.retain(|expect| !matches!(expect, Expect::Sync));
+            return false;
+        };
+        let mut position = 0;
+        self.queue.retain(|expect| {
+            let keep = position > end || !matches!(expect, Expect::Sync | Expect::CopyEnd);
+            position += 1;
+            keep
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(list: Vec<Expect>) -> Expected {
+        let mut expected = Expected::default();
+        list.into_iter().for_each(|expect| expected.push(expect));
+        expected
+    }
+
+    #[test]
+    fn a_pipeline_settles_with_its_last_ready() {
+        let mut owed = expected(vec![
+            Expect::Parse(None),
+            Expect::Bind,
+            Expect::Describe,
+            Expect::Execute,
+            Expect::Sync,
+            Expect::Bind,
+            Expect::Execute,
+            Expect::Sync,
+        ]);
+        for tag in *b"12TDDCZ" {
+            if tag == b'Z' {
+                owed.ready(|_| panic!("nothing to undo"));
+            } else {
+                assert_eq!(owed.answered(tag), Fate::Forward);
+            }
+        }
+        assert!(!owed.is_settled());
+        for tag in *b"2C" {
+            owed.answered(tag);
+        }
+        owed.ready(|_| panic!("nothing to undo"));
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn an_error_drops_what_the_server_will_not_answer() {
+        let mut owed = expected(vec![Expect::Parse(None), Expect::Bind, Expect::Execute, Expect::Sync, Expect::Simple]);
+        owed.answered(b'1');
+        let mut undone = 0;
+        owed.failed(|_| undone += 1);
+        assert_eq!(undone, 2);
+        owed.ready(|_| panic!("nothing to undo"));
+        assert!(!owed.is_settled(), "the simple query is still to be answered");
+        owed.ready(|_| panic!("nothing to undo"));
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn an_error_before_the_sync_was_sent_skips_up_to_it() {
+        let mut owed = expected(vec![Expect::Bind, Expect::Execute]);
+        owed.failed(drop);
+        assert!(owed.is_skipping() && !owed.is_settled());
+        owed.push(Expect::Sync);
+        assert!(!owed.is_skipping());
+        owed.ready(drop);
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn answers_of_ours_keep_their_place() {
+        let mut owed = expected(vec![Expect::Bind, Expect::ParseFake, Expect::CloseFake, Expect::Sync]);
+        assert_eq!(owed.take_fake(), None);
+        owed.answered(b'2');
+        assert_eq!(owed.take_fake(), Some(b'1'));
+        assert_eq!(owed.take_fake(), Some(b'3'));
+        assert_eq!(owed.take_fake(), None);
+    }
+
+    #[test]
+    fn a_sync_sent_into_copy_data_is_not_answered() {
+        let mut owed = expected(vec![Expect::Bind, Expect::Execute, Expect::Sync]);
+        owed.answered(b'2');
+        owed.copy_began();
+        assert!(owed.copy_ended());
+        owed.push(Expect::Sync);
+        owed.answered(b'C');
+        owed.ready(|_| panic!("nothing to undo"));
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn copy_data_sent_before_the_server_asked_are_no_riddle() {
+        let mut owed = expected(vec![Expect::Simple]);
+        assert!(owed.takes_copy_data() && owed.copy_ended());
+        owed.copy_began();
+        owed.answered(b'C');
+        owed.ready(drop);
+        assert!(owed.is_settled());
+        let mut refused = expected(vec![Expect::Simple]);
+        refused.copy_ended();
+        refused.failed(drop);
+        refused.ready(drop);
+        assert!(refused.is_settled());
+    }
+
+    #[test]
+    fn a_failed_copy_waits_for_the_clients_end() {
+        let mut owed = expected(vec![Expect::Simple]);
+        owed.copy_began();
+        owed.failed(drop);
+        owed.ready(drop);
+        assert!(!owed.is_settled(), "the client's CopyDone is still under way");
+        assert!(owed.copy_ended());
+        assert!(owed.is_settled());
+        assert!(!owed.copy_ended(), "a second one is a stray");
+    }
+
+    #[test]
+    fn a_failed_extended_copy_waits_for_end_and_sync() {
+        let mut owed = expected(vec![Expect::Bind, Expect::Execute, Expect::Sync]);
+        owed.answered(b'2');
+        owed.copy_began();
+        owed.failed(drop);
+        assert!(owed.is_skipping());
+        owed.copy_ended();
+        assert!(!owed.is_settled());
+        owed.push(Expect::Sync);
+        owed.ready(drop);
+        assert!(owed.is_settled());
+    }
+}

@@ -1,0 +1,144 @@
+//! The periodic pass over one worker: timeouts of clients, ages of servers, the notice to those who queue.
+//!
+//! Rules as PgBouncer documents them (surface sections 9 and 12): checked `limits::JANITOR_PERIOD_MS` apart, so a timeout is
+//! late by at most that.
+
+use super::client::{Client, Stand};
+use super::engine::{Core, Leave};
+use super::pool::PoolSlot;
+use super::server::{IDLE, Phase};
+use super::{Net, ServerState};
+use crate::base::{ClientId, Micros, Peer, ServerId};
+use crate::config::PoolRules;
+use crate::wire::{Fault, encode, sqlstate};
+
+/// What the pass decides about one client.
+enum Due {
+    /// It is ended.
+    End(Fault),
+    /// Its server is ended, and it with it.
+    EndServer(ServerId, &'static str),
+    /// It is told that it queues.
+    Notify,
+}
+
+impl Core {
+    /// The periodic pass.
+    pub fn janitor(&mut self, now: Micros, net: &mut impl Net) {
+        let due: Vec<_> =
+            self.clients.iter().filter_map(|(key, client)| Some((key, self.client_due(client, now)?))).collect();
+        for (key, due) in due {
+            let id = ClientId(key as u32);
+            if !self.clients.contains(key) {
+                continue;
+            }
+            match due {
+                Due::End(fault) => self.disconnect(id, &Leave::Fault(fault), now, net),
+                Due::EndServer(server, reason) => {
+                    if self.servers.contains(server.0 as usize) {
+                        self.close_server(server, reason, now, net);
+                    }
+                }
+                Due::Notify => self.notify_waiting(id, net),
+            }
+        }
+        self.age_idle_servers(now, net);
+        let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
+        for slot in slots {
+            // A note that went astray must not leave a client waiting: asked anew at each pass.
+            self.pools[slot.0 as usize].asked = false;
+            self.trim_queue(slot);
+            self.serve(slot, now, net);
+        }
+    }
+
+    /// What is due for one client, if anything.
+    fn client_due(&self, client: &Client, now: Micros) -> Option<Due> {
+        let rules = &self.pools[client.pool.0 as usize].rules;
+        let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
+        match client.stand {
+            Stand::Idle => {
+                let idle = !client.request.running && !client.identity.internal;
+                (idle && over(client.rules.client_idle_timeout, client.request.ended_at))
+                    .then_some(Due::End(Fault::ClientIdleTimeout))
+            }
+            Stand::Waiting { since, notified, .. } => {
+                if over(client.rules.query_wait_timeout, since) {
+                    Some(Due::End(Fault::QueryWaitTimeout))
+                } else if over(rules.query_timeout, since) {
+                    Some(Due::End(Fault::QueryTimeout))
+                } else if !notified && over(rules.query_wait_notify, since) && !client.identity.internal {
+                    Some(Due::Notify)
+                } else {
+                    None
+                }
+            }
+            Stand::Linked(server) => self.linked_due(client, server, rules, now),
+        }
+    }
+
+    fn linked_due(&self, client: &Client, id: ServerId, rules: &PoolRules, now: Micros) -> Option<Due> {
+        let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
+        let server = &self.servers[id.0 as usize];
+        if client.request.running && over(rules.query_timeout, client.request.began_at) {
+            return Some(Due::EndServer(id, "query timeout"));
+        }
+        let in_block = server.status != IDLE && server.expected.is_settled();
+        if in_block && over(rules.idle_transaction_timeout, server.heard_at) {
+            return Some(Due::EndServer(id, "idle transaction timeout"));
+        }
+        if client.request.in_xact && over(rules.transaction_timeout, client.request.xact_began_at) {
+            return Some(Due::EndServer(id, "transaction timeout"));
+        }
+        None
+    }
+
+    /// Tells a client, once per wait, that it queues.
+    fn notify_waiting(&mut self, id: ClientId, net: &mut impl Net) {
+        if let Stand::Waiting { notified, .. } = &mut self.clients[id.0 as usize].stand {
+            *notified = true;
+            let mut notice = Vec::new();
+            let text = "No server connection available in postgres backend, client being queued";
+            encode::notice(&mut notice, encode::Severity::Notice, sqlstate::SUCCESSFUL_COMPLETION, text, None);
+            net.send(Peer::Client(id), &notice);
+        }
+    }
+
+    /// Closes free servers that are obsolete, too old, or idle too long.
+    fn age_idle_servers(&mut self, now: Micros, net: &mut impl Net) {
+        let free: Vec<_> = self
+            .servers
+            .iter()
+            .filter(|(_, server)| matches!(server.phase, Phase::Idle(_)))
+            .map(|(key, _)| ServerId(key as u32))
+            .collect();
+        for id in free {
+            let reason = self.reason_to_close(id, now).or_else(|| self.idle_too_long(id, now));
+            if let Some(reason) = reason {
+                self.close_server(id, reason, now, net);
+            }
+        }
+    }
+
+    /// `server_idle_timeout`, which never takes a pool below `min_pool_size`.
+    fn idle_too_long(&self, id: ServerId, now: Micros) -> Option<&'static str> {
+        let server = &self.servers[id.0 as usize];
+        let Phase::Idle(since) = server.phase else { return None };
+        let pool = &self.pools[server.pool.0 as usize];
+        let limit = pool.rules.server_idle_timeout;
+        let spare = pool.share.live_count() > pool.rules.min_pool_size;
+        (limit != Micros(0) && now.since(since) > limit && spare).then_some("server idle timeout")
+    }
+
+    /// The check delay in force for SHOW's state `used`; `None` where servers are not checked.
+    pub(super) fn check_delay(&self, slot: PoolSlot) -> Option<Micros> {
+        let rules = &self.pools[slot.0 as usize].rules;
+        rules.server_check_query.as_ref().map(|_| rules.server_check_delay)
+    }
+
+    /// A server's state as SHOW names it.
+    pub(super) fn server_state(&self, id: ServerId, now: Micros) -> ServerState {
+        let server = &self.servers[id.0 as usize];
+        server.state(now, self.check_delay(server.pool))
+    }
+}

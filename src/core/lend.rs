@@ -1,0 +1,320 @@
+//! Check-out and check-in: who gets which server, who waits, and when a connection goes to another worker.
+//!
+//! First come, first served on a worker; over workers a client elsewhere goes first only when it has waited longer by
+//! `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
+
+use super::client::{Canceled, Stand};
+use super::engine::{Core, Leave};
+use super::hold::Reason;
+use super::pool::{PoolSlot, Waiter};
+use super::server::{Phase, Task};
+use super::{Net, Note};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::wire::{Fault, encode};
+use std::sync::Arc;
+
+/// What became of a client that wants a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// It is linked, and the server is ready for its bytes.
+    Linked(ServerId),
+    /// It waits, in the queue or for its server to be set up; it is paused.
+    Waits,
+    /// It was refused and is gone.
+    Gone,
+}
+
+/// What has to be done with a free server before a client may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fitness {
+    Fit,
+    Check,
+    Close(&'static str),
+}
+
+impl Core {
+    /// Gets a server for a client that has something to say: a free one of this worker, or a place in the queue.
+    pub(super) fn acquire(&mut self, id: ClientId, now: Micros, net: &mut impl Net) -> Got {
+        let slot = self.clients[id.0 as usize].pool;
+        if !self.pools[slot.0 as usize].share.database.is_paused() {
+            while let Some(server) = self.pools[slot.0 as usize].take_idle() {
+                match self.fitness(server, now) {
+                    Fitness::Fit => {
+                        self.pools[slot.0 as usize].counters.wait_time.record(0);
+                        return self.link(id, server, now, net);
+                    }
+                    Fitness::Close(reason) => self.close_server(server, reason, now, net),
+                    Fitness::Check => {
+                        self.check(server, now, net);
+                        break;
+                    }
+                }
+            }
+        }
+        self.enqueue(id, now, net)
+    }
+
+    /// Ties a free server (already off the idle list) to a client.
+    fn link(&mut self, id: ClientId, server_id: ServerId, now: Micros, net: &mut impl Net) -> Got {
+        let client = &mut self.clients[id.0 as usize];
+        let server = &mut self.servers[server_id.0 as usize];
+        assert!(server.pool == client.pool, "a server is lent within its pool only");
+        client.stand = Stand::Linked(server_id);
+        server.request_at = now;
+        if client.blocked {
+            server.hold.add(Reason::LinkBlocked, Peer::Server(server_id), net);
+        }
+        if server.blocked {
+            client.hold.add(Reason::LinkBlocked, Peer::Client(id), net);
+        }
+        self.pools[client.pool.0 as usize].counters.server_assignment_count += 1;
+        let Some(sql) = server.differences(client, &self.names) else {
+            server.enter(Phase::Linked(id));
+            return if client.hold.is_free() { Got::Linked(server_id) } else { Got::Waits };
+        };
+        server.enter(Phase::Preparing(id));
+        server.task_failed = false;
+        client.hold.add(Reason::Waiting, Peer::Client(id), net);
+        let mut query = Vec::with_capacity(sql.len() + 8);
+        encode::query(&mut query, &sql);
+        net.send(Peer::Server(server_id), &query);
+        Got::Waits
+    }
+
+    /// Puts a client into the queue, or refuses it where waiting is in vain.
+    fn enqueue(&mut self, id: ClientId, now: Micros, net: &mut impl Net) -> Got {
+        let slot = self.clients[id.0 as usize].pool;
+        if let Some(fault) = self.refusal(slot) {
+            self.disconnect(id, &Leave::Fault(fault), now, net);
+            return Got::Gone;
+        }
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        let client = &mut self.clients[id.0 as usize];
+        client.stand = Stand::Waiting { since: now, ticket, notified: false };
+        client.hold.add(Reason::Waiting, Peer::Client(id), net);
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.waiters.push_back(Waiter { client: id, ticket, since: now });
+        pool.waiting += 1;
+        self.trim_queue(slot);
+        self.ask_for_server(slot, net);
+        Got::Waits
+    }
+
+    /// Why a client that would have to wait is refused at once.
+    fn refusal(&self, slot: PoolSlot) -> Option<Fault> {
+        if self.refusing {
+            return Some(Fault::ServerShuttingDown);
+        }
+        let share = &self.pools[slot.0 as usize].share;
+        if share.live_count() > 0 || share.database.is_paused() {
+            return None;
+        }
+        share.failing().map(|text| Fault::LoginFailing { cached: text.to_string() })
+    }
+
+    /// Tells the world that clients wait here: a worker with idle servers if there is one, else the ledger.
+    pub(super) fn ask_for_server(&mut self, slot: PoolSlot, net: &mut impl Net) {
+        let worker = self.worker;
+        let pool = &mut self.pools[slot.0 as usize];
+        if pool.waiting == 0 || pool.share.database.is_paused() {
+            return;
+        }
+        if let Some(idle_at) = pool.share.idle_elsewhere(worker) {
+            net.notify(Note::Nudge { pool: pool.share.id, idle_at });
+        } else if !pool.asked && !pool.share.is_full() {
+            pool.asked = true;
+            net.notify(Note::NeedServer(pool.share.id));
+        }
+    }
+
+    /// Another worker's clients wait for a server of `pool`: gives one that is idle here and that nobody here wants.
+    pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        if self.pools[slot.0 as usize].share.database.is_paused() {
+            return;
+        }
+        while let Some(server) = self.pools[slot.0 as usize].take_idle() {
+            match self.fitness(server, now) {
+                Fitness::Close(reason) => self.close_server(server, reason, now, net),
+                Fitness::Check => return self.check(server, now, net),
+                Fitness::Fit if self.servers[server.0 as usize].blocked => {
+                    return self.pools[slot.0 as usize].put_idle(server);
+                }
+                Fitness::Fit => return self.move_server(server, by, now, net),
+            }
+        }
+        if !self.pools[slot.0 as usize].share.is_full() {
+            net.notify(Note::NeedServer(pool));
+        }
+    }
+
+    /// What a free server needs before it is lent.
+    fn fitness(&self, id: ServerId, now: Micros) -> Fitness {
+        let server = &self.servers[id.0 as usize];
+        let pool = &self.pools[server.pool.0 as usize];
+        if let Some(reason) = server.close_reason {
+            return Fitness::Close(reason);
+        }
+        if server.generation != pool.share.generation() {
+            return Fitness::Close("database configuration changed");
+        }
+        let Phase::Idle(since) = server.phase else { return Fitness::Fit };
+        let rules = &pool.rules;
+        let rested = now.since(since) > rules.server_check_delay || rules.server_check_delay == Micros(0);
+        if rules.server_check_query.is_some() && rested && since != now {
+            return Fitness::Check;
+        }
+        Fitness::Fit
+    }
+
+    /// Runs the check query on a server that is off the idle list; whoever waits longest gets it when it answers.
+    fn check(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+        let slot = self.servers[id.0 as usize].pool;
+        let sql = self.pools[slot.0 as usize].rules.server_check_query.clone().unwrap_or_else(|| "".into());
+        self.start_task(id, Task::Check, &sql, now, net);
+    }
+
+    /// Gives an unlinked server a query of the pooler's own.
+    pub(super) fn start_task(&mut self, id: ServerId, task: Task, sql: &str, now: Micros, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        server.enter(Phase::Tested(task));
+        server.task_failed = false;
+        server.request_at = now;
+        let mut query = Vec::with_capacity(sql.len() + 8);
+        encode::query(&mut query, sql);
+        net.send(Peer::Server(id), &query);
+    }
+
+    /// Check-in of an unlinked server at rest: closed if its time is over, else lent on, moved, or kept idle.
+    pub(super) fn settle(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        assert!(server.is_clean(), "server {} is checked in unclean", server.identity.socket_id);
+        let slot = server.pool;
+        server.enter(Phase::Idle(now));
+        if let Some(reason) = self.reason_to_close(id, now) {
+            self.close_server(id, reason, now, net);
+            return self.serve(slot, now, net);
+        }
+        let here = self.next_waiter(slot).map(|waiter| waiter.since);
+        let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
+        if let Some((worker, since)) = there
+            && here.is_none_or(|here| since + Micros(limits::REMOTE_WAITER_LEAD_US) < here)
+            && !self.servers[id.0 as usize].blocked
+        {
+            return self.move_server(id, worker, now, net);
+        }
+        match self.take_waiter(slot) {
+            Some(waiter) => self.lend(waiter, id, now, net),
+            None => self.pools[slot.0 as usize].put_idle(id),
+        }
+    }
+
+    /// Links the client at the front of the queue and lets it speak.
+    fn lend(&mut self, waiter: Waiter, id: ServerId, now: Micros, net: &mut impl Net) {
+        let client = &mut self.clients[waiter.client.0 as usize];
+        let waited_us = now.since(waiter.since).0;
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.wait_time_us += waited_us;
+        counters.wait_time.record(waited_us);
+        self.link(waiter.client, id, now, net);
+        if matches!(self.servers[id.0 as usize].phase, Phase::Linked(_)) {
+            self.clients[waiter.client.0 as usize].hold.lift(Reason::Waiting, Peer::Client(waiter.client), net);
+        }
+    }
+
+    /// Serves waiting clients from idle servers as far as they go, and asks for more where they do not.
+    pub(super) fn serve(&mut self, slot: PoolSlot, now: Micros, net: &mut impl Net) {
+        if self.pools[slot.0 as usize].share.database.is_paused() {
+            return;
+        }
+        while self.next_waiter(slot).is_some() {
+            let Some(server) = self.pools[slot.0 as usize].take_idle() else {
+                return self.ask_for_server(slot, net);
+            };
+            match self.fitness(server, now) {
+                Fitness::Close(reason) => self.close_server(server, reason, now, net),
+                Fitness::Check => self.check(server, now, net),
+                Fitness::Fit => {
+                    if let Some(waiter) = self.take_waiter(slot) {
+                        self.lend(waiter, server, now, net);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a free server must not be lent or kept.
+    pub(super) fn reason_to_close(&self, id: ServerId, now: Micros) -> Option<&'static str> {
+        let server = &self.servers[id.0 as usize];
+        let pool = &self.pools[server.pool.0 as usize];
+        if server.close_reason.is_some() {
+            return server.close_reason;
+        }
+        if server.generation != pool.share.generation() {
+            return Some("database configuration changed");
+        }
+        if pool.share.database.is_paused() {
+            return Some("pause mode");
+        }
+        let age = now.since(server.connected_at);
+        let used = server.request_at > server.connected_at;
+        if pool.rules.server_lifetime == Micros(0) {
+            return used.then_some("server lifetime over");
+        }
+        let spacing = Micros(pool.rules.server_lifetime.0 / u64::from(pool.rules.pool_size.max(1)));
+        (age >= pool.rules.server_lifetime && pool.share.may_close_for_age(now, spacing))
+            .then_some("server lifetime over")
+    }
+
+    /// The client at the front of the queue; drops places that are stale.
+    fn next_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
+        loop {
+            let waiter = *self.pools[slot.0 as usize].waiters.front()?;
+            if self.is_waiting(&waiter) {
+                return Some(waiter);
+            }
+            self.pools[slot.0 as usize].waiters.pop_front();
+        }
+    }
+
+    /// Takes the client at the front out of the queue.
+    fn take_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
+        let waiter = self.next_waiter(slot)?;
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.waiters.pop_front();
+        pool.waiting -= 1;
+        self.clients[waiter.client.0 as usize].stand = Stand::Idle;
+        self.trim_queue(slot);
+        Some(waiter)
+    }
+
+    /// Drops stale places at the front and tells the other workers since when the first one waits.
+    pub(super) fn trim_queue(&mut self, slot: PoolSlot) {
+        self.next_waiter(slot);
+        self.pools[slot.0 as usize].publish_waiting();
+    }
+
+    /// Whether a place in the queue still stands for a waiting client.
+    pub(super) fn is_waiting(&self, waiter: &Waiter) -> bool {
+        self.clients.get(waiter.client.0 as usize).is_some_and(
+            |client| matches!(client.stand, Stand::Waiting { ticket, .. } if ticket == waiter.ticket),
+        )
+    }
+
+    /// Takes a client out of the queue because its query was cancelled; it is answered when its bytes are looked at.
+    pub(super) fn cancel_waiting(&mut self, id: ClientId, net: &mut impl Net) {
+        let client = &mut self.clients[id.0 as usize];
+        let slot = client.pool;
+        client.stand = Stand::Idle;
+        client.canceled = Canceled::Next;
+        client.hold.lift(Reason::Waiting, Peer::Client(id), net);
+        self.pools[slot.0 as usize].waiting -= 1;
+        self.trim_queue(slot);
+    }
+
+    /// The pool-wide share of a pool on this worker.
+    pub(super) fn share(&self, slot: PoolSlot) -> &Arc<super::PoolShare> {
+        &self.pools[slot.0 as usize].share
+    }
+}

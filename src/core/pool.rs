@@ -1,0 +1,97 @@
+//! This worker's part of one pool: its idle servers, its queue of waiting clients, its counters.
+
+use super::PoolShare;
+use crate::base::{ClientId, Micros, ServerId, WorkerId};
+use crate::config::PoolRules;
+use crate::stats::PoolCounters;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Index of a pool on its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PoolSlot(pub u32);
+
+/// One client's place in the queue; stale once the client waits no longer under this ticket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiter {
+    pub client: ClientId,
+    pub ticket: u64,
+    pub since: Micros,
+}
+
+/// One worker's part of a pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub share: Arc<PoolShare>,
+    pub rules: Arc<PoolRules>,
+    pub counters: PoolCounters,
+    /// Free servers; the most recently used at the back.
+    pub idle: VecDeque<ServerId>,
+    /// First come, first served. May hold stale places: see `Core::is_waiting`.
+    pub waiters: VecDeque<Waiter>,
+    /// Clients that wait: the queue's places that are not stale.
+    pub waiting: u32,
+    /// Clients and servers of this worker in this pool.
+    pub clients: u32,
+    pub servers: u32,
+    /// The ledger has been asked for a server and has not been heard of since.
+    pub asked: bool,
+    worker: WorkerId,
+    published_since: Micros,
+}
+
+impl Pool {
+    pub fn new(share: Arc<PoolShare>, worker: WorkerId) -> Self {
+        let rules = share.rules();
+        Self {
+            share,
+            rules,
+            counters: PoolCounters::default(),
+            idle: VecDeque::new(),
+            waiters: VecDeque::new(),
+            waiting: 0,
+            clients: 0,
+            servers: 0,
+            asked: false,
+            worker,
+            published_since: Micros::NEVER,
+        }
+    }
+
+    /// Takes the next idle server to lend: the most recently used, or the longest idle with `server_round_robin`.
+    pub fn take_idle(&mut self) -> Option<ServerId> {
+        let server = if self.rules.round_robin { self.idle.pop_front() } else { self.idle.pop_back() };
+        if server.is_some() {
+            self.publish_idle();
+        }
+        server
+    }
+
+    /// A server is free.
+    pub fn put_idle(&mut self, server: ServerId) {
+        self.idle.push_back(server);
+        self.publish_idle();
+    }
+
+    /// A free server is gone.
+    pub fn remove_idle(&mut self, server: ServerId) {
+        self.idle.retain(|idle| *idle != server);
+        self.publish_idle();
+    }
+
+    fn publish_idle(&self) {
+        self.share.set_idle(self.worker, self.idle.len() as u32);
+    }
+
+    /// Tells the other workers since when the front of the queue waits, if that has changed.
+    pub fn publish_waiting(&mut self) {
+        let since = match self.waiters.front() {
+            Some(front) if self.waiting > 0 => front.since,
+            _ => Micros::NEVER,
+        };
+        if since != self.published_since {
+            self.published_since = since;
+            self.share.set_waiting_since(self.worker, since);
+        }
+    }
+}

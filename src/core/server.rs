@@ -1,0 +1,218 @@
+//! One server of this worker: its phase, what it owes, what it holds.
+//!
+//! Invariant: a server in phase `Idle` is at a frame's edge, owes nothing, is outside a transaction and has no unfinished
+//! cancel aimed at it; [`Server::enter`] asserts it, since lending any other would show one tenant's rows to another.
+
+use super::client::Client;
+use super::expect::Expected;
+use super::hold::{Hold, Partial};
+use super::pool::PoolSlot;
+use super::statements::ServerStatements;
+use super::{ServerIdentity, ServerLogin, ServerState};
+use crate::base::{ClientId, Micros};
+use crate::wire::ParamSet;
+use std::sync::Arc;
+
+/// Work that the pooler itself gives a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// SET of the parameters in which the linked client differs.
+    Sync,
+    /// `server_reset_query`.
+    Reset,
+    /// `server_check_query`.
+    Check,
+}
+
+/// Where a server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Free since then.
+    Idle(Micros),
+    /// Linked, relaying.
+    Linked(ClientId),
+    /// Linked; its parameters are being set for the client, which waits.
+    Preparing(ClientId),
+    /// Unlinked; reset or check query running.
+    Tested(Task),
+    /// Unlinked and clean, but a cancel aimed at it is under way.
+    BeingCanceled,
+}
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub identity: Arc<ServerIdentity>,
+    pub pool: PoolSlot,
+    pub params: ParamSet,
+    pub phase: Phase,
+    pub expected: Expected,
+    /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`.
+    pub status: u8,
+    pub hold: Hold,
+    pub partial: Partial,
+    /// The driver holds bytes that it does not take.
+    pub blocked: bool,
+    /// Close it when it is unlinked, for this reason.
+    pub close_reason: Option<&'static str>,
+    /// The pooler's own query was answered by an error.
+    pub task_failed: bool,
+    /// Cancel requests sent for it and not yet known to be over.
+    pub cancels: u32,
+    pub generation: u32,
+    pub connected_at: Micros,
+    pub request_at: Micros,
+    /// When its last message came.
+    pub heard_at: Micros,
+    pub statements: ServerStatements,
+}
+
+/// Transaction status of ReadyForQuery: outside a transaction.
+pub(super) const IDLE: u8 = b'I';
+
+impl Server {
+    /// A server fresh from its login.
+    pub fn new(login: ServerLogin, pool: PoolSlot, now: Micros) -> Self {
+        Self {
+            identity: login.identity,
+            pool,
+            params: login.params,
+            phase: Phase::Idle(now),
+            expected: Expected::default(),
+            status: IDLE,
+            hold: Hold::default(),
+            partial: Partial::None,
+            blocked: false,
+            close_reason: None,
+            task_failed: false,
+            cancels: 0,
+            generation: login.generation,
+            connected_at: login.connected_at,
+            request_at: login.connected_at,
+            heard_at: now,
+            statements: ServerStatements::default(),
+        }
+    }
+
+    /// The only door between phases. A move that is not listed is a bug of ours, and the process must not go on with it.
+    pub fn enter(&mut self, phase: Phase) {
+        use Phase::{BeingCanceled, Idle, Linked, Preparing, Tested};
+        let legal = match (self.phase, phase) {
+            (Idle(_), Linked(_) | Preparing(_) | Tested(_) | Idle(_))
+            | (Linked(_), Idle(_) | Tested(Task::Reset) | BeingCanceled)
+            | (Tested(_), Idle(_))
+            | (BeingCanceled, Idle(_) | Tested(Task::Reset)) => true,
+            (Preparing(a), Linked(b)) => a == b,
+            _ => false,
+        };
+        assert!(legal, "server {}: {:?} -> {phase:?}", self.identity.socket_id, self.phase);
+        if matches!(phase, Idle(_)) {
+            assert!(self.is_clean() && self.cancels == 0, "server {} is lent unclean", self.identity.socket_id);
+        }
+        self.phase = phase;
+    }
+
+    /// Owes nothing, in no transaction, at a frame's edge: may be taken back.
+    #[inline]
+    pub fn is_clean(&self) -> bool {
+        self.status == IDLE && self.expected.is_settled() && self.partial == Partial::None
+    }
+
+    /// The linked client.
+    #[inline]
+    pub fn link(&self) -> Option<ClientId> {
+        match self.phase {
+            Phase::Linked(client) | Phase::Preparing(client) => Some(client),
+            Phase::Idle(_) | Phase::Tested(_) | Phase::BeingCanceled => None,
+        }
+    }
+
+    /// Its state as SHOW names it; idle longer than `check_delay` is `used`.
+    pub fn state(&self, now: Micros, check_delay: Option<Micros>) -> ServerState {
+        match self.phase {
+            Phase::Idle(since) if check_delay.is_some_and(|delay| now.since(since) > delay) => ServerState::Used,
+            Phase::Idle(_) => ServerState::Idle,
+            Phase::Linked(_) | Phase::Preparing(_) => ServerState::Active,
+            Phase::Tested(_) => ServerState::Tested,
+            Phase::BeingCanceled => ServerState::BeingCanceled,
+        }
+    }
+
+    /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server has reported
+    /// can be compared, and only what differs (ignoring case) is set (PgBouncer behaviour, surface section 8.3).
+    pub fn differences(&self, client: &mut Client, names: &crate::wire::TrackedNames) -> Option<String> {
+        if self.params.same(&client.params) {
+            return None;
+        }
+        let mut sql = String::new();
+        let mut same_values = true;
+        for ((name, want), have) in names.iter().zip(client.params.iter()).zip(self.params.iter()) {
+            match (want, have) {
+                (None, None) => {}
+                (Some(want), Some(have)) if want.eq_ignore_ascii_case(have) => {}
+                (Some(want), Some(_)) if !want.is_empty() => push_set(&mut sql, name, want),
+                _ => same_values = false,
+            }
+        }
+        if !sql.is_empty() {
+            return Some(sql);
+        }
+        if same_values {
+            // From now on the comparison is one of pointers, as long as neither changes anything.
+            client.params = self.params.clone();
+        }
+        None
+    }
+
+    /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
+    pub fn teach(&self, client: &mut Client) {
+        let known = |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
+        if client.params.iter().zip(self.params.iter()).all(known) {
+            client.params = self.params.clone();
+            return;
+        }
+        for position in 0..client.params.iter().len() {
+            if let (Some(mine), Some(theirs)) = (client.params.value(position), self.params.value(position))
+                && mine != theirs
+            {
+                client.params = client.params.with(position, Arc::clone(theirs));
+            }
+        }
+    }
+}
+
+/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted.
+fn push_set(sql: &mut String, name: &str, value: &str) {
+    sql.push_str("SET ");
+    sql.push_str(name);
+    sql.push('=');
+    if name.eq_ignore_ascii_case("search_path") {
+        sql.push_str(value);
+    } else {
+        if value.contains('\\') {
+            sql.push('E');
+        }
+        sql.push('\'');
+        for letter in value.chars() {
+            if letter == '\'' || letter == '\\' {
+                sql.push(letter);
+            }
+            sql.push(letter);
+        }
+        sql.push('\'');
+    }
+    sql.push(';');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_set;
+
+    #[test]
+    fn values_are_quoted_and_search_path_is_not() {
+        let mut sql = String::new();
+        push_set(&mut sql, "application_name", r"it's \ me");
+        push_set(&mut sql, "search_path", "\"$user\", public");
+        assert_eq!(sql, r#"SET application_name=E'it''s \\ me';SET search_path="$user", public;"#);
+    }
+}

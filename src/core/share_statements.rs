@@ -1,0 +1,281 @@
+//! Named statements of a client, under the names that servers know them by.
+//!
+//! A statement is prepared on whatever server the client is lent: a Parse of what the server already holds is answered here,
+//! a Bind of what it does not hold is preceded by a Parse of ours. PgBouncer behaviour, surface section 10.
+
+use super::Net;
+use super::engine::Core;
+use super::expect::Expect;
+use super::hold::Partial;
+use super::statements::Statement;
+use super::upstream::{Step, Walk};
+use crate::base::{ClientId, Micros, Peer, ServerId};
+use crate::wire::frontend;
+use crate::wire::tags::{client as tag, server as answer};
+use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode};
+use std::sync::Arc;
+
+/// Describe's and Close's kind byte for a statement.
+const KIND_STATEMENT: u8 = b'S';
+
+impl Core {
+    /// Parse, Bind, Describe or Close where statements are shared.
+    pub(super) fn statement_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Step {
+        if header.tag != tag::BIND && !walk.is_whole(header) {
+            return Step::Later;
+        }
+        let name = match name_of(header.tag, walk.payload(header)) {
+            Ok(Some(name)) => name,
+            Ok(None) if walk.is_whole(header) => return self.refuse(id, broken(header.tag), now, net),
+            Ok(None) => return Step::Later,
+            Err(fault) => return self.refuse(id, fault, now, net),
+        };
+        let Some(name) = name else { return self.unnamed_frame(id, header, walk, now, net) };
+        let name = name.to_vec();
+        if header.tag == tag::CLOSE {
+            self.close_statement(id, &name, header, walk, net);
+            return Step::Next;
+        }
+        let server = match self.need_server(id, header, walk, now, net) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        self.begin_request(id, now);
+        self.flush_upstream(id, walk, net);
+        match header.tag {
+            tag::PARSE => self.parse_statement(id, server, &name, header, walk, now, net),
+            _ => self.use_statement(id, server, &name, header, walk, now, net),
+        }
+    }
+
+    /// A frame of the unnamed statement or of a portal: goes on as it is.
+    fn unnamed_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Step {
+        match self.need_server(id, header, walk, now, net) {
+            Ok(server) => self.pass_frame(id, server, header, walk, now),
+            Err(step) => step,
+        }
+    }
+
+    /// Parse: names the statement for the client, and prepares it on the server unless that has it.
+    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
+    fn parse_statement(
+        &mut self,
+        id: ClientId,
+        server_id: ServerId,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Step {
+        let rest = &walk.payload(header)[name.len() + 1..];
+        let statement = self.registry.intern(rest);
+        let client = &mut self.clients[id.0 as usize];
+        if !client.statements.get_or_insert_default().insert(name, Arc::clone(&statement)) {
+            let who = &client.identity;
+            tracing::error!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "prepared statement '{}' was already prepared", String::from_utf8_lossy(name));
+            return self.refuse(id, Fault::StatementExists, now, net);
+        }
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.client_parse_count += 1;
+        counters.client_bytes += header.frame_bytes as u64;
+        let server = &mut self.servers[server_id.0 as usize];
+        if !server.expected.is_skipping() {
+            if server.statements.touch(&statement) {
+                self.answer_ourselves(id, server_id, Expect::ParseFake, answer::PARSE_COMPLETE, net);
+            } else {
+                self.prepare(server_id, &statement, Expect::Parse(Some(Arc::clone(&statement))), net);
+            }
+        }
+        self.drop_frame(id, header.frame_bytes, walk);
+        Step::Next
+    }
+
+    /// Sends our Parse of a statement, and Closes of those that have to go for it.
+    fn prepare(&mut self, id: ServerId, statement: &Arc<Statement>, expect: Expect, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.counters.server_parse_count += 1;
+        let mut frames = Vec::with_capacity(statement.rest.len() + 32);
+        encode::parse(&mut frames, statement.name.as_bytes(), &statement.rest);
+        server.expected.push(expect);
+        server.statements.insert(Arc::clone(statement));
+        while let Some(old) = server.statements.evict(pool.rules.max_prepared_statements as usize) {
+            encode::describe_or_close(&mut frames, tag::CLOSE, KIND_STATEMENT, old.name.as_bytes());
+            server.expected.push(Expect::CloseOurs(old));
+        }
+        net.send(Peer::Server(id), &frames);
+    }
+
+    /// Bind or Describe of a named statement: under the server's name for it.
+    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
+    fn use_statement(
+        &mut self,
+        id: ClientId,
+        server_id: ServerId,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Step {
+        let client = &self.clients[id.0 as usize];
+        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone) else {
+            return self.refuse(id, Fault::StatementMissing, now, net);
+        };
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.bind_count += u64::from(header.tag == tag::BIND);
+        let server = &mut self.servers[server_id.0 as usize];
+        if server.expected.is_skipping() {
+            self.drop_frame(id, header.frame_bytes, walk);
+            return Step::Next;
+        }
+        if !server.statements.touch(&statement) {
+            self.prepare(server_id, &statement, Expect::ParseOurs(Arc::clone(&statement)), net);
+        }
+        let server = &mut self.servers[server_id.0 as usize];
+        let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
+        server.expected.push(expect);
+        self.send_renamed(id, server_id, &statement, name, header, walk, net);
+        Step::Next
+    }
+
+    /// The frame at hand with the statement's name exchanged; what lies behind the name is forwarded as it is, however
+    /// long it is and however much of it has come.
+    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
+    fn send_renamed(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        statement: &Statement,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) {
+        let payload = walk.payload(header);
+        // In front of the name: Bind has the portal's name and its zero, Describe the kind byte.
+        let lead = match header.tag {
+            tag::BIND => payload.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1),
+            _ => 1,
+        };
+        let behind = HEADER_BYTES + lead + name.len() + 1;
+        let length = header.frame_bytes - 1 - name.len() + statement.name.len();
+        let mut front = Vec::with_capacity(64);
+        front.push(header.tag);
+        front.extend_from_slice(&(length as u32).to_be_bytes());
+        front.extend_from_slice(&payload[..lead]);
+        encode::cstr(&mut front, statement.name.as_bytes());
+        net.send(Peer::Server(server), &front);
+        let pool = self.clients[id.0 as usize].pool;
+        self.pools[pool.0 as usize].counters.client_bytes += behind as u64;
+        self.servers[server.0 as usize].request_at = self.clients[id.0 as usize].request.began_at;
+        walk.skip(behind);
+        self.extend_run(id, header.frame_bytes - behind, walk);
+    }
+
+    /// Close of a named statement never reaches a server: the client forgets the name, and is answered in its turn.
+    fn close_statement(
+        &mut self,
+        id: ClientId,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) {
+        self.flush_upstream(id, walk, net);
+        let client = &mut self.clients[id.0 as usize];
+        if let Some(statements) = &mut client.statements {
+            statements.remove(name);
+        }
+        self.pools[client.pool.0 as usize].counters.client_bytes += header.frame_bytes as u64;
+        match client.link() {
+            Some(server) if !self.servers[server.0 as usize].expected.is_skipping() => {
+                self.answer_ourselves(id, server, Expect::CloseFake, answer::CLOSE_COMPLETE, net);
+            }
+            Some(_) => {}
+            None => send_empty(Peer::Client(id), answer::CLOSE_COMPLETE, net),
+        }
+        self.drop_frame(id, header.frame_bytes, walk);
+    }
+
+    /// An answer in the server's place: at once where nothing else is owed, in its turn otherwise.
+    fn answer_ourselves(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        expect: Expect,
+        tag: u8,
+        net: &mut impl Net,
+    ) {
+        let expected = &mut self.servers[server.0 as usize].expected;
+        if expected.is_empty() {
+            send_empty(Peer::Client(id), tag, net);
+        } else {
+            expected.push(expect);
+        }
+    }
+
+    /// Undoes on the server's side what an answer that will not come would have confirmed.
+    pub(super) fn undo(statements: &mut super::statements::ServerStatements, expect: Expect) {
+        match expect {
+            Expect::Parse(Some(statement)) | Expect::ParseOurs(statement) => statements.remove(&statement),
+            Expect::CloseOurs(statement) => statements.restore(statement),
+            _ => {}
+        }
+    }
+}
+
+/// Sends a frame that has no payload.
+pub(super) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {
+    let mut frame = Vec::with_capacity(HEADER_BYTES);
+    encode::empty(&mut frame, tag);
+    net.send(to, &frame);
+}
+
+fn broken(frame_tag: u8) -> Fault {
+    Fault::BrokenPacket {
+        name: match frame_tag {
+            tag::PARSE => "Parse",
+            tag::BIND => "Bind",
+            tag::DESCRIBE => "Describe",
+            _ => "Close",
+        },
+    }
+}
+
+/// The statement's name in a frame, `None` inside where it is the unnamed statement or a portal; `None` outside where more
+/// bytes are needed to tell.
+fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault> {
+    let fault = |_| broken(frame_tag);
+    let name = match frame_tag {
+        tag::PARSE => frontend::parse_view(payload).map_err(fault)?.name,
+        tag::BIND => match frontend::bind_view(payload).map_err(fault)? {
+            Some(view) => view.statement,
+            None => return Ok(None),
+        },
+        _ => {
+            let view = frontend::target_view(payload).map_err(fault)?;
+            if view.kind != KIND_STATEMENT {
+                return Ok(Some(None));
+            }
+            view.name
+        }
+    };
+    Ok(Some(if name.is_empty() { None } else { Some(name) }))
+}

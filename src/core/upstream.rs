@@ -1,0 +1,323 @@
+//! From client to server: walks the frames that a client sent, links it at the first one that needs a server, and forwards
+//! whole runs of frames from where they lie.
+//!
+//! Opens only what it must: named Parse, Bind, Describe and Close when statements are shared. Never keeps a byte: what
+//! cannot be used yet is left to the driver. Source: PostgreSQL documentation, "Message Flow".
+
+use super::Net;
+use super::client::{Canceled, Stand};
+use super::engine::{Core, Leave};
+use super::expect::Expect;
+use super::hold::Partial;
+use super::lend::Got;
+use super::server::Phase;
+use crate::base::{ClientId, Micros, Peer, ServerId, limits};
+use crate::config::PoolMode;
+use crate::wire::tags::client as tag;
+use crate::wire::{Fault, FrameHeader, encode, sqlstate};
+use std::ops::Range;
+
+/// The input at hand and what of it has been decided: `run` is to be forwarded, everything before it is done.
+pub(super) struct Walk<'a> {
+    pub input: &'a [u8],
+    pub run: Range<usize>,
+}
+
+impl Walk<'_> {
+    /// The bytes from the end of the run on.
+    pub fn rest(&self) -> &[u8] {
+        &self.input[self.run.end..]
+    }
+
+    /// The payload of a frame at the run's end, as far as it has come.
+    pub fn payload(&self, header: FrameHeader) -> &[u8] {
+        let have = self.rest().len().min(header.frame_bytes);
+        &self.rest()[crate::wire::HEADER_BYTES..have]
+    }
+
+    /// Whether the frame at the run's end has come whole.
+    pub fn is_whole(&self, header: FrameHeader) -> bool {
+        self.rest().len() >= header.frame_bytes
+    }
+
+    /// Leaves out `bytes` behind the run; the run starts anew after them. The old run must have been flushed.
+    pub fn skip(&mut self, bytes: usize) {
+        let at = (self.run.end + bytes).min(self.input.len());
+        self.run = at..at;
+    }
+}
+
+/// What to do after one frame.
+pub(super) enum Step {
+    /// Look at the next one.
+    Next,
+    /// Stop here: more bytes, a server or an end of the pause are needed; the rest is looked at again.
+    Later,
+    /// The client is gone: its bytes are of no use any more.
+    Gone,
+}
+
+impl Core {
+    /// See [`Core::received`].
+    pub(super) fn client_received(
+        &mut self,
+        id: ClientId,
+        input: &[u8],
+        now: Micros,
+        net: &mut impl Net,
+    ) -> usize {
+        let mut walk = Walk { input, run: 0..0 };
+        self.continue_client_frame(id, &mut walk);
+        let length_max = self.packet_bytes_max(id);
+        loop {
+            let step = match FrameHeader::read(walk.rest(), length_max) {
+                Ok(Some(header)) => self.client_frame(id, header, &mut walk, now, net),
+                Ok(None) => Step::Later,
+                Err(_) => self.bad_header(id, &walk, now, net),
+            };
+            match step {
+                Step::Next => {}
+                Step::Later => {
+                    self.flush_upstream(id, &mut walk, net);
+                    return walk.run.end;
+                }
+                Step::Gone => return input.len(),
+            }
+        }
+    }
+
+    /// Bytes that belong to a frame of which the head was decided earlier.
+    fn continue_client_frame(&mut self, id: ClientId, walk: &mut Walk<'_>) {
+        let client = &mut self.clients[id.0 as usize];
+        let (bytes, forward) = client.partial.take(walk.input.len());
+        if forward {
+            walk.run.end = bytes;
+        } else {
+            walk.skip(bytes);
+        }
+    }
+
+    fn packet_bytes_max(&self, id: ClientId) -> u32 {
+        let slot = self.clients[id.0 as usize].pool;
+        self.pools[slot.0 as usize].rules.max_packet_bytes
+    }
+
+    fn bad_header(&mut self, id: ClientId, walk: &Walk<'_>, now: Micros, net: &mut impl Net) -> Step {
+        let head = &walk.rest()[..walk.rest().len().min(8)];
+        let hex = head.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.refuse(id, Fault::BadPacketHeader { hex }, now, net)
+    }
+
+    /// Ends the client with an error.
+    pub(super) fn refuse(&mut self, id: ClientId, fault: Fault, now: Micros, net: &mut impl Net) -> Step {
+        self.disconnect(id, &Leave::Fault(fault), now, net);
+        Step::Gone
+    }
+
+    /// One frame: decides what it needs, has it sent, dropped or rewritten.
+    fn client_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Step {
+        let client = &self.clients[id.0 as usize];
+        if client.canceled != Canceled::No {
+            return self.answer_canceled(id, header, walk, net);
+        }
+        match header.tag {
+            tag::TERMINATE => {
+                self.flush_upstream(id, walk, net);
+                self.disconnect(id, &Leave::Quiet("client close request"), now, net);
+                return Step::Gone;
+            }
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => return self.copy_frame(id, header, walk, now, net),
+            tag::QUERY if self.pools[client.pool.0 as usize].rules.disable_pqexec => {
+                return self.refuse(id, Fault::PqexecDisallowed, now, net);
+            }
+            tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE if self.shares_statements(id) => {
+                return self.statement_frame(id, header, walk, now, net);
+            }
+            tag::QUERY
+            | tag::FUNCTION_CALL
+            | tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::CLOSE
+            | tag::EXECUTE
+            | tag::SYNC
+            | tag::FLUSH => {}
+            _ => return self.refuse(id, Fault::UnknownPacket, now, net),
+        }
+        match self.need_server(id, header, walk, now, net) {
+            Ok(server) => self.pass_frame(id, server, header, walk, now),
+            Err(step) => step,
+        }
+    }
+
+    /// Whether named statements of this client are shared over servers.
+    fn shares_statements(&self, id: ClientId) -> bool {
+        let rules = &self.pools[self.clients[id.0 as usize].pool.0 as usize].rules;
+        rules.mode != PoolMode::Session && rules.max_prepared_statements > 0
+    }
+
+    /// The server that the frame at hand goes to; gets one where the client has none.
+    pub(super) fn need_server(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Result<ServerId, Step> {
+        if let Stand::Linked(server) = self.clients[id.0 as usize].stand {
+            return Ok(server);
+        }
+        // A client that sends slowly does not hold a server while it does: a frame that fits our buffer comes whole first.
+        if !walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES / 2 {
+            return Err(Step::Later);
+        }
+        self.begin_request(id, now);
+        match self.acquire(id, now, net) {
+            Got::Linked(server) => Ok(server),
+            Got::Waits => Err(Step::Later),
+            Got::Gone => Err(Step::Gone),
+        }
+    }
+
+    /// Counts the begin of a request group and of a transaction.
+    fn begin_request(&mut self, id: ClientId, now: Micros) {
+        let client = &mut self.clients[id.0 as usize];
+        if client.request.running {
+            return;
+        }
+        client.request.running = true;
+        client.request.began_at = now;
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.query_count += 1;
+        if !client.request.in_xact {
+            client.request.in_xact = true;
+            client.request.xact_began_at = now;
+            counters.xact_count += 1;
+        }
+    }
+
+    /// A frame that goes on as it is.
+    fn pass_frame(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+    ) -> Step {
+        self.begin_request(id, now);
+        let server = &mut self.servers[server.0 as usize];
+        server.request_at = now;
+        let expect = match header.tag {
+            tag::QUERY => Some(Expect::Simple),
+            tag::FUNCTION_CALL => Some(Expect::Function),
+            tag::PARSE => Some(Expect::Parse(None)),
+            tag::BIND => Some(Expect::Bind),
+            tag::DESCRIBE => Some(Expect::Describe),
+            tag::EXECUTE => Some(Expect::Execute),
+            tag::CLOSE => Some(Expect::Close),
+            tag::SYNC => Some(Expect::Sync),
+            _ => None,
+        };
+        if let Some(expect) = expect
+            && (!server.expected.is_skipping() || matches!(expect, Expect::Sync))
+        {
+            server.expected.push(expect);
+        }
+        self.extend_run(id, header.frame_bytes, walk);
+        Step::Next
+    }
+
+    /// Puts a frame (of which all or only the front has come) at the end of the run.
+    pub(super) fn extend_run(&mut self, id: ClientId, frame_bytes: usize, walk: &mut Walk<'_>) {
+        let have = walk.rest().len().min(frame_bytes);
+        self.clients[id.0 as usize].partial = Partial::of(true, frame_bytes, have);
+        walk.run.end += have;
+    }
+
+    /// Drops a frame (of which all or only the front has come).
+    pub(super) fn drop_frame(&mut self, id: ClientId, frame_bytes: usize, walk: &mut Walk<'_>) {
+        let have = walk.rest().len().min(frame_bytes);
+        self.clients[id.0 as usize].partial = Partial::of(false, frame_bytes, have);
+        walk.skip(have);
+    }
+
+    /// COPY data and their end. Those that come when nobody takes them any more are dropped silently.
+    fn copy_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        now: Micros,
+        net: &mut impl Net,
+    ) -> Step {
+        let Some(server_id) = self.clients[id.0 as usize].link() else {
+            self.drop_frame(id, header.frame_bytes, walk);
+            return Step::Next;
+        };
+        let server = &mut self.servers[server_id.0 as usize];
+        let takes = server.expected.takes_copy_data();
+        let ended = header.tag != tag::COPY_DATA && server.expected.copy_ended();
+        if takes {
+            self.extend_run(id, header.frame_bytes, walk);
+            return Step::Next;
+        }
+        self.flush_upstream(id, walk, net);
+        self.drop_frame(id, header.frame_bytes, walk);
+        if ended && self.servers[server_id.0 as usize].is_clean() {
+            // The late end of a COPY that the server had failed: no answer comes, so this is where the link may end.
+            self.request_over(server_id, now, net);
+        }
+        Step::Next
+    }
+
+    /// Sends the run to the linked server.
+    pub(super) fn flush_upstream(&mut self, id: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) {
+        if walk.run.is_empty() {
+            return;
+        }
+        let client = &self.clients[id.0 as usize];
+        let Some(server) = client.link() else { unreachable!("a run exists only while the client is linked") };
+        debug_assert!(matches!(self.servers[server.0 as usize].phase, Phase::Linked(linked) if linked == id));
+        self.pools[client.pool.0 as usize].counters.client_bytes += walk.run.len() as u64;
+        net.forward(Peer::Server(server), walk.run.clone());
+        walk.run.start = walk.run.end;
+    }
+
+    /// The request of a client whose waiting was cancelled: answered as PostgreSQL answers a cancelled query, without
+    /// ever having reached a server.
+    fn answer_canceled(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        let client = &mut self.clients[id.0 as usize];
+        let mut answer = Vec::new();
+        if client.canceled == Canceled::Next {
+            let text = "canceling statement due to user request";
+            encode::error(&mut answer, encode::Severity::Error, sqlstate::QUERY_CANCELED, text);
+            client.canceled = Canceled::ToSync;
+        }
+        if matches!(header.tag, tag::QUERY | tag::FUNCTION_CALL | tag::SYNC) {
+            encode::ready_for_query(&mut answer, super::server::IDLE);
+            client.canceled = Canceled::No;
+            client.request.running = false;
+            client.request.in_xact = false;
+        }
+        if !answer.is_empty() {
+            net.send(Peer::Client(id), &answer);
+        }
+        self.drop_frame(id, header.frame_bytes, walk);
+        Step::Next
+    }
+}
