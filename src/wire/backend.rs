@@ -5,7 +5,7 @@
 
 use super::WireError;
 use super::cstr;
-use super::tags::{field, server};
+use super::tags::{field, server, transaction};
 use std::borrow::Cow;
 
 /// The fields of an ErrorResponse or NoticeResponse that the pooler reads. Absent ones are empty.
@@ -103,7 +103,7 @@ pub fn parameter_status(payload: &[u8]) -> Result<(&str, &str), WireError> {
 #[inline]
 pub fn ready_status(payload: &[u8]) -> Result<u8, WireError> {
     match payload {
-        [status @ (b'I' | b'T' | b'E')] => Ok(*status),
+        [status @ (transaction::IDLE | transaction::OPEN | transaction::FAILED)] => Ok(*status),
         _ => Err(WireError::Malformed { tag: server::READY_FOR_QUERY }),
     }
 }

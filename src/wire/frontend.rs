@@ -6,7 +6,7 @@
 
 use super::WireError;
 use super::cstr;
-use super::tags::client;
+use super::tags::{client, target};
 
 /// A Parse message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +31,11 @@ pub struct BindView<'a> {
 /// A Describe or Close message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetView<'a> {
-    /// [`TARGET_STATEMENT`] or [`TARGET_PORTAL`].
+    /// [`target::STATEMENT`] or [`target::PORTAL`].
     pub kind: u8,
     /// Name of the statement or portal, empty for the unnamed one.
     pub name: &'a [u8],
 }
-
-/// `kind` of a prepared statement in Describe and Close.
-pub const TARGET_STATEMENT: u8 = b'S';
-/// `kind` of a portal in Describe and Close.
-pub const TARGET_PORTAL: u8 = b'P';
 
 /// The SQL text of a Query message.
 ///
@@ -92,7 +87,7 @@ pub fn target_view(payload: &[u8]) -> Result<TargetView<'_>, WireError> {
     const MALFORMED: WireError = WireError::Malformed { tag: client::DESCRIBE };
     let (&kind, rest) = payload.split_first().ok_or(MALFORMED)?;
     match (kind, cstr::split(rest)) {
-        (TARGET_STATEMENT | TARGET_PORTAL, Some((name, []))) => Ok(TargetView { kind, name }),
+        (target::STATEMENT | target::PORTAL, Some((name, []))) => Ok(TargetView { kind, name }),
         _ => Err(MALFORMED),
     }
 }
@@ -130,8 +125,8 @@ mod tests {
 
     #[test]
     fn target_wants_a_known_kind_and_nothing_behind() {
-        assert_eq!(target_view(b"Sname\0").unwrap(), TargetView { kind: TARGET_STATEMENT, name: b"name" });
-        assert_eq!(target_view(b"P\0").unwrap(), TargetView { kind: TARGET_PORTAL, name: b"" });
+        assert_eq!(target_view(b"Sname\0").unwrap(), TargetView { kind: target::STATEMENT, name: b"name" });
+        assert_eq!(target_view(b"P\0").unwrap(), TargetView { kind: target::PORTAL, name: b"" });
         for payload in [&b""[..], b"S", b"Sname", b"Sname\0x", b"Xname\0"] {
             assert!(target_view(payload).is_err(), "{payload:?}");
         }
