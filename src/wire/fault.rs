@@ -22,6 +22,7 @@ pub enum Fault {
     StartupRepeated,
     PasswordBeforeStartup,
     NameTooLong,
+    NotUtf8,
     UnencryptedAfterSsl,
     UnencryptedAfterGss,
     // --- limits
@@ -99,6 +100,7 @@ impl Fault {
             Self::StartupRepeated => "client re-sent startup pkt",
             Self::PasswordBeforeStartup => "client password pkt before startup packet",
             Self::NameTooLong => "username too long",
+            Self::NotUtf8 => "startup packet is not valid UTF-8",
             Self::UnencryptedAfterSsl => "received unencrypted data after SSL request",
             Self::UnencryptedAfterGss => "received unencrypted data after GSSAPI encryption request",
             Self::TooManyClients => "no more connections allowed (max_client_conn)",

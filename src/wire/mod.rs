@@ -3,7 +3,9 @@
 //! Pure: no socket, no clock, no task. Tag bytes and SQLSTATEs are written nowhere else.
 //! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol".
 
+pub mod authentication;
 pub mod backend;
+mod cstr;
 pub mod encode;
 mod fault;
 mod frame;

@@ -1,1 +1,362 @@
-//! The first packets of a client: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage.
+//! The first packets of a client: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage; read, and written for servers.
+//!
+//! They have no tag: `length: u32` (counts itself), `code: u32`, payload. Pure reading; who may log in is decided elsewhere.
+//! Source: PostgreSQL documentation, "Message Formats" and "SSL Session Encryption"; which parameters are accepted and the
+//! texts of refusals: PgBouncer behaviour, surface §8.1.
+
+use super::{Fault, TrackedNames, cstr, encode, tags};
+use crate::base::limits;
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Bytes in front of a startup packet's payload: 4 of length, 4 of code.
+pub const STARTUP_HEADER_BYTES: usize = 8;
+
+const CODE_CANCEL: u32 = 1234 << 16 | 5678;
+const CODE_SSL: u32 = 1234 << 16 | 5679;
+const CODE_GSS: u32 = 1234 << 16 | 5680;
+/// Protocol 3.0: what we speak, to clients and to servers.
+const VERSION_3_0: u32 = 3 << 16;
+
+/// Longest secret of a cancel key. Source: protocol 3.2, BackendKeyData.
+const CANCEL_SECRET_BYTES_MAX: usize = 256;
+
+/// A client's request to stop what another of its connections runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelView<'a> {
+    /// Process id and secret as they stand in BackendKeyData: 8 bytes in protocol 3.0, up to 260 in 3.2.
+    pub key: &'a [u8],
+}
+
+/// One packet of a client that has not said yet who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstPacket<'a> {
+    /// Asks for TLS.
+    SslRequest,
+    /// Asks for GSSAPI encryption.
+    GssRequest,
+    /// Asks to cancel a query.
+    Cancel(CancelView<'a>),
+    /// Says who it is; `payload` is what [`Startup::read`] takes.
+    Startup {
+        /// Minor number of protocol 3.
+        minor: u16,
+        /// Pairs of zero-terminated strings.
+        payload: &'a [u8],
+    },
+}
+
+/// Bytes of the whole packet at the front of `input`, header included; `Ok(None)` where its header is not there yet.
+///
+/// # Errors
+/// [`Fault::BadPacketHeader`] for a length that cannot be (below 8, 64 kB and more) or an unknown code,
+/// [`Fault::OldProtocol`] for protocol 2, [`Fault::PasswordBeforeStartup`] for a password message.
+pub fn packet_bytes(input: &[u8]) -> Result<Option<usize>, Fault> {
+    let Some((&first, rest)) = input.split_first() else { return Ok(None) };
+    if first != 0 || rest.first().is_some_and(|second| *second != 0) {
+        let is_password = first == tags::client::PASSWORD;
+        return Err(if is_password { Fault::PasswordBeforeStartup } else { bad_header(input) });
+    }
+    let Some((&length, _)) = input.split_first_chunk() else { return Ok(None) };
+    let bytes = u32::from_be_bytes(length) as usize;
+    if !(STARTUP_HEADER_BYTES..=limits::STARTUP_BYTES_MAX).contains(&bytes) {
+        return Err(bad_header(input));
+    }
+    let Some(code) = code_of(input) else { return Ok(None) };
+    let payload_bytes = bytes - STARTUP_HEADER_BYTES;
+    match code {
+        CODE_SSL | CODE_GSS if payload_bytes == 0 => {}
+        CODE_CANCEL if (8..=4 + CANCEL_SECRET_BYTES_MAX).contains(&payload_bytes) => {}
+        version if version >> 16 == 3 => {}
+        version if version >> 16 == 2 => return Err(Fault::OldProtocol),
+        _ => return Err(bad_header(input)),
+    }
+    Ok(Some(bytes))
+}
+
+/// Reads the packet at the front of `input`, together with its length in bytes; `Ok(None)`: not all of it is there.
+///
+/// # Errors
+/// As [`packet_bytes`].
+pub fn first_packet(input: &[u8]) -> Result<Option<(FirstPacket<'_>, usize)>, Fault> {
+    let Some(bytes) = packet_bytes(input)? else { return Ok(None) };
+    let Some(packet) = input.get(..bytes) else { return Ok(None) };
+    let payload = &packet[STARTUP_HEADER_BYTES..];
+    let packet = match code_of(packet) {
+        Some(CODE_SSL) => FirstPacket::SslRequest,
+        Some(CODE_GSS) => FirstPacket::GssRequest,
+        Some(CODE_CANCEL) => FirstPacket::Cancel(CancelView { key: payload }),
+        version => FirstPacket::Startup { minor: version.unwrap_or_default() as u16, payload },
+    };
+    Ok(Some((packet, bytes)))
+}
+
+fn code_of(input: &[u8]) -> Option<u32> {
+    input.get(4..8)?.first_chunk().map(|code| u32::from_be_bytes(*code))
+}
+
+/// "bad packet header" with at most 8 bytes in hexadecimal, as PgBouncer shows them.
+fn bad_header(input: &[u8]) -> Fault {
+    let mut hex = String::with_capacity(16);
+    for byte in input.iter().take(STARTUP_HEADER_BYTES) {
+        let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
+    }
+    Fault::BadPacketHeader { hex }
+}
+
+/// What a client wants of `replication`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replication {
+    /// An ordinary connection.
+    #[default]
+    No,
+    /// Logical, in one database.
+    Logical,
+    /// Physical, of the whole server.
+    Physical,
+}
+
+impl Replication {
+    /// As the log line "login attempt" has it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Logical => "database",
+            Self::Physical => "yes",
+        }
+    }
+
+    /// `database`, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of `true` or `yes`); anything else is
+    /// ignored.
+    fn read(value: &str) -> Self {
+        let value = value.to_ascii_lowercase();
+        let is_prefix_of = |word: &str| !value.is_empty() && word.starts_with(&value);
+        match value.as_str() {
+            "database" => Self::Logical,
+            "on" | "1" => Self::Physical,
+            _ if is_prefix_of("true") || is_prefix_of("yes") => Self::Physical,
+            _ => Self::No,
+        }
+    }
+}
+
+/// What a StartupMessage says, sorted by what becomes of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Startup {
+    /// `user`, never empty.
+    pub user: String,
+    /// `database`, or the user's name where there is none.
+    pub database: String,
+    /// `replication`.
+    pub replication: Replication,
+    /// Tracked parameters that the client gave: position in [`TrackedNames`] and value; a later one of the same position wins.
+    pub tracked: Vec<(usize, String)>,
+    /// `options` as it came, for replication clients only: theirs is passed on unread.
+    pub options: Option<String>,
+    /// Names of the protocol options (`_pq_.…`) that we do not know: to be told in NegotiateProtocolVersion.
+    pub unknown_options: Vec<String>,
+    /// The protocol's minor version that the client asked for.
+    pub minor: u16,
+}
+
+/// Names of startup parameters that are dropped silently (`ignore_startup_parameters`).
+#[derive(Clone, Copy, Debug)]
+pub struct IgnoredNames<'a>(pub &'a [Box<str>]);
+
+impl IgnoredNames<'_> {
+    fn has(self, name: &str) -> bool {
+        self.0.iter().any(|have| **have == *name)
+    }
+}
+
+impl Startup {
+    /// Reads the payload of a StartupMessage of protocol 3.`minor`.
+    ///
+    /// # Errors
+    /// [`Fault::StartupUnterminated`], [`Fault::NoUser`], [`Fault::NameTooLong`], [`Fault::NotUtf8`],
+    /// [`Fault::UnsupportedParameter`], [`Fault::UnsupportedParameterInOptions`], [`Fault::UnsupportedOptions`].
+    pub fn read(
+        minor: u16,
+        payload: &[u8],
+        names: &TrackedNames,
+        ignored: IgnoredNames<'_>,
+    ) -> Result<Self, Fault> {
+        let mut startup = Self { minor, ..Self::default() };
+        let mut input = payload;
+        loop {
+            match input {
+                [0] => break,
+                [] | [0, ..] => return Err(Fault::StartupUnterminated),
+                _ => {}
+            }
+            let (key, rest) = cstr::split(input).ok_or(Fault::StartupUnterminated)?;
+            let (value, rest) = cstr::split(rest).ok_or(Fault::StartupUnterminated)?;
+            startup.take(key, value, names, ignored)?;
+            input = rest;
+        }
+        startup.finish(names, ignored)
+    }
+
+    fn take(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        names: &TrackedNames,
+        ignored: IgnoredNames<'_>,
+    ) -> Result<(), Fault> {
+        let key = String::from_utf8_lossy(key);
+        match &*key {
+            "user" => self.user = name(value)?,
+            "database" => self.database = name(value)?,
+            "replication" => self.replication = Replication::read(&text(value)),
+            "options" => self.options = Some(text(value).into_owned()),
+            key => match names.position(key) {
+                Some(position) => self.tracked.push((position, text(value).into_owned())),
+                None if ignored.has(key) => {}
+                None if key.starts_with("_pq_.") => self.unknown_options.push(key.to_owned()),
+                None => return Err(Fault::UnsupportedParameter { name: key.to_owned() }),
+            },
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, names: &TrackedNames, ignored: IgnoredNames<'_>) -> Result<Self, Fault> {
+        if self.user.is_empty() {
+            return Err(Fault::NoUser);
+        }
+        if self.user.len() > limits::NAME_BYTES_MAX {
+            return Err(Fault::NameTooLong);
+        }
+        if self.database.is_empty() {
+            self.database.clone_from(&self.user);
+        }
+        // `options` is read only here, because whether it is read at all depends on `replication`, wherever that stood
+        if self.replication == Replication::No
+            && let Some(options) = self.options.take()
+        {
+            self.take_options(&options, names, ignored)?;
+        }
+        Ok(self)
+    }
+
+    /// `-c key=value`, `-ckey=value`, `--key=value`, with blanks and backslashes escaped by a backslash.
+    fn take_options(
+        &mut self,
+        options: &str,
+        names: &TrackedNames,
+        ignored: IgnoredNames<'_>,
+    ) -> Result<(), Fault> {
+        let lenient = ignored.has("options");
+        let mut words = Words(options);
+        while let Some(word) = words.next() {
+            let assignment = match word.as_str() {
+                "-c" => words.next(),
+                word => word.strip_prefix("-c").or_else(|| word.strip_prefix("--")).map(str::to_owned),
+            };
+            let Some((key, value)) = assignment.as_deref().and_then(|pair| pair.split_once('=')) else {
+                if lenient {
+                    continue;
+                }
+                return Err(Fault::UnsupportedOptions);
+            };
+            let key = key.replace('-', "_"); // as PostgreSQL reads it
+            match names.position(&key) {
+                Some(position) => self.tracked.push((position, value.to_owned())),
+                None if lenient || ignored.has(&key) => {}
+                None => return Err(Fault::UnsupportedParameterInOptions { name: key }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client must be told, before anything else, that we speak protocol 3.0 without its options.
+    pub fn needs_negotiation(&self) -> bool {
+        self.minor > 0 || !self.unknown_options.is_empty()
+    }
+}
+
+/// The blank-separated words of `options`; a backslash makes the next character part of the word.
+struct Words<'a>(&'a str);
+
+impl Iterator for Words<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let input = self.0.trim_ascii_start();
+        let mut word = String::new();
+        let mut chars = input.char_indices();
+        loop {
+            match chars.next() {
+                Some((at, c)) if c.is_ascii_whitespace() => {
+                    self.0 = &input[at..];
+                    break;
+                }
+                Some((_, '\\')) => word.extend(chars.next().map(|(_, c)| c)),
+                Some((_, c)) => word.push(c),
+                None => {
+                    self.0 = "";
+                    break;
+                }
+            }
+        }
+        (!input.is_empty()).then_some(word)
+    }
+}
+
+/// A name: it finds users and databases, so bytes that are not UTF-8 are refused rather than made equal to others.
+fn name(value: &[u8]) -> Result<String, Fault> {
+    String::from_utf8(value.to_vec()).map_err(|_| Fault::NotUtf8)
+}
+
+/// A value: it is only shown and passed on, so bytes that are not UTF-8 are replaced.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(value)
+}
+
+/// NegotiateProtocolVersion: we speak 3.0 and none of `options`.
+pub fn write_negotiation(out: &mut Vec<u8>, options: &[String]) {
+    encode::frame(out, tags::server::NEGOTIATE_PROTOCOL_VERSION, |out| {
+        out.extend_from_slice(&VERSION_3_0.to_be_bytes());
+        out.extend_from_slice(&u32::try_from(options.len()).unwrap_or(u32::MAX).to_be_bytes());
+        for option in options {
+            encode::cstr(out, option.as_bytes());
+        }
+    });
+}
+
+fn write_packet(out: &mut Vec<u8>, code: u32, body: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&code.to_be_bytes());
+    body(out);
+    let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// SSLRequest.
+pub fn write_ssl_request(out: &mut Vec<u8>) {
+    write_packet(out, CODE_SSL, |_| {});
+}
+
+/// CancelRequest; `secret` as BackendKeyData gave it.
+pub fn write_cancel_request(out: &mut Vec<u8>, pid: u32, secret: &[u8]) {
+    write_packet(out, CODE_CANCEL, |out| {
+        out.extend_from_slice(&pid.to_be_bytes());
+        out.extend_from_slice(secret);
+    });
+}
+
+/// StartupMessage of protocol 3.0. No name or value may hold a zero byte.
+pub fn write_startup<'a>(out: &mut Vec<u8>, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    write_packet(out, VERSION_3_0, |out| {
+        for (name, value) in parameters {
+            encode::cstr(out, name.as_bytes());
+            encode::cstr(out, value.as_bytes());
+        }
+        out.push(0);
+    });
+}
+
+#[cfg(test)]
+#[path = "startup/tests.rs"]
+mod tests;

@@ -99,3 +99,21 @@ pub mod field {
     /// Severity, never localised.
     pub const SEVERITY_FIXED: u8 = b'V';
 }
+
+/// What Describe and Close aim at.
+pub mod target {
+    /// A portal.
+    pub const PORTAL: u8 = b'P';
+    /// A prepared statement.
+    pub const STATEMENT: u8 = b'S';
+}
+
+/// The transaction status in ReadyForQuery.
+pub mod transaction {
+    /// Not in a transaction block.
+    pub const IDLE: u8 = b'I';
+    /// In a transaction block.
+    pub const OPEN: u8 = b'T';
+    /// In a failed transaction block.
+    pub const FAILED: u8 = b'E';
+}
