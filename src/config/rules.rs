@@ -19,6 +19,7 @@ pub enum PoolMode {
 
 /// What is in force for one pool: (database entry, pool user). A time of zero means "off" unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "settings, not states")]
 pub struct PoolRules {
     /// `pool_mode`.
     pub mode: PoolMode,

@@ -85,7 +85,13 @@ impl Client {
             partial: Partial::None,
             canceled: Canceled::No,
             blocked: false,
-            request: Request { began_at: now, xact_began_at: now, ended_at: now, running: false, in_xact: false },
+            request: Request {
+                began_at: now,
+                xact_began_at: now,
+                ended_at: now,
+                running: false,
+                in_xact: false,
+            },
             joined_at: now,
             statements: None,
         }

@@ -57,9 +57,12 @@ pub enum Command {
     Forget(PoolId),
 }
 
+/// (login user, database) -> the rules in force.
+type RulesFn = dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync;
+
 /// How a client's rules follow from its (login user, database).
 #[derive(Clone)]
-pub struct ClientRulesOf(pub Arc<dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync>);
+pub struct ClientRulesOf(pub Arc<RulesFn>);
 
 impl std::fmt::Debug for ClientRulesOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -13,18 +13,19 @@ use std::sync::Arc;
 impl Core {
     /// An operator's question or order.
     pub fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
+        self.now = now;
         match command {
-            Command::Sweep(scope) => self.sweep(&scope, now, net),
-            Command::Kill(scope) => self.kill(&scope, now, net),
-            Command::KillClient(socket_id) => return self.kill_client(socket_id, now, net),
+            Command::Sweep(scope) => self.sweep(&scope, net),
+            Command::Kill(scope) => self.kill(&scope, net),
+            Command::KillClient(socket_id) => return self.kill_client(socket_id, net),
             Command::RefuseWaiting => {
                 self.refusing = true;
-                self.end_waiting(&Scope::All, &Fault::ServerShuttingDown, now, net);
+                self.end_waiting(&Scope::All, &Fault::ServerShuttingDown, net);
             }
             Command::FailWaiting(pool, cached) => {
-                self.end_waiting(&Scope::Pool(pool), &Fault::LoginFailing { cached }, now, net);
+                self.end_waiting(&Scope::Pool(pool), &Fault::LoginFailing { cached }, net);
             }
-            Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, now, net)),
+            Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
             Command::Suspend => return Answer::Found(self.suspend(net)),
             Command::Unsuspend => self.unsuspend(net),
             Command::Rules(pool, rules) => self.set_rules(pool, rules),
@@ -38,7 +39,8 @@ impl Core {
             Command::Servers => return Answer::Servers(self.server_rows(now)),
             Command::Pools => return Answer::Pools(self.pool_rows(now)),
             Command::Stats => {
-                let counters = |(_, pool): (usize, &super::pool::Pool)| (pool.share.id, pool.counters.clone());
+                let counters =
+                    |(_, pool): (usize, &super::pool::Pool)| (pool.share.id, pool.counters.clone());
                 return Answer::Stats(self.pools.iter().map(counters).collect());
             }
             Command::Forget(pool) => self.forget(pool),
@@ -66,26 +68,27 @@ impl Core {
     }
 
     /// Looks at gates and generations: closes free servers that may not be lent, serves clients that may go on.
-    fn sweep(&mut self, scope: &Scope, now: Micros, net: &mut impl Net) {
+    fn sweep(&mut self, scope: &Scope, net: &mut impl Net) {
+        let now = self.now;
         for slot in self.slots_in(scope) {
             for id in self.servers_of(slot) {
                 let free = matches!(self.servers[id.0 as usize].phase, Phase::Idle(_));
                 if let Some(reason) = self.reason_to_close(id, now).filter(|_| free) {
-                    self.close_server(id, reason, now, net);
+                    self.close_server(id, reason, net);
                 }
             }
-            self.serve(slot, now, net);
+            self.serve(slot, net);
         }
     }
 
     /// Drops all clients and servers.
-    fn kill(&mut self, scope: &Scope, now: Micros, net: &mut impl Net) {
+    fn kill(&mut self, scope: &Scope, net: &mut impl Net) {
         for slot in self.slots_in(scope) {
             for id in self.clients_of(slot) {
-                self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), now, net);
+                self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
             }
             for id in self.servers_of(slot) {
-                self.close_server(id, "database removed", now, net);
+                self.close_server(id, "database removed", net);
             }
         }
     }
@@ -100,31 +103,31 @@ impl Core {
         found.map(|(key, _)| ServerId(key as u32))
     }
 
-    fn kill_client(&mut self, socket_id: u64, now: Micros, net: &mut impl Net) -> Answer {
+    fn kill_client(&mut self, socket_id: u64, net: &mut impl Net) -> Answer {
         let Some(id) = self.find_client(socket_id) else { return Answer::Found(false) };
-        self.disconnect(id, &Leave::Fault(Fault::AdminDisconnect), now, net);
+        self.disconnect(id, &Leave::Fault(Fault::AdminDisconnect), net);
         Answer::Found(true)
     }
 
-    fn end_waiting(&mut self, scope: &Scope, fault: &Fault, now: Micros, net: &mut impl Net) {
+    fn end_waiting(&mut self, scope: &Scope, fault: &Fault, net: &mut impl Net) {
         for slot in self.slots_in(scope) {
             for id in self.clients_of(slot) {
                 if self.clients[id.0 as usize].state() == ClientState::Waiting {
-                    self.disconnect(id, &Leave::Fault(fault.clone()), now, net);
+                    self.disconnect(id, &Leave::Fault(fault.clone()), net);
                 }
             }
         }
     }
 
     /// Closes the free server that has been idle longest.
-    fn evict_idle(&mut self, scope: &Scope, now: Micros, net: &mut impl Net) -> bool {
+    fn evict_idle(&mut self, scope: &Scope, net: &mut impl Net) -> bool {
         let slots = self.slots_in(scope);
         let idle_since = |(key, server): (usize, &super::server::Server)| match server.phase {
             Phase::Idle(since) if slots.contains(&server.pool) => Some((since, ServerId(key as u32))),
             _ => None,
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
-        self.close_server(id, "evicted", now, net);
+        self.close_server(id, "evicted", net);
         true
     }
 
@@ -197,11 +200,12 @@ impl Core {
 
     /// The cancel request for the server with this socket id has been sent and taken in, or given up.
     pub fn cancel_sent(&mut self, server: u64, now: Micros, net: &mut impl Net) {
+        self.now = now;
         let Some(id) = self.find_server(server) else { return };
         let server = &mut self.servers[id.0 as usize];
         server.cancels = server.cancels.saturating_sub(1);
         if server.cancels == 0 && server.phase == Phase::BeingCanceled {
-            self.give_back(id, now, net);
+            self.give_back(id, net);
         }
     }
 

@@ -12,7 +12,7 @@ use super::hold::{Partial, Reason};
 use super::server::{IDLE, Phase, Task};
 use super::share_statements::send_empty;
 use super::upstream::Walk;
-use crate::base::{ClientId, Micros, Peer, ServerId, limits};
+use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::config::PoolMode;
 use crate::wire::tags::server as tag;
 use crate::wire::{Fault, FrameHeader, backend};
@@ -29,13 +29,8 @@ enum Onward {
 
 impl Core {
     /// See [`Core::received`].
-    pub(super) fn server_received(
-        &mut self,
-        id: ServerId,
-        input: &[u8],
-        now: Micros,
-        net: &mut impl Net,
-    ) -> usize {
+    pub(super) fn server_received(&mut self, id: ServerId, input: &[u8], net: &mut impl Net) -> usize {
+        let now = self.now;
         let mut walk = Walk { input, run: 0..0 };
         let server = &mut self.servers[id.0 as usize];
         server.heard_at = now;
@@ -47,10 +42,10 @@ impl Core {
         }
         loop {
             let onward = match FrameHeader::read(walk.rest(), u32::MAX) {
-                Ok(Some(header)) => self.server_frame(id, header, &mut walk, now, net),
+                Ok(Some(header)) => self.server_frame(id, header, &mut walk, net),
                 Ok(None) => Onward::Later,
                 Err(_) => {
-                    self.close_server(id, "bad packet header from server", now, net);
+                    self.close_server(id, "bad packet header from server", net);
                     Onward::Gone
                 }
             };
@@ -71,7 +66,6 @@ impl Core {
         id: ServerId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Onward {
         let opened =
@@ -83,9 +77,9 @@ impl Core {
             self.note_parameter(id, walk.payload(header));
         }
         match self.servers[id.0 as usize].phase {
-            Phase::Linked(client) => self.relayed_frame(id, client, header, walk, now, net),
-            Phase::Preparing(_) | Phase::Tested(_) => self.task_frame(id, header, walk, now, net),
-            Phase::Idle(_) | Phase::BeingCanceled => self.unasked_frame(id, header, walk, now, net),
+            Phase::Linked(client) => self.relayed_frame(id, client, header, walk, net),
+            Phase::Preparing(_) | Phase::Tested(_) => self.task_frame(id, header, walk, net),
+            Phase::Idle(_) | Phase::BeingCanceled => self.unasked_frame(id, header, walk, net),
         }
     }
 
@@ -96,12 +90,11 @@ impl Core {
         client: ClientId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Onward {
         let server = &mut self.servers[id.0 as usize];
         let fate = match header.tag {
-            tag::READY_FOR_QUERY => return self.ready_frame(id, header, walk, now, net),
+            tag::READY_FOR_QUERY => return self.ready_frame(id, header, walk, net),
             tag::DATA_ROW | tag::COPY_DATA => Fate::Forward,
             tag::ERROR_RESPONSE => {
                 let statements = &mut server.statements;
@@ -148,11 +141,10 @@ impl Core {
         id: ServerId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Onward {
         let Ok(status) = backend::ready_status(walk.payload(header)) else {
-            self.close_server(id, "bad packet from server", now, net);
+            self.close_server(id, "bad packet from server", net);
             return Onward::Gone;
         };
         let server = &mut self.servers[id.0 as usize];
@@ -165,13 +157,14 @@ impl Core {
             self.send_fakes(id, client, walk, net);
         }
         if self.servers[id.0 as usize].expected.is_settled() {
-            self.request_over(id, now, net);
+            self.request_over(id, net);
         }
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
     }
 
     /// A linked server owes nothing any more: counts the request, and ends the link where the pool mode says so.
-    pub(super) fn request_over(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+    pub(super) fn request_over(&mut self, id: ServerId, net: &mut impl Net) {
+        let now = self.now;
         let server = &self.servers[id.0 as usize];
         let Phase::Linked(client_id) = server.phase else { return };
         let idle = server.status == IDLE;
@@ -194,32 +187,32 @@ impl Core {
         match pool.rules.mode {
             PoolMode::Statement if !idle => {
                 let fault = Fault::StatementModeTransaction;
-                self.disconnect(client_id, &Leave::Fault(fault), now, net);
+                self.disconnect(client_id, &Leave::Fault(fault), net);
             }
-            PoolMode::Session => self.close_session_if_due(id, idle, now, net),
-            PoolMode::Transaction | PoolMode::Statement if idle => self.unlink(id, client_id, now, net),
+            PoolMode::Session => self.close_session_if_due(id, idle, net),
+            PoolMode::Transaction | PoolMode::Statement if idle => self.unlink(id, client_id, net),
             PoolMode::Transaction | PoolMode::Statement => {}
         }
     }
 
     /// `server_fast_close`: in session pooling a server that is to be closed does not wait for its client to leave.
-    fn close_session_if_due(&mut self, id: ServerId, idle: bool, now: Micros, net: &mut impl Net) {
+    fn close_session_if_due(&mut self, id: ServerId, idle: bool, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
         let pool = &self.pools[server.pool.0 as usize];
         let obsolete = server.close_reason.is_some() || server.generation != pool.share.generation();
         if idle && obsolete && pool.rules.fast_close {
-            self.close_server(id, "database configuration changed", now, net);
+            self.close_server(id, "database configuration changed", net);
         }
     }
 
     /// Ends a link at a boundary.
-    fn unlink(&mut self, id: ServerId, client: ClientId, now: Micros, net: &mut impl Net) {
+    fn unlink(&mut self, id: ServerId, client: ClientId, net: &mut impl Net) {
         let server = &mut self.servers[id.0 as usize];
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
         let client_row = &mut self.clients[client.0 as usize];
         client_row.stand = Stand::Idle;
         client_row.hold.lift(Reason::LinkBlocked, Peer::Client(client), net);
-        self.give_back(id, now, net);
+        self.give_back(id, net);
     }
 
     /// Sends the run to the linked client.
@@ -228,7 +221,9 @@ impl Core {
             return;
         }
         let server = &self.servers[id.0 as usize];
-        let Some(client) = server.link() else { unreachable!("a run exists only while the server is linked") };
+        let Some(client) = server.link() else {
+            unreachable!("a run exists only while the server is linked")
+        };
         self.pools[server.pool.0 as usize].counters.server_bytes += walk.run.len() as u64;
         net.forward(Peer::Client(client), walk.run.clone());
         walk.run.start = walk.run.end;
@@ -240,7 +235,6 @@ impl Core {
         id: ServerId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Onward {
         let server = &mut self.servers[id.0 as usize];
@@ -254,7 +248,7 @@ impl Core {
         self.skip_server_frame(id, header, walk);
         let Some(status) = done else { return Onward::Next };
         self.servers[id.0 as usize].status = status;
-        self.task_done(id, now, net);
+        self.task_done(id, net);
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
     }
 
@@ -267,13 +261,13 @@ impl Core {
     }
 
     /// The pooler's own query is answered.
-    fn task_done(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+    fn task_done(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &mut self.servers[id.0 as usize];
         let failed = server.task_failed || server.status != IDLE;
         let slot = server.pool;
         match server.phase {
             Phase::Preparing(client) if failed => {
-                self.disconnect(client, &Leave::Fault(Fault::InvalidServerParameter), now, net);
+                self.disconnect(client, &Leave::Fault(Fault::InvalidServerParameter), net);
             }
             Phase::Preparing(client_id) => {
                 server.enter(Phase::Linked(client_id));
@@ -283,10 +277,10 @@ impl Core {
             }
             Phase::Tested(task) if failed => {
                 let reason = if task == Task::Check { "test query failed" } else { "reset query failed" };
-                self.close_server(id, reason, now, net);
-                self.serve(slot, now, net);
+                self.close_server(id, reason, net);
+                self.serve(slot, net);
             }
-            Phase::Tested(_) => self.settle(id, now, net),
+            Phase::Tested(_) => self.settle(id, net),
             Phase::Idle(_) | Phase::Linked(_) | Phase::BeingCanceled => {}
         }
     }
@@ -298,21 +292,22 @@ impl Core {
         id: ServerId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Onward {
         match header.tag {
             tag::PARAMETER_STATUS | tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => {
                 self.skip_server_frame(id, header, walk);
-                // A half-received notice must not look like an unclean server: it is at rest all the same.
                 Onward::Next
             }
             _ => {
-                let reason =
-                    if header.tag == tag::ERROR_RESPONSE { "server conn crashed?" } else { "unexpected message" };
+                let reason = if header.tag == tag::ERROR_RESPONSE {
+                    "server conn crashed?"
+                } else {
+                    "unexpected message"
+                };
                 let slot = self.servers[id.0 as usize].pool;
-                self.close_server(id, reason, now, net);
-                self.serve(slot, now, net);
+                self.close_server(id, reason, net);
+                self.serve(slot, net);
                 Onward::Gone
             }
         }

@@ -32,6 +32,8 @@ pub struct Core {
     pub(super) next_ticket: u64,
     pub(super) refusing: bool,
     pub(super) suspended: bool,
+    /// The time of the event at hand.
+    pub(super) now: Micros,
 }
 
 /// Why a client leaves.
@@ -57,6 +59,7 @@ impl Core {
             next_ticket: 0,
             refusing: false,
             suspended: false,
+            now: Micros(0),
         }
     }
 
@@ -72,6 +75,7 @@ impl Core {
 
     /// A client has finished its login; it is idle.
     pub fn client_joined(&mut self, id: ClientId, login: ClientLogin, now: Micros, net: &mut impl Net) {
+        self.now = now;
         let slot = self.pool_slot(&login.pool);
         let pool = &mut self.pools[slot.0 as usize];
         pool.clients += 1;
@@ -87,18 +91,20 @@ impl Core {
 
     /// A server has finished its login; it serves the longest waiting client or becomes idle.
     pub fn server_joined(&mut self, id: ServerId, login: ServerLogin, now: Micros, net: &mut impl Net) {
+        self.now = now;
         let slot = self.pool_slot(&login.pool);
-        self.adopt(id, Server::new(login, slot, now), now, net);
+        self.adopt(id, Server::new(login, slot, now), net);
     }
 
     /// A server has come from another worker, idle.
     pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
+        self.now = now;
         let MovedServer(mut server, share) = moved;
         server.pool = self.pool_slot(&share);
-        self.adopt(id, *server, now, net);
+        self.adopt(id, *server, net);
     }
 
-    fn adopt(&mut self, id: ServerId, server: Server, now: Micros, net: &mut impl Net) {
+    fn adopt(&mut self, id: ServerId, server: Server, net: &mut impl Net) {
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.servers += 1;
         pool.asked = false;
@@ -107,11 +113,12 @@ impl Core {
         if self.suspended {
             self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
         }
-        self.settle(id, now, net);
+        self.settle(id, net);
     }
 
     /// Gives an idle server away to another worker.
-    pub(super) fn move_server(&mut self, id: ServerId, to: WorkerId, now: Micros, net: &mut impl Net) {
+    pub(super) fn move_server(&mut self, id: ServerId, to: WorkerId, net: &mut impl Net) {
+        let now = self.now;
         let mut server = self.servers.remove(id.0 as usize);
         server.enter(Phase::Idle(now));
         let pool = &mut self.pools[server.pool.0 as usize];
@@ -132,14 +139,15 @@ impl Core {
 
     /// `peer` is gone: end of stream, reset, or a TLS failure. The driver has already let go of the id's socket.
     pub fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
+        self.now = now;
         match peer {
             Peer::Client(id) if self.clients.contains(id.0 as usize) => {
-                self.remove_client(id, &Leave::Quiet("client unexpected eof"), now, net);
+                self.remove_client(id, &Leave::Quiet("client unexpected eof"), net);
             }
             Peer::Server(id) if self.servers.contains(id.0 as usize) => {
                 let slot = self.servers[id.0 as usize].pool;
-                self.remove_server(id, "server conn crashed?", now, net);
-                self.serve(slot, now, net);
+                self.remove_server(id, "server conn crashed?", net);
+                self.serve(slot, net);
             }
             Peer::Client(_) | Peer::Server(_) => {}
         }
@@ -199,24 +207,26 @@ impl Core {
     /// Bytes of `peer`: those kept from before, then what came. Returns how many were consumed; the driver keeps the rest
     /// and calls again with them in front when more has come (or after [`Net::resume`]). Not called while `peer` is paused.
     pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
+        self.now = now;
         match peer {
-            Peer::Client(id) if self.clients.contains(id.0 as usize) => self.client_received(id, input, now, net),
-            Peer::Server(id) if self.servers.contains(id.0 as usize) => self.server_received(id, input, now, net),
+            Peer::Client(id) if self.clients.contains(id.0 as usize) => self.client_received(id, input, net),
+            Peer::Server(id) if self.servers.contains(id.0 as usize) => self.server_received(id, input, net),
             Peer::Client(_) | Peer::Server(_) => input.len(),
         }
     }
 
     /// Ends a client: tells it why where there is something to tell, and closes its connection.
-    pub(super) fn disconnect(&mut self, id: ClientId, leave: &Leave, now: Micros, net: &mut impl Net) {
+    pub(super) fn disconnect(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
         if let Leave::Fault(fault) = leave {
             net.send(Peer::Client(id), &fault.message());
         }
         net.close(Peer::Client(id), Farewell::Close);
-        self.remove_client(id, leave, now, net);
+        self.remove_client(id, leave, net);
     }
 
     /// Forgets a client whose connection has ended or is being ended, and decides what becomes of its server.
-    fn remove_client(&mut self, id: ClientId, leave: &Leave, now: Micros, net: &mut impl Net) {
+    fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
+        let now = self.now;
         let client = self.clients.remove(id.0 as usize);
         self.log_client(&client, leave, now);
         let pool = &mut self.pools[client.pool.0 as usize];
@@ -227,47 +237,51 @@ impl Core {
                 pool.waiting -= 1;
                 self.trim_queue(client.pool);
             }
-            Stand::Linked(server) => self.abandon(server, now, net),
+            Stand::Linked(server) => self.abandon(server, net),
         }
     }
 
     /// A server whose client has left: reset and lent on where it is at rest (session pooling), closed where it is not.
-    fn abandon(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+    fn abandon(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &mut self.servers[id.0 as usize];
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
         let relaying = matches!(server.phase, Phase::Linked(_));
         if !relaying || !server.is_clean() || server.blocked {
-            self.end_server(id, "client disconnect while server was not ready", now, net);
+            self.end_server(id, "client disconnect while server was not ready", net);
             return;
         }
-        self.give_back(id, now, net);
+        self.give_back(id, net);
     }
 
     /// An unlinked server that is at rest: kept apart while a cancel is aimed at it, then through the reset query where the
     /// pool wants one, then lent on.
-    pub(super) fn give_back(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+    pub(super) fn give_back(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &mut self.servers[id.0 as usize];
         if server.cancels > 0 {
             return server.enter(Phase::BeingCanceled);
         }
         let rules = &self.pools[server.pool.0 as usize].rules;
         let session = rules.mode == crate::config::PoolMode::Session;
-        if (session || rules.reset_always) && !rules.server_reset_query.is_empty() && server.close_reason.is_none() {
+        if (session || rules.reset_always)
+            && !rules.server_reset_query.is_empty()
+            && server.close_reason.is_none()
+        {
             let sql = Arc::clone(&rules.server_reset_query);
-            self.start_task(id, Task::Reset, &sql, now, net);
+            self.start_task(id, Task::Reset, &sql, net);
         } else {
-            self.settle(id, now, net);
+            self.settle(id, net);
         }
     }
 
     /// Closes a server; a linked client is told and closed too.
-    pub(super) fn close_server(&mut self, id: ServerId, reason: &'static str, now: Micros, net: &mut impl Net) {
+    pub(super) fn close_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         net.close(Peer::Server(id), Farewell::Terminate);
-        self.remove_server(id, reason, now, net);
+        self.remove_server(id, reason, net);
     }
 
     /// Closes a server that nobody is linked to any more (its client may have just left).
-    fn end_server(&mut self, id: ServerId, reason: &'static str, now: Micros, net: &mut impl Net) {
+    fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+        let now = self.now;
         net.close(Peer::Server(id), Farewell::Terminate);
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
@@ -275,7 +289,8 @@ impl Core {
     }
 
     /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
-    fn remove_server(&mut self, id: ServerId, reason: &'static str, now: Micros, net: &mut impl Net) {
+    fn remove_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+        let now = self.now;
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
         let pool = &mut self.pools[server.pool.0 as usize];
@@ -288,7 +303,7 @@ impl Core {
                     "server conn crashed?" => Fault::ServerCrashed,
                     reason => Fault::ServerClosed { reason },
                 };
-                self.disconnect(client, &Leave::Fault(fault), now, net);
+                self.disconnect(client, &Leave::Fault(fault), net);
             }
             Phase::Tested(_) | Phase::BeingCanceled => {}
         }

@@ -89,11 +89,6 @@ impl Expected {
         self.skipping
     }
 
-    /// How the COPY from the client stands.
-    pub fn copy(&self) -> CopyIn {
-        self.copy
-    }
-
     /// A message has been sent (or is answered by us); its answer is owed.
     #[inline]
     pub fn push(&mut self, expect: Expect) {
@@ -135,9 +130,8 @@ impl Expected {
         }
         let Some(front) = self.queue.front() else { return Fate::Forward };
         let fate = match (front, tag) {
-            (Expect::ParseOurs(_), server::PARSE_COMPLETE) | (Expect::CloseOurs(_), server::CLOSE_COMPLETE) => {
-                Fate::Swallow
-            }
+            (Expect::ParseOurs(_), server::PARSE_COMPLETE)
+            | (Expect::CloseOurs(_), server::CLOSE_COMPLETE) => Fate::Swallow,
             (Expect::Parse(_), server::PARSE_COMPLETE)
             | (Expect::Close, server::CLOSE_COMPLETE)
             | (Expect::Bind, server::BIND_COMPLETE)
@@ -254,7 +248,8 @@ mod tests {
 
     #[test]
     fn an_error_drops_what_the_server_will_not_answer() {
-        let mut owed = expected(vec![Expect::Parse(None), Expect::Bind, Expect::Execute, Expect::Sync, Expect::Simple]);
+        let mut owed =
+            expected(vec![Expect::Parse(None), Expect::Bind, Expect::Execute, Expect::Sync, Expect::Simple]);
         owed.answered(b'1');
         let mut undone = 0;
         owed.failed(|_| undone += 1);

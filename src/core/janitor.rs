@@ -25,30 +25,34 @@ enum Due {
 impl Core {
     /// The periodic pass.
     pub fn janitor(&mut self, now: Micros, net: &mut impl Net) {
-        let due: Vec<_> =
-            self.clients.iter().filter_map(|(key, client)| Some((key, self.client_due(client, now)?))).collect();
+        self.now = now;
+        let due: Vec<_> = self
+            .clients
+            .iter()
+            .filter_map(|(key, client)| Some((key, self.client_due(client, now)?)))
+            .collect();
         for (key, due) in due {
             let id = ClientId(key as u32);
             if !self.clients.contains(key) {
                 continue;
             }
             match due {
-                Due::End(fault) => self.disconnect(id, &Leave::Fault(fault), now, net),
+                Due::End(fault) => self.disconnect(id, &Leave::Fault(fault), net),
                 Due::EndServer(server, reason) => {
                     if self.servers.contains(server.0 as usize) {
-                        self.close_server(server, reason, now, net);
+                        self.close_server(server, reason, net);
                     }
                 }
                 Due::Notify => self.notify_waiting(id, net),
             }
         }
-        self.age_idle_servers(now, net);
+        self.age_idle_servers(net);
         let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
         for slot in slots {
             // A note that went astray must not leave a client waiting: asked anew at each pass.
             self.pools[slot.0 as usize].asked = false;
             self.trim_queue(slot);
-            self.serve(slot, now, net);
+            self.serve(slot, net);
         }
     }
 
@@ -99,13 +103,20 @@ impl Core {
             *notified = true;
             let mut notice = Vec::new();
             let text = "No server connection available in postgres backend, client being queued";
-            encode::notice(&mut notice, encode::Severity::Notice, sqlstate::SUCCESSFUL_COMPLETION, text, None);
+            encode::notice(
+                &mut notice,
+                encode::Severity::Notice,
+                sqlstate::SUCCESSFUL_COMPLETION,
+                text,
+                None,
+            );
             net.send(Peer::Client(id), &notice);
         }
     }
 
     /// Closes free servers that are obsolete, too old, or idle too long.
-    fn age_idle_servers(&mut self, now: Micros, net: &mut impl Net) {
+    fn age_idle_servers(&mut self, net: &mut impl Net) {
+        let now = self.now;
         let free: Vec<_> = self
             .servers
             .iter()
@@ -115,7 +126,7 @@ impl Core {
         for id in free {
             let reason = self.reason_to_close(id, now).or_else(|| self.idle_too_long(id, now));
             if let Some(reason) = reason {
-                self.close_server(id, reason, now, net);
+                self.close_server(id, reason, net);
             }
         }
     }

@@ -34,28 +34,30 @@ enum Fitness {
 
 impl Core {
     /// Gets a server for a client that has something to say: a free one of this worker, or a place in the queue.
-    pub(super) fn acquire(&mut self, id: ClientId, now: Micros, net: &mut impl Net) -> Got {
+    pub(super) fn acquire(&mut self, id: ClientId, net: &mut impl Net) -> Got {
+        let now = self.now;
         let slot = self.clients[id.0 as usize].pool;
         if !self.pools[slot.0 as usize].share.database.is_paused() {
             while let Some(server) = self.pools[slot.0 as usize].take_idle() {
                 match self.fitness(server, now) {
                     Fitness::Fit => {
                         self.pools[slot.0 as usize].counters.wait_time.record(0);
-                        return self.link(id, server, now, net);
+                        return self.link(id, server, net);
                     }
-                    Fitness::Close(reason) => self.close_server(server, reason, now, net),
+                    Fitness::Close(reason) => self.close_server(server, reason, net),
                     Fitness::Check => {
-                        self.check(server, now, net);
+                        self.check(server, net);
                         break;
                     }
                 }
             }
         }
-        self.enqueue(id, now, net)
+        self.enqueue(id, net)
     }
 
     /// Ties a free server (already off the idle list) to a client.
-    fn link(&mut self, id: ClientId, server_id: ServerId, now: Micros, net: &mut impl Net) -> Got {
+    fn link(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> Got {
+        let now = self.now;
         let client = &mut self.clients[id.0 as usize];
         let server = &mut self.servers[server_id.0 as usize];
         assert!(server.pool == client.pool, "a server is lent within its pool only");
@@ -82,10 +84,11 @@ impl Core {
     }
 
     /// Puts a client into the queue, or refuses it where waiting is in vain.
-    fn enqueue(&mut self, id: ClientId, now: Micros, net: &mut impl Net) -> Got {
+    fn enqueue(&mut self, id: ClientId, net: &mut impl Net) -> Got {
+        let now = self.now;
         let slot = self.clients[id.0 as usize].pool;
         if let Some(fault) = self.refusal(slot) {
-            self.disconnect(id, &Leave::Fault(fault), now, net);
+            self.disconnect(id, &Leave::Fault(fault), net);
             return Got::Gone;
         }
         self.next_ticket += 1;
@@ -130,18 +133,19 @@ impl Core {
 
     /// Another worker's clients wait for a server of `pool`: gives one that is idle here and that nobody here wants.
     pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
+        self.now = now;
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
         if self.pools[slot.0 as usize].share.database.is_paused() {
             return;
         }
         while let Some(server) = self.pools[slot.0 as usize].take_idle() {
             match self.fitness(server, now) {
-                Fitness::Close(reason) => self.close_server(server, reason, now, net),
-                Fitness::Check => return self.check(server, now, net),
-                Fitness::Fit if self.servers[server.0 as usize].blocked => {
+                Fitness::Close(reason) => self.close_server(server, reason, net),
+                Fitness::Check => return self.check(server, net),
+                Fitness::Fit if !self.servers[server.0 as usize].is_movable() => {
                     return self.pools[slot.0 as usize].put_idle(server);
                 }
-                Fitness::Fit => return self.move_server(server, by, now, net),
+                Fitness::Fit => return self.move_server(server, by, net),
             }
         }
         if !self.pools[slot.0 as usize].share.is_full() {
@@ -169,14 +173,15 @@ impl Core {
     }
 
     /// Runs the check query on a server that is off the idle list; whoever waits longest gets it when it answers.
-    fn check(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+    fn check(&mut self, id: ServerId, net: &mut impl Net) {
         let slot = self.servers[id.0 as usize].pool;
         let sql = self.pools[slot.0 as usize].rules.server_check_query.clone().unwrap_or_else(|| "".into());
-        self.start_task(id, Task::Check, &sql, now, net);
+        self.start_task(id, Task::Check, &sql, net);
     }
 
     /// Gives an unlinked server a query of the pooler's own.
-    pub(super) fn start_task(&mut self, id: ServerId, task: Task, sql: &str, now: Micros, net: &mut impl Net) {
+    pub(super) fn start_task(&mut self, id: ServerId, task: Task, sql: &str, net: &mut impl Net) {
+        let now = self.now;
         let server = &mut self.servers[id.0 as usize];
         server.enter(Phase::Tested(task));
         server.task_failed = false;
@@ -187,44 +192,51 @@ impl Core {
     }
 
     /// Check-in of an unlinked server at rest: closed if its time is over, else lent on, moved, or kept idle.
-    pub(super) fn settle(&mut self, id: ServerId, now: Micros, net: &mut impl Net) {
+    pub(super) fn settle(&mut self, id: ServerId, net: &mut impl Net) {
+        let now = self.now;
         let server = &mut self.servers[id.0 as usize];
         assert!(server.is_clean(), "server {} is checked in unclean", server.identity.socket_id);
         let slot = server.pool;
         server.enter(Phase::Idle(now));
         if let Some(reason) = self.reason_to_close(id, now) {
-            self.close_server(id, reason, now, net);
-            return self.serve(slot, now, net);
+            self.close_server(id, reason, net);
+            return self.serve(slot, net);
         }
         let here = self.next_waiter(slot).map(|waiter| waiter.since);
         let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
         if let Some((worker, since)) = there
             && here.is_none_or(|here| since + Micros(limits::REMOTE_WAITER_LEAD_US) < here)
-            && !self.servers[id.0 as usize].blocked
+            && self.servers[id.0 as usize].is_movable()
         {
-            return self.move_server(id, worker, now, net);
+            return self.move_server(id, worker, net);
         }
         match self.take_waiter(slot) {
-            Some(waiter) => self.lend(waiter, id, now, net),
+            Some(waiter) => self.lend(waiter, id, net),
             None => self.pools[slot.0 as usize].put_idle(id),
         }
     }
 
     /// Links the client at the front of the queue and lets it speak.
-    fn lend(&mut self, waiter: Waiter, id: ServerId, now: Micros, net: &mut impl Net) {
+    fn lend(&mut self, waiter: Waiter, id: ServerId, net: &mut impl Net) {
+        let now = self.now;
         let client = &mut self.clients[waiter.client.0 as usize];
         let waited_us = now.since(waiter.since).0;
         let counters = &mut self.pools[client.pool.0 as usize].counters;
         counters.wait_time_us += waited_us;
         counters.wait_time.record(waited_us);
-        self.link(waiter.client, id, now, net);
+        self.link(waiter.client, id, net);
         if matches!(self.servers[id.0 as usize].phase, Phase::Linked(_)) {
-            self.clients[waiter.client.0 as usize].hold.lift(Reason::Waiting, Peer::Client(waiter.client), net);
+            self.clients[waiter.client.0 as usize].hold.lift(
+                Reason::Waiting,
+                Peer::Client(waiter.client),
+                net,
+            );
         }
     }
 
     /// Serves waiting clients from idle servers as far as they go, and asks for more where they do not.
-    pub(super) fn serve(&mut self, slot: PoolSlot, now: Micros, net: &mut impl Net) {
+    pub(super) fn serve(&mut self, slot: PoolSlot, net: &mut impl Net) {
+        let now = self.now;
         if self.pools[slot.0 as usize].share.database.is_paused() {
             return;
         }
@@ -233,11 +245,11 @@ impl Core {
                 return self.ask_for_server(slot, net);
             };
             match self.fitness(server, now) {
-                Fitness::Close(reason) => self.close_server(server, reason, now, net),
-                Fitness::Check => self.check(server, now, net),
+                Fitness::Close(reason) => self.close_server(server, reason, net),
+                Fitness::Check => self.check(server, net),
                 Fitness::Fit => {
                     if let Some(waiter) = self.take_waiter(slot) {
-                        self.lend(waiter, server, now, net);
+                        self.lend(waiter, server, net);
                     }
                 }
             }

@@ -26,5 +26,5 @@ pub use command::{Answer, ClientRow, ClientState, Command, PoolRow, Scope, Serve
 pub use engine::{Core, MovedServer};
 pub use handover::{CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use net::{Farewell, Net, Note};
-pub use statements::{Statement, StatementRegistry};
 pub use share::{DatabaseShare, Gate, PoolShare};
+pub use statements::{Statement, StatementRegistry};

@@ -16,8 +16,6 @@ use std::sync::Arc;
 /// Work that the pooler itself gives a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// SET of the parameters in which the linked client differs.
-    Sync,
     /// `server_reset_query`.
     Reset,
     /// `server_check_query`.
@@ -107,7 +105,11 @@ impl Server {
         };
         assert!(legal, "server {}: {:?} -> {phase:?}", self.identity.socket_id, self.phase);
         if matches!(phase, Idle(_)) {
-            assert!(self.is_clean() && self.cancels == 0, "server {} is lent unclean", self.identity.socket_id);
+            assert!(
+                self.is_clean() && self.cancels == 0,
+                "server {} is lent unclean",
+                self.identity.socket_id
+            );
         }
         self.phase = phase;
     }
@@ -116,6 +118,11 @@ impl Server {
     #[inline]
     pub fn is_clean(&self) -> bool {
         self.status == IDLE && self.expected.is_settled() && self.partial == Partial::None
+    }
+
+    /// Whether a free server can go to another worker now: nothing of it is half sent or half received.
+    pub fn is_movable(&self) -> bool {
+        !self.blocked && self.is_clean()
     }
 
     /// The linked client.
@@ -130,7 +137,9 @@ impl Server {
     /// Its state as SHOW names it; idle longer than `check_delay` is `used`.
     pub fn state(&self, now: Micros, check_delay: Option<Micros>) -> ServerState {
         match self.phase {
-            Phase::Idle(since) if check_delay.is_some_and(|delay| now.since(since) > delay) => ServerState::Used,
+            Phase::Idle(since) if check_delay.is_some_and(|delay| now.since(since) > delay) => {
+                ServerState::Used
+            }
             Phase::Idle(_) => ServerState::Idle,
             Phase::Linked(_) | Phase::Preparing(_) => ServerState::Active,
             Phase::Tested(_) => ServerState::Tested,
@@ -166,12 +175,14 @@ impl Server {
 
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
     pub fn teach(&self, client: &mut Client) {
-        let known = |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
+        let known =
+            |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
         if client.params.iter().zip(self.params.iter()).all(known) {
             client.params = self.params.clone();
             return;
         }
-        for position in 0..client.params.iter().len() {
+        let count = client.params.iter().len();
+        for position in 0..count {
             if let (Some(mine), Some(theirs)) = (client.params.value(position), self.params.value(position))
                 && mine != theirs
             {

@@ -6,10 +6,9 @@
 use super::Net;
 use super::engine::Core;
 use super::expect::Expect;
-use super::hold::Partial;
 use super::statements::Statement;
 use super::upstream::{Step, Walk};
-use crate::base::{ClientId, Micros, Peer, ServerId};
+use crate::base::{ClientId, Peer, ServerId};
 use crate::wire::frontend;
 use crate::wire::tags::{client as tag, server as answer};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode};
@@ -25,33 +24,33 @@ impl Core {
         id: ClientId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Step {
+        let now = self.now;
         if header.tag != tag::BIND && !walk.is_whole(header) {
             return Step::Later;
         }
         let name = match name_of(header.tag, walk.payload(header)) {
             Ok(Some(name)) => name,
-            Ok(None) if walk.is_whole(header) => return self.refuse(id, broken(header.tag), now, net),
+            Ok(None) if walk.is_whole(header) => return self.refuse(id, broken(header.tag), net),
             Ok(None) => return Step::Later,
-            Err(fault) => return self.refuse(id, fault, now, net),
+            Err(fault) => return self.refuse(id, fault, net),
         };
-        let Some(name) = name else { return self.unnamed_frame(id, header, walk, now, net) };
+        let Some(name) = name else { return self.unnamed_frame(id, header, walk, net) };
         let name = name.to_vec();
         if header.tag == tag::CLOSE {
             self.close_statement(id, &name, header, walk, net);
             return Step::Next;
         }
-        let server = match self.need_server(id, header, walk, now, net) {
+        let server = match self.need_server(id, header, walk, net) {
             Ok(server) => server,
             Err(step) => return step,
         };
         self.begin_request(id, now);
         self.flush_upstream(id, walk, net);
         match header.tag {
-            tag::PARSE => self.parse_statement(id, server, &name, header, walk, now, net),
-            _ => self.use_statement(id, server, &name, header, walk, now, net),
+            tag::PARSE => self.parse_statement(id, server, &name, header, walk, net),
+            _ => self.use_statement(id, server, &name, header, walk, net),
         }
     }
 
@@ -61,17 +60,16 @@ impl Core {
         id: ClientId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Step {
-        match self.need_server(id, header, walk, now, net) {
+        let now = self.now;
+        match self.need_server(id, header, walk, net) {
             Ok(server) => self.pass_frame(id, server, header, walk, now),
             Err(step) => step,
         }
     }
 
     /// Parse: names the statement for the client, and prepares it on the server unless that has it.
-    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
     fn parse_statement(
         &mut self,
         id: ClientId,
@@ -79,7 +77,6 @@ impl Core {
         name: &[u8],
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Step {
         let rest = &walk.payload(header)[name.len() + 1..];
@@ -89,7 +86,7 @@ impl Core {
             let who = &client.identity;
             tracing::error!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
                 "prepared statement '{}' was already prepared", String::from_utf8_lossy(name));
-            return self.refuse(id, Fault::StatementExists, now, net);
+            return self.refuse(id, Fault::StatementExists, net);
         }
         let counters = &mut self.pools[client.pool.0 as usize].counters;
         counters.client_parse_count += 1;
@@ -123,7 +120,6 @@ impl Core {
     }
 
     /// Bind or Describe of a named statement: under the server's name for it.
-    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
     fn use_statement(
         &mut self,
         id: ClientId,
@@ -131,12 +127,12 @@ impl Core {
         name: &[u8],
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Step {
         let client = &self.clients[id.0 as usize];
-        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone) else {
-            return self.refuse(id, Fault::StatementMissing, now, net);
+        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
+        else {
+            return self.refuse(id, Fault::StatementMissing, net);
         };
         let counters = &mut self.pools[client.pool.0 as usize].counters;
         counters.bind_count += u64::from(header.tag == tag::BIND);

@@ -96,15 +96,9 @@ impl ClientStatements {
 }
 
 /// The statements that one server holds, least recently used first to go.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ServerStatements {
     held: Option<Box<LruCache<u64, Arc<Statement>>>>,
-}
-
-impl Default for ServerStatements {
-    fn default() -> Self {
-        Self { held: None }
-    }
 }
 
 impl ServerStatements {

@@ -59,21 +59,15 @@ pub(super) enum Step {
 
 impl Core {
     /// See [`Core::received`].
-    pub(super) fn client_received(
-        &mut self,
-        id: ClientId,
-        input: &[u8],
-        now: Micros,
-        net: &mut impl Net,
-    ) -> usize {
+    pub(super) fn client_received(&mut self, id: ClientId, input: &[u8], net: &mut impl Net) -> usize {
         let mut walk = Walk { input, run: 0..0 };
         self.continue_client_frame(id, &mut walk);
         let length_max = self.packet_bytes_max(id);
         loop {
             let step = match FrameHeader::read(walk.rest(), length_max) {
-                Ok(Some(header)) => self.client_frame(id, header, &mut walk, now, net),
+                Ok(Some(header)) => self.client_frame(id, header, &mut walk, net),
                 Ok(None) => Step::Later,
-                Err(_) => self.bad_header(id, &walk, now, net),
+                Err(_) => self.bad_header(id, &walk, net),
             };
             match step {
                 Step::Next => {}
@@ -102,15 +96,15 @@ impl Core {
         self.pools[slot.0 as usize].rules.max_packet_bytes
     }
 
-    fn bad_header(&mut self, id: ClientId, walk: &Walk<'_>, now: Micros, net: &mut impl Net) -> Step {
+    fn bad_header(&mut self, id: ClientId, walk: &Walk<'_>, net: &mut impl Net) -> Step {
         let head = &walk.rest()[..walk.rest().len().min(8)];
         let hex = head.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.refuse(id, Fault::BadPacketHeader { hex }, now, net)
+        self.refuse(id, Fault::BadPacketHeader { hex }, net)
     }
 
     /// Ends the client with an error.
-    pub(super) fn refuse(&mut self, id: ClientId, fault: Fault, now: Micros, net: &mut impl Net) -> Step {
-        self.disconnect(id, &Leave::Fault(fault), now, net);
+    pub(super) fn refuse(&mut self, id: ClientId, fault: Fault, net: &mut impl Net) -> Step {
+        self.disconnect(id, &Leave::Fault(fault), net);
         Step::Gone
     }
 
@@ -120,9 +114,9 @@ impl Core {
         id: ClientId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Step {
+        let now = self.now;
         let client = &self.clients[id.0 as usize];
         if client.canceled != Canceled::No {
             return self.answer_canceled(id, header, walk, net);
@@ -130,15 +124,17 @@ impl Core {
         match header.tag {
             tag::TERMINATE => {
                 self.flush_upstream(id, walk, net);
-                self.disconnect(id, &Leave::Quiet("client close request"), now, net);
+                self.disconnect(id, &Leave::Quiet("client close request"), net);
                 return Step::Gone;
             }
-            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => return self.copy_frame(id, header, walk, now, net),
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
+                return self.copy_frame(id, header, walk, net);
+            }
             tag::QUERY if self.pools[client.pool.0 as usize].rules.disable_pqexec => {
-                return self.refuse(id, Fault::PqexecDisallowed, now, net);
+                return self.refuse(id, Fault::PqexecDisallowed, net);
             }
             tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE if self.shares_statements(id) => {
-                return self.statement_frame(id, header, walk, now, net);
+                return self.statement_frame(id, header, walk, net);
             }
             tag::QUERY
             | tag::FUNCTION_CALL
@@ -149,9 +145,9 @@ impl Core {
             | tag::EXECUTE
             | tag::SYNC
             | tag::FLUSH => {}
-            _ => return self.refuse(id, Fault::UnknownPacket, now, net),
+            _ => return self.refuse(id, Fault::UnknownPacket, net),
         }
-        match self.need_server(id, header, walk, now, net) {
+        match self.need_server(id, header, walk, net) {
             Ok(server) => self.pass_frame(id, server, header, walk, now),
             Err(step) => step,
         }
@@ -169,9 +165,9 @@ impl Core {
         id: ClientId,
         header: FrameHeader,
         walk: &Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Result<ServerId, Step> {
+        let now = self.now;
         if let Stand::Linked(server) = self.clients[id.0 as usize].stand {
             return Ok(server);
         }
@@ -180,7 +176,7 @@ impl Core {
             return Err(Step::Later);
         }
         self.begin_request(id, now);
-        match self.acquire(id, now, net) {
+        match self.acquire(id, net) {
             Got::Linked(server) => Ok(server),
             Got::Waits => Err(Step::Later),
             Got::Gone => Err(Step::Gone),
@@ -188,7 +184,7 @@ impl Core {
     }
 
     /// Counts the begin of a request group and of a transaction.
-    fn begin_request(&mut self, id: ClientId, now: Micros) {
+    pub(super) fn begin_request(&mut self, id: ClientId, now: Micros) {
         let client = &mut self.clients[id.0 as usize];
         if client.request.running {
             return;
@@ -205,7 +201,7 @@ impl Core {
     }
 
     /// A frame that goes on as it is.
-    fn pass_frame(
+    pub(super) fn pass_frame(
         &mut self,
         id: ClientId,
         server: ServerId,
@@ -256,7 +252,6 @@ impl Core {
         id: ClientId,
         header: FrameHeader,
         walk: &mut Walk<'_>,
-        now: Micros,
         net: &mut impl Net,
     ) -> Step {
         let Some(server_id) = self.clients[id.0 as usize].link() else {
@@ -274,7 +269,7 @@ impl Core {
         self.drop_frame(id, header.frame_bytes, walk);
         if ended && self.servers[server_id.0 as usize].is_clean() {
             // The late end of a COPY that the server had failed: no answer comes, so this is where the link may end.
-            self.request_over(server_id, now, net);
+            self.request_over(server_id, net);
         }
         Step::Next
     }
@@ -285,7 +280,9 @@ impl Core {
             return;
         }
         let client = &self.clients[id.0 as usize];
-        let Some(server) = client.link() else { unreachable!("a run exists only while the client is linked") };
+        let Some(server) = client.link() else {
+            unreachable!("a run exists only while the client is linked")
+        };
         debug_assert!(matches!(self.servers[server.0 as usize].phase, Phase::Linked(linked) if linked == id));
         self.pools[client.pool.0 as usize].counters.client_bytes += walk.run.len() as u64;
         net.forward(Peer::Server(server), walk.run.clone());
