@@ -22,6 +22,13 @@ pub const SERVER_LINGER_MS: u64 = 5_000;
 /// A client's last words (an error, a result) are flushed for at most this long after we decided to close.
 pub const CLIENT_LINGER_MS: u64 = 5_000;
 
+/// After that, a client's own end is waited for this long, reading and dropping what it still sends, so that a reset does not
+/// destroy the last words on their way.
+pub const CLIENT_DRAIN_MS: u64 = 1_000;
+
+/// Bytes read ahead from a client that has hung up while it waits: enough for a Terminate and TLS's goodbye.
+pub const LAST_WORDS_BYTES: usize = 4_096;
+
 /// A waiter on another worker goes before a local one only if it has waited this much longer: moving a connection between
 /// cores costs more than a small unfairness.
 pub const REMOTE_WAITER_LEAD_US: u64 = 10_000;

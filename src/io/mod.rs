@@ -3,5 +3,18 @@
 //! Never knows a pool, a user or a setting's name; never decides what to send.
 
 mod channel;
+mod clock;
+mod conn;
+mod epoll;
+mod linger;
+mod machine;
+mod outgoing;
+mod session;
+mod socket;
+mod table;
 
 pub use channel::{Channel, Guard};
+pub use clock::Clock;
+pub use epoll::{Epoll, Turn};
+pub use machine::Machine;
+pub use table::{Departure, Table};

@@ -1,15 +1,124 @@
-//! The outside of a worker: its mailbox.
+//! The outside of a worker: its mailbox, and how many clients it has.
 
 use super::Mail;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sends letters to one worker; cheap to clone, never blocks for long.
 #[derive(Clone)]
-pub struct WorkerHandle {}
+pub struct WorkerHandle(Arc<Mailbox>);
+
+/// Letters wait in a plain vector under a lock that is held for a push or a swap: what comes here happens once per
+/// connection or less often.
+struct Mailbox {
+    letters: Mutex<Letters>,
+    wake: OwnedFd,
+    clients: AtomicU32,
+}
+
+#[derive(Default)]
+struct Letters {
+    waiting: Vec<Mail>,
+    is_closed: bool,
+}
 
 impl WorkerHandle {
+    /// The handle of a worker that is not yet running; letters wait for it.
+    ///
+    /// # Errors
+    /// The system's, where it gives no eventfd.
+    pub fn new() -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        Ok(Self(Arc::new(Mailbox { letters: Mutex::default(), wake, clients: AtomicU32::new(0) })))
+    }
+
     /// Puts a letter into the mailbox and wakes the loop. Letters to a worker that has ended are dropped.
     pub fn send(&self, mail: Mail) {
-        drop(mail);
-        todo!()
+        let is_client = matches!(mail, Mail::Client(_));
+        let mut letters = self.0.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        if letters.is_closed {
+            drop(letters); // the letter's guards may send letters themselves
+            return drop(mail);
+        }
+        let was_empty = letters.waiting.is_empty();
+        letters.waiting.push(mail);
+        drop(letters);
+        if is_client {
+            self.0.clients.fetch_add(1, Ordering::Relaxed);
+        }
+        if was_empty {
+            self.wake();
+        }
+    }
+
+    /// Clients of this worker, those on their way to it included: new ones go to the worker with the fewest.
+    pub fn client_count(&self) -> u32 {
+        self.0.clients.load(Ordering::Relaxed)
+    }
+
+    /// Takes `count` clients off the number, because they are gone.
+    pub(super) fn clients_gone(&self, count: u32) {
+        self.0.clients.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Everything that waits, in order.
+    pub(super) fn take(&self) -> Vec<Mail> {
+        std::mem::take(&mut self.0.letters.lock().unwrap_or_else(PoisonError::into_inner).waiting)
+    }
+
+    /// Closes the mailbox for good; returns what was in it.
+    pub(super) fn close(&self) -> Vec<Mail> {
+        let mut letters = self.0.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.is_closed = true;
+        std::mem::take(&mut letters.waiting)
+    }
+
+    /// Another descriptor of the eventfd, for the driver to watch.
+    pub(super) fn wake_fd(&self) -> io::Result<OwnedFd> {
+        self.0.wake.try_clone()
+    }
+
+    fn wake(&self) {
+        // It fails only when the counter is full, and then the loop has been woken often enough.
+        let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{PoolId, WorkerId};
+
+    fn nudge(pool: u32) -> Mail {
+        Mail::Nudge { pool: PoolId(pool), by: WorkerId(0) }
+    }
+
+    #[test]
+    fn letters_come_in_order_and_wake_once_until_taken() {
+        let handle = WorkerHandle::new().expect("eventfd");
+        (0..3).for_each(|pool| handle.send(nudge(pool)));
+        let mut count = [0; 8];
+        rustix::io::read(&handle.0.wake, &mut count).expect("woken");
+        assert_eq!(u64::from_ne_bytes(count), 1);
+        let pools: Vec<_> = handle
+            .take()
+            .into_iter()
+            .map(|mail| if let Mail::Nudge { pool, .. } = mail { pool.0 } else { u32::MAX })
+            .collect();
+        assert_eq!(pools, [0, 1, 2]);
+        handle.send(nudge(9));
+        rustix::io::read(&handle.0.wake, &mut count).expect("woken again");
+    }
+
+    #[test]
+    fn a_closed_mailbox_drops_what_comes() {
+        let handle = WorkerHandle::new().expect("eventfd");
+        handle.send(nudge(1));
+        assert_eq!(handle.close().len(), 1);
+        handle.send(nudge(2));
+        assert!(handle.take().is_empty());
     }
 }

@@ -2,6 +2,8 @@
 
 mod handle;
 mod mail;
+mod run;
 
 pub use handle::WorkerHandle;
 pub use mail::{Mail, Reply};
+pub use run::{Notes, Seat, spawn};

@@ -1,0 +1,316 @@
+//! One connection as the driver holds it: its socket, what it has read and not given away, what it could not write.
+//!
+//! Knows nothing of other connections and never calls the machine. Idle and plain it owns no heap memory. Its parts are
+//! dropped in the order of the fields: the socket is closed before the guard is let go.
+
+use super::session::{self, RECORD_BYTES_MAX};
+use super::{Channel, Guard, socket};
+use crate::base::Peer;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::io::{ErrorKind, IoSlice};
+
+/// What the connection's life has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It belongs to the machine under this id.
+    Open(Peer),
+    /// The machine has let it go; what was sent before is still to be written.
+    Flushing(Peer),
+    /// All is written and our side is shut; the peer's end is waited for.
+    Draining(Peer),
+}
+
+/// What is known of a connection's socket and what the machine wants of it; a set of `flag::*`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flags(u8);
+
+/// The members of [`Flags`].
+pub mod flag {
+    /// The socket may have bytes, as far as edges tell.
+    pub const READABLE: u8 = 1;
+    /// epoll has reported the peer's end: an end of stream lies behind the bytes still to be read.
+    pub const HANGUP: u8 = 1 << 1;
+    /// Nothing more can be read: end of stream, an error, or a broken TLS session.
+    pub const ENDED: u8 = 1 << 2;
+    /// Nothing more can be written.
+    pub const BROKEN: u8 = 1 << 3;
+    /// The machine wants no bytes at present.
+    pub const PAUSED: u8 = 1 << 4;
+    /// The kept bytes are to be handed in although nothing new has come.
+    pub const OFFER: u8 = 1 << 5;
+    /// It stands on the ready list.
+    pub const READY: u8 = 1 << 6;
+    /// epoll watches for room to write, because something is unsent.
+    pub const WATCHED: u8 = 1 << 7;
+}
+
+impl Flags {
+    /// Whether any of `flags` is set.
+    #[inline]
+    pub fn any(self, flags: u8) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// Sets all of `flags`.
+    #[inline]
+    pub fn set(&mut self, flags: u8) {
+        self.0 |= flags;
+    }
+
+    /// Clears all of `flags`.
+    #[inline]
+    pub fn clear(&mut self, flags: u8) {
+        self.0 &= !flags;
+    }
+}
+
+/// Bytes that a plain socket did not take.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// One connection.
+pub struct Conn {
+    fd: OwnedFd,
+    tls: Option<Box<rustls::Connection>>,
+    backlog: Option<Box<Backlog>>,
+    /// Bytes handed in and not consumed.
+    pub kept: Vec<u8>,
+    pub life: Life,
+    pub flags: Flags,
+    pub generation: u32,
+    guard: Guard,
+}
+
+impl Conn {
+    /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones.
+    pub fn new(channel: Channel, peer: Peer, generation: u32) -> Self {
+        let Channel { fd, mut tls, unread, guard } = channel;
+        let (mut kept, mut flags) = (unread, Flags::default());
+        if let Some(tls) = &mut tls {
+            // Back-pressure is the machine's: a bound here would cut what it has already sent.
+            tls.set_buffer_limit(None);
+            if session::drain_into(tls, &mut kept) {
+                flags.set(flag::ENDED);
+            }
+        }
+        if !kept.is_empty() {
+            flags.set(flag::OFFER);
+        }
+        Self { fd, tls, backlog: None, kept, life: Life::Open(peer), flags, generation, guard }
+    }
+
+    /// The connection as a value again. Nothing may be unsent.
+    pub fn into_channel(self) -> Channel {
+        Channel { fd: self.fd, tls: self.tls, unread: self.kept, guard: self.guard }
+    }
+
+    /// The socket.
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// The machine's name for it while it is open.
+    #[inline]
+    pub fn open_peer(&self) -> Option<Peer> {
+        match self.life {
+            Life::Open(peer) => Some(peer),
+            Life::Flushing(_) | Life::Draining(_) => None,
+        }
+    }
+
+    /// Whether something could not be written yet.
+    #[inline]
+    pub fn is_unsent(&self) -> bool {
+        self.backlog.is_some()
+            || self.tls.as_ref().is_some_and(|tls| tls.wants_write() && !self.flags.any(flag::BROKEN))
+    }
+
+    /// Lets the guard go before the socket is closed: for a client, whose place is free when our side has said goodbye.
+    pub fn release_guard(&mut self) {
+        self.guard = Box::new(());
+    }
+
+    /// How much room [`Conn::read`] needs.
+    pub fn room(&self, plain: usize, cipher: usize) -> usize {
+        if self.tls.is_some() { cipher + RECORD_BYTES_MAX } else { plain }
+    }
+
+    /// Reads once. Returns how many plain bytes stand at the front of `space`; whether it is worth reading again, and
+    /// whether the stream has ended, is in the flags. `cipher` is scratch space for TLS.
+    pub fn read(&mut self, space: &mut [u8], cipher: &mut [u8]) -> usize {
+        let Some(tls) = &mut self.tls else {
+            let got = socket::recv(self.fd.as_fd(), space);
+            return self.note_read(got, space.len());
+        };
+        let got = socket::recv(self.fd.as_fd(), cipher);
+        let fed = match got {
+            Ok(n @ 1..) => session::decrypt(tls, &cipher[..n], space),
+            _ => session::Decrypted::default(),
+        };
+        self.note_read(got, cipher.len());
+        if fed.ended {
+            self.flags.set(flag::ENDED);
+        }
+        // A session answers key updates and breaches by itself.
+        if self.is_unsent() {
+            self.flush();
+        }
+        fed.bytes
+    }
+
+    #[inline]
+    fn note_read(&mut self, got: Result<usize, Errno>, room: usize) -> usize {
+        match got {
+            Ok(n @ 1..) => {
+                // A short read means that the socket is empty, and the next byte brings a new edge; only an end of
+                // stream that has been reported already would not.
+                if n < room && !self.flags.any(flag::HANGUP) {
+                    self.flags.clear(flag::READABLE);
+                }
+                n
+            }
+            Err(Errno::AGAIN) if !self.flags.any(flag::BROKEN) => {
+                self.flags.clear(flag::READABLE);
+                0
+            }
+            Ok(0) | Err(_) => {
+                self.flags.clear(flag::READABLE);
+                self.flags.set(flag::ENDED);
+                0
+            }
+        }
+    }
+
+    /// Writes `parts` in order, behind what is still unsent; keeps what the socket does not take.
+    pub fn send(&mut self, parts: &mut [IoSlice<'_>]) {
+        if self.flags.any(flag::BROKEN) {
+            return;
+        }
+        if let Some(tls) = &mut self.tls {
+            let waits = tls.wants_write();
+            if session::encrypt(tls, parts).is_err() {
+                self.flags.set(flag::BROKEN);
+            } else if !waits {
+                self.flush();
+            }
+            return;
+        }
+        if let Some(backlog) = &mut self.backlog {
+            backlog.append(parts);
+            return;
+        }
+        self.send_plain(parts);
+    }
+
+    fn send_plain(&mut self, mut parts: &mut [IoSlice<'_>]) {
+        loop {
+            match socket::send(self.fd.as_fd(), parts) {
+                Ok(n) => IoSlice::advance_slices(&mut parts, n),
+                Err(Errno::AGAIN) => return self.backlog.get_or_insert_default().append(parts),
+                Err(_) => return self.flags.set(flag::BROKEN),
+            }
+            if parts.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Writes what is unsent until there is nothing left or the socket is full.
+    pub fn flush(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            match session::push(tls, self.fd.as_fd()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.flags.set(flag::BROKEN),
+            }
+        } else if let Some(backlog) = &mut self.backlog {
+            match backlog.flush(|bytes| socket::send(self.fd.as_fd(), &[IoSlice::new(bytes)])) {
+                Ok(()) => self.backlog = None,
+                Err(Errno::AGAIN) => {}
+                Err(_) => self.flags.set(flag::BROKEN),
+            }
+        }
+        if self.flags.any(flag::BROKEN) {
+            self.backlog = None;
+        }
+    }
+
+    /// Whether bytes wait that [`Conn::into_channel`] would lose.
+    pub fn has_backlog(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    /// Reads once without looking at the bytes, TLS or not.
+    pub fn read_raw(&mut self, space: &mut [u8]) {
+        let got = socket::recv(self.fd.as_fd(), space);
+        self.note_read(got, space.len());
+    }
+
+    /// Queues TLS's goodbye.
+    pub fn send_close_notify(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+        }
+        self.flush();
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub fn shutdown_write(&self) {
+        socket::shutdown_write(self.fd.as_fd());
+    }
+}
+
+impl Backlog {
+    fn append(&mut self, parts: &[IoSlice<'_>]) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.bytes.reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    fn flush(&mut self, mut write: impl FnMut(&[u8]) -> Result<usize, Errno>) -> Result<(), Errno> {
+        while self.sent < self.bytes.len() {
+            self.sent += write(&self.bytes[self.sent..])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_plain_connection_is_small() {
+        assert!(size_of::<Conn>() <= 96, "{}", size_of::<Conn>());
+    }
+
+    #[test]
+    fn a_backlog_gives_out_what_it_took_in_order() {
+        let (mut backlog, mut out) = (Backlog::default(), Vec::new());
+        for round in 0..100u8 {
+            backlog.append(&[IoSlice::new(&[round; 3]), IoSlice::new(&[round; 4])]);
+            let mut room = 5;
+            let _ = backlog.flush(|bytes| {
+                let n = bytes.len().min(room);
+                room -= n;
+                out.extend_from_slice(&bytes[..n]);
+                if n == 0 { Err(Errno::AGAIN) } else { Ok(n) }
+            });
+        }
+        let _ = backlog.flush(|bytes| {
+            out.extend_from_slice(bytes);
+            Ok(bytes.len())
+        });
+        let expected: Vec<u8> = (0..100u8).flat_map(|round| [round; 7]).collect();
+        assert_eq!(out, expected);
+    }
+}

@@ -1,0 +1,105 @@
+//! Moves bytes through a finished TLS session: ciphertext in, plain bytes out, and back.
+//!
+//! Reads ciphertext with one system call into a buffer of the worker and feeds the session from there, because a session
+//! alone would read 4 KiB at a time. What a peer does not take stays in the session's own queue of records; the driver
+//! counts that as unsent. Never does a handshake: that is over when a connection reaches a worker.
+
+use super::socket;
+use rustix::fd::BorrowedFd;
+use rustls::Connection;
+use std::io::{self, IoSlice, Read, Write};
+
+/// What a session can hold of a record that has not come whole, and may give out on top of what was just read.
+pub const RECORD_BYTES_MAX: usize = 18 * 1024;
+
+/// What became of some ciphertext.
+#[derive(Debug, Default)]
+pub struct Decrypted {
+    /// Plain bytes written to the front of the space.
+    pub bytes: usize,
+    /// Nothing more will come: the peer has said so, or it broke the protocol.
+    pub ended: bool,
+}
+
+/// Feeds `cipher` to the session and writes the plain bytes to the front of `space`, which must have room for
+/// `cipher.len() + RECORD_BYTES_MAX`.
+pub fn decrypt(tls: &mut Connection, mut cipher: &[u8], space: &mut [u8]) -> Decrypted {
+    let mut got = Decrypted::default();
+    loop {
+        match tls.process_new_packets() {
+            Ok(state) => got.ended |= state.peer_has_closed(),
+            Err(_) => got.ended = true,
+        }
+        got.bytes += read_plain(tls, &mut space[got.bytes..]);
+        if cipher.is_empty() || got.ended {
+            return got;
+        }
+        // The session takes as much as fits behind the record that it is putting together.
+        if !matches!(tls.read_tls(&mut cipher), Ok(1..)) {
+            got.ended = true;
+        }
+    }
+}
+
+fn read_plain(tls: &mut Connection, space: &mut [u8]) -> usize {
+    let mut bytes = 0;
+    while bytes < space.len() {
+        match tls.reader().read(&mut space[bytes..]) {
+            Ok(n @ 1..) => bytes += n,
+            // WouldBlock: nothing more at present. Anything else is seen as the end by the caller.
+            _ => break,
+        }
+    }
+    bytes
+}
+
+/// Takes out everything that the session can give without reading from the socket.
+pub fn drain_into(tls: &mut Connection, out: &mut Vec<u8>) -> bool {
+    let ended = match tls.process_new_packets() {
+        Ok(state) => state.peer_has_closed(),
+        Err(_) => true,
+    };
+    let mut space = vec![0; RECORD_BYTES_MAX];
+    loop {
+        match read_plain(tls, &mut space) {
+            0 => return ended,
+            n => out.extend_from_slice(&space[..n]),
+        }
+    }
+}
+
+/// Encrypts `parts` into the session's queue.
+///
+/// # Errors
+/// The session is closed for writing.
+pub fn encrypt(tls: &mut Connection, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    parts.iter().try_for_each(|part| tls.writer().write_all(part))
+}
+
+/// Writes the queue to the socket until it is empty or the socket is full.
+///
+/// # Errors
+/// What the socket says, `WouldBlock` for full.
+pub fn push(tls: &mut Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(&mut Sink(fd))?;
+    }
+    Ok(())
+}
+
+/// A socket as a session writes to it.
+struct Sink<'a>(BorrowedFd<'a>);
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(socket::send(self.0, &[IoSlice::new(bytes)])?)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(socket::send(self.0, parts)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! Every connection of one worker, and what the machine may ask of them (`core::Net`).
+//!
+//! A call of the machine only notes down what is to be done; system calls happen after it has returned ([`Table::settle`]),
+//! so that one destination costs one write and the machine is never entered twice. A connection that the machine has closed
+//! stays here without an id until it has been seen off (`linger.rs`).
+
+use super::conn::{Conn, Life, flag};
+use super::outgoing::Outgoing;
+use super::{Channel, Machine};
+use crate::base::{Micros, Peer, WorkerId};
+use crate::core::{Farewell, MovedServer, Net, Note};
+use crate::wire::{encode, tags};
+use rustix::event::epoll;
+use rustix::fd::OwnedFd;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+
+/// A connection's place in the table; the generation tells it from the next one in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Index in the slab.
+    pub index: u32,
+    /// Counted over all connections of this worker; wraps after four thousand million of them.
+    pub generation: u32,
+}
+
+impl Key {
+    /// What a free slot of the id maps holds.
+    const NONE: Self = Self { index: u32::MAX, generation: 0 };
+
+    /// As epoll carries it.
+    pub const fn to_u64(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// Back from epoll.
+    pub const fn from_u64(data: u64) -> Self {
+        Self { index: data as u32, generation: (data >> 32) as u32 }
+    }
+}
+
+/// A server that leaves for another worker.
+pub struct Departure {
+    /// Where it goes.
+    pub to: WorkerId,
+    /// Socket, TLS session, bytes not consumed.
+    pub channel: Channel,
+    /// What the machine knows of it.
+    pub state: MovedServer,
+    /// Where it was here.
+    from: Key,
+}
+
+/// What has happened to a connection while something else was being done.
+enum News {
+    /// It does not take what is sent to it: the machine must be told.
+    Blocked(Key),
+    /// The machine has closed it: it must be seen off.
+    Closing(Key),
+}
+
+/// The connections of one worker.
+pub struct Table {
+    pub(super) epoll: OwnedFd,
+    conns: Slab<Conn>,
+    clients: Vec<Key>,
+    servers: Vec<Key>,
+    outgoing: Outgoing,
+    news: VecDeque<News>,
+    pub(super) ready: VecDeque<Key>,
+    pub(super) lingering: Vec<(Micros, Key)>,
+    pub(super) departures: Vec<Departure>,
+    pub(super) notes: Vec<Note>,
+    generation: u32,
+}
+
+impl Table {
+    /// An empty table.
+    pub(super) fn new(epoll: OwnedFd) -> Self {
+        Self {
+            epoll,
+            conns: Slab::new(),
+            clients: Vec::new(),
+            servers: Vec::new(),
+            outgoing: Outgoing::default(),
+            news: VecDeque::new(),
+            ready: VecDeque::new(),
+            lingering: Vec::new(),
+            departures: Vec::new(),
+            notes: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// Takes a connection in under `peer`, which must be free. One that cannot be watched is reported as closed.
+    pub(super) fn adopt(&mut self, peer: Peer, channel: Channel) {
+        self.generation = self.generation.wrapping_add(1);
+        let mut conn = Conn::new(channel, peer, self.generation);
+        let entry = self.conns.vacant_entry();
+        let index = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        assert!(index != u32::MAX, "more connections than a worker can number");
+        let key = Key { index, generation: self.generation };
+        if let Err(error) =
+            epoll::add(&self.epoll, conn.fd(), epoll::EventData::new_u64(key.to_u64()), interest(false))
+        {
+            tracing::error!("cannot watch a socket: {error}");
+            conn.flags.set(flag::ENDED | flag::BROKEN);
+        }
+        conn.flush();
+        let busy = conn.flags.any(flag::OFFER | flag::ENDED);
+        entry.insert(conn);
+        let slot = self.slot(peer);
+        assert!(*slot == Key::NONE, "{peer:?} adopted twice");
+        *slot = key;
+        self.after_write(key);
+        if busy {
+            self.enqueue(key);
+        }
+    }
+
+    /// The connection of `key`, unless it is gone.
+    #[inline]
+    pub(super) fn conn(&mut self, key: Key) -> Option<&mut Conn> {
+        self.conns.get_mut(key.index as usize).filter(|conn| conn.generation == key.generation)
+    }
+
+    /// Drops a connection: closes its socket, then lets its guard go.
+    pub(super) fn remove(&mut self, key: Key) {
+        if self.conn(key).is_some() {
+            drop(self.conns.remove(key.index as usize));
+        }
+    }
+
+    /// Connections that are here, open or lingering.
+    pub(super) fn count(&self) -> usize {
+        self.conns.len()
+    }
+
+    fn slot(&mut self, peer: Peer) -> &mut Key {
+        let (slots, index) = match peer {
+            Peer::Client(id) => (&mut self.clients, id.0 as usize),
+            Peer::Server(id) => (&mut self.servers, id.0 as usize),
+        };
+        if index >= slots.len() {
+            slots.resize(index + 1, Key::NONE);
+        }
+        &mut slots[index]
+    }
+
+    #[inline]
+    fn find(&self, peer: Peer) -> Option<Key> {
+        let key = match peer {
+            Peer::Client(id) => self.clients.get(id.0 as usize),
+            Peer::Server(id) => self.servers.get(id.0 as usize),
+        };
+        key.copied().filter(|key| *key != Key::NONE)
+    }
+
+    /// Frees the id; the connection stays.
+    fn forget(&mut self, peer: Peer) -> Option<Key> {
+        let key = self.find(peer)?;
+        *self.slot(peer) = Key::NONE;
+        Some(key)
+    }
+
+    /// Lets a connection go whose peer is gone, and tells the machine.
+    pub(super) fn report_closed(&mut self, machine: &mut impl Machine, key: Key, peer: Peer, now: Micros) {
+        self.forget(peer);
+        self.remove(key);
+        machine.closed(peer, now, self);
+        self.settle(machine, &[], now);
+    }
+
+    /// Puts a connection on the list of those that have something to do without an event.
+    pub(super) fn enqueue(&mut self, key: Key) {
+        let Some(conn) = self.conn(key) else { return };
+        if !conn.flags.any(flag::READY) {
+            conn.flags.set(flag::READY);
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Gives `input` to the machine, keeps what it does not consume, and does what it asks.
+    #[inline]
+    pub(super) fn hand_in(
+        &mut self,
+        machine: &mut impl Machine,
+        key: Key,
+        peer: Peer,
+        input: &[u8],
+        now: Micros,
+    ) {
+        let consumed = machine.received(peer, input, now, self);
+        assert!(consumed <= input.len(), "{peer:?}: {consumed} of {} bytes consumed", input.len());
+        if consumed < input.len() {
+            let rest = &input[consumed..];
+            self.keep(key, |kept| kept.extend_from_slice(rest));
+        }
+        self.settle(machine, input, now);
+    }
+
+    /// As [`Table::hand_in`], for input that has an allocation of its own.
+    pub(super) fn hand_in_kept(
+        &mut self,
+        machine: &mut impl Machine,
+        key: Key,
+        peer: Peer,
+        mut input: Vec<u8>,
+        now: Micros,
+    ) {
+        let consumed = machine.received(peer, &input, now, self);
+        assert!(consumed <= input.len(), "{peer:?}: {consumed} of {} bytes consumed", input.len());
+        self.settle_before_keeping(&input);
+        input.drain(..consumed);
+        if !input.is_empty() {
+            if input.capacity() / 2 > input.len() {
+                input.shrink_to_fit();
+            }
+            self.keep(key, |kept| *kept = input);
+        }
+        self.settle(machine, &[], now);
+    }
+
+    /// Stores what was not consumed where the connection is now: here, or on its way to another worker.
+    fn keep(&mut self, key: Key, store: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(conn) = self.conn(key) {
+            if conn.open_peer().is_some() {
+                store(&mut conn.kept);
+            }
+        } else if let Some(departure) =
+            self.departures.iter_mut().rev().find(|departure| departure.from == key)
+        {
+            store(&mut departure.channel.unread);
+        }
+    }
+
+    /// Does what the machine's last call asked for: writes, then tells it what came of that, until nothing is left.
+    pub(super) fn settle(&mut self, machine: &mut impl Machine, input: &[u8], now: Micros) {
+        self.settle_before_keeping(input);
+        while let Some(news) = self.news.pop_front() {
+            match news {
+                News::Closing(key) => self.see_off(key, now),
+                News::Blocked(key) => {
+                    if let Some(peer) = self.conn(key).and_then(|conn| conn.open_peer()) {
+                        machine.blocked(peer, self);
+                        self.settle_before_keeping(&[]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes everything that the machine has sent.
+    #[inline]
+    fn settle_before_keeping(&mut self, input: &[u8]) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        outgoing.each(input, |key, parts| {
+            if let Some(conn) = self.conn(key) {
+                conn.send(parts);
+                self.after_write(key);
+            }
+        });
+        self.outgoing = outgoing;
+    }
+
+    /// Draws the consequences of a write: a broken connection is looked at, a blocked one is watched and reported.
+    #[inline]
+    pub(super) fn after_write(&mut self, key: Key) {
+        let Some(conn) = self.conn(key) else { return };
+        if conn.flags.any(flag::BROKEN) {
+            // What it has sent before it broke is still to be read; the end of stream comes behind.
+            conn.flags.set(flag::READABLE | flag::HANGUP);
+            self.enqueue(key);
+        } else if conn.is_unsent() && !conn.flags.any(flag::WATCHED) {
+            self.watch(key, true);
+            self.news.push_back(News::Blocked(key));
+        }
+    }
+
+    /// Turns the watch for room to write on or off. It is off while nothing is unsent: a Unix socket would report each
+    /// read of its peer otherwise. epoll looks at the socket's present state when told, so no edge is lost.
+    pub(super) fn watch(&mut self, key: Key, on: bool) {
+        let Some(conn) = self.conns.get_mut(key.index as usize) else { return };
+        if on {
+            conn.flags.set(flag::WATCHED);
+        } else {
+            conn.flags.clear(flag::WATCHED);
+        }
+        let data = epoll::EventData::new_u64(key.to_u64());
+        if let Err(error) = epoll::modify(&self.epoll, conn.fd(), data, interest(on)) {
+            tracing::error!("cannot watch a socket: {error}");
+            conn.flags.set(flag::ENDED | flag::BROKEN);
+            self.enqueue(key);
+        }
+    }
+}
+
+/// What is watched: always the peer's bytes and its end, by edges.
+fn interest(room_to_write: bool) -> epoll::EventFlags {
+    let always = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+    if room_to_write { always | epoll::EventFlags::OUT } else { always }
+}
+
+impl Net for Table {
+    #[inline]
+    fn forward(&mut self, to: Peer, range: Range<usize>) {
+        if let Some(key) = self.find(to) {
+            self.outgoing.lend(key, range);
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, to: Peer, bytes: &[u8]) {
+        if let Some(key) = self.find(to) {
+            self.outgoing.make(key, bytes);
+        }
+    }
+
+    fn pause(&mut self, peer: Peer) {
+        if let Some(key) = self.find(peer)
+            && let Some(conn) = self.conn(key)
+        {
+            conn.flags.set(flag::PAUSED);
+            if conn.flags.any(flag::HANGUP) {
+                self.enqueue(key);
+            }
+        }
+    }
+
+    fn resume(&mut self, peer: Peer) {
+        if let Some(key) = self.find(peer)
+            && let Some(conn) = self.conn(key)
+        {
+            conn.flags.clear(flag::PAUSED);
+            conn.flags.set(flag::OFFER);
+            self.enqueue(key);
+        }
+    }
+
+    fn close(&mut self, peer: Peer, farewell: Farewell) {
+        let Some(key) = self.forget(peer) else { return };
+        match farewell {
+            Farewell::Cut => return self.remove(key),
+            Farewell::Close => {}
+            Farewell::Terminate => {
+                let mut goodbye = Vec::new();
+                encode::empty(&mut goodbye, tags::client::TERMINATE);
+                self.outgoing.make(key, &goodbye);
+            }
+        }
+        if let Some(conn) = self.conn(key) {
+            conn.life = Life::Flushing(peer);
+            conn.kept = Vec::new();
+            self.news.push_back(News::Closing(key));
+        }
+    }
+
+    fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
+        let Some(key) = self.forget(server) else { return };
+        if self.conn(key).is_none() {
+            return;
+        }
+        let conn = self.conns.remove(key.index as usize);
+        assert!(!conn.has_backlog(), "{server:?} moved with something unsent");
+        if let Err(error) = epoll::delete(&self.epoll, conn.fd()) {
+            // It cannot be watched elsewhere then either; its new worker finds that out.
+            tracing::error!("cannot stop watching a socket: {error}");
+        }
+        self.departures.push(Departure { to, channel: conn.into_channel(), state, from: key });
+    }
+
+    fn notify(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+}
+
+impl From<Key> for epoll::EventData {
+    fn from(key: Key) -> Self {
+        Self::new_u64(key.to_u64())
+    }
+}
+
+/// An epoll instance.
+///
+/// # Errors
+/// The system's, where it gives no more descriptors.
+pub(super) fn new_epoll() -> io::Result<OwnedFd> {
+    Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
+}
