@@ -1,1 +1,13 @@
-//! (see ARCHITECTURE.md)
+//! Proofs: what a secret is, how it is proven by a client and to a server, and the file that lists secrets.
+//!
+//! Pure: no socket, no clock, no file, no randomness of its own (nonces and salts are handed in). Secrets are compared in
+//! constant time and never appear in `Debug` or errors. Sources: RFC 5802, RFC 7677, PostgreSQL documentation "Password
+//! Authentication" and "SASL Authentication"; PgBouncer behaviour, surface §5 and §7.
+
+pub mod md5;
+pub mod scram;
+mod secret;
+mod userlist;
+
+pub use secret::{ScramKeys, ScramSecret, Secret};
+pub use userlist::{UserList, UserListError};

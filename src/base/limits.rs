@@ -38,3 +38,9 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 127;
 
 /// Longest user or database name of a login, as PgBouncer has it.
 pub const NAME_BYTES_MAX: usize = 127;
+
+/// Most PBKDF2 iterations that a server's SCRAM challenge may ask of us: about 3 s of one core. PostgreSQL's default is 4,096.
+pub const SCRAM_ITERATIONS_MAX: u32 = 10_000_000;
+
+/// Longest secret of a line in auth_file, as PgBouncer has it.
+pub const SECRET_BYTES_MAX: usize = 65_530;
