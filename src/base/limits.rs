@@ -44,3 +44,24 @@ pub const SCRAM_ITERATIONS_MAX: u32 = 10_000_000;
 
 /// Longest secret of a line in auth_file, as PgBouncer has it.
 pub const SECRET_BYTES_MAX: usize = 65_530;
+
+/// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
+pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
+
+/// Pools with metrics of their own; all others are summed. Some 100 lines a pool: the page stays within about 5 MB.
+pub const METRICS_POOLS_MAX: usize = 500;
+
+/// Most bytes of one request to the metrics page: Prometheus sends a few hundred.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 8_192;
+
+/// Requests to the metrics page served at a time; a few scrapers are usual.
+pub const HTTP_CONNECTIONS_MAX: usize = 16;
+
+/// A request to the metrics page must be read and answered within this, or the connection is cut.
+pub const HTTP_TIMEOUT_MS: u64 = 10_000;
+
+/// Longest log line; what is beyond is cut. Errors of PostgreSQL and traced queries may be long, a line must not be.
+pub const LOG_LINE_BYTES_MAX: usize = 8_192;
+
+/// Log lines that wait to be written. What comes while so many wait is lost and counted: a stuck disk must not stop queries.
+pub const LOG_LINES_WAITING_MAX: usize = 4_096;

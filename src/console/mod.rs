@@ -1,1 +1,8 @@
-//! (see ARCHITECTURE.md)
+//! The admin database: what operators reach with `psql pgbouncer`.
+//!
+//! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or server's socket; knows
+//! the process only through what `boot` lends it.
+
+pub mod grammar;
+pub mod rows;
+pub mod tables;

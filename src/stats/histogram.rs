@@ -58,6 +58,18 @@ impl Histogram {
         self.slots.iter().sum()
     }
 
+    /// Values below `us`, which should be a slot's floor (every power of two is): else those of the slot it falls into
+    /// are left out.
+    pub fn count_below(&self, us: u64) -> u64 {
+        let floors = (1..=SLOTS).map(Self::floor_us);
+        self.slots
+            .iter()
+            .zip(floors)
+            .take_while(|(_, next_floor)| *next_floor <= us)
+            .map(|(count, _)| count)
+            .sum()
+    }
+
     /// Adds `other` to this.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.slots.iter_mut().zip(other.slots.iter()) {
@@ -80,5 +92,18 @@ mod tests {
             us = us * 9 / 8 + 1;
         }
         assert_eq!(Histogram::slot(u64::MAX), SLOTS - 1);
+    }
+
+    #[test]
+    fn counts_below_a_power_of_two_exactly() {
+        let mut histogram = Histogram::default();
+        for us in 0..5000 {
+            histogram.record(us);
+        }
+        for power in 2..13 {
+            assert_eq!(histogram.count_below(1 << power), (1 << power).min(5000), "2^{power}");
+        }
+        assert_eq!(histogram.count_below(0), 0);
+        assert_eq!(histogram.count_below(u64::MAX), 5000);
     }
 }

@@ -4,6 +4,13 @@
 
 mod counters;
 mod histogram;
+mod levels;
+pub mod names;
+mod totals;
+mod window;
 
 pub use counters::PoolCounters;
 pub use histogram::Histogram;
+pub use levels::PoolLevels;
+pub use totals::{Per, STATS, Stat, Totals};
+pub use window::Window;

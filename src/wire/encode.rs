@@ -123,6 +123,39 @@ pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
     });
 }
 
+/// RowDescription of columns that belong to no table, all in text format: (name, type's object id, type's size).
+pub fn row_description<'a>(out: &mut Vec<u8>, columns: impl ExactSizeIterator<Item = (&'a str, u32, i16)>) {
+    frame(out, server::ROW_DESCRIPTION, |out| {
+        out.extend_from_slice(&u16::try_from(columns.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for (name, oid, size) in columns {
+            cstr(out, name.as_bytes());
+            // No table, no column of one; then the type, its size, no modifier; format 0 is text.
+            out.extend_from_slice(&[0; 6]);
+            out.extend_from_slice(&oid.to_be_bytes());
+            out.extend_from_slice(&size.to_be_bytes());
+            out.extend_from_slice(&(-1i32).to_be_bytes());
+            out.extend_from_slice(&[0; 2]);
+        }
+    });
+}
+
+/// DataRow; `None` is NULL.
+pub fn data_row<T: AsRef<[u8]>>(out: &mut Vec<u8>, values: impl ExactSizeIterator<Item = Option<T>>) {
+    frame(out, server::DATA_ROW, |out| {
+        out.extend_from_slice(&u16::try_from(values.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for value in values {
+            match value {
+                None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+                Some(value) => {
+                    let value = value.as_ref();
+                    out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
+                    out.extend_from_slice(value);
+                }
+            }
+        }
+    });
+}
+
 /// CommandComplete.
 pub fn command_complete(out: &mut Vec<u8>, command: &str) {
     frame(out, server::COMMAND_COMPLETE, |out| cstr(out, command.as_bytes()));

@@ -1,0 +1,613 @@
+//! The one table of what SHOW shows: name, columns with their types, who may see it, what it tells.
+//!
+//! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows come from the
+//! `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter, since tools read them by position.
+//! Source: PgBouncer behaviour, surface section 6.3.
+
+use super::rows::{Column, Type};
+
+/// Who may see a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `admin_users` and `stats_users`.
+    Everybody,
+    /// `admin_users` only.
+    Admins,
+}
+
+/// Where a table's rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the tables")]
+pub enum Source {
+    Help,
+    Config,
+    Databases,
+    Pools,
+    Clients,
+    Servers,
+    Users,
+    Version,
+    Peers,
+    PeerPools,
+    Fds,
+    Sockets,
+    ActiveSockets,
+    Lists,
+    Mem,
+    State,
+    DnsHosts,
+    DnsZones,
+    Stats,
+    StatsTotals,
+    StatsAverages,
+    Totals,
+    /// One row that never changes: what clients ask of a PostgreSQL server.
+    Constant(&'static str),
+}
+
+/// One thing that SHOW shows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What follows SHOW, in lower case.
+    pub name: &'static str,
+    /// Its columns, in order.
+    pub columns: &'static [Column],
+    /// Who may see it.
+    pub access: Access,
+    /// Where its rows come from.
+    pub source: Source,
+    /// Its line of SHOW HELP, counted from 0; `None` = not told there.
+    help_line: Option<u8>,
+    /// One sentence for the documentation.
+    pub doc: &'static str,
+}
+
+/// The table of this name, whatever its case.
+pub fn find(name: &str) -> Option<&'static Shown> {
+    TABLES.iter().find(|shown| shown.name.eq_ignore_ascii_case(name))
+}
+
+/// A command other than SHOW, for HELP and the documentation.
+struct Usage {
+    text: &'static str,
+    doc: &'static str,
+}
+
+const fn usage(text: &'static str, doc: &'static str) -> Usage {
+    Usage { text, doc }
+}
+
+/// Every other command, in the order of SHOW HELP.
+const COMMANDS: &[Usage] = &[
+    usage(
+        "SET key = arg",
+        "Changes one setting until the next reload; one that needs a restart is accepted without effect.",
+    ),
+    usage("RELOAD", "Reads the configuration again: all of it takes effect or, on any error, none."),
+    usage("PAUSE [<db>]", "Closes servers as they come free; answers when none is left. Clients wait."),
+    usage("RESUME [<db>]", "Ends PAUSE, KILL or SUSPEND."),
+    usage("DISABLE <db>", "Refuses new clients of a database."),
+    usage("ENABLE <db>", "Ends DISABLE."),
+    usage(
+        "RECONNECT [<db>]",
+        "Closes every server as soon as it is free; new ones are opened for the next queries.",
+    ),
+    usage("KILL [<db>]", "Drops all clients and servers at once and leaves the database paused."),
+    usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
+    usage("SUSPEND", "Sends out what is buffered and stops reading; answers when all is sent."),
+    usage("SHUTDOWN", "Ends the process at once."),
+    usage(
+        "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
+        "Ends the process when no server, or no client, is left.",
+    ),
+    usage("WAIT_CLOSE [<db>]", "Answers when every server that RECONNECT or a reload marked is closed."),
+];
+
+/// The DETAIL of SHOW HELP's notice.
+pub fn help() -> String {
+    let mut text = String::new();
+    let mut line = None;
+    for shown in TABLES.iter().filter(|shown| shown.help_line.is_some()) {
+        text += if line == shown.help_line { "|" } else { "\n\tSHOW " };
+        text += &shown.name.to_uppercase();
+        line = shown.help_line;
+    }
+    for command in COMMANDS {
+        text += "\n\t";
+        text += command.text;
+    }
+    text
+}
+
+/// The documentation's page of the console, made from the tables of this file.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# The console\n\n\
+         Connect to the database `pgbouncer` with psql, as one of `admin_users` (everything) or `stats_users` (SHOW).\n\
+         This page is generated from `src/console/tables.rs`; `BLESS=1 cargo test console_page` rewrites it.\n\n\
+         ## Commands\n\n| command | what it does |\n|---|---|\n",
+    );
+    for command in COMMANDS {
+        page += &format!("| `{}` | {} |\n", command.text.replace('|', "\\|"), command.doc);
+    }
+    page += "\n## SHOW\n";
+    for shown in TABLES.iter().filter(|shown| shown.help_line.is_some()) {
+        let admins = if shown.access == Access::Admins { " For `admin_users` only." } else { "" };
+        page += &format!("\n### SHOW {}\n\n{}{admins}\n", shown.name.to_uppercase(), shown.doc);
+        if !shown.columns.is_empty() {
+            let columns: Vec<String> = shown
+                .columns
+                .iter()
+                .map(|c| format!("`{}` {}", c.name, format!("{:?}", c.kind).to_lowercase()))
+                .collect();
+            page += &format!("\n{}.\n", columns.join(", "));
+        }
+    }
+    page
+}
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Type::Text }
+}
+const fn int4(name: &'static str) -> Column {
+    Column { name, kind: Type::Int4 }
+}
+const fn int8(name: &'static str) -> Column {
+    Column { name, kind: Type::Int8 }
+}
+const fn numeric(name: &'static str) -> Column {
+    Column { name, kind: Type::Numeric }
+}
+const fn bytea(name: &'static str) -> Column {
+    Column { name, kind: Type::Bytea }
+}
+
+const fn table(
+    line: u8,
+    name: &'static str,
+    source: Source,
+    columns: &'static [Column],
+    doc: &'static str,
+) -> Shown {
+    Shown { name, columns, access: Access::Everybody, source, help_line: Some(line), doc }
+}
+
+const fn constant(name: &'static str, value: &'static str, column: &'static [Column]) -> Shown {
+    Shown {
+        name,
+        columns: column,
+        access: Access::Everybody,
+        source: Source::Constant(value),
+        help_line: None,
+        doc: "What a PostgreSQL server would say; SET of it is ignored.",
+    }
+}
+
+/// Columns of a client or server.
+const SOCKET: [Column; 21] = [
+    text("type"),
+    text("user"),
+    text("database"),
+    text("replication"),
+    text("state"),
+    text("addr"),
+    int4("port"),
+    text("local_addr"),
+    int4("local_port"),
+    text("connect_time"),
+    text("request_time"),
+    int4("wait"),
+    int4("wait_us"),
+    int4("close_needed"),
+    text("ptr"),
+    text("link"),
+    int4("remote_pid"),
+    text("tls"),
+    text("application_name"),
+    int4("prepared_statements"),
+    int4("id"),
+];
+
+/// What SHOW SOCKETS adds to them.
+const BUFFERS: [Column; 7] = [
+    int4("recv_pos"),
+    int4("pkt_pos"),
+    int4("pkt_remain"),
+    int4("send_pos"),
+    int4("send_remain"),
+    int4("pkt_avail"),
+    int4("send_avail"),
+];
+
+const SOCKET_AND_BUFFERS: [Column; SOCKET.len() + BUFFERS.len()] = {
+    let mut all = [text(""); SOCKET.len() + BUFFERS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < SOCKET.len() { SOCKET[at] } else { BUFFERS[at - SOCKET.len()] };
+        at += 1;
+    }
+    all
+};
+
+/// Everything that SHOW shows, in the order of SHOW HELP.
+pub static TABLES: &[Shown] = &[
+    table(0, "help", Source::Help, &[], "Lists the commands, in a notice."),
+    table(
+        0,
+        "config",
+        Source::Config,
+        &[text("key"), text("value"), text("default"), text("changeable")],
+        "Every setting, its value in force, its default, and whether a reload can change it.",
+    ),
+    table(
+        0,
+        "databases",
+        Source::Databases,
+        &[
+            text("name"),
+            text("host"),
+            int4("port"),
+            text("database"),
+            text("force_user"),
+            int4("pool_size"),
+            int4("min_pool_size"),
+            int4("reserve_pool_size"),
+            int4("server_lifetime"),
+            text("pool_mode"),
+            text("load_balance_hosts"),
+            int4("max_connections"),
+            int4("current_connections"),
+            int4("max_client_connections"),
+            int4("current_client_connections"),
+            int4("paused"),
+            int4("disabled"),
+        ],
+        "Every database that clients can ask for, with the limits in force.",
+    ),
+    table(
+        0,
+        "pools",
+        Source::Pools,
+        &[
+            text("database"),
+            text("user"),
+            int4("cl_active"),
+            int4("cl_waiting"),
+            int4("cl_active_cancel_req"),
+            int4("cl_waiting_cancel_req"),
+            int4("sv_active"),
+            int4("sv_active_cancel"),
+            int4("sv_being_canceled"),
+            int4("sv_idle"),
+            int4("sv_used"),
+            int4("sv_tested"),
+            int4("sv_login"),
+            int4("maxwait"),
+            int4("maxwait_us"),
+            text("pool_mode"),
+            text("load_balance_hosts"),
+        ],
+        "Every pool: one for each database and user, with its clients and servers by state.",
+    ),
+    table(0, "clients", Source::Clients, &SOCKET, "Every client that has logged in."),
+    table(0, "servers", Source::Servers, &SOCKET, "Every connection to a PostgreSQL server."),
+    table(
+        0,
+        "users",
+        Source::Users,
+        &[
+            text("name"),
+            text("pool_size"),
+            text("reserve_pool_size"),
+            text("pool_mode"),
+            int4("max_user_connections"),
+            int4("current_connections"),
+            int4("max_user_client_connections"),
+            int4("current_client_connections"),
+        ],
+        "Every user known, with what is set for it.",
+    ),
+    table(0, "version", Source::Version, &[text("version")], "The version, as `--version` prints it."),
+    table(
+        1,
+        "peers",
+        Source::Peers,
+        &[int4("peer_id"), text("host"), int4("port"), int4("pool_size")],
+        "The other poolers of the section [peers].",
+    ),
+    table(
+        1,
+        "peer_pools",
+        Source::PeerPools,
+        &[
+            int4("peer_id"),
+            int4("cl_active_cancel_req"),
+            int4("cl_waiting_cancel_req"),
+            int4("sv_active_cancel"),
+            int4("sv_login"),
+        ],
+        "Cancel requests on their way to other poolers.",
+    ),
+    Shown {
+        name: "fds",
+        columns: &[
+            int4("fd"),
+            text("task"),
+            text("user"),
+            text("database"),
+            text("addr"),
+            int4("port"),
+            int8("cancel"),
+            int4("link"),
+            text("client_encoding"),
+            text("std_strings"),
+            text("datestyle"),
+            text("timezone"),
+            text("password"),
+            bytea("scram_client_key"),
+            bytea("scram_server_key"),
+        ],
+        access: Access::Admins,
+        source: Source::Fds,
+        help_line: Some(2),
+        doc: "The open sockets, handed to a new process at an online restart. Not there yet: it answers an error.",
+    },
+    table(
+        2,
+        "sockets",
+        Source::Sockets,
+        &SOCKET_AND_BUFFERS,
+        "Every client and server, those logging in included. The columns behind `id` speak of buffers that this pooler does \
+         not keep and are 0.",
+    ),
+    table(
+        2,
+        "active_sockets",
+        Source::ActiveSockets,
+        &SOCKET_AND_BUFFERS,
+        "As SOCKETS, without the idle ones.",
+    ),
+    table(2, "lists", Source::Lists, &[text("list"), int4("items")], "How many there are of everything."),
+    table(
+        2,
+        "mem",
+        Source::Mem,
+        &[text("name"), int4("size"), int4("used"), int4("free"), int4("memtotal")],
+        "What the process keeps: bytes of one, how many there are, bytes of all. Parts behind pointers are not counted.",
+    ),
+    table(
+        2,
+        "state",
+        Source::State,
+        &[text("key"), text("value")],
+        "Whether the pooler is active, paused, suspended.",
+    ),
+    table(
+        3,
+        "dns_hosts",
+        Source::DnsHosts,
+        &[text("hostname"), int8("ttl"), text("addrs")],
+        "Host names looked up, for how many seconds more the answer is kept, and the answer.",
+    ),
+    table(
+        3,
+        "dns_zones",
+        Source::DnsZones,
+        &[text("zonename"), int8("serial"), int4("count")],
+        "Always empty: zone serials are not watched (`dns_zone_check_period`).",
+    ),
+    table(4, "stats", Source::Stats, &STATS, "Totals and averages of each database."),
+    table(4, "stats_totals", Source::StatsTotals, &STATS_TOTALS, "Totals of each database."),
+    table(
+        4,
+        "stats_averages",
+        Source::StatsAverages,
+        &STATS_AVERAGES,
+        "Averages of each database over the last full `stats_period` and the running one.",
+    ),
+    table(
+        4,
+        "totals",
+        Source::Totals,
+        &[text("name"), numeric("value")],
+        "Totals and averages over all databases.",
+    ),
+    constant("client_encoding", "UTF-8", &[text("client_encoding")]),
+    constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),
+    constant("standard_conforming_strings", "on", &[text("standard_conforming_strings")]),
+    constant("datestyle", "ISO", &[text("datestyle")]),
+    constant("timezone", "GMT", &[text("timezone")]),
+];
+
+const STATS: [Column; 25] = [
+    text("database"),
+    numeric("total_server_assignment_count"),
+    numeric("total_xact_count"),
+    numeric("total_query_count"),
+    numeric("total_received"),
+    numeric("total_sent"),
+    numeric("total_xact_time"),
+    numeric("total_query_time"),
+    numeric("total_wait_time"),
+    numeric("total_client_parse_count"),
+    numeric("total_server_parse_count"),
+    numeric("total_bind_count"),
+    numeric("total_client_login_count"),
+    numeric("avg_server_assignment_count"),
+    numeric("avg_xact_count"),
+    numeric("avg_query_count"),
+    numeric("avg_recv"),
+    numeric("avg_sent"),
+    numeric("avg_xact_time"),
+    numeric("avg_query_time"),
+    numeric("avg_wait_time"),
+    numeric("avg_client_parse_count"),
+    numeric("avg_server_parse_count"),
+    numeric("avg_bind_count"),
+    numeric("avg_client_login_count"),
+];
+
+const STATS_TOTALS: [Column; 13] = [
+    text("database"),
+    numeric("server_assignment_count"),
+    numeric("xact_count"),
+    numeric("query_count"),
+    numeric("bytes_received"),
+    numeric("bytes_sent"),
+    numeric("xact_time"),
+    numeric("query_time"),
+    numeric("wait_time"),
+    numeric("client_parse_count"),
+    numeric("server_parse_count"),
+    numeric("bind_count"),
+    numeric("client_login_count"),
+];
+
+/// The mixed prefixes are PgBouncer's.
+const STATS_AVERAGES: [Column; 13] = [
+    text("database"),
+    numeric("server_assignment_count"),
+    numeric("xact_count"),
+    numeric("query_count"),
+    numeric("bytes_received"),
+    numeric("bytes_sent"),
+    numeric("xact_time"),
+    numeric("query_time"),
+    numeric("wait_time"),
+    numeric("avg_client_parse_count"),
+    numeric("avg_server_parse_count"),
+    numeric("avg_bind_count"),
+    numeric("avg_client_login_count"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The columns as the specification writes them: `name:type`, the type carrying on until the next one is named.
+    fn columns(name: &str) -> String {
+        let mut text = String::new();
+        let mut kind = None;
+        for column in find(name).unwrap().columns {
+            if !text.is_empty() {
+                text += " ";
+            }
+            text += column.name;
+            if kind != Some(column.kind) {
+                text += &format!(":{:?}", column.kind).to_lowercase();
+                kind = Some(column.kind);
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn columns_and_types_are_pgbouncers() {
+        let socket = "type:text user database replication state addr port:int4 local_addr:text local_port:int4 \
+             connect_time:text request_time wait:int4 wait_us close_needed ptr:text link remote_pid:int4 tls:text \
+             application_name prepared_statements:int4 id";
+        let buffers = "recv_pos pkt_pos pkt_remain send_pos send_remain pkt_avail send_avail";
+        let figures = "server_assignment_count:numeric xact_count query_count bytes_received bytes_sent xact_time query_time \
+             wait_time";
+        let expected: &[(&str, &str)] = &[
+            ("help", ""),
+            ("clients", socket),
+            ("servers", socket),
+            ("sockets", &format!("{socket} {buffers}")),
+            ("active_sockets", &format!("{socket} {buffers}")),
+            ("config", "key:text value default changeable"),
+            (
+                "databases",
+                "name:text host port:int4 database:text force_user pool_size:int4 min_pool_size reserve_pool_size \
+                 server_lifetime pool_mode:text load_balance_hosts max_connections:int4 current_connections \
+                 max_client_connections current_client_connections paused disabled",
+            ),
+            (
+                "fds",
+                "fd:int4 task:text user database addr port:int4 cancel:int8 link:int4 client_encoding:text std_strings \
+                 datestyle timezone password scram_client_key:bytea scram_server_key",
+            ),
+            ("lists", "list:text items:int4"),
+            ("mem", "name:text size:int4 used free memtotal"),
+            ("peers", "peer_id:int4 host:text port:int4 pool_size"),
+            (
+                "peer_pools",
+                "peer_id:int4 cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login",
+            ),
+            (
+                "pools",
+                "database:text user cl_active:int4 cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active \
+                 sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode:text \
+                 load_balance_hosts",
+            ),
+            (
+                "stats",
+                "database:text total_server_assignment_count:numeric total_xact_count total_query_count total_received \
+                 total_sent total_xact_time total_query_time total_wait_time total_client_parse_count \
+                 total_server_parse_count total_bind_count total_client_login_count avg_server_assignment_count \
+                 avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time avg_query_time avg_wait_time \
+                 avg_client_parse_count avg_server_parse_count avg_bind_count avg_client_login_count",
+            ),
+            (
+                "stats_totals",
+                &format!(
+                    "database:text {figures} client_parse_count server_parse_count bind_count client_login_count"
+                ),
+            ),
+            (
+                "stats_averages",
+                &format!(
+                    "database:text {figures} avg_client_parse_count avg_server_parse_count avg_bind_count \
+                     avg_client_login_count"
+                ),
+            ),
+            ("totals", "name:text value:numeric"),
+            (
+                "users",
+                "name:text pool_size reserve_pool_size pool_mode max_user_connections:int4 current_connections \
+                 max_user_client_connections current_client_connections",
+            ),
+            ("dns_hosts", "hostname:text ttl:int8 addrs:text"),
+            ("dns_zones", "zonename:text serial:int8 count:int4"),
+            ("state", "key:text value"),
+            ("version", "version:text"),
+            ("client_encoding", "client_encoding:text"),
+            ("default_transaction_isolation", "default_transaction_isolation:text"),
+            ("standard_conforming_strings", "standard_conforming_strings:text"),
+            ("datestyle", "datestyle:text"),
+            ("timezone", "timezone:text"),
+        ];
+        for (name, expected) in expected {
+            assert_eq!(columns(name), *expected, "SHOW {name}");
+        }
+        assert_eq!(expected.len(), TABLES.len(), "a table without a line here");
+    }
+
+    #[test]
+    fn only_fds_needs_an_admin() {
+        for shown in TABLES {
+            assert_eq!(shown.access == Access::Admins, shown.name == "fds", "{}", shown.name);
+        }
+    }
+
+    #[test]
+    fn help_reads_as_pgbouncers() {
+        assert!(help().starts_with(
+            "\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n\tSHOW PEERS|PEER_POOLS\n\t\
+             SHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\tSHOW DNS_HOSTS|DNS_ZONES\n\t\
+             SHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\tSET key = arg\n\tRELOAD\n\tPAUSE [<db>]\n"
+        ));
+        assert!(help().ends_with("\n\tWAIT_CLOSE [<db>]"));
+    }
+
+    #[test]
+    fn the_console_page_of_the_documentation_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written, markdown(), "docs/console.md is stale: run `BLESS=1 cargo test console_page`");
+    }
+}

@@ -1,0 +1,430 @@
+//! The one table of metrics: name, kind, unit, labels, help, and the SHOW column that tells the same.
+//!
+//! The Prometheus page, docs/metrics.md and their tests walk [`METRICS`]; a metric is added here and nowhere else. What SHOW
+//! also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that dashboards carry over; the rest
+//! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`.
+
+use super::{Histogram, PoolCounters, PoolLevels};
+
+/// What a metric's figures are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things counted.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Microseconds inside, printed as seconds.
+    Seconds,
+}
+
+/// What is true of the process as a whole: SHOW LISTS and a little more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are PgBouncer's lists and settings")]
+pub struct ProcessLevels {
+    pub databases: u64,
+    pub users: u64,
+    pub pools: u64,
+    pub used_clients: u64,
+    pub login_clients: u64,
+    pub free_clients: u64,
+    pub used_servers: u64,
+    pub free_servers: u64,
+    pub dns_names: u64,
+    pub dns_queries: u64,
+    pub max_client_conn: u64,
+    pub max_user_connections: u64,
+    /// Log lines that could not be written fast enough and were dropped.
+    pub log_lines_lost: u64,
+}
+
+/// Where a metric's figure comes from; says also what kind of metric it is.
+#[derive(Clone, Copy)]
+pub enum Source {
+    /// A gauge of each pool.
+    Level(fn(&PoolLevels) -> u64),
+    /// A counter of each pool.
+    Counter(fn(&PoolCounters) -> u64),
+    /// A histogram of each pool, and the exact sum of its values in microseconds.
+    Times(fn(&PoolCounters) -> (&Histogram, u64)),
+    /// A gauge of the process.
+    Process(fn(&ProcessLevels) -> u64),
+    /// A counter of the process.
+    ProcessCounter(fn(&ProcessLevels) -> u64),
+}
+
+/// One metric.
+pub struct Metric {
+    /// Its name on the page.
+    pub name: &'static str,
+    /// What its figures are in.
+    pub unit: Unit,
+    /// Where they come from.
+    pub source: Source,
+    /// The SHOW command and column that tell the same; empty if none does.
+    pub show: &'static str,
+    /// One sentence for the page and the documentation.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// `gauge`, `counter` or `histogram`, as the page's TYPE line has it.
+    pub fn kind(&self) -> &'static str {
+        match self.source {
+            Source::Level(_) | Source::Process(_) => "gauge",
+            Source::Counter(_) | Source::ProcessCounter(_) => "counter",
+            Source::Times(_) => "histogram",
+        }
+    }
+
+    /// Names of its labels.
+    pub fn labels(&self) -> &'static [&'static str] {
+        match self.source {
+            Source::Level(_) | Source::Counter(_) | Source::Times(_) => &POOL_LABELS,
+            Source::Process(_) | Source::ProcessCounter(_) => &[],
+        }
+    }
+}
+
+/// Labels of everything that is told of a pool. `user` is the pool's: the one its servers log in as.
+pub const POOL_LABELS: [&str; 2] = ["database", "user"];
+
+/// What both labels of the one series say that sums all pools beyond the bound.
+pub const OTHER: &str = "other";
+
+/// The metric that tells the version in its label `version`; its value is always 1.
+pub const VERSION_INFO: &str = "pgbouncer_version_info";
+
+const fn level(
+    name: &'static str,
+    source: fn(&PoolLevels) -> u64,
+    show: &'static str,
+    help: &'static str,
+) -> Metric {
+    Metric { name, unit: Unit::Count, source: Source::Level(source), show, help }
+}
+
+const fn counter(
+    name: &'static str,
+    unit: Unit,
+    source: fn(&PoolCounters) -> u64,
+    show: &'static str,
+    help: &'static str,
+) -> Metric {
+    Metric { name, unit, source: Source::Counter(source), show, help }
+}
+
+const fn times(
+    name: &'static str,
+    source: fn(&PoolCounters) -> (&Histogram, u64),
+    help: &'static str,
+) -> Metric {
+    Metric { name, unit: Unit::Seconds, source: Source::Times(source), show: "", help }
+}
+
+const fn process(
+    name: &'static str,
+    source: fn(&ProcessLevels) -> u64,
+    show: &'static str,
+    help: &'static str,
+) -> Metric {
+    Metric { name, unit: Unit::Count, source: Source::Process(source), show, help }
+}
+
+/// Every metric, in the order of the page.
+pub const METRICS: &[Metric] = &[
+    level(
+        "pgbouncer_pools_client_active_connections",
+        PoolLevels::cl_active,
+        "POOLS.cl_active",
+        "Clients linked to a server, or idle.",
+    ),
+    level("pgweir_client_linked_connections", |l| l.cl_linked, "", "Clients linked to a server."),
+    level(
+        "pgweir_client_idle_connections",
+        |l| l.cl_idle,
+        "",
+        "Clients logged in that want nothing at present.",
+    ),
+    level(
+        "pgbouncer_pools_client_waiting_connections",
+        |l| l.cl_waiting,
+        "POOLS.cl_waiting",
+        "Clients with a query that wait for a server.",
+    ),
+    level(
+        "pgbouncer_pools_client_active_cancel_connections",
+        |l| l.cl_active_cancel_req,
+        "POOLS.cl_active_cancel_req",
+        "Cancel requests passed on to a server and not answered yet.",
+    ),
+    level(
+        "pgbouncer_pools_client_waiting_cancel_connections",
+        |l| l.cl_waiting_cancel_req,
+        "POOLS.cl_waiting_cancel_req",
+        "Cancel requests not passed on to a server yet.",
+    ),
+    level(
+        "pgbouncer_pools_server_active_connections",
+        |l| l.sv_active,
+        "POOLS.sv_active",
+        "Servers linked to a client.",
+    ),
+    level(
+        "pgbouncer_pools_server_active_cancel_connections",
+        |l| l.sv_active_cancel,
+        "POOLS.sv_active_cancel",
+        "Connections to servers that carry a cancel request.",
+    ),
+    level(
+        "pgbouncer_pools_server_being_canceled_connections",
+        |l| l.sv_being_canceled,
+        "POOLS.sv_being_canceled",
+        "Servers that could be idle but wait until all cancel requests aimed at them are done.",
+    ),
+    level(
+        "pgbouncer_pools_server_idle_connections",
+        |l| l.sv_idle,
+        "POOLS.sv_idle",
+        "Servers free to be lent at once.",
+    ),
+    level(
+        "pgbouncer_pools_server_used_connections",
+        |l| l.sv_used,
+        "POOLS.sv_used",
+        "Servers idle longer than server_check_delay, to be checked before they are lent.",
+    ),
+    level(
+        "pgbouncer_pools_server_testing_connections",
+        |l| l.sv_tested,
+        "POOLS.sv_tested",
+        "Servers that run server_reset_query or server_check_query.",
+    ),
+    level(
+        "pgbouncer_pools_server_login_connections",
+        |l| l.sv_login,
+        "POOLS.sv_login",
+        "Servers that are being connected or logged in to.",
+    ),
+    Metric {
+        name: "pgbouncer_pools_client_maxwait_seconds",
+        unit: Unit::Seconds,
+        source: Source::Level(|l| l.maxwait_us),
+        show: "POOLS.maxwait",
+        help: "For how long the first client in the queue has waited.",
+    },
+    counter(
+        "pgbouncer_stats_totals_sql_transactions_pooled_total",
+        Unit::Count,
+        |c| c.xact_count,
+        "STATS_TOTALS.xact_count",
+        "Transactions.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_queries_pooled_total",
+        Unit::Count,
+        |c| c.query_count,
+        "STATS_TOTALS.query_count",
+        "Queries: one for each simple query, one for each extended batch up to its end.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_received_bytes_total",
+        Unit::Bytes,
+        |c| c.client_bytes,
+        "STATS_TOTALS.bytes_received",
+        "Bytes of clients' messages.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_sent_bytes_total",
+        Unit::Bytes,
+        |c| c.server_bytes,
+        "STATS_TOTALS.bytes_sent",
+        "Bytes of servers' messages.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_server_in_transaction_seconds_total",
+        Unit::Seconds,
+        |c| c.xact_time_us,
+        "STATS_TOTALS.xact_time",
+        "Time in transactions, waiting for a server included.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_queries_duration_seconds_total",
+        Unit::Seconds,
+        |c| c.query_time_us,
+        "STATS_TOTALS.query_time",
+        "Time in queries, waiting for a server included.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_client_wait_seconds_total",
+        Unit::Seconds,
+        |c| c.wait_time_us,
+        "STATS_TOTALS.wait_time",
+        "Time that clients have waited for a server.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_client_parses_total",
+        Unit::Count,
+        |c| c.client_parse_count,
+        "STATS_TOTALS.client_parse_count",
+        "Named statements that clients have parsed.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_server_parses_total",
+        Unit::Count,
+        |c| c.server_parse_count,
+        "STATS_TOTALS.server_parse_count",
+        "Named statements that were parsed on servers.",
+    ),
+    counter(
+        "pgbouncer_stats_totals_binds_total",
+        Unit::Count,
+        |c| c.bind_count,
+        "STATS_TOTALS.bind_count",
+        "Named statements that were bound.",
+    ),
+    counter(
+        "pgweir_server_assignments_total",
+        Unit::Count,
+        |c| c.server_assignment_count,
+        "STATS_TOTALS.server_assignment_count",
+        "Servers lent to clients.",
+    ),
+    counter(
+        "pgweir_client_logins_total",
+        Unit::Count,
+        |c| c.client_login_count,
+        "STATS_TOTALS.client_login_count",
+        "Clients that have proven who they are.",
+    ),
+    times(
+        "pgweir_client_wait_seconds",
+        |c| (&c.wait_time, c.wait_time_us),
+        "How long clients waited for a server, of those that had to wait or were served at once.",
+    ),
+    times(
+        "pgweir_query_seconds",
+        |c| (&c.query_time, c.query_time_us),
+        "How long queries took, waiting for a server included.",
+    ),
+    times(
+        "pgweir_transaction_seconds",
+        |c| (&c.xact_time, c.xact_time_us),
+        "How long transactions took, waiting for a server included.",
+    ),
+    process("pgbouncer_databases", |p| p.databases, "LISTS.databases", "Databases known."),
+    process("pgbouncer_users", |p| p.users, "LISTS.users", "Users known."),
+    process("pgbouncer_pools", |p| p.pools, "LISTS.pools", "Pools that exist."),
+    process(
+        "pgbouncer_free_clients",
+        |p| p.free_clients,
+        "LISTS.free_clients",
+        "Places for clients kept for reuse.",
+    ),
+    process("pgbouncer_used_clients", |p| p.used_clients, "LISTS.used_clients", "Clients."),
+    process(
+        "pgbouncer_login_clients",
+        |p| p.login_clients,
+        "LISTS.login_clients",
+        "Clients that are logging in.",
+    ),
+    process(
+        "pgbouncer_free_servers",
+        |p| p.free_servers,
+        "LISTS.free_servers",
+        "Places for servers kept for reuse.",
+    ),
+    process("pgbouncer_used_servers", |p| p.used_servers, "LISTS.used_servers", "Servers."),
+    process(
+        "pgbouncer_cached_dns_names",
+        |p| p.dns_names,
+        "LISTS.dns_names",
+        "Host names whose addresses are kept.",
+    ),
+    process(
+        "pgbouncer_in_flight_dns_queries",
+        |p| p.dns_queries,
+        "LISTS.dns_queries",
+        "Host names that are being looked up.",
+    ),
+    process(
+        "pgbouncer_config_max_client_connections",
+        |p| p.max_client_conn,
+        "CONFIG.max_client_conn",
+        "Most clients allowed at a time.",
+    ),
+    process(
+        "pgbouncer_config_max_user_connections",
+        |p| p.max_user_connections,
+        "CONFIG.max_user_connections",
+        "Most servers allowed for a user, unless set otherwise for it; 0 is no bound.",
+    ),
+    Metric {
+        name: "pgweir_log_lines_lost_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.log_lines_lost),
+        show: "",
+        help: "Log lines dropped because they could not be written fast enough.",
+    },
+];
+
+/// The documentation's page of metrics: one Markdown table, made from [`METRICS`].
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while `metrics_listen` is empty.\n\
+         This page is generated from `src/stats/names.rs`; `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
+    );
+    page += &format!(
+        "`database` and `user` are those of a pool; `user` is the one its servers log in as. The first {} pools have series of\n\
+         their own; all further ones are summed in one series with `database=\"{OTHER}\", user=\"{OTHER}\"`.\n\n",
+        crate::base::limits::METRICS_POOLS_MAX
+    );
+    page += "| name | type | unit | labels | SHOW | what it tells |\n|---|---|---|---|---|---|\n";
+    for metric in METRICS {
+        let unit = match metric.unit {
+            Unit::Count => "",
+            Unit::Bytes => "bytes",
+            Unit::Seconds => "seconds",
+        };
+        let (name, kind, labels) = (metric.name, metric.kind(), metric.labels().join(", "));
+        page += &format!("| `{name}` | {kind} | {unit} | {labels} | {} | {} |\n", metric.show, metric.help);
+    }
+    page += &format!(
+        "| `{VERSION_INFO}` | gauge |  | version | VERSION.version | The version, in its label; always 1. |\n"
+    );
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_tell_kind_and_unit() {
+        let mut seen = HashSet::new();
+        for metric in METRICS {
+            assert!(seen.insert(metric.name), "{} twice", metric.name);
+            assert!(
+                metric.name.starts_with("pgbouncer_") || metric.name.starts_with("pgweir_"),
+                "{}",
+                metric.name
+            );
+            assert_eq!(metric.kind() == "counter", metric.name.ends_with("_total"), "{}", metric.name);
+            assert_eq!(metric.unit == Unit::Seconds, metric.name.contains("_seconds"), "{}", metric.name);
+            assert_eq!(metric.unit == Unit::Bytes, metric.name.contains("_bytes"), "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn the_metrics_page_of_the_documentation_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written, markdown(), "docs/metrics.md is stale: run `BLESS=1 cargo test metrics_page`");
+    }
+}
