@@ -6,15 +6,15 @@
 //! everything that happens once per connection; `console`, `observe` are for operators; `boot` knows all.
 //! ARCHITECTURE.md draws the house and the walk of a byte through it.
 
-pub mod base;
-pub mod wire;
-pub mod config;
 pub mod auth;
-pub mod stats;
+pub mod base;
+pub mod boot;
+pub mod config;
+pub mod console;
 pub mod core;
 pub mod io;
-pub mod worker;
 pub mod login;
-pub mod console;
 pub mod observe;
-pub mod boot;
+pub mod stats;
+pub mod wire;
+pub mod worker;

@@ -12,4 +12,3 @@ pub use address::Address;
 pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
 pub use secret::Password;
 pub use time::Micros;
-

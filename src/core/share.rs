@@ -235,6 +235,9 @@ impl PoolShare {
     pub fn may_close_for_age(&self, now: Micros, spacing: Micros) -> bool {
         let last = self.last_lifetime_close.load(Ordering::Acquire);
         now.since(Micros(last)) >= spacing
-            && self.last_lifetime_close.compare_exchange(last, now.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            && self
+                .last_lifetime_close
+                .compare_exchange(last, now.0, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
     }
 }

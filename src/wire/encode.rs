@@ -53,7 +53,14 @@ pub fn notice(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &str,
     message_fields(out, server::NOTICE_RESPONSE, severity, sqlstate, text, detail);
 }
 
-fn message_fields(out: &mut Vec<u8>, tag: u8, severity: Severity, sqlstate: &str, text: &str, detail: Option<&str>) {
+fn message_fields(
+    out: &mut Vec<u8>,
+    tag: u8,
+    severity: Severity,
+    sqlstate: &str,
+    text: &str,
+    detail: Option<&str>,
+) {
     frame(out, tag, |out| {
         out.push(field::SEVERITY);
         cstr(out, severity.text().as_bytes());

@@ -3,8 +3,8 @@
 //! PgBouncer answers everything of its own with FATAL 08P01 and short fixed texts that scripts match; we answer the same.
 //! A text never holds a secret, a host or SQL.
 
-use std::borrow::Cow;
 use super::sqlstate;
+use std::borrow::Cow;
 
 /// Why the pooler ends (or refuses) a client connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +13,16 @@ pub enum Fault {
     // --- startup
     SslRequired,
     OldProtocol,
-    BadPacketHeader { hex: String },
+    BadPacketHeader {
+        hex: String,
+    },
     NoUser,
-    UnsupportedParameter { name: String },
-    UnsupportedParameterInOptions { name: String },
+    UnsupportedParameter {
+        name: String,
+    },
+    UnsupportedParameterInOptions {
+        name: String,
+    },
     UnsupportedOptions,
     StartupUnterminated,
     StartupRepeated,
@@ -41,8 +47,12 @@ pub enum Fault {
     LoginRejected,
     NoAuthMethod,
     NoSuchUser,
-    NoSuchDatabase { name: String },
-    DatabaseDisabled { name: String },
+    NoSuchDatabase {
+        name: String,
+    },
+    DatabaseDisabled {
+        name: String,
+    },
     Config,
     NotAllowed,
     ShuttingDown,
@@ -52,10 +62,15 @@ pub enum Fault {
     LoginTimeout,
     LoginTimeoutServerDown,
     ServerShuttingDown,
-    LoginFailing { cached: String },
+    LoginFailing {
+        cached: String,
+    },
     WrongPasswordType,
     /// A server's own login error, passed on with its SQLSTATE and text.
-    Relayed { sqlstate: String, text: String },
+    Relayed {
+        sqlstate: String,
+        text: String,
+    },
     // --- running
     QueryTimeout,
     IdleTransactionTimeout,
@@ -73,10 +88,14 @@ pub enum Fault {
     StatementExists,
     StatementMissing,
     ParsePacket,
-    BrokenPacket { name: &'static str },
+    BrokenPacket {
+        name: &'static str,
+    },
     OutOfMemory,
     /// A server was closed under its client for the reason that the log names too.
-    ServerClosed { reason: &'static str },
+    ServerClosed {
+        reason: &'static str,
+    },
 }
 
 impl Fault {
@@ -88,7 +107,9 @@ impl Fault {
             Self::OldProtocol => "old V2 protocol not supported",
             Self::BadPacketHeader { hex } => return format!("bad packet header: '{hex}'").into(),
             Self::NoUser => "no username supplied",
-            Self::UnsupportedParameter { name } => return format!("unsupported startup parameter: {name}").into(),
+            Self::UnsupportedParameter { name } => {
+                return format!("unsupported startup parameter: {name}").into();
+            }
             Self::UnsupportedParameterInOptions { name } => {
                 return format!("unsupported startup parameter in options: {name}").into();
             }
@@ -128,7 +149,8 @@ impl Fault {
             Self::ServerShuttingDown => "server shutting down",
             Self::LoginFailing { cached } => {
                 let cut: String = cached.chars().take(100).collect();
-                return format!("server login has been failing, cached error: {cut} (server_login_retry)").into();
+                return format!("server login has been failing, cached error: {cut} (server_login_retry)")
+                    .into();
             }
             Self::WrongPasswordType => "server login failed: wrong password type",
             Self::Relayed { text, .. } => return text.clone().into(),
@@ -169,4 +191,3 @@ impl Fault {
         out
     }
 }
-

@@ -13,7 +13,8 @@ pub struct TrackedNames(Arc<[Box<str>]>);
 impl TrackedNames {
     /// The five that PgBouncer always tracks, then `extra` (`track_extra_parameters`), repeated names dropped.
     pub fn new<'a>(extra: impl IntoIterator<Item = &'a str>) -> Self {
-        let fixed = ["DateStyle", "client_encoding", "TimeZone", "standard_conforming_strings", "application_name"];
+        let fixed =
+            ["DateStyle", "client_encoding", "TimeZone", "standard_conforming_strings", "application_name"];
         let mut names: Vec<Box<str>> = fixed.iter().map(|name| Box::from(*name)).collect();
         for name in extra {
             if !name.is_empty() && !names.iter().any(|have| have.eq_ignore_ascii_case(name)) {
