@@ -1,0 +1,126 @@
+//! One throw-away PostgreSQL per test binary: own directory, own port, own socket directory, no durability.
+//!
+//! Roles (all may log in, password = name + `-secret`): `app`, `other` by trust; `plain` by cleartext password,
+//! `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS. `postgres` is the superuser, by trust.
+//! Databases: `app`, `other`, owned by the roles of those names.
+
+use super::{account, certs::certs, free_port, programs, reaper, wait_until};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+const HBA: &str = "
+local   all all                 trust
+host    all plain     127.0.0.1/32 password
+host    all md5er     127.0.0.1/32 md5
+host    all scrammer  127.0.0.1/32 scram-sha-256
+hostssl all tlser     127.0.0.1/32 scram-sha-256
+hostnossl all tlser   127.0.0.1/32 reject
+host    all all       127.0.0.1/32 trust
+";
+
+const ROLES: &str = "
+create role app login; create role other login;
+set password_encryption = 'scram-sha-256';
+create role plain login password 'plain-secret';
+create role scrammer login password 'scrammer-secret';
+create role tlser login password 'tlser-secret';
+set password_encryption = 'md5';
+create role md5er login password 'md5er-secret';
+grant all on schema public to public;
+";
+
+/// A running PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres {
+    /// TCP port on 127.0.0.1.
+    pub port: u16,
+    directory: PathBuf,
+}
+
+/// The PostgreSQL of this test binary, started at first use and ended with the process.
+pub fn postgres() -> &'static Postgres {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    SHARED.get_or_init(Postgres::start)
+}
+
+impl Postgres {
+    fn start() -> Self {
+        let directory = reaper::directory().join("postgres");
+        std::fs::create_dir(&directory).expect("the parent is ours");
+        account::hand_over(&directory, 0o755);
+        let started = Self { port: free_port(), directory };
+        let data = started.directory.join("data");
+        programs::run(
+            account::command(programs::postgres("initdb"))
+                .args([
+                    "--no-sync",
+                    "--auth=trust",
+                    "--username=postgres",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "-D",
+                ])
+                .arg(&data),
+        );
+        account::write(&data.join("pg_hba.conf"), HBA, 0o600);
+        account::write(&data.join("postgresql.auto.conf"), started.settings(), 0o600);
+        let log = std::fs::File::create(started.directory.join("log")).expect("the directory is ours");
+        let child = account::command(programs::postgres("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a descriptor is free"))
+            .stderr(log)
+            .spawn()
+            .expect("postgres is installed");
+        reaper::guard(child.id(), "INT");
+        wait_until("PostgreSQL answers", || {
+            let mut ready = Command::new(programs::postgres("pg_isready"));
+            ready.arg("-q").arg("-h").arg(&started.directory).args(["-p", &started.port.to_string()]);
+            ready.status().expect("pg_isready is installed").success()
+        });
+        started.psql("postgres", ROLES);
+        for name in ["app", "other"] {
+            started.psql("postgres", &format!("create database {name} owner {name}"));
+            started.psql(name, "grant all on schema public to public");
+        }
+        started
+    }
+
+    fn settings(&self) -> String {
+        format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nmax_connections = 300\n\
+             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\nshared_buffers = '32MB'\n\
+             ssl = on\nssl_ca_file = '{}'\nssl_cert_file = '{}'\nssl_key_file = '{}'\nlog_connections = on\n",
+            self.port,
+            self.directory.display(),
+            certs().ca().display(),
+            certs().server().display(),
+            certs().server_key().display(),
+        )
+    }
+
+    /// The directory of its Unix socket.
+    pub fn socket_directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Runs SQL as the superuser, past every pooler; rows come back as psql -At prints them.
+    #[track_caller]
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(programs::postgres("psql"));
+        psql.args(["-X", "-At", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database]);
+        psql.arg("-h").arg(&self.directory).args(["-p", &self.port.to_string(), "-c", sql]);
+        programs::run(&mut psql).trim_end().into()
+    }
+
+    /// How many sessions of clients PostgreSQL sees on `database` (ours that asks excepted).
+    pub fn sessions(&self, database: &str) -> usize {
+        let sql = format!(
+            "select count(*) from pg_stat_activity where datname = '{database}' and pid <> pg_backend_pid() \
+             and backend_type = 'client backend'"
+        );
+        self.psql("postgres", &sql).parse().expect("a count")
+    }
+}

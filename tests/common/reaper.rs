@@ -1,0 +1,76 @@
+//! Ends what the tests started and removes their directory, however the tests end: a small shell that outlives us.
+//!
+//! It reads `add PID SIGNAL` and `del PID` from a pipe; at the end of the pipe (our exit, orderly or not) it signals
+//! what is still there, by pid, and removes the directory.
+
+use super::account;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP
+list=
+while read -r verb pid signal; do
+    case $verb in
+    add) list="$list $pid:$signal" ;;
+    del) rest=; for one in $list; do [ "${one%%:*}" = "$pid" ] || rest="$rest $one"; done; list=$rest ;;
+    esac
+done
+for one in $list; do kill -s "${one#*:}" "${one%%:*}" 2>/dev/null; done
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    alive=; for one in $list; do kill -0 "${one%%:*}" 2>/dev/null && alive=1; done
+    [ "$alive" ] || break
+    sleep 0.1
+done
+for one in $list; do kill -s KILL "${one%%:*}" 2>/dev/null; done
+rm -rf "$1"
+"#;
+
+struct Reaper {
+    pipe: Mutex<ChildStdin>,
+    directory: PathBuf,
+}
+
+fn reaper() -> &'static Reaper {
+    static REAPER: OnceLock<Reaper> = OnceLock::new();
+    REAPER.get_or_init(|| {
+        let directory = std::env::temp_dir().join(format!("pgweir-test-{}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a directory of our own under the temporary one");
+        account::hand_over(&directory, 0o711);
+        let mut child = Command::new("sh")
+            .args(["-c", SCRIPT, "reaper"])
+            .arg(&directory)
+            .process_group(0)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        let pipe = child.stdin.take().expect("was asked for");
+        Reaper { pipe: Mutex::new(pipe), directory }
+    })
+}
+
+/// The directory of this test process; removed at its end.
+pub fn directory() -> &'static PathBuf {
+    &reaper().directory
+}
+
+/// From now on `pid` is ended with `signal` (as kill(1) names it) should the tests end before [`release`].
+pub fn guard(pid: u32, signal: &str) {
+    tell(&format!("add {pid} {signal}\n"));
+}
+
+/// `pid` has ended in an orderly way.
+pub fn release(pid: u32) {
+    tell(&format!("del {pid}\n"));
+}
+
+fn tell(line: &str) {
+    let mut pipe = reaper().pipe.lock().expect("nobody panics while writing a line");
+    pipe.write_all(line.as_bytes()).expect("the reaper listens to the end");
+}

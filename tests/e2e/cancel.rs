@@ -1,0 +1,80 @@
+//! Cancel requests: the right query ends, and never the next client's.
+
+use crate::common::raw::{self, Raw};
+use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
+
+fn cancel(pooler: &Pooler, key: &[u8]) {
+    let mut messenger = Raw::tcp(pooler.port);
+    messenger.send(&raw::cancel_request(key));
+    assert_eq!(messenger.read(), None, "closed without an answer");
+}
+
+fn running(marker: &str) -> bool {
+    let sql = format!(
+        "select count(*) from pg_stat_activity where state = 'active' and query like '%{marker}%' \
+         and pid <> pg_backend_pid()"
+    );
+    postgres().psql("postgres", &sql) == "1"
+}
+
+#[test]
+fn a_running_query_is_cancelled_and_the_connection_lives_on() {
+    let pooler = PoolerSetup::new(postgres()).start();
+    let mut client = pooler.client();
+    let key = client.key.clone();
+    client.send(&raw::query("select pg_sleep(60) as cancel_me"));
+    wait_until("the query runs", || running("as cancel_me"));
+    cancel(&pooler, &key);
+    let outcome = client.outcome();
+    assert_eq!(outcome.errors, ["ERROR 57014: canceling statement due to user request"]);
+    assert_eq!(client.simple("select 1").value(), "1");
+}
+
+#[test]
+fn a_waiting_client_is_cancelled_without_a_server() {
+    let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=1").start();
+    let (mut holder, mut waiter) = (pooler.client(), pooler.client());
+    holder.simple("begin");
+    let key = waiter.key.clone();
+    waiter.send(&raw::query("select 'never'"));
+    wait_until("it waits", || pooler.ask("show pools").records().iter().any(|row| row["cl_waiting"] == "1"));
+    cancel(&pooler, &key);
+    let outcome = waiter.outcome();
+    assert!(outcome.rows.is_empty(), "{outcome:?}");
+    assert_eq!(holder.simple("commit").status, Some(b'I'), "whoever holds the server is left alone");
+}
+
+#[test]
+fn wrong_keys_and_idle_clients_hurt_nobody() {
+    let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=1").start();
+    let (mut idle, mut busy) = (pooler.client(), pooler.client());
+    idle.simple("select 1");
+    busy.send(&raw::query("select pg_sleep(1), 'untouched'"));
+    for number in 0..20 {
+        cancel(&pooler, &idle.key);
+        cancel(&pooler, &[number; 8]);
+    }
+    assert!(busy.outcome().errors.is_empty());
+    assert_eq!(idle.simple("select 1").value(), "1");
+}
+
+#[test]
+fn a_cancel_that_comes_too_late_does_not_hit_the_next_client() {
+    let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=1").start();
+    let (mut first, mut second) = (pooler.client(), pooler.client());
+    for _ in 0..50 {
+        first.send(&raw::query("select pg_sleep(0.002)"));
+        let key = first.key.clone();
+        let port = pooler.port;
+        let messenger = std::thread::spawn(move || {
+            let mut messenger = Raw::tcp(port);
+            messenger.send(&raw::cancel_request(&key));
+            messenger.read()
+        });
+        let outcome = first.outcome();
+        assert!(outcome.errors.iter().all(|error| error.contains("57014")), "{outcome:?}");
+        let next = second.simple("select pg_sleep(0.002), 'mine'");
+        assert!(next.errors.is_empty(), "another client's cancel came through: {next:?}");
+        assert_eq!(messenger.join().expect("the messenger came through"), None);
+    }
+}

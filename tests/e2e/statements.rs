@@ -1,0 +1,152 @@
+//! Protocol-level prepared statements over servers that do not know them: names, LRU, errors, DEALLOCATE ALL.
+//! Source: PgBouncer behaviour, surface §10.
+
+use crate::common::raw::{self, Raw};
+use crate::common::{Pooler, PoolerSetup, postgres};
+
+fn pooler(statements_max: u32) -> Pooler {
+    PoolerSetup::new(postgres())
+        .database("app", "pool_size=2")
+        .set("max_prepared_statements", statements_max)
+        .start()
+}
+
+fn prepare(client: &mut Raw, name: &str, sql: &str) {
+    let outcome = client.ask(&[raw::parse(name, sql), raw::sync()]);
+    assert_eq!(outcome.tags, "1Z", "{outcome:?}");
+}
+
+#[track_caller]
+fn run(client: &mut Raw, name: &str, parameters: &[&str]) -> String {
+    client.ask(&[raw::bind(name, parameters), raw::execute(), raw::sync()]).value()
+}
+
+/// Occupies one server of the pool with a transaction, so that the next client gets another one.
+fn occupy(pooler: &Pooler) -> Raw {
+    let mut holder = pooler.client();
+    assert_eq!(holder.simple("begin").status, Some(b'T'));
+    holder
+}
+
+#[test]
+fn the_same_name_means_each_clients_own_statement() {
+    let pooler = pooler(200);
+    let mut clients: Vec<Raw> = (0..6).map(|_| pooler.client()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        prepare(client, "mine", &format!("select {number} + $1::int"));
+    }
+    for round in 0..5 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(run(client, "mine", &[&round.to_string()]), (number + round).to_string());
+        }
+    }
+}
+
+#[test]
+fn a_statement_runs_on_a_server_that_never_saw_its_parse() {
+    let pooler = pooler(200);
+    let mut client = pooler.client();
+    prepare(&mut client, "s", "select pg_backend_pid()");
+    let first = run(&mut client, "s", &[]);
+    let mut holder = occupy(&pooler);
+    let held = holder.simple("select pg_backend_pid()").value();
+    let second = run(&mut client, "s", &[]);
+    assert_ne!(second, held);
+    assert!(held == first || second == first, "two servers in all");
+    let described = client.ask(&[raw::describe("s"), raw::sync()]);
+    assert_eq!(described.tags, "tTZ");
+    assert_eq!(described.columns, ["pg_backend_pid"]);
+}
+
+#[test]
+fn more_statements_than_the_limit_are_evicted_and_come_back() {
+    let pooler = pooler(3);
+    let mut client = pooler.client();
+    for number in 0..10 {
+        prepare(&mut client, &format!("s{number}"), &format!("select {number}"));
+    }
+    for _ in 0..3 {
+        for number in [0, 9, 5, 1, 0] {
+            assert_eq!(run(&mut client, &format!("s{number}"), &[]), number.to_string());
+        }
+    }
+    let kept: u32 =
+        client.simple("select count(*) from pg_prepared_statements").value().parse().expect("a count");
+    assert!(kept <= 3, "{kept} statements on the server");
+}
+
+#[test]
+fn close_forgets_the_name_and_it_can_be_used_again() {
+    let pooler = pooler(200);
+    let mut client = pooler.client();
+    prepare(&mut client, "s", "select 1");
+    assert_eq!(client.ask(&[raw::close("s"), raw::sync()]).tags, "3Z");
+    assert_eq!(client.ask(&[raw::close("never seen"), raw::sync()]).tags, "3Z");
+    prepare(&mut client, "s", "select 2");
+    assert_eq!(run(&mut client, "s", &[]), "2");
+}
+
+#[test]
+fn a_name_twice_and_an_unknown_name_end_the_connection() {
+    let pooler = pooler(200);
+    let mut twice = pooler.client();
+    prepare(&mut twice, "s", "select 1");
+    twice.send(&[raw::parse("s", "select 1"), raw::sync()].concat());
+    assert_eq!(twice.last_words(), "FATAL 08P01: prepared statement name is already in use");
+    let mut unknown = pooler.client();
+    unknown.send(&[raw::bind("s", &[]), raw::execute(), raw::sync()].concat());
+    assert_eq!(unknown.last_words(), "FATAL 08P01: prepared statement did not exist");
+    assert_eq!(pooler.client().simple("select 1").value(), "1");
+}
+
+#[test]
+fn deallocate_all_and_discard_all_forget_everything() {
+    let pooler = pooler(200);
+    for command in ["deallocate all", "discard all"] {
+        let mut client = pooler.client();
+        prepare(&mut client, "s", "select 1");
+        assert!(client.simple(command).errors.is_empty());
+        client.send(&[raw::bind("s", &[]), raw::execute(), raw::sync()].concat());
+        assert_eq!(client.last_words(), "FATAL 08P01: prepared statement did not exist", "after {command}");
+    }
+    let mut client = pooler.client();
+    prepare(&mut client, "s", "select 6");
+    assert_eq!(run(&mut client, "s", &[]), "6", "the server's cache was forgotten with it");
+}
+
+#[test]
+fn a_parse_that_fails_is_not_taken_for_known() {
+    let pooler = pooler(200);
+    let mut first = pooler.client();
+    let failed = first.ask(&[
+        raw::parse("a", "select * from not_there_yet"),
+        raw::parse("b", "select 1"),
+        raw::sync(),
+    ]);
+    assert_eq!(failed.tags, "EZ");
+    first.simple("create table not_there_yet (n int)");
+    let mut second = pooler.client();
+    prepare(&mut second, "a", "select * from not_there_yet");
+    prepare(&mut second, "b", "select 1");
+    assert_eq!(run(&mut second, "b", &[]), "1");
+    first.simple("drop table not_there_yet");
+}
+
+#[test]
+fn parse_complete_comes_at_its_place_in_a_pipeline() {
+    let pooler = pooler(200);
+    let mut client = pooler.client();
+    prepare(&mut client, "known", "select 1");
+    let mut other = pooler.client();
+    let outcome = other.ask(&[
+        raw::parse("", "select 10"),
+        raw::bind("", &[]),
+        raw::execute(),
+        raw::parse("alias", "select 1"),
+        raw::bind("alias", &[]),
+        raw::execute(),
+        raw::close("alias"),
+        raw::sync(),
+    ]);
+    assert_eq!(outcome.tags, "12DC12DC3Z", "{outcome:?}");
+}

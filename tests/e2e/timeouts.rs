@@ -1,0 +1,128 @@
+//! Every timeout that a client can run into, and the lifetimes of servers.
+//! Source: PgBouncer behaviour, surface §12 and §9.
+
+use crate::common::raw;
+use crate::common::{PoolerSetup, postgres, wait_until};
+
+fn setup() -> PoolerSetup {
+    PoolerSetup::new(postgres()).database("app", "pool_size=1")
+}
+
+#[test]
+fn query_timeout_ends_client_and_server() {
+    let pooler = setup().set("query_timeout", 1).start();
+    let mut client = pooler.client();
+    client.send(&raw::query("select pg_sleep(30)"));
+    assert_eq!(client.last_words(), "FATAL 08P01: query timeout");
+    pooler.wait_for_log("closing because: query timeout");
+    assert_eq!(pooler.client().simple("select 1").value(), "1");
+}
+
+#[test]
+fn query_wait_timeout_ends_the_wait() {
+    let pooler = setup().set("query_wait_timeout", 1).start();
+    let (mut holder, mut waiter) = (pooler.client(), pooler.client());
+    holder.simple("begin");
+    waiter.send(&raw::query("select 1"));
+    assert_eq!(waiter.last_words(), "FATAL 08P01: query_wait_timeout");
+    assert_eq!(holder.simple("commit").status, Some(b'I'));
+}
+
+#[test]
+fn query_wait_notify_tells_once() {
+    let pooler = setup().set("query_wait_notify", 1).start();
+    let (mut holder, mut waiter) = (pooler.client(), pooler.client());
+    holder.simple("begin");
+    waiter.send(&raw::query("select 1"));
+    let notice = waiter.read().expect("a notice");
+    assert_eq!(
+        notice.message(),
+        "NOTICE 00000: No server connection available in postgres backend, client being queued"
+    );
+    holder.simple("commit");
+    assert_eq!(waiter.outcome().tags, "TDCZ");
+}
+
+#[test]
+fn an_idle_transaction_is_ended() {
+    let pooler = setup().set("idle_transaction_timeout", 1).start();
+    let mut client = pooler.client();
+    client.simple("begin");
+    assert_eq!(client.last_words(), "FATAL 08P01: idle transaction timeout");
+    assert_eq!(pooler.client().simple("select 1").value(), "1");
+}
+
+#[test]
+fn a_long_transaction_is_ended_even_while_it_works() {
+    let pooler = setup().set("transaction_timeout", 1).start();
+    let mut client = pooler.client();
+    client.simple("begin");
+    client.send(&raw::query("select pg_sleep(30)"));
+    assert_eq!(client.last_words(), "FATAL 08P01: transaction timeout");
+    assert_eq!(pooler.client().simple("select 1").value(), "1");
+}
+
+#[test]
+fn an_idle_client_is_ended_and_only_an_idle_one() {
+    let pooler = setup().set("client_idle_timeout", 2).start();
+    let (mut busy, mut idle) = (pooler.client(), pooler.client());
+    busy.simple("begin");
+    assert_eq!(idle.last_words(), "FATAL 08P01: client_idle_timeout");
+    assert_eq!(busy.simple("commit").status, Some(b'I'));
+}
+
+#[test]
+fn a_users_own_timeout_counts_for_that_user_only() {
+    let pooler = PoolerSetup::new(postgres()).user_settings("other", "query_timeout=1").start();
+    let mut other = raw::Raw::log_in(pooler.port, "other", "app");
+    let mut app = pooler.client();
+    app.send(&raw::query("select pg_sleep(2.5)"));
+    other.send(&raw::query("select pg_sleep(30)"));
+    assert_eq!(other.last_words(), "FATAL 08P01: query timeout");
+    assert_eq!(app.outcome().status, Some(b'I'));
+}
+
+#[test]
+fn client_login_timeout_ends_a_silent_client() {
+    let pooler = setup().set("client_login_timeout", 1).start();
+    let mut silent = raw::Raw::tcp(pooler.port);
+    let words = silent.last_words();
+    assert!(words.is_empty() || words == "FATAL 08P01: client_login_timeout", "{words}");
+    pooler.wait_for_log("client_login_timeout");
+}
+
+#[test]
+fn servers_end_with_their_lifetime_and_idle_time() {
+    for (key, reason) in
+        [("server_lifetime", "server lifetime over"), ("server_idle_timeout", "server idle timeout")]
+    {
+        let pooler = setup().set(key, 1).start();
+        assert_eq!(pooler.client().simple("select 1").value(), "1");
+        pooler.wait_for_log(&format!("closing because: {reason}"));
+        assert_eq!(pooler.client().simple("select 1").value(), "1");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_and_tried_again() {
+    let port = crate::common::free_port();
+    let pooler = PoolerSetup::new(postgres())
+        .database_at("nowhere", &format!("host=127.0.0.1 port={port} dbname=app"))
+        .set("query_wait_timeout", 2)
+        .set("server_login_retry", "0.5")
+        .start();
+    let mut client = raw::Raw::tcp(pooler.port);
+    client.startup(&[("user", "app"), ("database", "nowhere")]);
+    let words = client.last_words();
+    assert!(words.starts_with("FATAL 08P01: "), "{words}");
+    wait_until("the failure is logged", || pooler.log().contains("closing because: connect failed"));
+    assert_eq!(pooler.client().simple("select 1").value(), "1", "another database is not disturbed");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told_in_the_servers_words() {
+    let pooler = PoolerSetup::new(postgres()).database("ghost", "").start();
+    let mut client = raw::Raw::tcp(pooler.port);
+    client.startup(&[("user", "app"), ("database", "ghost")]);
+    assert_eq!(client.last_words(), "FATAL 3D000: database \"ghost\" does not exist");
+}

@@ -1,0 +1,142 @@
+//! TLS on both sides: the modes, names that do not match, certificates of strangers, cancel over TLS.
+
+use crate::common::certs::certs;
+use crate::common::raw::{self, Raw};
+use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
+use std::process::Command;
+
+fn client_tls(mode: &str) -> PoolerSetup {
+    PoolerSetup::new(postgres())
+        .set("client_tls_sslmode", mode)
+        .set("client_tls_ca_file", certs().ca().display())
+        .set("client_tls_cert_file", certs().server().display())
+        .set("client_tls_key_file", certs().server_key().display())
+}
+
+/// psql with these connection parameters added; its answer, or what it complains about.
+fn connect(pooler: &Pooler, more: &str) -> Result<String, String> {
+    let mut psql = Command::new(programs::postgres("psql"));
+    let target = format!("host=localhost hostaddr=127.0.0.1 port={} user=app dbname=app {more}", pooler.port);
+    psql.args(["-X", "-At", "-w", "-c", "select 'in'", "-d", &target]).env("PGCONNECT_TIMEOUT", "20");
+    let output = psql.output().expect("psql is installed");
+    let said = programs::said(&output).trim_end().to_owned();
+    if output.status.success() { Ok(said) } else { Err(said) }
+}
+
+#[test]
+fn the_clients_mode_and_ours_decide() {
+    let rows = [
+        ("disable", "sslmode=disable", true),
+        ("disable", "sslmode=prefer", true),
+        ("disable", "sslmode=require", false),
+        ("allow", "sslmode=disable", true),
+        ("prefer", "sslmode=disable", true),
+        ("prefer", "sslmode=require", true),
+        ("require", "sslmode=disable", false),
+        ("require", "sslmode=require", true),
+    ];
+    for (ours, theirs, works) in rows {
+        let pooler = client_tls(ours).start();
+        let outcome = connect(&pooler, theirs);
+        assert_eq!(outcome.is_ok(), works, "{ours} {theirs}: {outcome:?}");
+        if ours == "require" && !works {
+            assert!(outcome.expect_err("is one").contains("SSL required"));
+        }
+    }
+}
+
+#[test]
+fn clients_can_verify_us() {
+    let pooler = client_tls("require").start();
+    let verified = connect(&pooler, &format!("sslmode=verify-full sslrootcert={}", certs().ca().display()));
+    assert_eq!(verified.as_deref(), Ok("in"));
+}
+
+#[test]
+fn show_clients_names_the_cipher() {
+    let pooler = client_tls("require").start();
+    let mut psql = Command::new(programs::postgres("psql"));
+    let target = format!("host=127.0.0.1 port={} user=admin dbname=pgbouncer sslmode=require", pooler.port);
+    let said = programs::run(psql.args(["-X", "-A", "-c", "show clients", "-d", &target]));
+    assert!(said.contains("TLSv1.3/TLS_AES_"), "{said}");
+}
+
+#[test]
+fn an_unknown_certificate_is_refused_where_we_verify() {
+    let pooler = client_tls("verify-ca").start();
+    assert!(connect(&pooler, "sslmode=require").is_err(), "no certificate");
+    let own = format!("sslcert={} sslkey={}", certs().stranger().display(), certs().stranger_key().display());
+    let outcome = connect(&pooler, &format!("sslmode=require {own}"));
+    assert_eq!(outcome.as_deref(), Ok("in"), "a certificate of the authority");
+}
+
+#[test]
+fn bytes_behind_the_request_for_tls_are_an_attack() {
+    let pooler = client_tls("prefer").start();
+    let mut raw = Raw::tcp(pooler.port);
+    let smuggled = [&raw::SSL_REQUEST[..], &raw::startup_message(196_608, &[("user", "app")])].concat();
+    raw.send(&smuggled);
+    let words = raw.last_words();
+    assert!(words.is_empty() || words.contains("received unencrypted data after SSL request"), "{words}");
+    wait_until("it is logged", || pooler.log().contains("received unencrypted data after SSL request"));
+}
+
+#[test]
+fn a_refused_request_is_answered_with_n() {
+    let pooler = PoolerSetup::new(postgres()).start();
+    let mut raw = Raw::tcp(pooler.port);
+    raw.send(&raw::SSL_REQUEST);
+    assert_eq!(raw.read_byte(), b'N');
+    raw.startup(&[("user", "app"), ("database", "app")]);
+    assert_eq!(raw.outcome().status, Some(b'I'));
+}
+
+#[test]
+fn servers_are_reached_by_tls_as_the_mode_says() {
+    let rows =
+        [("disable", "f"), ("prefer", "t"), ("require", "t"), ("verify-ca", "t"), ("verify-full", "t")];
+    for (mode, tls) in rows {
+        let text = format!("host=localhost port={} dbname=app", postgres().port);
+        let pooler = PoolerSetup::new(postgres())
+            .database_at("app", &text)
+            .set("server_tls_sslmode", mode)
+            .set("server_tls_ca_file", certs().ca().display())
+            .start();
+        let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        assert_eq!(pooler.client().simple(sql).value(), tls, "{mode}");
+    }
+}
+
+#[test]
+fn a_server_with_the_wrong_name_is_not_talked_to() {
+    let pooler = PoolerSetup::new(postgres())
+        .set("server_tls_sslmode", "verify-full")
+        .set("server_tls_ca_file", certs().ca().display())
+        .set("query_wait_timeout", 2)
+        .set("server_login_retry", "0.5")
+        .start();
+    let mut client = Raw::tcp(pooler.port);
+    client.startup(&[("user", "app"), ("database", "app")]);
+    assert!(
+        client.last_words().starts_with("FATAL"),
+        "the certificate is for localhost, the entry says 127.0.0.1"
+    );
+}
+
+#[test]
+fn a_role_that_needs_tls_gets_it() {
+    let pooler = PoolerSetup::new(postgres())
+        .set("server_tls_sslmode", "require")
+        .database("app", "user=tlser password=tlser-secret")
+        .start();
+    assert_eq!(pooler.client().simple("select current_user").value(), "tlser");
+}
+
+#[test]
+fn large_answers_come_whole_through_both_tls_sides() {
+    let pooler = client_tls("require").set("server_tls_sslmode", "require").start();
+    let target = format!("host=127.0.0.1 port={} user=app dbname=app sslmode=require", pooler.port);
+    let mut psql = Command::new(programs::postgres("psql"));
+    let said = programs::run(psql.args(["-X", "-At", "-c", "select repeat('x', 20 << 20)", "-d", &target]));
+    assert_eq!(said.trim_end().len(), 20 << 20);
+}
