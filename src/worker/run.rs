@@ -4,7 +4,7 @@
 
 use super::{Mail, WorkerHandle};
 use crate::base::{ClientId, Micros, Peer, ServerId, WorkerId, limits};
-use crate::core::{Core, Note};
+use crate::core::{Core, Note, StatementRegistry};
 use crate::io::{Channel, Clock, Epoll};
 use crate::wire::TrackedNames;
 use std::io;
@@ -21,6 +21,8 @@ pub struct Seat {
     pub id: WorkerId,
     /// Tracked parameter names.
     pub names: TrackedNames,
+    /// The process's prepared statements.
+    pub statements: Arc<StatementRegistry>,
     /// The process's clock.
     pub clock: Clock,
     /// Who takes its notes. [`Note::Nudge`] is not among them: workers tell each other.
@@ -73,7 +75,7 @@ struct Worker {
 impl Worker {
     fn new(seat: Seat, driver: Epoll) -> Self {
         let me = seat.workers[usize::from(seat.id.0)].clone();
-        let core = Core::new(seat.id, seat.names.clone());
+        let core = Core::new(seat.id, seat.names.clone(), Arc::clone(&seat.statements));
         Self { seat, me, core, driver, clients_come: 0, clients_gone: 0 }
     }
 
