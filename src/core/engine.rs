@@ -32,6 +32,8 @@ pub struct Core {
     pub(super) next_ticket: u64,
     pub(super) refusing: bool,
     pub(super) suspended: bool,
+    /// Where a renamed frame's front is put together; kept for its memory.
+    pub(super) scratch: Vec<u8>,
     /// The time of the event at hand.
     pub(super) now: Micros,
 }
@@ -59,6 +61,7 @@ impl Core {
             next_ticket: 0,
             refusing: false,
             suspended: false,
+            scratch: Vec::new(),
             now: Micros(0),
         }
     }

@@ -37,9 +37,8 @@ impl Core {
             Err(fault) => return self.refuse(id, fault, net),
         };
         let Some(name) = name else { return self.unnamed_frame(id, header, walk, net) };
-        let name = name.to_vec();
         if header.tag == tag::CLOSE {
-            self.close_statement(id, &name, header, walk, net);
+            self.close_statement(id, name, header, walk, net);
             return Step::Next;
         }
         let server = match self.need_server(id, header, walk, net) {
@@ -49,8 +48,8 @@ impl Core {
         self.begin_request(id, now);
         self.flush_upstream(id, walk, net);
         match header.tag {
-            tag::PARSE => self.parse_statement(id, server, &name, header, walk, net),
-            _ => self.use_statement(id, server, &name, header, walk, net),
+            tag::PARSE => self.parse_statement(id, server, name, header, walk, net),
+            _ => self.use_statement(id, server, name, header, walk, net),
         }
     }
 
@@ -172,12 +171,14 @@ impl Core {
         };
         let behind = HEADER_BYTES + lead + name.len() + 1;
         let length = header.frame_bytes - 1 - name.len() + statement.name.len();
-        let mut front = Vec::with_capacity(64);
+        let mut front = std::mem::take(&mut self.scratch);
+        front.clear();
         front.push(header.tag);
         front.extend_from_slice(&(length as u32).to_be_bytes());
         front.extend_from_slice(&payload[..lead]);
         encode::cstr(&mut front, statement.name.as_bytes());
         net.send(Peer::Server(server), &front);
+        self.scratch = front;
         let pool = self.clients[id.0 as usize].pool;
         self.pools[pool.0 as usize].counters.client_bytes += behind as u64;
         self.servers[server.0 as usize].request_at = self.clients[id.0 as usize].request.began_at;
@@ -239,9 +240,7 @@ impl Core {
 
 /// Sends a frame that has no payload.
 pub(super) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {
-    let mut frame = Vec::with_capacity(HEADER_BYTES);
-    encode::empty(&mut frame, tag);
-    net.send(to, &frame);
+    net.send(to, &[tag, 0, 0, 0, 4]);
 }
 
 fn broken(frame_tag: u8) -> Fault {

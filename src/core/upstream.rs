@@ -23,14 +23,15 @@ pub(super) struct Walk<'a> {
     pub run: Range<usize>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// The bytes from the end of the run on.
-    pub fn rest(&self) -> &[u8] {
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
         &self.input[self.run.end..]
     }
 
     /// The payload of a frame at the run's end, as far as it has come.
-    pub fn payload(&self, header: FrameHeader) -> &[u8] {
+    pub fn payload(&self, header: FrameHeader) -> &'a [u8] {
         let have = self.rest().len().min(header.frame_bytes);
         &self.rest()[crate::wire::HEADER_BYTES..have]
     }
