@@ -285,7 +285,8 @@ impl Value for TlsProtocols {
         // `all` and `tlsv1` ask for nothing in particular; naming an old version does
         let text = self.text.to_ascii_lowercase();
         let names_old = |old: &str| text.split([',', ':']).any(|word| word.trim() == old);
-        (names_old("tlsv1.0") || names_old("tlsv1.1")).then_some("TLS 1.0 and 1.1 are not available in this version")
+        (names_old("tlsv1.0") || names_old("tlsv1.1"))
+            .then_some("TLS 1.0 and 1.1 are not available in this version")
     }
 }
 
@@ -306,7 +307,9 @@ impl Value for CipherList {
     fn caveat(&self) -> Option<&'static str> {
         let library_default = ["", "default", "secure", "fast", "normal"];
         let own = !library_default.iter().any(|name| name.eq_ignore_ascii_case(&self.0));
-        own.then_some("the TLS library's own list of suites, all with forward secrecy and AEAD, is always used")
+        own.then_some(
+            "the TLS library's own list of suites, all with forward secrecy and AEAD, is always used",
+        )
     }
 }
 
@@ -317,7 +320,8 @@ pub struct AuthDbname(pub Arc<str>);
 impl Value for AuthDbname {
     fn parse(text: &str) -> Result<Self, BadValue> {
         if text == super::CONSOLE_DATABASE {
-            let why = format!("cannot use the reserved \"{}\" database as an auth_dbname", super::CONSOLE_DATABASE);
+            let why =
+                format!("cannot use the reserved \"{}\" database as an auth_dbname", super::CONSOLE_DATABASE);
             return Err(BadValue::Refused(why));
         }
         Ok(Self(text.into()))
@@ -348,8 +352,12 @@ mod tests {
             let why = AuthType::parse(word).unwrap_err().to_string();
             assert!(why.contains("not available in this version"), "{why}");
         }
-        assert!(IoBackend::parse("io_uring").unwrap_err().to_string().contains("not available in this version"));
-        assert!(TlsProtocols::parse("tlsv1.0,tlsv1.1").unwrap_err().to_string().contains("only TLS 1.2 and 1.3"));
+        assert!(
+            IoBackend::parse("io_uring").unwrap_err().to_string().contains("not available in this version")
+        );
+        assert!(
+            TlsProtocols::parse("tlsv1.0,tlsv1.1").unwrap_err().to_string().contains("only TLS 1.2 and 1.3")
+        );
     }
 
     #[test]
@@ -370,7 +378,9 @@ mod tests {
     fn workers_are_bounded() {
         assert_eq!(Workers::parse("AUTO"), Ok(Workers::Auto));
         assert_eq!(Workers::parse("3"), Ok(Workers::Fixed(3)));
-        assert!(Workers::parse("0").is_err() && Workers::parse("65").is_err() && Workers::parse("two").is_err());
+        assert!(
+            Workers::parse("0").is_err() && Workers::parse("65").is_err() && Workers::parse("two").is_err()
+        );
         assert_eq!(Workers::Auto.count(200), limits::WORKERS_MAX);
         assert_eq!(Workers::Auto.count(0), 1);
     }

@@ -76,7 +76,11 @@ mod tests {
         assert_eq!(read("   "), []);
         assert_eq!(
             read(" host=::1  port = 6000 connect_query='select ''x'' ; -- a=b' "),
-            [("host", "::1".into()), ("port", "6000".into()), ("connect_query", "select 'x' ; -- a=b".into())]
+            [
+                ("host", "::1".into()),
+                ("port", "6000".into()),
+                ("connect_query", "select 'x' ; -- a=b".into())
+            ]
         );
         assert_eq!(read("password=a=b'c"), [("password", "a=b'c".into())]);
         assert_eq!(read("k=''''"), [("k", "'".into())]);

@@ -79,3 +79,67 @@ impl Changes {
 fn server_tls() -> impl Iterator<Item = &'static Setting> {
     TABLE.iter().filter(|row| row.name.starts_with("server_tls"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DatabaseChange::{Dirty, Gone, Same};
+    use super::*;
+
+    fn changes(before: &str, after: &str) -> Changes {
+        let load = |text: &str, previous: Option<&Snapshot>| {
+            Snapshot::load_with("p.ini", previous, &|_| Ok(format!("[pgbouncer]\n{text}").into_bytes()))
+                .unwrap()
+        };
+        let old = load(before, None);
+        Changes::between(&old, &load(after, Some(&old)))
+    }
+
+    #[test]
+    fn only_another_server_makes_a_database_dirty() {
+        let before = "[databases]\na = host=h user=u password=p pool_size=1 timezone=UTC\n";
+        let change = |line: &str| changes(before, &format!("[databases]\n{line}\n")).of("a");
+        assert_eq!(change("a = host=h user=u password=p pool_size=1 timezone=UTC"), Same);
+        assert_eq!(change("a = host=h user=u password=q pool_size=2 pool_mode=statement auth_user=x"), Same);
+        assert_eq!(change("b = host=h"), Gone);
+        for line in [
+            "a = host=h2 user=u",
+            "a = host=h,h user=u",
+            "a = host=h user=u port=1",
+            "a = host=h user=v",
+            "a = host=h user=u dbname=b",
+            "a = host=h user=u connect_query=x",
+            "a = host=h user=u auth_dbname=x",
+            "a = host=h user=u auth_query=x",
+            "a = host=h user=u load_balance_hosts=disable",
+        ] {
+            assert_eq!(change(line), Dirty, "{line}");
+        }
+        // a forced user is kept by a reload
+        assert_eq!(change("a = host=h"), Same);
+    }
+
+    #[test]
+    fn databases_of_the_fallback_follow_its_line() {
+        let before = "[databases]\n* = host=h\na = host=h\n";
+        let change = |line: &str, name: &str| changes(before, &format!("[databases]\n{line}\n")).of(name);
+        assert_eq!(change("* = host=h", "auto"), Same);
+        assert_eq!(change("* = host=h", "a"), Gone, "its own line is gone");
+        assert_eq!(change("* = host=h pool_size=1", "auto"), Dirty);
+        assert_eq!(change("a = host=h", "auto"), Gone);
+        assert_eq!(
+            change("* = host=h2\nauto = host=h", "auto"),
+            Same,
+            "now an own line, and the same servers"
+        );
+        assert_eq!(change("* = host=h\nauto = host=h2", "auto"), Dirty);
+        let gone: Vec<_> = changes(before, "").gone().map(|name| name.to_string()).collect();
+        assert_eq!(gone, ["a"]);
+    }
+
+    #[test]
+    fn server_tls_settings_are_told_apart_from_all_others() {
+        assert!(!changes("", "query_timeout = 1\nclient_tls_ca_file = x\n").server_tls);
+        assert!(changes("", "server_tls_sslmode = allow\n").server_tls);
+        assert!(changes("server_tls13_ciphers = x\n", "server_tls13_ciphers = y\n").server_tls);
+    }
+}

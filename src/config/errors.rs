@@ -128,7 +128,9 @@ impl fmt::Display for ConfigError {
         let at = &self.place;
         match &self.problem {
             Problem::Unreadable(why) => write!(f, "could not load file \"{}\": {why}", at.file),
-            Problem::Syntax(why) => write!(f, "syntax error in configuration ({at}), stopping loading: {why}"),
+            Problem::Syntax(why) => {
+                write!(f, "syntax error in configuration ({at}), stopping loading: {why}")
+            }
             Problem::IncludeTooDeep => write!(
                 f,
                 "include nesting level too deep ({at}), stopping loading: at most {} levels",
@@ -139,7 +141,9 @@ impl fmt::Display for ConfigError {
                 "too many files included in configuration ({at}): at most {}",
                 limits::CONFIG_FILES_MAX
             ),
-            Problem::MainSectionMissing => write!(f, "main section missing from config file ({at}): [pgbouncer]"),
+            Problem::MainSectionMissing => {
+                write!(f, "main section missing from config file ({at}): [pgbouncer]")
+            }
             Problem::UnknownSection(name) => write!(
                 f,
                 "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, peers",

@@ -90,7 +90,8 @@ impl Walk<'_> {
     fn line(&mut self, text: &str, place: &Place, depth: usize) -> Result<(), Problem> {
         let mut rest = text.trim_matches(is_space);
         while let Some(header) = rest.strip_prefix('[') {
-            let (name, after) = header.split_once(']').ok_or(Problem::Syntax("expected ] after a section's name"))?;
+            let (name, after) =
+                header.split_once(']').ok_or(Problem::Syntax("expected ] after a section's name"))?;
             self.tokens.push(Token { place: place.clone(), item: Item::Section(name.to_owned()) });
             rest = after.trim_start_matches(is_space);
         }
@@ -176,14 +177,20 @@ mod tests {
     #[test]
     fn lines_become_tokens() {
         let text = "\n ; c\n# c\r\n[databases]\r\n\tfoo-1.b_* = host=a ; not a comment \r\n'quoted = #key'='x'\nempty =\n";
-        let want = [("[databases]", ""), ("foo-1.b_*", "host=a ; not a comment"), ("quoted = #key", "'x'"), ("empty", "")];
+        let want = [
+            ("[databases]", ""),
+            ("foo-1.b_*", "host=a ; not a comment"),
+            ("quoted = #key", "'x'"),
+            ("empty", ""),
+        ];
         assert_eq!(entries(text), want.map(|(key, value)| (key.to_owned(), value.to_owned())));
         assert_eq!(entries("[a] [b] k = v")[2], ("k".to_owned(), "v".to_owned()));
     }
 
     #[test]
     fn places_and_wrong_lines_are_told() {
-        let (tokens, errors) = read_text("[a]\n\"q\" = 1\nk v\n= x\n'' = y\n'open = z\n[a\n%include\n\nok = 1");
+        let (tokens, errors) =
+            read_text("[a]\n\"q\" = 1\nk v\n= x\n'' = y\n'open = z\n[a\n%include\n\nok = 1");
         let lines: Vec<_> = errors.iter().map(|error| error.place.line).collect();
         assert_eq!(lines, [2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(tokens.last().map(|token| token.place.to_string()), Some("p.ini:10".to_owned()));

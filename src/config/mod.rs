@@ -20,8 +20,8 @@ mod snapshot;
 mod value;
 
 pub use choices::{
-    AuthDbname, AuthType, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility, TlsProtocols,
-    Workers,
+    AuthDbname, AuthType, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility,
+    TlsProtocols, Workers,
 };
 pub use connstr::{ConnStrError, pairs};
 pub use database::{Database, Host, PeerEntry, UserEntry};

@@ -23,7 +23,7 @@ pub fn ini() -> String {
         comment(&mut page, row.doc);
         comment(&mut page, &facts(row));
         match row.default {
-            Some(text) => push_line(&mut page, &format!("{} = {text}", row.name)),
+            Some(text) => push_line(&mut page, format!("{} = {text}", row.name).trim_end()),
             None => push_line(&mut page, &format!(";{} =", row.name)),
         }
     }

@@ -23,6 +23,7 @@ pub enum PoolMode {
 
 /// What is in force for one pool: (database entry, pool user). A time of zero means "off" unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of PgBouncer's")]
 pub struct PoolRules {
     /// `pool_mode`.
     pub mode: PoolMode,
@@ -170,5 +171,60 @@ impl Snapshot {
             max_db_client_connections: own_db.unwrap_or(self.settings.max_db_client_connections),
             max_user_client_connections: own_user.unwrap_or(self.settings.max_user_client_connections),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Snapshot {
+        Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap()
+    }
+
+    #[test]
+    fn user_overrides_database_overrides_global() {
+        let snapshot = load(
+            "[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 7\nreserve_pool_size = 1\nquery_wait_timeout = 9\n\
+             client_idle_timeout = 4\nmax_db_connections = 50\nserver_lifetime = 100\n[databases]\n\
+             plain =\nown = pool_mode=statement pool_size=3 reserve_pool=2 query_wait_timeout=8 max_db_connections=0 \
+             max_db_client_connections=6 server_lifetime=0\n[users]\n\
+             u = pool_mode=session pool_size=0 query_wait_timeout=0 client_idle_timeout=0 query_timeout=2.5 max_user_connections=4 \
+             max_user_client_connections=5\nnegative = pool_size=-1 query_timeout=-1\n",
+        );
+        let [plain, own] = ["plain", "own"].map(|name| snapshot.database(name).unwrap());
+        let pool = |database, user| {
+            let rules = snapshot.pool_rules(database, user);
+            (rules.mode, rules.pool_size, rules.reserve_pool_size)
+        };
+        assert_eq!(pool(&plain, "x"), (PoolMode::Transaction, 7, 1));
+        assert_eq!(pool(&own, "x"), (PoolMode::Statement, 3, 2));
+        assert_eq!(pool(&own, "u"), (PoolMode::Session, 0, 2));
+        assert_eq!(pool(&own, "negative"), (PoolMode::Statement, 3, 2));
+        let rules = snapshot.pool_rules(&own, "u");
+        assert_eq!((rules.query_timeout, rules.max_user_connections), (Micros(2_500_000), 4));
+        assert_eq!((rules.max_db_connections, rules.server_lifetime), (50, Micros::from_secs(100)));
+        let client = |user, database| {
+            let rules = snapshot.client_rules(user, database);
+            (rules.query_wait_timeout.as_secs(), rules.client_idle_timeout.as_secs())
+        };
+        assert_eq!(client("x", &plain), (9, 4));
+        assert_eq!(client("x", &own), (8, 4));
+        assert_eq!(client("u", &own), (0, 4));
+        let limits = snapshot.client_limits("u", Some(&own));
+        assert_eq!(limits.max_client_conn, 100);
+        assert_eq!((limits.max_db_client_connections, limits.max_user_client_connections), (6, 5));
+        assert_eq!(snapshot.client_limits("x", None).max_db_client_connections, 0);
+    }
+
+    #[test]
+    fn the_check_query_has_three_forms() {
+        let query = |text: &str| {
+            let snapshot = load(&format!("[pgbouncer]\n{text}\n[databases]\na =\n"));
+            snapshot.pool_rules(&snapshot.databases["a"], "u").server_check_query
+        };
+        assert_eq!(query("").as_deref(), Some(""));
+        assert_eq!(query("server_check_query ="), None);
+        assert_eq!(query("server_check_query = select 1").as_deref(), Some("select 1"));
     }
 }

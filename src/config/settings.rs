@@ -119,7 +119,6 @@ macro_rules! settings {
     ($( $name:ident: $type:ty = $default:tt, $change:ident, $effect:expr, $doc:literal; )*) => {
         /// Every setting's value, typed. A value once made is not edited in place while others may read it.
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(clippy::struct_excessive_bools, reason = "each is a switch of PgBouncer's")]
         pub struct Settings {
             $( #[doc = $doc] pub $name: $type, )*
         }

@@ -144,7 +144,7 @@ impl Value for Micros {
         Some(percent_g(self.0 as f64 / 1e6))
     }
     fn accepted() -> String {
-        "seconds without a unit, 0 or more, with a decimal point where needed".to_owned()
+        "seconds without a unit, 0 or more".to_owned()
     }
 }
 
@@ -323,7 +323,9 @@ mod tests {
         assert_eq!(u32::parse("010"), Ok(8));
         assert_eq!(u32::parse("0"), Ok(0));
         assert_eq!(u32::parse("+7"), Ok(7));
-        for bad in ["", "-1", "1s", "--1", "+-1", "0x", "09", "1.5", "2147483648", "9999999999999999999999", "on"] {
+        for bad in
+            ["", "-1", "1s", "--1", "+-1", "0x", "09", "1.5", "2147483648", "9999999999999999999999", "on"]
+        {
             assert_eq!(u32::parse(bad), Err(not_accepted::<u32>()), "{bad:?}");
         }
         assert_eq!(FileMode::parse("0777"), Ok(FileMode(511)));
@@ -364,7 +366,9 @@ mod tests {
         assert_eq!(Span::parse("0"), Ok(Span(None)));
         assert_eq!(Span::parse("-1"), Ok(Span(None)));
         assert_eq!(Span::parse("2.5"), Ok(Span(Some(Micros(2_500_000)))));
-        assert!(Size::parse("many").is_err() && Limit::parse("many").is_err() && Span::parse("long").is_err());
+        assert!(
+            Size::parse("many").is_err() && Limit::parse("many").is_err() && Span::parse("long").is_err()
+        );
     }
 
     #[test]
