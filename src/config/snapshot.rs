@@ -1,0 +1,399 @@
+//! One whole configuration: made by reading files, never edited, replaced as a whole.
+//!
+//! Invariant: what exists is valid. A load that fails returns every error and changes nothing.
+//! Source: PgBouncer behaviour, surface §2 to §4 and §6.4 (SET).
+
+use super::CONSOLE_DATABASE;
+use super::database::{Database, PeerEntry, UserEntry};
+use super::errors::{ConfigError, ConfigErrors, Problem};
+use super::ini;
+use super::sections::Draft;
+use super::settings::{Change, Setting, Settings, TABLE};
+use super::value::BadValue;
+use crate::base::limits;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A configuration that is valid as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// `[pgbouncer]`.
+    pub settings: Settings,
+    /// `[databases]` by name, without the fallback.
+    pub databases: BTreeMap<Arc<str>, Arc<Database>>,
+    /// The entry `*`.
+    pub fallback: Option<Arc<Database>>,
+    /// `[users]` by name.
+    pub users: BTreeMap<Arc<str>, UserEntry>,
+    /// `[peers]` by id.
+    pub peers: BTreeMap<u16, PeerEntry>,
+    /// What an operator should know of it, to be logged once; one line each.
+    pub warnings: Vec<String>,
+    /// Settings that the files change and that keep their old value until a restart.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Why SET failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// There is no such setting.
+    #[error("unknown parameter: pgbouncer/{0}")]
+    Unknown(String),
+    /// The value is refused.
+    #[error("invalid value \"{value}\" for parameter {name}: {why}")]
+    Bad {
+        /// The setting.
+        name: &'static str,
+        /// What was to be set.
+        value: String,
+        /// What is wrong with it.
+        why: BadValue,
+    },
+}
+
+/// One row of SHOW CONFIG.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigRow {
+    /// The setting's name.
+    pub key: &'static str,
+    /// Its value, `None` = NULL.
+    pub value: Option<String>,
+    /// Its default, `None` = NULL.
+    pub default: Option<&'static str>,
+    /// Whether a reload or SET can change it.
+    pub changeable: bool,
+}
+
+impl Snapshot {
+    /// Reads the configuration whose main file is `path`. `previous` is the one in force, of which a reload keeps the
+    /// settings that have no default, those that only a restart can change, and forced users.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load(path: &Path, previous: Option<&Self>) -> Result<Self, ConfigErrors> {
+        Self::load_with(&path.to_string_lossy(), previous, &read_file)
+    }
+
+    /// As [`Snapshot::load`], with files read by `read`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load_with(
+        path: &str,
+        previous: Option<&Self>,
+        read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, ConfigErrors> {
+        let (tokens, mut errors) = ini::tokens(path, read);
+        let mut draft = Draft::new(previous.map(|snapshot| &snapshot.settings), Vec::new());
+        if previous.is_none() {
+            draft.settings.conffile = Some(path.into());
+        }
+        for token in &tokens {
+            draft.take(token);
+            if draft.errors.len() > limits::CONFIG_ERRORS_MAX {
+                break;
+            }
+        }
+        // what could not be read, or not to its end, may have had the section
+        if errors.is_empty() && draft.errors.len() <= limits::CONFIG_ERRORS_MAX {
+            draft.end(path);
+        }
+        errors.append(&mut draft.errors);
+        if errors.is_empty() { Ok(Self::finish(draft, previous)) } else { Err(in_order(errors)) }
+    }
+
+    fn finish(draft: Draft, previous: Option<&Self>) -> Self {
+        let Draft { settings, databases, fallback, users, peers, .. } = draft;
+        let mut snapshot =
+            Self { settings, databases, fallback, users, peers, warnings: Vec::new(), ignored: Vec::new() };
+        if let Some(previous) = previous {
+            snapshot.keep_from(previous);
+        }
+        let defaults = Settings::default();
+        let effects = TABLE.iter().filter_map(|row| row.warning(&snapshot.settings, &defaults));
+        snapshot.warnings.extend(effects);
+        if !snapshot.peers.is_empty() {
+            snapshot
+                .warnings
+                .push("section [peers] has no effect: peering is not available in this version".to_owned());
+        }
+        snapshot
+    }
+
+    /// Takes from the configuration in force what a reload cannot change.
+    fn keep_from(&mut self, previous: &Self) {
+        for row in TABLE.iter().filter(|row| row.change == Change::Restart) {
+            if !row.same(&self.settings, &previous.settings) {
+                row.copy(&previous.settings, &mut self.settings);
+                self.ignored.push(row.name);
+                let kept = row.show(&self.settings).unwrap_or_default();
+                self.warnings
+                    .push(format!("setting {} keeps its value \"{kept}\" until a restart", row.name));
+            }
+        }
+        let old_entries = previous.databases.iter().chain(previous.fallback.iter().map(|db| (&db.name, db)));
+        for (name, old) in old_entries {
+            let new = self.databases.get_mut(name).or(self.fallback.as_mut().filter(|db| db.name == *name));
+            if let Some(new) = new.filter(|new| old.user.is_some() && new.user.is_none()) {
+                let kept = Arc::make_mut(new);
+                (kept.user, kept.password) = (old.user.clone(), old.password.clone());
+                let text =
+                    format!("database \"{name}\": losing forced user not supported, keeping old setting");
+                self.warnings.push(text);
+            }
+        }
+    }
+
+    /// The file that the next reload reads.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(self.settings.conffile.as_deref().unwrap_or_default())
+    }
+
+    /// The entry that serves clients asking for `name`: its own, or one made from the fallback. `None` for the console's
+    /// name, and where there is neither.
+    pub fn database(&self, name: &str) -> Option<Arc<Database>> {
+        if name == CONSOLE_DATABASE {
+            return None;
+        }
+        let own = self.databases.get(name).cloned();
+        own.or_else(|| self.fallback.as_ref().map(|fallback| Arc::new(fallback.named(name))))
+    }
+
+    /// The configuration that SET `name` = `value` makes of this one. A setting that only a restart can change stays as
+    /// it is, and that is no error. `warnings` are those about this setting.
+    ///
+    /// # Errors
+    /// `SetError`: no such setting, or its value is refused.
+    pub fn with_setting(&self, name: &str, value: &str) -> Result<Self, SetError> {
+        let row = Setting::named(name).ok_or_else(|| SetError::Unknown(name.to_owned()))?;
+        let mut next = Self { warnings: Vec::new(), ignored: Vec::new(), ..self.clone() };
+        if row.change == Change::Restart {
+            return Ok(next);
+        }
+        let bad = |why| SetError::Bad { name: row.name, value: value.to_owned(), why };
+        row.set(&mut next.settings, value).map_err(bad)?;
+        next.warnings.extend(row.warning(&next.settings, &Settings::default()));
+        Ok(next)
+    }
+
+    /// SHOW CONFIG.
+    pub fn show_config(&self) -> impl Iterator<Item = ConfigRow> {
+        TABLE.iter().map(|row| ConfigRow {
+            key: row.name,
+            value: row.show(&self.settings),
+            default: row.default,
+            changeable: row.change == Change::Reload,
+        })
+    }
+}
+
+/// Reads a file of the file system, up to the size that a configuration may have.
+fn read_file(name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(name)?.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// The errors of form and of meaning in the order of the lines, file by file in the order in which they turn up; cut where
+/// there are too many.
+fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
+    let mut files: Vec<Arc<str>> = Vec::new();
+    for error in &errors {
+        if !files.contains(&error.place.file) {
+            files.push(error.place.file.clone());
+        }
+    }
+    errors.sort_by_key(|error| (files.iter().position(|file| *file == error.place.file), error.place.line));
+    if let Some(last) = errors.get_mut(limits::CONFIG_ERRORS_MAX) {
+        last.problem = Problem::TooManyErrors;
+        errors.truncate(limits::CONFIG_ERRORS_MAX + 1);
+    }
+    ConfigErrors(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Micros;
+    use crate::config::{AuthType, Host, PoolMode, Workers};
+
+    fn load(text: &str, previous: Option<&Snapshot>) -> Result<Snapshot, ConfigErrors> {
+        Snapshot::load_with("p.ini", previous, &|_| Ok(text.as_bytes().to_vec()))
+    }
+
+    fn valid(text: &str) -> Snapshot {
+        load(text, None).unwrap()
+    }
+
+    fn reloaded(previous: &Snapshot, text: &str) -> Snapshot {
+        load(text, Some(previous)).unwrap()
+    }
+
+    fn shown(snapshot: &Snapshot, key: &str) -> Option<String> {
+        snapshot.show_config().find(|row| row.key == key).unwrap().value
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let snapshot = valid(
+            "[databases]\nfoo = host=a,10.0.0.1 port=6000 dbname=bar user=u password='p w' pool_size=3 timezone=UTC\n\
+             bare =\n* = host=/run\n[users]\nu = pool_mode=statement\n[pgbouncer]\nlisten_port = 0x1900\n\
+             auth_type = TRUST\nserver_lifetime = 0.5\nworkers = 2\n",
+        );
+        let foo = snapshot.database("foo").unwrap();
+        assert_eq!((&*foo.dbname, foo.port, foo.pool_size), ("bar", 6000, Some(3)));
+        assert_eq!(foo.hosts, [Host::Name("a".into()), Host::Ip([10, 0, 0, 1].into())]);
+        assert_eq!(foo.password.expose(), "p w");
+        assert_eq!(foo.startup, [("timezone", "UTC".into())]);
+        let bare = snapshot.database("bare").unwrap();
+        assert_eq!((&*bare.dbname, bare.port, &bare.hosts[..]), ("bare", 5432, &[Host::DefaultUnixDir][..]));
+        let auto = snapshot.database("other").unwrap();
+        assert_eq!(
+            (&*auto.name, &*auto.dbname, auto.host_text().as_deref()),
+            ("other", "other", Some("/run"))
+        );
+        assert!(snapshot.database("pgbouncer").is_none());
+        assert_eq!(snapshot.users["u"].pool_mode, Some(PoolMode::Statement));
+        assert_eq!(snapshot.settings.auth_type, AuthType::Trust);
+        assert_eq!(snapshot.settings.server_lifetime, Micros(500_000));
+        assert_eq!(snapshot.settings.workers, Workers::Fixed(2));
+        assert_eq!(shown(&snapshot, "listen_port").as_deref(), Some("6400"));
+        assert_eq!(snapshot.path(), Path::new("p.ini"));
+        assert_eq!(snapshot.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn every_error_is_told_with_its_line() {
+        let text = "early = 1\n[databases]\npgbouncer = host=a\na = hots=b\nb = port=0\nc = host\nd = pool_mode=x\n\
+                    e = auth_dbname=pgbouncer\n[pgbouncer]\nno_such = 1\nlisten_port = many\nauth_type = hba\nbroken\n\
+                    io_backend = io_uring\n[users]\nu = host=a\n[peers]\n0 = host=a\n1 = port=1\n[nowhere]\nx = 1\n";
+        let errors = load(text, None).unwrap_err();
+        let lines: Vec<_> = errors.iter().map(|error| error.place.line).collect();
+        assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 18, 19, 20]);
+        let text = errors.to_string();
+        for words in [
+            "value without section: early",
+            "database name \"pgbouncer\" is reserved",
+            "unrecognized connection parameter: hots",
+            "invalid value \"0\" for parameter port of database \"b\"",
+            "syntax error in connection string of database \"c\"",
+            "accepted: session, transaction, statement",
+            "cannot use the reserved \"pgbouncer\" database as an auth_dbname",
+            "unknown parameter: pgbouncer/no_such",
+            "invalid value \"many\" for parameter listen_port in configuration (p.ini:11)",
+            "invalid value \"hba\" for parameter auth_type in configuration (p.ini:12): this way of authenticating is not",
+            "syntax error in configuration (p.ini:13), stopping loading",
+            "the io_uring backend is not available in this version",
+            "unrecognized user parameter: host",
+            "ids of peers must be a number larger than 0",
+            "host was not provided for peer 1",
+            "invalid section \"nowhere\" in configuration (p.ini:20)",
+        ] {
+            assert!(text.contains(words), "{words}\nis not in\n{text}");
+        }
+        assert_eq!(text.lines().count(), lines.len());
+    }
+
+    #[test]
+    fn errors_are_bounded_and_hold_no_password() {
+        let text = format!("[databases]\n{}", "a = password=hunter2 port=x\n".repeat(5000));
+        let errors = load(&text, None).unwrap_err();
+        assert_eq!(errors.iter().count(), limits::CONFIG_ERRORS_MAX + 1);
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"));
+        let errors = load("[pgbouncer]\n[databases]\na = password=hunter2 'x'=y\n", None).unwrap_err();
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"));
+        assert!(
+            !format!("{:?}", valid("[pgbouncer]\n[databases]\na = password=hunter2\n")).contains("hunter2")
+        );
+    }
+
+    #[test]
+    fn the_main_section_must_be_there_and_resets_when_opened_again() {
+        let errors = load("[databases]\n", None).unwrap_err().to_string();
+        assert_eq!(errors, "main section missing from config file (p.ini): [pgbouncer]");
+        let snapshot =
+            valid("[pgbouncer]\nlisten_port = 1\nauth_user = x\nverbose = 1\n[users]\n[pgbouncer]\n");
+        assert_eq!(snapshot.settings.listen_port, 6432);
+        assert_eq!(snapshot.settings.auth_user.as_deref(), Some("x"), "no default to go back to");
+        assert_eq!(shown(&snapshot, "verbose").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_missing_file_is_told() {
+        let errors = Snapshot::load(Path::new("/no/such/file.ini"), None).unwrap_err();
+        assert!(errors.to_string().starts_with("could not load file \"/no/such/file.ini\": "), "{errors}");
+        assert_eq!(errors.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_reload_resets_what_has_a_default_and_keeps_the_rest() {
+        let first =
+            valid("[pgbouncer]\nauth_user = x\nmax_client_conn = 5\nlisten_port = 7000\nworkers = 1\n");
+        let second = reloaded(&first, "[pgbouncer]\nlisten_port = 7001\nworkers = 2\n");
+        assert_eq!(second.settings.auth_user.as_deref(), Some("x"));
+        assert_eq!(second.settings.max_client_conn, 100);
+        assert_eq!(second.settings.listen_port, 7000);
+        assert_eq!(second.ignored, ["listen_port", "workers"]);
+        assert!(second.warnings[0].contains("listen_port keeps its value \"7000\" until a restart"));
+    }
+
+    #[test]
+    fn a_forced_user_is_not_lost_by_a_reload() {
+        let first = valid("[pgbouncer]\n[databases]\na = user=u password=p\n* = user=v\n");
+        let second = reloaded(&first, "[pgbouncer]\n[databases]\na = port=1\n* =\n");
+        let a = second.database("a").unwrap();
+        assert_eq!((a.user.as_deref(), a.password.expose(), a.port), (Some("u"), "p", 1));
+        assert_eq!(second.database("b").unwrap().user.as_deref(), Some("v"));
+        assert_eq!(second.warnings.len(), 2);
+    }
+
+    #[test]
+    fn what_takes_no_effect_is_warned_about_by_name() {
+        let snapshot = valid(
+            "[pgbouncer]\npkt_buf = 75\npeer_id = 0\nclient_tls_ciphers = secure\nserver_tls_ciphers = HIGH\n[peers]\n1 = host=a\n",
+        );
+        let text = snapshot.warnings.join("\n");
+        assert!(text.contains("pkt_buf") && text.contains("server_tls_ciphers") && text.contains("[peers]"));
+        assert_eq!(snapshot.warnings.len(), 3, "{text}");
+    }
+
+    #[test]
+    fn set_makes_a_new_snapshot() {
+        let first = valid("[pgbouncer]\n");
+        let second = first.with_setting("query_timeout", "1.5").unwrap();
+        assert_eq!(shown(&second, "query_timeout").as_deref(), Some("1.5"));
+        assert_eq!(shown(&first, "query_timeout").as_deref(), Some("0"));
+        assert_eq!(first.with_setting("listen_port", "junk").unwrap(), first, "accepted without effect");
+        assert_eq!(
+            first.with_setting("Query_timeout", "1"),
+            Err(SetError::Unknown("Query_timeout".to_owned()))
+        );
+        assert!(
+            first.with_setting("query_timeout", "long").unwrap_err().to_string().contains("query_timeout")
+        );
+        assert_eq!(shown(&reloaded(&second, "[pgbouncer]\n"), "query_timeout").as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn show_config_has_pgbouncers_texts() {
+        let snapshot =
+            valid("[pgbouncer]\nadmin_users = a, b\nserver_check_delay=0.25\npool_mode=Transaction\n");
+        let row = |key: &str| {
+            let row = snapshot.show_config().find(|row| row.key == key).unwrap();
+            (row.value, row.default, row.changeable)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(row("unix_socket_mode"), (text("511"), Some("0777"), false));
+        assert_eq!(row("verbose"), (text("0"), None, true));
+        assert_eq!(row("auth_user"), (None, None, true));
+        assert_eq!(row("admin_users"), (text("a, b"), Some(""), true));
+        assert_eq!(row("server_check_delay"), (text("0.25"), Some("30"), true));
+        assert_eq!(row("pool_mode"), (text("transaction"), Some("session"), true));
+        assert_eq!(row("conffile"), (text("p.ini"), None, true));
+    }
+}

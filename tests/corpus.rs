@@ -1,0 +1,27 @@
+//! Replays every fuzz target's corpus (`fuzz/corpus/<target>/`) through the same body that the fuzzer runs, so that a
+//! finding once made stays found without a fuzzer.
+
+use std::path::Path;
+
+#[path = "../fuzz/bodies/ini.rs"]
+mod ini;
+
+/// Runs `body` on each file of one target's corpus.
+fn replay(target: &str, body: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&corpus).expect("the corpus can be listed") {
+        let path = entry.expect("the corpus can be listed").path();
+        let bytes = std::fs::read(&path).expect("the corpus can be read");
+        if let Err(panic) = std::panic::catch_unwind(|| body(&bytes)) {
+            panic!("{}: {:?}", path.display(), panic.downcast_ref::<String>());
+        }
+        files += 1;
+    }
+    assert!(files > 0, "{} is empty", corpus.display());
+}
+
+#[test]
+fn ini_corpus() {
+    replay("ini", ini::run);
+}

@@ -1,0 +1,115 @@
+//! The table of settings against itself, and the files of `configs/` against the table.
+//!
+//! `BLESS=1` rewrites the generated files instead of comparing them.
+
+use pgweir::config::{Setting, Settings, Snapshot, TABLE, reference};
+use std::path::{Path, PathBuf};
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")
+}
+
+#[test]
+fn every_default_parses_and_prints_back() {
+    let defaults = Settings::default();
+    for row in TABLE {
+        let Some(text) = row.default else { continue };
+        let mut settings = Settings::default();
+        row.set(&mut settings, text).unwrap_or_else(|why| panic!("{}: {why}", row.name));
+        assert!(row.same(&settings, &defaults), "{}", row.name);
+        // the one setting that is written in octal and shown in decimal
+        let shown = if row.name == "unix_socket_mode" { "511" } else { text };
+        assert_eq!(row.show(&defaults).as_deref(), Some(shown), "{}", row.name);
+        assert_eq!(row.warning(&defaults, &defaults), None);
+    }
+}
+
+#[test]
+fn names_are_unique_and_explained() {
+    for (index, row) in TABLE.iter().enumerate() {
+        assert!(TABLE[..index].iter().all(|other| other.name != row.name), "{} stands there twice", row.name);
+        assert!(row.doc.ends_with('.') && !row.accepted().is_empty(), "{}", row.name);
+        assert_eq!(Setting::named(row.name).map(|found| found.name), Some(row.name));
+    }
+}
+
+#[test]
+fn a_bad_value_names_its_setting_and_what_is_accepted() {
+    let bad = "=bad=";
+    let mut refused = 0;
+    for row in TABLE {
+        let text = format!("[pgbouncer]\n{} = {bad}\n", row.name);
+        let Err(errors) = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())) else {
+            assert!(row.accepted().contains("text") || row.show(&with(row, bad)).as_deref() == Some(bad));
+            continue;
+        };
+        let start = format!(
+            "invalid value \"{bad}\" for parameter {} in configuration (p.ini:2): accepted: ",
+            row.name
+        );
+        let told = errors.to_string();
+        assert!(told.strip_prefix(&start).is_some_and(|accepted| accepted == row.accepted()), "{told}");
+        refused += 1;
+    }
+    // all that are not free text or lists of it
+    assert!(refused > 60, "only {refused} settings refuse {bad:?}");
+}
+
+fn with(row: &Setting, text: &str) -> Settings {
+    let mut settings = Settings::default();
+    row.set(&mut settings, text).expect("it was accepted before");
+    settings
+}
+
+#[test]
+fn the_order_is_show_configs() {
+    let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+    let ours = names.iter().position(|name| *name == "workers").unwrap();
+    assert_eq!(names[ours..], ["workers", "io_backend", "metrics_listen", "log_format"]);
+    let mut sorted = names[..ours].to_vec();
+    sorted.sort_unstable();
+    // PgBouncer's one exception
+    let [mode, idle] =
+        ["pool_mode", "pool_idle_timeout"].map(|name| sorted.iter().position(|n| *n == name).unwrap());
+    sorted.swap(mode, idle);
+    // and its underscore sorts after digits
+    let [ciphers13, ca] = ["client_tls13_ciphers", "client_tls_ca_file"]
+        .map(|name| sorted.iter().position(|n| *n == name).unwrap());
+    assert!(ciphers13 < ca);
+    assert_eq!(names[..ours], sorted);
+}
+
+#[test]
+fn the_reference_files_are_what_the_table_prints() {
+    for (name, text) in [("reference.ini", reference::ini()), ("README.md", reference::markdown())] {
+        let path = configs().join(name);
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == text,
+            "configs/{name} is not what the table prints: run with BLESS=1 and commit it"
+        );
+    }
+}
+
+#[test]
+fn the_reference_is_a_valid_configuration_of_defaults() {
+    let text = reference::ini();
+    let reference = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
+    let bare = Snapshot::load_with("p.ini", None, &|_| Ok(b"[pgbouncer]".to_vec())).unwrap();
+    assert_eq!(reference, bare);
+    for row in TABLE {
+        assert!(text.contains(&format!("\n{} =", row.name)) || text.contains(&format!("\n;{} =", row.name)));
+    }
+}
+
+#[test]
+fn every_example_loads_without_a_warning() {
+    for name in ["minimal.ini", "production.ini", "quickstart.ini"] {
+        let snapshot =
+            Snapshot::load(&configs().join(name), None).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(snapshot.warnings, [""; 0], "{name}");
+    }
+}
