@@ -1,1 +1,7 @@
-//! (see ARCHITECTURE.md)
+//! What operators watch: log lines and the Prometheus page.
+//!
+//! Never takes a lock that the data plane takes; never waits for a reader.
+
+pub mod line;
+pub mod log;
+pub mod sink;

@@ -1,0 +1,312 @@
+//! The log: takes `tracing` events of this program, hands them to the writer thread of [`super::sink`].
+//!
+//! [`start`] installs the one subscriber of the process; the [`Log`] it gives changes verbosity and destinations while running.
+//! An event below the verbosity in force costs a comparison. `error!(fatal = true, …)` is FATAL; spans are not used.
+//! Invariant: logging never waits, except [`Log::flush`] and [`Log::redirect`], which boot and reload call.
+
+use super::line::{Entry, Level};
+use super::sink::{self, Destinations, Letter, Lost};
+use crate::base::limits::LOG_LINES_WAITING_MAX;
+use jiff::Timestamp;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber, span};
+
+/// How long [`Log::flush`] waits for a destination that does not take lines.
+const FLUSH_WAIT: Duration = Duration::from_secs(1);
+
+/// The running log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    letters: SyncSender<Letter>,
+    verbosity: Arc<AtomicU8>,
+    lost: Arc<Lost>,
+}
+
+/// Starts the writer thread and makes it this process's log. Call it after a daemon's forks: threads do not survive them.
+///
+/// # Errors
+/// A log file that cannot be opened; no thread; a log that has been started before.
+pub fn start(to: Destinations, verbosity: u8) -> io::Result<Log> {
+    let log = Log::new(to, verbosity)?;
+    tracing::subscriber::set_global_default(Tap(log.clone())).map_err(io::Error::other)?;
+    Ok(log)
+}
+
+impl Log {
+    /// A log with a writer of its own that nobody logs to yet.
+    fn new(to: Destinations, verbosity: u8) -> io::Result<Self> {
+        let outputs = to.open()?;
+        let (letters, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
+        let lost = Arc::new(Lost::default());
+        let counted = lost.clone();
+        std::thread::Builder::new().name("log".into()).spawn(move || sink::run(&inbox, outputs, &counted))?;
+        Ok(Self { letters, verbosity: Arc::new(AtomicU8::new(verbosity)), lost })
+    }
+
+    /// DEBUG lines from 1, NOISE lines from 2 on (`verbose`, `-v`).
+    pub fn set_verbosity(&self, verbosity: u8) {
+        self.verbosity.store(verbosity, Ordering::Relaxed);
+        tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// The verbosity in force.
+    pub fn verbosity(&self) -> u8 {
+        self.verbosity.load(Ordering::Relaxed)
+    }
+
+    /// Writes to these destinations from now on; a log file is opened anew even if its name is the same.
+    ///
+    /// # Errors
+    /// The log file cannot be opened; lines go on to where they went.
+    pub fn redirect(&self, to: Destinations) -> io::Result<()> {
+        let outputs = to.open()?;
+        self.letters.send(Letter::Outputs(Box::new(outputs))).map_err(io::Error::other)
+    }
+
+    /// Waits until all lines logged before are written, at most a second: before the process ends.
+    pub fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        // A queue that stays full for so long is stuck, and a thread that waits for ever on it would be, too.
+        let mut letter = Letter::Flush(done);
+        let give_up = std::time::Instant::now() + FLUSH_WAIT;
+        while let Err(TrySendError::Full(back)) = self.letters.try_send(letter) {
+            if std::time::Instant::now() > give_up {
+                return;
+            }
+            letter = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = written.recv_timeout(FLUSH_WAIT);
+    }
+
+    /// Lines lost since the start because they came faster than they could be written.
+    pub fn lines_lost(&self) -> u64 {
+        self.lost.total()
+    }
+
+    /// Logs a panic as FATAL and writes it out before the process aborts.
+    pub fn catch_panics(&self) {
+        let log = self.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("unnamed").to_owned();
+            log.put(Entry::new(Timestamp::now(), Level::Fatal, format!("thread {name}: {panic}")));
+            log.flush();
+        }));
+    }
+
+    fn put(&self, entry: Entry) {
+        if self.letters.try_send(Letter::Entry(Box::new(entry))).is_err() {
+            self.lost.add(1);
+        }
+    }
+
+    fn level_max(&self) -> LevelFilter {
+        match self.verbosity() {
+            0 => LevelFilter::INFO,
+            1 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        }
+    }
+}
+
+/// Takes the events of this program's own code.
+struct Tap(Log);
+
+impl Subscriber for Tap {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event()
+            && metadata.target().split("::").next() == Some(env!("CARGO_PKG_NAME"))
+            && *metadata.level() <= self.0.level_max()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0.level_max())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        self.0.put(Entry::of(event, Timestamp::now()));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sink::{Format, SyslogSettings};
+    use super::*;
+    use crate::base::Address;
+    use std::os::unix::net::UnixDatagram;
+    use std::path::{Path, PathBuf};
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("pgweir-log-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
+    fn to_file(path: &Path, format: Format) -> Destinations {
+        Destinations { file: Some(path.to_owned()), format, ..Destinations::default() }
+    }
+
+    /// What `logged` writes at `verbosity`, each line without its time and process id.
+    fn lines(name: &str, format: Format, verbosity: u8, logged: impl FnOnce(&Log)) -> Vec<String> {
+        let path = scratch(name);
+        let log = Log::new(to_file(&path, format), verbosity).unwrap();
+        tracing::subscriber::with_default(Tap(log.clone()), || logged(&log));
+        log.flush();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        text.lines().map(|line| line.split_once("] ").map_or(line, |(_, rest)| rest).to_owned()).collect()
+    }
+
+    #[test]
+    fn levels_and_prefix_are_pgbouncers() {
+        let peer = Address::Tcp("[::1]:5432".parse().unwrap());
+        let written = lines("levels", Format::Text, 0, |_| {
+            tracing::error!(fatal = true, "cannot load config file");
+            tracing::error!("no such user: bob");
+            tracing::warn!("pooler error: {}", "x");
+            tracing::info!(side = "C", id = 255u64, db = %"shop", user = %"ada", peer = %peer, secret = "s3", "hello");
+            tracing::debug!("not shown");
+        });
+        assert_eq!(
+            written,
+            [
+                "FATAL cannot load config file",
+                "ERROR no such user: bob",
+                "WARNING pooler error: x",
+                "LOG C-0xff: shop/ada@[::1]:5432 hello",
+            ]
+        );
+    }
+
+    #[test]
+    fn verbosity_changes_while_running() {
+        let written = lines("verbosity", Format::Text, 0, |log| {
+            for verbosity in 0..4 {
+                log.set_verbosity(verbosity);
+                tracing::debug!("debug at {verbosity}");
+                tracing::trace!("noise at {verbosity}");
+            }
+        });
+        assert_eq!(
+            written,
+            [
+                "DEBUG debug at 1",
+                "DEBUG debug at 2",
+                "NOISE noise at 2",
+                "DEBUG debug at 3",
+                "NOISE noise at 3"
+            ]
+        );
+    }
+
+    #[test]
+    fn events_of_libraries_are_not_ours() {
+        let written = lines("targets", Format::Text, 2, |_| {
+            tracing::info!(target: "rustls::conn", "theirs");
+            tracing::info!(target: "pgweirdness", "theirs");
+            tracing::info!(target: "pgweir::core", "ours");
+        });
+        assert_eq!(written, ["LOG ours"]);
+    }
+
+    #[test]
+    fn json_lines_carry_all_fields() {
+        let written = lines("json", Format::Json, 0, |_| {
+            tracing::info!(side = "S", id = 3u64, age = 9i64, dirty = true, host = %"db1", "closing");
+        });
+        assert_eq!(written.len(), 1);
+        assert!(
+            written[0].ends_with(
+                ",\"level\":\"LOG\",\"side\":\"S\",\"id\":3,\"age\":9,\"dirty\":true,\"host\":\"db1\",\"message\":\"closing\"}"
+            ),
+            "{}",
+            written[0]
+        );
+    }
+
+    #[test]
+    fn a_reload_opens_the_file_anew() {
+        let (path, moved) = (scratch("rotate"), scratch("rotated"));
+        let log = Log::new(to_file(&path, Format::Text), 0).unwrap();
+        tracing::subscriber::with_default(Tap(log.clone()), || {
+            tracing::info!("before");
+            log.flush();
+            std::fs::rename(&path, &moved).unwrap();
+            log.redirect(to_file(&path, Format::Text)).unwrap();
+            tracing::info!("after");
+            log.flush();
+        });
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert!(read(&moved).ends_with("LOG before\n") && read(&path).ends_with("LOG after\n"));
+        assert!(log.redirect(to_file(Path::new("/nonexistent/log"), Format::Text)).is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&moved).unwrap();
+    }
+
+    #[test]
+    fn syslog_gets_log_and_above() {
+        let path = scratch("syslog");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        daemon.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let syslog = SyslogSettings { ident: "weir".into(), facility: 16, socket: path.clone() };
+        let log = Log::new(Destinations { syslog: Some(syslog), ..Destinations::default() }, 2).unwrap();
+        tracing::subscriber::with_default(Tap(log.clone()), || {
+            tracing::debug!("not for syslog");
+            tracing::warn!("for syslog");
+        });
+        let mut buffer = [0; 200];
+        let bytes = daemon.recv(&mut buffer).unwrap();
+        let line = std::str::from_utf8(&buffer[..bytes]).unwrap();
+        assert!(
+            line.starts_with("<132>")
+                && line.ends_with(&format!(" weir[{}]: for syslog", std::process::id()))
+        );
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_loses_lines_and_says_how_many() {
+        let path = scratch("lost");
+        let (letters, inbox) = sync_channel(4);
+        let lost = Arc::new(Lost::default());
+        let log = Log { letters, verbosity: Arc::new(AtomicU8::new(0)), lost: lost.clone() };
+        tracing::subscriber::with_default(Tap(log.clone()), || {
+            for line in 0..10 {
+                tracing::info!("line {line}");
+            }
+        });
+        assert_eq!(log.lines_lost(), 6);
+        drop(log);
+        sink::run(&inbox, to_file(&path, Format::Text).open().unwrap(), &lost);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains(" LOG line ")).count(), 4);
+        assert!(
+            text.ends_with("WARNING 6 log lines were lost: they came faster than they could be written\n"),
+            "{text}"
+        );
+        std::fs::remove_file(&path).unwrap();
+    }
+}
