@@ -65,3 +65,15 @@ pub const LOG_LINE_BYTES_MAX: usize = 8_192;
 
 /// Log lines that wait to be written. What comes while so many wait is lost and counted: a stuck disk must not stop queries.
 pub const LOG_LINES_WAITING_MAX: usize = 4_096;
+
+/// `%include` inside includes: PgBouncer's own bound.
+pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 10;
+
+/// Files read for one configuration: includes that fan out at each level would otherwise multiply without end.
+pub const CONFIG_FILES_MAX: usize = 1_000;
+
+/// Most bytes of one configuration file: room for hundreds of thousands of databases, none for `/dev/zero`.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Errors listed for one configuration; a file that is something else altogether has one on every line.
+pub const CONFIG_ERRORS_MAX: usize = 100;

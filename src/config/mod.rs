@@ -1,9 +1,37 @@
 //! Files -> one immutable [`Snapshot`], validated whole.
 //!
 //! Pure but for reading the files named to it: knows no socket, no clock, nothing of what runs. A setting is one row of
-//! one table (`settings.rs`); whatever has several readers (SHOW CONFIG, SET, the reference page, reload) walks that table.
+//! one table (`settings.rs`), a key of a database, user or peer is one row of one of the tables in `keys.rs`; whatever has
+//! several readers (SHOW CONFIG, SET, the reference page, reload) walks those tables.
 //! Invariant: a `Snapshot` that exists is valid; a load that fails returns every error with file and line and changes nothing.
 
+mod choices;
+mod connstr;
+mod database;
+mod diff;
+mod errors;
+mod ini;
+mod keys;
+pub mod reference;
 mod rules;
+mod sections;
+mod settings;
+mod snapshot;
+mod value;
 
-pub use rules::{ClientRules, PoolMode, PoolRules};
+pub use choices::{
+    AuthDbname, AuthType, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility, TlsProtocols,
+    Workers,
+};
+pub use connstr::{ConnStrError, pairs};
+pub use database::{Database, Host, PeerEntry, UserEntry};
+pub use diff::{Changes, DatabaseChange};
+pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Problem};
+pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+pub use rules::{ClientLimits, ClientRules, PoolMode, PoolRules};
+pub use settings::{Change, Effect, Setting, Settings, TABLE};
+pub use snapshot::{ConfigRow, SetError, Snapshot};
+pub use value::{BadValue, FileMode, List, ListenOn, Value};
+
+/// The console's own database: never an entry of a file.
+pub const CONSOLE_DATABASE: &str = "pgbouncer";

@@ -1,0 +1,254 @@
+//! What can be wrong with configuration files, and how it is told: one line per error, PgBouncer's words where it has some.
+//!
+//! An error never holds a password or a whole connection string. Source: PgBouncer behaviour, surface §2.
+
+use super::connstr::ConnStrError;
+use super::value::BadValue;
+use crate::base::limits;
+use std::fmt;
+use std::sync::Arc;
+
+/// Where in the files something stands. Line 0 = the file as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named.
+    pub file: Arc<str>,
+    /// Its line, counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub problem: Problem,
+}
+
+/// What is wrong at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The file cannot be read; the reason.
+    Unreadable(String),
+    /// The line is none of the forms there are; the form expected.
+    Syntax(&'static str),
+    /// `%include` inside includes, too deep.
+    IncludeTooDeep,
+    /// More files than are read for one configuration.
+    TooManyFiles,
+    /// There is no `[pgbouncer]`.
+    MainSectionMissing,
+    /// A section of another name.
+    UnknownSection(String),
+    /// A key in front of the first section.
+    NoSection(String),
+    /// `[pgbouncer]` has no such setting.
+    UnknownSetting(String),
+    /// A setting's value.
+    BadSetting {
+        /// The setting.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What is wrong with it.
+        why: BadValue,
+    },
+    /// Something about one entry of `[databases]`, `[users]` or `[peers]`.
+    Entry {
+        /// `database`, `user` or `peer`.
+        kind: &'static str,
+        /// The entry's name.
+        name: String,
+        /// What.
+        problem: EntryProblem,
+    },
+    /// There are more errors than are listed.
+    TooManyErrors,
+}
+
+/// What is wrong with one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryProblem {
+    /// The console's own name.
+    Reserved,
+    /// Longer than `limits::NAME_BYTES_MAX`.
+    NameTooLong,
+    /// Not a number from 1 to 65535.
+    BadPeerId,
+    /// A peer without a host.
+    NoHost,
+    /// Not a connection string.
+    ConnStr(ConnStrError),
+    /// No such key.
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// Keys that there are.
+        accepted: String,
+    },
+    /// A key's value.
+    BadKey {
+        /// The key.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What is wrong with it.
+        why: BadValue,
+    },
+}
+
+/// Bytes of a wrong value that an error shows: enough to recognise it, not so much that it floods the log.
+const SHOWN_BYTES_MAX: usize = 100;
+
+/// A piece of a file as an error shows it: on one line, and not without end.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.floor_char_boundary(SHOWN_BYTES_MAX);
+        for c in self.0[..end].chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        f.write_str(if end < self.0.len() { "…" } else { "" })
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = &self.place;
+        match &self.problem {
+            Problem::Unreadable(why) => write!(f, "could not load file \"{}\": {why}", at.file),
+            Problem::Syntax(why) => write!(f, "syntax error in configuration ({at}), stopping loading: {why}"),
+            Problem::IncludeTooDeep => write!(
+                f,
+                "include nesting level too deep ({at}), stopping loading: at most {} levels",
+                limits::CONFIG_INCLUDE_DEPTH_MAX
+            ),
+            Problem::TooManyFiles => write!(
+                f,
+                "too many files included in configuration ({at}): at most {}",
+                limits::CONFIG_FILES_MAX
+            ),
+            Problem::MainSectionMissing => write!(f, "main section missing from config file ({at}): [pgbouncer]"),
+            Problem::UnknownSection(name) => write!(
+                f,
+                "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, peers",
+                Shown(name)
+            ),
+            Problem::NoSection(key) => {
+                write!(f, "value without section: {} in configuration ({at})", Shown(key))
+            }
+            Problem::UnknownSetting(key) => {
+                write!(f, "unknown parameter: pgbouncer/{} in configuration ({at})", Shown(key))
+            }
+            Problem::BadSetting { key, value, why } => {
+                let value = Shown(value);
+                write!(f, "invalid value \"{value}\" for parameter {key} in configuration ({at}): {why}")
+            }
+            Problem::Entry { kind, name, problem } => problem.tell(f, kind, &Shown(name), at),
+            Problem::TooManyErrors => write!(f, "more errors follow; these are the first ({at})"),
+        }
+    }
+}
+
+impl EntryProblem {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, kind: &str, name: &Shown<'_>, at: &Place) -> fmt::Result {
+        match self {
+            Self::Reserved => write!(f, "{kind} name \"{name}\" is reserved in configuration ({at})"),
+            Self::NameTooLong => write!(
+                f,
+                "{kind} name \"{name}\" is too long in configuration ({at}): at most {} bytes",
+                limits::NAME_BYTES_MAX
+            ),
+            Self::BadPeerId => write!(
+                f,
+                "ids of peers must be a number larger than 0 and at most 65535: \"{name}\" in configuration ({at})"
+            ),
+            Self::NoHost => write!(f, "host was not provided for peer {name} in configuration ({at})"),
+            Self::ConnStr(why) => {
+                let what = if kind == "user" { "user settings" } else { "connection string" };
+                write!(f, "syntax error in {what} of {kind} \"{name}\" in configuration ({at}): {why}")
+            }
+            Self::UnknownKey { key, accepted } => {
+                let what = if kind == "user" { "user" } else { "connection" };
+                let key = Shown(key);
+                write!(
+                    f,
+                    "unrecognized {what} parameter: {key} of {kind} \"{name}\" in configuration ({at}): accepted: {accepted}"
+                )
+            }
+            Self::BadKey { key, value, why } => write!(
+                f,
+                "invalid value \"{}\" for parameter {key} of {kind} \"{name}\" in configuration ({at}): {why}",
+                Shown(value)
+            ),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of the files; at least one error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The errors in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    /// One error a line, without a newline at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(line: u32, problem: Problem) -> String {
+        ConfigError { place: Place { file: "p.ini".into(), line }, problem }.to_string()
+    }
+
+    #[test]
+    fn errors_speak_pgbouncers_words() {
+        assert_eq!(
+            told(3, Problem::Syntax("expected key = value")),
+            "syntax error in configuration (p.ini:3), stopping loading: expected key = value"
+        );
+        let why = BadValue::NotAccepted("0 or 1".to_owned());
+        assert_eq!(
+            told(9, Problem::BadSetting { key: "so_reuseport", value: "yes".to_owned(), why }),
+            "invalid value \"yes\" for parameter so_reuseport in configuration (p.ini:9): accepted: 0 or 1"
+        );
+        assert_eq!(
+            told(0, Problem::MainSectionMissing),
+            "main section missing from config file (p.ini): [pgbouncer]"
+        );
+        let entry = Problem::Entry { kind: "peer", name: "3".to_owned(), problem: EntryProblem::NoHost };
+        assert_eq!(told(2, entry), "host was not provided for peer 3 in configuration (p.ini:2)");
+    }
+
+    #[test]
+    fn an_error_stays_on_one_line_and_short() {
+        let text = told(1, Problem::UnknownSetting(format!("a\nb{}", "é".repeat(1000))));
+        assert!(!text.contains('\n') && text.len() < 250, "{text}");
+    }
+}

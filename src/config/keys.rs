@@ -1,0 +1,130 @@
+//! Every key of a connection string: one row each, in one table per section.
+//!
+//! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row here and one
+//! field in `database.rs`. Source: PgBouncer behaviour, surface §4.
+
+use super::choices::{AuthDbname, LoadBalance};
+use super::database::{Database, Hosts, PeerEntry, UserEntry};
+use super::rules::PoolMode;
+use super::value::{BadValue, Limit, Size, Span, Value};
+use crate::base::{Micros, Password};
+use std::sync::Arc;
+
+/// One row: a key that an entry of type `T` may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<T> {
+    /// As it is written.
+    pub name: &'static str,
+    /// What it means, unit first.
+    pub doc: &'static str,
+    accepted: fn() -> String,
+    set: fn(&mut T, &str) -> Result<(), BadValue>,
+}
+
+impl<T> Key<T> {
+    /// What is accepted.
+    pub fn accepted(&self) -> String {
+        (self.accepted)()
+    }
+
+    /// Reads `text` into its field of `entry`.
+    ///
+    /// # Errors
+    /// `BadValue`; the field is as before.
+    pub fn set(&self, entry: &mut T, text: &str) -> Result<(), BadValue> {
+        (self.set)(entry, text)
+    }
+}
+
+/// Declares the keys of one section: name, type of the value, where it goes, documentation.
+macro_rules! keys {
+    ($type:ty: $( $name:literal: $value:ty, |$to:ident, $read:ident| $set:expr, $doc:literal; )*) => {
+        &[ $( Key {
+            name: $name,
+            doc: $doc,
+            accepted: <$value as Value>::accepted,
+            set: |$to: &mut $type, text| {
+                let $read: $value = Value::parse(text)?;
+                $set;
+                Ok(())
+            },
+        }, )* ]
+    };
+}
+
+/// A text of a key.
+type Text = Arc<str>;
+
+/// Keys of `[databases]`.
+pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
+    "dbname": Text, |db, text| { db.dbname = text; db.dbname_given = true; },
+        "Name on the server; default: the entry's own.";
+    "host": Hosts, |db, hosts| db.hosts = hosts.0,
+        "Hosts, separated by commas: names, IP addresses, or Unix socket directories (/dir, @dir); default: unix_socket_dir.";
+    "port": u16, |db, port| db.port = port, "Port of every host; default 5432.";
+    "user": Text, |db, text| db.user = Some(text),
+        "User that all servers log in as; default: the client's own.";
+    "password": Password, |db, secret| db.password = secret,
+        "Secret for servers; default: auth_file's, or what the client proved itself with.";
+    "auth_user": Text, |db, text| db.auth_user = Some(text), "Overrides the setting auth_user.";
+    "auth_dbname": AuthDbname, |db, name| db.auth_dbname = Some(name.0), "Overrides the setting auth_dbname.";
+    "auth_query": Text, |db, text| db.auth_query = Some(text), "Overrides the setting auth_query.";
+    "client_encoding": Text, |db, text| db.set_startup("client_encoding", text),
+        "Sent to servers when they are logged in to.";
+    "datestyle": Text, |db, text| db.set_startup("datestyle", text),
+        "Sent to servers when they are logged in to.";
+    "timezone": Text, |db, text| db.set_startup("timezone", text),
+        "Sent to servers when they are logged in to.";
+    "application_name": Text, |db, text| db.set_startup("application_name", text),
+        "Sent to servers when they are logged in to.";
+    "connect_query": Text, |db, text| db.connect_query = Some(text),
+        "Query run once on each new server; its errors are logged only.";
+    "load_balance_hosts": LoadBalance, |db, way| db.load_balance_hosts = way,
+        "How new connections are spread over several hosts; disable: stay on one until a connect fails.";
+    "pool_mode": PoolMode, |db, mode| db.pool_mode = Some(mode), "Overrides the setting pool_mode.";
+    "pool_size": Size, |db, size| db.pool_size = size.0, "Servers per pool; overrides default_pool_size.";
+    "min_pool_size": Size, |db, size| db.min_pool_size = size.0, "Overrides the setting min_pool_size.";
+    "reserve_pool_size": Size, |db, size| db.reserve_pool_size = size.0,
+        "Overrides the setting reserve_pool_size.";
+    "reserve_pool": Size, |db, size| db.reserve_pool_size = size.0, "Older name of reserve_pool_size.";
+    "max_db_connections": Limit, |db, limit| db.max_db_connections = limit.0,
+        "Overrides the setting max_db_connections; 0: does not.";
+    "max_db_client_connections": Limit, |db, limit| db.max_db_client_connections = limit.0,
+        "Overrides the setting max_db_client_connections; 0: does not.";
+    "server_lifetime": Span, |db, span| db.server_lifetime = span.0,
+        "Seconds; overrides the setting server_lifetime; 0: does not.";
+    "query_wait_timeout": Micros, |db, span| db.query_wait_timeout = Some(span),
+        "Seconds; overrides the setting query_wait_timeout; 0 for ever.";
+};
+
+/// Keys of `[users]`.
+pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
+    "pool_mode": PoolMode, |user, mode| user.pool_mode = Some(mode),
+        "Overrides pool_mode of the settings and of the database.";
+    "pool_size": Size, |user, size| user.pool_size = size.0,
+        "Servers per pool; overrides default_pool_size, and pool_size of the database.";
+    "reserve_pool_size": Size, |user, size| user.reserve_pool_size = size.0,
+        "Overrides reserve_pool_size of the settings and of the database.";
+    "max_user_connections": Limit, |user, limit| user.max_user_connections = limit.0,
+        "Overrides the setting max_user_connections; 0: does not.";
+    "max_user_client_connections": Limit, |user, limit| user.max_user_client_connections = limit.0,
+        "Overrides the setting max_user_client_connections; 0: does not.";
+    "query_timeout": Span, |user, span| user.query_timeout = span.0,
+        "Seconds; overrides the setting query_timeout; 0: does not.";
+    "query_wait_timeout": Micros, |user, span| user.query_wait_timeout = Some(span),
+        "Seconds; overrides query_wait_timeout of the settings and of the database; 0 for ever.";
+    "idle_transaction_timeout": Span, |user, span| user.idle_transaction_timeout = span.0,
+        "Seconds; overrides the setting idle_transaction_timeout; 0: does not.";
+    "transaction_timeout": Span, |user, span| user.transaction_timeout = span.0,
+        "Seconds; overrides the setting transaction_timeout; 0: does not.";
+    "client_idle_timeout": Span, |user, span| user.client_idle_timeout = span.0,
+        "Seconds; overrides the setting client_idle_timeout; 0: does not.";
+};
+
+/// Keys of `[peers]`.
+pub const PEER_KEYS: &[Key<PeerEntry>] = keys! { PeerEntry:
+    "host": Hosts, |peer, hosts| peer.hosts = hosts.0, "Where the peer listens; must be given.";
+    "port": u16, |peer, port| peer.port = port, "Its port; default 6432.";
+    "pool_size": Size, |peer, size| peer.pool_size = size.0,
+        "Connections for cancel requests; overrides default_pool_size.";
+};

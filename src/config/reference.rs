@@ -1,0 +1,128 @@
+//! The reference pages, written from the tables: `configs/reference.ini` and `configs/README.md`.
+//!
+//! `tests/settings.rs` holds the committed files equal to what this prints.
+
+use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::settings::{Change, Effect, Setting, TABLE};
+use std::fmt::Write;
+
+/// Most bytes of one line of a comment.
+const COMMENT_BYTES_MAX: usize = 100;
+
+const INI_HEAD: &str = "\
+;; Every setting with its default and every key of the other sections.
+;; Written from the program's own tables: do not edit, copy what you need. As it stands it is a valid configuration.
+;; Times are in seconds, fractions allowed; comments stand on lines of their own.
+";
+
+/// `configs/reference.ini`: every setting at its default, explained; a valid configuration.
+pub fn ini() -> String {
+    let mut page = format!("{INI_HEAD}\n[pgbouncer]\n");
+    for row in TABLE {
+        page.push('\n');
+        comment(&mut page, row.doc);
+        comment(&mut page, &facts(row));
+        match row.default {
+            Some(text) => push_line(&mut page, &format!("{} = {text}", row.name)),
+            None => push_line(&mut page, &format!(";{} =", row.name)),
+        }
+    }
+    section(&mut page, "databases", "mydb = host=127.0.0.1 port=5432", DATABASE_KEYS);
+    section(&mut page, "users", "myuser = pool_mode=transaction pool_size=5", USER_KEYS);
+    section(&mut page, "peers", "1 = host=/tmp", PEER_KEYS);
+    page
+}
+
+/// `configs/README.md`: the files of this directory and the same facts as tables.
+pub fn markdown() -> String {
+    let mut page = String::from(MARKDOWN_HEAD);
+    page.push_str("\n## [pgbouncer]\n\n| setting | default | accepted | takes effect | meaning |\n|---|---|---|---|---|\n");
+    for row in TABLE {
+        let default = row.default.map_or("not set".to_owned(), code);
+        let when = match (row.effect, row.change) {
+            (Effect::NoEffect(why), _) => format!("not yet: {why}"),
+            (Effect::Active, Change::Reload) => "reload".to_owned(),
+            (Effect::Active, Change::Restart) => "restart".to_owned(),
+        };
+        let cells = [code(row.name), default, cell(&row.accepted()), cell(&when), cell(row.doc)];
+        push_line(&mut page, &format!("| {} |", cells.join(" | ")));
+    }
+    keys_table(&mut page, "databases", DATABASE_KEYS);
+    keys_table(&mut page, "users", USER_KEYS);
+    keys_table(&mut page, "peers", PEER_KEYS);
+    page
+}
+
+const MARKDOWN_HEAD: &str = "\
+# Configuration
+
+| file | for |
+|---|---|
+| `minimal.ini` | the fewest lines that pool one database |
+| `production.ini` | a commented start for a real installation |
+| `quickstart.ini` | what `make quickstart` runs |
+| `reference.ini` | every setting with its default |
+| `userlist.example.txt` | the form of `auth_file` |
+
+The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`; `key = value` lines; comments on lines of their own,
+with `;` or `#` in front; `%include FILE` at any place, up to 10 deep. Values of the last three sections are `key=value` pairs separated by spaces,
+`'quoted'` where they hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
+
+The tables below are written from the program's own: `BLESS=1 cargo test --test settings` rewrites them.
+";
+
+/// What is accepted and when it takes effect.
+fn facts(row: &Setting) -> String {
+    let when = match row.change {
+        Change::Reload => "takes effect on reload",
+        Change::Restart => "takes effect on restart",
+    };
+    match row.effect {
+        Effect::Active => format!("({}; {when})", row.accepted()),
+        Effect::NoEffect(why) => format!("({}; no effect: {why})", row.accepted()),
+    }
+}
+
+fn section<T>(page: &mut String, name: &str, example: &str, keys: &[Key<T>]) {
+    push_line(page, &format!("\n[{name}]\n"));
+    for key in keys {
+        comment(page, &format!("{}: {} ({})", key.name, key.doc, key.accepted()));
+    }
+    push_line(page, &format!(";{example}"));
+}
+
+fn keys_table<T>(page: &mut String, name: &str, keys: &[Key<T>]) {
+    push_line(page, &format!("\n## [{name}]\n\n| key | accepted | meaning |\n|---|---|---|"));
+    for key in keys {
+        let cells = [code(key.name), cell(&key.accepted()), cell(key.doc)];
+        push_line(page, &format!("| {} |", cells.join(" | ")));
+    }
+}
+
+/// `text` as comment lines, wrapped between words.
+fn comment(page: &mut String, text: &str) {
+    let mut line = String::from("; ");
+    for word in text.split(' ') {
+        if line.len() > 2 && line.len() + 1 + word.len() > COMMENT_BYTES_MAX {
+            push_line(page, line.trim_end());
+            line = String::from("; ");
+        }
+        // INVARIANT: writing to a String does not fail.
+        let _ = write!(line, "{word} ");
+    }
+    push_line(page, line.trim_end());
+}
+
+fn push_line(page: &mut String, line: &str) {
+    page.push_str(line);
+    page.push('\n');
+}
+
+fn code(text: &str) -> String {
+    if text.is_empty() { "nothing".to_owned() } else { format!("`{}`", cell(text)) }
+}
+
+/// A text that does not end its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}

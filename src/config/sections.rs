@@ -1,0 +1,183 @@
+//! Tokens -> settings and entries: what each section's keys mean, and everything that is wrong with them.
+//!
+//! Goes on after an error so that every one is found. What it has built is used only if there was none.
+//! Source: PgBouncer behaviour, surface §2 and §4.
+
+use super::CONSOLE_DATABASE;
+use super::connstr;
+use super::database::{Database, PeerEntry, UserEntry};
+use super::errors::{ConfigError, EntryProblem, Place, Problem};
+use super::ini::{Item, Token};
+use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::settings::{Setting, Settings, TABLE};
+use crate::base::limits;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The name of the entry in `[databases]` that serves every name without an own one.
+const FALLBACK: &str = "*";
+
+/// The section that the next key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    /// Before the first one.
+    None,
+    Pgbouncer,
+    Databases,
+    Users,
+    Peers,
+    /// An unknown one: told once, its keys passed over.
+    Unknown,
+}
+
+impl Section {
+    fn named(name: &str) -> Self {
+        match name {
+            "pgbouncer" => Self::Pgbouncer,
+            "databases" => Self::Databases,
+            "users" => Self::Users,
+            "peers" => Self::Peers,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A configuration being read.
+pub(super) struct Draft {
+    section: Section,
+    main_seen: bool,
+    defaults: Settings,
+    pub settings: Settings,
+    pub databases: BTreeMap<Arc<str>, Arc<Database>>,
+    pub fallback: Option<Arc<Database>>,
+    pub users: BTreeMap<Arc<str>, UserEntry>,
+    pub peers: BTreeMap<u16, PeerEntry>,
+    pub errors: Vec<ConfigError>,
+}
+
+impl Draft {
+    /// Nothing read yet. `settings` are those in force: what has no default keeps its value.
+    pub fn new(settings: Option<&Settings>, errors: Vec<ConfigError>) -> Self {
+        let defaults = Settings::default();
+        let mut draft = Self {
+            section: Section::None,
+            main_seen: false,
+            settings: settings.unwrap_or(&defaults).clone(),
+            defaults,
+            databases: BTreeMap::new(),
+            fallback: None,
+            users: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            errors,
+        };
+        draft.reset();
+        draft
+    }
+
+    /// Every setting that has a default is at its default again.
+    fn reset(&mut self) {
+        for row in TABLE.iter().filter(|row| row.default.is_some()) {
+            row.copy(&self.defaults, &mut self.settings);
+        }
+    }
+
+    /// Takes in the next token.
+    pub fn take(&mut self, token: &Token) {
+        let outcome = match &token.item {
+            Item::Section(name) => self.open(name),
+            Item::Entry { key, value } => self.entry(key, value),
+        };
+        if let Err(problem) = outcome {
+            self.errors.push(ConfigError { place: token.place.clone(), problem });
+        }
+    }
+
+    /// After the last token of `file`.
+    pub fn end(&mut self, file: &str) {
+        if !self.main_seen {
+            let place = Place { file: file.into(), line: 0 };
+            self.errors.push(ConfigError { place, problem: Problem::MainSectionMissing });
+        }
+    }
+
+    fn open(&mut self, name: &str) -> Result<(), Problem> {
+        self.section = Section::named(name);
+        match self.section {
+            Section::Pgbouncer => {
+                self.main_seen = true;
+                self.reset();
+            }
+            Section::Unknown => return Err(Problem::UnknownSection(name.to_owned())),
+            Section::None | Section::Databases | Section::Users | Section::Peers => {}
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, key: &str, value: &str) -> Result<(), Problem> {
+        let (kind, outcome) = match self.section {
+            Section::None => return Err(Problem::NoSection(key.to_owned())),
+            Section::Unknown => return Ok(()),
+            Section::Pgbouncer => return self.setting(key, value),
+            Section::Databases => ("database", self.database(key, value)),
+            Section::Users => ("user", self.user(key, value)),
+            Section::Peers => ("peer", self.peer(key, value)),
+        };
+        outcome.map_err(|problem| Problem::Entry { kind, name: key.to_owned(), problem })
+    }
+
+    fn setting(&mut self, key: &str, value: &str) -> Result<(), Problem> {
+        let row = Setting::named(key).ok_or_else(|| Problem::UnknownSetting(key.to_owned()))?;
+        let outcome = row.set(&mut self.settings, value);
+        outcome.map_err(|why| Problem::BadSetting { key: row.name, value: value.to_owned(), why })
+    }
+
+    fn database(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
+        if name == CONSOLE_DATABASE {
+            return Err(EntryProblem::Reserved);
+        }
+        let name = entry_name(name)?;
+        let mut database = Database::new(name.clone());
+        read_pairs(&mut database, DATABASE_KEYS, text)?;
+        if &*name == FALLBACK {
+            self.fallback = Some(Arc::new(database));
+        } else {
+            self.databases.insert(name, Arc::new(database));
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
+        let name = entry_name(name)?;
+        let mut user = UserEntry::default();
+        read_pairs(&mut user, USER_KEYS, text)?;
+        self.users.insert(name, user);
+        Ok(())
+    }
+
+    fn peer(&mut self, id: &str, text: &str) -> Result<(), EntryProblem> {
+        let id = id.parse().ok().filter(|id| *id > 0).ok_or(EntryProblem::BadPeerId)?;
+        let mut peer = PeerEntry { hosts: Vec::new(), port: 6432, pool_size: None };
+        read_pairs(&mut peer, PEER_KEYS, text)?;
+        if peer.hosts.is_empty() {
+            return Err(EntryProblem::NoHost);
+        }
+        self.peers.insert(id, peer);
+        Ok(())
+    }
+}
+
+fn entry_name(name: &str) -> Result<Arc<str>, EntryProblem> {
+    if name.len() > limits::NAME_BYTES_MAX { Err(EntryProblem::NameTooLong) } else { Ok(name.into()) }
+}
+
+/// Reads a connection string into `entry` by the table of its section.
+fn read_pairs<T>(entry: &mut T, keys: &'static [Key<T>], text: &str) -> Result<(), EntryProblem> {
+    for (name, value) in connstr::pairs(text).map_err(EntryProblem::ConnStr)? {
+        let Some(key) = keys.iter().find(|key| key.name == name) else {
+            let accepted = keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+            return Err(EntryProblem::UnknownKey { key: name.to_owned(), accepted });
+        };
+        key.set(entry, &value).map_err(|why| EntryProblem::BadKey { key: key.name, value, why })?;
+    }
+    Ok(())
+}

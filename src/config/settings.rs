@@ -1,0 +1,325 @@
+//! Every setting of `[pgbouncer]`: one row each, in the order of SHOW CONFIG, PgBouncer's first and then our own.
+//!
+//! From the table come the typed [`Settings`], the ini reader's names, SHOW CONFIG, SET, the rules of reload, the warnings
+//! about what takes no effect and `configs/reference.ini`. Never reads a file. Source: PgBouncer behaviour, surface §3.
+
+use super::choices::{
+    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, SslMode, SyslogFacility, TlsProtocols, Workers,
+};
+use super::rules::PoolMode;
+use super::value::{BadValue, FileMode, List, ListenOn, Value};
+use crate::base::Micros;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// When a new value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// With the next reload or SET.
+    Reload,
+    /// With the next start; until then the old value stays.
+    Restart,
+}
+
+use Effect::{Active, NoEffect};
+
+/// Whether a setting does anything in this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It does what its sentence says.
+    Active,
+    /// It is read and shown, nothing more; the text says why. A file that sets it is warned about it.
+    NoEffect(&'static str),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// As files, SHOW CONFIG and SET call it.
+    pub name: &'static str,
+    /// The default's text; `None` = NULL, and then a reload that does not set it keeps the last value.
+    pub default: Option<&'static str>,
+    /// When a new value takes effect.
+    pub change: Change,
+    /// Whether it does anything.
+    pub effect: Effect,
+    /// What it means, unit first.
+    pub doc: &'static str,
+    accepted: fn() -> String,
+    set: fn(&mut Settings, &str) -> Result<(), BadValue>,
+    show: fn(&Settings) -> Option<String>,
+    caveat: fn(&Settings) -> Option<&'static str>,
+    copy: fn(&Settings, &mut Settings),
+}
+
+impl Setting {
+    /// The row of the setting called `name`; names are case-sensitive.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|row| row.name == name)
+    }
+
+    /// What is accepted, for errors and the reference page.
+    pub fn accepted(&self) -> String {
+        (self.accepted)()
+    }
+
+    /// Reads `text` into its field of `settings`.
+    ///
+    /// # Errors
+    /// `BadValue`; the field is as before.
+    pub fn set(&self, settings: &mut Settings, text: &str) -> Result<(), BadValue> {
+        (self.set)(settings, text)
+    }
+
+    /// The text of SHOW CONFIG, `None` = NULL.
+    pub fn show(&self, settings: &Settings) -> Option<String> {
+        (self.show)(settings)
+    }
+
+    /// Whether both have the same value.
+    pub fn same(&self, one: &Settings, other: &Settings) -> bool {
+        self.show(one) == self.show(other)
+    }
+
+    /// Copies its field.
+    pub fn copy(&self, from: &Settings, to: &mut Settings) {
+        (self.copy)(from, to);
+    }
+
+    /// What of its present value takes no effect, if it was moved from its default.
+    pub fn warning(&self, settings: &Settings, defaults: &Settings) -> Option<String> {
+        let why = match self.effect {
+            _ if self.same(settings, defaults) => None,
+            NoEffect(why) => Some(why),
+            Active => (self.caveat)(settings),
+        }?;
+        Some(format!("setting {} has no effect: {why}", self.name))
+    }
+}
+
+/// A row's default as a text or as a value; NULL is the type's own "nothing".
+macro_rules! default_of {
+    (text NULL) => {
+        None
+    };
+    (text $text:literal) => {
+        Some($text)
+    };
+    ($type:ty, NULL) => {
+        <$type>::default()
+    };
+    ($type:ty, $text:literal) => {
+        // INVARIANT: every default parses; `tests/settings.rs` walks the table.
+        <$type as Value>::parse($text).expect($text)
+    };
+}
+
+/// Declares each setting once: field, parser, SHOW CONFIG row, reload rule and documentation.
+macro_rules! settings {
+    ($( $name:ident: $type:ty = $default:tt, $change:ident, $effect:expr, $doc:literal; )*) => {
+        /// Every setting's value, typed. A value once made is not edited in place while others may read it.
+        #[derive(Clone, Debug, PartialEq)]
+        #[expect(clippy::struct_excessive_bools, reason = "each is a switch of PgBouncer's")]
+        pub struct Settings {
+            $( #[doc = $doc] pub $name: $type, )*
+        }
+
+        /// One row per setting, in the order of SHOW CONFIG.
+        pub const TABLE: &[Setting] = &[ $( Setting {
+            name: stringify!($name),
+            default: default_of!(text $default),
+            change: Change::$change,
+            effect: $effect,
+            doc: $doc,
+            accepted: <$type as Value>::accepted,
+            set: |to, text| { to.$name = Value::parse(text)?; Ok(()) },
+            show: |of| of.$name.show(),
+            caveat: |of| of.$name.caveat(),
+            copy: |from, to| to.$name.clone_from(&from.$name),
+        }, )* ];
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $( $name: default_of!($type, $default), )* }
+            }
+        }
+    };
+}
+
+/// A text of a setting.
+type Text = Arc<str>;
+/// A count, a size in bytes, or a number of seconds or milliseconds, as its row says.
+type Count = u32;
+/// A span of time, written in seconds.
+type Seconds = Micros;
+
+settings! {
+//  name: type = default, change, effect, what it means (unit first)
+    admin_users: List = "", Reload, Active, "Console users with all rights, separated by commas.";
+    application_name_add_host: bool = "0", Reload, Active,
+        "1: clients' application_name becomes `NAME - ADDR:PORT` at login.";
+    auth_dbname: Option<AuthDbname> = NULL, Reload, Active,
+        "The entry of [databases] in which auth_query runs; default: the database that the client asked for.";
+    auth_file: Option<Text> = NULL, Reload, Active,
+        "File of users and secrets, lines of `\"user\" \"secret\"`.";
+    auth_hba_file: Text = "", Reload, NoEffect("auth_type=hba is not available in this version"),
+        "File of host-based rules for auth_type=hba.";
+    auth_ident_file: Option<Text> = NULL, Reload, NoEffect("auth_type=hba is not available in this version"),
+        "File of user name maps for auth_type=hba.";
+    auth_ldap_options: Option<Text> = NULL, Reload, NoEffect("auth_type=ldap is not available in this version"),
+        "Options of LDAP, as pg_hba.conf writes them.";
+    auth_query: Text =
+        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
+        Reload, Active, "Query that finds a user's name and secret; $1 is the user's name. Runs as auth_user.";
+    auth_type: AuthType = "md5", Reload, Active, "How clients prove who they are.";
+    auth_user: Option<Text> = NULL, Reload, Active,
+        "User that runs auth_query for users that auth_file does not have.";
+    autodb_idle_timeout: Seconds = "3600", Reload, Active,
+        "Seconds after which an unused database that `*` made is forgotten with its statistics; 0 never.";
+    cancel_wait_timeout: Seconds = "10", Reload, Active,
+        "Seconds that a cancel request may wait for its connection; 0 for ever.";
+    client_idle_timeout: Seconds = "0", Reload, Active,
+        "Seconds that a client without a server may stay silent; 0 for ever.";
+    client_login_timeout: Seconds = "60", Reload, Active,
+        "Seconds that a login may take, waiting for the pool's first server included; 0 for ever.";
+    client_tls13_ciphers: Option<CipherList> = NULL, Reload, Active,
+        "TLS 1.3 suites for clients, separated by colons.";
+    client_tls_ca_file: Text = "", Reload, Active,
+        "Certificates of the authorities that sign clients' certificates (PEM).";
+    client_tls_cert_file: Text = "", Reload, Active, "Our certificate for clients (PEM).";
+    client_tls_ciphers: CipherList = "default", Reload, Active, "TLS 1.2 suites for clients.";
+    client_tls_dheparams: Text = "auto", Reload, NoEffect("finite-field DHE is never used, only elliptic curves"),
+        "Parameters of DHE key exchange.";
+    client_tls_ecdhcurve: Text = "auto", Reload, NoEffect("the TLS library's own curves are always offered"),
+        "Curve of ECDHE key exchange.";
+    client_tls_key_file: Text = "", Reload, Active, "Our private key for clients (PEM).";
+    client_tls_protocols: TlsProtocols = "secure", Reload, Active, "TLS versions for clients.";
+    client_tls_sslmode: SslMode = "disable", Reload, Active,
+        "Whether clients may or must use TLS, and whether their certificates are verified.";
+    conffile: Option<Text> = NULL, Reload, Active,
+        "File that the next reload reads; the command line's at start.";
+    default_pool_size: Count = "20", Reload, Active, "Servers per pool (database, user); 0 unlimited.";
+    disable_pqexec: bool = "0", Restart, Active, "1: the simple query protocol is refused.";
+    dns_max_ttl: Seconds = "15", Reload, Active, "Seconds for which a host's addresses are remembered.";
+    dns_nxdomain_ttl: Seconds = "15", Reload, Active, "Seconds for which a failed look-up is remembered.";
+    dns_zone_check_period: Seconds = "0", Reload, NoEffect("zone serials are not polled"),
+        "Seconds between looks at the serial of a DNS zone; 0 never.";
+    idle_transaction_timeout: Seconds = "0", Reload, Active,
+        "Seconds that a client may stay silent in a transaction; 0 for ever.";
+    ignore_startup_parameters: List = "", Reload, Active,
+        "Startup parameters that are accepted and dropped, separated by commas.";
+    job_name: Text = "pgbouncer", Restart, NoEffect("it names a Windows service"),
+        "Name of the Windows service.";
+    listen_addr: List = "", Restart, Active,
+        "Addresses to listen on, separated by commas; `*` all, nothing: no TCP.";
+    listen_backlog: Count = "128", Restart, Active,
+        "Connections that the kernel queues before they are accepted.";
+    listen_port: u16 = "6432", Restart, Active,
+        "Port for TCP, and the number in the Unix socket's file name.";
+    log_connections: bool = "1", Reload, Active, "1: logins are logged.";
+    log_disconnections: bool = "1", Reload, Active, "1: disconnects are logged with their reason.";
+    log_pooler_errors: bool = "1", Reload, Active, "1: errors sent to clients are logged.";
+    log_stats: bool = "1", Reload, Active, "1: a line of statistics is logged every stats_period.";
+    logfile: Text = "", Reload, Active, "File to log to, opened anew by a reload.";
+    login_notify_message: Text = "", Reload, Active,
+        "Text of a NOTICE that clients get at login; nothing: none.";
+    max_client_conn: Count = "100", Reload, Active,
+        "Client connections in all; the console's are not counted.";
+    max_db_client_connections: Count = "0", Reload, Active, "Client connections per database; 0 unlimited.";
+    max_db_connections: Count = "0", Reload, Active, "Servers per database over all its pools; 0 unlimited.";
+    max_packet_size: Count = "2147483647", Reload, Active, "Bytes of the largest message that is accepted.";
+    max_prepared_statements: Count = "200", Reload, Active,
+        "Prepared statements kept per server in transaction and statement pooling; 0: not tracked.";
+    max_user_client_connections: Count = "0", Reload, Active,
+        "Client connections per login user; 0 unlimited.";
+    max_user_connections: Count = "0", Reload, Active,
+        "Servers per pool user over all databases; 0 unlimited.";
+    min_pool_size: Count = "0", Reload, Active, "Servers that a pool is kept filled with.";
+    peer_id: Count = "0", Reload, NoEffect("peering is not available in this version"),
+        "This process's number among its peers; 0 no peering.";
+    pidfile: Text = "", Restart, Active, "File that holds the process id.";
+    pkt_buf: Count = "4096", Restart, NoEffect("the data workers size their own buffers"),
+        "Bytes of a connection's buffer.";
+    pool_mode: PoolMode = "session", Reload, Active, "When a server goes back to its pool.";
+    pool_idle_timeout: Seconds = "0", Reload, Active,
+        "Seconds after which a pool without clients and servers is forgotten; 0 never.";
+    query_timeout: Seconds = "0", Reload, Active, "Seconds that a query may take; 0 for ever.";
+    query_wait_notify: Count = "5", Reload, Active,
+        "Seconds of waiting after which a client is told by a NOTICE; 0 never.";
+    query_wait_timeout: Seconds = "120", Reload, Active,
+        "Seconds that a client may wait for a server; 0 for ever.";
+    reserve_pool_size: Count = "0", Reload, Active,
+        "Servers per pool beyond its size, once a client has waited for reserve_pool_timeout.";
+    reserve_pool_timeout: Seconds = "5", Reload, Active,
+        "Seconds of waiting that open the reserve; 0: no reserve.";
+    resolv_conf: Text = "", Restart, NoEffect("names are looked up by the system's resolver"),
+        "File that configures the resolver.";
+    sbuf_loopcnt: Count = "5", Reload, NoEffect("a data worker takes turns by itself"),
+        "Buffers of one connection that are handled in a row; 0 unlimited.";
+    scram_iterations: NonZeroU32 = "4096", Reload, Active,
+        "Iterations of SCRAM secrets that are made from plain passwords.";
+    server_check_delay: Seconds = "30", Reload, Active,
+        "Seconds of idleness after which a server must answer server_check_query before it is lent; 0 always.";
+    server_check_query: Text = "<empty>", Reload, Active,
+        "Query that shows that an idle server lives; `<empty>` an empty query, nothing: no check.";
+    server_connect_timeout: Seconds = "15", Reload, Active,
+        "Seconds that connecting and logging in to a server may take; 0 for ever.";
+    server_fast_close: bool = "0", Reload, Active,
+        "1: session pooling closes servers that are to be closed as soon as they are idle, with their clients.";
+    server_idle_timeout: Seconds = "600", Reload, Active,
+        "Seconds after which an idle server is closed; 0 never.";
+    server_lifetime: Seconds = "3600", Reload, Active,
+        "Seconds after which an unlinked server is closed; 0: each server is used once.";
+    server_login_retry: Seconds = "15", Reload, Active,
+        "Seconds between a failed login to a server and the next try.";
+    server_reset_query: Text = "DISCARD ALL", Reload, Active,
+        "Query that cleans a server after a client of a session pool; nothing: none.";
+    server_reset_query_always: bool = "0", Reload, Active, "1: server_reset_query runs in every pool mode.";
+    server_round_robin: bool = "0", Reload, Active,
+        "1: of the idle servers the one that has been idle longest is lent, else the one used last.";
+    server_tls13_ciphers: Option<CipherList> = NULL, Reload, Active,
+        "TLS 1.3 suites towards servers, separated by colons.";
+    server_tls_ca_file: Text = "", Reload, Active,
+        "Certificates of the authorities that sign servers' certificates (PEM).";
+    server_tls_cert_file: Text = "", Reload, Active, "Our certificate towards servers (PEM).";
+    server_tls_ciphers: CipherList = "default", Reload, Active, "TLS 1.2 suites towards servers.";
+    server_tls_key_file: Text = "", Reload, Active, "Our private key towards servers (PEM).";
+    server_tls_protocols: TlsProtocols = "secure", Reload, Active, "TLS versions towards servers.";
+    server_tls_sslmode: SslMode = "prefer", Reload, Active,
+        "Whether TLS is used towards servers, and what of their certificates is verified.";
+    so_reuseport: bool = "0", Restart, Active, "1: several processes may listen on the same TCP port.";
+    stats_period: Count = "60", Reload, Active,
+        "Seconds over which averages are taken and after which log_stats logs; the period at start stays.";
+    stats_users: List = "", Reload, Active, "Console users with SHOW only, separated by commas.";
+    suspend_timeout: Seconds = "10", Reload, Active,
+        "Seconds that SUSPEND waits for data on its way; connections not flushed by then are dropped.";
+    syslog: bool = "0", Reload, Active, "1: log lines go to syslog too.";
+    syslog_facility: SyslogFacility = "daemon", Reload, Active, "Facility that syslog files our lines under.";
+    syslog_ident: Text = "pgbouncer", Reload, Active, "Name that syslog shows for us.";
+    tcp_defer_accept: Count = "1", Reload, Active,
+        "Seconds that the kernel may wait for a new connection's first bytes before it is accepted; 0 off.";
+    tcp_keepalive: bool = "1", Reload, Active, "1: TCP connections are probed when silent.";
+    tcp_keepcnt: Count = "0", Reload, Active,
+        "Probes without an answer that end a connection; 0 the system's default.";
+    tcp_keepidle: Count = "0", Reload, Active,
+        "Seconds of silence before the first probe; 0 the system's default.";
+    tcp_keepintvl: Count = "0", Reload, Active, "Seconds between probes; 0 the system's default.";
+    tcp_socket_buffer: Count = "0", Reload, Active,
+        "Bytes of the kernel's send and receive buffer of a connection; 0 the system's default.";
+    tcp_user_timeout: Count = "0", Reload, Active,
+        "Milliseconds that sent data may stay unacknowledged; 0 the system's default.";
+    track_extra_parameters: List = "IntervalStyle", Restart, Active,
+        "Session parameters kept in step between clients and servers, beyond the five that always are.";
+    transaction_timeout: Seconds = "0", Reload, Active, "Seconds that a transaction may take; 0 for ever.";
+    unix_socket_dir: Text = "/tmp", Restart, Active,
+        "Directory of our Unix socket, and of servers' where no host is given; `@` first: abstract, nothing: none.";
+    unix_socket_group: Text = "", Restart, Active, "Group of the Unix socket's file.";
+    unix_socket_mode: FileMode = "0777", Restart, Active,
+        "Permission bits of the Unix socket's file, in octal.";
+    user: Option<Text> = NULL, Restart, Active, "User that the process becomes after it has started as root.";
+    verbose: Count = NULL, Reload, Active, "Level of detail in the log: 1 adds DEBUG lines, 2 adds NOISE.";
+    workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
+    io_backend: IoBackend = "auto", Restart, Active, "How data workers talk to the kernel.";
+    metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";
+    log_format: LogFormat = "text", Reload, Active, "Form of log lines: PgBouncer's, or a JSON object each.";
+}
