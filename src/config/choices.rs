@@ -313,7 +313,7 @@ impl Value for CipherList {
     }
 }
 
-/// An entry of [databases] that is not the console's own (`auth_dbname`).
+/// An entry of `[databases]` that is not the console's own (`auth_dbname`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthDbname(pub Arc<str>);
 

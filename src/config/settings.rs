@@ -158,7 +158,7 @@ settings! {
     application_name_add_host: bool = "0", Reload, Active,
         "1: clients' application_name becomes `NAME - ADDR:PORT` at login.";
     auth_dbname: Option<AuthDbname> = NULL, Reload, Active,
-        "The entry of [databases] in which auth_query runs; default: the database that the client asked for.";
+        "The entry of `[databases]` in which auth_query runs; default: the database that the client asked for.";
     auth_file: Option<Text> = NULL, Reload, Active,
         "File of users and secrets, lines of `\"user\" \"secret\"`.";
     auth_hba_file: Text = "", Reload, NoEffect("auth_type=hba is not available in this version"),
