@@ -10,7 +10,7 @@ mod auth;
 mod bad_input;
 mod cancel;
 mod console;
-// mod drivers;
+mod drivers;
 mod limits;
 mod pgbench;
 mod pooling;

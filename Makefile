@@ -1,0 +1,37 @@
+# Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
+# says what it installs.
+
+.PHONY: help quickstart test check bench loadtest fuzz setup
+
+help:
+	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, stay until Ctrl-C"
+	@echo "make test         run every test, end with the totals"
+	@echo "make check        format, lints, documentation"
+	@echo "make bench        microbenchmarks (criterion)"
+	@echo "make loadtest     compare with PgBouncer, write the table of the README; QUICK=1 for a short look"
+	@echo "make fuzz         each fuzz target for a minute; SECONDS_EACH=n for another time"
+
+quickstart:
+	@sh tests/setup.sh quickstart
+	@sh tests/quickstart.sh
+
+setup:
+	@sh tests/setup.sh test
+
+test: setup
+	@sh tests/run.sh
+
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+bench:
+	cargo bench --locked
+
+loadtest:
+	@sh tests/setup.sh loadtest
+	python3 loadtest/run.py $(if $(QUICK),--quick,--readme)
+
+fuzz:
+	@sh fuzz/run.sh

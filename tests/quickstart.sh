@@ -1,0 +1,107 @@
+#!/bin/sh
+# A throw-away PostgreSQL with pgweir in front of it, until Ctrl-C. Leaves nothing behind.
+# QUICKSTART_ONCE=1 ends after the demonstration instead of waiting; PGWEIR_BIN names another program to show.
+set -eu
+cd "$(dirname "$0")/.."
+. tests/lib.sh
+
+if [ -z "${PGWEIR_BIN:-}" ]; then
+    echo "building pgweir (release)"
+    cargo build --locked --release --quiet
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/pgweir-quickstart.XXXXXX")
+chmod 711 "$work"
+pids=
+stop() {
+    trap '' INT TERM HUP
+    trap - EXIT
+    for pid in $pids; do
+        kill -QUIT "$pid" 2>/dev/null || continue
+        tries=0
+        while kill -0 "$pid" 2>/dev/null && [ "$tries" -lt 50 ]; do
+            tries=$((tries + 1))
+            sleep 0.1
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    rm -rf "$work"
+    echo "stopped; nothing is left behind"
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# The account may not be able to reach this directory: it gets copies.
+cp "${PGWEIR_BIN:-${CARGO_TARGET_DIR:-target}/release/pgweir}" "$work/pgweir"
+mkdir "$work/data" "$work/socket"
+pg_port=$(free_port 5433)
+port=$(free_port 6432)
+metrics_port=$(free_port 9127)
+sed -e "s/port=5433/port=$pg_port/g" -e "s/^\(listen_port *= *\)6432/\1$port/" \
+    -e "s/127\.0\.0\.1:9127/127.0.0.1:$metrics_port/" \
+    -e "s|^\(unix_socket_dir *=\).*|\1 $work/socket|" \
+    configs/quickstart.ini >"$work/quickstart.ini"
+# Files that the configuration names stand beside it.
+for file in configs/*.txt; do
+    [ ! -f "$file" ] || cp "$file" "$work/"
+done
+sed -i "s|= *configs/|= $work/|" "$work/quickstart.ini"
+[ -z "$account" ] || chown -R "$account:" "$work"
+
+( cd "$work"; as_account initdb -D "$work/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 >"$work/initdb.log" )
+# A group of its own for each, so that Ctrl-C reaches only this script, which then ends them in order.
+start() { # start LOG COMMAND...
+    log=$1
+    shift
+    ( cd "$work"; trap '' INT; as_account "$@" >"$log" 2>&1 ) &
+    pids="$! $pids"
+}
+start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work/socket" -c listen_addresses=127.0.0.1 \
+    -c fsync=off -c max_connections=200
+wait_for() { # wait_for WHAT LOG COMMAND...
+    name=$1
+    log=$2
+    shift 2
+    tries=0
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 150 ]; then
+            echo "$name did not come up; its log:" >&2
+            cat "$log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+wait_for PostgreSQL "$work/postgres.log" pg_isready -q -h 127.0.0.1 -p "$pg_port"
+start "$work/pgweir.log" "$work/pgweir" "$work/quickstart.ini"
+through() { psql -X -q -h 127.0.0.1 -p "$port" -U postgres "$@"; }
+wait_for pgweir "$work/pgweir.log" through -d postgres -c 'select 1'
+
+echo
+echo "a few queries through pgweir:"
+through -d postgres -c "create table greeting (words text)" \
+    -c "insert into greeting values ('hello from behind the pooler')" -c "select words, current_user from greeting"
+echo "pgbench, 20 clients for 5 seconds:"
+pgbench -h 127.0.0.1 -p "$port" -U postgres -i -q -s 1 postgres >/dev/null 2>&1
+pgbench -h 127.0.0.1 -p "$port" -U postgres -n -b select-only -c 20 -j 2 -T 5 postgres 2>/dev/null |
+    grep -E 'transactions actually|latency average|tps'
+echo
+echo "the console's view:"
+psql -X -q -h 127.0.0.1 -p "$port" -U postgres -d pgbouncer -c 'show pools'
+cat <<EOS
+connect:    psql -h 127.0.0.1 -p $port -U postgres postgres
+console:    psql -h 127.0.0.1 -p $port -U postgres pgbouncer      (then: SHOW HELP;)
+metrics:    http://127.0.0.1:$metrics_port/metrics
+log:        $work/pgweir.log
+EOS
+if [ -n "${QUICKSTART_ONCE:-}" ]; then
+    exit 0
+fi
+echo "running until Ctrl-C"
+# Ends too when one of the two does.
+set -- $pids
+while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do sleep 1; done
+echo "one of the two has ended by itself; the end of its log:" >&2
+tail -n 20 "$work/pgweir.log" "$work/postgres.log" >&2
+exit 1

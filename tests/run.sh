@@ -1,0 +1,23 @@
+#!/bin/sh
+# Runs every test and ends with the totals: "N passed, N failed, N skipped". Arguments go to cargo test.
+set -u
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+
+# A driver that is a program of its own; built apart, so that its dependencies stay out of ours.
+CARGO_TARGET_DIR=$target/drivers cargo build --locked --quiet --manifest-path tests/drivers/sqlx-client/Cargo.toml ||
+    exit 1
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+{
+    cargo test --locked --no-fail-fast "$@" 2>&1
+    echo "cargo-status $?"
+} | tee "$log" | grep --line-buffered -v '^cargo-status '
+status=$(sed -n 's/^cargo-status //p' "$log")
+
+echo
+grep -E '^test .* \.\.\. FAILED' "$log" | sed 's/^test /failed: /'
+awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
+     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }' "$log" || status=1
+exit "${status:-1}"
