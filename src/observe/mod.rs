@@ -2,6 +2,8 @@
 //!
 //! Never takes a lock that the data plane takes; never waits for a reader.
 
+pub mod http;
 pub mod line;
 pub mod log;
+pub mod page;
 pub mod sink;

@@ -1,0 +1,191 @@
+//! The least HTTP/1.1 that Prometheus and a browser need: GET of two pages, one request a connection.
+//!
+//! Never holds more than `limits::HTTP_REQUEST_BYTES_MAX` of a request, more than `limits::HTTP_CONNECTIONS_MAX` connections,
+//! or one longer than `limits::HTTP_TIMEOUT_MS`: a slow or hostile scraper costs itself only. Says nothing but metrics.
+//! Source: RFC 9112.
+
+use crate::base::limits::{HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// The Content-Type of the Prometheus text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const HTML_TYPE: &str = "text/html; charset=utf-8";
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+const INDEX: &str = "<!DOCTYPE html><title>pgweir</title><a href=\"/metrics\">metrics</a>\n";
+
+/// What makes the page of metrics.
+pub trait Metrics: Send + Sync + 'static {
+    /// The page as it is now.
+    fn page(&self) -> impl Future<Output = String> + Send;
+}
+
+/// Answers requests on `listener` for ever.
+///
+/// # Cancel safety
+/// Dropping it stops accepting; requests under way are answered.
+pub async fn serve<M: Metrics>(listener: TcpListener, metrics: Arc<M>) {
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let time = Duration::from_millis(HTTP_TIMEOUT_MS);
+    loop {
+        // The semaphore is never closed: without a place there is only waiting.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let metrics = Arc::clone(&metrics);
+                tokio::spawn(async move {
+                    // A scraper that goes away or is too slow is its own affair.
+                    let _ = timeout(time, answer(stream, &*metrics)).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("metrics_listen: accept failed: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Reads one request and answers it.
+async fn answer<S, M>(mut stream: S, metrics: &M) -> std::io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Metrics,
+{
+    let head = match read_head(&mut stream).await? {
+        Some(head) => head,
+        None => {
+            return respond(&mut stream, "431 Request Header Fields Too Large", TEXT_TYPE, "", Body::Sent)
+                .await;
+        }
+    };
+    let (status, kind, text, body) = match target(&head) {
+        Some((body, "/metrics")) => ("200 OK", METRICS_TYPE, metrics.page().await, body),
+        Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.to_owned(), body),
+        Some((body, _)) => {
+            ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".to_owned(), body)
+        }
+        None if head.starts_with(b"GET ") => ("400 Bad Request", TEXT_TYPE, String::new(), Body::Sent),
+        None => ("405 Method Not Allowed", TEXT_TYPE, "only GET\n".to_owned(), Body::Sent),
+    };
+    respond(&mut stream, status, kind, &text, body).await
+}
+
+/// Whether the answer's body is sent: HEAD wants its length only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    Sent,
+    Withheld,
+}
+
+/// The request up to the empty line; `None` where it is longer than allowed.
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
+    let mut head = Vec::with_capacity(1024);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if head.len() >= HTTP_REQUEST_BYTES_MAX {
+            return Ok(None);
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(Some(head))
+}
+
+/// The path of a GET or HEAD, without its query.
+fn target(head: &[u8]) -> Option<(Body, &str)> {
+    let line = head.split(|b| *b == b'\r').next()?;
+    let mut words = std::str::from_utf8(line).ok()?.split(' ');
+    let body = match words.next()? {
+        "GET" => Body::Sent,
+        "HEAD" => Body::Withheld,
+        _ => return None,
+    };
+    let path = words.next()?;
+    let version = words.next()?;
+    (version.starts_with("HTTP/1.") && words.next().is_none())
+        .then(|| (body, path.split_once('?').map_or(path, |(path, _)| path)))
+}
+
+async fn respond(
+    stream: &mut (impl AsyncWrite + Unpin),
+    status: &str,
+    kind: &str,
+    text: &str,
+    body: Body,
+) -> std::io::Result<()> {
+    let length = text.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    if body == Body::Sent {
+        stream.write_all(text.as_bytes()).await?;
+    }
+    stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Metrics for Fixed {
+        async fn page(&self) -> String {
+            "up 1\n".to_owned()
+        }
+    }
+
+    /// What is answered to `request`, sent in two parts.
+    fn ask(request: &[u8]) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (client, server) = tokio::io::duplex(64);
+            let served = tokio::spawn(async move { answer(server, &Fixed).await });
+            let (mut from, mut to) = tokio::io::split(client);
+            let (front, rest) = request.split_at(request.len() / 2);
+            let write = async {
+                // A request that is refused half-way is not read to its end.
+                let _ = to.write_all(front).await;
+                let _ = to.write_all(rest).await;
+                let _ = to.shutdown().await;
+            };
+            let mut text = String::new();
+            let (read, ()) = tokio::join!(from.read_to_string(&mut text), write);
+            read.unwrap();
+            let _ = served.await.unwrap();
+            text
+        })
+    }
+
+    #[test]
+    fn metrics_are_served_with_their_type_and_length() {
+        assert_eq!(
+            ask(b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 5\r\n\
+             Connection: close\r\n\r\nup 1\n"
+        );
+        let head = ask(b"HEAD /metrics HTTP/1.0\r\n\r\n");
+        assert!(head.contains("Content-Length: 5") && head.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn everything_else_is_refused_plainly() {
+        assert!(ask(b"GET / HTTP/1.1\r\n\r\n").contains("href=\"/metrics\""));
+        assert!(ask(b"GET /metricsx HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+        assert!(ask(b"POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+        assert!(ask(b"GET /metrics\r\n\r\n").starts_with("HTTP/1.1 400 "));
+        assert!(ask(b"GET /a b HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400 "));
+        assert!(ask(b"\x16\x03\x01\r\n\r\n").starts_with("HTTP/1.1 405 "));
+        assert!(ask(&[b'A'; 2 * HTTP_REQUEST_BYTES_MAX]).starts_with("HTTP/1.1 431 "));
+        assert_eq!(ask(b""), "");
+        assert_eq!(ask(b"GET / HTTP/1.1\r\n"), "", "half a request, then the end");
+    }
+}

@@ -1,0 +1,288 @@
+//! The Prometheus page: what was sampled, rendered by walking the table of `stats::names`.
+//!
+//! Lines are written by metrics-exporter-prometheus' own formatter. Its recorder is not used: it keeps every recorded value
+//! until someone looks, which for a pooler's histograms is a value per query, and its series never end; here a page is made
+//! from the workers' fixed slots when it is asked for, and nothing is kept but [`Series`].
+//! Buckets lie on powers of two microseconds, which are edges of the slots: the counts are exact.
+//! Source: Prometheus documentation, "Exposition formats".
+
+use crate::base::PoolId;
+use crate::base::limits::METRICS_POOLS_MAX;
+use crate::stats::names::{METRICS, Metric, OTHER, POOL_LABELS, ProcessLevels, Source, Unit, VERSION_INFO};
+use crate::stats::{Histogram, PoolCounters, PoolLevels};
+use metrics::{Key, Label};
+use metrics_exporter_prometheus::LabelSet;
+use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+
+/// Upper edges of the histograms' buckets, as powers of two of a microsecond: 64 us to 67 s.
+const BUCKET_POWERS: RangeInclusive<u32> = 6..=26;
+
+/// One pool at the moment of a scrape.
+#[derive(Clone, Debug)]
+pub struct PoolSample {
+    /// Which pool; never reused.
+    pub id: PoolId,
+    /// Its database entry.
+    pub database: String,
+    /// Its user.
+    pub user: String,
+    /// How it stands.
+    pub levels: PoolLevels,
+    /// What it has counted.
+    pub counters: PoolCounters,
+}
+
+/// Everything at the moment of a scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// As SHOW VERSION has it.
+    pub version: String,
+    /// The process.
+    pub process: ProcessLevels,
+    /// Every pool there is.
+    pub pools: Vec<PoolSample>,
+}
+
+/// Which pools have series of their own: the first `METRICS_POOLS_MAX` ever seen; a place comes free when its pool goes.
+/// All others stay in the one series of the rest, also after they are gone, so that its counters never go back.
+#[derive(Debug, Default)]
+pub struct Series {
+    own: HashSet<PoolId>,
+    rest: HashMap<PoolId, PoolCounters>,
+    /// What pools of the rest had counted before they went; `None` = there never was a rest.
+    gone: Option<PoolCounters>,
+}
+
+impl Series {
+    /// The pools as they are shown: those with series of their own, then at most one that sums the rest.
+    fn arrange(&mut self, pools: Vec<PoolSample>) -> Vec<PoolSample> {
+        let alive: HashSet<PoolId> = pools.iter().map(|pool| pool.id).collect();
+        self.own.retain(|id| alive.contains(id));
+        let gone = &mut self.gone;
+        self.rest.retain(|id, last| {
+            let stays = alive.contains(id);
+            if !stays {
+                gone.get_or_insert_default().merge(last);
+            }
+            stays
+        });
+        let mut shown = Vec::with_capacity(pools.len());
+        let mut rest: Option<PoolSample> = None;
+        for pool in pools {
+            let place = self.own.len() < METRICS_POOLS_MAX && !self.rest.contains_key(&pool.id);
+            if self.own.contains(&pool.id) || place {
+                self.own.insert(pool.id);
+                shown.push(pool);
+                continue;
+            }
+            let sum = rest.get_or_insert_with(|| sum_of_rest(self.gone.get_or_insert_default()));
+            sum.levels.merge(&pool.levels);
+            sum.counters.merge(&pool.counters);
+            self.rest.insert(pool.id, pool.counters);
+        }
+        let rest = rest.or_else(|| self.gone.as_ref().map(sum_of_rest));
+        shown.extend(rest);
+        shown
+    }
+
+    /// Renders the page.
+    pub fn page(&mut self, sample: Sample) -> String {
+        let pools = self.arrange(sample.pools);
+        let labels: Vec<LabelSet> = pools
+            .iter()
+            .map(|pool| label_set([(POOL_LABELS[0], &*pool.database), (POOL_LABELS[1], &*pool.user)]))
+            .collect();
+        let mut page = String::with_capacity(4096 * (pools.len() + 1));
+        for metric in METRICS {
+            head(&mut page, metric.name, metric.help, metric.kind());
+            match metric.source {
+                Source::Process(of) | Source::ProcessCounter(of) => {
+                    value(&mut page, metric, &label_set([]), of(&sample.process));
+                }
+                Source::Level(of) => {
+                    for (pool, labels) in pools.iter().zip(&labels) {
+                        value(&mut page, metric, labels, of(&pool.levels));
+                    }
+                }
+                Source::Counter(of) => {
+                    for (pool, labels) in pools.iter().zip(&labels) {
+                        value(&mut page, metric, labels, of(&pool.counters));
+                    }
+                }
+                Source::Times(of) => {
+                    for (pool, labels) in pools.iter().zip(&labels) {
+                        let (histogram, sum_us) = of(&pool.counters);
+                        buckets(&mut page, metric.name, labels, histogram, sum_us);
+                    }
+                }
+            }
+        }
+        head(&mut page, VERSION_INFO, "The version, in its label; always 1.", "gauge");
+        let version = label_set([("version", &*sample.version)]);
+        write_metric_line(&mut page, VERSION_INFO, None, &version, None::<(&str, u8)>, 1, None);
+        page
+    }
+}
+
+/// The series of the rest, before the pools alive are added.
+fn sum_of_rest(gone: &PoolCounters) -> PoolSample {
+    let (database, user) = (OTHER.to_owned(), OTHER.to_owned());
+    PoolSample { id: PoolId(u32::MAX), database, user, levels: PoolLevels::default(), counters: gone.clone() }
+}
+
+fn label_set<const N: usize>(labels: [(&'static str, &str); N]) -> LabelSet {
+    let labels: Vec<Label> = labels.map(|(name, value)| Label::new(name, value.to_owned())).into();
+    LabelSet::from_key_and_global(&Key::from_parts("", labels), &Default::default())
+}
+
+fn head(page: &mut String, name: &str, help: &str, kind: &str) {
+    write_help_line(page, name, None, None, help);
+    write_type_line(page, name, None, None, kind);
+}
+
+fn value(page: &mut String, metric: &Metric, labels: &LabelSet, value: u64) {
+    let none = None::<(&str, u8)>;
+    match metric.unit {
+        Unit::Seconds => write_metric_line(page, metric.name, None, labels, none, seconds(value), None),
+        Unit::Count | Unit::Bytes => write_metric_line(page, metric.name, None, labels, none, value, None),
+    }
+}
+
+fn buckets(page: &mut String, name: &str, labels: &LabelSet, histogram: &Histogram, sum_us: u64) {
+    for power in BUCKET_POWERS {
+        let edge_us = 1 << power;
+        let edge = Some(("le", seconds(edge_us)));
+        write_metric_line(page, name, Some("bucket"), labels, edge, histogram.count_below(edge_us), None);
+    }
+    let count = histogram.count();
+    write_metric_line(page, name, Some("bucket"), labels, Some(("le", "+Inf")), count, None);
+    write_metric_line(page, name, Some("sum"), labels, None::<(&str, u8)>, seconds(sum_us), None);
+    write_metric_line(page, name, Some("count"), labels, None::<(&str, u8)>, count, None);
+}
+
+/// Microseconds as seconds, printed without a loss.
+fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (name, labels as printed, value) of every line that is no comment.
+    fn parse(page: &str) -> Vec<(String, String, f64)> {
+        let line = |line: &str| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            (name.to_owned(), labels.strip_suffix('}').unwrap().to_owned(), value.parse().unwrap())
+        };
+        page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(line).collect()
+    }
+
+    fn find(page: &str, name: &str, labels: &str) -> Option<f64> {
+        let lines = parse(page);
+        let mut found = lines.iter().filter(|(n, l, _)| n == name && l == labels);
+        let value = found.next().map(|line| line.2);
+        assert!(found.next().is_none(), "{name}{{{labels}}} twice");
+        value
+    }
+
+    fn pool(id: u32, logins: u64) -> PoolSample {
+        let counters = PoolCounters { client_login_count: logins, ..PoolCounters::default() };
+        PoolSample {
+            id: PoolId(id),
+            database: format!("db{id}"),
+            user: "ada".into(),
+            levels: PoolLevels { sv_idle: 1, ..PoolLevels::default() },
+            counters,
+        }
+    }
+
+    fn sample(pools: Vec<PoolSample>) -> Sample {
+        Sample { version: "PgBouncer 9".into(), pools, ..Sample::default() }
+    }
+
+    #[test]
+    fn every_metric_is_there_with_help_and_type() {
+        let mut sample = sample(vec![pool(1, 5)]);
+        sample.process.databases = 7;
+        let page = Series::default().page(sample);
+        for metric in METRICS {
+            assert!(page.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{}", metric.name);
+            assert!(page.contains(&format!("# TYPE {} {}\n", metric.name, metric.kind())), "{}", metric.name);
+            let suffix = if metric.kind() == "histogram" { "_count" } else { "" };
+            assert!(
+                parse(&page).iter().any(|(name, ..)| *name == format!("{}{suffix}", metric.name)),
+                "{}",
+                metric.name
+            );
+        }
+        assert_eq!(find(&page, "pgbouncer_databases", ""), Some(7.0));
+        assert_eq!(find(&page, "pgweir_client_logins_total", "database=\"db1\",user=\"ada\""), Some(5.0));
+        assert_eq!(find(&page, "pgbouncer_version_info", "version=\"PgBouncer 9\""), Some(1.0));
+    }
+
+    #[test]
+    fn histograms_add_up_and_times_are_seconds() {
+        let mut one = pool(1, 0);
+        for us in [10, 63, 64, 100_000, 90_000_000] {
+            one.counters.query_time.record(us);
+            one.counters.query_time_us += us;
+        }
+        one.levels.maxwait_us = 1_500_000;
+        let page = Series::default().page(sample(vec![one]));
+        let labels = "database=\"db1\",user=\"ada\"";
+        let bucket = |le: &str| find(&page, "pgweir_query_seconds_bucket", &format!("{labels},le=\"{le}\""));
+        assert_eq!(bucket("0.000064"), Some(2.0));
+        assert_eq!(bucket("0.000128"), Some(3.0));
+        assert_eq!(bucket("0.131072"), Some(4.0));
+        assert_eq!(bucket("67.108864"), Some(4.0));
+        assert_eq!(bucket("+Inf"), Some(5.0));
+        assert_eq!(find(&page, "pgweir_query_seconds_count", labels), Some(5.0));
+        assert_eq!(find(&page, "pgweir_query_seconds_sum", labels), Some(90.100137));
+        assert_eq!(find(&page, "pgbouncer_pools_client_maxwait_seconds", labels), Some(1.5));
+        assert_eq!(seconds(0), "0");
+        assert_eq!(seconds(10_000_000), "10");
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let mut one = pool(1, 3);
+        one.database = "a\"b\\c\nd".into();
+        let page = Series::default().page(sample(vec![one]));
+        let labels = "database=\"a\\\"b\\\\c\\nd\",user=\"ada\"";
+        assert_eq!(find(&page, "pgweir_client_logins_total", labels), Some(3.0));
+    }
+
+    #[test]
+    fn series_are_bounded_and_the_rest_never_goes_back() {
+        let mut series = Series::default();
+        let logins = |page: &str, labels: &str| find(page, "pgweir_client_logins_total", labels);
+        let other = "database=\"other\",user=\"other\"";
+        let max = METRICS_POOLS_MAX as u32;
+
+        let page = series.page(sample((0..max + 10).map(|id| pool(id, 1)).collect()));
+        let with_own = parse(&page).iter().filter(|(name, ..)| name == "pgweir_client_logins_total").count();
+        assert_eq!(with_own, METRICS_POOLS_MAX + 1);
+        assert_eq!(logins(&page, other), Some(10.0));
+        assert_eq!(find(&page, "pgbouncer_pools_server_idle_connections", other), Some(10.0));
+
+        // Five of the rest are gone, and one with a series of its own: the rest stays where it was.
+        let page = series.page(sample((1..max + 5).map(|id| pool(id, 2)).collect()));
+        assert_eq!(logins(&page, other), Some(15.0), "5 x 2 alive, 5 x 1 gone");
+        assert_eq!(find(&page, "pgbouncer_pools_server_idle_connections", other), Some(5.0));
+        assert_eq!(logins(&page, "database=\"db0\",user=\"ada\""), None);
+
+        // A new pool takes the free place.
+        let page = series.page(sample((1..max + 5).chain([9999]).map(|id| pool(id, 2)).collect()));
+        assert_eq!(logins(&page, "database=\"db9999\",user=\"ada\""), Some(2.0));
+        assert_eq!(logins(&page, other), Some(15.0));
+
+        // All of the rest are gone; what they counted is not.
+        let page = series.page(sample(vec![pool(1, 2)]));
+        assert_eq!(logins(&page, other), Some(15.0));
+    }
+}
