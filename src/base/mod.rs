@@ -7,8 +7,10 @@ mod ids;
 pub mod limits;
 mod secret;
 mod time;
+mod version;
 
 pub use address::Address;
 pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
 pub use secret::Password;
 pub use time::Micros;
+pub use version::{PGBOUNCER_VERSION, VERSION};

@@ -5,4 +5,9 @@
 
 pub mod grammar;
 pub mod rows;
+pub mod show_pools;
+pub mod show_process;
+pub mod show_sockets;
+pub mod show_stats;
 pub mod tables;
+pub mod times;

@@ -5,7 +5,8 @@
 //! Never opens a file while writing: [`Destinations::open`] does, so that its error reaches whoever asked for it.
 
 use super::line::{Entry, Level};
-use jiff::{Timestamp, tz::TimeZone};
+use crate::console::times::local_zone;
+use jiff::Timestamp;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
@@ -189,7 +190,7 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, entry: &Entry, outputs: &mut Outputs, lost: &Lost) {
-        let (zone, pid) = (TimeZone::system(), std::process::id());
+        let (zone, pid) = (local_zone(), std::process::id());
         match outputs.format {
             Format::Text => self.text += &entry.text(&zone, pid),
             Format::Json => self.text += &entry.json(pid),

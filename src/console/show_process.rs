@@ -1,0 +1,265 @@
+//! SHOW CONFIG, USERS, LISTS, MEM, STATE, VERSION, DNS_HOSTS, DNS_ZONES: what is true of the process.
+//!
+//! Source: PgBouncer behaviour, surface section 6.3.
+
+use super::rows::{Cell, Rows};
+use super::tables;
+use crate::config::{CONSOLE_DATABASE, Snapshot, UserEntry, Value};
+use std::collections::BTreeSet;
+
+/// SHOW CONFIG.
+pub fn config(snapshot: &Snapshot) -> Rows {
+    let mut rows = Rows::new(tables::columns("config"));
+    for row in snapshot.show_config() {
+        let changeable = if row.changeable { "yes" } else { "no" };
+        rows.push(&[row.key.into(), row.value.into(), row.default.into(), changeable.into()]);
+    }
+    rows
+}
+
+/// SHOW VERSION.
+pub fn version() -> Rows {
+    let mut rows = Rows::new(tables::columns("version"));
+    rows.push(&[crate::base::VERSION.into()]);
+    rows
+}
+
+/// Clients and servers of one user at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserCounts {
+    /// Servers that log in as this user.
+    pub servers: u32,
+    /// Clients that have logged in as this user.
+    pub clients: u32,
+}
+
+/// SHOW USERS: `names`, the configuration's users, forced users and the console's own, in byte order.
+pub fn users(
+    snapshot: &Snapshot,
+    names: impl IntoIterator<Item = String>,
+    counts: impl Fn(&str) -> UserCounts,
+) -> Rows {
+    let mut rows = Rows::new(tables::columns("users"));
+    let unset = UserEntry::default();
+    for name in known_users(snapshot, names) {
+        let entry = snapshot.users.get(&*name).unwrap_or(&unset);
+        let limits = snapshot.client_limits(&name, None);
+        let counts = counts(&name);
+        rows.push(&[
+            (&*name).into(),
+            padded(entry.pool_size).into(),
+            padded(entry.reserve_pool_size).into(),
+            entry.pool_mode.and_then(|mode| mode.show()).into(),
+            entry.max_user_connections.unwrap_or(snapshot.settings.max_user_connections).into(),
+            counts.servers.into(),
+            limits.max_user_client_connections.into(),
+            counts.clients.into(),
+        ]);
+    }
+    rows
+}
+
+/// All users there are, in byte order: `names` (of `auth_file`, and those that `auth_query` found), and what the configuration
+/// names.
+pub fn known_users(snapshot: &Snapshot, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    let mut all: BTreeSet<String> = names.into_iter().collect();
+    all.insert(CONSOLE_DATABASE.to_owned());
+    all.extend(snapshot.users.keys().map(ToString::to_string));
+    let databases = snapshot.databases.values().chain(&snapshot.fallback);
+    all.extend(databases.filter_map(|database| database.user.as_deref().map(str::to_owned)));
+    all
+}
+
+/// PgBouncer's column is text: nothing, or the number at the right of nine places.
+fn padded(number: Option<u32>) -> String {
+    number.map(|number| format!("{number:>9}")).unwrap_or_default()
+}
+
+/// How many there are of everything; see [`lists`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of SHOW LISTS")]
+pub struct Lists {
+    pub databases: u64,
+    pub users: u64,
+    pub peers: u64,
+    pub pools: u64,
+    pub used_clients: u64,
+    pub login_clients: u64,
+    pub used_servers: u64,
+    pub dns_names: u64,
+    pub dns_queries: u64,
+}
+
+/// SHOW LISTS. Nothing is kept free for reuse, names have no zones here, and a look-up that waits for another one of the same
+/// name is not counted as pending: those are 0.
+pub fn lists(lists: &Lists) -> Rows {
+    let mut rows = Rows::new(tables::columns("lists"));
+    for (name, items) in [
+        ("databases", lists.databases),
+        ("users", lists.users),
+        ("peers", lists.peers),
+        ("pools", lists.pools),
+        ("peer_pools", 0),
+        ("free_clients", 0),
+        ("used_clients", lists.used_clients),
+        ("login_clients", lists.login_clients),
+        ("free_servers", 0),
+        ("used_servers", lists.used_servers),
+        ("dns_names", lists.dns_names),
+        ("dns_zones", 0),
+        ("dns_queries", lists.dns_queries),
+        ("dns_pending", 0),
+    ] {
+        rows.push(&[name.into(), items.into()]);
+    }
+    rows
+}
+
+/// Where the process stands, for SHOW STATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Serving.
+    Active,
+    /// PAUSE, or KILL of everything.
+    Paused,
+    /// SUSPEND.
+    Suspended,
+}
+
+/// SHOW STATE.
+pub fn state(standing: Standing) -> Rows {
+    let mut rows = Rows::new(tables::columns("state"));
+    for (key, value) in
+        [("active", Standing::Active), ("paused", Standing::Paused), ("suspended", Standing::Suspended)]
+    {
+        rows.push(&[key.into(), if value == standing { "yes" } else { "no" }.into()]);
+    }
+    rows
+}
+
+/// One row of SHOW MEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemRow {
+    /// PgBouncer's name of the cache.
+    pub name: &'static str,
+    /// Bytes of one, without what it points to.
+    pub bytes: usize,
+    /// How many there are; `None` = not counted.
+    pub used: Option<u64>,
+}
+
+/// SHOW MEM. What is not counted is NULL.
+pub fn mem(caches: &[MemRow]) -> Rows {
+    let mut rows = Rows::new(tables::columns("mem"));
+    for cache in caches {
+        let total = cache.used.map(|used| used * cache.bytes as u64);
+        rows.push(&[cache.name.into(), cache.bytes.into(), cache.used.into(), Cell::Number(0), total.into()]);
+    }
+    rows
+}
+
+/// One row of SHOW DNS_HOSTS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsView {
+    /// The name.
+    pub hostname: String,
+    /// For how many seconds more its addresses are kept.
+    pub ttl_s: u64,
+    /// Its addresses; none where it could not be found.
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// SHOW DNS_HOSTS.
+pub fn dns_hosts(hosts: &[DnsView]) -> Rows {
+    let mut rows = Rows::new(tables::columns("dns_hosts"));
+    for host in hosts {
+        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        rows.push(&[(&*host.hostname).into(), host.ttl_s.into(), addresses.join(",").into()]);
+    }
+    rows
+}
+
+/// SHOW DNS_ZONES: zone serials are not watched.
+pub fn dns_zones() -> Rows {
+    Rows::new(tables::columns("dns_zones"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(text: &str) -> Snapshot {
+        let text = text.as_bytes().to_vec();
+        Snapshot::load_with("test.ini", None, &|_| Ok(text.clone())).unwrap()
+    }
+
+    fn read(rows: &Rows) -> Vec<String> {
+        let row = |row: Vec<(String, Option<String>)>| {
+            row.into_iter().map(|(_, value)| value.unwrap_or("NULL".into())).collect::<Vec<_>>().join("|")
+        };
+        rows.read_back().into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn users_are_all_that_are_known_in_byte_order() {
+        let snapshot = snapshot(
+            "[databases]\nd = user=forced\n[users]\ntest1 = pool_size=1 reserve_pool_size=12 pool_mode=statement\n\
+             Test2 = max_user_connections=3 max_user_client_connections=4\n[pgbouncer]\nmax_user_connections=9",
+        );
+        let counts = |name: &str| UserCounts { servers: u32::from(name == "forced"), clients: 2 };
+        let rows = users(&snapshot, ["file".to_owned(), "test1".to_owned()], counts);
+        assert_eq!(
+            read(&rows),
+            [
+                "Test2|||NULL|3|0|4|2",
+                "file|||NULL|9|0|0|2",
+                "forced|||NULL|9|1|0|2",
+                "pgbouncer|||NULL|9|0|0|2",
+                "test1|        1|       12|statement|9|0|0|2",
+            ]
+        );
+    }
+
+    #[test]
+    fn config_tells_every_setting() {
+        let snapshot = snapshot("[databases]\n[pgbouncer]\nmax_client_conn = 7");
+        let rows = read(&config(&snapshot));
+        assert_eq!(rows.len(), snapshot.show_config().count());
+        assert!(rows.contains(&"max_client_conn|7|100|yes".to_owned()));
+        assert!(rows.contains(&"auth_user|NULL|NULL|yes".to_owned()));
+        assert!(rows.contains(&"listen_port|6432|6432|no".to_owned()));
+    }
+
+    #[test]
+    fn lists_are_in_pgbouncers_order() {
+        let rows = read(&lists(&Lists { databases: 1, users: 2, dns_queries: 9, ..Lists::default() }));
+        assert_eq!(rows.len(), 14);
+        assert_eq!(rows[..3], ["databases|1", "users|2", "peers|0"]);
+        assert_eq!(rows[12..], ["dns_queries|9", "dns_pending|0"]);
+    }
+
+    #[test]
+    fn one_line_of_state_says_yes() {
+        assert_eq!(read(&state(Standing::Paused)), ["active|no", "paused|yes", "suspended|no"]);
+    }
+
+    #[test]
+    fn memory_that_is_not_counted_is_not_made_up() {
+        let rows = mem(&[
+            MemRow { name: "a", bytes: 10, used: Some(3) },
+            MemRow { name: "b", bytes: 10, used: None },
+        ]);
+        assert_eq!(read(&rows), ["a|10|3|0|30", "b|10|NULL|0|NULL"]);
+    }
+
+    #[test]
+    fn names_show_their_addresses() {
+        let host = DnsView {
+            hostname: "db".into(),
+            ttl_s: 9,
+            addresses: vec![[10, 0, 0, 1].into(), [10, 0, 0, 2].into()],
+        };
+        assert_eq!(read(&dns_hosts(&[host])), ["db|9|10.0.0.1,10.0.0.2"]);
+        assert!(read(&dns_zones()).is_empty());
+    }
+}
