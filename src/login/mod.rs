@@ -6,6 +6,7 @@
 mod admissions;
 mod authenticate;
 mod greet;
+mod listen;
 mod logins;
 mod plane;
 mod stream;
@@ -13,6 +14,7 @@ mod tls_text;
 mod verifiers;
 
 pub use admissions::{Admission, Admissions};
+pub use listen::{Doors, ListenError, UnixDoor, tcp_options, unix_path};
 pub use logins::{LoginEntry, LoginRow, Logins};
 pub use plane::{Plane, Policy, Welcome};
 pub use verifiers::Verifiers;
