@@ -77,3 +77,10 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Errors listed for one configuration; a file that is something else altogether has one on every line.
 pub const CONFIG_ERRORS_MAX: usize = 100;
+
+/// SCRAM verifiers derived from plain passwords that are remembered: deriving one costs a millisecond, keeping one 300 bytes.
+pub const VERIFIERS_MAX: usize = 10_000;
+
+/// Pause before accepting again when the system has no descriptor or memory for one more connection: some of those there are
+/// will end meanwhile.
+pub const ACCEPT_BACKOFF_MS: u64 = 100;

@@ -58,6 +58,7 @@ pub enum Fault {
     NotAllowed,
     ShuttingDown,
     LoginFailed,
+    ReplicationUnavailable,
     // --- waiting
     QueryWaitTimeout,
     LoginTimeout,
@@ -145,6 +146,7 @@ impl Fault {
             Self::NotAllowed => "not allowed",
             Self::ShuttingDown => "pooler is shutting down",
             Self::LoginFailed => "login failed",
+            Self::ReplicationUnavailable => "replication connections are not available in this version",
             Self::QueryWaitTimeout => "query_wait_timeout",
             Self::LoginTimeout => "client_login_timeout",
             Self::LoginTimeoutServerDown => "client_login_timeout (server down)",

@@ -8,6 +8,7 @@ use super::{Fault, TrackedNames, cstr, encode, tags};
 use crate::base::limits;
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Bytes in front of a startup packet's payload: 4 of length, 4 of code.
 pub const STARTUP_HEADER_BYTES: usize = 8;
@@ -96,7 +97,7 @@ fn code_of(input: &[u8]) -> Option<u32> {
 }
 
 /// "bad packet header" with at most 8 bytes in hexadecimal, as PgBouncer shows them.
-fn bad_header(input: &[u8]) -> Fault {
+pub fn bad_header(input: &[u8]) -> Fault {
     let mut hex = String::with_capacity(16);
     for byte in input.iter().take(STARTUP_HEADER_BYTES) {
         let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
@@ -161,7 +162,7 @@ pub struct Startup {
 
 /// Names of startup parameters that are dropped silently (`ignore_startup_parameters`).
 #[derive(Clone, Copy, Debug)]
-pub struct IgnoredNames<'a>(pub &'a [Box<str>]);
+pub struct IgnoredNames<'a>(pub &'a [Arc<str>]);
 
 impl IgnoredNames<'_> {
     fn has(self, name: &str) -> bool {

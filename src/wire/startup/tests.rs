@@ -20,7 +20,7 @@ fn read(pairs: &[(&str, &str)]) -> Result<Startup, Fault> {
 }
 
 fn read_ignoring(pairs: &[(&str, &str)], ignored: &[&str]) -> Result<Startup, Fault> {
-    let ignored: Vec<Box<str>> = ignored.iter().map(|name| Box::from(*name)).collect();
+    let ignored: Vec<Arc<str>> = ignored.iter().map(|name| Arc::from(*name)).collect();
     Startup::read(0, &payload(pairs), &names(), IgnoredNames(&ignored))
 }
 

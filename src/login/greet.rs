@@ -1,0 +1,135 @@
+//! From the first byte to the StartupMessage: requests for encryption, direct TLS, cancel requests.
+//!
+//! Never judges who the client is. Source: PostgreSQL documentation, "SSL Session Encryption"; PgBouncer behaviour,
+//! surface §8.1.
+
+use super::stream::ClientStream;
+use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};
+use crate::wire::{Fault, TrackedNames};
+use std::io;
+use std::sync::Arc;
+
+/// Why a login ended without a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginEnd {
+    /// The client is told.
+    Fault(Fault),
+    /// The connection is closed without a word; the log has the reason.
+    Silent(String),
+}
+
+impl From<Fault> for LoginEnd {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<io::Error> for LoginEnd {
+    /// The socket has failed, so there is nobody to tell.
+    fn from(error: io::Error) -> Self {
+        Self::Silent(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "client unexpected eof".to_owned(),
+            _ => format!("client connection failed: {error}"),
+        })
+    }
+}
+
+/// What a client said in its first packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// It wants to log in.
+    Startup(Box<Startup>),
+    /// It wants a query cancelled; the key as it came: process id and secret.
+    Cancel(Box<[u8]>),
+}
+
+/// What greeting depends on.
+pub struct GreetRules<'a> {
+    /// What TLS needs; `None` = not offered here.
+    pub tls: Option<&'a Arc<rustls::ServerConfig>>,
+    /// No login without TLS.
+    pub tls_required: bool,
+    /// Tracked parameters.
+    pub names: &'a TrackedNames,
+    /// Startup parameters that are dropped.
+    pub ignored: IgnoredNames<'a>,
+}
+
+/// The first byte of a TLS handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Reads up to and including the StartupMessage or CancelRequest, and makes the stream a TLS one where that is agreed on.
+///
+/// # Errors
+/// What [`startup::first_packet`] and [`Startup::read`] say; [`Fault::SslRequired`], [`Fault::UnencryptedAfterSsl`],
+/// [`Fault::UnencryptedAfterGss`]; silent ones.
+/// # Cancel safety
+/// The login cannot be taken up again.
+pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<Greeting, LoginEnd> {
+    while stream.unread().is_empty() {
+        stream.read_more().await?;
+    }
+    if stream.unread()[0] == TLS_HANDSHAKE
+        && let Some(config) = rules.tls
+    {
+        handshake(stream, config).await?;
+    }
+    loop {
+        let Some((packet, bytes)) = startup::first_packet(stream.unread())? else {
+            stream.read_more().await?;
+            continue;
+        };
+        match packet {
+            FirstPacket::SslRequest => {
+                stream.consume(bytes);
+                answer_ssl(stream, rules).await?;
+            }
+            FirstPacket::GssRequest => {
+                stream.consume(bytes);
+                if !stream.unread().is_empty() {
+                    return Err(Fault::UnencryptedAfterGss.into());
+                }
+                stream.send(REFUSED).await?;
+            }
+            FirstPacket::Cancel(cancel) => return Ok(Greeting::Cancel(cancel.key.into())),
+            FirstPacket::Startup { minor, payload } => {
+                if rules.tls_required && !stream.is_tls() {
+                    return Err(Fault::SslRequired.into());
+                }
+                let startup = Startup::read(minor, payload, rules.names, rules.ignored)?;
+                stream.consume(bytes);
+                return Ok(Greeting::Startup(Box::new(startup)));
+            }
+        }
+    }
+}
+
+/// The answers to SSLRequest and GSSENCRequest.
+const AGREED: &[u8] = b"S";
+const REFUSED: &[u8] = b"N";
+
+async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<(), LoginEnd> {
+    if stream.is_tls() {
+        return Err(LoginEnd::Silent("SSL req inside SSL".to_owned()));
+    }
+    if !stream.unread().is_empty() {
+        // whoever sits between us and the client could have put them there
+        return Err(Fault::UnencryptedAfterSsl.into());
+    }
+    match rules.tls {
+        Some(config) => {
+            stream.send(AGREED).await?;
+            handshake(stream, config).await
+        }
+        None => Ok(stream.send(REFUSED).await?),
+    }
+}
+
+async fn handshake(stream: &mut ClientStream, config: &Arc<rustls::ServerConfig>) -> Result<(), LoginEnd> {
+    let failed = |error: io::Error| LoginEnd::Silent(format!("TLS handshake failed: {error}"));
+    stream.start_tls(config).await.map_err(failed)
+}
+
+#[cfg(test)]
+#[path = "greet/tests.rs"]
+mod tests;

@@ -1,0 +1,101 @@
+//! The clients that are logging in now: what SHOW SOCKETS and SHOW LISTS tell of them, and what shutdown waits for.
+//!
+//! A row exists from accept until the client is handed to a worker, to the console, or gone.
+
+use crate::base::Address;
+use dashmap::DashMap;
+use std::sync::Arc;
+
+/// One client that is logging in.
+#[derive(Clone, Debug)]
+pub struct LoginRow {
+    /// The socket's number of SHOW.
+    pub socket_id: u64,
+    /// The client's end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+    /// Seconds since the epoch at accept.
+    pub connected_at_epoch_s: u64,
+    /// Database and user, once it has said them.
+    pub names: Option<(Arc<str>, Arc<str>)>,
+    /// As SHOW prints it, empty without TLS.
+    pub tls: String,
+    /// It has proved who it is and waits for its pool's first server.
+    pub is_waiting: bool,
+}
+
+/// All clients that are logging in.
+#[derive(Clone, Debug, Default)]
+pub struct Logins(Arc<DashMap<u64, LoginRow>>);
+
+/// One client's row, taken out when this is dropped.
+#[derive(Debug)]
+pub struct LoginEntry {
+    logins: Logins,
+    socket_id: u64,
+}
+
+impl Logins {
+    /// Adds a row.
+    pub fn enter(&self, row: LoginRow) -> LoginEntry {
+        let socket_id = row.socket_id;
+        self.0.insert(socket_id, row);
+        LoginEntry { logins: self.clone(), socket_id }
+    }
+
+    /// Every row, ordered by socket id.
+    pub fn rows(&self) -> Vec<LoginRow> {
+        let mut rows: Vec<_> = self.0.iter().map(|row| row.clone()).collect();
+        rows.sort_by_key(|row| row.socket_id);
+        rows
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl LoginEntry {
+    /// Changes the row.
+    pub fn update(&self, change: impl FnOnce(&mut LoginRow)) {
+        if let Some(mut row) = self.logins.0.get_mut(&self.socket_id) {
+            change(&mut row);
+        }
+    }
+}
+
+impl Drop for LoginEntry {
+    fn drop(&mut self) {
+        self.logins.0.remove(&self.socket_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_lives_as_long_as_its_login() {
+        let logins = Logins::default();
+        let address = Address::Unix { port: 6432, pid: 1, uid: 2 };
+        let row = |socket_id| LoginRow {
+            socket_id,
+            remote: address.clone(),
+            local: address.clone(),
+            connected_at_epoch_s: 0,
+            names: None,
+            tls: String::new(),
+            is_waiting: false,
+        };
+        let second = logins.enter(row(2));
+        let first = logins.enter(row(1));
+        second.update(|row| row.names = Some(("d".into(), "u".into())));
+        let rows = logins.rows();
+        assert_eq!(rows.iter().map(|row| row.socket_id).collect::<Vec<_>>(), [1, 2]);
+        assert!(rows[0].names.is_none() && rows[1].names.is_some());
+        drop((first, second));
+        assert_eq!(logins.count(), 0);
+    }
+}

@@ -1,0 +1,110 @@
+//! What SCRAM clients are checked against: a user's stored verifier, one derived from a plain password, or a mock.
+//!
+//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a stranger cannot
+//! tell a user with a plain password from one who does not exist. Source: PgBouncer behaviour, surface §7.1; the mock is
+//! PostgreSQL's.
+
+use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};
+use crate::auth::{ScramSecret, Secret};
+use crate::base::limits;
+use dashmap::DashMap;
+use std::sync::Arc;
+
+/// Makes verifiers, and remembers those that cost PBKDF2's time.
+pub struct Verifiers {
+    seed: [u8; 32],
+    derived: DashMap<Box<str>, (Arc<Secret>, Arc<ScramSecret>)>,
+}
+
+impl Verifiers {
+    /// None remembered yet. `seed` is random and secret: it makes salts.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self { seed, derived: DashMap::new() }
+    }
+
+    /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are those of secrets
+    /// that have none of their own.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses at most the work of deriving.
+    pub async fn of(&self, user: &str, secret: Option<&Arc<Secret>>, iterations: u32) -> Verifier {
+        let salt = mock_salt(&self.seed, user);
+        let mock = Verifier::Mock { salt, iterations };
+        match secret.map(|secret| (secret, &**secret)) {
+            Some((_, Secret::Scram(secret))) => Verifier::Known(secret.clone()),
+            Some((secret, Secret::Plain(password))) if !password.is_empty() => {
+                self.derive(user, secret, salt, iterations).await.map_or(mock, Verifier::Known)
+            }
+            _ => mock,
+        }
+    }
+
+    async fn derive(
+        &self,
+        user: &str,
+        secret: &Arc<Secret>,
+        salt: [u8; SALT_BYTES],
+        iterations: u32,
+    ) -> Option<Arc<ScramSecret>> {
+        if let Some(known) = self.derived.get(user)
+            && known.0 == *secret
+            && known.1.iterations == iterations
+        {
+            return Some(known.1.clone());
+        }
+        let Secret::Plain(password) = (**secret).clone() else { return None };
+        // off the runtime's threads: iterations are a setting, and others wait for theirs
+        let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
+        let verifier = Arc::new(tokio::task::spawn_blocking(work).await.ok()?);
+        if self.derived.len() >= limits::VERIFIERS_MAX {
+            self.derived.clear();
+        }
+        self.derived.insert(user.into(), (secret.clone(), verifier.clone()));
+        Some(verifier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {
+        match verifiers.of("u", Some(secret), iterations).await {
+            Verifier::Known(secret) => secret,
+            Verifier::Mock { .. } => panic!("a mock"),
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_secrets_are_derived_once() {
+        let verifiers = Verifiers::new([1; 32]);
+        let secret = Arc::new(Secret::parse("pencil"));
+        let first = known(&verifiers, &secret, 10).await;
+        assert!(Arc::ptr_eq(&first, &known(&verifiers, &Arc::new(Secret::parse("pencil")), 10).await));
+        let changed = known(&verifiers, &Arc::new(Secret::parse("pen")), 10).await;
+        assert!(*changed != *first, "a new password");
+        assert_eq!(known(&verifiers, &secret, 20).await.iterations, 20, "a new setting");
+    }
+
+    #[tokio::test]
+    async fn strangers_see_the_salt_that_users_have() {
+        let verifiers = Verifiers::new([1; 32]);
+        let derived = known(&verifiers, &Arc::new(Secret::parse("pencil")), 10).await;
+        for secret in
+            [None, Some(Arc::new(Secret::none())), Some(Arc::new(Secret::parse(&format!("md5{:032}", 0))))]
+        {
+            let Verifier::Mock { salt, iterations } = verifiers.of("u", secret.as_ref(), 10).await else {
+                panic!("not a mock: {secret:?}")
+            };
+            assert_eq!((&salt[..], iterations), (&*derived.salt, 10));
+        }
+    }
+
+    #[tokio::test]
+    async fn stored_verifiers_are_taken_as_they_are() {
+        let verifiers = Verifiers::new([1; 32]);
+        let stored = Arc::new(ScramSecret::derive(b"pencil", b"salt", 7));
+        let secret = Arc::new(Secret::Scram(stored.clone()));
+        assert!(Arc::ptr_eq(&known(&verifiers, &secret, 4096).await, &stored));
+    }
+}
