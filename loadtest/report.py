@@ -1,0 +1,101 @@
+"""From measured runs to tables of ratios."""
+
+import re
+import statistics
+
+BASE = "PgBouncer"
+BEGIN, END = "<!-- loadtest:begin -->", "<!-- loadtest:end -->"
+
+
+def line(run):
+    return (
+        f"round {run['round']} {run['transport']:5} {run['protocol']:8} c={run['clients']:<4} {run['variant']:10}"
+        f" {run['tps']:8.0f} tps  p50 {run['p50_us'] or 0:6} us  p99 {run['p99_us'] or 0:6} us"
+        f"  cpu {run['cpu_us']:5.1f} us  rest {run['rest_us']:5.1f} us"
+    )
+
+
+def ratios(runs, cell, variant, figure):
+    """The ratio to PgBouncer of each round of a cell; a lower CPU or latency is better, a higher tps."""
+    found = []
+    for base in (run for run in runs if run["variant"] == BASE and key(run) == cell):
+        for own in (run for run in runs if run["variant"] == variant and key(run) == cell):
+            if own["round"] == base["round"] and figure(base) and figure(own) is not None:
+                found.append(figure(own) / figure(base))
+    return found
+
+
+def key(run):
+    return run["transport"], run["protocol"], run["clients"]
+
+
+def norm(run):
+    return run["cpu_us"] / run["rest_us"] if run["rest_us"] else None
+
+
+FIGURES = [
+    ("tps", lambda run: run["tps"]),
+    ("p50", lambda run: run["p50_us"]),
+    ("p99", lambda run: run["p99_us"]),
+    ("CPU", lambda run: run["cpu_us"]),
+    ("CPU norm", norm),
+]
+
+
+def show(values):
+    """Median, and the spread where there is more than one."""
+    if not values:
+        return "–"
+    middle = f"{statistics.median(values):.2f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.2f}–{max(values):.2f})"
+
+
+def table(outcome):
+    runs, versions = outcome["runs"], outcome["versions"]
+    out = [
+        f"pgweir at {outcome['commit']} against {versions[BASE]}, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs,"
+        f" {outcome['date']}; ratios to PgBouncer = 1.00, median of {outcome['rounds']} interleaved rounds of"
+        f" {outcome['seconds']} s (lowest–highest). Higher tps is better; for everything else lower is better."
+        " CPU is the pooler's own time per transaction; norm divides it by that of PostgreSQL and pgbench in the same run.",
+        "",
+    ]
+    names = {"pgweir": "one worker", "pgweir 2": "two workers (against PgBouncer's one process)"}
+    for variant, title in names.items():
+        present = sorted({key(run) for run in runs if run["variant"] == variant}, key=order)
+        if not present:
+            continue
+        out += [f"**pgweir, {title}**", ""]
+        out.append("| protocol | clients | " + " | ".join(name for name, _ in FIGURES) + " |")
+        out.append("|---|---:|" + "---:|" * len(FIGURES))
+        missing = False
+        for cell in present:
+            transport, protocol, clients = cell
+            cols = [show(ratios(runs, cell, variant, figure)) for _, figure in FIGURES]
+            missing = missing or cols[0] == "–"
+            out.append(f"| {protocol}{', TLS' if transport == 'tls' else ''} | {clients} | " + " | ".join(cols) + " |")
+        if missing:
+            out += ["", f"–: {versions[BASE]} keeps no prepared statements in transaction pooling; nothing to compare with."]
+        out.append("")
+    if outcome["idle"]:
+        out += ["**Resident memory for each idle client, bytes**", "", "| | " + BASE + " | pgweir |", "|---|---:|---:|"]
+        for transport in ("plain", "tls"):
+            found = {one["variant"]: one for one in outcome["idle"] if one["transport"] == transport}
+            if found:
+                count = next(iter(found.values()))["clients"]
+                cols = [f"{found[name]['bytes']:.0f}" if name in found else "–" for name in (BASE, "pgweir")]
+                out.append(f"| {transport}, {count} clients | " + " | ".join(cols) + " |")
+    return "\n".join(out).rstrip()
+
+
+def order(cell):
+    transport, protocol, clients = cell
+    return transport != "plain", ["simple", "extended", "prepared"].index(protocol), clients
+
+
+def into_readme(path, text):
+    """Replaces what stands between the markers."""
+    old = path.read_text()
+    new = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.S)
+    if new == old and text not in old:
+        raise RuntimeError(f"{path.name} has no markers {BEGIN} … {END}")
+    path.write_text(new)
