@@ -1,5 +1,73 @@
-//! The program.
-/// Runs.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The process: arguments, start, signals, reload, shutdown. The only room that knows all others.
+//!
+//! Never touches a connection. Source: PgBouncer behaviour, surface section 1.
+
+mod args;
+mod orders;
+mod policy;
+mod process;
+mod run;
+mod signals;
+mod systemd;
+
+use crate::observe::line::{Entry, Level};
+use args::{Command, Options};
+use std::process::ExitCode;
+
+/// The program: reads the arguments, does what they ask, and says by the exit code how it went (0 for every orderly end,
+/// 1 for every failure to start).
+pub fn main() -> ExitCode {
+    let program = args::program_name();
+    match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => print(&args::help(&program)),
+        Ok(Command::Version) => print(&args::version()),
+        Ok(Command::Check(file)) => check(&file),
+        Ok(Command::Run(options)) => start(&options),
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            eprintln!("Try \"{program} --help\" for more information.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the user asked for")]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+/// `--check FILE`: every error with file and line, then every warning; starts nothing.
+fn check(file: &std::path::Path) -> ExitCode {
+    match policy::load(file, None) {
+        Ok(loaded) => {
+            let mut report: String =
+                loaded.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+            report.push_str(&format!("{}: ok\n", file.display()));
+            print(&report)
+        }
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> ExitCode {
+    match run::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(errors) => {
+            // On stderr whatever -q says: the log may not be there yet, and a start that fails must not be silent.
+            for error in errors {
+                complain(&error);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One FATAL line on stderr, in the form of the log.
+fn complain(text: &str) {
+    let entry = Entry::new(jiff::Timestamp::now(), Level::Fatal, text.to_owned());
+    eprint!("{}", entry.text(&jiff::tz::TimeZone::system(), std::process::id()));
 }

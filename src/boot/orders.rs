@@ -1,0 +1,203 @@
+//! What signals and the console ask of the process: reload, SET, the three forms of shutdown. One task, one thing at a time.
+
+use super::policy;
+use super::signals::{Signals, Wish};
+use super::systemd;
+use crate::base::limits::JANITOR_PERIOD_MS;
+use crate::config::{LogFormat, Settings, Snapshot};
+use crate::console;
+use crate::login::{Order, Phase, Plane};
+use crate::observe::log::Log;
+use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// The process, as orders change it.
+pub(super) struct Process {
+    /// The login plane.
+    pub plane: Arc<Plane>,
+    /// The running log.
+    pub log: Log,
+    /// Whether stderr takes log lines: not with `-q` or `-d`.
+    pub stderr: bool,
+}
+
+/// Whether the process goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Onward {
+    Yes,
+    Exit,
+}
+
+impl Process {
+    /// Carries out orders until the process is to end.
+    pub async fn serve(self, mut orders: mpsc::UnboundedReceiver<Order>, mut signals: Signals) {
+        let mut tick = tokio::time::interval(Duration::from_millis(JANITOR_PERIOD_MS));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let onward = tokio::select! {
+                Some(order) = orders.recv() => self.carry_out(order),
+                wish = signals.next() => self.grant(wish).await,
+                _ = tick.tick() => self.look_for_end(),
+            };
+            if onward == Onward::Exit {
+                systemd::notify("STOPPING=1");
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&self, order: Order) -> Onward {
+        match order {
+            Order::Reload(reply) => {
+                tracing::info!("RELOAD command issued");
+                answer(reply, self.reload());
+            }
+            Order::Set { key, value, reply } => answer(reply, self.set(&key, &value)),
+            Order::Shutdown(phase) => self.begin_shutdown(phase),
+            Order::Exit => return Onward::Exit,
+        }
+        Onward::Yes
+    }
+
+    async fn grant(&self, wish: Wish) -> Onward {
+        match wish {
+            Wish::Reload => {
+                tracing::info!("got SIGHUP, re-reading config");
+                // The errors are in the log; nobody waits for an answer.
+                let _ = self.reload();
+            }
+            Wish::WaitForClients | Wish::WaitForServers => return self.asked_to_end(wish),
+            Wish::Exit => {
+                tracing::info!("got SIGQUIT, fast exit");
+                return Onward::Exit;
+            }
+            Wish::Pause => {
+                tracing::info!("got SIGUSR1, pausing all activity");
+                console::control::pause_by_signal(&self.plane);
+            }
+            Wish::Resume if self.plane.phase() != Phase::Running => {
+                tracing::info!("got SIGUSR2 while shutting down, ignoring");
+            }
+            Wish::Resume => {
+                tracing::info!("got SIGUSR2, continuing from PAUSE");
+                console::control::resume_by_signal(&self.plane);
+            }
+        }
+        Onward::Yes
+    }
+
+    /// SIGTERM or SIGINT: soft the first time, at once the second.
+    fn asked_to_end(&self, wish: Wish) -> Onward {
+        let (name, what, phase) = match wish {
+            Wish::WaitForClients => ("SIGTERM", "waiting for all clients to disconnect", Phase::WaitForClients),
+            _ => ("SIGINT", "waiting for all servers connections to be released", Phase::WaitForServers),
+        };
+        if self.plane.phase() != Phase::Running {
+            tracing::info!("got {name} while shutting down, fast exit");
+            return Onward::Exit;
+        }
+        tracing::info!("got {name}, shutting down, {what}");
+        self.begin_shutdown(phase);
+        Onward::Yes
+    }
+
+    fn begin_shutdown(&self, phase: Phase) {
+        systemd::notify("STOPPING=1");
+        self.plane.begin_shutdown(phase);
+    }
+
+    /// Whether a soft shutdown has come to its end.
+    fn look_for_end(&self) -> Onward {
+        match self.plane.phase() {
+            Phase::WaitForClients if self.plane.admissions.all() == 0 => {
+                tracing::info!("client connections dropped, exiting");
+                Onward::Exit
+            }
+            Phase::WaitForServers if self.plane.places.all_servers() == 0 => {
+                tracing::info!("server connections dropped, exiting");
+                Onward::Exit
+            }
+            Phase::Running | Phase::WaitForClients | Phase::WaitForServers => Onward::Yes,
+        }
+    }
+
+    /// Reads the files again and puts them in force, whole or not at all.
+    fn reload(&self) -> Result<(), String> {
+        systemd::notify_reloading();
+        let before = self.plane.policy.load_full();
+        let loaded = policy::load(&before.snapshot.path(), Some(&before));
+        let result = match loaded {
+            Ok(loaded) => {
+                for warning in loaded.warnings() {
+                    tracing::warn!("{warning}");
+                }
+                self.put_in_force(loaded.policy);
+                Ok(())
+            }
+            Err(errors) => {
+                errors.iter().for_each(|error| tracing::error!("{error}"));
+                tracing::error!("config file loading failed, the configuration in force stays");
+                Err(errors.into_iter().next().unwrap_or_default())
+            }
+        };
+        systemd::notify("READY=1");
+        result
+    }
+
+    /// `SET key = value`: as a line of the file, until the next reload. The answer may carry a notice.
+    fn set(&self, key: &str, value: &str) -> Result<Option<String>, String> {
+        let before = self.plane.policy.load_full();
+        let snapshot: Snapshot =
+            before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
+        match policy::from_snapshot(snapshot, Some(&before)) {
+            Ok(loaded) => {
+                self.put_in_force(loaded.policy);
+                Ok(None)
+            }
+            Err(errors) => {
+                errors.iter().for_each(|error| tracing::error!("{error}"));
+                Ok(Some("TLS settings could not be applied, still using old configuration".to_owned()))
+            }
+        }
+    }
+
+    fn put_in_force(&self, policy: crate::login::Policy) {
+        let settings = &policy.snapshot.settings;
+        self.log.set_verbosity(verbosity(settings));
+        if let Err(error) = self.log.redirect(destinations(settings, self.stderr)) {
+            tracing::error!("could not open the log file {}: {error}", &*settings.logfile);
+        }
+        self.plane.adopt(policy);
+    }
+}
+
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    // The console's visitor may have left meanwhile.
+    drop(reply.send(value));
+}
+
+/// `verbose` as the log takes it.
+pub(super) fn verbosity(settings: &Settings) -> u8 {
+    u8::try_from(settings.verbose).unwrap_or(u8::MAX)
+}
+
+/// Where the settings send log lines.
+pub(super) fn destinations(settings: &Settings, stderr: bool) -> Destinations {
+    let syslog = settings.syslog.then(|| SyslogSettings {
+        ident: settings.syslog_ident.to_string(),
+        facility: sink::facility(&settings.syslog_facility.word()).unwrap_or_default(),
+        socket: sink::SYSLOG_SOCKET.into(),
+    });
+    Destinations {
+        stderr,
+        file: (!settings.logfile.is_empty()).then(|| (&*settings.logfile).into()),
+        syslog,
+        format: match settings.log_format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        },
+    }
+}

@@ -1,0 +1,127 @@
+//! What the process is to the system: its user, its terminal, its pidfile, how many files it may open.
+//!
+//! Source: PgBouncer behaviour, surface section 1.1.
+
+use nix::unistd::{Gid, Pid, Uid, User};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Becomes `name`, with its group and supplementary groups.
+///
+/// # Errors
+/// A text with PgBouncer's words.
+pub(super) fn become_user(name: &str) -> Result<(), String> {
+    let unknown = || format!("could not find user '{name}' to switch to");
+    let user = User::from_name(name).ok().flatten().ok_or_else(unknown)?;
+    if user.uid == Uid::effective() {
+        return Ok(());
+    }
+    let c_name = std::ffi::CString::new(name).map_err(|_| unknown())?;
+    nix::unistd::initgroups(&c_name, user.gid).map_err(|error| format!("failed to reset groups: {error}"))?;
+    switch_ids(user.uid, user.gid)
+}
+
+fn switch_ids(uid: Uid, gid: Gid) -> Result<(), String> {
+    nix::unistd::setgid(gid).map_err(|error| format!("failed to assume identity of group {gid}: {error}"))?;
+    nix::unistd::setuid(uid).map_err(|error| format!("failed to assume identity of user {uid}: {error}"))
+}
+
+/// Refuses to serve as root: a bug would then cost the machine.
+///
+/// # Errors
+/// PgBouncer's text.
+pub(super) fn refuse_root() -> Result<(), String> {
+    if Uid::effective().is_root() { Err("pgweir should not run as root".to_owned()) } else { Ok(()) }
+}
+
+/// Goes into the background: the caller's process ends with code 0, a child of it returns. To be called before any thread
+/// is started: threads do not follow.
+///
+/// # Errors
+/// The system's.
+pub(super) fn daemonise() -> Result<(), String> {
+    nix::unistd::daemon(true, false).map_err(|error| format!("failed to become a daemon: {error}"))
+}
+
+/// Lets the process open as many files as the system allows. PgBouncer only logs the limit; thousands of clients on a soft
+/// limit of 1,024 are the commonest of accidents.
+pub(super) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!("could not raise the limit of open files: {error}");
+        }
+    }
+    let text = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let now = getrlimit(Resource::Nofile);
+    tracing::info!("kernel file descriptor limit: {} (hard: {})", text(now.current), text(now.maximum));
+}
+
+/// The pidfile; removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Checks that no other instance has it, and removes one that a dead process left.
+    ///
+    /// # Errors
+    /// PgBouncer's text where the process of the file lives.
+    pub fn check(path: &Path) -> Result<(), String> {
+        let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+        let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0);
+        if let Some(pid) = pid
+            && pid != std::process::id() as i32
+            && nix::sys::signal::kill(Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
+        {
+            return Err(format!("pidfile '{}' exists, another instance running?", path.display()));
+        }
+        std::fs::remove_file(path)
+            .map_err(|error| format!("could not remove stale pidfile '{}': {error}", path.display()))
+    }
+
+    /// Writes our own.
+    ///
+    /// # Errors
+    /// The system's, with the file's name.
+    pub fn write(path: &Path) -> Result<Self, String> {
+        let failed = |error: std::io::Error| format!("could not open pidfile '{}': {error}", path.display());
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(path)
+            .map_err(failed)?;
+        let written = Self(path.to_owned());
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(written)
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // somebody may have removed it: then it is as it should be
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PidFile;
+
+    #[test]
+    fn a_pidfile_guards_against_a_second_start_and_survives_a_crash() {
+        let path = std::env::temp_dir().join(format!("pgweir-pidfile-{}", std::process::id()));
+        std::fs::write(&path, "1\n").unwrap();
+        assert!(PidFile::check(&path).unwrap_err().contains("another instance running?"));
+        std::fs::write(&path, format!("{}\n", i32::MAX)).unwrap();
+        PidFile::check(&path).unwrap();
+        assert!(!path.exists(), "a stale one is removed");
+        let ours = PidFile::write(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert!(PidFile::write(&path).is_err());
+        drop(ours);
+        assert!(!path.exists());
+    }
+}

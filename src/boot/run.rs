@@ -1,0 +1,178 @@
+//! The start, in PgBouncer's order, and the end.
+//!
+//! Files first, while an error can still be shown; then the user, the pidfile, the background; only then threads.
+
+use super::args::Options;
+use super::orders::{Process, destinations, verbosity};
+use super::policy;
+use super::process::{self, PidFile};
+use super::signals::Signals;
+use super::systemd;
+use crate::base::{WorkerId, limits, VERSION};
+use crate::config::Settings;
+use crate::console;
+use crate::core::{Note, StatementRegistry};
+use crate::io::Clock;
+use crate::login::{self, Acceptors, Listeners, Plane};
+use crate::observe::log::{self, Log};
+use crate::wire::TrackedNames;
+use crate::worker::{self, Mail, Seat, WorkerHandle};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+/// Threads of the login plane: logins are short and many, and what is slow in them (PBKDF2) runs on the blocking pool.
+const LOGIN_THREADS: usize = 2;
+
+/// Runs the pooler until it is told to end.
+///
+/// # Errors
+/// Texts for the user, where it could not start.
+pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
+    let one = |error: String| vec![error];
+    if options.reboot {
+        return Err(one("online restart (-R) is not available in this version".to_owned()));
+    }
+    let mut loaded = policy::load(&options.file, None).map_err(|mut errors| {
+        errors.push("cannot load config file".to_owned());
+        errors
+    })?;
+    let warnings = loaded.warnings();
+    let snapshot = Arc::make_mut(&mut loaded.policy.snapshot);
+    options.apply(&mut snapshot.settings);
+    let settings = snapshot.settings.clone();
+    if options.daemon && settings.pidfile.is_empty() {
+        return Err(one("daemon needs pidfile configured".to_owned()));
+    }
+    if let Some(user) = settings.user.as_ref() {
+        process::become_user(user).map_err(one)?;
+    }
+    process::refuse_root().map_err(one)?;
+    let pidfile = (!settings.pidfile.is_empty()).then(|| settings.pidfile.to_string());
+    if let Some(path) = &pidfile {
+        PidFile::check(Path::new(path)).map_err(one)?;
+    }
+    let inherited = systemd::listening_sockets();
+    if options.daemon {
+        process::daemonise().map_err(one)?;
+    }
+    let stderr = !options.quiet && !options.daemon;
+    let log = log::start(destinations(&settings, stderr), verbosity(&settings))
+        .map_err(|error| one(format!("could not open the log file {}: {error}", &*settings.logfile)))?;
+    log.catch_panics();
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    process::raise_file_limit();
+    let result = serve(loaded.policy, &settings, inherited, stderr, &log, pidfile.as_deref());
+    if let Err(error) = &result {
+        tracing::error!(fatal = true, "{error}");
+    }
+    log.flush();
+    // What the log already has need not be said twice on the same stderr.
+    result.map_err(|error| if stderr { Vec::new() } else { one(error) })
+}
+
+/// Everything that has threads.
+fn serve(
+    policy: login::Policy,
+    settings: &Settings,
+    inherited: Vec<rustix::fd::OwnedFd>,
+    stderr: bool,
+    log: &Log,
+    pidfile: Option<&str>,
+) -> Result<(), String> {
+    let listeners = if inherited.is_empty() {
+        Listeners::open(settings)
+    } else {
+        Listeners::adopt(inherited, settings)
+    };
+    let listeners = listeners.map_err(|error| error.to_string())?;
+    let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(LOGIN_THREADS)
+        .thread_name("login")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("could not start the login plane: {error}"))?;
+    let _on_runtime = runtime.enter();
+    let workers = Workers::start(settings)?;
+    let (plane, doors) =
+        Plane::new(Arc::new(policy), workers.handles.clone(), workers.names.clone(), workers.clock);
+    workers.connect(&plane);
+    let process = Process { plane: Arc::clone(&plane), log: log.clone(), stderr };
+    runtime.block_on(async {
+        let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
+        plane.registry.adopt(&plane.policy.load().snapshot);
+        tokio::spawn(login::launch::run(Arc::clone(&plane), doors.launcher));
+        console::start(&plane, doors.console, log.clone()).await?;
+        let acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
+        tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
+        systemd::notify("READY=1");
+        process.serve(doors.orders, signals).await;
+        acceptors.close().await;
+        Ok::<(), String>(())
+    })?;
+    workers.stop();
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The data workers' threads.
+struct Workers {
+    handles: Box<[WorkerHandle]>,
+    threads: Vec<JoinHandle<()>>,
+    names: TrackedNames,
+    clock: Clock,
+    plane: Arc<OnceLock<Arc<Plane>>>,
+}
+
+impl Workers {
+    fn start(settings: &Settings) -> Result<Self, String> {
+        let failed = |error: std::io::Error| format!("could not start a worker: {error}");
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = settings.workers.count(cores).clamp(1, limits::WORKERS_MAX);
+        let handles =
+            (0..count).map(|_| WorkerHandle::new()).collect::<Result<Box<[_]>, _>>().map_err(failed)?;
+        let mut workers = Self {
+            handles,
+            threads: Vec::new(),
+            names: TrackedNames::new(settings.track_extra_parameters.iter().map(|name| &**name)),
+            clock: Clock::new(),
+            plane: Arc::default(),
+        };
+        let statements = Arc::new(StatementRegistry::default());
+        for number in 0..count {
+            let plane = Arc::clone(&workers.plane);
+            let notes = move |from: WorkerId, note: Note| {
+                if let Some(plane) = plane.get() {
+                    plane.note(from, note);
+                }
+            };
+            let seat = Seat {
+                id: WorkerId(number as u16),
+                names: workers.names.clone(),
+                statements: Arc::clone(&statements),
+                clock: workers.clock,
+                notes: Arc::new(notes),
+                workers: workers.handles.clone(),
+            };
+            workers.threads.push(worker::spawn(seat).map_err(failed)?);
+        }
+        Ok(workers)
+    }
+
+    /// Who the workers' notes go to; no worker has a connection before.
+    fn connect(&self, plane: &Arc<Plane>) {
+        let _ = self.plane.set(Arc::clone(plane)); // called once
+    }
+
+    /// Ends every worker: its connections are closed at once.
+    fn stop(self) {
+        for worker in &self.handles {
+            worker.send(Mail::Stop);
+        }
+        for thread in self.threads {
+            // A worker that panicked has aborted the process: there is no error to see here.
+            let _ = thread.join();
+        }
+    }
+}

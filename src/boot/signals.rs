@@ -1,0 +1,63 @@
+//! Signals -> values. Source: PgBouncer behaviour, surface section 1.2.
+
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM: end when no client is left.
+    WaitForClients,
+    /// SIGINT: pause, end when no server is left.
+    WaitForServers,
+    /// SIGQUIT.
+    Exit,
+    /// SIGUSR1.
+    Pause,
+    /// SIGUSR2.
+    Resume,
+}
+
+/// The signals that the process listens to.
+pub(super) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    /// Begins to listen; to be called on the runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next one.
+    ///
+    /// # Cancel safety
+    /// A signal that comes while nobody waits is delivered to the next call.
+    pub async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.hangup.recv() => Wish::Reload,
+            _ = self.terminate.recv() => Wish::WaitForClients,
+            _ = self.interrupt.recv() => Wish::WaitForServers,
+            _ = self.quit.recv() => Wish::Exit,
+            _ = self.user1.recv() => Wish::Pause,
+            _ = self.user2.recv() => Wish::Resume,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The service manager: what it hands over at the start, and what it is told.
+//!
+//! Source: sd_notify(3), sd_listen_fds(3); PgBouncer behaviour, surface section 1.3.
+
+use listenfd::ListenFd;
+use rustix::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// Says something to the service manager, if there is one. `state` is one or more `KEY=value` lines.
+pub(super) fn notify(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let bytes = path.as_encoded_bytes();
+    let address = match bytes.split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(&path),
+    };
+    let sent = address
+        .and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Err(error) = sent {
+        tracing::warn!("could not notify the service manager: {error}");
+    }
+}
+
+/// RELOADING=1 with the time that systemd wants beside it.
+pub(super) fn notify_reloading() {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let us = now.tv_sec.saturating_mul(1_000_000) + now.tv_nsec / 1_000;
+    notify(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
+}
+
+/// The listening sockets that the service manager has opened for us; none where it has not.
+pub(super) fn listening_sockets() -> Vec<OwnedFd> {
+    let mut passed = ListenFd::from_env();
+    (0..passed.len())
+        .filter_map(|at| match passed.take_tcp_listener(at) {
+            Ok(listener) => listener.map(OwnedFd::from),
+            // Not TCP: then it is a Unix socket, or `Listeners::adopt` refuses to do without it.
+            Err(_) => passed.take_unix_listener(at).ok().flatten().map(OwnedFd::from),
+        })
+        .collect()
+}
