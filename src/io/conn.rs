@@ -146,6 +146,7 @@ impl Conn {
             let got = socket::recv(self.fd.as_fd(), space);
             return self.note_read(got, space.len());
         };
+        let waits = tls.wants_write();
         let got = socket::recv(self.fd.as_fd(), cipher);
         let fed = match got {
             Ok(n @ 1..) => session::decrypt(tls, &cipher[..n], space),
@@ -156,7 +157,7 @@ impl Conn {
             self.flags.set(flag::ENDED);
         }
         // A session answers key updates and breaches by itself.
-        if self.is_unsent() {
+        if !waits && self.is_unsent() {
             self.flush();
         }
         fed.bytes

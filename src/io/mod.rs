@@ -14,6 +14,8 @@ mod outgoing;
 mod session;
 mod socket;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use channel::{Channel, Guard};
 pub use clock::Clock;
