@@ -3,8 +3,18 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/bodies/console.rs"]
+mod console;
+#[path = "../fuzz/bodies/frames.rs"]
+mod frames;
 #[path = "../fuzz/bodies/ini.rs"]
 mod ini;
+#[path = "../fuzz/bodies/scram.rs"]
+mod scram;
+#[path = "../fuzz/bodies/startup.rs"]
+mod startup;
+#[path = "../fuzz/bodies/userlist.rs"]
+mod userlist;
 
 /// Runs `body` on each file of one target's corpus.
 fn replay(target: &str, body: fn(&[u8])) {
@@ -24,4 +34,29 @@ fn replay(target: &str, body: fn(&[u8])) {
 #[test]
 fn ini_corpus() {
     replay("ini", ini::run);
+}
+
+#[test]
+fn frames_corpus() {
+    replay("frames", frames::run);
+}
+
+#[test]
+fn startup_corpus() {
+    replay("startup", startup::run);
+}
+
+#[test]
+fn userlist_corpus() {
+    replay("userlist", userlist::run);
+}
+
+#[test]
+fn scram_corpus() {
+    replay("scram", scram::run);
+}
+
+#[test]
+fn console_corpus() {
+    replay("console", console::run);
 }
