@@ -19,6 +19,21 @@ pub const JANITOR_PERIOD_MS: u64 = 333;
 /// A server's closing is waited for this long, so that its place is not given away while PostgreSQL still counts it.
 pub const SERVER_LINGER_MS: u64 = 5_000;
 
+/// Most bytes of one message of a server before it is logged in: its error texts may be longer than what clients send.
+pub const SERVER_LOGIN_MESSAGE_BYTES_MAX: u32 = 1 << 20;
+
+/// Most parameters that a server may report at its login; PostgreSQL reports about fifteen.
+pub const SERVER_PARAMETERS_MAX: usize = 256;
+
+/// Errors of one connect_query that are logged.
+pub const CONNECT_QUERY_ERRORS_MAX: usize = 8;
+
+/// Most bytes of a message that answers auth_query: a secret may be long, nothing else of it.
+pub const AUTH_QUERY_MESSAGE_BYTES_MAX: u32 = 1 << 18;
+
+/// Names of servers' hosts that are remembered; beyond it those that have expired are forgotten first.
+pub const DNS_NAMES_MAX: usize = 10_000;
+
 /// A client's last words (an error, a result) are flushed for at most this long after we decided to close.
 pub const CLIENT_LINGER_MS: u64 = 5_000;
 

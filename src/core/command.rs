@@ -4,6 +4,7 @@ use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
 use crate::core::{ClientIdentity, ServerIdentity};
 use crate::stats::PoolCounters;
+use crate::wire::Fault;
 use std::sync::Arc;
 
 /// Which pools a command is for.
@@ -31,8 +32,8 @@ pub enum Command {
     KillClient(u64),
     /// Disconnect clients that wait or begin to wait for a server, from now on ("server shutting down").
     RefuseWaiting,
-    /// Logins to servers of this pool fail and none is live: disconnect the clients that wait, with this text.
-    FailWaiting(PoolId, String),
+    /// The server refused a login to this pool and none is live: disconnect the clients that wait, with what it said.
+    FailWaiting(PoolId, Fault),
     /// Close the server that has been idle longest. Answer: `Found`.
     EvictIdle(Scope),
     /// SUSPEND: flush everything, read nothing. Answer `Found(true)` once nothing is unsent.

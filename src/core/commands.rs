@@ -22,8 +22,8 @@ impl Core {
                 self.refusing = true;
                 self.end_waiting(&Scope::All, &Fault::ServerShuttingDown, net);
             }
-            Command::FailWaiting(pool, cached) => {
-                self.end_waiting(&Scope::Pool(pool), &Fault::LoginFailing { cached }, net);
+            Command::FailWaiting(pool, fault) => {
+                self.end_waiting(&Scope::Pool(pool), &fault, net);
             }
             Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
             Command::Suspend => return Answer::Found(self.suspend(net)),
@@ -179,18 +179,19 @@ impl Core {
                 self.cancel_waiting(id, net);
                 true
             }
-            (ClientState::Active, Some(server)) => self.cancel_running(server, net),
+            (ClientState::Active, Some(server)) => self.cancel_running(socket_id, server, net),
             _ => false,
         }
     }
 
-    fn cancel_running(&mut self, id: ServerId, net: &mut impl Net) -> bool {
+    fn cancel_running(&mut self, client: u64, id: ServerId, net: &mut impl Net) -> bool {
         let server = &mut self.servers[id.0 as usize];
         if !matches!(server.phase, Phase::Linked(_)) || server.expected.is_settled() {
             return false;
         }
         server.cancels += 1;
         net.notify(Note::SendCancel {
+            client,
             server: server.identity.socket_id,
             identity: Arc::clone(&server.identity),
             key: server.identity.cancel_key.clone(),

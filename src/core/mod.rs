@@ -13,6 +13,7 @@ mod expect;
 mod handover;
 mod hold;
 mod janitor;
+mod ledger;
 mod lend;
 mod net;
 mod pool;
@@ -22,9 +23,12 @@ mod share_statements;
 mod statements;
 mod upstream;
 
-pub use command::{Answer, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState};
+pub use command::{
+    Answer, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
+};
 pub use engine::{Core, MovedServer};
 pub use handover::{CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
+pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, PoolShare};
 pub use statements::{Statement, StatementRegistry};

@@ -108,6 +108,11 @@ pub mod target {
     pub const STATEMENT: u8 = b'S';
 }
 
+/// The answer to SSLRequest: TLS may begin.
+pub const SSL_YES: u8 = b'S';
+/// The answer to SSLRequest: no TLS here.
+pub const SSL_NO: u8 = b'N';
+
 /// The transaction status in ReadyForQuery.
 pub mod transaction {
     /// Not in a transaction block.

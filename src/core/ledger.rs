@@ -1,0 +1,321 @@
+//! The ledger: how many servers there are, and whether one more may be opened. The one place that keeps every cap exact,
+//! over all workers.
+//!
+//! Never does I/O, never reads a clock, never opens or closes anything: it counts places and gives verdicts. Its owner
+//! (`login::places`) guards it with one lock, which is touched when connections open and close, never by a transaction.
+//!
+//! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
+//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`; a pool has at
+//! most one login in progress. Lowered caps are kept from then on: nothing is launched until the counts have come down.
+//! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1. A login budget per endpoint (IAM) would be one more
+//! question in `Ledger::consider`, answered with `Verdict::Later`.
+
+use super::{PoolShare, Scope};
+use crate::base::{Micros, PoolId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Who wants a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A client; the longest waiting one of the pool waits since then.
+    Waiter {
+        /// When its wait began.
+        since: Micros,
+    },
+    /// `min_pool_size`: nobody waits, so nothing is evicted for it and the reserve is not touched.
+    Minimum,
+}
+
+/// What is to be done about a want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A place has been taken: open a server. It ends with [`Ledger::returned`].
+    Launch {
+        /// The place is one of `reserve_pool_size`.
+        from_reserve: bool,
+    },
+    /// A cap of the database or the pool user is reached: close an idle server there, ask again when its place is back.
+    /// If there is none to close, say so by [`Ledger::nothing_to_evict`].
+    EvictFirst(Scope),
+    /// No place; asking again is in vain until one is returned or the rules change.
+    Full,
+    /// Not before this time.
+    Later(Micros),
+    /// Nothing is to be done: a login is in progress, the database is paused, or the minimum is reached.
+    Nothing,
+}
+
+/// What a place is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A server that is connecting or logging in.
+    LoggingIn,
+    /// A server past its login.
+    Live,
+    /// A connection that carries a cancel request.
+    Cancel,
+}
+
+/// One pool's counts.
+#[derive(Debug)]
+struct Account {
+    share: Arc<PoolShare>,
+    logging_in: u32,
+    live: u32,
+    cancels: u32,
+    attempt_at: Micros,
+    retry_at: Micros,
+}
+
+impl Account {
+    fn servers(&self) -> u32 {
+        self.logging_in + self.live
+    }
+}
+
+/// Counts of a database entry or of a pool user: servers of all its pools, logging in or live.
+#[derive(Debug, Default)]
+struct Room {
+    servers: u32,
+    evicting: bool,
+}
+
+impl Room {
+    fn is_full(&self, servers_max: u32) -> bool {
+        servers_max > 0 && self.servers >= servers_max
+    }
+
+    fn give_back(&mut self) {
+        self.servers -= 1;
+        self.evicting = false;
+    }
+}
+
+/// The counts of all pools.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    accounts: HashMap<PoolId, Account>,
+    databases: HashMap<Arc<str>, Room>,
+    users: HashMap<Arc<str>, Room>,
+    /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
+    starved: BTreeSet<PoolId>,
+}
+
+impl Ledger {
+    /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps [`PoolShare::is_full`] up to date.
+    pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
+        let verdict = self.judge(pool, want, now);
+        if let Want::Waiter { .. } = want {
+            match verdict {
+                Verdict::Full | Verdict::EvictFirst(_) | Verdict::Later(_) => pool.set_full(true),
+                Verdict::Launch { .. } => pool.set_full(false),
+                Verdict::Nothing => {}
+            }
+        }
+        if let Verdict::Launch { .. } = verdict {
+            self.starved.remove(&pool.id);
+            let account = self.account(pool);
+            account.logging_in += 1;
+            account.attempt_at = now;
+            self.database(pool).servers += 1;
+            self.user(pool).servers += 1;
+        }
+        verdict
+    }
+
+    fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
+        let rules = pool.rules();
+        let account = self.account(pool);
+        if account.logging_in > 0 || pool.database.is_paused() {
+            return Verdict::Nothing;
+        }
+        if account.retry_at > now {
+            return Verdict::Later(account.retry_at);
+        }
+        let at_size = rules.pool_size > 0 && account.live >= rules.pool_size;
+        let live = account.live;
+        let mut from_reserve = false;
+        match want {
+            Want::Minimum if live >= rules.min_pool_size || at_size => return Verdict::Nothing,
+            Want::Waiter { since } if at_size => {
+                let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
+                if rules.reserve_pool_timeout == Micros(0) || live >= reserve_max {
+                    return Verdict::Full;
+                }
+                if now.since(since) < rules.reserve_pool_timeout {
+                    return Verdict::Later(since + rules.reserve_pool_timeout);
+                }
+                from_reserve = true;
+            }
+            _ => {}
+        }
+        let may_evict = want != Want::Minimum;
+        if self.database(pool).is_full(rules.max_db_connections) {
+            let scope = Scope::Database(Arc::clone(&pool.database.name));
+            return self.make_room(pool.id, scope, may_evict);
+        }
+        if self.user(pool).is_full(rules.max_user_connections) {
+            return self.make_room(pool.id, Scope::User(Arc::clone(&pool.user)), may_evict);
+        }
+        Verdict::Launch { from_reserve }
+    }
+
+    /// At most one eviction at a time in a room: its place must be back before the next is asked for.
+    fn make_room(&mut self, pool: PoolId, scope: Scope, may_evict: bool) -> Verdict {
+        self.starved.insert(pool);
+        match self.room(&scope) {
+            Some(room) if may_evict && !room.evicting => {
+                room.evicting = true;
+                Verdict::EvictFirst(scope)
+            }
+            _ => Verdict::Full,
+        }
+    }
+
+    /// No worker had an idle server in `scope`: the next want there may try again.
+    pub fn nothing_to_evict(&mut self, scope: &Scope) {
+        if let Some(room) = self.room(scope) {
+            room.evicting = false;
+        }
+    }
+
+    /// The login in progress has succeeded: its place is a live server's from now on.
+    pub fn logged_in(&mut self, pool: &Arc<PoolShare>) {
+        let account = self.account(pool);
+        assert!(account.logging_in > 0, "a login ended that never began");
+        account.logging_in -= 1;
+        account.live += 1;
+        account.retry_at = Micros(0);
+        pool.set_live_count(account.live);
+        pool.set_failing(None);
+    }
+
+    /// The login in progress has failed: no other is tried until `retry` after its start. `reason` is what clients that
+    /// need a server meanwhile are told. The place itself comes back by [`Ledger::returned`].
+    pub fn login_failed(&mut self, pool: &Arc<PoolShare>, reason: String, retry: Micros) {
+        let account = self.account(pool);
+        account.retry_at = account.attempt_at + retry;
+        pool.set_failing(Some(reason));
+    }
+
+    /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
+    /// connect string has changed): the next login need not wait for the retry.
+    pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {
+        self.account(pool).retry_at = Micros(0);
+    }
+
+    /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are fewer than twice
+    /// `pool_size`. PostgreSQL never counts such a connection as a session, so it does not count for database or user.
+    pub fn take_cancel(&mut self, pool: &Arc<PoolShare>) -> bool {
+        let cap = pool.rules().pool_size.saturating_mul(2);
+        let account = self.account(pool);
+        let free = cap == 0 || account.servers() + account.cancels < cap;
+        account.cancels += u32::from(free);
+        free
+    }
+
+    /// A place is free again: its socket has truly ended.
+    pub fn returned(&mut self, pool: &Arc<PoolShare>, used_for: Use) {
+        let account = self.account(pool);
+        let count = match used_for {
+            Use::LoggingIn => &mut account.logging_in,
+            Use::Live => &mut account.live,
+            Use::Cancel => &mut account.cancels,
+        };
+        assert!(*count > 0, "a place was returned that was never taken");
+        *count -= 1;
+        pool.set_live_count(account.live);
+        if used_for == Use::Cancel {
+            return;
+        }
+        pool.set_full(false);
+        self.database(pool).give_back();
+        self.user(pool).give_back();
+    }
+
+    /// The pools whose wants may be met now that a place of `pool` was returned: itself, and those that starve in the same
+    /// database or for the same user. They may be asked for again, so their workers are told.
+    pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
+        let starved: Vec<PoolId> = self.starved.iter().copied().collect();
+        let mut revived: Vec<Arc<PoolShare>> = Vec::new();
+        for id in starved.into_iter().filter(|id| *id != pool.id) {
+            let Some(account) = self.accounts.get(&id) else { continue };
+            let share = &account.share;
+            if share.database.name == pool.database.name || share.user == pool.user {
+                share.set_full(false);
+                revived.push(Arc::clone(share));
+                self.starved.remove(&id);
+            }
+        }
+        revived.extend(self.accounts.get(&pool.id).map(|account| Arc::clone(&account.share)));
+        revived
+    }
+
+    /// Forgets a pool that has no place in use. Returns whether it did.
+    pub fn forget(&mut self, pool: &PoolShare) -> bool {
+        if self.accounts.get(&pool.id).is_some_and(|account| account.servers() + account.cancels > 0) {
+            return false;
+        }
+        self.accounts.remove(&pool.id);
+        self.starved.remove(&pool.id);
+        self.databases.retain(|_, room| room.servers > 0);
+        self.users.retain(|_, room| room.servers > 0);
+        true
+    }
+
+    /// Servers of a pool: (logging in, live). For `sv_login` of SHOW POOLS.
+    pub fn pool_servers(&self, pool: PoolId) -> (u32, u32) {
+        self.accounts.get(&pool).map_or((0, 0), |account| (account.logging_in, account.live))
+    }
+
+    /// Connections of a pool that carry cancel requests. For `sv_active_cancel` of SHOW POOLS.
+    pub fn pool_cancels(&self, pool: PoolId) -> u32 {
+        self.accounts.get(&pool).map_or(0, |account| account.cancels)
+    }
+
+    /// Servers of a database entry, logging in or live: `current_connections` of SHOW DATABASES.
+    pub fn database_servers(&self, database: &str) -> u32 {
+        self.databases.get(database).map_or(0, |room| room.servers)
+    }
+
+    /// Servers of a pool user, logging in or live: `current_connections` of SHOW USERS.
+    pub fn user_servers(&self, user: &str) -> u32 {
+        self.users.get(user).map_or(0, |room| room.servers)
+    }
+
+    /// Servers of all pools, logging in or live.
+    pub fn all_servers(&self) -> u32 {
+        self.accounts.values().map(Account::servers).sum()
+    }
+
+    fn account(&mut self, pool: &Arc<PoolShare>) -> &mut Account {
+        self.accounts.entry(pool.id).or_insert_with(|| Account {
+            share: Arc::clone(pool),
+            logging_in: 0,
+            live: 0,
+            cancels: 0,
+            attempt_at: Micros(0),
+            retry_at: Micros(0),
+        })
+    }
+
+    fn database(&mut self, pool: &PoolShare) -> &mut Room {
+        self.databases.entry(Arc::clone(&pool.database.name)).or_default()
+    }
+
+    fn user(&mut self, pool: &PoolShare) -> &mut Room {
+        self.users.entry(Arc::clone(&pool.user)).or_default()
+    }
+
+    fn room(&mut self, scope: &Scope) -> Option<&mut Room> {
+        match scope {
+            Scope::Database(name) => self.databases.get_mut(name),
+            Scope::User(name) => self.users.get_mut(name),
+            Scope::All | Scope::Pool(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

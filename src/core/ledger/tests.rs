@@ -1,0 +1,382 @@
+//! The ledger by example and by property: whatever the order of calls, no cap is exceeded and no room is wasted.
+
+use super::*;
+use crate::config::{PoolMode, PoolRules};
+use crate::core::{DatabaseShare, Gate};
+use proptest::prelude::*;
+
+fn rules() -> PoolRules {
+    PoolRules {
+        mode: PoolMode::Transaction,
+        pool_size: 2,
+        min_pool_size: 0,
+        reserve_pool_size: 0,
+        reserve_pool_timeout: Micros::from_secs(5),
+        max_db_connections: 0,
+        max_user_connections: 0,
+        server_lifetime: Micros(0),
+        server_idle_timeout: Micros(0),
+        server_check_delay: Micros(0),
+        server_check_query: None,
+        server_reset_query: "".into(),
+        reset_always: false,
+        round_robin: false,
+        fast_close: false,
+        query_timeout: Micros(0),
+        idle_transaction_timeout: Micros(0),
+        transaction_timeout: Micros(0),
+        max_prepared_statements: 0,
+        max_packet_bytes: u32::MAX,
+        disable_pqexec: false,
+        query_wait_notify: Micros(0),
+        cancel_wait_timeout: Micros(0),
+        suspend_timeout: Micros(0),
+        log_disconnections: false,
+        log_pooler_errors: false,
+        log_connections: false,
+    }
+}
+
+/// Pools over databases `d0, d1, …` and users `u0, u1, …`, all with the same rules.
+fn pools(databases: u32, users: u32, rules: &PoolRules) -> Vec<Arc<PoolShare>> {
+    let gate = Arc::new(Gate::default());
+    let mut pools = Vec::new();
+    for d in 0..databases {
+        let database = Arc::new(DatabaseShare::new(format!("d{d}").into(), Arc::clone(&gate)));
+        for u in 0..users {
+            let user = format!("u{u}").into();
+            let id = PoolId(d * users + u);
+            pools.push(Arc::new(PoolShare::new(id, Arc::clone(&database), user, Arc::new(rules.clone()), 2)));
+        }
+    }
+    pools
+}
+
+fn one(rules: &PoolRules) -> Arc<PoolShare> {
+    pools(1, 1, rules).remove(0)
+}
+
+const WAITER: Want = Want::Waiter { since: Micros(0) };
+const LAUNCH: Verdict = Verdict::Launch { from_reserve: false };
+
+fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: Micros) {
+    assert_eq!(ledger.consider(pool, WAITER, now), LAUNCH);
+    ledger.logged_in(pool);
+}
+
+#[test]
+fn one_login_at_a_time_up_to_pool_size() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing);
+    ledger.logged_in(&pool);
+    assert_eq!(pool.live_count(), 1);
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Full);
+    assert!(pool.is_full());
+    ledger.returned(&pool, Use::Live);
+    assert!(!pool.is_full());
+    assert_eq!(pool.live_count(), 1);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+}
+
+#[test]
+fn pool_size_zero_is_no_limit() {
+    let pool = one(&PoolRules { pool_size: 0, ..rules() });
+    let mut ledger = Ledger::default();
+    for _ in 0..100 {
+        launch(&mut ledger, &pool, Micros(1));
+    }
+    assert!(ledger.take_cancel(&pool));
+}
+
+#[test]
+fn the_reserve_opens_when_the_first_waiter_has_waited_long_enough() {
+    let pool = one(&PoolRules { pool_size: 1, reserve_pool_size: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let since = Micros::from_secs(10);
+    let want = Want::Waiter { since };
+    let due = since + Micros::from_secs(5);
+    assert_eq!(ledger.consider(&pool, want, since), Verdict::Later(due));
+    assert!(pool.is_full());
+    assert_eq!(ledger.consider(&pool, want, due), Verdict::Launch { from_reserve: true });
+    ledger.logged_in(&pool);
+    assert_eq!(ledger.consider(&pool, want, due + due), Verdict::Full);
+}
+
+#[test]
+fn a_reserve_without_timeout_is_no_reserve() {
+    let reserve =
+        PoolRules { pool_size: 1, reserve_pool_size: 1, reserve_pool_timeout: Micros(0), ..rules() };
+    let pool = one(&reserve);
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros::from_secs(100)), Verdict::Full);
+}
+
+#[test]
+fn a_failed_login_is_retried_only_after_the_pause() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    let started = Micros::from_secs(100);
+    assert_eq!(ledger.consider(&pool, WAITER, started), LAUNCH);
+    ledger.login_failed(&pool, "connect failed".into(), Micros::from_secs(15));
+    ledger.returned(&pool, Use::LoggingIn);
+    assert_eq!(pool.failing().as_deref().map(String::as_str), Some("connect failed"));
+    let due = started + Micros::from_secs(15);
+    assert_eq!(ledger.consider(&pool, WAITER, started), Verdict::Later(due));
+    assert_eq!(ledger.consider(&pool, Want::Minimum, started), Verdict::Later(due));
+    launch(&mut ledger, &pool, due);
+    assert_eq!(pool.failing(), None);
+}
+
+#[test]
+fn a_full_database_evicts_once_at_a_time_and_revives_who_starved() {
+    let pools = pools(1, 2, &PoolRules { max_db_connections: 2, ..rules() });
+    let (a, b) = (&pools[0], &pools[1]);
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, a, Micros(1));
+    launch(&mut ledger, a, Micros(1));
+    let scope = Scope::Database("d0".into());
+    assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::EvictFirst(scope.clone()));
+    assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::Full, "one eviction is under way");
+    ledger.nothing_to_evict(&scope);
+    assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::EvictFirst(scope));
+    ledger.returned(a, Use::Live);
+    let revived: Vec<PoolId> = ledger.revived_by(a).iter().map(|pool| pool.id).collect();
+    assert_eq!(revived, [b.id, a.id]);
+    assert!(!b.is_full());
+    assert_eq!(ledger.consider(b, WAITER, Micros(1)), LAUNCH);
+}
+
+#[test]
+fn a_full_user_evicts_in_all_its_databases() {
+    let pools = pools(2, 1, &PoolRules { max_user_connections: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pools[0], Micros(1));
+    let scope = Scope::User("u0".into());
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::EvictFirst(scope));
+    assert_eq!(ledger.user_servers("u0"), 1);
+    assert_eq!((ledger.database_servers("d0"), ledger.database_servers("d1")), (1, 0));
+}
+
+#[test]
+fn the_minimum_is_filled_without_eviction_and_without_reserve() {
+    let minimum = PoolRules { min_pool_size: 2, pool_size: 2, max_db_connections: 3, ..rules() };
+    let pools = pools(1, 2, &minimum);
+    let mut ledger = Ledger::default();
+    for _ in 0..2 {
+        assert_eq!(ledger.consider(&pools[0], Want::Minimum, Micros(1)), LAUNCH);
+        ledger.logged_in(&pools[0]);
+    }
+    assert_eq!(ledger.consider(&pools[0], Want::Minimum, Micros(1)), Verdict::Nothing);
+    assert_eq!(ledger.consider(&pools[1], Want::Minimum, Micros(1)), LAUNCH);
+    ledger.logged_in(&pools[1]);
+    assert_eq!(ledger.consider(&pools[1], Want::Minimum, Micros(1)), Verdict::Full);
+    assert!(!pools[1].is_full(), "a client's want may still evict");
+}
+
+#[test]
+fn a_paused_database_launches_nothing() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    pool.database.set_paused(true);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing);
+    pool.database.set_paused(false);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+}
+
+#[test]
+fn cancels_go_up_to_twice_pool_size_beside_servers() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    launch(&mut ledger, &pool, Micros(1));
+    assert!(ledger.take_cancel(&pool));
+    assert!(ledger.take_cancel(&pool));
+    assert!(!ledger.take_cancel(&pool));
+    ledger.returned(&pool, Use::Cancel);
+    assert_eq!(ledger.pool_cancels(pool.id), 1);
+    assert!(ledger.take_cancel(&pool));
+    assert_eq!(ledger.database_servers("d0"), 2);
+}
+
+#[test]
+fn a_pool_in_use_is_not_forgotten() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    assert!(!ledger.forget(&pool));
+    ledger.returned(&pool, Use::Live);
+    assert!(ledger.forget(&pool));
+    assert_eq!(ledger.all_servers(), 0);
+    assert!(ledger.databases.is_empty() && ledger.users.is_empty());
+}
+
+/// One thing that may happen at any time.
+#[derive(Clone, Debug)]
+enum Step {
+    Want { pool: usize, waited_s: u64 },
+    Minimum { pool: usize },
+    Succeed { pool: usize },
+    Fail { pool: usize },
+    Close { pool: usize },
+    TakeCancel { pool: usize },
+    EndCancel { pool: usize },
+    Caps { pool_size: u32, reserve: u32, database: u32, user: u32 },
+    NothingToEvict { pool: usize },
+    Pass { seconds: u64 },
+}
+
+fn step(pools: usize) -> impl Strategy<Value = Step> {
+    let pool = 0..pools;
+    prop_oneof![
+        6 => (pool.clone(), 0..10u64).prop_map(|(pool, waited_s)| Step::Want { pool, waited_s }),
+        1 => pool.clone().prop_map(|pool| Step::Minimum { pool }),
+        4 => pool.clone().prop_map(|pool| Step::Succeed { pool }),
+        1 => pool.clone().prop_map(|pool| Step::Fail { pool }),
+        3 => pool.clone().prop_map(|pool| Step::Close { pool }),
+        2 => pool.clone().prop_map(|pool| Step::TakeCancel { pool }),
+        1 => pool.clone().prop_map(|pool| Step::EndCancel { pool }),
+        1 => (0..4u32, 0..3u32, 0..6u32, 0..6u32).prop_map(|(pool_size, reserve, database, user)| Step::Caps {
+            pool_size, reserve, database, user
+        }),
+        1 => pool.prop_map(|pool| Step::NothingToEvict { pool }),
+        1 => (0..20u64).prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
+/// What the ledger must agree with: each pool's servers by state, counted naively.
+#[derive(Default, Clone)]
+struct Shadow {
+    logging_in: u32,
+    live: u32,
+    cancels: u32,
+    failed: bool,
+}
+
+struct Model {
+    pools: Vec<Arc<PoolShare>>,
+    shadows: Vec<Shadow>,
+    ledger: Ledger,
+    now: Micros,
+}
+
+impl Model {
+    fn servers(&self, count_in: impl Fn(&PoolShare) -> bool) -> u32 {
+        let all = self.pools.iter().zip(&self.shadows);
+        all.filter(|(pool, _)| count_in(pool)).map(|(_, shadow)| shadow.logging_in + shadow.live).sum()
+    }
+
+    /// A launch is right only where the naive counts leave room, and refused only where they do not.
+    fn want(&mut self, at: usize, want: Want) {
+        let pool = Arc::clone(&self.pools[at]);
+        let rules = pool.rules();
+        let shadow = self.shadows[at].clone();
+        let verdict = self.ledger.consider(&pool, want, self.now);
+        let room = |count: u32, max: u32| max == 0 || count < max;
+        let in_database = self.servers(|other| other.database.name == pool.database.name);
+        let of_user = self.servers(|other| other.user == pool.user);
+        let in_size = room(shadow.live, rules.pool_size);
+        let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
+        if let Verdict::Launch { from_reserve } = verdict {
+            let reserve = rules.pool_size == 0 || shadow.live < rules.pool_size + rules.reserve_pool_size;
+            assert!(shadow.logging_in == 0 && shared && reserve && from_reserve != in_size);
+            self.shadows[at].logging_in = 1;
+        } else if matches!(want, Want::Waiter { .. }) && shadow.logging_in == 0 && !shadow.failed {
+            assert!(!in_size || !shared, "room was refused: {verdict:?}");
+        }
+        if let Verdict::EvictFirst(_) = verdict {
+            assert!(!shared);
+        }
+    }
+
+    fn act(&mut self, step: &Step) {
+        match *step {
+            Step::Want { pool, waited_s } => {
+                self.want(pool, Want::Waiter { since: self.now.since(Micros::from_secs(waited_s)) });
+            }
+            Step::Minimum { pool } => self.want(pool, Want::Minimum),
+            Step::Succeed { pool } if self.shadows[pool].logging_in == 1 => {
+                self.ledger.logged_in(&self.pools[pool]);
+                self.shadows[pool] = Shadow {
+                    logging_in: 0,
+                    live: self.shadows[pool].live + 1,
+                    failed: false,
+                    ..self.shadows[pool]
+                };
+            }
+            Step::Fail { pool } if self.shadows[pool].logging_in == 1 => {
+                self.ledger.login_failed(&self.pools[pool], "refused".into(), Micros::from_secs(15));
+                self.ledger.returned(&self.pools[pool], Use::LoggingIn);
+                self.shadows[pool] = Shadow { logging_in: 0, failed: true, ..self.shadows[pool] };
+            }
+            Step::Close { pool } if self.shadows[pool].live > 0 => {
+                self.ledger.returned(&self.pools[pool], Use::Live);
+                self.shadows[pool].live -= 1;
+                assert!(!self.pools[pool].is_full());
+                let revived = self.ledger.revived_by(&self.pools[pool]);
+                assert!(revived.iter().all(|pool| !pool.is_full()));
+            }
+            Step::TakeCancel { pool } => {
+                let shadow = &mut self.shadows[pool];
+                let cap = self.pools[pool].rules().pool_size * 2;
+                let free = cap == 0 || shadow.logging_in + shadow.live + shadow.cancels < cap;
+                assert_eq!(self.ledger.take_cancel(&self.pools[pool]), free);
+                shadow.cancels += u32::from(free);
+            }
+            Step::EndCancel { pool } if self.shadows[pool].cancels > 0 => {
+                self.ledger.returned(&self.pools[pool], Use::Cancel);
+                self.shadows[pool].cancels -= 1;
+            }
+            Step::Caps { pool_size, reserve, database, user } => {
+                for pool in &self.pools {
+                    pool.set_rules(Arc::new(PoolRules {
+                        pool_size,
+                        reserve_pool_size: reserve,
+                        min_pool_size: 1,
+                        max_db_connections: database,
+                        max_user_connections: user,
+                        ..rules()
+                    }));
+                }
+            }
+            Step::NothingToEvict { pool } => {
+                let pool = &self.pools[pool];
+                self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
+                self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
+            }
+            Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
+            _ => {}
+        }
+    }
+
+    fn check(&self) {
+        for (pool, shadow) in self.pools.iter().zip(&self.shadows) {
+            assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in, shadow.live));
+            assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);
+            assert_eq!(pool.live_count(), shadow.live);
+            let in_database = self.servers(|other| other.database.name == pool.database.name);
+            assert_eq!(self.ledger.database_servers(&pool.database.name), in_database);
+            assert_eq!(self.ledger.user_servers(&pool.user), self.servers(|other| other.user == pool.user));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_interleaving_exceeds_a_cap_or_wastes_room(steps in proptest::collection::vec(step(6), 1..200)) {
+        let start = PoolRules { reserve_pool_size: 1, max_db_connections: 4, max_user_connections: 5, ..rules() };
+        let pools = pools(2, 3, &start);
+        let shadows = vec![Shadow::default(); pools.len()];
+        let mut model = Model { pools, shadows, ledger: Ledger::default(), now: Micros::from_secs(1_000) };
+        for step in &steps {
+            model.act(step);
+            model.check();
+        }
+    }
+}

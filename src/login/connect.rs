@@ -1,0 +1,291 @@
+//! Opening one connection to one host of a database: address, socket, TLS; and carrying a login over it.
+//!
+//! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer behaviour, surface §4 (`host`),
+//! §9 (server TLS, close reasons), §14; PostgreSQL documentation, "Message Flow", SSL Session Encryption.
+
+use super::dns::Ttl;
+use super::plane::{Plane, Stream};
+use super::server_login::{Cover, Handshake, LoginError};
+use super::server_tls::ServerTls;
+use super::tls_text::tls_text;
+use crate::base::{Address, limits};
+use crate::config::{Host, Settings, SslMode};
+use crate::io::options::{TcpOptions, tune};
+use crate::io::{Channel, Guard};
+use crate::wire::{encode, startup, tags};
+use rustls::pki_types::ServerName;
+use std::borrow::Cow;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+/// Which host is to be connected to, and how.
+#[derive(Clone)]
+pub struct Target {
+    /// One host of the database entry.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// TLS towards it.
+    pub tls: ServerTls,
+    /// Its address, where that is known already: a cancel request goes to the very server.
+    pub address: Option<IpAddr>,
+}
+
+/// Why there is no connection, in PgBouncer's words, and what the system says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectError {
+    /// The reason in "closing because: …".
+    pub reason: &'static str,
+    /// For the log; empty where the reason says it all.
+    pub detail: String,
+}
+
+impl ConnectError {
+    fn new(reason: &'static str, detail: impl ToString) -> Self {
+        Self { reason, detail: detail.to_string() }
+    }
+}
+
+/// The socket in its three forms.
+enum Wire {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// An open connection to a server, TLS done where there is any.
+pub struct Opened {
+    wire: Wire,
+    /// PostgreSQL's end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+    /// The host as configured; of the default Unix socket its directory.
+    pub host: Arc<str>,
+    /// As SHOW prints it, empty without TLS.
+    pub tls: String,
+    /// Who may listen.
+    pub cover: Cover,
+}
+
+impl Plane {
+    /// Connects to `target`, with TLS where it wants any.
+    ///
+    /// # Errors
+    /// What went wrong, for the log.
+    /// # Cancel safety
+    /// Dropping it closes the socket.
+    pub(super) async fn connect(&self, settings: &Settings, target: &Target) -> Result<Opened, ConnectError> {
+        let default_dir = || match &*settings.unix_socket_dir {
+            "" => Err(ConnectError::new("cannot connect", "unix socket dir not configured")),
+            dir => Ok(Arc::from(dir)),
+        };
+        let ip = match (&target.host, target.address) {
+            (Host::UnixDir(dir), _) => return connect_unix(Arc::clone(dir), target.port).await,
+            (Host::DefaultUnixDir, _) => return connect_unix(default_dir()?, target.port).await,
+            (_, Some(address)) => address,
+            (Host::Ip(address), _) => *address,
+            (Host::Name(name), _) => {
+                let ttl = Ttl { found: settings.dns_max_ttl, not_found: settings.dns_nxdomain_ttl };
+                let found = self.dns.look_up(name, ttl, || self.now()).await;
+                found.ok_or_else(|| ConnectError::new("server DNS lookup failed", ""))?
+            }
+        };
+        let stream = connect_tcp(SocketAddr::new(ip, target.port), settings).await;
+        let stream = stream.map_err(|error| ConnectError::new("connect failed", error))?;
+        let peer = |end: io::Result<SocketAddr>| {
+            end.map(Address::Tcp).map_err(|error| ConnectError::new("connect failed", error))
+        };
+        let (remote, local) = (peer(stream.peer_addr())?, peer(stream.local_addr())?);
+        let host = target.host.to_string().into();
+        let plain =
+            Opened { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None };
+        plain.encrypt(target, ip).await
+    }
+}
+
+async fn connect_tcp(address: SocketAddr, settings: &Settings) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    tune(socket.as_fd(), &tcp_options(settings))?;
+    socket.connect(address).await
+}
+
+/// The settings of TCP sockets, for servers.
+fn tcp_options(settings: &Settings) -> TcpOptions {
+    TcpOptions {
+        keepalive: settings.tcp_keepalive,
+        keepalive_idle_s: settings.tcp_keepidle,
+        keepalive_interval_s: settings.tcp_keepintvl,
+        keepalive_probes: settings.tcp_keepcnt,
+        user_timeout_ms: settings.tcp_user_timeout,
+        buffer_bytes: settings.tcp_socket_buffer,
+    }
+}
+
+async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> {
+    let path = format!("{dir}/.s.PGSQL.{port}");
+    // a name in the abstract namespace begins with a zero byte where the directory has its `@`
+    let name = path.strip_prefix('@').map_or_else(|| path.clone(), |name| format!("\0{name}"));
+    let stream = UnixStream::connect(name).await;
+    let stream = stream.map_err(|error| ConnectError::new("connect failed", format!("{path}: {error}")))?;
+    let peer = stream.peer_cred().ok();
+    let pid = peer.and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    let uid = peer.map_or(0, |peer| peer.uid());
+    let remote = Address::Unix { port, pid, uid };
+    let local = Address::Unix { port, pid: std::process::id(), uid: 0 };
+    let (tls, cover) = (String::new(), Cover::Local);
+    Ok(Opened { wire: Wire::Unix(stream), remote, local, host: dir, tls, cover })
+}
+
+impl Opened {
+    async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
+        let (Wire::Tcp(stream), Some(config)) = (&mut self.wire, &target.tls.config) else { return Ok(self) };
+        let crashed = |error: io::Error| ConnectError::new("server conn crashed?", error);
+        let mut request = Vec::new();
+        startup::write_ssl_request(&mut request);
+        stream.write_all(&request).await.map_err(crashed)?;
+        let mut answer = [0];
+        // one byte and no more: what came behind it in clear would otherwise pass for a part of the encrypted stream
+        stream.read_exact(&mut answer).await.map_err(crashed)?;
+        match answer {
+            [tags::SSL_YES] => {}
+            [tags::SSL_NO] if target.tls.mode >= SslMode::Require => {
+                return Err(ConnectError::new("server refused SSL", ""));
+            }
+            [tags::SSL_NO] => return Ok(self),
+            _ => return Err(ConnectError::new("bad sslreq answer", "")),
+        }
+        let Wire::Tcp(stream) = self.wire else { unreachable!("it was TCP a moment ago") };
+        let name = match &target.host {
+            Host::Name(name) => {
+                ServerName::try_from(name.to_string()).unwrap_or(ServerName::IpAddress(ip.into()))
+            }
+            _ => ServerName::IpAddress(ip.into()),
+        };
+        let handshake = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        let stream =
+            handshake.map_err(|error| ConnectError::new("TLS handshake failed", tls_error(&error)))?;
+        self.tls = tls_text(stream.get_ref().1);
+        self.cover = match target.tls.mode {
+            SslMode::VerifyFull => Cover::Verified,
+            _ => Cover::Encrypted,
+        };
+        self.wire = Wire::Tls(Box::new(stream));
+        Ok(self)
+    }
+
+    fn stream(&mut self) -> &mut dyn Stream {
+        match &mut self.wire {
+            Wire::Tcp(stream) => stream,
+            Wire::Unix(stream) => stream,
+            Wire::Tls(stream) => stream,
+        }
+    }
+
+    /// Sends bytes; all of them are on their way when it returns.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let stream = self.stream();
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    }
+
+    /// Waits for the other side's end of stream, dropping what it sends.
+    pub async fn wait_for_end(&mut self) {
+        let mut space = [0; 512];
+        while matches!(self.stream().read(&mut space).await, Ok(1..)) {}
+    }
+
+    /// Ends a session that PostgreSQL may count: Terminate, then its end of stream, for at most
+    /// `limits::SERVER_LINGER_MS`, so that the place is not given away before it is free.
+    pub async fn terminate(mut self) {
+        let goodbye = async {
+            let mut message = Vec::new();
+            encode::empty(&mut message, tags::client::TERMINATE);
+            if self.send(&message).await.is_ok() {
+                self.wait_for_end().await;
+            }
+        };
+        drop(tokio::time::timeout(Duration::from_millis(limits::SERVER_LINGER_MS), goodbye).await);
+    }
+
+    /// The connection as a value for a worker. `unread` = bytes that came behind the login.
+    ///
+    /// # Errors
+    /// The system's, where the socket cannot leave the runtime.
+    pub fn into_channel(self, unread: Vec<u8>, guard: Guard) -> io::Result<Channel> {
+        let (fd, tls): (OwnedFd, _) = match self.wire {
+            Wire::Tcp(stream) => (stream.into_std()?.into(), None),
+            Wire::Unix(stream) => (stream.into_std()?.into(), None),
+            Wire::Tls(stream) => {
+                let (stream, session) = stream.into_inner();
+                (stream.into_std()?.into(), Some(Box::new(rustls::Connection::Client(session))))
+            }
+        };
+        Ok(Channel { fd, tls, unread, guard })
+    }
+}
+
+/// The words that operators know from OpenSSL in front of those of our library.
+fn tls_error(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(why)) => format!("certificate verify failed: {why}"),
+        _ => error.to_string(),
+    }
+}
+
+/// Why a login over an open connection failed.
+#[derive(Debug)]
+pub enum LoginFailure {
+    /// The connection ended.
+    Crashed,
+    /// Server and pooler could not agree.
+    Login(LoginError),
+}
+
+impl LoginFailure {
+    /// The reason in "closing because: …".
+    pub fn reason(&self) -> Cow<'_, str> {
+        match self {
+            Self::Crashed => Cow::Borrowed("server conn crashed?"),
+            Self::Login(error) => error.reason(),
+        }
+    }
+}
+
+/// Carries `handshake`, whose first message is `first`, over `opened`, until the server may be lent. Returns what was learnt
+/// and the bytes that came behind it.
+///
+/// # Errors
+/// The connection is of no more use, but to be terminated.
+/// # Cancel safety
+/// None: the login is lost.
+pub async fn log_in(
+    opened: &mut Opened,
+    handshake: &mut Handshake,
+    first: &[u8],
+) -> Result<Vec<u8>, LoginFailure> {
+    let crashed = |_| LoginFailure::Crashed;
+    opened.send(first).await.map_err(crashed)?;
+    let (mut input, mut output) = (Vec::with_capacity(2048), Vec::new());
+    while !handshake.is_done() {
+        if opened.stream().read_buf(&mut input).await.map_err(crashed)? == 0 {
+            return Err(LoginFailure::Crashed);
+        }
+        let consumed = handshake.received(&input, &mut output).map_err(LoginFailure::Login)?;
+        input.drain(..consumed);
+        if !output.is_empty() {
+            opened.send(&output).await.map_err(crashed)?;
+            output.clear();
+        }
+    }
+    Ok(input)
+}

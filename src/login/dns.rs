@@ -1,0 +1,174 @@
+//! Looking up servers' hosts: the system's resolver behind a cache.
+//!
+//! One look-up per name at a time, whoever else wants it waits for it; answers are kept for `dns_max_ttl`, failures for
+//! `dns_nxdomain_ttl`; the addresses of a name take turns. Source: PgBouncer behaviour, surface §3, §6.3 (SHOW DNS_HOSTS), §9.
+
+use crate::base::{Micros, limits};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Names of hosts and their addresses.
+#[derive(Default)]
+pub struct Dns {
+    names: Mutex<BTreeMap<Box<str>, Arc<Name>>>,
+}
+
+#[derive(Default)]
+struct Name {
+    /// Held while the name is looked up.
+    flight: tokio::sync::Mutex<()>,
+    answer: Mutex<Option<Answer>>,
+    turn: AtomicUsize,
+}
+
+/// What was found; no address = the look-up failed.
+#[derive(Clone)]
+struct Answer {
+    addresses: Arc<[IpAddr]>,
+    until: Micros,
+}
+
+/// How long answers are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Ttl {
+    /// `dns_max_ttl`.
+    pub found: Micros,
+    /// `dns_nxdomain_ttl`.
+    pub not_found: Micros,
+}
+
+/// One row of SHOW DNS_HOSTS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsRow {
+    /// The name.
+    pub hostname: String,
+    /// Seconds for which it is still kept.
+    pub ttl_s: u64,
+    /// Its addresses, none where the look-up failed or is under way.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Dns {
+    /// The next address of `host`; `None` where it cannot be looked up. `now` is read when the answer is there, too.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the look-up to others who wait for the same name.
+    pub async fn look_up(&self, host: &str, ttl: Ttl, now: impl Fn() -> Micros) -> Option<IpAddr> {
+        let name = self.name(host, now());
+        if let Some(answer) = name.fresh(now()) {
+            return name.next(&answer);
+        }
+        let _flight = name.flight.lock().await;
+        if let Some(answer) = name.fresh(now()) {
+            return name.next(&answer);
+        }
+        let found = match tokio::net::lookup_host((host, 0)).await {
+            Ok(found) => found.map(|address| address.ip()).collect(),
+            Err(error) => {
+                tracing::warn!("DNS lookup failed: {host}: {error}");
+                Vec::new()
+            }
+        };
+        let answer = name.learn(found, ttl, now());
+        name.next(&answer)
+    }
+
+    fn name(&self, host: &str, now: Micros) -> Arc<Name> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = names.get(host) {
+            return Arc::clone(name);
+        }
+        if names.len() >= limits::DNS_NAMES_MAX {
+            names.retain(|_, name| name.fresh(now).is_some());
+        }
+        let name = Arc::new(Name::default());
+        if names.len() < limits::DNS_NAMES_MAX {
+            names.insert(host.into(), Arc::clone(&name));
+        }
+        name
+    }
+
+    /// SHOW DNS_HOSTS, by name.
+    pub fn rows(&self, now: Micros) -> Vec<DnsRow> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = |(host, name): (&Box<str>, &Arc<Name>)| {
+            let answer = name.answer();
+            DnsRow {
+                hostname: host.to_string(),
+                ttl_s: answer.as_ref().map_or(0, |answer| answer.until.since(now).as_secs()),
+                addresses: answer.map(|answer| answer.addresses.to_vec()).unwrap_or_default(),
+            }
+        };
+        names.iter().map(row).collect()
+    }
+}
+
+impl Name {
+    fn answer(&self) -> Option<Answer> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fresh(&self, now: Micros) -> Option<Answer> {
+        self.answer().filter(|answer| now < answer.until)
+    }
+
+    fn learn(&self, mut found: Vec<IpAddr>, ttl: Ttl, now: Micros) -> Answer {
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|address| seen.insert(*address));
+        let kept = if found.is_empty() { ttl.not_found } else { ttl.found };
+        let answer = Answer { addresses: found.into(), until: now + kept };
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+        answer
+    }
+
+    fn next(&self, answer: &Answer) -> Option<IpAddr> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        answer.addresses.get(turn.checked_rem(answer.addresses.len())?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Ttl = Ttl { found: Micros::from_secs(15), not_found: Micros::from_secs(5) };
+
+    fn ip(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn addresses_take_turns_until_their_time_is_over() {
+        let dns = Dns::default();
+        let name = dns.name("db", Micros(0));
+        let answer = name.learn(vec![ip(1), ip(2), ip(1)], TTL, Micros(0));
+        let turns: Vec<_> = (0..4).filter_map(|_| name.next(&answer)).collect();
+        assert_eq!(turns, [ip(1), ip(2), ip(1), ip(2)]);
+        assert!(name.fresh(Micros::from_secs(14)).is_some());
+        assert!(name.fresh(Micros::from_secs(15)).is_none());
+        let rows = dns.rows(Micros::from_secs(5));
+        assert_eq!(rows, [DnsRow { hostname: "db".into(), ttl_s: 10, addresses: vec![ip(1), ip(2)] }]);
+    }
+
+    #[test]
+    fn a_failure_is_remembered_too() {
+        let name = Name::default();
+        let answer = name.learn(Vec::new(), TTL, Micros(0));
+        assert_eq!(name.next(&answer), None);
+        assert!(name.fresh(Micros::from_secs(4)).is_some());
+        assert!(name.fresh(Micros::from_secs(5)).is_none());
+    }
+
+    #[tokio::test]
+    async fn localhost_is_found_once_and_kept() {
+        let dns = Dns::default();
+        let first = dns.look_up("localhost", TTL, || Micros(0)).await.expect("localhost");
+        assert!(first.is_loopback());
+        assert_eq!(dns.rows(Micros(0)).len(), 1);
+        let expired = dns.look_up("localhost", TTL, || Micros::from_secs(20)).await;
+        assert!(expired.is_some_and(|address| address.is_loopback()));
+        assert_eq!(dns.rows(Micros::from_secs(20))[0].ttl_s, 15);
+    }
+}

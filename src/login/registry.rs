@@ -1,0 +1,403 @@
+//! The databases and pools there are: made when first asked for, changed by reloads, forgotten when long unused.
+//!
+//! One lock around ordered maps, read once per login. Never opens anything; what running pools must be told of a change is
+//! `reload.rs`. Source: PgBouncer behaviour, surface §2 (`*`), §3 (`autodb_idle_timeout`, `pool_idle_timeout`).
+
+use super::welcome::WelcomeDesk;
+use crate::base::{Micros, PoolId};
+use crate::config::{Database, Snapshot};
+use crate::core::{DatabaseShare, Gate, PoolShare};
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What the login plane keeps of one pool beside what workers share.
+pub struct PoolEntry {
+    /// What the workers share.
+    pub share: Arc<PoolShare>,
+    /// The database entry in force.
+    pub config: ArcSwap<Database>,
+    /// What its clients are welcomed with.
+    pub welcome: WelcomeDesk,
+    /// Which of the entry's hosts is next.
+    pub host_turn: AtomicUsize,
+    clients: AtomicU32,
+    removed: AtomicBool,
+    unused_since: AtomicU64,
+}
+
+impl PoolEntry {
+    /// Counts one client until the guard is dropped: as long as there is one, the pool stays, and `min_pool_size` is
+    /// filled for it.
+    pub fn visit(self: &Arc<Self>) -> Visit {
+        self.clients.fetch_add(1, Ordering::AcqRel);
+        self.unused_since.store(Micros::NEVER.0, Ordering::Release);
+        Visit(Arc::clone(self))
+    }
+
+    /// Clients that are logged in to it or about to be.
+    pub fn client_count(&self) -> u32 {
+        self.clients.load(Ordering::Acquire)
+    }
+
+    /// Whether its servers log in as the user that the entry names, whoever the client is.
+    pub fn is_forced(&self) -> bool {
+        self.config.load().user.as_deref() == Some(&*self.share.user)
+    }
+
+    /// Whether the pool is gone: nothing is to be opened for it any more.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// Since when nobody uses it, as the janitor's passes see it.
+    fn unused_for(&self, servers: u32, now: Micros) -> Micros {
+        if servers > 0 || self.client_count() > 0 || self.welcome.oldest_waiter().is_some() {
+            self.unused_since.store(Micros::NEVER.0, Ordering::Release);
+            return Micros(0);
+        }
+        let never = Micros::NEVER.0;
+        let since = self.unused_since.compare_exchange(never, now.0, Ordering::AcqRel, Ordering::Acquire);
+        now.since(Micros(since.map_or_else(|earlier| earlier, |_| now.0)))
+    }
+}
+
+/// One client of a pool, counted; see [`PoolEntry::visit`].
+pub struct Visit(Arc<PoolEntry>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One database entry with its pools.
+pub struct DatabaseEntry {
+    /// Its switches.
+    pub share: Arc<DatabaseShare>,
+    /// The entry in force.
+    pub config: Arc<Database>,
+    /// Made from `*`.
+    pub is_auto: bool,
+    pools: BTreeMap<Arc<str>, Arc<PoolEntry>>,
+    unused_since: Option<Micros>,
+}
+
+#[derive(Default)]
+struct Tables {
+    databases: BTreeMap<Arc<str>, DatabaseEntry>,
+    by_id: HashMap<PoolId, Arc<PoolEntry>>,
+}
+
+/// The databases and pools there are.
+pub struct Registry {
+    tables: RwLock<Tables>,
+    gate: Arc<Gate>,
+    workers: usize,
+    next_id: AtomicU32,
+}
+
+/// What a database looks like to SHOW DATABASES.
+#[derive(Clone)]
+pub struct DatabaseView {
+    /// Its switches.
+    pub share: Arc<DatabaseShare>,
+    /// The entry in force.
+    pub config: Arc<Database>,
+    /// Made from `*`.
+    pub is_auto: bool,
+    /// Its pools, by user.
+    pub pools: Vec<Arc<PoolEntry>>,
+}
+
+impl Registry {
+    /// Nothing known yet. `workers` is how many data workers there are.
+    pub fn new(gate: Arc<Gate>, workers: usize) -> Self {
+        Self { tables: RwLock::default(), gate, workers, next_id: AtomicU32::new(0) }
+    }
+
+    /// The pool of a database entry for clients that log in as `user`: that of the entry's own user where it names one.
+    /// Made if it is new; `None` where `snapshot` has no such database, not even `*`.
+    pub fn pool(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
+        self.pool_of(snapshot, database, |config| config.user.clone().unwrap_or_else(|| user.into()))
+    }
+
+    /// As [`Registry::pool`], of `user` even where the entry names another: auth_query's.
+    pub fn pool_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
+        self.pool_of(snapshot, database, |_| user.into())
+    }
+
+    fn pool_of(
+        &self,
+        snapshot: &Snapshot,
+        database: &str,
+        user: impl Fn(&Database) -> Arc<str>,
+    ) -> Option<Arc<PoolEntry>> {
+        let known = self
+            .read()
+            .databases
+            .get(database)
+            .and_then(|entry| entry.pools.get(&user(&entry.config)).cloned());
+        if known.is_some() {
+            return known;
+        }
+        let mut tables = self.write();
+        let entry = self.ensure_database(&mut tables, snapshot, database)?;
+        let user = user(&entry.config);
+        if let Some(pool) = entry.pools.get(&user) {
+            return Some(Arc::clone(pool)); // made by someone else meanwhile
+        }
+        let id = PoolId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let rules = Arc::new(snapshot.pool_rules(&entry.config, &user));
+        let share = PoolShare::new(id, Arc::clone(&entry.share), Arc::clone(&user), rules, self.workers);
+        let pool = Arc::new(PoolEntry {
+            share: Arc::new(share),
+            config: ArcSwap::new(Arc::clone(&entry.config)),
+            welcome: WelcomeDesk::default(),
+            host_turn: AtomicUsize::new(0),
+            clients: AtomicU32::new(0),
+            removed: AtomicBool::new(false),
+            unused_since: AtomicU64::new(Micros::NEVER.0),
+        });
+        entry.pools.insert(user, Arc::clone(&pool));
+        tables.by_id.insert(id, Arc::clone(&pool));
+        Some(pool)
+    }
+
+    /// The pool of exactly this database and pool user, if there is one.
+    pub fn find(&self, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
+        self.read().databases.get(database)?.pools.get(user).cloned()
+    }
+
+    /// A database's switches; an entry is made from `*` if need be. `None` where there is no such database.
+    pub fn database(&self, snapshot: &Snapshot, name: &str) -> Option<Arc<DatabaseShare>> {
+        if let Some(entry) = self.read().databases.get(name) {
+            return Some(Arc::clone(&entry.share));
+        }
+        self.ensure_database(&mut self.write(), snapshot, name).map(|entry| Arc::clone(&entry.share))
+    }
+
+    fn ensure_database<'a>(
+        &self,
+        tables: &'a mut Tables,
+        snapshot: &Snapshot,
+        name: &str,
+    ) -> Option<&'a mut DatabaseEntry> {
+        if !tables.databases.contains_key(name) {
+            let config = snapshot.database(name)?;
+            let is_auto = !snapshot.databases.contains_key(name);
+            if is_auto {
+                tracing::info!("registered new auto-database: {name}");
+            }
+            let share = Arc::new(DatabaseShare::new(Arc::clone(&config.name), Arc::clone(&self.gate)));
+            let entry = DatabaseEntry { share, config, is_auto, pools: BTreeMap::new(), unused_since: None };
+            tables.databases.insert(name.into(), entry);
+        }
+        tables.databases.get_mut(name)
+    }
+
+    /// The pool of that number, unless it is gone.
+    pub fn by_id(&self, id: PoolId) -> Option<Arc<PoolEntry>> {
+        self.read().by_id.get(&id).cloned()
+    }
+
+    /// Every pool, ordered by (database, user).
+    pub fn entries(&self) -> Vec<Arc<PoolEntry>> {
+        self.read().databases.values().flat_map(|entry| entry.pools.values().cloned()).collect()
+    }
+
+    /// The pools of one database, or all.
+    pub fn entries_of(&self, database: Option<&str>) -> Vec<Arc<PoolEntry>> {
+        let mut entries = self.entries();
+        entries.retain(|entry| database.is_none_or(|name| &*entry.share.database.name == name));
+        entries
+    }
+
+    /// Every database, in order.
+    pub fn databases(&self) -> Vec<DatabaseView> {
+        let view = |entry: &DatabaseEntry| DatabaseView {
+            share: Arc::clone(&entry.share),
+            config: Arc::clone(&entry.config),
+            is_auto: entry.is_auto,
+            pools: entry.pools.values().cloned().collect(),
+        };
+        self.read().databases.values().map(view).collect()
+    }
+
+    /// Makes the entries of `snapshot` known and brings those that are to what it says; those that it no longer has stay
+    /// until they are removed.
+    pub fn adopt(&self, snapshot: &Snapshot) {
+        let mut tables = self.write();
+        for name in snapshot.databases.keys() {
+            self.ensure_database(&mut tables, snapshot, name);
+        }
+        for (name, entry) in &mut tables.databases {
+            if let Some(config) = snapshot.database(name) {
+                entry.is_auto = !snapshot.databases.contains_key(name);
+                entry.pools.values().for_each(|pool| pool.config.store(Arc::clone(&config)));
+                entry.config = config;
+            }
+        }
+    }
+
+    /// Takes a database out with its pools, which are returned: nothing is opened for them any more.
+    pub fn remove(&self, database: &str) -> Vec<Arc<PoolEntry>> {
+        let mut tables = self.write();
+        let Some(entry) = tables.databases.remove(database) else { return Vec::new() };
+        let pools: Vec<_> = entry.pools.into_values().collect();
+        for pool in &pools {
+            tables.forget(pool);
+        }
+        pools
+    }
+
+    /// Takes out pools that nobody has used for `pool_idle` and databases made from `*` that nobody has used for
+    /// `database_idle` (zero = never), and returns those pools. `servers` tells how many servers a pool has.
+    pub fn remove_unused(
+        &self,
+        now: Micros,
+        pool_idle: Micros,
+        database_idle: Micros,
+        servers: impl Fn(PoolId) -> u32,
+    ) -> Vec<Arc<PoolEntry>> {
+        let mut removed = Vec::new();
+        let mut tables = self.write();
+        tables.databases.retain(|name, entry| {
+            let mut is_used = entry.share.is_paused_itself() || entry.share.is_disabled();
+            entry.pools.retain(|_, pool| {
+                let unused = pool.unused_for(servers(pool.share.id), now);
+                is_used |= unused == Micros(0);
+                let goes = pool_idle > Micros(0) && unused > pool_idle;
+                removed.extend(goes.then(|| Arc::clone(pool)));
+                !goes
+            });
+            if is_used || !entry.is_auto {
+                entry.unused_since = None;
+                return true;
+            }
+            let since = *entry.unused_since.get_or_insert(now);
+            let goes = database_idle > Micros(0) && now.since(since) > database_idle;
+            if goes {
+                tracing::debug!("dropping auto-database: {name}");
+                removed.extend(entry.pools.values().cloned());
+            }
+            !goes
+        });
+        for pool in &removed {
+            tables.forget(pool);
+        }
+        removed
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn forget(&mut self, pool: &PoolEntry) {
+        pool.removed.store(true, Ordering::Release);
+        self.by_id.remove(&pool.share.id);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A configuration of these lines of `[databases]` and settings.
+    pub fn snapshot(databases: &str, settings: &str) -> Snapshot {
+        let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
+        Snapshot::load_with("test.ini", None, &|_| Ok(text.clone().into_bytes()))
+            .expect("a valid configuration")
+    }
+
+    fn registry() -> Registry {
+        Registry::new(Arc::new(Gate::default()), 2)
+    }
+
+    /// A pool that belongs to no registry.
+    pub fn share(database: &str, user: &str) -> Arc<PoolShare> {
+        let snapshot = snapshot(&format!("{database} ="), "");
+        Arc::clone(&registry().pool(&snapshot, database, user).expect("a pool").share)
+    }
+
+    #[test]
+    fn a_pool_is_made_once_and_a_forced_user_is_everybodys() {
+        let snapshot = snapshot("own =\nforced = user=boss", "");
+        let registry = registry();
+        let first = registry.pool(&snapshot, "own", "a").unwrap();
+        assert!(Arc::ptr_eq(&first, &registry.pool(&snapshot, "own", "a").unwrap()));
+        assert!(!Arc::ptr_eq(&first, &registry.pool(&snapshot, "own", "b").unwrap()));
+        assert!(!first.is_forced());
+        let forced = registry.pool(&snapshot, "forced", "a").unwrap();
+        assert_eq!(&*forced.share.user, "boss");
+        assert!(forced.is_forced());
+        assert!(Arc::ptr_eq(&forced, &registry.pool(&snapshot, "forced", "b").unwrap()));
+        assert!(registry.pool(&snapshot, "other", "a").is_none());
+        assert!(registry.pool(&snapshot, "pgbouncer", "a").is_none());
+        let names: Vec<_> = registry
+            .entries()
+            .iter()
+            .map(|pool| format!("{}/{}", pool.share.database.name, pool.share.user))
+            .collect();
+        assert_eq!(names, ["forced/boss", "own/a", "own/b"]);
+    }
+
+    #[test]
+    fn the_fallback_makes_databases_on_demand() {
+        let snapshot = snapshot("* = host=10.0.0.1", "");
+        let registry = registry();
+        let pool = registry.pool(&snapshot, "made", "a").unwrap();
+        assert_eq!((&*pool.share.database.name, &*pool.config.load().dbname), ("made", "made"));
+        assert!(registry.databases()[0].is_auto);
+        assert!(registry.database(&snapshot, "paused").is_some());
+        assert_eq!(registry.databases().len(), 2);
+    }
+
+    #[test]
+    fn what_nobody_uses_goes_after_its_time() {
+        let snapshot = snapshot("own =\n* =", "");
+        let registry = registry();
+        let own = registry.pool(&snapshot, "own", "a").unwrap();
+        let auto = registry.pool(&snapshot, "auto", "a").unwrap();
+        let (pool_idle, database_idle) = (Micros::from_secs(50), Micros::from_secs(10));
+        let pass = |seconds, servers: u32| {
+            let removed =
+                registry.remove_unused(Micros::from_secs(seconds), pool_idle, database_idle, |_| servers);
+            removed.iter().map(|pool| pool.share.database.name.to_string()).collect::<Vec<_>>()
+        };
+        let visit = auto.visit();
+        assert!(pass(1, 0).is_empty() && pass(100, 1).is_empty());
+        drop(visit);
+        assert!(pass(101, 1).is_empty(), "servers keep a pool");
+        assert!(pass(102, 0).is_empty() && pass(112, 0).is_empty());
+        assert_eq!(pass(113, 0), ["auto"]);
+        assert!(auto.is_removed() && registry.by_id(auto.share.id).is_none());
+        assert!(pass(152, 0).is_empty());
+        assert_eq!(pass(153, 0), ["own"]);
+        assert!(own.is_removed());
+        assert_eq!(registry.databases().len(), 1, "an entry of the file stays");
+    }
+
+    #[test]
+    fn a_reload_changes_entries_in_place_and_removal_takes_the_pools() {
+        let before = snapshot("own = port=1\ngone =", "");
+        let registry = registry();
+        registry.adopt(&before);
+        let own = registry.pool(&before, "own", "a").unwrap();
+        let gone = registry.pool(&before, "gone", "a").unwrap();
+        let after = snapshot("own = port=2\nnew =", "");
+        registry.adopt(&after);
+        assert_eq!(own.config.load().port, 2);
+        assert_eq!(registry.remove("gone").len(), 1);
+        assert!(gone.is_removed() && !own.is_removed());
+        let names: Vec<_> = registry.databases().iter().map(|entry| entry.config.name.to_string()).collect();
+        assert_eq!(names, ["new", "own"]);
+    }
+}

@@ -1,0 +1,87 @@
+//! What running pools are told when the policy changes or an operator orders it: adopt, RECONNECT, KILL, shutdown.
+//!
+//! Decides nothing about files or the console's grammar. Source: PgBouncer behaviour, surface §2 "Effects of a reload on
+//! running pools", §1.2, §6.4.
+
+use super::plane::{Phase, Plane, Policy};
+use super::registry::PoolEntry;
+use crate::config::{Changes, ClientRules, DatabaseChange};
+use crate::core::{ClientRulesOf, Command, Scope};
+use crate::wire::Fault;
+use std::sync::Arc;
+
+impl Plane {
+    /// Puts `policy` in force, and brings every pool and client to what it says. At the start it makes the entries of the
+    /// files known.
+    pub fn adopt(&self, policy: Policy) {
+        let policy = Arc::new(policy);
+        let before = self.policy.swap(Arc::clone(&policy));
+        let changes = Changes::between(&before.snapshot, &policy.snapshot);
+        for view in self.registry.databases() {
+            if changes.of(&view.config.name) == DatabaseChange::Gone {
+                self.remove(&view.config.name);
+            }
+        }
+        self.registry.adopt(&policy.snapshot);
+        for entry in self.registry.entries() {
+            let is_dirty = changes.of(&entry.share.database.name) == DatabaseChange::Dirty;
+            if is_dirty || changes.server_tls {
+                self.renew(&entry);
+            }
+            let rules = policy.snapshot.pool_rules(&entry.config.load(), &entry.share.user);
+            if *entry.share.rules() != rules {
+                self.set_rules(&entry.share, Arc::new(rules));
+            }
+        }
+        let rules_of = move |user: &str, database: &str| {
+            let database = policy.snapshot.database(database);
+            database
+                .map_or_else(ClientRules::default, |database| policy.snapshot.client_rules(user, &database))
+        };
+        let rules_of: Arc<dyn Fn(&str, &str) -> ClientRules + Send + Sync> = Arc::new(rules_of);
+        self.tell_all(|| Command::ClientRules(ClientRulesOf(Arc::clone(&rules_of))));
+    }
+
+    /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.
+    fn renew(&self, entry: &PoolEntry) {
+        entry.share.bump_generation();
+        self.places.forget_failure(&entry.share);
+        self.tell_all(|| Command::Sweep(Scope::Pool(entry.share.id)));
+        self.launcher.need_server(entry.share.id);
+    }
+
+    /// RECONNECT: of one database, or all.
+    pub fn reconnect(&self, database: Option<&str>) {
+        for entry in self.registry.entries_of(database) {
+            self.renew(&entry);
+        }
+    }
+
+    /// KILL: clients and servers of one database, or all, are dropped ("database removed"). The caller has paused it.
+    pub fn kill(&self, database: Option<&str>) {
+        for entry in self.registry.entries_of(database) {
+            entry.share.bump_generation(); // logins to servers that are under way, too
+            entry.welcome.refuse(Fault::DatabaseRemoved);
+            self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
+        }
+    }
+
+    /// An entry that the files no longer have: all its clients and servers are dropped.
+    fn remove(&self, database: &str) {
+        for entry in self.registry.remove(database) {
+            entry.welcome.refuse(Fault::DatabaseRemoved);
+            self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
+            self.places.forget(&entry.share); // one that still has servers is forgotten with the last of them
+        }
+    }
+
+    /// Enters a phase of shutdown: WAIT_FOR_SERVERS pauses everything and turns away who waits for a server.
+    pub fn begin_shutdown(&self, phase: Phase) {
+        self.set_phase(phase);
+        if self.phase() == Phase::WaitForServers {
+            self.gate.set_paused(true);
+            self.tell_all(|| Command::RefuseWaiting);
+            self.tell_all(|| Command::Sweep(Scope::All));
+        }
+    }
+}

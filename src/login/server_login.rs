@@ -1,0 +1,405 @@
+//! Logging in to a server, without the server: bytes in, bytes out, a result at the end.
+//!
+//! Never touches a socket; never keeps more than one message. From the StartupMessage to the ReadyForQuery after which the
+//! server may be lent, the entry's `connect_query` included. Sources: PostgreSQL documentation, "Message Flow", "SASL
+//! Authentication"; PgBouncer behaviour, surface §7.3, §9 (`connect_query`), §14 (texts of the log).
+
+use crate::auth::scram::{Credentials, ScramClient, ScramError, ServerProof};
+use crate::auth::{ScramKeys, Secret, md5};
+use crate::base::{Password, limits};
+use crate::core::CancelKey;
+use crate::wire::authentication::{self, AuthRequest, Mechanisms, SCRAM_SHA_256};
+use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, startup, tags};
+use std::borrow::Cow;
+use std::sync::Arc;
+use tags::server as tag;
+
+/// How well the bytes to the server are hidden from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Plain TCP.
+    None,
+    /// A Unix socket.
+    Local,
+    /// TLS, to whoever answered.
+    Encrypted,
+    /// TLS, to a server whose certificate was verified.
+    Verified,
+}
+
+/// What the pooler has to prove itself with.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// What is stored of the password.
+    pub secret: Arc<Secret>,
+    /// Keys that a client of ours has proven to hold; of use only where `secret` is a SCRAM verifier.
+    pub keys: Option<ScramKeys>,
+}
+
+impl Credential {
+    /// What answers a server's wish for the password itself. The one place that decides whether a password goes out in
+    /// clear: PgBouncer sends whatever is stored, whoever may listen.
+    fn cleartext(&self, _cover: Cover) -> Option<Password> {
+        Some(self.secret.to_text())
+    }
+
+    /// What SCRAM proves with; never keys derived from a password for a verifier that no client has proven.
+    fn scram(&self) -> Result<Credentials, LoginError> {
+        match (&*self.secret, &self.keys) {
+            (Secret::Plain(password), _) if !password.is_empty() => {
+                Ok(Credentials::Password(password.clone()))
+            }
+            (Secret::Scram(_), Some(keys)) => Ok(Credentials::Keys(keys.clone())),
+            (Secret::Scram(_), None) => Err(LoginError::WrongPasswordType(
+                "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not provide SCRAM keys",
+            )),
+            _ => Err(LoginError::WrongPasswordType("cannot do SCRAM authentication: wrong password type")),
+        }
+    }
+}
+
+/// Why a login failed. Which clients hear of it: [`LoginError::fault`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginError {
+    /// The server's own words.
+    Refused {
+        /// `FATAL`, …
+        severity: String,
+        /// Its SQLSTATE.
+        sqlstate: String,
+        /// Its message.
+        text: String,
+    },
+    /// What is stored cannot answer what the server asked for; the text is for the log.
+    WrongPasswordType(&'static str),
+    /// The server does not know the password: it is not who it says it is.
+    BadSignature,
+    /// None of the server's SASL mechanisms is spoken here.
+    NoMechanism,
+    /// Kerberos, GSSAPI, SSPI, …
+    UnsupportedMethod(u32),
+    /// SCRAM went wrong otherwise.
+    Scram(ScramError),
+    /// Bytes that are no message.
+    Wire(WireError),
+    /// A message that has no place here.
+    UnknownPacket(u8),
+    /// More parameters than any server has.
+    TooMuch,
+}
+
+impl LoginError {
+    /// The reason in "closing because: …", and what later clients are told of as the cached error.
+    pub fn reason(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::Refused { text, .. } => text,
+            Self::WrongPasswordType(_)
+            | Self::BadSignature
+            | Self::NoMechanism
+            | Self::UnsupportedMethod(_)
+            | Self::Scram(_) => "failed to answer authreq",
+            Self::Wire(WireError::BadLength { .. }) => "bad pkt header",
+            Self::Wire(WireError::Malformed { tag: tag::PARAMETER_STATUS }) => {
+                "broken ParameterStatus packet"
+            }
+            Self::Wire(WireError::Malformed { tag: tag::BACKEND_KEY_DATA }) => "bad cancel key",
+            Self::Wire(WireError::Malformed { .. }) => "bad packet",
+            Self::UnknownPacket(_) => "unknown pkt from server",
+            Self::TooMuch => "failed to store ParameterStatus",
+        })
+    }
+
+    /// What the pool's waiting clients are told and ended with; `None` = they go on waiting, since it may pass.
+    pub fn fault(&self) -> Option<Fault> {
+        let own = |text: &str| {
+            Some(Fault::Relayed { sqlstate: sqlstate::PROTOCOL_VIOLATION.into(), text: text.into() })
+        };
+        match self {
+            Self::Refused { sqlstate, .. } if sqlstate == sqlstate::CANNOT_CONNECT_NOW => None,
+            Self::Refused { sqlstate, text, .. } => {
+                Some(Fault::Relayed { sqlstate: sqlstate.clone(), text: text.clone() })
+            }
+            Self::WrongPasswordType(_) => Some(Fault::WrongPasswordType),
+            Self::BadSignature => own("server login failed: invalid server signature"),
+            Self::NoMechanism => {
+                own("server login failed: none of the server's SASL authentication mechanisms are supported")
+            }
+            _ => None,
+        }
+    }
+
+    /// What an operator must read beside the reason.
+    pub fn log(&self) -> Option<String> {
+        match self {
+            Self::Refused { severity, text, .. } => Some(format!("server login failed: {severity} {text}")),
+            Self::WrongPasswordType(text) => Some((*text).to_owned()),
+            Self::BadSignature => Some("invalid server signature".to_owned()),
+            Self::NoMechanism => {
+                Some("none of the server's SASL authentication mechanisms are supported".to_owned())
+            }
+            Self::UnsupportedMethod(code) => Some(format!("unknown/unsupported auth method: {code}")),
+            Self::Scram(error) => Some(format!("SCRAM exchange failed: {error}")),
+            Self::Wire(error) => Some(error.to_string()),
+            Self::UnknownPacket(tag) => Some(format!("unknown pkt from server: '{}'", tag.escape_ascii())),
+            Self::TooMuch => None,
+        }
+    }
+}
+
+impl From<WireError> for LoginError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// What a login needs to know.
+#[derive(Clone, Debug)]
+pub struct LoginPlan {
+    /// Who logs in.
+    pub user: Arc<str>,
+    /// The database's name on the server.
+    pub dbname: Arc<str>,
+    /// Other parameters of the StartupMessage.
+    pub startup: Vec<(&'static str, Arc<str>)>,
+    /// Query run once after the login.
+    pub connect_query: Option<Arc<str>>,
+    /// What proves it; `None` = nothing is known.
+    pub credential: Option<Credential>,
+    /// Who may listen.
+    pub cover: Cover,
+    /// SCRAM's nonce, fresh for each login.
+    pub nonce: String,
+}
+
+/// What a login that succeeded has taught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// Every ParameterStatus, in the server's order; of a repeated name the last value, at its first place.
+    pub reported: Vec<(String, String)>,
+    /// The key that cancels its queries; a server that gave none gets an empty one, which cancels nothing.
+    pub key: CancelKey,
+}
+
+/// Where a login stands.
+#[derive(Debug)]
+enum Step {
+    /// The server is to say what it asks for.
+    Asked,
+    /// SCRAM: our first message is out.
+    ScramBegun(ScramClient, Credentials),
+    /// SCRAM: our proof is out.
+    ScramProven(ServerProof),
+    /// AuthenticationOk has come.
+    Accepted,
+    /// `connect_query` runs.
+    Querying,
+    /// It has left a transaction open, which is rolled back.
+    RollingBack,
+    /// It may be lent.
+    Done,
+}
+
+/// One login.
+#[derive(Debug)]
+pub struct Handshake {
+    plan: LoginPlan,
+    step: Step,
+    reported: Vec<(String, String)>,
+    key: CancelKey,
+    /// Bytes of a message that is passed over and has not come whole.
+    skip: usize,
+    /// Errors of `connect_query`, for the log.
+    query_errors: Vec<String>,
+}
+
+impl Handshake {
+    /// Begins; gives the StartupMessage to send.
+    pub fn start(plan: LoginPlan) -> (Self, Vec<u8>) {
+        let mut out = Vec::new();
+        let who = [("user", &*plan.user), ("database", &*plan.dbname)];
+        startup::write_startup(&mut out, who.into_iter().chain(plan.startup.iter().map(|(k, v)| (*k, &**v))));
+        let key = CancelKey { pid: 0, secret: Box::default() };
+        let (reported, query_errors) = (Vec::new(), Vec::new());
+        (Self { plan, step: Step::Asked, reported, key, skip: 0, query_errors }, out)
+    }
+
+    /// Takes bytes of the server, cut anywhere: returns how many were consumed and appends what is to be sent to `out`.
+    /// The rest must come again, in front of more. Once [`Handshake::is_done`], nothing more is consumed.
+    ///
+    /// # Errors
+    /// The login has failed; the connection is of no more use.
+    pub fn received(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, LoginError> {
+        let mut at = 0;
+        while !self.is_done() {
+            let skipped = self.skip.min(input.len() - at);
+            (self.skip, at) = (self.skip - skipped, at + skipped);
+            let rest = &input[at..];
+            // results of connect_query may be of any size: they are passed over, never kept
+            let passes_over = self.is_querying() && rest.first().is_some_and(|tag| is_ignorable(*tag));
+            let length_max =
+                if passes_over { i32::MAX.unsigned_abs() } else { limits::SERVER_LOGIN_MESSAGE_BYTES_MAX };
+            let Some(header) = FrameHeader::read(rest, length_max)? else { break };
+            if passes_over {
+                self.skip = header.frame_bytes;
+                continue;
+            }
+            if rest.len() < header.frame_bytes {
+                break;
+            }
+            self.message(header.tag, &rest[HEADER_BYTES..header.frame_bytes], out)?;
+            at += header.frame_bytes;
+        }
+        Ok(at)
+    }
+
+    fn message(&mut self, tag: u8, payload: &[u8], out: &mut Vec<u8>) -> Result<(), LoginError> {
+        match (tag, &self.step) {
+            (tag::ERROR_RESPONSE, Step::Querying | Step::RollingBack) => {
+                let fields = backend::ErrorFields::read(payload)?;
+                self.query_error(format!("{}: {}", fields.severity(), fields.message()));
+            }
+            (tag::ERROR_RESPONSE, _) => {
+                let fields = backend::ErrorFields::read(payload)?;
+                let (severity, sqlstate) = (fields.severity().to_owned(), fields.sqlstate().to_owned());
+                return Err(LoginError::Refused { severity, sqlstate, text: fields.message().into_owned() });
+            }
+            (tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION, _) => {}
+            (tag::AUTHENTICATION, Step::Asked | Step::ScramBegun(..) | Step::ScramProven(_)) => {
+                self.authentication(payload, out)?;
+            }
+            (tag::PARAMETER_STATUS, Step::Accepted | Step::Querying | Step::RollingBack) => {
+                self.parameter(payload)?
+            }
+            (tag::BACKEND_KEY_DATA, Step::Accepted) => {
+                let key = backend::backend_key(payload)?;
+                self.key = CancelKey { pid: key.pid, secret: key.secret.into() };
+            }
+            (tag::READY_FOR_QUERY, Step::Accepted) => match self.plan.connect_query.as_deref() {
+                Some(sql) => {
+                    encode::query(out, sql);
+                    self.step = Step::Querying;
+                }
+                None => self.step = Step::Done,
+            },
+            (tag::READY_FOR_QUERY, Step::Querying | Step::RollingBack) => self.after_query(payload, out)?,
+            (tag, _) => return Err(LoginError::UnknownPacket(tag)),
+        }
+        Ok(())
+    }
+
+    /// A transaction that `connect_query` leaves open would be its first client's: it is rolled back.
+    fn after_query(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), LoginError> {
+        self.step = match (backend::ready_status(payload)?, &self.step) {
+            (tags::transaction::IDLE, _) => Step::Done,
+            (_, Step::Querying) => {
+                self.query_error("connect_query left a transaction open, rolled back".to_owned());
+                encode::query(out, "ROLLBACK");
+                Step::RollingBack
+            }
+            _ => return Err(LoginError::UnknownPacket(tag::READY_FOR_QUERY)),
+        };
+        Ok(())
+    }
+
+    fn query_error(&mut self, text: String) {
+        if self.query_errors.len() < limits::CONNECT_QUERY_ERRORS_MAX {
+            self.query_errors.push(text);
+        }
+    }
+
+    fn authentication(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), LoginError> {
+        let request = authentication::request(payload)?;
+        self.step = match (std::mem::replace(&mut self.step, Step::Asked), request) {
+            (Step::Asked, AuthRequest::Ok) => Step::Accepted,
+            (Step::Asked, AuthRequest::CleartextPassword) => {
+                let nothing = LoginError::WrongPasswordType("cannot send a password: none is known");
+                let password =
+                    self.credential().and_then(|own| own.cleartext(self.plan.cover).ok_or(nothing))?;
+                authentication::write_password(out, password.expose().as_bytes());
+                Step::Asked
+            }
+            (Step::Asked, AuthRequest::Md5Password { salt }) => {
+                let wrong =
+                    LoginError::WrongPasswordType("cannot do MD5 authentication: wrong password type");
+                let own = self.credential()?;
+                let answer = md5::answer(&own.secret, &self.plan.user, salt).ok_or(wrong)?;
+                authentication::write_password(out, answer.expose().as_bytes());
+                Step::Asked
+            }
+            (Step::Asked, AuthRequest::Sasl(mechanisms)) => self.begin_scram(mechanisms, out)?,
+            (Step::ScramBegun(client, credentials), AuthRequest::SaslContinue(challenge)) => {
+                let (proof, answer) = client.answer(&credentials, challenge).map_err(LoginError::Scram)?;
+                authentication::write_sasl_response(out, answer.as_bytes());
+                Step::ScramProven(proof)
+            }
+            (Step::ScramProven(proof), AuthRequest::SaslFinal(last)) => {
+                proof.check(last).map_err(|error| match error {
+                    ScramError::WrongSignature => LoginError::BadSignature,
+                    other => LoginError::Scram(other),
+                })?;
+                Step::Asked
+            }
+            (_, AuthRequest::Other(code)) => return Err(LoginError::UnsupportedMethod(code)),
+            // a server that accepts before it has proven itself is not to be trusted
+            (_, _) => return Err(LoginError::Scram(ScramError::Malformed)),
+        };
+        Ok(())
+    }
+
+    fn begin_scram(&self, mechanisms: Mechanisms<'_>, out: &mut Vec<u8>) -> Result<Step, LoginError> {
+        if !mechanisms.offers(SCRAM_SHA_256) {
+            return Err(LoginError::NoMechanism);
+        }
+        let credentials = self.credential()?.scram()?;
+        let (client, first) = ScramClient::start(self.plan.nonce.clone());
+        authentication::write_sasl_initial(out, SCRAM_SHA_256, first.as_bytes());
+        Ok(Step::ScramBegun(client, credentials))
+    }
+
+    fn credential(&self) -> Result<&Credential, LoginError> {
+        let nothing = LoginError::WrongPasswordType("cannot answer the server: no password is known");
+        self.plan.credential.as_ref().ok_or(nothing)
+    }
+
+    fn parameter(&mut self, payload: &[u8]) -> Result<(), LoginError> {
+        let (name, value) = backend::parameter_status(payload)?;
+        match self.reported.iter().position(|(have, _)| have == name) {
+            Some(at) => value.clone_into(&mut self.reported[at].1),
+            None if self.reported.len() == limits::SERVER_PARAMETERS_MAX => return Err(LoginError::TooMuch),
+            None => self.reported.push((name.to_owned(), value.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Whether the server may be lent.
+    pub fn is_done(&self) -> bool {
+        matches!(self.step, Step::Done)
+    }
+
+    /// Whether the server has accepted the login, so that it counts as a session of PostgreSQL.
+    pub fn is_accepted(&self) -> bool {
+        self.is_querying() || matches!(self.step, Step::Accepted | Step::Done)
+    }
+
+    fn is_querying(&self) -> bool {
+        matches!(self.step, Step::Querying | Step::RollingBack)
+    }
+
+    /// Errors of `connect_query`: to be logged, then ignored.
+    pub fn query_errors(&self) -> &[String] {
+        &self.query_errors
+    }
+
+    /// What was learnt.
+    pub fn finish(self) -> LoggedIn {
+        LoggedIn { reported: self.reported, key: self.key }
+    }
+}
+
+/// What `connect_query` may bring that is of no interest.
+fn is_ignorable(tag: u8) -> bool {
+    !matches!(tag, tag::READY_FOR_QUERY | tag::PARAMETER_STATUS | tag::ERROR_RESPONSE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! TLS towards servers: what `server_tls_*` says, made ready for handshakes.
+//!
+//! Never opens a connection. What of a certificate is verified: nothing up to `require`, its chain with `verify-ca`, chain and
+//! name with `verify-full`. Source: PgBouncer behaviour, surface §9; PostgreSQL documentation, "SSL Support" (a name is looked
+//! for in the common name only where the certificate has no alternative names).
+
+use crate::config::{Settings, SslMode};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+
+/// What TLS handshakes with servers need.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// `server_tls_sslmode`.
+    pub mode: SslMode,
+    /// `None` with `disable` only.
+    pub config: Option<Arc<ClientConfig>>,
+}
+
+/// Why the files and settings of `server_tls_*` make no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerTlsError {
+    /// A file could not be read, or holds nothing of its kind.
+    #[error("{setting}: {file}: {why}")]
+    File {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A certificate needs a key, and a key a certificate.
+    #[error("server_tls_cert_file and server_tls_key_file must be set together")]
+    HalfAPair,
+    /// `verify-full` with nothing to verify against.
+    #[error("server_tls_sslmode=verify-full needs server_tls_ca_file")]
+    NoAuthorities,
+    /// The TLS library refuses it.
+    #[error("server TLS setup: {0}")]
+    Refused(String),
+}
+
+/// Where systems keep the certificates of well-known authorities; the first that exists counts.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+impl ServerTls {
+    /// No TLS at all.
+    pub fn disabled() -> Self {
+        Self { mode: SslMode::Disable, config: None }
+    }
+
+    /// Reads the files that `settings` name.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn from_settings(settings: &Settings) -> Result<Self, ServerTlsError> {
+        let mode = settings.server_tls_sslmode;
+        if mode == SslMode::Disable {
+            return Ok(Self::disabled());
+        }
+        let refused = |error: rustls::Error| ServerTlsError::Refused(error.to_string());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let protocols = &settings.server_tls_protocols;
+        let versions: Vec<_> =
+            [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
+                .into_iter()
+                .filter_map(|(version, wanted)| wanted.then_some(version))
+                .collect();
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(refused)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier(mode, settings, provider)?);
+        let (cert, key) = (&*settings.server_tls_cert_file, &*settings.server_tls_key_file);
+        let config = match (cert.is_empty(), key.is_empty()) {
+            (true, true) => builder.with_no_client_auth(),
+            (false, false) => {
+                let chain = certificates("server_tls_cert_file", cert)?;
+                let key = PrivateKeyDer::from_pem_file(key)
+                    .map_err(|why| bad_file("server_tls_key_file", key, &why))?;
+                builder.with_client_auth_cert(chain, key).map_err(refused)?
+            }
+            _ => return Err(ServerTlsError::HalfAPair),
+        };
+        Ok(Self { mode, config: Some(Arc::new(config)) })
+    }
+}
+
+fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> ServerTlsError {
+    ServerTlsError::File { setting, file: file.to_owned(), why: why.to_string() }
+}
+
+fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, ServerTlsError> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|why| bad_file(setting, file, &why))?;
+    if certificates.is_empty() {
+        return Err(bad_file(setting, file, &"no certificate found"));
+    }
+    Ok(certificates)
+}
+
+fn verifier(
+    mode: SslMode,
+    settings: &Settings,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, ServerTlsError> {
+    if mode < SslMode::VerifyCa {
+        return Ok(Arc::new(Anyone(provider)));
+    }
+    let own = &*settings.server_tls_ca_file;
+    if own.is_empty() && mode == SslMode::VerifyFull {
+        return Err(ServerTlsError::NoAuthorities);
+    }
+    let system = SYSTEM_AUTHORITIES.into_iter().find(|file| std::path::Path::new(file).exists());
+    let file = if own.is_empty() { system.unwrap_or(SYSTEM_AUTHORITIES[0]) } else { own };
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(certificates("server_tls_ca_file", file)?);
+    if added == 0 {
+        return Err(bad_file("server_tls_ca_file", file, &"no usable certificate found"));
+    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| ServerTlsError::Refused(error.to_string()))?;
+    Ok(Arc::new(Authorities { chain, names: mode == SslMode::VerifyFull }))
+}
+
+/// Takes any certificate; that its owner holds the key is still checked.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Takes certificates of known authorities; with `names` only those for the host that was connected to.
+#[derive(Debug)]
+struct Authorities {
+    chain: Arc<WebPkiServerVerifier>,
+    names: bool,
+}
+
+impl ServerCertVerifier for Authorities {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        // the name is the last thing that the library looks at: an error about it means that the chain is good
+        match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
+                if !self.names || common_name_is(end_entity, server_name) =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Whether the certificate has no alternative names at all, and a common name that is the server's.
+fn common_name_is(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    if !matches!(certificate.subject_alternative_name(), Ok(None)) {
+        return false;
+    }
+    let name = server_name.to_str();
+    let mut names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    names.any(|common| common.eq_ignore_ascii_case(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+    struct Authority {
+        key: KeyPair,
+        params: CertificateParams,
+    }
+
+    impl Authority {
+        fn new() -> Self {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, "test authority");
+            Self { key: KeyPair::generate().unwrap(), params }
+        }
+
+        fn verifier(&self, names: bool) -> Authorities {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.params.clone().self_signed(&self.key).unwrap().der().clone()).unwrap();
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let chain =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            Authorities { chain, names }
+        }
+
+        fn certificate(&self, common: &str, alternatives: &[&str]) -> CertificateDer<'static> {
+            let names: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.distinguished_name.push(DnType::CommonName, common);
+            let issuer = Issuer::from_params(&self.params, &self.key);
+            params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone()
+        }
+    }
+
+    fn accepts(verifier: &Authorities, certificate: &CertificateDer<'_>, host: &str) -> bool {
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn verify_full_looks_at_the_name_and_verify_ca_does_not() {
+        let authority = Authority::new();
+        let certificate = authority.certificate("x", &["db.example", "127.0.0.1"]);
+        let (full, ca) = (authority.verifier(true), authority.verifier(false));
+        assert!(accepts(&full, &certificate, "db.example") && accepts(&full, &certificate, "127.0.0.1"));
+        assert!(!accepts(&full, &certificate, "other.example"));
+        assert!(accepts(&ca, &certificate, "other.example"));
+        let stranger = Authority::new().certificate("x", &["db.example"]);
+        assert!(!accepts(&full, &stranger, "db.example") && !accepts(&ca, &stranger, "db.example"));
+    }
+
+    #[test]
+    fn the_common_name_counts_only_without_alternative_names() {
+        let authority = Authority::new();
+        let full = authority.verifier(true);
+        let plain = authority.certificate("localhost", &[]);
+        assert!(accepts(&full, &plain, "localhost") && accepts(&full, &plain, "LOCALHOST"));
+        assert!(!accepts(&full, &plain, "localhos") && !accepts(&full, &plain, "127.0.0.1"));
+        assert!(!accepts(&full, &authority.certificate("localhost", &["db.example"]), "localhost"));
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_together_are_refused() {
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            ServerTls::from_settings(&settings)
+        };
+        assert!(with(|_| ()).is_ok_and(|tls| tls.config.is_some()));
+        assert!(with(|s| s.server_tls_sslmode = SslMode::Disable).is_ok_and(|tls| tls.config.is_none()));
+        let full = with(|s| s.server_tls_sslmode = SslMode::VerifyFull);
+        assert!(matches!(full, Err(ServerTlsError::NoAuthorities)));
+        assert!(matches!(with(|s| s.server_tls_cert_file = "x".into()), Err(ServerTlsError::HalfAPair)));
+        let missing = with(|s| {
+            s.server_tls_sslmode = SslMode::VerifyCa;
+            s.server_tls_ca_file = "no/such/file".into();
+        });
+        assert!(
+            missing.is_err_and(|error| error.to_string().starts_with("server_tls_ca_file: no/such/file: "))
+        );
+    }
+}
