@@ -4,7 +4,7 @@ use super::policy;
 use super::signals::{Signals, Wish};
 use super::systemd;
 use crate::base::limits::JANITOR_PERIOD_MS;
-use crate::config::{LogFormat, Settings, Snapshot};
+use crate::config::{Choice, LogFormat, Settings, Snapshot};
 use crate::console;
 use crate::login::{Order, Phase, Plane};
 use crate::observe::log::Log;
@@ -92,7 +92,9 @@ impl Process {
     /// SIGTERM or SIGINT: soft the first time, at once the second.
     fn asked_to_end(&self, wish: Wish) -> Onward {
         let (name, what, phase) = match wish {
-            Wish::WaitForClients => ("SIGTERM", "waiting for all clients to disconnect", Phase::WaitForClients),
+            Wish::WaitForClients => {
+                ("SIGTERM", "waiting for all clients to disconnect", Phase::WaitForClients)
+            }
             _ => ("SIGINT", "waiting for all servers connections to be released", Phase::WaitForServers),
         };
         if self.plane.phase() != Phase::Running {

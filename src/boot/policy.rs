@@ -19,7 +19,13 @@ pub(super) struct Loaded {
 impl Loaded {
     /// What the files say that has no effect, or not the effect that one may expect.
     pub fn warnings(&self) -> Vec<String> {
-        self.policy.snapshot.warnings.iter().map(ToString::to_string).chain(self.notes.iter().cloned()).collect()
+        self.policy
+            .snapshot
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .chain(self.notes.iter().cloned())
+            .collect()
     }
 }
 
@@ -29,7 +35,8 @@ impl Loaded {
 /// Every error of the configuration files; otherwise the first of TLS.
 pub(super) fn load(path: &Path, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let snapshot = Snapshot::load(path, before.map(|policy| &*policy.snapshot));
-    let snapshot = snapshot.map_err(|errors| errors.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
+    let snapshot =
+        snapshot.map_err(|errors| errors.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
     from_snapshot(snapshot, before)
 }
 

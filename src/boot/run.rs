@@ -8,7 +8,7 @@ use super::policy;
 use super::process::{self, PidFile};
 use super::signals::Signals;
 use super::systemd;
-use crate::base::{WorkerId, limits, VERSION};
+use crate::base::{VERSION, WorkerId, limits};
 use crate::config::Settings;
 use crate::console;
 use crate::core::{Note, StatementRegistry};
@@ -80,11 +80,8 @@ fn serve(
     log: &Log,
     pidfile: Option<&str>,
 ) -> Result<(), String> {
-    let listeners = if inherited.is_empty() {
-        Listeners::open(settings)
-    } else {
-        Listeners::adopt(inherited, settings)
-    };
+    let listeners =
+        if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };
     let listeners = listeners.map_err(|error| error.to_string())?;
     let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -20,7 +20,7 @@ mod snapshot;
 mod value;
 
 pub use choices::{
-    AuthDbname, AuthType, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility,
+    AuthDbname, AuthType, Choice, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility,
     TlsProtocols, Workers,
 };
 pub use connstr::{ConnStrError, pairs};

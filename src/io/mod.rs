@@ -16,6 +16,7 @@ mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 pub use channel::{Channel, Guard};
 pub use clock::Clock;

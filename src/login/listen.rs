@@ -1,6 +1,6 @@
 //! The sockets that clients come in by: those that the settings ask for, or those that systemd hands over.
 //!
-//! Opens and closes them; accepting is `accept.rs`. A file of a Unix socket that we made is removed when its door is
+//! Opens and closes them; accepting is `accept.rs`. A file of a Unix socket that we made is removed when its socket is
 //! dropped. Source: PgBouncer behaviour, surface §1.1, §1.3, §1.4.
 
 use crate::config::Settings;
@@ -45,7 +45,7 @@ pub enum ListenError {
 
 /// A listening Unix socket.
 #[derive(Debug)]
-pub struct UnixDoor {
+pub struct UnixSocket {
     /// The socket.
     pub listener: UnixListener,
     /// Its file, where we made one.
@@ -64,36 +64,36 @@ impl Drop for SocketFile {
 
 /// Every listening socket, non-blocking.
 #[derive(Debug, Default)]
-pub struct Doors {
+pub struct Listeners {
     /// Over TCP: closed when a soft shutdown begins.
     pub tcp: Vec<TcpListener>,
     /// Over Unix sockets: open until the end, for the console.
-    pub unix: Vec<UnixDoor>,
+    pub unix: Vec<UnixSocket>,
 }
 
 /// `tcp_defer_accept` is a switch; this is how long the kernel waits for a connection's first bytes, as with PgBouncer.
 const DEFER_ACCEPT_S: u16 = 45;
 
-impl Doors {
+impl Listeners {
     /// Opens what the settings ask for, and says so in the log.
     ///
     /// # Errors
     /// [`ListenError`]; an address that does not work among others that do is only warned about.
     pub fn open(settings: &Settings) -> Result<Self, ListenError> {
-        let mut doors = Self::default();
+        let mut listeners = Self::default();
         if let Some(path) = unix_path(settings) {
-            doors.unix.push(open_unix(&path, settings)?);
+            listeners.unix.push(open_unix(&path, settings)?);
         }
         for word in settings.listen_addr.iter() {
-            open_tcp(word, settings, &mut doors.tcp);
+            open_tcp(word, settings, &mut listeners.tcp);
         }
-        if !settings.listen_addr.is_empty() && doors.tcp.is_empty() {
+        if !settings.listen_addr.is_empty() && listeners.tcp.is_empty() {
             return Err(ListenError::NoAddress(settings.listen_addr.join(",")));
         }
-        if doors.tcp.is_empty() && doors.unix.is_empty() {
+        if listeners.tcp.is_empty() && listeners.unix.is_empty() {
             return Err(ListenError::Nowhere);
         }
-        Ok(doors)
+        Ok(listeners)
     }
 
     /// Takes sockets that listen already, instead of those that the settings ask for.
@@ -108,11 +108,15 @@ impl Doors {
         for (name, _) in ignored.iter().filter(|(_, is_set)| *is_set) {
             tracing::warn!("sockets come from the service manager, {name} is ignored");
         }
-        let mut doors = Self::default();
+        let mut listeners = Self::default();
         for fd in inherited {
-            doors.take(fd).map_err(ListenError::Inherited)?;
+            listeners.take(fd).map_err(ListenError::Inherited)?;
         }
-        if doors.tcp.is_empty() && doors.unix.is_empty() { Err(ListenError::Nowhere) } else { Ok(doors) }
+        if listeners.tcp.is_empty() && listeners.unix.is_empty() {
+            Err(ListenError::Nowhere)
+        } else {
+            Ok(listeners)
+        }
     }
 
     fn take(&mut self, fd: OwnedFd) -> io::Result<()> {
@@ -134,7 +138,7 @@ impl Doors {
                     "listening on unix:{}",
                     address.as_pathname().unwrap_or(Path::new("@")).display()
                 );
-                self.unix.push(UnixDoor { listener, file: None });
+                self.unix.push(UnixSocket { listener, file: None });
             }
             _ => return Err(io::ErrorKind::Unsupported.into()),
         }
@@ -198,7 +202,7 @@ pub fn unix_path(settings: &Settings) -> Option<String> {
     (!directory.is_empty()).then(|| format!("{directory}/.s.PGSQL.{}", settings.listen_port))
 }
 
-fn open_unix(path: &str, settings: &Settings) -> Result<UnixDoor, ListenError> {
+fn open_unix(path: &str, settings: &Settings) -> Result<UnixSocket, ListenError> {
     let failed = |source| ListenError::Unix { path: path.to_owned(), source };
     if listener::answers(path).map_err(failed)? {
         return Err(ListenError::UnixInUse);
@@ -216,7 +220,7 @@ fn open_unix(path: &str, settings: &Settings) -> Result<UnixDoor, ListenError> {
         set_owner_and_mode(&file.0, settings).map_err(failed)?;
     }
     tracing::info!("listening on unix:{path}");
-    Ok(UnixDoor { listener, file })
+    Ok(UnixSocket { listener, file })
 }
 
 /// Nobody answers there, so the file is what a process left that could not tidy up.
@@ -284,8 +288,8 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_an_error() {
-        assert!(matches!(Doors::open(&settings(&[])), Err(ListenError::Nowhere)));
-        assert!(matches!(Doors::adopt(Vec::new(), &settings(&[])), Err(ListenError::Nowhere)));
+        assert!(matches!(Listeners::open(&settings(&[])), Err(ListenError::Nowhere)));
+        assert!(matches!(Listeners::adopt(Vec::new(), &settings(&[])), Err(ListenError::Nowhere)));
     }
 
     #[test]
@@ -293,16 +297,19 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
         let some = settings(&[("listen_addr", "127.0.0.1, 127.0.0.2"), ("listen_port", &port)]);
-        assert_eq!(Doors::open(&some).unwrap().tcp.len(), 1);
+        assert_eq!(Listeners::open(&some).unwrap().tcp.len(), 1);
         let none = settings(&[("listen_addr", "127.0.0.1, "), ("listen_port", &port)]);
-        let error = Doors::open(&none).unwrap_err().to_string();
+        let error = Listeners::open(&none).unwrap_err().to_string();
         assert_eq!(error, "failed to listen on any address in listen_addr list: 127.0.0.1");
     }
 
     #[test]
     fn a_star_is_every_address() {
-        let doors = Doors::open(&settings(&[("listen_addr", "*"), ("listen_port", &free_port())])).unwrap();
-        assert!(doors.tcp.iter().any(|door| door.local_addr().unwrap().ip() == Ipv4Addr::UNSPECIFIED));
+        let listeners =
+            Listeners::open(&settings(&[("listen_addr", "*"), ("listen_port", &free_port())])).unwrap();
+        assert!(
+            listeners.tcp.iter().any(|socket| socket.local_addr().unwrap().ip() == Ipv4Addr::UNSPECIFIED)
+        );
     }
 
     #[test]
@@ -317,11 +324,11 @@ mod tests {
             ("listen_port", "7777"),
         ]);
         let file = scratch.0.join(".s.PGSQL.7777");
-        let doors = Doors::open(&settings).unwrap();
+        let listeners = Listeners::open(&settings).unwrap();
         let metadata = std::fs::metadata(&file).unwrap();
         assert_eq!((metadata.mode() & 0o7777, metadata.gid().to_string()), (0o700, group));
-        assert!(matches!(Doors::open(&settings), Err(ListenError::UnixInUse)));
-        drop(doors);
+        assert!(matches!(Listeners::open(&settings), Err(ListenError::UnixInUse)));
+        drop(listeners);
         assert!(!file.exists());
     }
 
@@ -333,20 +340,21 @@ mod tests {
         let file = scratch.0.join(".s.PGSQL.7777");
         drop(UnixListener::bind(&file).unwrap());
         assert!(file.exists());
-        drop(Doors::open(&settings).unwrap());
+        drop(Listeners::open(&settings).unwrap());
         std::fs::write(scratch.0.join(".s.PGSQL.7777.lock"), "").unwrap();
-        assert_eq!(Doors::open(&settings).unwrap_err().to_string(), "unix port 7777 is in use");
+        assert_eq!(Listeners::open(&settings).unwrap_err().to_string(), "unix port 7777 is in use");
     }
 
     #[test]
     fn what_cannot_be_made_is_named() {
         let scratch = Scratch::new();
         let missing = scratch.0.join("missing");
-        let error = Doors::open(&settings(&[("unix_socket_dir", missing.to_str().unwrap())])).unwrap_err();
+        let error =
+            Listeners::open(&settings(&[("unix_socket_dir", missing.to_str().unwrap())])).unwrap_err();
         assert!(error.to_string().starts_with("failed to create unix socket "), "{error}");
         let directory = scratch.0.to_str().unwrap();
         let group = settings(&[("unix_socket_dir", directory), ("unix_socket_group", "no such group")]);
-        assert!(Doors::open(&group).is_err());
+        assert!(Listeners::open(&group).is_err());
         assert!(std::fs::read_dir(&scratch.0).unwrap().next().is_none(), "nothing is left behind");
     }
 
@@ -354,11 +362,11 @@ mod tests {
     fn abstract_sockets_have_no_file() {
         let name = format!("@pgweir-listen-{}", std::process::id());
         let settings = settings(&[("unix_socket_dir", &name), ("listen_port", "7777")]);
-        let doors = Doors::open(&settings).unwrap();
+        let listeners = Listeners::open(&settings).unwrap();
         assert!(listener::answers(&format!("{name}/.s.PGSQL.7777")).unwrap());
-        assert!(matches!(Doors::open(&settings), Err(ListenError::UnixInUse)));
-        drop(doors);
-        assert!(Doors::open(&settings).is_ok());
+        assert!(matches!(Listeners::open(&settings), Err(ListenError::UnixInUse)));
+        drop(listeners);
+        assert!(Listeners::open(&settings).is_ok());
     }
 
     #[test]
@@ -366,14 +374,18 @@ mod tests {
         let scratch = Scratch::new();
         let unix = UnixListener::bind(scratch.0.join("inherited")).unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let doors = Doors::adopt(vec![tcp.into(), unix.into()], &settings(&[("listen_addr", "*")])).unwrap();
-        assert_eq!((doors.tcp.len(), doors.unix.len()), (1, 1));
-        drop(doors);
+        let listeners =
+            Listeners::adopt(vec![tcp.into(), unix.into()], &settings(&[("listen_addr", "*")])).unwrap();
+        assert_eq!((listeners.tcp.len(), listeners.unix.len()), (1, 1));
+        drop(listeners);
         assert!(scratch.0.join("inherited").exists(), "not ours to remove");
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
         for useless in [udp.into(), file.into()] {
-            assert!(matches!(Doors::adopt(vec![useless], &settings(&[])), Err(ListenError::Inherited(_))));
+            assert!(matches!(
+                Listeners::adopt(vec![useless], &settings(&[])),
+                Err(ListenError::Inherited(_))
+            ));
         }
     }
 }

@@ -3,10 +3,12 @@
 //!
 //! Never touches a byte of a query. A finished login is a value that is handed to a data worker once.
 
+mod accept;
 mod admissions;
 pub mod auth_query;
 mod authenticate;
 mod cancel;
+mod client;
 mod connect;
 mod dns;
 mod greet;
@@ -25,16 +27,20 @@ mod stream;
 mod tls_text;
 mod verifiers;
 mod welcome;
+mod welcome_words;
 
+pub use accept::{Accepting, Acceptors};
 pub use admissions::{Admission, Admissions};
 pub use cancel::{CancelKeys, ClientKey, KeyHolder};
+pub use client::{Arrival, serve};
 pub use dns::{Dns, DnsRow};
-pub use listen::{ListenError, tcp_options, unix_path};
+pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
 pub use logins::{LoginEntry, LoginRow, Logins};
 pub use places::{Place, Places};
 pub use plane::{ConsoleVisit, Doors, Order, Phase, Plane, Policy, Rights, Stream, Welcome};
 pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
 pub use secrets::ServerSecrets;
 pub use server_tls::{ServerTls, ServerTlsError};
+pub use stream::Socket;
 pub use tls_text::tls_text;
 pub use verifiers::Verifiers;

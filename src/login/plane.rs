@@ -3,13 +3,17 @@
 //! One value, made by `boot`, shared by reference: there is no global. Rooms above reach each other through the doors in
 //! here (channels), never by import.
 
+use super::accept::Accepting;
+use super::admissions::Admissions;
 use super::cancel::CancelKeys;
 use super::dns::Dns;
 use super::launch::LauncherDoor;
+use super::logins::Logins;
 use super::places::Places;
 use super::registry::{PoolEntry, Registry};
 use super::secrets::ServerSecrets;
 use super::server_tls::ServerTls;
+use super::verifiers::Verifiers;
 use crate::auth::UserList;
 use crate::base::{Micros, WorkerId};
 use crate::config::{PoolRules, Snapshot};
@@ -122,6 +126,14 @@ pub struct Plane {
     pub dns: Dns,
     /// What clients' logins taught that servers can be logged in to with.
     pub secrets: ServerSecrets,
+    /// How many clients there are, and the limits on them.
+    pub admissions: Admissions,
+    /// The clients that are logging in.
+    pub logins: Logins,
+    /// What SCRAM clients are checked against.
+    pub verifiers: Verifiers,
+    /// Whether clients are accepted at present.
+    pub accepting: Accepting,
     /// Takes clients of the database `pgbouncer`.
     pub console: mpsc::UnboundedSender<ConsoleVisit>,
     /// Takes orders to the process.
@@ -164,6 +176,10 @@ impl Plane {
             cancel_keys: CancelKeys::default(),
             dns: Dns::default(),
             secrets: ServerSecrets::default(),
+            admissions: Admissions::default(),
+            logins: Logins::default(),
+            verifiers: Verifiers::default(),
+            accepting: Accepting::default(),
             console,
             orders,
             phase: watch::Sender::new(Phase::Running),

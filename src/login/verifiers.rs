@@ -16,6 +16,16 @@ pub struct Verifiers {
     derived: DashMap<Box<str>, (Arc<Secret>, Arc<ScramSecret>)>,
 }
 
+impl Default for Verifiers {
+    /// With a seed of its own.
+    fn default() -> Self {
+        let mut seed = [0; 32];
+        // INVARIANT: made once, at the start of the process, which without randomness could not greet anybody anyway.
+        aws_lc_rs::rand::fill(&mut seed).expect("randomness from the system");
+        Self::new(seed)
+    }
+}
+
 impl Verifiers {
     /// None remembered yet. `seed` is random and secret: it makes salts.
     pub fn new(seed: [u8; 32]) -> Self {

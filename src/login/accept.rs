@@ -1,0 +1,179 @@
+//! Accepting clients: one task per listening socket, one per client.
+//!
+//! Never waits for a client. TCP is closed when a soft shutdown begins, Unix sockets stay open for the console; during
+//! SUSPEND nobody is accepted. Source: PgBouncer behaviour, surface §1.2.
+
+use super::client::{self, Arrival};
+use super::listen::{Listeners, SocketFile, tcp_options};
+use super::plane::{Phase, Plane};
+use super::stream::Socket;
+use crate::base::{Address, limits};
+use crate::io::options;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Whether clients are accepted at present.
+#[derive(Debug)]
+pub struct Accepting(watch::Sender<bool>);
+
+impl Default for Accepting {
+    fn default() -> Self {
+        Self(watch::Sender::new(true))
+    }
+}
+
+impl Accepting {
+    /// SUSPEND stops it, RESUME goes on: the kernel queues clients meanwhile.
+    pub fn set(&self, on: bool) {
+        self.0.send_replace(on);
+    }
+
+    async fn wait(&self) {
+        // it fails only when the sender is gone, and that is `self`
+        let _ = self.0.subscribe().wait_for(|on| *on).await;
+    }
+}
+
+/// The tasks that accept; dropping it ends them, and so does the end of the runtime.
+#[derive(Debug)]
+pub struct Acceptors(JoinSet<()>);
+
+impl Acceptors {
+    /// Begins to accept on every one of `listeners`. To be called on the runtime.
+    ///
+    /// # Errors
+    /// The system's, where a socket cannot be watched.
+    pub fn start(plane: &Arc<Plane>, listeners: Listeners) -> io::Result<Self> {
+        let mut tasks = JoinSet::new();
+        for listener in listeners.tcp {
+            let listener = TcpListener::from_std(listener)?;
+            tasks.spawn(accept_tcp(plane.clone(), listener));
+        }
+        for socket in listeners.unix {
+            let listener = UnixListener::from_std(socket.listener)?;
+            tasks.spawn(accept_unix(plane.clone(), listener, socket.file));
+        }
+        Ok(Self(tasks))
+    }
+
+    /// Stops accepting everywhere; returns when every socket is closed and its file removed.
+    ///
+    /// # Cancel safety
+    /// The sockets are closed all the same.
+    pub async fn close(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+async fn accept_tcp(plane: Arc<Plane>, listener: TcpListener) {
+    let mut phase = plane.watch_phase();
+    loop {
+        let accepted = tokio::select! {
+            accepted = next(&plane, || listener.accept()) => accepted,
+            // an error means that the plane is gone
+            _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
+        };
+        if let Some((stream, remote)) = accepted
+            && let Err(error) = welcome_tcp(&plane, stream, remote)
+        {
+            tracing::debug!("client gone while being accepted: {error}");
+        }
+    }
+}
+
+fn welcome_tcp(plane: &Arc<Plane>, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
+    options::tune(stream.as_fd(), &tcp_options(&plane.policy.load().snapshot.settings))?;
+    let local = stream.local_addr()?;
+    let arrival = Arrival {
+        remote: Address::Tcp(canonical(remote)),
+        local: Address::Tcp(canonical(local)),
+        socket: Socket::Tcp(stream),
+    };
+    tokio::spawn(client::serve(plane.clone(), arrival));
+    Ok(())
+}
+
+/// An IPv4 client of a socket for both families (systemd's may be one) is shown as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+async fn accept_unix(plane: Arc<Plane>, listener: UnixListener, _file: Option<SocketFile>) {
+    loop {
+        if let Some((stream, _)) = next(&plane, || listener.accept()).await
+            && let Err(error) = welcome_unix(&plane, stream)
+        {
+            tracing::debug!("client gone while being accepted: {error}");
+        }
+    }
+}
+
+fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> {
+    let peer = stream.peer_cred()?;
+    let port = plane.policy.load().snapshot.settings.listen_port;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+    let remote = Address::Unix { port, pid, uid: peer.uid() };
+    let local = Address::Unix { port, pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
+    tokio::spawn(client::serve(plane.clone(), Arrival { socket: Socket::Unix(stream), remote, local }));
+    Ok(())
+}
+
+/// The next connection, `None` where that failed: with a pause where only time can help.
+async fn next<T, F: Future<Output = io::Result<T>>>(plane: &Plane, accept: impl FnOnce() -> F) -> Option<T> {
+    plane.accepting.wait().await;
+    match accept().await {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            if is_shortage(&error) {
+                tracing::error!("accept() failed: {error}");
+                tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
+            }
+            None
+        }
+    }
+}
+
+/// Whether the system has run out of something, as opposed to one client that went away.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const SHORTAGES: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| SHORTAGES.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_shortages_are_waited_out() {
+        assert!(is_shortage(&rustix::io::Errno::MFILE.into()));
+        assert!(!is_shortage(&rustix::io::Errno::CONNABORTED.into()));
+    }
+
+    #[test]
+    fn mapped_addresses_are_shown_as_ipv4() {
+        let mapped = canonical("[::ffff:10.0.0.1]:7".parse().unwrap());
+        assert_eq!(mapped.to_string(), "10.0.0.1:7");
+    }
+
+    #[tokio::test]
+    async fn suspending_holds_and_resuming_lets_go() {
+        let accepting = Arc::new(Accepting::default());
+        accepting.wait().await;
+        accepting.set(false);
+        let waiting = tokio::spawn({
+            let accepting = accepting.clone();
+            async move { accepting.wait().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        accepting.set(true);
+        waiting.await.unwrap();
+    }
+}

@@ -1,0 +1,410 @@
+//! One client's whole login: greeting, limits, proof, welcome, and the hand-over to a worker or to the console.
+//!
+//! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the channel.
+//! Source: PgBouncer behaviour, surface §7.1 (order of checks), §8.1, §8.2, §14 (log lines).
+
+use super::admissions::Admission;
+use super::auth_query;
+use super::authenticate::{ProofRules, prove};
+use super::cancel::ClientKey;
+use super::greet::{GreetRules, Greeting, LoginEnd, greet};
+use super::logins::{LoginEntry, LoginRow};
+use super::plane::{ConsoleVisit, Phase, Plane, Policy, Rights};
+use super::stream::{ClientStream, Socket};
+use super::welcome_words::{WelcomeWords, own_params};
+use crate::auth::Secret;
+use crate::base::{Address, Micros, WorkerId};
+use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
+use crate::core::{ClientIdentity, ClientLogin};
+use crate::io::Guard;
+use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
+use crate::wire::{Fault, authentication};
+use crate::worker::Mail;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A client that has just been accepted.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its socket.
+    pub socket: Socket,
+    /// Its end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+}
+
+/// Takes one client through its login, to a worker, to the console, or to its end.
+///
+/// # Cancel safety
+/// The client is cut off.
+pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
+    let mut stream = ClientStream::new(arrival.socket);
+    let mut visitor = Visitor::new(&plane, arrival.remote, arrival.local);
+    let patience = span(plane.policy.load().snapshot.settings.client_login_timeout);
+    let waited = tokio::time::timeout(patience, visitor.log_in(&plane, &mut stream)).await;
+    let outcome = waited.unwrap_or_else(|_| Err(visitor.timed_out()));
+    match outcome {
+        Ok(Way::Cancel(key)) => {
+            drop(visitor);
+            plane.cancel(key).await;
+        }
+        Ok(Way::Console { rights, admission }) => visitor.hand_to_console(&plane, stream, rights, admission),
+        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
+        Err(end) => {
+            visitor.log_end(&plane, &end);
+            drop(visitor);
+            if let LoginEnd::Fault(fault) = end {
+                stream.farewell(&fault.message()).await;
+            }
+        }
+    }
+}
+
+/// A setting's span; zero = without end.
+fn span(setting: Micros) -> Duration {
+    if setting == Micros(0) { Duration::MAX } else { Duration::from_micros(setting.0) }
+}
+
+/// Where a client goes from here.
+enum Way {
+    /// It wanted another's query cancelled, and that is all it wanted.
+    Cancel(ClientKey),
+    /// To the console.
+    Console { rights: Rights, admission: Admission },
+    /// To a worker.
+    Worker(Box<Handover>),
+}
+
+/// What a worker takes, but for the stream.
+struct Handover {
+    worker: WorkerId,
+    login: ClientLogin,
+    guard: Guard,
+}
+
+/// One client during its login.
+struct Visitor {
+    id: u64,
+    remote: Address,
+    local: Address,
+    arrived: Micros,
+    arrived_at_epoch_s: u64,
+    database: Arc<str>,
+    user: Arc<str>,
+    row: LoginEntry,
+    stage: Stage,
+}
+
+/// How far a login has come: what its timeout is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Proving,
+    WaitingForServer,
+}
+
+/// One line of the log about `$visitor`.
+macro_rules! log {
+    ($level:ident, $visitor:expr, $($text:tt)+) => {
+        tracing::$level!(
+            side = "C", id = $visitor.id, db = %$visitor.database, user = %$visitor.user, peer = %$visitor.remote,
+            $($text)+
+        )
+    };
+}
+
+impl Visitor {
+    fn new(plane: &Plane, remote: Address, local: Address) -> Self {
+        let id = plane.next_socket_id();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let row = plane.logins.enter(LoginRow {
+            socket_id: id,
+            remote: remote.clone(),
+            local: local.clone(),
+            connected_at_epoch_s: since_epoch.as_secs(),
+            names: None,
+            tls: String::new(),
+            is_waiting: false,
+        });
+        Self {
+            id,
+            remote,
+            local,
+            arrived: plane.now(),
+            arrived_at_epoch_s: since_epoch.as_secs(),
+            database: "(nodb)".into(),
+            user: "(nouser)".into(),
+            row,
+            stage: Stage::Proving,
+        }
+    }
+
+    async fn log_in(&mut self, plane: &Plane, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
+        let startup = match self.greet(plane, stream).await? {
+            Greeting::Startup(startup) => startup,
+            // a key of another length is none of ours
+            Greeting::Cancel(key) => return Ok(Way::Cancel(ClientKey::try_from(&*key).unwrap_or_default())),
+        };
+        let policy = plane.policy.load_full();
+        self.introduce(&startup, stream, &policy.snapshot.settings);
+        if startup.replication != Replication::No {
+            return Err(Fault::ReplicationUnavailable.into());
+        }
+        if startup.needs_negotiation() {
+            let mut out = Vec::new();
+            startup::write_negotiation(&mut out, &startup.unknown_options);
+            stream.send(&out).await?;
+        }
+        if &*self.database == CONSOLE_DATABASE {
+            return self.log_in_to_console(plane, &policy, stream).await;
+        }
+        let database = policy.snapshot.database(&self.database);
+        self.take_forced_user(&policy, database.as_deref())?;
+        let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
+        let admission = plane.admissions.admit(&self.database, &self.user, &limits)?;
+        self.prove(plane, &policy, database.as_deref(), stream).await?;
+        let database = self.may_enter(plane, &policy, database)?;
+        let handover = self.enter(plane, &policy, &database, &startup, stream, admission).await?;
+        Ok(Way::Worker(Box::new(handover)))
+    }
+
+    async fn greet(&self, plane: &Plane, stream: &mut ClientStream) -> Result<Greeting, LoginEnd> {
+        let policy = plane.policy.load_full();
+        let settings = &policy.snapshot.settings;
+        let is_tcp = matches!(self.remote, Address::Tcp(_));
+        let rules = GreetRules {
+            tls: policy.client_tls.as_ref().filter(|_| is_tcp),
+            tls_required: is_tcp && settings.client_tls_sslmode >= SslMode::Require,
+            names: &plane.names,
+            ignored: IgnoredNames(&settings.ignore_startup_parameters),
+        };
+        greet(stream, &rules).await
+    }
+
+    /// Takes the names that the client has said.
+    fn introduce(&mut self, startup: &Startup, stream: &ClientStream, settings: &Settings) {
+        self.database = startup.database.as_str().into();
+        self.user = startup.user.as_str().into();
+        let tls = stream.tls_text();
+        if settings.log_connections {
+            let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
+            let tls = if tls.is_empty() { "no" } else { &tls };
+            log!(info, self, "login attempt: db={db} user={user} tls={tls} replication={replication}");
+        }
+        self.row.update(|row| {
+            row.names = Some((self.database.clone(), self.user.clone()));
+            row.tls = tls;
+        });
+    }
+
+    /// With auth_type=any everybody is the user that the database entry names.
+    fn take_forced_user(&mut self, policy: &Policy, database: Option<&Database>) -> Result<(), LoginEnd> {
+        if policy.snapshot.settings.auth_type != AuthType::Any {
+            return Ok(());
+        }
+        let Some(database) = database else { return Ok(()) }; // refused below, as unknown
+        self.user = database.user.clone().ok_or(Fault::Config)?;
+        Ok(())
+    }
+
+    async fn log_in_to_console(
+        &self,
+        plane: &Plane,
+        policy: &Policy,
+        stream: &mut ClientStream,
+    ) -> Result<Way, LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let is_admin = self.is_own_account() || settings.admin_users.has(&self.user);
+        let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
+        let admission = plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
+        if !self.is_own_account() && settings.auth_type != AuthType::Any {
+            self.prove(plane, policy, None, stream).await?;
+        }
+        let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
+        let rights = match (is_admin, may_look) {
+            (true, _) => Rights::Admin,
+            (false, true) => Rights::Show,
+            (false, false) => return Err(Fault::NotAllowed.into()),
+        };
+        let mut out = Vec::new();
+        authentication::write_ok(&mut out);
+        stream.send(&out).await?;
+        Ok(Way::Console { rights, admission })
+    }
+
+    /// Whether this is the account that we run as, over a Unix socket, under the name that is for it.
+    fn is_own_account(&self) -> bool {
+        let own_uid = rustix::process::getuid().as_raw();
+        &*self.user == CONSOLE_DATABASE && matches!(self.remote, Address::Unix { uid, .. } if uid == own_uid)
+    }
+
+    /// Lets the client prove that it is who it says it is.
+    async fn prove(
+        &self,
+        plane: &Plane,
+        policy: &Policy,
+        database: Option<&Database>,
+        stream: &mut ClientStream,
+    ) -> Result<(), LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let is_any = settings.auth_type == AuthType::Any;
+        let secret = if is_any { None } else { self.secret(plane, policy, database).await? };
+        let rules = ProofRules {
+            auth_type: settings.auth_type,
+            user: &self.user,
+            secret: secret.as_ref(),
+            scram_iterations: settings.scram_iterations.get(),
+            verifiers: &plane.verifiers,
+        };
+        let keys = prove(stream, &rules).await?;
+        if let (Some(keys), Some(secret)) = (keys, &secret) {
+            plane.secrets.learn_keys(&self.user, secret, keys);
+        }
+        Ok(())
+    }
+
+    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for users who are known
+    /// without one. `None`: no such user.
+    async fn secret(
+        &self,
+        plane: &Plane,
+        policy: &Policy,
+        database: Option<&Database>,
+    ) -> Result<Option<Arc<Secret>>, LoginEnd> {
+        if let Some(secret) = policy.users.secret(&self.user) {
+            return Ok(Some(secret.clone()));
+        }
+        let settings = &policy.snapshot.settings;
+        let has_query = match database {
+            Some(database) => auth_query::auth_user(settings, database).is_some(),
+            None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
+        };
+        if has_query {
+            let found = auth_query::lookup(plane, &self.database, &self.user).await?;
+            return found.map(Some).ok_or_else(|| Fault::NoSuchUser.into());
+        }
+        let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
+        if is_forced || policy.snapshot.users.contains_key(&self.user) {
+            return Ok(Some(Arc::new(Secret::none())));
+        }
+        log!(info, self, "no such user: {}", self.user);
+        Ok(None)
+    }
+
+    /// What only a client that has proved who it is may learn: whether its database is there for it.
+    fn may_enter(
+        &self,
+        plane: &Plane,
+        policy: &Policy,
+        database: Option<Arc<Database>>,
+    ) -> Result<Arc<Database>, LoginEnd> {
+        if plane.phase() != Phase::Running {
+            return Err(Fault::ShuttingDown.into());
+        }
+        let name = || self.database.to_string();
+        let database = database.ok_or_else(|| Fault::NoSuchDatabase { name: name() })?;
+        match plane.registry.database(&policy.snapshot, &self.database) {
+            Some(share) if share.is_disabled() => Err(Fault::DatabaseDisabled { name: name() }.into()),
+            Some(_) => Ok(database),
+            None => Err(Fault::NoSuchDatabase { name: name() }.into()),
+        }
+    }
+
+    /// Waits for the pool's welcome and passes it on.
+    async fn enter(
+        &mut self,
+        plane: &Plane,
+        policy: &Policy,
+        database: &Database,
+        startup: &Startup,
+        stream: &mut ClientStream,
+        admission: Admission,
+    ) -> Result<Handover, LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let entry = plane
+            .pool_entry(&self.database, &self.user)
+            .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
+        let visit = entry.visit();
+        let rules = policy.snapshot.client_rules(&self.user, database);
+        self.stage = Stage::WaitingForServer;
+        self.row.update(|row| row.is_waiting = true);
+        let welcome = tokio::time::timeout(span(rules.query_wait_timeout), plane.welcome(&entry.share))
+            .await
+            .map_err(|_| Fault::QueryWaitTimeout)??;
+        let add_host = settings.application_name_add_host.then_some(&self.remote);
+        let params = own_params(&plane.names, &welcome.params, startup, add_host);
+        let worker = emptiest_worker(plane);
+        let key = plane
+            .cancel_keys
+            .issue(worker, self.id)
+            .ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))?;
+        let words = WelcomeWords {
+            names: &plane.names,
+            welcome: &welcome,
+            params: &params,
+            key: key.key(),
+            notice: &settings.login_notify_message,
+        };
+        stream.send(&words.write()).await?;
+        let login = ClientLogin { identity: self.identity(stream), pool: entry.share.clone(), params, rules };
+        Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
+    }
+
+    fn identity(&self, stream: &ClientStream) -> Arc<ClientIdentity> {
+        Arc::new(ClientIdentity {
+            socket_id: self.id,
+            database: self.database.clone(),
+            user: self.user.clone(),
+            remote: self.remote.clone(),
+            local: self.local.clone(),
+            tls: stream.tls_text(),
+            connected_at_epoch_s: self.arrived_at_epoch_s,
+            internal: false,
+        })
+    }
+
+    fn hand_to_worker(self, plane: &Plane, stream: ClientStream, handover: Handover) {
+        let Handover { worker, login, guard } = handover;
+        match stream.into_channel(guard) {
+            Ok(channel) => plane.worker(worker).send(Mail::Client(Box::new((channel, login)))),
+            Err(error) => self.log_end(plane, &error.into()),
+        }
+    }
+
+    fn hand_to_console(self, plane: &Plane, stream: ClientStream, rights: Rights, admission: Admission) {
+        let identity = self.identity(&stream);
+        let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
+        if plane.console.send(visit).is_err() {
+            self.log_end(plane, &LoginEnd::Silent("console is closed".to_owned()));
+        }
+    }
+
+    fn timed_out(&self) -> LoginEnd {
+        match self.stage {
+            Stage::Proving => Fault::LoginTimeout.into(),
+            Stage::WaitingForServer => Fault::LoginTimeoutServerDown.into(),
+        }
+    }
+
+    fn log_end(&self, plane: &Plane, end: &LoginEnd) {
+        let policy = plane.policy.load();
+        let settings = &policy.snapshot.settings;
+        let (reason, is_told) = match end {
+            LoginEnd::Fault(fault) => (fault.text(), true),
+            LoginEnd::Silent(reason) => (reason.as_str().into(), false),
+        };
+        if settings.log_disconnections {
+            let age = plane.now().since(self.arrived).as_secs();
+            log!(info, self, "closing because: {reason} (age={age}s)");
+        }
+        if is_told && settings.log_pooler_errors {
+            log!(warn, self, "pooler error: {reason}");
+        }
+    }
+}
+
+/// The worker with the fewest clients.
+fn emptiest_worker(plane: &Plane) -> WorkerId {
+    let numbered = plane.workers.iter().zip(0..);
+    WorkerId(numbered.min_by_key(|(worker, _)| worker.client_count()).map_or(0, |(_, number)| number))
+}
