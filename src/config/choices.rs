@@ -313,6 +313,31 @@ impl Value for CipherList {
     }
 }
 
+/// Suites of TLS 1.3 (`client_tls13_ciphers`, `server_tls13_ciphers`), by OpenSSL's names. Whether there are such suites is
+/// known only to the TLS library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls13Suites(Arc<str>);
+
+impl Tls13Suites {
+    /// The names, in order of preference.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split([':', ',']).map(str::trim).filter(|name| !name.is_empty())
+    }
+}
+
+impl Value for Tls13Suites {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        Ok(Self(text.into()))
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.0.as_ref().to_owned())
+    }
+    fn accepted() -> String {
+        "a list of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, separated by colons"
+            .to_owned()
+    }
+}
+
 /// An entry of `[databases]` that is not the console's own (`auth_dbname`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthDbname(pub Arc<str>);

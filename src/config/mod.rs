@@ -21,7 +21,7 @@ mod value;
 
 pub use choices::{
     AuthDbname, AuthType, Choice, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility,
-    TlsProtocols, Workers,
+    Tls13Suites, TlsProtocols, Workers,
 };
 pub use connstr::{ConnStrError, pairs};
 pub use database::{Database, Host, PeerEntry, UserEntry};

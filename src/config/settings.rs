@@ -4,7 +4,8 @@
 //! about what takes no effect and `configs/reference.ini`. Never reads a file. Source: PgBouncer behaviour, surface §3.
 
 use super::choices::{
-    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, SslMode, SyslogFacility, TlsProtocols, Workers,
+    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, SslMode, SyslogFacility, Tls13Suites,
+    TlsProtocols, Workers,
 };
 use super::rules::PoolMode;
 use super::value::{BadValue, FileMode, List, ListenOn, Value};
@@ -181,7 +182,7 @@ settings! {
         "Seconds that a client without a server may stay silent; 0 for ever.";
     client_login_timeout: Seconds = "60", Reload, Active,
         "Seconds that a login may take, waiting for the pool's first server included; 0 for ever.";
-    client_tls13_ciphers: Option<CipherList> = NULL, Reload, Active,
+    client_tls13_ciphers: Option<Tls13Suites> = NULL, Reload, Active,
         "TLS 1.3 suites for clients, separated by colons.";
     client_tls_ca_file: Text = "", Reload, Active,
         "Certificates of the authorities that sign clients' certificates (PEM).";
@@ -276,7 +277,7 @@ settings! {
     server_reset_query_always: bool = "0", Reload, Active, "1: server_reset_query runs in every pool mode.";
     server_round_robin: bool = "0", Reload, Active,
         "1: of the idle servers the one that has been idle longest is lent, else the one used last.";
-    server_tls13_ciphers: Option<CipherList> = NULL, Reload, Active,
+    server_tls13_ciphers: Option<Tls13Suites> = NULL, Reload, Active,
         "TLS 1.3 suites towards servers, separated by colons.";
     server_tls_ca_file: Text = "", Reload, Active,
         "Certificates of the authorities that sign servers' certificates (PEM).";

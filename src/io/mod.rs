@@ -1,6 +1,6 @@
 //! Sockets, TLS sessions, buffers and the drivers: the only room that may hold `unsafe`.
 //!
-//! Never knows a pool, a user or a setting's name; never decides what to send.
+//! Never knows a pool or a user; never decides what to send. Only `tls.rs` knows settings: those that name its files.
 
 mod channel;
 mod clock;

@@ -1,22 +1,27 @@
-//! TLS towards clients: what `client_tls_*` says, made ready for handshakes.
+//! TLS sessions' settings, made from files: everything towards clients, and the parts that servers' side shares.
 //!
-//! Pure but for reading the files that the settings name. Which client certificates are asked for and verified follows
-//! PgBouncer's behaviour (surface sections 8.1 and 15): with a CA file a certificate is optional up to `require`, but one
-//! that is presented must verify; `verify-ca` and `verify-full` demand one.
+//! Never opens a connection. Towards clients (surface §8.1, §15): a client's certificate is asked for where a CA file is
+//! set; up to `require` it may have none, but one that it shows must verify; `verify-ca` and `verify-full` demand one.
+//! Suites and key exchanges are the library's: forward secrecy and AEAD always, no RSA key exchange.
 
-use crate::config::{Choice, CipherList, Settings, SslMode};
+use crate::config::{Settings, SslMode, Tls13Suites, TlsProtocols, Value};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use std::path::Path;
 use std::sync::Arc;
 
-/// The protocol name that PostgreSQL gives itself in direct TLS. Source: PostgreSQL documentation, "SSL Session Encryption".
+/// The protocol's name in TLS. Source: PostgreSQL documentation, "SSL Session Encryption".
 const ALPN: &[u8] = b"postgresql";
 
-/// Why the files and settings make no TLS. The text names the setting and the file.
+/// Where systems keep the certificates of well-known authorities; the first that exists counts.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Why settings and their files make no TLS. The text names the setting, and the file where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file could not be read, or holds nothing of its kind.
@@ -29,15 +34,43 @@ pub enum TlsError {
         /// What is wrong.
         why: String,
     },
-    /// TLS is on, and there is nothing to show to clients.
-    #[error("client_tls_sslmode={0} needs client_tls_key_file and client_tls_cert_file")]
-    NoCertificate(&'static str),
-    /// A mode that verifies, with nothing to verify against.
-    #[error("client_tls_sslmode={0} needs client_tls_ca_file")]
-    NoAuthorities(&'static str),
+    /// A certificate needs a key, and a key a certificate.
+    #[error("{cert} and {key} must be set together")]
+    HalfAPair {
+        /// The setting of the certificate.
+        cert: &'static str,
+        /// The setting of the key.
+        key: &'static str,
+    },
+    /// TLS towards clients is on, with nothing to show them.
+    #[error(
+        "to allow TLS connections from clients, client_tls_key_file and client_tls_cert_file must be set"
+    )]
+    NoCertificate,
+    /// `verify-full` with nothing to verify against.
+    #[error("{mode}=verify-full needs {authorities}")]
+    NoAuthorities {
+        /// The setting of the mode.
+        mode: &'static str,
+        /// The setting of the file that is missing.
+        authorities: &'static str,
+    },
+    /// No suite of that name.
+    #[error("failed to set the TLSv1.3 cipher suites: {setting}: {why}")]
+    Suites {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The TLS library refuses it.
-    #[error("client TLS setup: {0}")]
-    Refused(String),
+    #[error("{side} TLS: {why}")]
+    Refused {
+        /// `client` or `server`.
+        side: &'static str,
+        /// Its reason.
+        why: String,
+    },
 }
 
 /// What TLS handshakes with clients need; `None` = `client_tls_sslmode=disable`.
@@ -45,75 +78,314 @@ pub enum TlsError {
 /// # Errors
 /// The first thing that is wrong with the settings or their files.
 pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    let mode = settings.client_tls_sslmode;
-    if mode == SslMode::Disable {
+    if settings.client_tls_sslmode == SslMode::Disable {
         return Ok(None);
     }
     let (cert, key) = (&*settings.client_tls_cert_file, &*settings.client_tls_key_file);
     if cert.is_empty() || key.is_empty() {
-        return Err(TlsError::NoCertificate(mode.word()));
+        return Err(TlsError::NoCertificate);
     }
-    let refused = |error: rustls::Error| TlsError::Refused(error.to_string());
-    let provider = Arc::new(provider(&settings.client_tls13_ciphers));
-    let protocols = &settings.client_tls_protocols;
-    let versions: Vec<_> =
-        [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
-            .into_iter()
-            .filter_map(|(version, wanted)| wanted.then_some(version))
-            .collect();
-    let verifier = client_verifier(mode, settings, &provider)?;
-    let chain = certificates("client_tls_cert_file", cert)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|why| bad_file("client_tls_key_file", key, &why))?;
+    let provider = provider("client_tls13_ciphers", settings.client_tls13_ciphers.as_ref())?;
+    let verifier = client_verifier(settings, &provider)?;
+    let refused = |error: rustls::Error| refused("client", &error);
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)
+        .with_protocol_versions(&versions(&settings.client_tls_protocols))
         .map_err(refused)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
+        .with_single_cert(
+            certificates("client_tls_cert_file", cert)?,
+            private_key("client_tls_key_file", key)?,
+        )
         .map_err(refused)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // A session ticket would be sent to every client and kept by none: PostgreSQL's drivers do not resume.
+    // PostgreSQL's drivers do not resume sessions: tickets would be sent and kept for nobody.
     config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Some(Arc::new(config)))
 }
 
-/// The library's suites, or those of TLS 1.3 among them that `wanted` names.
-fn provider(wanted: &Option<CipherList>) -> CryptoProvider {
-    let _ = wanted;
-    aws_lc_rs::default_provider()
-}
-
 fn client_verifier(
-    mode: SslMode,
     settings: &Settings,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let file = &*settings.client_tls_ca_file;
-    if file.is_empty() {
-        return match mode {
-            SslMode::VerifyFull => Err(TlsError::NoAuthorities(mode.word())),
-            SslMode::VerifyCa => Err(TlsError::NoAuthorities(mode.word())),
-            _ => Ok(WebPkiClientVerifier::no_client_auth()),
+    let (mode, file) = (settings.client_tls_sslmode, &*settings.client_tls_ca_file);
+    let is_demanded = mode >= SslMode::VerifyCa;
+    if file.is_empty() && mode == SslMode::VerifyFull {
+        return Err(TlsError::NoAuthorities {
+            mode: "client_tls_sslmode",
+            authorities: "client_tls_ca_file",
+        });
+    }
+    if file.is_empty() && !is_demanded {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let roots = Arc::new(authorities("client_tls_ca_file", file)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let builder = if is_demanded { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| refused("client", &error))
+}
+
+/// The TLS library's refusal, on the `client` or the `server` side.
+pub fn refused(side: &'static str, why: &dyn ToString) -> TlsError {
+    TlsError::Refused { side, why: why.to_string() }
+}
+
+/// The library's cryptography, with only those suites of TLS 1.3 that `wanted` names, in its order.
+///
+/// # Errors
+/// [`TlsError::Suites`] where it names one that there is not, or none.
+pub fn provider(
+    setting: &'static str,
+    wanted: Option<&Tls13Suites>,
+) -> Result<Arc<CryptoProvider>, TlsError> {
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(wanted) = wanted {
+        let of_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+        let named = |name: &str| {
+            provider.cipher_suites.iter().copied().find(|suite| of_13(suite) && is_named(suite, name))
         };
+        let unknown = |name: &str| TlsError::Suites {
+            setting,
+            why: format!("no suite {name}; {}", Tls13Suites::accepted()),
+        };
+        let mut suites = Vec::new();
+        for name in wanted.names() {
+            suites.push(named(name).ok_or_else(|| unknown(name))?);
+        }
+        if suites.is_empty() {
+            return Err(unknown("named"));
+        }
+        suites.extend(provider.cipher_suites.iter().copied().filter(|suite| !of_13(suite)));
+        provider.cipher_suites = suites;
     }
+    Ok(Arc::new(provider))
+}
+
+/// Whether OpenSSL calls the suite of TLS 1.3 `name`: `TLS_AES_256_GCM_SHA384` is `TLS13_AES_256_GCM_SHA384` here.
+fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
+    let own = format!("{:?}", suite.suite());
+    own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
+}
+
+/// The versions spoken, newest first.
+pub fn versions(protocols: &TlsProtocols) -> Vec<&'static SupportedProtocolVersion> {
+    [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
+        .into_iter()
+        .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
+        .collect()
+}
+
+/// The authorities of `file`; those of the system where it is empty.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn authorities(setting: &'static str, file: &str) -> Result<RootCertStore, TlsError> {
+    let system = || SYSTEM_AUTHORITIES.into_iter().find(|file| Path::new(file).exists());
+    let file = if file.is_empty() { system().unwrap_or(SYSTEM_AUTHORITIES[0]) } else { file };
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates("client_tls_ca_file", file)?);
-    if added == 0 {
-        return Err(bad_file("client_tls_ca_file", file, &"no usable certificate found"));
+    match roots.add_parsable_certificates(certificates(setting, file)?) {
+        (0, _) => Err(bad_file(setting, file, &"no usable certificate found")),
+        _ => Ok(roots),
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = if mode < SslMode::VerifyCa { builder.allow_unauthenticated() } else { builder };
-    builder.build().map_err(|error| TlsError::Refused(error.to_string()))
+}
+
+/// The certificates of a PEM file, in order; at least one.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => Err(bad_file(setting, file, &"no certificate found")),
+        Ok(certificates) => Ok(certificates),
+        Err(why) => Err(bad_file(setting, file, &why)),
+    }
+}
+
+/// The first private key of a PEM file.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn private_key(setting: &'static str, file: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|why| bad_file(setting, file, &why))
 }
 
 fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> TlsError {
     TlsError::File { setting, file: file.to_owned(), why: why.to_string() }
 }
 
-fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|why| bad_file(setting, file, &why))?;
-    if certificates.is_empty() {
-        return Err(bad_file(setting, file, &"no certificate found"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Setting;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, ConfigBuilder, ServerConnection, WantsVerifier};
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// PEM files of one authority, removed when dropped.
+    struct Files(PathBuf);
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
-    Ok(certificates)
+
+    impl Files {
+        fn path(&self, name: &str) -> String {
+            self.0.join(name).display().to_string()
+        }
+
+        /// An authority in `ca.crt`, a certificate for localhost in `site.crt` with its key in `site.key`.
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let files =
+                Self(std::env::temp_dir().join(format!("pgweir-tls-{}-{number}", std::process::id())));
+            std::fs::create_dir_all(&files.0).unwrap();
+            let ca_key = KeyPair::generate().unwrap();
+            let mut ca = CertificateParams::default();
+            ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            let site = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            let issuer = Issuer::from_params(&ca, &ca_key);
+            let site = site.signed_by(&key, &issuer).unwrap();
+            let ca = ca.self_signed(&ca_key).unwrap();
+            for (name, text) in
+                [("ca.crt", ca.pem()), ("site.crt", site.pem()), ("site.key", key.serialize_pem())]
+            {
+                std::fs::write(files.0.join(name), text).unwrap();
+            }
+            files
+        }
+
+        fn settings(&self, more: &[(&str, &str)]) -> Settings {
+            let files = [
+                ("client_tls_sslmode", "require".to_owned()),
+                ("client_tls_cert_file", self.path("site.crt")),
+                ("client_tls_key_file", self.path("site.key")),
+            ];
+            let mut settings = Settings::default();
+            let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+            for (name, value) in files.into_iter().chain(more) {
+                Setting::named(name).unwrap().set(&mut settings, &value).unwrap();
+            }
+            settings
+        }
+
+        /// A client of this authority; with `own`, one that shows a certificate.
+        fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
+            let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder();
+            let roots = authorities("x", &self.path("ca.crt")).unwrap();
+            let builder = builder.with_root_certificates(roots);
+            let mut config = match own {
+                None => builder.with_no_client_auth(),
+                Some(own) => {
+                    let key = private_key("x", &own.path("site.key")).unwrap();
+                    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.secret_der().to_vec()));
+                    builder
+                        .with_client_auth_cert(certificates("x", &own.path("site.crt")).unwrap(), key)
+                        .unwrap()
+                }
+            };
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            config
+        }
+    }
+
+    /// Shakes hands in memory; the suite agreed on.
+    fn handshake(ours: &Settings, theirs: ClientConfig) -> Result<String, rustls::Error> {
+        let ours = server_config(ours).unwrap().unwrap();
+        let mut server = ServerConnection::new(ours)?;
+        let mut client = ClientConnection::new(Arc::new(theirs), ServerName::try_from("localhost").unwrap())?;
+        for _ in 0..10 {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            server.read_tls(&mut &bytes[..]).unwrap();
+            server.process_new_packets()?;
+            bytes.clear();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            client.read_tls(&mut &bytes[..]).unwrap();
+            client.process_new_packets()?;
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+        Ok(format!("{:?}", server.negotiated_cipher_suite().unwrap().suite()))
+    }
+
+    fn refusal(settings: &Settings) -> String {
+        server_config(settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_client_needs_a_certificate_only_where_it_is_demanded() {
+        let (ours, strangers) = (Files::new(), Files::new());
+        let ca = ours.path("ca.crt");
+        for mode in ["allow", "prefer", "require", "verify-ca", "verify-full"] {
+            let settings = ours.settings(&[("client_tls_sslmode", mode), ("client_tls_ca_file", &ca)]);
+            let may_have_none = !mode.starts_with("verify");
+            assert_eq!(handshake(&settings, ours.client(None, &[])).is_ok(), may_have_none, "{mode}, none");
+            assert!(handshake(&settings, ours.client(Some(&ours), &[])).is_ok(), "{mode}, a good one");
+            assert!(
+                handshake(&settings, ours.client(Some(&strangers), &[])).is_err(),
+                "{mode}, a stranger's"
+            );
+        }
+        let settings = ours.settings(&[]);
+        assert!(handshake(&settings, ours.client(Some(&strangers), &[])).is_ok(), "nobody asks for it");
+    }
+
+    #[test]
+    fn a_protocol_name_is_optional_but_must_be_ours() {
+        let files = Files::new();
+        let settings = files.settings(&[]);
+        assert!(handshake(&settings, files.client(None, &[b"h2", b"postgresql"])).is_ok());
+        assert_eq!(
+            handshake(&settings, files.client(None, &[b"h2"])),
+            Err(rustls::Error::NoApplicationProtocol)
+        );
+    }
+
+    #[test]
+    fn versions_and_suites_are_those_that_are_asked_for() {
+        let files = Files::new();
+        let suite =
+            |more: &[(&str, &str)]| handshake(&files.settings(more), files.client(None, &[])).unwrap();
+        assert!(suite(&[("client_tls_protocols", "tlsv1.2")]).starts_with("TLS_ECDHE_"));
+        for name in ["TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"] {
+            let agreed = suite(&[("client_tls13_ciphers", name)]);
+            assert_eq!(agreed.replace("TLS13_", "TLS_"), name);
+        }
+        let unknown = refusal(&files.settings(&[("client_tls13_ciphers", "TLS_AES_128_GCM_SHA256:unknown")]));
+        assert!(
+            unknown.starts_with(
+                "failed to set the TLSv1.3 cipher suites: client_tls13_ciphers: no suite unknown; "
+            ),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_setting_and_file() {
+        let (files, others) = (Files::new(), Files::new());
+        assert!(server_config(&Settings::default()).unwrap().is_none());
+        let text = refusal(&files.settings(&[("client_tls_key_file", "")]));
+        assert!(text.contains("client_tls_key_file and client_tls_cert_file must be set"), "{text}");
+        let text = refusal(&files.settings(&[("client_tls_sslmode", "verify-full")]));
+        assert_eq!(text, "client_tls_sslmode=verify-full needs client_tls_ca_file");
+        let missing = files.path("missing");
+        let text = refusal(&files.settings(&[("client_tls_cert_file", &missing)]));
+        assert!(text.starts_with(&format!("client_tls_cert_file: {missing}: ")), "{text}");
+        assert!(text.contains("No such file or directory"), "{text}");
+        let key = files.path("site.key");
+        let text = refusal(&files.settings(&[("client_tls_ca_file", &key)]));
+        assert_eq!(text, format!("client_tls_ca_file: {key}: no certificate found"));
+        let text = refusal(&files.settings(&[("client_tls_key_file", &others.path("site.key"))]));
+        assert!(text.starts_with("client TLS: "), "a key of another certificate: {text}");
+    }
 }

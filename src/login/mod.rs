@@ -40,7 +40,7 @@ pub use places::{Place, Places};
 pub use plane::{ConsoleVisit, Doors, Order, Phase, Plane, Policy, Rights, Stream, Welcome};
 pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
 pub use secrets::ServerSecrets;
-pub use server_tls::{ServerTls, ServerTlsError};
+pub use server_tls::ServerTls;
 pub use stream::Socket;
 pub use tls_text::tls_text;
 pub use verifiers::Verifiers;

@@ -5,12 +5,12 @@
 //! for in the common name only where the certificate has no alternative names).
 
 use crate::config::{Settings, SslMode};
+use crate::io::tls::{self, TlsError};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 
 /// What TLS handshakes with servers need.
@@ -22,34 +22,6 @@ pub struct ServerTls {
     pub config: Option<Arc<ClientConfig>>,
 }
 
-/// Why the files and settings of `server_tls_*` make no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerTlsError {
-    /// A file could not be read, or holds nothing of its kind.
-    #[error("{setting}: {file}: {why}")]
-    File {
-        /// The setting that names the file.
-        setting: &'static str,
-        /// The file.
-        file: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// A certificate needs a key, and a key a certificate.
-    #[error("server_tls_cert_file and server_tls_key_file must be set together")]
-    HalfAPair,
-    /// `verify-full` with nothing to verify against.
-    #[error("server_tls_sslmode=verify-full needs server_tls_ca_file")]
-    NoAuthorities,
-    /// The TLS library refuses it.
-    #[error("server TLS setup: {0}")]
-    Refused(String),
-}
-
-/// Where systems keep the certificates of well-known authorities; the first that exists counts.
-const SYSTEM_AUTHORITIES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-
 impl ServerTls {
     /// No TLS at all.
     pub fn disabled() -> Self {
@@ -60,21 +32,15 @@ impl ServerTls {
     ///
     /// # Errors
     /// The first thing that is wrong with them.
-    pub fn from_settings(settings: &Settings) -> Result<Self, ServerTlsError> {
+    pub fn from_settings(settings: &Settings) -> Result<Self, TlsError> {
         let mode = settings.server_tls_sslmode;
         if mode == SslMode::Disable {
             return Ok(Self::disabled());
         }
-        let refused = |error: rustls::Error| ServerTlsError::Refused(error.to_string());
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let protocols = &settings.server_tls_protocols;
-        let versions: Vec<_> =
-            [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
-                .into_iter()
-                .filter_map(|(version, wanted)| wanted.then_some(version))
-                .collect();
+        let provider = tls::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
+        let refused = |error: rustls::Error| tls::refused("server", &error);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&versions)
+            .with_protocol_versions(&tls::versions(&settings.server_tls_protocols))
             .map_err(refused)?
             .dangerous()
             .with_custom_certificate_verifier(verifier(mode, settings, provider)?);
@@ -82,52 +48,37 @@ impl ServerTls {
         let config = match (cert.is_empty(), key.is_empty()) {
             (true, true) => builder.with_no_client_auth(),
             (false, false) => {
-                let chain = certificates("server_tls_cert_file", cert)?;
-                let key = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|why| bad_file("server_tls_key_file", key, &why))?;
+                let chain = tls::certificates("server_tls_cert_file", cert)?;
+                let key = tls::private_key("server_tls_key_file", key)?;
                 builder.with_client_auth_cert(chain, key).map_err(refused)?
             }
-            _ => return Err(ServerTlsError::HalfAPair),
+            _ => {
+                return Err(TlsError::HalfAPair { cert: "server_tls_cert_file", key: "server_tls_key_file" });
+            }
         };
         Ok(Self { mode, config: Some(Arc::new(config)) })
     }
-}
-
-fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> ServerTlsError {
-    ServerTlsError::File { setting, file: file.to_owned(), why: why.to_string() }
-}
-
-fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, ServerTlsError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|why| bad_file(setting, file, &why))?;
-    if certificates.is_empty() {
-        return Err(bad_file(setting, file, &"no certificate found"));
-    }
-    Ok(certificates)
 }
 
 fn verifier(
     mode: SslMode,
     settings: &Settings,
     provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, ServerTlsError> {
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     if mode < SslMode::VerifyCa {
         return Ok(Arc::new(Anyone(provider)));
     }
-    let own = &*settings.server_tls_ca_file;
-    if own.is_empty() && mode == SslMode::VerifyFull {
-        return Err(ServerTlsError::NoAuthorities);
+    let file = &*settings.server_tls_ca_file;
+    if file.is_empty() && mode == SslMode::VerifyFull {
+        return Err(TlsError::NoAuthorities {
+            mode: "server_tls_sslmode",
+            authorities: "server_tls_ca_file",
+        });
     }
-    let system = SYSTEM_AUTHORITIES.into_iter().find(|file| std::path::Path::new(file).exists());
-    let file = if own.is_empty() { system.unwrap_or(SYSTEM_AUTHORITIES[0]) } else { own };
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates("server_tls_ca_file", file)?);
-    if added == 0 {
-        return Err(bad_file("server_tls_ca_file", file, &"no usable certificate found"));
-    }
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+    let roots = Arc::new(tls::authorities("server_tls_ca_file", file)?);
+    let chain = WebPkiServerVerifier::builder_with_provider(roots, provider)
         .build()
-        .map_err(|error| ServerTlsError::Refused(error.to_string()))?;
+        .map_err(|error| tls::refused("server", &error))?;
     Ok(Arc::new(Authorities { chain, names: mode == SslMode::VerifyFull }))
 }
 
@@ -236,6 +187,8 @@ fn common_name_is(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>
 mod tests {
     use super::*;
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rustls::RootCertStore;
+    use rustls::crypto::aws_lc_rs;
 
     struct Authority {
         key: KeyPair,
@@ -305,8 +258,8 @@ mod tests {
         assert!(with(|_| ()).is_ok_and(|tls| tls.config.is_some()));
         assert!(with(|s| s.server_tls_sslmode = SslMode::Disable).is_ok_and(|tls| tls.config.is_none()));
         let full = with(|s| s.server_tls_sslmode = SslMode::VerifyFull);
-        assert!(matches!(full, Err(ServerTlsError::NoAuthorities)));
-        assert!(matches!(with(|s| s.server_tls_cert_file = "x".into()), Err(ServerTlsError::HalfAPair)));
+        assert!(matches!(full, Err(TlsError::NoAuthorities { .. })));
+        assert!(matches!(with(|s| s.server_tls_cert_file = "x".into()), Err(TlsError::HalfAPair { .. })));
         let missing = with(|s| {
             s.server_tls_sslmode = SslMode::VerifyCa;
             s.server_tls_ca_file = "no/such/file".into();

@@ -3,9 +3,10 @@
 use super::*;
 use crate::base::limits;
 use crate::core::Farewell;
+use crate::wire::tags;
 use std::thread;
 
-const TERMINATE: &[u8] = &[b'X', 0, 0, 0, 4];
+const TERMINATE: &[u8] = &[tags::client::TERMINATE, 0, 0, 0, 4];
 
 /// A machine that pauses whoever sends something, and consumes nothing.
 fn hold(peer: Peer, _: &[u8], net: &mut dyn Net) -> usize {

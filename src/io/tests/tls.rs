@@ -3,6 +3,7 @@
 use super::relaying::stream_both_ways;
 use super::*;
 use crate::core::Farewell;
+use crate::wire::tags;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
@@ -172,7 +173,7 @@ fn a_waiting_tls_client_that_says_goodbye_is_reported_at_once() {
     far_tls.writer().write_all(b"query").expect("write");
     far_tls.complete_io(&mut far).expect("send");
     bench.run_until(&mut machine, "the query", |machine| machine.calls == 1);
-    far_tls.writer().write_all(&[b'X', 0, 0, 0, 4]).expect("write");
+    far_tls.writer().write_all(&[tags::client::TERMINATE, 0, 0, 0, 4]).expect("write");
     far_tls.send_close_notify();
     far_tls.complete_io(&mut far).expect("send");
     drop(far);
