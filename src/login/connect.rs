@@ -86,27 +86,24 @@ impl Plane {
             "" => Err(ConnectError::new("cannot connect", "unix socket dir not configured")),
             dir => Ok(Arc::from(dir)),
         };
-        let ip = match (&target.host, target.address) {
+        let addresses = match (&target.host, target.address) {
             (Host::UnixDir(dir), _) => return connect_unix(Arc::clone(dir), target.port).await,
             (Host::DefaultUnixDir, _) => return connect_unix(default_dir()?, target.port).await,
-            (_, Some(address)) => address,
-            (Host::Ip(address), _) => *address,
+            (_, Some(address)) => vec![address],
+            (Host::Ip(address), _) => vec![*address],
             (Host::Name(name), _) => {
                 let ttl = Ttl { found: settings.dns_max_ttl, not_found: settings.dns_nxdomain_ttl };
-                let found = self.dns.look_up(name, ttl, || self.now()).await;
-                found.ok_or_else(|| ConnectError::new("server DNS lookup failed", ""))?
+                self.dns.look_up(name, ttl, || self.now()).await
             }
         };
-        let stream = connect_tcp(SocketAddr::new(ip, target.port), settings).await;
-        let stream = stream.map_err(|error| ConnectError::new("connect failed", error))?;
-        let peer = |end: io::Result<SocketAddr>| {
-            end.map(Address::Tcp).map_err(|error| ConnectError::new("connect failed", error))
-        };
-        let (remote, local) = (peer(stream.peer_addr())?, peer(stream.local_addr())?);
-        let host = target.host.to_string().into();
-        let plain =
-            Opened { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None };
-        plain.encrypt(target, ip).await
+        let mut failure = ConnectError::new("server DNS lookup failed", "");
+        for ip in addresses {
+            match connect_tcp(SocketAddr::new(ip, target.port), settings).await {
+                Ok(stream) => return Opened::over_tcp(stream, target)?.encrypt(target, ip).await,
+                Err(error) => failure = ConnectError::new("connect failed", error),
+            }
+        }
+        Err(failure)
     }
 }
 
@@ -144,6 +141,15 @@ async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> 
 }
 
 impl Opened {
+    fn over_tcp(stream: TcpStream, target: &Target) -> Result<Self, ConnectError> {
+        let end = |end: io::Result<SocketAddr>| {
+            end.map(Address::Tcp).map_err(|error| ConnectError::new("connect failed", error))
+        };
+        let (remote, local) = (end(stream.peer_addr())?, end(stream.local_addr())?);
+        let host = target.host.to_string().into();
+        Ok(Self { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None })
+    }
+
     async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
         let (Wire::Tcp(stream), Some(config)) = (&mut self.wire, &target.tls.config) else { return Ok(self) };
         let crashed = |error: io::Error| ConnectError::new("server conn crashed?", error);

@@ -51,15 +51,15 @@ impl PoolEntry {
         self.removed.load(Ordering::Acquire)
     }
 
-    /// Since when nobody uses it, as the janitor's passes see it.
-    fn unused_for(&self, servers: u32, now: Micros) -> Micros {
+    /// For how long nobody has used it, as the janitor's passes see it; `None` = it is in use.
+    fn unused_for(&self, servers: u32, now: Micros) -> Option<Micros> {
         if servers > 0 || self.client_count() > 0 || self.welcome.oldest_waiter().is_some() {
             self.unused_since.store(Micros::NEVER.0, Ordering::Release);
-            return Micros(0);
+            return None;
         }
         let never = Micros::NEVER.0;
         let since = self.unused_since.compare_exchange(never, now.0, Ordering::AcqRel, Ordering::Acquire);
-        now.since(Micros(since.map_or_else(|earlier| earlier, |_| now.0)))
+        Some(now.since(Micros(since.map_or_else(|earlier| earlier, |_| now.0))))
     }
 }
 
@@ -267,8 +267,8 @@ impl Registry {
             let mut is_used = entry.share.is_paused_itself() || entry.share.is_disabled();
             entry.pools.retain(|_, pool| {
                 let unused = pool.unused_for(servers(pool.share.id), now);
-                is_used |= unused == Micros(0);
-                let goes = pool_idle > Micros(0) && unused > pool_idle;
+                is_used |= unused.is_none();
+                let goes = pool_idle > Micros(0) && unused.is_some_and(|unused| unused > pool_idle);
                 removed.extend(goes.then(|| Arc::clone(pool)));
                 !goes
             });
