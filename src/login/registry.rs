@@ -214,6 +214,15 @@ impl Registry {
         entries
     }
 
+    /// The entries that name their user and have no pool yet, with that user.
+    pub fn forced_without_pool(&self) -> Vec<(Arc<Database>, Arc<str>)> {
+        let forced = |entry: &DatabaseEntry| {
+            let user = entry.config.user.as_ref().filter(|_| entry.pools.is_empty())?;
+            Some((Arc::clone(&entry.config), Arc::clone(user)))
+        };
+        self.read().databases.values().filter_map(forced).collect()
+    }
+
     /// Every database, in order.
     pub fn databases(&self) -> Vec<DatabaseView> {
         let view = |entry: &DatabaseEntry| DatabaseView {
@@ -331,12 +340,15 @@ pub(super) mod tests {
     fn a_pool_is_made_once_and_a_forced_user_is_everybodys() {
         let snapshot = snapshot("own =\nforced = user=boss", "");
         let registry = registry();
+        registry.adopt(&snapshot);
+        assert_eq!(&*registry.forced_without_pool()[0].1, "boss");
         let first = registry.pool(&snapshot, "own", "a").unwrap();
         assert!(Arc::ptr_eq(&first, &registry.pool(&snapshot, "own", "a").unwrap()));
         assert!(!Arc::ptr_eq(&first, &registry.pool(&snapshot, "own", "b").unwrap()));
         assert!(!first.is_forced());
         let forced = registry.pool(&snapshot, "forced", "a").unwrap();
         assert_eq!(&*forced.share.user, "boss");
+        assert!(registry.forced_without_pool().is_empty());
         assert!(forced.is_forced());
         assert!(Arc::ptr_eq(&forced, &registry.pool(&snapshot, "forced", "b").unwrap()));
         assert!(registry.pool(&snapshot, "other", "a").is_none());
