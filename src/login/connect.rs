@@ -4,13 +4,14 @@
 //! §9 (server TLS, close reasons), §14; PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
 use super::dns::Ttl;
+use super::listen::tcp_options;
 use super::plane::{Plane, Stream};
 use super::server_login::{Cover, Handshake, LoginError};
 use super::server_tls::ServerTls;
 use super::tls_text::tls_text;
 use crate::base::{Address, limits};
 use crate::config::{Host, Settings, SslMode};
-use crate::io::options::{TcpOptions, tune};
+use crate::io::options::tune;
 use crate::io::{Channel, Guard};
 use crate::wire::{encode, startup, tags};
 use rustls::pki_types::ServerName;
@@ -111,18 +112,6 @@ async fn connect_tcp(address: SocketAddr, settings: &Settings) -> io::Result<Tcp
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     tune(socket.as_fd(), &tcp_options(settings))?;
     socket.connect(address).await
-}
-
-/// The settings of TCP sockets, for servers.
-fn tcp_options(settings: &Settings) -> TcpOptions {
-    TcpOptions {
-        keepalive: settings.tcp_keepalive,
-        keepalive_idle_s: settings.tcp_keepidle,
-        keepalive_interval_s: settings.tcp_keepintvl,
-        keepalive_probes: settings.tcp_keepcnt,
-        user_timeout_ms: settings.tcp_user_timeout,
-        buffer_bytes: settings.tcp_socket_buffer,
-    }
 }
 
 async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Names of hosts and their addresses.
 #[derive(Default)]
 pub struct Dns {
-    names: Mutex<BTreeMap<Box<str>, Arc<Name>>>,
+    names: Mutex<BTreeMap<Arc<str>, Arc<Name>>>,
 }
 
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Dns {
     /// SHOW DNS_HOSTS, by name.
     pub fn rows(&self, now: Micros) -> Vec<DnsRow> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = |(host, name): (&Box<str>, &Arc<Name>)| {
+        let row = |(host, name): (&Arc<str>, &Arc<Name>)| {
             let answer = name.answer();
             DnsRow {
                 hostname: host.to_string(),
