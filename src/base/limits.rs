@@ -31,6 +31,9 @@ pub const CONNECT_QUERY_ERRORS_MAX: usize = 8;
 /// Most bytes of a message that answers auth_query: a secret may be long, nothing else of it.
 pub const AUTH_QUERY_MESSAGE_BYTES_MAX: u32 = 1 << 18;
 
+/// Answers of auth_query that are kept: an entry `*` lets one user ask for any number of databases.
+pub const FOUND_SECRETS_MAX: usize = 100_000;
+
 /// Names of servers' hosts that are remembered; beyond it those that have expired are forgotten first.
 pub const DNS_NAMES_MAX: usize = 10_000;
 

@@ -4,13 +4,14 @@
 //! §9 (server TLS, close reasons), §14; PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
 use super::dns::Ttl;
+use super::listen::tcp_options;
 use super::plane::{Plane, Stream};
 use super::server_login::{Cover, Handshake, LoginError};
 use super::server_tls::ServerTls;
 use super::tls_text::tls_text;
 use crate::base::{Address, limits};
 use crate::config::{Host, Settings, SslMode};
-use crate::io::options::{TcpOptions, tune};
+use crate::io::options::tune;
 use crate::io::{Channel, Guard};
 use crate::wire::{encode, startup, tags};
 use rustls::pki_types::ServerName;
@@ -86,27 +87,24 @@ impl Plane {
             "" => Err(ConnectError::new("cannot connect", "unix socket dir not configured")),
             dir => Ok(Arc::from(dir)),
         };
-        let ip = match (&target.host, target.address) {
+        let addresses = match (&target.host, target.address) {
             (Host::UnixDir(dir), _) => return connect_unix(Arc::clone(dir), target.port).await,
             (Host::DefaultUnixDir, _) => return connect_unix(default_dir()?, target.port).await,
-            (_, Some(address)) => address,
-            (Host::Ip(address), _) => *address,
+            (_, Some(address)) => vec![address],
+            (Host::Ip(address), _) => vec![*address],
             (Host::Name(name), _) => {
                 let ttl = Ttl { found: settings.dns_max_ttl, not_found: settings.dns_nxdomain_ttl };
-                let found = self.dns.look_up(name, ttl, || self.now()).await;
-                found.ok_or_else(|| ConnectError::new("server DNS lookup failed", ""))?
+                self.dns.look_up(name, ttl, || self.now()).await
             }
         };
-        let stream = connect_tcp(SocketAddr::new(ip, target.port), settings).await;
-        let stream = stream.map_err(|error| ConnectError::new("connect failed", error))?;
-        let peer = |end: io::Result<SocketAddr>| {
-            end.map(Address::Tcp).map_err(|error| ConnectError::new("connect failed", error))
-        };
-        let (remote, local) = (peer(stream.peer_addr())?, peer(stream.local_addr())?);
-        let host = target.host.to_string().into();
-        let plain =
-            Opened { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None };
-        plain.encrypt(target, ip).await
+        let mut failure = ConnectError::new("server DNS lookup failed", "");
+        for ip in addresses {
+            match connect_tcp(SocketAddr::new(ip, target.port), settings).await {
+                Ok(stream) => return Opened::over_tcp(stream, target)?.encrypt(target, ip).await,
+                Err(error) => failure = ConnectError::new("connect failed", error),
+            }
+        }
+        Err(failure)
     }
 }
 
@@ -114,18 +112,6 @@ async fn connect_tcp(address: SocketAddr, settings: &Settings) -> io::Result<Tcp
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     tune(socket.as_fd(), &tcp_options(settings))?;
     socket.connect(address).await
-}
-
-/// The settings of TCP sockets, for servers.
-fn tcp_options(settings: &Settings) -> TcpOptions {
-    TcpOptions {
-        keepalive: settings.tcp_keepalive,
-        keepalive_idle_s: settings.tcp_keepidle,
-        keepalive_interval_s: settings.tcp_keepintvl,
-        keepalive_probes: settings.tcp_keepcnt,
-        user_timeout_ms: settings.tcp_user_timeout,
-        buffer_bytes: settings.tcp_socket_buffer,
-    }
 }
 
 async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> {
@@ -144,6 +130,15 @@ async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> 
 }
 
 impl Opened {
+    fn over_tcp(stream: TcpStream, target: &Target) -> Result<Self, ConnectError> {
+        let end = |end: io::Result<SocketAddr>| {
+            end.map(Address::Tcp).map_err(|error| ConnectError::new("connect failed", error))
+        };
+        let (remote, local) = (end(stream.peer_addr())?, end(stream.local_addr())?);
+        let host = target.host.to_string().into();
+        Ok(Self { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None })
+    }
+
     async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
         let (Wire::Tcp(stream), Some(config)) = (&mut self.wire, &target.tls.config) else { return Ok(self) };
         let crashed = |error: io::Error| ConnectError::new("server conn crashed?", error);

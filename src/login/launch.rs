@@ -142,21 +142,25 @@ impl Launcher {
         for entry in self.plane.registry.entries() {
             self.heal(&entry);
             self.look_at(&entry, Prompt::Routine);
-            if entry.is_forced() || entry.client_count() > 0 {
-                self.consider(&entry, Want::Minimum);
-            }
+            self.keep_minimum(&entry);
         }
         self.forget_unused();
     }
 
     /// Entries that name their user have their minimum of servers even before the first client comes.
     fn keep_forced_pools(&self) {
-        for view in self.plane.registry.databases() {
-            let Some(user) = view.config.user.as_deref().filter(|_| view.pools.is_empty()) else { continue };
-            let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
-            if snapshot.pool_rules(&view.config, user).min_pool_size > 0 {
-                self.plane.pool(&view.config.name, user);
+        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
+        for (config, user) in self.plane.registry.forced_without_pool() {
+            if snapshot.pool_rules(&config, &user).min_pool_size > 0 {
+                self.plane.pool(&config.name, &user);
             }
+        }
+    }
+
+    fn keep_minimum(&self, entry: &Arc<PoolEntry>) {
+        let is_short = entry.share.live_count() < entry.share.rules().min_pool_size;
+        if is_short && (entry.is_forced() || entry.client_count() > 0) {
+            self.consider(entry, Want::Minimum);
         }
     }
 

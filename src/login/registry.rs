@@ -51,15 +51,15 @@ impl PoolEntry {
         self.removed.load(Ordering::Acquire)
     }
 
-    /// Since when nobody uses it, as the janitor's passes see it.
-    fn unused_for(&self, servers: u32, now: Micros) -> Micros {
+    /// For how long nobody has used it, as the janitor's passes see it; `None` = it is in use.
+    fn unused_for(&self, servers: u32, now: Micros) -> Option<Micros> {
         if servers > 0 || self.client_count() > 0 || self.welcome.oldest_waiter().is_some() {
             self.unused_since.store(Micros::NEVER.0, Ordering::Release);
-            return Micros(0);
+            return None;
         }
         let never = Micros::NEVER.0;
         let since = self.unused_since.compare_exchange(never, now.0, Ordering::AcqRel, Ordering::Acquire);
-        now.since(Micros(since.map_or_else(|earlier| earlier, |_| now.0)))
+        Some(now.since(Micros(since.map_or_else(|earlier| earlier, |_| now.0))))
     }
 }
 
@@ -214,6 +214,15 @@ impl Registry {
         entries
     }
 
+    /// The entries that name their user and have no pool yet, with that user.
+    pub fn forced_without_pool(&self) -> Vec<(Arc<Database>, Arc<str>)> {
+        let forced = |entry: &DatabaseEntry| {
+            let user = entry.config.user.as_ref().filter(|_| entry.pools.is_empty())?;
+            Some((Arc::clone(&entry.config), Arc::clone(user)))
+        };
+        self.read().databases.values().filter_map(forced).collect()
+    }
+
     /// Every database, in order.
     pub fn databases(&self) -> Vec<DatabaseView> {
         let view = |entry: &DatabaseEntry| DatabaseView {
@@ -267,8 +276,8 @@ impl Registry {
             let mut is_used = entry.share.is_paused_itself() || entry.share.is_disabled();
             entry.pools.retain(|_, pool| {
                 let unused = pool.unused_for(servers(pool.share.id), now);
-                is_used |= unused == Micros(0);
-                let goes = pool_idle > Micros(0) && unused > pool_idle;
+                is_used |= unused.is_none();
+                let goes = pool_idle > Micros(0) && unused.is_some_and(|unused| unused > pool_idle);
                 removed.extend(goes.then(|| Arc::clone(pool)));
                 !goes
             });
@@ -331,12 +340,15 @@ pub(super) mod tests {
     fn a_pool_is_made_once_and_a_forced_user_is_everybodys() {
         let snapshot = snapshot("own =\nforced = user=boss", "");
         let registry = registry();
+        registry.adopt(&snapshot);
+        assert_eq!(&*registry.forced_without_pool()[0].1, "boss");
         let first = registry.pool(&snapshot, "own", "a").unwrap();
         assert!(Arc::ptr_eq(&first, &registry.pool(&snapshot, "own", "a").unwrap()));
         assert!(!Arc::ptr_eq(&first, &registry.pool(&snapshot, "own", "b").unwrap()));
         assert!(!first.is_forced());
         let forced = registry.pool(&snapshot, "forced", "a").unwrap();
         assert_eq!(&*forced.share.user, "boss");
+        assert!(registry.forced_without_pool().is_empty());
         assert!(forced.is_forced());
         assert!(Arc::ptr_eq(&forced, &registry.pool(&snapshot, "forced", "b").unwrap()));
         assert!(registry.pool(&snapshot, "other", "a").is_none());

@@ -33,13 +33,11 @@ impl Plane {
                 self.set_rules(&entry.share, Arc::new(rules));
             }
         }
-        let rules_of = move |user: &str, database: &str| {
+        let rules_of = ClientRulesOf(Arc::new(move |user, database| {
             let database = policy.snapshot.database(database);
-            database
-                .map_or_else(ClientRules::default, |database| policy.snapshot.client_rules(user, &database))
-        };
-        let rules_of: Arc<dyn Fn(&str, &str) -> ClientRules + Send + Sync> = Arc::new(rules_of);
-        self.tell_all(|| Command::ClientRules(ClientRulesOf(Arc::clone(&rules_of))));
+            database.map_or_else(ClientRules::default, |entry| policy.snapshot.client_rules(user, &entry))
+        }));
+        self.tell_all(|| Command::ClientRules(rules_of.clone()));
     }
 
     /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.

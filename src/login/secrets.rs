@@ -7,6 +7,7 @@ use super::plane::{Plane, Policy};
 use super::registry::PoolEntry;
 use super::server_login::Credential;
 use crate::auth::{ScramKeys, Secret};
+use crate::base::limits;
 use crate::config::Database;
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -29,6 +30,11 @@ const VERIFIERS_MAX: usize = 16;
 impl ServerSecrets {
     /// `secret` is what auth_query says of `user` for clients of `database`.
     pub fn learn(&self, database: &str, user: &str, secret: Arc<Secret>) {
+        if self.found.len() >= limits::FOUND_SECRETS_MAX {
+            // whoever it belongs to brings it again with the next login
+            let any = self.found.iter().next().map(|entry| entry.key().clone());
+            any.map(|account| self.found.remove(&account));
+        }
         self.found.insert((database.into(), user.into()), secret);
     }
 

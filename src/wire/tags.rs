@@ -108,6 +108,9 @@ pub mod target {
     pub const STATEMENT: u8 = b'S';
 }
 
+/// What Describe and Close name: a portal.
+pub const PORTAL: u8 = b'P';
+
 /// The answer to SSLRequest: TLS may begin.
 pub const SSL_YES: u8 = b'S';
 /// The answer to SSLRequest: no TLS here.

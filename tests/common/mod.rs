@@ -19,6 +19,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+#[allow(unused_imports, reason = "as above")]
 pub use pooler::{Pooler, PoolerSetup};
 pub use postgres::{Postgres, postgres};
 pub use raw::Raw;

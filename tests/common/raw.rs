@@ -135,6 +135,13 @@ impl Raw {
         Self { stream: Box::new(stream), key: Vec::new(), parameters: Vec::new() }
     }
 
+    /// Over a socket that is connected already; nothing is sent.
+    #[track_caller]
+    pub fn over(stream: UnixStream) -> Self {
+        stream.set_read_timeout(Some(DEADLINE)).expect("a positive duration");
+        Self { stream: Box::new(stream), key: Vec::new(), parameters: Vec::new() }
+    }
+
     /// Connects over TCP and logs in without a password.
     #[track_caller]
     pub fn log_in(port: u16, user: &str, database: &str) -> Self {

@@ -188,10 +188,11 @@ fn a_refusal_is_passed_on_unless_it_may_pass() {
         let message = bytes(|out| encode::error(out, Severity::Fatal, state, "no such thing"));
         feed(&mut handshake, &message).unwrap_err()
     };
-    let error = refused("3D000");
+    let error = refused(sqlstate::INVALID_AUTHORIZATION);
     assert_eq!(error.reason(), "no such thing");
     assert_eq!(error.log().as_deref(), Some("server login failed: FATAL no such thing"));
-    let relayed = Fault::Relayed { sqlstate: "3D000".into(), text: "no such thing".into() };
+    let relayed =
+        Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: "no such thing".into() };
     assert_eq!(error.fault(), Some(relayed));
     assert_eq!(refused(sqlstate::CANNOT_CONNECT_NOW).fault(), None);
 }
@@ -212,7 +213,7 @@ fn connect_query_runs_once_and_its_answer_is_passed_over() {
     let answer = bytes(|out| {
         encode::frame(out, tag::DATA_ROW, |out| out.extend_from_slice(&vec![0; 3 << 20]));
         encode::parameter_status(out, "TimeZone", "Asia/Tokyo");
-        encode::error(out, Severity::Error, "42601", "syntax error");
+        encode::error(out, Severity::Error, sqlstate::PROTOCOL_VIOLATION, "syntax error");
         encode::ready_for_query(out, tags::transaction::IDLE);
     });
     for part in answer.chunks(100_000) {
@@ -260,7 +261,7 @@ fn what_has_no_place_is_refused() {
     let error = feed(&mut handshake, &before_login).unwrap_err();
     assert_eq!(
         (error.reason().as_ref(), &error),
-        ("unknown pkt from server", &LoginError::UnknownPacket(b'S'))
+        ("unknown pkt from server", &LoginError::UnknownPacket(tag::PARAMETER_STATUS))
     );
     let (mut handshake, _) = Handshake::start(plain());
     assert_eq!(feed(&mut handshake, b"R\0\0\0\x03").unwrap_err().reason(), "bad pkt header");

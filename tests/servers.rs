@@ -1,0 +1,411 @@
+//! The server side of the login plane against a real PostgreSQL: launcher, ledger, connects, logins, cancels, auth_query.
+//!
+//! Real workers, no listener: a test's clients are socket pairs handed to a worker as the login plane does it, so what is
+//! seen here is only how servers come, and go.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::{Raw, free_port, postgres, wait_until};
+use pgweir::auth::scram::derive_keys;
+use pgweir::auth::{ScramSecret, Secret, UserList};
+use pgweir::base::{Address, Micros, WorkerId};
+use pgweir::config::Snapshot;
+use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, PoolShare, StatementRegistry};
+use pgweir::io::{Channel, Clock};
+use pgweir::login::{Phase, Plane, Policy, ServerTls, auth_query, launch};
+use pgweir::wire::{Fault, TrackedNames};
+use pgweir::worker::{self, Mail, Seat, WorkerHandle};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+const WORKERS: u16 = 2;
+
+/// A process without its client side.
+struct Rig {
+    plane: Arc<Plane>,
+    runtime: Runtime,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+fn policy(databases: &str, settings: &str, users: &str) -> Policy {
+    let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
+    let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(text.clone().into_bytes()));
+    let snapshot =
+        Arc::new(snapshot.unwrap_or_else(|errors| panic!("{:?}", errors.iter().collect::<Vec<_>>())));
+    let server_tls = ServerTls::from_settings(&snapshot.settings).expect("TLS of the test's settings");
+    let users = Arc::new(UserList::parse(users.as_bytes()).0);
+    Policy { snapshot, users, client_tls: None, server_tls }
+}
+
+impl Rig {
+    /// `{pg}` in `databases` stands for the address of PostgreSQL.
+    fn new(databases: &str, settings: &str, users: &str) -> Self {
+        let clock = Clock::new();
+        let names = TrackedNames::new([]);
+        let statements = Arc::new(StatementRegistry::default());
+        let handles: Box<[_]> = (0..WORKERS).map(|_| WorkerHandle::new().expect("an eventfd")).collect();
+        let nothing = Arc::new(policy("", "", ""));
+        let (plane, doors) = Plane::new(nothing, handles.clone(), names.clone(), clock);
+        let threads = (0..WORKERS).map(|id| {
+            let plane = Arc::clone(&plane);
+            let notes = Arc::new(move |from, note| plane.note(from, note));
+            let (names, statements, workers) = (names.clone(), Arc::clone(&statements), handles.clone());
+            worker::spawn(Seat { id: WorkerId(id), names, statements, clock, notes, workers })
+                .expect("a thread")
+        });
+        let threads = threads.collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.spawn(launch::run(Arc::clone(&plane), doors.launcher));
+        let rig = Self { plane, runtime, threads };
+        rig.adopt(databases, settings, users);
+        rig
+    }
+
+    fn adopt(&self, databases: &str, settings: &str, users: &str) {
+        let here = format!("host=127.0.0.1 port={}", postgres().port);
+        self.plane.adopt(policy(&databases.replace("{pg}", &here), settings, users));
+    }
+
+    fn pool(&self, database: &str, user: &str) -> Arc<PoolShare> {
+        self.plane.pool(database, user).expect("such a database")
+    }
+
+    /// Waits as a client's login does.
+    fn welcome(&self, database: &str, user: &str) -> Result<Vec<(String, String)>, Fault> {
+        let pool = self.pool(database, user);
+        let welcome = self.runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), self.plane.welcome(&pool)).await
+        });
+        welcome.expect("an answer in time").map(|welcome| welcome.reported.clone())
+    }
+
+    /// A client of the pool, on a worker of its own choice.
+    fn client_on(&self, worker: u16, database: &str, user: &str) -> (Raw, u64) {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        theirs.set_nonblocking(true).expect("a socket");
+        let entry = self.plane.pool_entry(database, user).expect("such a database");
+        let here = || Address::Unix { port: 0, pid: 0, uid: 0 };
+        let socket_id = self.plane.next_socket_id();
+        let identity = Arc::new(ClientIdentity {
+            socket_id,
+            database: database.into(),
+            user: user.into(),
+            remote: here(),
+            local: here(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            internal: false,
+        });
+        let rules = self.plane.policy.load().snapshot.client_rules(user, &entry.config.load());
+        let params = self.plane.names.empty_set();
+        let login = ClientLogin { identity, pool: Arc::clone(&entry.share), params, rules };
+        let guard = Box::new(entry.visit());
+        let channel = Channel { fd: theirs.into(), tls: None, unread: Vec::new(), guard };
+        self.plane.worker(WorkerId(worker)).send(Mail::Client(Box::new((channel, login))));
+        (Raw::over(ours), socket_id)
+    }
+
+    fn client(&self, database: &str, user: &str) -> Raw {
+        self.client_on(0, database, user).0
+    }
+
+    fn live(&self, database: &str, user: &str) -> u32 {
+        self.plane.places.pool_servers(self.pool(database, user).id).1
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for worker in &self.plane.workers {
+            worker.send(Mail::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a worker that ends in order");
+        }
+    }
+}
+
+const TRANSACTION: &str = "pool_mode=transaction";
+
+#[test]
+fn every_way_of_logging_in() {
+    let databases = "clear = {pg} dbname=app user=plain password=plain-secret\n\
+                     md5 = {pg} dbname=app user=md5er password=md5er-secret\n\
+                     scram = {pg} dbname=app user=scrammer password=scrammer-secret\n\
+                     list = {pg} dbname=app\n\
+                     tls = {pg} dbname=app user=tlser password=tlser-secret";
+    let rig = Rig::new(databases, TRANSACTION, "\"scrammer\" \"scrammer-secret\"");
+    for (database, user) in
+        [("clear", "plain"), ("md5", "md5er"), ("scram", "scrammer"), ("list", "scrammer"), ("tls", "tlser")]
+    {
+        let reported = rig.welcome(database, user).unwrap_or_else(|fault| panic!("{database}: {fault:?}"));
+        assert!(reported.iter().any(|(name, value)| name == "server_version" && value.starts_with("15")));
+        assert_eq!(rig.client(database, user).simple("select current_user").value(), user);
+    }
+    let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    assert_eq!(rig.client("tls", "tlser").simple(ssl).value(), "t", "prefer takes TLS where there is any");
+}
+
+#[test]
+fn tls_is_verified_as_far_as_the_mode_says() {
+    let certs = common::certs::certs();
+    let mode = |mode: &str, ca: &std::path::Path, host: &str| {
+        let database = format!("db = host={host} port={} dbname=app user=app", postgres().port);
+        let settings =
+            format!("server_tls_sslmode={mode}\nserver_tls_ca_file={}\nserver_login_retry=60", ca.display());
+        let rig = Rig::new(&database, &settings, "");
+        let pool = rig.pool("db", "app");
+        rig.plane.launcher.need_server(pool.id);
+        let welcome = rig.plane.welcome(&pool);
+        let failed = async {
+            while pool.failing().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            pool.failing().map(|text| text.to_string())
+        };
+        rig.runtime.block_on(async {
+            tokio::select! {
+                welcome = welcome => { welcome.expect("a welcome"); None }
+                failed = failed => failed,
+            }
+        })
+    };
+    assert_eq!(mode("verify-full", &certs.ca(), "localhost"), None);
+    assert_eq!(mode("verify-ca", &certs.ca(), "127.0.0.1"), None);
+    assert_eq!(mode("require", &certs.stranger(), "127.0.0.1"), None);
+    let refused = Some("TLS handshake failed".to_owned());
+    assert_eq!(mode("verify-full", &certs.ca(), "127.0.0.1"), refused);
+    assert_eq!(mode("verify-ca", &certs.stranger(), "127.0.0.1"), refused);
+    assert_eq!(mode("verify-full", &certs.stranger(), "127.0.0.1"), refused);
+}
+
+#[test]
+fn keys_that_a_client_has_proven_are_passed_through() {
+    let stored = postgres().psql("postgres", "select rolpassword from pg_authid where rolname = 'scrammer'");
+    let rig = Rig::new("db = {pg} dbname=app", TRANSACTION, &format!("\"scrammer\" \"{stored}\""));
+    assert_eq!(rig.welcome("db", "scrammer"), Err(Fault::WrongPasswordType));
+    let secret = Arc::new(Secret::parse(&stored));
+    let Secret::Scram(verifier) = &*secret else { panic!("not a SCRAM verifier: {stored}") };
+    let ScramSecret { salt, iterations, .. } = &**verifier;
+    rig.plane.secrets.learn_keys("scrammer", &secret, derive_keys(b"scrammer-secret", salt, *iterations));
+    rig.plane.reconnect(None); // forgets the retry's pause
+    rig.welcome("db", "scrammer").expect("a login with the client's keys");
+}
+
+#[test]
+fn a_refusal_is_relayed_to_all_who_wait() {
+    let rig = Rig::new("gone = {pg} dbname=nowhere\ndb = {pg} dbname=app user=plain password=wrong", "", "");
+    let refused = rig.welcome("gone", "app").unwrap_err();
+    assert_eq!((refused.sqlstate(), &*refused.text()), ("3D000", "database \"nowhere\" does not exist"));
+    let refused = rig.welcome("db", "plain").unwrap_err();
+    assert_eq!(refused.sqlstate(), "28P01");
+    let mut client = rig.client("db", "plain");
+    client.send(&common::raw::query("select 1"));
+    let words = client.last_words();
+    assert!(words.contains("cached error: password authentication failed for user \"plain\""), "{words}");
+    assert_eq!(rig.plane.places.all_servers(), 0);
+}
+
+#[test]
+fn a_server_that_is_not_there_keeps_clients_waiting_until_it_is() {
+    let nobody = format!("db = host=127.0.0.1 port={} dbname=app", free_port());
+    let rig = Rig::new(&nobody, "server_login_retry=600", "");
+    let pool = rig.pool("db", "app");
+    let waiting = {
+        let (plane, pool) = (Arc::clone(&rig.plane), Arc::clone(&pool));
+        rig.runtime.spawn(async move { plane.welcome(&pool).await.map(|_| ()) })
+    };
+    wait_until("a connect has failed", || pool.failing().is_some());
+    assert_eq!(pool.failing().as_deref().map(String::as_str), Some("connect failed"));
+    assert!(!waiting.is_finished());
+    rig.adopt("db = {pg} dbname=app", "server_login_retry=600", "");
+    rig.runtime.block_on(waiting).expect("no panic").expect("a welcome, without the retry's pause");
+    assert_eq!(pool.failing(), None);
+}
+
+#[test]
+fn a_dead_host_of_a_list_costs_no_retry() {
+    let port = postgres().port;
+    for balance in ["round-robin", "disable"] {
+        // nobody listens on the second address of the loopback network
+        let database =
+            format!("db = host=127.0.0.2,127.0.0.1 port={port} dbname=app load_balance_hosts={balance}");
+        let rig = Rig::new(&database, "server_login_retry=600\nserver_connect_timeout=5", "");
+        rig.welcome("db", "app").expect("the second host answers");
+    }
+}
+
+#[test]
+fn pool_size_is_never_exceeded_and_is_used() {
+    let rig = Rig::new("capped = {pg} dbname=app pool_size=3 application_name=capped", TRANSACTION, "");
+    let clients: Vec<Raw> = (0..24).map(|n| rig.client_on(n % WORKERS, "capped", "app").0).collect();
+    let rounds = clients.into_iter().map(|mut client| {
+        std::thread::spawn(move || {
+            for _ in 0..5 {
+                assert_eq!(client.simple("select count(*) from pg_sleep(0.01)").value(), "1");
+            }
+        })
+    });
+    let mut rounds: Vec<_> = rounds.collect();
+    let mut most = 0;
+    while rounds.iter().any(|round| !round.is_finished()) {
+        most = most.max(sessions_named("capped"));
+    }
+    rounds.drain(..).for_each(|round| round.join().expect("every query is answered"));
+    assert!(most <= 3, "PostgreSQL saw {most} sessions");
+    assert!(rig.live("capped", "app") <= 3);
+    wait_until("the pool is full", || rig.live("capped", "app") == 3);
+}
+
+/// Sessions that PostgreSQL sees with this `application_name`.
+fn sessions_named(name: &str) -> u32 {
+    let sql = format!("select count(*) from pg_stat_activity where application_name = '{name}'");
+    postgres().psql("postgres", &sql).parse().expect("a count")
+}
+
+#[test]
+fn idle_servers_of_other_pools_make_room() {
+    let settings = format!("{TRANSACTION}\nmax_db_connections=1");
+    let rig = Rig::new("shared = {pg} dbname=app", &settings, "");
+    let (mut first, mut second) = (rig.client("shared", "app"), rig.client_on(1, "shared", "other").0);
+    for _ in 0..3 {
+        assert_eq!(first.simple("select current_user").value(), "app");
+        assert_eq!(rig.plane.places.database_servers("shared"), 1);
+        assert_eq!(second.simple("select current_user").value(), "other");
+        assert_eq!(rig.plane.places.database_servers("shared"), 1);
+    }
+}
+
+#[test]
+fn the_reserve_opens_for_those_who_wait_too_long() {
+    let settings = format!("{TRANSACTION}\nreserve_pool_size=1\nreserve_pool_timeout=0.2");
+    let rig = Rig::new("reserve = {pg} dbname=app pool_size=1", &settings, "");
+    let mut holder = rig.client("reserve", "app");
+    assert_eq!(holder.simple("begin").status, Some(b'T'));
+    assert_eq!(rig.client_on(1, "reserve", "app").0.simple("select 1").value(), "1");
+    assert_eq!(rig.live("reserve", "app"), 2);
+}
+
+#[test]
+fn the_minimum_is_kept_for_an_entry_with_its_own_user() {
+    let rig = Rig::new("min = {pg} dbname=app user=app min_pool_size=2 pool_size=5", TRANSACTION, "");
+    wait_until("two servers without any client", || rig.live("min", "anybody") == 2);
+    let pool = rig.pool("min", "anybody");
+    rig.plane.reconnect(Some("min"));
+    wait_until("both are opened anew", || {
+        let answers = rig.runtime.block_on(rig.plane.ask_all(|| Command::Servers));
+        let rows = answers.into_iter().flat_map(|answer| match answer {
+            Answer::Servers(rows) => rows,
+            _ => Vec::new(),
+        });
+        let fresh: Vec<_> = rows.map(|row| row.close_needed).collect();
+        fresh == [false, false] && pool.live_count() == 2
+    });
+}
+
+#[test]
+fn a_pool_that_is_killed_gives_its_places_back() {
+    let rig = Rig::new("victim = {pg} dbname=app", TRANSACTION, "");
+    let mut client = rig.client("victim", "app");
+    assert_eq!(client.simple("select 1").value(), "1");
+    rig.pool("victim", "app").database.set_paused(true);
+    rig.plane.kill(Some("victim"));
+    assert!(client.last_words().contains("database removed"));
+    wait_until("no server is left", || rig.plane.places.all_servers() == 0);
+}
+
+#[test]
+fn an_entry_that_a_reload_takes_away_is_gone() {
+    let rig = Rig::new("stays = {pg} dbname=app\ngoes = {pg} dbname=app", TRANSACTION, "");
+    let (mut stays, mut goes) = (rig.client("stays", "app"), rig.client("goes", "app"));
+    assert_eq!(stays.simple("select 1").value(), "1");
+    assert_eq!(goes.simple("select 1").value(), "1");
+    rig.adopt("stays = {pg} dbname=app", TRANSACTION, "");
+    assert!(goes.last_words().contains("database removed"));
+    assert!(rig.plane.pool("goes", "app").is_none());
+    assert_eq!(stays.simple("select 2").value(), "2");
+    wait_until("its place is back", || rig.plane.places.all_servers() == 1);
+}
+
+#[test]
+fn a_cancel_request_reaches_the_query_and_nothing_else() {
+    let rig = Rig::new("cancel = {pg} dbname=app pool_size=1", TRANSACTION, "");
+    let (mut client, socket_id) = rig.client_on(1, "cancel", "app");
+    let key = rig.plane.cancel_keys.issue(WorkerId(1), socket_id).expect("randomness");
+    rig.runtime.block_on(rig.plane.cancel(key.key())); // idle: dropped
+    assert_eq!(client.simple("select 1").value(), "1");
+    client.send(&common::raw::query("select pg_sleep(60)"));
+    wait_until("the query runs", || {
+        let sql =
+            "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'";
+        postgres().psql("postgres", sql) == "1"
+    });
+    rig.runtime.block_on(rig.plane.cancel([1; 8])); // nobody's key: dropped
+    rig.runtime.block_on(rig.plane.cancel(key.key()));
+    let outcome = client.outcome();
+    assert_eq!(outcome.errors, ["ERROR 57014: canceling statement due to user request"]);
+    assert_eq!(client.simple("select 2").value(), "2");
+    let waited = rig.pool("cancel", "app").id;
+    wait_until("the cancel's place is back", || rig.plane.places.pool_cancels(waited) == 0);
+}
+
+#[test]
+fn auth_query_finds_secrets_and_says_what_is_wrong() {
+    let query = "select rolname, rolpassword from pg_authid where rolname = $1";
+    let settings = format!("{TRANSACTION}\nauth_user=postgres\nauth_query={query}");
+    let databases = "db = {pg} dbname=app\nbad = {pg} dbname=app auth_query='select 1'\n\
+                     broken = {pg} dbname=app auth_query='select nonsense from nowhere where x=$1'\n\
+                     astray = {pg} dbname=app auth_dbname=missing\nsick = {pg} dbname=nowhere";
+    let rig = Rig::new(databases, &settings, "");
+    let lookup = |database, user| rig.runtime.block_on(auth_query::lookup(&rig.plane, database, user));
+    let found = lookup("db", "scrammer").expect("an answer").expect("such a user");
+    assert!(found.is_password("scrammer", b"scrammer-secret"));
+    assert!(
+        lookup("db", "app").expect("an answer").expect("such a user").is_empty(),
+        "NULL is nothing's secret"
+    );
+    assert_eq!(lookup("db", "nobody"), Ok(None));
+    for database in ["bad", "broken", "astray"] {
+        assert_eq!(lookup(database, "app"), Err(Fault::Config), "{database}");
+    }
+    assert_eq!(lookup("sick", "app").unwrap_err().sqlstate(), "3D000");
+    assert_eq!(rig.plane.secrets.found("db", "scrammer"), Some(found));
+    rig.pool("db", "postgres").database.set_disabled(true);
+    let disabled = lookup("db", "app").unwrap_err();
+    assert_eq!(disabled.text(), "authentication database \"db\" is disabled");
+}
+
+#[test]
+fn connect_query_runs_at_each_login_and_its_errors_are_ignored() {
+    let databases = "set = {pg} dbname=app connect_query='set work_mem=\"77MB\"'\n\
+                     wrong = {pg} dbname=app connect_query='nonsense'\n\
+                     open = {pg} dbname=app connect_query='begin' timezone=Asia/Tokyo";
+    let rig = Rig::new(databases, TRANSACTION, "");
+    assert_eq!(rig.client("set", "app").simple("show work_mem").value(), "77MB");
+    assert_eq!(rig.client("wrong", "app").simple("select 1").value(), "1");
+    let mut open = rig.client("open", "app");
+    assert_eq!(open.simple("show timezone").value(), "Asia/Tokyo");
+    assert_eq!(open.simple("select 1").status, Some(b'I'), "no transaction of a stranger");
+}
+
+#[test]
+fn shutdown_ends_the_wait_for_a_welcome() {
+    let nobody = format!("db = host=127.0.0.1 port={} dbname=app", free_port());
+    let rig = Rig::new(&nobody, "", "");
+    let pool = rig.pool("db", "app");
+    let waiting = {
+        let (plane, pool) = (Arc::clone(&rig.plane), Arc::clone(&pool));
+        rig.runtime.spawn(async move { plane.welcome(&pool).await.map(|_| ()) })
+    };
+    wait_until("a connect has failed", || pool.failing().is_some());
+    rig.plane.begin_shutdown(Phase::WaitForServers);
+    assert_eq!(rig.runtime.block_on(waiting).expect("no panic"), Err(Fault::ServerShuttingDown));
+    assert!(rig.plane.now() > Micros(0));
+}
