@@ -109,7 +109,7 @@ fn question(query: &str, user: &str) -> Vec<u8> {
         out.extend_from_slice(user.as_bytes());
         out.extend_from_slice(&0u16.to_be_bytes()); // results as text
     });
-    encode::describe_or_close(&mut out, tags::client::DESCRIBE, b'P', b"");
+    encode::describe_or_close(&mut out, tags::client::DESCRIBE, tags::target::PORTAL, b"");
     encode::frame(&mut out, tags::client::EXECUTE, |out| {
         out.push(0);
         out.extend_from_slice(&0u32.to_be_bytes()); // all rows
