@@ -4,6 +4,8 @@
 //! `transaction`: a simple query in, its answer out, check-out and check-in included. `prepared`: Bind, Execute, Sync under
 //! a shared statement's name. `contended`: one server, 64 clients waiting in turn.
 
+#![expect(missing_docs, reason = "criterion's macro makes public functions")]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};

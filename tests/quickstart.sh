@@ -49,11 +49,11 @@ sed -i "s|= *configs/|= $work/|" "$work/quickstart.ini"
 [ -z "$account" ] || chown -R "$account:" "$work"
 
 ( cd "$work"; as_account initdb -D "$work/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 >"$work/initdb.log" )
-# A group of its own for each, so that Ctrl-C reaches only this script, which then ends them in order.
+# A session of its own for each, so that Ctrl-C reaches only this script, which then ends them in order.
 start() { # start LOG COMMAND...
     log=$1
     shift
-    ( cd "$work"; trap '' INT; as_account "$@" >"$log" 2>&1 ) &
+    ( cd "$work"; as_account setsid "$@" >"$log" 2>&1 ) &
     pids="$! $pids"
 }
 start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work/socket" -c listen_addresses=127.0.0.1 \
@@ -98,6 +98,7 @@ EOS
 if [ -n "${QUICKSTART_ONCE:-}" ]; then
     exit 0
 fi
+trap 'echo; exit 0' INT # the usual end
 echo "running until Ctrl-C"
 # Ends too when one of the two does.
 set -- $pids

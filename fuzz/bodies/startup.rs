@@ -7,7 +7,7 @@ use pgweir::wire::startup::{FirstPacket, IgnoredNames, Startup, first_packet, pa
 /// Reads `data` as what a new connection sends.
 pub fn run(data: &[u8]) {
     let names = TrackedNames::new(["IntervalStyle"]);
-    let ignored: [Box<str>; 1] = ["extra_float_digits".into()];
+    let ignored: [std::sync::Arc<str>; 1] = ["extra_float_digits".into()];
     let Ok(Some((packet, bytes))) = first_packet(data) else { return };
     assert!((8..=data.len()).contains(&bytes));
     for cut in 0..bytes {

@@ -14,7 +14,7 @@ use super::share_statements::send_empty;
 use super::upstream::Walk;
 use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::config::PoolMode;
-use crate::wire::tags::server as tag;
+use crate::wire::tags::{server as tag, transaction};
 use crate::wire::{Fault, FrameHeader, backend};
 
 /// What to do after one frame of a server.
@@ -242,7 +242,7 @@ impl Core {
         match header.tag {
             tag::ERROR_RESPONSE => server.task_failed = true,
             tag::COMMAND_COMPLETE if forgets_statements(walk.payload(header)) => server.statements.clear(),
-            tag::READY_FOR_QUERY => done = backend::ready_status(walk.payload(header)).ok().or(Some(b'E')),
+            tag::READY_FOR_QUERY => done = backend::ready_status(walk.payload(header)).ok().or(Some(transaction::FAILED)),
             _ => {}
         }
         self.skip_server_frame(id, header, walk);

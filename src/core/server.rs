@@ -11,6 +11,7 @@ use super::statements::ServerStatements;
 use super::{ServerIdentity, ServerLogin, ServerState};
 use crate::base::{ClientId, Micros};
 use crate::wire::ParamSet;
+use crate::wire::tags::transaction;
 use std::sync::Arc;
 
 /// Work that the pooler itself gives a server.
@@ -66,7 +67,7 @@ pub(super) struct Server {
 }
 
 /// Transaction status of ReadyForQuery: outside a transaction.
-pub(super) const IDLE: u8 = b'I';
+pub(super) const IDLE: u8 = transaction::IDLE;
 
 impl Server {
     /// A server fresh from its login.

@@ -10,12 +10,9 @@ use super::statements::Statement;
 use super::upstream::{Step, Walk};
 use crate::base::{ClientId, Peer, ServerId};
 use crate::wire::frontend;
-use crate::wire::tags::{client as tag, server as answer};
+use crate::wire::tags::{client as tag, server as answer, target};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode};
 use std::sync::Arc;
-
-/// Describe's and Close's kind byte for a statement.
-const KIND_STATEMENT: u8 = b'S';
 
 impl Core {
     /// Parse, Bind, Describe or Close where statements are shared.
@@ -112,7 +109,7 @@ impl Core {
         server.expected.push(expect);
         server.statements.insert(Arc::clone(statement));
         while let Some(old) = server.statements.evict(pool.rules.max_prepared_statements as usize) {
-            encode::describe_or_close(&mut frames, tag::CLOSE, KIND_STATEMENT, old.name.as_bytes());
+            encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, old.name.as_bytes());
             server.expected.push(Expect::CloseOurs(old));
         }
         net.send(Peer::Server(id), &frames);
@@ -266,7 +263,7 @@ fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault
         },
         _ => {
             let view = frontend::target_view(payload).map_err(fault)?;
-            if view.kind != KIND_STATEMENT {
+            if view.kind != target::STATEMENT {
                 return Ok(Some(None));
             }
             view.name
