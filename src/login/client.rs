@@ -408,3 +408,7 @@ fn emptiest_worker(plane: &Plane) -> WorkerId {
     let numbered = plane.workers.iter().zip(0..);
     WorkerId(numbered.min_by_key(|(worker, _)| worker.client_count()).map_or(0, |(_, number)| number))
 }
+
+#[cfg(test)]
+#[path = "client/tests.rs"]
+mod tests;

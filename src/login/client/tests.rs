@@ -1,0 +1,344 @@
+//! Whole logins over socket pairs with a scripted client, in front of workers that do not run.
+
+use super::*;
+use crate::auth::UserList;
+use crate::io::Clock;
+use crate::login::plane::{Doors, Welcome};
+use crate::login::registry::tests::snapshot;
+use crate::login::server_tls::ServerTls;
+use crate::wire::authentication::AuthRequest;
+use crate::wire::backend::{self, ErrorFields};
+use crate::wire::{FrameHeader, HEADER_BYTES, TrackedNames, tags};
+use crate::worker::WorkerHandle;
+use std::sync::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+const USERS: &str =
+    "\"u\" \"pencil\"\n\"v\" \"pen\"\n\"admin\" \"x\"\n\"stats\" \"x\"\n\"pgbouncer\" \"x\"\n";
+const CONSOLE: &str = "admin_users = admin\nstats_users = stats";
+
+fn plane_of(databases: &str, settings: &str) -> (Arc<Plane>, Doors) {
+    let (users, error) = UserList::parse(USERS.as_bytes());
+    assert_eq!(error, None);
+    let policy = Policy {
+        snapshot: Arc::new(snapshot(databases, settings)),
+        users: Arc::new(users),
+        client_tls: None,
+        server_tls: ServerTls::disabled(),
+    };
+    let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
+    Plane::new(Arc::new(policy), workers.into(), TrackedNames::new([]), Clock::new())
+}
+
+/// A plane whose pool (d, `user`) has had its first server.
+fn welcoming(databases: &str, settings: &str, user: &str) -> (Arc<Plane>, Doors) {
+    let (plane, doors) = plane_of(databases, settings);
+    let entry = plane.pool_entry("d", user).unwrap();
+    let names = plane.names.clone();
+    entry.welcome.learn(entry.share.generation(), || Welcome {
+        reported: vec![("server_version".to_owned(), "15.4".to_owned())],
+        params: names.empty_set().with(0, "ISO"),
+    });
+    (plane, doors)
+}
+
+const TCP: &str = "127.0.0.1:50000";
+
+/// A client from `remote` whose login runs by itself.
+fn arrive(plane: &Arc<Plane>, remote: Address) -> UnixStream {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
+    tokio::spawn(serve(plane.clone(), Arrival { socket: Socket::Unix(ours), remote, local }));
+    theirs
+}
+
+fn over_tcp(plane: &Arc<Plane>) -> UnixStream {
+    arrive(plane, Address::Tcp(TCP.parse().unwrap()))
+}
+
+async fn say_hello(peer: &mut UnixStream, pairs: &[(&str, &str)]) {
+    let mut out = Vec::new();
+    startup::write_startup(&mut out, pairs.iter().copied());
+    peer.write_all(&out).await.unwrap();
+}
+
+/// The next message; `None` at the end of the stream.
+async fn message(peer: &mut UnixStream) -> Option<(u8, Vec<u8>)> {
+    let mut header = [0; HEADER_BYTES];
+    peer.read_exact(&mut header).await.ok()?;
+    let header = FrameHeader::read(&header, 1 << 20).unwrap().unwrap();
+    let mut payload = vec![0; header.frame_bytes - HEADER_BYTES];
+    peer.read_exact(&mut payload).await.ok()?;
+    Some((header.tag, payload))
+}
+
+/// All messages up to ReadyForQuery or the end, passwords answered with `password`.
+async fn conversation(peer: &mut UnixStream, password: &str) -> Vec<(u8, Vec<u8>)> {
+    let mut messages = Vec::new();
+    while let Some((tag, payload)) = message(peer).await {
+        if tag == tags::server::AUTHENTICATION
+            && authentication::request(&payload) == Ok(AuthRequest::CleartextPassword)
+        {
+            let mut out = Vec::new();
+            authentication::write_password(&mut out, password.as_bytes());
+            peer.write_all(&out).await.unwrap();
+        }
+        messages.push((tag, payload));
+        if tag == tags::server::READY_FOR_QUERY {
+            break;
+        }
+    }
+    messages
+}
+
+/// The last words of a refused client: the error's text, and nothing behind it.
+async fn refusal(peer: &mut UnixStream, password: &str) -> String {
+    let messages = conversation(peer, password).await;
+    let (tag, payload) = messages.last().expect("an answer");
+    assert_eq!(char::from(*tag), 'E', "{messages:?}");
+    let fields = ErrorFields::read(payload).unwrap();
+    assert_eq!((fields.severity(), fields.sqlstate()), ("FATAL", "08P01"));
+    fields.message().into_owned()
+}
+
+async fn refused(plane: &Arc<Plane>, pairs: &[(&str, &str)], password: &str) -> String {
+    let mut peer = over_tcp(plane);
+    say_hello(&mut peer, pairs).await;
+    refusal(&mut peer, password).await
+}
+
+/// Waits until something that another task does has happened.
+async fn until(what: impl Fn() -> bool) {
+    while !what() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_welcomed_and_handed_to_the_emptiest_worker() {
+    let (plane, _doors) = welcoming("d =", "auth_type = plain\nlogin_notify_message = hello", "u");
+    for (first, second) in [(1, 0), (1, 1)] {
+        let mut peer = over_tcp(&plane);
+        say_hello(&mut peer, &[("user", "u"), ("database", "d"), ("TimeZone", "UTC")]).await;
+        let messages = conversation(&mut peer, "pencil").await;
+        let tags: String = messages.iter().map(|(tag, _)| char::from(*tag)).collect();
+        assert_eq!(tags, "RRSSSKNZ");
+        assert_eq!(backend::parameter_status(&messages[4].1), Ok(("TimeZone", "UTC")));
+        assert_eq!(backend::ready_status(&messages[7].1), Ok(tags::transaction::IDLE));
+        until(|| plane.workers[1].client_count() == second).await;
+        assert_eq!(plane.workers[0].client_count(), first);
+    }
+    until(|| plane.logins.count() == 0).await;
+    assert_eq!(
+        (plane.admissions.all(), plane.admissions.of_user("u")),
+        (2, 2),
+        "held by the channels' guards"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_only_to_who_has_proved_himself() {
+    let (plane, _doors) = plane_of("d =\noff =", "auth_type = plain");
+    let snapshot = plane.policy.load().snapshot.clone();
+    plane.registry.database(&snapshot, "off").unwrap().set_disabled(true);
+    for (database, password, text) in [
+        ("missing", "wrong", "password authentication failed"),
+        ("missing", "pencil", "no such database: missing"),
+        ("off", "wrong", "password authentication failed"),
+        ("off", "pencil", "database \"off\" is disabled"),
+    ] {
+        assert_eq!(refused(&plane, &[("user", "u"), ("database", database)], password).await, text);
+    }
+    let stranger = [("user", "stranger"), ("database", "d")];
+    assert_eq!(refused(&plane, &stranger, "pencil").await, "password authentication failed");
+    plane.set_phase(Phase::WaitForClients);
+    let user = [("user", "u"), ("database", "d")];
+    assert_eq!(refused(&plane, &user, "pencil").await, "pooler is shutting down");
+    assert_eq!(plane.admissions.all(), 0);
+}
+
+#[tokio::test]
+async fn users_known_without_a_password_are_trusted_and_nothing_else() {
+    let settings = "auth_type = trust\n[users]\nonly_here = pool_size=1";
+    let (plane, _doors) = plane_of("d = user=forced", settings);
+    plane.set_phase(Phase::WaitForClients);
+    for user in ["u", "forced", "only_here"] {
+        assert_eq!(
+            refused(&plane, &[("user", user), ("database", "d")], "").await,
+            "pooler is shutting down"
+        );
+    }
+    let stranger = [("user", "stranger"), ("database", "d")];
+    assert_eq!(refused(&plane, &stranger, "").await, "\"trust\" authentication failed");
+}
+
+#[tokio::test]
+async fn with_any_everybody_is_the_databases_user() {
+    let (plane, _doors) = welcoming("d = user=forced\nfree =", "auth_type = any", "forced");
+    let mut peer = over_tcp(&plane);
+    say_hello(&mut peer, &[("user", "somebody"), ("database", "d")]).await;
+    assert_eq!(conversation(&mut peer, "").await.last().unwrap().0, tags::server::READY_FOR_QUERY);
+    assert_eq!(plane.admissions.of_user("forced"), 1);
+    assert_eq!(refused(&plane, &[("user", "u"), ("database", "free")], "").await, "bouncer config error");
+}
+
+#[tokio::test]
+async fn limits_are_met_before_the_proof() {
+    let (plane, _doors) = welcoming("d =\ne =", "auth_type = plain\nmax_client_conn = 1", "u");
+    let mut first = over_tcp(&plane);
+    say_hello(&mut first, &[("user", "u"), ("database", "d")]).await;
+    assert_eq!(message(&mut first).await.unwrap().0, tags::server::AUTHENTICATION);
+    let second = [("user", "v"), ("database", "e")];
+    assert_eq!(refused(&plane, &second, "").await, "no more connections allowed (max_client_conn)");
+    drop(first);
+    until(|| plane.admissions.all() == 0).await;
+    assert_eq!(refused(&plane, &second, "wrong").await, "password authentication failed");
+}
+
+#[tokio::test]
+async fn the_console_asks_who_you_are() {
+    let (plane, mut doors) = plane_of("d =", &format!("auth_type = plain\nmax_client_conn = 0\n{CONSOLE}"));
+    plane.set_phase(Phase::WaitForClients);
+    for (user, rights) in [("admin", Rights::Admin), ("stats", Rights::Show)] {
+        let mut peer = over_tcp(&plane);
+        say_hello(&mut peer, &[("user", user), ("database", "pgbouncer")]).await;
+        assert_eq!(message(&mut peer).await.unwrap().0, tags::server::AUTHENTICATION);
+        peer.write_all(b"p\0\0\0\x06x\0query").await.unwrap();
+        let mut visit = doors.console.recv().await.unwrap();
+        assert_eq!((visit.rights, &*visit.identity.user), (rights, user));
+        assert_eq!(message(&mut peer).await, Some((tags::server::AUTHENTICATION, vec![0; 4])));
+        let mut unread = [0; 5];
+        visit.stream.read_exact(&mut unread).await.unwrap();
+        assert_eq!(&unread, b"query");
+    }
+    assert_eq!(refused(&plane, &[("user", "u"), ("database", "pgbouncer")], "pencil").await, "not allowed");
+}
+
+#[tokio::test]
+async fn the_console_knows_its_own_account() {
+    let (plane, mut doors) = plane_of("d =", "auth_type = scram-sha-256");
+    let uid = rustix::process::getuid().as_raw();
+    let mut own = arrive(&plane, Address::Unix { port: 6432, pid: 1, uid });
+    say_hello(&mut own, &[("user", "pgbouncer")]).await;
+    assert_eq!(doors.console.recv().await.unwrap().rights, Rights::Admin);
+    assert_eq!(message(&mut own).await, Some((tags::server::AUTHENTICATION, vec![0; 4])));
+    let other_account = Address::Unix { port: 6432, pid: 1, uid: uid + 1 };
+    for remote in [other_account, Address::Tcp(TCP.parse().unwrap())] {
+        let mut other = arrive(&plane, remote);
+        say_hello(&mut other, &[("user", "pgbouncer")]).await;
+        let (_, request) = message(&mut other).await.unwrap();
+        assert!(matches!(authentication::request(&request), Ok(AuthRequest::Sasl(_))), "must prove itself");
+    }
+}
+
+#[tokio::test]
+async fn with_any_the_console_shows_itself_to_everybody() {
+    let (plane, mut doors) = plane_of("d =", &format!("auth_type = any\n{CONSOLE}"));
+    for (user, rights) in [("admin", Rights::Admin), ("somebody", Rights::Show)] {
+        let mut peer = over_tcp(&plane);
+        say_hello(&mut peer, &[("user", user), ("database", "pgbouncer")]).await;
+        assert_eq!(doors.console.recv().await.unwrap().rights, rights);
+    }
+}
+
+#[tokio::test]
+async fn logins_that_take_too_long_are_ended() {
+    let (plane, _doors) = plane_of("d =", "auth_type = trust\nclient_login_timeout = 0.05");
+    let mut silent = over_tcp(&plane);
+    assert_eq!(refusal(&mut silent, "").await, "client_login_timeout");
+    let user = [("user", "u"), ("database", "d")];
+    assert_eq!(refused(&plane, &user, "").await, "client_login_timeout (server down)");
+    let (plane, _doors) = plane_of("d =", "auth_type = trust\nquery_wait_timeout = 0.05");
+    assert_eq!(refused(&plane, &user, "").await, "query_wait_timeout");
+    assert_eq!((plane.admissions.all(), plane.logins.count()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_servers_refusal_reaches_who_waits() {
+    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    let mut peer = over_tcp(&plane);
+    say_hello(&mut peer, &[("user", "u"), ("database", "d")]).await;
+    until(|| plane.logins.rows().iter().any(|row| row.is_waiting)).await;
+    let entry = plane.pool_entry("d", "u").unwrap();
+    until(|| entry.welcome.oldest_waiter().is_some()).await;
+    entry.welcome.refuse(Fault::Relayed { sqlstate: "3D000".to_owned(), text: "no database".to_owned() });
+    let (_, payload) = message(&mut peer).await.unwrap();
+    let fields = ErrorFields::read(&payload).unwrap();
+    assert_eq!((fields.sqlstate(), &*fields.message()), ("3D000", "no database"));
+}
+
+#[tokio::test]
+async fn newer_protocols_are_negotiated_before_anything_else() {
+    let (plane, _doors) = plane_of("d =", "auth_type = plain");
+    let mut peer = over_tcp(&plane);
+    say_hello(&mut peer, &[("user", "u"), ("_pq_.shiny", "1")]).await;
+    let (tag, payload) = message(&mut peer).await.unwrap();
+    assert_eq!(
+        (tag, &payload[..]),
+        (tags::server::NEGOTIATE_PROTOCOL_VERSION, &b"\0\x03\0\0\0\0\0\x01_pq_.shiny\0"[..])
+    );
+    assert_eq!(message(&mut peer).await.unwrap().0, tags::server::AUTHENTICATION);
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_had_is_said_plainly() {
+    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    let replica = [("user", "u"), ("replication", "true")];
+    let text = "replication connections are not available in this version";
+    assert_eq!(refused(&plane, &replica, "").await, text);
+    let extra = [("user", "u"), ("search_path", "x")];
+    assert_eq!(refused(&plane, &extra, "").await, "unsupported startup parameter: search_path");
+}
+
+#[tokio::test]
+async fn cancel_requests_are_never_answered() {
+    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    for secret in [&b"abcd"[..], &[7; 256]] {
+        let mut peer = over_tcp(&plane);
+        let mut out = Vec::new();
+        startup::write_cancel_request(&mut out, 7, secret);
+        peer.write_all(&out).await.unwrap();
+        assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+}
+
+/// Collects lines as `LEVEL fields message`.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Lines {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!(" {}={value:?}", field.name());
+            }
+        }
+        let mut text = Text(event.metadata().level().to_string());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_what_scripts_look_for() {
+    use tracing_subscriber::layer::SubscriberExt;
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    refused(&plane, &[("user", "stranger"), ("database", "d")], "").await;
+    let lines = lines.0.lock().unwrap().clone();
+    let common = format!(" side=\"C\" id=1 db=d user=stranger peer={TCP}");
+    let expected = [
+        ("INFO", "message=login attempt: db=d user=stranger tls=no replication=no"),
+        ("INFO", "message=no such user: stranger"),
+        ("INFO", "message=closing because: \"trust\" authentication failed (age=0s)"),
+        ("WARN", "message=pooler error: \"trust\" authentication failed"),
+    ];
+    for (level, text) in expected {
+        let found = lines.iter().find(|line| line.starts_with(level) && line.contains(text));
+        let found = found.unwrap_or_else(|| panic!("{level} {text} is not in {lines:#?}"));
+        assert!(found.contains(&common), "{found}");
+    }
+}
