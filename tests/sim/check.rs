@@ -1,0 +1,106 @@
+//! What must hold between events, when everybody is gone, and at the very end.
+
+use super::world::World;
+use pgweir::base::WorkerId;
+use pgweir::core::{Answer, Command};
+use pgweir::stats::PoolCounters;
+
+impl World {
+    /// Servers that exist never exceed the pool's size, over all workers, those that log in or are seen off included.
+    pub fn check_cap(&self, at: usize) {
+        let alive = self.servers.iter().filter(|server| server.pool == at && server.is_alive).count() as u32;
+        let places = self.pools[at].places();
+        assert!(places <= self.plan.pools[at].rules.pool_size, "pool {at} has {places} places in use");
+        assert!(alive <= places, "pool {at} has {alive} servers, but {places} places in use");
+    }
+
+    /// What SHOW POOLS says is what there is.
+    pub fn check_counts(&mut self) {
+        for driver in &mut self.drivers {
+            let Answer::Pools(rows) = driver.ask(Command::Pools, &self.ground) else {
+                panic!("rows are asked for")
+            };
+            let (clients, servers) = driver.core.counts();
+            let in_rows: u32 = rows.iter().map(|row| row.cl_active + row.cl_idle + row.cl_waiting).sum();
+            assert_eq!(in_rows as usize, clients, "clients in SHOW POOLS");
+            let servers_of = |row: &pgweir::core::PoolRow| {
+                row.sv_active + row.sv_idle + row.sv_used + row.sv_tested + row.sv_being_canceled
+            };
+            assert_eq!(rows.iter().map(servers_of).sum::<u32>() as usize, servers, "servers in SHOW POOLS");
+            for row in rows {
+                assert!(row.sv_active == row.cl_active, "links have two ends: {row:?}");
+            }
+            assert!(driver.connections() >= clients + servers, "every connection has a socket");
+        }
+        for (at, pool) in self.pools.iter().enumerate() {
+            let published = (0..self.drivers.len()).any(|worker| {
+                let elsewhere = WorkerId(worker as u16);
+                pool.share.oldest_waiter_elsewhere(elsewhere).is_some()
+            });
+            assert!(!published || pool.share.oldest_waiter().is_some(), "pool {at} has a waiter and has none");
+        }
+    }
+
+    /// Everybody is gone and nothing is under way: what is left are idle servers.
+    pub fn check_rest(&mut self) {
+        self.check_counts();
+        for pool in &self.pools {
+            assert_eq!(pool.share.oldest_waiter(), None, "somebody waits, but nobody is there");
+        }
+        let mut idle_published = 0;
+        let mut idle = 0;
+        for driver in &mut self.drivers {
+            let (clients, servers) = driver.core.counts();
+            assert_eq!(clients, 0, "clients are left");
+            assert_eq!(driver.connections(), servers, "sockets are left");
+            let Answer::Pools(rows) = driver.ask(Command::Pools, &self.ground) else {
+                panic!("rows are asked for")
+            };
+            let free: u32 = rows.iter().map(|row| row.sv_idle + row.sv_used).sum();
+            assert_eq!(free as usize, servers, "servers are left that are not free: {rows:?}");
+            idle += free;
+        }
+        for (at, pool) in self.pools.iter().enumerate() {
+            idle_published += pool.share.idle_total();
+            assert_eq!(pool.places(), pool.share.live_count(), "pool {at}");
+        }
+        assert_eq!(idle_published, idle, "published idle servers");
+        self.check_counters();
+    }
+
+    /// What was counted is what can have happened.
+    fn check_counters(&mut self) {
+        let mut sums: Vec<_> = self.pools.iter().map(|_| PoolCounters::default()).collect();
+        for driver in &mut self.drivers {
+            let Answer::Stats(stats) = driver.ask(Command::Stats, &self.ground) else {
+                panic!("rows are asked for")
+            };
+            for (pool, counters) in stats {
+                sums[pool.0 as usize].merge(&counters);
+            }
+        }
+        for (at, sum) in sums.iter().enumerate() {
+            assert_eq!(sum.client_login_count, self.pools[at].logins, "logins of pool {at}");
+            assert_eq!(sum.wait_time.count(), sum.server_assignment_count, "each link was waited for once");
+            assert!(sum.xact_count <= sum.query_count, "{sum:?}");
+            assert!(sum.query_time.count() <= sum.query_count, "{sum:?}");
+            assert!(sum.xact_time.count() <= sum.xact_count, "{sum:?}");
+            assert!(sum.server_parse_count == 0 || sum.client_parse_count > 0, "{sum:?}");
+        }
+    }
+
+    /// Everything was closed.
+    pub fn check_end(&mut self) {
+        for driver in &self.drivers {
+            assert_eq!(driver.core.counts(), (0, 0), "connections are left");
+            assert_eq!(driver.connections(), 0, "sockets are left");
+        }
+        for (at, pool) in self.pools.iter().enumerate() {
+            assert_eq!(pool.places(), 0, "places of pool {at} are left");
+            assert_eq!(pool.share.idle_total(), 0, "pool {at}");
+        }
+        for server in &self.servers {
+            assert!(!server.is_alive, "server {} lives on", server.socket);
+        }
+    }
+}

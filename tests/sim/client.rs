@@ -1,0 +1,363 @@
+//! A simulated client: says what its script says, and checks every answer against its own reference session.
+//!
+//! The reference is fed with exactly the bytes that the client sends; what comes back through the pooler must be, frame by
+//! frame, what the reference answers. Exceptions are named one by one below: messages that a server sends unasked, the
+//! notice of queueing, a cancel that the client itself has asked for, and an end that it has been given a cause for.
+
+use super::backend::{Backend, CANCELED, Work};
+use super::ground::{Event, Ground};
+use super::script::{Knowledge, Manners, Script, Step};
+use super::session::{BOGUS_ZONE, Session};
+use pgweir::config::PoolMode;
+use pgweir::wire::FrameHeader;
+use pgweir::wire::backend::{ErrorFields, parameter_status};
+use pgweir::wire::encode;
+use pgweir::wire::tags::server as answer;
+use std::collections::VecDeque;
+
+/// How far a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Logged in.
+    Talking,
+    /// It has said or been told that this is the end, and listens.
+    Leaving,
+    /// Nothing is heard from it or said to it any more.
+    Gone,
+}
+
+/// Why the pooler or the world may end this client, beside what holds for all.
+#[derive(Clone, Debug, Default)]
+pub struct Causes {
+    /// A server died while linked to it.
+    pub bereaved: bool,
+    /// An operator disconnected it.
+    pub killed: bool,
+    /// Faults that any client may meet in this run: timeouts that are on, logins that fail, …
+    pub common: Vec<&'static str>,
+}
+
+pub struct SimClient {
+    pub index: usize,
+    pub socket: u64,
+    pub pool: usize,
+    pub stage: Stage,
+    pub causes: Causes,
+    /// Cancels asked for of which the outcome is not known yet.
+    pub cancels: u32,
+    /// Wants one now.
+    pub wants_cancel: bool,
+    /// Batches of work before it leaves.
+    pub batches: u32,
+    pub is_due: bool,
+    manners: Manners,
+    known: Knowledge,
+    reference: Backend,
+    steps: VecDeque<Step>,
+    unsent: Vec<u8>,
+    inbox: Vec<u8>,
+    is_waiting: bool,
+    batch_failed: bool,
+    status: u8,
+    has_bogus_zone: bool,
+    /// It has been told that this is the end.
+    is_told: bool,
+}
+
+impl SimClient {
+    pub fn new(
+        index: usize,
+        socket: u64,
+        pool: usize,
+        session: Session,
+        manners: Manners,
+        ground: &mut Ground,
+    ) -> Self {
+        Self {
+            index,
+            socket,
+            pool,
+            stage: Stage::Talking,
+            causes: Causes::default(),
+            cancels: 0,
+            wants_cancel: false,
+            batches: ground.rng.range(1, 8) as u32,
+            is_due: false,
+            manners,
+            known: Knowledge::new(index),
+            has_bogus_zone: session.values().iter().any(|value| value.eq_ignore_ascii_case(BOGUS_ZONE)),
+            reference: Backend::new(session),
+            steps: VecDeque::new(),
+            unsent: Vec::new(),
+            inbox: Vec::new(),
+            is_waiting: false,
+            batch_failed: false,
+            status: b'I',
+            is_told: false,
+        }
+    }
+
+    /// Goes on with the script, as far as it goes without an answer.
+    pub fn proceed(&mut self, calm: bool, ground: &mut Ground) {
+        while self.stage == Stage::Talking && !self.is_waiting && !self.is_due {
+            let Some(step) = self.steps.pop_front() else {
+                self.next_batch(calm, ground);
+                continue;
+            };
+            ground.log(|| format!("client {} {}", self.index, brief(&step)));
+            match step {
+                Step::Send(bytes) => {
+                    self.reference.feed(&bytes);
+                    self.unsent.extend(bytes);
+                }
+                Step::Await => self.is_waiting = !self.is_answered(),
+                Step::Think(us) => {
+                    self.is_due = true;
+                    ground.after(us, Event::ClientTurn(self.index));
+                }
+                Step::Cancel => {
+                    self.cancels += 1;
+                    self.wants_cancel = true;
+                }
+                Step::Terminate => {
+                    self.unsent.extend([b'X', 0, 0, 0, 4]);
+                    self.stage = Stage::Leaving;
+                }
+                Step::HalfClose => self.stage = Stage::Leaving,
+                Step::Vanish => {
+                    self.vanish(ground);
+                }
+            }
+            self.flush(ground);
+        }
+    }
+
+    fn next_batch(&mut self, calm: bool, ground: &mut Ground) {
+        self.known.learn(&self.reference, self.batch_failed);
+        self.batch_failed = false;
+        let in_block = self.reference.session.status() != b'I';
+        if calm && in_block {
+            let mut query = Vec::new();
+            encode::query(&mut query, &format!("rollback /*c{}n0*/", self.index));
+            self.steps.push_back(Step::Send(query));
+            self.steps.push_back(Step::Await);
+            return;
+        }
+        if self.batches == 0 && !in_block || calm {
+            self.steps.push_back(Step::Terminate);
+            return;
+        }
+        self.batches = self.batches.saturating_sub(1);
+        self.steps = Script::batch(ground, self.manners, &mut self.known, &self.reference);
+    }
+
+    pub fn vanish(&mut self, ground: &mut Ground) {
+        self.stage = Stage::Gone;
+        ground.wires[self.socket as usize].reset();
+        ground.wake_pooler(self.socket);
+    }
+
+    /// Writes what the wire takes.
+    fn flush(&mut self, ground: &mut Ground) {
+        let wire = &mut ground.wires[self.socket as usize];
+        if wire.is_dropped {
+            self.unsent.clear();
+        }
+        let written = wire.up.write(&self.unsent);
+        self.unsent.drain(..written);
+        if self.stage == Stage::Leaving && self.unsent.is_empty() && !wire.up.shut {
+            wire.up.shut = true;
+            ground.wake_pooler(self.socket);
+        } else if written > 0 {
+            ground.wake_pooler(self.socket);
+        }
+    }
+
+    /// Reads, checks, goes on.
+    pub fn turn(&mut self, calm: bool, ground: &mut Ground) {
+        if self.stage == Stage::Gone {
+            return;
+        }
+        let wire = &mut ground.wires[self.socket as usize];
+        let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
+        let was_full = wire.down.is_full();
+        let bytes = wire.down.read(bytes_max);
+        let (has_more, is_over) = (!wire.down.is_empty() || wire.down.shut, wire.down.is_ended());
+        if was_full && !wire.is_dropped {
+            ground.wake_pooler(self.socket);
+        }
+        ground.witness(&bytes);
+        self.inbox.extend(bytes);
+        self.read_frames();
+        if is_over {
+            self.over();
+            return;
+        }
+        if has_more {
+            ground.wake_remote(self.socket);
+        }
+        self.flush(ground);
+        if self.is_waiting && self.is_answered() {
+            self.is_waiting = false;
+            self.proceed(calm, ground);
+        }
+    }
+
+    fn read_frames(&mut self) {
+        let mut at = 0;
+        while let Some(header) = FrameHeader::read(&self.inbox[at..], u32::MAX).expect("a frame") {
+            let Some(frame) = self.inbox.get(at..at + header.frame_bytes) else { break };
+            let frame = frame.to_vec();
+            at += frame.len();
+            self.frame(&frame);
+        }
+        self.inbox.drain(..at);
+    }
+
+    /// The pooler has closed the connection.
+    fn over(&mut self) {
+        let excused = self.stage == Stage::Leaving || self.causes.bereaved || self.causes.killed;
+        assert!(excused, "client {} was dropped without a word", self.index);
+        if self.inbox.len() >= 5 && self.cancels == 0 && !self.is_told {
+            let expected = self.expected(false);
+            assert!(expected.starts_with(&self.inbox), "client {} got a piece of something else", self.index);
+        }
+        self.stage = Stage::Gone;
+    }
+
+    /// One message from the pooler.
+    fn frame(&mut self, frame: &[u8]) {
+        let (tag, payload) = (frame[0], &frame[5..]);
+        match tag {
+            answer::NOTIFICATION_RESPONSE => return,
+            answer::PARAMETER_STATUS
+                if parameter_status(payload).is_ok_and(|(name, _)| name == "in_hot_standby") =>
+            {
+                return;
+            }
+            answer::NOTICE_RESPONSE => {
+                let fields = ErrorFields::read(payload).expect("a notice");
+                let text = fields.message();
+                if text == "unasked" || text.starts_with("No server connection available") {
+                    return;
+                }
+            }
+            answer::ERROR_RESPONSE => {
+                let fields = ErrorFields::read(payload).expect("an error");
+                if fields.severity() == "FATAL" {
+                    return self.fatal(&fields.message());
+                }
+                self.batch_failed = true;
+            }
+            answer::READY_FOR_QUERY => self.status = payload[0],
+            _ => {}
+        }
+        assert!(!self.is_told, "client {} was answered after it was told that it ends", self.index);
+        let canceled = tag == answer::ERROR_RESPONSE
+            && ErrorFields::read(payload).is_ok_and(|fields| fields.sqlstate() == CANCELED.0);
+        let expected = self.expected(canceled);
+        assert!(
+            expected == frame,
+            "client {} got\n  {}\nbut is owed\n  {}",
+            self.index,
+            String::from_utf8_lossy(&frame[..frame.len().min(200)]),
+            String::from_utf8_lossy(&expected[..expected.len().min(200)]),
+        );
+    }
+
+    /// The next frame that the reference answers.
+    fn expected(&mut self, canceled: bool) -> Vec<u8> {
+        loop {
+            if let Some(frame) = self.reference.out.pop_front() {
+                return frame;
+            }
+            let may_cancel = canceled && self.cancels > 0;
+            if self.reference.sleeping().is_some() {
+                if may_cancel {
+                    self.cancels -= 1;
+                    self.reference.cancel();
+                } else {
+                    self.reference.wake();
+                }
+                continue;
+            }
+            let answered = !matches!(self.reference.next_tag(), None | Some(b'H' | b'd' | b'c' | b'f'));
+            if may_cancel && answered && !self.reference.is_in_query() {
+                self.cancels -= 1;
+                self.reference.cancel_next();
+                continue;
+            }
+            let work = self.reference.step();
+            assert!(work != Work::Idle, "client {} is owed nothing, but got something", self.index);
+        }
+    }
+
+    /// Whether everything that was asked is answered, as far as it ever will be.
+    fn is_answered(&mut self) -> bool {
+        if !self.reference.out.is_empty() || self.known.provoked.is_some() {
+            return false;
+        }
+        let mut ahead = self.reference.clone();
+        while ahead.sleeping().is_none() && ahead.out.is_empty() {
+            if ahead.step() == Work::Idle {
+                assert_eq!(ahead.unread_bytes(), 0, "scripts send whole messages before they wait");
+                self.reference = ahead;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The pooler or the server ends the connection.
+    fn fatal(&mut self, text: &str) {
+        let known = match text {
+            "server conn crashed?" => self.causes.bereaved,
+            "admin forced disconnect" | "database removed" => self.causes.killed,
+            "invalid server parameter" => self.has_bogus_zone,
+            "transaction blocks not allowed in statement pooling mode" => {
+                self.manners.mode == PoolMode::Statement && self.status != b'I'
+            }
+            text if text.starts_with("terminating connection") => return,
+            text => {
+                self.known.provoked.is_some_and(|fault| fault == text)
+                    || self.causes.common.iter().any(|common| text.starts_with(common))
+            }
+        };
+        assert!(known, "client {} was ended without a cause: {text}", self.index);
+        self.stage = Stage::Leaving;
+        self.is_told = true;
+    }
+
+    /// What it is at, for reports.
+    pub fn stands(&self) -> String {
+        format!(
+            "client {} of pool {} on wire {}: {:?}, waiting {}, due {}, {} unsent, {} owed, {} steps left",
+            self.index,
+            self.pool,
+            self.socket,
+            self.stage,
+            self.is_waiting,
+            self.is_due,
+            self.unsent.len(),
+            self.reference.unread_bytes(),
+            self.steps.len()
+        )
+    }
+}
+
+fn brief(step: &Step) -> String {
+    match step {
+        Step::Send(bytes) => {
+            let mut tags = String::new();
+            let mut rest = &bytes[..];
+            while let Ok(Some(header)) = FrameHeader::read(rest, u32::MAX) {
+                let end = header.frame_bytes.min(rest.len());
+                let text: String = String::from_utf8_lossy(&rest[5..end.min(60)]).replace('\0', "~");
+                tags.push_str(&format!(" {}[{text}]", char::from(header.tag)));
+                rest = &rest[end..];
+            }
+            format!("sends {} bytes:{tags}", bytes.len())
+        }
+        step => format!("{step:?}"),
+    }
+}

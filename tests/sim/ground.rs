@@ -1,0 +1,177 @@
+//! What everything in a run stands on: virtual time, the agenda, chance, the wires, and the log.
+//!
+//! Nothing here knows what a pooler, a server or a client is.
+
+use super::driver::Letter;
+use super::rng::{HASH_START, Rng, hash};
+use super::wire::Wire;
+use pgweir::base::Micros;
+use pgweir::core::Note;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Something that happens at its time.
+#[derive(Debug)]
+pub enum Event {
+    /// The pooler's end of a wire may have something to do.
+    PoolerTurn(u64),
+    /// The other end.
+    RemoteTurn(u64),
+    /// A closed server has been waited for long enough.
+    LingerOver(u64),
+    /// A worker looks into its mailbox.
+    Mail(usize),
+    Janitor(usize),
+    /// A client goes on with its script.
+    ClientTurn(usize),
+    /// A new client comes.
+    ClientComes,
+    /// The login of a server is over.
+    LoginOver { pool: usize, generation: u32, began: u64 },
+    /// Look whether a pool needs a server.
+    Consider(usize),
+    /// A statement that takes its time is over, if it still runs.
+    StatementOver { server: u64, run: u64 },
+    /// A cancel request reaches its server, or is lost on its way.
+    CancelArrives { server: u64, secret: u64, worker: usize, asker: u64, lost: bool },
+    /// Something from outside: an operator, a fault.
+    Weather,
+    /// An operator's pause, suspension or the like ends.
+    Clear(super::weather::Spell),
+    /// No new work, no new faults: from here on everything must drain.
+    Calm,
+}
+
+/// Which way bytes are cut and delayed in this run.
+#[derive(Clone, Debug)]
+pub struct Cuts {
+    /// Most bytes of one read, either side.
+    pub read_bytes_max: usize,
+    /// Most bytes on their way in one direction.
+    pub wire_bytes: (u64, u64),
+    /// Longest delay of a turn, in microseconds.
+    pub delay_us_max: u64,
+}
+
+pub struct Ground {
+    pub now: u64,
+    pub rng: Rng,
+    pub cuts: Cuts,
+    pub wires: Vec<Wire>,
+    /// Letters to the workers, in the order of their sending.
+    pub mail: Vec<VecDeque<Letter>>,
+    /// What the workers want the world to learn.
+    pub notes: Vec<(usize, Note)>,
+    /// Places of servers that are free again: pool and socket.
+    pub returned: Vec<(usize, u64)>,
+    /// (client's socket, server's socket): linked when the server's end was seen.
+    pub bereaved: Vec<(u64, u64)>,
+    agenda: BTreeMap<(u64, u64), Event>,
+    mailed_until: Vec<u64>,
+    seq: u64,
+    hash: u64,
+    logs: bool,
+}
+
+impl Ground {
+    pub fn new(seed: u64, cuts: Cuts, workers: usize, logs: bool) -> Self {
+        Self {
+            now: 1_000_000,
+            rng: Rng::new(seed),
+            cuts,
+            wires: vec![Wire::default()],
+            mail: (0..workers).map(|_| VecDeque::new()).collect(),
+            notes: Vec::new(),
+            returned: Vec::new(),
+            bereaved: Vec::new(),
+            agenda: BTreeMap::new(),
+            mailed_until: vec![0; workers],
+            seq: 0,
+            hash: HASH_START,
+            logs,
+        }
+    }
+
+    pub fn micros(&self) -> Micros {
+        Micros(self.now)
+    }
+
+    pub fn at(&mut self, time: u64, event: Event) {
+        self.seq += 1;
+        self.agenda.insert((time.max(self.now), self.seq), event);
+    }
+
+    pub fn after(&mut self, delay_us: u64, event: Event) {
+        self.at(self.now + delay_us, event);
+    }
+
+    /// The next event; time moves on to it.
+    pub fn next(&mut self) -> Option<Event> {
+        let ((time, seq), event) = self.agenda.pop_first()?;
+        self.now = time;
+        self.hash = hash(hash(self.hash, &time.to_le_bytes()), &seq.to_le_bytes());
+        self.log(|| format!("{event:?}"));
+        Some(event)
+    }
+
+    fn delay(&mut self) -> u64 {
+        self.rng.below(self.cuts.delay_us_max + 1)
+    }
+
+    /// The pooler's end is to look at a wire, soon.
+    pub fn wake_pooler(&mut self, socket: u64) {
+        let wire = &mut self.wires[socket as usize];
+        if !std::mem::replace(&mut wire.pooler_due, true) {
+            let delay = self.delay();
+            self.after(delay, Event::PoolerTurn(socket));
+        }
+    }
+
+    /// The other end is to look at a wire, soon.
+    pub fn wake_remote(&mut self, socket: u64) {
+        let wire = &mut self.wires[socket as usize];
+        if !std::mem::replace(&mut wire.remote_due, true) {
+            let slowness = wire.slowness_us;
+            let delay = self.delay();
+            self.after(delay + slowness, Event::RemoteTurn(socket));
+        }
+    }
+
+    /// Posts a letter; letters to one worker stay in order.
+    pub fn post(&mut self, worker: usize, letter: Letter) {
+        let time = (self.now + self.rng.below(4 * self.cuts.delay_us_max + 1)).max(self.mailed_until[worker]);
+        self.mailed_until[worker] = time;
+        self.mail[worker].push_back(letter);
+        self.at(time, Event::Mail(worker));
+    }
+
+    /// A new wire; its number is the socket id.
+    pub fn new_wire(&mut self) -> u64 {
+        let (low, high) = self.cuts.wire_bytes;
+        let rooms = [self.rng.range(low, high) as usize, self.rng.range(low, high) as usize];
+        self.wires.push(Wire::new(rooms));
+        self.wires.len() as u64 - 1
+    }
+
+    /// Makes bytes part of the log's hash.
+    pub fn witness(&mut self, bytes: &[u8]) {
+        self.hash = hash(self.hash, bytes);
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub fn log(&mut self, line: impl FnOnce() -> String) {
+        if self.logs {
+            super::publish(format!("{:>12} {}", self.now, line()));
+        }
+    }
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground").field("now", &self.now).finish_non_exhaustive()
+    }
+}

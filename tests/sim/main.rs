@@ -1,0 +1,120 @@
+//! Whole workers in a simulated world: `core::Core` over a simulated network, simulated PostgreSQL servers and clients at
+//! random, in virtual time, everything from one number.
+//!
+//! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
+//! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
+
+mod backend;
+mod check;
+mod client;
+mod driver;
+mod ground;
+mod plan;
+mod pool;
+mod rng;
+mod script;
+mod server;
+mod session;
+mod sql;
+mod weather;
+mod wire;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Runs of one `cargo test`.
+const SEEDS: u64 = 2_000;
+
+/// Lines of the log that a failure's report shows.
+const LOG_LINES: usize = 150;
+
+thread_local! {
+    static LOG: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Keeps a line of the log for a report.
+fn publish(line: String) {
+    LOG.with_borrow_mut(|log| {
+        if log.len() == LOG_LINES {
+            log.pop_front();
+        }
+        log.push_back(line);
+    });
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+/// Runs one seed; a failure is told with its last events.
+fn run(seed: u64, faults: bool) -> Result<u64, String> {
+    let result = catch_unwind(|| world::World::new(seed, faults, false).run());
+    result.map_err(|_| {
+        LOG.take();
+        let again = catch_unwind(AssertUnwindSafe(|| world::World::new(seed, faults, true).run()));
+        let reason = again.err().map_or("it passes the second time".to_owned(), |panic| text_of(&*panic));
+        let log: Vec<_> = LOG.take().into();
+        format!(
+            "{}\nseed {seed}: {reason}\nreplay: PGWEIR_SIM_SEED={seed} cargo test --test sim",
+            log.join("\n")
+        )
+    })
+}
+
+/// Runs seeds on all cores; the first failure ends it.
+fn run_all(seeds: std::ops::Range<u64>, faults: bool) {
+    let next = AtomicU64::new(seeds.start);
+    let failed = AtomicU64::new(u64::MAX);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::panic::set_hook(Box::new(|_| {}));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while failed.load(Ordering::Relaxed) == u64::MAX {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    if catch_unwind(|| world::World::new(seed, faults, false).run()).is_err() {
+                        failed.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    drop(std::panic::take_hook());
+    let seed = failed.load(Ordering::Relaxed);
+    if seed != u64::MAX {
+        report(seed, faults);
+    }
+}
+
+fn report(seed: u64, faults: bool) {
+    if let Err(report) = run(seed, faults) {
+        panic!("{report}");
+    }
+}
+
+#[test]
+fn worlds_with_faults_keep_every_promise() {
+    match from_environment("PGWEIR_SIM_SEED") {
+        Some(seed) => report(seed, true),
+        None => run_all(0..from_environment("PGWEIR_SIM_SEEDS").unwrap_or(SEEDS), true),
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 1_000_000..1_000_020 {
+        let [one, two] = [(), ()].map(|()| world::World::new(seed, false, false).run());
+        assert_eq!(one, two, "seed {seed}");
+    }
+}

@@ -1,0 +1,139 @@
+//! What one run is like: everything that is drawn from the seed before it begins.
+
+use super::ground::Cuts;
+use super::rng::Rng;
+use super::script::Manners;
+use pgweir::base::Micros;
+use pgweir::config::{ClientRules, PoolMode, PoolRules};
+
+/// One run's make-up.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub workers: usize,
+    pub pools: Vec<PoolPlan>,
+    pub clients: u32,
+    pub cuts: Cuts,
+    /// Servers die, logins fail, operators interfere.
+    pub faults: bool,
+    /// Clients break off, send nonsense, cancel.
+    pub rude: bool,
+    pub logins_fail: bool,
+    pub client_rules: ClientRules,
+    pub think_us_max: u64,
+    /// New servers report a change of a parameter at once, not before the next ReadyForQuery.
+    pub reports_at_once: bool,
+    /// When the weather ends.
+    pub calm_at_us: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct PoolPlan {
+    pub database: String,
+    pub user: String,
+    pub rules: PoolRules,
+}
+
+impl Plan {
+    /// `faults`: whether there may be any.
+    pub fn draw(rng: &mut Rng, faults: bool) -> Self {
+        let faults = faults && rng.percent(80);
+        let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
+        let room = *rng.pick(&[16, 300, 5_000, 100_000]);
+        let cuts = Cuts {
+            read_bytes_max,
+            wire_bytes: (room / 2, room),
+            delay_us_max: *rng.pick(&[0, 20, 200, 2_000]),
+        };
+        let timeouts = faults && rng.percent(30);
+        let modes = [PoolMode::Transaction, PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
+        let count = rng.range(1, 3);
+        let pools = (0..count)
+            .map(|at| PoolPlan {
+                database: format!("db{}", at / 2),
+                user: format!("user{at}"),
+                rules: rules(rng, *rng.clone().pick(&modes), timeouts),
+            })
+            .collect();
+        let client_rules = ClientRules {
+            query_wait_timeout: maybe(rng, timeouts, 300),
+            client_idle_timeout: maybe(rng, timeouts, 300),
+        };
+        Self {
+            workers: rng.range(1, 3) as usize,
+            pools,
+            clients: rng.range(2, 14) as u32,
+            cuts,
+            faults,
+            rude: faults && rng.percent(70),
+            logins_fail: faults && rng.percent(30),
+            client_rules,
+            think_us_max: *rng.pick(&[0, 1_000, 20_000, if timeouts { 500_000 } else { 50_000 }]),
+            reports_at_once: rng.percent(30),
+            calm_at_us: rng.range(200_000, 1_500_000),
+        }
+    }
+
+    pub fn manners(&self, pool: usize) -> Manners {
+        let rules = &self.pools[pool].rules;
+        let room = (self.cuts.read_bytes_max as u64).min(self.cuts.wire_bytes.0);
+        Manners {
+            mode: rules.mode,
+            named: rules.mode == PoolMode::Session || rules.max_prepared_statements > 0,
+            large_bytes: (room * 60).min(50_000) as usize,
+            rude: self.rude,
+            think_us_max: self.think_us_max,
+        }
+    }
+
+    /// Faults that any client may meet, whatever it does.
+    pub fn common_faults(&self) -> Vec<&'static str> {
+        let mut faults = Vec::new();
+        let any = |holds: &dyn Fn(&PoolRules) -> bool| self.pools.iter().any(|pool| holds(&pool.rules));
+        let mut add = |holds: bool, text| faults.extend(holds.then_some(text));
+        add(self.client_rules.query_wait_timeout.0 > 0, "query_wait_timeout");
+        add(self.client_rules.client_idle_timeout.0 > 0, "client_idle_timeout");
+        add(any(&|rules| rules.query_timeout.0 > 0), "query timeout");
+        add(any(&|rules| rules.idle_transaction_timeout.0 > 0), "idle transaction timeout");
+        add(any(&|rules| rules.transaction_timeout.0 > 0), "transaction timeout");
+        add(any(&|rules| rules.fast_close), "database configuration changed");
+        add(self.logins_fail, "server login has been failing");
+        faults
+    }
+}
+
+fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {
+    if on && rng.percent(40) { Micros::from_millis(rng.range(5, ms_max)) } else { Micros(0) }
+}
+
+/// Rules of one pool.
+pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
+    PoolRules {
+        mode,
+        pool_size: rng.range(1, 4) as u32,
+        min_pool_size: 0,
+        reserve_pool_size: 0,
+        reserve_pool_timeout: Micros(0),
+        max_db_connections: 0,
+        max_user_connections: 0,
+        server_lifetime: if rng.percent(20) { Micros::from_millis(rng.below(50)) } else { Micros::from_secs(3600) },
+        server_idle_timeout: if rng.percent(30) { Micros::from_millis(50) } else { Micros(0) },
+        server_check_delay: Micros(*rng.pick(&[0, 500, 30_000])),
+        server_check_query: rng.percent(50).then(|| "select 1".into()),
+        server_reset_query: "DISCARD ALL".into(),
+        reset_always: rng.percent(25),
+        round_robin: rng.percent(30),
+        fast_close: rng.percent(30),
+        query_timeout: maybe(rng, timeouts, 200),
+        idle_transaction_timeout: maybe(rng, timeouts, 200),
+        transaction_timeout: maybe(rng, timeouts, 200),
+        max_prepared_statements: *rng.pick(&[0, 1, 2, 3, 100]),
+        max_packet_bytes: 1 << 30,
+        disable_pqexec: false,
+        query_wait_notify: maybe(rng, true, 20),
+        cancel_wait_timeout: Micros(0),
+        suspend_timeout: Micros(0),
+        log_disconnections: true,
+        log_pooler_errors: true,
+        log_connections: true,
+    }
+}

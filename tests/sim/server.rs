@@ -1,0 +1,219 @@
+//! A simulated PostgreSQL server process: a [`Backend`] at the far end of a wire, which watches who speaks to it.
+//!
+//! It asserts the tenants' isolation from inside: within a transaction, a batch or a COPY all statements are one client's,
+//! that client belongs to this server's pool, and the pooler itself speaks only in between. In session pooling a server
+//! is one client's until the pooler has reset it.
+
+use super::backend::{Backend, Work};
+use super::ground::{Event, Ground};
+use super::session::Session;
+use super::sql::client_of;
+use pgweir::wire::encode::{self, Severity};
+use pgweir::wire::tags::server::NOTIFICATION_RESPONSE;
+
+/// Answers not yet written that make a server stop taking messages.
+const UNSENT_BYTES_MAX: usize = 40_000;
+
+/// What a server knows of the clients: each one's pool, by its number.
+pub type PoolsOfClients = Vec<usize>;
+
+#[derive(Debug)]
+pub struct SimServer {
+    pub socket: u64,
+    pub pool: usize,
+    /// What a cancel request must bring.
+    pub secret: u64,
+    pub is_alive: bool,
+    /// A pool in which a server belongs to one client until it is reset.
+    keeps_owner: bool,
+    /// Speaks unasked now and then.
+    is_chatty: bool,
+    backend: Backend,
+    unsent: Vec<u8>,
+    owner: Option<u32>,
+    runs: u64,
+    is_timed: bool,
+}
+
+impl SimServer {
+    pub fn new(socket: u64, pool: usize, session: Session, keeps_owner: bool, ground: &mut Ground) -> Self {
+        Self {
+            socket,
+            pool,
+            secret: ground.rng.next(),
+            is_alive: true,
+            keeps_owner,
+            is_chatty: ground.rng.percent(30),
+            backend: Backend::new(session),
+            unsent: Vec::new(),
+            owner: None,
+            runs: 0,
+            is_timed: false,
+        }
+    }
+
+    /// Reads, works, writes.
+    pub fn turn(&mut self, index: usize, clients: &PoolsOfClients, ground: &mut Ground) {
+        if !self.is_alive {
+            return;
+        }
+        let wire = &mut ground.wires[self.socket as usize];
+        if self.unsent.len() < UNSENT_BYTES_MAX {
+            let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
+            let bytes = wire.down.read(bytes_max);
+            self.backend.feed(&bytes);
+            if !bytes.is_empty() {
+                ground.wake_pooler(self.socket);
+                ground.wake_remote(self.socket);
+            }
+        }
+        self.work(index, clients, ground);
+        self.flush(ground);
+        let wire = &ground.wires[self.socket as usize];
+        if self.is_alive && wire.down.is_ended() && self.backend.sleeping().is_none() {
+            self.end(ground);
+        }
+    }
+
+    fn work(&mut self, index: usize, clients: &PoolsOfClients, ground: &mut Ground) {
+        while self.unsent.len() < UNSENT_BYTES_MAX {
+            match self.backend.step() {
+                Work::Done => self.watch(clients, ground),
+                Work::Idle => break,
+                Work::Sleeping(us) => {
+                    if !std::mem::replace(&mut self.is_timed, true) {
+                        self.runs += 1;
+                        ground.after(us, Event::StatementOver { server: index as u64, run: self.runs });
+                    }
+                    break;
+                }
+            }
+        }
+        if self.backend.is_ended() {
+            self.flush(ground);
+            self.end(ground);
+        }
+    }
+
+    /// Looks at what was just run, and takes the answers over.
+    fn watch(&mut self, clients: &PoolsOfClients, ground: &mut Ground) {
+        for tag in std::mem::take(&mut self.backend.seen) {
+            let Some(client) = client_of(&tag) else {
+                assert!(
+                    self.owner.is_none() || (self.keeps_owner && self.backend.session.status() == b'I'),
+                    "the pooler spoke to server {} in the middle of client {:?}'s work",
+                    self.socket,
+                    self.owner
+                );
+                self.owner = None;
+                continue;
+            };
+            assert_eq!(clients[client as usize], self.pool, "client {client} reached another pool's server");
+            let owner = *self.owner.get_or_insert(client);
+            assert_eq!(owner, client, "server {} is client {owner}'s, but ran {tag}", self.socket);
+        }
+        let is_at_rest = self.backend.is_at_rest();
+        if is_at_rest && !self.keeps_owner {
+            self.owner = None;
+        }
+        for frame in std::mem::take(&mut self.backend.out) {
+            self.unsent.extend(frame);
+        }
+        if is_at_rest && self.is_chatty && ground.rng.percent(20) {
+            self.chatter(ground);
+        }
+    }
+
+    /// Messages that nobody asked for.
+    fn chatter(&mut self, ground: &mut Ground) {
+        match ground.rng.below(3) {
+            0 => encode::frame(&mut self.unsent, NOTIFICATION_RESPONSE, |out| {
+                out.extend([0, 0, 0, 7]);
+                encode::cstr(out, b"channel");
+                encode::cstr(out, b"payload");
+            }),
+            1 => encode::parameter_status(&mut self.unsent, "in_hot_standby", "off"),
+            _ => encode::notice(&mut self.unsent, Severity::Notice, "00000", "unasked", None),
+        }
+    }
+
+    pub fn flush(&mut self, ground: &mut Ground) {
+        let wire = &mut ground.wires[self.socket as usize];
+        if wire.is_dropped {
+            self.unsent.clear();
+        }
+        let written = wire.up.write(&self.unsent);
+        self.unsent.drain(..written);
+        if written > 0 {
+            ground.wake_pooler(self.socket);
+        }
+        if self.unsent.is_empty() && self.backend.unread_bytes() > 0 && self.backend.sleeping().is_none() {
+            if self.backend.next_tag().is_some() {
+                ground.wake_remote(self.socket);
+            }
+        }
+    }
+
+    fn end(&mut self, ground: &mut Ground) {
+        ground.log(|| format!("server {} ends", self.socket));
+        self.is_alive = false;
+        ground.wires[self.socket as usize].up.shut = true;
+        ground.wake_pooler(self.socket);
+    }
+
+    /// A statement's time is over.
+    pub fn statement_over(&mut self, index: usize, run: u64, clients: &PoolsOfClients, ground: &mut Ground) {
+        if self.is_alive && self.is_timed && run == self.runs && self.backend.sleeping().is_some() {
+            self.is_timed = false;
+            self.backend.wake();
+            self.watch(clients, ground);
+            self.turn(index, clients, ground);
+        }
+    }
+
+    /// A cancel request has come; whether it broke anything off.
+    pub fn cancel(&mut self, index: usize, clients: &PoolsOfClients, ground: &mut Ground) -> bool {
+        let applies = self.is_alive && self.backend.sleeping().is_some();
+        if applies {
+            ground.log(|| format!("server {} is cancelled", self.socket));
+            self.is_timed = false;
+            self.backend.cancel();
+            self.watch(clients, ground);
+            self.turn(index, clients, ground);
+        }
+        applies
+    }
+
+    /// Ends in the middle of whatever it does: with a last word, or as if its machine had died.
+    pub fn die(&mut self, with_last_word: bool, ground: &mut Ground) {
+        if !self.is_alive {
+            return;
+        }
+        ground.log(|| format!("server {} dies, last word: {with_last_word}", self.socket));
+        if with_last_word {
+            self.backend.die(&format!("terminating connection {}", self.socket));
+            for frame in std::mem::take(&mut self.backend.out) {
+                self.unsent.extend(frame);
+            }
+            self.flush(ground);
+        } else {
+            ground.wires[self.socket as usize].reset();
+        }
+        self.end(ground);
+    }
+
+    /// At rest with nothing under way: its parameters change by themselves, as after a reload of its own configuration.
+    pub fn change_by_itself(&mut self, at: usize, value: &str, ground: &mut Ground) -> bool {
+        let wire = &mut ground.wires[self.socket as usize];
+        let is_quiet = wire.up.is_empty() && wire.down.is_empty() && !wire.is_reset && !wire.is_dropped;
+        if !self.is_alive || !is_quiet || !self.unsent.is_empty() || !self.backend.is_at_rest() {
+            return false;
+        }
+        self.backend.session.force(at, value);
+        for (name, value) in self.backend.session.take_changes() {
+            encode::parameter_status(&mut self.unsent, &name, &value);
+        }
+        self.flush(ground);
+        true
+    }
+}

@@ -1,0 +1,184 @@
+//! What happens to a pooler from outside while it works: operators' commands, reloads, dying servers.
+
+use super::client::Stage;
+use super::driver::Letter;
+use super::ground::Event;
+use super::session::REPORTED;
+use super::world::World;
+use pgweir::base::Micros;
+use pgweir::config::ClientRules;
+use pgweir::core::{Command, Scope};
+use std::sync::Arc;
+
+/// Something that was begun and has to end.
+#[derive(Clone, Copy, Debug)]
+pub enum Spell {
+    /// One pool's database is paused.
+    Paused(usize),
+    PausedAll,
+    Suspended,
+    Disabled(usize),
+    /// The other end of a wire is slow.
+    Slow(u64),
+}
+
+impl World {
+    /// One thing, and the appointment for the next.
+    pub fn weather(&mut self) {
+        if self.is_calm {
+            return;
+        }
+        let gap_us = *self.ground.rng.pick(&[1_000, 10_000, 100_000]);
+        let gap_us = self.ground.rng.below(gap_us);
+        self.ground.after(gap_us, Event::Weather);
+        let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
+        match self.ground.rng.below(16) {
+            0 | 1 => self.pause(pool),
+            2 | 3 => self.reconnect(pool),
+            4 | 5 => self.reload(pool),
+            6 => self.kill_client(),
+            7 => self.evict(pool),
+            8 => self.suspend(),
+            9 | 10 => self.server_dies(),
+            11 => self.parameter_changes(),
+            12 => self.kill_pool(pool),
+            13 => {
+                self.pools[pool].share.database.set_disabled(true);
+                self.ground.after(20_000, Event::Clear(Spell::Disabled(pool)));
+            }
+            14 => self.slow_down(),
+            _ => self.reload_clients(),
+        }
+    }
+
+    pub fn clear(&mut self, spell: Spell) {
+        match spell {
+            Spell::Paused(pool) => {
+                self.pools[pool].share.database.set_paused(false);
+                let id = self.pools[pool].share.database.name.clone();
+                self.tell_all(&|| Command::Sweep(Scope::Database(Arc::clone(&id))));
+            }
+            Spell::PausedAll => {
+                self.gate.set_paused(false);
+                self.tell_all(&|| Command::Sweep(Scope::All));
+            }
+            Spell::Suspended => self.tell_all(&|| Command::Unsuspend),
+            Spell::Disabled(pool) => self.pools[pool].share.database.set_disabled(false),
+            Spell::Slow(socket) => self.ground.wires[socket as usize].slowness_us = 0,
+        }
+    }
+
+    fn pause(&mut self, pool: usize) {
+        let until = self.ground.rng.range(1_000, 60_000);
+        if self.ground.rng.percent(30) {
+            self.gate.set_paused(true);
+            self.tell_all(&|| Command::Sweep(Scope::All));
+            self.ground.after(until, Event::Clear(Spell::PausedAll));
+            return;
+        }
+        let database = Arc::clone(&self.pools[pool].share.database);
+        database.set_paused(true);
+        self.tell_all(&|| Command::Sweep(Scope::Database(Arc::clone(&database.name))));
+        self.ground.after(until, Event::Clear(Spell::Paused(pool)));
+    }
+
+    fn reconnect(&mut self, pool: usize) {
+        self.pools[pool].share.bump_generation();
+        let id = self.pools[pool].share.id;
+        self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
+    }
+
+    /// New rules; the mode, and whether statements are shared at all, stay.
+    fn reload(&mut self, pool: usize) {
+        let old = self.plan.pools[pool].rules.clone();
+        let mut rules = super::plan::rules(&mut self.ground.rng, old.mode, false);
+        rules.pool_size = old.pool_size;
+        rules.fast_close = old.fast_close;
+        if old.max_prepared_statements == 0 || rules.max_prepared_statements == 0 {
+            rules.max_prepared_statements = old.max_prepared_statements;
+        }
+        let rules = Arc::new(rules);
+        let share = &self.pools[pool].share;
+        share.set_rules(Arc::clone(&rules));
+        let id = share.id;
+        self.tell_all(&|| Command::Rules(id, Arc::clone(&rules)));
+    }
+
+    fn reload_clients(&mut self) {
+        let mut rules = self.plan.client_rules;
+        if rules.query_wait_timeout.0 > 0 {
+            rules.query_wait_timeout = Micros::from_millis(self.ground.rng.range(1, 200));
+        }
+        let rules_of = move |_: &str, _: &str| ClientRules { ..rules };
+        let rules_of = pgweir::core::ClientRulesOf(Arc::new(rules_of));
+        self.tell_all(&|| Command::ClientRules(rules_of.clone()));
+    }
+
+    fn kill_client(&mut self) {
+        let talking = |client: &&mut super::client::SimClient| client.stage == Stage::Talking;
+        let mut talking: Vec<_> = self.clients.iter_mut().filter(talking).collect();
+        if talking.is_empty() {
+            return;
+        }
+        let at = self.ground.rng.below(talking.len() as u64) as usize;
+        talking[at].causes.killed = true;
+        let socket = talking[at].socket;
+        self.tell_all(&|| Command::KillClient(socket));
+    }
+
+    fn kill_pool(&mut self, pool: usize) {
+        if self.ground.rng.percent(80) {
+            return;
+        }
+        self.clients.iter_mut().filter(|client| client.pool == pool).for_each(|client| {
+            client.causes.killed = true;
+        });
+        let id = self.pools[pool].share.id;
+        self.tell_all(&|| Command::Kill(Scope::Pool(id)));
+    }
+
+    fn evict(&mut self, pool: usize) {
+        let user = Arc::clone(&self.pools[pool].share.user);
+        let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
+        self.ground.post(worker, Letter::Command(Command::EvictIdle(Scope::User(user))));
+    }
+
+    fn suspend(&mut self) {
+        self.tell_all(&|| Command::Suspend);
+        let until = self.ground.rng.range(1_000, 20_000);
+        self.ground.after(until, Event::Clear(Spell::Suspended));
+    }
+
+    fn server_dies(&mut self) {
+        let alive: Vec<_> = (0..self.servers.len()).filter(|at| self.servers[*at].is_alive).collect();
+        if !alive.is_empty() {
+            let at = *self.ground.rng.pick(&alive);
+            let with_last_word = self.ground.rng.percent(50);
+            self.servers[at].die(with_last_word, &mut self.ground);
+        }
+    }
+
+    /// A server that nobody uses changes one of its parameters, and its pooler hears of it before anything else happens.
+    fn parameter_changes(&mut self) {
+        let at = self.ground.rng.below(REPORTED.len() as u64) as usize;
+        for index in 0..self.servers.len() {
+            let socket = self.servers[index].socket;
+            let Some(worker) = self.ground.wires[socket as usize].worker else { continue };
+            if !self.drivers[worker].is_idle_server(socket, &self.ground) {
+                continue;
+            }
+            if self.servers[index].change_by_itself(at, "by itself", &mut self.ground) {
+                while !self.ground.wires[socket as usize].up.is_empty() {
+                    self.drivers[worker].turn(socket, &mut self.ground);
+                    self.servers[index].flush(&mut self.ground);
+                }
+            }
+        }
+    }
+
+    fn slow_down(&mut self) {
+        let socket = self.ground.rng.below(self.ground.wires.len() as u64);
+        self.ground.wires[socket as usize].slowness_us = self.ground.rng.below(3_000);
+        self.ground.after(30_000, Event::Clear(Spell::Slow(socket)));
+    }
+}

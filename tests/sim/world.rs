@@ -1,0 +1,460 @@
+//! One run: workers, servers, clients and the ledger over one ground, from the first event to the last.
+
+use super::client::{SimClient, Stage};
+use super::driver::{Driver, Letter};
+use super::ground::{Event, Ground};
+use super::plan::Plan;
+use super::pool::SimPool;
+use super::rng::Rng;
+use super::server::SimServer;
+use super::session::{BOGUS_ZONE, REPORTED, Session};
+use super::wire::Remote;
+use pgweir::base::{Address, Micros, limits};
+use pgweir::core::{
+    Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, Scope, ServerIdentity,
+    ServerLogin, StatementRegistry,
+};
+use pgweir::wire::{Fault, ParamSet, TrackedNames};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// After the weather has ended, everything must be over within this time.
+const DRAIN_US_MAX: u64 = 60_000_000;
+
+/// Events of one run; more means that something goes round in circles.
+const EVENTS_MAX: u64 = 3_000_000;
+
+pub struct World {
+    pub ground: Ground,
+    pub plan: Plan,
+    pub drivers: Vec<Driver>,
+    pub servers: Vec<SimServer>,
+    pub clients: Vec<SimClient>,
+    pub pools: Vec<SimPool>,
+    pub gate: Arc<Gate>,
+    pub is_calm: bool,
+    names: TrackedNames,
+    pools_of_clients: Vec<usize>,
+    to_come: u32,
+}
+
+impl World {
+    pub fn new(seed: u64, faults: bool, logs: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::draw(&mut rng, faults);
+        let mut ground = Ground::new(rng.next(), plan.cuts.clone(), plan.workers, logs);
+        ground.log(|| format!("{plan:#?}"));
+        let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
+        let registry = Arc::new(StatementRegistry::default());
+        let driver = |worker| Driver::new(worker, names.clone(), Arc::clone(&registry));
+        let gate = Arc::new(Gate::default());
+        let mut databases = BTreeMap::new();
+        let pools = plan.pools.iter().enumerate().map(|(at, pool)| {
+            let database = databases.entry(pool.database.clone()).or_insert_with(|| {
+                Arc::new(DatabaseShare::new(pool.database.as_str().into(), Arc::clone(&gate)))
+            });
+            SimPool::new(at, Arc::clone(database), pool, plan.workers)
+        });
+        let mut world = Self {
+            pools: pools.collect(),
+            drivers: (0..plan.workers).map(driver).collect(),
+            servers: Vec::new(),
+            clients: Vec::new(),
+            gate,
+            is_calm: false,
+            names,
+            pools_of_clients: Vec::new(),
+            to_come: plan.clients,
+            ground,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for worker in 0..self.drivers.len() {
+            self.ground.after(1_000 * worker as u64, Event::Janitor(worker));
+        }
+        for _ in 0..self.plan.clients {
+            let delay = if self.ground.rng.percent(70) { 2_000 } else { self.plan.calm_at_us };
+            let delay = self.ground.rng.below(delay);
+            self.ground.after(delay, Event::ClientComes);
+        }
+        if self.plan.faults {
+            self.ground.after(500, Event::Weather);
+        }
+        self.ground.after(self.plan.calm_at_us, Event::Calm);
+    }
+
+    /// Runs to the end; the hash of all that happened.
+    pub fn run(mut self) -> u64 {
+        let deadline = self.ground.now + self.plan.calm_at_us + DRAIN_US_MAX;
+        let mut events = 0;
+        while !self.is_over() {
+            self.turn(&mut events);
+            if self.ground.now > deadline {
+                let stands: Vec<_> = self.clients.iter().map(SimClient::stands).collect();
+                panic!("the run does not end:\n{}", stands.join("\n"));
+            }
+        }
+        let until = self.ground.now + 2 * 1_000 * limits::JANITOR_PERIOD_MS;
+        while self.ground.now < until {
+            self.turn(&mut events);
+        }
+        self.check_rest();
+        self.tell_all(&|| Command::Kill(Scope::All));
+        let until = self.ground.now + 2 * 1_000 * limits::SERVER_LINGER_MS;
+        while self.ground.now < until {
+            self.turn(&mut events);
+        }
+        self.check_end();
+        self.ground.hash()
+    }
+
+    fn turn(&mut self, events: &mut u64) {
+        *events += 1;
+        assert!(*events < EVENTS_MAX, "the run goes round in circles");
+        let Some(event) = self.ground.next() else { panic!("the janitors never rest") };
+        self.event(event);
+        self.pass_on();
+        if *events % 64 == 0 {
+            self.check_counts();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_calm
+            && self.to_come == 0
+            && self.clients.iter().all(|client| client.stage == Stage::Gone)
+            && self.ground.mail.iter().all(|letters| letters.is_empty())
+    }
+
+    fn event(&mut self, event: Event) {
+        let ground = &mut self.ground;
+        match event {
+            Event::PoolerTurn(socket) => {
+                let wire = &mut ground.wires[socket as usize];
+                wire.pooler_due = false;
+                if let Some(worker) = wire.worker {
+                    self.drivers[worker].turn(socket, ground);
+                }
+            }
+            Event::RemoteTurn(socket) => self.remote_turn(socket),
+            Event::LingerOver(socket) => {
+                if let Some(worker) = ground.wires[socket as usize].worker {
+                    self.drivers[worker].linger_over(socket, ground);
+                }
+            }
+            Event::Mail(worker) => self.mail(worker),
+            Event::Janitor(worker) => {
+                self.drivers[worker].janitor(ground);
+                ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::Janitor(worker));
+            }
+            Event::ClientTurn(index) => {
+                self.clients[index].is_due = false;
+                self.client_goes_on(index);
+            }
+            Event::ClientComes => self.client_comes(),
+            Event::LoginOver { pool, generation, began } => self.login_over(pool, generation, began),
+            Event::Consider(pool) => self.consider(pool),
+            Event::StatementOver { server, run } => {
+                let index = server as usize;
+                self.servers[index].statement_over(index, run, &self.pools_of_clients, ground);
+            }
+            Event::CancelArrives { server, secret, worker, asker, lost } => {
+                self.cancel_arrives(server, secret, asker, lost);
+                self.ground.post(worker, Letter::CancelSent(server));
+            }
+            Event::Weather => self.weather(),
+            Event::Clear(spell) => self.clear(spell),
+            Event::Calm => self.calm(),
+        }
+    }
+
+    fn remote_turn(&mut self, socket: u64) {
+        let ground = &mut self.ground;
+        let wire = &mut ground.wires[socket as usize];
+        wire.remote_due = false;
+        match wire.remote {
+            Remote::Nobody => {}
+            Remote::Client(index) => {
+                self.clients[index].turn(self.is_calm, ground);
+                self.client_goes_on(index);
+            }
+            Remote::Server(index) => self.servers[index].turn(index, &self.pools_of_clients, ground),
+        }
+    }
+
+    fn client_goes_on(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        client.proceed(self.is_calm, &mut self.ground);
+        if std::mem::take(&mut client.wants_cancel) {
+            let socket = client.socket;
+            match self.ground.wires[socket as usize].worker {
+                Some(worker) => self.ground.post(worker, Letter::Command(Command::Cancel(socket))),
+                None => self.clients[index].cancels -= 1,
+            }
+        }
+    }
+
+    fn mail(&mut self, worker: usize) {
+        let Some(letter) = self.ground.mail[worker].pop_front() else { panic!("a letter was lost") };
+        self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
+        let asker = match &letter {
+            Letter::Command(Command::Cancel(asker)) => Some(*asker),
+            _ => None,
+        };
+        let answer = self.drivers[worker].deliver(letter, &mut self.ground);
+        let Some(asker) = asker else { return };
+        let Some(Answer::Found(found)) = answer else { panic!("a cancel is found or not") };
+        if !found && let Remote::Client(index) = self.ground.wires[asker as usize].remote {
+            self.clients[index].cancels -= 1;
+        }
+        self.pass_on_for(asker);
+    }
+
+    fn cancel_arrives(&mut self, server: u64, secret: u64, asker: u64, lost: bool) {
+        let Remote::Server(index) = self.ground.wires[server as usize].remote else {
+            panic!("a cancel goes to a server")
+        };
+        let Remote::Client(client) = self.ground.wires[asker as usize].remote else {
+            panic!("clients ask for cancels")
+        };
+        for driver in &mut self.drivers {
+            let Answer::Servers(rows) = driver.ask(Command::Servers, &self.ground) else {
+                panic!("rows are asked for")
+            };
+            let row = rows.iter().find(|row| row.identity.socket_id == server);
+            if let Some(link) = row.and_then(|row| row.link) {
+                assert_eq!(link, asker, "a cancel reaches a server that another client uses");
+            }
+        }
+        let server = &mut self.servers[index];
+        assert_eq!(server.secret, secret, "a cancel brings its server's key");
+        if lost || !server.cancel(index, &self.pools_of_clients, &mut self.ground) {
+            self.clients[client].cancels = self.clients[client].cancels.saturating_sub(1);
+        }
+    }
+
+    fn pass_on(&mut self) {
+        self.pass_on_for(0);
+    }
+
+    /// Passes on what the workers want the world to learn; a cancel among it was asked for by the client on wire `asker`.
+    fn pass_on_for(&mut self, asker: u64) {
+        for (client, server) in std::mem::take(&mut self.ground.bereaved) {
+            self.ground.log(|| format!("{client} loses {server}"));
+            if let Remote::Client(index) = self.ground.wires[client as usize].remote {
+                self.clients[index].causes.bereaved = true;
+            }
+        }
+        for (pool, socket) in std::mem::take(&mut self.ground.returned) {
+            self.place_returned(pool, socket);
+        }
+        for (worker, note) in std::mem::take(&mut self.ground.notes) {
+            // Notes are asked for anew by the janitor: a lost one costs time, nothing else.
+            let lost = self.plan.faults && !self.is_calm && self.ground.rng.percent(3);
+            let delay = self.ground.rng.below(500);
+            match note {
+                Note::NeedServer(_) | Note::Nudge { .. } if lost => {}
+                Note::NeedServer(pool) => self.ground.after(delay, Event::Consider(pool.0 as usize)),
+                Note::Nudge { pool, idle_at } => {
+                    let by = pgweir::base::WorkerId(worker as u16);
+                    self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
+                }
+                Note::SendCancel { server, key, .. } => {
+                    assert!(asker > 0, "a cancel is sent that nobody asked for");
+                    let secret = u64::from_be_bytes(key.secret[..].try_into().expect("eight bytes"));
+                    let delay = self.ground.rng.below(20_000);
+                    let lost = self.ground.rng.percent(10);
+                    self.ground.after(delay, Event::CancelArrives { server, secret, worker, asker, lost });
+                }
+            }
+        }
+    }
+
+    pub fn tell_all(&mut self, command: &dyn Fn() -> Command) {
+        for worker in 0..self.drivers.len() {
+            self.ground.post(worker, Letter::Command(command()));
+        }
+    }
+
+    fn calm(&mut self) {
+        self.is_calm = true;
+        self.gate.set_paused(false);
+        for pool in &self.pools {
+            pool.share.database.set_paused(false);
+            pool.share.database.set_disabled(false);
+        }
+        for wire in &mut self.ground.wires {
+            wire.slowness_us = 0;
+        }
+        self.tell_all(&|| Command::Unsuspend);
+        self.tell_all(&|| Command::Sweep(Scope::All));
+    }
+
+    fn client_comes(&mut self) {
+        let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
+        if self.pools[pool].share.database.is_disabled() {
+            return self.ground.after(10_000, Event::ClientComes);
+        }
+        self.to_come -= 1;
+        let socket = self.ground.new_wire();
+        let index = self.clients.len();
+        let wire = &mut self.ground.wires[socket as usize];
+        wire.remote = Remote::Client(index);
+        if self.ground.rng.percent(15) {
+            wire.slowness_us = self.ground.rng.below(300);
+        }
+        let (values, params) = self.client_params();
+        let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
+        let manners = self.plan.manners(pool);
+        let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
+        client.causes.common = self.plan.common_faults();
+        self.clients.push(client);
+        self.pools_of_clients.push(pool);
+        self.pools[pool].logins += 1;
+        let plan = &self.plan.pools[pool];
+        let identity = ClientIdentity {
+            socket_id: socket,
+            database: plan.database.as_str().into(),
+            user: plan.user.as_str().into(),
+            remote: nowhere(),
+            local: nowhere(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            internal: false,
+        };
+        let login = ClientLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&self.pools[pool].share),
+            params,
+            rules: self.plan.client_rules,
+        };
+        let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
+        self.ground.post(worker, Letter::Client(socket, login));
+        self.ground.after(0, Event::ClientTurn(index));
+    }
+
+    /// What a client asks for at its login, and how the pooler knows it.
+    fn client_params(&mut self) -> (Vec<String>, ParamSet) {
+        let rng = &mut self.ground.rng;
+        let mut values = defaults();
+        if rng.percent(60) {
+            values[4] = format!("app{}", rng.below(3));
+        }
+        if rng.percent(20) {
+            values[2] = (*rng.pick(&["utc", "Europe/Berlin", "America/Lima"])).to_owned();
+        }
+        if rng.percent(2) {
+            values[2] = BOGUS_ZONE.to_owned();
+        }
+        if rng.percent(10) {
+            values[0] = "ISO".to_owned();
+        }
+        let mut params = param_set(&self.names, &values);
+        if rng.percent(10)
+            && let Some(at) = self.names.position("never.reported")
+        {
+            params = params.with(at, "whatever");
+        }
+        (values, params)
+    }
+
+    fn login_over(&mut self, at: usize, generation: u32, began: u64) {
+        let ground = &mut self.ground;
+        let pool = &mut self.pools[at];
+        if self.plan.logins_fail && !self.is_calm && ground.rng.percent(30) {
+            let retry_us = ground.rng.range(1_000, 100_000);
+            if pool.login_failed(ground.now + retry_us) {
+                let id = pool.share.id;
+                self.tell_all(&|| Command::FailWaiting(id, Fault::LoginFailing { cached: "no luck".to_owned() }));
+            }
+            return self.ground.after(retry_us, Event::Consider(at));
+        }
+        pool.logged_in();
+        let socket = ground.new_wire();
+        let index = self.servers.len();
+        ground.wires[socket as usize].remote = Remote::Server(index);
+        let session = Session::new(&defaults(), &defaults(), self.plan.reports_at_once);
+        let keeps_owner = self.plan.pools[at].rules.mode == pgweir::config::PoolMode::Session;
+        let server = SimServer::new(socket, at, session, keeps_owner, ground);
+        let identity = ServerIdentity {
+            socket_id: socket,
+            database: self.plan.pools[at].database.as_str().into(),
+            user: self.plan.pools[at].user.as_str().into(),
+            remote: nowhere(),
+            local: nowhere(),
+            host: "sim".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
+        };
+        let login = ServerLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&pool.share),
+            params: param_set(&self.names, &defaults()),
+            generation,
+            connected_at: Micros(began),
+        };
+        let waiter = pool.share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
+        let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);
+        self.servers.push(server);
+        self.ground.post(worker, Letter::Server(socket, at, login));
+        self.check_cap(at);
+        self.ground.after(0, Event::Consider(at));
+    }
+
+    /// Opens a server where a client waits for one and there is room.
+    fn consider(&mut self, at: usize) {
+        let now = self.ground.now;
+        let pool = &mut self.pools[at];
+        match pool.consider(now) {
+            super::pool::Verdict::Launch => {
+                let generation = pool.share.generation();
+                let login_us = self.ground.rng.range(100, 10_000);
+                self.ground.after(login_us, Event::LoginOver { pool: at, generation, began: now });
+                self.check_cap(at);
+            }
+            super::pool::Verdict::At(time) => self.ground.at(time, Event::Consider(at)),
+            super::pool::Verdict::No => {}
+        }
+    }
+
+    fn place_returned(&mut self, at: usize, socket: u64) {
+        let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
+            panic!("only servers hold places")
+        };
+        assert!(!self.servers[index].is_alive, "the place of server {socket} is given back while it lives");
+        self.pools[at].returned();
+        self.ground.after(0, Event::Consider(at));
+    }
+}
+
+/// The parameters that servers start with.
+pub fn defaults() -> Vec<String> {
+    REPORTED.iter().map(|(_, value)| (*value).to_owned()).collect()
+}
+
+fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
+    let mut set = names.empty_set();
+    for ((name, _), value) in REPORTED.iter().zip(values) {
+        let Some(at) = names.position(name) else { panic!("{name} is tracked") };
+        set = set.with(at, value.as_str());
+    }
+    set
+}
+
+fn nowhere() -> Address {
+    Address::Unix { port: 0, pid: 0, uid: 0 }
+}
+
+fn brief(letter: &Letter) -> String {
+    match letter {
+        Letter::Client(socket, _) => format!("client {socket}"),
+        Letter::Server(socket, ..) => format!("server {socket}"),
+        Letter::Moved(_) => "a server of another worker".to_owned(),
+        letter => format!("{letter:?}").chars().take(80).collect(),
+    }
+}
