@@ -102,3 +102,6 @@ pub const VERIFIERS_MAX: usize = 10_000;
 /// Pause before accepting again when the system has no descriptor or memory for one more connection: some of those there are
 /// will end meanwhile.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
+
+/// Between two looks whether what a command of the console waits for has come about (PAUSE, SUSPEND, WAIT_CLOSE).
+pub const CONSOLE_POLL_MS: u64 = 20;

@@ -69,5 +69,5 @@ fn start(options: &Options) -> ExitCode {
 /// One FATAL line on stderr, in the form of the log.
 fn complain(text: &str) {
     let entry = Entry::new(jiff::Timestamp::now(), Level::Fatal, text.to_owned());
-    eprint!("{}", entry.text(&jiff::tz::TimeZone::system(), std::process::id()));
+    eprint!("{}", entry.text(&crate::console::times::local_zone(), std::process::id()));
 }

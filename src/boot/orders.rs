@@ -5,7 +5,7 @@ use super::signals::{Signals, Wish};
 use super::systemd;
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings, Snapshot};
-use crate::console;
+use crate::console::Console;
 use crate::login::{Order, Phase, Plane};
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 pub(super) struct Process {
     /// The login plane.
     pub plane: Arc<Plane>,
+    /// The console, which knows what is paused.
+    pub console: Arc<Console>,
     /// The running log.
     pub log: Log,
     /// Whether stderr takes log lines: not with `-q` or `-d`.
@@ -74,17 +76,8 @@ impl Process {
                 tracing::info!("got SIGQUIT, fast exit");
                 return Onward::Exit;
             }
-            Wish::Pause => {
-                tracing::info!("got SIGUSR1, pausing all activity");
-                console::control::pause_by_signal(&self.plane);
-            }
-            Wish::Resume if self.plane.phase() != Phase::Running => {
-                tracing::info!("got SIGUSR2 while shutting down, ignoring");
-            }
-            Wish::Resume => {
-                tracing::info!("got SIGUSR2, continuing from PAUSE");
-                console::control::resume_by_signal(&self.plane);
-            }
+            Wish::Pause => self.console.control.sigusr1(),
+            Wish::Resume => self.console.control.sigusr2(),
         }
         Onward::Yes
     }
@@ -108,13 +101,13 @@ impl Process {
 
     fn begin_shutdown(&self, phase: Phase) {
         systemd::notify("STOPPING=1");
-        self.plane.begin_shutdown(phase);
+        self.console.control.begin_shutdown(phase);
     }
 
     /// Whether a soft shutdown has come to its end.
     fn look_for_end(&self) -> Onward {
         match self.plane.phase() {
-            Phase::WaitForClients if self.plane.admissions.all() == 0 => {
+            Phase::WaitForClients if self.plane.admissions.all() == 0 && self.console.visits.count() == 0 => {
                 tracing::info!("client connections dropped, exiting");
                 Onward::Exit
             }

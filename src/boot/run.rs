@@ -10,11 +10,12 @@ use super::signals::Signals;
 use super::systemd;
 use crate::base::{VERSION, WorkerId, limits};
 use crate::config::Settings;
-use crate::console;
+use crate::console::Console;
 use crate::core::{Note, StatementRegistry};
 use crate::io::Clock;
 use crate::login::{self, Acceptors, Listeners, Plane};
 use crate::observe::log::{self, Log};
+use crate::observe::{Scrape, http};
 use crate::wire::TrackedNames;
 use crate::worker::{self, Mail, Seat, WorkerHandle};
 use std::path::Path;
@@ -95,12 +96,16 @@ fn serve(
     let (plane, doors) =
         Plane::new(Arc::new(policy), workers.handles.clone(), workers.names.clone(), workers.clock);
     workers.connect(&plane);
-    let process = Process { plane: Arc::clone(&plane), log: log.clone(), stderr };
+    let console = Console::new(Arc::clone(&plane));
+    let process =
+        Process { plane: Arc::clone(&plane), console: Arc::clone(&console), log: log.clone(), stderr };
     runtime.block_on(async {
         let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
         plane.registry.adopt(&plane.policy.load().snapshot);
         tokio::spawn(login::launch::run(Arc::clone(&plane), doors.launcher));
-        console::start(&plane, doors.console, log.clone()).await?;
+        tokio::spawn(Arc::clone(&console).serve(doors.console));
+        tokio::spawn(Arc::clone(&console).keep_stats(|line| systemd::notify(&format!("STATUS={line}"))));
+        serve_metrics(settings, console, log).await?;
         let acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
         systemd::notify("READY=1");
@@ -110,6 +115,16 @@ fn serve(
     })?;
     workers.stop();
     runtime.shutdown_background();
+    Ok(())
+}
+
+/// Opens the page of metrics, where `metrics_listen` asks for it.
+async fn serve_metrics(settings: &Settings, console: Arc<Console>, log: &Log) -> Result<(), String> {
+    let Some(address) = settings.metrics_listen.0 else { return Ok(()) };
+    let listener = tokio::net::TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| format!("cannot listen on metrics_listen {address}: {error}"))?;
+    tracing::info!("serving metrics on http://{address}/metrics");
+    tokio::spawn(http::serve(listener, Arc::new(Scrape::new(console, log.clone()))));
     Ok(())
 }
 

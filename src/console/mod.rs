@@ -1,31 +1,25 @@
 //! The admin database: what operators reach with `psql pgbouncer`.
 //!
-//! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or server's socket; knows
-//! the process only through what `boot` lends it.
+//! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or server's socket; asks
+//! the process itself only through `login::Order`.
 
+#[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
+mod console;
+mod control;
+mod gather;
 pub mod grammar;
-pub mod rows;
-pub mod show_pools;
-pub mod show_process;
-pub mod show_sockets;
-pub mod show_stats;
+mod request;
+mod rows;
+mod session;
+mod show_pools;
+mod show_process;
+mod show_sockets;
+mod show_stats;
 pub mod tables;
 pub mod times;
+mod visits;
 
-/// TEMPORARY until the console lands.
-pub mod control {
-    use crate::login::Plane;
-    /// x
-    pub fn pause_by_signal(_: &Plane) {}
-    /// x
-    pub fn resume_by_signal(_: &Plane) {}
-}
-/// TEMPORARY until the console lands.
-pub async fn start(
-    _: &std::sync::Arc<crate::login::Plane>,
-    v: tokio::sync::mpsc::UnboundedReceiver<crate::login::ConsoleVisit>,
-    _: crate::observe::log::Log,
-) -> Result<(), String> {
-    std::mem::forget(v);
-    Ok(())
-}
+pub use console::Console;
+pub use control::{Control, Goal, Refused};
+pub use show_process::{Lists, Standing};
+pub use visits::{CONSOLE_POOL, Visits};

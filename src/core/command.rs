@@ -38,6 +38,8 @@ pub enum Command {
     EvictIdle(Scope),
     /// SUSPEND: flush everything, read nothing. Answer `Found(true)` once nothing is unsent.
     Suspend,
+    /// SUSPEND has waited for `suspend_timeout`: drop the connections that have not taken what was sent to them.
+    DropUnsent,
     /// End of SUSPEND.
     Unsuspend,
     /// New rules for one pool after a reload or SET.

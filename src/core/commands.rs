@@ -27,6 +27,7 @@ impl Core {
             }
             Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
             Command::Suspend => return Answer::Found(self.suspend(net)),
+            Command::DropUnsent => self.drop_unsent(net),
             Command::Unsuspend => self.unsuspend(net),
             Command::Rules(pool, rules) => self.set_rules(pool, rules),
             Command::ClientRules(rules_of) => {
@@ -141,6 +142,23 @@ impl Core {
             server.hold.add(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
         }
         !self.clients.iter().any(|(_, c)| c.blocked) && !self.servers.iter().any(|(_, s)| s.blocked)
+    }
+
+    /// Drops whoever has not taken all that was sent to it ("suspend_timeout").
+    fn drop_unsent(&mut self, net: &mut impl Net) {
+        let clients: Vec<_> = self.clients.iter().filter(|(_, c)| c.blocked).map(|(key, _)| key).collect();
+        for key in clients {
+            // A client may have gone with the one before it.
+            if self.clients.contains(key) {
+                self.disconnect(ClientId(key as u32), &Leave::Fault(Fault::SuspendTimeout), net);
+            }
+        }
+        let servers: Vec<_> = self.servers.iter().filter(|(_, s)| s.blocked).map(|(key, _)| key).collect();
+        for key in servers {
+            if self.servers.contains(key) {
+                self.close_server(ServerId(key as u32), "suspend_timeout", net);
+            }
+        }
     }
 
     fn unsuspend(&mut self, net: &mut impl Net) {

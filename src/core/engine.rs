@@ -48,6 +48,13 @@ pub(super) enum Leave {
 }
 
 impl Core {
+    /// Bytes that a worker keeps for one client, without what they point to.
+    pub const CLIENT_BYTES: usize = size_of::<Client>();
+    /// Bytes that a worker keeps for one server, without what they point to.
+    pub const SERVER_BYTES: usize = size_of::<Server>();
+    /// Bytes that a server's list of prepared statements keeps for one of them, without what they point to.
+    pub const STATEMENT_BYTES: usize = size_of::<(u64, Arc<Statement>)>();
+
     /// A core with no connection. `registry` is shared by all workers.
     pub fn new(worker: WorkerId, names: TrackedNames, registry: Arc<StatementRegistry>) -> Self {
         Self {

@@ -17,16 +17,18 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// A cancel key as clients have it: process id and secret of BackendKeyData, as one.
 pub type ClientKey = [u8; 8];
 
-/// Which client a key belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Holder {
-    worker: WorkerId,
-    client: u64,
+/// Whom a key belongs to.
+#[derive(Clone, Debug)]
+enum Holder {
+    /// A client of a worker.
+    Client { worker: WorkerId, client: u64 },
+    /// A client of the console, which learns of it if it waits just then.
+    Console(Arc<Notify>),
 }
 
 /// The keys of all clients, and who waits for a client's cancel to be done.
@@ -62,12 +64,21 @@ impl Drop for KeyHolder {
 impl CancelKeys {
     /// Makes a key for the client with this socket id, which lives on `worker`. `None` where the system has no randomness.
     pub fn issue(&self, worker: WorkerId, client: u64) -> Option<KeyHolder> {
+        self.issue_to(Holder::Client { worker, client })
+    }
+
+    /// Makes a key for a client of the console: a cancel request wakes those who wait for `canceled` just then.
+    pub fn issue_for_console(&self, canceled: Arc<Notify>) -> Option<KeyHolder> {
+        self.issue_to(Holder::Console(canceled))
+    }
+
+    fn issue_to(&self, holder: Holder) -> Option<KeyHolder> {
         loop {
             let mut key = ClientKey::default();
             aws_lc_rs::rand::fill(&mut key).ok()?;
             key[0] &= 0x7f; // some drivers read the process id as a signed number and refuse a negative one
             if let Entry::Vacant(free) = self.0.holders.entry(key) {
-                free.insert(Holder { worker, client });
+                free.insert(holder);
                 return Some(KeyHolder { keys: self.clone(), key });
             }
         }
@@ -124,9 +135,11 @@ impl Plane {
     /// # Cancel safety
     /// The request goes on by itself.
     pub async fn cancel(&self, key: ClientKey) {
-        let holder = self.cancel_keys.0.holders.get(&key).map(|holder| *holder);
-        let Some(Holder { worker, client }) = holder else {
-            return tracing::debug!("failed cancel request: unknown key");
+        let holder = self.cancel_keys.0.holders.get(&key).map(|holder| holder.clone());
+        let (worker, client) = match holder {
+            Some(Holder::Client { worker, client }) => (worker, client),
+            Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
+            None => return tracing::debug!("failed cancel request: unknown key"),
         };
         let done = self.cancel_keys.watch(client);
         let found = self.ask(worker, Command::Cancel(client)).await;
@@ -220,10 +233,8 @@ mod tests {
         for (id, holder) in holders.iter().enumerate() {
             assert!(holder.key()[0] < 0x80);
             let client = id as u64;
-            assert_eq!(
-                keys.0.holders.get(&holder.key()).map(|it| *it),
-                Some(Holder { worker: WorkerId(1), client })
-            );
+            let held = keys.0.holders.get(&holder.key()).unwrap();
+            assert!(matches!(*held, Holder::Client { worker: WorkerId(1), client: c } if c == client));
         }
         drop(holders);
         assert!(keys.0.holders.is_empty());

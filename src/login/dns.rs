@@ -91,6 +91,12 @@ impl Dns {
         name
     }
 
+    /// Names that are being looked up.
+    pub fn in_flight(&self) -> usize {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.values().filter(|name| name.flight.try_lock().is_err()).count()
+    }
+
     /// SHOW DNS_HOSTS, by name.
     pub fn rows(&self, now: Micros) -> Vec<DnsRow> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,4 +6,7 @@ pub mod http;
 pub mod line;
 pub mod log;
 pub mod page;
+mod scrape;
 pub mod sink;
+
+pub use scrape::Scrape;

@@ -1,0 +1,419 @@
+//! What operators order: PAUSE, RESUME, SUSPEND, KILL, DISABLE, RECONNECT and their kin, by the console or by a signal.
+//!
+//! One [`Control`] for the process knows whether everything is running, paused or suspended; its methods are the only door
+//! between these. A method that must wait for servers or bytes gives a [`Goal`]; [`Control::reached`] waits for it.
+//! Never closes a connection itself: the plane and the workers do.
+//! Source: PgBouncer behaviour, surface sections 1.2 and 6.4.
+
+use super::show_process::Standing;
+use crate::base::{Micros, limits};
+use crate::config::CONSOLE_DATABASE;
+use crate::core::{Answer, Command, DatabaseShare, Scope};
+use crate::login::{Order, Phase, Plane};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// Why an order was refused, or came to nothing; the text is what the console answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Everything is paused or suspended.
+    #[error("already suspended/paused")]
+    NotRunning,
+    /// RESUME of what runs.
+    #[error("pooler is not paused/suspended")]
+    Running,
+    /// RESUME while the process ends.
+    #[error("pooler is shutting down")]
+    ShuttingDown,
+    /// SUSPEND while one database is paused.
+    #[error("cannot suspend with paused databases")]
+    DatabasesPaused,
+    /// There is no such database.
+    #[error("no such database: {0}")]
+    NoDatabase(String),
+    /// RESUME of a database that is not paused.
+    #[error("database {0} is not paused")]
+    DatabaseRunning(String),
+    /// The console's own database has no servers.
+    #[error("cannot {verb} admin db: {CONSOLE_DATABASE}")]
+    ConsoleDatabase {
+        /// What was to be done, with its preposition.
+        verb: &'static str,
+    },
+    /// KILL_CLIENT of a client that is not there.
+    #[error("client not found")]
+    NoClient,
+    /// SET of an unknown setting or of a bad value; the log has the reason.
+    #[error("SET failed")]
+    Set,
+    /// A reload that changed nothing; the log has every error.
+    #[error("RELOAD failed, see logs for additional details")]
+    Reload,
+    /// The wait was over before its goal was reached: RESUME, or a cancel request.
+    #[error("resumed before it was done")]
+    Resumed,
+}
+
+/// What an order waits for.
+#[derive(Clone, Debug)]
+pub enum Goal {
+    /// PAUSE: no server is left, of all databases or of one.
+    NoServers(Option<Arc<DatabaseShare>>),
+    /// SUSPEND: everything is sent.
+    AllSent,
+    /// WAIT_CLOSE: no server is left that is to be closed, of all databases or of one.
+    NoneToClose(Option<Arc<str>>),
+}
+
+/// The switches of the whole process.
+pub struct Control {
+    plane: Arc<Plane>,
+    standing: watch::Sender<Standing>,
+}
+
+impl Control {
+    /// Everything runs.
+    pub fn new(plane: Arc<Plane>) -> Self {
+        Self { plane, standing: watch::Sender::new(Standing::Active) }
+    }
+
+    /// Whether everything runs, is paused or suspended.
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Moves from running to `to`.
+    ///
+    /// # Errors
+    /// [`Refused::NotRunning`].
+    fn leave_running(&self, to: Standing) -> Result<(), Refused> {
+        let moved = self.standing.send_if_modified(|standing| {
+            let runs = *standing == Standing::Active;
+            if runs {
+                *standing = to;
+            }
+            runs
+        });
+        if moved { Ok(()) } else { Err(Refused::NotRunning) }
+    }
+
+    /// The database of this name; one that `*` allows is made.
+    ///
+    /// # Errors
+    /// [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
+    fn database(&self, name: &str, verb: &'static str) -> Result<Arc<DatabaseShare>, Refused> {
+        if name == CONSOLE_DATABASE {
+            return Err(Refused::ConsoleDatabase { verb });
+        }
+        let policy = self.plane.policy.load();
+        let found = self.plane.registry.database(&policy.snapshot, name);
+        found.ok_or_else(|| Refused::NoDatabase(name.to_owned()))
+    }
+
+    /// PAUSE: servers are closed as they come free, clients wait.
+    ///
+    /// # Errors
+    /// [`Refused::NotRunning`], [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
+    pub fn pause(&self, name: Option<&str>) -> Result<Goal, Refused> {
+        let Some(name) = name else {
+            self.leave_running(Standing::Paused)?;
+            self.plane.gate.set_paused(true);
+            self.plane.tell_all(|| Command::Sweep(Scope::All));
+            return Ok(Goal::NoServers(None));
+        };
+        self.must_run()?;
+        let database = self.database(name, "pause")?;
+        database.set_paused(true);
+        self.sweep(&database);
+        Ok(Goal::NoServers(Some(database)))
+    }
+
+    /// RESUME.
+    ///
+    /// # Errors
+    /// [`Refused::ShuttingDown`], [`Refused::Running`], [`Refused::NoDatabase`], [`Refused::DatabaseRunning`].
+    pub fn resume(&self, name: Option<&str>) -> Result<(), Refused> {
+        if self.plane.phase() != Phase::Running {
+            return Err(Refused::ShuttingDown);
+        }
+        let Some(name) = name else { return self.resume_all() };
+        let not_paused = || Refused::DatabaseRunning(name.to_owned());
+        let database = self.database(name, "resume").map_err(|refused| match refused {
+            Refused::ConsoleDatabase { .. } => not_paused(),
+            other => other,
+        })?;
+        if !database.is_paused_itself() {
+            return Err(not_paused());
+        }
+        self.resume_database(&database);
+        Ok(())
+    }
+
+    fn resume_database(&self, database: &DatabaseShare) {
+        database.set_paused(false);
+        self.sweep(database);
+        self.want_servers(Some(&database.name));
+    }
+
+    fn resume_all(&self) -> Result<(), Refused> {
+        match self.standing.send_replace(Standing::Active) {
+            Standing::Active => return Err(Refused::Running),
+            Standing::Paused => {}
+            Standing::Suspended => {
+                self.plane.tell_all(|| Command::Unsuspend);
+                self.plane.accepting.set(true);
+            }
+        }
+        self.plane.gate.set_paused(false);
+        self.plane.tell_all(|| Command::Sweep(Scope::All));
+        self.want_servers(None);
+        Ok(())
+    }
+
+    /// Clients that wait for a first server have asked while nothing could be opened: the launcher looks again.
+    fn want_servers(&self, database: Option<&str>) {
+        for entry in self.plane.registry.entries_of(database) {
+            self.plane.launcher.need_server(entry.share.id);
+        }
+    }
+
+    fn sweep(&self, database: &DatabaseShare) {
+        self.plane.tell_all(|| Command::Sweep(Scope::Database(Arc::clone(&database.name))));
+    }
+
+    fn must_run(&self) -> Result<(), Refused> {
+        if self.standing() == Standing::Active { Ok(()) } else { Err(Refused::NotRunning) }
+    }
+
+    /// SUSPEND: nobody is read from or accepted; what is buffered is sent.
+    ///
+    /// # Errors
+    /// [`Refused::NotRunning`], [`Refused::DatabasesPaused`].
+    pub fn suspend(&self) -> Result<Goal, Refused> {
+        self.must_run()?;
+        if self.plane.registry.databases().iter().any(|database| database.share.is_paused_itself()) {
+            return Err(Refused::DatabasesPaused);
+        }
+        self.leave_running(Standing::Suspended)?;
+        self.plane.accepting.set(false);
+        Ok(Goal::AllSent)
+    }
+
+    /// KILL: clients and servers are dropped at once; the database, or everything, is left paused.
+    ///
+    /// # Errors
+    /// [`Refused::NotRunning`], [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
+    pub fn kill(&self, name: Option<&str>) -> Result<(), Refused> {
+        match name {
+            None => {
+                self.leave_running(Standing::Paused)?;
+                self.plane.gate.set_paused(true);
+            }
+            Some(name) => {
+                self.must_run()?;
+                self.database(name, "kill")?.set_paused(true);
+            }
+        }
+        self.plane.kill(name);
+        Ok(())
+    }
+
+    /// DISABLE, ENABLE.
+    ///
+    /// # Errors
+    /// [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
+    pub fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), Refused> {
+        let verb = if disabled { "disable" } else { "enable" };
+        self.database(name, verb)?.set_disabled(disabled);
+        Ok(())
+    }
+
+    /// RECONNECT: every server is closed when it comes free, and new ones are opened.
+    ///
+    /// # Errors
+    /// [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
+    pub fn reconnect(&self, name: Option<&str>) -> Result<(), Refused> {
+        if let Some(name) = name {
+            self.database(name, "reconnect")?;
+        }
+        self.plane.reconnect(name);
+        Ok(())
+    }
+
+    /// WAIT_CLOSE.
+    ///
+    /// # Errors
+    /// [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
+    pub fn wait_close(&self, name: Option<&str>) -> Result<Goal, Refused> {
+        let database = name.map(|name| match self.database(name, "wait in") {
+            Ok(database) => Ok(Arc::clone(&database.name)),
+            Err(refused) => Err(refused),
+        });
+        Ok(Goal::NoneToClose(database.transpose()?))
+    }
+
+    /// KILL_CLIENT of a client that a worker has.
+    ///
+    /// # Errors
+    /// [`Refused::NoClient`].
+    /// # Cancel safety
+    /// The client is dropped all the same.
+    pub async fn kill_client(&self, id: u64) -> Result<(), Refused> {
+        let answers = self.plane.ask_all(|| Command::KillClient(id)).await;
+        let found = answers.iter().any(|answer| matches!(answer, Answer::Found(true)));
+        if found { Ok(()) } else { Err(Refused::NoClient) }
+    }
+
+    /// RELOAD. `boot` logs what was wrong.
+    ///
+    /// # Errors
+    /// [`Refused::Reload`].
+    /// # Cancel safety
+    /// The reload takes place all the same.
+    pub async fn reload(&self) -> Result<(), Refused> {
+        let (reply, answer) = oneshot::channel();
+        // Nobody takes orders any more when the process is at its end.
+        let _ = self.plane.orders.send(Order::Reload(reply));
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Refused::Reload),
+        }
+    }
+
+    /// SET; gives the text of a notice, where there is one.
+    ///
+    /// # Errors
+    /// [`Refused::Set`]; the reason is logged.
+    /// # Cancel safety
+    /// The setting is changed all the same.
+    pub async fn set(&self, key: String, value: String) -> Result<Option<String>, Refused> {
+        let (reply, answer) = oneshot::channel();
+        // Nobody takes orders any more when the process is at its end.
+        let _ = self.plane.orders.send(Order::Set { key, value, reply });
+        match answer.await {
+            Ok(Ok(notice)) => Ok(notice),
+            Ok(Err(reason)) => {
+                tracing::error!("{reason}");
+                Err(Refused::Set)
+            }
+            Err(_) => Err(Refused::Set),
+        }
+    }
+
+    /// SHUTDOWN at once.
+    pub fn exit(&self) {
+        // Nobody takes orders any more when the process is at its end.
+        let _ = self.plane.orders.send(Order::Exit);
+    }
+
+    /// SHUTDOWN WAIT_FOR_…, by way of `boot`, which closes listeners and waits.
+    pub fn shut_down(&self, phase: Phase) {
+        // Nobody takes orders any more when the process is at its end.
+        let _ = self.plane.orders.send(Order::Shutdown(phase));
+    }
+
+    /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. For `boot`, which looks for the end.
+    pub fn begin_shutdown(&self, phase: Phase) {
+        if phase == Phase::WaitForServers {
+            self.standing.send_replace(Standing::Paused);
+        }
+        self.plane.begin_shutdown(phase);
+    }
+
+    /// SIGUSR1.
+    pub fn sigusr1(&self) {
+        match self.pause(None) {
+            Ok(_) => tracing::info!("got SIGUSR1, pausing all activity"),
+            Err(_) => tracing::info!("got SIGUSR1, but already paused/suspended"),
+        }
+    }
+
+    /// SIGUSR2.
+    pub fn sigusr2(&self) {
+        match self.resume(None) {
+            Ok(()) => tracing::info!("got SIGUSR2, continuing"),
+            Err(Refused::ShuttingDown) => tracing::info!("got SIGUSR2 while shutting down, ignoring"),
+            Err(_) => tracing::info!("got SIGUSR2, but not paused/suspended"),
+        }
+    }
+
+    /// Waits until `goal` is reached.
+    ///
+    /// # Errors
+    /// [`Refused::Resumed`]: it cannot be reached any more, since the order was taken back.
+    /// # Cancel safety
+    /// Dropping it only ends the waiting; the order stands.
+    pub async fn reached(&self, goal: &Goal) -> Result<(), Refused> {
+        let began = self.plane.now();
+        let mut dropped_unsent = false;
+        loop {
+            if !self.stands(goal) {
+                return Err(Refused::Resumed);
+            }
+            if self.is_reached(goal).await {
+                return Ok(());
+            }
+            if matches!(goal, Goal::AllSent) && !dropped_unsent && self.is_over(began) {
+                self.plane.tell_all(|| Command::DropUnsent);
+                dropped_unsent = true;
+            }
+            tokio::time::sleep(Duration::from_millis(limits::CONSOLE_POLL_MS)).await;
+        }
+    }
+
+    /// Whether `suspend_timeout` is over for what began then.
+    fn is_over(&self, began: Micros) -> bool {
+        let timeout = self.plane.policy.load().snapshot.settings.suspend_timeout;
+        timeout > Micros(0) && self.plane.now().since(began) >= timeout
+    }
+
+    /// Whether the order that waits for `goal` is still in force.
+    fn stands(&self, goal: &Goal) -> bool {
+        match goal {
+            Goal::NoServers(None) => self.standing() == Standing::Paused,
+            Goal::NoServers(Some(database)) => database.is_paused(),
+            Goal::AllSent => self.standing() == Standing::Suspended,
+            Goal::NoneToClose(_) => true,
+        }
+    }
+
+    async fn is_reached(&self, goal: &Goal) -> bool {
+        match goal {
+            Goal::NoServers(None) => self.plane.places.all_servers() == 0,
+            Goal::NoServers(Some(database)) => self.plane.places.database_servers(&database.name) == 0,
+            Goal::AllSent => {
+                let answers = self.plane.ask_all(|| Command::Suspend).await;
+                answers.iter().all(|answer| matches!(answer, Answer::Found(true)))
+            }
+            Goal::NoneToClose(database) => {
+                let answers = self.plane.ask_all(|| Command::Servers).await;
+                let rows = answers.into_iter().flat_map(|answer| match answer {
+                    Answer::Servers(rows) => rows,
+                    _ => Vec::new(),
+                });
+                let concerns = |name: &Arc<str>| database.as_ref().is_none_or(|database| database == name);
+                !rows.into_iter().any(|row| row.close_needed && concerns(&row.identity.database))
+            }
+        }
+    }
+
+    /// A cancel request for a client that waits for `goal`: the order is taken back.
+    pub fn take_back(&self, goal: &Goal) {
+        match goal {
+            Goal::NoServers(None) | Goal::AllSent => {
+                // Somebody else may have resumed already, or the process may be ending.
+                let _ = self.resume(None);
+            }
+            Goal::NoServers(Some(database)) => self.resume_database(database),
+            Goal::NoneToClose(_) => {}
+        }
+    }
+
+    /// The last visitor of the console has left: nobody is there to end a SUSPEND.
+    pub fn last_visitor_left(&self) {
+        if self.standing() == Standing::Suspended && self.resume(None).is_ok() {
+            tracing::info!("last admin connection has gone while suspended, resuming");
+        }
+    }
+}

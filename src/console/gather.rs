@@ -1,0 +1,264 @@
+//! Asks the workers and the login plane, and merges what they answer: what SHOW and the metrics page are made from.
+//!
+//! The only file of the console that knows where a figure is kept. Never waits for anything but the workers' answers.
+
+use super::console::Console;
+use super::show_pools::{DatabaseView, PoolView, load_balance_text};
+use super::show_process::{DnsView, Lists, MemRow, UserCounts};
+use super::show_sockets::{Side, SocketView};
+use super::show_stats::PoolFigures;
+use super::visits::CONSOLE_POOL;
+use super::{show_process, show_stats};
+use crate::base::{Micros, PoolId, limits};
+use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
+use crate::core::{Answer, Command, Core};
+use crate::login::{LoginRow, PoolEntry};
+use crate::stats::{PoolCounters, PoolLevels, Totals};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl Console {
+    /// Clients that have logged in, those of the console among them.
+    pub(super) async fn clients(&self) -> Vec<SocketView> {
+        let mut views = self.visits.rows();
+        for answer in self.plane.ask_all(|| Command::Clients).await {
+            if let Answer::Clients(rows) = answer {
+                views.extend(rows.iter().map(SocketView::from));
+            }
+        }
+        views
+    }
+
+    /// Servers that are logged in.
+    pub(super) async fn servers(&self) -> Vec<SocketView> {
+        let mut views = Vec::new();
+        for answer in self.plane.ask_all(|| Command::Servers).await {
+            if let Answer::Servers(rows) = answer {
+                views.extend(rows.iter().map(SocketView::from));
+            }
+        }
+        views
+    }
+
+    /// Every connection, clients that log in among them.
+    pub(super) async fn sockets(&self) -> Vec<SocketView> {
+        let mut views = self.clients().await;
+        views.extend(self.servers().await);
+        views.extend(self.plane.logins.rows().into_iter().map(login_view));
+        views
+    }
+
+    /// How every pool of servers stands.
+    pub async fn levels(&self) -> Vec<(Arc<PoolEntry>, PoolLevels)> {
+        let mut levels: HashMap<PoolId, PoolLevels> = HashMap::new();
+        for answer in self.plane.ask_all(|| Command::Pools).await {
+            let Answer::Pools(rows) = answer else { continue };
+            for row in rows {
+                levels.entry(PoolId(row.pool)).or_default().merge(&PoolLevels {
+                    cl_linked: row.cl_active.into(),
+                    cl_idle: row.cl_idle.into(),
+                    cl_waiting: row.cl_waiting.into(),
+                    sv_active: row.sv_active.into(),
+                    sv_being_canceled: row.sv_being_canceled.into(),
+                    sv_idle: row.sv_idle.into(),
+                    sv_used: row.sv_used.into(),
+                    sv_tested: row.sv_tested.into(),
+                    maxwait_us: row.maxwait.0,
+                    ..PoolLevels::default()
+                });
+            }
+        }
+        let entries = self.plane.registry.entries().into_iter();
+        entries.map(|entry| self.with_logins(&mut levels, entry)).collect()
+    }
+
+    /// Adds what the login plane knows of a pool: servers that log in, cancel requests under way.
+    fn with_logins(
+        &self,
+        levels: &mut HashMap<PoolId, PoolLevels>,
+        entry: Arc<PoolEntry>,
+    ) -> (Arc<PoolEntry>, PoolLevels) {
+        let id = entry.share.id;
+        let mut levels = levels.remove(&id).unwrap_or_default();
+        let (logging_in, _) = self.plane.places.pool_servers(id);
+        let cancels = self.plane.places.pool_cancels(id).into();
+        levels.sv_login = logging_in.into();
+        levels.sv_active_cancel = cancels;
+        levels.cl_active_cancel_req = cancels;
+        (entry, levels)
+    }
+
+    /// How the admin pool stands; `None` until somebody has come.
+    pub fn console_levels(&self) -> Option<PoolLevels> {
+        let cl_linked = self.visits.count() as u64;
+        self.visits.any_ever().then(|| PoolLevels { cl_linked, ..PoolLevels::default() })
+    }
+
+    pub(super) async fn pools(&self) -> Vec<PoolView> {
+        let view = |(entry, levels): (Arc<PoolEntry>, PoolLevels)| PoolView {
+            database: entry.share.database.name.to_string(),
+            user: entry.share.user.to_string(),
+            levels,
+            mode: entry.share.rules().mode,
+            load_balance_hosts: load_balance_text(&entry.config.load()),
+        };
+        let mut views: Vec<_> = self.levels().await.into_iter().map(view).collect();
+        views.extend(self.console_levels().map(|levels| PoolView {
+            database: CONSOLE_DATABASE.to_owned(),
+            user: CONSOLE_DATABASE.to_owned(),
+            levels,
+            mode: PoolMode::Statement,
+            load_balance_hosts: None,
+        }));
+        views
+    }
+
+    /// What every pool of servers has counted since it was made.
+    pub async fn counters(&self) -> HashMap<PoolId, PoolCounters> {
+        let mut merged: HashMap<PoolId, PoolCounters> = HashMap::new();
+        for answer in self.plane.ask_all(|| Command::Stats).await {
+            let Answer::Stats(pools) = answer else { continue };
+            for (pool, counters) in pools {
+                merged.entry(pool).or_default().merge(&counters);
+            }
+        }
+        merged
+    }
+
+    /// The figures of every pool, the admin pool's among them.
+    pub(super) async fn figures(&self) -> Vec<PoolFigures> {
+        let counters = self.counters().await;
+        let figures = |entry: Arc<PoolEntry>| PoolFigures {
+            id: entry.share.id,
+            database: entry.share.database.name.to_string(),
+            totals: counters.get(&entry.share.id).map(Totals::from).unwrap_or_default(),
+        };
+        let mut all: Vec<_> = self.plane.registry.entries().into_iter().map(figures).collect();
+        if self.visits.any_ever() {
+            let database = CONSOLE_DATABASE.to_owned();
+            all.push(PoolFigures { id: CONSOLE_POOL, database, totals: self.visits.totals() });
+        }
+        all
+    }
+
+    pub(super) fn databases(&self) -> Vec<DatabaseView> {
+        let view = |database: crate::login::DatabaseView| {
+            let name = &database.config.name;
+            DatabaseView {
+                paused: database.share.is_paused_itself(),
+                disabled: database.share.is_disabled(),
+                servers: self.plane.places.database_servers(name),
+                clients: self.plane.admissions.of_database(name),
+                entry: database.config,
+            }
+        };
+        self.plane.registry.databases().into_iter().map(view).collect()
+    }
+
+    /// Names of users that the configuration does not tell: those of `auth_file`, and those that pools are for.
+    pub(super) fn user_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.plane.policy.load().users.users().map(ToString::to_string).collect();
+        names.extend(self.plane.registry.entries().iter().map(|entry| entry.share.user.to_string()));
+        names
+    }
+
+    pub(super) fn user_counts(&self, name: &str) -> UserCounts {
+        UserCounts {
+            servers: self.plane.places.user_servers(name),
+            clients: self.plane.admissions.of_user(name),
+        }
+    }
+
+    /// SHOW LISTS, without asking the workers.
+    pub fn lists(&self) -> Lists {
+        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
+        let login_clients = self.plane.logins.count() as u64;
+        let pools = self.plane.registry.entries();
+        let clients: u64 = pools.iter().map(|pool| u64::from(pool.client_count())).sum();
+        Lists {
+            databases: self.plane.registry.databases().len() as u64 + 1,
+            users: show_process::known_users(&snapshot, self.user_names()).len() as u64,
+            peers: snapshot.peers.len() as u64,
+            pools: (pools.len() + usize::from(self.visits.any_ever())) as u64,
+            used_clients: clients.max(self.plane.admissions.all().into()) + self.visits.count() as u64,
+            login_clients,
+            used_servers: self.plane.places.all_servers().into(),
+            dns_names: self.plane.dns.rows(self.plane.now()).len() as u64,
+            dns_queries: self.plane.dns.in_flight() as u64,
+        }
+    }
+
+    pub(super) fn dns_hosts(&self) -> Vec<DnsView> {
+        let rows = self.plane.dns.rows(self.plane.now()).into_iter();
+        rows.map(|row| DnsView { hostname: row.hostname, ttl_s: row.ttl_s, addresses: row.addresses }).collect()
+    }
+
+    /// SHOW MEM: what is kept by the name of PgBouncer's cache that comes nearest. Bytes of one are of the value itself, not of
+    /// what it points to; what lies inside other values, or is shared, is not counted.
+    pub(super) async fn mem(&self) -> Vec<MemRow> {
+        let policy = self.plane.policy.load_full();
+        let snapshot = &policy.snapshot;
+        let lists = self.lists();
+        let statements: u64 =
+            self.servers().await.iter().map(|server| server.prepared_statements as u64).sum();
+        let row = |name, bytes, used| MemRow { name, bytes, used: Some(used) };
+        let uncounted = |name, bytes| MemRow { name, bytes, used: None };
+        vec![
+            row("user_cache", size_of::<UserEntry>(), snapshot.users.len() as u64),
+            row("credentials_cache", size_of::<crate::auth::Secret>(), policy.users.count() as u64),
+            row("db_cache", size_of::<Database>(), self.plane.registry.databases().len() as u64),
+            row("peer_cache", size_of::<PeerEntry>(), snapshot.peers.len() as u64),
+            row("peer_pool_cache", 0, 0),
+            row("pool_cache", size_of::<PoolEntry>(), self.plane.registry.entries().len() as u64),
+            uncounted("outstanding_request_cache", 0),
+            row("server_cache", Core::SERVER_BYTES, lists.used_servers),
+            row("client_cache", Core::CLIENT_BYTES, lists.used_clients),
+            row("iobuf_cache", limits::READ_BUFFER_BYTES, self.plane.workers.len() as u64),
+            uncounted("var_list_cache", size_of::<Option<Arc<str>>>() * self.plane.names.count()),
+            row("server_prepared_statement_cache", Core::STATEMENT_BYTES, statements),
+        ]
+    }
+
+    /// Closes a period of statistics: its averages over everything.
+    pub(super) async fn tick(&self) -> Totals {
+        let figures = self.figures().await;
+        let totals = figures.iter().map(|pool| (pool.id, pool.totals));
+        self.window().tick(totals, self.plane.now())
+    }
+
+    pub(super) async fn stats(&self, halves: show_stats::Halves) -> super::rows::Rows {
+        let figures = self.figures().await;
+        show_stats::stats(halves, &figures, &self.window(), self.plane.now())
+    }
+
+    pub(super) async fn totals(&self) -> super::rows::Rows {
+        let figures = self.figures().await;
+        show_stats::totals(&figures, &self.window(), self.plane.now())
+    }
+}
+
+fn login_view(row: LoginRow) -> SocketView {
+    let (database, user) = row.names.map_or((None, None), |(database, user)| {
+        (Some(database.to_string()), Some(user.to_string()))
+    });
+    SocketView {
+        side: Side::Client,
+        database,
+        user,
+        state: if row.is_waiting { "waiting" } else { "login" },
+        list: if row.is_waiting { "waiting" } else { "login" },
+        is_active: true,
+        remote_pid: row.remote.pid(),
+        remote: row.remote,
+        local: row.local,
+        connected_at_epoch_s: row.connected_at_epoch_s,
+        request_at: None,
+        wait: Micros(0),
+        close_needed: false,
+        id: row.socket_id,
+        link: None,
+        tls: row.tls,
+        application_name: String::new(),
+        prepared_statements: 0,
+    }
+}

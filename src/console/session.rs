@@ -1,0 +1,397 @@
+//! One client of the console: welcome, queries, answers, goodbye.
+//!
+//! Never touches the data plane but through [`Control`](super::control::Control) and what `gather` asks. A command that must
+//! wait withholds its answer; meanwhile a cancel request takes the command back, and a client that goes away leaves it in force.
+//! Source: PgBouncer behaviour, surface sections 6.1, 6.2 and 6.4.
+
+use super::console::Console;
+use super::control::{Goal, Refused};
+use super::grammar::{self, Order, Refusal, Shutdown};
+use super::request::{self, Request};
+use super::tables::{self, Access, Shown, Source};
+use super::visits::Visit;
+use crate::base::{PGBOUNCER_VERSION, limits};
+use crate::core::ClientIdentity;
+use crate::login::{ConsoleVisit, KeyHolder, Phase, Rights, Stream};
+use crate::wire::encode::{self, Severity};
+use crate::wire::{sqlstate, tags};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+
+/// What the console reports of itself at login.
+const PARAMETERS: [(&str, &str); 6] = [
+    ("client_encoding", "UTF8"),
+    ("server_encoding", "UTF8"),
+    ("DateStyle", "ISO"),
+    ("TimeZone", "GMT"),
+    ("standard_conforming_strings", "on"),
+    ("is_superuser", "on"),
+];
+
+/// Why a session ends: the reason for the log; what the client is told, if anything.
+struct End {
+    reason: String,
+    told: bool,
+}
+
+impl End {
+    fn silent(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), told: false }
+    }
+
+    fn fault(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), told: true }
+    }
+}
+
+/// What is answered to a query.
+enum Reply {
+    /// Messages, then the command tag.
+    Done { messages: Vec<u8>, tag: String },
+    /// An error.
+    Error { sqlstate: &'static str, text: String },
+    /// The command tag, once the goal is reached.
+    When { goal: Goal, tag: &'static str },
+    /// Nothing: the process ends.
+    Nothing,
+}
+
+impl Reply {
+    fn tag(tag: impl Into<String>) -> Self {
+        Self::Done { messages: Vec::new(), tag: tag.into() }
+    }
+
+    fn error(text: impl Into<String>) -> Self {
+        Self::Error { sqlstate: sqlstate::PROTOCOL_VIOLATION, text: text.into() }
+    }
+}
+
+impl From<Refused> for Reply {
+    fn from(refused: Refused) -> Self {
+        let sqlstate = match refused {
+            Refused::Reload => sqlstate::CONFIG_FILE_ERROR,
+            _ => sqlstate::PROTOCOL_VIOLATION,
+        };
+        Self::Error { sqlstate, text: refused.to_string() }
+    }
+}
+
+fn outcome(result: Result<(), Refused>, tag: &'static str) -> Reply {
+    result.map_or_else(Reply::from, |()| Reply::tag(tag))
+}
+
+fn eventually(result: Result<Goal, Refused>, tag: &'static str) -> Reply {
+    result.map_or_else(Reply::from, |goal| Reply::When { goal, tag })
+}
+
+/// One client's visit.
+struct Session {
+    console: Arc<Console>,
+    stream: Box<dyn Stream>,
+    identity: Arc<ClientIdentity>,
+    rights: Rights,
+    visit: Visit,
+    inbox: Vec<u8>,
+    /// Told when a cancel request comes.
+    canceled: Arc<Notify>,
+}
+
+/// Serves one client to its end.
+///
+/// # Cancel safety
+/// The connection is closed; a command under way stays in force.
+pub async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
+    let ConsoleVisit { stream, identity, rights, guard } = visit;
+    let began = console.plane.now();
+    let canceled = Arc::new(Notify::new());
+    let entered = console.visits.enter(Arc::clone(&identity));
+    let mut session = Session {
+        console: Arc::clone(&console),
+        stream,
+        identity,
+        rights,
+        visit: entered,
+        inbox: Vec::new(),
+        canceled: Arc::clone(&canceled),
+    };
+    let key = console.plane.cancel_keys.issue_for_console(canceled);
+    let end = match key {
+        Some(key) => session.run(&key).await.unwrap_or_else(|error| end_of_stream(&error)),
+        None => End::fault("no randomness"),
+    };
+    session.log_end(&end, console.plane.now().since(began).as_secs());
+    if end.told {
+        session.farewell(&end.reason).await;
+    }
+    drop(session);
+    drop(guard);
+    if console.visits.count() == 0 {
+        console.control.last_visitor_left();
+    }
+}
+
+fn end_of_stream(error: &io::Error) -> End {
+    End::silent(match error.kind() {
+        io::ErrorKind::UnexpectedEof => "client unexpected eof",
+        _ => "client connection failed",
+    })
+}
+
+impl Session {
+    async fn run(&mut self, key: &KeyHolder) -> io::Result<End> {
+        self.send(&welcome(key)).await?;
+        loop {
+            let length_max = self.console.plane.policy.load().snapshot.settings.max_packet_size;
+            let Some(request) = request::next(&mut self.inbox, length_max) else {
+                let kill = Arc::clone(&self.visit.kill);
+                tokio::select! {
+                    read = self.read() => read?,
+                    () = kill.notified() => return Ok(killed()),
+                }
+                continue;
+            };
+            self.visit.asks(self.console.plane.now());
+            let reply = match request {
+                Request::Query(text) => self.answer(&text).await,
+                Request::Goodbye => return Ok(End::silent("client close request")),
+                Request::Broken(reason) => return Ok(End::fault(reason)),
+                Request::Misplaced(text) => {
+                    tracing::error!("{text}");
+                    self.finish(Reply::error(text)).await?;
+                    return Ok(End::fault("bad packet"));
+                }
+            };
+            if let Some(end) = self.finish(reply).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Reads what comes next.
+    async fn read(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.inbox).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Sends a reply, waiting for its goal first; how the session ends, if it does.
+    async fn finish(&mut self, mut reply: Reply) -> io::Result<Option<End>> {
+        if let Reply::When { goal, tag } = reply {
+            reply = match self.wait(&goal, tag).await? {
+                Ok(reply) => reply,
+                Err(end) => return Ok(Some(end)),
+            };
+        }
+        let mut out = match reply {
+            Reply::Done { mut messages, tag } => {
+                encode::command_complete(&mut messages, &tag);
+                messages
+            }
+            Reply::Error { sqlstate, text } => {
+                self.log_error(&text);
+                let mut out = Vec::new();
+                encode::error(&mut out, Severity::Error, sqlstate, &text);
+                out
+            }
+            Reply::When { .. } | Reply::Nothing => return Ok(Some(End::silent("shutdown"))),
+        };
+        encode::ready_for_query(&mut out, tags::transaction::IDLE);
+        let kill = Arc::clone(&self.visit.kill);
+        tokio::select! {
+            sent = self.send(&out) => sent?,
+            () = kill.notified() => return Ok(Some(killed())),
+        }
+        Ok(None)
+    }
+
+    /// Waits for `goal`, for a cancel request, and for the client to go.
+    async fn wait(&mut self, goal: &Goal, tag: &'static str) -> io::Result<Result<Reply, End>> {
+        let (console, canceled) = (Arc::clone(&self.console), Arc::clone(&self.canceled));
+        let kill = Arc::clone(&self.visit.kill);
+        let reached = console.control.reached(goal);
+        tokio::pin!(reached);
+        loop {
+            // A client that sends more and more while it waits is not read beyond this.
+            let reads = self.inbox.len() < limits::CONSOLE_QUERY_BYTES_MAX;
+            tokio::select! {
+                result = &mut reached => return Ok(Ok(outcome(result, tag))),
+                () = canceled.notified() => {
+                    console.control.take_back(goal);
+                    return Ok(Ok(Refused::Resumed.into()));
+                }
+                () = kill.notified() => return Ok(Err(killed())),
+                read = self.read(), if reads => read?,
+            }
+        }
+    }
+
+    async fn answer(&self, text: &str) -> Reply {
+        let order = match grammar::parse(text) {
+            Ok(order) => order,
+            Err(refusal) => {
+                let is_about_a_command = matches!(refusal, Refusal::DatabaseNeeded | Refusal::NoClientId);
+                let refused = is_about_a_command && self.rights != Rights::Admin;
+                return if refused { admin_needed() } else { Reply::error(refusal.to_string()) };
+            }
+        };
+        match order {
+            Order::Show(shown) => self.show(shown).await,
+            Order::Set { key, value } => self.set(key, value).await,
+            _ if self.rights != Rights::Admin => admin_needed(),
+            order => self.command(order).await,
+        }
+    }
+
+    async fn show(&self, shown: &'static Shown) -> Reply {
+        if shown.access == Access::Admins && self.rights != Rights::Admin {
+            return admin_needed();
+        }
+        match self.console.show(shown).await {
+            Ok(messages) => Reply::Done { messages, tag: "SHOW".to_owned() },
+            Err(text) => Reply::error(text),
+        }
+    }
+
+    async fn set(&self, key: String, value: String) -> Reply {
+        if tables::find(&key).is_some_and(|shown| matches!(shown.source, Source::Constant(_))) {
+            return notice("SET ignored", "SET".to_owned());
+        }
+        if self.rights != Rights::Admin {
+            return admin_needed();
+        }
+        let tag = format!("SET {key}={value}");
+        match self.console.control.set(key, value).await {
+            Ok(Some(text)) => notice(&text, tag),
+            Ok(None) => Reply::tag(tag),
+            Err(refused) => refused.into(),
+        }
+    }
+
+    /// A command that changes how things stand.
+    async fn command(&self, order: Order) -> Reply {
+        let control = &self.console.control;
+        match order {
+            Order::Reload => outcome(control.reload().await, "RELOAD"),
+            Order::Pause(name) => eventually(logged(control.pause(name.as_deref()), "PAUSE", &name), "PAUSE"),
+            Order::Resume(name) => outcome(logged(control.resume(name.as_deref()), "RESUME", &name), "RESUME"),
+            Order::Suspend => eventually(logged(control.suspend(), "SUSPEND", &None), "SUSPEND"),
+            Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
+            Order::KillClient(id) if self.console.visits.kill(id) => Reply::tag("KILL_CLIENT"),
+            Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
+            Order::Disable(name) => outcome(control.set_disabled(&name, true), "DISABLE"),
+            Order::Enable(name) => outcome(control.set_disabled(&name, false), "ENABLE"),
+            Order::Reconnect(name) => {
+                outcome(logged(control.reconnect(name.as_deref()), "RECONNECT", &name), "RECONNECT")
+            }
+            Order::WaitClose(name) => eventually(control.wait_close(name.as_deref()), "WAIT_CLOSE"),
+            Order::Shutdown(how) => self.shut_down(how),
+            // Both are anybody's and have been answered.
+            Order::Show(_) | Order::Set { .. } => Reply::Nothing,
+        }
+    }
+
+    fn shut_down(&self, how: Shutdown) -> Reply {
+        let control = &self.console.control;
+        match how {
+            Shutdown::Immediate => {
+                tracing::info!("SHUTDOWN command issued");
+                control.exit();
+                Reply::Nothing
+            }
+            Shutdown::WaitForServers => {
+                tracing::info!("SHUTDOWN WAIT_FOR_SERVERS command issued");
+                control.shut_down(Phase::WaitForServers);
+                Reply::tag("SHUTDOWN")
+            }
+            Shutdown::WaitForClients => {
+                tracing::info!("SHUTDOWN WAIT_FOR_CLIENTS command issued");
+                control.shut_down(Phase::WaitForClients);
+                Reply::tag("SHUTDOWN")
+            }
+        }
+    }
+
+    fn log_error(&self, text: &str) {
+        if self.console.plane.policy.load().snapshot.settings.log_pooler_errors {
+            let ClientIdentity { socket_id: id, database: db, user, remote: peer, .. } = &*self.identity;
+            tracing::warn!(side = "C", id, %db, %user, %peer, "pooler error: {text}");
+        }
+    }
+
+    fn log_end(&self, end: &End, age: u64) {
+        let reason = &end.reason;
+        if self.console.plane.policy.load().snapshot.settings.log_disconnections {
+            let ClientIdentity { socket_id: id, database: db, user, remote: peer, .. } = &*self.identity;
+            tracing::info!(side = "C", id, %db, %user, %peer, "closing because: {reason} (age={age}s)");
+        }
+        if end.told {
+            self.log_error(reason);
+        }
+    }
+
+    /// The last words; waits a little for the client to take them, since closing a socket with bytes unread takes them back.
+    async fn farewell(&mut self, reason: &str) {
+        let mut words = Vec::new();
+        encode::error(&mut words, Severity::Fatal, sqlstate::PROTOCOL_VIOLATION, reason);
+        let goodbye = async {
+            self.send(&words).await?;
+            self.stream.shutdown().await?;
+            let mut passed_over = 0;
+            while passed_over < limits::LOGIN_MESSAGE_BYTES_MAX {
+                self.inbox.clear();
+                self.read().await?;
+                passed_over += self.inbox.len();
+            }
+            io::Result::Ok(())
+        };
+        // Whether it heard us or not, it is gone either way.
+        let _ = tokio::time::timeout(Duration::from_millis(limits::CLIENT_LINGER_MS), goodbye).await;
+    }
+}
+
+fn killed() -> End {
+    End::fault(crate::wire::Fault::AdminDisconnect.text())
+}
+
+fn admin_needed() -> Reply {
+    Reply::error("admin access needed")
+}
+
+fn notice(text: &str, tag: String) -> Reply {
+    let mut messages = Vec::new();
+    encode::notice(&mut messages, Severity::SNotice, sqlstate::SUCCESSFUL_COMPLETION, text, None);
+    Reply::Done { messages, tag }
+}
+
+/// Logs a command that was taken.
+fn logged<T>(result: Result<T, Refused>, command: &str, name: &Option<String>) -> Result<T, Refused> {
+    if result.is_ok() {
+        match name {
+            Some(name) => tracing::info!("{command} '{name}' command issued"),
+            None => tracing::info!("{command} command issued"),
+        }
+    }
+    result
+}
+
+/// The end of the login: parameters, the key, ReadyForQuery. AuthenticationOk has been sent.
+fn welcome(key: &KeyHolder) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    encode::parameter_status(&mut out, "server_version", &format!("{PGBOUNCER_VERSION}/bouncer"));
+    for (name, value) in PARAMETERS {
+        encode::parameter_status(&mut out, name, value);
+    }
+    let [a, b, c, d, secret @ ..] = key.key();
+    encode::backend_key_data(&mut out, u32::from_be_bytes([a, b, c, d]), &secret);
+    encode::ready_for_query(&mut out, tags::transaction::IDLE);
+    out
+}

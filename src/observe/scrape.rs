@@ -1,0 +1,75 @@
+//! What the metrics page samples at a scrape: the workers' counters, by way of the console, which merges them anyway.
+//!
+//! One scrape at a time is rendered; the lock around [`Series`] is the page's own and held for the rendering alone.
+
+use super::http::Metrics;
+use super::log::Log;
+use super::page::{PoolSample, Sample, Series};
+use crate::base::VERSION;
+use crate::config::CONSOLE_DATABASE;
+use crate::console::{CONSOLE_POOL, Console};
+use crate::stats::names::ProcessLevels;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Makes the page of metrics.
+pub struct Scrape {
+    console: Arc<Console>,
+    log: Log,
+    series: Mutex<Series>,
+}
+
+impl Scrape {
+    /// A page about the process that `console` is of.
+    pub fn new(console: Arc<Console>, log: Log) -> Self {
+        Self { console, log, series: Mutex::default() }
+    }
+
+    async fn sample(&self) -> Sample {
+        let levels = self.console.levels().await;
+        let mut counters = self.console.counters().await;
+        let pool = |(entry, levels): (Arc<crate::login::PoolEntry>, _)| PoolSample {
+            id: entry.share.id,
+            database: entry.share.database.name.to_string(),
+            user: entry.share.user.to_string(),
+            levels,
+            counters: counters.remove(&entry.share.id).unwrap_or_default(),
+        };
+        let mut pools: Vec<_> = levels.into_iter().map(pool).collect();
+        pools.extend(self.console.console_levels().map(|levels| PoolSample {
+            id: CONSOLE_POOL,
+            database: CONSOLE_DATABASE.to_owned(),
+            user: CONSOLE_DATABASE.to_owned(),
+            levels,
+            counters: self.console.visits.counters(),
+        }));
+        // Pools of lower numbers are older: they keep their series.
+        pools.sort_by_key(|pool| pool.id);
+        Sample { version: VERSION.to_owned(), process: self.process(), pools }
+    }
+
+    fn process(&self) -> ProcessLevels {
+        let lists = self.console.lists();
+        let policy = self.console.plane.policy.load();
+        let settings = &policy.snapshot.settings;
+        ProcessLevels {
+            databases: lists.databases,
+            users: lists.users,
+            pools: lists.pools,
+            used_clients: lists.used_clients,
+            login_clients: lists.login_clients,
+            used_servers: lists.used_servers,
+            dns_names: lists.dns_names,
+            dns_queries: lists.dns_queries,
+            max_client_conn: settings.max_client_conn.into(),
+            max_user_connections: settings.max_user_connections.into(),
+            log_lines_lost: self.log.lines_lost(),
+        }
+    }
+}
+
+impl Metrics for Scrape {
+    async fn page(&self) -> String {
+        let sample = self.sample().await;
+        self.series.lock().unwrap_or_else(PoisonError::into_inner).page(sample)
+    }
+}
