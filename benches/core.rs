@@ -118,6 +118,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             pool: Arc::clone(&pool),
             params: names.empty_set(),
             rules: ClientRules::default(),
+            login_time: Micros(0),
         };
         let id = core.reserve_client();
         core.client_joined(id, login, Micros(1), sink);

@@ -78,7 +78,9 @@ impl Console {
         let moment = || Moment::new(self.plane.now());
         let rows = match shown.source {
             Source::Help => return Ok(help()),
-            Source::Fds => return Err("SHOW FDS is not available: online restart is not supported in this version"),
+            Source::Fds => {
+                return Err("SHOW FDS is not available: online restart is not supported in this version");
+            }
             Source::Config => show_process::config(&snapshot),
             Source::Databases => {
                 let console_clients = self.plane.admissions.of_database(CONSOLE_DATABASE);
@@ -93,9 +95,7 @@ impl Console {
                 sockets.retain(|socket| socket.is_active);
                 show_sockets::rows(shown, sockets, &moment())
             }
-            Source::Users => {
-                show_process::users(&snapshot, self.user_names(), |name| self.user_counts(name))
-            }
+            Source::Users => show_process::users(&snapshot, self.user_names(), |name| self.user_counts(name)),
             Source::Version => show_process::version(),
             Source::Peers => show_pools::peers(&snapshot),
             Source::PeerPools => show_pools::peer_pools(),
@@ -121,6 +121,12 @@ impl Console {
 fn help() -> Vec<u8> {
     let mut out = Vec::new();
     let detail = tables::help();
-    encode::notice(&mut out, Severity::SNotice, sqlstate::SUCCESSFUL_COMPLETION, "Console usage", Some(&detail));
+    encode::notice(
+        &mut out,
+        Severity::SNotice,
+        sqlstate::SUCCESSFUL_COMPLETION,
+        "Console usage",
+        Some(&detail),
+    );
     out
 }

@@ -157,7 +157,8 @@ impl Console {
 
     /// Names of users that the configuration does not tell: those of `auth_file`, and those that pools are for.
     pub(super) fn user_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.plane.policy.load().users.users().map(ToString::to_string).collect();
+        let mut names: Vec<String> =
+            self.plane.policy.load().users.users().map(ToString::to_string).collect();
         names.extend(self.plane.registry.entries().iter().map(|entry| entry.share.user.to_string()));
         names
     }
@@ -190,7 +191,8 @@ impl Console {
 
     pub(super) fn dns_hosts(&self) -> Vec<DnsView> {
         let rows = self.plane.dns.rows(self.plane.now()).into_iter();
-        rows.map(|row| DnsView { hostname: row.hostname, ttl_s: row.ttl_s, addresses: row.addresses }).collect()
+        rows.map(|row| DnsView { hostname: row.hostname, ttl_s: row.ttl_s, addresses: row.addresses })
+            .collect()
     }
 
     /// SHOW MEM: what is kept by the name of PgBouncer's cache that comes nearest. Bytes of one are of the value itself, not of
@@ -238,9 +240,9 @@ impl Console {
 }
 
 fn login_view(row: LoginRow) -> SocketView {
-    let (database, user) = row.names.map_or((None, None), |(database, user)| {
-        (Some(database.to_string()), Some(user.to_string()))
-    });
+    let (database, user) = row
+        .names
+        .map_or((None, None), |(database, user)| (Some(database.to_string()), Some(user.to_string())));
     SocketView {
         side: Side::Client,
         database,

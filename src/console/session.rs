@@ -234,7 +234,7 @@ impl Session {
         }
     }
 
-    async fn answer(&self, text: &str) -> Reply {
+    async fn answer(&mut self, text: &str) -> Reply {
         let order = match grammar::parse(text) {
             Ok(order) => order,
             Err(refusal) => {
@@ -251,7 +251,7 @@ impl Session {
         }
     }
 
-    async fn show(&self, shown: &'static Shown) -> Reply {
+    async fn show(&mut self, shown: &'static Shown) -> Reply {
         if shown.access == Access::Admins && self.rights != Rights::Admin {
             return admin_needed();
         }
@@ -261,7 +261,7 @@ impl Session {
         }
     }
 
-    async fn set(&self, key: String, value: String) -> Reply {
+    async fn set(&mut self, key: String, value: String) -> Reply {
         if tables::find(&key).is_some_and(|shown| matches!(shown.source, Source::Constant(_))) {
             return notice("SET ignored", "SET".to_owned());
         }
@@ -277,12 +277,14 @@ impl Session {
     }
 
     /// A command that changes how things stand.
-    async fn command(&self, order: Order) -> Reply {
+    async fn command(&mut self, order: Order) -> Reply {
         let control = &self.console.control;
         match order {
             Order::Reload => outcome(control.reload().await, "RELOAD"),
             Order::Pause(name) => eventually(logged(control.pause(name.as_deref()), "PAUSE", &name), "PAUSE"),
-            Order::Resume(name) => outcome(logged(control.resume(name.as_deref()), "RESUME", &name), "RESUME"),
+            Order::Resume(name) => {
+                outcome(logged(control.resume(name.as_deref()), "RESUME", &name), "RESUME")
+            }
             Order::Suspend => eventually(logged(control.suspend(), "SUSPEND", &None), "SUSPEND"),
             Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
             Order::KillClient(id) if self.console.visits.kill(id) => Reply::tag("KILL_CLIENT"),

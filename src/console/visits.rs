@@ -164,10 +164,10 @@ mod tests {
         let (first, second) = (visits.enter(identity(1)), visits.enter(identity(2)));
         first.asks(Micros(5));
         first.asks(Micros(6));
-        assert_eq!(visits.rows().iter().map(|row| (row.id, row.request_at)).collect::<Vec<_>>(), [
-            (1, Some(Micros(6))),
-            (2, None)
-        ]);
+        assert_eq!(
+            visits.rows().iter().map(|row| (row.id, row.request_at)).collect::<Vec<_>>(),
+            [(1, Some(Micros(6))), (2, None)]
+        );
         drop((first, second));
         assert_eq!(visits.count(), 0);
         let counters = visits.counters();

@@ -7,7 +7,7 @@ use super::client::{Client, Stand};
 use super::hold::Reason;
 use super::pool::{Pool, PoolSlot};
 use super::server::{Phase, Server, Task};
-use super::statements::StatementRegistry;
+use super::statements::{Statement, StatementRegistry};
 use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use crate::wire::{Fault, TrackedNames};
@@ -91,6 +91,8 @@ impl Core {
         pool.clients += 1;
         if !login.identity.internal {
             pool.counters.client_login_count += 1;
+            pool.counters.login_time_us += login.login_time.0;
+            pool.counters.login_time.record(login.login_time.0);
         }
         let key = self.clients.insert(Client::new(login, slot, now));
         assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");

@@ -39,6 +39,8 @@ pub struct ClientLogin {
     pub params: ParamSet,
     /// The rules in force for it.
     pub rules: ClientRules,
+    /// How long its login has taken, from accept to the welcome.
+    pub login_time: Micros,
 }
 
 /// What PostgreSQL gave for cancelling one server's queries.

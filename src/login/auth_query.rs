@@ -7,7 +7,7 @@
 use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::auth::Secret;
-use crate::base::{Address, limits};
+use crate::base::{Address, Micros, limits};
 use crate::config::{CONSOLE_DATABASE, Database, Settings};
 use crate::core::{ClientIdentity, ClientLogin};
 use crate::io::Channel;
@@ -87,7 +87,8 @@ fn join(plane: &Plane, entry: &Arc<PoolEntry>) -> std::io::Result<UnixStream> {
         internal: true,
     });
     let rules = plane.policy.load().snapshot.client_rules(&share.user, &entry.config.load());
-    let login = ClientLogin { identity, pool: Arc::clone(share), params: plane.names.empty_set(), rules };
+    let params = plane.names.empty_set();
+    let login = ClientLogin { identity, pool: Arc::clone(share), params, rules, login_time: Micros(0) };
     let channel =
         Channel { fd: theirs.into(), tls: None, unread: Vec::new(), guard: Box::new(entry.visit()) };
     plane.worker(plane.quietest_worker()).send(Mail::Client(Box::new((channel, login))));

@@ -346,7 +346,13 @@ impl Visitor {
             notice: &settings.login_notify_message,
         };
         stream.send(&words.write()).await?;
-        let login = ClientLogin { identity: self.identity(stream), pool: entry.share.clone(), params, rules };
+        let login = ClientLogin {
+            identity: self.identity(stream),
+            pool: entry.share.clone(),
+            params,
+            rules,
+            login_time: plane.now().since(self.arrived),
+        };
         Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
     }
 

@@ -18,9 +18,11 @@ pub struct PoolCounters {
     pub server_parse_count: u64,
     pub bind_count: u64,
     pub client_login_count: u64,
+    pub login_time_us: u64,
     pub xact_time: Histogram,
     pub query_time: Histogram,
     pub wait_time: Histogram,
+    pub login_time: Histogram,
 }
 
 impl PoolCounters {
@@ -38,8 +40,10 @@ impl PoolCounters {
         self.server_parse_count += other.server_parse_count;
         self.bind_count += other.bind_count;
         self.client_login_count += other.client_login_count;
+        self.login_time_us += other.login_time_us;
         self.xact_time.merge(&other.xact_time);
         self.query_time.merge(&other.query_time);
         self.wait_time.merge(&other.wait_time);
+        self.login_time.merge(&other.login_time);
     }
 }

@@ -297,7 +297,7 @@ pub const METRICS: &[Metric] = &[
     times(
         "pgweir_client_wait_seconds",
         |c| (&c.wait_time, c.wait_time_us),
-        "How long clients waited for a server, of those that had to wait or were served at once.",
+        "How long clients waited for a server each time they were lent one; 0 where one was free.",
     ),
     times(
         "pgweir_query_seconds",
@@ -308,6 +308,11 @@ pub const METRICS: &[Metric] = &[
         "pgweir_transaction_seconds",
         |c| (&c.xact_time, c.xact_time_us),
         "How long transactions took, waiting for a server included.",
+    ),
+    times(
+        "pgweir_client_login_seconds",
+        |c| (&c.login_time, c.login_time_us),
+        "How long clients' logins took, from accept to the welcome, waiting for a pool's first server included.",
     ),
     process("pgbouncer_databases", |p| p.databases, "LISTS.databases", "Databases known."),
     process("pgbouncer_users", |p| p.users, "LISTS.users", "Users known."),
