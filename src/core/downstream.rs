@@ -242,7 +242,9 @@ impl Core {
         match header.tag {
             tag::ERROR_RESPONSE => server.task_failed = true,
             tag::COMMAND_COMPLETE if forgets_statements(walk.payload(header)) => server.statements.clear(),
-            tag::READY_FOR_QUERY => done = backend::ready_status(walk.payload(header)).ok().or(Some(transaction::FAILED)),
+            tag::READY_FOR_QUERY => {
+                done = backend::ready_status(walk.payload(header)).ok().or(Some(transaction::FAILED))
+            }
             _ => {}
         }
         self.skip_server_frame(id, header, walk);

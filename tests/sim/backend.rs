@@ -309,7 +309,11 @@ impl Backend {
             ask::EXECUTE => self.execute(payload),
             ask::CLOSE => {
                 let name = cstr_at(payload, 1);
-                if payload[0] == b'S' { drop(self.statements.remove(name)) } else { drop(self.portals.remove(name)) }
+                if payload[0] == b'S' {
+                    drop(self.statements.remove(name))
+                } else {
+                    drop(self.portals.remove(name))
+                }
                 self.empty(answer::CLOSE_COMPLETE);
                 Ok(())
             }
@@ -417,7 +421,9 @@ impl Backend {
             let (code, text) = Session::aborted();
             self.push(|out| encode::error(out, Severity::Error, code, &text));
         } else {
-            self.push(|out| encode::frame(out, answer::FUNCTION_CALL_RESPONSE, |out| out.extend(tag.bytes())));
+            self.push(|out| {
+                encode::frame(out, answer::FUNCTION_CALL_RESPONSE, |out| out.extend(tag.bytes()))
+            });
         }
         self.ready();
     }
@@ -499,7 +505,11 @@ impl Backend {
                 });
             });
         }
-        if limit > 0 && until == skip + limit { Ran::Suspended } else { Ran::Complete(format!("SELECT {count}")) }
+        if limit > 0 && until == skip + limit {
+            Ran::Suspended
+        } else {
+            Ran::Complete(format!("SELECT {count}"))
+        }
     }
 
     /// What every row shows: whose it is, the session's parameters, the statement's text, its own number, and padding.
@@ -513,7 +523,8 @@ impl Backend {
     fn copy_message(&mut self, tag: u8, payload: &[u8], fail_after: usize, seen: usize) {
         match tag {
             ask::COPY_DATA => {
-                self.seen.push(String::from_utf8_lossy(payload).split(' ').next().unwrap_or_default().to_owned());
+                self.seen
+                    .push(String::from_utf8_lossy(payload).split(' ').next().unwrap_or_default().to_owned());
                 let seen = seen + payload.len();
                 if seen >= fail_after {
                     self.mode = Mode::Ready;

@@ -37,7 +37,10 @@ impl World {
                 let elsewhere = WorkerId(worker as u16);
                 pool.share.oldest_waiter_elsewhere(elsewhere).is_some()
             });
-            assert!(!published || pool.share.oldest_waiter().is_some(), "pool {at} has a waiter and has none");
+            assert!(
+                !published || pool.share.oldest_waiter().is_some(),
+                "pool {at} has a waiter and has none"
+            );
         }
     }
 

@@ -379,7 +379,9 @@ impl Driver {
     /// The peer is gone.
     fn closed(&mut self, socket: u64, peer: Peer, ground: &mut Ground) {
         if let Peer::Server(_) = peer {
-            let Answer::Servers(rows) = self.ask(Command::Servers, ground) else { panic!("rows are asked for") };
+            let Answer::Servers(rows) = self.ask(Command::Servers, ground) else {
+                panic!("rows are asked for")
+            };
             let row = rows.iter().find(|row| row.identity.socket_id == socket);
             let link = row.and_then(|row| row.link);
             ground.bereaved.extend(link.map(|client| (client, socket)));
@@ -405,4 +407,3 @@ impl Conn {
         }
     }
 }
-

@@ -28,13 +28,26 @@ pub enum Event {
     /// A new client comes.
     ClientComes,
     /// The login of a server is over.
-    LoginOver { pool: usize, generation: u32, began: u64 },
+    LoginOver {
+        pool: usize,
+        generation: u32,
+        began: u64,
+    },
     /// Look whether a pool needs a server.
     Consider(usize),
     /// A statement that takes its time is over, if it still runs.
-    StatementOver { server: u64, run: u64 },
+    StatementOver {
+        server: u64,
+        run: u64,
+    },
     /// A cancel request reaches its server, or is lost on its way.
-    CancelArrives { server: u64, secret: u64, worker: usize, asker: u64, lost: bool },
+    CancelArrives {
+        server: u64,
+        secret: u64,
+        worker: usize,
+        asker: u64,
+        lost: bool,
+    },
     /// Something from outside: an operator, a fault.
     Weather,
     /// An operator's pause, suspension or the like ends.

@@ -115,7 +115,11 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         reserve_pool_timeout: Micros(0),
         max_db_connections: 0,
         max_user_connections: 0,
-        server_lifetime: if rng.percent(20) { Micros::from_millis(rng.below(50)) } else { Micros::from_secs(3600) },
+        server_lifetime: if rng.percent(20) {
+            Micros::from_millis(rng.below(50))
+        } else {
+            Micros::from_secs(3600)
+        },
         server_idle_timeout: if rng.percent(30) { Micros::from_millis(50) } else { Micros(0) },
         server_check_delay: Micros(*rng.pick(&[0, 500, 30_000])),
         server_check_query: rng.percent(50).then(|| "select 1".into()),

@@ -76,7 +76,10 @@ impl Session {
     }
 
     pub fn aborted() -> Failure {
-        ("25P02", "current transaction is aborted, commands ignored until end of transaction block".to_owned())
+        (
+            "25P02",
+            "current transaction is aborted, commands ignored until end of transaction block".to_owned(),
+        )
     }
 
     /// # Errors

@@ -9,21 +9,34 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sql {
     /// So many rows of so many bytes.
-    Rows { count: usize, bytes: usize },
+    Rows {
+        count: usize,
+        bytes: usize,
+    },
     /// Fails.
     Fail,
     /// Sends a notice.
     Notice,
     /// Takes its time; can be cancelled.
-    Sleep { us: u64 },
+    Sleep {
+        us: u64,
+    },
     /// COPY from the client; fails by itself after so many bytes (`usize::MAX`: never; 0: before it asks for data).
-    CopyIn { fail_after: usize },
+    CopyIn {
+        fail_after: usize,
+    },
     /// COPY to the client.
-    CopyOut { count: usize, bytes: usize },
+    CopyOut {
+        count: usize,
+        bytes: usize,
+    },
     Begin,
     Commit,
     Rollback,
-    Set { name: String, value: String },
+    Set {
+        name: String,
+        value: String,
+    },
     DiscardAll,
     DeallocateAll,
     /// Nothing at all.

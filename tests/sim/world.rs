@@ -11,8 +11,8 @@ use super::session::{BOGUS_ZONE, REPORTED, Session};
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
-    Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, Scope, ServerIdentity,
-    ServerLogin, StatementRegistry,
+    Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, Scope,
+    ServerIdentity, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::{Fault, ParamSet, TrackedNames};
 use std::collections::BTreeMap;
@@ -369,7 +369,9 @@ impl World {
             let retry_us = ground.rng.range(1_000, 100_000);
             if pool.login_failed(ground.now + retry_us) {
                 let id = pool.share.id;
-                self.tell_all(&|| Command::FailWaiting(id, Fault::LoginFailing { cached: "no luck".to_owned() }));
+                self.tell_all(&|| {
+                    Command::FailWaiting(id, Fault::LoginFailing { cached: "no luck".to_owned() })
+                });
             }
             return self.ground.after(retry_us, Event::Consider(at));
         }
