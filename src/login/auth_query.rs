@@ -33,7 +33,11 @@ pub fn auth_user(settings: &Settings, database: &Database) -> Option<Arc<str>> {
 pub async fn lookup(plane: &Plane, database: &str, user: &str) -> Result<Option<Arc<Secret>>, Fault> {
     let policy = plane.policy.load_full();
     let settings = &policy.snapshot.settings;
-    let config = policy.snapshot.database(database).ok_or_else(|| not_configured(database))?;
+    let config = match database {
+        // not an entry, but its users may come from auth_query too: in auth_dbname, by auth_user
+        CONSOLE_DATABASE => Arc::new(Database::new(CONSOLE_DATABASE.into())),
+        _ => policy.snapshot.database(database).ok_or_else(|| not_configured(database))?,
+    };
     let runner = auth_user(settings, &config).ok_or(Fault::Config)?;
     let by_setting = || settings.auth_dbname.as_ref().map(|name| Arc::clone(&name.0));
     let runs_in = config.auth_dbname.clone().or_else(by_setting).unwrap_or_else(|| database.into());

@@ -5,7 +5,7 @@
 
 use super::stream::ClientStream;
 use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};
-use crate::wire::{Fault, TrackedNames};
+use crate::wire::{Fault, TrackedNames, tags};
 use std::io;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<
                 if !stream.unread().is_empty() {
                     return Err(Fault::UnencryptedAfterGss.into());
                 }
-                stream.send(REFUSED).await?;
+                stream.send(&[tags::SSL_NO]).await?;
             }
             FirstPacket::Cancel(cancel) => return Ok(Greeting::Cancel(cancel.key.into())),
             FirstPacket::Startup { minor, payload } => {
@@ -104,10 +104,6 @@ pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<
     }
 }
 
-/// The answers to SSLRequest and GSSENCRequest.
-const AGREED: &[u8] = b"S";
-const REFUSED: &[u8] = b"N";
-
 async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<(), LoginEnd> {
     if stream.is_tls() {
         return Err(LoginEnd::Silent("SSL req inside SSL".to_owned()));
@@ -118,10 +114,10 @@ async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result
     }
     match rules.tls {
         Some(config) => {
-            stream.send(AGREED).await?;
+            stream.send(&[tags::SSL_YES]).await?;
             handshake(stream, config).await
         }
-        None => Ok(stream.send(REFUSED).await?),
+        None => Ok(stream.send(&[tags::SSL_NO]).await?),
     }
 }
 

@@ -113,7 +113,7 @@ pub const PORTAL: u8 = b'P';
 
 /// The answer to SSLRequest: TLS may begin.
 pub const SSL_YES: u8 = b'S';
-/// The answer to SSLRequest: no TLS here.
+/// The answer to SSLRequest and GSSENCRequest: no encryption here.
 pub const SSL_NO: u8 = b'N';
 
 /// The transaction status in ReadyForQuery.

@@ -8,7 +8,7 @@ use crate::login::registry::tests::snapshot;
 use crate::login::server_tls::ServerTls;
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
-use crate::wire::{FrameHeader, HEADER_BYTES, TrackedNames, tags};
+use crate::wire::{FrameHeader, HEADER_BYTES, TrackedNames, sqlstate, tags};
 use crate::worker::WorkerHandle;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,7 +98,7 @@ async fn refusal(peer: &mut UnixStream, password: &str) -> String {
     let (tag, payload) = messages.last().expect("an answer");
     assert_eq!(char::from(*tag), 'E', "{messages:?}");
     let fields = ErrorFields::read(payload).unwrap();
-    assert_eq!((fields.severity(), fields.sqlstate()), ("FATAL", "08P01"));
+    assert_eq!((fields.severity(), fields.sqlstate()), ("FATAL", sqlstate::PROTOCOL_VIOLATION));
     fields.message().into_owned()
 }
 
@@ -262,10 +262,13 @@ async fn a_servers_refusal_reaches_who_waits() {
     until(|| plane.logins.rows().iter().any(|row| row.is_waiting)).await;
     let entry = plane.pool_entry("d", "u").unwrap();
     until(|| entry.welcome.oldest_waiter().is_some()).await;
-    entry.welcome.refuse(Fault::Relayed { sqlstate: "3D000".to_owned(), text: "no database".to_owned() });
+    entry.welcome.refuse(Fault::Relayed {
+        sqlstate: sqlstate::INVALID_PASSWORD.to_owned(),
+        text: "no way".to_owned(),
+    });
     let (_, payload) = message(&mut peer).await.unwrap();
     let fields = ErrorFields::read(&payload).unwrap();
-    assert_eq!((fields.sqlstate(), &*fields.message()), ("3D000", "no database"));
+    assert_eq!((fields.sqlstate(), &*fields.message()), (sqlstate::INVALID_PASSWORD, "no way"));
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn encryption_is_refused_as_often_as_it_is_asked_for() {
     let client = async {
         for request in [GSS_REQUEST, SSL_REQUEST, SSL_REQUEST] {
             theirs.write_all(request).await.unwrap();
-            expect_byte(&mut theirs, b'N').await;
+            expect_byte(&mut theirs, tags::SSL_NO).await;
         }
         theirs.write_all(&startup_message()).await.unwrap();
     };
@@ -168,7 +168,7 @@ async fn tls_is_negotiated() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let client = async {
         theirs.write_all(SSL_REQUEST).await.unwrap();
-        expect_byte(&mut theirs, b'S').await;
+        expect_byte(&mut theirs, tags::SSL_YES).await;
         tls_client(tls.client, theirs, &[startup_message(), b"query".to_vec()].concat()).await
     };
     let server = async {
@@ -214,7 +214,7 @@ async fn tls_inside_tls_is_not_answered() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let client = async {
         theirs.write_all(SSL_REQUEST).await.unwrap();
-        expect_byte(&mut theirs, b'S').await;
+        expect_byte(&mut theirs, tags::SSL_YES).await;
         tls_client(tls.client, theirs, SSL_REQUEST).await
     };
     let server = async { greet_with(Some(&tls.server), false, ours).await.1 };
