@@ -297,7 +297,7 @@ settings! {
     syslog_facility: SyslogFacility = "daemon", Reload, Active, "Facility that syslog files our lines under.";
     syslog_ident: Text = "pgbouncer", Reload, Active, "Name that syslog shows for us.";
     tcp_defer_accept: Count = "1", Reload, Active,
-        "Seconds that the kernel may wait for a new connection's first bytes before it is accepted; 0 off.";
+        "1: the kernel holds a new connection back until its first bytes come, for at most 45 seconds; 0 off.";
     tcp_keepalive: bool = "1", Reload, Active, "1: TCP connections are probed when silent.";
     tcp_keepcnt: Count = "0", Reload, Active,
         "Probes without an answer that end a connection; 0 the system's default.";
