@@ -23,7 +23,7 @@ enum Onward {
     Next,
     /// More bytes are needed.
     Later,
-    /// The server is gone.
+    /// The server is gone: closed, or moved to another worker.
     Gone,
 }
 
@@ -55,7 +55,8 @@ impl Core {
                     self.flush_downstream(id, &mut walk, net);
                     return walk.run.end;
                 }
-                Onward::Gone => return input.len(),
+                // What follows belongs to the worker that the server has moved to; if it is closed, to nobody.
+                Onward::Gone => return walk.run.end,
             }
         }
     }
