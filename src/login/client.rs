@@ -346,6 +346,9 @@ impl Visitor {
             notice: &settings.login_notify_message,
         };
         stream.send(&words.write()).await?;
+        if entry.is_removed() {
+            return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
+        }
         let login = ClientLogin {
             identity: self.identity(stream),
             pool: entry.share.clone(),
@@ -406,7 +409,19 @@ impl Visitor {
         if is_told && settings.log_pooler_errors {
             log!(warn, self, "pooler error: {reason}");
         }
+        if settings.log_connections && is_about_the_client(end) {
+            log!(info, self, "login failed: db={} user={}", self.database, self.user);
+        }
     }
+}
+
+/// Whether a login ended because of who the client is, or is not.
+fn is_about_the_client(end: &LoginEnd) -> bool {
+    use Fault::{NoSuchDatabase, NoSuchUser, PasswordWrong, SaslFailed, TrustFailed};
+    matches!(
+        end,
+        LoginEnd::Fault(PasswordWrong | SaslFailed | TrustFailed | NoSuchUser | NoSuchDatabase { .. })
+    )
 }
 
 /// The worker with the fewest clients.

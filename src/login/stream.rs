@@ -71,9 +71,10 @@ impl ClientStream {
         &self.inbox
     }
 
-    /// Consumes the first `bytes` of [`ClientStream::unread`].
+    /// Consumes the first `bytes` of [`ClientStream::unread`], and gives their memory back.
     pub fn consume(&mut self, bytes: usize) {
         self.inbox.drain(..bytes);
+        self.inbox.shrink_to(READ_BYTES);
     }
 
     /// Appends to [`ClientStream::unread`] what comes next.

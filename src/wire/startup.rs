@@ -150,12 +150,13 @@ pub struct Startup {
     pub database: String,
     /// `replication`.
     pub replication: Replication,
-    /// Tracked parameters that the client gave: position in [`TrackedNames`] and value; a later one of the same position wins.
+    /// Tracked parameters that the client gave: position in [`TrackedNames`] and value, each position once.
     pub tracked: Vec<(usize, String)>,
     /// `options` as it came, for replication clients only: theirs is passed on unread.
     pub options: Option<String>,
-    /// Names of the protocol options (`_pq_.…`) that we do not know: to be told in NegotiateProtocolVersion.
-    pub unknown_options: Vec<String>,
+    /// Names of the protocol options (`_pq_.…`) that we do not know, each with its zero byte, as NegotiateProtocolVersion
+    /// tells them.
+    pub unknown_options: Vec<u8>,
     /// The protocol's minor version that the client asked for.
     pub minor: u16,
 }
@@ -212,13 +213,21 @@ impl Startup {
             "replication" => self.replication = Replication::read(&text(value)),
             "options" => self.options = Some(text(value).into_owned()),
             key => match names.position(key) {
-                Some(position) => self.tracked.push((position, text(value).into_owned())),
+                Some(position) => self.track(position, text(value).into_owned()),
                 None if ignored.has(key) => {}
-                None if key.starts_with("_pq_.") => self.unknown_options.push(key.to_owned()),
+                None if key.starts_with("_pq_.") => encode::cstr(&mut self.unknown_options, key.as_bytes()),
                 None => return Err(Fault::UnsupportedParameter { name: key.to_owned() }),
             },
         }
         Ok(())
+    }
+
+    /// A later value of the same parameter wins.
+    fn track(&mut self, position: usize, value: String) {
+        match self.tracked.iter_mut().find(|(have, _)| *have == position) {
+            Some((_, slot)) => *slot = value,
+            None => self.tracked.push((position, value)),
+        }
     }
 
     fn finish(mut self, names: &TrackedNames, ignored: IgnoredNames<'_>) -> Result<Self, Fault> {
@@ -262,7 +271,7 @@ impl Startup {
             };
             let key = key.replace('-', "_"); // as PostgreSQL reads it
             match names.position(&key) {
-                Some(position) => self.tracked.push((position, value.to_owned())),
+                Some(position) => self.track(position, value.to_owned()),
                 None if lenient || ignored.has(&key) => {}
                 None => return Err(Fault::UnsupportedParameterInOptions { name: key }),
             }
@@ -314,14 +323,13 @@ fn text(value: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(value)
 }
 
-/// NegotiateProtocolVersion: we speak 3.0 and none of `options`.
-pub fn write_negotiation(out: &mut Vec<u8>, options: &[String]) {
+/// NegotiateProtocolVersion: we speak 3.0 and none of `options`, which are [`Startup::unknown_options`].
+pub fn write_negotiation(out: &mut Vec<u8>, options: &[u8]) {
+    let count = options.iter().filter(|byte| **byte == 0).count();
     encode::frame(out, tags::server::NEGOTIATE_PROTOCOL_VERSION, |out| {
         out.extend_from_slice(&VERSION_3_0.to_be_bytes());
-        out.extend_from_slice(&u32::try_from(options.len()).unwrap_or(u32::MAX).to_be_bytes());
-        for option in options {
-            encode::cstr(out, option.as_bytes());
-        }
+        out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(options);
     });
 }
 

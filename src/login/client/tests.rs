@@ -338,6 +338,7 @@ async fn the_log_says_what_scripts_look_for() {
         ("INFO", "message=no such user: stranger"),
         ("INFO", "message=closing because: \"trust\" authentication failed (age=0s)"),
         ("WARN", "message=pooler error: \"trust\" authentication failed"),
+        ("INFO", "message=login failed: db=d user=stranger"),
     ];
     for (level, text) in expected {
         let found = lines.iter().find(|line| line.starts_with(level) && line.contains(text));

@@ -114,6 +114,12 @@ fn tracked_parameters_match_in_any_case() {
 }
 
 #[test]
+fn a_parameter_given_twice_is_held_once() {
+    let pairs = [("user", "u"), ("TimeZone", "UTC"), ("timezone", "GMT"), ("options", "-c TimeZone=CET")];
+    assert_eq!(read(&pairs).unwrap().tracked, [(2, "CET".to_owned())]);
+}
+
+#[test]
 fn other_parameters_are_refused_unless_ignored() {
     let pairs = [("user", "u"), ("extra_float_digits", "3")];
     assert_eq!(read(&pairs), Err(Fault::UnsupportedParameter { name: "extra_float_digits".into() }));
