@@ -52,8 +52,8 @@ pub(super) fn from_snapshot(snapshot: Snapshot, before: Option<&Policy>) -> Resu
     Ok(Loaded { policy: Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls }, notes })
 }
 
-/// `auth_file`: one that cannot be read, or is broken, is told and not fatal; users that it no longer has keep existing with a
-/// password that never matches (PgBouncer behaviour, surface sections 2 and 5).
+/// `auth_file`: one that cannot be read, or is broken, is told and not fatal. Users that it no longer has keep existing with a
+/// password that never matches; all users stay as they are where it cannot be read (PgBouncer behaviour, surface §2, §5).
 fn read_users(snapshot: &Snapshot, before: Option<&Policy>, notes: &mut Vec<String>) -> UserList {
     let Some(path) = snapshot.settings.auth_file.as_ref() else { return UserList::default() };
     let mut users = match std::fs::read(&**path) {
@@ -64,7 +64,7 @@ fn read_users(snapshot: &Snapshot, before: Option<&Policy>, notes: &mut Vec<Stri
         }
         Err(error) => {
             notes.push(format!("could not open auth_file {}: {error}", &**path));
-            UserList::default()
+            return before.map(|before| UserList::clone(&before.users)).unwrap_or_default();
         }
     };
     if let Some(before) = before {
