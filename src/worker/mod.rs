@@ -3,6 +3,8 @@
 mod handle;
 mod mail;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use handle::WorkerHandle;
 pub use mail::{Mail, Reply};

@@ -1,0 +1,267 @@
+//! Workers with their real core, between socket pairs that play clients and servers.
+
+use super::{Mail, Seat, WorkerHandle, spawn};
+use crate::base::{Address, Micros, WorkerId};
+use crate::config::{ClientRules, Snapshot};
+use crate::core::{
+    Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare,
+    ServerIdentity, ServerLogin, StatementRegistry,
+};
+use crate::io::{Channel, Clock};
+use crate::wire::{TrackedNames, encode, tags};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Running workers and one pool, in transaction mode.
+struct Plant {
+    workers: Box<[WorkerHandle]>,
+    threads: Vec<JoinHandle<()>>,
+    notes: Receiver<(WorkerId, Note)>,
+    pool: Arc<PoolShare>,
+    names: TrackedNames,
+    clock: Clock,
+    ids: std::cell::Cell<u64>,
+}
+
+impl Plant {
+    fn new(count: u16) -> Self {
+        let workers: Box<[_]> = (0..count).map(|_| WorkerHandle::new().unwrap()).collect();
+        let (tell, notes) = channel();
+        let (names, clock) = (TrackedNames::new([]), Clock::new());
+        let statements = Arc::new(StatementRegistry::default());
+        let threads = (0..count)
+            .map(|id| {
+                let tell = tell.clone();
+                spawn(Seat {
+                    id: WorkerId(id),
+                    names: names.clone(),
+                    statements: Arc::clone(&statements),
+                    clock,
+                    notes: Arc::new(move |from, note| drop(tell.send((from, note)))),
+                    workers: workers.clone(),
+                })
+                .unwrap()
+            })
+            .collect();
+        let text = "[databases]\ndb =\n[pgbouncer]\npool_mode = transaction\nserver_check_delay = 600\n";
+        let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap();
+        let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").unwrap(), "app"));
+        let database = Arc::new(DatabaseShare::new("db".into(), Arc::new(Gate::default())));
+        let pool = PoolShare::new(crate::base::PoolId(1), database, "app".into(), rules, count.into());
+        Self { workers, threads, notes, pool: Arc::new(pool), names, clock, ids: 0.into() }
+    }
+
+    fn socket(&self) -> (Channel, UnixStream, u64) {
+        let (near, far) = UnixStream::pair().unwrap();
+        far.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        self.ids.set(self.ids.get() + 1);
+        (Channel { fd: near.into(), tls: None, unread: Vec::new(), guard: Box::new(()) }, far, self.ids.get())
+    }
+
+    /// A client of the pool on a worker; its far end.
+    fn client(&self, worker: usize) -> UnixStream {
+        self.client_with(worker, ClientRules::default())
+    }
+
+    fn client_with(&self, worker: usize, rules: ClientRules) -> UnixStream {
+        let (channel, far, socket_id) = self.socket();
+        let identity = ClientIdentity {
+            socket_id,
+            database: "db".into(),
+            user: "app".into(),
+            remote: Address::Unix { port: 0, pid: 0, uid: 0 },
+            local: Address::Unix { port: 0, pid: 0, uid: 0 },
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            internal: false,
+        };
+        let login = ClientLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&self.pool),
+            params: self.names.empty_set(),
+            rules,
+            login_time: Micros(0),
+        };
+        self.workers[worker].send(Mail::Client(Box::new((channel, login))));
+        far
+    }
+
+    /// An idle server of the pool on a worker; its far end.
+    fn server(&self, worker: usize) -> UnixStream {
+        let (channel, far, socket_id) = self.socket();
+        let identity = ServerIdentity {
+            socket_id,
+            database: "db".into(),
+            user: "app".into(),
+            remote: Address::Unix { port: 0, pid: 0, uid: 0 },
+            local: Address::Unix { port: 0, pid: 0, uid: 0 },
+            host: "".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
+        };
+        let login = ServerLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&self.pool),
+            params: self.names.empty_set(),
+            generation: self.pool.generation(),
+            connected_at: self.clock.now(),
+        };
+        self.workers[worker].send(Mail::Server(Box::new((channel, login))));
+        far
+    }
+
+    fn counts(&self, worker: usize) -> (usize, usize) {
+        let rows = |command| {
+            let (reply, answer) = channel();
+            self.workers[worker]
+                .send(Mail::Command(command, Box::new(move |answer| drop(reply.send(answer)))));
+            answer.recv_timeout(Duration::from_secs(30)).unwrap()
+        };
+        let (Answer::Clients(clients), Answer::Servers(servers)) =
+            (rows(Command::Clients), rows(Command::Servers))
+        else {
+            panic!("the answers are those of other questions");
+        };
+        (clients.len(), servers.len())
+    }
+
+    fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(Instant::now() < limit, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn stop(self) {
+        self.workers.iter().for_each(|worker| worker.send(Mail::Stop));
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}
+
+fn query(sql: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::query(&mut out, sql);
+    out
+}
+
+fn answer(command: &str, status: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::command_complete(&mut out, command);
+    encode::ready_for_query(&mut out, status);
+    out
+}
+
+#[track_caller]
+fn expect(from: &mut UnixStream, bytes: &[u8]) {
+    let mut got = vec![0; bytes.len()];
+    from.read_exact(&mut got).unwrap();
+    assert_eq!(got, bytes);
+}
+
+#[test]
+fn a_query_goes_to_the_server_and_its_answer_comes_back() {
+    let plant = Plant::new(1);
+    let (mut server, mut client) = (plant.server(0), plant.client(0));
+    for round in 0..3 {
+        let (question, reply) =
+            (query(&format!("select {round}")), answer("SELECT 1", tags::transaction::IDLE));
+        client.write_all(&question).unwrap();
+        expect(&mut server, &question);
+        server.write_all(&reply).unwrap();
+        expect(&mut client, &reply);
+    }
+    plant.stop();
+}
+
+#[test]
+fn a_client_without_a_server_makes_its_worker_ask_for_one() {
+    let plant = Plant::new(2);
+    let mut client = plant.client(1);
+    client.write_all(&query("select 1")).unwrap();
+    let (from, note) = plant.notes.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(matches!((from, note), (WorkerId(1), Note::NeedServer(pool)) if pool == plant.pool.id));
+    let mut server = plant.server(1);
+    expect(&mut server, &query("select 1"));
+    plant.stop();
+}
+
+#[test]
+fn an_idle_server_comes_over_to_the_worker_where_a_client_waits() {
+    let plant = Plant::new(2);
+    let mut server = plant.server(0);
+    plant.wait_for("the server is idle", || plant.pool.idle_elsewhere(WorkerId(1)).is_some());
+    let mut client = plant.client(1);
+    client.write_all(&query("select 1")).unwrap();
+    expect(&mut server, &query("select 1"));
+    assert_eq!((plant.counts(0), plant.counts(1)), ((0, 0), (1, 1)));
+    server.write_all(&answer("SELECT 1", tags::transaction::IDLE)).unwrap();
+    expect(&mut client, &answer("SELECT 1", tags::transaction::IDLE));
+    plant.stop();
+}
+
+#[test]
+fn a_server_moves_with_the_bytes_that_were_not_consumed() {
+    let plant = Plant::new(2);
+    let (mut server, mut first) = (plant.server(0), plant.client(0));
+    first.write_all(&query("select 1")).unwrap();
+    expect(&mut server, &query("select 1"));
+    let mut second = plant.client(1);
+    second.write_all(&query("select 2")).unwrap();
+    plant.wait_for("the second waits", || plant.pool.oldest_waiter_elsewhere(WorkerId(0)).is_some());
+    // the end of the first answer and, in the same bytes, the beginning of something that the server says unasked
+    let mut unasked = Vec::new();
+    encode::parameter_status(&mut unasked, "in_hot_standby", "off");
+    let (front, back) = unasked.split_at(7);
+    server.write_all(&[&answer("SELECT 1", tags::transaction::IDLE)[..], front].concat()).unwrap();
+    expect(&mut first, &answer("SELECT 1", tags::transaction::IDLE));
+    expect(&mut server, &query("select 2"));
+    server.write_all(&[back, &answer("SELECT 1", tags::transaction::IDLE)[..]].concat()).unwrap();
+    expect(&mut second, &[&unasked[..], &answer("SELECT 1", tags::transaction::IDLE)].concat());
+    plant.stop();
+}
+
+#[test]
+fn clients_are_counted_from_the_letter_to_the_end() {
+    let plant = Plant::new(1);
+    let clients = [plant.client(0), plant.client(0), plant.client(0)];
+    assert_eq!(plant.workers[0].client_count(), 3, "on their way, too");
+    assert_eq!(plant.counts(0).0, 3);
+    drop(clients);
+    plant.wait_for("all are gone", || plant.workers[0].client_count() == 0);
+    plant.stop();
+}
+
+#[test]
+fn a_waiting_client_is_timed_out_by_the_janitor() {
+    let plant = Plant::new(1);
+    let mut client =
+        plant.client_with(0, ClientRules { query_wait_timeout: Micros(1), ..ClientRules::default() });
+    client.write_all(&query("select 1")).unwrap();
+    let mut words = Vec::new();
+    client.read_to_end(&mut words).unwrap();
+    assert!(String::from_utf8_lossy(&words).contains("query_wait_timeout"), "{words:?}");
+    plant.stop();
+}
+
+#[test]
+fn stopping_closes_everything_and_drops_letters() {
+    let plant = Plant::new(1);
+    let (mut server, mut client) = (plant.server(0), plant.client(0));
+    plant.counts(0);
+    let handle = plant.workers[0].clone();
+    plant.stop();
+    for far in [&mut server, &mut client] {
+        let mut rest = Vec::new();
+        far.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty());
+    }
+    let (reply, answer) = channel::<Answer>();
+    handle.send(Mail::Command(Command::Clients, Box::new(move |answer| drop(reply.send(answer)))));
+    assert!(answer.recv().is_err(), "nobody answers any more");
+}
