@@ -123,7 +123,7 @@ fn help() -> Vec<u8> {
     let detail = tables::help();
     encode::notice(
         &mut out,
-        Severity::SNotice,
+        Severity::Notice,
         sqlstate::SUCCESSFUL_COMPLETION,
         "Console usage",
         Some(&detail),

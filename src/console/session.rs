@@ -370,7 +370,7 @@ fn admin_needed() -> Reply {
 
 fn notice(text: &str, tag: String) -> Reply {
     let mut messages = Vec::new();
-    encode::notice(&mut messages, Severity::SNotice, sqlstate::SUCCESSFUL_COMPLETION, text, None);
+    encode::notice(&mut messages, Severity::Notice, sqlstate::SUCCESSFUL_COMPLETION, text, None);
     Reply::Done { messages, tag }
 }
 
@@ -397,3 +397,6 @@ fn welcome(key: &KeyHolder) -> Vec<u8> {
     encode::ready_for_query(&mut out, tags::transaction::IDLE);
     out
 }
+
+#[cfg(test)]
+mod tests;

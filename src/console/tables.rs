@@ -241,7 +241,7 @@ const SOCKET_AND_BUFFERS: [Column; SOCKET.len() + BUFFERS.len()] = {
 };
 
 /// Everything that SHOW shows, in the order of SHOW HELP.
-pub static TABLES: &[Shown] = &[
+pub const TABLES: &[Shown] = &[
     table(0, "help", Source::Help, &[], "Lists the commands, in a notice."),
     table(
         0,

@@ -65,7 +65,7 @@ impl WelcomeDesk {
     /// A server of `generation` has logged in: its welcome counts unless one of this generation is known already.
     /// Everybody who waits goes on.
     pub fn learn(&self, generation: u32, welcome: impl FnOnce() -> Welcome) {
-        self.board.send_if_modified(|board| {
+        let is_news = self.board.send_if_modified(|board| {
             let is_news = board.known.as_ref().is_none_or(|known| known.of != generation);
             if is_news {
                 board.known =
@@ -73,6 +73,10 @@ impl WelcomeDesk {
             }
             is_news
         });
+        if is_news {
+            // They go on as soon as their tasks run; until then the launcher must not take them for somebody in want.
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// No server can be opened for the time being: the welcome of an older generation, if there is one, is good enough

@@ -11,8 +11,6 @@ pub enum Severity {
     Error,
     /// For information only.
     Notice,
-    /// PgBouncer's own severity of SHOW HELP's notice.
-    SNotice,
 }
 
 impl Severity {
@@ -22,7 +20,6 @@ impl Severity {
             Self::Fatal => "FATAL",
             Self::Error => "ERROR",
             Self::Notice => "NOTICE",
-            Self::SNotice => "SNOTICE",
         }
     }
 }

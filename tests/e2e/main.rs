@@ -19,3 +19,4 @@ mod signals;
 mod statements;
 mod timeouts;
 mod tls;
+mod watch;

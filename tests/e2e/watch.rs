@@ -1,0 +1,131 @@
+//! What operators watch: the page of metrics, log lines in both forms, the line of statistics.
+//! Source: PgBouncer behaviour, surface sections 13 and 14; Prometheus documentation, "Exposition formats".
+
+use crate::common::raw::{self, Raw};
+use crate::common::{Pooler, PoolerSetup, free_port, postgres, wait_until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// What the page's address answers to a GET of `path`: the status line and the body.
+fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the page is served");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+/// The value of one series of the page.
+fn value(port: u16, series: &str) -> Option<f64> {
+    let (_, page) = get(port, "/metrics");
+    let mut lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    lines.next().map(|value| value.parse().expect("a number"))
+}
+
+fn with_metrics() -> (Pooler, u16) {
+    let port = free_port();
+    let pooler = PoolerSetup::new(postgres()).set("metrics_listen", format!("127.0.0.1:{port}")).start();
+    wait_until("the page is served", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    (pooler, port)
+}
+
+#[test]
+fn the_page_counts_what_clients_do() {
+    let (pooler, port) = with_metrics();
+    let mut client = pooler.client();
+    client.simple("begin");
+    client.simple("select 1");
+    let of_pool = |name: &str| value(port, &format!("{name}{{database=\"app\",user=\"app\"}}"));
+    assert_eq!(of_pool("pgbouncer_pools_server_active_connections"), Some(1.0));
+    assert_eq!(of_pool("pgweir_client_linked_connections"), Some(1.0));
+    client.simple("commit");
+    client.simple("select pg_sleep(0.2)");
+    assert_eq!(of_pool("pgbouncer_pools_server_active_connections"), Some(0.0));
+    assert_eq!(of_pool("pgbouncer_pools_client_active_connections"), Some(1.0));
+    assert_eq!(of_pool("pgweir_client_idle_connections"), Some(1.0));
+    assert_eq!(of_pool("pgbouncer_stats_totals_sql_transactions_pooled_total"), Some(2.0));
+    assert_eq!(of_pool("pgbouncer_stats_totals_queries_pooled_total"), Some(4.0));
+    assert_eq!(of_pool("pgweir_client_logins_total"), Some(1.0));
+    for (name, count) in [
+        ("pgweir_query_seconds", 4.0),
+        ("pgweir_transaction_seconds", 2.0),
+        ("pgweir_client_wait_seconds", 2.0),
+        ("pgweir_client_login_seconds", 1.0),
+    ] {
+        assert_eq!(of_pool(&format!("{name}_count")), Some(count), "{name}");
+    }
+    let sum = of_pool("pgweir_query_seconds_sum").expect("a sum");
+    assert!((0.2..10.0).contains(&sum), "{sum}");
+    let below = |edge: &str| {
+        let series = format!("pgweir_query_seconds_bucket{{database=\"app\",user=\"app\",le=\"{edge}\"}}");
+        value(port, &series).expect("a bucket")
+    };
+    assert!(below("0.131072") <= 3.0, "the sleep took longer");
+    assert_eq!(below("+Inf"), 4.0);
+    // Scrapes agree with the console.
+    let totals = pooler.ask("show stats_totals").records();
+    let row = totals.iter().find(|row| row["database"] == "app").expect("the database is listed");
+    let received = of_pool("pgbouncer_stats_totals_received_bytes_total").expect("a count");
+    assert_eq!(row["bytes_received"], format!("{received}"));
+}
+
+#[test]
+fn only_the_page_and_its_index_are_served() {
+    let (_pooler, port) = with_metrics();
+    assert_eq!(get(port, "/metrics").0, "HTTP/1.1 200 OK");
+    assert!(get(port, "/").1.contains("/metrics"));
+    assert_eq!(get(port, "/etc/passwd").0, "HTTP/1.1 404 Not Found");
+}
+
+#[test]
+fn log_lines_have_pgbouncers_form_and_change_to_json() {
+    let mut pooler = PoolerSetup::new(postgres()).set("verbose", 0).start();
+    drop(pooler.client());
+    pooler.wait_for_log("closing because: client unexpected eof");
+    let log = pooler.log();
+    let line = log.lines().find(|line| line.contains("login attempt: db=app")).expect("logins are logged");
+    let words: Vec<&str> = line.splitn(8, ' ').collect();
+    assert_eq!((words[0].len(), words[1].len()), ("2026-11-22".len(), "04:13:50.980".len()), "{line}");
+    assert_eq!((words[3], words[4]), (&*format!("[{}]", pooler.pid()), "LOG"), "{line}");
+    assert!(words[5].starts_with("C-0x") && words[6].starts_with("app/app@127.0.0.1:"), "{line}");
+    assert_eq!(words[7], "login attempt: db=app user=app tls=no replication=no", "{line}");
+
+    pooler.rewrite(|setup| setup.set("log_format", "json"));
+    pooler.signal("HUP");
+    wait_until("lines are JSON", || {
+        drop(pooler.client());
+        pooler.log().lines().any(|line| {
+            line.starts_with("{\"at\":\"")
+                && line.ends_with("}")
+                && line.contains(",\"db\":\"app\",\"user\":\"app\",")
+        })
+    });
+}
+
+#[test]
+fn verbosity_can_be_set_while_running() {
+    let pooler = PoolerSetup::new(postgres()).start();
+    let cancel_nothing = || Raw::tcp(pooler.port).send(&raw::cancel_request(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    cancel_nothing();
+    assert_eq!(pooler.ask("set verbose=1").commands, ["SET verbose=1"]);
+    wait_until("more is said", || {
+        cancel_nothing();
+        pooler.log().contains("] DEBUG failed cancel request: unknown key")
+    });
+}
+
+#[test]
+fn every_period_ends_with_a_line_of_statistics() {
+    let pooler = PoolerSetup::new(postgres()).set("stats_period", 1).start();
+    let mut client = pooler.client();
+    wait_until("a period counts queries", || {
+        client.simple("select 1");
+        pooler.log().lines().any(|line| {
+            line.contains(" LOG stats: ")
+                && !line.contains(" 0 queries/s,")
+                && line.contains(" xacts/s, ")
+                && line.ends_with(" us")
+        })
+    });
+}
