@@ -81,10 +81,6 @@ fn serve(
     log: &Log,
     pidfile: Option<&str>,
 ) -> Result<(), String> {
-    let listeners =
-        if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };
-    let listeners = listeners.map_err(|error| error.to_string())?;
-    let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOGIN_THREADS)
         .thread_name("login")
@@ -92,6 +88,12 @@ fn serve(
         .build()
         .map_err(|error| format!("could not start the login plane: {error}"))?;
     let _on_runtime = runtime.enter();
+    // Before anybody can see that we listen: a signal that comes then must not end us by its default.
+    let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
+    let listeners =
+        if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };
+    let listeners = listeners.map_err(|error| error.to_string())?;
+    let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let workers = Workers::start(settings)?;
     let (plane, doors) =
         Plane::new(Arc::new(policy), workers.handles.clone(), workers.names.clone(), workers.clock);
@@ -100,7 +102,6 @@ fn serve(
     let process =
         Process { plane: Arc::clone(&plane), console: Arc::clone(&console), log: log.clone(), stderr };
     runtime.block_on(async {
-        let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
         plane.registry.adopt(&plane.policy.load().snapshot);
         tokio::spawn(login::launch::run(Arc::clone(&plane), doors.launcher));
         tokio::spawn(Arc::clone(&console).serve(doors.console));
