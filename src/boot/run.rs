@@ -88,7 +88,7 @@ fn serve(
         .build()
         .map_err(|error| format!("could not start the login plane: {error}"))?;
     let _on_runtime = runtime.enter();
-    // before anybody can see that we are there: whoever does may send a signal at once
+    // Before anybody can see that we listen: a signal that comes then must not end us by its default.
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let listeners =
         if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };

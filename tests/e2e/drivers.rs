@@ -5,7 +5,6 @@
 
 use crate::common::{PoolerSetup, postgres, programs, wait_until};
 use std::path::PathBuf;
-use std::process::Command;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// The login messages that drivers send and PgBouncer does not know by itself.
@@ -22,18 +21,30 @@ fn workload(program: PathBuf, script: Option<&str>) {
         .set("auth_type", "scram-sha-256")
         .set("ignore_startup_parameters", IGNORED)
         .start();
-    let mut command = Command::new(program);
+    let mut command = programs::limited(program);
     if let Some(script) = script {
         command.arg(programs::in_repository("tests/drivers").join(script));
     }
     command.env("PGWEIR_PORT", pooler.port.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
     programs::run(&mut command);
     wait_until("every server came back", || {
-        let pools = pooler.ask("show pools").records();
-        pools
-            .iter()
-            .filter(|row| row["database"] == "app")
-            .all(|row| row["sv_active"] == "0" && row["cl_waiting"] == "0")
+        let mut psql = programs::limited(programs::postgres("psql"));
+        psql.args([
+            "-X",
+            "-At",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &pooler.port.to_string(),
+            "-U",
+            "admin",
+            "-d",
+            "pgbouncer",
+        ]);
+        let pools = programs::run(psql.args(["-c", "show pools"]).env("PGPASSWORD", "admin-secret"));
+        // database, user, cl_active, cl_waiting, two for cancels, sv_active
+        let own = pools.lines().filter(|line| line.starts_with("app|app|"));
+        own.map(|line| line.split('|').collect::<Vec<_>>()).all(|row| (row[3], row[6]) == ("0", "0"))
     });
 }
 
