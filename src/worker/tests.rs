@@ -84,6 +84,7 @@ impl Plant {
             pool: Arc::clone(&self.pool),
             params: self.names.empty_set(),
             rules,
+            login_time: Micros(0),
         };
         self.workers[worker].send(Mail::Client(Box::new((channel, login))));
         far
