@@ -37,6 +37,9 @@ impl Core {
         let (bytes, forward) = server.partial.take(input.len());
         if forward {
             walk.run.end = bytes;
+            if let Some(client) = server.link() {
+                self.send_fakes(id, client, &mut walk, net);
+            }
         } else {
             walk.skip(bytes);
         }
@@ -52,6 +55,7 @@ impl Core {
             match onward {
                 Onward::Next => {}
                 Onward::Later => {
+                    self.servers[id.0 as usize].has_unread = false;
                     self.flush_downstream(id, &mut walk, net);
                     return walk.run.end;
                 }
@@ -128,8 +132,11 @@ impl Core {
         Onward::Next
     }
 
-    /// Answers of ours whose turn has come.
+    /// Answers of ours whose turn has come; never in the middle of a message of the server.
     fn send_fakes(&mut self, id: ServerId, client: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) {
+        if self.servers[id.0 as usize].is_midway() {
+            return;
+        }
         while let Some(tag) = self.servers[id.0 as usize].expected.take_fake() {
             self.flush_downstream(id, walk, net);
             send_empty(Peer::Client(client), tag, net);
@@ -150,6 +157,7 @@ impl Core {
         };
         let server = &mut self.servers[id.0 as usize];
         server.status = status;
+        server.has_unread = walk.rest().len() > header.frame_bytes;
         let statements = &mut server.statements;
         server.expected.ready(|expect| Self::undo(statements, expect));
         walk.run.end += header.frame_bytes;
@@ -191,7 +199,9 @@ impl Core {
                 self.disconnect(client_id, &Leave::Fault(fault), net);
             }
             PoolMode::Session => self.close_session_if_due(id, idle, net),
-            PoolMode::Transaction | PoolMode::Statement if idle => self.unlink(id, client_id, net),
+            PoolMode::Transaction | PoolMode::Statement if self.servers[id.0 as usize].is_clean() => {
+                self.unlink(id, client_id, net);
+            }
             PoolMode::Transaction | PoolMode::Statement => {}
         }
     }
@@ -250,7 +260,9 @@ impl Core {
         }
         self.skip_server_frame(id, header, walk);
         let Some(status) = done else { return Onward::Next };
-        self.servers[id.0 as usize].status = status;
+        let server = &mut self.servers[id.0 as usize];
+        server.status = status;
+        server.has_unread = !walk.rest().is_empty();
         self.task_done(id, net);
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
     }

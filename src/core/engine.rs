@@ -4,7 +4,7 @@
 //! `downstream.rs`, timeouts in `janitor.rs`, operators' commands in `commands.rs`.
 
 use super::client::{Client, Stand};
-use super::hold::Reason;
+use super::hold::{Hold, Reason};
 use super::pool::{Pool, PoolSlot};
 use super::server::{Phase, Server, Task};
 use super::statements::{Statement, StatementRegistry};
@@ -43,6 +43,8 @@ pub struct Core {
 pub(super) enum Leave {
     /// We end it, and it is told why.
     Fault(Fault),
+    /// We end it in the middle of a message of its server: words of ours would become part of that message.
+    Mute(Fault),
     /// It is gone or going; the log says how.
     Quiet(&'static str),
 }
@@ -133,6 +135,7 @@ impl Core {
         let now = self.now;
         let mut server = self.servers.remove(id.0 as usize);
         server.enter(Phase::Idle(now));
+        server.hold = Hold::default();
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.servers -= 1;
         let share = Arc::clone(&pool.share);
@@ -229,7 +232,11 @@ impl Core {
 
     /// Ends a client: tells it why where there is something to tell, and closes its connection.
     pub(super) fn disconnect(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
-        if let Leave::Fault(fault) = leave {
+        let link = self.clients[id.0 as usize].link();
+        let is_midway = link.is_some_and(|server| self.servers[server.0 as usize].is_midway());
+        if let Leave::Fault(fault) = leave
+            && !is_midway
+        {
             net.send(Peer::Client(id), &fault.message());
         }
         net.close(Peer::Client(id), Farewell::Close);
@@ -287,14 +294,14 @@ impl Core {
 
     /// Closes a server; a linked client is told and closed too.
     pub(super) fn close_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
-        net.close(Peer::Server(id), Farewell::Terminate);
+        net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
         self.remove_server(id, reason, net);
     }
 
     /// Closes a server that nobody is linked to any more (its client may have just left).
     fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         let now = self.now;
-        net.close(Peer::Server(id), Farewell::Terminate);
+        net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
         self.pools[server.pool.0 as usize].servers -= 1;
@@ -315,7 +322,8 @@ impl Core {
                     "server conn crashed?" => Fault::ServerCrashed,
                     reason => Fault::ServerClosed { reason },
                 };
-                self.disconnect(client, &Leave::Fault(fault), net);
+                let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
+                self.disconnect(client, &leave, net);
             }
             Phase::Tested(_) | Phase::BeingCanceled => {}
         }
@@ -329,14 +337,14 @@ impl Core {
         let rules = &self.pools[client.pool.0 as usize].rules;
         let age = now.since(client.joined_at).as_secs();
         let reason = match leave {
-            Leave::Fault(fault) => fault.text(),
+            Leave::Fault(fault) | Leave::Mute(fault) => fault.text(),
             Leave::Quiet(reason) => (*reason).into(),
         };
         if rules.log_disconnections {
             tracing::info!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
                 "closing because: {reason} (age={age}s)");
         }
-        if rules.log_pooler_errors && matches!(leave, Leave::Fault(_)) {
+        if rules.log_pooler_errors && !matches!(leave, Leave::Quiet(_)) {
             tracing::warn!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
                 "pooler error: {reason}");
         }

@@ -68,6 +68,9 @@ pub(super) struct Expected {
     copy: CopyIn,
     /// The server failed in the extended protocol and discards everything up to a Sync that has not been sent yet.
     skipping: bool,
+    /// Something was sent for which no ReadyForQuery has come: the server may have an implicit transaction open, even if
+    /// all its answers are here.
+    unready: bool,
 }
 
 impl Expected {
@@ -75,6 +78,12 @@ impl Expected {
     #[inline]
     pub fn is_settled(&self) -> bool {
         self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No
+    }
+
+    /// A message was sent after the last ReadyForQuery, or is to be answered before the next one.
+    #[inline]
+    pub fn is_unready(&self) -> bool {
+        self.unready
     }
 
     /// Whether an answer made up now comes at once: nothing that was sent before is unanswered.
@@ -96,6 +105,7 @@ impl Expected {
             self.skipping = false;
         }
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
+        self.unready = true;
         self.queue.push_back(expect);
     }
 
@@ -191,6 +201,7 @@ impl Expected {
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.queue.pop_front();
         }
+        self.unready = !self.queue.is_empty();
     }
 
     /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the end was there.

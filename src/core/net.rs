@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// How a connection ends, once everything sent before has been flushed (or the linger time is over).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
-    /// Flush, then close.
+    /// Flush, then close. A server's end of stream is waited for as with [`Farewell::Terminate`].
     Close,
     /// A server: send Terminate, then wait for its end of stream, so that PostgreSQL has forgotten the backend before the
     /// pool's place is given away. Bounded by `limits::SERVER_LINGER_MS`.
@@ -66,6 +66,7 @@ pub trait Net {
 
     /// Detaches a server (socket, TLS session, kept bytes) and gives it with `state` to another worker, where
     /// `Core::server_moved_in` receives it. The id is free from this call on. The server is idle: nothing is unsent.
+    /// A pause does not travel with it.
     fn move_server(&mut self, server: Peer, to: WorkerId, state: super::MovedServer);
 
     /// Tells the world outside.

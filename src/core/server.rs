@@ -8,7 +8,7 @@ use super::expect::Expected;
 use super::hold::{Hold, Partial};
 use super::pool::PoolSlot;
 use super::statements::ServerStatements;
-use super::{ServerIdentity, ServerLogin, ServerState};
+use super::{Farewell, ServerIdentity, ServerLogin, ServerState};
 use crate::base::{ClientId, Micros};
 use crate::wire::ParamSet;
 use crate::wire::tags::transaction;
@@ -52,6 +52,10 @@ pub(super) struct Server {
     pub partial: Partial,
     /// The driver holds bytes that it does not take.
     pub blocked: bool,
+    /// The front of a message has been sent to it, the rest is still with its client.
+    pub is_half_sent: bool,
+    /// Behind the ReadyForQuery at hand lie more of its bytes: it cannot leave for another worker without them.
+    pub has_unread: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<&'static str>,
     /// The pooler's own query was answered by an error.
@@ -82,6 +86,8 @@ impl Server {
             hold: Hold::default(),
             partial: Partial::None,
             blocked: false,
+            is_half_sent: false,
+            has_unread: false,
             close_reason: None,
             task_failed: false,
             cancels: 0,
@@ -115,15 +121,31 @@ impl Server {
         self.phase = phase;
     }
 
-    /// Owes nothing, in no transaction, at a frame's edge: may be taken back.
+    /// Owes nothing, in no transaction (not even an implicit one), at a frame's edge in both directions: may be taken back.
     #[inline]
     pub fn is_clean(&self) -> bool {
-        self.status == IDLE && self.expected.is_settled() && self.partial == Partial::None
+        self.status == IDLE
+            && self.expected.is_settled()
+            && !self.expected.is_unready()
+            && self.partial == Partial::None
+            && !self.is_half_sent
     }
 
-    /// Whether a free server can go to another worker now: nothing of it is half sent or half received.
+    /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream ends the session
+    /// just as well, and without running what nobody has said.
+    pub fn farewell(&self) -> Farewell {
+        if self.is_half_sent { Farewell::Close } else { Farewell::Terminate }
+    }
+
+    /// Whether a free server can go to another worker now: nothing of it is half sent, half received or half read.
     pub fn is_movable(&self) -> bool {
-        !self.blocked && self.is_clean()
+        !self.blocked && !self.has_unread && self.is_clean()
+    }
+
+    /// The linked client has got a part of a message: nothing else can be sent to it before the rest.
+    #[inline]
+    pub fn is_midway(&self) -> bool {
+        matches!(self.partial, Partial::Forward(_))
     }
 
     /// The linked client.

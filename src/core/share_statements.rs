@@ -217,11 +217,11 @@ impl Core {
         tag: u8,
         net: &mut impl Net,
     ) {
-        let expected = &mut self.servers[server.0 as usize].expected;
-        if expected.is_empty() {
+        let server = &mut self.servers[server.0 as usize];
+        if server.expected.is_empty() && !server.is_midway() {
             send_empty(Peer::Client(id), tag, net);
         } else {
-            expected.push(expect);
+            server.expected.push(expect);
         }
     }
 

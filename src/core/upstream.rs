@@ -62,7 +62,7 @@ impl Core {
     /// See [`Core::received`].
     pub(super) fn client_received(&mut self, id: ClientId, input: &[u8], net: &mut impl Net) -> usize {
         let mut walk = Walk { input, run: 0..0 };
-        self.continue_client_frame(id, &mut walk);
+        self.continue_client_frame(id, &mut walk, net);
         let length_max = self.packet_bytes_max(id);
         loop {
             let step = match FrameHeader::read(walk.rest(), length_max) {
@@ -82,13 +82,22 @@ impl Core {
     }
 
     /// Bytes that belong to a frame of which the head was decided earlier.
-    fn continue_client_frame(&mut self, id: ClientId, walk: &mut Walk<'_>) {
+    fn continue_client_frame(&mut self, id: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) {
         let client = &mut self.clients[id.0 as usize];
         let (bytes, forward) = client.partial.take(walk.input.len());
-        if forward {
-            walk.run.end = bytes;
-        } else {
-            walk.skip(bytes);
+        if !forward {
+            return walk.skip(bytes);
+        }
+        walk.run.end = bytes;
+        let is_over = client.partial == Partial::None;
+        if let (true, Some(server_id)) = (is_over, client.link()) {
+            let server = &mut self.servers[server_id.0 as usize];
+            server.is_half_sent = false;
+            if server.is_clean() {
+                // COPY data sent ahead of a COPY that was refused: their end is where the link may end.
+                self.flush_upstream(id, walk, net);
+                self.request_over(server_id, net);
+            }
         }
     }
 
@@ -236,7 +245,11 @@ impl Core {
     /// Puts a frame (of which all or only the front has come) at the end of the run.
     pub(super) fn extend_run(&mut self, id: ClientId, frame_bytes: usize, walk: &mut Walk<'_>) {
         let have = walk.rest().len().min(frame_bytes);
-        self.clients[id.0 as usize].partial = Partial::of(true, frame_bytes, have);
+        let client = &mut self.clients[id.0 as usize];
+        client.partial = Partial::of(true, frame_bytes, have);
+        if let (true, Some(server)) = (have < frame_bytes, client.link()) {
+            self.servers[server.0 as usize].is_half_sent = true;
+        }
         walk.run.end += have;
     }
 

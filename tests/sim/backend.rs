@@ -146,6 +146,15 @@ impl Backend {
         self.input.len() - self.taken
     }
 
+    /// Something can be done now.
+    pub fn has_work(&self) -> bool {
+        match self.mode {
+            Mode::Sleep { .. } | Mode::Ended => false,
+            Mode::Ready if self.is_in_query() => true,
+            _ => self.next_tag().is_some(),
+        }
+    }
+
     /// Does the next thing.
     pub fn step(&mut self) -> Work {
         match self.mode {
@@ -373,6 +382,9 @@ impl Backend {
         let name = cstr_at(payload, 1);
         let text = if payload[0] == b'S' {
             let text = self.find(name)?;
+            if let Sql::Rows { .. } = read(&text, &["c0n0".to_owned()])?.sql {
+                self.session.check_block(&Sql::Empty)?;
+            }
             self.push(|out| encode::frame(out, answer::PARAMETER_DESCRIPTION, |out| out.extend([0, 0])));
             text
         } else {

@@ -50,6 +50,7 @@ impl World {
         for pool in &self.pools {
             assert_eq!(pool.share.oldest_waiter(), None, "somebody waits, but nobody is there");
         }
+        let stands = self.stands();
         let mut idle_published = 0;
         let mut idle = 0;
         for driver in &mut self.drivers {
@@ -60,7 +61,7 @@ impl World {
                 panic!("rows are asked for")
             };
             let free: u32 = rows.iter().map(|row| row.sv_idle + row.sv_used).sum();
-            assert_eq!(free as usize, servers, "servers are left that are not free: {rows:?}");
+            assert_eq!(free as usize, servers, "servers are left that are not free:\n{stands}");
             idle += free;
         }
         for (at, pool) in self.pools.iter().enumerate() {

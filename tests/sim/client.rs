@@ -62,6 +62,8 @@ pub struct SimClient {
     has_bogus_zone: bool,
     /// It has been told that this is the end.
     is_told: bool,
+    /// The message that is being looked at, for reports.
+    at_hand: String,
 }
 
 impl SimClient {
@@ -94,6 +96,7 @@ impl SimClient {
             batch_failed: false,
             status: b'I',
             is_told: false,
+            at_hand: String::new(),
         }
     }
 
@@ -148,7 +151,7 @@ impl SimClient {
             return;
         }
         self.batches = self.batches.saturating_sub(1);
-        self.steps = Script::batch(ground, self.manners, &mut self.known, &self.reference);
+        self.steps = Script::batch(ground, self.manners, &mut self.known, &self.reference, self.cancels);
     }
 
     pub fn vanish(&mut self, ground: &mut Ground) {
@@ -217,8 +220,20 @@ impl SimClient {
     /// The pooler has closed the connection.
     fn over(&mut self) {
         let excused = self.stage == Stage::Leaving || self.causes.bereaved || self.causes.killed;
+        // In the middle of a message nothing can be said.
+        let may_end = self.known.provoked.is_some() || !self.causes.common.is_empty();
+        let excused = excused || (!self.inbox.is_empty() && may_end);
         assert!(excused, "client {} was dropped without a word", self.index);
-        if self.inbox.len() >= 5 && self.cancels == 0 && !self.is_told {
+        // An error may be the last word of a dying server.
+        let unasked = [
+            answer::NOTICE_RESPONSE,
+            answer::NOTIFICATION_RESPONSE,
+            answer::PARAMETER_STATUS,
+            answer::ERROR_RESPONSE,
+        ];
+        let is_asked = self.inbox.len() >= 5 && !unasked.contains(&self.inbox[0]);
+        if is_asked && self.cancels == 0 && !self.is_told {
+            self.at_hand = "a piece of something".to_owned();
             let expected = self.expected(false);
             assert!(expected.starts_with(&self.inbox), "client {} got a piece of something else", self.index);
         }
@@ -255,6 +270,7 @@ impl SimClient {
         assert!(!self.is_told, "client {} was answered after it was told that it ends", self.index);
         let canceled = tag == answer::ERROR_RESPONSE
             && ErrorFields::read(payload).is_ok_and(|fields| fields.sqlstate() == CANCELED.0);
+        self.at_hand = String::from_utf8_lossy(&frame[..frame.len().min(120)]).into_owned();
         let expected = self.expected(canceled);
         assert!(
             expected == frame,
@@ -288,7 +304,7 @@ impl SimClient {
                 continue;
             }
             let work = self.reference.step();
-            assert!(work != Work::Idle, "client {} is owed nothing, but got something", self.index);
+            assert!(work != Work::Idle, "client {} is owed nothing, but got {}", self.index, self.at_hand);
         }
     }
 

@@ -221,6 +221,11 @@ impl Driver {
     fn hand_in(&mut self, socket: u64, peer: Peer, input: &[u8], ground: &mut Ground) {
         let consumed = self.core.received(peer, input, ground.micros(), &mut self.calls);
         assert!(consumed <= input.len(), "more consumed than there is");
+        let worker = self.worker;
+        ground.log(|| {
+            let tag = char::from(*input.first().unwrap_or(&0));
+            format!("worker {worker} got {} bytes of {peer:?} ({socket}, {tag:?}), took {consumed}", input.len())
+        });
         if let Some(conn) = self.conns.get_mut(&socket) {
             conn.kept = input[consumed..].to_vec();
             let bound = limits::READ_BUFFER_BYTES + self.kept_bytes_max;
@@ -249,6 +254,7 @@ impl Driver {
     }
 
     fn call(&mut self, call: Call, input: &[u8], touched: &mut Vec<u64>, ground: &mut Ground) {
+        ground.log(|| format!("worker {}   {call:.80?}", self.worker));
         match call {
             Call::Forward(to, range) => touched.extend(self.write(to, &input[range], ground)),
             Call::Send(to, bytes) => touched.extend(self.write(to, &bytes, ground)),
@@ -272,8 +278,9 @@ impl Driver {
             Call::Close(peer, farewell) => self.close(peer, farewell, ground),
             Call::Move(server, to, state) => {
                 let Some(socket) = self.sockets.remove(&server) else { panic!("an unknown server is moved") };
-                let Some(conn) = self.conns.remove(&socket) else { panic!("{server:?} is not here") };
-                assert!(conn.unsent.is_empty() && !conn.paused, "{server:?} moves with something unsent");
+                let Some(mut conn) = self.conns.remove(&socket) else { panic!("{server:?} is not here") };
+                assert!(conn.unsent.is_empty(), "{server:?} moves with something unsent");
+                conn.paused = false;
                 ground.wires[socket as usize].worker = None;
                 ground.log(|| format!("{socket} moves to worker {}", to.0));
                 ground.post(usize::from(to.0), Letter::Moved(Box::new((conn, *state))));
@@ -301,7 +308,7 @@ impl Driver {
     fn push_out(&mut self, socket: u64, ground: &mut Ground) {
         let Some(conn) = self.conns.get_mut(&socket) else { return };
         let wire = &mut ground.wires[socket as usize];
-        if wire.is_reset {
+        if wire.is_reset && !conn.unsent.is_empty() {
             conn.unsent.clear();
             return ground.wake_pooler(socket);
         }
@@ -332,7 +339,8 @@ impl Driver {
         ground.log(|| format!("the core closes {socket} ({peer:?}): {farewell:?}"));
         let bound_ms = match farewell {
             Farewell::Cut => return self.drop_conn(socket, ground),
-            Farewell::Close => limits::CLIENT_LINGER_MS,
+            Farewell::Close if matches!(peer, Peer::Client(_)) => limits::CLIENT_LINGER_MS,
+            Farewell::Close => limits::SERVER_LINGER_MS,
             Farewell::Terminate => {
                 encode::empty(&mut conn.unsent, TERMINATE);
                 limits::SERVER_LINGER_MS

@@ -28,17 +28,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Runs of one `cargo test`.
 const SEEDS: u64 = 2_000;
 
-/// Lines of the log that a failure's report shows.
-const LOG_LINES: usize = 150;
+/// Lines of the log that a failure's report shows, unless `PGWEIR_SIM_LINES` says otherwise.
+const LOG_LINES: u64 = 150;
 
 thread_local! {
     static LOG: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+    static LINES_MAX: u64 = from_environment("PGWEIR_SIM_LINES").unwrap_or(LOG_LINES);
 }
 
 /// Keeps a line of the log for a report.
 fn publish(line: String) {
     LOG.with_borrow_mut(|log| {
-        if log.len() == LOG_LINES {
+        if log.len() as u64 == LINES_MAX.with(|lines| *lines) {
             log.pop_front();
         }
         log.push_back(line);

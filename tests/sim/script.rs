@@ -87,6 +87,12 @@ pub struct Script<'a> {
     known: &'a mut Knowledge,
     steps: VecDeque<Step>,
     pending: Vec<u8>,
+    /// Something of what is being written may fail.
+    may_fail: bool,
+    /// Within a transaction block.
+    in_block: bool,
+    /// Names that must not be used any more before the answers are here: what they stand for depends on them.
+    open_names: Vec<String>,
 }
 
 impl<'a> Script<'a> {
@@ -96,9 +102,18 @@ impl<'a> Script<'a> {
         manners: Manners,
         known: &'a mut Knowledge,
         reference: &Backend,
+        cancels: u32,
     ) -> VecDeque<Step> {
-        let mut script =
-            Self { rng: &mut ground.rng, manners, known, steps: VecDeque::new(), pending: Vec::new() };
+        let mut script = Self {
+            rng: &mut ground.rng,
+            manners,
+            known,
+            steps: VecDeque::new(),
+            pending: Vec::new(),
+            may_fail: cancels > 0 || reference.session.block == Block::Failed,
+            in_block: reference.session.block != Block::None,
+            open_names: Vec::new(),
+        };
         script.clear_names();
         if reference.session.block == Block::None {
             script.work();
@@ -157,7 +172,10 @@ impl<'a> Script<'a> {
     /// A statement without its tag.
     fn body(&mut self) -> String {
         match self.rng.below(12) {
-            0 => "fail".to_owned(),
+            0 => {
+                self.may_fail = true;
+                "fail".to_owned()
+            }
             1 => "notice".to_owned(),
             2 => format!("sleep {}", self.rng.range(50, 4_000)),
             3 => format!("copyout {} {}", self.rng.below(5), self.size()),
@@ -286,6 +304,9 @@ impl<'a> Script<'a> {
                 }
             }
             encode::empty(&mut self.pending, tag::SYNC);
+            if self.may_fail {
+                self.open_names.extend(self.known.touched.iter().cloned());
+            }
             if self.rng.percent(20) {
                 let text = self.statement();
                 self.query(&text);
@@ -337,6 +358,9 @@ impl<'a> Script<'a> {
     fn named(&mut self) {
         let names: Vec<_> = self.known.names.keys().cloned().collect();
         let name = self.rng.pick(&names).clone();
+        if self.open_names.contains(&name) {
+            return;
+        }
         self.known.touched.push(name.clone());
         match self.known.names[&name].clone() {
             Name::Prepared(text) if text.is_empty() => {}
@@ -346,15 +370,22 @@ impl<'a> Script<'a> {
                     encode::describe_or_close(&mut self.pending, tag::CLOSE, b'S', name.as_bytes());
                     self.known.names.insert(name, Name::Free);
                 }
+                // Nor would it describe in a failed block what its server has yet to be told.
+                1 if self.in_block && self.may_fail => {}
                 1 => encode::describe_or_close(&mut self.pending, tag::DESCRIBE, b'S', name.as_bytes()),
                 _ => self.run_named(&name, &text),
             },
+            // In a failed transaction block a pooler that shares statements confirms a Parse that PostgreSQL would refuse.
+            Name::Free if self.in_block && self.may_fail => {}
             Name::Free if self.rng.percent(10) => {
                 encode::describe_or_close(&mut self.pending, tag::CLOSE, b'S', name.as_bytes());
             }
             Name::Free => {
                 let body = match self.rng.below(9) {
-                    0 => "fail".to_owned(),
+                    0 => {
+                        self.may_fail = true;
+                        "fail".to_owned()
+                    }
                     1 => "sleep 300".to_owned(),
                     n => format!("rows {} {}", n / 3, 10 * (n % 3)),
                 };
@@ -371,6 +402,7 @@ impl<'a> Script<'a> {
     }
 
     fn run_named(&mut self, name: &str, text: &str) {
+        self.may_fail |= text.starts_with("fail");
         let mut params = vec![self.tag(), text.to_owned()];
         if self.rng.percent(15) {
             params.push("x".repeat(self.rng.below(2 * self.manners.large_bytes as u64) as usize));
@@ -494,8 +526,9 @@ impl<'a> Script<'a> {
             let text = self.statement();
             if self.rng.percent(50) { self.query(&text) } else { self.extended(&text) }
         }
-        let cut = self.rng.below(self.pending.len() as u64 + 1) as usize;
-        if self.rng.percent(50) {
+        let is_cut = self.rng.percent(50);
+        if is_cut {
+            let cut = self.rng.below(self.pending.len() as u64 + 1) as usize;
             self.pending.truncate(cut);
         }
         self.send();
@@ -503,7 +536,8 @@ impl<'a> Script<'a> {
             let think_us = self.rng.below(3_000);
             self.steps.push_back(Step::Think(think_us));
         }
-        let how = self.rng.pick(&[Step::Terminate, Step::HalfClose, Step::Vanish]).clone();
-        self.steps.push_back(how);
+        let ways = [Step::HalfClose, Step::Vanish, Step::Terminate];
+        let how = self.rng.pick(if is_cut { &ways[..2] } else { &ways });
+        self.steps.push_back(how.clone());
     }
 }

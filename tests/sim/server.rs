@@ -147,10 +147,8 @@ impl SimServer {
         if written > 0 {
             ground.wake_pooler(self.socket);
         }
-        if self.unsent.is_empty() && self.backend.unread_bytes() > 0 && self.backend.sleeping().is_none() {
-            if self.backend.next_tag().is_some() {
-                ground.wake_remote(self.socket);
-            }
+        if written > 0 && self.unsent.len() < UNSENT_BYTES_MAX && self.backend.has_work() {
+            ground.wake_remote(self.socket);
         }
     }
 

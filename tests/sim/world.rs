@@ -94,12 +94,11 @@ impl World {
         while !self.is_over() {
             self.turn(&mut events);
             if self.ground.now > deadline {
-                let stands: Vec<_> = self.clients.iter().map(SimClient::stands).collect();
-                panic!("the run does not end:\n{}", stands.join("\n"));
+                panic!("the run does not end:\n{}", self.stands());
             }
         }
         let until = self.ground.now + 2 * 1_000 * limits::JANITOR_PERIOD_MS;
-        while self.ground.now < until {
+        while self.ground.now < until || (self.ground.now < deadline && !self.is_still()) {
             self.turn(&mut events);
         }
         self.check_rest();
@@ -110,6 +109,25 @@ impl World {
         }
         self.check_end();
         self.ground.hash()
+    }
+
+    /// Where everything stands, for reports.
+    pub fn stands(&mut self) -> String {
+        let mut lines = Vec::new();
+        for (at, wire) in self.ground.wires.iter().enumerate().filter(|(_, wire)| !wire.is_dropped) {
+            lines.push(format!("{at}: {wire:?}"));
+        }
+        for driver in &mut self.drivers {
+            let Answer::Servers(rows) = driver.ask(Command::Servers, &self.ground) else { continue };
+            let line = |row: pgweir::core::ServerRow| {
+                format!("server {} {:?} linked to {:?}", row.identity.socket_id, row.state, row.link)
+            };
+            lines.extend(rows.into_iter().map(line));
+        }
+        lines.extend(self.servers.iter().filter(|server| server.is_alive).map(|server| format!("{server:?}")));
+        let clients = self.clients.iter().filter(|client| client.stage != Stage::Gone);
+        lines.extend(clients.map(SimClient::stands));
+        lines.join("\n")
     }
 
     fn turn(&mut self, events: &mut u64) {
@@ -128,6 +146,11 @@ impl World {
             && self.to_come == 0
             && self.clients.iter().all(|client| client.stage == Stage::Gone)
             && self.ground.mail.iter().all(|letters| letters.is_empty())
+    }
+
+    /// Nobody is being seen off.
+    fn is_still(&self) -> bool {
+        self.drivers.iter().all(|driver| driver.connections() == driver.core.counts().1)
     }
 
     fn event(&mut self, event: Event) {
