@@ -354,6 +354,7 @@ impl World {
             pool: Arc::clone(&self.pools[pool].share),
             params,
             rules: self.plan.client_rules,
+            login_time: Micros(0),
         };
         let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
         self.ground.post(worker, Letter::Client(socket, login));
