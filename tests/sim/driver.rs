@@ -224,7 +224,10 @@ impl Driver {
         let worker = self.worker;
         ground.log(|| {
             let tag = char::from(*input.first().unwrap_or(&0));
-            format!("worker {worker} got {} bytes of {peer:?} ({socket}, {tag:?}), took {consumed}", input.len())
+            format!(
+                "worker {worker} got {} bytes of {peer:?} ({socket}, {tag:?}), took {consumed}",
+                input.len()
+            )
         });
         if let Some(conn) = self.conns.get_mut(&socket) {
             conn.kept = input[consumed..].to_vec();

@@ -124,7 +124,8 @@ impl World {
             };
             lines.extend(rows.into_iter().map(line));
         }
-        lines.extend(self.servers.iter().filter(|server| server.is_alive).map(|server| format!("{server:?}")));
+        lines
+            .extend(self.servers.iter().filter(|server| server.is_alive).map(|server| format!("{server:?}")));
         let clients = self.clients.iter().filter(|client| client.stage != Stage::Gone);
         lines.extend(clients.map(SimClient::stands));
         lines.join("\n")
