@@ -4,7 +4,7 @@ use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::PoolSlot;
 use super::server::Phase;
-use super::{Answer, ClientRow, ClientState, Command, Net, Note, PoolRow, Scope, ServerRow, ServerState};
+use super::{Answer, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId};
 use crate::config::PoolRules;
 use crate::wire::Fault;
@@ -208,12 +208,7 @@ impl Core {
             return false;
         }
         server.cancels += 1;
-        net.notify(Note::SendCancel {
-            client,
-            server: server.identity.socket_id,
-            identity: Arc::clone(&server.identity),
-            key: server.identity.cancel_key.clone(),
-        });
+        net.notify(server.cancel_note(client));
         true
     }
 

@@ -294,6 +294,7 @@ impl Core {
 
     /// Closes a server; a linked client is told and closed too.
     pub(super) fn close_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+        self.stop_query(id, net);
         net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
         self.remove_server(id, reason, net);
     }
@@ -301,10 +302,20 @@ impl Core {
     /// Closes a server that nobody is linked to any more (its client may have just left).
     fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         let now = self.now;
+        self.stop_query(id, net);
         net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
         self.pools[server.pool.0 as usize].servers -= 1;
+    }
+
+    /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a long query runs on
+    /// and its backend counts against the caps: a server that is closed in the middle of a query is cancelled too.
+    fn stop_query(&self, id: ServerId, net: &mut impl Net) {
+        let server = &self.servers[id.0 as usize];
+        if !server.expected.is_settled() {
+            net.notify(server.cancel_note(0));
+        }
     }
 
     /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.

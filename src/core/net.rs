@@ -33,7 +33,7 @@ pub enum Note {
     /// Open a connection to the server's endpoint, send its cancel key, wait for the end of stream, then tell this worker
     /// `Core::cancel_sent` with the same socket id.
     SendCancel {
-        /// Socket id of the client that was to be cancelled (`Command::Cancel`).
+        /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the pooler itself ends the query.
         client: u64,
         /// Socket id (SHOW `id`) of the server whose query is to be cancelled.
         server: u64,

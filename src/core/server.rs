@@ -8,7 +8,7 @@ use super::expect::Expected;
 use super::hold::{Hold, Partial};
 use super::pool::PoolSlot;
 use super::statements::ServerStatements;
-use super::{Farewell, ServerIdentity, ServerLogin, ServerState};
+use super::{Farewell, Note, ServerIdentity, ServerLogin, ServerState};
 use crate::base::{ClientId, Micros};
 use crate::wire::ParamSet;
 use crate::wire::tags::transaction;
@@ -135,6 +135,16 @@ impl Server {
     /// just as well, and without running what nobody has said.
     pub fn farewell(&self) -> Farewell {
         if self.is_half_sent { Farewell::Close } else { Farewell::Terminate }
+    }
+
+    /// The errand that cancels what it runs, for the client with this socket id.
+    pub fn cancel_note(&self, client: u64) -> Note {
+        Note::SendCancel {
+            client,
+            server: self.identity.socket_id,
+            identity: Arc::clone(&self.identity),
+            key: self.identity.cancel_key.clone(),
+        }
     }
 
     /// Whether a free server can go to another worker now: nothing of it is half sent, half received or half read.
