@@ -98,7 +98,8 @@ pub(super) fn help(program: &str) -> String {
          \x20     --check        report every error and warning of CONFIG_FILE and exit\n\
          \x20 -d, --daemon       run in background (as a daemon)\n\
          \x20 -q, --quiet        run quietly\n\
-         \x20 -R, --reboot       online restart (not available in this version)\n\
+         \x20 -R, --reboot       as without it, but no start where another instance runs\n\
+         \x20                    (online restart is not available in this version)\n\
          \x20 -u, --user=USER    assume identity of user USER\n\
          \x20 -v, --verbose      increase verbosity\n\
          \x20 -V, --version      show version, then exit\n\

@@ -4,7 +4,7 @@ use super::policy;
 use super::signals::{Signals, Wish};
 use super::systemd;
 use crate::base::limits::JANITOR_PERIOD_MS;
-use crate::config::{Choice, LogFormat, Settings, Snapshot};
+use crate::config::{Choice, LogFormat, Settings};
 use crate::console::Console;
 use crate::login::{Order, Phase, Plane};
 use crate::observe::log::Log;
@@ -145,18 +145,13 @@ impl Process {
     /// `SET key = value`: as a line of the file, until the next reload. The answer may carry a notice.
     fn set(&self, key: &str, value: &str) -> Result<Option<String>, String> {
         let before = self.plane.policy.load_full();
-        let snapshot: Snapshot =
-            before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
-        match policy::from_snapshot(snapshot, Some(&before)) {
-            Ok(loaded) => {
-                self.put_in_force(loaded.policy);
-                Ok(None)
-            }
-            Err(errors) => {
-                errors.iter().for_each(|error| tracing::error!("{error}"));
-                Ok(Some("TLS settings could not be applied, still using old configuration".to_owned()))
-            }
-        }
+        let (loaded, tls_problem) = policy::with_setting(&before, key, value)?;
+        loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        self.put_in_force(loaded.policy);
+        Ok(tls_problem.map(|error| {
+            tracing::error!("{error}");
+            "TLS settings could not be applied, still using old configuration".to_owned()
+        }))
     }
 
     fn put_in_force(&self, policy: crate::login::Policy) {
@@ -183,7 +178,7 @@ pub(super) fn verbosity(settings: &Settings) -> u8 {
 pub(super) fn destinations(settings: &Settings, stderr: bool) -> Destinations {
     let syslog = settings.syslog.then(|| SyslogSettings {
         ident: settings.syslog_ident.to_string(),
-        facility: sink::facility(&settings.syslog_facility.word()).unwrap_or_default(),
+        facility: sink::facility(settings.syslog_facility.word()).unwrap_or_default(),
         socket: sink::SYSLOG_SOCKET.into(),
     });
     Destinations {

@@ -4,7 +4,7 @@
 
 use crate::auth::UserList;
 use crate::config::Snapshot;
-use crate::io::tls;
+use crate::io::tls::{self, TlsError};
 use crate::login::{Policy, ServerTls};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Loaded {
 /// Reads everything that `path` names; `before` is what is in force.
 ///
 /// # Errors
-/// Every error of the configuration files; otherwise the first of TLS.
+/// Every error of the configuration files; otherwise the first of what they name.
 pub(super) fn load(path: &Path, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let snapshot = Snapshot::load(path, before.map(|policy| &*policy.snapshot));
     let snapshot =
@@ -43,32 +43,70 @@ pub(super) fn load(path: &Path, before: Option<&Policy>) -> Result<Loaded, Vec<S
 /// Reads what a snapshot names.
 ///
 /// # Errors
-/// What is wrong with TLS.
-pub(super) fn from_snapshot(snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
-    let mut notes = Vec::new();
-    let users = Arc::new(read_users(&snapshot, before, &mut notes));
-    let client_tls = tls::server_config(&snapshot.settings).map_err(|error| vec![error.to_string()])?;
-    let server_tls = ServerTls::from_settings(&snapshot.settings).map_err(|error| vec![error.to_string()])?;
-    Ok(Loaded { policy: Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls }, notes })
+/// What is wrong with TLS; on a reload also what is wrong with `auth_file`.
+fn from_snapshot(snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
+    let (users, notes) = read_users(&snapshot, before).map_err(|error| vec![error])?;
+    let (client_tls, server_tls) = set_up_tls(&snapshot).map_err(|error| vec![error])?;
+    let policy = Policy { snapshot: Arc::new(snapshot), users: Arc::new(users), client_tls, server_tls };
+    Ok(Loaded { policy, notes })
 }
 
-/// `auth_file`: one that cannot be read, or is broken, is told and not fatal. Users that it no longer has keep existing with a
-/// password that never matches; all users stay as they are where it cannot be read (PgBouncer behaviour, surface §2, §5).
-fn read_users(snapshot: &Snapshot, before: Option<&Policy>, notes: &mut Vec<String>) -> UserList {
-    let Some(path) = snapshot.settings.auth_file.as_ref() else { return UserList::default() };
-    let mut users = match std::fs::read(&**path) {
+/// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is one of its
+/// own: the setting is kept all the same, since the next one may make the set whole.
+///
+/// # Errors
+/// What is wrong with the setting, or with the `auth_file` that it names.
+pub(super) fn with_setting(
+    before: &Policy,
+    key: &str,
+    value: &str,
+) -> Result<(Loaded, Option<String>), String> {
+    let snapshot = before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
+    let (users, notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
+        (Arc::clone(&before.users), Vec::new())
+    } else {
+        let (users, notes) = read_users(&snapshot, Some(before))?;
+        (Arc::new(users), notes)
+    };
+    let of_tls = key.starts_with("client_tls") || key.starts_with("server_tls");
+    let tls = of_tls.then(|| set_up_tls(&snapshot)).transpose();
+    let (tls, why) = match tls {
+        Ok(tls) => (tls, None),
+        Err(error) => (None, Some(error)),
+    };
+    let (client_tls, server_tls) =
+        tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
+    let policy = Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls };
+    Ok((Loaded { policy, notes }, why))
+}
+
+/// What handshakes need, with clients and with servers.
+type Tls = (Option<Arc<rustls::ServerConfig>>, ServerTls);
+
+fn set_up_tls(snapshot: &Snapshot) -> Result<Tls, String> {
+    let failed = |error: TlsError| format!("TLS setup failed: {error}");
+    let client = tls::server_config(&snapshot.settings).map_err(failed)?;
+    let server = ServerTls::from_settings(&snapshot.settings).map_err(failed)?;
+    Ok((client, server))
+}
+
+/// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer; a reload that
+/// would lose users by it fails instead. Users that it no longer has keep existing with a password that never matches
+/// (surface sections 2 and 5).
+fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList, Vec<String>), String> {
+    let Some(path) = snapshot.settings.auth_file.as_ref() else { return Ok(Default::default()) };
+    let (mut users, problem) = match std::fs::read(&**path) {
         Ok(text) => {
             let (users, broken) = UserList::parse(&text);
-            notes.extend(broken.map(|error| format!("{}: {error}", &**path)));
-            users
+            (users, broken.map(|error| format!("{}: {error}", &**path)))
         }
-        Err(error) => {
-            notes.push(format!("could not open auth_file {}: {error}", &**path));
-            return before.map(|before| UserList::clone(&before.users)).unwrap_or_default();
-        }
+        Err(error) => (UserList::default(), Some(format!("could not open auth_file {}: {error}", &**path))),
     };
     if let Some(before) = before {
-        users.keep_users_of(&before.users);
+        match problem {
+            Some(problem) if before.users.count() > 0 => return Err(problem),
+            _ => users.keep_users_of(&before.users),
+        }
     }
-    users
+    Ok((users, problem.into_iter().collect()))
 }

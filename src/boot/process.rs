@@ -33,7 +33,7 @@ fn switch_ids(uid: Uid, gid: Gid) -> Result<(), String> {
 /// # Errors
 /// PgBouncer's text.
 pub(super) fn refuse_root() -> Result<(), String> {
-    if Uid::effective().is_root() { Err("pgweir should not run as root".to_owned()) } else { Ok(()) }
+    if Uid::effective().is_root() { Err("PgBouncer should not run as root".to_owned()) } else { Ok(()) }
 }
 
 /// Goes into the background: the caller's process ends with code 0, a child of it returns. To be called before any thread

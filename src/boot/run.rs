@@ -12,7 +12,7 @@ use crate::base::{VERSION, WorkerId, limits};
 use crate::config::Settings;
 use crate::console::Console;
 use crate::core::{Note, StatementRegistry};
-use crate::io::Clock;
+use crate::io::{Clock, listener};
 use crate::login::{self, Acceptors, Listeners, Plane};
 use crate::observe::log::{self, Log};
 use crate::observe::{Scrape, http};
@@ -31,9 +31,6 @@ const LOGIN_THREADS: usize = 2;
 /// Texts for the user, where it could not start.
 pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     let one = |error: String| vec![error];
-    if options.reboot {
-        return Err(one("online restart (-R) is not available in this version".to_owned()));
-    }
     let mut loaded = policy::load(&options.file, None).map_err(|mut errors| {
         errors.push("cannot load config file".to_owned());
         errors
@@ -54,6 +51,9 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
         PidFile::check(Path::new(path)).map_err(one)?;
     }
     let inherited = systemd::listening_sockets();
+    if inherited.is_empty() {
+        refuse_second_start(&settings, options.reboot).map_err(one)?;
+    }
     if options.daemon {
         process::daemonise().map_err(one)?;
     }
@@ -70,6 +70,18 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     log.flush();
     // What the log already has need not be said twice on the same stderr.
     result.map_err(|error| if stderr { Vec::new() } else { one(error) })
+}
+
+/// Looks whether another process answers on our Unix socket, while that can still be told on the terminal. Taking over from
+/// it (`-R`) is not available in this version; where nobody is there to take over from, `-R` is a normal start.
+fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> {
+    let answers = login::unix_path(settings).map(|path| listener::answers(&path));
+    match answers {
+        Some(Ok(true)) if reboot => Err("online restart (-R) is not available in this version".to_owned()),
+        Some(Ok(true)) => Err("unix socket is in use, cannot continue".to_owned()),
+        // What else may be wrong with it is told when it is opened.
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Everything that has threads.

@@ -111,3 +111,25 @@ fn check_reports_every_error_with_file_and_line() {
         assert!(said.contains(&format!("pgweir.ini:{line}")), "line {line} is not named: {said}");
     }
 }
+
+#[test]
+fn a_reload_that_would_lose_users_changes_nothing() {
+    let mut pooler = PoolerSetup::new(postgres()).start();
+    let userlist = std::fs::read_to_string(pooler.directory().join("userlist.txt")).expect("was written");
+    pooler.rewrite(|setup| setup.set("query_timeout", 77));
+    let unchanged = || {
+        let outcome = pooler.ask("reload");
+        assert!(outcome.errors[0].starts_with("ERROR F0000: "), "{outcome:?}");
+        let row = pooler.ask("show config").records().into_iter().find(|row| row["key"] == "query_timeout");
+        assert_eq!(row.expect("is there")["value"], "0");
+        pooler.client().simple("select 1");
+    };
+    pooler.overwrite("userlist.txt", "\"app\" \"app-secret");
+    unchanged();
+    pooler.wait_for_log("broken auth file");
+    std::fs::remove_file(pooler.directory().join("userlist.txt")).expect("was written");
+    unchanged();
+    pooler.wait_for_log("could not open auth_file");
+    pooler.overwrite("userlist.txt", &userlist);
+    assert_eq!(pooler.ask("reload").commands, ["RELOAD"]);
+}

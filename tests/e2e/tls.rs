@@ -139,3 +139,33 @@ fn large_answers_come_whole_through_both_tls_sides() {
     let said = programs::run(psql.args(["-X", "-At", "-c", "select repeat('x', 20 << 20)", "-d", &target]));
     assert_eq!(said.trim_end().len(), 20 << 20);
 }
+
+/// A visit of the console over the Unix socket, where TLS is never asked for.
+fn console(pooler: &Pooler) -> Raw {
+    let mut raw = Raw::unix(pooler.directory(), pooler.port);
+    raw.startup(&[("user", "admin"), ("database", "pgbouncer")]);
+    assert_eq!(raw.outcome().status, Some(b'I'));
+    raw
+}
+
+#[test]
+fn tls_is_set_in_steps_and_what_is_half_set_changes_nothing() {
+    let pooler = client_tls("require").set("client_tls_ca_file", "").start();
+    let in_vain = console(&pooler).simple("set client_tls_sslmode = 'verify-full'");
+    assert_eq!((in_vain.errors.len(), in_vain.notices.len()), (0, 1), "{in_vain:?}");
+    pooler.wait_for_log("TLS setup failed: client_tls_sslmode=verify-full needs client_tls_ca_file");
+    assert_eq!(connect(&pooler, "sslmode=require").as_deref(), Ok("in"), "as before");
+    let whole = console(&pooler).simple(&format!("set client_tls_ca_file = '{}'", certs().ca().display()));
+    assert_eq!((whole.errors.len(), whole.notices.len()), (0, 0), "{whole:?}");
+    assert!(connect(&pooler, "sslmode=require").is_err(), "a certificate is demanded now");
+}
+
+#[test]
+fn the_suite_is_chosen_by_its_name() {
+    let pooler = client_tls("require").set("client_tls13_ciphers", "TLS_CHACHA20_POLY1305_SHA256").start();
+    assert_eq!(connect(&pooler, "sslmode=require").as_deref(), Ok("in"));
+    pooler.wait_for_log("tls=TLSv1.3/TLS_CHACHA20_POLY1305_SHA256");
+    let refused = console(&pooler).simple("set client_tls13_ciphers = 'unknown'");
+    assert_eq!(refused.notices.len(), 1, "{refused:?}");
+    pooler.wait_for_log("failed to set the TLSv1.3 cipher suites");
+}
