@@ -183,7 +183,7 @@ pub(super) fn verbosity(settings: &Settings) -> u8 {
 pub(super) fn destinations(settings: &Settings, stderr: bool) -> Destinations {
     let syslog = settings.syslog.then(|| SyslogSettings {
         ident: settings.syslog_ident.to_string(),
-        facility: sink::facility(&settings.syslog_facility.word()).unwrap_or_default(),
+        facility: sink::facility(settings.syslog_facility.word()).unwrap_or_default(),
         socket: sink::SYSLOG_SOCKET.into(),
     });
     Destinations {
