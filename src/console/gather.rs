@@ -29,9 +29,10 @@ impl Console {
         views
     }
 
-    /// Servers that are logged in.
+    /// Servers, those that are being logged in to among them.
     pub(super) async fn servers(&self) -> Vec<SocketView> {
-        let mut views = Vec::new();
+        let logging_in = self.plane.server_logins.rows().into_iter();
+        let mut views: Vec<_> = logging_in.map(|row| login_view(Side::Server, row)).collect();
         for answer in self.plane.ask_all(|| Command::Servers).await {
             if let Answer::Servers(rows) = answer {
                 views.extend(rows.iter().map(SocketView::from));
@@ -44,7 +45,7 @@ impl Console {
     pub(super) async fn sockets(&self) -> Vec<SocketView> {
         let mut views = self.clients().await;
         views.extend(self.servers().await);
-        views.extend(self.plane.logins.rows().into_iter().map(login_view));
+        views.extend(self.plane.logins.rows().into_iter().map(|row| login_view(Side::Client, row)));
         views
     }
 
@@ -175,13 +176,12 @@ impl Console {
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         let login_clients = self.plane.logins.count() as u64;
         let pools = self.plane.registry.entries();
-        let clients: u64 = pools.iter().map(|pool| u64::from(pool.client_count())).sum();
         Lists {
             databases: self.plane.registry.databases().len() as u64 + 1,
             users: show_process::known_users(&snapshot, self.user_names()).len() as u64,
             peers: snapshot.peers.len() as u64,
             pools: (pools.len() + usize::from(self.visits.any_ever())) as u64,
-            used_clients: clients.max(self.plane.admissions.all().into()) + self.visits.count() as u64,
+            used_clients: u64::from(self.plane.admissions.all()) + self.visits.count() as u64,
             login_clients,
             used_servers: self.plane.places.all_servers().into(),
             dns_names: self.plane.dns.rows(self.plane.now()).len() as u64,
@@ -239,16 +239,21 @@ impl Console {
     }
 }
 
-fn login_view(row: LoginRow) -> SocketView {
+fn login_view(side: Side, row: LoginRow) -> SocketView {
     let (database, user) = row
         .names
         .map_or((None, None), |(database, user)| (Some(database.to_string()), Some(user.to_string())));
+    let (state, list) = match side {
+        Side::Client if row.is_waiting => ("waiting", "waiting"),
+        Side::Client => ("login", "login"),
+        Side::Server => ("new", "login"),
+    };
     SocketView {
-        side: Side::Client,
+        side,
         database,
         user,
-        state: if row.is_waiting { "waiting" } else { "login" },
-        list: if row.is_waiting { "waiting" } else { "login" },
+        state,
+        list,
         is_active: true,
         remote_pid: row.remote.pid(),
         remote: row.remote,

@@ -1,35 +1,36 @@
-//! The clients that are logging in now: what SHOW SOCKETS and SHOW LISTS tell of them, and what shutdown waits for.
+//! The connections that are logging in now, clients here and servers there: what SHOW SOCKETS and SHOW LISTS tell of them.
 //!
-//! A row exists from accept until the client is handed to a worker, to the console, or gone.
+//! A client's row exists from accept until it is handed to a worker, to the console, or gone; a server's from the moment it
+//! is connected to.
 
 use crate::base::Address;
 use dashmap::DashMap;
 use std::sync::Arc;
 
-/// One client that is logging in.
+/// One connection that is logging in.
 #[derive(Clone, Debug)]
 pub struct LoginRow {
     /// The socket's number of SHOW.
     pub socket_id: u64,
-    /// The client's end.
+    /// The other end.
     pub remote: Address,
     /// Our end.
     pub local: Address,
-    /// Seconds since the epoch at accept.
+    /// Seconds since the epoch at accept or connect.
     pub connected_at_epoch_s: u64,
-    /// Database and user, once it has said them.
+    /// Database and user, once they are known.
     pub names: Option<(Arc<str>, Arc<str>)>,
     /// As SHOW prints it, empty without TLS.
     pub tls: String,
-    /// It has proved who it is and waits for its pool's first server.
+    /// A client that has proved who it is and waits for its pool's first server.
     pub is_waiting: bool,
 }
 
-/// All clients that are logging in.
+/// All clients, or all servers, that are logging in.
 #[derive(Clone, Debug, Default)]
 pub struct Logins(Arc<DashMap<u64, LoginRow>>);
 
-/// One client's row, taken out when this is dropped.
+/// One connection's row, taken out when this is dropped.
 #[derive(Debug)]
 pub struct LoginEntry {
     logins: Logins,

@@ -5,6 +5,7 @@
 //! §9, §14.
 
 use super::connect::{self, ConnectError, LoginFailure, Opened, Target};
+use super::logins::{LoginEntry, LoginRow};
 use super::places::Place;
 use super::plane::{Plane, Policy, Welcome};
 use super::registry::PoolEntry;
@@ -39,6 +40,8 @@ struct Line {
     handshake: Option<Handshake>,
     /// What it is called in the log.
     peer: String,
+    /// Its row of SHOW SERVERS until a worker has it.
+    row: Option<LoginEntry>,
 }
 
 /// Why an attempt has failed.
@@ -55,6 +58,11 @@ impl Failure {
     fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), fault: None, is_harmless: false }
     }
+}
+
+/// Seconds since the epoch.
+fn epoch_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Opens a server in `place` and hands it to the worker whose client waits longest.
@@ -151,6 +159,7 @@ impl Attempt {
     async fn log_in(&self, line: &mut Line, opened: Opened) -> Result<Vec<u8>, Failure> {
         self.log_connection(&opened);
         line.peer = opened.remote.to_string();
+        line.row = Some(self.enter(&opened));
         let plan = self.plan(&opened).map_err(Failure::new)?;
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
@@ -166,6 +175,19 @@ impl Attempt {
                 LoginFailure::Login(error) => self.log_refusal(error, peer),
             },
             ..Failure::new(failure.reason().into_owned())
+        })
+    }
+
+    fn enter(&self, opened: &Opened) -> LoginEntry {
+        let share = &self.entry.share;
+        self.plane.server_logins.enter(LoginRow {
+            socket_id: self.socket_id,
+            remote: opened.remote.clone(),
+            local: opened.local.clone(),
+            connected_at_epoch_s: epoch_s(),
+            names: Some((Arc::clone(&share.database.name), Arc::clone(&share.user))),
+            tls: opened.tls.clone(),
+            is_waiting: false,
         })
     }
 
@@ -236,7 +258,7 @@ impl Attempt {
         if let Some(reason) = self.obsolete() {
             return self.fail(line, Failure { is_harmless: true, ..Failure::new(reason) }, place).await;
         }
-        let Line { opened: Some(opened), handshake: Some(handshake), peer } = line else {
+        let Line { opened: Some(opened), handshake: Some(handshake), peer, row } = line else {
             unreachable!("a login that succeeded has a connection");
         };
         let logged_in = handshake.finish();
@@ -249,9 +271,7 @@ impl Attempt {
             local: opened.local.clone(),
             host: Arc::clone(&opened.host),
             tls: opened.tls.clone(),
-            connected_at_epoch_s: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            connected_at_epoch_s: epoch_s(),
             cancel_key: logged_in.key,
         });
         let place = place.into_live();
@@ -270,6 +290,7 @@ impl Attempt {
             connected_at: self.started,
         };
         let worker = self.worker();
+        drop(row);
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;

@@ -130,6 +130,8 @@ pub struct Plane {
     pub admissions: Admissions,
     /// The clients that are logging in.
     pub logins: Logins,
+    /// Servers that are being logged in to.
+    pub server_logins: Logins,
     /// What SCRAM clients are checked against.
     pub verifiers: Verifiers,
     /// Whether clients are accepted at present.
@@ -178,6 +180,7 @@ impl Plane {
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
             logins: Logins::default(),
+            server_logins: Logins::default(),
             verifiers: Verifiers::default(),
             accepting: Accepting::default(),
             console,

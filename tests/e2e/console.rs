@@ -232,3 +232,25 @@ fn suspend_stops_traffic_until_resume() {
     assert_eq!(console.simple("resume").commands, ["RESUME"]);
     assert_eq!(client.outcome().value(), "2");
 }
+
+#[test]
+fn connections_that_log_in_are_told_apart() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("it listens").port();
+    let pooler =
+        PoolerSetup::new(postgres()).database_at("stuck", &format!("host=127.0.0.1 port={port}")).start();
+    let mut client = Raw::tcp(pooler.port);
+    client.send(&raw::startup_message(196_608, &[("user", "app"), ("database", "stuck")]));
+    let state = |table: &str, kind: &str| {
+        let rows = pooler.ask(&format!("show {table}")).records();
+        let row = rows.into_iter().find(|row| row["database"] == "stuck" && row["type"] == kind);
+        row.map(|row| (row["state"].clone(), row["port"].clone()))
+    };
+    wait_until("the server is told", || state("servers", "S") == Some(("new".into(), port.to_string())));
+    assert_eq!(state("sockets", "S").expect("it is there").0, "sv_login");
+    assert_eq!(state("sockets", "C").expect("it is there").0, "cl_waiting");
+    assert_eq!(state("clients", "C"), None, "only those that have logged in");
+    let pools = pooler.ask("show pools").records();
+    let pool = pools.iter().find(|row| row["database"] == "stuck").expect("the pool is listed");
+    assert_eq!(pool["sv_login"], "1");
+}
