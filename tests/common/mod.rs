@@ -5,7 +5,7 @@
 //! As root, PostgreSQL and the pooler run as user `postgres`, since both refuse root.
 //! The program under test is the one that Cargo built, or the one that `PGWEIR_BIN` names.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
 pub mod account;
 pub mod certs;
@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 #[allow(unused_imports, reason = "as above")]
 pub use pooler::{Pooler, PoolerSetup};
 pub use postgres::{Postgres, postgres};
-pub use raw::Raw;
 
 /// How long a condition may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(20);

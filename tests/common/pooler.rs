@@ -194,9 +194,9 @@ impl Pooler {
 
     /// A psql through the pooler, to be given more arguments: `app` on `app`, no startup file, plain output.
     pub fn psql(&self) -> Command {
-        let mut psql = Command::new(programs::postgres("psql"));
+        let mut psql = programs::limited(programs::postgres("psql"));
         psql.args(["-X", "-At", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "app", "-d", "app"]);
-        psql.args(["-p", &self.port.to_string()]).env("PGCONNECT_TIMEOUT", "20");
+        psql.args(["-p", &self.port.to_string()]);
         psql
     }
 

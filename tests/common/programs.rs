@@ -1,6 +1,7 @@
 //! The programs that tests run: PostgreSQL's, the pooler under test, the drivers' interpreters.
 
 use super::{account, reaper};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -21,6 +22,13 @@ pub fn postgres(name: &str) -> PathBuf {
         found.pop().map(|(_, bin)| bin)
     });
     directory.as_ref().map_or_else(|| name.into(), |directory| directory.join(name))
+}
+
+/// A command that is ended should it take longer than any test may: a client that hangs is a failure with a message.
+pub fn limited(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "100"]).arg(program).env("PGCONNECT_TIMEOUT", "20");
+    command
 }
 
 /// The pooler under test, copied to where its account can reach it.

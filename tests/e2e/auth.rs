@@ -3,14 +3,12 @@
 
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs};
-use std::path::Path;
-use std::process::Command;
 
 /// psql as `user` with `password` on database `app`; what it said, and whether it went well.
 fn try_log_in(pooler: &Pooler, host: &str, user: &str, password: &str) -> Result<String, String> {
-    let mut psql = Command::new(programs::postgres("psql"));
+    let mut psql = programs::limited(programs::postgres("psql"));
     psql.args(["-X", "-At", "-w", "-h", host, "-p", &pooler.port.to_string(), "-U", user, "-d", "app"]);
-    psql.args(["-c", "select current_user"]).env("PGPASSWORD", password).env("PGCONNECT_TIMEOUT", "20");
+    psql.args(["-c", "select current_user"]).env("PGPASSWORD", password);
     let output = psql.output().expect("psql is installed");
     let said = programs::said(&output).trim_end().to_owned();
     if output.status.success() { Ok(said) } else { Err(said) }
@@ -190,9 +188,8 @@ fn newer_protocols_are_negotiated_down() {
 fn the_console_over_the_unix_socket_needs_no_password_from_its_own_account() {
     let pooler = PoolerSetup::new(postgres()).set("auth_type", "scram-sha-256").start();
     let console = |user: &str| {
-        let psql = programs::postgres("psql");
-        let psql = if psql.is_absolute() { psql } else { Path::new("/usr/bin").join(psql) };
-        let mut psql = account::command(psql);
+        let mut psql = account::command("timeout");
+        psql.arg("100").arg(programs::postgres("psql"));
         psql.args(["-X", "-At", "-w", "-h", &socket(&pooler), "-p", &pooler.port.to_string(), "-U", user]);
         psql.args(["-d", "pgbouncer", "-c", "show version"]).output().expect("psql is installed")
     };

@@ -5,7 +5,6 @@
 
 use crate::common::{PoolerSetup, postgres, programs, wait_until};
 use std::path::PathBuf;
-use std::process::Command;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// The login messages that drivers send and PgBouncer does not know by itself.
@@ -22,7 +21,7 @@ fn workload(program: PathBuf, script: Option<&str>) {
         .set("auth_type", "scram-sha-256")
         .set("ignore_startup_parameters", IGNORED)
         .start();
-    let mut command = Command::new(program);
+    let mut command = programs::limited(program);
     if let Some(script) = script {
         command.arg(programs::in_repository("tests/drivers").join(script));
     }

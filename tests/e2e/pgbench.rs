@@ -1,10 +1,9 @@
 //! pgbench and psql through transaction pooling: the tools that every operator tries first.
 
 use crate::common::{Pooler, PoolerSetup, postgres, programs};
-use std::process::Command;
 
 fn pgbench(pooler: &Pooler, arguments: &[&str]) -> String {
-    let mut pgbench = Command::new(programs::postgres("pgbench"));
+    let mut pgbench = programs::limited(programs::postgres("pgbench"));
     pgbench
         .args(["-h", "127.0.0.1", "-p", &pooler.port.to_string(), "-U", "app", "-n"])
         .args(arguments)
@@ -49,10 +48,10 @@ fn initialisation_and_its_own_transactions() {
     let name = "bench";
     postgres().psql("postgres", "create database bench owner app");
     let pooler = PoolerSetup::new(postgres()).database(name, "pool_size=4").start();
-    let mut init = Command::new(programs::postgres("pgbench"));
+    let mut init = programs::limited(programs::postgres("pgbench"));
     let port = pooler.port.to_string();
     programs::run(init.args(["-h", "127.0.0.1", "-p", &port, "-U", "app", "-i", "-q", "-s", "1", name]));
-    let mut bench = Command::new(programs::postgres("pgbench"));
+    let mut bench = programs::limited(programs::postgres("pgbench"));
     bench.args([
         "-h",
         "127.0.0.1",

@@ -2,7 +2,6 @@
 
 use crate::common::raw::{self, Raw};
 use crate::common::{PoolerSetup, postgres, programs, wait_until};
-use std::process::Command;
 
 #[test]
 fn a_new_database_and_a_new_user_appear() {
@@ -97,7 +96,8 @@ fn a_broken_file_leaves_everything_as_it_was() {
 fn check_reports_every_error_with_file_and_line() {
     let pooler = PoolerSetup::new(postgres()).start();
     let file = pooler.directory().join("pgweir.ini");
-    let check = || Command::new(programs::pooler()).arg("--check").arg(&file).output().expect("can be run");
+    let check =
+        || programs::limited(programs::pooler()).arg("--check").arg(&file).output().expect("can be run");
     let fine = check();
     assert_eq!(fine.status.code(), Some(0), "{}", programs::said(&fine));
     pooler.overwrite(

@@ -120,8 +120,9 @@ fn during_a_soft_shutdown_the_unix_socket_serves_only_the_console() {
 
 #[test]
 fn arguments_are_understood_or_explained() {
-    let run =
-        |arguments: &[&str]| Command::new(programs::pooler()).args(arguments).output().expect("can be run");
+    let run = |arguments: &[&str]| {
+        programs::limited(programs::pooler()).args(arguments).output().expect("can be run")
+    };
     for argument in ["--help", "-h", "--version", "-V"] {
         assert_eq!(run(&[argument]).status.code(), Some(0), "{argument}");
     }
@@ -176,8 +177,10 @@ fn root_is_refused() {
         return;
     }
     let pooler = PoolerSetup::new(postgres()).start();
-    let output =
-        Command::new(programs::pooler()).arg(pooler.directory().join("pgweir.ini")).output().expect("runs");
+    let output = programs::limited(programs::pooler())
+        .arg(pooler.directory().join("pgweir.ini"))
+        .output()
+        .expect("runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(programs::said(&output).contains("should not run as root"), "{}", programs::said(&output));
 }

@@ -3,7 +3,6 @@
 use crate::common::certs::certs;
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
-use std::process::Command;
 
 fn client_tls(mode: &str) -> PoolerSetup {
     PoolerSetup::new(postgres())
@@ -15,9 +14,9 @@ fn client_tls(mode: &str) -> PoolerSetup {
 
 /// psql with these connection parameters added; its answer, or what it complains about.
 fn connect(pooler: &Pooler, more: &str) -> Result<String, String> {
-    let mut psql = Command::new(programs::postgres("psql"));
+    let mut psql = programs::limited(programs::postgres("psql"));
     let target = format!("host=localhost hostaddr=127.0.0.1 port={} user=app dbname=app {more}", pooler.port);
-    psql.args(["-X", "-At", "-w", "-c", "select 'in'", "-d", &target]).env("PGCONNECT_TIMEOUT", "20");
+    psql.args(["-X", "-At", "-w", "-c", "select 'in'", "-d", &target]);
     let output = psql.output().expect("psql is installed");
     let said = programs::said(&output).trim_end().to_owned();
     if output.status.success() { Ok(said) } else { Err(said) }
@@ -55,7 +54,7 @@ fn clients_can_verify_us() {
 #[test]
 fn show_clients_names_the_cipher() {
     let pooler = client_tls("require").start();
-    let mut psql = Command::new(programs::postgres("psql"));
+    let mut psql = programs::limited(programs::postgres("psql"));
     let target = format!("host=127.0.0.1 port={} user=admin dbname=pgbouncer sslmode=require", pooler.port);
     let said = programs::run(psql.args(["-X", "-A", "-c", "show clients", "-d", &target]));
     assert!(said.contains("TLSv1.3/TLS_AES_"), "{said}");
@@ -136,7 +135,7 @@ fn a_role_that_needs_tls_gets_it() {
 fn large_answers_come_whole_through_both_tls_sides() {
     let pooler = client_tls("require").set("server_tls_sslmode", "require").start();
     let target = format!("host=127.0.0.1 port={} user=app dbname=app sslmode=require", pooler.port);
-    let mut psql = Command::new(programs::postgres("psql"));
+    let mut psql = programs::limited(programs::postgres("psql"));
     let said = programs::run(psql.args(["-X", "-At", "-c", "select repeat('x', 20 << 20)", "-d", &target]));
     assert_eq!(said.trim_end().len(), 20 << 20);
 }

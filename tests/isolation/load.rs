@@ -135,7 +135,7 @@ impl<'a> Client<'a> {
     /// Passes on an outcome that ended well; anything else that a killed server does not explain is a failure.
     fn whole(&self, outcome: Outcome) -> Result<Outcome, Hurt> {
         if outcome.status.is_none() {
-            let explained = outcome.errors.is_empty() || outcome.errors.iter().all(|error| is_hurt(error));
+            let explained = outcome.errors.last().is_none_or(|error| is_hurt(error));
             assert!(explained, "client {}: {:?}", self.number, outcome.errors);
             return Err(Hurt);
         }

@@ -30,7 +30,7 @@ struct Peaks {
 
 /// Counts sessions in PostgreSQL again and again, over one connection of its own, until `stop`.
 fn watch(stop: &AtomicBool) -> Peaks {
-    let mut raw = common::Raw::log_in(postgres().port, "postgres", "postgres");
+    let mut raw = common::raw::Raw::log_in(postgres().port, "postgres", "postgres");
     let sql = "select count(*) filter (where usename = 'app'), count(*) filter (where usename = 'other') \
                from pg_stat_activity where datname = 'isolation' and backend_type = 'client backend'";
     let mut peaks = Peaks::default();
@@ -51,7 +51,7 @@ fn watch(stop: &AtomicBool) -> Peaks {
 
 /// Ends a server of the pool every now and then; returns how many it ended.
 fn kill(stop: &AtomicBool) -> usize {
-    let mut raw = common::Raw::log_in(postgres().port, "postgres", "postgres");
+    let mut raw = common::raw::Raw::log_in(postgres().port, "postgres", "postgres");
     let sql = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'isolation' \
                and backend_type = 'client backend' order by random() limit 1";
     let mut killed = 0;
