@@ -28,11 +28,23 @@ fn workload(program: PathBuf, script: Option<&str>) {
     command.env("PGWEIR_PORT", pooler.port.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
     programs::run(&mut command);
     wait_until("every server came back", || {
-        let pools = pooler.ask("show pools").records();
-        pools
-            .iter()
-            .filter(|row| row["database"] == "app")
-            .all(|row| row["sv_active"] == "0" && row["cl_waiting"] == "0")
+        let mut psql = programs::limited(programs::postgres("psql"));
+        psql.args([
+            "-X",
+            "-At",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &pooler.port.to_string(),
+            "-U",
+            "admin",
+            "-d",
+            "pgbouncer",
+        ]);
+        let pools = programs::run(psql.args(["-c", "show pools"]).env("PGPASSWORD", "admin-secret"));
+        // database, user, cl_active, cl_waiting, two for cancels, sv_active
+        let own = pools.lines().filter(|line| line.starts_with("app|app|"));
+        own.map(|line| line.split('|').collect::<Vec<_>>()).all(|row| (row[3], row[6]) == ("0", "0"))
     });
 }
 
