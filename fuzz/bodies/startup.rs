@@ -17,10 +17,10 @@ pub fn run(data: &[u8]) {
         );
     }
     assert_eq!(packet_bytes(data).ok().flatten(), Some(bytes));
-    if let FirstPacket::Startup { minor, payload } = packet {
-        if let Ok(startup) = Startup::read(minor, payload, &names, IgnoredNames(&ignored)) {
-            let again = Startup::read(minor, payload, &names, IgnoredNames(&ignored));
-            assert_eq!(Ok(format!("{startup:?}")), again.map(|again| format!("{again:?}")).map_err(|_| ()));
-        }
+    if let FirstPacket::Startup { minor, payload } = packet
+        && let Ok(startup) = Startup::read(minor, payload, &names, IgnoredNames(&ignored))
+    {
+        let again = Startup::read(minor, payload, &names, IgnoredNames(&ignored));
+        assert_eq!(Ok(format!("{startup:?}")), again.map(|again| format!("{again:?}")).map_err(|_| ()));
     }
 }

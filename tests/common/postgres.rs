@@ -45,6 +45,7 @@ pub fn postgres() -> &'static Postgres {
 }
 
 impl Postgres {
+    #[expect(clippy::zombie_processes, reason = "lives as long as we do; the reaper ends it")]
     fn start() -> Self {
         let directory = reaper::directory().join("postgres");
         std::fs::create_dir(&directory).expect("the parent is ours");

@@ -34,6 +34,7 @@ struct Reaper {
     directory: PathBuf,
 }
 
+#[expect(clippy::zombie_processes, reason = "outlives us by design")]
 fn reaper() -> &'static Reaper {
     static REAPER: OnceLock<Reaper> = OnceLock::new();
     REAPER.get_or_init(|| {
