@@ -70,7 +70,7 @@ impl Core {
                 if over(client.rules.query_wait_timeout, since) {
                     Some(Due::End(Fault::QueryWaitTimeout))
                 } else if over(rules.query_timeout, since) {
-                    Some(Due::End(Fault::QueryTimeout))
+                    Some(Due::End(Fault::QueryTimeoutWaiting))
                 } else if !notified && over(rules.query_wait_notify, since) && !client.identity.internal {
                     Some(Due::Notify)
                 } else {
@@ -123,22 +123,38 @@ impl Core {
             .filter(|(_, server)| matches!(server.phase, Phase::Idle(_)))
             .map(|(key, _)| ServerId(key as u32))
             .collect();
+        // The ledger learns of a close when the socket has ended: what this pass closes is counted here.
+        let mut closed = vec![0; self.pools.capacity()];
         for id in free {
-            let reason = self.reason_to_close(id, now).or_else(|| self.idle_too_long(id, now));
+            let slot = self.servers[id.0 as usize].pool;
+            let closed = &mut closed[slot.0 as usize];
+            let live = self.share(slot).live_count().saturating_sub(*closed);
+            let reason = self
+                .reason_to_close(id, now)
+                .or_else(|| self.one_too_many(slot, live))
+                .or_else(|| self.idle_too_long(id, live));
             if let Some(reason) = reason {
+                *closed += 1;
                 self.close_server(id, reason, net);
             }
         }
     }
 
+    /// A pool whose size was lowered gets rid of its free servers above it.
+    fn one_too_many(&self, slot: PoolSlot, live: u32) -> Option<&'static str> {
+        let rules = &self.pools[slot.0 as usize].rules;
+        let most = rules.pool_size.saturating_add(rules.reserve_pool_size);
+        (rules.pool_size > 0 && live > most).then_some("too many servers in the pool")
+    }
+
     /// `server_idle_timeout`, which never takes a pool below `min_pool_size`.
-    fn idle_too_long(&self, id: ServerId, now: Micros) -> Option<&'static str> {
+    fn idle_too_long(&self, id: ServerId, live: u32) -> Option<&'static str> {
         let server = &self.servers[id.0 as usize];
         let Phase::Idle(since) = server.phase else { return None };
         let pool = &self.pools[server.pool.0 as usize];
         let limit = pool.rules.server_idle_timeout;
-        let spare = pool.share.live_count() > pool.rules.min_pool_size;
-        (limit != Micros(0) && now.since(since) > limit && spare).then_some("server idle timeout")
+        let spare = live > pool.rules.min_pool_size;
+        (limit != Micros(0) && self.now.since(since) > limit && spare).then_some("server idle timeout")
     }
 
     /// The check delay in force for SHOW's state `used`; `None` where servers are not checked.

@@ -88,6 +88,8 @@ impl Core {
         let now = self.now;
         let slot = self.clients[id.0 as usize].pool;
         if let Some(fault) = self.refusal(slot) {
+            // Nobody waits, but somebody would: the next try may begin as soon as `server_login_retry` is over.
+            net.notify(Note::NeedServer(self.share(slot).id));
             self.disconnect(id, &Leave::Fault(fault), net);
             return Got::Gone;
         }

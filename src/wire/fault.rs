@@ -61,6 +61,8 @@ pub enum Fault {
     ReplicationUnavailable,
     // --- waiting
     QueryWaitTimeout,
+    /// `query_timeout` counts for the wait too.
+    QueryTimeoutWaiting,
     LoginTimeout,
     LoginTimeoutServerDown,
     ServerShuttingDown,
@@ -148,6 +150,7 @@ impl Fault {
             Self::LoginFailed => "login failed",
             Self::ReplicationUnavailable => "replication connections are not available in this version",
             Self::QueryWaitTimeout => "query_wait_timeout",
+            Self::QueryTimeoutWaiting => "query_timeout",
             Self::LoginTimeout => "client_login_timeout",
             Self::LoginTimeoutServerDown => "client_login_timeout (server down)",
             Self::ServerShuttingDown => "server shutting down",

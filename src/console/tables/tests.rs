@@ -20,6 +20,7 @@ fn columns(name: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn columns_and_types_are_pgbouncers() {
     let socket = "type:text user database replication state addr port:int4 local_addr:text local_port:int4 \
          connect_time:text request_time wait:int4 wait_us close_needed ptr:text link remote_pid:int4 tls:text \
