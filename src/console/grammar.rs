@@ -1,4 +1,4 @@
-//! The console's grammar: text -> [`Statement`] -> [`Order`]. Pure; never panics, whatever the text.
+//! The console's grammar: text -> `Statement` -> [`Order`]. Pure; never panics, whatever the text.
 //!
 //! ```text
 //! statement = WORD [WORD] [";"] | "SET" WORD ("=" | "TO") (WORD | STRING) [";"]

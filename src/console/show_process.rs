@@ -75,7 +75,7 @@ fn padded(number: Option<u32>) -> String {
     number.map(|number| format!("{number:>9}")).unwrap_or_default()
 }
 
-/// How many there are of everything; see [`lists`].
+/// How many there are of everything; see `lists`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of SHOW LISTS")]
 pub struct Lists {
