@@ -55,7 +55,6 @@ impl Core {
             match onward {
                 Onward::Next => {}
                 Onward::Later => {
-                    self.servers[id.0 as usize].has_unread = false;
                     self.flush_downstream(id, &mut walk, net);
                     return walk.run.end;
                 }
@@ -103,7 +102,12 @@ impl Core {
             tag::DATA_ROW | tag::COPY_DATA => Fate::Forward,
             tag::ERROR_RESPONSE => {
                 let statements = &mut server.statements;
-                server.expected.failed(|expect| Self::undo(statements, expect));
+                let mut undone = false;
+                server.expected.failed(|expect| undone |= Self::undo(statements, expect));
+                if undone && server.expected.changes_statements() {
+                    // Batches sent ahead of this error took the undone for done: nobody knows what they will leave.
+                    server.close_reason.get_or_insert("prepared statements in doubt");
+                }
                 Fate::Forward
             }
             tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE => {
@@ -157,9 +161,10 @@ impl Core {
         };
         let server = &mut self.servers[id.0 as usize];
         server.status = status;
-        server.has_unread = walk.rest().len() > header.frame_bytes;
         let statements = &mut server.statements;
-        server.expected.ready(|expect| Self::undo(statements, expect));
+        server.expected.ready(|expect| {
+            Self::undo(statements, expect);
+        });
         walk.run.end += header.frame_bytes;
         self.flush_downstream(id, walk, net);
         if let Some(client) = self.servers[id.0 as usize].link() {
@@ -260,9 +265,7 @@ impl Core {
         }
         self.skip_server_frame(id, header, walk);
         let Some(status) = done else { return Onward::Next };
-        let server = &mut self.servers[id.0 as usize];
-        server.status = status;
-        server.has_unread = !walk.rest().is_empty();
+        self.servers[id.0 as usize].status = status;
         self.task_done(id, net);
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
     }

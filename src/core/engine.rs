@@ -36,6 +36,9 @@ pub struct Core {
     pub(super) scratch: Vec<u8>,
     /// The time of the event at hand.
     pub(super) now: Micros,
+    /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over: not before
+    /// then can it leave for another worker.
+    pub(super) just_sent_to: Option<ServerId>,
 }
 
 /// Why a client leaves.
@@ -72,6 +75,7 @@ impl Core {
             suspended: false,
             scratch: Vec::new(),
             now: Micros(0),
+            just_sent_to: None,
         }
     }
 
@@ -223,11 +227,13 @@ impl Core {
     /// and calls again with them in front when more has come (or after [`Net::resume`]). Not called while `peer` is paused.
     pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
         self.now = now;
-        match peer {
+        let consumed = match peer {
             Peer::Client(id) if self.clients.contains(id.0 as usize) => self.client_received(id, input, net),
             Peer::Server(id) if self.servers.contains(id.0 as usize) => self.server_received(id, input, net),
             Peer::Client(_) | Peer::Server(_) => input.len(),
-        }
+        };
+        self.just_sent_to = None;
+        consumed
     }
 
     /// Ends a client: tells it why where there is something to tell, and closes its connection.

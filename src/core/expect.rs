@@ -109,6 +109,14 @@ impl Expected {
         self.queue.push_back(expect);
     }
 
+    /// Whether statements are still to be prepared or closed.
+    pub fn changes_statements(&self) -> bool {
+        let changes = |expect: &Expect| {
+            matches!(expect, Expect::Parse(Some(_)) | Expect::ParseOurs(_) | Expect::CloseOurs(_))
+        };
+        self.queue.iter().any(changes)
+    }
+
     /// Whether the client's COPY data have somewhere to go: the server takes them, or may be about to.
     pub fn takes_copy_data(&self) -> bool {
         self.copy == CopyIn::Running || (self.copy == CopyIn::No && !self.queue.is_empty() && !self.skipping)
@@ -169,7 +177,7 @@ impl Expected {
     }
 
     /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each answer that will not
-    /// come is given to `undo`.
+    /// come is given to `undo`, the last one first: a statement may be evicted and prepared again in one batch.
     pub fn failed(&mut self, mut undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
@@ -178,25 +186,21 @@ impl Expected {
             None | Some(Expect::Sync | Expect::Simple | Expect::Function) => return,
             Some(_) => {}
         }
-        while let Some(front) = self.queue.front() {
-            if matches!(front, Expect::Sync) {
-                return;
-            }
-            let expect = self.queue.pop_front();
-            expect.into_iter().for_each(&mut undo);
-        }
-        self.skipping = true;
+        let sync = self.queue.iter().position(|expect| matches!(expect, Expect::Sync));
+        self.queue.drain(..sync.unwrap_or(self.queue.len())).rev().for_each(&mut undo);
+        self.skipping = sync.is_none();
     }
 
-    /// ReadyForQuery: everything up to the message that asked for it is over.
+    /// ReadyForQuery: everything up to the message that asked for it is over; answers that were still owed are given to
+    /// `undo`, the last one first.
     #[inline]
-    pub fn ready(&mut self, mut undo: impl FnMut(Expect)) {
-        while let Some(expect) = self.queue.pop_front() {
-            if matches!(expect, Expect::Sync | Expect::Simple | Expect::Function) {
-                break;
-            }
-            undo(expect);
+    pub fn ready(&mut self, undo: impl FnMut(Expect)) {
+        let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
+        let asked_at = self.queue.iter().position(asks).unwrap_or(self.queue.len());
+        if asked_at > 0 {
+            self.queue.drain(..asked_at).rev().for_each(undo);
         }
+        self.queue.pop_front();
         // The data's end of a COPY that never began, or was refused before its data came.
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.queue.pop_front();
@@ -269,6 +273,40 @@ mod tests {
         assert!(!owed.is_settled(), "the simple query is still to be answered");
         owed.ready(|_| panic!("nothing to undo"));
         assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn what_an_error_undoes_is_undone_from_the_end() {
+        let registry = super::super::statements::StatementRegistry::default();
+        let [old, new] = [b"old\0", b"new\0"].map(|rest| registry.intern(rest));
+        let mut owed = expected(vec![
+            Expect::Bind,
+            Expect::ParseOurs(Arc::clone(&new)),
+            Expect::CloseOurs(Arc::clone(&old)),
+            Expect::ParseOurs(Arc::clone(&old)),
+            Expect::CloseOurs(Arc::clone(&new)),
+            Expect::Sync,
+        ]);
+        let mut held = std::collections::BTreeSet::from([old.id]);
+        owed.failed(|expect| match expect {
+            Expect::ParseOurs(statement) => drop(held.remove(&statement.id)),
+            Expect::CloseOurs(statement) => drop(held.insert(statement.id)),
+            _ => {}
+        });
+        assert_eq!(held, std::collections::BTreeSet::from([old.id]), "nothing of it has happened");
+        owed.ready(|_| panic!("nothing to undo"));
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn an_unfinished_batch_is_not_at_rest_though_all_is_answered() {
+        let mut owed = expected(vec![Expect::Bind, Expect::Execute]);
+        owed.answered(b'2');
+        owed.answered(b'C');
+        assert!(owed.is_settled() && owed.is_unready());
+        owed.push(Expect::Sync);
+        owed.ready(drop);
+        assert!(!owed.is_unready());
     }
 
     #[test]

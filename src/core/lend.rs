@@ -144,7 +144,7 @@ impl Core {
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),
                 Fitness::Check => return self.check(server, net),
-                Fitness::Fit if !self.servers[server.0 as usize].is_movable() => {
+                Fitness::Fit if !self.is_movable(server) => {
                     return self.pools[slot.0 as usize].put_idle(server);
                 }
                 Fitness::Fit => return self.move_server(server, by, net),
@@ -153,6 +153,11 @@ impl Core {
         if !self.pools[slot.0 as usize].share.is_full() {
             net.notify(Note::NeedServer(pool));
         }
+    }
+
+    /// Whether a free server can go to another worker now.
+    fn is_movable(&self, id: ServerId) -> bool {
+        self.just_sent_to != Some(id) && self.servers[id.0 as usize].is_movable()
     }
 
     /// What a free server needs before it is lent.
@@ -208,7 +213,7 @@ impl Core {
         let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
         if let Some((worker, since)) = there
             && here.is_none_or(|here| since + Micros(limits::REMOTE_WAITER_LEAD_US) < here)
-            && self.servers[id.0 as usize].is_movable()
+            && self.is_movable(id)
         {
             return self.move_server(id, worker, net);
         }

@@ -55,8 +55,6 @@ pub(super) struct Server {
     pub blocked: bool,
     /// The front of a message has been sent to it, the rest is still with its client.
     pub is_half_sent: bool,
-    /// Behind the ReadyForQuery at hand lie more of its bytes: it cannot leave for another worker without them.
-    pub has_unread: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<&'static str>,
     /// The pooler's own query was answered by an error.
@@ -88,7 +86,6 @@ impl Server {
             partial: Partial::None,
             blocked: false,
             is_half_sent: false,
-            has_unread: false,
             close_reason: None,
             task_failed: false,
             cancels: 0,
@@ -148,9 +145,9 @@ impl Server {
         }
     }
 
-    /// Whether a free server can go to another worker now: nothing of it is half sent, half received or half read.
+    /// Whether a free server can go to another worker now: nothing of it is half sent or half received.
     pub fn is_movable(&self) -> bool {
-        !self.blocked && !self.has_unread && self.is_clean()
+        !self.blocked && self.is_clean()
     }
 
     /// The linked client has got a part of a message: nothing else can be sent to it before the rest.

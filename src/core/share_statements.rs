@@ -225,13 +225,14 @@ impl Core {
         }
     }
 
-    /// Undoes on the server's side what an answer that will not come would have confirmed.
-    pub(super) fn undo(statements: &mut super::statements::ServerStatements, expect: Expect) {
+    /// Undoes on the server's side what an answer that will not come would have confirmed; whether there was anything.
+    pub(super) fn undo(statements: &mut super::statements::ServerStatements, expect: Expect) -> bool {
         match expect {
             Expect::Parse(Some(statement)) | Expect::ParseOurs(statement) => statements.remove(&statement),
             Expect::CloseOurs(statement) => statements.restore(statement),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 }
 

@@ -299,6 +299,7 @@ impl Core {
         };
         debug_assert!(matches!(self.servers[server.0 as usize].phase, Phase::Linked(linked) if linked == id));
         self.pools[client.pool.0 as usize].counters.client_bytes += walk.run.len() as u64;
+        self.just_sent_to = Some(server);
         net.forward(Peer::Server(server), walk.run.clone());
         walk.run.start = walk.run.end;
     }

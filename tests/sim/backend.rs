@@ -217,7 +217,6 @@ impl Backend {
             ask::SYNC | ask::FUNCTION_CALL => {
                 self.push(|out| encode::error(out, Severity::Error, code, text));
                 self.session.abort();
-                self.in_batch = false;
                 self.ready();
             }
             _ => self.fail(code, text),
@@ -241,6 +240,7 @@ impl Backend {
     }
 
     fn ready(&mut self) {
+        self.in_batch = false;
         self.session.commit_implicit();
         if self.session.block == Block::None {
             self.portals.clear();
@@ -277,7 +277,6 @@ impl Backend {
         match tag {
             ask::SYNC => {
                 self.mode = Mode::Ready;
-                self.in_batch = false;
                 self.ready();
             }
             ask::TERMINATE => self.mode = Mode::Ended,
@@ -297,10 +296,7 @@ impl Backend {
                 return;
             }
             ask::FUNCTION_CALL => return self.function_call(payload),
-            ask::SYNC => {
-                self.in_batch = false;
-                return self.ready();
-            }
+            ask::SYNC => return self.ready(),
             ask::TERMINATE => {
                 self.mode = Mode::Ended;
                 return;

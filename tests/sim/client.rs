@@ -5,6 +5,7 @@
 //! notice of queueing, a cancel that the client itself has asked for, and an end that it has been given a cause for.
 
 use super::backend::{Backend, CANCELED, Work};
+use super::driver::frames_text;
 use super::ground::{Event, Ground};
 use super::script::{Knowledge, Manners, Script, Step};
 use super::session::{BOGUS_ZONE, Session};
@@ -62,6 +63,8 @@ pub struct SimClient {
     has_bogus_zone: bool,
     /// It has been told that this is the end.
     is_told: bool,
+    /// It got an error that it must expect and cannot go on from.
+    gives_up: bool,
     /// The message that is being looked at, for reports.
     at_hand: String,
 }
@@ -96,6 +99,7 @@ impl SimClient {
             batch_failed: false,
             status: b'I',
             is_told: false,
+            gives_up: false,
             at_hand: String::new(),
         }
     }
@@ -192,6 +196,9 @@ impl SimClient {
         ground.witness(&bytes);
         self.inbox.extend(bytes);
         self.read_frames();
+        if self.gives_up {
+            return self.vanish(ground);
+        }
         if is_over {
             self.over();
             return;
@@ -212,7 +219,9 @@ impl SimClient {
             let Some(frame) = self.inbox.get(at..at + header.frame_bytes) else { break };
             let frame = frame.to_vec();
             at += frame.len();
-            self.frame(&frame);
+            if !self.gives_up {
+                self.frame(&frame);
+            }
         }
         self.inbox.drain(..at);
     }
@@ -263,6 +272,11 @@ impl SimClient {
                     return self.fatal(&fields.message());
                 }
                 self.batch_failed = true;
+                let in_doubt = self.known.in_doubt && fields.message().contains("PGBOUNCER_");
+                if in_doubt && ["26000", "42P05"].contains(&fields.sqlstate()) {
+                    self.gives_up = true;
+                    return;
+                }
             }
             answer::READY_FOR_QUERY => self.status = payload[0],
             _ => {}
@@ -363,17 +377,7 @@ impl SimClient {
 
 fn brief(step: &Step) -> String {
     match step {
-        Step::Send(bytes) => {
-            let mut tags = String::new();
-            let mut rest = &bytes[..];
-            while let Ok(Some(header)) = FrameHeader::read(rest, u32::MAX) {
-                let end = header.frame_bytes.min(rest.len());
-                let text: String = String::from_utf8_lossy(&rest[5..end.min(60)]).replace('\0', "~");
-                tags.push_str(&format!(" {}[{text}]", char::from(header.tag)));
-                rest = &rest[end..];
-            }
-            format!("sends {} bytes:{tags}", bytes.len())
-        }
+        Step::Send(bytes) => format!("sends {} bytes: {}", bytes.len(), frames_text(bytes)),
         step => format!("{step:?}"),
     }
 }

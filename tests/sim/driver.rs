@@ -11,9 +11,9 @@ use pgweir::core::{
     Answer, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin, ServerState,
     StatementRegistry,
 };
-use pgweir::wire::TrackedNames;
 use pgweir::wire::encode;
 use pgweir::wire::tags::client::TERMINATE;
+use pgweir::wire::{FrameHeader, TrackedNames};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -257,7 +257,12 @@ impl Driver {
     }
 
     fn call(&mut self, call: Call, input: &[u8], touched: &mut Vec<u64>, ground: &mut Ground) {
-        ground.log(|| format!("worker {}   {call:.80?}", self.worker));
+        ground.log(|| match &call {
+            Call::Send(peer, bytes) => {
+                format!("worker {}   Send({peer:?}) {}", self.worker, frames_text(bytes))
+            }
+            call => format!("worker {}   {call:.80?}", self.worker),
+        });
         match call {
             Call::Forward(to, range) => touched.extend(self.write(to, &input[range], ground)),
             Call::Send(to, bytes) => touched.extend(self.write(to, &bytes, ground)),
@@ -417,4 +422,17 @@ impl Conn {
             blocked: false,
         }
     }
+}
+
+/// Frames in short, for the log.
+pub fn frames_text(bytes: &[u8]) -> String {
+    let (mut text, mut rest) = (String::new(), bytes);
+    while let Ok(Some(header)) = FrameHeader::read(rest, u32::MAX) {
+        let end = header.frame_bytes.min(rest.len());
+        let payload =
+            String::from_utf8_lossy(&rest[5..end.min(60)]).replace(|letter: char| letter < ' ', "~");
+        text.push_str(&format!("{}[{payload}] ", char::from(header.tag)));
+        rest = &rest[end..];
+    }
+    text
 }

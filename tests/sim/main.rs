@@ -5,6 +5,7 @@
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
 mod backend;
+mod cases;
 mod check;
 mod client;
 mod driver;

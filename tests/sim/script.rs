@@ -57,6 +57,9 @@ pub struct Knowledge {
     pub serial: u32,
     pub names: BTreeMap<String, Name>,
     pub touched: Vec<String>,
+    /// Named statements were used ahead of an error that may come. As with PgBouncer, they can meet a server on which a
+    /// statement is not, or already is, prepared; the client gives up if they do.
+    pub in_doubt: bool,
     /// Something that the pooler punishes was said: this is the fault to come.
     pub provoked: Option<&'static str>,
 }
@@ -64,11 +67,12 @@ pub struct Knowledge {
 impl Knowledge {
     pub fn new(client: usize) -> Self {
         let names = ["s1", "s2", "s3", "s4"].map(|name| (name.to_owned(), Name::Free));
-        Self { client, serial: 0, names: names.into(), touched: Vec::new(), provoked: None }
+        Self { client, serial: 0, names: names.into(), touched: Vec::new(), in_doubt: false, provoked: None }
     }
 
     /// Brings the names up to date after a batch.
     pub fn learn(&mut self, reference: &Backend, failed: bool) {
+        self.in_doubt = false;
         for name in std::mem::take(&mut self.touched) {
             let known = match reference.statement(&name) {
                 _ if failed => Name::Unclear,
@@ -91,6 +95,8 @@ pub struct Script<'a> {
     may_fail: bool,
     /// Within a transaction block.
     in_block: bool,
+    /// A batch that may fail was written before the one at hand.
+    is_ahead: bool,
     /// Names that must not be used any more before the answers are here: what they stand for depends on them.
     open_names: Vec<String>,
 }
@@ -112,6 +118,7 @@ impl<'a> Script<'a> {
             pending: Vec::new(),
             may_fail: cancels > 0 || reference.session.block == Block::Failed,
             in_block: reference.session.block != Block::None,
+            is_ahead: false,
             open_names: Vec::new(),
         };
         script.clear_names();
@@ -306,6 +313,7 @@ impl<'a> Script<'a> {
             encode::empty(&mut self.pending, tag::SYNC);
             if self.may_fail {
                 self.open_names.extend(self.known.touched.iter().cloned());
+                self.is_ahead = true;
             }
             if self.rng.percent(20) {
                 let text = self.statement();
@@ -362,6 +370,7 @@ impl<'a> Script<'a> {
             return;
         }
         self.known.touched.push(name.clone());
+        self.known.in_doubt |= self.is_ahead;
         match self.known.names[&name].clone() {
             Name::Prepared(text) if text.is_empty() => {}
             Name::Unclear => {}

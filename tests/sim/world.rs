@@ -242,9 +242,6 @@ impl World {
         let Remote::Server(index) = self.ground.wires[server as usize].remote else {
             panic!("a cancel goes to a server")
         };
-        let Remote::Client(client) = self.ground.wires[asker as usize].remote else {
-            panic!("clients ask for cancels")
-        };
         for driver in &mut self.drivers {
             let Answer::Servers(rows) = driver.ask(Command::Servers, &self.ground) else {
                 panic!("rows are asked for")
@@ -256,7 +253,8 @@ impl World {
         }
         let server = &mut self.servers[index];
         assert_eq!(server.secret, secret, "a cancel brings its server's key");
-        if lost || !server.cancel(index, &self.pools_of_clients, &mut self.ground) {
+        let is_applied = !lost && server.cancel(index, &self.pools_of_clients, &mut self.ground);
+        if let (false, Remote::Client(client)) = (is_applied, self.ground.wires[asker as usize].remote) {
             self.clients[client].cancels = self.clients[client].cancels.saturating_sub(1);
         }
     }
@@ -287,8 +285,9 @@ impl World {
                     let by = pgweir::base::WorkerId(worker as u16);
                     self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
                 }
-                Note::SendCancel { server, key, .. } => {
-                    assert!(asker > 0, "a cancel is sent that nobody asked for");
+                Note::SendCancel { client, server, key, .. } => {
+                    assert!(client == asker || client == 0, "a cancel is sent that nobody asked for");
+                    let asker = client;
                     let secret = u64::from_be_bytes(key.secret[..].try_into().expect("eight bytes"));
                     let delay = self.ground.rng.below(20_000);
                     let lost = self.ground.rng.percent(10);

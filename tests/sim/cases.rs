@@ -1,0 +1,379 @@
+//! What whole runs have found once, each as a few lines: one `Core` without a network, its peers played by hand.
+
+use super::driver::frames_text;
+use super::session::REPORTED;
+use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
+use pgweir::config::{ClientRules, PoolMode, PoolRules};
+use pgweir::core::{
+    CancelKey, ClientIdentity, ClientLogin, Command, Core, DatabaseShare, Farewell, Gate, MovedServer, Net,
+    Note, PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
+};
+use pgweir::wire::encode::{self, Severity};
+use pgweir::wire::tags::{client as ask, server as answer};
+use pgweir::wire::{ParamSet, TrackedNames};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+const CLIENT: Peer = Peer::Client(ClientId(0));
+const SERVER: Peer = Peer::Server(ServerId(0));
+
+/// What the core asked for, in its order.
+#[derive(Default)]
+struct Notebook {
+    input: Vec<u8>,
+    sent: BTreeMap<Peer, Vec<u8>>,
+    acts: Vec<String>,
+    moved: Option<MovedServer>,
+}
+
+impl Net for Notebook {
+    fn forward(&mut self, to: Peer, range: Range<usize>) {
+        let bytes = self.input[range].to_vec();
+        self.send(to, &bytes);
+    }
+
+    fn send(&mut self, to: Peer, bytes: &[u8]) {
+        self.sent.entry(to).or_default().extend(bytes);
+    }
+
+    fn pause(&mut self, peer: Peer) {
+        self.acts.push(format!("pause {peer:?}"));
+    }
+
+    fn resume(&mut self, peer: Peer) {
+        self.acts.push(format!("resume {peer:?}"));
+    }
+
+    fn close(&mut self, peer: Peer, farewell: Farewell) {
+        self.acts.push(format!("close {peer:?} {farewell:?}"));
+    }
+
+    fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
+        self.acts.push(format!("move {server:?} to {}", to.0));
+        self.moved = Some(state);
+    }
+
+    fn notify(&mut self, _: Note) {}
+}
+
+/// One worker with one pool.
+struct Bench {
+    core: Core,
+    net: Notebook,
+    share: Arc<PoolShare>,
+    kept: BTreeMap<Peer, Vec<u8>>,
+}
+
+impl Bench {
+    /// A client and an idle server.
+    fn new(mode: PoolMode, max_prepared_statements: u32) -> Self {
+        let database = DatabaseShare::new("db".into(), Arc::new(Gate::default()));
+        let rules = PoolRules { mode, max_prepared_statements, ..rules() };
+        let share = PoolShare::new(PoolId(0), Arc::new(database), "user".into(), Arc::new(rules), 2);
+        let core = Core::new(WorkerId(0), names(), Arc::new(StatementRegistry::default()));
+        let mut bench =
+            Self { core, net: Notebook::default(), share: Arc::new(share), kept: BTreeMap::new() };
+        bench.client();
+        bench.server();
+        bench
+    }
+
+    fn client(&mut self) -> Peer {
+        let id = self.core.reserve_client();
+        let identity = ClientIdentity {
+            socket_id: 1 + u64::from(id.0),
+            database: "db".into(),
+            user: "user".into(),
+            remote: nowhere(),
+            local: nowhere(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            internal: false,
+        };
+        let login = ClientLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&self.share),
+            params: params(),
+            rules: ClientRules::default(),
+            login_time: Micros(0),
+        };
+        self.core.client_joined(id, login, Micros(1), &mut self.net);
+        Peer::Client(id)
+    }
+
+    fn server(&mut self) -> Peer {
+        let id = self.core.reserve_server();
+        let identity = ServerIdentity {
+            socket_id: 100 + u64::from(id.0),
+            database: "db".into(),
+            user: "user".into(),
+            remote: nowhere(),
+            local: nowhere(),
+            host: "host".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: CancelKey { pid: 1, secret: [0; 4].into() },
+        };
+        let login = ServerLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&self.share),
+            params: params(),
+            generation: self.share.generation(),
+            connected_at: Micros(0),
+        };
+        self.core.server_joined(id, login, Micros(1), &mut self.net);
+        Peer::Server(id)
+    }
+
+    /// `peer` sends `bytes`; how many bytes the core leaves to be handed in again.
+    fn says(&mut self, peer: Peer, bytes: &[u8]) -> usize {
+        let mut input = self.kept.remove(&peer).unwrap_or_default();
+        input.extend_from_slice(bytes);
+        self.net.input = input.clone();
+        let consumed = self.core.received(peer, &input, Micros(2), &mut self.net);
+        self.kept.insert(peer, input[consumed..].to_vec());
+        input.len() - consumed
+    }
+
+    /// What was sent to `peer` since the last look.
+    fn sent(&mut self, peer: Peer) -> String {
+        frames_text(&self.net.sent.remove(&peer).unwrap_or_default()).trim_end().to_owned()
+    }
+
+    /// What else was asked for since the last look.
+    fn acts(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.net.acts)
+    }
+
+    fn command(&mut self, command: Command) {
+        self.core.command(command, Micros(3), &mut self.net);
+    }
+}
+
+fn names() -> TrackedNames {
+    TrackedNames::new([])
+}
+
+fn params() -> ParamSet {
+    let names = names();
+    let add = |set: ParamSet, (name, value): &(&str, &str)| match names.position(name) {
+        Some(at) => set.with(at, *value),
+        None => set,
+    };
+    REPORTED.iter().fold(names.empty_set(), add)
+}
+
+fn rules() -> PoolRules {
+    let mut rules = super::plan::rules(&mut super::rng::Rng::new(0), PoolMode::Transaction, false);
+    rules.server_check_query = None;
+    rules.server_lifetime = Micros::from_secs(3600);
+    rules.reset_always = false;
+    rules
+}
+
+fn nowhere() -> Address {
+    Address::Unix { port: 0, pid: 0, uid: 0 }
+}
+
+fn query(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::query(&mut out, text);
+    out
+}
+
+fn empties(tags: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    tags.iter().for_each(|tag| encode::empty(&mut out, *tag));
+    out
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::ready_for_query(&mut out, status);
+    out
+}
+
+fn complete(command: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::command_complete(&mut out, command);
+    out
+}
+
+fn error() -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::error(&mut out, Severity::Error, "22012", "failed");
+    out
+}
+
+fn frame(tag: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::frame(&mut out, tag, |out| out.extend(payload));
+    out
+}
+
+fn parse(name: &str, text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::parse(&mut out, name.as_bytes(), format!("{text}\0\0\0").as_bytes());
+    out
+}
+
+fn bind(name: &str) -> Vec<u8> {
+    frame(ask::BIND, format!("\0{name}\0\0\0\0\0\0\0").as_bytes())
+}
+
+fn execute() -> Vec<u8> {
+    frame(ask::EXECUTE, &[0; 5])
+}
+
+#[test]
+fn an_error_is_not_put_into_a_row() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.says(CLIENT, &query("select 1"));
+    let row = frame(answer::DATA_ROW, &[7; 100]);
+    bench.says(SERVER, &row[..50]);
+    bench.command(Command::KillClient(1));
+    assert_eq!(bench.net.sent[&CLIENT], row[..50], "half a row, and nothing of ours behind it");
+    assert_eq!(bench.acts()[0], "close Client(ClientId(0)) Close");
+}
+
+#[test]
+fn an_error_of_a_lost_server_is_not_put_into_a_row() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.says(CLIENT, &query("select 1"));
+    let row = frame(answer::DATA_ROW, &[7; 100]);
+    bench.says(SERVER, &row[..50]);
+    bench.core.closed(SERVER, Micros(3), &mut bench.net);
+    assert_eq!(bench.net.sent[&CLIENT], row[..50], "half a row, and nothing of ours behind it");
+}
+
+#[test]
+fn an_answer_of_ours_is_not_put_into_a_row_description() {
+    let mut bench = Bench::new(PoolMode::Transaction, 10);
+    let mut batch = parse("", "select 1");
+    batch.extend(bind(""));
+    batch.extend(frame(ask::DESCRIBE, b"P\0"));
+    batch.extend(frame(ask::CLOSE, b"Snamed\0"));
+    batch.extend(empties(&[ask::SYNC]));
+    bench.says(CLIENT, &batch);
+    let mut answers = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
+    let cut = answers.len() + 8;
+    answers.extend(frame(answer::ROW_DESCRIPTION, b"abcdefghij"));
+    bench.says(SERVER, &answers[..cut]);
+    bench.says(SERVER, &answers[cut..]);
+    assert_eq!(bench.sent(CLIENT), "1[] 2[] T[abcdefghij] 3[]");
+}
+
+#[test]
+fn what_follows_the_boundary_goes_with_the_server() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.says(CLIENT, &query("select 1"));
+    bench.share.set_waiting_since(WorkerId(1), Micros(0));
+    let mut answers = complete("SELECT 1");
+    answers.extend(ready(b'I'));
+    answers.extend(&frame(answer::NOTICE_RESPONSE, b"unasked")[..7]);
+    assert_eq!(bench.says(SERVER, &answers), 7, "they are the next worker's to read");
+    assert_eq!(bench.acts().last().map(String::as_str), Some("move Server(ServerId(0)) to 1"));
+}
+
+#[test]
+fn half_a_message_of_refused_copy_data_keeps_the_link() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    let mut eager = query("copy t from stdin");
+    let data = frame(ask::COPY_DATA, &[b'd'; 40]);
+    eager.extend(&data[..20]);
+    bench.says(CLIENT, &eager);
+    bench.sent(SERVER);
+    let other = bench.client();
+    let mut answers = error();
+    answers.extend(ready(b'I'));
+    bench.says(SERVER, &answers);
+    bench.says(other, &query("select 2"));
+    assert_eq!(bench.sent(SERVER), "", "the server still waits for the data's rest");
+    bench.says(CLIENT, &data[20..]);
+    bench.net.sent.remove(&SERVER);
+    assert!(bench.acts().contains(&format!("resume {other:?}")), "now it can be lent on");
+}
+
+#[test]
+fn nothing_is_said_to_a_server_behind_half_a_message() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.says(CLIENT, &query("begin"));
+    let mut answers = complete("BEGIN");
+    answers.extend(ready(b'T'));
+    bench.says(SERVER, &answers);
+    bench.says(CLIENT, &query("delete from t where id = 12")[..25]);
+    bench.core.closed(CLIENT, Micros(3), &mut bench.net);
+    assert_eq!(bench.acts().last().map(String::as_str), Some("close Server(ServerId(0)) Close"));
+}
+
+#[test]
+fn a_client_that_leaves_an_unfinished_batch_takes_its_server_along() {
+    let mut bench = Bench::new(PoolMode::Session, 0);
+    let mut batch = parse("", "insert into t values (1)");
+    batch.extend(bind(""));
+    batch.extend(execute());
+    bench.says(CLIENT, &batch);
+    let mut answers = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
+    answers.extend(complete("INSERT 0 1"));
+    bench.says(SERVER, &answers);
+    bench.sent(SERVER);
+    bench.says(CLIENT, &empties(&[ask::TERMINATE]));
+    assert_eq!(bench.sent(SERVER), "", "another's query would commit the insert");
+    assert_eq!(bench.acts().last().map(String::as_str), Some("close Server(ServerId(0)) Terminate"));
+}
+
+#[test]
+fn a_server_leaves_a_suspended_worker_unpaused() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.command(Command::Suspend);
+    bench.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut bench.net);
+    let moved = bench.net.moved.take().expect("the idle server goes where it is wanted");
+    let mut there = Bench::new(PoolMode::Transaction, 0);
+    there.command(Command::Suspend);
+    there.acts();
+    let id = there.core.reserve_server();
+    there.core.server_moved_in(id, moved, Micros(4), &mut there.net);
+    assert_eq!(there.acts(), [format!("pause {:?}", Peer::Server(id))]);
+}
+
+#[test]
+fn statements_in_doubt_end_with_their_server() {
+    let mut bench = Bench::new(PoolMode::Transaction, 1);
+    let mut batches = parse("a", "select 1");
+    batches.extend(bind("a"));
+    batches.extend(execute());
+    batches.extend(empties(&[ask::SYNC]));
+    bench.says(CLIENT, &batches);
+    let mut answers = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
+    answers.extend(complete("SELECT 1"));
+    answers.extend(ready(b'I'));
+    bench.says(SERVER, &answers);
+    bench.acts();
+    // The first batch would evict `a` for `b`, but fails before; the second was sent as if it had.
+    let mut batches = parse("", "select 1/0");
+    batches.extend(parse("b", "select 2"));
+    batches.extend(empties(&[ask::SYNC]));
+    batches.extend(bind("a"));
+    batches.extend(empties(&[ask::SYNC]));
+    bench.says(CLIENT, &batches);
+    let mut answers = error();
+    answers.extend(ready(b'I'));
+    answers.extend(error());
+    answers.extend(ready(b'I'));
+    bench.says(SERVER, &answers);
+    assert_eq!(bench.acts(), ["close Server(ServerId(0)) Terminate"]);
+}
+
+#[test]
+fn a_server_does_not_leave_in_the_call_that_sends_to_it() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.says(CLIENT, &empties(&[ask::FLUSH]));
+    bench.says(CLIENT, &[]);
+    bench.acts();
+    bench.share.set_waiting_since(WorkerId(1), Micros(0));
+    bench.says(CLIENT, &empties(&[ask::FLUSH, ask::TERMINATE]));
+    assert_eq!(bench.acts(), ["close Client(ClientId(0)) Close"]);
+    bench.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut bench.net);
+    assert_eq!(bench.acts(), ["move Server(ServerId(0)) to 1"]);
+}
