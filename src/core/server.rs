@@ -40,7 +40,6 @@ pub(super) enum Phase {
 
 /// One server.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "where its bytes stand is three facts, not one state")]
 pub(super) struct Server {
     pub identity: Arc<ServerIdentity>,
     pub pool: PoolSlot,
