@@ -44,6 +44,11 @@ impl Outgoing {
         self.pieces.is_empty()
     }
 
+    /// Whether something is to be sent to `to`.
+    pub fn is_for(&self, to: Key) -> bool {
+        self.pieces.iter().any(|piece| piece.to == to)
+    }
+
     /// Adds a part of the input.
     #[inline]
     pub fn lend(&mut self, to: Key, range: Range<usize>) {

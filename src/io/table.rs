@@ -366,7 +366,8 @@ impl Net for Table {
             return;
         }
         let conn = self.conns.remove(key.index as usize);
-        assert!(!conn.has_backlog(), "{server:?} moved with something unsent");
+        let is_quiet = !conn.has_backlog() && !self.outgoing.is_for(key);
+        assert!(is_quiet, "{server:?} moved with something unsent");
         if let Err(error) = epoll::delete(&self.epoll, conn.fd()) {
             // It cannot be watched elsewhere then either; its new worker finds that out.
             tracing::error!("cannot stop watching a socket: {error}");

@@ -12,13 +12,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// How long [`Log::flush`] waits for a destination that does not take lines.
-const FLUSH_WAIT: Duration = Duration::from_secs(1);
+/// How long [`Log::flush`] and [`Log::redirect`] wait for a destination that does not take lines.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The running log. Cheap to clone.
 #[derive(Clone)]
@@ -63,26 +63,31 @@ impl Log {
     /// Writes to these destinations from now on; a log file is opened anew even if its name is the same.
     ///
     /// # Errors
-    /// The log file cannot be opened; lines go on to where they went.
+    /// The log file cannot be opened, or the writer is stuck; lines go on to where they went.
     pub fn redirect(&self, to: Destinations) -> io::Result<()> {
-        let outputs = to.open()?;
-        self.letters.send(Letter::Outputs(Box::new(outputs))).map_err(io::Error::other)
+        self.post(Letter::Outputs(Box::new(to.open()?)))
     }
 
-    /// Waits until all lines logged before are written, at most a second: before the process ends.
+    /// Waits until all lines logged before are written, at most some seconds: before the process ends.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
-        // A queue that stays full for so long is stuck, and a thread that waits for ever on it would be, too.
-        let mut letter = Letter::Flush(done);
-        let give_up = std::time::Instant::now() + FLUSH_WAIT;
-        while let Err(TrySendError::Full(back)) = self.letters.try_send(letter) {
-            if std::time::Instant::now() > give_up {
-                return;
-            }
-            letter = back;
+        if self.post(Letter::Flush(done)).is_ok() {
+            // A writer that is stuck must not keep the process from ending.
+            let _ = written.recv_timeout(PATIENCE);
+        }
+    }
+
+    /// Puts a letter that must not be lost into the queue, for which a full one is waited for: a little.
+    fn post(&self, mut letter: Letter) -> io::Result<()> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            letter = match self.letters.try_send(letter) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back)) if Instant::now() < give_up => back,
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            };
             std::thread::sleep(Duration::from_millis(1));
         }
-        let _ = written.recv_timeout(FLUSH_WAIT);
     }
 
     /// Lines lost since the start because they came faster than they could be written.
