@@ -137,7 +137,7 @@ impl World {
         let Some(event) = self.ground.next() else { panic!("the janitors never rest") };
         self.event(event);
         self.pass_on();
-        if *events % 64 == 0 {
+        if events.is_multiple_of(64) {
             self.check_counts();
         }
     }
