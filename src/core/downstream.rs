@@ -165,8 +165,14 @@ impl Core {
         server.expected.ready(|expect| {
             Self::undo(statements, expect);
         });
-        walk.run.end += header.frame_bytes;
-        self.flush_downstream(id, walk, net);
+        if self.is_refused_block(id) {
+            // The client must not take the block for begun: the refusal comes in this message's place.
+            self.flush_downstream(id, walk, net);
+            self.skip_server_frame(id, header, walk);
+        } else {
+            walk.run.end += header.frame_bytes;
+            self.flush_downstream(id, walk, net);
+        }
         if let Some(client) = self.servers[id.0 as usize].link() {
             self.send_fakes(id, client, walk, net);
         }
@@ -174,6 +180,14 @@ impl Core {
             self.request_over(id, net);
         }
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
+    }
+
+    /// Whether a server that owes nothing is in a transaction block where there may be none.
+    fn is_refused_block(&self, id: ServerId) -> bool {
+        let server = &self.servers[id.0 as usize];
+        server.status != IDLE
+            && server.expected.is_settled()
+            && self.pools[server.pool.0 as usize].rules.mode == PoolMode::Statement
     }
 
     /// A linked server owes nothing any more: counts the request, and ends the link where the pool mode says so.
