@@ -228,9 +228,8 @@ impl Core {
     /// `server_fast_close`: in session pooling a server that is to be closed does not wait for its client to leave.
     fn close_session_if_due(&mut self, id: ServerId, idle: bool, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
-        let pool = &self.pools[server.pool.0 as usize];
-        let obsolete = server.close_reason.is_some() || server.generation != pool.share.generation();
-        if idle && obsolete && pool.rules.fast_close {
+        let rules = &self.pools[server.pool.0 as usize].rules;
+        if idle && rules.fast_close && self.is_obsolete(server) {
             self.close_server(id, "database configuration changed", net);
         }
     }

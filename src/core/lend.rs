@@ -7,7 +7,7 @@ use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::{PoolSlot, Waiter};
-use super::server::{Phase, Task};
+use super::server::{Phase, Server, Task};
 use super::{Net, Note};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, encode};
@@ -261,6 +261,11 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether a server is to be closed as soon as it is free.
+    pub(super) fn is_obsolete(&self, server: &Server) -> bool {
+        server.close_reason.is_some() || server.generation != self.share(server.pool).generation()
     }
 
     /// Whether a free server must not be lent or kept.

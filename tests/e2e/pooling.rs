@@ -235,3 +235,16 @@ fn notices_and_notifications_reach_the_client() {
     assert!(own.tags.contains('A'), "a notification during the link is passed on: {own:?}");
     client.simple("unlisten news");
 }
+
+#[test]
+fn fast_close_does_not_wait_for_a_silent_session() {
+    let pooler = one_server("session").set("server_fast_close", 1).start();
+    let mut client = pooler.client();
+    let mut busy = Raw::log_in(pooler.port, "other", "app");
+    assert_eq!(client.simple("select 1").value(), "1");
+    assert_eq!(busy.simple("begin").status, Some(b'T'));
+    assert_eq!(pooler.ask("reconnect").commands, ["RECONNECT"]);
+    assert_eq!(client.last_words(), "FATAL 08P01: database configuration changed");
+    pooler.wait_for_log("closing because: database configuration changed");
+    assert_eq!(busy.simple("select 1").status, Some(b'T'), "a transaction is waited for");
+}
