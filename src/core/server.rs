@@ -189,7 +189,7 @@ impl Server {
             match (want, have) {
                 (None, None) => {}
                 (Some(want), Some(have)) if want.eq_ignore_ascii_case(have) => {}
-                (Some(want), Some(_)) if !want.is_empty() => push_set(&mut sql, name, want),
+                (Some(want), Some(_)) => push_set(&mut sql, name, want),
                 _ => same_values = false,
             }
         }
@@ -222,12 +222,12 @@ impl Server {
     }
 }
 
-/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted.
+/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted, but for the empty list.
 fn push_set(sql: &mut String, name: &str, value: &str) {
     sql.push_str("SET ");
     sql.push_str(name);
     sql.push('=');
-    if name.eq_ignore_ascii_case("search_path") {
+    if name.eq_ignore_ascii_case("search_path") && !value.is_empty() {
         sql.push_str(value);
     } else {
         if value.contains('\\') {
@@ -255,5 +255,13 @@ mod tests {
         push_set(&mut sql, "application_name", r"it's \ me");
         push_set(&mut sql, "search_path", "\"$user\", public");
         assert_eq!(sql, r#"SET application_name=E'it''s \\ me';SET search_path="$user", public;"#);
+    }
+
+    #[test]
+    fn empty_values_are_values() {
+        let mut sql = String::new();
+        push_set(&mut sql, "application_name", "");
+        push_set(&mut sql, "search_path", "");
+        assert_eq!(sql, "SET application_name='';SET search_path='';");
     }
 }

@@ -237,6 +237,15 @@ fn notices_and_notifications_reach_the_client() {
 }
 
 #[test]
+fn an_empty_parameter_is_brought_back() {
+    let pooler = one_server("transaction").start();
+    let (mut named, mut nameless) = (pooler.client(), pooler.client());
+    named.simple("set application_name = 'mine'");
+    assert_eq!(nameless.simple("show application_name").value(), "");
+    assert_eq!(named.simple("show application_name").value(), "mine");
+}
+
+#[test]
 fn fast_close_does_not_wait_for_a_silent_session() {
     let pooler = one_server("session").set("server_fast_close", 1).start();
     let mut client = pooler.client();
