@@ -303,6 +303,11 @@ impl Core {
             Phase::Preparing(client_id) => {
                 server.enter(Phase::Linked(client_id));
                 let client = &mut self.clients[client_id.0 as usize];
+                let who = &client.identity;
+                for (name, mine, theirs) in server.respelt(client, &self.names) {
+                    tracing::debug!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                        "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}");
+                }
                 server.teach(client);
                 client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
             }

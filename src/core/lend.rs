@@ -74,6 +74,9 @@ impl Core {
             server.enter(Phase::Linked(id));
             return if client.hold.is_free() { Got::Linked(server_id) } else { Got::Waits };
         };
+        let who = &server.identity;
+        tracing::debug!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+            "varcache_apply: {sql}");
         server.enter(Phase::Preparing(id));
         server.task_failed = false;
         client.hold.add(Reason::Waiting, Peer::Client(id), net);

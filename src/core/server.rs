@@ -203,6 +203,19 @@ impl Server {
         None
     }
 
+    /// Parameters of `client` that the server spells in another way: name, the client's spelling, the server's.
+    pub fn respelt<'a>(
+        &'a self,
+        client: &'a Client,
+        names: &'a crate::wire::TrackedNames,
+    ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+        let spellings = names.iter().zip(client.params.iter().zip(self.params.iter()));
+        spellings.filter_map(|(name, pair)| match pair {
+            (Some(mine), Some(theirs)) if mine != theirs => Some((name, &**mine, &**theirs)),
+            _ => None,
+        })
+    }
+
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
     pub fn teach(&self, client: &mut Client) {
         let known =

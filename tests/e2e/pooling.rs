@@ -246,6 +246,23 @@ fn an_empty_parameter_is_brought_back() {
 }
 
 #[test]
+fn a_parameter_spelt_another_way_is_set_once() {
+    let pooler = one_server("transaction").set("verbose", 1).start();
+    let parameters = [("user", "app"), ("database", "app"), ("DateStyle", "ISO")];
+    let mut client = Raw::log_in_with(pooler.port, &parameters);
+    for _ in 0..2 {
+        assert_eq!(client.simple("show datestyle").value(), "ISO, MDY");
+    }
+    let log = pooler.log();
+    for line in [
+        "varcache_apply: SET DateStyle='ISO';",
+        "varcache_set_canonical: setting DateStyle to its canonical version ISO -> ISO, MDY",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line}\n{log}");
+    }
+}
+
+#[test]
 fn fast_close_does_not_wait_for_a_silent_session() {
     let pooler = one_server("session").set("server_fast_close", 1).start();
     let mut client = pooler.client();
