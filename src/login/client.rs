@@ -328,9 +328,13 @@ impl Visitor {
         let rules = policy.snapshot.client_rules(&self.user, database);
         self.stage = Stage::WaitingForServer;
         self.row.update(|row| row.is_waiting = true);
-        let welcome = tokio::time::timeout(span(rules.query_wait_timeout), plane.welcome(&entry.share))
-            .await
-            .map_err(|_| Fault::QueryWaitTimeout)??;
+        let query_timeout = span(entry.share.rules().query_timeout);
+        let welcome = tokio::select! {
+            biased;
+            welcome = plane.welcome(&entry.share) => welcome?,
+            () = tokio::time::sleep(span(rules.query_wait_timeout)) => return Err(Fault::QueryWaitTimeout.into()),
+            () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
+        };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
         let params = own_params(&plane.names, &welcome.params, startup, add_host);
         let worker = emptiest_worker(plane);

@@ -19,6 +19,16 @@ fn query_timeout_ends_client_and_server() {
 }
 
 #[test]
+fn query_timeout_ends_the_wait_too() {
+    let pooler = setup().set("query_timeout", 1).start();
+    let (mut holder, mut waiter) = (pooler.client(), pooler.client());
+    holder.simple("begin");
+    waiter.send(&raw::query("select 1"));
+    assert_eq!(waiter.last_words(), "FATAL 08P01: query_timeout");
+    assert_eq!(holder.simple("commit").status, Some(b'I'));
+}
+
+#[test]
 fn query_wait_timeout_ends_the_wait() {
     let pooler = setup().set("query_wait_timeout", 1).start();
     let (mut holder, mut waiter) = (pooler.client(), pooler.client());

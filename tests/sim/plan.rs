@@ -93,6 +93,7 @@ impl Plan {
         add(self.client_rules.query_wait_timeout.0 > 0, "query_wait_timeout");
         add(self.client_rules.client_idle_timeout.0 > 0, "client_idle_timeout");
         add(any(&|rules| rules.query_timeout.0 > 0), "query timeout");
+        add(any(&|rules| rules.query_timeout.0 > 0), "query_timeout");
         add(any(&|rules| rules.idle_transaction_timeout.0 > 0), "idle transaction timeout");
         add(any(&|rules| rules.transaction_timeout.0 > 0), "transaction timeout");
         add(any(&|rules| rules.fast_close), "database configuration changed");

@@ -251,6 +251,8 @@ async fn logins_that_take_too_long_are_ended() {
     assert_eq!(refused(&plane, &user, "").await, "client_login_timeout (server down)");
     let (plane, _doors) = plane_of("d =", "auth_type = trust\nquery_wait_timeout = 0.05");
     assert_eq!(refused(&plane, &user, "").await, "query_wait_timeout");
+    let (plane, _doors) = plane_of("d =", "auth_type = trust\nquery_timeout = 0.05");
+    assert_eq!(refused(&plane, &user, "").await, "query_timeout");
     assert_eq!((plane.admissions.all(), plane.logins.count()), (0, 0));
 }
 
