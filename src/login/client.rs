@@ -263,8 +263,8 @@ impl Visitor {
         Ok(())
     }
 
-    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for users who are known
-    /// without one. `None`: no such user.
+    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the user that the
+    /// database entry names. `None`: no such user; an entry of [users] says what holds for a user, not that there is one.
     async fn secret(
         &self,
         plane: &Plane,
@@ -284,7 +284,7 @@ impl Visitor {
             return found.map(Some).ok_or_else(|| Fault::NoSuchUser.into());
         }
         let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
-        if is_forced || policy.snapshot.users.contains_key(&self.user) {
+        if is_forced {
             return Ok(Some(Arc::new(Secret::none())));
         }
         log!(info, self, "no such user: {}", self.user);
