@@ -176,6 +176,16 @@ async fn users_known_without_a_password_are_trusted_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_console_is_no_auth_dbname() {
+    let settings = format!("auth_type = md5\nauth_user = u\n{CONSOLE}\n");
+    let (plane, _doors) = plane_of("d = auth_dbname=pgbouncer\n* = auth_dbname=pgbouncer", &settings);
+    for database in ["d", "another", "pgbouncer"] {
+        let stranger = [("user", "stranger"), ("database", database)];
+        assert_eq!(refused(&plane, &stranger, "").await, "bouncer config error", "{database}");
+    }
+}
+
+#[tokio::test]
 async fn with_any_everybody_is_the_databases_user() {
     let (plane, _doors) = welcoming("d = user=forced\nfree =", "auth_type = any", "forced");
     let mut peer = over_tcp(&plane);
