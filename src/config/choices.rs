@@ -338,7 +338,8 @@ impl Value for Tls13Suites {
     }
 }
 
-/// An entry of `[databases]` that is not the console's own (`auth_dbname`).
+/// An entry of `[databases]` that is not the console's own (`auth_dbname`; what an entry itself says under that name is looked
+/// at when one of its clients logs in, as PgBouncer does).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthDbname(pub Arc<str>);
 

@@ -3,7 +3,7 @@
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row here and one
 //! field in `database.rs`. Source: PgBouncer behaviour, surface §4.
 
-use super::choices::{AuthDbname, LoadBalance};
+use super::choices::LoadBalance;
 use super::database::{Database, Hosts, PeerEntry, UserEntry};
 use super::rules::PoolMode;
 use super::value::{BadValue, Limit, Size, Span, Value};
@@ -67,7 +67,7 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "password": Password, |db, secret| db.password = secret,
         "Secret for servers; default: auth_file's, or what the client proved itself with.";
     "auth_user": Text, |db, text| db.auth_user = Some(text), "Overrides the setting auth_user.";
-    "auth_dbname": AuthDbname, |db, name| db.auth_dbname = Some(name.0), "Overrides the setting auth_dbname.";
+    "auth_dbname": Text, |db, text| db.auth_dbname = Some(text), "Overrides the setting auth_dbname.";
     "auth_query": Text, |db, text| db.auth_query = Some(text), "Overrides the setting auth_query.";
     "client_encoding": Text, |db, text| db.set_startup("client_encoding", text),
         "Sent to servers when they are logged in to.";

@@ -114,6 +114,14 @@ impl Snapshot {
         let defaults = Settings::default();
         let effects = TABLE.iter().filter_map(|row| row.warning(&snapshot.settings, &defaults));
         snapshot.warnings.extend(effects);
+        for entry in snapshot.databases.values().chain(&snapshot.fallback) {
+            if entry.auth_dbname.as_deref() == Some(CONSOLE_DATABASE) {
+                let name = &entry.name;
+                snapshot.warnings.push(format!(
+                    "database \"{name}\": auth_dbname is the console, where no auth_query runs"
+                ));
+            }
+        }
         if !snapshot.peers.is_empty() {
             snapshot
                 .warnings
@@ -270,11 +278,11 @@ mod tests {
     #[test]
     fn every_error_is_told_with_its_line() {
         let text = "early = 1\n[databases]\npgbouncer = host=a\na = hots=b\nb = port=0\nc = host\nd = pool_mode=x\n\
-                    e = auth_dbname=pgbouncer\n[pgbouncer]\nno_such = 1\nlisten_port = many\nauth_type = hba\nbroken\n\
+                    [pgbouncer]\nauth_dbname = pgbouncer\nno_such = 1\nlisten_port = many\nauth_type = hba\nbroken\n\
                     io_backend = io_uring\n[users]\nu = host=a\n[peers]\n0 = host=a\n1 = port=1\n[nowhere]\nx = 1\n";
         let errors = load(text, None).unwrap_err();
         let lines: Vec<_> = errors.iter().map(|error| error.place.line).collect();
-        assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 18, 19, 20]);
+        assert_eq!(lines, [1, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 16, 18, 19, 20]);
         let text = errors.to_string();
         for words in [
             "value without section: early",
@@ -350,6 +358,15 @@ mod tests {
         assert_eq!((a.user.as_deref(), a.password.expose(), a.port), (Some("u"), "p", 1));
         assert_eq!(second.database("b").unwrap().user.as_deref(), Some("v"));
         assert_eq!(second.warnings.len(), 2);
+    }
+
+    #[test]
+    fn an_entry_whose_auth_dbname_is_the_console_is_warned_about() {
+        let snapshot = valid(
+            "[pgbouncer]\n[databases]\na = auth_dbname=pgbouncer\nb = auth_dbname=a\n* = auth_dbname=pgbouncer\n",
+        );
+        let warned: Vec<_> = snapshot.warnings.iter().map(|text| text.split(':').next().unwrap()).collect();
+        assert_eq!(warned, ["database \"a\"", "database \"*\""]);
     }
 
     #[test]

@@ -246,8 +246,7 @@ impl Core {
             identity: Arc::clone(&server.identity),
             state: self.server_state(ServerId(key as u32), now),
             request_at: server.request_at,
-            close_needed: server.close_reason.is_some()
-                || server.generation != self.share(server.pool).generation(),
+            close_needed: self.is_obsolete(server),
             link: server.link().map(|client| self.clients[client.0 as usize].identity.socket_id),
             application_name: server.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
             prepared_statements: server.statements.count(),

@@ -165,8 +165,14 @@ impl Core {
         server.expected.ready(|expect| {
             Self::undo(statements, expect);
         });
-        walk.run.end += header.frame_bytes;
-        self.flush_downstream(id, walk, net);
+        if self.is_refused_block(id) {
+            // The client must not take the block for begun: the refusal comes in this message's place.
+            self.flush_downstream(id, walk, net);
+            self.skip_server_frame(id, header, walk);
+        } else {
+            walk.run.end += header.frame_bytes;
+            self.flush_downstream(id, walk, net);
+        }
         if let Some(client) = self.servers[id.0 as usize].link() {
             self.send_fakes(id, client, walk, net);
         }
@@ -174,6 +180,14 @@ impl Core {
             self.request_over(id, net);
         }
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
+    }
+
+    /// Whether a server that owes nothing is in a transaction block where there may be none.
+    fn is_refused_block(&self, id: ServerId) -> bool {
+        let server = &self.servers[id.0 as usize];
+        server.status != IDLE
+            && server.expected.is_settled()
+            && self.pools[server.pool.0 as usize].rules.mode == PoolMode::Statement
     }
 
     /// A linked server owes nothing any more: counts the request, and ends the link where the pool mode says so.
@@ -214,9 +228,8 @@ impl Core {
     /// `server_fast_close`: in session pooling a server that is to be closed does not wait for its client to leave.
     fn close_session_if_due(&mut self, id: ServerId, idle: bool, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
-        let pool = &self.pools[server.pool.0 as usize];
-        let obsolete = server.close_reason.is_some() || server.generation != pool.share.generation();
-        if idle && obsolete && pool.rules.fast_close {
+        let rules = &self.pools[server.pool.0 as usize].rules;
+        if idle && rules.fast_close && self.is_obsolete(server) {
             self.close_server(id, "database configuration changed", net);
         }
     }
@@ -290,6 +303,11 @@ impl Core {
             Phase::Preparing(client_id) => {
                 server.enter(Phase::Linked(client_id));
                 let client = &mut self.clients[client_id.0 as usize];
+                let who = &client.identity;
+                for (name, mine, theirs) in server.respelt(client, &self.names) {
+                    tracing::debug!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                        "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}");
+                }
                 server.teach(client);
                 client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
             }

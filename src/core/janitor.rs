@@ -9,7 +9,7 @@ use super::pool::PoolSlot;
 use super::server::{IDLE, Phase};
 use super::{Net, ServerState};
 use crate::base::{ClientId, Micros, Peer, ServerId};
-use crate::config::PoolRules;
+use crate::config::{PoolMode, PoolRules};
 use crate::wire::{Fault, encode, sqlstate};
 
 /// What the pass decides about one client.
@@ -84,6 +84,11 @@ impl Core {
     fn linked_due(&self, client: &Client, id: ServerId, rules: &PoolRules, now: Micros) -> Option<Due> {
         let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
         let server = &self.servers[id.0 as usize];
+        let at_rest = matches!(server.phase, Phase::Linked(_)) && server.is_clean();
+        if rules.mode == PoolMode::Session && rules.fast_close && at_rest && self.is_obsolete(server) {
+            // The client may say nothing for long; one that does is met by `close_session_if_due`.
+            return Some(Due::EndServer(id, "database configuration changed"));
+        }
         if client.request.running && over(rules.query_timeout, client.request.began_at) {
             return Some(Due::EndServer(id, "query timeout"));
         }

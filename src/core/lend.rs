@@ -7,7 +7,7 @@ use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::{PoolSlot, Waiter};
-use super::server::{Phase, Task};
+use super::server::{Phase, Server, Task};
 use super::{Net, Note};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, encode};
@@ -74,6 +74,9 @@ impl Core {
             server.enter(Phase::Linked(id));
             return if client.hold.is_free() { Got::Linked(server_id) } else { Got::Waits };
         };
+        let who = &server.identity;
+        tracing::debug!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+            "varcache_apply: {sql}");
         server.enter(Phase::Preparing(id));
         server.task_failed = false;
         client.hold.add(Reason::Waiting, Peer::Client(id), net);
@@ -261,6 +264,11 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether a server is to be closed as soon as it is free.
+    pub(super) fn is_obsolete(&self, server: &Server) -> bool {
+        server.close_reason.is_some() || server.generation != self.share(server.pool).generation()
     }
 
     /// Whether a free server must not be lent or kept.

@@ -189,7 +189,7 @@ impl Server {
             match (want, have) {
                 (None, None) => {}
                 (Some(want), Some(have)) if want.eq_ignore_ascii_case(have) => {}
-                (Some(want), Some(_)) if !want.is_empty() => push_set(&mut sql, name, want),
+                (Some(want), Some(_)) => push_set(&mut sql, name, want),
                 _ => same_values = false,
             }
         }
@@ -201,6 +201,19 @@ impl Server {
             client.params = self.params.clone();
         }
         None
+    }
+
+    /// Parameters of `client` that the server spells in another way: name, the client's spelling, the server's.
+    pub fn respelt<'a>(
+        &'a self,
+        client: &'a Client,
+        names: &'a crate::wire::TrackedNames,
+    ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+        let spellings = names.iter().zip(client.params.iter().zip(self.params.iter()));
+        spellings.filter_map(|(name, pair)| match pair {
+            (Some(mine), Some(theirs)) if mine != theirs => Some((name, &**mine, &**theirs)),
+            _ => None,
+        })
     }
 
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
@@ -222,12 +235,12 @@ impl Server {
     }
 }
 
-/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted.
+/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted, but for the empty list.
 fn push_set(sql: &mut String, name: &str, value: &str) {
     sql.push_str("SET ");
     sql.push_str(name);
     sql.push('=');
-    if name.eq_ignore_ascii_case("search_path") {
+    if name.eq_ignore_ascii_case("search_path") && !value.is_empty() {
         sql.push_str(value);
     } else {
         if value.contains('\\') {
@@ -255,5 +268,13 @@ mod tests {
         push_set(&mut sql, "application_name", r"it's \ me");
         push_set(&mut sql, "search_path", "\"$user\", public");
         assert_eq!(sql, r#"SET application_name=E'it''s \\ me';SET search_path="$user", public;"#);
+    }
+
+    #[test]
+    fn empty_values_are_values() {
+        let mut sql = String::new();
+        push_set(&mut sql, "application_name", "");
+        push_set(&mut sql, "search_path", "");
+        assert_eq!(sql, "SET application_name='';SET search_path='';");
     }
 }

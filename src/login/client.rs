@@ -263,8 +263,8 @@ impl Visitor {
         Ok(())
     }
 
-    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for users who are known
-    /// without one. `None`: no such user.
+    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the user that the
+    /// database entry names. `None`: no such user; an entry of [users] says what holds for a user, not that there is one.
     async fn secret(
         &self,
         plane: &Plane,
@@ -284,7 +284,7 @@ impl Visitor {
             return found.map(Some).ok_or_else(|| Fault::NoSuchUser.into());
         }
         let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
-        if is_forced || policy.snapshot.users.contains_key(&self.user) {
+        if is_forced {
             return Ok(Some(Arc::new(Secret::none())));
         }
         log!(info, self, "no such user: {}", self.user);
@@ -328,9 +328,13 @@ impl Visitor {
         let rules = policy.snapshot.client_rules(&self.user, database);
         self.stage = Stage::WaitingForServer;
         self.row.update(|row| row.is_waiting = true);
-        let welcome = tokio::time::timeout(span(rules.query_wait_timeout), plane.welcome(&entry.share))
-            .await
-            .map_err(|_| Fault::QueryWaitTimeout)??;
+        let query_timeout = span(entry.share.rules().query_timeout);
+        let welcome = tokio::select! {
+            biased;
+            welcome = plane.welcome(&entry.share) => welcome?,
+            () = tokio::time::sleep(span(rules.query_wait_timeout)) => return Err(Fault::QueryWaitTimeout.into()),
+            () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
+        };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
         let params = own_params(&plane.names, &welcome.params, startup, add_host);
         let worker = emptiest_worker(plane);

@@ -46,6 +46,12 @@ impl PoolEntry {
         self.config.load().user.as_deref() == Some(&*self.share.user)
     }
 
+    /// Whether its `min_pool_size` is filled even while it has no client; it may have no server all the same, where logins
+    /// fail.
+    fn keeps_minimum(&self) -> bool {
+        self.is_forced() && self.share.rules().min_pool_size > 0
+    }
+
     /// Whether the pool is gone: nothing is to be opened for it any more.
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
@@ -53,7 +59,8 @@ impl PoolEntry {
 
     /// For how long nobody has used it, as the janitor's passes see it; `None` = it is in use.
     fn unused_for(&self, servers: u32, now: Micros) -> Option<Micros> {
-        if servers > 0 || self.client_count() > 0 || self.welcome.oldest_waiter().is_some() {
+        let has_clients = self.client_count() > 0 || self.welcome.oldest_waiter().is_some();
+        if servers > 0 || has_clients || self.keeps_minimum() {
             self.unused_since.store(Micros::NEVER.0, Ordering::Release);
             return None;
         }
@@ -278,6 +285,9 @@ impl Registry {
                 let unused = pool.unused_for(servers(pool.share.id), now);
                 is_used |= unused.is_none();
                 let goes = pool_idle > Micros(0) && unused.is_some_and(|unused| unused > pool_idle);
+                if goes {
+                    tracing::info!("cleaning up idle pool: {name}/{}", pool.share.user);
+                }
                 removed.extend(goes.then(|| Arc::clone(pool)));
                 !goes
             });
@@ -395,6 +405,19 @@ pub(super) mod tests {
         assert_eq!(pass(153, 0), ["own"]);
         assert!(own.is_removed());
         assert_eq!(registry.databases().len(), 1, "an entry of the file stays");
+    }
+
+    #[test]
+    fn a_pool_that_is_kept_filled_is_never_unused() {
+        let snapshot = snapshot("kept = user=u min_pool_size=1\nforced = user=u\nown = min_pool_size=1", "");
+        let registry = registry();
+        ["kept", "forced", "own"].map(|name| registry.pool(&snapshot, name, "u").unwrap());
+        let pass = |seconds| {
+            registry.remove_unused(Micros::from_secs(seconds), Micros::from_secs(1), Micros(0), |_| 0)
+        };
+        assert!(pass(1).is_empty());
+        let removed: Vec<_> = pass(9).iter().map(|pool| pool.share.database.name.to_string()).collect();
+        assert_eq!(removed, ["forced", "own"]);
     }
 
     #[test]

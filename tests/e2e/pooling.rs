@@ -235,3 +235,42 @@ fn notices_and_notifications_reach_the_client() {
     assert!(own.tags.contains('A'), "a notification during the link is passed on: {own:?}");
     client.simple("unlisten news");
 }
+
+#[test]
+fn an_empty_parameter_is_brought_back() {
+    let pooler = one_server("transaction").start();
+    let (mut named, mut nameless) = (pooler.client(), pooler.client());
+    named.simple("set application_name = 'mine'");
+    assert_eq!(nameless.simple("show application_name").value(), "");
+    assert_eq!(named.simple("show application_name").value(), "mine");
+}
+
+#[test]
+fn a_parameter_spelt_another_way_is_set_once() {
+    let pooler = one_server("transaction").set("verbose", 1).start();
+    let parameters = [("user", "app"), ("database", "app"), ("DateStyle", "ISO")];
+    let mut client = Raw::log_in_with(pooler.port, &parameters);
+    for _ in 0..2 {
+        assert_eq!(client.simple("show datestyle").value(), "ISO, MDY");
+    }
+    let log = pooler.log();
+    for line in [
+        "varcache_apply: SET DateStyle='ISO';",
+        "varcache_set_canonical: setting DateStyle to its canonical version ISO -> ISO, MDY",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line}\n{log}");
+    }
+}
+
+#[test]
+fn fast_close_does_not_wait_for_a_silent_session() {
+    let pooler = one_server("session").set("server_fast_close", 1).start();
+    let mut client = pooler.client();
+    let mut busy = Raw::log_in(pooler.port, "other", "app");
+    assert_eq!(client.simple("select 1").value(), "1");
+    assert_eq!(busy.simple("begin").status, Some(b'T'));
+    assert_eq!(pooler.ask("reconnect").commands, ["RECONNECT"]);
+    assert_eq!(client.last_words(), "FATAL 08P01: database configuration changed");
+    pooler.wait_for_log("closing because: database configuration changed");
+    assert_eq!(busy.simple("select 1").status, Some(b'T'), "a transaction is waited for");
+}

@@ -19,6 +19,27 @@ fn query_timeout_ends_client_and_server() {
 }
 
 #[test]
+fn query_timeout_ends_the_wait_too() {
+    let pooler = setup().set("query_timeout", 1).start();
+    let (mut holder, mut waiter) = (pooler.client(), pooler.client());
+    holder.simple("begin");
+    waiter.send(&raw::query("select 1"));
+    assert_eq!(waiter.last_words(), "FATAL 08P01: query_timeout");
+    assert_eq!(holder.simple("commit").status, Some(b'I'));
+}
+
+#[test]
+fn pool_idle_timeout_forgets_the_pool() {
+    let pooler = setup().set("server_idle_timeout", 1).set("pool_idle_timeout", 1).start();
+    let has_pool = || pooler.ask("show pools").records().iter().any(|row| row["database"] == "app");
+    assert_eq!(pooler.client().simple("select 1").value(), "1");
+    assert!(has_pool());
+    pooler.wait_for_log("cleaning up idle pool: app/app");
+    assert!(!has_pool());
+    assert_eq!(pooler.client().simple("select 1").value(), "1");
+}
+
+#[test]
 fn query_wait_timeout_ends_the_wait() {
     let pooler = setup().set("query_wait_timeout", 1).start();
     let (mut holder, mut waiter) = (pooler.client(), pooler.client());

@@ -345,7 +345,7 @@ impl SimClient {
             "admin forced disconnect" | "database removed" => self.causes.killed,
             "invalid server parameter" => self.has_bogus_zone,
             "transaction blocks not allowed in statement pooling mode" => {
-                self.manners.mode == PoolMode::Statement && self.status != b'I'
+                self.manners.mode == PoolMode::Statement && (self.status != b'I' || self.is_owed_a_block())
             }
             text if text.starts_with("terminating connection") => return,
             text => {
@@ -356,6 +356,12 @@ impl SimClient {
         assert!(known, "client {} was ended without a cause: {text}", self.index);
         self.stage = Stage::Leaving;
         self.is_told = true;
+    }
+
+    /// Whether the next thing that it is owed says that it is in a transaction block now.
+    fn is_owed_a_block(&mut self) -> bool {
+        let frame = self.expected(false);
+        frame[0] == answer::READY_FOR_QUERY && frame.last() != Some(&b'I')
     }
 
     /// What it is at, for reports.

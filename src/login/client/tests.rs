@@ -163,14 +163,26 @@ async fn users_known_without_a_password_are_trusted_and_nothing_else() {
     let settings = "auth_type = trust\n[users]\nonly_here = pool_size=1";
     let (plane, _doors) = plane_of("d = user=forced", settings);
     plane.set_phase(Phase::WaitForClients);
-    for user in ["u", "forced", "only_here"] {
+    for user in ["u", "forced"] {
         assert_eq!(
             refused(&plane, &[("user", user), ("database", "d")], "").await,
             "pooler is shutting down"
         );
     }
-    let stranger = [("user", "stranger"), ("database", "d")];
-    assert_eq!(refused(&plane, &stranger, "").await, "\"trust\" authentication failed");
+    for stranger in ["stranger", "only_here"] {
+        let stranger = [("user", stranger), ("database", "d")];
+        assert_eq!(refused(&plane, &stranger, "").await, "\"trust\" authentication failed");
+    }
+}
+
+#[tokio::test]
+async fn the_console_is_no_auth_dbname() {
+    let settings = format!("auth_type = md5\nauth_user = u\n{CONSOLE}\n");
+    let (plane, _doors) = plane_of("d = auth_dbname=pgbouncer\n* = auth_dbname=pgbouncer", &settings);
+    for database in ["d", "another", "pgbouncer"] {
+        let stranger = [("user", "stranger"), ("database", database)];
+        assert_eq!(refused(&plane, &stranger, "").await, "bouncer config error", "{database}");
+    }
 }
 
 #[tokio::test]
@@ -251,6 +263,8 @@ async fn logins_that_take_too_long_are_ended() {
     assert_eq!(refused(&plane, &user, "").await, "client_login_timeout (server down)");
     let (plane, _doors) = plane_of("d =", "auth_type = trust\nquery_wait_timeout = 0.05");
     assert_eq!(refused(&plane, &user, "").await, "query_wait_timeout");
+    let (plane, _doors) = plane_of("d =", "auth_type = trust\nquery_timeout = 0.05");
+    assert_eq!(refused(&plane, &user, "").await, "query_timeout");
     assert_eq!((plane.admissions.all(), plane.logins.count()), (0, 0));
 }
 
