@@ -4,13 +4,19 @@
 //! set; up to `require` it may have none, but one that it shows must verify; `verify-ca` and `verify-full` demand one.
 //! Suites and key exchanges are the library's: forward secrecy and AEAD always, no RSA key exchange.
 
+use super::leaf::{self, Issuers, Role};
 use crate::config::{Settings, SslMode, Tls13Suites, TlsProtocols, Value};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,16 +93,17 @@ pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, T
     }
     let provider = provider("client_tls13_ciphers", settings.client_tls13_ciphers.as_ref())?;
     let verifier = client_verifier(settings, &provider)?;
-    let refused = |error: rustls::Error| refused("client", &error);
+    let identity = identity(
+        "client",
+        certificates("client_tls_cert_file", cert)?,
+        private_key("client_tls_key_file", key)?,
+        &provider,
+    )?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(&settings.client_tls_protocols))
-        .map_err(refused)?
+        .map_err(|error| refused("client", &error))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            certificates("client_tls_cert_file", cert)?,
-            private_key("client_tls_key_file", key)?,
-        )
-        .map_err(refused)?;
+        .with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
     // PostgreSQL's drivers do not resume sessions: tickets would be sent and kept for nobody.
     config.send_tls13_tickets = 0;
@@ -120,9 +127,84 @@ fn client_verifier(
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
     let roots = Arc::new(authorities("client_tls_ca_file", file)?);
+    let algorithms = provider.signature_verification_algorithms;
+    let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Client };
     let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
     let builder = if is_demanded { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| refused("client", &error))
+    let chain = builder.build().map_err(|error| refused("client", &error))?;
+    Ok(Arc::new(Clients { chain, issuers }))
+}
+
+/// Takes clients' certificates of known authorities.
+#[derive(Debug)]
+struct Clients {
+    chain: Arc<dyn ClientCertVerifier>,
+    issuers: Issuers,
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.chain.verify_client_cert(end_entity, intermediates, now).or_else(|refusal| {
+            let outcome = self.issuers.second_opinion(refusal, end_entity, now);
+            outcome.map(|()| ClientCertVerified::assertion())
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        leaf::verify_tls12_signature(message, certificate, signed, &self.issuers.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        leaf::verify_tls13_signature(message, certificate, signed, &self.issuers.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// What our side (`client` or `server` TLS) shows of itself: `chain`, of any version of X.509, with the `key` of its first
+/// certificate.
+///
+/// # Errors
+/// The library does not know such a key, or it is another certificate's.
+pub fn identity(
+    side: &'static str,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, TlsError> {
+    let key = provider.key_provider.load_private_key(key).map_err(|error| refused(side, &error))?;
+    let certified = chain.first().and_then(leaf::public_key);
+    match key.public_key() {
+        Some(public) if certified.as_ref() != Some(&public) => {
+            Err(refused(side, &rustls::Error::from(InconsistentKeys::KeyMismatch)))
+        }
+        _ => Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))),
+    }
 }
 
 /// The TLS library's refusal, on the `client` or the `server` side.
