@@ -69,6 +69,12 @@ pub enum TlsError {
         /// What is wrong with it.
         why: String,
     },
+    /// TLS is demanded, with no version that the library speaks.
+    #[error("{setting}: only TLS 1.2 and 1.3 are available in this version")]
+    NoVersion {
+        /// The setting.
+        setting: &'static str,
+    },
     /// The TLS library refuses it.
     #[error("{side} TLS: {why}")]
     Refused {
@@ -79,14 +85,16 @@ pub enum TlsError {
     },
 }
 
-/// What TLS handshakes with clients need; `None` = `client_tls_sslmode=disable`.
+/// What TLS handshakes with clients need; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak where TLS is a
+/// client's choice.
 ///
 /// # Errors
 /// The first thing that is wrong with the settings or their files.
 pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    if settings.client_tls_sslmode == SslMode::Disable {
+    let mode = settings.client_tls_sslmode;
+    let Some(versions) = versions(mode, "client_tls_protocols", &settings.client_tls_protocols)? else {
         return Ok(None);
-    }
+    };
     let (cert, key) = (&*settings.client_tls_cert_file, &*settings.client_tls_key_file);
     if cert.is_empty() || key.is_empty() {
         return Err(TlsError::NoCertificate);
@@ -100,7 +108,7 @@ pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, T
         &provider,
     )?;
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions(&settings.client_tls_protocols))
+        .with_protocol_versions(&versions)
         .map_err(|error| refused("client", &error))?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(identity);
@@ -249,12 +257,27 @@ fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
     own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
 }
 
-/// The versions spoken, newest first.
-pub fn versions(protocols: &TlsProtocols) -> Vec<&'static SupportedProtocolVersion> {
-    [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
-        .into_iter()
-        .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
-        .collect()
+/// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version and the mode leaves
+/// TLS open. `setting` names the protocols.
+///
+/// # Errors
+/// [`TlsError::NoVersion`] where the mode demands TLS.
+pub fn versions(
+    mode: SslMode,
+    setting: &'static str,
+    protocols: &TlsProtocols,
+) -> Result<Option<Vec<&'static SupportedProtocolVersion>>, TlsError> {
+    let spoken: Vec<_> =
+        [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
+            .into_iter()
+            .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
+            .collect();
+    match mode {
+        SslMode::Disable => Ok(None),
+        SslMode::Allow | SslMode::Prefer if spoken.is_empty() => Ok(None),
+        _ if spoken.is_empty() => Err(TlsError::NoVersion { setting }),
+        _ => Ok(Some(spoken)),
+    }
 }
 
 /// The authorities of `file`; those of the system where it is empty.
@@ -436,6 +459,17 @@ mod tests {
     #[test]
     fn versions_and_suites_are_those_that_are_asked_for() {
         let files = Files::new();
+        let old = |mode| {
+            server_config(
+                &files.settings(&[("client_tls_protocols", "tlsv1.0"), ("client_tls_sslmode", mode)]),
+            )
+        };
+        assert!(old("prefer").is_ok_and(|config| config.is_none()), "without TLS where that will do");
+        let refusal_of_old = old("require").unwrap_err().to_string();
+        assert_eq!(
+            refusal_of_old,
+            "client_tls_protocols: only TLS 1.2 and 1.3 are available in this version"
+        );
         let suite =
             |more: &[(&str, &str)]| handshake(&files.settings(more), files.client(None, &[])).unwrap();
         assert!(suite(&[("client_tls_protocols", "tlsv1.2")]).starts_with("TLS_ECDHE_"));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct ServerTls {
     /// `server_tls_sslmode`.
     pub mode: SslMode,
-    /// `None` with `disable` only.
+    /// `None` with `disable` only, which stands for a mode without a version to speak, too.
     pub config: Option<Arc<ClientConfig>>,
 }
 
@@ -36,13 +36,12 @@ impl ServerTls {
     /// The first thing that is wrong with them.
     pub fn from_settings(settings: &Settings) -> Result<Self, TlsError> {
         let mode = settings.server_tls_sslmode;
-        if mode == SslMode::Disable {
-            return Ok(Self::disabled());
-        }
+        let versions = tls::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
+        let Some(versions) = versions else { return Ok(Self::disabled()) };
         let provider = tls::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
         let refused = |error: rustls::Error| tls::refused("server", &error);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&tls::versions(&settings.server_tls_protocols))
+            .with_protocol_versions(&versions)
             .map_err(refused)?
             .dangerous()
             .with_custom_certificate_verifier(verifier(mode, settings, Arc::clone(&provider))?);
