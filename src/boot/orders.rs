@@ -147,16 +147,13 @@ impl Process {
         let before = self.plane.policy.load_full();
         let snapshot: Snapshot =
             before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
-        match policy::from_snapshot(snapshot, Some(&before)) {
-            Ok(loaded) => {
-                self.put_in_force(loaded.policy);
-                Ok(None)
-            }
-            Err(errors) => {
-                errors.iter().for_each(|error| tracing::error!("{error}"));
-                Ok(Some("TLS settings could not be applied, still using old configuration".to_owned()))
-            }
-        }
+        let (loaded, error) = policy::from_set(snapshot, key, &before);
+        loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        self.put_in_force(loaded.policy);
+        Ok(error.map(|error| {
+            tracing::error!("{error}");
+            "TLS settings could not be applied, still using old configuration".to_owned()
+        }))
     }
 
     fn put_in_force(&self, policy: crate::login::Policy) {

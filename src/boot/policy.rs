@@ -3,9 +3,9 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use crate::auth::UserList;
-use crate::config::Snapshot;
+use crate::config::{Settings, Snapshot};
 use crate::io::tls;
-use crate::login::{Policy, ServerTls};
+use crate::login::{ClientTls, Policy, ServerTls};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,9 +47,31 @@ pub(super) fn load(path: &Path, before: Option<&Policy>) -> Result<Loaded, Vec<S
 pub(super) fn from_snapshot(snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let mut notes = Vec::new();
     let users = Arc::new(read_users(&snapshot, before, &mut notes));
-    let client_tls = tls::server_config(&snapshot.settings).map_err(|error| vec![error.to_string()])?;
-    let server_tls = ServerTls::from_settings(&snapshot.settings).map_err(|error| vec![error.to_string()])?;
+    let (client_tls, server_tls) = read_tls(&snapshot.settings).map_err(|error| vec![error])?;
     Ok(Loaded { policy: Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls }, notes })
+}
+
+/// What a snapshot names, after a SET of `key` made it from that of `before`. Settings of TLS are often whole only after several
+/// SETs, so one that does not fit the others stays, TLS stays as it was, and what does not fit is the second value.
+pub(super) fn from_set(snapshot: Snapshot, key: &str, before: &Policy) -> (Loaded, Option<String>) {
+    let mut notes = Vec::new();
+    let users = Arc::new(read_users(&snapshot, Some(before), &mut notes));
+    let as_before = (before.client_tls.clone(), before.server_tls.clone());
+    let is_of_tls = key.starts_with("client_tls") || key.starts_with("server_tls");
+    let read = if is_of_tls { read_tls(&snapshot.settings) } else { Ok(as_before.clone()) };
+    let error = read.as_ref().err().cloned();
+    let (client_tls, server_tls) = read.unwrap_or(as_before);
+    (Loaded { policy: Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls }, notes }, error)
+}
+
+/// TLS of both sides.
+fn read_tls(settings: &Settings) -> Result<(Option<ClientTls>, ServerTls), String> {
+    let read = || {
+        let config = tls::server_config(settings)?;
+        let client_tls = config.map(|config| ClientTls { mode: settings.client_tls_sslmode, config });
+        Ok((client_tls, ServerTls::from_settings(settings)?))
+    };
+    read().map_err(|error: tls::TlsError| format!("TLS setup failed: {error}"))
 }
 
 /// `auth_file`: one that cannot be read, or is broken, is told and not fatal. Users that it no longer has keep existing with a
