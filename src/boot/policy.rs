@@ -5,7 +5,7 @@
 use crate::auth::UserList;
 use crate::config::Snapshot;
 use crate::io::tls::{self, TlsError};
-use crate::login::{Policy, ServerTls};
+use crate::login::{ClientTls, Policy, ServerTls};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,11 +81,12 @@ pub(super) fn with_setting(
 }
 
 /// What handshakes need, with clients and with servers.
-type Tls = (Option<Arc<rustls::ServerConfig>>, ServerTls);
+type Tls = (Option<ClientTls>, ServerTls);
 
 fn set_up_tls(snapshot: &Snapshot) -> Result<Tls, String> {
     let failed = |error: TlsError| format!("TLS setup failed: {error}");
-    let client = tls::server_config(&snapshot.settings).map_err(failed)?;
+    let config = tls::server_config(&snapshot.settings).map_err(failed)?;
+    let client = config.map(|config| ClientTls { mode: snapshot.settings.client_tls_sslmode, config });
     let server = ServerTls::from_settings(&snapshot.settings).map_err(failed)?;
     Ok((client, server))
 }

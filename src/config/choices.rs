@@ -217,7 +217,8 @@ impl Value for Workers {
     }
 }
 
-/// Which TLS versions are spoken (`client_tls_protocols`, `server_tls_protocols`); at least one is.
+/// Which TLS versions are spoken (`client_tls_protocols`, `server_tls_protocols`). Lists of TLS 1.0 and 1.1 alone are valid files
+/// of PgBouncer's: with one, nothing is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsProtocols {
     text: Arc<str>,
@@ -268,10 +269,8 @@ impl Value for TlsProtocols {
             });
         }
         match bits.unwrap_or(Self::SECURE) {
-            bits if bits & Self::SECURE != 0 => Ok(Self { text: text.into(), bits }),
-            _ => Err(BadValue::Refused(
-                "only TLS 1.2 and 1.3 are available in this version; accepted: a list with tlsv1.2 or tlsv1.3".to_owned(),
-            )),
+            0 => Err(not_accepted::<Self>()),
+            bits => Ok(Self { text: text.into(), bits }),
         }
     }
     fn show(&self) -> Option<String> {
@@ -282,6 +281,9 @@ impl Value for TlsProtocols {
             .to_owned()
     }
     fn caveat(&self) -> Option<&'static str> {
+        if self.bits & Self::SECURE == 0 {
+            return Some("only TLS 1.2 and 1.3 are available in this version: without them there is no TLS");
+        }
         // `all` and `tlsv1` ask for nothing in particular; naming an old version does
         let text = self.text.to_ascii_lowercase();
         let names_old = |old: &str| text.split([',', ':']).any(|word| word.trim() == old);
@@ -381,9 +383,6 @@ mod tests {
         assert!(
             IoBackend::parse("io_uring").unwrap_err().to_string().contains("not available in this version")
         );
-        assert!(
-            TlsProtocols::parse("tlsv1.0,tlsv1.1").unwrap_err().to_string().contains("only TLS 1.2 and 1.3")
-        );
     }
 
     #[test]
@@ -395,7 +394,11 @@ mod tests {
         assert_eq!(spoken("tlsv1.0:tlsv1.2"), Some((true, false)));
         assert_eq!(spoken("!tlsv1.3"), Some((true, false)));
         assert_eq!(spoken("all, !tlsv1.2"), Some((false, true)));
+        assert_eq!(spoken("tlsv1.0,tlsv1.1"), Some((false, false)));
+        assert_eq!(spoken("!all"), None);
         assert_eq!(spoken("ssl3"), None);
+        let caveat = TlsProtocols::parse("tlsv1.0").unwrap().caveat();
+        assert!(caveat.is_some_and(|text| text.contains("there is no TLS")));
         assert!(TlsProtocols::parse("tlsv1.1,tlsv1.2").unwrap().caveat().is_some());
         assert!(TlsProtocols::parse("all").unwrap().caveat().is_none());
     }

@@ -6,6 +6,7 @@ mod channel;
 mod clock;
 mod conn;
 mod epoll;
+pub mod leaf;
 mod linger;
 pub mod listener;
 mod machine;

@@ -4,13 +4,19 @@
 //! set; up to `require` it may have none, but one that it shows must verify; `verify-ca` and `verify-full` demand one.
 //! Suites and key exchanges are the library's: forward secrecy and AEAD always, no RSA key exchange.
 
+use super::leaf::{self, Issuers, Role};
 use crate::config::{Settings, SslMode, Tls13Suites, TlsProtocols, Value};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,6 +69,12 @@ pub enum TlsError {
         /// What is wrong with it.
         why: String,
     },
+    /// TLS is demanded, with no version that the library speaks.
+    #[error("{setting}: only TLS 1.2 and 1.3 are available in this version")]
+    NoVersion {
+        /// The setting.
+        setting: &'static str,
+    },
     /// The TLS library refuses it.
     #[error("{side} TLS: {why}")]
     Refused {
@@ -73,30 +85,33 @@ pub enum TlsError {
     },
 }
 
-/// What TLS handshakes with clients need; `None` = `client_tls_sslmode=disable`.
+/// What TLS handshakes with clients need; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak where TLS is a
+/// client's choice.
 ///
 /// # Errors
 /// The first thing that is wrong with the settings or their files.
 pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    if settings.client_tls_sslmode == SslMode::Disable {
+    let mode = settings.client_tls_sslmode;
+    let Some(versions) = versions(mode, "client_tls_protocols", &settings.client_tls_protocols)? else {
         return Ok(None);
-    }
+    };
     let (cert, key) = (&*settings.client_tls_cert_file, &*settings.client_tls_key_file);
     if cert.is_empty() || key.is_empty() {
         return Err(TlsError::NoCertificate);
     }
     let provider = provider("client_tls13_ciphers", settings.client_tls13_ciphers.as_ref())?;
     let verifier = client_verifier(settings, &provider)?;
-    let refused = |error: rustls::Error| refused("client", &error);
+    let identity = identity(
+        "client",
+        certificates("client_tls_cert_file", cert)?,
+        private_key("client_tls_key_file", key)?,
+        &provider,
+    )?;
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions(&settings.client_tls_protocols))
-        .map_err(refused)?
+        .with_protocol_versions(&versions)
+        .map_err(|error| refused("client", &error))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            certificates("client_tls_cert_file", cert)?,
-            private_key("client_tls_key_file", key)?,
-        )
-        .map_err(refused)?;
+        .with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
     // PostgreSQL's drivers do not resume sessions: tickets would be sent and kept for nobody.
     config.send_tls13_tickets = 0;
@@ -120,9 +135,84 @@ fn client_verifier(
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
     let roots = Arc::new(authorities("client_tls_ca_file", file)?);
+    let algorithms = provider.signature_verification_algorithms;
+    let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Client };
     let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
     let builder = if is_demanded { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| refused("client", &error))
+    let chain = builder.build().map_err(|error| refused("client", &error))?;
+    Ok(Arc::new(Clients { chain, issuers }))
+}
+
+/// Takes clients' certificates of known authorities.
+#[derive(Debug)]
+struct Clients {
+    chain: Arc<dyn ClientCertVerifier>,
+    issuers: Issuers,
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.chain.verify_client_cert(end_entity, intermediates, now).or_else(|refusal| {
+            let outcome = self.issuers.second_opinion(refusal, end_entity, now);
+            outcome.map(|()| ClientCertVerified::assertion())
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        leaf::verify_tls12_signature(message, certificate, signed, &self.issuers.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        leaf::verify_tls13_signature(message, certificate, signed, &self.issuers.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// What our side (`client` or `server` TLS) shows of itself: `chain`, of any version of X.509, with the `key` of its first
+/// certificate.
+///
+/// # Errors
+/// The library does not know such a key, or it is another certificate's.
+pub fn identity(
+    side: &'static str,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, TlsError> {
+    let key = provider.key_provider.load_private_key(key).map_err(|error| refused(side, &error))?;
+    let certified = chain.first().and_then(leaf::public_key);
+    match key.public_key() {
+        Some(public) if certified.as_ref() != Some(&public) => {
+            Err(refused(side, &rustls::Error::from(InconsistentKeys::KeyMismatch)))
+        }
+        _ => Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))),
+    }
 }
 
 /// The TLS library's refusal, on the `client` or the `server` side.
@@ -167,12 +257,27 @@ fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
     own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
 }
 
-/// The versions spoken, newest first.
-pub fn versions(protocols: &TlsProtocols) -> Vec<&'static SupportedProtocolVersion> {
-    [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
-        .into_iter()
-        .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
-        .collect()
+/// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version and the mode leaves
+/// TLS open. `setting` names the protocols.
+///
+/// # Errors
+/// [`TlsError::NoVersion`] where the mode demands TLS.
+pub fn versions(
+    mode: SslMode,
+    setting: &'static str,
+    protocols: &TlsProtocols,
+) -> Result<Option<Vec<&'static SupportedProtocolVersion>>, TlsError> {
+    let spoken: Vec<_> =
+        [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
+            .into_iter()
+            .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
+            .collect();
+    match mode {
+        SslMode::Disable => Ok(None),
+        SslMode::Allow | SslMode::Prefer if spoken.is_empty() => Ok(None),
+        _ if spoken.is_empty() => Err(TlsError::NoVersion { setting }),
+        _ => Ok(Some(spoken)),
+    }
 }
 
 /// The authorities of `file`; those of the system where it is empty.
@@ -354,6 +459,17 @@ mod tests {
     #[test]
     fn versions_and_suites_are_those_that_are_asked_for() {
         let files = Files::new();
+        let old = |mode| {
+            server_config(
+                &files.settings(&[("client_tls_protocols", "tlsv1.0"), ("client_tls_sslmode", mode)]),
+            )
+        };
+        assert!(old("prefer").is_ok_and(|config| config.is_none()), "without TLS where that will do");
+        let refusal_of_old = old("require").unwrap_err().to_string();
+        assert_eq!(
+            refusal_of_old,
+            "client_tls_protocols: only TLS 1.2 and 1.3 are available in this version"
+        );
         let suite =
             |more: &[(&str, &str)]| handshake(&files.settings(more), files.client(None, &[])).unwrap();
         assert!(suite(&[("client_tls_protocols", "tlsv1.2")]).starts_with("TLS_ECDHE_"));

@@ -171,10 +171,10 @@ impl Visitor {
     async fn greet(&self, plane: &Plane, stream: &mut ClientStream) -> Result<Greeting, LoginEnd> {
         let policy = plane.policy.load_full();
         let settings = &policy.snapshot.settings;
-        let is_tcp = matches!(self.remote, Address::Tcp(_));
+        let tls = policy.client_tls.as_ref().filter(|_| matches!(self.remote, Address::Tcp(_)));
         let rules = GreetRules {
-            tls: policy.client_tls.as_ref().filter(|_| is_tcp),
-            tls_required: is_tcp && settings.client_tls_sslmode >= SslMode::Require,
+            tls: tls.map(|tls| &tls.config),
+            tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
             names: &plane.names,
             ignored: IgnoredNames(&settings.ignore_startup_parameters),
         };

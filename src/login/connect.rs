@@ -199,13 +199,13 @@ impl Opened {
         while matches!(self.stream().read(&mut space).await, Ok(1..)) {}
     }
 
-    /// Ends a session that PostgreSQL may count: Terminate, then its end of stream, for at most
+    /// Ends a session that PostgreSQL may count: Terminate, TLS's goodbye, then PostgreSQL's end of stream, for at most
     /// `limits::SERVER_LINGER_MS`, so that the place is not given away before it is free.
     pub async fn terminate(mut self) {
         let goodbye = async {
             let mut message = Vec::new();
             encode::empty(&mut message, tags::client::TERMINATE);
-            if self.send(&message).await.is_ok() {
+            if self.send(&message).await.is_ok() && self.stream().shutdown().await.is_ok() {
                 self.wait_for_end().await;
             }
         };
@@ -283,4 +283,44 @@ pub async fn log_in(
         }
     }
     Ok(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_terminated_session_is_taken_leave_of_in_tls_too() {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = Arc::new(config.with_single_cert(vec![cert.der().clone()], key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = Settings { server_tls_sslmode: SslMode::Require, ..Settings::default() };
+        let tls = ServerTls::from_settings(&settings).unwrap();
+        let target = Target { host: Host::Ip(address.ip()), port: address.port(), tls, address: None };
+        let us = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let opened = Opened::over_tcp(stream, &target).unwrap();
+            opened.encrypt(&target, address.ip()).await.unwrap().terminate().await;
+        };
+        let postgres = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 8];
+            stream.read_exact(&mut request).await.unwrap();
+            stream.write_all(&[tags::SSL_YES]).await.unwrap();
+            let mut stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.unwrap();
+            let mut said = Vec::new();
+            // an end without TLS's own goodbye is an error here, as it is a line in PostgreSQL's log
+            stream.read_to_end(&mut said).await.map(|_| said)
+        };
+        let ((), said) = tokio::join!(us, postgres);
+        assert_eq!(said.unwrap(), [tags::client::TERMINATE, 0, 0, 0, 4]);
+    }
 }

@@ -16,7 +16,7 @@ use super::server_tls::ServerTls;
 use super::verifiers::Verifiers;
 use crate::auth::UserList;
 use crate::base::{Micros, WorkerId};
-use crate::config::{PoolRules, Snapshot};
+use crate::config::{PoolRules, Snapshot, SslMode};
 use crate::core::{Answer, ClientIdentity, Command, Gate, Note, PoolShare};
 use crate::io::Clock;
 use crate::wire::{ParamSet, TrackedNames};
@@ -27,14 +27,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// TLS towards clients as it is in force: the settings may be ahead of it, after a SET that is not complete yet.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// `client_tls_sslmode`.
+    pub mode: SslMode,
+    /// For handshakes.
+    pub config: Arc<rustls::ServerConfig>,
+}
+
 /// The configuration in force, with all that was made from its files. Replaced whole by a reload.
 pub struct Policy {
     /// The files' settings and entries.
     pub snapshot: Arc<Snapshot>,
     /// `auth_file`.
     pub users: Arc<UserList>,
-    /// What TLS handshakes with clients need; `None` = `client_tls_sslmode=disable`.
-    pub client_tls: Option<Arc<rustls::ServerConfig>>,
+    /// What TLS handshakes with clients need; `None` = no TLS.
+    pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
     pub server_tls: ServerTls,
 }

@@ -411,7 +411,9 @@ pub(super) mod tests {
     fn a_pool_that_is_kept_filled_is_never_unused() {
         let snapshot = snapshot("kept = user=u min_pool_size=1\nforced = user=u\nown = min_pool_size=1", "");
         let registry = registry();
-        ["kept", "forced", "own"].map(|name| registry.pool(&snapshot, name, "u").unwrap());
+        for name in ["kept", "forced", "own"] {
+            registry.pool(&snapshot, name, "u").unwrap();
+        }
         let pass = |seconds| {
             registry.remove_unused(Micros::from_secs(seconds), Micros::from_secs(1), Micros(0), |_| 0)
         };

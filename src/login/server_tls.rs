@@ -5,12 +5,14 @@
 //! for in the common name only where the certificate has no alternative names).
 
 use crate::config::{Settings, SslMode};
+use crate::io::leaf::{self, Issuers, Role};
 use crate::io::tls::{self, TlsError};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
 /// What TLS handshakes with servers need.
@@ -18,7 +20,7 @@ use std::sync::Arc;
 pub struct ServerTls {
     /// `server_tls_sslmode`.
     pub mode: SslMode,
-    /// `None` with `disable` only.
+    /// `None` with `disable` only, which stands for a mode without a version to speak, too.
     pub config: Option<Arc<ClientConfig>>,
 }
 
@@ -34,23 +36,22 @@ impl ServerTls {
     /// The first thing that is wrong with them.
     pub fn from_settings(settings: &Settings) -> Result<Self, TlsError> {
         let mode = settings.server_tls_sslmode;
-        if mode == SslMode::Disable {
-            return Ok(Self::disabled());
-        }
+        let versions = tls::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
+        let Some(versions) = versions else { return Ok(Self::disabled()) };
         let provider = tls::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
         let refused = |error: rustls::Error| tls::refused("server", &error);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&tls::versions(&settings.server_tls_protocols))
+            .with_protocol_versions(&versions)
             .map_err(refused)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier(mode, settings, provider)?);
+            .with_custom_certificate_verifier(verifier(mode, settings, Arc::clone(&provider))?);
         let (cert, key) = (&*settings.server_tls_cert_file, &*settings.server_tls_key_file);
         let config = match (cert.is_empty(), key.is_empty()) {
             (true, true) => builder.with_no_client_auth(),
             (false, false) => {
                 let chain = tls::certificates("server_tls_cert_file", cert)?;
                 let key = tls::private_key("server_tls_key_file", key)?;
-                builder.with_client_auth_cert(chain, key).map_err(refused)?
+                builder.with_client_cert_resolver(tls::identity("server", chain, key, &provider)?)
             }
             _ => {
                 return Err(TlsError::HalfAPair { cert: "server_tls_cert_file", key: "server_tls_key_file" });
@@ -76,10 +77,8 @@ fn verifier(
         });
     }
     let roots = Arc::new(tls::authorities("server_tls_ca_file", file)?);
-    let chain = WebPkiServerVerifier::builder_with_provider(roots, provider)
-        .build()
-        .map_err(|error| tls::refused("server", &error))?;
-    Ok(Arc::new(Authorities { chain, names: mode == SslMode::VerifyFull }))
+    let authorities = Authorities::new(roots, provider, mode == SslMode::VerifyFull);
+    Ok(Arc::new(authorities.map_err(|error| tls::refused("server", &error))?))
 }
 
 /// Takes any certificate; that its owner holds the key is still checked.
@@ -104,7 +103,7 @@ impl ServerCertVerifier for Anyone {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        leaf::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -113,7 +112,7 @@ impl ServerCertVerifier for Anyone {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        leaf::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -125,7 +124,21 @@ impl ServerCertVerifier for Anyone {
 #[derive(Debug)]
 struct Authorities {
     chain: Arc<WebPkiServerVerifier>,
+    issuers: Issuers,
     names: bool,
+}
+
+impl Authorities {
+    fn new(
+        roots: Arc<RootCertStore>,
+        provider: Arc<CryptoProvider>,
+        names: bool,
+    ) -> Result<Self, VerifierBuilderError> {
+        let algorithms = provider.signature_verification_algorithms;
+        let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Server };
+        let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+        Ok(Self { chain, issuers, names })
+    }
 }
 
 impl ServerCertVerifier for Authorities {
@@ -145,6 +158,13 @@ impl ServerCertVerifier for Authorities {
             {
                 Ok(ServerCertVerified::assertion())
             }
+            Err(refusal) => {
+                self.issuers.second_opinion(refusal, end_entity, now)?;
+                if self.names && !is_named(end_entity, server_name) {
+                    return Err(NotValidForName.into());
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             outcome => outcome,
         }
     }
@@ -155,7 +175,7 @@ impl ServerCertVerifier for Authorities {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, cert, dss)
+        leaf::verify_tls12_signature(message, cert, dss, &self.issuers.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -164,12 +184,19 @@ impl ServerCertVerifier for Authorities {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
+        leaf::verify_tls13_signature(message, cert, dss, &self.issuers.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chain.supported_verify_schemes()
     }
+}
+
+/// Whether one of the certificate's names is the server's.
+fn is_named(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
+    let library = ParsedCertificate::try_from(certificate); // it reads no certificate of version 1, which has only a common name
+    library.is_ok_and(|parsed| verify_server_name(&parsed, server_name).is_ok())
+        || common_name_is(certificate, server_name)
 }
 
 /// Whether the certificate has no alternative names at all, and a common name that is the server's.
@@ -186,9 +213,14 @@ fn common_name_is(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Setting;
+    use crate::io::leaf::version_1::version_1;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-    use rustls::RootCertStore;
     use rustls::crypto::aws_lc_rs;
+    use rustls::{ClientConnection, ServerConnection};
+    use std::path::Path;
 
     struct Authority {
         key: KeyPair,
@@ -207,9 +239,7 @@ mod tests {
             let mut roots = RootCertStore::empty();
             roots.add(self.params.clone().self_signed(&self.key).unwrap().der().clone()).unwrap();
             let provider = Arc::new(aws_lc_rs::default_provider());
-            let chain =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-            Authorities { chain, names }
+            Authorities::new(Arc::new(roots), provider, names).unwrap()
         }
 
         fn certificate(&self, common: &str, alternatives: &[&str]) -> CertificateDer<'static> {
@@ -246,6 +276,78 @@ mod tests {
         assert!(accepts(&full, &plain, "localhost") && accepts(&full, &plain, "LOCALHOST"));
         assert!(!accepts(&full, &plain, "localhos") && !accepts(&full, &plain, "127.0.0.1"));
         assert!(!accepts(&full, &authority.certificate("localhost", &["db.example"]), "localhost"));
+    }
+
+    /// The files of a pooler and a PostgreSQL whose certificates, for localhost, are of version 1.
+    fn settings_of_version_1(directory: &Path, protocols: &str) -> Settings {
+        let authority = Authority::new();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        let site = params.signed_by(&key, &Issuer::from_params(&authority.params, &authority.key)).unwrap();
+        let site = version_1(site.der(), &authority.key);
+        let pem = |der: &[u8]| {
+            let text = BASE64_STANDARD.encode(der);
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        let ca = authority.params.self_signed(&authority.key).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (ca, site) = (file("ca.crt", &ca.pem()), file("site.crt", &pem(&site)));
+        let key = file("site.key", &key.serialize_pem());
+        let mut settings = Settings::default();
+        for side in ["client", "server"] {
+            for (name, value) in [
+                ("sslmode", "verify-full"),
+                ("ca_file", &ca),
+                ("cert_file", &site),
+                ("key_file", &key),
+                ("protocols", protocols),
+            ] {
+                Setting::named(&format!("{side}_tls_{name}")).unwrap().set(&mut settings, value).unwrap();
+            }
+        }
+        settings
+    }
+
+    #[test]
+    fn both_sides_shake_hands_with_certificates_of_version_1() {
+        let directory = std::env::temp_dir().join(format!("pgweir-tls-v1-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for protocols in ["tlsv1.2", "tlsv1.3"] {
+            let settings = settings_of_version_1(&directory, protocols);
+            let us = ServerTls::from_settings(&settings).unwrap().config.unwrap();
+            let postgres = tls::server_config(&settings).unwrap().unwrap();
+            let outcome = |host: &'static str| {
+                let mut us = ClientConnection::new(us.clone(), ServerName::try_from(host).unwrap())?;
+                let mut postgres = ServerConnection::new(postgres.clone())?;
+                while us.is_handshaking() || postgres.is_handshaking() {
+                    let mut bytes = Vec::new();
+                    while us.wants_write() {
+                        us.write_tls(&mut bytes).unwrap();
+                    }
+                    postgres.read_tls(&mut &bytes[..]).unwrap();
+                    postgres.process_new_packets()?;
+                    bytes.clear();
+                    while postgres.wants_write() {
+                        postgres.write_tls(&mut bytes).unwrap();
+                    }
+                    us.read_tls(&mut &bytes[..]).unwrap();
+                    us.process_new_packets()?;
+                }
+                Ok(())
+            };
+            assert_eq!(outcome("localhost"), Ok(()), "{protocols}");
+            assert_eq!(
+                outcome("127.0.0.1"),
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)),
+                "{protocols}"
+            );
+        }
+        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

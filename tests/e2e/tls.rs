@@ -52,6 +52,45 @@ fn clients_can_verify_us() {
 }
 
 #[test]
+fn one_set_after_another_turns_tls_on() {
+    const REFUSAL: &str = "TLS settings could not be applied, still using old configuration";
+    let pooler = PoolerSetup::new(postgres()).start();
+    let mut console = pooler.console();
+    let mut set = |key: &str, value: &std::path::Path, fits: bool| {
+        let outcome = console.simple(&format!("set {key} = '{}'", value.display()));
+        assert!(outcome.errors.is_empty(), "{outcome:?}");
+        let refused = outcome.notices.iter().any(|notice| notice.contains(REFUSAL));
+        assert_eq!(refused, !fits, "{key}: {outcome:?}");
+        let shown = console.simple("show config").records().into_iter().find(|row| row["key"] == key);
+        assert_eq!(shown.expect("is a setting")["value"], value.display().to_string(), "it stays");
+    };
+    set("client_tls_sslmode", "require".as_ref(), false);
+    assert!(connect(&pooler, "sslmode=disable").is_ok(), "the old configuration has no TLS");
+    set("client_tls_cert_file", &certs().server(), false);
+    set("client_tls_key_file", &certs().server_key(), true);
+    assert!(connect(&pooler, "sslmode=require").is_ok() && connect(&pooler, "sslmode=disable").is_err());
+    set("client_tls_cert_file", "no/such.crt".as_ref(), false);
+    pooler.wait_for_log("ERROR TLS setup failed: client_tls_cert_file: no/such.crt: ");
+    set("query_timeout", "7".as_ref(), true);
+    assert!(connect(&pooler, "sslmode=require").is_ok() && connect(&pooler, "sslmode=disable").is_err());
+}
+
+#[test]
+fn a_reload_to_tls_that_cannot_be_set_up_changes_nothing() {
+    let mut pooler = client_tls("prefer").start();
+    let sound = connect(&pooler, "sslmode=require");
+    assert_eq!(sound.as_deref(), Ok("in"));
+    pooler.rewrite(|setup| {
+        setup.set("client_tls_sslmode", "require").set("client_tls_cert_file", "no/such.crt")
+    });
+    let outcome = pooler.ask("reload");
+    assert!(outcome.errors.iter().any(|error| error.contains("RELOAD failed")), "{outcome:?}");
+    pooler.wait_for_log("ERROR TLS setup failed: client_tls_cert_file: no/such.crt: ");
+    assert_eq!(connect(&pooler, "sslmode=require"), sound);
+    assert_eq!(connect(&pooler, "sslmode=disable"), sound);
+}
+
+#[test]
 fn show_clients_names_the_cipher() {
     let pooler = client_tls("require").start();
     let mut psql = programs::limited(programs::postgres("psql"));
