@@ -6,12 +6,24 @@ use pgweir::core::{Answer, Command};
 use pgweir::stats::PoolCounters;
 
 impl World {
-    /// Servers that exist never exceed the pool's size, over all workers, those that log in or are seen off included.
-    pub fn check_cap(&self, at: usize) {
-        let alive = self.servers.iter().filter(|server| server.pool == at && server.is_alive).count() as u32;
-        let places = self.pools[at].places();
-        assert!(places <= self.plan.pools[at].rules.pool_size, "pool {at} has {places} places in use");
-        assert!(alive <= places, "pool {at} has {alive} servers, but {places} places in use");
+    /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
+    /// that log in or are seen off included.
+    pub fn check_caps(&self, at: usize) {
+        let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
+        let rules = share.rules();
+        let count = |belongs: &dyn Fn(usize) -> bool| {
+            let alive = self.servers.iter().filter(|server| server.is_alive && belongs(server.pool)).count();
+            let logging_in = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
+            let logging_in = logging_in.map(|(_, pool)| self.ledger.pool_servers(pool.share.id).0);
+            alive as u32 + logging_in.sum::<u32>()
+        };
+        let within = |servers: u32, servers_max: u32| servers_max == 0 || servers <= servers_max;
+        let here = count(&|pool| pool == at);
+        assert!(within(here, rules.pool_size + rules.reserve_pool_size), "pool {at}: {here} servers");
+        let database = count(&|pool| self.plan.pools[pool].database == plan.database);
+        assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
+        let user = count(&|pool| self.plan.pools[pool].user == plan.user);
+        assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
     }
 
     /// What SHOW POOLS says is what there is.
@@ -66,7 +78,8 @@ impl World {
         }
         for (at, pool) in self.pools.iter().enumerate() {
             idle_published += pool.share.idle_total();
-            assert_eq!(pool.places(), pool.share.live_count(), "pool {at}");
+            assert_eq!(self.ledger.pool_servers(pool.share.id), (0, pool.share.live_count()), "pool {at}");
+            assert_eq!(self.ledger.pool_cancels(pool.share.id), 0, "pool {at}");
         }
         assert_eq!(idle_published, idle, "published idle servers");
         self.check_counters();
@@ -100,7 +113,7 @@ impl World {
             assert_eq!(driver.connections(), 0, "sockets are left");
         }
         for (at, pool) in self.pools.iter().enumerate() {
-            assert_eq!(pool.places(), 0, "places of pool {at} are left");
+            assert_eq!(self.ledger.pool_servers(pool.share.id), (0, 0), "places of pool {at} are left");
             assert_eq!(pool.share.idle_total(), 0, "pool {at}");
         }
         for server in &self.servers {

@@ -38,6 +38,7 @@ pub struct Causes {
     pub common: Vec<&'static str>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 pub struct SimClient {
     pub index: usize,
     pub socket: u64,
@@ -156,6 +157,10 @@ impl SimClient {
         }
         self.batches = self.batches.saturating_sub(1);
         self.steps = Script::batch(ground, self.manners, &mut self.known, &self.reference, self.cancels);
+    }
+
+    pub fn is_here(&self) -> bool {
+        self.stage == Stage::Talking
     }
 
     pub fn vanish(&mut self, ground: &mut Ground) {

@@ -6,6 +6,7 @@
 //! closed server is waited for until its end of stream, and only then is its place given back.
 
 use super::ground::{Event, Ground};
+use super::launcher::Eviction;
 use pgweir::base::{Peer, PoolId, WorkerId, limits};
 use pgweir::core::{
     Answer, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin, ServerState,
@@ -25,6 +26,8 @@ pub enum Letter {
     Server(u64, usize, ServerLogin),
     Moved(Box<(Conn, MovedServer)>),
     Nudge(PoolId, WorkerId),
+    /// Close an idle server for somebody who starves.
+    Evict(Eviction),
     CancelSent(u64),
     Command(Command),
 }
@@ -143,6 +146,9 @@ impl Driver {
             }
             Letter::Nudge(pool, by) => self.core.nudged(pool, by, now, &mut self.calls),
             Letter::CancelSent(server) => self.core.cancel_sent(server, now, &mut self.calls),
+            Letter::Evict(Eviction { scope, .. }) => {
+                answer = Some(self.core.command(Command::EvictIdle(scope), now, &mut self.calls));
+            }
             Letter::Command(command) => answer = Some(self.core.command(command, now, &mut self.calls)),
         }
         self.settle(&[], ground);

@@ -33,27 +33,37 @@ pub enum Event {
         generation: u32,
         began: u64,
     },
-    /// Look whether a pool needs a server.
-    Consider(usize),
+    /// Look whether a pool needs a server; whether somebody has just asked for one.
+    Consider(usize, bool),
+    /// The launcher looks at all pools.
+    LauncherPass,
     /// A statement that takes its time is over, if it still runs.
     StatementOver {
         server: u64,
         run: u64,
     },
-    /// A cancel request reaches its server, or is lost on its way.
-    CancelArrives {
-        server: u64,
-        secret: u64,
-        worker: usize,
-        asker: u64,
-        lost: bool,
-    },
+    /// A cancel request is to be sent.
+    CancelBegins(Errand),
+    /// It reaches its server, or is lost on its way.
+    CancelArrives(Errand),
     /// Something from outside: an operator, a fault.
     Weather,
     /// An operator's pause, suspension or the like ends.
     Clear(super::weather::Spell),
     /// No new work, no new faults: from here on everything must drain.
     Calm,
+}
+
+/// A cancel request on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand {
+    /// The server's wire, and what proves that its key was brought.
+    pub server: u64,
+    pub secret: u64,
+    /// The worker that is to learn of its end.
+    pub worker: usize,
+    /// The wire of the client that asked for it; 0 where the pooler itself ends a query.
+    pub asker: u64,
 }
 
 /// Which way bytes are cut and delayed in this run.

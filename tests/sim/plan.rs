@@ -7,6 +7,7 @@ use pgweir::base::Micros;
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 
 /// One run's make-up.
+#[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub workers: usize,
@@ -47,11 +48,15 @@ impl Plan {
         let timeouts = faults && rng.percent(30);
         let modes = [PoolMode::Transaction, PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
         let count = rng.range(1, 3);
+        let caps: Vec<_> = (0..4).map(|_| *rng.pick(&[0, 0, 1, 2, 3])).collect();
         let pools = (0..count)
-            .map(|at| PoolPlan {
-                database: format!("db{}", at / 2),
-                user: format!("user{at}"),
-                rules: rules(rng, *rng.clone().pick(&modes), timeouts),
+            .map(|at| {
+                let (database, user) = (at as usize / 2, at as usize % 2);
+                let mode = *rng.pick(&modes);
+                let mut rules = rules(rng, mode, timeouts);
+                rules.max_db_connections = caps[database];
+                rules.max_user_connections = caps[2 + user];
+                PoolPlan { database: format!("db{database}"), user: format!("user{user}"), rules }
             })
             .collect();
         let client_rules = ClientRules {
@@ -111,9 +116,9 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
     PoolRules {
         mode,
         pool_size: rng.range(1, 4) as u32,
-        min_pool_size: 0,
-        reserve_pool_size: 0,
-        reserve_pool_timeout: Micros(0),
+        min_pool_size: if rng.percent(20) { rng.below(3) as u32 } else { 0 },
+        reserve_pool_size: rng.below(3) as u32,
+        reserve_pool_timeout: if rng.percent(30) { Micros(rng.range(1, 20_000)) } else { Micros(0) },
         max_db_connections: 0,
         max_user_connections: 0,
         server_lifetime: if rng.percent(20) {

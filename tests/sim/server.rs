@@ -17,6 +17,7 @@ const UNSENT_BYTES_MAX: usize = 40_000;
 /// What a server knows of the clients: each one's pool, by its number.
 pub type PoolsOfClients = Vec<usize>;
 
+#[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Debug)]
 pub struct SimServer {
     pub socket: u64,

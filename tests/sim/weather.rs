@@ -92,7 +92,8 @@ impl World {
     fn reload(&mut self, pool: usize) {
         let old = self.plan.pools[pool].rules.clone();
         let mut rules = super::plan::rules(&mut self.ground.rng, old.mode, false);
-        rules.pool_size = old.pool_size;
+        rules.max_db_connections = old.max_db_connections;
+        rules.max_user_connections = old.max_user_connections;
         rules.fast_close = old.fast_close;
         if old.max_prepared_statements == 0 || rules.max_prepared_statements == 0 {
             rules.max_prepared_statements = old.max_prepared_statements;

@@ -52,6 +52,7 @@ pub enum Remote {
 }
 
 /// One connection between the pooler and a client or a server.
+#[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Debug, Default)]
 pub struct Wire {
     /// Towards the pooler.

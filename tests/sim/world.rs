@@ -2,19 +2,18 @@
 
 use super::client::{SimClient, Stage};
 use super::driver::{Driver, Letter};
-use super::ground::{Event, Ground};
+use super::ground::{Errand, Event, Ground};
+use super::launcher::SimPool;
 use super::plan::Plan;
-use super::pool::SimPool;
 use super::rng::Rng;
 use super::server::SimServer;
 use super::session::{BOGUS_ZONE, REPORTED, Session};
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
-    Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, Scope,
-    ServerIdentity, ServerLogin, StatementRegistry,
+    Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Ledger, Note, Scope, StatementRegistry,
 };
-use pgweir::wire::{Fault, ParamSet, TrackedNames};
+use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,8 +32,9 @@ pub struct World {
     pub pools: Vec<SimPool>,
     pub gate: Arc<Gate>,
     pub is_calm: bool,
-    names: TrackedNames,
-    pools_of_clients: Vec<usize>,
+    pub ledger: Ledger,
+    pub names: TrackedNames,
+    pub pools_of_clients: Vec<usize>,
     to_come: u32,
 }
 
@@ -62,6 +62,7 @@ impl World {
             clients: Vec::new(),
             gate,
             is_calm: false,
+            ledger: Ledger::default(),
             names,
             pools_of_clients: Vec::new(),
             to_come: plan.clients,
@@ -81,6 +82,7 @@ impl World {
             let delay = self.ground.rng.below(delay);
             self.ground.after(delay, Event::ClientComes);
         }
+        self.ground.after(0, Event::LauncherPass);
         if self.plan.faults {
             self.ground.after(500, Event::Weather);
         }
@@ -181,15 +183,14 @@ impl World {
             }
             Event::ClientComes => self.client_comes(),
             Event::LoginOver { pool, generation, began } => self.login_over(pool, generation, began),
-            Event::Consider(pool) => self.consider(pool),
+            Event::Consider(pool, asked) => self.look_at(pool, asked),
+            Event::LauncherPass => self.launcher_pass(),
             Event::StatementOver { server, run } => {
                 let index = server as usize;
                 self.servers[index].statement_over(index, run, &self.pools_of_clients, ground);
             }
-            Event::CancelArrives { server, secret, worker, asker, lost } => {
-                self.cancel_arrives(server, secret, asker, lost);
-                self.ground.post(worker, Letter::CancelSent(server));
-            }
+            Event::CancelBegins(errand) => self.cancel_begins(errand),
+            Event::CancelArrives(errand) => self.cancel_arrives(errand),
             Event::Weather => self.weather(),
             Event::Clear(spell) => self.clear(spell),
             Event::Calm => self.calm(),
@@ -225,38 +226,20 @@ impl World {
     fn mail(&mut self, worker: usize) {
         let Some(letter) = self.ground.mail[worker].pop_front() else { panic!("a letter was lost") };
         self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
-        let asker = match &letter {
-            Letter::Command(Command::Cancel(asker)) => Some(*asker),
-            _ => None,
+        let (asker, eviction) = match &letter {
+            Letter::Command(Command::Cancel(asker)) => (*asker, None),
+            Letter::Evict(eviction) => (0, Some(eviction.clone())),
+            _ => return drop(self.drivers[worker].deliver(letter, &mut self.ground)),
         };
         let answer = self.drivers[worker].deliver(letter, &mut self.ground);
-        let Some(asker) = asker else { return };
-        let Some(Answer::Found(found)) = answer else { panic!("a cancel is found or not") };
+        let Some(Answer::Found(found)) = answer else { panic!("it is found or not") };
+        if let Some(eviction) = eviction {
+            return self.evicted(eviction, found);
+        }
         if !found && let Remote::Client(index) = self.ground.wires[asker as usize].remote {
             self.clients[index].cancels -= 1;
         }
         self.pass_on_for(asker);
-    }
-
-    fn cancel_arrives(&mut self, server: u64, secret: u64, asker: u64, lost: bool) {
-        let Remote::Server(index) = self.ground.wires[server as usize].remote else {
-            panic!("a cancel goes to a server")
-        };
-        for driver in &mut self.drivers {
-            let Answer::Servers(rows) = driver.ask(Command::Servers, &self.ground) else {
-                panic!("rows are asked for")
-            };
-            let row = rows.iter().find(|row| row.identity.socket_id == server);
-            if let Some(link) = row.and_then(|row| row.link) {
-                assert_eq!(link, asker, "a cancel reaches a server that another client uses");
-            }
-        }
-        let server = &mut self.servers[index];
-        assert_eq!(server.secret, secret, "a cancel brings its server's key");
-        let is_applied = !lost && server.cancel(index, &self.pools_of_clients, &mut self.ground);
-        if let (false, Remote::Client(client)) = (is_applied, self.ground.wires[asker as usize].remote) {
-            self.clients[client].cancels = self.clients[client].cancels.saturating_sub(1);
-        }
     }
 
     fn pass_on(&mut self) {
@@ -280,18 +263,15 @@ impl World {
             let delay = self.ground.rng.below(500);
             match note {
                 Note::NeedServer(_) | Note::Nudge { .. } if lost => {}
-                Note::NeedServer(pool) => self.ground.after(delay, Event::Consider(pool.0 as usize)),
+                Note::NeedServer(pool) => self.ground.after(delay, Event::Consider(pool.0 as usize, true)),
                 Note::Nudge { pool, idle_at } => {
                     let by = pgweir::base::WorkerId(worker as u16);
                     self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
                 }
                 Note::SendCancel { client, server, key, .. } => {
                     assert!(client == asker || client == 0, "a cancel is sent that nobody asked for");
-                    let asker = client;
                     let secret = u64::from_be_bytes(key.secret[..].try_into().expect("eight bytes"));
-                    let delay = self.ground.rng.below(20_000);
-                    let lost = self.ground.rng.percent(10);
-                    self.ground.after(delay, Event::CancelArrives { server, secret, worker, asker, lost });
+                    self.cancel_begins(Errand { server, secret, worker, asker: client });
                 }
             }
         }
@@ -385,77 +365,6 @@ impl World {
         }
         (values, params)
     }
-
-    fn login_over(&mut self, at: usize, generation: u32, began: u64) {
-        let ground = &mut self.ground;
-        let pool = &mut self.pools[at];
-        if self.plan.logins_fail && !self.is_calm && ground.rng.percent(30) {
-            let retry_us = ground.rng.range(1_000, 100_000);
-            if pool.login_failed(ground.now + retry_us) {
-                let id = pool.share.id;
-                self.tell_all(&|| {
-                    Command::FailWaiting(id, Fault::LoginFailing { cached: "no luck".to_owned() })
-                });
-            }
-            return self.ground.after(retry_us, Event::Consider(at));
-        }
-        pool.logged_in();
-        let socket = ground.new_wire();
-        let index = self.servers.len();
-        ground.wires[socket as usize].remote = Remote::Server(index);
-        let session = Session::new(&defaults(), &defaults(), self.plan.reports_at_once);
-        let keeps_owner = self.plan.pools[at].rules.mode == pgweir::config::PoolMode::Session;
-        let server = SimServer::new(socket, at, session, keeps_owner, ground);
-        let identity = ServerIdentity {
-            socket_id: socket,
-            database: self.plan.pools[at].database.as_str().into(),
-            user: self.plan.pools[at].user.as_str().into(),
-            remote: nowhere(),
-            local: nowhere(),
-            host: "sim".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
-        };
-        let login = ServerLogin {
-            identity: Arc::new(identity),
-            pool: Arc::clone(&pool.share),
-            params: param_set(&self.names, &defaults()),
-            generation,
-            connected_at: Micros(began),
-        };
-        let waiter = pool.share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
-        let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);
-        self.servers.push(server);
-        self.ground.post(worker, Letter::Server(socket, at, login));
-        self.check_cap(at);
-        self.ground.after(0, Event::Consider(at));
-    }
-
-    /// Opens a server where a client waits for one and there is room.
-    fn consider(&mut self, at: usize) {
-        let now = self.ground.now;
-        let pool = &mut self.pools[at];
-        match pool.consider(now) {
-            super::pool::Verdict::Launch => {
-                let generation = pool.share.generation();
-                let login_us = self.ground.rng.range(100, 10_000);
-                self.ground.after(login_us, Event::LoginOver { pool: at, generation, began: now });
-                self.check_cap(at);
-            }
-            super::pool::Verdict::At(time) => self.ground.at(time, Event::Consider(at)),
-            super::pool::Verdict::No => {}
-        }
-    }
-
-    fn place_returned(&mut self, at: usize, socket: u64) {
-        let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
-            panic!("only servers hold places")
-        };
-        assert!(!self.servers[index].is_alive, "the place of server {socket} is given back while it lives");
-        self.pools[at].returned();
-        self.ground.after(0, Event::Consider(at));
-    }
 }
 
 /// The parameters that servers start with.
@@ -463,7 +372,7 @@ pub fn defaults() -> Vec<String> {
     REPORTED.iter().map(|(_, value)| (*value).to_owned()).collect()
 }
 
-fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
+pub fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
     let mut set = names.empty_set();
     for ((name, _), value) in REPORTED.iter().zip(values) {
         let Some(at) = names.position(name) else { panic!("{name} is tracked") };
@@ -472,7 +381,7 @@ fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
     set
 }
 
-fn nowhere() -> Address {
+pub fn nowhere() -> Address {
     Address::Unix { port: 0, pid: 0, uid: 0 }
 }
 
