@@ -8,19 +8,25 @@
 
 pub mod age;
 pub mod budget;
+mod clock;
 mod credentials;
 pub mod denial;
 mod endpoint;
 mod explain;
 mod failure;
+mod fetch;
+mod keeper;
 mod schedule;
 mod source;
 mod token;
 
+pub use clock::{SystemClock, WallClock};
 pub use credentials::{CredentialState, Credentials};
 pub use endpoint::{BadEndpoint, BadRegion, Doubt, Endpoint, Region};
 pub use explain::Explanation;
 pub use failure::{FetchError, Reason, reason_of_text};
+pub use fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
+pub use keeper::{Source, SourceReport, Sources, StaticStability};
 pub use schedule::Schedule;
 pub use source::{BadName, Role, SESSION_NAME, SessionName, SourceKey, SourceKind};
 pub use token::{MintError, TOKEN_AGE_MAX, TOKEN_LIFETIME, Token};
