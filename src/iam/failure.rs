@@ -5,7 +5,7 @@
 //! Pure. Source: AWS STS API Reference, "Common Errors"; measured behaviour of aws-config 1.13.
 
 use super::denial::Class;
-use aws_config::imds::client::error::ImdsError;
+use aws_config::imds::client::error::{ImdsError, TokenError};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
@@ -192,6 +192,15 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 fn known(error: &(dyn Error + 'static)) -> Option<FetchError> {
     if let Some(ImdsError::ErrorResponse(answer)) = error.downcast_ref::<ImdsError>() {
         return Some(FetchError::of_answer(None, None, Some(answer.response().status().as_u16())));
+    }
+    if let Some(error) = error.downcast_ref::<SdkError<TokenError>>() {
+        return match error {
+            SdkError::ServiceError(answer) => {
+                Some(FetchError::of_answer(None, None, Some(answer.raw().status().as_u16())))
+            }
+            SdkError::TimeoutError(_) => Some(FetchError::new(Reason::Timeout)),
+            _ => None, // what lies behind it tells more
+        };
     }
     if let Some(error) = error.downcast_ref::<ConnectorError>() {
         let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Unreachable };

@@ -8,6 +8,7 @@
 
 use super::clock::{Shared, Standing, WallClock};
 use super::credentials::Credentials;
+use super::endpoint::Region;
 use super::failure::{self, FetchError, Reason};
 use super::source::{Role, SourceKey, SourceKind};
 use aws_config::BehaviorVersion;
@@ -78,14 +79,16 @@ pub fn http_client() -> SharedHttpClient {
 /// The source of [`SourceKey`], at AWS.
 pub struct AwsSource {
     key: SourceKey,
+    near: Region,
     clock: Arc<dyn WallClock>,
     http: SharedHttpClient,
 }
 
 impl AwsSource {
-    /// The source of that key; nothing is called before [`Fetch::fetch`].
-    pub fn new(key: SourceKey, clock: Arc<dyn WallClock>, http: SharedHttpClient) -> Self {
-        Self { key, clock, http }
+    /// The source of that key; nothing is called before [`Fetch::fetch`]. `near`: whose STS is asked for the principal's name
+    /// where the source itself calls none.
+    pub fn new(key: SourceKey, near: Region, clock: Arc<dyn WallClock>, http: SharedHttpClient) -> Self {
+        Self { key, near, clock, http }
     }
 
     async fn fetch_all(&self) -> Result<Fetched, FetchError> {
@@ -172,13 +175,13 @@ impl AwsSource {
         provide(builder.configure(&config).build_from_provider(base).await).await
     }
 
-    fn region(&self) -> Option<AwsRegion> {
-        self.key.region().map(|region| AwsRegion::new(region.as_str().to_owned()))
+    fn region(&self) -> AwsRegion {
+        AwsRegion::new(self.key.region().unwrap_or(&self.near).as_str().to_owned())
     }
 
     fn provider_config(&self) -> ProviderConfig {
         ProviderConfig::without_region()
-            .with_region(self.region())
+            .with_region(Some(self.region()))
             .with_http_client(self.http.clone())
             .with_time_source(Shared(Arc::clone(&self.clock)))
             .with_retry_config(retries())
@@ -187,16 +190,15 @@ impl AwsSource {
 
     /// For calls of STS; reads what the environment says of its endpoint.
     async fn sdk_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
-        let loader = aws_config::defaults(BehaviorVersion::latest())
+        aws_config::defaults(BehaviorVersion::latest())
+            .region(self.region())
             .http_client(self.http.clone())
             .time_source(Shared(Arc::clone(&self.clock)))
             .retry_config(retries())
             .timeout_config(timeouts())
-            .credentials_provider(credentials);
-        match self.region() {
-            Some(region) => loader.region(region).load().await,
-            None => loader.load().await,
-        }
+            .credentials_provider(credentials)
+            .load()
+            .await
     }
 
     async fn principal(&self, credentials: &Credentials) -> Result<String, FetchError> {

@@ -6,9 +6,11 @@
 
 use super::clock::WallClock;
 use super::credentials::{CredentialState, Credentials, came_expired};
+use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
 use super::fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
 use super::schedule::Schedule;
+use super::skew::{Dated, Skew};
 use super::source::{SourceKey, SourceKind};
 use arc_swap::ArcSwap;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -51,20 +53,24 @@ pub struct Sources {
     clock: Arc<dyn WallClock>,
     stability: StaticStability,
     http: SharedHttpClient,
+    skew: Skew,
     by_key: Mutex<HashMap<SourceKey, Arc<Source>>>,
 }
 
 impl Sources {
     /// No source yet; nothing is called before one is asked for.
     pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
-        Self { clock, stability, http: http_client(), by_key: Mutex::default() }
+        let skew = Skew::default();
+        let dated = Dated { inner: http_client(), skew: skew.clone(), clock: Arc::clone(&clock) };
+        Self { clock, stability, http: SharedHttpClient::new(dated), skew, by_key: Mutex::default() }
     }
 
-    /// The source of `key`; the first call starts its task and with it the first fetch. Call it within a tokio runtime.
-    pub fn source(&self, key: &SourceKey) -> Arc<Source> {
+    /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of its databases.
+    /// Call it within a tokio runtime.
+    pub fn source(&self, key: &SourceKey, near: &Region) -> Arc<Source> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
-            let fetch = AwsSource::new(key.clone(), Arc::clone(&self.clock), self.http.clone());
+            let fetch = AwsSource::new(key.clone(), near.clone(), Arc::clone(&self.clock), self.http.clone());
             Arc::new(Source::start(key.clone(), Arc::new(fetch), Arc::clone(&self.clock), self.stability))
         };
         Arc::clone(by_key.entry(key.clone()).or_insert_with(new))
@@ -76,6 +82,11 @@ impl Sources {
         let mut all: Vec<_> = by_key.values().map(Arc::clone).collect();
         all.sort_by_cached_key(|source| source.key.to_string());
         all
+    }
+
+    /// How far our clock is from AWS's, as far as its answers told.
+    pub fn skew(&self) -> &Skew {
+        &self.skew
     }
 
     /// Forgets the sources that `wanted` does not hold for: after a reload. Their tasks end when nobody holds them any more.

@@ -17,6 +17,7 @@ mod failure;
 mod fetch;
 mod keeper;
 mod schedule;
+mod skew;
 mod source;
 mod token;
 
@@ -28,5 +29,6 @@ pub use failure::{FetchError, Reason, reason_of_text};
 pub use fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
 pub use keeper::{Source, SourceReport, Sources, StaticStability};
 pub use schedule::Schedule;
+pub use skew::Skew;
 pub use source::{BadName, Role, SESSION_NAME, SessionName, SourceKey, SourceKind};
 pub use token::{MintError, TOKEN_AGE_MAX, TOKEN_LIFETIME, Token};

@@ -263,11 +263,11 @@ async fn equal_keys_share_a_source() {
     let sources = Sources::new(Arc::new(Simulated(Instant::now())), StaticStability::Off);
     let region = "eu-west-1".parse().unwrap();
     let key = |kind| SourceKey::new(kind, None, None, None, &region);
-    let first = sources.source(&key(SourceKind::Env));
+    let first = sources.source(&key(SourceKind::Env), &region);
     for _ in 0..1000 {
-        assert!(Arc::ptr_eq(&first, &sources.source(&key(SourceKind::Env))));
+        assert!(Arc::ptr_eq(&first, &sources.source(&key(SourceKind::Env), &region)));
     }
-    sources.source(&key(SourceKind::Process));
+    sources.source(&key(SourceKind::Process), &region);
     assert_eq!(sources.all().len(), 2);
     sources.retain(|key| key.kind() == SourceKind::Env);
     assert_eq!(sources.all().len(), 1);
