@@ -1,6 +1,8 @@
 //! What minting one RDS IAM token costs. Defends the decision to make a token for each login and to keep none: the budget is
 //! 100 us, against the milliseconds of a login with TLS.
 
+#![allow(missing_docs, reason = "criterion's macros make functions without any")]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgweir::iam::{Credentials, Endpoint, Token};
 use std::hint::black_box;

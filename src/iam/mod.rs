@@ -16,6 +16,7 @@ mod explain;
 mod failure;
 mod fetch;
 mod keeper;
+pub mod rules;
 mod schedule;
 mod skew;
 mod source;

@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const UNDATED_REFRESH: Duration = Duration::from_secs(15 * 60);
 
 /// Between the beginnings of two fetches that were asked for: many logins may ask at once.
-pub const FORCED_GAP: Duration = Duration::from_secs(30);
+const FORCED_GAP: Duration = Duration::from_secs(30);
 
 /// The longest pause after a failure, while the last credentials are still good.
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ impl Schedule {
         self.began_at = Some(now);
     }
 
-    /// Someone wants new credentials at once: they come now, or [`FORCED_GAP`] after the last fetch began. A throttled source
+    /// Someone wants new credentials at once: they come now, or 30 s after the last fetch began. A throttled source
     /// is left alone.
     pub fn force(&mut self, now: SystemTime) {
         if self.throttled {

@@ -83,7 +83,8 @@ impl SourceKind {
         }
     }
 
-    fn reads_profiles(self) -> bool {
+    /// Whether `iam_profile` means anything to it.
+    pub(super) fn reads_profiles(self) -> bool {
         matches!(self, Self::Default | Self::Profile | Self::Process)
     }
 
@@ -191,6 +192,11 @@ impl FromStr for SessionName {
         fits.then(|| Self(text.into()))
             .ok_or(BadName("a session name: 2 to 64 letters, digits or any of _+=,.@-"))
     }
+}
+
+/// Whether `text` can be the name of a role, at most 64 characters as IAM has it.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(is_of_names)
 }
 
 /// Letters, digits and what else IAM has in names.
