@@ -10,11 +10,11 @@ use super::clock::{Shared, Standing, WallClock};
 use super::credentials::Credentials;
 use super::endpoint::Region;
 use super::failure::{self, FetchError, Reason};
-use super::source::{Role, SourceKey, SourceKind};
+use super::source::{Role, SourceKey, SourceKind, is_name};
 use aws_config::BehaviorVersion;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::imds::{self, credentials::ImdsCredentialsProvider};
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
@@ -24,6 +24,7 @@ use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCreden
 use aws_config::{Region as AwsRegion, SdkConfig};
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::credential_feature::AwsCredentialFeature;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
 use aws_smithy_http_client::tls;
@@ -59,7 +60,7 @@ pub trait Fetch: Send + Sync + 'static {
     /// # Errors
     /// Why nothing came.
     /// # Cancel safety
-    /// Nothing is lost; a program that was started goes on (see [`SourceKind::may_run_programs`]).
+    /// Nothing is lost; a program that was started goes on.
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>>;
 
     /// Asks whom `credentials` belong to: the principal's ARN.
@@ -149,13 +150,30 @@ impl AwsSource {
                 container_uri()?;
                 provide(EcsCredentialsProvider::builder().configure(&config).build()).await
             }
-            // The library lengthens the life of expired credentials by its own clock; one that stands still lets them come
-            // out as they are.
-            SourceKind::Imds => {
-                let config = config.with_time_source(Standing);
-                provide(ImdsCredentialsProvider::builder().configure(&config).build()).await
-            }
+            SourceKind::Imds => self.fetch_from_imds(config).await,
         }
+    }
+
+    /// The library lengthens the life of expired credentials by its own clock; one that stands still lets them come out as they
+    /// are. It panics over a role's name that makes no path, such as the page of a proxy in between; so the name is asked
+    /// for and looked at here.
+    async fn fetch_from_imds(&self, config: ProviderConfig) -> Result<AwsCredentials, FetchError> {
+        const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+        if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Err(FetchError::with(Reason::NotConfigured, format!("{DISABLED} is set")));
+        }
+        let config = config.with_time_source(Standing);
+        let client = imds::Client::builder().configure(&config).build();
+        let answer = client.get("/latest/meta-data/iam/security-credentials/").await;
+        let answer = answer.map_err(|error| FetchError::read(&CredentialsError::provider_error(error)))?;
+        let role = answer.as_ref().lines().next().unwrap_or_default().trim();
+        if !is_name(role) {
+            return Err(FetchError::with(Reason::Garbage, "the metadata service named no role"));
+        }
+        provide(
+            ImdsCredentialsProvider::builder().configure(&config).imds_client(client).profile(role).build(),
+        )
+        .await
     }
 
     fn profile(&self, config: &ProviderConfig) -> ProfileFileCredentialsProvider {

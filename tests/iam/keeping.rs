@@ -23,8 +23,9 @@ async fn until(source: &Source, what: &str, wanted: impl Fn(CredentialState) -> 
 }
 
 fn token_of(source: &Source) -> Token {
-    let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
-    Token::mint(&endpoint, "app", &source.current().unwrap(), SystemTime::now()).ok().unwrap()
+    let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).expect("RDS's own name");
+    let credentials = source.current().expect("some that may sign");
+    Token::mint(&endpoint, "app", &credentials, SystemTime::now()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
