@@ -7,6 +7,8 @@ use std::path::Path;
 mod console;
 #[path = "../fuzz/bodies/frames.rs"]
 mod frames;
+#[path = "../fuzz/bodies/iam.rs"]
+mod iam;
 #[path = "../fuzz/bodies/ini.rs"]
 mod ini;
 #[path = "../fuzz/bodies/scram.rs"]
@@ -59,4 +61,9 @@ fn scram_corpus() {
 #[test]
 fn console_corpus() {
     replay("console", console::run);
+}
+
+#[test]
+fn iam_corpus() {
+    replay("iam", iam::run);
 }

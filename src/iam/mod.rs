@@ -1,1 +1,35 @@
-//! (see ARCHITECTURE.md)
+//! Server logins by AWS IAM: credentials from AWS, tokens made of them, and what follows from a refusal.
+//!
+//! What AWS is asked happens here, in one task for each source of credentials, and never on a login's path; a token is made by
+//! arithmetic from what is in memory. The rules of reaction ([`denial`]), of pace ([`budget`]) and of age ([`age`]) are pure:
+//! time and dice come in as arguments. This room opens no connection to a database and knows no pool: [`crate::login`] sends
+//! tokens, and only inside verified TLS, into a request for a cleartext password.
+//! Invariant: no secret is printed, logged, or kept after its use.
+
+pub mod age;
+pub mod budget;
+mod clock;
+mod credentials;
+pub mod denial;
+mod endpoint;
+mod explain;
+mod failure;
+mod fetch;
+mod keeper;
+pub mod rules;
+mod schedule;
+mod skew;
+mod source;
+mod token;
+
+pub use clock::{SystemClock, WallClock};
+pub use credentials::{CredentialState, Credentials};
+pub use endpoint::{BadEndpoint, BadRegion, Doubt, Endpoint, Region};
+pub use explain::Explanation;
+pub use failure::{FetchError, Reason, reason_of_text};
+pub use fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
+pub use keeper::{Source, SourceReport, Sources, StaticStability};
+pub use schedule::Schedule;
+pub use skew::Skew;
+pub use source::{BadName, Role, SESSION_NAME, SessionName, SourceKey, SourceKind};
+pub use token::{MintError, TOKEN_AGE_MAX, TOKEN_LIFETIME, Token};

@@ -13,6 +13,8 @@ pub const CONFIG_FILE_ERROR: SqlState = "F0000";
 pub const QUERY_CANCELED: SqlState = "57014";
 /// cannot_connect_now: a server that starts up or shuts down.
 pub const CANNOT_CONNECT_NOW: SqlState = "57P03";
+/// too_many_connections: a server that takes no more.
+pub const TOO_MANY_CONNECTIONS: SqlState = "53300";
 /// invalid_password.
 pub const INVALID_PASSWORD: SqlState = "28P01";
 /// invalid_authorization_specification.

@@ -1,0 +1,239 @@
+//! How old a server's authorization may grow, and what is done about it.
+//!
+//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers are replaced. From
+//! its login on a server is young, then its replacement is wanted (soft age), then it serves no new transaction (hard age).
+//! A transaction is never cut here: every [`Verdict`] is about a server between transactions.
+//! If no replacement can be had, the reason decides: a proven denial ends at the hard age, a failure of AWS or of the way to it
+//! keeps what works. Pure: monotonic time and dice come in as arguments.
+
+use super::denial::Class;
+use crate::base::Micros;
+use std::str::FromStr;
+
+/// `iam_max_age`'s default.
+pub const MAX_AGE: Micros = Micros::from_secs(900);
+
+/// The soft age is drawn from this part of the hard one, in hundredths: servers that were born together are replaced apart.
+const SOFT_PERCENT: (u64, u64) = (70, 90);
+
+/// `iam_on_denied`: what becomes of servers whose user is proven to be denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDenied {
+    /// They serve until their hard age.
+    #[default]
+    Drain,
+    /// They serve on.
+    Keep,
+    /// They are closed as soon as they are between transactions.
+    DropNow,
+}
+
+impl OnDenied {
+    /// The value of `iam_on_denied`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Keep => "keep",
+            Self::DropNow => "drop_now",
+        }
+    }
+}
+
+impl FromStr for OnDenied {
+    type Err = super::BadName;
+
+    fn from_str(text: &str) -> Result<Self, super::BadName> {
+        let found = [Self::Drain, Self::Keep, Self::DropNow].into_iter().find(|value| value.name() == text);
+        found.ok_or(super::BadName("drain, keep, drop_now"))
+    }
+}
+
+/// `iam_strict_lifetime`: whether the hard age holds when AWS or the way to it is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Servers that work are kept, and reported as extended.
+    #[default]
+    Lenient,
+    /// They are closed at the hard age whatever the reason.
+    Strict,
+}
+
+/// The rules of one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgeRules {
+    /// `iam_max_age`: the hard age.
+    pub max_age: Micros,
+    /// `iam_on_denied`.
+    pub on_denied: OnDenied,
+    /// `iam_strict_lifetime`.
+    pub lifetime: Lifetime,
+}
+
+/// The ages of one server's authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// When the login was accepted.
+    pub since: Micros,
+    /// From when on a replacement is wanted.
+    pub soft_at: Micros,
+    /// From when on it serves no new transaction.
+    pub hard_at: Micros,
+}
+
+/// How far an authorization has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// All is well.
+    Young,
+    /// A replacement is wanted.
+    Soft,
+    /// Its time is over.
+    Hard,
+}
+
+/// What to do with a server that is between transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Lend it.
+    Serve,
+    /// Lend it, and have another one opened that takes its place.
+    Replace,
+    /// Lend it beyond its time, since no other can be had through no fault of its user; report it.
+    Extend,
+    /// Close it.
+    Close,
+}
+
+impl Authorization {
+    /// The ages of a server whose login was accepted at `since`. `server_lifetime` (0: none) may end it earlier. `jitter` is
+    /// drawn from `0.0..1.0`.
+    pub fn new(since: Micros, max_age: Micros, server_lifetime: Micros, jitter: f64) -> Self {
+        let (from, to) = SOFT_PERCENT;
+        let percent = from as f64 + (to - from) as f64 * jitter.clamp(0.0, 1.0);
+        let soft = Micros((max_age.0 as f64 * percent / 100.0) as u64);
+        let soft = if server_lifetime.0 == 0 { soft } else { soft.min(server_lifetime) };
+        Self { since, soft_at: since + soft, hard_at: since + max_age }
+    }
+
+    /// How far it has come.
+    pub fn phase(&self, now: Micros) -> Phase {
+        match now {
+            now if now >= self.hard_at => Phase::Hard,
+            now if now >= self.soft_at => Phase::Soft,
+            _ => Phase::Young,
+        }
+    }
+
+    /// When the phase changes next; `None` once it is over.
+    pub fn next_at(&self, now: Micros) -> Option<Micros> {
+        [self.soft_at, self.hard_at].into_iter().find(|at| *at > now)
+    }
+
+    /// Its age.
+    pub fn age(&self, now: Micros) -> Micros {
+        now.since(self.since)
+    }
+
+    /// What to do with the server. `trouble`: why logins of its user fail now, if they do; a [`Class::Denied`] is given only
+    /// once it is proven ([`super::denial::Reactions::proven_denied`]).
+    pub fn verdict(&self, now: Micros, trouble: Option<Class>, rules: &AgeRules) -> Verdict {
+        match (self.phase(now), trouble) {
+            (_, Some(Class::Denied)) if rules.on_denied == OnDenied::DropNow => Verdict::Close,
+            (Phase::Young, _) => Verdict::Serve,
+            (Phase::Soft, None) => Verdict::Replace,
+            (Phase::Soft, Some(_)) => Verdict::Serve,
+            (Phase::Hard, None) => Verdict::Close,
+            (Phase::Hard, Some(Class::Denied)) if rules.on_denied == OnDenied::Keep => Verdict::Extend,
+            (Phase::Hard, Some(Class::Denied)) => Verdict::Close,
+            (Phase::Hard, Some(_)) if rules.lifetime == Lifetime::Strict => Verdict::Close,
+            (Phase::Hard, Some(_)) => Verdict::Extend,
+        }
+    }
+}
+
+/// The least time between two replacements in one pool of `servers`, so that a pool that was born at once is renewed over the
+/// span between the soft age and the hard one. Zero for an empty pool.
+pub fn replacement_gap(max_age: Micros, servers: u32) -> Micros {
+    let span = max_age.0 / 100 * (100 - SOFT_PERCENT.1);
+    Micros(span.checked_div(servers.into()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RULES: AgeRules =
+        AgeRules { max_age: MAX_AGE, on_denied: OnDenied::Drain, lifetime: Lifetime::Lenient };
+
+    const fn s(seconds: u64) -> Micros {
+        Micros::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_authorization_grows_old() {
+        let server = Authorization::new(s(100), MAX_AGE, s(0), 0.5);
+        assert_eq!((server.soft_at, server.hard_at), (s(820), s(1000)));
+        let phases = [819, 820, 999, 1000].map(|at| server.phase(s(at)));
+        assert_eq!(phases, [Phase::Young, Phase::Soft, Phase::Soft, Phase::Hard]);
+        assert_eq!(server.next_at(s(100)), Some(s(820)));
+        assert_eq!(server.next_at(s(820)), Some(s(1000)));
+        assert_eq!(server.next_at(s(1000)), None);
+        assert_eq!(server.age(s(160)), s(60));
+    }
+
+    #[test]
+    fn server_lifetime_may_come_first() {
+        assert_eq!(Authorization::new(s(0), MAX_AGE, s(60), 0.5).soft_at, s(60));
+        assert_eq!(Authorization::new(s(0), MAX_AGE, s(3600), 0.0).soft_at, s(630));
+    }
+
+    #[test]
+    fn the_reason_decides_what_an_old_server_is_worth() {
+        let server = Authorization::new(s(0), MAX_AGE, s(0), 0.0);
+        let verdict = |at, trouble, rules: AgeRules| server.verdict(s(at), trouble, &rules);
+        assert_eq!(verdict(10, None, RULES), Verdict::Serve);
+        assert_eq!(verdict(700, None, RULES), Verdict::Replace);
+        assert_eq!(verdict(900, None, RULES), Verdict::Close);
+        let away = [Class::Throttled, Class::Clock, Class::Credentials, Class::Service, Class::Unreachable];
+        for class in away {
+            assert_eq!(verdict(700, Some(class), RULES), Verdict::Serve, "{class:?}");
+            assert_eq!(verdict(9000, Some(class), RULES), Verdict::Extend, "{class:?}");
+            let strict = AgeRules { lifetime: Lifetime::Strict, ..RULES };
+            assert_eq!(verdict(900, Some(class), strict), Verdict::Close, "{class:?}");
+        }
+        for (on_denied, young, soft, hard) in [
+            (OnDenied::Drain, Verdict::Serve, Verdict::Serve, Verdict::Close),
+            (OnDenied::Keep, Verdict::Serve, Verdict::Serve, Verdict::Extend),
+            (OnDenied::DropNow, Verdict::Close, Verdict::Close, Verdict::Close),
+        ] {
+            let rules = AgeRules { on_denied, ..RULES };
+            let verdicts = [10, 700, 900].map(|at| verdict(at, Some(Class::Denied), rules));
+            assert_eq!(verdicts, [young, soft, hard], "{on_denied:?}");
+        }
+    }
+
+    #[test]
+    fn a_pool_is_renewed_one_by_one() {
+        assert_eq!(replacement_gap(MAX_AGE, 50), Micros(1_800_000));
+        assert_eq!(replacement_gap(MAX_AGE, 0), Micros(0));
+    }
+
+    #[test]
+    fn on_denied_is_read_by_its_names() {
+        for value in [OnDenied::Drain, OnDenied::Keep, OnDenied::DropNow] {
+            assert_eq!(value.name().parse(), Ok(value));
+        }
+        assert!("DRAIN".parse::<OnDenied>().is_err() && "".parse::<OnDenied>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn soft_comes_before_hard_and_not_too_soon(since: u32, max_age in 1u64..1_000_000, jitter in 0.0..1.0f64) {
+            let server = Authorization::new(s(since.into()), s(max_age), s(0), jitter);
+            let soft = server.soft_at.since(server.since).0;
+            prop_assert!(server.soft_at < server.hard_at);
+            prop_assert!(soft >= s(max_age).0 / 100 * 70 && soft <= s(max_age).0 / 100 * 90 + 100);
+        }
+    }
+}

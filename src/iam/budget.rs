@@ -1,0 +1,320 @@
+//! How many logins a second one endpoint is asked to take, and who goes first.
+//!
+//! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login looks like a
+//! refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the order is by priority, then by
+//! arrival. A burst of refusals that looks like throttling halves the pace; it grows back by 1/s each 10 s.
+//! Pure: monotonic time comes in as argument. Memory: one entry for each login that waits, which the pools' own limits bound.
+
+use crate::base::Micros;
+use std::collections::VecDeque;
+
+/// `iam_login_rate`'s default, in logins a second: far below the 200 of RDS, since others share them.
+pub const LOGIN_RATE: u32 = 20;
+
+/// The pace grows back by one login a second this often.
+const GROWTH_PERIOD: Micros = Micros::from_secs(10);
+
+/// Two halvings are this far apart at the least: one burst of refusals is one sign of throttling.
+const HALVING_GAP: Micros = Micros::from_secs(2);
+
+const SECOND_US: u64 = 1_000_000;
+
+/// Whom a login is for. The first goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Clients wait for a server.
+    Client = 0,
+    /// A pool is below `min_pool_size`.
+    MinPool = 1,
+    /// A server's authorization grows old and it is to be replaced.
+    Recycling = 2,
+}
+
+impl Priority {
+    /// All, the first first.
+    pub const ALL: [Self; 3] = [Self::Client, Self::MinPool, Self::Recycling];
+
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::MinPool => "min_pool",
+            Self::Recycling => "recycling",
+        }
+    }
+}
+
+/// One login that waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    number: u64,
+    priority: Priority,
+}
+
+/// A turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Whose.
+    pub ticket: Ticket,
+    /// How long it was waited for.
+    pub waited: Micros,
+}
+
+/// The budget of one endpoint.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// `iam_login_rate`.
+    rate_max: u32,
+    /// The pace now, in logins a second; at least 1.
+    rate: u32,
+    /// What the bucket holds, in millionths of a login.
+    level: u64,
+    filled_at: Micros,
+    grown_at: Micros,
+    halved_at: Option<Micros>,
+    waiting: [VecDeque<(u64, Micros)>; Priority::ALL.len()],
+    tickets: u64,
+}
+
+impl Budget {
+    /// A full bucket that lets `rate_max` logins a second pass; 0 counts as 1.
+    pub fn new(rate_max: u32, now: Micros) -> Self {
+        let rate = rate_max.max(1);
+        Self {
+            rate_max: rate,
+            rate,
+            level: u64::from(rate) * SECOND_US,
+            filled_at: now,
+            grown_at: now,
+            halved_at: None,
+            waiting: Default::default(),
+            tickets: 0,
+        }
+    }
+
+    /// Another `iam_login_rate`, as a reload brings it.
+    pub fn set_rate_max(&mut self, rate_max: u32, now: Micros) {
+        self.fill(now);
+        let was_full_pace = self.rate == self.rate_max;
+        self.rate_max = rate_max.max(1);
+        self.rate = if was_full_pace { self.rate_max } else { self.rate.min(self.rate_max) };
+        self.level = self.level.min(self.level_max());
+    }
+
+    /// Queues a login. It is up when [`Budget::next`] says its ticket.
+    pub fn ask(&mut self, priority: Priority, now: Micros) -> Ticket {
+        self.tickets += 1;
+        self.waiting[priority as usize].push_back((self.tickets, now));
+        Ticket { number: self.tickets, priority }
+    }
+
+    /// Takes a login back that is not wanted any more. One that has had its turn is not there; that is no error.
+    pub fn forget(&mut self, ticket: Ticket) {
+        let queue = &mut self.waiting[ticket.priority as usize];
+        if let Ok(index) = queue.binary_search_by_key(&ticket.number, |(number, _)| *number) {
+            queue.remove(index);
+        }
+    }
+
+    /// Whose turn it is, if it is anybody's. Call it until it says nobody's, then again at [`Budget::next_at`].
+    pub fn next(&mut self, now: Micros) -> Option<Turn> {
+        self.fill(now);
+        if self.level < SECOND_US {
+            return None;
+        }
+        for (priority, queue) in Priority::ALL.into_iter().zip(&mut self.waiting) {
+            if let Some((number, since)) = queue.pop_front() {
+                self.level -= SECOND_US;
+                return Some(Turn { ticket: Ticket { number, priority }, waited: now.since(since) });
+            }
+        }
+        None
+    }
+
+    /// When the next turn is, if anybody waits; never before `now`.
+    pub fn next_at(&self, now: Micros) -> Option<Micros> {
+        if self.waiting() == 0 {
+            return None;
+        }
+        let missing = SECOND_US.saturating_sub(self.level);
+        let ready = self.filled_at + Micros(missing.div_ceil(u64::from(self.rate)));
+        Some(ready.max(now))
+    }
+
+    /// Logins that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.iter().map(VecDeque::len).sum()
+    }
+
+    /// The pace now, in logins a second.
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Whether the bucket is so far used up that refusals may be our own doing.
+    pub fn is_strained(&mut self, now: Micros) -> bool {
+        self.fill(now);
+        self.rate < self.rate_max || self.level < self.level_max() / 2
+    }
+
+    /// Refusals looked like throttling: the pace is halved, at most once each 2 s.
+    pub fn throttled(&mut self, now: Micros) {
+        if self.halved_at.is_some_and(|at| now.since(at) < HALVING_GAP) {
+            return;
+        }
+        self.fill(now);
+        self.rate = (self.rate / 2).max(1);
+        self.level = self.level.min(self.level_max());
+        (self.halved_at, self.grown_at) = (Some(now), now);
+    }
+
+    fn level_max(&self) -> u64 {
+        u64::from(self.rate) * SECOND_US
+    }
+
+    fn fill(&mut self, now: Micros) {
+        let span = now.since(self.filled_at).0;
+        self.level = span.saturating_mul(self.rate.into()).saturating_add(self.level).min(self.level_max());
+        self.filled_at = self.filled_at.max(now);
+        let steps = now.since(self.grown_at).0 / GROWTH_PERIOD.0;
+        if steps > 0 {
+            let grown = u64::from(self.rate).saturating_add(steps).min(self.rate_max.into());
+            self.rate = u32::try_from(grown).unwrap_or(self.rate_max);
+            self.grown_at = self.grown_at + Micros(steps.saturating_mul(GROWTH_PERIOD.0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn s(seconds: u64) -> Micros {
+        Micros::from_secs(seconds)
+    }
+
+    fn served(budget: &mut Budget, now: Micros) -> Vec<u64> {
+        std::iter::from_fn(|| budget.next(now)).map(|turn| turn.ticket.number).collect()
+    }
+
+    #[test]
+    fn a_burst_and_then_the_pace() {
+        let mut budget = Budget::new(20, s(0));
+        for _ in 0..500 {
+            budget.ask(Priority::Client, s(0));
+        }
+        assert_eq!(served(&mut budget, s(0)).len(), 20);
+        assert_eq!(budget.next_at(s(0)), Some(Micros(50_000)));
+        let mut now = s(0);
+        let mut count = 20;
+        while let Some(at) = budget.next_at(now) {
+            now = at;
+            count += served(&mut budget, now).len();
+        }
+        assert_eq!((count, now), (500, s(24)));
+    }
+
+    #[test]
+    fn clients_go_before_pools_before_recycling() {
+        let mut budget = Budget::new(1, s(0));
+        let old = budget.ask(Priority::Recycling, s(0));
+        let pool = budget.ask(Priority::MinPool, s(0));
+        let first = budget.ask(Priority::Client, s(1));
+        let second = budget.ask(Priority::Client, s(1));
+        let mut order = Vec::new();
+        for second in 1..6 {
+            order.extend(served(&mut budget, s(second)));
+        }
+        assert_eq!(order, [first, second, pool, old].map(|ticket| ticket.number));
+    }
+
+    #[test]
+    fn waits_are_told_and_tickets_can_be_given_back() {
+        let mut budget = Budget::new(1, s(0));
+        let [a, b, c] = [0, 0, 0].map(|_| budget.ask(Priority::Client, s(0)));
+        assert_eq!(budget.next(s(0)), Some(Turn { ticket: a, waited: s(0) }));
+        budget.forget(b);
+        budget.forget(b);
+        budget.forget(a);
+        assert_eq!(budget.waiting(), 1);
+        assert_eq!(budget.next(s(0)), None);
+        assert_eq!(budget.next(s(1)), Some(Turn { ticket: c, waited: s(1) }));
+        assert_eq!(budget.next_at(s(1)), None);
+    }
+
+    #[test]
+    fn throttling_halves_and_time_heals() {
+        let mut budget = Budget::new(20, s(0));
+        assert!(!budget.is_strained(s(0)));
+        budget.throttled(s(0));
+        budget.throttled(s(1));
+        assert_eq!(budget.rate(), 10, "one burst of refusals counts once");
+        budget.throttled(s(3));
+        assert_eq!(budget.rate(), 5);
+        assert!(budget.is_strained(s(3)));
+        budget.is_strained(s(33));
+        assert_eq!(budget.rate(), 8);
+        budget.is_strained(s(1000));
+        assert_eq!(budget.rate(), 20);
+        for second in 2000..2100 {
+            budget.throttled(s(second * 3));
+        }
+        assert_eq!(budget.rate(), 1, "never to nothing");
+    }
+
+    #[test]
+    fn a_reload_sets_another_pace() {
+        let mut budget = Budget::new(20, s(0));
+        budget.set_rate_max(5, s(0));
+        assert_eq!(budget.rate(), 5);
+        budget.throttled(s(0));
+        budget.set_rate_max(50, s(1));
+        assert_eq!(budget.rate(), 2, "what was learnt is kept");
+        assert_eq!(Budget::new(0, s(0)).rate(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_second_sees_more_than_burst_and_pace(
+            rate in 1u32..50,
+            asks in prop::collection::vec((0u64..3_000_000, 0usize..3), 1..200),
+        ) {
+            let mut budget = Budget::new(rate, s(0));
+            let mut now = s(0);
+            let mut turns = Vec::new();
+            for (gap, priority) in asks {
+                budget.ask(Priority::ALL[priority], now);
+                while budget.next(now).is_some() {
+                    turns.push(now);
+                }
+                now = now + Micros(gap);
+            }
+            while let Some(at) = budget.next_at(now) {
+                prop_assert!(at >= now);
+                now = at;
+                while budget.next(now).is_some() {
+                    turns.push(now);
+                }
+            }
+            for (index, from) in turns.iter().enumerate() {
+                let within = turns[index..].iter().filter(|at| at.since(*from) < s(1)).count();
+                prop_assert!(within <= 2 * rate as usize, "{within} in a second at {rate}/s");
+            }
+        }
+
+        #[test]
+        fn any_order_of_time_is_survived(times: Vec<(u64, u8)>) {
+            let mut budget = Budget::new(7, s(0));
+            for (at, what) in times {
+                match what % 4 {
+                    0 => { budget.ask(Priority::Client, Micros(at)); }
+                    1 => budget.throttled(Micros(at)),
+                    2 => { budget.next_at(Micros(at)); }
+                    _ => { budget.next(Micros(at)); }
+                }
+                prop_assert!((1..=7).contains(&budget.rate()));
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The endpoint that a token is made for: host, port and region, as RDS checks them.
+//!
+//! RDS verifies what was signed, not what was dialled, so the host here is RDS's own name for the endpoint; an alias in DNS, a
+//! tunnel or PrivateLink may be dialled in its place. The region is the database's own: it is read from the name or given, and
+//! never guessed. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Most bytes of a host name (RFC 1035).
+const HOST_BYTES_MAX: usize = 253;
+
+/// Most bytes of a region's name: the longest known has 14.
+const REGION_BYTES_MAX: usize = 32;
+
+/// The name of an AWS region, such as `eu-west-1`. Holds only lower-case letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Region(Box<str>);
+
+/// A text that cannot be the name of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a region is named by lower-case letters, digits and hyphens, as in eu-west-1")]
+pub struct BadRegion;
+
+impl FromStr for Region {
+    type Err = BadRegion;
+
+    fn from_str(text: &str) -> Result<Self, BadRegion> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = (1..=REGION_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
+        fits.then(|| Self(text.into())).ok_or(BadRegion)
+    }
+}
+
+impl Region {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds.amazonaws.com`, or in China also
+    /// the one after `rds`. `None` for any other name, and for the writer of a global database, which has no region in it.
+    pub fn of_host(host: &str) -> Option<Self> {
+        let host = normal(host);
+        let name = host.strip_suffix(".cn").filter(|rest| rest.ends_with(".amazonaws.com")).unwrap_or(&host);
+        let name = name.strip_suffix(".amazonaws.com")?;
+        let label = match name.strip_suffix(".rds") {
+            Some(before) => before.rsplit_once('.')?.1,
+            None => {
+                let (before, label) = name.rsplit_once('.')?;
+                before.strip_suffix(".rds").filter(|id| !id.is_empty())?;
+                label
+            }
+        };
+        looks_like_region(label).then(|| Self(label.into()))
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Words and then a number, joined by hyphens: `us-gov-west-1`. `global` is not one.
+fn looks_like_region(label: &str) -> bool {
+    let Some((words, number)) = label.rsplit_once('-') else { return false };
+    let is_word = |word: &str| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && label.len() <= REGION_BYTES_MAX && words.contains('-') && words.split('-').all(is_word)
+}
+
+/// Lower case and without the root's dot: the form that is signed.
+fn normal(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// An RDS or Aurora endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    host: Box<str>,
+    port: u16,
+    region: Region,
+}
+
+/// Why no token can be made for an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadEndpoint {
+    /// The host is not a DNS name.
+    #[error("\"{host}\" is no host name: a token is made for the DNS name of an RDS endpoint (iam_host)")]
+    Host {
+        /// As it was given.
+        host: String,
+    },
+    /// No port of that number.
+    #[error("port 0 is none (iam_port)")]
+    Port,
+    /// The name holds no region and none was given.
+    #[error(
+        "no region in host name \"{host}\": set iam_region, and iam_host if this name is an alias of an RDS endpoint"
+    )]
+    NoRegion {
+        /// As it was given.
+        host: String,
+    },
+}
+
+/// What an operator should hear of an endpoint for which tokens can be made but may well be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// An alias in DNS, most often.
+    #[error("not the name of an RDS endpoint: RDS accepts tokens made for its own names only (iam_host)")]
+    NotRds,
+    /// RDS documents that custom endpoints take no tokens.
+    #[error("an Aurora custom endpoint: it takes no tokens; use the cluster's or an instance's endpoint")]
+    CustomEndpoint,
+    /// Signers leave these ports out of the signed host.
+    #[error("ports 80 and 443 are left out of what is signed by some signers and not by others")]
+    WebPort,
+    /// The region given differs from the one in the name.
+    #[error("iam_region differs from the region in the host name")]
+    OtherRegion,
+}
+
+impl Endpoint {
+    /// The endpoint of that host, which is kept in lower case. Without `region` it is read from the name.
+    ///
+    /// # Errors
+    /// The host is no DNS name; the port is 0; there is no region in the name and none was given.
+    pub fn new(host: &str, port: u16, region: Option<Region>) -> Result<Self, BadEndpoint> {
+        let name = normal(host);
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        if name.len() > HOST_BYTES_MAX || !name.split('.').all(label) || is_ip_v4(&name) {
+            return Err(BadEndpoint::Host { host: host.chars().take(HOST_BYTES_MAX).collect() });
+        }
+        if port == 0 {
+            return Err(BadEndpoint::Port);
+        }
+        let region = region.or_else(|| Region::of_host(&name));
+        let region = region.ok_or_else(|| BadEndpoint::NoRegion { host: host.to_owned() })?;
+        Ok(Self { host: name.into(), port, region })
+    }
+
+    /// The host that is signed.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port that is signed.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The region that is signed.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Everything about this endpoint that often turns out to be a mistake.
+    pub fn doubts(&self) -> impl Iterator<Item = Doubt> {
+        let named = Region::of_host(&self.host);
+        let is_rds = self.host.ends_with(".amazonaws.com") || self.host.ends_with(".amazonaws.com.cn");
+        [
+            (!is_rds).then_some(Doubt::NotRds),
+            self.host.contains(".cluster-custom-").then_some(Doubt::CustomEndpoint),
+            matches!(self.port, 80 | 443).then_some(Doubt::WebPort),
+            named.is_some_and(|region| region != self.region).then_some(Doubt::OtherRegion),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+fn is_ip_v4(name: &str) -> bool {
+    name.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(host: &str) -> Option<String> {
+        Region::of_host(host).map(|region| region.to_string())
+    }
+
+    #[test]
+    fn regions_are_read_from_the_names_that_rds_gives() {
+        for (host, expected) in [
+            ("db.abc.us-east-1.rds.amazonaws.com", "us-east-1"),
+            ("DB.ABC.EU-West-1.RDS.Amazonaws.com", "eu-west-1"),
+            ("db.abc.eu-west-1.rds.amazonaws.com.", "eu-west-1"),
+            ("app.cluster-abc.ap-southeast-2.rds.amazonaws.com", "ap-southeast-2"),
+            ("app.cluster-ro-abc.eu-central-1.rds.amazonaws.com", "eu-central-1"),
+            ("app.proxy-abc.sa-east-1.rds.amazonaws.com", "sa-east-1"),
+            ("c.cluster-abc.us-gov-west-1.rds.amazonaws.com", "us-gov-west-1"),
+            ("db.abc.cn-north-1.rds.amazonaws.com.cn", "cn-north-1"),
+            ("db.abc.rds.cn-northwest-1.amazonaws.com.cn", "cn-northwest-1"),
+        ] {
+            assert_eq!(region(host).as_deref(), Some(expected), "{host}");
+        }
+    }
+
+    #[test]
+    fn no_region_is_guessed() {
+        for host in [
+            "",
+            ".",
+            "localhost",
+            "10.0.0.1",
+            "db.internal.example.com",
+            "app.global-abc.global.rds.amazonaws.com",
+            "rds.amazonaws.com",
+            "us-east-1.rds.amazonaws.com.example.com",
+            "db.abc.useast1.rds.amazonaws.com",
+            "db.abc.-1.rds.amazonaws.com",
+            "db.abc.us--1.rds.amazonaws.com",
+            "db.abc.us-east-.rds.amazonaws.com",
+            "s3.us-east-1.amazonaws.com",
+            "rds.us-east-1.amazonaws.com",
+            ".rds.us-east-1.amazonaws.com",
+        ] {
+            assert_eq!(region(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_needs_a_name_a_port_and_a_region() {
+        let given = |text: &str| Some(text.parse::<Region>().unwrap());
+        let endpoint = Endpoint::new("Db.Internal.", 6543, given("eu-west-1")).unwrap();
+        assert_eq!(
+            (endpoint.to_string(), endpoint.region().as_str()),
+            ("db.internal:6543".into(), "eu-west-1")
+        );
+        let no_region = Endpoint::new("db.internal", 5432, None).unwrap_err();
+        assert!(no_region.to_string().contains("iam_region"), "{no_region}");
+        assert_eq!(Endpoint::new("db.internal", 0, given("eu-west-1")), Err(BadEndpoint::Port));
+        let long = format!("{}.com", "a".repeat(250));
+        for host in ["", "a b", "a/b", "a?b", "a..b", "::1", "[::1]", "10.0.0.1", "a:1", "ü.de", "a@b", &long]
+        {
+            let refused = Endpoint::new(host, 5432, given("eu-west-1"));
+            assert!(matches!(refused, Err(BadEndpoint::Host { .. })), "{host}");
+        }
+    }
+
+    #[test]
+    fn region_texts_are_checked() {
+        for text in ["us-east-1", "local", "x1"] {
+            assert_eq!(text.parse::<Region>().unwrap().as_str(), text);
+        }
+        for text in ["", "US-EAST-1", "us east 1", "us/east", "{\"a\":1}", &"a".repeat(33)] {
+            assert_eq!(text.parse::<Region>(), Err(BadRegion), "{text}");
+        }
+    }
+
+    #[test]
+    fn likely_mistakes_are_told() {
+        let doubts = |host: &str, port, region: &str| -> Vec<Doubt> {
+            Endpoint::new(host, port, region.parse().ok()).unwrap().doubts().collect()
+        };
+        assert_eq!(doubts("db.abc.us-east-1.rds.amazonaws.com", 5432, "us-east-1"), []);
+        assert_eq!(doubts("db.abc.us-east-1.rds.amazonaws.com", 443, "us-east-1"), [Doubt::WebPort]);
+        assert_eq!(doubts("db.abc.us-east-1.rds.amazonaws.com", 1, "eu-west-1"), [Doubt::OtherRegion]);
+        assert_eq!(doubts("db.example.com", 5432, "eu-west-1"), [Doubt::NotRds]);
+        let custom = "few.cluster-custom-abc.us-east-1.rds.amazonaws.com";
+        assert_eq!(doubts(custom, 5432, "us-east-1"), [Doubt::CustomEndpoint]);
+    }
+}

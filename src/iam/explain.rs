@@ -1,0 +1,122 @@
+//! A failed login in words: what happened, where, and what to do next.
+//!
+//! For our log and console, not for clients. Holds no secret; the server's own words are not repeated. Pure.
+
+use super::denial::{Asked, Class, Judgement, Kind};
+use super::endpoint::Endpoint;
+use std::fmt;
+
+/// A judgement as an operator reads it.
+#[derive(Clone, Copy)]
+pub struct Explanation<'a> {
+    /// The judgement.
+    pub judgement: Judgement,
+    /// Where the login was tried.
+    pub endpoint: &'a Endpoint,
+    /// As whom.
+    pub user: &'a str,
+    /// What signed the token, as [`super::SourceKey`] prints.
+    pub source: &'a dyn fmt::Display,
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { judgement: Judgement { kind, class, .. }, endpoint, user, source } = self;
+        match kind {
+            Kind::TokenRefused => {
+                write!(f, "the token for role {user} was refused, probably {}", probably(*class))?
+            }
+            Kind::TooMany => write!(f, "the proxy takes no more IAM logins at present")?,
+            Kind::NotMember(asked) => {
+                write!(
+                    f,
+                    "role {user} is not a member of rds_iam: the server asked for {}",
+                    asked_text(*asked)
+                )?;
+            }
+            Kind::NoProofAsked => write!(f, "the server let role {user} in without asking for a token")?,
+            Kind::RoleForbidden => {
+                write!(f, "the token was accepted, but role {user} may not log in or does not exist")?
+            }
+            Kind::NoRule => write!(f, "no rule of the server lets role {user} in from here")?,
+            Kind::Busy => write!(f, "the server takes no connections at present")?,
+            Kind::EndedInLogin => {
+                write!(f, "the server hung up over the token of role {user}: IAM was slow")?
+            }
+            Kind::Unreachable => write!(f, "no connection to the server")?,
+            Kind::Untrusted => write!(f, "no verified TLS with the server; no token was sent")?,
+        }
+        write!(f, " (endpoint {endpoint}, region {}, source {source})", endpoint.region())?;
+        let next = next_step(*kind, *class, endpoint, user);
+        if next.is_empty() { Ok(()) } else { write!(f, "; {next}") }
+    }
+}
+
+fn asked_text(asked: Asked) -> &'static str {
+    match asked {
+        Asked::Scram => "SCRAM",
+        Asked::Md5 => "md5",
+        Asked::Nothing => "nothing",
+        Asked::Other => "another proof",
+    }
+}
+
+fn probably(class: Class) -> &'static str {
+    match class {
+        Class::Throttled => "because of too many logins at a time",
+        Class::Clock => "because the clocks disagree",
+        Class::Credentials => "because the credentials could not be renewed",
+        Class::Service => "because IAM fails: other users are refused there too",
+        Class::Denied | Class::Unreachable => "because this principal may not",
+    }
+}
+
+fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> String {
+    let quoted = user.replace('"', "\"\"");
+    match (kind, class) {
+        (Kind::NotMember(_), _) => format!("run: GRANT rds_iam TO \"{quoted}\""),
+        (Kind::NoProofAsked, _) => "check that this is the RDS endpoint it should be".to_owned(),
+        (Kind::RoleForbidden, _) => format!("create the role or run: ALTER ROLE \"{quoted}\" LOGIN"),
+        (Kind::NoRule, _) => "check that IAM database authentication is enabled there".to_owned(),
+        (Kind::Untrusted, _) => "check server_tls_ca_file and tls_server_name".to_owned(),
+        (Kind::TokenRefused | Kind::TooMany, Class::Throttled) => {
+            "lower iam_login_rate, or open fewer connections".to_owned()
+        }
+        (Kind::TokenRefused, Class::Clock) => "synchronise this machine's clock".to_owned(),
+        (Kind::TokenRefused, Class::Credentials) => "look at the source in SHOW IAM".to_owned(),
+        (Kind::TokenRefused, Class::Denied) => format!(
+            "check rds-db:connect for dbuser {user} in the principal's policy, and that {} is RDS's own name of it",
+            endpoint.host()
+        ),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iam::denial::Step;
+
+    #[test]
+    fn explanations_name_what_and_where_and_what_to_do() {
+        let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
+        let explain = |kind, class, user: &str| {
+            let judgement = Judgement { kind, class, step: Step::Again };
+            Explanation { judgement, endpoint: &endpoint, user, source: &"imds" }.to_string()
+        };
+        assert_eq!(
+            explain(Kind::NotMember(Asked::Scram), Class::Denied, "app"),
+            "role app is not a member of rds_iam: the server asked for SCRAM \
+             (endpoint db.abc.eu-west-1.rds.amazonaws.com:5432, region eu-west-1, source imds); \
+             run: GRANT rds_iam TO \"app\""
+        );
+        let denied = explain(Kind::TokenRefused, Class::Denied, "app");
+        assert!(denied.contains("rds-db:connect for dbuser app"), "{denied}");
+        for class in [Class::Throttled, Class::Clock, Class::Credentials, Class::Service] {
+            let text = explain(Kind::TokenRefused, class, "app");
+            assert!(text.contains("probably because"), "{text}");
+        }
+        let quoted = explain(Kind::NotMember(Asked::Md5), Class::Denied, "a\"b");
+        assert!(quoted.ends_with("GRANT rds_iam TO \"a\"\"b\""), "{quoted}");
+    }
+}

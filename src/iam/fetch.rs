@@ -1,0 +1,276 @@
+//! Fetching credentials from a source, by the AWS libraries.
+//!
+//! Providers are made anew for each fetch: those of the library keep what they once read (a profile's file, the last
+//! credentials of the metadata service) and give it out again without a word when reading fails. Keeping is done here, by
+//! [`super::keeper`]. Each call is bounded in time; pauses between fetches are the keeper's too.
+//! Never logs, never prints; errors come out as [`FetchError`], which holds no text of an answer.
+//! Source: aws-config 1.13, read and measured.
+
+use super::clock::{Shared, Standing, WallClock};
+use super::credentials::Credentials;
+use super::endpoint::Region;
+use super::failure::{self, FetchError, Reason};
+use super::source::{Role, SourceKey, SourceKind, is_name};
+use aws_config::BehaviorVersion;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::imds::{self, credentials::ImdsCredentialsProvider};
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
+use aws_config::{Region as AwsRegion, SdkConfig};
+use aws_credential_types::Credentials as AwsCredentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// To connect to STS, a metadata service or a container's endpoint.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For one call of STS and its answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Calls of STS within one fetch: the second one is for a connection that had died unnoticed.
+const ATTEMPTS: u32 = 2;
+
+/// What a fetch brings.
+pub struct Fetched {
+    /// The credentials as the library holds them.
+    pub credentials: AwsCredentials,
+    /// The source that gave them; of `default`, the one of its chain that did.
+    pub via: SourceKind,
+}
+
+/// A future that can wait in a task.
+pub type Fetching<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Something that credentials can be fetched from: AWS, or what a test puts in its place.
+pub trait Fetch: Send + Sync + 'static {
+    /// Fetches once.
+    ///
+    /// # Errors
+    /// Why nothing came.
+    /// # Cancel safety
+    /// Nothing is lost; a program that was started goes on.
+    fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>>;
+
+    /// Asks whom `credentials` belong to: the principal's ARN.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>>;
+}
+
+/// One client for all calls: its connections and the roots of trust are shared.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .build_https()
+}
+
+/// The source of [`SourceKey`], at AWS.
+pub struct AwsSource {
+    key: SourceKey,
+    near: Region,
+    clock: Arc<dyn WallClock>,
+    http: SharedHttpClient,
+}
+
+impl AwsSource {
+    /// The source of that key; nothing is called before [`Fetch::fetch`]. `near`: whose STS is asked for the principal's name
+    /// where the source itself calls none.
+    pub fn new(key: SourceKey, near: Region, clock: Arc<dyn WallClock>, http: SharedHttpClient) -> Self {
+        Self { key, near, clock, http }
+    }
+
+    async fn fetch_all(&self) -> Result<Fetched, FetchError> {
+        let base = match self.key.kind() {
+            SourceKind::Default => self.fetch_chain().await?,
+            kind => Fetched { credentials: self.fetch_from(kind).await?, via: kind },
+        };
+        match self.key.role() {
+            None => Ok(base),
+            Some(role) => Ok(Fetched { credentials: self.assume(role, base.credentials).await?, ..base }),
+        }
+    }
+
+    /// The first of the chain that is there.
+    async fn fetch_chain(&self) -> Result<Fetched, FetchError> {
+        let mut unreachable = None;
+        for via in SourceKind::CHAIN {
+            match self.fetch_from(via).await {
+                Ok(credentials) => return Ok(Fetched { credentials, via }),
+                Err(error) if error.reason == Reason::NotConfigured => {}
+                // No metadata service at all looks like one that cannot be reached; it is the last one anyway.
+                Err(error) if via == SourceKind::Imds => unreachable = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(unreachable.unwrap_or_else(|| FetchError::new(Reason::NotConfigured)))
+    }
+
+    async fn fetch_from(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
+        let config = self.provider_config();
+        match kind {
+            SourceKind::Env | SourceKind::Default => {
+                provide(EnvironmentVariableCredentialsProvider::new()).await
+            }
+            SourceKind::Profile => provide(self.profile(&config)).await,
+            SourceKind::Process => {
+                let credentials = provide(self.profile(&config)).await?;
+                let features = credentials.get_property::<Vec<AwsCredentialFeature>>();
+                let is_of_process =
+                    features.is_some_and(|all| all.contains(&AwsCredentialFeature::CredentialsProcess));
+                is_of_process.then_some(credentials).ok_or_else(|| {
+                    FetchError::with(Reason::Misconfigured, "the profile has no credential_process")
+                })
+            }
+            SourceKind::WebIdentity => {
+                let (token_file, role_arn) = (env("AWS_WEB_IDENTITY_TOKEN_FILE")?, env("AWS_ROLE_ARN")?);
+                let session_name =
+                    env("AWS_ROLE_SESSION_NAME").unwrap_or_else(|_| self.key.session_name().into());
+                let session = StaticConfiguration {
+                    web_identity_token_file: token_file.into(),
+                    role_arn,
+                    session_name,
+                };
+                let builder = WebIdentityTokenCredentialsProvider::builder().configure(&config);
+                provide(builder.static_configuration(session).build()).await
+            }
+            SourceKind::Container => {
+                container_uri()?;
+                provide(EcsCredentialsProvider::builder().configure(&config).build()).await
+            }
+            SourceKind::Imds => self.fetch_from_imds(config).await,
+        }
+    }
+
+    /// The library lengthens the life of expired credentials by its own clock; one that stands still lets them come out as they
+    /// are. It panics over a role's name that makes no path, such as the page of a proxy in between; so the name is asked
+    /// for and looked at here.
+    async fn fetch_from_imds(&self, config: ProviderConfig) -> Result<AwsCredentials, FetchError> {
+        const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+        if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Err(FetchError::with(Reason::NotConfigured, format!("{DISABLED} is set")));
+        }
+        let config = config.with_time_source(Standing);
+        let client = imds::Client::builder().configure(&config).build();
+        let answer = client.get("/latest/meta-data/iam/security-credentials/").await;
+        let answer = answer.map_err(|error| FetchError::read(&CredentialsError::provider_error(error)))?;
+        let role = answer.as_ref().lines().next().unwrap_or_default().trim();
+        if !is_name(role) {
+            return Err(FetchError::with(Reason::Garbage, "the metadata service named no role"));
+        }
+        provide(
+            ImdsCredentialsProvider::builder().configure(&config).imds_client(client).profile(role).build(),
+        )
+        .await
+    }
+
+    fn profile(&self, config: &ProviderConfig) -> ProfileFileCredentialsProvider {
+        let builder = ProfileFileCredentialsProvider::builder().configure(config);
+        match self.key.profile() {
+            Some(name) => builder.profile_name(name).build(),
+            None => builder.build(),
+        }
+    }
+
+    async fn assume(&self, role: &Role, base: AwsCredentials) -> Result<AwsCredentials, FetchError> {
+        let mut builder = AssumeRoleProvider::builder(role.arn()).session_name(self.key.session_name());
+        if let Some(id) = role.external_id() {
+            builder = builder.external_id(id);
+        }
+        let config = self.sdk_config(SharedCredentialsProvider::new(base.clone())).await;
+        provide(builder.configure(&config).build_from_provider(base).await).await
+    }
+
+    fn region(&self) -> AwsRegion {
+        AwsRegion::new(self.key.region().unwrap_or(&self.near).as_str().to_owned())
+    }
+
+    fn provider_config(&self) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_region(Some(self.region()))
+            .with_http_client(self.http.clone())
+            .with_time_source(Shared(Arc::clone(&self.clock)))
+            .with_retry_config(retries())
+            .with_timeout_config(timeouts())
+    }
+
+    /// For calls of STS; reads what the environment says of its endpoint.
+    async fn sdk_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::latest())
+            .region(self.region())
+            .http_client(self.http.clone())
+            .time_source(Shared(Arc::clone(&self.clock)))
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .credentials_provider(credentials)
+            .load()
+            .await
+    }
+
+    async fn principal(&self, credentials: &Credentials) -> Result<String, FetchError> {
+        let config = self.sdk_config(credentials.provider()).await;
+        let client = aws_sdk_sts::Client::new(&config);
+        let answer = client.get_caller_identity().send().await.map_err(|error| {
+            failure::answered::<GetCallerIdentityError>(&error)
+                .unwrap_or_else(|| FetchError::new(Reason::Unreachable))
+        })?;
+        let plain = |arn: &&str| arn.len() <= 2048 && arn.bytes().all(|byte| byte.is_ascii_graphic());
+        let arn = answer.arn().filter(plain).map(ToOwned::to_owned);
+        arn.ok_or_else(|| FetchError::new(Reason::Garbage))
+    }
+}
+
+impl Fetch for AwsSource {
+    fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>> {
+        Box::pin(async move { self.fetch_all().await })
+    }
+
+    fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {
+        Box::pin(async move { self.principal(&credentials).await })
+    }
+}
+
+async fn provide(provider: impl ProvideCredentials) -> Result<AwsCredentials, FetchError> {
+    provider.provide_credentials().await.map_err(|error| FetchError::read(&error))
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build()
+}
+
+/// A variable of the environment that must be set.
+fn env(name: &str) -> Result<String, FetchError> {
+    let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    value.ok_or_else(|| FetchError::with(Reason::NotConfigured, format!("{name} is not set")))
+}
+
+/// The library panics over a relative URI without its slash.
+fn container_uri() -> Result<(), FetchError> {
+    const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+    match env(RELATIVE) {
+        Ok(uri) if uri.starts_with('/') => Ok(()),
+        Ok(_) => {
+            Err(FetchError::with(Reason::Misconfigured, format!("{RELATIVE} does not begin with a slash")))
+        }
+        Err(unset) => env("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(|_| ()).map_err(|_| unset),
+    }
+}

@@ -1,0 +1,463 @@
+//! Keeps the credentials of each source fresh: one memory and one task for each, however many databases share it.
+//!
+//! A login reads [`Source::current`] and never waits for AWS. The task fetches early ([`super::schedule`]), one fetch at a time,
+//! and keeps the last good credentials through any failure until they expire. It logs a failure once and then reminds.
+//! Invariant: the task is the only writer of the memory.
+
+use super::clock::WallClock;
+use super::credentials::{CredentialState, Credentials, came_expired};
+use super::endpoint::Region;
+use super::failure::{FetchError, Reason};
+use super::fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
+use super::schedule::Schedule;
+use super::skew::{Dated, Skew};
+use super::source::{SourceKey, SourceKind};
+use arc_swap::ArcSwap;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+/// The longest that one fetch is waited for, all its calls together.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest that the principal's name is waited for; nothing depends on it.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The task looks at the clock this often at the least, since the clock may be set and the machine may sleep.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Between two log lines about a failure that goes on.
+const REMIND: Duration = Duration::from_secs(600);
+
+/// How much longer expired credentials of the platform may sign, counted from the last failed fetch.
+const EXTENSION: Duration = Duration::from_secs(600);
+
+/// They are lengthened this long before their end already: the next failed fetch may come after it.
+const NEAR_END: Duration = Duration::from_secs(150);
+
+/// Whether expired credentials may sign where AWS is known to take them: those of the platform (instances, containers) while
+/// AWS cannot give newer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaticStability {
+    /// They may; AWS decides at the login.
+    On,
+    /// Expired means expired.
+    Off,
+}
+
+/// The sources in use.
+pub struct Sources {
+    clock: Arc<dyn WallClock>,
+    stability: StaticStability,
+    http: SharedHttpClient,
+    skew: Skew,
+    by_key: Mutex<HashMap<SourceKey, Arc<Source>>>,
+}
+
+impl Sources {
+    /// No source yet; nothing is called before one is asked for.
+    pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
+        let skew = Skew::default();
+        let dated = Dated { inner: http_client(), skew: skew.clone(), clock: Arc::clone(&clock) };
+        Self { clock, stability, http: SharedHttpClient::new(dated), skew, by_key: Mutex::default() }
+    }
+
+    /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of its databases.
+    /// Call it within a tokio runtime.
+    pub fn source(&self, key: &SourceKey, near: &Region) -> Arc<Source> {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let fetch = AwsSource::new(key.clone(), near.clone(), Arc::clone(&self.clock), self.http.clone());
+            Arc::new(Source::start(key.clone(), Arc::new(fetch), Arc::clone(&self.clock), self.stability))
+        };
+        Arc::clone(by_key.entry(key.clone()).or_insert_with(new))
+    }
+
+    /// Every source, in the order of SHOW IAM.
+    pub fn all(&self) -> Vec<Arc<Source>> {
+        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = by_key.values().map(Arc::clone).collect();
+        all.sort_by_cached_key(|source| source.key.to_string());
+        all
+    }
+
+    /// How far our clock is from AWS's, as far as its answers told.
+    pub fn skew(&self) -> &Skew {
+        &self.skew
+    }
+
+    /// Forgets the sources that `wanted` does not hold for: after a reload. Their tasks end when nobody holds them any more.
+    pub fn retain(&self, wanted: impl Fn(&SourceKey) -> bool) {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| wanted(key));
+    }
+}
+
+/// One source, its memory and its task; the task ends with it.
+pub struct Source {
+    key: SourceKey,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+struct Shared {
+    clock: Arc<dyn WallClock>,
+    memory: ArcSwap<Memory>,
+    forced: Notify,
+    /// Fetches finished, well or not.
+    fetches: watch::Sender<u64>,
+}
+
+#[derive(Clone, Default)]
+struct Memory {
+    credentials: Option<Arc<Credentials>>,
+    via: Option<SourceKind>,
+    failure: Option<(FetchError, SystemTime)>,
+    principal: Option<Arc<str>>,
+    refreshed_at: Option<SystemTime>,
+    next_at: Option<SystemTime>,
+    loads: u64,
+    failures: [u64; Reason::ALL.len()],
+}
+
+/// What SHOW IAM and the metrics tell of a source.
+#[derive(Clone, Debug)]
+pub struct SourceReport {
+    /// How its credentials stand.
+    pub state: CredentialState,
+    /// What gave them; of `default`, the one of its chain that did.
+    pub via: Option<SourceKind>,
+    /// The ARN that they belong to, once it is known.
+    pub principal: Option<Arc<str>>,
+    /// The end of the access key's id.
+    pub key_tail: Option<String>,
+    /// When they expire; `None` also if they do not.
+    pub expires_at: Option<SystemTime>,
+    /// The last fetch that went well.
+    pub refreshed_at: Option<SystemTime>,
+    /// When the next fetch begins; `None` while one is under way.
+    pub next_refresh_at: Option<SystemTime>,
+    /// The failure of the last fetch, and since when all have failed.
+    pub failure: Option<(FetchError, SystemTime)>,
+    /// Fetches that went well.
+    pub loads: u64,
+    /// Fetches that failed, by reason, in the order of [`Reason::ALL`].
+    pub failures: [u64; Reason::ALL.len()],
+}
+
+impl SourceReport {
+    /// `refresh_total` by (result, reason).
+    pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let failed = Reason::ALL.into_iter().zip(self.failures);
+        std::iter::once(("ok", "", self.loads))
+            .chain(failed.map(|(reason, count)| ("failed", reason.name(), count)))
+    }
+}
+
+impl Source {
+    /// Starts the task. `fetch` is AWS, or what a test puts in its place.
+    pub fn start(
+        key: SourceKey,
+        fetch: Arc<dyn Fetch>,
+        clock: Arc<dyn WallClock>,
+        stability: StaticStability,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            memory: ArcSwap::default(),
+            forced: Notify::new(),
+            fetches: watch::Sender::new(0),
+            clock,
+        });
+        let keeper = Keeper {
+            name: key.to_string(),
+            kind: key.kind(),
+            schedule: Schedule::new(shared.clock.now()),
+            shared: Arc::clone(&shared),
+            fetch,
+            stability,
+            flight: None,
+            told_at: None,
+        };
+        let task = tokio::spawn(keeper.run()).abort_handle();
+        Self { key, shared, task }
+    }
+
+    /// What it is.
+    pub fn key(&self) -> &SourceKey {
+        &self.key
+    }
+
+    /// The credentials to sign with, from memory.
+    ///
+    /// # Errors
+    /// There are none that may sign now: the state that tells why.
+    pub fn current(&self) -> Result<Arc<Credentials>, CredentialState> {
+        let now = self.shared.clock.now();
+        let memory = self.shared.memory.load();
+        match &memory.credentials {
+            Some(credentials) if credentials.are_usable(now) => Ok(Arc::clone(credentials)),
+            _ => Err(memory.state(now)),
+        }
+    }
+
+    /// Asks for new credentials: they are fetched at once, or 30 s after the last fetch began. Does not wait.
+    pub fn force_refresh(&self) {
+        self.shared.forced.notify_one();
+    }
+
+    /// Fetches finished so far, well or not.
+    pub fn fetches(&self) -> u64 {
+        *self.shared.fetches.borrow()
+    }
+
+    /// Waits until more than `fetches` fetches are finished.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn fetched_after(&self, fetches: u64) {
+        let mut finished = self.shared.fetches.subscribe();
+        // the sender lives as long as self
+        let _ = finished.wait_for(|count| *count > fetches).await;
+    }
+
+    /// What SHOW IAM and the metrics tell.
+    pub fn report(&self) -> SourceReport {
+        let memory = self.shared.memory.load();
+        let credentials = memory.credentials.as_ref();
+        SourceReport {
+            state: memory.state(self.shared.clock.now()),
+            via: memory.via,
+            principal: memory.principal.clone(),
+            key_tail: credentials.map(|credentials| credentials.key_tail()),
+            expires_at: credentials.and_then(|credentials| credentials.expires_at()),
+            refreshed_at: memory.refreshed_at,
+            next_refresh_at: memory.next_at,
+            failure: memory.failure.clone(),
+            loads: memory.loads,
+            failures: memory.failures,
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Memory {
+    fn state(&self, now: SystemTime) -> CredentialState {
+        let failure = self.failure.as_ref().map(|(error, _)| error.reason);
+        CredentialState::of(self.credentials.as_deref(), failure, now)
+    }
+}
+
+/// The task of one source.
+struct Keeper {
+    name: String,
+    kind: SourceKind,
+    shared: Arc<Shared>,
+    fetch: Arc<dyn Fetch>,
+    schedule: Schedule,
+    stability: StaticStability,
+    /// A fetch that was not waited for to its end because it may run a program: a second one would run beside it.
+    flight: Option<Fetching<Result<Fetched, FetchError>>>,
+    /// When the failure that goes on was logged last.
+    told_at: Option<SystemTime>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        loop {
+            let wait = self.schedule.wait(self.now());
+            if wait.is_zero() {
+                self.refresh().await;
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
+                () = self.shared.forced.notified() => {
+                    self.schedule.force(self.now());
+                    self.change(|memory, next_at| memory.next_at = Some(next_at));
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.shared.clock.now()
+    }
+
+    /// The one door to the memory; `change` is also given when the next fetch begins.
+    fn change(&self, change: impl FnOnce(&mut Memory, SystemTime)) {
+        let mut memory = Memory::clone(&self.shared.memory.load());
+        change(&mut memory, self.schedule.next_at());
+        self.shared.memory.store(Arc::new(memory));
+    }
+
+    async fn refresh(&mut self) {
+        self.schedule.began(self.now());
+        self.change(|memory, _| memory.next_at = None);
+        let result = self.fetch_in_time().await;
+        let now = self.now();
+        let outcome = match result {
+            Ok(fetched) if came_expired(&fetched.credentials, now) => {
+                self.keep_expired(fetched);
+                Err(FetchError::new(Reason::ExpiredFromSource))
+            }
+            Ok(fetched) => {
+                self.keep(fetched, now);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            self.failed(error, now);
+        }
+        self.shared.fetches.send_modify(|count| *count += 1);
+        self.identify().await;
+    }
+
+    async fn fetch_in_time(&mut self) -> Result<Fetched, FetchError> {
+        let mut flight = self.flight.take().unwrap_or_else(|| Arc::clone(&self.fetch).fetch());
+        match tokio::time::timeout(FETCH_TIMEOUT, flight.as_mut()).await {
+            Ok(result) => result,
+            Err(_) => {
+                self.flight = self.kind.may_run_programs().then_some(flight);
+                Err(FetchError::new(Reason::Timeout))
+            }
+        }
+    }
+
+    /// Credentials came: they are what is signed with from now on.
+    fn keep(&mut self, fetched: Fetched, now: SystemTime) {
+        let Fetched { credentials, via } = fetched;
+        self.schedule.loaded(now, credentials.expiry(), fastrand::f64());
+        let before = self.shared.memory.load_full();
+        let old = before.credentials.as_ref();
+        let same = old.is_some_and(|old| old.have_keys_of(&credentials));
+        let generation = old.map_or(0, |old| old.generation()) + u64::from(!same);
+        let credentials = Arc::new(Credentials::new(credentials, generation));
+        self.tell_loaded(&before, &credentials, via, now);
+        self.told_at = None;
+        self.change(|memory, next_at| {
+            memory.credentials = Some(credentials);
+            memory.via = Some(via);
+            memory.failure = None;
+            memory.refreshed_at = Some(now);
+            memory.next_at = Some(next_at);
+            memory.loads += 1;
+        });
+    }
+
+    /// Expired credentials came: worth keeping only if there are no better ones.
+    fn keep_expired(&self, fetched: Fetched) {
+        let old = self.shared.memory.load().credentials.clone();
+        if old
+            .as_ref()
+            .is_some_and(|old| old.expires_at().is_none_or(|at| Some(at) > fetched.credentials.expiry()))
+        {
+            return;
+        }
+        let generation = old.map_or(0, |old| old.generation()) + 1;
+        self.change(|memory, _| {
+            memory.credentials = Some(Arc::new(Credentials::new(fetched.credentials, generation)));
+            memory.via = Some(fetched.via);
+        });
+    }
+
+    fn failed(&mut self, error: FetchError, now: SystemTime) {
+        let before = self.shared.memory.load_full();
+        let mut credentials = before.credentials.clone();
+        let of_platform = before.via.is_some_and(SourceKind::is_of_the_platform);
+        if self.stability == StaticStability::On && of_platform {
+            let until = now + EXTENSION;
+            let ends = |credentials: &&Arc<Credentials>| {
+                credentials.expires_at().is_some_and(|at| at < now + NEAR_END)
+            };
+            let extended = credentials.as_ref().filter(ends).map(|old| Arc::new(old.extended(until)));
+            credentials = extended.or(credentials);
+        }
+        let covered = credentials.as_ref().is_some_and(|credentials| credentials.are_usable(now));
+        self.schedule.failed(now, error.reason, covered, fastrand::f64());
+        self.tell_failed(&error, credentials.as_deref(), now);
+        self.change(|memory, next_at| {
+            let since = memory.failure.as_ref().map_or(now, |(_, since)| *since);
+            memory.failures[error.reason as usize] += 1;
+            memory.failure = Some((error, since));
+            memory.credentials = credentials;
+            memory.next_at = Some(next_at);
+        });
+    }
+
+    /// Asks for the principal's name once credentials are there; gives way to whoever wants new ones.
+    async fn identify(&mut self) {
+        let memory = self.shared.memory.load_full();
+        let (None, None, Some(credentials)) = (&memory.principal, &memory.failure, &memory.credentials)
+        else {
+            return;
+        };
+        let question = Arc::clone(&self.fetch).identify(Arc::clone(credentials));
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(IDENTIFY_TIMEOUT, question) => answer,
+            () = self.shared.forced.notified() => return self.schedule.force(self.now()),
+        };
+        match answer.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout))) {
+            Ok(arn) => {
+                tracing::info!("iam source {}: principal {arn}", self.name);
+                self.change(|memory, _| memory.principal = Some(arn.into()));
+            }
+            Err(error) => tracing::debug!("iam source {}: principal not known: {error}", self.name),
+        }
+    }
+
+    fn tell_loaded(&self, before: &Memory, new: &Credentials, via: SourceKind, now: SystemTime) {
+        let left = match new.expires_at() {
+            Some(at) => format!("expire in {}s", at.duration_since(now).unwrap_or_default().as_secs()),
+            None => "do not expire".to_owned(),
+        };
+        let (name, tail) = (&self.name, new.key_tail());
+        if before.loads == 0 || before.failure.is_some() {
+            tracing::info!("iam source {name}: credentials loaded from {via} (key ****{tail}, {left})");
+        } else {
+            tracing::debug!("iam source {name}: credentials refreshed (key ****{tail}, {left})");
+        }
+        if before.loads == 0 && self.kind == SourceKind::Default {
+            tracing::warn!(
+                "iam source {name}: set iam_credential_source={via}, or another source may take its place unnoticed"
+            );
+        }
+        if before.loads == 0 && via == SourceKind::Env && new.are_temporary() {
+            tracing::warn!(
+                "iam source {name}: the session token in the environment will expire and cannot be renewed"
+            );
+        }
+    }
+
+    fn tell_failed(&mut self, error: &FetchError, credentials: Option<&Credentials>, now: SystemTime) {
+        let recently = |told: SystemTime| now.duration_since(told).is_ok_and(|ago| ago < REMIND);
+        let name = &self.name;
+        let usable = credentials.filter(|credentials| credentials.are_usable(now));
+        if self.told_at.is_some_and(recently) {
+            tracing::debug!("iam source {name}: fetching credentials failed again: {error}");
+            return;
+        }
+        self.told_at = Some(now);
+        match usable {
+            Some(usable) => {
+                let until = usable.usable_until().and_then(|until| until.duration_since(now).ok());
+                let left =
+                    until.map_or("for ever".to_owned(), |left| format!("for {}s more", left.as_secs()));
+                tracing::warn!(
+                    "iam source {name}: fetching credentials failed: {error}; the last ones are used {left}"
+                );
+            }
+            None => tracing::error!("iam source {name}: no credentials: {error}; {}", self.kind.hint()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! The keeper in simulated time, with scripted answers in AWS's place.
+
+use super::*;
+use aws_credential_types::Credentials as AwsCredentials;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::UNIX_EPOCH;
+use tokio::time::Instant;
+
+/// The wall clock of tokio's simulated time.
+#[derive(Debug)]
+struct Simulated(Instant);
+
+impl WallClock for Simulated {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_000_000) + self.0.elapsed()
+    }
+}
+
+/// One answer of the script.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// The credentials of that number, with so many seconds to live (negative: expired).
+    Key(u32, i64),
+    Fails(Reason),
+    Hangs,
+}
+
+/// Answers by the script, then by its last line for ever.
+struct Script {
+    clock: Arc<Simulated>,
+    answers: Mutex<VecDeque<Answer>>,
+    via: SourceKind,
+    fetches: AtomicUsize,
+    at_once: AtomicUsize,
+    at_once_max: AtomicUsize,
+    identified: AtomicUsize,
+}
+
+impl Script {
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    fn set(&self, answers: &[Answer]) {
+        *self.answers.lock().unwrap() = answers.iter().copied().collect();
+    }
+}
+
+impl Fetch for Script {
+    fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>> {
+        Box::pin(async move {
+            self.fetches.fetch_add(1, Ordering::SeqCst);
+            let now_at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+            self.at_once_max.fetch_max(now_at_once, Ordering::SeqCst);
+            let answer = {
+                let mut answers = self.answers.lock().unwrap();
+                if answers.len() > 1 { answers.pop_front() } else { answers.front().copied() }
+            };
+            let result = match answer.unwrap() {
+                Answer::Key(number, life_s) => {
+                    let life = Duration::from_secs(life_s.unsigned_abs());
+                    let now = self.clock.now();
+                    let expires_at = if life_s < 0 { now - life } else { now + life };
+                    let key = format!("AKID{number:04}");
+                    let session = Some("session".to_owned());
+                    let credentials = AwsCredentials::new(key, "secret", session, Some(expires_at), "script");
+                    Ok(Fetched { credentials, via: self.via })
+                }
+                Answer::Fails(reason) => Err(FetchError::new(reason)),
+                Answer::Hangs => std::future::pending().await,
+            };
+            self.at_once.fetch_sub(1, Ordering::SeqCst);
+            result
+        })
+    }
+
+    fn identify(self: Arc<Self>, _: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {
+        self.identified.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok("arn:aws:sts::1:assumed-role/a/b".to_owned())))
+    }
+}
+
+fn started(kind: SourceKind, stability: StaticStability, answers: &[Answer]) -> (Source, Arc<Script>) {
+    let clock = Arc::new(Simulated(Instant::now()));
+    let script = Arc::new(Script {
+        clock: Arc::clone(&clock),
+        answers: Mutex::default(),
+        via: kind,
+        fetches: AtomicUsize::new(0),
+        at_once: AtomicUsize::new(0),
+        at_once_max: AtomicUsize::new(0),
+        identified: AtomicUsize::new(0),
+    });
+    script.set(answers);
+    let key = SourceKey::new(kind, None, None, None, &"eu-west-1".parse().unwrap());
+    let fetch: Arc<dyn Fetch> = script.clone();
+    (Source::start(key, fetch, clock, stability), script)
+}
+
+fn imds(answers: &[Answer]) -> (Source, Arc<Script>) {
+    started(SourceKind::Imds, StaticStability::Off, answers)
+}
+
+async fn seconds(count: u64) {
+    tokio::time::sleep(Duration::from_secs(count)).await;
+}
+
+fn key_of(source: &Source) -> String {
+    source.current().unwrap().key_tail()
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_there_and_renewed_before_their_end() {
+    let (source, script) = imds(&[Answer::Key(1, 3600), Answer::Key(2, 3600)]);
+    assert_eq!(source.current().unwrap_err(), CredentialState::Empty);
+    source.fetched_after(0).await;
+    assert_eq!(key_of(&source), "0001");
+    assert_eq!(source.current().unwrap().generation(), 1);
+    seconds(2400).await;
+    assert_eq!((script.fetches(), key_of(&source).as_str()), (1, "0001"));
+    seconds(300).await;
+    assert_eq!((script.fetches(), key_of(&source).as_str()), (2, "0002"));
+    assert_eq!(source.current().unwrap().generation(), 2);
+    let report = source.report();
+    assert_eq!((report.state, report.loads), (CredentialState::Fresh, 2));
+    assert_eq!(report.principal.as_deref(), Some("arn:aws:sts::1:assumed-role/a/b"));
+    assert_eq!(script.identified.load(Ordering::SeqCst), 1, "asked once");
+    assert!(report.next_refresh_at.is_some() && report.failure.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_credentials_again_are_the_same_generation() {
+    let (source, script) = imds(&[Answer::Key(1, 3600)]);
+    seconds(4000).await;
+    assert!(script.fetches() >= 2);
+    assert_eq!(source.current().unwrap().generation(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_ridden_out_on_the_last_good_ones() {
+    let (source, script) = imds(&[Answer::Key(1, 3600), Answer::Fails(Reason::Service)]);
+    seconds(3500).await;
+    assert_eq!(key_of(&source), "0001");
+    assert_eq!(source.report().state, CredentialState::Stale(Reason::Service));
+    let in_outage = script.fetches();
+    assert!(in_outage < 60, "{in_outage} calls in 15 minutes");
+    seconds(200).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Service));
+    script.set(&[Answer::Key(2, 3600)]);
+    seconds(61).await;
+    assert_eq!(key_of(&source), "0002");
+    let report = source.report();
+    assert_eq!((report.state, report.loads), (CredentialState::Fresh, 2));
+    let failed: u64 =
+        report.refreshes().filter(|(result, ..)| *result == "failed").map(|(.., count)| count).sum();
+    assert_eq!(failed, script.fetches() as u64 - 2);
+    assert!(report.refreshes().any(|row| row == ("failed", "service", failed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_without_credentials_recovers() {
+    let (source, script) = imds(&[Answer::Fails(Reason::Unreachable)]);
+    seconds(300).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Unreachable));
+    let since = source.report().failure.unwrap().1;
+    assert!(since < script.clock.now() - Duration::from_secs(290), "since the first failure");
+    assert!((8..25).contains(&script.fetches()), "{}", script.fetches());
+    script.set(&[Answer::Key(1, 3600)]);
+    seconds(61).await;
+    assert_eq!(key_of(&source), "0001");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_fetch_is_given_up_and_one_that_may_run_a_program_is_not_doubled() {
+    let (source, script) = imds(&[Answer::Hangs]);
+    seconds(120).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Timeout));
+    assert!(script.fetches() > 3);
+
+    let (source, script) = started(SourceKind::Process, StaticStability::Off, &[Answer::Hangs]);
+    seconds(300).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Timeout));
+    assert!(source.fetches() > 5, "it was waited for again");
+    assert_eq!(script.fetches(), 1, "but not started again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_want_new_ones_make_one_fetch() {
+    let (source, script) = imds(&[Answer::Key(1, 3600), Answer::Key(2, 3600)]);
+    seconds(60).await;
+    let before = source.fetches();
+    for _ in 0..100 {
+        source.force_refresh();
+    }
+    source.fetched_after(before).await;
+    assert_eq!((script.fetches(), key_of(&source).as_str()), (2, "0002"));
+    for _ in 0..20 {
+        source.force_refresh();
+        seconds(1).await;
+    }
+    assert_eq!(script.fetches(), 2, "one in half a minute");
+    seconds(11).await;
+    assert_eq!(script.fetches(), 3);
+    assert_eq!(script.at_once_max.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_ones_from_a_source_are_recognised() {
+    let (source, script) = imds(&[Answer::Key(1, -600)]);
+    seconds(5).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::ExpiredFromSource));
+    script.set(&[Answer::Key(2, 3600), Answer::Key(3, -600)]);
+    seconds(2800).await;
+    assert_eq!(key_of(&source), "0002", "better ones are kept");
+    assert_eq!(source.report().state, CredentialState::Stale(Reason::ExpiredFromSource));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_static_stability_the_platforms_expired_ones_go_on() {
+    let on = StaticStability::On;
+    let (source, _script) = started(SourceKind::Container, on, &[Answer::Key(1, -600)]);
+    seconds(5).await;
+    assert_eq!(source.report().state, CredentialState::Stale(Reason::ExpiredFromSource));
+    let credentials = source.current().unwrap();
+    assert!(credentials.usable_until() > credentials.expires_at());
+
+    let (source, _script) =
+        started(SourceKind::Imds, on, &[Answer::Key(1, 3600), Answer::Fails(Reason::Service)]);
+    for _ in 0..200 {
+        seconds(30).await;
+        assert_eq!(key_of(&source), "0001", "without a gap");
+    }
+
+    let (source, _script) =
+        started(SourceKind::WebIdentity, on, &[Answer::Key(1, 3600), Answer::Fails(Reason::Service)]);
+    seconds(3700).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Service), "STS's own never do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_lived_ones_are_renewed_without_end_but_not_in_a_loop() {
+    let (source, script) = imds(&[Answer::Key(1, 120)]);
+    for _ in 0..60 {
+        seconds(10).await;
+        source.current().unwrap();
+    }
+    assert!((9..13).contains(&script.fetches()), "{}", script.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_ends_with_its_source() {
+    let (source, script) = imds(&[Answer::Key(1, 120)]);
+    seconds(10).await;
+    drop(source);
+    seconds(1000).await;
+    assert_eq!(script.fetches(), 1);
+    assert_eq!(Arc::strong_count(&script), 1, "nobody holds it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_keys_share_a_source() {
+    let sources = Sources::new(Arc::new(Simulated(Instant::now())), StaticStability::Off);
+    let region = "eu-west-1".parse().unwrap();
+    let key = |kind| SourceKey::new(kind, None, None, None, &region);
+    let first = sources.source(&key(SourceKind::Env), &region);
+    for _ in 0..1000 {
+        assert!(Arc::ptr_eq(&first, &sources.source(&key(SourceKind::Env), &region)));
+    }
+    sources.source(&key(SourceKind::Process), &region);
+    assert_eq!(sources.all().len(), 2);
+    sources.retain(|key| key.kind() == SourceKind::Env);
+    assert_eq!(sources.all().len(), 1);
+}

@@ -1,0 +1,425 @@
+//! AWS in one local HTTP server: IMDSv2, the container credentials endpoint, STS, each with faults that a test sets.
+//!
+//! Runs in threads of the test's process. A test drives it by [`FakeAws`], or, from another process, by the same texts over
+//! HTTP: `PUT /control/SERVICE` with `NAME=VALUE` lines, `GET /control/SERVICE` for the calls seen. Every secret that it gives
+//! out contains [`SECRET_MARK`], so that a search of all output finds any that leaked.
+//! IMDSv1 is refused; STS looks at who signed but does not check the signature (tokens have checks of their own).
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// In every secret key, session token and web identity that is given out.
+pub const SECRET_MARK: &str = "hUsHhUsH";
+
+/// What IMDSv2 gives out as its session token.
+const IMDS_TOKEN: &str = "imds-hUsHhUsH-token";
+
+/// Most bytes of a request.
+const REQUEST_BYTES_MAX: u64 = 256 * 1024;
+
+/// One of the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// `/latest/…`.
+    Imds,
+    /// `/container`.
+    Container,
+    /// `POST /`.
+    Sts,
+}
+
+impl Service {
+    /// Its name on the control path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Imds => "imds",
+            Self::Container => "container",
+            Self::Sts => "sts",
+        }
+    }
+}
+
+/// What a service does instead of its work.
+#[derive(Clone, Debug)]
+struct Behaviour {
+    /// Waits this long before each answer.
+    delay_ms: u64,
+    /// Answers with this status and nothing of use; 0: does its work.
+    status: u16,
+    /// Answers with this AWS error code (STS) at `status`.
+    code: String,
+    /// Answers 200 with something that is no answer.
+    garbage: bool,
+    /// Seconds that what it gives out lives; negative: has been dead for.
+    life_s: i64,
+    /// What the caller must show: the container's Authorization, STS's external id, or the content of the web identity.
+    expects: String,
+    /// Whether the instance has a role.
+    role: bool,
+    /// Seconds that its clock is ahead.
+    ahead_s: i64,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        let (code, expects) = (String::new(), String::new());
+        Self { delay_ms: 0, status: 0, code, garbage: false, life_s: 3600, expects, role: true, ahead_s: 0 }
+    }
+}
+
+impl Behaviour {
+    /// Reads `NAME=VALUE` lines; what is not named is as at the start.
+    fn read(text: &str) -> Self {
+        let mut all = Self::default();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once('=').expect("NAME=VALUE");
+            match name {
+                "delay_ms" => all.delay_ms = value.parse().expect("a number"),
+                "status" => all.status = value.parse().expect("a number"),
+                "code" => all.code = value.to_owned(),
+                "garbage" => all.garbage = value == "1",
+                "life_s" => all.life_s = value.parse().expect("a number"),
+                "expects" => all.expects = value.to_owned(),
+                "ahead_s" => all.ahead_s = value.parse().expect("a number"),
+                "role" => all.role = value == "1",
+                _ => panic!("no such behaviour: {name}"),
+            }
+        }
+        all
+    }
+}
+
+#[derive(Default)]
+struct State {
+    behaviours: HashMap<&'static str, Behaviour>,
+    /// Per service, what was asked: a path, or STS's action and the parameters worth knowing.
+    calls: HashMap<&'static str, Vec<String>>,
+    serial: u64,
+}
+
+/// The running fake. Dropping it ends it.
+pub struct FakeAws {
+    address: SocketAddr,
+    scheme: &'static str,
+    state: Arc<Mutex<State>>,
+    ended: Arc<AtomicBool>,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    headers: HashMap<String, String>,
+    body: String,
+}
+
+struct Response {
+    status: u16,
+    headers: String,
+    body: String,
+}
+
+impl FakeAws {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
+        Self::serve("http", None)
+    }
+
+    /// Starts it with TLS.
+    pub fn start_tls(tls: rustls::ServerConfig) -> Self {
+        Self::serve("https", Some(Arc::new(tls)))
+    }
+
+    fn serve(scheme: &'static str, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let state = Arc::new(Mutex::new(State::default()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (served, stop) = (Arc::clone(&state), Arc::clone(&ended));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(stream), state, tls) = (stream, Arc::clone(&served), tls.clone()) else { continue };
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+                std::thread::spawn(move || match tls {
+                    None => converse(stream, &state),
+                    Some(tls) => {
+                        let Ok(session) = rustls::ServerConnection::new(tls) else { return };
+                        converse(rustls::StreamOwned::new(session, stream), &state);
+                    }
+                });
+            }
+        });
+        Self { address, scheme, state, ended }
+    }
+
+    /// Its port on this machine.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Its address, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("{}://localhost:{}", self.scheme, self.address.port())
+    }
+
+    /// Makes a service behave so from now on (see [`Behaviour`]).
+    pub fn set(&self, service: Service, behaviour: &str) {
+        lock(&self.state).behaviours.insert(service.name(), Behaviour::read(behaviour));
+    }
+
+    /// What a service was asked, oldest first.
+    pub fn calls(&self, service: Service) -> Vec<String> {
+        lock(&self.state).calls.get(service.name()).cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for FakeAws {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let _ = std::net::TcpStream::connect(self.address);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request, one answer.
+fn converse(stream: impl Read + Write, state: &Mutex<State>) {
+    let mut reader = BufReader::new(stream);
+    let Some(request) = read(&mut reader) else { return };
+    let Some(Response { status, headers, body }) = answer(&request, state) else { return };
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\nContent-Type: text/plain\r\n{headers}\r\n",
+        body.len()
+    );
+    let stream = reader.get_mut();
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    let _ = stream.flush();
+}
+
+fn read(reader: &mut impl BufRead) -> Option<Request> {
+    let mut reader = reader.take(REQUEST_BYTES_MAX);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length: u64 = headers.get("content-length").map_or(Some(0), |text| text.parse().ok())?;
+    let mut body = String::new();
+    reader.take(length).read_to_string(&mut body).ok()?;
+    Some(Request { method, path, headers, body })
+}
+
+fn text(status: u16, body: impl Into<String>) -> Response {
+    Response { status, headers: String::new(), body: body.into() }
+}
+
+/// `None`: hangs up.
+fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
+    if let Some(name) = request.path.strip_prefix("/control/") {
+        return Some(control(request, name, state));
+    }
+    let service = match request.path.as_str() {
+        path if path.starts_with("/latest/") => Service::Imds,
+        path if path.starts_with("/container") => Service::Container,
+        "/" => Service::Sts,
+        _ => return Some(text(404, "")),
+    };
+    let parameters = form(&request.body);
+    let (behaviour, serial) = {
+        let mut state = lock(state);
+        let call = match service {
+            Service::Sts => ["Action", "RoleArn", "RoleSessionName", "ExternalId"]
+                .iter()
+                .filter_map(|name| parameters.get(*name))
+                .fold(
+                    String::new(),
+                    |all, value| if all.is_empty() { value.clone() } else { all + " " + value },
+                ),
+            _ => format!("{} {}", request.method, request.path),
+        };
+        state.calls.entry(service.name()).or_default().push(call);
+        state.serial += 1;
+        (state.behaviours.get(service.name()).cloned().unwrap_or_default(), state.serial)
+    };
+    std::thread::sleep(Duration::from_millis(behaviour.delay_ms));
+    if behaviour.garbage {
+        return Some(text(200, format!("{{\"AccessKeyId\": <b>{SECRET_MARK}")));
+    }
+    if behaviour.status != 0 {
+        let body = match service {
+            Service::Sts => sts_error(&behaviour.code),
+            _ => format!("a page that repeats {SECRET_MARK}"),
+        };
+        return Some(text(behaviour.status, body));
+    }
+    let mut response = match service {
+        Service::Imds => imds(request, &behaviour, serial),
+        Service::Container => container(request, &behaviour, serial),
+        Service::Sts => sts(request, &parameters, &behaviour, serial),
+    };
+    let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(behaviour.ahead_s);
+    response.headers += &format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %H:%M:%S GMT"));
+    Some(response)
+}
+
+fn control(request: &Request, name: &str, state: &Mutex<State>) -> Response {
+    let service = [Service::Imds, Service::Container, Service::Sts].into_iter().find(|s| s.name() == name);
+    let Some(service) = service else { return text(404, "") };
+    let mut state = lock(state);
+    match request.method.as_str() {
+        "PUT" => {
+            state.behaviours.insert(service.name(), Behaviour::read(&request.body));
+            text(200, "")
+        }
+        _ => text(200, state.calls.get(service.name()).map(|calls| calls.join("\n")).unwrap_or_default()),
+    }
+}
+
+/// Access key, secret, session token and the end of life of the credentials numbered `serial`.
+fn credentials(service: Service, behaviour: &Behaviour, serial: u64) -> [String; 4] {
+    let name = service.name();
+    let life = Duration::from_secs(behaviour.life_s.unsigned_abs());
+    let now = SystemTime::now();
+    let expires_at = if behaviour.life_s < 0 { now - life } else { now + life };
+    let expires_at = jiff::Timestamp::try_from(expires_at).expect("a time of our days");
+    [
+        format!("ASIA{serial:012}"),
+        format!("{SECRET_MARK}/{name}+{serial}"),
+        format!("{SECRET_MARK}//{name}+session={serial}"),
+        expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    ]
+}
+
+fn json(service: Service, behaviour: &Behaviour, serial: u64) -> String {
+    let [key, secret, session, expires_at] = credentials(service, behaviour, serial);
+    format!(
+        "{{\"Code\": \"Success\", \"Type\": \"AWS-HMAC\", \"LastUpdated\": \"2024-01-01T00:00:00Z\", \
+         \"AccessKeyId\": \"{key}\", \"SecretAccessKey\": \"{secret}\", \"Token\": \"{session}\", \
+         \"Expiration\": \"{expires_at}\"}}"
+    )
+}
+
+fn imds(request: &Request, behaviour: &Behaviour, serial: u64) -> Response {
+    const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+    if request.path == "/latest/api/token" {
+        let header = "x-aws-ec2-metadata-token-ttl-seconds";
+        let Some(ttl) = request.headers.get(header).filter(|_| request.method == "PUT") else {
+            return text(400, "");
+        };
+        return Response { status: 200, headers: format!("{header}: {ttl}\r\n"), body: IMDS_TOKEN.into() };
+    }
+    if request.headers.get("x-aws-ec2-metadata-token").map(String::as_str) != Some(IMDS_TOKEN) {
+        return text(401, "version 1 is off");
+    }
+    match request.path.strip_prefix(ROLES) {
+        _ if !behaviour.role => text(404, ""),
+        Some("") => text(200, "the-role"),
+        Some("the-role") => text(200, json(Service::Imds, behaviour, serial)),
+        _ => text(404, ""),
+    }
+}
+
+fn container(request: &Request, behaviour: &Behaviour, serial: u64) -> Response {
+    let shown = request.headers.get("authorization").map(String::as_str).unwrap_or_default();
+    if shown == behaviour.expects {
+        text(200, json(Service::Container, behaviour, serial))
+    } else {
+        text(401, "{\"code\": \"AccessDenied\", \"message\": \"who are you\"}")
+    }
+}
+
+fn sts(
+    request: &Request,
+    parameters: &HashMap<String, String>,
+    behaviour: &Behaviour,
+    serial: u64,
+) -> Response {
+    let of = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+    let is_signed = request.headers.get("authorization").is_some_and(|text| text.contains("Credential=A"));
+    let assumed = || {
+        let [key, secret, session, expires_at] = credentials(Service::Sts, behaviour, serial);
+        let (role, name) = (of("RoleArn").rsplit('/').next().unwrap_or_default(), of("RoleSessionName"));
+        format!(
+            "<Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>\
+             <SessionToken>{session}</SessionToken><Expiration>{expires_at}</Expiration></Credentials>\
+             <AssumedRoleUser><AssumedRoleId>AROA:{name}</AssumedRoleId>\
+             <Arn>arn:aws:sts::123456789012:assumed-role/{role}/{name}</Arn></AssumedRoleUser>"
+        )
+    };
+    let (action, result) = match of("Action") {
+        "AssumeRole" if is_signed && of("ExternalId") == behaviour.expects => ("AssumeRole", assumed()),
+        "AssumeRoleWithWebIdentity" if of("WebIdentityToken") == behaviour.expects => {
+            ("AssumeRoleWithWebIdentity", assumed())
+        }
+        "GetCallerIdentity" if is_signed => (
+            "GetCallerIdentity",
+            "<Arn>arn:aws:sts::123456789012:assumed-role/the-role/me</Arn><UserId>AROA:me</UserId>\
+             <Account>123456789012</Account>"
+                .to_owned(),
+        ),
+        _ => return text(403, sts_error("AccessDenied")),
+    };
+    let space = "https://sts.amazonaws.com/doc/2011-06-15/";
+    text(
+        200,
+        format!(
+            "<{action}Response xmlns=\"{space}\"><{action}Result>{result}</{action}Result>\
+             <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></{action}Response>"
+        ),
+    )
+}
+
+fn sts_error(code: &str) -> String {
+    let message = if code == "AccessDenied" {
+        "User: arn:aws:sts::123456789012:assumed-role/the-role/me is not authorized to perform: sts:AssumeRole".to_owned()
+    } else {
+        format!("what was sent: {SECRET_MARK}")
+    };
+    format!(
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+         <Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+    )
+}
+
+/// The parameters of a form.
+fn form(body: &str) -> HashMap<String, String> {
+    let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), unescape(value))).collect()
+}
+
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut hex = String::new();
+                let _ = rest
+                    .next()
+                    .zip(rest.next())
+                    .map(|(a, b)| write!(hex, "{}{}", char::from(a), char::from(b)));
+                u8::from_str_radix(&hex, 16).unwrap_or(b'?')
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

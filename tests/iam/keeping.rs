@@ -1,0 +1,169 @@
+//! The keeping of credentials, against the fakes: what logins see while AWS comes and goes.
+
+use crate::fake::Service::{Imds, Sts};
+use crate::stage::{Stage, imds, key, play, region, sts};
+use pgweir::iam::{
+    CredentialState, Endpoint, Reason, Role, Source, SourceKey, SourceKind, Sources, StaticStability,
+    SystemClock, Token,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+fn sources(stability: StaticStability) -> Sources {
+    Sources::new(Arc::new(SystemClock), stability)
+}
+
+/// Waits until `source` is in a state for which `wanted` holds.
+async fn until(source: &Source, what: &str, wanted: impl Fn(CredentialState) -> bool) {
+    let began = Instant::now();
+    while !wanted(source.report().state) {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}: {:?}", source.report());
+        let _ = tokio::time::timeout(Duration::from_millis(20), source.fetched_after(source.fetches())).await;
+    }
+}
+
+fn token_of(source: &Source) -> Token {
+    let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).expect("RDS's own name");
+    let credentials = source.current().expect("some that may sign");
+    Token::mint(&endpoint, "app", &credentials, SystemTime::now()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_thousand_databases_make_one_fetch_and_know_their_principal() {
+    play(
+        |fake, _| vec![imds(fake), sts(fake)],
+        async |stage: Stage| {
+            let sources = sources(StaticStability::On);
+            let all: Vec<_> = (0..1000).map(|_| sources.source(&key(SourceKind::Imds), &region())).collect();
+            assert_eq!(all[0].current().unwrap_err(), CredentialState::Empty, "nobody waits for AWS");
+            all[999].fetched_after(0).await;
+            assert_eq!(all[500].report().state, CredentialState::Fresh);
+            assert_eq!(stage.calls(Imds).len(), 3, "one fetch: a token, a role, its credentials");
+            let began = Instant::now();
+            while all[0].report().principal.is_none() {
+                assert!(began.elapsed() < Duration::from_secs(10));
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let principal = all[0].report().principal.unwrap();
+            assert_eq!(&*principal, "arn:aws:sts::123456789012:assumed-role/the-role/me");
+            let text = token_of(&all[3]);
+            assert!(text.expose().contains("&X-Amz-Security-Token="));
+        },
+    );
+}
+
+#[test]
+fn an_outage_costs_no_login_while_the_credentials_live() {
+    play(
+        |fake, _| vec![imds(fake), sts(fake)],
+        async |stage: Stage| {
+            let sources = sources(StaticStability::Off);
+            stage.set(Imds, "life_s=14");
+            let source = sources.source(&key(SourceKind::Imds), &region());
+            source.fetched_after(0).await;
+            let first = source.current().unwrap();
+            stage.set(Imds, "status=500");
+            until(&source, "stale", |state| state == CredentialState::Stale(Reason::Service)).await;
+            assert_eq!(source.current().unwrap().generation(), first.generation());
+            assert!(token_of(&source).expires_at() <= first.expires_at().unwrap(), "no token outlives them");
+            until(&source, "dead", |state| state == CredentialState::Dead(Reason::Service)).await;
+            assert!(first.expires_at().unwrap() <= SystemTime::now(), "not before their end");
+            stage.set(Imds, "life_s=3600");
+            source.force_refresh();
+            until(&source, "fresh", |state| state == CredentialState::Fresh).await;
+            assert_eq!(source.current().unwrap().generation(), first.generation() + 1);
+            let failed: u64 = source.report().failures.iter().sum();
+            assert_eq!(source.report().failures[Reason::Service as usize], failed);
+        },
+    );
+}
+
+#[test]
+fn a_throttled_sts_is_left_alone() {
+    play(
+        |fake, _| vec![imds(fake), sts(fake)],
+        async |stage: Stage| {
+            stage.set(Sts, "status=400\ncode=Throttling");
+            let role = Role::new("arn:aws:iam::123456789012:role/x", None).unwrap();
+            let key = SourceKey::new(SourceKind::Imds, None, Some(role), None, &region());
+            let sources = sources(StaticStability::On);
+            let source = sources.source(&key, &region());
+            source.fetched_after(0).await;
+            let calls = stage.calls(Sts).len();
+            assert!(calls <= 2, "{calls} calls in one fetch");
+            for _ in 0..100 {
+                source.force_refresh();
+                tokio::task::yield_now().await;
+            }
+            let report = source.report();
+            assert_eq!(report.state, CredentialState::Dead(Reason::Throttled));
+            let pause = report.next_refresh_at.unwrap().duration_since(SystemTime::now()).unwrap();
+            assert!(pause > Duration::from_secs(1), "{pause:?}");
+            assert_eq!(stage.calls(Sts).len(), calls);
+        },
+    );
+}
+
+#[test]
+fn expired_credentials_sign_only_with_static_stability() {
+    for (stability, state) in [
+        (StaticStability::Off, CredentialState::Dead(Reason::ExpiredFromSource)),
+        (StaticStability::On, CredentialState::Stale(Reason::ExpiredFromSource)),
+    ] {
+        play(
+            |fake, _| {
+                fake.set(Imds, "life_s=-600");
+                vec![imds(fake), sts(fake)]
+            },
+            async move |_: Stage| {
+                let sources = sources(stability);
+                let source = sources.source(&key(SourceKind::Imds), &region());
+                source.fetched_after(0).await;
+                assert_eq!(source.report().state, state);
+                assert_eq!(source.current().is_ok(), stability == StaticStability::On);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_program_that_does_not_end_is_started_once() {
+    play(
+        |_, directory| {
+            let config = format!(
+                "[default]\ncredential_process = echo x >> {0}/started; exec sleep 60\n",
+                directory.display()
+            );
+            std::fs::write(directory.join("config"), config).unwrap();
+            vec![("AWS_CONFIG_FILE", directory.join("config").display().to_string())]
+        },
+        async |stage: Stage| {
+            let sources = sources(StaticStability::On);
+            let source = sources.source(&key(SourceKind::Process), &region());
+            until(&source, "given up", |state| state == CredentialState::Dead(Reason::Timeout)).await;
+            // the next fetch begins within a second and waits for the same program
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(source.report().next_refresh_at, None, "one is under way");
+            let started = std::fs::read_to_string(stage.directory.join("started")).unwrap();
+            assert_eq!(started.lines().count(), 1);
+        },
+    );
+}
+
+#[test]
+fn a_clock_that_is_off_is_noticed() {
+    play(
+        |fake, _| {
+            fake.set(Imds, "ahead_s=600");
+            vec![imds(fake), sts(fake)]
+        },
+        async |_: Stage| {
+            let sources = sources(StaticStability::On);
+            assert_eq!(sources.skew().seconds(), None);
+            let source = sources.source(&key(SourceKind::Imds), &region());
+            source.fetched_after(0).await;
+            let seconds = sources.skew().seconds().unwrap();
+            assert!((598..=602).contains(&seconds), "{seconds}");
+        },
+    );
+}

@@ -1,0 +1,7 @@
+//! Credentials through the real AWS libraries against fakes, and tokens against an independent signer.
+
+mod botocore;
+mod fake;
+mod keeping;
+mod sources;
+mod stage;
