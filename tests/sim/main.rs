@@ -4,11 +4,6 @@
 //! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
-#![expect(
-    clippy::struct_excessive_bools,
-    reason = "what happens in a world are independent switches, not states"
-)]
-
 mod backend;
 mod cases;
 mod check;
