@@ -55,9 +55,10 @@ impl Process {
         match order {
             Order::Reload(reply) => {
                 tracing::info!("RELOAD command issued");
-                answer(reply, self.reload());
+                let outcome = self.reload();
+                self.answer(reply, outcome);
             }
-            Order::Set { key, value, reply } => answer(reply, self.set(&key, &value)),
+            Order::Set { key, value, reply } => self.answer(reply, self.set(&key, &value)),
             Order::Shutdown(phase) => self.begin_shutdown(phase),
             Order::Exit => return Onward::Exit,
         }
@@ -119,6 +120,13 @@ impl Process {
         }
     }
 
+    /// Answers the console's visitor, who is told to look into the log: the reasons are there before the answer.
+    fn answer<T>(&self, reply: oneshot::Sender<T>, value: T) {
+        self.log.flush();
+        // The visitor may have left meanwhile.
+        drop(reply.send(value));
+    }
+
     /// Reads the files again and puts them in force, whole or not at all.
     fn reload(&self) -> Result<(), String> {
         systemd::notify_reloading();
@@ -162,11 +170,6 @@ impl Process {
         }
         self.plane.adopt(policy);
     }
-}
-
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    // The console's visitor may have left meanwhile.
-    drop(reply.send(value));
 }
 
 /// `verbose` as the log takes it.
