@@ -106,6 +106,10 @@ impl Expected {
         }
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
         self.unready = true;
+        if self.copy == CopyIn::Failed {
+            // PostgreSQL's protocol does not ask for an end of data after the error, and not every client sends one.
+            self.copy = CopyIn::No;
+        }
         self.queue.push_back(expect);
     }
 
@@ -367,6 +371,18 @@ mod tests {
         assert!(owed.copy_ended());
         assert!(owed.is_settled());
         assert!(!owed.copy_ended(), "a second one is a stray");
+    }
+
+    #[test]
+    fn a_failed_copy_is_over_when_the_client_goes_on_without_an_end() {
+        let mut owed = expected(vec![Expect::Simple]);
+        owed.copy_began();
+        owed.failed(drop);
+        owed.ready(drop);
+        owed.push(Expect::Simple);
+        owed.answered(b'C');
+        owed.ready(drop);
+        assert!(owed.is_settled());
     }
 
     #[test]

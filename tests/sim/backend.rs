@@ -430,7 +430,9 @@ impl Backend {
             self.push(|out| encode::error(out, Severity::Error, code, &text));
         } else {
             self.push(|out| {
-                encode::frame(out, answer::FUNCTION_CALL_RESPONSE, |out| out.extend(tag.bytes()))
+                encode::frame(out, answer::FUNCTION_CALL_RESPONSE, |out| {
+                    out.extend_from_slice(tag.as_bytes())
+                })
             });
         }
         self.ready();

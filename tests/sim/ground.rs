@@ -134,8 +134,14 @@ impl Ground {
         let ((time, seq), event) = self.agenda.pop_first()?;
         self.now = time;
         self.hash = hash(hash(self.hash, &time.to_le_bytes()), &seq.to_le_bytes());
-        if !matches!(event, Event::PoolerTurn(_) | Event::RemoteTurn(_) | Event::Janitor(_) | Event::Mail(_))
-        {
+        if !matches!(
+            event,
+            Event::PoolerTurn(_)
+                | Event::RemoteTurn(_)
+                | Event::Janitor(_)
+                | Event::LauncherPass
+                | Event::Mail(_)
+        ) {
             self.log(|| format!("{event:?}"));
         }
         Some(event)

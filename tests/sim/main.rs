@@ -9,6 +9,7 @@ mod cases;
 mod check;
 mod client;
 mod driver;
+mod ear;
 mod ground;
 mod launcher;
 mod plan;
@@ -27,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs of one `cargo test`.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_500;
 
 /// Lines of the log that a failure's report shows, unless `PGWEIR_SIM_LINES` says otherwise.
 const LOG_LINES: u64 = 150;
@@ -56,12 +57,19 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
+/// One whole run; the hash of all that happened.
+fn live(seed: u64, faults: bool, logs: bool) -> u64 {
+    let world = world::World::new(seed, faults, logs);
+    let ear = ear::Ear { faults: world.plan.faults };
+    tracing::subscriber::with_default(ear, || world.run())
+}
+
 /// Runs one seed; a failure is told with its last events.
 fn run(seed: u64, faults: bool) -> Result<u64, String> {
-    let result = catch_unwind(|| world::World::new(seed, faults, false).run());
+    let result = catch_unwind(|| live(seed, faults, false));
     result.map_err(|_| {
         LOG.take();
-        let again = catch_unwind(AssertUnwindSafe(|| world::World::new(seed, faults, true).run()));
+        let again = catch_unwind(AssertUnwindSafe(|| live(seed, faults, true)));
         let reason = again.err().map_or("it passes the second time".to_owned(), |panic| text_of(&*panic));
         let log: Vec<_> = LOG.take().into();
         format!(
@@ -85,7 +93,7 @@ fn run_all(seeds: std::ops::Range<u64>, faults: bool) {
                     if seed >= seeds.end {
                         return;
                     }
-                    if catch_unwind(|| world::World::new(seed, faults, false).run()).is_err() {
+                    if catch_unwind(|| live(seed, faults, false)).is_err() {
                         failed.fetch_min(seed, Ordering::Relaxed);
                     }
                 }
@@ -116,7 +124,7 @@ fn worlds_with_faults_keep_every_promise() {
 #[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 1_000_000..1_000_020 {
-        let [one, two] = [(), ()].map(|()| world::World::new(seed, false, false).run());
+        let [one, two] = [(), ()].map(|()| live(seed, false, false));
         assert_eq!(one, two, "seed {seed}");
     }
 }

@@ -19,6 +19,8 @@ pub struct Plan {
     /// Clients break off, send nonsense, cancel.
     pub rude: bool,
     pub logins_fail: bool,
+    /// From the calm on, clients that would have to wait are refused.
+    pub ends_by_shutdown: bool,
     pub client_rules: ClientRules,
     pub think_us_max: u64,
     /// New servers report a change of a parameter at once, not before the next ReadyForQuery.
@@ -71,6 +73,7 @@ impl Plan {
             faults,
             rude: faults && rng.percent(70),
             logins_fail: faults && rng.percent(30),
+            ends_by_shutdown: faults && rng.percent(20),
             client_rules,
             think_us_max: *rng.pick(&[0, 1_000, 20_000, if timeouts { 500_000 } else { 50_000 }]),
             reports_at_once: rng.percent(30),
@@ -102,6 +105,8 @@ impl Plan {
         add(any(&|rules| rules.idle_transaction_timeout.0 > 0), "idle transaction timeout");
         add(any(&|rules| rules.transaction_timeout.0 > 0), "transaction timeout");
         add(any(&|rules| rules.fast_close), "database configuration changed");
+        add(self.faults, "suspend_timeout");
+        add(self.ends_by_shutdown, "server shutting down");
         add(self.logins_fail, "server login has been failing");
         faults
     }

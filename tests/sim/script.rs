@@ -356,7 +356,7 @@ impl<'a> Script<'a> {
             out.extend((params.len() as u16).to_be_bytes());
             for param in params {
                 out.extend((param.len() as u32).to_be_bytes());
-                out.extend(param.bytes());
+                out.extend_from_slice(param.as_bytes());
             }
             out.extend([0, 0]);
         });
@@ -425,19 +425,20 @@ impl<'a> Script<'a> {
         encode::frame(&mut self.pending, tag::FUNCTION_CALL, |out| {
             out.extend([0, 0, 0, 1, 0, 0, 0, 1]);
             out.extend((tag.len() as u32).to_be_bytes());
-            out.extend(tag.bytes());
+            out.extend_from_slice(tag.as_bytes());
             out.extend([0, 0]);
         });
     }
 
     /// COPY from the client: with or without waiting for the server to ask, failing on either side or not.
     fn copy_in(&mut self) {
-        let text = match self.rng.below(4) {
-            0 => format!("copyin {}", self.rng.below(300)),
-            1 => "copyin 0".to_owned(),
-            _ => "copyin".to_owned(),
+        let fails_after = match self.rng.below(4) {
+            0 => Some(self.rng.below(300) as usize),
+            1 => Some(0),
+            _ => None,
         };
-        let text = self.control(&text);
+        let body = fails_after.map_or("copyin".to_owned(), |bytes| format!("copyin {bytes}"));
+        let text = self.control(&body);
         let extended = self.rng.percent(50);
         let early_sync = extended && self.rng.percent(50);
         if extended {
@@ -458,16 +459,18 @@ impl<'a> Script<'a> {
             self.wait();
         }
         for _ in 0..self.rng.below(5) {
-            let (tag, size) = (self.tag(), self.size());
-            let line = format!("{tag} {}", "d".repeat(size));
-            encode::frame(&mut self.pending, tag::COPY_DATA, |out| out.extend(line.bytes()));
+            let size = self.size();
+            self.copy_line(size);
             if self.rng.percent(20) {
                 self.send();
                 let think_us = self.rng.below(self.manners.think_us_max + 1);
                 self.steps.push_back(Step::Think(think_us));
             }
         }
-        if self.rng.percent(80) {
+        if let Some(bytes) = fails_after.filter(|_| self.rng.percent(40)) {
+            // It fails at the latest here, and this client does not say that it has nothing more to send.
+            self.copy_line(bytes);
+        } else if self.rng.percent(80) {
             encode::empty(&mut self.pending, tag::COPY_DONE);
         } else {
             encode::frame(&mut self.pending, tag::COPY_FAIL, |out| encode::cstr(out, b"had enough"));
@@ -475,6 +478,11 @@ impl<'a> Script<'a> {
         if extended {
             encode::empty(&mut self.pending, tag::SYNC);
         }
+    }
+
+    fn copy_line(&mut self, size: usize) {
+        let line = format!("{} {}", self.tag(), "d".repeat(size));
+        encode::frame(&mut self.pending, tag::COPY_DATA, |out| out.extend_from_slice(line.as_bytes()));
     }
 
     /// A query that takes its time, and a cancel that may come before, in or after it.

@@ -17,6 +17,8 @@ pub enum Spell {
     Paused(usize),
     PausedAll,
     Suspended,
+    /// SUSPEND has waited for long enough.
+    Unsent,
     Disabled(usize),
     /// The other end of a wire is slow.
     Slow(u64),
@@ -62,6 +64,7 @@ impl World {
                 self.gate.set_paused(false);
                 self.tell_all(&|| Command::Sweep(Scope::All));
             }
+            Spell::Unsent => self.tell_all(&|| Command::DropUnsent),
             Spell::Suspended => self.tell_all(&|| Command::Unsuspend),
             Spell::Disabled(pool) => self.pools[pool].share.database.set_disabled(false),
             Spell::Slow(socket) => self.ground.wires[socket as usize].slowness_us = 0,
@@ -147,6 +150,9 @@ impl World {
     fn suspend(&mut self) {
         self.tell_all(&|| Command::Suspend);
         let until = self.ground.rng.range(1_000, 20_000);
+        if self.ground.rng.percent(30) {
+            self.ground.after(until, Event::Clear(Spell::Unsent));
+        }
         self.ground.after(until, Event::Clear(Spell::Suspended));
     }
 

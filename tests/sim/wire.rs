@@ -21,7 +21,11 @@ impl Pipe {
 
     pub fn read(&mut self, bytes_max: usize) -> Vec<u8> {
         let taken = bytes_max.min(self.bytes.len());
-        self.bytes.drain(..taken).collect()
+        let (front, back) = self.bytes.as_slices();
+        let mut bytes = front[..taken.min(front.len())].to_vec();
+        bytes.extend_from_slice(&back[..taken - bytes.len()]);
+        self.bytes.drain(..taken);
+        bytes
     }
 
     pub fn is_empty(&self) -> bool {

@@ -294,6 +294,9 @@ impl World {
             wire.slowness_us = 0;
         }
         self.tell_all(&|| Command::Unsuspend);
+        if self.plan.ends_by_shutdown {
+            self.tell_all(&|| Command::RefuseWaiting);
+        }
         self.tell_all(&|| Command::Sweep(Scope::All));
     }
 

@@ -1,0 +1,92 @@
+//! Listens to what the core logs: why servers are closed is said nowhere else. A reason that means that the core has lost
+//! step with a server ends the run.
+
+use std::fmt::Debug;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Why a server may be closed in a world of faults.
+const REASONS: [&str; 15] = [
+    "client disconnect while server was not ready",
+    "database configuration changed",
+    "database removed",
+    "evicted",
+    "idle transaction timeout",
+    "pause mode",
+    "prepared statements in doubt",
+    "query timeout",
+    "server conn crashed?",
+    "server idle timeout",
+    "server lifetime over",
+    "suspend_timeout",
+    "too many servers in the pool",
+    "transaction timeout",
+    "transaction blocks not allowed in statement pooling mode",
+];
+
+/// Why one may be closed where nobody and nothing fails.
+const QUIET_REASONS: [&str; 7] = [
+    // Also for a client that has asked for a parameter that no server takes.
+    "client disconnect while server was not ready",
+    "database removed",
+    "evicted",
+    "prepared statements in doubt",
+    "server idle timeout",
+    "server lifetime over",
+    "too many servers in the pool",
+];
+
+/// Takes the core's log lines of one run.
+pub struct Ear {
+    pub faults: bool,
+}
+
+#[derive(Default)]
+struct Line {
+    side: String,
+    message: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "side" {
+            value.clone_into(&mut self.side);
+        }
+    }
+}
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("pgweir::core")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let Some(reason) = line.message.strip_prefix("closing because: ").filter(|_| line.side == "S") else {
+            return;
+        };
+        let reason = reason.split(" (age=").next().unwrap_or_default();
+        let known = if self.faults { &REASONS[..] } else { &QUIET_REASONS[..] };
+        assert!(known.contains(&reason), "a server was closed because: {reason}");
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
