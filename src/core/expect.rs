@@ -71,13 +71,28 @@ pub(super) struct Expected {
     /// Something was sent for which no ReadyForQuery has come: the server may have an implicit transaction open, even if
     /// all its answers are here.
     unready: bool,
+    amid: Amid,
+}
+
+/// Whether the client has sent a Sync amid its COPY data. A COPY that goes well ignores it; if the COPY fails, it depends on
+/// which data the server choked on, and that is told to nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Amid {
+    #[default]
+    NoData,
+    /// Data have been sent, their end has not.
+    Data,
+    /// And a Sync among them.
+    Sync,
+    /// The COPY has failed: how many ReadyForQuery still come is not known, now or ever.
+    Lost,
 }
 
 impl Expected {
-    /// Nothing is owed, no COPY is open, nothing is being skipped: the server is at rest.
+    /// Nothing is owed, no COPY is open, nothing is being skipped, no count is lost: the server is at rest.
     #[inline]
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No
+        self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No && self.amid != Amid::Lost
     }
 
     /// A message was sent after the last ReadyForQuery, or is to be answered before the next one.
@@ -103,6 +118,9 @@ impl Expected {
     pub fn push(&mut self, expect: Expect) {
         if matches!(expect, Expect::Sync) {
             self.skipping = false;
+            if self.amid == Amid::Data {
+                self.amid = Amid::Sync;
+            }
         }
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
         self.unready = true;
@@ -126,8 +144,18 @@ impl Expected {
         self.copy == CopyIn::Running || (self.copy == CopyIn::No && !self.queue.is_empty() && !self.skipping)
     }
 
+    /// COPY data go to the server.
+    pub fn copy_data_sent(&mut self) {
+        if self.amid == Amid::NoData {
+            self.amid = Amid::Data;
+        }
+    }
+
     /// The client has ended its COPY data; false for a stray end that belongs to nothing.
     pub fn copy_ended(&mut self) -> bool {
+        if self.amid == Amid::Data {
+            self.amid = Amid::NoData;
+        }
         match self.copy {
             CopyIn::Running => self.queue.push_back(Expect::CopyEnd),
             CopyIn::Failed => self.copy = CopyIn::No,
@@ -149,6 +177,7 @@ impl Expected {
         if tag == server::COMMAND_COMPLETE && self.copy == CopyIn::Running {
             self.strip_copy();
             self.copy = CopyIn::No;
+            self.amid = if self.amid == Amid::Lost { Amid::Lost } else { Amid::NoData };
         }
         let Some(front) = self.queue.front() else { return Fate::Forward };
         let fate = match (front, tag) {
@@ -185,6 +214,7 @@ impl Expected {
     pub fn failed(&mut self, mut undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
+            self.amid = if matches!(self.amid, Amid::Sync | Amid::Lost) { Amid::Lost } else { Amid::NoData };
         }
         match self.queue.front() {
             None | Some(Expect::Sync | Expect::Simple | Expect::Function) => return,
@@ -210,6 +240,11 @@ impl Expected {
             self.queue.pop_front();
         }
         self.unready = !self.queue.is_empty();
+        if self.amid == Amid::Lost {
+            self.skipping = false;
+        } else if self.queue.is_empty() && self.copy == CopyIn::No {
+            self.amid = Amid::NoData;
+        }
     }
 
     /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the end was there.
@@ -371,6 +406,20 @@ mod tests {
         assert!(owed.copy_ended());
         assert!(owed.is_settled());
         assert!(!owed.copy_ended(), "a second one is a stray");
+    }
+
+    #[test]
+    fn a_sync_amid_data_that_fail_is_never_settled() {
+        let mut owed = expected(vec![Expect::Bind, Expect::Execute]);
+        owed.answered(b'2');
+        owed.copy_began();
+        owed.copy_data_sent();
+        owed.push(Expect::Sync);
+        assert!(owed.copy_ended());
+        owed.push(Expect::Sync);
+        owed.failed(drop);
+        owed.ready(drop);
+        assert!(!owed.is_settled(), "one ReadyForQuery or two: both are the client's");
     }
 
     #[test]

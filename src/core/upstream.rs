@@ -276,6 +276,9 @@ impl Core {
         let takes = server.expected.takes_copy_data();
         let ended = header.tag != tag::COPY_DATA && server.expected.copy_ended();
         if takes {
+            if header.tag == tag::COPY_DATA {
+                server.expected.copy_data_sent();
+            }
             self.extend_run(id, header.frame_bytes, walk);
             return Step::Next;
         }

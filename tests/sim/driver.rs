@@ -101,8 +101,6 @@ pub struct Driver {
     calls: Calls,
     conns: BTreeMap<u64, Conn>,
     sockets: BTreeMap<Peer, u64>,
-    /// Largest frame that a client may have had to keep whole.
-    pub kept_bytes_max: usize,
 }
 
 impl Driver {
@@ -113,7 +111,6 @@ impl Driver {
             calls: Calls::default(),
             conns: BTreeMap::new(),
             sockets: BTreeMap::new(),
-            kept_bytes_max: 0,
         }
     }
 
@@ -237,8 +234,11 @@ impl Driver {
         });
         if let Some(conn) = self.conns.get_mut(&socket) {
             conn.kept = input[consumed..].to_vec();
-            let bound = limits::READ_BUFFER_BYTES + self.kept_bytes_max;
-            assert!(conn.kept.len() <= bound, "{} bytes are kept of {peer:?}", conn.kept.len());
+            assert!(
+                conn.kept.len() <= limits::READ_BUFFER_BYTES,
+                "{} bytes are kept of {peer:?}",
+                conn.kept.len()
+            );
         }
         self.settle(input, ground);
     }

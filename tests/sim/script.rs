@@ -461,6 +461,9 @@ impl<'a> Script<'a> {
         for _ in 0..self.rng.below(5) {
             let size = self.size();
             self.copy_line(size);
+            if extended && self.rng.percent(5) {
+                encode::empty(&mut self.pending, tag::SYNC);
+            }
             if self.rng.percent(20) {
                 self.send();
                 let think_us = self.rng.below(self.manners.think_us_max + 1);
