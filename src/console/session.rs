@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 /// What the console reports of itself at login.
 const PARAMETERS: [(&str, &str); 6] = [
@@ -154,17 +155,19 @@ impl Session {
                 continue;
             };
             self.visit.asks(self.console.plane.now());
+            // From here on a cancel request counts: others see a PAUSE in force before this session waits for its end.
+            let canceled = Arc::clone(&self.canceled).notified_owned();
             let reply = match request {
                 Request::Query(text) => self.answer(&text).await,
                 Request::Goodbye => return Ok(End::silent("client close request")),
                 Request::Broken(reason) => return Ok(End::fault(reason)),
                 Request::Misplaced(text) => {
                     tracing::error!("{text}");
-                    self.finish(Reply::error(text)).await?;
+                    self.finish(Reply::error(text), canceled).await?;
                     return Ok(End::fault("bad packet"));
                 }
             };
-            if let Some(end) = self.finish(reply).await? {
+            if let Some(end) = self.finish(reply, canceled).await? {
                 return Ok(end);
             }
         }
@@ -184,9 +187,9 @@ impl Session {
     }
 
     /// Sends a reply, waiting for its goal first; how the session ends, if it does.
-    async fn finish(&mut self, mut reply: Reply) -> io::Result<Option<End>> {
+    async fn finish(&mut self, mut reply: Reply, canceled: OwnedNotified) -> io::Result<Option<End>> {
         if let Reply::When { goal, tag } = reply {
-            reply = match self.wait(&goal, tag).await? {
+            reply = match self.wait(&goal, tag, canceled).await? {
                 Ok(reply) => reply,
                 Err(end) => return Ok(Some(end)),
             };
@@ -214,17 +217,22 @@ impl Session {
     }
 
     /// Waits for `goal`, for a cancel request, and for the client to go.
-    async fn wait(&mut self, goal: &Goal, tag: &'static str) -> io::Result<Result<Reply, End>> {
-        let (console, canceled) = (Arc::clone(&self.console), Arc::clone(&self.canceled));
+    async fn wait(
+        &mut self,
+        goal: &Goal,
+        tag: &'static str,
+        canceled: OwnedNotified,
+    ) -> io::Result<Result<Reply, End>> {
+        let console = Arc::clone(&self.console);
         let kill = Arc::clone(&self.visit.kill);
         let reached = console.control.reached(goal);
-        tokio::pin!(reached);
+        tokio::pin!(reached, canceled);
         loop {
             // A client that sends more and more while it waits is not read beyond this.
             let reads = self.inbox.len() < limits::CONSOLE_QUERY_BYTES_MAX;
             tokio::select! {
                 result = &mut reached => return Ok(Ok(outcome(result, tag))),
-                () = canceled.notified() => {
+                () = &mut canceled => {
                     console.control.take_back(goal);
                     return Ok(Ok(Refused::Resumed.into()));
                 }
