@@ -103,19 +103,17 @@ impl AwsSource {
         }
     }
 
-    /// The first of the chain that is there.
+    /// The first of the chain that is there. A machine without a metadata service, the last one, looks like one that cannot
+    /// reach it.
     async fn fetch_chain(&self) -> Result<Fetched, FetchError> {
-        let mut unreachable = None;
         for via in SourceKind::CHAIN {
             match self.fetch_from(via).await {
                 Ok(credentials) => return Ok(Fetched { credentials, via }),
                 Err(error) if error.reason == Reason::NotConfigured => {}
-                // No metadata service at all looks like one that cannot be reached; it is the last one anyway.
-                Err(error) if via == SourceKind::Imds => unreachable = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(unreachable.unwrap_or_else(|| FetchError::new(Reason::NotConfigured)))
+        Err(FetchError::new(Reason::NotConfigured))
     }
 
     async fn fetch_from(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
@@ -136,8 +134,10 @@ impl AwsSource {
             }
             SourceKind::WebIdentity => {
                 let (token_file, role_arn) = (env("AWS_WEB_IDENTITY_TOKEN_FILE")?, env("AWS_ROLE_ARN")?);
-                let session_name =
-                    env("AWS_ROLE_SESSION_NAME").unwrap_or_else(|_| self.key.session_name().into());
+                let session_name = match env("AWS_ROLE_SESSION_NAME") {
+                    Ok(name) if !self.key.names_its_session() => name,
+                    _ => self.key.session_name().to_owned(),
+                };
                 let session = StaticConfiguration {
                     web_identity_token_file: token_file.into(),
                     role_arn,

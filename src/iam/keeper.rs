@@ -170,6 +170,8 @@ impl Source {
             fetches: watch::Sender::new(0),
             clock,
         });
+        // a role's credentials come from STS, whatever it was assumed with
+        let stability = if key.role().is_some() { StaticStability::Off } else { stability };
         let keeper = Keeper {
             name: key.to_string(),
             kind: key.kind(),

@@ -255,6 +255,11 @@ impl SourceKey {
         self.session_name.as_ref().map_or(SESSION_NAME, |name| &name.0)
     }
 
+    /// Whether that name was set, and not left to the environment or the default.
+    pub(super) fn names_its_session(&self) -> bool {
+        self.session_name.is_some()
+    }
+
     /// The region whose STS is called, where this source calls one.
     pub fn region(&self) -> Option<&Region> {
         self.region.as_ref()

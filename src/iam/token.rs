@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 /// What a token says of its own lifetime: the most that RDS takes, and what it applies whatever smaller number is said.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
-/// The oldest token that may be sent. Making one costs some 20 us, so there is no reason to send an old one.
+/// The oldest token that may be sent. Making one costs some 25 us at the most, so there is no reason to send an old one.
 pub const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The service in the scope of the signature.
@@ -29,7 +29,7 @@ const USER_BYTES_MAX: usize = crate::base::limits::NAME_BYTES_MAX;
 
 /// A token ready to be sent. It cannot be printed:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn show(token: pgweir::iam::Token) {
 ///     println!("{token:?}");
 /// }
@@ -55,7 +55,8 @@ pub enum MintError {
 }
 
 impl Token {
-    /// Makes a token with which `user` may log in at `endpoint`. Takes some 20 us.
+    /// Makes a token with which `user` may log in at `endpoint`. Takes some 10 us, 25 with a session token of 1 KiB
+    /// (`benches/token.rs`).
     ///
     /// # Errors
     /// `MintError`; never holds anything secret.

@@ -183,6 +183,27 @@ fn a_web_identity_is_exchanged_under_our_name() {
 }
 
 #[test]
+fn the_environment_names_the_session_unless_a_setting_does() {
+    play(
+        |fake, directory| {
+            let mut environment = web_identity(fake, directory);
+            environment.push(("AWS_ROLE_SESSION_NAME", "from-env".into()));
+            environment
+        },
+        async |stage| {
+            stage.write("jwt", "ey");
+            stage.set(Sts, "expects=ey");
+            fetch(&key(SourceKind::WebIdentity)).await.unwrap();
+            let named = "from-settings".parse().ok();
+            fetch(&SourceKey::new(SourceKind::WebIdentity, None, None, named, &region())).await.unwrap();
+            let names: Vec<String> =
+                stage.calls(Sts).iter().filter_map(|call| call.rsplit(' ').next()).map(Into::into).collect();
+            assert_eq!(names, ["from-env", "from-settings"]);
+        },
+    );
+}
+
+#[test]
 fn failures_of_sts_are_told_apart() {
     play(web_identity, async |stage| {
         let key = key(SourceKind::WebIdentity);

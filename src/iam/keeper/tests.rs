@@ -1,5 +1,6 @@
 //! The keeper in simulated time, with scripted answers in AWS's place.
 
+use super::super::source::Role;
 use super::*;
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::VecDeque;
@@ -93,9 +94,12 @@ fn started(kind: SourceKind, stability: StaticStability, answers: &[Answer]) -> 
         identified: AtomicUsize::new(0),
     });
     script.set(answers);
-    let key = SourceKey::new(kind, None, None, None, &"eu-west-1".parse().unwrap());
     let fetch: Arc<dyn Fetch> = script.clone();
-    (Source::start(key, fetch, clock, stability), script)
+    (Source::start(key(kind, None), fetch, clock, stability), script)
+}
+
+fn key(kind: SourceKind, role: Option<Role>) -> SourceKey {
+    SourceKey::new(kind, None, role, None, &"eu-west-1".parse().unwrap())
 }
 
 fn imds(answers: &[Answer]) -> (Source, Arc<Script>) {
@@ -236,6 +240,13 @@ async fn with_static_stability_the_platforms_expired_ones_go_on() {
         started(SourceKind::WebIdentity, on, &[Answer::Key(1, 3600), Answer::Fails(Reason::Service)]);
     seconds(3700).await;
     assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Service), "STS's own never do");
+
+    let (_imds, script) = started(SourceKind::Imds, on, &[Answer::Key(1, -600)]);
+    let role = Role::new("arn:aws:iam::123456789012:role/db", None).ok();
+    let source = Source::start(key(SourceKind::Imds, role), script.clone(), script.clock.clone(), on);
+    seconds(5).await;
+    let state = CredentialState::Dead(Reason::ExpiredFromSource);
+    assert_eq!(source.current().unwrap_err(), state, "nor do a role's");
 }
 
 #[tokio::test(start_paused = true)]
