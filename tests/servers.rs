@@ -11,7 +11,7 @@ use common::{free_port, postgres, wait_until};
 use pgweir::auth::scram::derive_keys;
 use pgweir::auth::{ScramSecret, Secret, UserList};
 use pgweir::base::{Address, Micros, WorkerId};
-use pgweir::config::Snapshot;
+use pgweir::config::{IoBackend, Snapshot};
 use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, PoolShare, StatementRegistry};
 use pgweir::io::{Channel, Clock};
 use pgweir::login::{Phase, Plane, Policy, ServerTls, auth_query, launch};
@@ -54,7 +54,8 @@ impl Rig {
             let plane = Arc::clone(&plane);
             let notes = Arc::new(move |from, note| plane.note(from, note));
             let (names, statements, workers) = (names.clone(), Arc::clone(&statements), handles.clone());
-            worker::spawn(Seat { id: WorkerId(id), names, statements, clock, notes, workers })
+            let io_backend = IoBackend::Auto;
+            worker::spawn(Seat { id: WorkerId(id), names, statements, clock, notes, workers, io_backend })
                 .expect("a thread")
         });
         let threads = threads.collect();

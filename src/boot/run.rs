@@ -179,6 +179,7 @@ impl Workers {
                 clock: workers.clock,
                 notes: Arc::new(notes),
                 workers: workers.handles.clone(),
+                io_backend: settings.io_backend,
             };
             workers.threads.push(worker::spawn(seat).map_err(failed)?);
         }

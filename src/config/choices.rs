@@ -118,9 +118,9 @@ impl Choice for LoadBalance {
 /// How the data workers talk to the kernel (`io_backend`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IoBackend {
-    /// The best that this version has and the kernel allows.
+    /// epoll, with a turn's small writes in one call through an io_uring where the kernel gives one.
     Auto,
-    /// epoll.
+    /// epoll, with a system call for each write.
     Epoll,
 }
 

@@ -3,6 +3,7 @@
 //! Knows nothing of other connections and never calls the machine. Idle and plain it owns no heap memory. Its parts are
 //! dropped in the order of the fields: the socket is closed before the guard is let go.
 
+use super::burst::WRITE_BYTES_MAX;
 use super::session::{self, RECORD_BYTES_MAX};
 use super::{Channel, Guard, socket};
 use crate::base::Peer;
@@ -205,6 +206,28 @@ impl Conn {
             return;
         }
         self.send_plain(parts);
+    }
+
+    /// Whether `parts` may be written by a [`super::burst::Burst`]: few bytes, in clear, with nothing unsent before them.
+    #[inline]
+    pub fn takes_small(&self, parts: &[IoSlice<'_>]) -> bool {
+        self.tls.is_none()
+            && self.backlog.is_none()
+            && !self.flags.any(flag::BROKEN)
+            && parts.iter().map(|part| part.len()).sum::<usize>() <= WRITE_BYTES_MAX
+    }
+
+    /// What came of a write of `bytes` by a burst: keeps what the socket did not take.
+    #[inline]
+    pub fn written(&mut self, outcome: Result<usize, Errno>, bytes: &[u8]) {
+        let sent = match outcome {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(_) => return self.flags.set(flag::BROKEN),
+        };
+        if sent < bytes.len() {
+            self.backlog.get_or_insert_default().append(&[IoSlice::new(&bytes[sent..])]);
+        }
     }
 
     fn send_plain(&mut self, mut parts: &mut [IoSlice<'_>]) {

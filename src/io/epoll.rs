@@ -1,7 +1,7 @@
 //! The epoll driver: one turn of one worker's loop.
 //!
-//! Edge-triggered, one system call per operation: a read into the worker's one buffer, the machine, one write per
-//! destination from where the bytes lie. A short read counts as "empty" and saves the call that would say so. Reads of one
+//! Edge-triggered: a read into the worker's one buffer, the machine, one write per destination; small ones together at the
+//! end of the turn ([`Burst`]), large ones at once and from where the bytes lie. A short read counts as "empty" and saves the call that would say so. Reads of one
 //! connection are bounded per turn, so that a large result delays others by a few buffers at most.
 //!
 //! A peer that reads slowly: what it does not take is copied to its backlog and the machine is told (`blocked`), which
@@ -12,7 +12,7 @@
 
 use super::conn::flag;
 use super::table::{Departure, Key, Table, new_epoll};
-use super::{Channel, Clock, Machine};
+use super::{Burst, Channel, Clock, Machine};
 use crate::base::{Micros, Peer, limits};
 use crate::core::Note;
 use crate::wire::{encode, tags};
@@ -61,11 +61,11 @@ pub struct Epoll {
 
 impl Epoll {
     /// A driver without connections. `wake` is an eventfd: writing to it ends a wait. It is never read: with edges each
-    /// write counts.
+    /// write counts. Without `burst` every write is a system call of its own.
     ///
     /// # Errors
     /// The system's, where it gives no epoll instance.
-    pub fn new(wake: OwnedFd) -> io::Result<Self> {
+    pub fn new(wake: OwnedFd, burst: Option<Burst>) -> io::Result<Self> {
         let epoll = new_epoll()?;
         epoll::add(
             &epoll,
@@ -76,7 +76,7 @@ impl Epoll {
         let mut farewell = Vec::new();
         encode::empty(&mut farewell, tags::client::TERMINATE);
         Ok(Self {
-            table: Table::new(epoll),
+            table: Table::new(epoll, burst),
             later: Vec::new(),
             buffer: vec![0; limits::READ_BUFFER_BYTES].into(),
             cipher: vec![0; CIPHER_BYTES].into(),
@@ -145,6 +145,7 @@ impl Epoll {
             }
         }
         self.run_ready(machine, turn.now);
+        self.table.settle(machine, &[], turn.now);
         Ok(turn)
     }
 

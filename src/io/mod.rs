@@ -2,6 +2,7 @@
 //!
 //! Never knows a pool or a user; never decides what to send. Only `tls.rs` knows settings: those that name its files.
 
+mod burst;
 mod channel;
 mod clock;
 mod conn;
@@ -19,6 +20,7 @@ mod table;
 mod tests;
 pub mod tls;
 
+pub use burst::Burst;
 pub use channel::{Channel, Guard};
 pub use clock::Clock;
 pub use epoll::{Epoll, Turn};

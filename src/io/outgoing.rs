@@ -1,7 +1,9 @@
-//! What one call of the machine sends, gathered so that each destination costs one system call.
+//! What the machine sends, gathered so that each destination costs one system call.
 //!
-//! Parts of the call's input are named by their range and never copied here; bytes made by the machine lie in one scratch
-//! buffer. Invariant: between calls it is empty. Order is kept for each destination, not between destinations.
+//! Parts of a call's input are lent: named by their range, and written before the call's input is gone. Bytes made by the
+//! machine, and small inputs ([`Outgoing::own`]), lie in one scratch buffer and may wait for the end of the turn.
+//! Invariant: between calls nothing is lent; between turns it is empty. Order is kept for each destination, not between
+//! destinations.
 
 use super::table::Key;
 use std::io::IoSlice;
@@ -30,11 +32,13 @@ struct Piece {
     range: Range<usize>,
 }
 
-/// The pieces of the current call.
+/// The pieces that are not written yet.
 #[derive(Debug, Default)]
 pub struct Outgoing {
     pieces: Vec<Piece>,
     made: Vec<u8>,
+    /// How many pieces in front are certainly not lent.
+    owned: usize,
 }
 
 impl Outgoing {
@@ -44,9 +48,37 @@ impl Outgoing {
         self.pieces.is_empty()
     }
 
-    /// Whether something is to be sent to `to`.
-    pub fn is_for(&self, to: Key) -> bool {
-        self.pieces.iter().any(|piece| piece.to == to)
+    /// How many pieces there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Copies what is lent from `input`, so that it can be written when that is gone.
+    #[inline]
+    pub fn own(&mut self, input: &[u8]) {
+        for piece in &mut self.pieces[self.owned..] {
+            if piece.source == Source::Input {
+                let start = self.made.len();
+                self.made.extend_from_slice(&input[piece.range.clone()]);
+                (piece.source, piece.range) = (Source::Made, start..self.made.len());
+            }
+        }
+        self.owned = self.pieces.len();
+    }
+
+    /// Takes out what is to be sent to `to`, of which nothing may be lent.
+    pub fn take_for(&mut self, to: Key) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.pieces.retain(|piece| {
+            if piece.to == to {
+                assert!(piece.source == Source::Made, "{to:?} leaves with something lent to it");
+                bytes.extend_from_slice(&self.made[piece.range.clone()]);
+            }
+            piece.to != to
+        });
+        self.owned = self.owned.min(self.pieces.len());
+        bytes
     }
 
     /// Adds a part of the input.
@@ -78,7 +110,7 @@ impl Outgoing {
 
     /// Gives each destination its pieces in order, at most [`SLICES_MAX`] at a time, and forgets them.
     pub fn each(&mut self, input: &[u8], mut send: impl FnMut(Key, &mut [IoSlice<'_>])) {
-        let Self { pieces, made } = self;
+        let Self { pieces, made, owned } = self;
         if pieces.windows(2).any(|pair| pair[0].to != pair[1].to) {
             pieces.sort_by_key(|piece| piece.to); // stable: the order within one destination stays
         }
@@ -94,6 +126,7 @@ impl Outgoing {
         }
         pieces.clear();
         made.clear();
+        *owned = 0;
         if made.capacity() > SCRATCH_BYTES_MAX {
             made.shrink_to(SCRATCH_BYTES_MAX);
         }
@@ -140,6 +173,33 @@ mod tests {
         let input = [9; 100];
         let (calls, out) = gather(&mut outgoing, &input);
         assert_eq!((calls, out[&1].len()), (1, 100));
+    }
+
+    #[test]
+    fn owned_bytes_outlive_their_input_and_join_later_ones() {
+        let mut outgoing = Outgoing::default();
+        outgoing.lend(key(1), 1..3);
+        outgoing.make(key(2), b"-");
+        outgoing.own(b"abcd");
+        outgoing.lend(key(1), 0..1);
+        outgoing.own(b"xyz");
+        outgoing.lend(key(2), 1..2);
+        let (calls, out) = gather(&mut outgoing, b"123");
+        assert_eq!(calls, 2);
+        assert_eq!((&out[&1][..], &out[&2][..]), (&b"bcx"[..], &b"-2"[..]));
+    }
+
+    #[test]
+    fn one_destination_can_be_taken_out() {
+        let mut outgoing = Outgoing::default();
+        outgoing.lend(key(1), 0..2);
+        outgoing.lend(key(2), 2..4);
+        outgoing.lend(key(1), 4..6);
+        outgoing.own(b"abcdef");
+        outgoing.lend(key(3), 0..1);
+        assert_eq!(outgoing.take_for(key(1)), b"abef");
+        let (calls, out) = gather(&mut outgoing, b"x");
+        assert_eq!((calls, &out[&2][..], &out[&3][..]), (2, &b"cd"[..], &b"x"[..]));
     }
 
     #[test]

@@ -1,21 +1,28 @@
 //! Every connection of one worker, and what the machine may ask of them (`core::Net`).
 //!
 //! A call of the machine only notes down what is to be done; system calls happen after it has returned ([`Table::settle`]),
-//! so that one destination costs one write and the machine is never entered twice. A connection that the machine has closed
-//! stays here without an id until it has been seen off (`linger.rs`).
+//! so that one destination costs one write and the machine is never entered twice. Small messages wait a little longer: they
+//! are written together (`burst.rs`), at the end of the turn or when [`GATHERED_PIECES_MAX`] of them are there. A connection
+//! that the machine has closed stays here without an id until it has been seen off (`linger.rs`).
 
 use super::conn::{Conn, Life, flag};
 use super::outgoing::Outgoing;
-use super::{Channel, Machine};
+use super::{Burst, Channel, Machine};
 use crate::base::{Micros, Peer, WorkerId};
 use crate::core::{Farewell, MovedServer, Net, Note};
 use crate::wire::{encode, tags};
 use rustix::event::epoll;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
+
+/// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger ones are written at once.
+const GATHERED_INPUT_BYTES_MAX: usize = 2048;
+
+/// Messages that wait to be written. It bounds how long the first of them waits, at some microseconds for each of them.
+const GATHERED_PIECES_MAX: usize = 64;
 
 /// A connection's place in the table; the generation tells it from the next one in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +75,7 @@ pub struct Table {
     clients: Vec<Key>,
     servers: Vec<Key>,
     outgoing: Outgoing,
+    burst: Option<Burst>,
     news: VecDeque<News>,
     pub(super) ready: VecDeque<Key>,
     pub(super) lingering: Vec<(Micros, Key)>,
@@ -78,13 +86,14 @@ pub struct Table {
 
 impl Table {
     /// An empty table.
-    pub(super) fn new(epoll: OwnedFd) -> Self {
+    pub(super) fn new(epoll: OwnedFd, burst: Option<Burst>) -> Self {
         Self {
             epoll,
             conns: Slab::new(),
             clients: Vec::new(),
             servers: Vec::new(),
             outgoing: Outgoing::default(),
+            burst,
             news: VecDeque::new(),
             ready: VecDeque::new(),
             lingering: Vec::new(),
@@ -167,6 +176,7 @@ impl Table {
 
     /// Lets a connection go whose peer is gone, and tells the machine.
     pub(super) fn report_closed(&mut self, machine: &mut impl Machine, key: Key, peer: Peer, now: Micros) {
+        self.settle(machine, &[], now); // it may still read
         self.forget(peer);
         self.remove(key);
         machine.closed(peer, now, self);
@@ -198,7 +208,9 @@ impl Table {
             let rest = &input[consumed..];
             self.keep(key, |kept| kept.extend_from_slice(rest));
         }
-        self.settle(machine, input, now);
+        if !self.gather(input) {
+            self.settle(machine, input, now);
+        }
     }
 
     /// As [`Table::hand_in`], for input that has an allocation of its own.
@@ -212,7 +224,10 @@ impl Table {
     ) {
         let consumed = machine.received(peer, &input, now, self);
         assert!(consumed <= input.len(), "{peer:?}: {consumed} of {} bytes consumed", input.len());
-        self.settle_before_keeping(&input);
+        let waits = self.gather(&input);
+        if !waits {
+            self.settle_before_keeping(&input);
+        }
         input.drain(..consumed);
         if !input.is_empty() {
             if input.capacity() / 2 > input.len() {
@@ -220,7 +235,19 @@ impl Table {
             }
             self.keep(key, |kept| *kept = input);
         }
-        self.settle(machine, &[], now);
+        if !waits {
+            self.settle(machine, &[], now);
+        }
+    }
+
+    /// Lets what the machine's call has sent wait for the end of the turn, where it is little. Returns whether it waits.
+    #[inline]
+    fn gather(&mut self, input: &[u8]) -> bool {
+        if input.len() > GATHERED_INPUT_BYTES_MAX || self.outgoing.len() >= GATHERED_PIECES_MAX {
+            return false;
+        }
+        self.outgoing.own(input);
+        true
     }
 
     /// Stores what was not consumed where the connection is now: here, or on its way to another worker.
@@ -259,13 +286,39 @@ impl Table {
             return;
         }
         let mut outgoing = std::mem::take(&mut self.outgoing);
+        let mut burst = self.burst.take_if(|_| outgoing.len() > 1); // a single write is cheaper as a call of its own
         outgoing.each(input, |key, parts| {
+            let Some(conn) = self.conn(key) else { return };
+            match &mut burst {
+                Some(burst) if burst.ends_with(key) || conn.takes_small(parts) => {
+                    if burst.is_full() && !burst.ends_with(key) {
+                        self.write_out(burst);
+                    }
+                    if let Some(conn) = self.conn(key) {
+                        burst.add(key, conn.fd().as_fd(), parts);
+                    }
+                }
+                _ => {
+                    conn.send(parts);
+                    self.after_write(key);
+                }
+            }
+        });
+        if let Some(mut burst) = burst {
+            self.write_out(&mut burst);
+            self.burst = Some(burst);
+        }
+        self.outgoing = outgoing;
+    }
+
+    /// Writes what `burst` holds, and draws the consequences.
+    fn write_out(&mut self, burst: &mut Burst) {
+        burst.run(|key, outcome, bytes| {
             if let Some(conn) = self.conn(key) {
-                conn.send(parts);
+                conn.written(outcome, bytes);
                 self.after_write(key);
             }
         });
-        self.outgoing = outgoing;
     }
 
     /// Draws the consequences of a write: a broken connection is looked at, a blocked one is watched and reported.
@@ -345,7 +398,7 @@ impl Net for Table {
     fn close(&mut self, peer: Peer, farewell: Farewell) {
         let Some(key) = self.forget(peer) else { return };
         match farewell {
-            Farewell::Cut => return self.remove(key),
+            Farewell::Cut => return self.remove(key), // with what waits for it
             Farewell::Close => {}
             Farewell::Terminate => {
                 let mut goodbye = Vec::new();
@@ -365,9 +418,12 @@ impl Net for Table {
         if self.conn(key).is_none() {
             return;
         }
-        let conn = self.conns.remove(key.index as usize);
-        let is_quiet = !conn.has_backlog() && !self.outgoing.is_for(key);
-        assert!(is_quiet, "{server:?} moved with something unsent");
+        let mut conn = self.conns.remove(key.index as usize);
+        let waiting = self.outgoing.take_for(key);
+        if !waiting.is_empty() {
+            conn.send(&mut [IoSlice::new(&waiting)]);
+        }
+        assert!(!conn.has_backlog(), "{server:?} moved with something unsent");
         if let Err(error) = epoll::delete(&self.epoll, conn.fd()) {
             // It cannot be watched elsewhere then either; its new worker finds that out.
             tracing::error!("cannot stop watching a socket: {error}");

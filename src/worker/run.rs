@@ -4,8 +4,9 @@
 
 use super::{Mail, WorkerHandle};
 use crate::base::{ClientId, Micros, Peer, ServerId, WorkerId, limits};
+use crate::config::IoBackend;
 use crate::core::{Core, Note, StatementRegistry};
-use crate::io::{Channel, Clock, Epoll};
+use crate::io::{Burst, Channel, Clock, Epoll};
 use crate::wire::TrackedNames;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,8 @@ pub struct Seat {
     pub notes: Notes,
     /// All workers.
     pub workers: Box<[WorkerHandle]>,
+    /// How it talks to the kernel.
+    pub io_backend: IoBackend,
 }
 
 /// Starts a worker's thread, named `worker-<number>`. It ends at [`Mail::Stop`].
@@ -40,7 +43,7 @@ pub struct Seat {
 /// Never returns from a panic of the worker: the process is aborted, since a pooler that limps on could hand one tenant's
 /// rows to another.
 pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
-    let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?)?;
+    let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
     let name = format!("worker-{}", seat.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
         let id = seat.id;
@@ -55,6 +58,20 @@ pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
             }
         }
     })
+}
+
+/// The ring of writes, where it is wanted and the kernel gives one.
+fn burst(seat: &Seat) -> Option<Burst> {
+    if seat.io_backend == IoBackend::Epoll {
+        return None;
+    }
+    let burst = Burst::new();
+    if let Err(error) = &burst
+        && seat.id == WorkerId(0)
+    {
+        tracing::info!("no io_uring here ({error}): every write is a system call of its own");
+    }
+    burst.ok()
 }
 
 fn fatal(text: &str) -> ! {

@@ -2,7 +2,7 @@
 
 use super::{Mail, Seat, WorkerHandle, spawn};
 use crate::base::{Address, Micros, WorkerId};
-use crate::config::{ClientRules, Snapshot};
+use crate::config::{ClientRules, IoBackend, Snapshot};
 use crate::core::{
     Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare,
     ServerIdentity, ServerLogin, StatementRegistry,
@@ -43,6 +43,7 @@ impl Plant {
                     clock,
                     notes: Arc::new(move |from, note| drop(tell.send((from, note)))),
                     workers: workers.clone(),
+                    io_backend: IoBackend::Auto,
                 })
                 .unwrap()
             })

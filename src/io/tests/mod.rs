@@ -1,10 +1,11 @@
 //! The driver against real sockets, with a small machine in the place of the core.
 
+mod bursts;
 mod farewells;
 mod relaying;
 mod tls;
 
-use super::{Channel, Clock, Epoll, Guard, Machine};
+use super::{Burst, Channel, Clock, Epoll, Guard, Machine};
 use crate::base::{ClientId, Micros, Peer, ServerId};
 use crate::core::Net;
 use rustix::event::{EventfdFlags, eventfd};
@@ -87,9 +88,14 @@ struct Bench {
 }
 
 impl Bench {
+    /// As workers have it by default: with a ring, where the kernel gives one.
     fn new() -> Self {
+        Self::with(Burst::new().inspect_err(|error| eprintln!("NOT TESTED, no io_uring here: {error}")).ok())
+    }
+
+    fn with(burst: Option<Burst>) -> Self {
         let wake = eventfd(0, EventfdFlags::NONBLOCK).expect("eventfd");
-        Self { driver: Epoll::new(wake).expect("epoll"), clock: Clock::new(), now: Micros(0) }
+        Self { driver: Epoll::new(wake, burst).expect("epoll"), clock: Clock::new(), now: Micros(0) }
     }
 
     /// Takes turns until `done`; panics when that takes too long.

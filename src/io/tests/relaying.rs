@@ -206,25 +206,3 @@ fn one_endless_stream_does_not_keep_others_waiting() {
     drop(machine);
     assert!(flood_before_client.is_some_and(|before| before < 10), "{flood_before_client:?}");
 }
-
-#[test]
-fn one_call_may_write_to_many() {
-    let mut bench = Bench::new();
-    let mut far = Vec::new();
-    for id in 0..50 {
-        let (client, theirs) = unix_pair();
-        bench.driver.adopt(Peer::Client(ClientId(id)), client);
-        far.push(theirs);
-    }
-    let mut machine = Script::new(relay);
-    bench.act(&mut machine, |net| {
-        for round in 0..3u8 {
-            (0..50).for_each(|id| net.send(Peer::Client(ClientId(id)), &[round, id as u8]));
-        }
-    });
-    for (id, theirs) in far.iter_mut().enumerate() {
-        let mut got = [0; 6];
-        theirs.read_exact(&mut got).expect("read");
-        assert_eq!(got, [0, id as u8, 1, id as u8, 2, id as u8]);
-    }
-}
