@@ -88,4 +88,15 @@ pub struct ServerLogin {
     pub generation: u32,
     /// When its connect began: age and lifetime count from here.
     pub connected_at: Micros,
+    /// For how long its login counts; `None` = not by IAM, for ever.
+    pub authorization: Option<Authorization>,
+}
+
+/// The ages of a login that does not count for ever, on the process's monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// From when on a replacement is wanted.
+    pub soft_at: Micros,
+    /// From when on no transaction begins.
+    pub hard_at: Micros,
 }

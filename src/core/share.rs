@@ -3,9 +3,10 @@
 
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
+use crate::wire::Fault;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Switches of the whole process that every worker looks at when a client wants a server.
 #[derive(Debug, Default)]
@@ -81,6 +82,25 @@ impl Default for Slot {
     }
 }
 
+/// What becomes of servers whose authorization grows old, as the success of their user's logins has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stance {
+    /// They are replaced at their soft age, and not lent past their hard age.
+    #[default]
+    Renew,
+    /// None can be had in their place: they are lent until their hard age.
+    KeepToHardAge,
+    /// None can be had in their place, through no fault of their user: they are lent past their hard age.
+    KeepOn,
+    /// They are closed as soon as they are between transactions.
+    CloseNow,
+}
+
+impl Stance {
+    const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
+}
+
 /// One pool (database entry, pool user) over all workers.
 #[derive(Debug)]
 pub struct PoolShare {
@@ -97,6 +117,8 @@ pub struct PoolShare {
     generation: AtomicU32,
     last_lifetime_close: AtomicU64,
     failing: ArcSwapOption<String>,
+    obstacle: ArcSwapOption<String>,
+    stance: AtomicU8,
     rules: ArcSwap<PoolRules>,
 }
 
@@ -121,6 +143,8 @@ impl PoolShare {
             generation: AtomicU32::new(0),
             last_lifetime_close: AtomicU64::new(0),
             failing: ArcSwapOption::empty(),
+            obstacle: ArcSwapOption::empty(),
+            stance: AtomicU8::new(Stance::default() as u8),
         }
     }
 
@@ -228,6 +252,32 @@ impl PoolShare {
     /// Set by the ledger after each login to a server.
     pub fn set_failing(&self, text: Option<String>) {
         self.failing.store(text.map(Arc::new));
+    }
+
+    /// Why servers cannot be had at present although clients may wait for one: what they are told when their time is over.
+    pub fn obstacle(&self) -> Option<Arc<String>> {
+        self.obstacle.load_full()
+    }
+
+    /// Set by the login plane after each login to a server.
+    pub fn set_obstacle(&self, text: Option<String>) {
+        self.obstacle.store(text.map(Arc::new));
+    }
+
+    /// What a client is told whose wait for a server has ended by `limit`: the reason where one is known, else `usual`.
+    pub fn wait_over(&self, limit: &'static str, usual: Fault) -> Fault {
+        self.obstacle().map_or(usual, |why| Fault::NoServer { limit, why: why.to_string() })
+    }
+
+    /// What becomes of servers whose authorization grows old.
+    pub fn stance(&self) -> Stance {
+        let number = self.stance.load(Ordering::Acquire);
+        Stance::ALL.into_iter().find(|stance| *stance as u8 == number).unwrap_or_default()
+    }
+
+    /// Set by the login plane when that changes.
+    pub fn set_stance(&self, stance: Stance) {
+        self.stance.store(stance as u8, Ordering::Release);
     }
 
     /// Takes the turn to close one server for its age: at most one per `spacing` over all workers
