@@ -8,6 +8,27 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+/// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
+/// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stance {
+    /// Logins work: at its soft age a server is replaced, at its hard age it is not lent any more.
+    #[default]
+    Renew,
+    /// Logins are denied: nothing is replaced, at its hard age a server is not lent any more.
+    KeepToHardAge,
+    /// Logins fail through no fault of the user: what works is lent on beyond its hard age, and counted.
+    KeepOn,
+    /// Every server is closed as soon as it is between transactions. Workers see it at their next pass, or when told by
+    /// [`super::Command::Sweep`].
+    CloseNow,
+}
+
+impl Stance {
+    const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
+}
+
 /// Switches of the whole process that every worker looks at when a client wants a server.
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -82,25 +103,6 @@ impl Default for Slot {
     }
 }
 
-/// What becomes of servers whose authorization grows old, as the success of their user's logins has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Stance {
-    /// They are replaced at their soft age, and not lent past their hard age.
-    #[default]
-    Renew,
-    /// None can be had in their place: they are lent until their hard age.
-    KeepToHardAge,
-    /// None can be had in their place, through no fault of their user: they are lent past their hard age.
-    KeepOn,
-    /// They are closed as soon as they are between transactions.
-    CloseNow,
-}
-
-impl Stance {
-    const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
-}
-
 /// One pool (database entry, pool user) over all workers.
 #[derive(Debug)]
 pub struct PoolShare {
@@ -116,9 +118,9 @@ pub struct PoolShare {
     live: AtomicU32,
     generation: AtomicU32,
     last_lifetime_close: AtomicU64,
+    stance: AtomicU8,
     failing: ArcSwapOption<String>,
     obstacle: ArcSwapOption<String>,
-    stance: AtomicU8,
     rules: ArcSwap<PoolRules>,
 }
 
@@ -142,9 +144,9 @@ impl PoolShare {
             live: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             last_lifetime_close: AtomicU64::new(0),
+            stance: AtomicU8::new(Stance::default() as u8),
             failing: ArcSwapOption::empty(),
             obstacle: ArcSwapOption::empty(),
-            stance: AtomicU8::new(Stance::default() as u8),
         }
     }
 
@@ -269,13 +271,12 @@ impl PoolShare {
         self.obstacle().map_or(usual, |why| Fault::NoServer { limit, why: why.to_string() })
     }
 
-    /// What becomes of servers whose authorization grows old.
+    /// What becomes of servers as their authorizations grow old.
     pub fn stance(&self) -> Stance {
-        let number = self.stance.load(Ordering::Acquire);
-        Stance::ALL.into_iter().find(|stance| *stance as u8 == number).unwrap_or_default()
+        Stance::ALL[usize::from(self.stance.load(Ordering::Acquire))]
     }
 
-    /// Set by the login plane when that changes.
+    /// Set by the login plane whenever what it knows of the pool user's logins has changed.
     pub fn set_stance(&self, stance: Stance) {
         self.stance.store(stance as u8, Ordering::Release);
     }

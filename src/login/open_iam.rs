@@ -95,6 +95,7 @@ impl Attempt {
         let mut priority = match self.want {
             Want::Waiter { .. } => Priority::Client,
             Want::Minimum => Priority::MinPool,
+            Want::Renewal => Priority::Recycling,
         };
         loop {
             tokio::select! {
