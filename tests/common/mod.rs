@@ -14,6 +14,7 @@ pub mod postgres;
 pub mod programs;
 pub mod raw;
 pub mod reaper;
+pub mod secrets;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
