@@ -4,10 +4,10 @@
 //! Never calls AWS on a login's path: a source's task starts when a configuration that names it is adopted, and a login takes
 //! what is in memory. Never connects: `open_iam.rs` does. Nothing is started, and no memory taken, before an entry asks for it.
 
+use super::credential::TokenProof;
 use super::iam_desk::{IamDesk, LoginReport};
 use super::iam_entry;
 use super::plane::Plane;
-use super::server_login::TokenProof;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;

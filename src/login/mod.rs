@@ -10,6 +10,7 @@ mod authenticate;
 mod cancel;
 mod client;
 mod connect;
+mod credential;
 mod dns;
 mod greet;
 mod iam;
