@@ -4,6 +4,7 @@
 //! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
+mod ages;
 mod backend;
 mod cases;
 mod check;
@@ -59,6 +60,7 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// One whole run; the hash of all that happened.
 fn live(seed: u64, faults: bool, logs: bool) -> u64 {
+    ear::recycled();
     let world = world::World::new(seed, faults, logs);
     let ear = ear::Ear { faults: world.plan.faults };
     tracing::subscriber::with_default(ear, || world.run())
