@@ -419,6 +419,23 @@ fn logins_keep_to_the_budget_of_their_endpoint() {
 }
 
 #[test]
+fn a_trouble_that_has_passed_is_noticed_although_no_server_is_wanted() {
+    let server = Recorder::usual(&[Reply::Accept, Reply::HangUp, Reply::Accept]);
+    let pooler = server.pooler("iam_max_age=10").start();
+    let mut client = Raw::log_in(pooler.port, "app", "app");
+    // at its soft age the first server is to be replaced, and that fails
+    wait_until("a renewal has failed", || server.visits().len() > 1);
+    wait_until("it is looked whether it can be done again", || {
+        server.visits().iter().any(|visit| visit.text().contains("database\0pgweir_login_probe\0"))
+    });
+    wait_until("it was, and the server is replaced", || {
+        assert!(client.simple("select 1").errors.is_empty());
+        server.visits().iter().filter(|visit| visit.text().contains("database\0app\0")).count() > 2
+    });
+    end(pooler);
+}
+
+#[test]
 fn a_cancel_request_takes_the_way_of_its_server() {
     let server = Recorder::usual(&[Reply::Accept]);
     let pooler = server.pooler("").set("query_wait_timeout", 5).start();

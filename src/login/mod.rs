@@ -16,6 +16,7 @@ mod greet;
 mod iam;
 mod iam_desk;
 pub mod iam_entry;
+mod iam_probe;
 pub mod launch;
 mod listen;
 mod logins;

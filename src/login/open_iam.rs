@@ -132,8 +132,18 @@ impl Attempt {
     }
 
     fn set_stance(&self, rules: &Rules) {
-        let share = &self.entry.share;
-        share.set_stance(self.plane.iam.stance(rules, &share.user));
+        let stance = self.plane.iam.stance(rules, &self.entry.share.user);
+        self.plane.set_stance(&self.entry, stance);
+    }
+
+    /// Logs in as far as to the server's verdict, and notes that.
+    pub(super) async fn find_out(&self, rules: &Rules) {
+        let mut line = Line::default();
+        let outcome = self.try_by_iam(&mut line, rules).await;
+        if let Err(failure) = outcome {
+            self.log_close(&line.peer, &failure.reason);
+        }
+        line.end().await;
     }
 
     /// Looks at a failed try: returns when the next one is to be made at once.
@@ -157,7 +167,10 @@ impl Attempt {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
             }
-            let failure = self.failure(broken, peer);
+            let failure = match self.is_probe {
+                true => Failure::new("it was to find out, no more"),
+                false => self.failure(broken, peer),
+            };
             return Err(GivenUp { failure, is_of_host: false });
         };
         self.set_stance(iam.rules);
