@@ -34,6 +34,8 @@ fi
 if [ "$what" = loadtest ]; then
     need pgbouncer has_pgbouncer
     need python3 command -v python3
+fi
+if [ "$what" != test ]; then
     need openssl command -v openssl
 fi
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')

@@ -64,7 +64,7 @@ fn every_source_that_is_named_is_used() {
 fn clients_wait_for_credentials_that_are_not_there_yet() {
     let Some((rds, fake)) = stage() else { return };
     fake.set(Imds, "status=500");
-    let pooler = pooler(&rds, &fake, "imds").start();
+    let pooler = pooler(&rds, &fake, "imds").set("query_wait_timeout", 60).start();
     std::thread::scope(|scope| {
         let early: Vec<_> = (0..5).map(|_| scope.spawn(|| attempt(&pooler, "app", "app"))).collect();
         wait_until("the source was asked in vain", || !fake.calls(Imds).is_empty());
@@ -112,7 +112,7 @@ fn rds_key_changed(rds: &Rds, pooler: &Pooler) -> bool {
 fn nothing_is_signed_with_credentials_that_came_dead() {
     let Some((rds, fake)) = stage() else { return };
     fake.set(Container, "life_s=-600");
-    let pooler = pooler(&rds, &fake, "container").set("query_wait_timeout", 3).start();
+    let pooler = pooler(&rds, &fake, "container").start();
     pooler.wait_for_log("the source returned expired credentials");
     attempt(&pooler, "app", "app").unwrap_err();
     assert!(rds.verdicts().is_empty(), "{:?}", rds.verdicts());
@@ -135,7 +135,7 @@ fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
     for number in 0..DATABASES {
         setup = setup.database_at(&format!("app{number}"), &text);
     }
-    let pooler = setup.start();
+    let pooler = setup.set("query_wait_timeout", 60).start();
     std::thread::scope(|scope| {
         let visit = |number: usize| {
             let pooler = &pooler;
@@ -177,7 +177,6 @@ fn a_pinned_source_does_not_fall_through_to_another() {
         rds.bare_pooler()
             .database_at("app", &format!("{} iam_credential_source={source}", rds.database()))
             .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url())
-            .set("query_wait_timeout", 3)
     };
     let pinned = setup("web_identity").start();
     attempt(&pinned, "app", "app").unwrap_err();

@@ -119,7 +119,7 @@ fn a_role_that_is_permitted_later_is_served_without_a_reload() {
 fn a_slow_service_holds_up_only_those_who_need_it() {
     let Some(rds) = Rds::start() else { return };
     rds.behave("delay_ms=8000\nonly=app");
-    let pooler = rds.pooler().set("server_connect_timeout", 2).start();
+    let pooler = rds.pooler().set("iam_login_timeout", 2).start();
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| attempt(&pooler, "app", "app"));
         wait_until("its login is under way", || rds.log().contains("connection received"));
@@ -160,7 +160,7 @@ fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
     for number in 0..DATABASES {
         setup = setup.database_at(&format!("app{number}"), &text);
     }
-    let pooler = setup.start();
+    let pooler = setup.set("query_wait_timeout", 60).start();
     let begun = Instant::now();
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)

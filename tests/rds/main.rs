@@ -8,5 +8,11 @@ mod common;
 #[path = "../iam/fake.rs"]
 mod fake;
 
+mod credentials;
+mod denial;
+mod logins;
 mod proof;
+mod recycling;
 mod rig;
+mod safety;
+mod secrecy;

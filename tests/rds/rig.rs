@@ -239,13 +239,10 @@ impl Rds {
             .environment("AWS_SECRET_ACCESS_KEY", SECRET)
     }
 
-    /// A pooler without database or credentials.
+    /// A pooler without database or credentials. Its clients do not wait long for a server.
     pub fn bare_pooler(&self) -> PoolerSetup {
-        PoolerSetup::at(self.port)
-            .unset("server_tls_sslmode")
-            .user("reader", "")
-            .user(ODD_USER, "")
-            .user(LONG_USER, "")
+        let setup = PoolerSetup::at(self.port).unset("server_tls_sslmode").set("query_wait_timeout", 5);
+        ["reader", ODD_USER, LONG_USER].iter().fold(setup, |setup, user| setup.user(user, ""))
     }
 }
 
