@@ -14,7 +14,7 @@ use pgweir::base::{Address, Micros, WorkerId};
 use pgweir::config::{IoBackend, Snapshot};
 use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, PoolShare, StatementRegistry};
 use pgweir::io::{Channel, Clock};
-use pgweir::login::{Phase, Plane, Policy, ServerTls, auth_query, launch};
+use pgweir::login::{Phase, Plane, Policy, ServersTls, auth_query, launch};
 use pgweir::wire::{Fault, TrackedNames};
 use pgweir::worker::{self, Mail, Seat, WorkerHandle};
 use std::os::unix::net::UnixStream;
@@ -36,7 +36,7 @@ fn policy(databases: &str, settings: &str, users: &str) -> Policy {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(text.clone().into_bytes()));
     let snapshot =
         Arc::new(snapshot.unwrap_or_else(|errors| panic!("{:?}", errors.iter().collect::<Vec<_>>())));
-    let server_tls = ServerTls::from_settings(&snapshot.settings).expect("TLS of the test's settings");
+    let server_tls = ServersTls::load(&snapshot).expect("TLS of the test's settings");
     let users = Arc::new(UserList::parse(users.as_bytes()).0);
     Policy { snapshot, users, client_tls: None, server_tls }
 }

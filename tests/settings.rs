@@ -65,7 +65,19 @@ fn with(row: &Setting, text: &str) -> Settings {
 fn the_order_is_show_configs() {
     let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
     let ours = names.iter().position(|name| *name == "workers").unwrap();
-    assert_eq!(names[ours..], ["workers", "io_backend", "metrics_listen", "log_format"]);
+    assert_eq!(
+        names[ours..],
+        [
+            "workers",
+            "io_backend",
+            "metrics_listen",
+            "log_format",
+            "iam_credential_source",
+            "iam_login_timeout",
+            "iam_static_stability",
+            "iam_strict_lifetime"
+        ]
+    );
     let mut sorted = names[..ours].to_vec();
     sorted.sort_unstable();
     // PgBouncer's one exception

@@ -114,8 +114,9 @@ fn serve(
     let process =
         Process { plane: Arc::clone(&plane), console: Arc::clone(&console), log: log.clone(), stderr };
     runtime.block_on(async {
-        plane.registry.adopt(&plane.policy.load().snapshot);
+        plane.begin();
         tokio::spawn(login::launch::run(Arc::clone(&plane), doors.launcher));
+        tokio::spawn(Arc::clone(&plane).watch_iam());
         tokio::spawn(Arc::clone(&console).serve(doors.console));
         tokio::spawn(Arc::clone(&console).keep_stats(|line| systemd::notify(&format!("STATUS={line}"))));
         serve_metrics(settings, console, log).await?;

@@ -5,6 +5,7 @@
 use super::connstr::ConnStrError;
 use super::value::BadValue;
 use crate::base::limits;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,6 +24,24 @@ impl fmt::Display for Place {
             0 => f.write_str(&self.file),
             line => write!(f, "{}:{line}", self.file),
         }
+    }
+}
+
+/// Where the settings and entries of a configuration stand, for errors that are found once it is read as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Of each setting that was written.
+    pub settings: BTreeMap<&'static str, Place>,
+    /// Of each entry of `[databases]`, the fallback included.
+    pub databases: BTreeMap<Arc<str>, Place>,
+    /// Of each entry of `[users]`.
+    pub users: BTreeMap<Arc<str>, Place>,
+}
+
+impl PartialEq for Places {
+    /// Where something stands is no part of what it says.
+    fn eq(&self, _other: &Self) -> bool {
+        true
     }
 }
 
@@ -95,6 +114,13 @@ pub enum EntryProblem {
         key: String,
         /// Keys that there are.
         accepted: String,
+    },
+    /// A key that does not go with the others; its value is not shown.
+    Unfit {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
     /// A key's value.
     BadKey {
@@ -190,6 +216,9 @@ impl EntryProblem {
                     f,
                     "unrecognized {what} parameter: {key} of {kind} \"{name}\" in configuration ({at}): accepted: {accepted}"
                 )
+            }
+            Self::Unfit { key, why } => {
+                write!(f, "invalid parameter {key} of {kind} \"{name}\" in configuration ({at}): {why}")
             }
             Self::BadKey { key, value, why } => write!(
                 f,

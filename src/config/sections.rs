@@ -6,7 +6,7 @@
 use super::CONSOLE_DATABASE;
 use super::connstr;
 use super::database::{Database, PeerEntry, UserEntry};
-use super::errors::{ConfigError, EntryProblem, Place, Problem};
+use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};
 use super::ini::{Item, Token};
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::settings::{Setting, Settings, TABLE};
@@ -46,12 +46,15 @@ impl Section {
 pub(super) struct Draft {
     section: Section,
     main_seen: bool,
+    /// Where the token stands that is being taken in.
+    here: Place,
     defaults: Settings,
     pub settings: Settings,
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
     pub fallback: Option<Arc<Database>>,
     pub users: BTreeMap<Arc<str>, UserEntry>,
     pub peers: BTreeMap<u16, PeerEntry>,
+    pub places: Places,
     pub errors: Vec<ConfigError>,
 }
 
@@ -62,12 +65,14 @@ impl Draft {
         let mut draft = Self {
             section: Section::None,
             main_seen: false,
+            here: Place { file: "".into(), line: 0 },
             settings: settings.unwrap_or(&defaults).clone(),
             defaults,
             databases: BTreeMap::new(),
             fallback: None,
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
+            places: Places::default(),
             errors,
         };
         draft.reset();
@@ -78,11 +83,13 @@ impl Draft {
     fn reset(&mut self) {
         for row in TABLE.iter().filter(|row| row.default.is_some()) {
             row.copy(&self.defaults, &mut self.settings);
+            self.places.settings.remove(row.name);
         }
     }
 
     /// Takes in the next token.
     pub fn take(&mut self, token: &Token) {
+        self.here = token.place.clone();
         let outcome = match &token.item {
             Item::Section(name) => self.open(name),
             Item::Entry { key, value } => self.entry(key, value),
@@ -128,6 +135,7 @@ impl Draft {
     fn setting(&mut self, key: &str, value: &str) -> Result<(), Problem> {
         let row = Setting::named(key).ok_or_else(|| Problem::UnknownSetting(key.to_owned()))?;
         let outcome = row.set(&mut self.settings, value);
+        self.places.settings.insert(row.name, self.here.clone());
         outcome.map_err(|why| Problem::BadSetting { key: row.name, value: value.to_owned(), why })
     }
 
@@ -138,6 +146,7 @@ impl Draft {
         let name = entry_name(name)?;
         let mut database = Database::new(name.clone());
         read_pairs(&mut database, DATABASE_KEYS, text)?;
+        self.places.databases.insert(name.clone(), self.here.clone());
         if &*name == FALLBACK {
             self.fallback = Some(Arc::new(database));
         } else {
@@ -150,6 +159,7 @@ impl Draft {
         let name = entry_name(name)?;
         let mut user = UserEntry::default();
         read_pairs(&mut user, USER_KEYS, text)?;
+        self.places.users.insert(name.clone(), self.here.clone());
         self.users.insert(name, user);
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use super::CONSOLE_DATABASE;
 use super::database::{Database, PeerEntry, UserEntry};
-use super::errors::{ConfigError, ConfigErrors, Problem};
+use super::errors::{ConfigError, ConfigErrors, Place, Places, Problem};
 use super::ini;
 use super::sections::Draft;
 use super::settings::{Change, Setting, Settings, TABLE};
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub peers: BTreeMap<u16, PeerEntry>,
     /// What an operator should know of it, to be logged once; one line each.
     pub warnings: Vec<String>,
+    /// Where all this stands.
+    pub places: Places,
     /// Settings that the files change and that keep their old value until a restart.
     pub ignored: Vec<&'static str>,
 }
@@ -105,9 +107,17 @@ impl Snapshot {
     }
 
     fn finish(draft: Draft, previous: Option<&Self>) -> Self {
-        let Draft { settings, databases, fallback, users, peers, .. } = draft;
-        let mut snapshot =
-            Self { settings, databases, fallback, users, peers, warnings: Vec::new(), ignored: Vec::new() };
+        let Draft { settings, databases, fallback, users, peers, places, .. } = draft;
+        let mut snapshot = Self {
+            settings,
+            databases,
+            fallback,
+            users,
+            peers,
+            warnings: Vec::new(),
+            places,
+            ignored: Vec::new(),
+        };
         if let Some(previous) = previous {
             snapshot.keep_from(previous);
         }
@@ -182,6 +192,7 @@ impl Snapshot {
         }
         let bad = |why| SetError::Bad { name: row.name, value: value.to_owned(), why };
         row.set(&mut next.settings, value).map_err(bad)?;
+        next.places.settings.insert(row.name, Place { file: "SET".into(), line: 0 });
         next.warnings.extend(row.warning(&next.settings, &Settings::default()));
         Ok(next)
     }

@@ -25,6 +25,8 @@ pub enum Want {
     },
     /// `min_pool_size`: nobody waits, so nothing is evicted for it and the reserve is not touched.
     Minimum,
+    /// A server past its soft age is to be replaced: comes after all others, evicts nothing, takes nothing of the reserve.
+    Renewal,
 }
 
 /// What is to be done about a want.
@@ -148,9 +150,10 @@ impl Ledger {
                 }
                 from_reserve = true;
             }
+            Want::Renewal if at_size => return Verdict::Nothing,
             _ => {}
         }
-        let may_evict = want != Want::Minimum;
+        let may_evict = matches!(want, Want::Waiter { .. });
         if self.database(pool).is_full(rules.max_db_connections) {
             let scope = Scope::Database(Arc::clone(&pool.database.name));
             return self.make_room(pool.id, scope, may_evict);
@@ -197,6 +200,13 @@ impl Ledger {
         let account = self.account(pool);
         account.retry_at = account.attempt_at + retry;
         pool.set_failing(Some(reason));
+    }
+
+    /// The login in progress has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
+    pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, retry: Micros) {
+        let account = self.account(pool);
+        account.retry_at = account.attempt_at + retry;
+        pool.set_failing(None);
     }
 
     /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the

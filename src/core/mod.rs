@@ -27,8 +27,8 @@ pub use command::{
     Answer, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
 };
 pub use engine::{Core, MovedServer};
-pub use handover::{CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
+pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
-pub use share::{DatabaseShare, Gate, PoolShare};
+pub use share::{DatabaseShare, Gate, PoolShare, Stance};
 pub use statements::{Statement, StatementRegistry};

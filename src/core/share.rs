@@ -3,9 +3,31 @@
 
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
+use crate::wire::Fault;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
+/// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stance {
+    /// Logins work: at its soft age a server is replaced, at its hard age it is not lent any more.
+    #[default]
+    Renew,
+    /// Logins are denied: nothing is replaced, at its hard age a server is not lent any more.
+    KeepToHardAge,
+    /// Logins fail through no fault of the user: what works is lent on beyond its hard age, and counted.
+    KeepOn,
+    /// Every server is closed as soon as it is between transactions. Workers see it at their next pass, or when told by
+    /// [`super::Command::Sweep`].
+    CloseNow,
+}
+
+impl Stance {
+    const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
+}
 
 /// Switches of the whole process that every worker looks at when a client wants a server.
 #[derive(Debug, Default)]
@@ -96,7 +118,9 @@ pub struct PoolShare {
     live: AtomicU32,
     generation: AtomicU32,
     last_lifetime_close: AtomicU64,
+    stance: AtomicU8,
     failing: ArcSwapOption<String>,
+    obstacle: ArcSwapOption<String>,
     rules: ArcSwap<PoolRules>,
 }
 
@@ -120,7 +144,9 @@ impl PoolShare {
             live: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             last_lifetime_close: AtomicU64::new(0),
+            stance: AtomicU8::new(Stance::default() as u8),
             failing: ArcSwapOption::empty(),
+            obstacle: ArcSwapOption::empty(),
         }
     }
 
@@ -228,6 +254,31 @@ impl PoolShare {
     /// Set by the ledger after each login to a server.
     pub fn set_failing(&self, text: Option<String>) {
         self.failing.store(text.map(Arc::new));
+    }
+
+    /// Why servers cannot be had at present although clients may wait for one: what they are told when their time is over.
+    pub fn obstacle(&self) -> Option<Arc<String>> {
+        self.obstacle.load_full()
+    }
+
+    /// Set by the login plane after each login to a server.
+    pub fn set_obstacle(&self, text: Option<String>) {
+        self.obstacle.store(text.map(Arc::new));
+    }
+
+    /// What a client is told whose wait for a server has ended by `limit`: the reason where one is known, else `usual`.
+    pub fn wait_over(&self, limit: &'static str, usual: Fault) -> Fault {
+        self.obstacle().map_or(usual, |why| Fault::NoServer { limit, why: why.to_string() })
+    }
+
+    /// What becomes of servers as their authorizations grow old.
+    pub fn stance(&self) -> Stance {
+        Stance::ALL[usize::from(self.stance.load(Ordering::Acquire))]
+    }
+
+    /// Set by the login plane whenever what it knows of the pool user's logins has changed.
+    pub fn set_stance(&self, stance: Stance) {
+        self.stance.store(stance as u8, Ordering::Release);
     }
 
     /// Takes the turn to close one server for its age: at most one per `spacing` over all workers

@@ -213,7 +213,7 @@ impl Launcher {
                     let (db, user) = (&entry.share.database.name, &entry.share.user);
                     tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
                 }
-                tokio::spawn(open::open(Arc::clone(&self.plane), Arc::clone(entry), place));
+                tokio::spawn(open::open(Arc::clone(&self.plane), Arc::clone(entry), place, want));
             }
             Err(Verdict::EvictFirst(scope)) => {
                 tokio::spawn(evict(Arc::clone(&self.plane), scope));

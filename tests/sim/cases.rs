@@ -121,6 +121,7 @@ impl Bench {
             params: params(),
             generation: self.share.generation(),
             connected_at: Micros(0),
+            authorization: None,
         };
         self.core.server_joined(id, login, Micros(1), &mut self.net);
         Peer::Server(id)

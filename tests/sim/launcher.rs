@@ -155,6 +155,7 @@ impl World {
             params: param_set(&self.names, &defaults()),
             generation,
             connected_at: Micros(began),
+            authorization: None,
         };
         let waiter = share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
         let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);

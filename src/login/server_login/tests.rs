@@ -14,7 +14,7 @@ fn plan(secret: Option<Secret>) -> LoginPlan {
         dbname: "shop".into(),
         startup: vec![("timezone", "UTC".into())],
         connect_query: None,
-        credential: secret.map(|secret| Credential { secret: Arc::new(secret), keys: None }),
+        credential: secret.map(|secret| Credential::Stored(Stored { secret: Arc::new(secret), keys: None })),
         cover: Cover::None,
         nonce: NONCE.into(),
     }
@@ -123,7 +123,10 @@ fn scram_proves_a_password_and_passes_proven_keys_through() {
     let verifier = verifier();
     assert!(scram(plain(), &verifier, |last| last).unwrap().is_accepted());
     let keys = derive_keys(b"pencil", b"some salt", 4);
-    let credential = Credential { secret: Arc::new(Secret::Scram(Arc::clone(&verifier))), keys: Some(keys) };
+    let credential = Credential::Stored(Stored {
+        secret: Arc::new(Secret::Scram(Arc::clone(&verifier))),
+        keys: Some(keys),
+    });
     let passed_through = LoginPlan { credential: Some(credential), ..plain() };
     assert!(scram(passed_through, &verifier, |last| last).unwrap().is_accepted());
 }
