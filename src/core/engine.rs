@@ -119,6 +119,7 @@ impl Core {
         self.now = now;
         let MovedServer(mut server, share) = moved;
         server.pool = self.pool_slot(&share);
+        server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
     }
 
@@ -262,7 +263,7 @@ impl Core {
                 pool.waiting -= 1;
                 self.trim_queue(client.pool);
             }
-            Stand::Linked(server) => self.abandon(server, net),
+            Stand::Lent(server) | Stand::Linked(server) => self.abandon(server, net),
         }
     }
 
@@ -312,6 +313,7 @@ impl Core {
         net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
+        self.note_retirement(&server, reason);
         self.pools[server.pool.0 as usize].servers -= 1;
     }
 
@@ -329,6 +331,7 @@ impl Core {
         let now = self.now;
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
+        self.note_retirement(&server, reason);
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.servers -= 1;
         match server.phase {

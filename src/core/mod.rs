@@ -4,6 +4,7 @@
 //! never touches a socket, never reads a clock, never keeps a peer's bytes (the driver keeps what was not consumed), never
 //! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
 
+mod age;
 mod client;
 mod command;
 mod commands;

@@ -59,6 +59,7 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// One whole run; the hash of all that happened.
 fn live(seed: u64, faults: bool, logs: bool) -> u64 {
+    ear::recycled();
     let world = world::World::new(seed, faults, logs);
     let ear = ear::Ear { faults: world.plan.faults };
     tracing::subscriber::with_default(ear, || world.run())

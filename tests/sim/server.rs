@@ -8,6 +8,7 @@ use super::backend::{Backend, Work};
 use super::ground::{Event, Ground};
 use super::session::Session;
 use super::sql::client_of;
+use pgweir::core::Authorization;
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::server::NOTIFICATION_RESPONSE;
 
@@ -34,6 +35,9 @@ pub struct SimServer {
     owner: Option<u32>,
     runs: u64,
     is_timed: bool,
+    /// When its login was over, and how long that is good for.
+    pub born_at: u64,
+    pub authorization: Option<Authorization>,
 }
 
 impl SimServer {
@@ -50,6 +54,8 @@ impl SimServer {
             owner: None,
             runs: 0,
             is_timed: false,
+            born_at: ground.now,
+            authorization: None,
         }
     }
 
@@ -151,6 +157,11 @@ impl SimServer {
         if written > 0 && self.unsent.len() < UNSENT_BYTES_MAX && self.backend.has_work() {
             ground.wake_remote(self.socket);
         }
+    }
+
+    /// In no transaction, with nothing to do.
+    pub fn is_at_rest(&self) -> bool {
+        self.backend.is_at_rest() && self.backend.unread_bytes() == 0
     }
 
     fn end(&mut self, ground: &mut Ground) {
