@@ -37,7 +37,8 @@ impl Server {
     pub(super) fn end_if_denied(&mut self, share: &PoolShare, now: Micros) {
         if self.authorization != Authorization::ENDLESS && share.stance() == Stance::CloseNow {
             self.close_reason.get_or_insert(DENIED);
-            self.authorization = Authorization { soft_at: now, hard_at: now };
+            let Authorization { soft_at, hard_at } = self.authorization;
+            self.authorization = Authorization { soft_at: soft_at.min(now), hard_at: hard_at.min(now) };
         }
     }
 }
@@ -123,16 +124,17 @@ impl Core {
         }
     }
 
-    /// In session pooling a server belongs to its client for as long as that stays: it is only told of, once.
-    pub(super) fn tell_of_old_sessions(&mut self) {
-        for (_, server) in &mut self.servers {
-            let pool = &self.pools[server.pool.0 as usize];
-            if self.now >= server.authorization.hard_at
-                && !server.is_told_too_old
-                && pool.rules.mode == PoolMode::Session
+    /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at the first pass
+    /// behind its hard age.
+    pub(super) fn tell_of_old_sessions(&self, last_pass: Micros) {
+        for (_, server) in &self.servers {
+            let hard_at = server.authorization.hard_at;
+            let is_session = self.pools[server.pool.0 as usize].rules.mode == PoolMode::Session;
+            if hard_at > last_pass
+                && hard_at <= self.now
+                && is_session
                 && matches!(server.phase, Phase::Linked(_))
             {
-                server.is_told_too_old = true;
                 let who = &server.identity;
                 tracing::warn!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
                     "authorization too old, but its client's session goes on");

@@ -36,6 +36,8 @@ pub struct Core {
     pub(super) scratch: Vec<u8>,
     /// The time of the event at hand.
     pub(super) now: Micros,
+    /// The time of the janitor's last pass.
+    pub(super) last_pass: Micros,
     /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over: not before
     /// then can it leave for another worker.
     pub(super) just_sent_to: Option<ServerId>,
@@ -75,6 +77,7 @@ impl Core {
             suspended: false,
             scratch: Vec::new(),
             now: Micros(0),
+            last_pass: Micros(0),
             just_sent_to: None,
         }
     }

@@ -47,7 +47,8 @@ impl Core {
             }
         }
         self.mark_denied(None);
-        self.tell_of_old_sessions();
+        let last_pass = std::mem::replace(&mut self.last_pass, now);
+        self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);
         let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
         for slot in slots {

@@ -63,8 +63,6 @@ pub(super) struct Server {
     pub generation: u32,
     /// [`Authorization::ENDLESS`] where the login had none.
     pub authorization: Authorization,
-    /// It has been logged that its session outlives its authorization.
-    pub is_told_too_old: bool,
     pub connected_at: Micros,
     pub request_at: Micros,
     /// When its last message came.
@@ -94,7 +92,6 @@ impl Server {
             cancels: 0,
             generation: login.generation,
             authorization: login.authorization.unwrap_or(Authorization::ENDLESS),
-            is_told_too_old: false,
             connected_at: login.connected_at,
             request_at: login.connected_at,
             heard_at: now,

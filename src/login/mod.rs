@@ -44,7 +44,7 @@ pub use iam::Iam;
 pub use iam_desk::{IamDesk, LoginReport, Tally};
 pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
 pub use logins::{LoginEntry, LoginRow, Logins};
-pub use places::{Place, Places};
+pub use places::{Launch, Place, Places};
 pub use plane::{ClientTls, ConsoleVisit, Doors, Order, Phase, Plane, Policy, Rights, Stream, Welcome};
 pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
 pub use secrets::ServerSecrets;

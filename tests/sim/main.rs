@@ -4,6 +4,7 @@
 //! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
+mod ages;
 mod backend;
 mod cases;
 mod check;
