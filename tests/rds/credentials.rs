@@ -68,11 +68,7 @@ fn clients_wait_for_credentials_that_are_not_there_yet() {
     std::thread::scope(|scope| {
         let early: Vec<_> = (0..5).map(|_| scope.spawn(|| attempt(&pooler, "app", "app"))).collect();
         wait_until("the source was asked in vain", || !fake.calls(Imds).is_empty());
-        wait_until("they wait", || {
-            let pools = pooler.ask("show pools").records();
-            let waiting = |row: &std::collections::BTreeMap<String, String>| row["cl_waiting"] != "0";
-            pools.iter().any(waiting) || pooler.ask("show clients").rows.len() > 5
-        });
+        wait_until("they wait", || pooler.log().matches("login attempt: db=app user=app").count() == 5);
         assert!(rds.verdicts().is_empty(), "nothing was signed with nothing");
         fake.set(Imds, "");
         for client in early {
@@ -112,13 +108,28 @@ fn rds_key_changed(rds: &Rds, pooler: &Pooler) -> bool {
 fn nothing_is_signed_with_credentials_that_came_dead() {
     let Some((rds, fake)) = stage() else { return };
     fake.set(Container, "life_s=-600");
-    let pooler = pooler(&rds, &fake, "container").start();
+    let pooler = pooler(&rds, &fake, "container").set("iam_static_stability", 0).start();
     pooler.wait_for_log("the source returned expired credentials");
-    attempt(&pooler, "app", "app").unwrap_err();
+    let error = attempt(&pooler, "app", "app").unwrap_err();
+    assert!(error.contains("expired credentials"), "{error}");
     assert!(rds.verdicts().is_empty(), "{:?}", rds.verdicts());
     fake.set(Container, "");
     wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
     assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+}
+
+#[test]
+fn dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_decides() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Container, "life_s=-600");
+    let pooler = pooler(&rds, &fake, "container").start();
+    attempt(&pooler, "app", "app").unwrap_err();
+    pooler.wait_for_log("the source returned expired credentials");
+    let reasons: BTreeSet<_> = rds.verdicts().into_iter().map(|verdict| verdict.reason).collect();
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), ["ExpiredToken: credentials"]);
+    pooler.wait_for_log("because the credentials could not be renewed");
+    fake.set(Container, "");
+    wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
 }
 
 #[test]
