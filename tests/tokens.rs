@@ -224,8 +224,17 @@ fn converse(
     stream.flush()?;
     loop {
         let message = read_message(stream, said, true)?;
-        if message.windows(5).any(|part| part == b"sleep") {
-            continue; // it sleeps
+        match message[0] {
+            b'Q' if message.windows(5).any(|part| part == b"sleep") => continue,
+            b'Q' => {}
+            // an auth_query has been asked: the user's secret is `pw`
+            b'S' => {
+                for (tag, body) in [(b'1', &b""[..]), (b'2', b""), (b'T', b"\0\x02")] {
+                    stream.write_all(&common::raw::frame(tag, body))?;
+                }
+                stream.write_all(&common::raw::frame(b'D', b"\0\x02\0\0\0\x03eve\0\0\0\x02pw"))?;
+            }
+            _ => continue,
         }
         stream.write_all(&common::raw::frame(b'C', b"SELECT 0\0"))?;
         stream.write_all(READY)?;
@@ -391,6 +400,83 @@ fn a_dead_host_of_a_list_costs_no_login() {
         assert!(ask(&pooler).unwrap().errors.is_empty(), "{balance}");
         end(pooler);
     }
+}
+
+/// The roles that tokens were made for, in order, each once in a row.
+fn roles(server: &Recorder) -> Vec<String> {
+    let role = |token: &String| {
+        let (_, rest) = token.split_once("DBUser=").expect("every token has one");
+        rest.split('&').next().unwrap_or_default().to_owned()
+    };
+    let mut roles: Vec<_> = server.tokens().iter().map(role).collect();
+    roles.dedup(); // a pool may open one server more than it needs
+    roles
+}
+
+#[test]
+fn whoever_the_servers_user_is_its_token_is_its_own() {
+    let server = Recorder::usual(&[Reply::Accept]);
+    let text = |pooler: PoolerSetup, name: &str, more: &str| {
+        let entry = format!(
+            "host=127.0.0.1 port={} iam_host={RDS_HOST} server_tls_ca_file={} {more}",
+            server.port,
+            certs().ca().display()
+        );
+        pooler.database_at(name, &entry)
+    };
+    let setup = text(server.pooler(""), "forced", "server_auth=rds_iam user=reports");
+    let setup = text(setup, "*", "server_auth=rds_iam");
+    let setup = text(setup, "mixed", "").user_settings("other", "server_auth=rds_iam");
+    let pooler = setup.set("iam_credential_source", "env").start();
+    for (user, database) in [("app", "forced"), ("app", "made"), ("other", "mixed")] {
+        assert!(Raw::log_in(pooler.port, user, database).simple("select 1").errors.is_empty(), "{database}");
+    }
+    assert_eq!(roles(&server), ["reports", "app", "other"]);
+    let said: Vec<String> = server.visits().iter().map(Visit::text).collect();
+    assert!(said[1].contains("database\0made\0"), "{said:?}");
+    end(pooler);
+}
+
+#[test]
+fn auth_query_runs_as_a_user_that_logs_in_by_iam() {
+    let server = Recorder::usual(&[Reply::Accept]);
+    let pooler = server.pooler("auth_user=lookup").set("auth_type", "plain").start();
+    let mut raw = Raw::tcp(pooler.port);
+    raw.startup(&[("user", "eve"), ("database", "app")]);
+    assert_eq!(raw.read().map(|frame| frame.tag), Some(b'R'));
+    assert_eq!(roles(&server), ["lookup"]);
+    raw.send(&common::raw::frame(b'p', b"pw\0"));
+    assert_eq!(raw.outcome().status, Some(b'I'), "it is who it says");
+    assert_eq!(roles(&server), ["lookup", "eve"], "a token, and not the secret that was found");
+    end(pooler);
+}
+
+#[test]
+fn a_reload_changes_how_servers_are_logged_in_to() {
+    let server = Recorder::usual(&[Reply::Accept]);
+    let mut pooler = server.pooler("").start();
+    let mut client = Raw::log_in(pooler.port, "app", "app");
+    assert!(client.simple("select 1").errors.is_empty());
+    let ca = certs().ca();
+    let plain = format!(
+        "host=localhost port={} password=app-secret server_tls_sslmode=verify-full server_tls_ca_file={}",
+        server.port,
+        ca.display()
+    );
+    pooler.rewrite(|setup| setup.database_at("app", &plain));
+    assert!(pooler.ask("reload").errors.is_empty());
+    wait_until("the password takes the token's place", || {
+        assert!(client.simple("select 1").errors.is_empty());
+        server.visits().iter().any(|visit| visit.text().contains("app-secret"))
+    });
+    assert_eq!(server.tokens().len(), 1, "and no token more");
+    pooler.rewrite(|setup| {
+        setup.database_at("app", &plain.replace("password=app-secret", "server_auth=rds_iam"))
+    });
+    let refused = pooler.ask("reload");
+    assert_eq!(refused.errors.len(), 1, "localhost is no endpoint: {refused:?}");
+    assert!(client.simple("select 1").errors.is_empty(), "what runs goes on");
+    end(pooler);
 }
 
 #[test]
