@@ -5,8 +5,8 @@
 //! clock; and, as an upper bound of it, less `pg_stat_activity.backend_start`.
 //! Usually 25 s with an age of 10 s; `PGWEIR_LOAD_SECONDS=120` is the run of two minutes with an age of 30 s.
 
-use crate::common::{load_time, programs, wait_until};
-use crate::rig::{Rds, Verdict};
+use crate::common::{Pooler, load_time, programs, raw, wait_until};
+use crate::rig::{Rds, Verdict, attempt};
 use std::time::{Duration, Instant};
 
 /// `iam_login_rate`.
@@ -122,4 +122,50 @@ fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) {
     let bound = f64::from(RATE) * (2.0 + span.as_secs_f64());
     assert!((verdicts.len() as f64) < bound, "{} logins", verdicts.len());
     assert!(most <= POOL_SIZE, "{most} servers");
+}
+
+/// Clients that come again and again for `span`; the errors that they saw, with the time they came at.
+fn visits(pooler: &Pooler, span: Duration) -> Vec<(Duration, String)> {
+    let begun = Instant::now();
+    let mut clients: Vec<_> = (0..6).map(|_| pooler.client()).collect();
+    let mut errors = Vec::new();
+    while begun.elapsed() < span {
+        for client in &mut clients {
+            client.send(&raw::query("select pg_sleep(0.05)"));
+        }
+        for client in &mut clients {
+            let outcome = client.outcome();
+            errors.extend(outcome.errors.iter().map(|error| (begun.elapsed(), error.clone())));
+            if outcome.status.is_none() {
+                return errors;
+            }
+        }
+    }
+    errors
+}
+
+#[test]
+fn while_iam_fails_old_servers_serve_on_unless_the_lifetime_is_strict() {
+    const MAX_AGE_S: u64 = 10;
+    let Some(rds) = Rds::start() else { return };
+    for (strict, is_served) in [(0, true), (1, false)] {
+        let text = format!(
+            "{} iam_credential_source=env iam_max_age={MAX_AGE_S} pool_size=3 iam_strict_lifetime={strict}",
+            rds.database()
+        );
+        let pooler = rds.pooler().database_at("app", &text).start();
+        assert_eq!(visits(&pooler, Duration::from_secs(1)), []);
+        rds.behave("fault=1");
+        let errors = visits(&pooler, Duration::from_secs(2 * MAX_AGE_S));
+        if is_served {
+            assert_eq!(errors, [], "IAM fails, but the servers do not");
+            assert!(!rds.backends("app").is_empty());
+        } else {
+            let soonest = Duration::from_secs(MAX_AGE_S - 3);
+            assert!(errors.first().is_some_and(|(at, _)| *at > soonest), "strict: {errors:?}");
+            assert!(rds.backends("app").is_empty(), "none is older than it may be");
+        }
+        rds.behave("");
+        wait_until("it is renewed", || attempt(&pooler, "app", "app").is_ok());
+    }
 }
