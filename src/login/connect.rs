@@ -3,10 +3,11 @@
 //! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer behaviour, surface §4 (`host`),
 //! §9 (server TLS, close reasons), §14; PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
+use super::credential::Cover;
 use super::dns::Ttl;
 use super::listen::tcp_options;
 use super::plane::{Plane, Stream};
-use super::server_login::{Cover, Handshake, LoginError};
+use super::server_login::{Handshake, LoginError};
 use super::server_tls::ServerTls;
 use super::tls_text::tls_text;
 use crate::base::{Address, limits};

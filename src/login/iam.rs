@@ -4,10 +4,9 @@
 //! Never calls AWS on a login's path: a source's task starts when a configuration that names it is adopted, and a login takes
 //! what is in memory. Never connects: `open_iam.rs` does. Nothing is started, and no memory taken, before an entry asks for it.
 
+use super::credential::TokenProof;
 use super::iam_desk::{IamDesk, LoginReport};
 use super::iam_entry;
-use super::plane::Plane;
-use super::server_login::TokenProof;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
@@ -21,11 +20,6 @@ use crate::iam::{
 use crate::io::Clock;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-use tokio::time::MissedTickBehavior;
-
-/// Between two looks at what servers are worth, for changes that no login tells of: credentials that expire.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What logins by IAM share.
 pub struct Iam {
@@ -34,6 +28,8 @@ pub struct Iam {
     stability: StaticStability,
     sources: OnceLock<Sources>,
     desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
+    /// Users of whom a probe is under way.
+    probed: Arc<Mutex<HashSet<Arc<str>>>>,
 }
 
 /// Makes the tokens of one endpoint.
@@ -94,6 +90,7 @@ impl Iam {
             stability: if stability { StaticStability::On } else { StaticStability::Off },
             sources: OnceLock::new(),
             desks: Mutex::default(),
+            probed: Arc::default(),
         }
     }
 
@@ -209,37 +206,41 @@ impl Iam {
         classes.iter().copied().find(|class| *class != Class::Denied).or(classes.first().copied())
     }
 
+    /// Whether anything is logged in to by IAM.
+    pub(super) fn is_used(&self) -> bool {
+        !self.desks().is_empty()
+    }
+
+    /// Whether the logins of `user` fail and may be tried again now.
+    pub(super) fn is_probe_due(&self, rules: &Rules, user: &str) -> bool {
+        let desks = self.desks();
+        let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
+        known.len() == rules.endpoints.len()
+            && known.iter().all(|desk| desk.class(user).is_some())
+            && known.iter().any(|desk| desk.may_try(user).is_ok())
+    }
+
+    /// `None`: one of this user is under way already.
+    pub(super) fn begin_probe(&self, user: &Arc<str>) -> Option<Probe> {
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = probed.insert(Arc::clone(user));
+        is_first.then(|| Probe { user: Arc::clone(user), all: Arc::clone(&self.probed) })
+    }
+
     fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Plane {
-    /// Keeps up what the servers of every pool are worth, for as long as the process lives.
-    ///
-    /// # Cancel safety
-    /// May be dropped at any time.
-    pub async fn watch_iam(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(LOOK_AGAIN);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            if !self.iam.desks().is_empty() {
-                self.set_stances();
-            }
-        }
-    }
+/// A probe that is under way; another one of its user may begin when it is dropped.
+pub(super) struct Probe {
+    user: Arc<str>,
+    all: Arc<Mutex<HashSet<Arc<str>>>>,
+}
 
-    fn set_stances(&self) {
-        let snapshot = Arc::clone(&self.policy.load().snapshot);
-        for entry in self.registry.entries() {
-            let (config, user) = (entry.config.load(), &entry.share.user);
-            let stance = match iam_entry::rules(&snapshot, &config, user) {
-                Some(Ok(rules)) => self.iam.stance(&rules, user),
-                Some(Err(_)) | None => Stance::Renew,
-            };
-            entry.share.set_stance(stance);
-        }
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.user);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::turns::Turns;
 use crate::base::Micros;
-use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Reactions};
+use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Reactions, Step};
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
 use std::collections::HashMap;
@@ -142,7 +142,9 @@ impl IamDesk {
         tally.last_error = Some(Arc::clone(&text));
         let is_known =
             |(what, how, at): (Kind, Class, Micros)| (what, how) == (kind, class) && now.since(at) < REMIND;
-        let is_news = !tally.told.is_some_and(is_known);
+        // what another try may cure at once is no news yet
+        let is_final = matches!(judgement.step, Step::BackOff(_));
+        let is_news = is_final && !tally.told.is_some_and(is_known);
         if is_news {
             tally.told = Some((kind, class, now));
         }
@@ -195,7 +197,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::denial::{Asked, Stage, Step};
+    use crate::iam::denial::{Asked, Stage};
     use crate::wire::sqlstate;
 
     const CALM: Evidence = Evidence { is_strained: false, are_stale: false, skew_s: None };
@@ -215,7 +217,9 @@ mod tests {
         let who = Who { user: &user, source: &"imds" };
         let fail = |outcome: Outcome<'_>| desk.failed(&who, &outcome, CALM, desk.clock.now()).unwrap();
         let first = fail(refused());
-        assert_eq!((first.judgement.step, first.is_news), (Step::Again, true));
+        assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
+        assert!(!fail(refused()).is_news);
+        assert!(fail(refused()).is_news, "nothing helped");
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
         let (text, class) = desk.trouble("app").unwrap();
@@ -223,10 +227,12 @@ mod tests {
         assert_eq!((class, desk.class("app")), (Class::Denied, Some(Class::Denied)));
         assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
         let rows = desk.report();
-        assert_eq!((rows.len(), rows[0].tally.failed[Class::Denied as usize]), (1, 3));
+        assert_eq!((rows.len(), rows[0].tally.failed[Class::Denied as usize]), (1, 5));
         assert!(desk.accepted(&user) && !desk.accepted(&user));
         assert!(desk.trouble("app").is_none() && desk.may_try("app").is_ok());
         assert_eq!((desk.report()[0].tally.accepted, desk.report()[0].tally.last_error.clone()), (2, None));
+        fail(refused());
+        fail(refused());
         assert!(fail(refused()).is_news, "it was fine in between");
     }
 

@@ -282,3 +282,6 @@ pub fn server_name(database: &Database, auth: ServerAuth) -> Option<Arc<str>> {
     let of_iam = || database.iam_endpoint.host.clone().filter(|_| auth == ServerAuth::RdsIam);
     database.tls_server_name.clone().or_else(of_iam)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,12 @@ pub(super) struct Attempt {
     started: Micros,
     /// Whom it is for.
     pub want: Want,
+    /// It is to find out whether it can be done, no more.
+    pub is_probe: bool,
 }
+
+/// The database that a probe asks for, which is not there.
+const NO_DATABASE: &str = "pgweir_login_probe";
 
 /// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that PostgreSQL
 /// counts is ended in order.
@@ -118,16 +123,7 @@ fn epoch_s() -> u64 {
 
 /// Opens a server in `place` and hands it to the worker whose client waits longest.
 pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: Want) {
-    let attempt = Attempt {
-        policy: plane.policy.load_full(),
-        config: entry.config.load_full(),
-        socket_id: plane.next_socket_id(),
-        generation: entry.share.generation(),
-        started: plane.now(),
-        plane,
-        entry,
-        want,
-    };
+    let attempt = Attempt::new(plane, entry, want);
     let mut line = Line::default();
     match attempt.run(&mut line).await {
         Ok(unread) => attempt.hand_over(line, unread, place).await,
@@ -136,6 +132,25 @@ pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: 
 }
 
 impl Attempt {
+    fn new(plane: Arc<Plane>, entry: Arc<PoolEntry>, want: Want) -> Self {
+        Self {
+            policy: plane.policy.load_full(),
+            config: entry.config.load_full(),
+            socket_id: plane.next_socket_id(),
+            generation: entry.share.generation(),
+            started: plane.now(),
+            plane,
+            entry,
+            want,
+            is_probe: false,
+        }
+    }
+
+    /// An attempt that needs no place: it never comes to a session.
+    pub(super) fn probe(plane: Arc<Plane>, entry: Arc<PoolEntry>) -> Self {
+        Self { is_probe: true, ..Self::new(plane, entry, Want::Renewal) }
+    }
+
     /// Connects and logs in; returns the bytes that came behind the login.
     async fn run(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
         tokio::select! {
@@ -309,9 +324,9 @@ impl Attempt {
         let credential = self.plane.credential(&self.policy, &self.entry, &self.config, signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
-            dbname: Arc::clone(&self.config.dbname),
+            dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
             startup: self.config.startup.clone(),
-            connect_query: self.config.connect_query.clone(),
+            connect_query: self.config.connect_query.clone().filter(|_| !self.is_probe),
             credential: credential.map_err(Broken::Token)?,
             cover: opened.cover,
             nonce: scram::nonce_text(random),

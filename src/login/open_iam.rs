@@ -45,16 +45,23 @@ struct GivenUp {
 impl Attempt {
     /// Tries the entry's hosts, each as often as the rules say, until one lets us in.
     pub(super) async fn try_by_iam(&self, line: &mut Line, rules: &Rules) -> Result<Vec<u8>, Failure> {
+        let desk_of = |endpoint: &Endpoint| self.plane.iam.desk(endpoint, rules.login_rate);
+        let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
+        // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
+        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
             if tried > 0 {
                 self.log_close(&line.peer, &failure.reason);
             }
             let at = self.next_host();
-            let endpoint: &Endpoint = &rules.endpoints[at];
-            let desk = self.plane.iam.desk(endpoint, rules.login_rate);
-            let signer = self.plane.iam.signer(rules, endpoint);
-            match self.try_endpoint(line, &Endeavour { rules, at, desk, signer }).await {
+            let signer = self.plane.iam.signer(rules, &rules.endpoints[at]);
+            let iam = Endeavour { rules, at, desk: Arc::clone(&desks[at]), signer };
+            let outcome = match pauses[at] {
+                Some(until) => Err(self.held_off(&iam, until)),
+                None => self.try_endpoint(line, &iam).await,
+            };
+            match outcome {
                 Ok(unread) => return Ok(unread),
                 Err(GivenUp { failure: its, is_of_host: true }) => failure = its,
                 Err(GivenUp { failure, is_of_host: false }) => return Err(failure),
@@ -66,12 +73,8 @@ impl Attempt {
     }
 
     async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
-        let user = &self.entry.share.user;
-        if let Err(until) = iam.desk.may_try(user) {
-            return Err(self.held_off(iam, until));
-        }
         loop {
-            iam.signer.may_mint().map_err(|why| self.without_token(iam, &why))?;
+            wait_for_credentials(&iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
             self.take_turn(&iam.desk).await;
             let begun_at = self.plane.now();
             line.begun_at = Some(begun_at);
@@ -129,8 +132,18 @@ impl Attempt {
     }
 
     fn set_stance(&self, rules: &Rules) {
-        let share = &self.entry.share;
-        share.set_stance(self.plane.iam.stance(rules, &share.user));
+        let stance = self.plane.iam.stance(rules, &self.entry.share.user);
+        self.plane.set_stance(&self.entry, stance);
+    }
+
+    /// Logs in as far as to the server's verdict, and notes that.
+    pub(super) async fn find_out(&self, rules: &Rules) {
+        let mut line = Line::default();
+        let outcome = self.try_by_iam(&mut line, rules).await;
+        if let Err(failure) = outcome {
+            self.log_close(&line.peer, &failure.reason);
+        }
+        line.end().await;
     }
 
     /// Looks at a failed try: returns when the next one is to be made at once.
@@ -154,7 +167,10 @@ impl Attempt {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
             }
-            let failure = self.failure(broken, peer);
+            let failure = match self.is_probe {
+                true => Failure::new("it was to find out, no more"),
+                false => self.failure(broken, peer),
+            };
             return Err(GivenUp { failure, is_of_host: false });
         };
         self.set_stance(iam.rules);
@@ -195,6 +211,15 @@ impl Attempt {
     fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
         let ((db, user), id) = (self.names(), self.socket_id);
         let (class, text) = (judged.judgement.class.name(), &judged.text);
+        let next = match judged.judgement.step {
+            Step::Again => Some("a fresh token is tried"),
+            Step::RefreshThenAgain => Some("fresh credentials are fetched"),
+            Step::BackOff(_) => None,
+        };
+        if let Some(next) = next {
+            tracing::info!(side = "S", id, db, user, peer, "login by IAM was refused: {next}");
+            return;
+        }
         if !judged.is_news {
             tracing::debug!(side = "S", id, db, user, peer, "login by IAM failed again ({class}): {text}");
             return;
@@ -236,6 +261,17 @@ impl Attempt {
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }
+}
+
+/// Looks for credentials; where there are none, once more after the next fetch, or after a while.
+async fn wait_for_credentials(signer: &Signer) -> Result<(), NoToken> {
+    let fetches = signer.source.fetches();
+    if signer.may_mint().is_ok() {
+        return Ok(());
+    }
+    let fetched = signer.source.fetched_after(fetches);
+    let _ = tokio::time::timeout(Duration::from_micros(WITHOUT_CREDENTIALS.0), fetched).await;
+    signer.may_mint()
 }
 
 /// A failure after which nothing is tried for a while.

@@ -2,10 +2,10 @@
 //!
 //! Kept in memory only, never shown. Source: PgBouncer behaviour, surface §7.2, §7.3.
 
+use super::credential::{Credential, Stored};
 use super::iam::{NoToken, Signer};
 use super::plane::{Plane, Policy};
 use super::registry::PoolEntry;
-use super::server_login::{Credential, Stored};
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
 use crate::config::Database;
