@@ -184,19 +184,27 @@ impl Ledger {
         Verdict::Launch { from_reserve }
     }
 
-    /// A renewal comes last: it takes no place for which others starve, and none that is not there.
+    /// A renewal comes last: it takes no place for which others starve, and none that is not there. While logins are in
+    /// trouble it is a try whether they still are.
     fn judge_renewal(&mut self, pool: &Arc<PoolShare>) -> Verdict {
-        if pool.stance() != Stance::Renew || self.others_starve(pool) {
+        let is_trouble = pool.stance() != Stance::Renew;
+        if pool.stance() == Stance::CloseNow || self.others_starve(pool) {
             return Verdict::Nothing;
+        }
+        if !is_trouble && pool.is_retirement_wanted() {
+            return Verdict::Nothing; // one after the other
         }
         if self.has_room(pool) {
             return Verdict::Launch { from_reserve: false };
         }
-        let is_news = pool.want_retirement();
+        if is_trouble {
+            return Verdict::Nothing; // nothing that works is given up for a login that may fail
+        }
+        pool.want_retirement();
         let account = self.account(pool);
         // What is retired from the reserve is not missed.
         let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
-        account.owed += u32::from(is_news && is_missed);
+        account.owed += u32::from(is_missed);
         Verdict::RetireFirst
     }
 

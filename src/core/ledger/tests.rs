@@ -263,10 +263,9 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
         let pool = one(&rules);
         let mut ledger = Ledger::default();
         launch(&mut ledger, &pool, Micros(1));
-        for _ in 0..2 {
-            assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
-            assert!(!ledger.owes_replacement(&pool), "its place is not free yet");
-        }
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "one after the other");
+        assert!(!ledger.owes_replacement(&pool), "its place is not free yet");
         assert!(pool.take_retirement());
         ledger.returned(&pool, Use::Live);
         assert!(ledger.owes_replacement(&pool));
@@ -316,15 +315,25 @@ fn a_renewal_comes_after_those_who_starve() {
 }
 
 #[test]
-fn nothing_is_renewed_while_logins_are_in_trouble() {
+fn while_logins_are_in_trouble_a_renewal_is_tried_where_there_is_room() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
-    for stance in [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow] {
+    pool.set_stance(Stance::CloseNow);
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
+    for stance in [Stance::KeepToHardAge, Stance::KeepOn] {
         pool.set_stance(stance);
-        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "{stance:?}");
         assert_eq!(pool.stance(), stance);
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH, "{stance:?}");
+        ledger.returned(&pool, Use::LoggingIn);
     }
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(
+        ledger.consider(&pool, Want::Renewal, Micros(1)),
+        Verdict::Nothing,
+        "nothing is retired first"
+    );
+    assert!(!pool.is_retirement_wanted());
 }
 
 /// One thing that may happen at any time.
@@ -407,7 +416,7 @@ impl Model {
         }
         if verdict == Verdict::RetireFirst {
             assert!(want == Want::Renewal && (!in_size || !shared));
-            assert!(pool.is_retirement_wanted());
+            assert!(pool.take_retirement());
         }
     }
 
