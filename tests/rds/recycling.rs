@@ -97,22 +97,17 @@ fn a_loaded_pool_is_renewed_again_and_again_and_nobody_notices() {
     });
     assert!(said.contains("number of failed transactions: 0"), "{said}");
     assert!(!said.contains("ERROR") && !said.contains("FATAL") && !said.contains("aborted"), "{said}");
-    judge(&rds, max_age, span, most);
+    println!("{}", judge(&rds, max_age, span, most));
 }
 
-fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) {
+/// Panics when a bound was passed; else tells how far from it all stayed.
+fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) -> String {
     let (verdicts, transactions) = (rds.verdicts(), noted(rds));
     let ages = transactions.iter().map(|transaction| authorised_for(&verdicts, transaction));
     let oldest = ages.fold(0.0, f64::max);
     let session = transactions.iter().map(|transaction| transaction.session_age_s).fold(0.0, f64::max);
     let busiest = busiest_second(&verdicts);
     let generations = verdicts.len() / POOL_SIZE;
-    println!(
-        "{} transactions, {} logins, {busiest} in the busiest second, oldest authorization {oldest:.2} s, oldest session \
-         {session:.2} s, at most {most} servers",
-        transactions.len(),
-        verdicts.len()
-    );
     assert!(transactions.len() > 1000, "there was a load");
     assert!(verdicts.iter().all(|verdict| verdict.code == 200), "{verdicts:?}");
     assert!(oldest <= f64::from(max_age), "a transaction began {oldest} s after its server's login");
@@ -122,6 +117,12 @@ fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) {
     let bound = f64::from(RATE) * (2.0 + span.as_secs_f64());
     assert!((verdicts.len() as f64) < bound, "{} logins", verdicts.len());
     assert!(most <= POOL_SIZE, "{most} servers");
+    format!(
+        "{} transactions, {} logins, {busiest} in the busiest second, oldest authorization {oldest:.2} s, oldest session \
+         {session:.2} s, at most {most} servers",
+        transactions.len(),
+        verdicts.len()
+    )
 }
 
 /// Clients that come again and again for `span`; the errors that they saw, with the time they came at.
