@@ -27,11 +27,14 @@ impl Plane {
     pub async fn watch_iam(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_calm = true;
         loop {
             tick.tick().await;
-            if self.iam.is_used() {
+            let is_calm = self.iam.is_calm();
+            if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
+            was_calm = is_calm;
         }
     }
 
@@ -40,12 +43,24 @@ impl Plane {
         for entry in self.registry.entries() {
             let user = &entry.share.user;
             match iam_entry::rules(&snapshot, &entry.config.load(), user) {
-                Some(Ok(rules)) => {
+                Some(Ok(rules)) if self.iam.trouble(&rules, user).is_some() => {
                     self.set_stance(&entry, self.iam.stance(&rules, user));
                     self.probe_if_due(&entry, rules);
                 }
-                Some(Err(_)) | None => self.set_stance(&entry, Stance::Renew),
+                Some(_) | None => {
+                    self.set_stance(&entry, Stance::Renew);
+                    entry.share.set_obstacle(None);
+                }
             }
+        }
+    }
+
+    /// IAM REFRESH: every source fetches anew, and every login may be tried at once again.
+    pub fn refresh_iam(&self) {
+        self.iam.refresh();
+        for entry in self.registry.entries() {
+            self.places.forget_failure(&entry.share);
+            self.launcher.need_server(entry.share.id);
         }
     }
 
