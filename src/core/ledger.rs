@@ -300,6 +300,10 @@ impl Ledger {
         if used_for == Use::Cancel {
             return;
         }
+        if used_for == Use::LoggingIn && account.renews.take().is_some() {
+            // It has failed: the next try is a matter of the back-off, not of the pool's pace.
+            pool.postpone_renewal(account.retry_at);
+        }
         pool.set_full(false);
         self.database(pool).give_back();
         self.user(pool).give_back();

@@ -244,12 +244,15 @@ fn a_renewal_that_fails_retires_none() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
+    let gap = Micros::from_secs(100);
+    assert!(pool.may_ask_for_renewal(Micros(1), gap));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
     ledger.login_failed(&pool, "refused".into(), Micros(10));
     ledger.returned(&pool, Use::LoggingIn);
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(2)), Verdict::Later(Micros(11)));
-    assert!(!pool.may_ask_for_renewal(Micros(10), Micros(5)), "asking is in vain so long");
-    assert!(pool.may_ask_for_renewal(Micros(11), Micros(5)));
+    assert!(!pool.may_ask_for_renewal(Micros(10), gap), "asking is in vain so long");
+    assert!(pool.may_ask_for_renewal(Micros(11), gap), "but not for the whole gap");
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(5)), Verdict::Later(Micros(11)));
+    assert!(pool.may_ask_for_renewal(Micros(11), gap));
     launch(&mut ledger, &pool, Micros(20));
     assert!(!pool.is_retirement_wanted(), "that one was a client's");
 }
