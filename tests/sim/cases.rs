@@ -97,6 +97,7 @@ impl Bench {
             params: params(),
             rules: ClientRules::default(),
             login_time: Micros(0),
+            welcome: Box::default(),
         };
         self.core.client_joined(id, login, Micros(1), &mut self.net);
         Peer::Client(id)
