@@ -98,6 +98,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             params: names.empty_set(),
             generation: 0,
             connected_at: Micros(0),
+            authorization: None,
         };
         let id = core.reserve_server();
         core.server_joined(id, login, Micros(1), sink);

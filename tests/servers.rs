@@ -12,9 +12,12 @@ use pgweir::auth::scram::derive_keys;
 use pgweir::auth::{ScramSecret, Secret, UserList};
 use pgweir::base::{Address, Micros, WorkerId};
 use pgweir::config::{IoBackend, Snapshot};
-use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, PoolShare, StatementRegistry};
+use pgweir::core::{
+    Answer, Authorization, CancelKey, ClientIdentity, ClientLogin, Command, PoolShare, Scope, ServerIdentity,
+    ServerLogin, Stance, StatementRegistry, Want,
+};
 use pgweir::io::{Channel, Clock};
-use pgweir::login::{Phase, Plane, Policy, ServerTls, auth_query, launch};
+use pgweir::login::{Launch, Phase, Plane, Policy, ServerTls, auth_query, launch};
 use pgweir::wire::{Fault, TrackedNames};
 use pgweir::worker::{self, Mail, Seat, WorkerHandle};
 use std::os::unix::net::UnixStream;
@@ -123,6 +126,47 @@ impl Rig {
 
     fn client(&self, database: &str, user: &str) -> Raw {
         self.client_on(0, database, user).0
+    }
+
+    /// A server of the pool that was logged in to here, whose authorization is past its soft age already; its backend's pid.
+    fn old_server(&self, database: &str, user: &str) -> String {
+        let pool = self.pool(database, user);
+        let want = Want::Waiter { since: self.plane.now() };
+        let Ok(Launch { place, .. }) = self.plane.places.consider(&pool, want, self.plane.now()) else {
+            panic!("room for a server")
+        };
+        let socket = postgres().socket_directory().join(format!(".s.PGSQL.{}", postgres().port));
+        let socket = UnixStream::connect(socket).expect("PostgreSQL listens");
+        let mut login = Raw::over(socket.try_clone().expect("a descriptor"));
+        login.startup(&[("user", user), ("database", "app"), ("application_name", database)]);
+        assert_eq!(login.outcome().status, Some(b'I'));
+        socket.set_nonblocking(true).expect("a socket");
+        let pid = u32::from_be_bytes(login.key[..4].try_into().expect("a key"));
+        let here = || Address::Unix { port: 0, pid: 0, uid: 0 };
+        let identity = Arc::new(ServerIdentity {
+            socket_id: self.plane.next_socket_id(),
+            database: database.into(),
+            user: user.into(),
+            remote: here(),
+            local: here(),
+            host: "here".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: CancelKey { pid, secret: login.key[4..].into() },
+        });
+        let now = self.plane.now();
+        let login = ServerLogin {
+            identity,
+            pool: Arc::clone(&pool),
+            params: self.plane.names.empty_set(),
+            generation: pool.generation(),
+            connected_at: now,
+            authorization: Some(Authorization { soft_at: now, hard_at: now + Micros::from_secs(3600) }),
+        };
+        let guard = Box::new(place.into_live());
+        let channel = Channel { fd: socket.into(), tls: None, unread: Vec::new(), guard };
+        self.plane.worker(WorkerId(1)).send(Mail::Server(Box::new((channel, login))));
+        pid.to_string()
     }
 
     fn live(&self, database: &str, user: &str) -> u32 {
@@ -277,6 +321,61 @@ fn pool_size_is_never_exceeded_and_is_used() {
 fn sessions_named(name: &str) -> u32 {
     let sql = format!("select count(*) from pg_stat_activity where application_name = '{name}'");
     postgres().psql("postgres", &sql).parse().expect("a count")
+}
+
+fn is_alive(pid: &str) -> bool {
+    postgres().psql("postgres", &format!("select count(*) from pg_stat_activity where pid = {pid}")) == "1"
+}
+
+#[test]
+fn an_old_server_goes_when_another_has_come() {
+    let rig = Rig::new("aging = {pg} dbname=app pool_size=2 application_name=aging", TRANSACTION, "");
+    let mut client = rig.client("aging", "app");
+    let old = rig.old_server("aging", "app");
+    let mut fewest = u32::MAX;
+    wait_until("the old one has gone", || {
+        fewest = fewest.min(sessions_named("aging"));
+        !is_alive(&old)
+    });
+    assert!(fewest > 0, "there was always one");
+    assert_eq!(sessions_named("aging"), 1, "one for one");
+    assert_ne!(client.simple("select pg_backend_pid()").value(), old);
+    wait_until("its place is back", || rig.live("aging", "app") == 1);
+}
+
+#[test]
+fn at_a_cap_an_old_server_goes_first_and_never_amid_a_transaction() {
+    let rig = Rig::new("aged = {pg} dbname=app pool_size=1 application_name=aged", TRANSACTION, "");
+    let (mut client, pool) = (rig.client("aged", "app"), rig.pool("aged", "app"));
+    pool.set_stance(Stance::KeepToHardAge);
+    let old = rig.old_server("aged", "app");
+    assert_eq!(client.simple("begin; select pg_backend_pid()").value(), old);
+    pool.set_stance(Stance::Renew);
+    rig.plane.launcher.need_renewal(pool.id);
+    wait_until("it is to retire", || pool.is_retirement_wanted());
+    rig.runtime.block_on(rig.plane.ask_all(|| Command::Sweep(Scope::Pool(pool.id))));
+    assert_eq!(client.simple("select pg_backend_pid()").value(), old);
+    assert_eq!(client.simple("commit").status, Some(b'I'));
+    let mut most = 0;
+    wait_until("the old one has gone", || {
+        most = most.max(sessions_named("aged"));
+        !is_alive(&old)
+    });
+    wait_until("it is replaced, though nobody asks", || {
+        most = most.max(sessions_named("aged"));
+        rig.live("aged", "app") == 1 && sessions_named("aged") == 1
+    });
+    assert_eq!(most, 1, "the cap holds");
+    assert_ne!(client.simple("select pg_backend_pid()").value(), old);
+}
+
+#[test]
+fn an_old_server_that_nobody_would_miss_is_not_replaced() {
+    let rig = Rig::new("lonely = {pg} dbname=app application_name=lonely", TRANSACTION, "");
+    let old = rig.old_server("lonely", "app");
+    wait_until("it has gone", || !is_alive(&old));
+    wait_until("its place is back", || rig.live("lonely", "app") == 0);
+    assert_eq!(sessions_named("lonely"), 0);
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub(super) enum Stand {
         /// It has been told that it is queued (`query_wait_notify`).
         notified: bool,
     },
+    /// Tied to a server to which it has not said anything yet: it waited for it, and what it wants to say comes next. The
+    /// server may still be taken away.
+    Lent(ServerId),
     /// Tied to a server.
     Linked(ServerId),
 }
@@ -102,7 +105,7 @@ impl Client {
         match self.stand {
             Stand::Idle => ClientState::Idle,
             Stand::Waiting { .. } => ClientState::Waiting,
-            Stand::Linked(_) => ClientState::Active,
+            Stand::Lent(_) | Stand::Linked(_) => ClientState::Active,
         }
     }
 
@@ -110,7 +113,7 @@ impl Client {
     #[inline]
     pub fn link(&self) -> Option<ServerId> {
         match self.stand {
-            Stand::Linked(server) => Some(server),
+            Stand::Lent(server) | Stand::Linked(server) => Some(server),
             Stand::Idle | Stand::Waiting { .. } => None,
         }
     }

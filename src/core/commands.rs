@@ -72,10 +72,14 @@ impl Core {
     fn sweep(&mut self, scope: &Scope, net: &mut impl Net) {
         let now = self.now;
         for slot in self.slots_in(scope) {
-            for id in self.servers_of(slot) {
-                let free = matches!(self.servers[id.0 as usize].phase, Phase::Idle(_));
-                if let Some(reason) = self.reason_to_close(id, now).filter(|_| free) {
-                    self.close_server(id, reason, net);
+            self.mark_denied(Some(slot));
+            for id in self.free_servers(Some(slot)) {
+                match self.reason_to_close(id, now) {
+                    Some(reason) => self.close_server(id, reason, net),
+                    None if now >= self.servers[id.0 as usize].authorization.soft_at => {
+                        self.ask_for_renewal(id, net);
+                    }
+                    None => {}
                 }
             }
             self.serve(slot, net);

@@ -36,6 +36,8 @@ pub struct Core {
     pub(super) scratch: Vec<u8>,
     /// The time of the event at hand.
     pub(super) now: Micros,
+    /// The time of the janitor's last pass.
+    pub(super) last_pass: Micros,
     /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over: not before
     /// then can it leave for another worker.
     pub(super) just_sent_to: Option<ServerId>,
@@ -75,6 +77,7 @@ impl Core {
             suspended: false,
             scratch: Vec::new(),
             now: Micros(0),
+            last_pass: Micros(0),
             just_sent_to: None,
         }
     }
@@ -121,6 +124,7 @@ impl Core {
         self.now = now;
         let MovedServer(mut server, share) = moved;
         server.pool = self.pool_slot(&share);
+        server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
     }
 
@@ -264,7 +268,7 @@ impl Core {
                 pool.waiting -= 1;
                 self.trim_queue(client.pool);
             }
-            Stand::Linked(server) => self.abandon(server, net),
+            Stand::Lent(server) | Stand::Linked(server) => self.abandon(server, net),
         }
     }
 
@@ -314,6 +318,7 @@ impl Core {
         net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
+        self.note_retirement(&server, reason);
         self.pools[server.pool.0 as usize].servers -= 1;
     }
 
@@ -331,6 +336,7 @@ impl Core {
         let now = self.now;
         let server = self.servers.remove(id.0 as usize);
         self.log_server(&server, reason, now);
+        self.note_retirement(&server, reason);
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.servers -= 1;
         match server.phase {

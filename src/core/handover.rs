@@ -77,6 +77,16 @@ pub struct ServerIdentity {
     pub cancel_key: CancelKey,
 }
 
+/// How long a server may serve on the authorization that it was logged in with. Both times lie on the process's monotonic
+/// clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// From when on a replacement is wanted.
+    pub soft_at: Micros,
+    /// From when on no transaction begins on it, but under [`super::Stance::KeepOn`]. Not before `soft_at`.
+    pub hard_at: Micros,
+}
+
 /// A server that has finished its login and sent ReadyForQuery 'I'.
 #[derive(Debug)]
 pub struct ServerLogin {
@@ -90,4 +100,6 @@ pub struct ServerLogin {
     pub generation: u32,
     /// When its connect began: age and lifetime count from here.
     pub connected_at: Micros,
+    /// How long its login is good for; `None` = as long as the connection (not by IAM).
+    pub authorization: Option<Authorization>,
 }

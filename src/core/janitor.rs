@@ -46,6 +46,9 @@ impl Core {
                 Due::Notify => self.notify_waiting(id, net),
             }
         }
+        self.mark_denied(None);
+        let last_pass = std::mem::replace(&mut self.last_pass, now);
+        self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);
         let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
         for slot in slots {
@@ -77,7 +80,7 @@ impl Core {
                     None
                 }
             }
-            Stand::Linked(server) => self.linked_due(client, server, rules, now),
+            Stand::Lent(server) | Stand::Linked(server) => self.linked_due(client, server, rules, now),
         }
     }
 
@@ -122,12 +125,7 @@ impl Core {
     /// Closes free servers that are obsolete, too old, or idle too long.
     fn age_idle_servers(&mut self, net: &mut impl Net) {
         let now = self.now;
-        let free: Vec<_> = self
-            .servers
-            .iter()
-            .filter(|(_, server)| matches!(server.phase, Phase::Idle(_)))
-            .map(|(key, _)| ServerId(key as u32))
-            .collect();
+        let free = self.free_servers(None);
         // The ledger learns of a close when the socket has ended: what this pass closes is counted here.
         let mut closed = vec![0; self.pools.capacity()];
         for id in free {
@@ -138,9 +136,15 @@ impl Core {
                 .reason_to_close(id, now)
                 .or_else(|| self.one_too_many(slot, live))
                 .or_else(|| self.idle_too_long(id, live));
-            if let Some(reason) = reason {
-                *closed += 1;
-                self.close_server(id, reason, net);
+            match reason {
+                Some(reason) => {
+                    *closed += 1;
+                    self.close_server(id, reason, net);
+                }
+                None if now >= self.servers[id.0 as usize].authorization.soft_at => {
+                    self.ask_for_renewal(id, net);
+                }
+                None => {}
             }
         }
     }

@@ -6,12 +6,11 @@
 //!
 //! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
 //! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`; a pool has at
-//! most one login in progress. Lowered caps are kept from then on: nothing is launched until the counts have come down.
-//! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1. A login budget per endpoint (IAM) would be one more
-//! question in `Ledger::consider`, answered with `Verdict::Later`.
+//! most one login in progress. A renewal keeps them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until the counts have come down.
+//! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1.
 
-use super::{PoolShare, Scope};
-use crate::base::{Micros, PoolId};
+use super::{PoolShare, Scope, Stance};
+use crate::base::{Micros, PoolId, limits};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -25,6 +24,8 @@ pub enum Want {
     },
     /// `min_pool_size`: nobody waits, so nothing is evicted for it and the reserve is not touched.
     Minimum,
+    /// A server past its soft age is to be replaced: comes after all others, evicts nothing, takes nothing of the reserve.
+    Renewal,
 }
 
 /// What is to be done about a want.
@@ -38,6 +39,10 @@ pub enum Verdict {
     /// A cap of the database or the pool user is reached: close an idle server there, ask again when its place is back.
     /// If there is none to close, say so by [`Ledger::nothing_to_evict`].
     EvictFirst(Scope),
+    /// A renewal at a cap: a server past its soft age is retired first ([`PoolShare::want_retirement`] has been said; workers
+    /// see it when one is released, at their pass, or at a sweep). Its place is then a replacement's, as
+    /// [`Ledger::owes_replacement`] says.
+    RetireFirst,
     /// No place; asking again is in vain until one is returned or the rules change.
     Full,
     /// Not before this time.
@@ -66,6 +71,10 @@ struct Account {
     cancels: u32,
     attempt_at: Micros,
     retry_at: Micros,
+    /// The login in progress is a renewal's; so many servers were live as it began.
+    renews: Option<u32>,
+    /// Servers that were retired at a cap and not replaced yet.
+    owed: u32,
 }
 
 impl Account {
@@ -106,22 +115,33 @@ impl Ledger {
     /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps [`PoolShare::is_full`] up to date.
     pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
         let verdict = self.judge(pool, want, now);
-        if let Want::Waiter { .. } = want {
-            match verdict {
-                Verdict::Full | Verdict::EvictFirst(_) | Verdict::Later(_) => pool.set_full(true),
-                Verdict::Launch { .. } => pool.set_full(false),
-                Verdict::Nothing => {}
+        match (want, &verdict) {
+            (Want::Waiter { .. }, Verdict::Full | Verdict::EvictFirst(_) | Verdict::Later(_)) => {
+                pool.set_full(true);
             }
+            (Want::Waiter { .. }, Verdict::Launch { .. }) => pool.set_full(false),
+            (Want::Renewal, Verdict::Later(at)) => pool.postpone_renewal(*at),
+            (Want::Renewal, Verdict::Nothing) => {
+                pool.postpone_renewal(now + Micros::from_millis(limits::JANITOR_PERIOD_MS));
+            }
+            _ => {}
         }
         if let Verdict::Launch { .. } = verdict {
-            self.starved.remove(&pool.id);
-            let account = self.account(pool);
-            account.logging_in += 1;
-            account.attempt_at = now;
-            self.database(pool).servers += 1;
-            self.user(pool).servers += 1;
+            self.launch(pool, want, now);
         }
         verdict
+    }
+
+    /// Whoever a server is opened for, it is the replacement of one that was retired, if one was.
+    fn launch(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) {
+        self.starved.remove(&pool.id);
+        let account = self.account(pool);
+        account.logging_in += 1;
+        account.attempt_at = now;
+        account.renews = (want == Want::Renewal && account.owed == 0).then_some(account.live);
+        account.owed = account.owed.saturating_sub(1);
+        self.database(pool).servers += 1;
+        self.user(pool).servers += 1;
     }
 
     fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
@@ -132,6 +152,9 @@ impl Ledger {
         }
         if account.retry_at > now {
             return Verdict::Later(account.retry_at);
+        }
+        if want == Want::Renewal {
+            return self.judge_renewal(pool);
         }
         let at_size = rules.pool_size > 0 && account.live >= rules.pool_size;
         let live = account.live;
@@ -150,7 +173,7 @@ impl Ledger {
             }
             _ => {}
         }
-        let may_evict = want != Want::Minimum;
+        let may_evict = matches!(want, Want::Waiter { .. });
         if self.database(pool).is_full(rules.max_db_connections) {
             let scope = Scope::Database(Arc::clone(&pool.database.name));
             return self.make_room(pool.id, scope, may_evict);
@@ -159,6 +182,50 @@ impl Ledger {
             return self.make_room(pool.id, Scope::User(Arc::clone(&pool.user)), may_evict);
         }
         Verdict::Launch { from_reserve }
+    }
+
+    /// A renewal comes last: it takes no place for which others starve, and none that is not there. While logins are in
+    /// trouble it is a try whether they still are.
+    fn judge_renewal(&mut self, pool: &Arc<PoolShare>) -> Verdict {
+        let is_trouble = pool.stance() != Stance::Renew;
+        if pool.stance() == Stance::CloseNow || self.others_starve(pool) {
+            return Verdict::Nothing;
+        }
+        if !is_trouble && pool.is_retirement_wanted() {
+            return Verdict::Nothing; // one after the other
+        }
+        if self.has_room(pool) {
+            return Verdict::Launch { from_reserve: false };
+        }
+        if is_trouble {
+            return Verdict::Nothing; // nothing that works is given up for a login that may fail
+        }
+        pool.want_retirement();
+        let account = self.account(pool);
+        // What is retired from the reserve is not missed.
+        let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
+        account.owed += u32::from(is_missed);
+        Verdict::RetireFirst
+    }
+
+    /// Whether no cap is reached; the reserve aside.
+    fn has_room(&mut self, pool: &Arc<PoolShare>) -> bool {
+        let rules = pool.rules();
+        (rules.pool_size == 0 || self.account(pool).live < rules.pool_size)
+            && !self.database(pool).is_full(rules.max_db_connections)
+            && !self.user(pool).is_full(rules.max_user_connections)
+    }
+
+    fn others_starve(&self, pool: &PoolShare) -> bool {
+        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
+        let mut starved = self.starved.iter().filter(|id| **id != pool.id);
+        starved.any(|id| self.accounts.get(id).is_some_and(|account| rivals(&account.share)))
+    }
+
+    /// Whether a server of `pool` was retired at a cap and its replacement can be opened now: by [`Want::Renewal`].
+    pub fn owes_replacement(&mut self, pool: &Arc<PoolShare>) -> bool {
+        let account = self.account(pool);
+        account.owed > 0 && account.logging_in == 0 && self.has_room(pool)
     }
 
     /// At most one eviction at a time in a room: its place must be back before the next is asked for.
@@ -184,6 +251,10 @@ impl Ledger {
     pub fn logged_in(&mut self, pool: &Arc<PoolShare>) {
         let account = self.account(pool);
         assert!(account.logging_in > 0, "a login ended that never began");
+        // The server that was to be replaced may have ended by itself meanwhile.
+        if account.renews.take().is_some_and(|live| account.live >= live) {
+            pool.want_retirement();
+        }
         account.logging_in -= 1;
         account.live += 1;
         account.retry_at = Micros(0);
@@ -228,6 +299,10 @@ impl Ledger {
         pool.set_live_count(account.live);
         if used_for == Use::Cancel {
             return;
+        }
+        if used_for == Use::LoggingIn && account.renews.take().is_some() {
+            // It has failed: the next try is a matter of the back-off, not of the pool's pace.
+            pool.postpone_renewal(account.retry_at);
         }
         pool.set_full(false);
         self.database(pool).give_back();
@@ -297,6 +372,8 @@ impl Ledger {
             cancels: 0,
             attempt_at: Micros(0),
             retry_at: Micros(0),
+            renews: None,
+            owed: 0,
         })
     }
 

@@ -61,7 +61,7 @@ impl Core {
         let client = &mut self.clients[id.0 as usize];
         let server = &mut self.servers[server_id.0 as usize];
         assert!(server.pool == client.pool, "a server is lent within its pool only");
-        client.stand = Stand::Linked(server_id);
+        client.stand = Stand::Lent(server_id);
         server.request_at = now;
         if client.blocked {
             server.hold.add(Reason::LinkBlocked, Peer::Server(server_id), net);
@@ -72,7 +72,11 @@ impl Core {
         self.pools[client.pool.0 as usize].counters.server_assignment_count += 1;
         let Some(sql) = server.differences(client, &self.names) else {
             server.enter(Phase::Linked(id));
-            return if client.hold.is_free() { Got::Linked(server_id) } else { Got::Waits };
+            if !client.hold.is_free() {
+                return Got::Waits;
+            }
+            client.stand = Stand::Linked(server_id);
+            return Got::Linked(server_id);
         };
         let who = &server.identity;
         tracing::debug!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
@@ -173,6 +177,11 @@ impl Core {
         if server.generation != pool.share.generation() {
             return Fitness::Close("database configuration changed");
         }
+        if now >= server.authorization.hard_at
+            && let Some(reason) = self.too_old(server)
+        {
+            return Fitness::Close(reason);
+        }
         let Phase::Idle(since) = server.phase else { return Fitness::Fit };
         let rules = &pool.rules;
         let rested = now.since(since) > rules.server_check_delay || rules.server_check_delay == Micros(0);
@@ -207,10 +216,17 @@ impl Core {
         let server = &mut self.servers[id.0 as usize];
         assert!(server.is_clean(), "server {} is checked in unclean", server.identity.socket_id);
         let slot = server.pool;
-        server.enter(Phase::Idle(now));
+        let is_old = now >= server.authorization.soft_at;
+        if is_old {
+            self.count_old_link(id);
+        }
+        self.servers[id.0 as usize].enter(Phase::Idle(now));
         if let Some(reason) = self.reason_to_close(id, now) {
             self.close_server(id, reason, net);
             return self.serve(slot, net);
+        }
+        if is_old {
+            self.ask_for_renewal(id, net);
         }
         let here = self.next_waiter(slot).map(|waiter| waiter.since);
         let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
@@ -283,6 +299,11 @@ impl Core {
         }
         if pool.share.database.is_paused() {
             return Some("pause mode");
+        }
+        if now >= server.authorization.soft_at
+            && let Some(reason) = self.too_old(server).or_else(|| self.retires(server))
+        {
+            return Some(reason);
         }
         let age = now.since(server.connected_at);
         let used = server.request_at > server.connected_at;

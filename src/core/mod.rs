@@ -4,6 +4,7 @@
 //! never touches a socket, never reads a clock, never keeps a peer's bytes (the driver keeps what was not consumed), never
 //! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
 
+mod age;
 mod client;
 mod command;
 mod commands;
@@ -27,8 +28,8 @@ pub use command::{
     Answer, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
 };
 pub use engine::{Core, MovedServer};
-pub use handover::{CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
+pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
-pub use share::{DatabaseShare, Gate, PoolShare};
+pub use share::{DatabaseShare, Gate, PoolShare, Stance};
 pub use statements::{Statement, StatementRegistry};

@@ -23,6 +23,9 @@ pub enum Farewell {
 pub enum Note {
     /// Clients of this pool wait on this worker and it has room: consider opening a server.
     NeedServer(PoolId),
+    /// A free server of this pool is past its soft age: have a replacement opened where there is room, or one retired first
+    /// where there is none ([`super::Want::Renewal`]).
+    NeedRenewal(PoolId),
     /// Clients of this pool wait here, and that worker had idle servers a moment ago.
     Nudge {
         /// Whose clients wait.

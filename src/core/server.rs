@@ -8,7 +8,7 @@ use super::expect::Expected;
 use super::hold::{Hold, Partial};
 use super::pool::PoolSlot;
 use super::statements::ServerStatements;
-use super::{Farewell, Note, ServerIdentity, ServerLogin, ServerState};
+use super::{Authorization, Farewell, Note, ServerIdentity, ServerLogin, ServerState};
 use crate::base::{ClientId, Micros};
 use crate::wire::ParamSet;
 use crate::wire::tags::transaction;
@@ -61,6 +61,8 @@ pub(super) struct Server {
     /// Cancel requests sent for it and not yet known to be over.
     pub cancels: u32,
     pub generation: u32,
+    /// [`Authorization::ENDLESS`] where the login had none.
+    pub authorization: Authorization,
     pub connected_at: Micros,
     pub request_at: Micros,
     /// When its last message came.
@@ -89,6 +91,7 @@ impl Server {
             task_failed: false,
             cancels: 0,
             generation: login.generation,
+            authorization: login.authorization.unwrap_or(Authorization::ENDLESS),
             connected_at: login.connected_at,
             request_at: login.connected_at,
             heard_at: now,

@@ -5,7 +5,31 @@ use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
+/// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
+///
+/// Past its soft age a server asks for another in its place whatever the trouble (but under [`Stance::CloseNow`]): where there
+/// is room, that login is tried as often as the back-off allows, or nobody would learn that the trouble is over, or proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stance {
+    /// Logins work: at its soft age a server is replaced, at its hard age it is not lent any more.
+    #[default]
+    Renew,
+    /// Logins are denied: nothing that works is given up before its hard age, then it is not lent any more.
+    KeepToHardAge,
+    /// Logins fail through no fault of the user: what works is not given up, lent on beyond its hard age, and counted.
+    KeepOn,
+    /// Every server is closed as soon as it is between transactions. Workers see it at their next pass, or when told by
+    /// [`super::Command::Sweep`].
+    CloseNow,
+}
+
+impl Stance {
+    const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
+}
 
 /// Switches of the whole process that every worker looks at when a client wants a server.
 #[derive(Debug, Default)]
@@ -81,6 +105,22 @@ impl Default for Slot {
     }
 }
 
+/// What may be done at most once per span, over all workers.
+#[derive(Debug, Default)]
+struct Turn {
+    not_before: AtomicU64,
+}
+
+impl Turn {
+    /// Takes it if its time has come; the next one comes after `span`.
+    fn take(&self, now: Micros, span: Micros) -> bool {
+        let not_before = self.not_before.load(Ordering::Acquire);
+        let next = (now + span).0;
+        let swap = || self.not_before.compare_exchange(not_before, next, Ordering::AcqRel, Ordering::Acquire);
+        now.0 >= not_before && swap().is_ok()
+    }
+}
+
 /// One pool (database entry, pool user) over all workers.
 #[derive(Debug)]
 pub struct PoolShare {
@@ -95,7 +135,10 @@ pub struct PoolShare {
     full: AtomicBool,
     live: AtomicU32,
     generation: AtomicU32,
-    last_lifetime_close: AtomicU64,
+    lifetime_close: Turn,
+    renewal: Turn,
+    retirement: AtomicBool,
+    stance: AtomicU8,
     failing: ArcSwapOption<String>,
     rules: ArcSwap<PoolRules>,
 }
@@ -119,7 +162,10 @@ impl PoolShare {
             full: AtomicBool::new(false),
             live: AtomicU32::new(0),
             generation: AtomicU32::new(0),
-            last_lifetime_close: AtomicU64::new(0),
+            lifetime_close: Turn::default(),
+            renewal: Turn::default(),
+            retirement: AtomicBool::new(false),
+            stance: AtomicU8::new(Stance::default() as u8),
             failing: ArcSwapOption::empty(),
         }
     }
@@ -230,14 +276,45 @@ impl PoolShare {
         self.failing.store(text.map(Arc::new));
     }
 
+    /// What becomes of servers as their authorizations grow old.
+    pub fn stance(&self) -> Stance {
+        Stance::ALL[usize::from(self.stance.load(Ordering::Acquire))]
+    }
+
+    /// Set by the login plane whenever what it knows of the pool user's logins has changed.
+    pub fn set_stance(&self, stance: Stance) {
+        self.stance.store(stance as u8, Ordering::Release);
+    }
+
     /// Takes the turn to close one server for its age: at most one per `spacing` over all workers
     /// (PgBouncer spreads lifetime closes `server_lifetime / pool_size` apart).
     pub fn may_close_for_age(&self, now: Micros, spacing: Micros) -> bool {
-        let last = self.last_lifetime_close.load(Ordering::Acquire);
-        now.since(Micros(last)) >= spacing
-            && self
-                .last_lifetime_close
-                .compare_exchange(last, now.0, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
+        self.lifetime_close.take(now, spacing)
+    }
+
+    /// Takes the turn to ask for a replacement of a server past its soft age: at most one per `gap` over all workers.
+    pub fn may_ask_for_renewal(&self, now: Micros, gap: Micros) -> bool {
+        self.renewal.take(now, gap)
+    }
+
+    /// Set by the ledger where nothing can be replaced now: asking is in vain until then.
+    pub fn postpone_renewal(&self, until: Micros) {
+        self.renewal.not_before.store(until.0, Ordering::Release);
+    }
+
+    /// One server past its soft age is to be closed: its replacement has come, or can only come after. Returns whether that
+    /// is news.
+    pub fn want_retirement(&self) -> bool {
+        !self.retirement.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether a server past its soft age is still to be closed.
+    pub fn is_retirement_wanted(&self) -> bool {
+        self.retirement.load(Ordering::Acquire)
+    }
+
+    /// Whether the caller is the one to close a server past its soft age.
+    pub fn take_retirement(&self) -> bool {
+        self.is_retirement_wanted() && self.retirement.swap(false, Ordering::AcqRel)
     }
 }

@@ -21,7 +21,9 @@ use tokio::time::MissedTickBehavior;
 enum News {
     /// Somebody wants a server of this pool.
     NeedServer(PoolId),
-    /// A server of this pool was handed over: perhaps others still wait.
+    /// A server of this pool is past its soft age.
+    NeedRenewal(PoolId),
+    /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
     LookAgain(PoolId),
     /// A place of this pool is free again.
     PlaceReturned(Arc<PoolShare>),
@@ -48,7 +50,12 @@ impl LauncherDoor {
         drop(self.0.send(News::NeedServer(pool)));
     }
 
-    /// A server of this pool was handed over: perhaps others still wait.
+    /// A server of this pool is past its soft age.
+    pub fn need_renewal(&self, pool: PoolId) {
+        drop(self.0.send(News::NeedRenewal(pool)));
+    }
+
+    /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
     pub fn look_again(&self, pool: PoolId) {
         drop(self.0.send(News::LookAgain(pool)));
     }
@@ -108,7 +115,11 @@ impl Launcher {
     fn take(&self, news: News) {
         match news {
             News::NeedServer(id) => self.look_for(id, Prompt::Asked),
-            News::LookAgain(id) => self.look_for(id, Prompt::Routine),
+            News::NeedRenewal(id) => self.renew(id),
+            News::LookAgain(id) => {
+                self.look_for(id, Prompt::Routine);
+                self.retire(id);
+            }
             News::PlaceReturned(share) => self.place_returned(&share),
             News::SendCancel(errand) => {
                 tokio::spawn(super::cancel::run(Arc::clone(&self.plane), errand));
@@ -128,9 +139,10 @@ impl Launcher {
         let mut entries: Vec<_> =
             revived.iter().filter_map(|share| self.plane.registry.by_id(share.id)).collect();
         entries.sort_by_cached_key(|entry| oldest_waiter(entry).unwrap_or(Micros::NEVER));
-        for entry in entries {
-            self.look_at(&entry, Prompt::Routine);
+        for entry in &entries {
+            self.look_at(entry, Prompt::Routine);
         }
+        entries.iter().for_each(|entry| self.replace_retired(entry));
         if self.plane.registry.by_id(share.id).is_none() {
             self.plane.places.forget(share);
         }
@@ -142,6 +154,7 @@ impl Launcher {
         for entry in self.plane.registry.entries() {
             self.heal(&entry);
             self.look_at(&entry, Prompt::Routine);
+            self.replace_retired(&entry);
             self.keep_minimum(&entry);
         }
         self.forget_unused();
@@ -161,6 +174,32 @@ impl Launcher {
         let is_short = entry.share.live_count() < entry.share.rules().min_pool_size;
         if is_short && (entry.is_forced() || entry.client_count() > 0) {
             self.consider(entry, Want::Minimum);
+        }
+    }
+
+    /// A server of the pool is past its soft age. One that nobody would miss is not replaced.
+    fn renew(&self, id: PoolId) {
+        let Some(entry) = self.plane.registry.by_id(id) else { return };
+        if entry.client_count() > 0 {
+            self.consider(&entry, Want::Renewal);
+        } else {
+            entry.share.want_retirement();
+            self.retire(id);
+        }
+    }
+
+    /// Has a server past its soft age closed wherever there is a free one, if that is wanted.
+    fn retire(&self, id: PoolId) {
+        let entry = self.plane.registry.by_id(id);
+        if entry.is_some_and(|entry| entry.share.is_retirement_wanted()) {
+            self.plane.tell_all(|| Command::Sweep(Scope::Pool(id)));
+        }
+    }
+
+    /// Opens the replacement of a server that was retired at a cap. Those who wait have been looked at before.
+    fn replace_retired(&self, entry: &Arc<PoolEntry>) {
+        if entry.client_count() > 0 && self.plane.places.owes_replacement(&entry.share) {
+            self.consider(entry, Want::Renewal);
         }
     }
 
@@ -213,11 +252,12 @@ impl Launcher {
                     let (db, user) = (&entry.share.database.name, &entry.share.user);
                     tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
                 }
-                tokio::spawn(open::open(Arc::clone(&self.plane), Arc::clone(entry), place));
+                tokio::spawn(open::open(Arc::clone(&self.plane), Arc::clone(entry), place, want));
             }
             Err(Verdict::EvictFirst(scope)) => {
                 tokio::spawn(evict(Arc::clone(&self.plane), scope));
             }
+            Err(Verdict::RetireFirst) => self.retire(entry.share.id),
             Err(Verdict::Full) => entry.welcome.settle_for_older(entry.share.generation()),
             Err(_) => {}
         }

@@ -36,7 +36,7 @@ pub use client::{Arrival, serve};
 pub use dns::{Dns, DnsRow};
 pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
 pub use logins::{LoginEntry, LoginRow, Logins};
-pub use places::{Place, Places};
+pub use places::{Launch, Place, Places};
 pub use plane::{ClientTls, ConsoleVisit, Doors, Order, Phase, Plane, Policy, Rights, Stream, Welcome};
 pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
 pub use secrets::ServerSecrets;

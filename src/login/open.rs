@@ -13,7 +13,7 @@ use super::server_login::{Handshake, LoggedIn, LoginError, LoginPlan};
 use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Database, LoadBalance};
-use crate::core::{Command, Scope, ServerIdentity, ServerLogin};
+use crate::core::{Command, Scope, ServerIdentity, ServerLogin, Want};
 use crate::wire::{Fault, ParamSet};
 use crate::worker::Mail;
 use std::borrow::Cow;
@@ -65,8 +65,8 @@ fn epoch_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Opens a server in `place` and hands it to the worker whose client waits longest.
-pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place) {
+/// Opens a server in `place` and hands it to the worker whose client waits longest. `_want`: who wants it.
+pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, _want: Want) {
     let attempt = Attempt {
         policy: plane.policy.load_full(),
         config: entry.config.load_full(),
@@ -288,6 +288,7 @@ impl Attempt {
             params: params.clone(),
             generation: self.generation,
             connected_at: self.started,
+            authorization: None,
         };
         let worker = self.worker();
         drop(row);

@@ -58,6 +58,11 @@ impl Places {
         self.ledger().forget_failure(pool);
     }
 
+    /// Whether a server of `pool` was retired at a cap and can be replaced now.
+    pub fn owes_replacement(&self, pool: &Arc<PoolShare>) -> bool {
+        self.ledger().owes_replacement(pool)
+    }
+
     /// Pools whose wants may be met now that a place of `pool` is back.
     pub fn revived_by(&self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
         self.ledger().revived_by(pool)

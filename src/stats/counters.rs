@@ -19,6 +19,12 @@ pub struct PoolCounters {
     pub bind_count: u64,
     pub client_login_count: u64,
     pub login_time_us: u64,
+    /// Ours: servers that were closed because a younger one has come in their place, or will.
+    pub renewed: u64,
+    /// Ours: transactions that ended beyond the hard age of their server's authorization, while none other could be had.
+    pub extended: u64,
+    /// Ours: transactions (sessions, in session pooling) that were not over yet as their server's hard age came.
+    pub over_age_transactions: u64,
     pub xact_time: Histogram,
     pub query_time: Histogram,
     pub wait_time: Histogram,
@@ -41,6 +47,9 @@ impl PoolCounters {
         self.bind_count += other.bind_count;
         self.client_login_count += other.client_login_count;
         self.login_time_us += other.login_time_us;
+        self.renewed += other.renewed;
+        self.extended += other.extended;
+        self.over_age_transactions += other.over_age_transactions;
         self.xact_time.merge(&other.xact_time);
         self.query_time.merge(&other.query_time);
         self.wait_time.merge(&other.wait_time);

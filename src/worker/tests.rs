@@ -112,6 +112,7 @@ impl Plant {
             params: self.names.empty_set(),
             generation: self.pool.generation(),
             connected_at: self.clock.now(),
+            authorization: None,
         };
         self.workers[worker].send(Mail::Server(Box::new((channel, login))));
         far

@@ -5,8 +5,8 @@ use super::session::REPORTED;
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
-    CancelKey, ClientIdentity, ClientLogin, Command, Core, DatabaseShare, Farewell, Gate, MovedServer, Net,
-    Note, PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
+    Authorization, CancelKey, ClientIdentity, ClientLogin, Command, Core, DatabaseShare, Farewell, Gate,
+    MovedServer, Net, Note, PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::{client as ask, server as answer};
@@ -15,14 +15,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-const CLIENT: Peer = Peer::Client(ClientId(0));
-const SERVER: Peer = Peer::Server(ServerId(0));
+pub const CLIENT: Peer = Peer::Client(ClientId(0));
+pub const SERVER: Peer = Peer::Server(ServerId(0));
 
 /// What the core asked for, in its order.
 #[derive(Default)]
-struct Notebook {
+pub struct Notebook {
     input: Vec<u8>,
-    sent: BTreeMap<Peer, Vec<u8>>,
+    pub sent: BTreeMap<Peer, Vec<u8>>,
+    pub notes: Vec<Note>,
     acts: Vec<String>,
     moved: Option<MovedServer>,
 }
@@ -54,32 +55,48 @@ impl Net for Notebook {
         self.moved = Some(state);
     }
 
-    fn notify(&mut self, _: Note) {}
+    fn notify(&mut self, note: Note) {
+        self.notes.push(note);
+    }
 }
 
 /// One worker with one pool.
-struct Bench {
-    core: Core,
-    net: Notebook,
-    share: Arc<PoolShare>,
+pub struct Bench {
+    pub core: Core,
+    pub net: Notebook,
+    pub share: Arc<PoolShare>,
+    pub now: Micros,
+    /// What the next server has.
+    pub authorization: Option<Authorization>,
     kept: BTreeMap<Peer, Vec<u8>>,
 }
 
 impl Bench {
     /// A client and an idle server.
     fn new(mode: PoolMode, max_prepared_statements: u32) -> Self {
+        Self::with(mode, max_prepared_statements, None)
+    }
+
+    /// A client and an idle server with that authorization.
+    pub fn with(mode: PoolMode, max_prepared_statements: u32, authorization: Option<Authorization>) -> Self {
         let database = DatabaseShare::new("db".into(), Arc::new(Gate::default()));
         let rules = PoolRules { mode, max_prepared_statements, ..rules() };
         let share = PoolShare::new(PoolId(0), Arc::new(database), "user".into(), Arc::new(rules), 2);
         let core = Core::new(WorkerId(0), names(), Arc::new(StatementRegistry::default()));
-        let mut bench =
-            Self { core, net: Notebook::default(), share: Arc::new(share), kept: BTreeMap::new() };
+        let mut bench = Self {
+            core,
+            net: Notebook::default(),
+            share: Arc::new(share),
+            now: Micros(2),
+            authorization,
+            kept: BTreeMap::new(),
+        };
         bench.client();
         bench.server();
         bench
     }
 
-    fn client(&mut self) -> Peer {
+    pub fn client(&mut self) -> Peer {
         let id = self.core.reserve_client();
         let identity = ClientIdentity {
             socket_id: 1 + u64::from(id.0),
@@ -103,7 +120,7 @@ impl Bench {
         Peer::Client(id)
     }
 
-    fn server(&mut self) -> Peer {
+    pub fn server(&mut self) -> Peer {
         let id = self.core.reserve_server();
         let identity = ServerIdentity {
             socket_id: 100 + u64::from(id.0),
@@ -122,33 +139,38 @@ impl Bench {
             params: params(),
             generation: self.share.generation(),
             connected_at: Micros(0),
+            authorization: self.authorization,
         };
         self.core.server_joined(id, login, Micros(1), &mut self.net);
         Peer::Server(id)
     }
 
     /// `peer` sends `bytes`; how many bytes the core leaves to be handed in again.
-    fn says(&mut self, peer: Peer, bytes: &[u8]) -> usize {
+    pub fn says(&mut self, peer: Peer, bytes: &[u8]) -> usize {
         let mut input = self.kept.remove(&peer).unwrap_or_default();
         input.extend_from_slice(bytes);
         self.net.input = input.clone();
-        let consumed = self.core.received(peer, &input, Micros(2), &mut self.net);
+        let consumed = self.core.received(peer, &input, self.now, &mut self.net);
         self.kept.insert(peer, input[consumed..].to_vec());
         input.len() - consumed
     }
 
     /// What was sent to `peer` since the last look.
-    fn sent(&mut self, peer: Peer) -> String {
+    pub fn sent(&mut self, peer: Peer) -> String {
         frames_text(&self.net.sent.remove(&peer).unwrap_or_default()).trim_end().to_owned()
     }
 
     /// What else was asked for since the last look.
-    fn acts(&mut self) -> Vec<String> {
+    pub fn acts(&mut self) -> Vec<String> {
         std::mem::take(&mut self.net.acts)
     }
 
-    fn command(&mut self, command: Command) {
-        self.core.command(command, Micros(3), &mut self.net);
+    pub fn command(&mut self, command: Command) {
+        self.core.command(command, self.now, &mut self.net);
+    }
+
+    pub fn janitor(&mut self) {
+        self.core.janitor(self.now, &mut self.net);
     }
 }
 
@@ -177,7 +199,7 @@ fn nowhere() -> Address {
     Address::Unix { port: 0, pid: 0, uid: 0 }
 }
 
-fn query(text: &str) -> Vec<u8> {
+pub fn query(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     encode::query(&mut out, text);
     out
@@ -189,16 +211,20 @@ fn empties(tags: &[u8]) -> Vec<u8> {
     out
 }
 
-fn ready(status: u8) -> Vec<u8> {
+pub fn ready(status: u8) -> Vec<u8> {
     let mut out = Vec::new();
     encode::ready_for_query(&mut out, status);
     out
 }
 
-fn complete(command: &str) -> Vec<u8> {
+pub fn complete(command: &str) -> Vec<u8> {
     let mut out = Vec::new();
     encode::command_complete(&mut out, command);
     out
+}
+
+pub fn notice() -> Vec<u8> {
+    frame(answer::NOTICE_RESPONSE, b"unasked")
 }
 
 fn error() -> Vec<u8> {
@@ -272,7 +298,7 @@ fn what_follows_the_boundary_goes_with_the_server() {
     bench.share.set_waiting_since(WorkerId(1), Micros(0));
     let mut answers = complete("SELECT 1");
     answers.extend(ready(b'I'));
-    answers.extend(&frame(answer::NOTICE_RESPONSE, b"unasked")[..7]);
+    answers.extend(&notice()[..7]);
     assert_eq!(bench.says(SERVER, &answers), 7, "they are the next worker's to read");
     assert_eq!(bench.acts().last().map(String::as_str), Some("move Server(ServerId(0)) to 1"));
 }

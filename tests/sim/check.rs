@@ -1,8 +1,10 @@
 //! What must hold between events, when everybody is gone, and at the very end.
 
+use super::wire::Remote;
 use super::world::World;
 use pgweir::base::WorkerId;
-use pgweir::core::{Answer, Command};
+use pgweir::config::PoolMode;
+use pgweir::core::{Answer, Command, Stance};
 use pgweir::stats::PoolCounters;
 
 impl World {
@@ -24,6 +26,40 @@ impl World {
         assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
         let user = count(&|pool| self.plan.pools[pool].user == plan.user);
         assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
+    }
+
+    /// A client's transaction begins on a server: its authorization is good for that. In session pooling a client keeps the
+    /// server that it has, and anywhere one that has told it half a notice.
+    pub fn check_begin(&self, socket: u64) {
+        let wire = &self.ground.wires[socket as usize];
+        let Remote::Server(index) = wire.remote else { panic!("transactions begin on servers") };
+        let server = &self.servers[index];
+        let pool = &self.pools[server.pool];
+        let Some(authorization) = server.authorization else { return };
+        let is_session = self.plan.pools[server.pool].rules.mode == PoolMode::Session;
+        if is_session || server.is_speaking(&self.ground) {
+            return;
+        }
+        let now = self.ground.micros();
+        match pool.share.stance() {
+            Stance::KeepOn => {}
+            Stance::CloseNow
+                if server.born_at < pool.stance_since
+                    && wire.worker.is_some_and(|worker| pool.looked[worker]) =>
+            {
+                panic!("a transaction begins on server {socket}, whose user is denied");
+            }
+            _ => assert!(now < authorization.hard_at, "a transaction begins on server {socket}, too old"),
+        }
+    }
+
+    /// A server was closed for its age: nothing was going on there.
+    pub fn check_recycled(&self, socket: u64) {
+        let wire = &self.ground.wires[socket as usize];
+        let Remote::Server(index) = wire.remote else { panic!("servers are recycled") };
+        let server = &self.servers[index];
+        let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());
+        assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
     }
 
     /// What SHOW POOLS says is what there is.

@@ -13,7 +13,7 @@ use pgweir::core::{
     StatementRegistry,
 };
 use pgweir::wire::encode;
-use pgweir::wire::tags::client::TERMINATE;
+use pgweir::wire::tags::client::{QUERY, TERMINATE};
 use pgweir::wire::{FrameHeader, TrackedNames};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -101,6 +101,10 @@ pub struct Driver {
     calls: Calls,
     conns: BTreeMap<u64, Conn>,
     sockets: BTreeMap<Peer, u64>,
+    /// Servers that their present client has said something to, and that client.
+    links: BTreeMap<u64, u64>,
+    /// Whose bytes the core looks at.
+    at_hand: u64,
 }
 
 impl Driver {
@@ -111,6 +115,8 @@ impl Driver {
             calls: Calls::default(),
             conns: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            links: BTreeMap::new(),
+            at_hand: 0,
         }
     }
 
@@ -222,6 +228,7 @@ impl Driver {
     }
 
     fn hand_in(&mut self, socket: u64, peer: Peer, input: &[u8], ground: &mut Ground) {
+        self.at_hand = socket;
         let consumed = self.core.received(peer, input, ground.micros(), &mut self.calls);
         assert!(consumed <= input.len(), "more consumed than there is");
         let worker = self.worker;
@@ -260,6 +267,7 @@ impl Driver {
                 }
             }
         }
+        self.forget_links(ground);
     }
 
     fn call(&mut self, call: Call, input: &[u8], touched: &mut Vec<u64>, ground: &mut Ground) {
@@ -269,6 +277,7 @@ impl Driver {
             }
             call => format!("worker {}   {call:.80?}", self.worker),
         });
+        self.witness_begin(&call, ground);
         match call {
             Call::Forward(to, range) => touched.extend(self.write(to, &input[range], ground)),
             Call::Send(to, bytes) => touched.extend(self.write(to, &bytes, ground)),
@@ -301,6 +310,31 @@ impl Driver {
             }
             Call::Notify(note) => ground.notes.push((self.worker, note)),
         }
+    }
+
+    /// Takes down that a client's transaction begins on a server. Simple queries that the pooler makes are its own.
+    fn witness_begin(&mut self, call: &Call, ground: &mut Ground) {
+        let (Call::Forward(to @ Peer::Server(_), _) | Call::Send(to @ Peer::Server(_), _)) = call else {
+            return;
+        };
+        if matches!(call, Call::Send(_, bytes) if bytes[0] == QUERY) {
+            return;
+        }
+        let Some(server) = self.sockets.get(to).copied() else { return };
+        if self.links.insert(server, self.at_hand) != Some(self.at_hand) {
+            ground.begun.push(server);
+        }
+    }
+
+    /// Links that have ended are no links.
+    fn forget_links(&mut self, ground: &Ground) {
+        if self.links.is_empty() {
+            return;
+        }
+        let Answer::Servers(rows) = self.ask(Command::Servers, ground) else { panic!("rows are asked for") };
+        let linked = rows.iter().filter_map(|row| Some((row.identity.socket_id, row.link?)));
+        let linked: BTreeMap<_, _> = linked.collect();
+        self.links.retain(|server, client| linked.get(server) == Some(client));
     }
 
     fn find(&mut self, peer: Peer) -> Option<&mut Conn> {

@@ -1,13 +1,18 @@
 //! Listens to what the core logs: why servers are closed is said nowhere else. A reason that means that the core has lost
 //! step with a server ends the run.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 15] = [
+const REASONS: [&str; 18] = [
+    "authorization denied",
+    "authorization renewed",
+    "authorization too old",
     "client disconnect while server was not ready",
     "database configuration changed",
     "database removed",
@@ -26,7 +31,9 @@ const REASONS: [&str; 15] = [
 ];
 
 /// Why one may be closed where nobody and nothing fails.
-const QUIET_REASONS: [&str; 7] = [
+const QUIET_REASONS: [&str; 9] = [
+    "authorization renewed",
+    "authorization too old",
     // Also for a client that has asked for a parameter that no server takes.
     "client disconnect while server was not ready",
     "database removed",
@@ -37,6 +44,21 @@ const QUIET_REASONS: [&str; 7] = [
     "too many servers in the pool",
 ];
 
+thread_local! {
+    static RECYCLED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static HEARD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// The servers that were closed for their age since somebody asked.
+pub fn recycled() -> Vec<u64> {
+    RECYCLED.take()
+}
+
+/// Why servers were closed in the runs of this thread.
+pub fn heard() -> BTreeSet<String> {
+    HEARD.with_borrow(Clone::clone)
+}
+
 /// Takes the core's log lines of one run.
 pub struct Ear {
     pub faults: bool,
@@ -45,6 +67,7 @@ pub struct Ear {
 #[derive(Default)]
 struct Line {
     side: String,
+    id: u64,
     message: String,
 }
 
@@ -52,6 +75,12 @@ impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
             self.message = format!("{value:?}");
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "id" {
+            self.id = value;
         }
     }
 
@@ -84,6 +113,14 @@ impl Subscriber for Ear {
         let reason = reason.split(" (age=").next().unwrap_or_default();
         let known = if self.faults { &REASONS[..] } else { &QUIET_REASONS[..] };
         assert!(known.contains(&reason), "a server was closed because: {reason}");
+        HEARD.with_borrow_mut(|heard| {
+            if !heard.contains(reason) {
+                heard.insert(reason.to_owned());
+            }
+        });
+        if reason.starts_with("authorization") {
+            RECYCLED.with_borrow_mut(|recycled| recycled.push(line.id));
+        }
     }
 
     fn enter(&self, _: &Id) {}

@@ -35,6 +35,10 @@ pub enum Event {
     },
     /// Look whether a pool needs a server; whether somebody has just asked for one.
     Consider(usize, bool),
+    /// A pool has a server past its soft age.
+    Renew(usize),
+    /// A place was returned: perhaps it is a replacement's.
+    Replace(usize),
     /// The launcher looks at all pools.
     LauncherPass,
     /// A statement that takes its time is over, if it still runs.
@@ -90,6 +94,8 @@ pub struct Ground {
     pub returned: Vec<(usize, u64)>,
     /// (client's socket, server's socket): linked when the server's end was seen.
     pub bereaved: Vec<(u64, u64)>,
+    /// Servers on which a client's transaction begins: the first bytes of a link go out to them.
+    pub begun: Vec<u64>,
     agenda: BTreeMap<(u64, u64), Event>,
     mailed_until: Vec<u64>,
     seq: u64,
@@ -108,6 +114,7 @@ impl Ground {
             notes: Vec::new(),
             returned: Vec::new(),
             bereaved: Vec::new(),
+            begun: Vec::new(),
             agenda: BTreeMap::new(),
             mailed_until: vec![0; workers],
             seq: 0,

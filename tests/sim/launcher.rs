@@ -11,8 +11,8 @@ use super::world::{World, defaults, nowhere, param_set};
 use pgweir::base::{Micros, PoolId, limits};
 use pgweir::config::PoolMode;
 use pgweir::core::{
-    Answer, CancelKey, Command, DatabaseShare, PoolShare, Scope, ServerIdentity, ServerLogin, Use, Verdict,
-    Want,
+    Answer, Authorization, CancelKey, Command, DatabaseShare, PoolShare, Scope, ServerIdentity, ServerLogin,
+    Use, Verdict, Want,
 };
 use pgweir::wire::Fault;
 use std::sync::Arc;
@@ -22,13 +22,16 @@ pub struct SimPool {
     pub share: Arc<PoolShare>,
     /// Clients that were handed to a worker.
     pub logins: u64,
+    /// Since when its stance is what it is, and which workers have looked at their servers since.
+    pub stance_since: u64,
+    pub looked: Vec<bool>,
 }
 
 impl SimPool {
     pub fn new(at: usize, database: Arc<DatabaseShare>, plan: &PoolPlan, workers: usize) -> Self {
         let rules = Arc::new(plan.rules.clone());
         let share = PoolShare::new(PoolId(at as u32), database, plan.user.as_str().into(), rules, workers);
-        Self { share: Arc::new(share), logins: 0 }
+        Self { share: Arc::new(share), logins: 0, stance_since: 0, looked: vec![false; workers] }
     }
 }
 
@@ -46,13 +49,42 @@ impl World {
         for at in 0..self.pools.len() {
             self.heal(at);
             self.look_at(at, false);
+            self.replace_retired(at);
             let share = Arc::clone(&self.pools[at].share);
-            let has_clients = self.clients.iter().any(|client| client.pool == at && client.is_here());
-            if has_clients && share.live_count() < share.rules().min_pool_size {
+            if self.has_clients(at) && share.live_count() < share.rules().min_pool_size {
                 self.consider(at, Want::Minimum);
             }
         }
         self.ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::LauncherPass);
+    }
+
+    fn has_clients(&self, at: usize) -> bool {
+        self.clients.iter().any(|client| client.pool == at && client.is_here())
+    }
+
+    /// A server of the pool is past its soft age.
+    pub fn renew(&mut self, at: usize) {
+        if self.has_clients(at) {
+            return self.consider(at, Want::Renewal);
+        }
+        self.pools[at].share.want_retirement();
+        self.retire(at);
+    }
+
+    /// Has a server past its soft age closed wherever there is a free one, if that is wanted.
+    fn retire(&mut self, at: usize) {
+        let share = Arc::clone(&self.pools[at].share);
+        if share.is_retirement_wanted() {
+            self.tell_all(&|| Command::Sweep(Scope::Pool(share.id)));
+        }
+    }
+
+    /// Opens the replacement of a server that was retired at a cap.
+    pub fn replace_retired(&mut self, at: usize) {
+        let share = Arc::clone(&self.pools[at].share);
+        if self.has_clients(at) && self.ledger.owes_replacement(&share) {
+            self.consider(at, Want::Renewal);
+        }
     }
 
     /// A client waits on one worker while another has idle servers, and has for a whole pass.
@@ -95,6 +127,7 @@ impl World {
                 self.ground.log(|| format!("pool {at} starves: {scope:?}"));
                 self.ground.post(0, Letter::Evict(Eviction { scope, worker: 0 }));
             }
+            Verdict::RetireFirst => self.retire(at),
             Verdict::Full | Verdict::Later(_) | Verdict::Nothing => {}
         }
     }
@@ -127,6 +160,7 @@ impl World {
         self.ledger.logged_in(&share);
         self.hand_over(at, generation, began);
         self.ground.after(0, Event::Consider(at, false));
+        self.retire(at);
     }
 
     /// A new server goes to the worker where a client has waited longest.
@@ -137,7 +171,7 @@ impl World {
         let index = self.servers.len();
         ground.wires[socket as usize].remote = Remote::Server(index);
         let session = Session::new(&defaults(), &defaults(), self.plan.reports_at_once);
-        let server = SimServer::new(socket, at, session, plan.rules.mode == PoolMode::Session, ground);
+        let mut server = SimServer::new(socket, at, session, plan.rules.mode == PoolMode::Session, ground);
         let identity = ServerIdentity {
             socket_id: socket,
             database: plan.database.as_str().into(),
@@ -149,15 +183,22 @@ impl World {
             connected_at_epoch_s: 0,
             cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
         };
+        let authorization = plan.max_age_us.map(|max_age_us| {
+            let soft_us = max_age_us * ground.rng.range(70, 90) / 100;
+            let at = |age_us| ground.micros() + Micros(age_us);
+            Authorization { soft_at: at(soft_us), hard_at: at(max_age_us) }
+        });
         let login = ServerLogin {
             identity: Arc::new(identity),
             pool: Arc::clone(share),
             params: param_set(&self.names, &defaults()),
             generation,
             connected_at: Micros(began),
+            authorization,
         };
         let waiter = share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
         let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);
+        server.authorization = authorization;
         self.servers.push(server);
         ground.post(worker, Letter::Server(socket, at, login));
     }
@@ -176,8 +217,11 @@ impl World {
     fn look_at_revived(&mut self, at: usize) {
         let mut revived = self.ledger.revived_by(&self.pools[at].share);
         revived.sort_by_key(|share| share.oldest_waiter().map_or(Micros::NEVER, |(_, since)| since));
-        for share in revived {
+        for share in &revived {
             self.ground.after(0, Event::Consider(share.id.0 as usize, false));
+        }
+        for share in revived {
+            self.ground.after(0, Event::Replace(share.id.0 as usize));
         }
     }
 

@@ -4,6 +4,7 @@
 //! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
+mod ages;
 mod backend;
 mod cases;
 mod check;
@@ -59,6 +60,7 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// One whole run; the hash of all that happened.
 fn live(seed: u64, faults: bool, logs: bool) -> u64 {
+    ear::recycled();
     let world = world::World::new(seed, faults, logs);
     let ear = ear::Ear { faults: world.plan.faults };
     tracing::subscriber::with_default(ear, || world.run())
@@ -118,6 +120,17 @@ fn worlds_with_faults_keep_every_promise() {
     match from_environment("PGWEIR_SIM_SEED") {
         Some(seed) => report(seed, true),
         None => run_all(0..from_environment("PGWEIR_SIM_SEEDS").unwrap_or(SEEDS), true),
+    }
+}
+
+#[test]
+fn servers_do_grow_old() {
+    for seed in 2_000_000..2_000_100 {
+        live(seed, true, false);
+    }
+    let heard = ear::heard();
+    for reason in ["authorization renewed", "authorization too old", "authorization denied"] {
+        assert!(heard.contains(reason), "none of these worlds has shown: {reason}");
     }
 }
 

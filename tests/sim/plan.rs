@@ -34,6 +34,8 @@ pub struct PoolPlan {
     pub database: String,
     pub user: String,
     pub rules: PoolRules,
+    /// How long an authorization is good for, where servers have one.
+    pub max_age_us: Option<u64>,
 }
 
 impl Plan {
@@ -58,7 +60,8 @@ impl Plan {
                 let mut rules = rules(rng, mode, timeouts);
                 rules.max_db_connections = caps[database];
                 rules.max_user_connections = caps[2 + user];
-                PoolPlan { database: format!("db{database}"), user: format!("user{user}"), rules }
+                let max_age_us = rng.percent(50).then(|| max_age_us(rng, &cuts));
+                PoolPlan { database: format!("db{database}"), user: format!("user{user}"), rules, max_age_us }
             })
             .collect();
         let client_rules = ClientRules {
@@ -110,6 +113,12 @@ impl Plan {
         add(self.logins_fail, "server login has been failing");
         faults
     }
+}
+
+/// Long enough for a server to be set up and spoken to, however slowly bytes go in this run.
+fn max_age_us(rng: &mut Rng, cuts: &Cuts) -> u64 {
+    let turns = 300 / cuts.read_bytes_max as u64 + 4;
+    *rng.pick(&[20_000, 60_000, 200_000, 700_000]) + 3 * turns * cuts.delay_us_max
 }
 
 fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {

@@ -7,7 +7,7 @@ use super::session::REPORTED;
 use super::world::World;
 use pgweir::base::Micros;
 use pgweir::config::ClientRules;
-use pgweir::core::{Command, Scope};
+use pgweir::core::{Command, Scope, Stance};
 use std::sync::Arc;
 
 /// Something that was begun and has to end.
@@ -34,7 +34,8 @@ impl World {
         let gap_us = self.ground.rng.below(gap_us);
         self.ground.after(gap_us, Event::Weather);
         let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
-        match self.ground.rng.below(16) {
+        match self.ground.rng.below(18) {
+            16 | 17 => self.stance_changes(pool),
             0 | 1 => self.pause(pool),
             2 | 3 => self.reconnect(pool),
             4 | 5 => self.reload(pool),
@@ -89,6 +90,21 @@ impl World {
         self.pools[pool].share.bump_generation();
         let id = self.pools[pool].share.id;
         self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
+    }
+
+    /// What is known of the pool user's logins has changed; workers are told, or find out by themselves.
+    fn stance_changes(&mut self, at: usize) {
+        let stances = [Stance::Renew, Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow];
+        let stance = *self.ground.rng.pick(&stances);
+        let pool = &mut self.pools[at];
+        pool.share.set_stance(stance);
+        pool.stance_since = self.ground.now;
+        pool.looked.fill(false);
+        let id = pool.share.id;
+        self.ground.log(|| format!("pool {at}: {stance:?}"));
+        if self.ground.rng.percent(50) {
+            self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
+        }
     }
 
     /// New rules; the mode, and whether statements are shared at all, stay.

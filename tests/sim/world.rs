@@ -2,6 +2,7 @@
 
 use super::client::{SimClient, Stage};
 use super::driver::{Driver, Letter};
+use super::ear;
 use super::ground::{Errand, Event, Ground};
 use super::launcher::SimPool;
 use super::plan::Plan;
@@ -175,6 +176,7 @@ impl World {
             Event::Mail(worker) => self.mail(worker),
             Event::Janitor(worker) => {
                 self.drivers[worker].janitor(ground);
+                self.pools.iter_mut().for_each(|pool| pool.looked[worker] = true);
                 ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::Janitor(worker));
             }
             Event::ClientTurn(index) => {
@@ -184,6 +186,8 @@ impl World {
             Event::ClientComes => self.client_comes(),
             Event::LoginOver { pool, generation, began } => self.login_over(pool, generation, began),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
+            Event::Renew(pool) => self.renew(pool),
+            Event::Replace(pool) => self.replace_retired(pool),
             Event::LauncherPass => self.launcher_pass(),
             Event::StatementOver { server, run } => {
                 let index = server as usize;
@@ -226,6 +230,9 @@ impl World {
     fn mail(&mut self, worker: usize) {
         let Some(letter) = self.ground.mail[worker].pop_front() else { panic!("a letter was lost") };
         self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
+        if let Letter::Command(Command::Sweep(Scope::Pool(id))) = &letter {
+            self.pools[id.0 as usize].looked[worker] = true;
+        }
         let (asker, eviction) = match &letter {
             Letter::Command(Command::Cancel(asker)) => (*asker, None),
             Letter::Evict(eviction) => (0, Some(eviction.clone())),
@@ -254,6 +261,12 @@ impl World {
                 self.clients[index].causes.bereaved = true;
             }
         }
+        for socket in std::mem::take(&mut self.ground.begun) {
+            self.check_begin(socket);
+        }
+        for socket in ear::recycled() {
+            self.check_recycled(socket);
+        }
         for (pool, socket) in std::mem::take(&mut self.ground.returned) {
             self.place_returned(pool, socket);
         }
@@ -262,7 +275,8 @@ impl World {
             let lost = self.plan.faults && !self.is_calm && self.ground.rng.percent(3);
             let delay = self.ground.rng.below(500);
             match note {
-                Note::NeedServer(_) | Note::Nudge { .. } if lost => {}
+                Note::NeedServer(_) | Note::NeedRenewal(_) | Note::Nudge { .. } if lost => {}
+                Note::NeedRenewal(pool) => self.ground.after(delay, Event::Renew(pool.0 as usize)),
                 Note::NeedServer(pool) => self.ground.after(delay, Event::Consider(pool.0 as usize, true)),
                 Note::Nudge { pool, idle_at } => {
                     let by = pgweir::base::WorkerId(worker as u16);

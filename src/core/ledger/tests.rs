@@ -215,11 +215,136 @@ fn a_pool_in_use_is_not_forgotten() {
     assert!(ledger.databases.is_empty() && ledger.users.is_empty());
 }
 
+#[test]
+fn a_renewal_opens_first_and_retires_then() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
+    assert!(!pool.is_retirement_wanted(), "not before the other has come");
+    ledger.logged_in(&pool);
+    assert!(pool.take_retirement() && !pool.take_retirement(), "one, and once");
+    ledger.returned(&pool, Use::Live);
+    assert!(!ledger.owes_replacement(&pool));
+}
+
+#[test]
+fn a_renewal_whose_server_has_gone_retires_none() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
+    ledger.returned(&pool, Use::Live);
+    ledger.logged_in(&pool);
+    assert!(!pool.is_retirement_wanted());
+}
+
+#[test]
+fn a_renewal_that_fails_retires_none() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let gap = Micros::from_secs(100);
+    assert!(pool.may_ask_for_renewal(Micros(1), gap));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
+    ledger.login_failed(&pool, "refused".into(), Micros(10));
+    ledger.returned(&pool, Use::LoggingIn);
+    assert!(!pool.may_ask_for_renewal(Micros(10), gap), "asking is in vain so long");
+    assert!(pool.may_ask_for_renewal(Micros(11), gap), "but not for the whole gap");
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(5)), Verdict::Later(Micros(11)));
+    assert!(pool.may_ask_for_renewal(Micros(11), gap));
+    launch(&mut ledger, &pool, Micros(20));
+    assert!(!pool.is_retirement_wanted(), "that one was a client's");
+}
+
+#[test]
+fn at_a_cap_one_is_retired_first_and_then_replaced() {
+    let size = PoolRules { pool_size: 1, ..rules() };
+    let (database, user) =
+        (PoolRules { max_db_connections: 1, ..rules() }, PoolRules { max_user_connections: 1, ..rules() });
+    for rules in [size, database, user] {
+        let pool = one(&rules);
+        let mut ledger = Ledger::default();
+        launch(&mut ledger, &pool, Micros(1));
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "one after the other");
+        assert!(!ledger.owes_replacement(&pool), "its place is not free yet");
+        assert!(pool.take_retirement());
+        ledger.returned(&pool, Use::Live);
+        assert!(ledger.owes_replacement(&pool));
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
+        ledger.logged_in(&pool);
+        assert!(!pool.is_retirement_wanted() && !ledger.owes_replacement(&pool), "one for one");
+    }
+}
+
+#[test]
+fn whoever_a_server_is_opened_for_it_replaces_the_retired_one() {
+    let pool = one(&PoolRules { pool_size: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
+    ledger.returned(&pool, Use::Live);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    ledger.returned(&pool, Use::LoggingIn);
+    assert!(!ledger.owes_replacement(&pool));
+}
+
+#[test]
+fn what_is_retired_from_the_reserve_is_not_replaced() {
+    let pool = one(&PoolRules { pool_size: 1, reserve_pool_size: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let late = Micros::from_secs(10);
+    assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Launch { from_reserve: true });
+    ledger.logged_in(&pool);
+    assert_eq!(ledger.consider(&pool, Want::Renewal, late), Verdict::RetireFirst);
+    ledger.returned(&pool, Use::Live);
+    assert!(!ledger.owes_replacement(&pool));
+}
+
+#[test]
+fn a_renewal_comes_after_those_who_starve() {
+    let pools = pools(1, 2, &PoolRules { max_db_connections: 2, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pools[0], Micros(1));
+    launch(&mut ledger, &pools[0], Micros(1));
+    let scope = Scope::Database("d0".into());
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::EvictFirst(scope));
+    ledger.returned(&pools[0], Use::Live);
+    assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::Nothing);
+    assert_eq!(ledger.revived_by(&pools[0]).len(), 2);
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), LAUNCH);
+}
+
+#[test]
+fn while_logins_are_in_trouble_a_renewal_is_tried_where_there_is_room() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    pool.set_stance(Stance::CloseNow);
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
+    for stance in [Stance::KeepToHardAge, Stance::KeepOn] {
+        pool.set_stance(stance);
+        assert_eq!(pool.stance(), stance);
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH, "{stance:?}");
+        ledger.returned(&pool, Use::LoggingIn);
+    }
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(
+        ledger.consider(&pool, Want::Renewal, Micros(1)),
+        Verdict::Nothing,
+        "nothing is retired first"
+    );
+    assert!(!pool.is_retirement_wanted());
+}
+
 /// One thing that may happen at any time.
 #[derive(Clone, Debug)]
 enum Step {
     Want { pool: usize, waited_s: u64 },
     Minimum { pool: usize },
+    Renew { pool: usize },
     Succeed { pool: usize },
     Fail { pool: usize },
     Close { pool: usize },
@@ -235,6 +360,7 @@ fn step(pools: usize) -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (pool.clone(), 0..10u64).prop_map(|(pool, waited_s)| Step::Want { pool, waited_s }),
         1 => pool.clone().prop_map(|pool| Step::Minimum { pool }),
+        2 => pool.clone().prop_map(|pool| Step::Renew { pool }),
         4 => pool.clone().prop_map(|pool| Step::Succeed { pool }),
         1 => pool.clone().prop_map(|pool| Step::Fail { pool }),
         3 => pool.clone().prop_map(|pool| Step::Close { pool }),
@@ -291,6 +417,10 @@ impl Model {
         if let Verdict::EvictFirst(_) = verdict {
             assert!(!shared);
         }
+        if verdict == Verdict::RetireFirst {
+            assert!(want == Want::Renewal && (!in_size || !shared));
+            assert!(pool.take_retirement());
+        }
     }
 
     fn act(&mut self, step: &Step) {
@@ -299,6 +429,7 @@ impl Model {
                 self.want(pool, Want::Waiter { since: self.now.since(Micros::from_secs(waited_s)) });
             }
             Step::Minimum { pool } => self.want(pool, Want::Minimum),
+            Step::Renew { pool } => self.want(pool, Want::Renewal),
             Step::Succeed { pool } if self.shadows[pool].logging_in == 1 => {
                 self.ledger.logged_in(&self.pools[pool]);
                 self.shadows[pool] = Shadow {

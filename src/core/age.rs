@@ -1,0 +1,168 @@
+//! Recycling: what the age of a server's authorization means for it.
+//!
+//! Young, a server serves; past its soft age it has a replacement asked for, and is retired when that has come; past its hard
+//! age no transaction begins on it, unless the pool's [`Stance`] is to keep on. Everything here is about a server between
+//! transactions: none is ever cut for its age, and a client's session (session pooling) lives on, told of once in the log.
+//! Whether a replacement can be had is not decided here but by the ledger. Never on the path of a young server: whoever calls
+//! has compared the time with [`Authorization::soft_at`] or [`Authorization::hard_at`] first.
+//! Source: the project's notes on IAM, "Recycling backends so authorization changes bite".
+
+use super::client::Stand;
+use super::engine::Core;
+use super::hold::Reason;
+use super::pool::PoolSlot;
+use super::server::{Phase, Server, Task};
+use super::{Authorization, Net, Note, PoolShare, Stance};
+use crate::base::{ClientId, Micros, Peer, ServerId};
+use crate::config::PoolMode;
+
+const RENEWED: &str = "authorization renewed";
+const TOO_OLD: &str = "authorization too old";
+const DENIED: &str = "authorization denied";
+
+impl Authorization {
+    /// Of a server that was not logged in to by IAM: good for as long as its connection.
+    pub(super) const ENDLESS: Self = Self { soft_at: Micros::NEVER, hard_at: Micros::NEVER };
+
+    /// The least time between two renewals in a pool of `servers` of which this is one: those that were born together are
+    /// replaced one after the other, and the last one in time.
+    fn renewal_gap(self, born_at: Micros, servers: u32) -> Micros {
+        let span = self.hard_at.since(self.soft_at).min(self.soft_at.since(born_at));
+        Micros(span.0 / u64::from(servers.max(1)))
+    }
+}
+
+impl Server {
+    /// Under [`Stance::CloseNow`] its time is over: it is closed when it is free.
+    pub(super) fn end_if_denied(&mut self, share: &PoolShare, now: Micros) {
+        if self.authorization != Authorization::ENDLESS && share.stance() == Stance::CloseNow {
+            self.close_reason.get_or_insert(DENIED);
+            let Authorization { soft_at, hard_at } = self.authorization;
+            self.authorization = Authorization { soft_at: soft_at.min(now), hard_at: hard_at.min(now) };
+        }
+    }
+}
+
+impl Core {
+    /// Whether a server past its soft age has had its time.
+    #[cold]
+    pub(super) fn too_old(&self, server: &Server) -> Option<&'static str> {
+        let is_over = self.now >= server.authorization.hard_at;
+        (is_over && self.share(server.pool).stance() != Stance::KeepOn).then_some(TOO_OLD)
+    }
+
+    /// Whether a free server past its soft age is the one that makes room for a younger one.
+    #[cold]
+    pub(super) fn retires(&self, server: &Server) -> Option<&'static str> {
+        let share = self.share(server.pool);
+        (share.stance() == Stance::Renew && share.take_retirement()).then_some(RENEWED)
+    }
+
+    /// A free server past its soft age stays for now: asks for another in its place, if it is the pool's time for that.
+    #[cold]
+    pub(super) fn ask_for_renewal(&mut self, id: ServerId, net: &mut impl Net) {
+        let server = &self.servers[id.0 as usize];
+        let share = self.share(server.pool);
+        let gap = server.authorization.renewal_gap(server.connected_at, share.live_count());
+        if share.stance() != Stance::CloseNow && share.may_ask_for_renewal(self.now, gap) {
+            net.notify(Note::NeedRenewal(share.id));
+        }
+    }
+
+    /// A server past its soft age is checked in: counts what it has served beyond the hard one.
+    #[cold]
+    pub(super) fn count_old_link(&mut self, id: ServerId) {
+        let server = &self.servers[id.0 as usize];
+        let served = !matches!(server.phase, Phase::Idle(_) | Phase::Tested(Task::Check));
+        if !served || self.now < server.authorization.hard_at {
+            return;
+        }
+        let pool = &mut self.pools[server.pool.0 as usize];
+        match pool.share.stance() {
+            Stance::KeepOn => pool.counters.extended += 1,
+            Stance::Renew | Stance::KeepToHardAge | Stance::CloseNow => {
+                pool.counters.over_age_transactions += 1;
+            }
+        }
+    }
+
+    /// A client begins to speak to a server that it was lent a while ago (it waited, or was not read from since). Returns
+    /// whether it may: a server that has grown too old meanwhile is closed, and the client is without one.
+    pub(super) fn take_up(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
+        let server = &self.servers[server_id.0 as usize];
+        let client = &mut self.clients[id.0 as usize];
+        client.stand = Stand::Linked(server_id);
+        if self.now < server.authorization.hard_at {
+            return true;
+        }
+        // One that is in the middle of a message to this client (a notice, say) cannot be parted from it.
+        let Some(reason) = server.close_reason.or_else(|| self.too_old(server)).filter(|_| server.is_clean())
+        else {
+            return true;
+        };
+        self.take_back(id, server_id, reason, net);
+        false
+    }
+
+    #[cold]
+    fn take_back(&mut self, id: ClientId, server_id: ServerId, reason: &'static str, net: &mut impl Net) {
+        let now = self.now;
+        let client = &mut self.clients[id.0 as usize];
+        client.stand = Stand::Idle;
+        client.hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
+        self.servers[server_id.0 as usize].enter(Phase::Idle(now));
+        self.close_server(server_id, reason, net);
+    }
+
+    /// Ends the time of servers whose user is denied, as far as the pool's stance asks for it.
+    pub(super) fn mark_denied(&mut self, only: Option<PoolSlot>) {
+        let now = self.now;
+        for (_, server) in &mut self.servers {
+            if only.is_none_or(|slot| slot == server.pool) {
+                server.end_if_denied(&self.pools[server.pool.0 as usize].share, now);
+            }
+        }
+    }
+
+    /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at the first pass
+    /// behind its hard age.
+    pub(super) fn tell_of_old_sessions(&self, last_pass: Micros) {
+        for (_, server) in &self.servers {
+            let hard_at = server.authorization.hard_at;
+            let is_session = self.pools[server.pool.0 as usize].rules.mode == PoolMode::Session;
+            if hard_at > last_pass
+                && hard_at <= self.now
+                && is_session
+                && matches!(server.phase, Phase::Linked(_))
+            {
+                let who = &server.identity;
+                tracing::warn!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                    "authorization too old, but its client's session goes on");
+            }
+        }
+    }
+
+    /// Free servers, the longest authorized first.
+    pub(super) fn free_servers(&self, only: Option<PoolSlot>) -> Vec<ServerId> {
+        let is_free = |server: &Server| matches!(server.phase, Phase::Idle(_));
+        let is_ours = |server: &Server| only.is_none_or(|slot| slot == server.pool);
+        let free = self.servers.iter().filter(|(_, server)| is_free(server) && is_ours(server));
+        let mut free: Vec<_> =
+            free.map(|(key, server)| (server.authorization.hard_at, ServerId(key as u32))).collect();
+        free.sort_by_key(|(hard_at, _)| *hard_at);
+        free.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// A server has gone. One past its soft age was the retirement that the pool may still wait for, whatever ended it.
+    pub(super) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
+        if self.now < server.authorization.soft_at {
+            return;
+        }
+        let pool = &mut self.pools[server.pool.0 as usize];
+        if reason == RENEWED {
+            pool.counters.renewed += 1;
+        } else {
+            pool.share.take_retirement();
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What the age of a server's authorization comes to, case by case: one `Core` without a network, its peers played by hand.
+
+use super::cases::{Bench, CLIENT, SERVER, complete, notice, query, ready};
+use pgweir::base::{Micros, PoolId, WorkerId};
+use pgweir::config::PoolMode;
+use pgweir::core::{Answer, Authorization, Command, Note, Scope, Stance};
+use pgweir::stats::PoolCounters;
+
+const SOFT: Micros = Micros(1_000);
+const HARD: Micros = Micros(2_000);
+const CLOSED: &str = "close Server(ServerId(0)) Terminate";
+
+/// A client, and a server whose authorization is good until then.
+fn bench(mode: PoolMode) -> Bench {
+    let authorization = Some(Authorization { soft_at: SOFT, hard_at: HARD });
+    let bench = Bench::with(mode, 0, authorization);
+    bench.share.set_live_count(1);
+    bench
+}
+
+impl Bench {
+    fn renewals_asked(&mut self) -> usize {
+        let asked = self.net.notes.iter().filter(|note| matches!(note, Note::NeedRenewal(PoolId(0)))).count();
+        self.net.notes.clear();
+        asked
+    }
+
+    fn counters(&mut self) -> PoolCounters {
+        match self.core.command(Command::Stats, self.now, &mut self.net) {
+            Answer::Stats(mut stats) => stats.remove(0).1,
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    /// A query and its answer.
+    fn transaction(&mut self) {
+        self.says(CLIENT, &query("select 1"));
+        self.answers();
+    }
+
+    fn answers(&mut self) {
+        let mut answers = complete("SELECT 1");
+        answers.extend(ready(b'I'));
+        self.says(SERVER, &answers);
+    }
+
+    fn is_linked(&self) -> bool {
+        self.net.sent.contains_key(&SERVER)
+    }
+}
+
+#[test]
+fn a_young_server_asks_for_nothing() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.transaction();
+    bench.now = Micros(SOFT.0 - 1);
+    bench.transaction();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]));
+}
+
+#[test]
+fn a_server_past_its_soft_age_asks_once_in_a_while_and_serves_on() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.now = SOFT;
+    bench.transaction();
+    bench.transaction();
+    bench.janitor();
+    assert_eq!(bench.renewals_asked(), 1, "the pool's pace: one server, one soft age");
+    bench.now = Micros(SOFT.0 + 999);
+    bench.janitor();
+    assert_eq!(bench.renewals_asked(), 0);
+    bench.share.postpone_renewal(bench.now);
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (1, vec![]), "a refusal is not for ever");
+}
+
+#[test]
+fn a_server_retires_when_its_replacement_has_come() {
+    for on_release in [false, true] {
+        let mut bench = bench(PoolMode::Transaction);
+        bench.now = SOFT;
+        bench.says(CLIENT, &query("select 1"));
+        bench.share.want_retirement();
+        bench.janitor();
+        bench.command(Command::Sweep(Scope::All));
+        assert_eq!(bench.acts(), [""; 0], "not in its transaction");
+        if on_release {
+            bench.answers();
+        } else {
+            bench.share.take_retirement();
+            bench.answers();
+            bench.share.want_retirement();
+            bench.command(Command::Sweep(Scope::Pool(PoolId(0))));
+        }
+        assert_eq!(bench.acts(), [CLOSED]);
+        assert_eq!(bench.sent(CLIENT), "C[SELECT 1~] Z[I]");
+        assert!(!bench.share.is_retirement_wanted());
+        assert_eq!(bench.counters().renewed, 1);
+    }
+}
+
+#[test]
+fn the_oldest_of_the_free_ones_retires() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.authorization = Some(Authorization { soft_at: SOFT, hard_at: Micros(HARD.0 - 1) });
+    let older = bench.server();
+    bench.authorization = None;
+    bench.server();
+    bench.now = SOFT;
+    bench.share.want_retirement();
+    bench.command(Command::Sweep(Scope::All));
+    assert_eq!(bench.acts(), [format!("close {older:?} Terminate")]);
+}
+
+#[test]
+fn a_server_that_ends_by_itself_was_the_one_to_retire() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.now = SOFT;
+    bench.share.want_retirement();
+    bench.core.closed(SERVER, bench.now, &mut bench.net);
+    assert!(!bench.share.is_retirement_wanted(), "or another one would go without need");
+    assert_eq!(bench.counters().renewed, 0);
+}
+
+#[test]
+fn no_transaction_begins_past_the_hard_age() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.now = Micros(HARD.0 - 1);
+    bench.transaction();
+    bench.net.sent.clear();
+    bench.now = HARD;
+    bench.says(CLIENT, &query("select 2"));
+    assert_eq!(bench.acts(), [CLOSED, "pause Client(ClientId(0))"]);
+    assert!(!bench.is_linked());
+    assert_eq!(bench.counters().over_age_transactions, 0);
+}
+
+#[test]
+fn none_is_moved_to_another_worker_past_the_hard_age() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.now = HARD;
+    bench.core.nudged(PoolId(0), WorkerId(1), bench.now, &mut bench.net);
+    assert_eq!(bench.acts(), [CLOSED]);
+}
+
+#[test]
+fn a_transaction_that_runs_past_the_hard_age_ends_in_peace() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.now = SOFT;
+    bench.says(CLIENT, &query("begin"));
+    let mut answers = complete("BEGIN");
+    answers.extend(ready(b'T'));
+    bench.says(SERVER, &answers);
+    bench.now = HARD;
+    bench.janitor();
+    bench.command(Command::Sweep(Scope::All));
+    bench.says(CLIENT, &query("commit"));
+    assert_eq!(bench.acts(), [""; 0]);
+    bench.answers();
+    assert_eq!(bench.acts(), [CLOSED]);
+    assert_eq!(bench.sent(CLIENT), "C[BEGIN~] Z[T] C[SELECT 1~] Z[I]");
+    let counters = bench.counters();
+    assert_eq!((counters.over_age_transactions, counters.extended), (1, 0));
+}
+
+#[test]
+fn a_client_that_has_waited_begins_nothing_past_the_hard_age() {
+    let mut bench = bench(PoolMode::Transaction);
+    let waiting = bench.client();
+    bench.now = Micros(HARD.0 - 1);
+    bench.says(CLIENT, &query("select 1"));
+    bench.says(waiting, &query("select 2"));
+    bench.answers();
+    assert_eq!(bench.acts(), [format!("pause {waiting:?}"), format!("resume {waiting:?}")], "it is lent");
+    bench.net.sent.clear();
+    bench.now = HARD;
+    assert!(bench.says(waiting, &[]) > 0, "its query is not taken");
+    assert_eq!(bench.acts(), [CLOSED.to_owned(), format!("pause {waiting:?}")], "it waits on");
+    assert!(!bench.is_linked());
+}
+
+#[test]
+fn a_server_in_the_middle_of_a_notice_is_not_taken_back() {
+    let mut bench = bench(PoolMode::Transaction);
+    let waiting = bench.client();
+    bench.says(CLIENT, &query("select 1"));
+    bench.says(waiting, &query("select 2"));
+    bench.answers();
+    bench.says(SERVER, &notice()[..7]);
+    bench.acts();
+    bench.now = HARD;
+    assert_eq!(bench.says(waiting, &[]), 0, "half of it is the client's already");
+    assert_eq!(bench.acts(), [""; 0]);
+}
+
+#[test]
+fn pools_that_keep_on_lend_past_the_hard_age() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.share.set_stance(Stance::KeepOn);
+    bench.now = HARD;
+    bench.transaction();
+    bench.transaction();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (1, vec![]), "somebody must try");
+    let counters = bench.counters();
+    assert_eq!((counters.extended, counters.over_age_transactions), (2, 0));
+    bench.share.set_stance(Stance::Renew);
+    bench.janitor();
+    assert_eq!(bench.acts(), [CLOSED]);
+}
+
+#[test]
+fn pools_that_keep_to_the_hard_age_retire_none_before() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.share.set_stance(Stance::KeepToHardAge);
+    bench.share.want_retirement();
+    bench.now = SOFT;
+    bench.transaction();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (1, vec![]), "somebody must try");
+    bench.now = HARD;
+    bench.janitor();
+    assert_eq!(bench.acts(), [CLOSED]);
+}
+
+#[test]
+fn who_is_denied_loses_free_servers_at_once() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.authorization = None;
+    bench.server();
+    bench.share.set_stance(Stance::CloseNow);
+    bench.command(Command::Sweep(Scope::All));
+    assert_eq!(bench.acts(), [CLOSED], "the other one has no authorization to lose");
+}
+
+#[test]
+fn who_is_denied_ends_the_transaction_first() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.says(CLIENT, &query("select 1"));
+    bench.share.set_stance(Stance::CloseNow);
+    bench.janitor();
+    assert_eq!(bench.acts(), [""; 0]);
+    bench.answers();
+    assert_eq!(bench.acts(), [CLOSED]);
+}
+
+#[test]
+fn a_session_lives_on_past_the_hard_age() {
+    let mut bench = bench(PoolMode::Session);
+    bench.transaction();
+    bench.now = HARD;
+    bench.janitor();
+    bench.transaction();
+    assert_eq!(bench.acts(), [""; 0]);
+    bench.core.closed(CLIENT, bench.now, &mut bench.net);
+    assert_eq!(bench.acts(), [""; 0], "it is reset first");
+    bench.answers();
+    assert_eq!(bench.acts(), [CLOSED]);
+    assert_eq!(bench.counters().over_age_transactions, 1, "one session");
+}
