@@ -350,7 +350,11 @@ impl Core {
                 let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
                 self.disconnect(client, &leave, net);
             }
-            Phase::Tested(_) | Phase::BeingCanceled => {}
+            Phase::Tested(Task::Check) => {
+                pool.checking -= 1;
+                pool.publish_waiting();
+            }
+            Phase::Tested(Task::Reset) | Phase::BeingCanceled => {}
         }
     }
 
