@@ -64,7 +64,7 @@ impl Core {
         let server = &self.servers[id.0 as usize];
         let share = self.share(server.pool);
         let gap = server.authorization.renewal_gap(server.connected_at, share.live_count());
-        if share.stance() != Stance::CloseNow && share.may_ask_for_renewal(self.now, gap) {
+        if share.stance() == Stance::Renew && share.may_ask_for_renewal(self.now, gap) {
             net.notify(Note::NeedRenewal(share.id));
         }
     }

@@ -184,21 +184,15 @@ impl Ledger {
         Verdict::Launch { from_reserve }
     }
 
-    /// A renewal comes last: it takes no place for which others starve, and none that is not there. While logins are in
-    /// trouble it is a try whether they still are.
+    /// A renewal comes last: it takes no place for which others starve, and none that is not there; and one comes after the
+    /// other.
     fn judge_renewal(&mut self, pool: &Arc<PoolShare>) -> Verdict {
-        let is_trouble = pool.stance() != Stance::Renew;
-        if pool.stance() == Stance::CloseNow || self.others_starve(pool) {
+        let is_underway = pool.is_retirement_wanted();
+        if pool.stance() != Stance::Renew || is_underway || self.others_starve(pool) {
             return Verdict::Nothing;
-        }
-        if !is_trouble && pool.is_retirement_wanted() {
-            return Verdict::Nothing; // one after the other
         }
         if self.has_room(pool) {
             return Verdict::Launch { from_reserve: false };
-        }
-        if is_trouble {
-            return Verdict::Nothing; // nothing that works is given up for a login that may fail
         }
         pool.want_retirement();
         let account = self.account(pool);
@@ -306,6 +300,10 @@ impl Ledger {
         pool.set_live_count(account.live);
         if used_for == Use::Cancel {
             return;
+        }
+        if used_for == Use::LoggingIn && account.renews.take().is_some() {
+            // It has failed: the next try is a matter of the back-off, not of the pool's pace.
+            pool.postpone_renewal(account.retry_at);
         }
         pool.set_full(false);
         self.database(pool).give_back();

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
-///
-/// Past its soft age a server asks for another in its place whatever the trouble (but under [`Stance::CloseNow`]): where there
-/// is room, that login is tried as often as the back-off allows, or nobody would learn that the trouble is over, or proven.
+/// Except under [`Stance::Renew`] no server is asked for on account of age: that logins work again is for the login plane to
+/// find out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stance {

@@ -244,12 +244,15 @@ fn a_renewal_that_fails_retires_none() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
+    let gap = Micros::from_secs(100);
+    assert!(pool.may_ask_for_renewal(Micros(1), gap));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
     ledger.login_failed(&pool, "refused".into(), Micros(10));
     ledger.returned(&pool, Use::LoggingIn);
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(2)), Verdict::Later(Micros(11)));
-    assert!(!pool.may_ask_for_renewal(Micros(10), Micros(5)), "asking is in vain so long");
-    assert!(pool.may_ask_for_renewal(Micros(11), Micros(5)));
+    assert!(!pool.may_ask_for_renewal(Micros(10), gap), "asking is in vain so long");
+    assert!(pool.may_ask_for_renewal(Micros(11), gap), "but not for the whole gap");
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(5)), Verdict::Later(Micros(11)));
+    assert!(pool.may_ask_for_renewal(Micros(11), gap));
     launch(&mut ledger, &pool, Micros(20));
     assert!(!pool.is_retirement_wanted(), "that one was a client's");
 }
@@ -315,25 +318,30 @@ fn a_renewal_comes_after_those_who_starve() {
 }
 
 #[test]
-fn while_logins_are_in_trouble_a_renewal_is_tried_where_there_is_room() {
+fn nothing_is_renewed_while_logins_are_in_trouble() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
-    pool.set_stance(Stance::CloseNow);
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
-    for stance in [Stance::KeepToHardAge, Stance::KeepOn] {
+    for stance in [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow] {
         pool.set_stance(stance);
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "{stance:?}");
         assert_eq!(pool.stance(), stance);
-        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH, "{stance:?}");
-        ledger.returned(&pool, Use::LoggingIn);
     }
+}
+
+#[test]
+fn a_replacement_is_owed_until_logins_work_again() {
+    let pool = one(&PoolRules { pool_size: 1, ..rules() });
+    let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
-    assert_eq!(
-        ledger.consider(&pool, Want::Renewal, Micros(1)),
-        Verdict::Nothing,
-        "nothing is retired first"
-    );
-    assert!(!pool.is_retirement_wanted());
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
+    assert!(pool.take_retirement());
+    ledger.returned(&pool, Use::Live);
+    pool.set_stance(Stance::KeepOn);
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
+    pool.set_stance(Stance::Renew);
+    assert!(ledger.owes_replacement(&pool));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
 }
 
 /// One thing that may happen at any time.
