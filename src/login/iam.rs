@@ -208,13 +208,13 @@ impl Iam {
         all_sign && self.desks().values().all(|desk| desk.is_calm())
     }
 
-    /// Whether the logins of `user` fail and may be tried again now.
+    /// Whether the logins of `user` fail, might be tried again, and nobody does.
     pub(super) fn is_probe_due(&self, rules: &Rules, user: &str) -> bool {
         let desks = self.desks();
         let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
         known.len() == rules.endpoints.len()
             && known.iter().all(|desk| desk.class(user).is_some())
-            && known.iter().any(|desk| desk.may_try(user).is_ok())
+            && known.iter().all(|desk| desk.is_left_alone(user))
     }
 
     /// `None`: one of this user is under way already.

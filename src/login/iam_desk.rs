@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Between two log lines about a trouble that goes on.
 const REMIND: Micros = Micros::from_secs(600);
 
+/// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
+const PROBE_AFTER: Micros = Micros::from_secs(2);
+
 /// Users of one endpoint that are counted; beyond them, any other is forgotten.
 const USERS_MAX: usize = 1_000;
 
@@ -98,6 +101,12 @@ impl IamDesk {
     /// When it may be.
     pub fn may_try(&self, user: &str) -> Result<(), Micros> {
         self.book().reactions.may_try(user, self.clock.now())
+    }
+
+    /// Whether a login as `user` might have been tried for a while, and nobody did.
+    pub fn is_left_alone(&self, user: &str) -> bool {
+        let earlier = self.clock.now() - PROBE_AFTER;
+        self.book().reactions.may_try(user, earlier).is_ok()
     }
 
     /// The last failure of `user`, if its logins fail: as clients may read it, and its class.

@@ -1,8 +1,8 @@
-//! Logins for the sake of knowing: whether a user whose logins by IAM fail can be logged in again, while servers that work are
-//! kept and so nobody asks for another.
+//! Logins for the sake of knowing: whether a user whose logins by IAM fail can be logged in again, while a pool at its cap keeps
+//! the servers that work.
 //!
-//! Without them a denial would never be proven, and a trouble that has passed would go unnoticed for as long as a pool wants no
-//! server. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
+//! Where there is room, a renewal is tried as soon as the back-off allows, and nothing is to be done here. Where there is none,
+//! a denial would never be proven, and a trouble that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
 //! it counts as a session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are
 //! those of any other login. At most one goes on for each user.
 
