@@ -1,9 +1,11 @@
 #!/bin/sh
 # A throw-away PostgreSQL with pgweir in front of it, until Ctrl-C. Leaves nothing behind.
+# Where PAM can be had (root or sudo), a database with logins by IAM too; PGWEIR_QUICKSTART_IAM=0 leaves it out.
 # QUICKSTART_ONCE=1 ends after the demonstration instead of waiting; PGWEIR_BIN names another program to show.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/lib.sh
+. tests/rds/show.sh
 
 if [ -z "${PGWEIR_BIN:-}" ]; then
     echo "building pgweir (release)"
@@ -24,6 +26,7 @@ stop() {
         done
         kill -KILL "$pid" 2>/dev/null || true
     done
+    iam_end
     rm -rf "$work"
     echo "stopped; nothing is left behind"
 }
@@ -46,6 +49,8 @@ for file in configs/*.txt; do
     [ ! -f "$file" ] || cp "$file" "$work/"
 done
 sed -i "s|= *configs/|= $work/|" "$work/quickstart.ini"
+[ "${PGWEIR_QUICKSTART_IAM:-1}" = 0 ] || iam_prepare
+[ -z "$iam_service" ] || sed -i "s|^\[databases\]|&\n$(iam_database "$pg_port")|" "$work/quickstart.ini"
 [ -z "$account" ] || chown -R "$account:" "$work"
 
 ( cd "$work"; as_account initdb -D "$work/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 >"$work/initdb.log" )
@@ -56,8 +61,6 @@ start() { # start LOG COMMAND...
     ( cd "$work"; as_account setsid "$@" >"$log" 2>&1 ) &
     pids="$! $pids"
 }
-start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work/socket" -c listen_addresses=127.0.0.1 \
-    -c fsync=off -c max_connections=200
 wait_for() { # wait_for WHAT LOG COMMAND...
     name=$1
     log=$2
@@ -73,8 +76,22 @@ wait_for() { # wait_for WHAT LOG COMMAND...
         sleep 0.1
     done
 }
+tls=
+if [ -n "$iam_service" ]; then
+    iam_start
+    iam_rules "$work/data/pg_hba.conf"
+    tls="-c ssl=on -c ssl_cert_file=$work/rds/server.crt -c ssl_key_file=$work/rds/server.key"
+fi
+start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work/socket" -c listen_addresses=127.0.0.1 \
+    -c fsync=off -c max_connections=200 $tls
 wait_for PostgreSQL "$work/postgres.log" pg_isready -q -h 127.0.0.1 -p "$pg_port"
+if [ -n "$iam_service" ]; then
+    psql -X -q -h "$work/socket" -p "$pg_port" -U postgres -d postgres \
+        -c 'create role rds_iam nologin' -c 'create role iam_app login in role rds_iam'
+    export AWS_ACCESS_KEY_ID=$iam_key AWS_SECRET_ACCESS_KEY="$iam_secret"
+fi
 start "$work/pgweir.log" "$work/pgweir" "$work/quickstart.ini"
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 through() { psql -X -q -h 127.0.0.1 -p "$port" -U postgres "$@"; }
 wait_for pgweir "$work/pgweir.log" through -d postgres -c 'select 1'
 
@@ -86,6 +103,7 @@ echo "pgbench, 20 clients for 5 seconds:"
 pgbench -h 127.0.0.1 -p "$port" -U postgres -i -q -s 1 postgres >/dev/null 2>&1
 pgbench -h 127.0.0.1 -p "$port" -U postgres -n -b select-only -c 20 -j 2 -T 5 postgres 2>/dev/null |
     grep -E 'transactions actually|latency average|tps'
+[ -z "$iam_service" ] || iam_show "$port"
 echo
 echo "the console's view:"
 psql -X -q -h 127.0.0.1 -p "$port" -U postgres -d pgbouncer -c 'show pools'

@@ -17,7 +17,7 @@ use pgweir::core::{
     ServerLogin, Stance, StatementRegistry, Want,
 };
 use pgweir::io::{Channel, Clock};
-use pgweir::login::{Launch, Phase, Plane, Policy, ServerTls, auth_query, launch};
+use pgweir::login::{Launch, Phase, Plane, Policy, ServersTls, auth_query, launch};
 use pgweir::wire::{Fault, TrackedNames};
 use pgweir::worker::{self, Mail, Seat, WorkerHandle};
 use std::os::unix::net::UnixStream;
@@ -39,7 +39,7 @@ fn policy(databases: &str, settings: &str, users: &str) -> Policy {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(text.clone().into_bytes()));
     let snapshot =
         Arc::new(snapshot.unwrap_or_else(|errors| panic!("{:?}", errors.iter().collect::<Vec<_>>())));
-    let server_tls = ServerTls::from_settings(&snapshot.settings).expect("TLS of the test's settings");
+    let server_tls = ServersTls::load(&snapshot).expect("TLS of the test's settings");
     let users = Arc::new(UserList::parse(users.as_bytes()).0);
     Policy { snapshot, users, client_tls: None, server_tls }
 }

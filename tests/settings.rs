@@ -65,7 +65,19 @@ fn with(row: &Setting, text: &str) -> Settings {
 fn the_order_is_show_configs() {
     let names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
     let ours = names.iter().position(|name| *name == "workers").unwrap();
-    assert_eq!(names[ours..], ["workers", "io_backend", "metrics_listen", "log_format"]);
+    assert_eq!(
+        names[ours..],
+        [
+            "workers",
+            "io_backend",
+            "metrics_listen",
+            "log_format",
+            "iam_credential_source",
+            "iam_login_timeout",
+            "iam_static_stability",
+            "iam_strict_lifetime"
+        ]
+    );
     let mut sorted = names[..ours].to_vec();
     sorted.sort_unstable();
     // PgBouncer's one exception
@@ -107,7 +119,7 @@ fn the_reference_is_a_valid_configuration_of_defaults() {
 
 #[test]
 fn every_example_loads_without_a_warning() {
-    for name in ["minimal.ini", "production.ini", "quickstart.ini"] {
+    for name in ["minimal.ini", "production.ini", "rds_iam.ini", "quickstart.ini"] {
         let snapshot =
             Snapshot::load(&configs().join(name), None).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(snapshot.warnings, [""; 0], "{name}");

@@ -15,12 +15,17 @@ need() { # need PACKAGES COMMAND...: the packages are wanted unless the command 
 has_postgres() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
 has_pgbench() { ls /usr/lib/postgresql/*/bin/pgbench || command -v pgbench; }
 has_pgbouncer() { command -v pgbouncer || ls /usr/sbin/pgbouncer; }
+has_pam() { echo '#include <security/pam_modules.h>' | cc -E -; }
 has_venv() { /usr/bin/python3 -c 'import ensurepip, venv'; }
 
 need build-essential command -v cc
 need "postgresql postgresql-contrib" has_postgres
 need postgresql-contrib has_pgbench
 need postgresql-client command -v psql
+if [ "$what" != loadtest ]; then # the PostgreSQL that takes IAM logins
+    need libpam0g-dev has_pam
+    need python3 command -v python3
+fi
 if [ "$what" = test ]; then
     need "python3 python3-venv" has_venv
     need nodejs command -v node
@@ -29,6 +34,8 @@ fi
 if [ "$what" = loadtest ]; then
     need pgbouncer has_pgbouncer
     need python3 command -v python3
+fi
+if [ "$what" != test ]; then
     need openssl command -v openssl
 fi
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')

@@ -15,7 +15,7 @@ pub(super) enum Command {
     /// `--version`.
     Version,
     /// `--check FILE`.
-    Check(PathBuf),
+    Check(Options),
     /// Run the pooler.
     Run(Options),
 }
@@ -25,6 +25,8 @@ pub(super) enum Command {
 pub(super) struct Options {
     /// The configuration file.
     pub file: PathBuf,
+    /// `--overlay FILE`.
+    pub overlay: Option<PathBuf>,
     /// `-d`.
     pub daemon: bool,
     /// `-q`.
@@ -68,6 +70,9 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Short('u') | Arg::Long("user") => {
                 options.user = Some(parser.value().and_then(|value| value.string()).map_err(text)?);
             }
+            Arg::Long("overlay") => {
+                options.overlay = Some(parser.value().map(PathBuf::from).map_err(text)?);
+            }
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Long("check") => check = true,
@@ -79,7 +84,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     match (files.next(), files.next()) {
         (None, _) => Err("no configuration file specified".to_owned()),
         (Some(_), Some(_)) => Err("too many arguments".to_owned()),
-        (Some(file), None) if check => Ok(Command::Check(file)),
+        (Some(file), None) if check => Ok(Command::Check(Options { file, ..options })),
         (Some(file), None) => Ok(Command::Run(Options { file, ..options })),
     }
 }
@@ -97,6 +102,7 @@ pub(super) fn help(program: &str) -> String {
          Options:\n\
          \x20     --check        report every error and warning of CONFIG_FILE and exit\n\
          \x20 -d, --daemon       run in background (as a daemon)\n\
+         \x20     --overlay=FILE add the keys of FILE to those of CONFIG_FILE, which a PgBouncer may still read\n\
          \x20 -q, --quiet        run quietly\n\
          \x20 -R, --reboot       as without it, but no start where another instance runs\n\
          \x20                    (online restart is not available in this version)\n\
@@ -141,7 +147,10 @@ mod tests {
     fn help_and_version_need_no_file() {
         assert_eq!(read(&["-h"]), Ok(Command::Help));
         assert_eq!(read(&["-V"]), Ok(Command::Version));
-        assert_eq!(read(&["--check", "a.ini"]), Ok(Command::Check("a.ini".into())));
+        let Ok(Command::Check(options)) = read(&["--check", "a.ini", "--overlay", "b.ini"]) else {
+            panic!("refused");
+        };
+        assert_eq!((options.file, options.overlay), ("a.ini".into(), Some("b.ini".into())));
         assert!(version().starts_with(VERSION));
     }
 }

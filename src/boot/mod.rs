@@ -21,7 +21,7 @@ pub fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(&args::help(&program)),
         Ok(Command::Version) => print(&args::version()),
-        Ok(Command::Check(file)) => check(&file),
+        Ok(Command::Check(options)) => check(&options),
         Ok(Command::Run(options)) => start(&options),
         Err(error) => {
             eprintln!("{program}: {error}");
@@ -38,12 +38,12 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// `--check FILE`: every error with file and line, then every warning; starts nothing.
-fn check(file: &std::path::Path) -> ExitCode {
-    match policy::load(file, None) {
+fn check(options: &Options) -> ExitCode {
+    match policy::load_first(&options.file, options.overlay.as_deref()) {
         Ok(loaded) => {
             let mut report: String =
                 loaded.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
-            report.push_str(&format!("{}: ok\n", file.display()));
+            report.push_str(&format!("{}: ok\n", options.file.display()));
             print(&report)
         }
         Err(errors) => {

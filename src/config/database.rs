@@ -2,7 +2,8 @@
 //!
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer behaviour, surface §4.
 
-use super::choices::LoadBalance;
+use super::choices::{LoadBalance, SslMode};
+use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
 use super::rules::PoolMode;
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
@@ -107,6 +108,18 @@ pub struct Database {
     pub server_lifetime: Option<Micros>,
     /// Overrides `query_wait_timeout`; zero = for ever.
     pub query_wait_timeout: Option<Micros>,
+    /// Overrides `server_tls_sslmode`.
+    pub server_tls_sslmode: Option<SslMode>,
+    /// Overrides `server_tls_ca_file`.
+    pub server_tls_ca_file: Option<Arc<str>>,
+    /// The name that its servers' certificates must be for, in place of the host's.
+    pub tls_server_name: Option<Arc<str>>,
+    /// What proves the pooler to its servers.
+    pub server_auth: Option<ServerAuth>,
+    /// What tokens are made for.
+    pub iam_endpoint: IamEndpoint,
+    /// Who signs them.
+    pub iam: IamIdentity,
 }
 
 impl Database {
@@ -134,6 +147,12 @@ impl Database {
             max_db_client_connections: None,
             server_lifetime: None,
             query_wait_timeout: None,
+            server_tls_sslmode: None,
+            server_tls_ca_file: None,
+            tls_server_name: None,
+            server_auth: None,
+            iam_endpoint: IamEndpoint::default(),
+            iam: IamIdentity::default(),
         }
     }
 
@@ -159,6 +178,14 @@ impl Database {
             && self.auth_dbname == other.auth_dbname
             && self.auth_query == other.auth_query
             && self.load_balance_hosts == other.load_balance_hosts
+            && self.server_tls_sslmode == other.server_tls_sslmode
+            && self.server_tls_ca_file == other.server_tls_ca_file
+            && self.tls_server_name == other.tls_server_name
+            && self.server_auth == other.server_auth
+            && self.iam_endpoint.host == other.iam_endpoint.host
+            && self.iam_endpoint.port == other.iam_endpoint.port
+            && self.iam_endpoint.region == other.iam_endpoint.region
+            && self.iam.is_principal_of(&other.iam)
     }
 
     pub(super) fn set_startup(&mut self, name: &'static str, value: Arc<str>) {
@@ -190,6 +217,10 @@ pub struct UserEntry {
     pub query_wait_timeout: Option<Micros>,
     /// Overrides `client_idle_timeout`, for the login user.
     pub client_idle_timeout: Option<Micros>,
+    /// What proves the pooler to servers, for the pool user.
+    pub server_auth: Option<ServerAuth>,
+    /// Who signs its tokens, for the pool user.
+    pub iam: IamIdentity,
 }
 
 /// One entry of `[peers]`: another pooler process.

@@ -5,6 +5,7 @@
 use super::connstr::ConnStrError;
 use super::value::BadValue;
 use crate::base::limits;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,6 +24,24 @@ impl fmt::Display for Place {
             0 => f.write_str(&self.file),
             line => write!(f, "{}:{line}", self.file),
         }
+    }
+}
+
+/// Where the settings and entries of a configuration stand, for errors that are found once it is read as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Of each setting that was written.
+    pub settings: BTreeMap<&'static str, Place>,
+    /// Of each entry of `[databases]`, the fallback included.
+    pub databases: BTreeMap<Arc<str>, Place>,
+    /// Of each entry of `[users]`.
+    pub users: BTreeMap<Arc<str>, Place>,
+}
+
+impl PartialEq for Places {
+    /// Where something stands is no part of what it says.
+    fn eq(&self, _other: &Self) -> bool {
+        true
     }
 }
 
@@ -50,6 +69,8 @@ pub enum Problem {
     MainSectionMissing,
     /// A section of another name.
     UnknownSection(String),
+    /// A section that an overlay cannot add to.
+    NotInOverlays(String),
     /// A key in front of the first section.
     NoSection(String),
     /// `[pgbouncer]` has no such setting.
@@ -85,6 +106,8 @@ pub enum EntryProblem {
     NameTooLong,
     /// Not a number from 1 to 65535.
     BadPeerId,
+    /// An overlay adds keys to an entry that the main file does not have.
+    NotThere,
     /// A peer without a host.
     NoHost,
     /// Not a connection string.
@@ -95,6 +118,13 @@ pub enum EntryProblem {
         key: String,
         /// Keys that there are.
         accepted: String,
+    },
+    /// A key that does not go with the others; its value is not shown.
+    Unfit {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
     /// A key's value.
     BadKey {
@@ -149,6 +179,13 @@ impl fmt::Display for ConfigError {
                 "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, peers",
                 Shown(name)
             ),
+            Problem::NotInOverlays(name) => {
+                write!(
+                    f,
+                    "section [{}] has no place in an overlay ({at}): accepted: pgbouncer, databases, users",
+                    Shown(name)
+                )
+            }
             Problem::NoSection(key) => {
                 write!(f, "value without section: {} in configuration ({at})", Shown(key))
             }
@@ -178,6 +215,12 @@ impl EntryProblem {
                 f,
                 "ids of peers must be a number larger than 0 and at most 65535: \"{name}\" in configuration ({at})"
             ),
+            Self::NotThere => {
+                write!(
+                    f,
+                    "{kind} \"{name}\" of the overlay ({at}) is not in the configuration that it adds to"
+                )
+            }
             Self::NoHost => write!(f, "host was not provided for peer {name} in configuration ({at})"),
             Self::ConnStr(why) => {
                 let what = if kind == "user" { "user settings" } else { "connection string" };
@@ -190,6 +233,9 @@ impl EntryProblem {
                     f,
                     "unrecognized {what} parameter: {key} of {kind} \"{name}\" in configuration ({at}): accepted: {accepted}"
                 )
+            }
+            Self::Unfit { key, why } => {
+                write!(f, "invalid parameter {key} of {kind} \"{name}\" in configuration ({at}): {why}")
             }
             Self::BadKey { key, value, why } => write!(
                 f,

@@ -3,8 +3,9 @@
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row here and one
 //! field in `database.rs`. Source: PgBouncer behaviour, surface §4.
 
-use super::choices::LoadBalance;
+use super::choices::{LoadBalance, SslMode};
 use super::database::{Database, Hosts, PeerEntry, UserEntry};
+use super::iam::ServerAuth;
 use super::rules::PoolMode;
 use super::value::{BadValue, Limit, Size, Span, Value};
 use crate::base::{Micros, Password};
@@ -95,6 +96,38 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "Seconds; overrides the setting server_lifetime; 0: does not.";
     "query_wait_timeout": Micros, |db, span| db.query_wait_timeout = Some(span),
         "Seconds; overrides the setting query_wait_timeout; 0 for ever.";
+    "server_tls_sslmode": SslMode, |db, mode| db.server_tls_sslmode = Some(mode),
+        "Overrides the setting server_tls_sslmode.";
+    "server_tls_ca_file": Text, |db, file| db.server_tls_ca_file = Some(file),
+        "Overrides the setting server_tls_ca_file.";
+    "tls_server_name": Text, |db, name| db.tls_server_name = Some(name),
+        "Name that servers' certificates must be for; default: iam_host, else the host.";
+    "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),
+        "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login. Needs verify-full and a server_tls_ca_file.";
+    "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
+        "RDS's own name of the endpoint, where host is an alias, an address or a tunnel; tokens are made for it.";
+    "iam_port": Text, |db, port| db.iam_endpoint.port = Some(port),
+        "Port that RDS itself listens on, where port is another.";
+    "iam_region": Text, |db, region| db.iam_endpoint.region = Some(region),
+        "AWS region of the servers; default: the one in iam_host or host. Never guessed.";
+    "iam_login_rate": Text, |db, rate| db.iam_endpoint.login_rate = Some(rate),
+        "Logins a second to one endpoint, from 1 to 200, over all databases there; the smallest counts; default 20.";
+    "iam_credential_source": Text, |db, source| db.iam.credential_source = Some(source),
+        "Where credentials come from; overrides the setting iam_credential_source.";
+    "iam_profile": Text, |db, profile| db.iam.profile = Some(profile),
+        "Profile of AWS's own files, for the sources default, profile and process.";
+    "iam_role_arn": Text, |db, arn| db.iam.role_arn = Some(arn),
+        "Role that the credentials assume before they sign.";
+    "iam_external_id": Password, |db, id| db.iam.external_id = Some(id),
+        "External id that the role's trust policy asks for.";
+    "iam_session_name": Text, |db, name| db.iam.session_name = Some(name),
+        "Name of the role's session in AWS's logs; default pgweir.";
+    "iam_max_age": Text, |db, age| db.iam.max_age = Some(age),
+        "Seconds, from 10 to 86400: no server serves whose login is older; default 900.";
+    "iam_on_denied": Text, |db, action| db.iam.on_denied = Some(action),
+        "What becomes of servers whose user is denied: drain (default; until iam_max_age), keep, drop_now.";
+    "iam_strict_lifetime": bool, |db, strict| db.iam.strict_lifetime = Some(strict),
+        "Overrides the setting iam_strict_lifetime.";
 };
 
 /// Keys of `[users]`.
@@ -119,6 +152,24 @@ pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
         "Seconds; overrides the setting transaction_timeout; 0: does not.";
     "client_idle_timeout": Span, |user, span| user.client_idle_timeout = span.0,
         "Seconds; overrides the setting client_idle_timeout; 0: does not.";
+    "server_auth": ServerAuth, |user, auth| user.server_auth = Some(auth),
+        "How servers are logged in to as this user; overrides server_auth of the database.";
+    "iam_credential_source": Text, |user, source| user.iam.credential_source = Some(source),
+        "Overrides iam_credential_source of the settings and of the database.";
+    "iam_profile": Text, |user, profile| user.iam.profile = Some(profile),
+        "Overrides iam_profile of the database.";
+    "iam_role_arn": Text, |user, arn| user.iam.role_arn = Some(arn),
+        "Overrides iam_role_arn of the database.";
+    "iam_external_id": Password, |user, id| user.iam.external_id = Some(id),
+        "External id for this user's iam_role_arn.";
+    "iam_session_name": Text, |user, name| user.iam.session_name = Some(name),
+        "Overrides iam_session_name of the database.";
+    "iam_max_age": Text, |user, age| user.iam.max_age = Some(age),
+        "Seconds; overrides iam_max_age of the database.";
+    "iam_on_denied": Text, |user, action| user.iam.on_denied = Some(action),
+        "Overrides iam_on_denied of the database.";
+    "iam_strict_lifetime": bool, |user, strict| user.iam.strict_lifetime = Some(strict),
+        "Overrides iam_strict_lifetime of the settings and of the database.";
 };
 
 /// Keys of `[peers]`.

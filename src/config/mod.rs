@@ -10,6 +10,7 @@ mod connstr;
 mod database;
 mod diff;
 mod errors;
+mod iam;
 mod ini;
 mod keys;
 pub mod reference;
@@ -26,7 +27,8 @@ pub use choices::{
 pub use connstr::{ConnStrError, pairs};
 pub use database::{Database, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};
-pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Problem};
+pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Places, Problem};
+pub use iam::{IamEndpoint, IamIdentity, ServerAuth};
 pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 pub use rules::{ClientLimits, ClientRules, PoolMode, PoolRules};
 pub use settings::{Change, Effect, Setting, Settings, TABLE};

@@ -6,7 +6,7 @@
 use super::CONSOLE_DATABASE;
 use super::connstr;
 use super::database::{Database, PeerEntry, UserEntry};
-use super::errors::{ConfigError, EntryProblem, Place, Problem};
+use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};
 use super::ini::{Item, Token};
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::settings::{Setting, Settings, TABLE};
@@ -46,12 +46,17 @@ impl Section {
 pub(super) struct Draft {
     section: Section,
     main_seen: bool,
+    /// Whether what comes is of the overlay: it adds to what the main file says.
+    is_overlay: bool,
+    /// Where the token stands that is being taken in.
+    here: Place,
     defaults: Settings,
     pub settings: Settings,
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
     pub fallback: Option<Arc<Database>>,
     pub users: BTreeMap<Arc<str>, UserEntry>,
     pub peers: BTreeMap<u16, PeerEntry>,
+    pub places: Places,
     pub errors: Vec<ConfigError>,
 }
 
@@ -62,12 +67,15 @@ impl Draft {
         let mut draft = Self {
             section: Section::None,
             main_seen: false,
+            is_overlay: false,
+            here: Place { file: "".into(), line: 0 },
             settings: settings.unwrap_or(&defaults).clone(),
             defaults,
             databases: BTreeMap::new(),
             fallback: None,
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
+            places: Places::default(),
             errors,
         };
         draft.reset();
@@ -78,11 +86,13 @@ impl Draft {
     fn reset(&mut self) {
         for row in TABLE.iter().filter(|row| row.default.is_some()) {
             row.copy(&self.defaults, &mut self.settings);
+            self.places.settings.remove(row.name);
         }
     }
 
     /// Takes in the next token.
     pub fn take(&mut self, token: &Token) {
+        self.here = token.place.clone();
         let outcome = match &token.item {
             Item::Section(name) => self.open(name),
             Item::Entry { key, value } => self.entry(key, value),
@@ -100,12 +110,22 @@ impl Draft {
         }
     }
 
+    /// What comes from now on is of the overlay.
+    pub fn begin_overlay(&mut self) {
+        (self.section, self.is_overlay) = (Section::None, true);
+    }
+
     fn open(&mut self, name: &str) -> Result<(), Problem> {
         self.section = Section::named(name);
         match self.section {
+            Section::Pgbouncer if self.is_overlay => {}
             Section::Pgbouncer => {
                 self.main_seen = true;
                 self.reset();
+            }
+            Section::Peers if self.is_overlay => {
+                self.section = Section::Unknown; // told once, its keys passed over
+                return Err(Problem::NotInOverlays(name.to_owned()));
             }
             Section::Unknown => return Err(Problem::UnknownSection(name.to_owned())),
             Section::None | Section::Databases | Section::Users | Section::Peers => {}
@@ -128,6 +148,7 @@ impl Draft {
     fn setting(&mut self, key: &str, value: &str) -> Result<(), Problem> {
         let row = Setting::named(key).ok_or_else(|| Problem::UnknownSetting(key.to_owned()))?;
         let outcome = row.set(&mut self.settings, value);
+        self.places.settings.insert(row.name, self.here.clone());
         outcome.map_err(|why| Problem::BadSetting { key: row.name, value: value.to_owned(), why })
     }
 
@@ -136,8 +157,13 @@ impl Draft {
             return Err(EntryProblem::Reserved);
         }
         let name = entry_name(name)?;
-        let mut database = Database::new(name.clone());
+        let mut database = match (self.is_overlay, self.known_database(&name)) {
+            (false, _) => Database::new(name.clone()),
+            (true, Some(known)) => known,
+            (true, None) => return Err(EntryProblem::NotThere),
+        };
         read_pairs(&mut database, DATABASE_KEYS, text)?;
+        self.places.databases.insert(name.clone(), self.here.clone());
         if &*name == FALLBACK {
             self.fallback = Some(Arc::new(database));
         } else {
@@ -146,10 +172,17 @@ impl Draft {
         Ok(())
     }
 
+    fn known_database(&self, name: &str) -> Option<Database> {
+        let known = if name == FALLBACK { self.fallback.as_ref() } else { self.databases.get(name) };
+        known.map(|database| Database::clone(database))
+    }
+
     fn user(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
         let name = entry_name(name)?;
-        let mut user = UserEntry::default();
+        let known = self.users.get(&name).filter(|_| self.is_overlay);
+        let mut user = known.cloned().unwrap_or_default();
         read_pairs(&mut user, USER_KEYS, text)?;
+        self.places.users.insert(name.clone(), self.here.clone());
         self.users.insert(name, user);
         Ok(())
     }

@@ -322,4 +322,12 @@ settings! {
     io_backend: IoBackend = "auto", Restart, Active, "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";
     log_format: LogFormat = "text", Reload, Active, "Form of log lines: PgBouncer's, or a JSON object each.";
+    iam_credential_source: Text = "default", Reload, Active,
+        "Where AWS credentials come from: default (the first of the following that is there), env, profile, web_identity, container, imds; or process.";
+    iam_login_timeout: Seconds = "15", Reload, Active,
+        "Seconds that connecting and logging in to a server by IAM may take, waiting for iam_login_rate not included; 0 for ever.";
+    iam_static_stability: bool = "1", Restart, Active,
+        "1: expired credentials of imds and container go on signing while AWS gives no newer ones.";
+    iam_strict_lifetime: bool = "0", Reload, Active,
+        "1: iam_max_age holds even when AWS is down and no server can be replaced.";
 }

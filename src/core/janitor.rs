@@ -71,7 +71,9 @@ impl Core {
             }
             Stand::Waiting { since, notified, .. } => {
                 if over(client.rules.query_wait_timeout, since) {
-                    Some(Due::End(Fault::QueryWaitTimeout))
+                    Some(Due::End(
+                        self.share(client.pool).wait_over("query_wait_timeout", Fault::QueryWaitTimeout),
+                    ))
                 } else if over(rules.query_timeout, since) {
                     Some(Due::End(Fault::QueryTimeoutWaiting))
                 } else if !notified && over(rules.query_wait_notify, since) && !client.identity.internal {

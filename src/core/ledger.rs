@@ -264,6 +264,13 @@ impl Ledger {
         pool.set_failing(Some(reason));
     }
 
+    /// The login in progress has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
+    pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, retry: Micros) {
+        let account = self.account(pool);
+        account.retry_at = account.attempt_at + retry;
+        pool.set_failing(None);
+    }
+
     /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
     /// connect string has changed): the next login need not wait for the retry.
     pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {

@@ -3,6 +3,7 @@
 
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
+use crate::wire::Fault;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -139,6 +140,7 @@ pub struct PoolShare {
     retirement: AtomicBool,
     stance: AtomicU8,
     failing: ArcSwapOption<String>,
+    obstacle: ArcSwapOption<String>,
     rules: ArcSwap<PoolRules>,
 }
 
@@ -166,6 +168,7 @@ impl PoolShare {
             retirement: AtomicBool::new(false),
             stance: AtomicU8::new(Stance::default() as u8),
             failing: ArcSwapOption::empty(),
+            obstacle: ArcSwapOption::empty(),
         }
     }
 
@@ -273,6 +276,21 @@ impl PoolShare {
     /// Set by the ledger after each login to a server.
     pub fn set_failing(&self, text: Option<String>) {
         self.failing.store(text.map(Arc::new));
+    }
+
+    /// Why servers cannot be had at present although clients may wait for one: what they are told when their time is over.
+    pub fn obstacle(&self) -> Option<Arc<String>> {
+        self.obstacle.load_full()
+    }
+
+    /// Set by the login plane after each login to a server.
+    pub fn set_obstacle(&self, text: Option<String>) {
+        self.obstacle.store(text.map(Arc::new));
+    }
+
+    /// What a client is told whose wait for a server has ended by `limit`: the reason where one is known, else `usual`.
+    pub fn wait_over(&self, limit: &'static str, usual: Fault) -> Fault {
+        self.obstacle().map_or(usual, |why| Fault::NoServer { limit, why: why.to_string() })
     }
 
     /// What becomes of servers as their authorizations grow old.

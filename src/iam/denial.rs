@@ -43,6 +43,10 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Denied, Self::Throttled, Self::Clock, Self::Credentials, Self::Service, Self::Unreachable];
+
     /// The label of metrics and the word of SHOW IAM.
     pub fn name(self) -> &'static str {
         match self {
@@ -314,7 +318,17 @@ impl Reactions {
         }
     }
 
-    /// Forgets all back-off: for RECONNECT and IAM REFRESH.
+    /// Whether nobody is in trouble.
+    pub fn is_calm(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Forgets the back-off of one user: for RECONNECT, and for entries that have changed.
+    pub fn forget_user(&mut self, user: &str) {
+        self.users.remove(user);
+    }
+
+    /// Forgets all back-off: for IAM REFRESH.
     pub fn forget(&mut self) {
         self.users.clear();
     }

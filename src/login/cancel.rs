@@ -4,7 +4,6 @@
 //! is carried to PostgreSQL, within the count that the ledger allows. Source: PgBouncer behaviour, surface §11.1;
 //! PostgreSQL documentation, "Canceling Requests in Progress".
 
-use super::connect::Target;
 use super::places::Place;
 use super::plane::Plane;
 use super::registry::PoolEntry;
@@ -182,7 +181,8 @@ async fn carry(plane: &Plane, errand: &Errand) -> Result<(), String> {
         Address::Tcp(address) => (host_of(&entry, identity), address.port(), Some(address.ip())),
         Address::Unix { port, .. } => (Host::UnixDir(Arc::clone(&identity.host)), *port, None),
     };
-    let target = Target { host, port, tls: policy.server_tls.clone(), address };
+    let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
+    let target = target.ok_or("no TLS for this entry")?;
     let send = async {
         let mut opened = plane.connect(settings, &target).await.map_err(|error| error.reason.to_owned())?;
         let mut request = Vec::new();

@@ -15,7 +15,7 @@ use super::welcome_words::{WelcomeWords, own_params};
 use crate::auth::Secret;
 use crate::base::{Address, Micros, WorkerId};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
-use crate::core::{ClientIdentity, ClientLogin};
+use crate::core::{ClientIdentity, ClientLogin, PoolShare};
 use crate::io::Guard;
 use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication};
@@ -97,10 +97,9 @@ struct Visitor {
 }
 
 /// How far a login has come: what its timeout is called.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Proving,
-    WaitingForServer,
+    WaitingForServer(Arc<PoolShare>),
 }
 
 /// One line of the log about `$visitor`.
@@ -326,13 +325,15 @@ impl Visitor {
             .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
         let visit = entry.visit();
         let rules = policy.snapshot.client_rules(&self.user, database);
-        self.stage = Stage::WaitingForServer;
+        self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
         self.row.update(|row| row.is_waiting = true);
         let query_timeout = span(entry.share.rules().query_timeout);
         let welcome = tokio::select! {
             biased;
             welcome = plane.welcome(&entry.share) => welcome?,
-            () = tokio::time::sleep(span(rules.query_wait_timeout)) => return Err(Fault::QueryWaitTimeout.into()),
+            () = tokio::time::sleep(span(rules.query_wait_timeout)) => {
+                return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
+            }
             () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
         };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
@@ -397,9 +398,11 @@ impl Visitor {
     }
 
     fn timed_out(&self) -> LoginEnd {
-        match self.stage {
+        match &self.stage {
             Stage::Proving => Fault::LoginTimeout.into(),
-            Stage::WaitingForServer => Fault::LoginTimeoutServerDown.into(),
+            Stage::WaitingForServer(pool) => {
+                pool.wait_over("client_login_timeout", Fault::LoginTimeoutServerDown).into()
+            }
         }
     }
 

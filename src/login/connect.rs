@@ -3,10 +3,11 @@
 //! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer behaviour, surface §4 (`host`),
 //! §9 (server TLS, close reasons), §14; PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
+use super::credential::Cover;
 use super::dns::Ttl;
 use super::listen::tcp_options;
 use super::plane::{Plane, Stream};
-use super::server_login::{Cover, Handshake, LoginError};
+use super::server_login::{Handshake, LoginError};
 use super::server_tls::ServerTls;
 use super::tls_text::tls_text;
 use crate::base::{Address, limits};
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Which host is to be connected to, and how.
 #[derive(Clone)]
@@ -34,6 +36,8 @@ pub struct Target {
     pub port: u16,
     /// TLS towards it.
     pub tls: ServerTls,
+    /// The name that its certificate must be for; `None` = the host's.
+    pub server_name: Option<Arc<str>>,
     /// Its address, where that is known already: a cancel request goes to the very server.
     pub address: Option<IpAddr>,
 }
@@ -45,11 +49,17 @@ pub struct ConnectError {
     pub reason: &'static str,
     /// For the log; empty where the reason says it all.
     pub detail: String,
+    /// There is a server, but it did not prove that it is the right one.
+    pub is_untrusted: bool,
 }
 
 impl ConnectError {
     fn new(reason: &'static str, detail: impl ToString) -> Self {
-        Self { reason, detail: detail.to_string() }
+        Self { reason, detail: detail.to_string(), is_untrusted: false }
+    }
+
+    fn untrusted(reason: &'static str, detail: impl ToString) -> Self {
+        Self { is_untrusted: true, ..Self::new(reason, detail) }
     }
 }
 
@@ -151,21 +161,15 @@ impl Opened {
         match answer {
             [tags::SSL_YES] => {}
             [tags::SSL_NO] if target.tls.mode >= SslMode::Require => {
-                return Err(ConnectError::new("server refused SSL", ""));
+                return Err(ConnectError::untrusted("server refused SSL", ""));
             }
             [tags::SSL_NO] => return Ok(self),
-            _ => return Err(ConnectError::new("bad sslreq answer", "")),
+            _ => return Err(ConnectError::untrusted("bad sslreq answer", "")),
         }
         let Wire::Tcp(stream) = self.wire else { unreachable!("it was TCP a moment ago") };
-        let name = match &target.host {
-            Host::Name(name) => {
-                ServerName::try_from(name.to_string()).unwrap_or(ServerName::IpAddress(ip.into()))
-            }
-            _ => ServerName::IpAddress(ip.into()),
-        };
+        let name = target.name_to_verify(ip)?;
         let handshake = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-        let stream =
-            handshake.map_err(|error| ConnectError::new("TLS handshake failed", tls_error(&error)))?;
+        let stream = handshake.map_err(|error| handshake_failed(&error))?;
         self.tls = tls_text(stream.get_ref().1);
         self.cover = match target.tls.mode {
             SslMode::VerifyFull => Cover::Verified,
@@ -229,11 +233,30 @@ impl Opened {
     }
 }
 
+impl Target {
+    /// The name in the certificate: the one given, which is never passed over; else the host's.
+    fn name_to_verify(&self, ip: IpAddr) -> Result<ServerName<'static>, ConnectError> {
+        match (&self.server_name, &self.host) {
+            (Some(name), _) => ServerName::try_from(name.to_string()).map_err(|why| {
+                ConnectError::untrusted("TLS handshake failed", format_args!("tls_server_name: {why}"))
+            }),
+            (None, Host::Name(name)) => {
+                Ok(ServerName::try_from(name.to_string()).unwrap_or(ServerName::IpAddress(ip.into())))
+            }
+            (None, _) => Ok(ServerName::IpAddress(ip.into())),
+        }
+    }
+}
+
 /// The words that operators know from OpenSSL in front of those of our library.
-fn tls_error(error: &io::Error) -> String {
+fn handshake_failed(error: &io::Error) -> ConnectError {
+    const REASON: &str = "TLS handshake failed";
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(rustls::Error::InvalidCertificate(why)) => format!("certificate verify failed: {why}"),
-        _ => error.to_string(),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            ConnectError::untrusted(REASON, format_args!("certificate verify failed: {why}"))
+        }
+        Some(_) => ConnectError::untrusted(REASON, error),
+        None => ConnectError::new(REASON, error),
     }
 }
 
@@ -270,7 +293,8 @@ pub async fn log_in(
 ) -> Result<Vec<u8>, LoginFailure> {
     let crashed = |_| LoginFailure::Crashed;
     opened.send(first).await.map_err(crashed)?;
-    let (mut input, mut output) = (Vec::with_capacity(2048), Vec::new());
+    // what is sent may be a secret: it is wiped when it is out
+    let (mut input, mut output) = (Vec::with_capacity(2048), Zeroizing::new(Vec::new()));
     while !handshake.is_done() {
         if opened.stream().read_buf(&mut input).await.map_err(crashed)? == 0 {
             return Err(LoginFailure::Crashed);
@@ -279,7 +303,7 @@ pub async fn log_in(
         input.drain(..consumed);
         if !output.is_empty() {
             opened.send(&output).await.map_err(crashed)?;
-            output.clear();
+            output.zeroize();
         }
     }
     Ok(input)
@@ -304,7 +328,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let settings = Settings { server_tls_sslmode: SslMode::Require, ..Settings::default() };
         let tls = ServerTls::from_settings(&settings).unwrap();
-        let target = Target { host: Host::Ip(address.ip()), port: address.port(), tls, address: None };
+        let (host, port) = (Host::Ip(address.ip()), address.port());
+        let target = Target { host, port, tls, server_name: None, address: None };
         let us = async {
             let stream = TcpStream::connect(address).await.unwrap();
             let opened = Opened::over_tcp(stream, &target).unwrap();

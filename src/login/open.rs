@@ -1,10 +1,12 @@
 //! Opening one server for a pool: connect, log in, hand over; and what follows where it fails.
 //!
 //! Runs in a place that the ledger has given; the place ends with the connection, whichever way. Tries each host of the
-//! entry once, so that one dead host of several costs no client its time. Source: PgBouncer behaviour, surface §7.3, §8.2,
-//! §9, §14.
+//! entry once, so that one dead host of several costs no client its time. Logins by IAM go by rules of their own, in
+//! `open_iam.rs`. Source: PgBouncer behaviour, surface §7.3, §8.2, §9, §14.
 
 use super::connect::{self, ConnectError, LoginFailure, Opened, Target};
+use super::iam::{NoToken, Signer};
+use super::iam_entry;
 use super::logins::{LoginEntry, LoginRow};
 use super::places::Place;
 use super::plane::{Plane, Policy, Welcome};
@@ -12,52 +14,106 @@ use super::registry::PoolEntry;
 use super::server_login::{Handshake, LoggedIn, LoginError, LoginPlan};
 use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
-use crate::config::{Database, LoadBalance};
-use crate::core::{Command, Scope, ServerIdentity, ServerLogin, Want};
+use crate::config::{Database, Host, LoadBalance};
+use crate::core::{Authorization, Command, Scope, ServerIdentity, ServerLogin, Want};
 use crate::wire::{Fault, ParamSet};
 use crate::worker::Mail;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One attempt to open a server.
-struct Attempt {
-    plane: Arc<Plane>,
-    policy: Arc<Policy>,
-    entry: Arc<PoolEntry>,
-    config: Arc<Database>,
-    socket_id: u64,
+pub(super) struct Attempt {
+    pub plane: Arc<Plane>,
+    pub policy: Arc<Policy>,
+    pub entry: Arc<PoolEntry>,
+    pub config: Arc<Database>,
+    pub socket_id: u64,
     generation: u32,
     started: Micros,
+    /// Whom it is for.
+    pub want: Want,
+    /// It is to find out whether it can be done, no more.
+    pub is_probe: bool,
 }
+
+/// The database that a probe asks for, which is not there.
+const NO_DATABASE: &str = "pgweir_login_probe";
 
 /// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that PostgreSQL
 /// counts is ended in order.
 #[derive(Default)]
-struct Line {
+pub(super) struct Line {
     opened: Option<Opened>,
-    handshake: Option<Handshake>,
+    pub handshake: Option<Handshake>,
     /// What it is called in the log.
-    peer: String,
+    pub peer: String,
     /// Its row of SHOW SERVERS until a worker has it.
     row: Option<LoginEntry>,
+    /// When it was begun, where that is not when the attempt was.
+    pub begun_at: Option<Micros>,
+    /// For how long its login counts.
+    pub authorization: Option<Authorization>,
+}
+
+impl Line {
+    /// Ends what was tried so far, so that something else can be tried.
+    pub async fn end(&mut self) {
+        let (opened, handshake) = (self.opened.take(), self.handshake.take());
+        self.row = None;
+        if let (Some(opened), Some(handshake)) = (opened, handshake)
+            && handshake.is_accepted()
+        {
+            opened.terminate().await;
+        }
+    }
 }
 
 /// Why an attempt has failed.
-struct Failure {
-    /// "closing because: …", and the cached error of later clients.
-    reason: Cow<'static, str>,
+pub(super) struct Failure {
+    /// "closing because: …".
+    pub reason: Cow<'static, str>,
+    /// The whole reason, for clients; `None` = the other one says it all.
+    pub why: Option<Arc<str>>,
     /// What those who wait are told; `None` = they go on waiting.
-    fault: Option<Fault>,
-    /// It is no sign that the next one fails too.
-    is_harmless: bool,
+    pub fault: Option<Fault>,
+    /// What follows.
+    pub sequel: Sequel,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sequel {
+    /// Nothing: it is no sign that the next one fails too.
+    Nothing,
+    /// Until `server_login_retry` is over, clients of a pool without servers are refused.
+    Retry,
+    /// The same until this time.
+    RefuseUntil(Micros),
+    /// Clients wait; the next attempt is made not before this time.
+    WaitUntil(Micros),
 }
 
 impl Failure {
-    fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), fault: None, is_harmless: false }
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), why: None, fault: None, sequel: Sequel::Retry }
     }
+}
+
+/// Why one try to connect and log in has failed.
+pub(super) enum Broken {
+    /// There is no connection.
+    Connect(ConnectError),
+    /// There is no token.
+    Token(NoToken),
+    /// The login over it failed.
+    Login(LoginFailure),
+    /// It took too long.
+    TimedOut,
+    /// What cannot happen on a sound system.
+    System(&'static str),
 }
 
 /// Seconds since the epoch.
@@ -65,17 +121,9 @@ fn epoch_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Opens a server in `place` and hands it to the worker whose client waits longest. `_want`: who wants it.
-pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, _want: Want) {
-    let attempt = Attempt {
-        policy: plane.policy.load_full(),
-        config: entry.config.load_full(),
-        socket_id: plane.next_socket_id(),
-        generation: entry.share.generation(),
-        started: plane.now(),
-        plane,
-        entry,
-    };
+/// Opens a server in `place` and hands it to the worker whose client waits longest.
+pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: Want) {
+    let attempt = Attempt::new(plane, entry, want);
     let mut line = Line::default();
     match attempt.run(&mut line).await {
         Ok(unread) => attempt.hand_over(line, unread, place).await,
@@ -84,17 +132,43 @@ pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, _want:
 }
 
 impl Attempt {
+    fn new(plane: Arc<Plane>, entry: Arc<PoolEntry>, want: Want) -> Self {
+        Self {
+            policy: plane.policy.load_full(),
+            config: entry.config.load_full(),
+            socket_id: plane.next_socket_id(),
+            generation: entry.share.generation(),
+            started: plane.now(),
+            plane,
+            entry,
+            want,
+            is_probe: false,
+        }
+    }
+
+    /// An attempt that needs no place: it never comes to a session.
+    pub(super) fn probe(plane: Arc<Plane>, entry: Arc<PoolEntry>) -> Self {
+        Self { is_probe: true, ..Self::new(plane, entry, Want::Renewal) }
+    }
+
     /// Connects and logs in; returns the bytes that came behind the login.
     async fn run(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
-        let settings = &self.policy.snapshot.settings;
-        let limit = match settings.server_connect_timeout {
-            Micros(0) => Duration::MAX,
-            Micros(us) => Duration::from_micros(us),
-        };
         tokio::select! {
-            outcome = self.try_hosts(line) => outcome,
-            () = tokio::time::sleep(limit) => Err(Failure::new("connect timeout")),
-            reason = self.given_up() => Err(Failure { is_harmless: true, ..Failure::new(reason) }),
+            outcome = self.try_by_its_rules(line) => outcome,
+            reason = self.given_up() => Err(Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }),
+        }
+    }
+
+    async fn try_by_its_rules(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+        let snapshot = &self.policy.snapshot;
+        match iam_entry::rules(snapshot, &self.config, &self.entry.share.user) {
+            None => {
+                let limit = span(snapshot.settings.server_connect_timeout);
+                let outcome = tokio::time::timeout(limit, self.try_hosts(line)).await;
+                outcome.unwrap_or_else(|_| Err(Failure::new("connect timeout")))
+            }
+            Some(Ok(rules)) => self.try_by_iam(line, &rules).await,
+            Some(Err(refused)) => Err(self.misconfigured(&refused)),
         }
     }
 
@@ -123,44 +197,80 @@ impl Attempt {
 
     /// Tries the entry's hosts, each once, beginning with the one whose turn it is, until one can be connected to.
     async fn try_hosts(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
-        let hosts = &self.config.hosts;
-        let turn = &self.entry.host_turn;
-        let sticky = self.config.load_balance_hosts == LoadBalance::Disable;
         let mut failure = Failure::new("connect failed");
-        for tried in 0..hosts.len() {
-            let at = if sticky { turn.load(Ordering::Relaxed) } else { turn.fetch_add(1, Ordering::Relaxed) };
+        for tried in 0..self.config.hosts.len() {
             if tried > 0 {
                 self.log_close(&line.peer, &failure.reason);
             }
-            let host = hosts[at % hosts.len()].clone();
-            line.peer = format!("{host}:{}", self.config.port);
-            let tls = self.policy.server_tls.clone();
-            let target = Target { host, port: self.config.port, tls, address: None };
-            match self.plane.connect(&self.policy.snapshot.settings, &target).await {
-                Ok(opened) => return self.log_in(line, opened).await,
-                Err(error) => failure = self.connect_failed(&line.peer, &error),
+            match self.try_host(line, self.next_host(), None).await {
+                Ok(unread) => return Ok(unread),
+                Err(Broken::Connect(error)) => {
+                    self.log_connect_error(&line.peer, &error);
+                    failure = Failure::new(error.reason);
+                }
+                Err(broken) => return Err(self.failure(broken, &line.peer)),
             }
-            if sticky {
-                turn.fetch_add(1, Ordering::Relaxed);
-            }
+            self.leave_host();
         }
         Err(failure)
     }
 
-    fn connect_failed(&self, peer: &str, error: &ConnectError) -> Failure {
+    /// The number of the host whose turn it is.
+    pub(super) fn next_host(&self) -> usize {
+        let (turn, count) = (&self.entry.host_turn, self.config.hosts.len());
+        let at = if self.is_sticky() {
+            turn.load(Ordering::Relaxed)
+        } else {
+            turn.fetch_add(1, Ordering::Relaxed)
+        };
+        at % count
+    }
+
+    /// The host could not be connected to.
+    pub(super) fn leave_host(&self) {
+        if self.is_sticky() {
+            self.entry.host_turn.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_sticky(&self) -> bool {
+        self.config.load_balance_hosts == LoadBalance::Disable
+    }
+
+    /// Connects to the host of that number and logs in there, with a token of `signer` where there is one.
+    pub(super) async fn try_host(
+        &self,
+        line: &mut Line,
+        at: usize,
+        signer: Option<&Signer>,
+    ) -> Result<Vec<u8>, Broken> {
+        let (host, port) = (self.config.hosts[at].clone(), self.config.port);
+        line.peer = format!("{host}:{port}");
+        let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
+        let target = target.ok_or(Broken::System("no TLS for this entry"))?;
+        let opened =
+            self.plane.connect(&self.policy.snapshot.settings, &target).await.map_err(Broken::Connect)?;
+        self.log_in(line, opened, signer).await
+    }
+
+    pub(super) fn log_connect_error(&self, peer: &str, error: &ConnectError) {
         if !error.detail.is_empty() {
             let (db, user) = self.names();
             let (reason, detail) = (error.reason, &error.detail);
             tracing::warn!(side = "S", id = self.socket_id, db, user, peer, "{reason}: {detail}");
         }
-        Failure::new(error.reason)
     }
 
-    async fn log_in(&self, line: &mut Line, opened: Opened) -> Result<Vec<u8>, Failure> {
+    async fn log_in(
+        &self,
+        line: &mut Line,
+        opened: Opened,
+        signer: Option<&Signer>,
+    ) -> Result<Vec<u8>, Broken> {
         self.log_connection(&opened);
         line.peer = opened.remote.to_string();
         line.row = Some(self.enter(&opened));
-        let plan = self.plan(&opened).map_err(Failure::new)?;
+        let plan = self.plan(&opened, signer)?;
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
         let outcome = connect::log_in(opened, handshake, &first).await;
@@ -169,13 +279,30 @@ impl Attempt {
             let id = self.socket_id;
             tracing::warn!(side = "S", id, db, user, peer, "error while executing connect_query: {error}");
         }
-        outcome.map_err(|failure| Failure {
-            fault: match &failure {
-                LoginFailure::Crashed => None,
-                LoginFailure::Login(error) => self.log_refusal(error, peer),
+        outcome.map_err(Broken::Login)
+    }
+
+    /// What a broken try means where nothing better is known.
+    pub(super) fn failure(&self, broken: Broken, peer: &str) -> Failure {
+        match broken {
+            Broken::Login(failure) => Failure {
+                fault: match &failure {
+                    LoginFailure::Crashed => None,
+                    LoginFailure::Login(error) => {
+                        self.log_refusal(error, peer);
+                        error.fault()
+                    }
+                },
+                ..Failure::new(failure.reason().into_owned())
             },
-            ..Failure::new(failure.reason().into_owned())
-        })
+            Broken::Connect(error) => {
+                self.log_connect_error(peer, &error);
+                Failure::new(error.reason)
+            }
+            Broken::Token(why) => Failure::new(why.to_string()),
+            Broken::TimedOut => Failure::new("connect timeout"),
+            Broken::System(why) => Failure::new(why),
+        }
     }
 
     fn enter(&self, opened: &Opened) -> LoginEntry {
@@ -191,21 +318,22 @@ impl Attempt {
         })
     }
 
-    fn plan(&self, opened: &Opened) -> Result<LoginPlan, &'static str> {
+    fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
         let mut random = [0; scram::NONCE_BYTES];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| "no randomness")?;
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
+        let credential = self.plane.credential(&self.policy, &self.entry, &self.config, signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
-            dbname: Arc::clone(&self.config.dbname),
+            dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
             startup: self.config.startup.clone(),
-            connect_query: self.config.connect_query.clone(),
-            credential: self.plane.credential(&self.policy, &self.entry, &self.config),
+            connect_query: self.config.connect_query.clone().filter(|_| !self.is_probe),
+            credential: credential.map_err(Broken::Token)?,
             cover: opened.cover,
             nonce: scram::nonce_text(random),
         })
     }
 
-    fn names(&self) -> (&str, &str) {
+    pub(super) fn names(&self) -> (&str, &str) {
         (&self.entry.share.database.name, &self.entry.share.user)
     }
 
@@ -227,7 +355,7 @@ impl Attempt {
         }
     }
 
-    fn log_refusal(&self, error: &LoginError, peer: &str) -> Option<Fault> {
+    pub(super) fn log_refusal(&self, error: &LoginError, peer: &str) {
         let ((db, user), id) = (self.names(), self.socket_id);
         match (error, error.log()) {
             // PgBouncer's line about the server's own words has no prefix
@@ -235,10 +363,9 @@ impl Attempt {
             (_, Some(text)) => tracing::error!(side = "S", id, db, user, peer, "{text}"),
             (_, None) => {}
         }
-        error.fault()
     }
 
-    fn log_close(&self, peer: &str, reason: &str) {
+    pub(super) fn log_close(&self, peer: &str, reason: &str) {
         if self.policy.snapshot.settings.log_disconnections {
             let (db, user) = self.names();
             let age = self.plane.now().since(self.started).as_secs();
@@ -256,9 +383,11 @@ impl Attempt {
     async fn hand_over(&self, line: Line, unread: Vec<u8>, place: Place) {
         let share = &self.entry.share;
         if let Some(reason) = self.obsolete() {
-            return self.fail(line, Failure { is_harmless: true, ..Failure::new(reason) }, place).await;
+            return self.fail(line, Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }, place).await;
         }
-        let Line { opened: Some(opened), handshake: Some(handshake), peer, row } = line else {
+        let Line { opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization } =
+            line
+        else {
             unreachable!("a login that succeeded has a connection");
         };
         let logged_in = handshake.finish();
@@ -287,9 +416,10 @@ impl Attempt {
             pool: Arc::clone(share),
             params: params.clone(),
             generation: self.generation,
-            connected_at: self.started,
-            authorization: None,
+            connected_at: begun_at.unwrap_or(self.started),
+            authorization,
         };
+        share.set_obstacle(None);
         let worker = self.worker();
         drop(row);
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
@@ -312,24 +442,57 @@ impl Attempt {
         waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.plane.workers.len() as u64) as u16))
     }
 
-    async fn fail(&self, line: Line, failure: Failure, place: Place) {
-        let Failure { reason, fault, is_harmless } = failure;
+    async fn fail(&self, mut line: Line, failure: Failure, place: Place) {
         let share = &self.entry.share;
-        self.log_close(&line.peer, &reason);
-        if !is_harmless {
-            let retry = self.policy.snapshot.settings.server_login_retry;
-            place.login_failed(reason.into_owned(), retry);
+        let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
+        let is_known = share.obstacle().is_some_and(|known| *known == text());
+        // one line is enough for what is tried each second and fails before there is a connection
+        if line.opened.is_some() || !is_known {
+            self.log_close(&line.peer, &failure.reason);
+        }
+        let retry = self.policy.snapshot.settings.server_login_retry;
+        match failure.sequel {
+            Sequel::Nothing => {}
+            Sequel::Retry => {
+                place.login_failed(text(), retry);
+                share.set_obstacle(None);
+            }
+            Sequel::RefuseUntil(until) => {
+                place.login_failed(text(), until.since(self.started));
+                share.set_obstacle(Some(text()));
+            }
+            Sequel::WaitUntil(until) => {
+                place.login_postponed(until.since(self.started));
+                share.set_obstacle(Some(text()));
+            }
         }
         let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
-        if let Some(fault) = fault.filter(|_| unusable) {
+        if let Some(fault) = failure.fault.filter(|_| unusable) {
             self.entry.welcome.refuse(fault.clone());
             self.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
         }
-        if let (Some(opened), Some(handshake)) = (line.opened, line.handshake)
-            && handshake.is_accepted()
-        {
-            opened.terminate().await;
-        }
+        line.end().await;
         drop(place);
+    }
+}
+
+/// A setting's span; zero = without end.
+pub(super) fn span(setting: Micros) -> Duration {
+    if setting == Micros(0) { Duration::MAX } else { Duration::from_micros(setting.0) }
+}
+
+impl Policy {
+    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is known. `None`: its TLS
+    /// is not set up.
+    pub(super) fn target(
+        &self,
+        config: &Database,
+        user: &str,
+        (host, port): (Host, u16),
+        address: Option<IpAddr>,
+    ) -> Option<Target> {
+        let auth = self.snapshot.server_auth(config, user);
+        let tls = self.server_tls.of(config, auth)?.clone();
+        Some(Target { host, port, tls, server_name: iam_entry::server_name(config, auth), address })
     }
 }

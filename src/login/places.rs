@@ -132,6 +132,11 @@ impl Place {
     pub fn login_failed(&self, reason: String, retry: Micros) {
         self.places.ledger().login_failed(&self.pool, reason, retry);
     }
+
+    /// The login in this place has failed for a reason that may pass: as [`Place::login_failed`], but clients go on waiting.
+    pub fn login_postponed(&self, retry: Micros) {
+        self.places.ledger().login_postponed(&self.pool, retry);
+    }
 }
 
 impl Drop for Place {

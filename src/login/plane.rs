@@ -7,12 +7,13 @@ use super::accept::Accepting;
 use super::admissions::Admissions;
 use super::cancel::CancelKeys;
 use super::dns::Dns;
+use super::iam::Iam;
 use super::launch::LauncherDoor;
 use super::logins::Logins;
 use super::places::Places;
 use super::registry::{PoolEntry, Registry};
 use super::secrets::ServerSecrets;
-use super::server_tls::ServerTls;
+use super::servers_tls::ServersTls;
 use super::verifiers::Verifiers;
 use crate::auth::UserList;
 use crate::base::{Micros, WorkerId};
@@ -45,7 +46,7 @@ pub struct Policy {
     /// What TLS handshakes with clients need; `None` = no TLS.
     pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
-    pub server_tls: ServerTls,
+    pub server_tls: ServersTls,
 }
 
 /// What a pool's first successful server login taught: what its clients are welcomed with.
@@ -135,6 +136,8 @@ pub struct Plane {
     pub dns: Dns,
     /// What clients' logins taught that servers can be logged in to with.
     pub secrets: ServerSecrets,
+    /// Logins to servers by IAM.
+    pub iam: Iam,
     /// How many clients there are, and the limits on them.
     pub admissions: Admissions,
     /// The clients that are logging in.
@@ -177,6 +180,7 @@ impl Plane {
         let (orders, orders_inbox) = mpsc::unbounded_channel();
         let gate = Arc::new(Gate::default());
         let plane = Self {
+            iam: Iam::new(&policy.snapshot, clock),
             policy: ArcSwap::new(policy),
             registry: Registry::new(Arc::clone(&gate), workers.len()),
             gate,

@@ -5,14 +5,20 @@
 
 use super::plane::{Phase, Plane, Policy};
 use super::registry::PoolEntry;
-use crate::config::{Changes, ClientRules, DatabaseChange};
+use crate::config::{Changes, ClientRules, DatabaseChange, Snapshot};
 use crate::core::{ClientRulesOf, Command, Scope};
 use crate::wire::Fault;
 use std::sync::Arc;
 
 impl Plane {
-    /// Puts `policy` in force, and brings every pool and client to what it says. At the start it makes the entries of the
-    /// files known.
+    /// At the start: makes known what the policy says.
+    pub fn begin(&self) {
+        let snapshot = Arc::clone(&self.policy.load().snapshot);
+        self.registry.adopt(&snapshot);
+        self.iam.adopt(&snapshot);
+    }
+
+    /// Puts `policy` in force, and brings every pool and client to what it says.
     pub fn adopt(&self, policy: Policy) {
         let policy = Arc::new(policy);
         let before = self.policy.swap(Arc::clone(&policy));
@@ -23,8 +29,15 @@ impl Plane {
             }
         }
         self.registry.adopt(&policy.snapshot);
+        self.iam.adopt(&policy.snapshot);
         for entry in self.registry.entries() {
-            let is_dirty = changes.of(&entry.share.database.name) == DatabaseChange::Dirty;
+            let name = &entry.share.database.name;
+            let proof = |snapshot: &Snapshot| {
+                let config = snapshot.database(name)?;
+                Some(snapshot.server_auth(&config, &entry.share.user))
+            };
+            let has_other_proof = proof(&before.snapshot) != proof(&policy.snapshot);
+            let is_dirty = changes.of(name) == DatabaseChange::Dirty || has_other_proof;
             if is_dirty || changes.server_tls {
                 self.renew(&entry);
             }
@@ -42,6 +55,7 @@ impl Plane {
 
     /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.
     fn renew(&self, entry: &PoolEntry) {
+        self.iam.forget_back_off(&entry.share.user);
         entry.share.bump_generation();
         self.places.forget_failure(&entry.share);
         self.tell_all(|| Command::Sweep(Scope::Pool(entry.share.id)));

@@ -1,11 +1,11 @@
 //! What servers are logged in to with: the order of sources, and what clients' logins have taught.
 //!
-//! Kept in memory only, never shown. Source: PgBouncer behaviour, surface §7.2, §7.3. Another source of a server's secret
-//! (a token minted for each login) would be one more arm of [`Plane::credential`].
+//! Kept in memory only, never shown. Source: PgBouncer behaviour, surface §7.2, §7.3.
 
+use super::credential::{Credential, Stored};
+use super::iam::{NoToken, Signer};
 use super::plane::{Plane, Policy};
 use super::registry::PoolEntry;
-use super::server_login::Credential;
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
 use crate::config::Database;
@@ -60,21 +60,33 @@ impl ServerSecrets {
 }
 
 impl Plane {
-    /// What proves the pool's user to its servers: `password=` of the entry, else auth_file, else what authenticated the
-    /// client. `None` = nothing is known.
+    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
+    /// `password=` of the entry, else auth_file, else what authenticated the client. `None` = nothing is known.
+    ///
+    /// # Errors
+    /// Why there is no token.
     pub(super) fn credential(
         &self,
         policy: &Policy,
         entry: &PoolEntry,
         config: &Database,
-    ) -> Option<Credential> {
+        signer: Option<&Signer>,
+    ) -> Result<Option<Credential>, NoToken> {
+        let user = &entry.share.user;
+        match signer {
+            Some(signer) => signer.mint(user).map(|proof| Some(Credential::Token(proof))),
+            None => Ok(self.stored(policy, entry, config).map(Credential::Stored)),
+        }
+    }
+
+    fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
         let (database, user) = (&entry.share.database.name, &entry.share.user);
         let of_entry = (!config.password.is_empty() && entry.is_forced())
             .then(|| Arc::new(Secret::parse(config.password.expose())));
         let of_file = || policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
         let secret = of_entry.or_else(of_file).or_else(|| self.secrets.found(database, user))?;
         let keys = self.secrets.keys(user, &secret);
-        Some(Credential { secret, keys })
+        Some(Stored { secret, keys })
     }
 }
 

@@ -4,59 +4,17 @@
 //! server may be lent, the entry's `connect_query` included. Sources: PostgreSQL documentation, "Message Flow", "SASL
 //! Authentication"; PgBouncer behaviour, surface §7.3, §9 (`connect_query`), §14 (texts of the log).
 
+use super::credential::{Cover, Credential, Stored};
+use crate::auth::md5;
 use crate::auth::scram::{Credentials, ScramClient, ScramError, ServerProof};
-use crate::auth::{ScramKeys, Secret, md5};
-use crate::base::{Password, limits};
+use crate::base::limits;
 use crate::core::CancelKey;
+use crate::iam::denial::{Asked, Outcome, Stage};
 use crate::wire::authentication::{self, AuthRequest, Mechanisms, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, startup, tags};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tags::server as tag;
-
-/// How well the bytes to the server are hidden from others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cover {
-    /// Plain TCP.
-    None,
-    /// A Unix socket.
-    Local,
-    /// TLS, to whoever answered.
-    Encrypted,
-    /// TLS, to a server whose certificate was verified.
-    Verified,
-}
-
-/// What the pooler has to prove itself with.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// What is stored of the password.
-    pub secret: Arc<Secret>,
-    /// Keys that a client of ours has proven to hold; of use only where `secret` is a SCRAM verifier.
-    pub keys: Option<ScramKeys>,
-}
-
-impl Credential {
-    /// What answers a server's wish for the password itself. The one place that decides whether a password goes out in
-    /// clear: PgBouncer sends whatever is stored, whoever may listen.
-    fn cleartext(&self, _cover: Cover) -> Option<Password> {
-        Some(self.secret.to_text())
-    }
-
-    /// What SCRAM proves with; never keys derived from a password for a verifier that no client has proven.
-    fn scram(&self) -> Result<Credentials, LoginError> {
-        match (&*self.secret, &self.keys) {
-            (Secret::Plain(password), _) if !password.is_empty() => {
-                Ok(Credentials::Password(password.clone()))
-            }
-            (Secret::Scram(_), Some(keys)) => Ok(Credentials::Keys(keys.clone())),
-            (Secret::Scram(_), None) => Err(LoginError::WrongPasswordType(
-                "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not provide SCRAM keys",
-            )),
-            _ => Err(LoginError::WrongPasswordType("cannot do SCRAM authentication: wrong password type")),
-        }
-    }
-}
 
 /// Why a login failed. Which clients hear of it: [`LoginError::fault`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +32,12 @@ pub enum LoginError {
     WrongPasswordType(&'static str),
     /// The server does not know the password: it is not who it says it is.
     BadSignature,
+    /// The server asked for something that a token must not answer.
+    NotForTokens(Asked),
+    /// The server asked for a token where others may listen, or pose as it: none was sent.
+    Uncovered,
+    /// The token had grown too old when the server asked for it: it was not sent.
+    StaleToken,
     /// None of the server's SASL mechanisms is spoken here.
     NoMechanism,
     /// Kerberos, GSSAPI, SSPI, …
@@ -95,6 +59,9 @@ impl LoginError {
             Self::Refused { text, .. } => text,
             Self::WrongPasswordType(_)
             | Self::BadSignature
+            | Self::NotForTokens(_)
+            | Self::Uncovered
+            | Self::StaleToken
             | Self::NoMechanism
             | Self::UnsupportedMethod(_)
             | Self::Scram(_) => "failed to answer authreq",
@@ -134,6 +101,11 @@ impl LoginError {
             Self::Refused { severity, text, .. } => Some(format!("server login failed: {severity} {text}")),
             Self::WrongPasswordType(text) => Some((*text).to_owned()),
             Self::BadSignature => Some("invalid server signature".to_owned()),
+            Self::NotForTokens(_) => Some("the server asked for something else than a token".to_owned()),
+            Self::Uncovered => Some("no verified TLS with the server: the token was not sent".to_owned()),
+            Self::StaleToken => {
+                Some("the token was too old when the server asked for it: it was not sent".to_owned())
+            }
             Self::NoMechanism => {
                 Some("none of the server's SASL authentication mechanisms are supported".to_owned())
             }
@@ -146,6 +118,20 @@ impl LoginError {
     }
 }
 
+impl LoginError {
+    /// As the rules of logins with tokens see it. `None`: it has nothing to do with the server.
+    pub fn outcome(&self, stage: Stage) -> Option<Outcome<'_>> {
+        Some(match self {
+            Self::Refused { sqlstate, text, .. } => Outcome::Error { sqlstate, message: text, stage },
+            Self::NotForTokens(asked) => Outcome::Asked(*asked),
+            Self::Uncovered => Outcome::Untrusted,
+            Self::StaleToken => return None,
+            // what is no protocol is no server
+            _ => Outcome::Ended(Stage::Greeting),
+        })
+    }
+}
+
 impl From<WireError> for LoginError {
     fn from(error: WireError) -> Self {
         Self::Wire(error)
@@ -153,7 +139,7 @@ impl From<WireError> for LoginError {
 }
 
 /// What a login needs to know.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LoginPlan {
     /// Who logs in.
     pub user: Arc<str>,
@@ -180,11 +166,17 @@ pub struct LoggedIn {
     pub key: CancelKey,
 }
 
+/// There is nothing to prove oneself with.
+const NOTHING_KNOWN: LoginError =
+    LoginError::WrongPasswordType("cannot answer the server: no password is known");
+
 /// Where a login stands.
 #[derive(Debug)]
 enum Step {
     /// The server is to say what it asks for.
     Asked,
+    /// The token is out.
+    TokenSent,
     /// SCRAM: our first message is out.
     ScramBegun(ScramClient, Credentials),
     /// SCRAM: our proof is out.
@@ -264,9 +256,13 @@ impl Handshake {
                 return Err(LoginError::Refused { severity, sqlstate, text: fields.message().into_owned() });
             }
             (tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION, _) => {}
-            (tag::AUTHENTICATION, Step::Asked | Step::ScramBegun(..) | Step::ScramProven(_)) => {
-                self.authentication(payload, out)?;
-            }
+            (
+                tag::AUTHENTICATION,
+                Step::Asked | Step::TokenSent | Step::ScramBegun(..) | Step::ScramProven(_),
+            ) => match self.plan.credential {
+                Some(Credential::Token(_)) => self.prove_by_token(payload, out)?,
+                _ => self.authentication(payload, out)?,
+            },
             (tag::PARAMETER_STATUS, Step::Accepted | Step::Querying | Step::RollingBack) => {
                 self.parameter(payload)?
             }
@@ -312,16 +308,14 @@ impl Handshake {
         self.step = match (std::mem::replace(&mut self.step, Step::Asked), request) {
             (Step::Asked, AuthRequest::Ok) => Step::Accepted,
             (Step::Asked, AuthRequest::CleartextPassword) => {
-                let nothing = LoginError::WrongPasswordType("cannot send a password: none is known");
-                let password =
-                    self.credential().and_then(|own| own.cleartext(self.plan.cover).ok_or(nothing))?;
-                authentication::write_password(out, password.expose().as_bytes());
+                let own = self.plan.credential.as_ref().ok_or(NOTHING_KNOWN)?;
+                own.write_cleartext(self.plan.cover, out)?;
                 Step::Asked
             }
             (Step::Asked, AuthRequest::Md5Password { salt }) => {
                 let wrong =
                     LoginError::WrongPasswordType("cannot do MD5 authentication: wrong password type");
-                let own = self.credential()?;
+                let own = self.stored()?;
                 let answer = md5::answer(&own.secret, &self.plan.user, salt).ok_or(wrong)?;
                 authentication::write_password(out, answer.expose().as_bytes());
                 Step::Asked
@@ -346,19 +340,46 @@ impl Handshake {
         Ok(())
     }
 
+    /// A token answers the request for a cleartext password, once, and nothing else; and without that request there is no
+    /// login: a server that does not ask for the token is not the one that it is for.
+    fn prove_by_token(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), LoginError> {
+        let asked = match (&self.step, authentication::request(payload)?) {
+            (Step::Asked, AuthRequest::CleartextPassword) => {
+                let own = self.plan.credential.as_ref().ok_or(NOTHING_KNOWN)?;
+                own.write_cleartext(self.plan.cover, out)?;
+                self.step = Step::TokenSent;
+                return Ok(());
+            }
+            (Step::TokenSent, AuthRequest::Ok) => {
+                self.step = Step::Accepted;
+                return Ok(());
+            }
+            (_, AuthRequest::Ok) => {
+                self.step = Step::Accepted; // PostgreSQL counts it as a session
+                Asked::Nothing
+            }
+            (_, AuthRequest::Md5Password { .. }) => Asked::Md5,
+            (_, AuthRequest::Sasl(_)) => Asked::Scram,
+            _ => Asked::Other,
+        };
+        Err(LoginError::NotForTokens(asked))
+    }
+
     fn begin_scram(&self, mechanisms: Mechanisms<'_>, out: &mut Vec<u8>) -> Result<Step, LoginError> {
         if !mechanisms.offers(SCRAM_SHA_256) {
             return Err(LoginError::NoMechanism);
         }
-        let credentials = self.credential()?.scram()?;
+        let credentials = self.stored()?.scram()?;
         let (client, first) = ScramClient::start(self.plan.nonce.clone());
         authentication::write_sasl_initial(out, SCRAM_SHA_256, first.as_bytes());
         Ok(Step::ScramBegun(client, credentials))
     }
 
-    fn credential(&self) -> Result<&Credential, LoginError> {
-        let nothing = LoginError::WrongPasswordType("cannot answer the server: no password is known");
-        self.plan.credential.as_ref().ok_or(nothing)
+    fn stored(&self) -> Result<&Stored, LoginError> {
+        match &self.plan.credential {
+            Some(Credential::Stored(stored)) => Ok(stored),
+            Some(Credential::Token(_)) | None => Err(NOTHING_KNOWN),
+        }
     }
 
     fn parameter(&mut self, payload: &[u8]) -> Result<(), LoginError> {
@@ -379,6 +400,15 @@ impl Handshake {
     /// Whether the server has accepted the login, so that it counts as a session of PostgreSQL.
     pub fn is_accepted(&self) -> bool {
         self.is_querying() || matches!(self.step, Step::Accepted | Step::Done)
+    }
+
+    /// How far a login with a token has come.
+    pub fn stage(&self) -> Stage {
+        match self.step {
+            Step::TokenSent => Stage::TokenSent,
+            _ if self.is_accepted() => Stage::Authenticated,
+            _ => Stage::Greeting,
+        }
     }
 
     fn is_querying(&self) -> bool {

@@ -61,6 +61,14 @@ impl ServerTls {
     }
 }
 
+/// Whether certificates can be for `name`.
+///
+/// # Errors
+/// Why not.
+pub fn check_name(name: &str) -> Result<(), String> {
+    ServerName::try_from(name).map(|_| ()).map_err(|error| error.to_string())
+}
+
 fn verifier(
     mode: SslMode,
     settings: &Settings,

@@ -61,6 +61,11 @@ pub enum Fault {
     ReplicationUnavailable,
     // --- waiting
     QueryWaitTimeout,
+    /// A wait for a server has ended, and it is known why none could be had: the name of the time limit, and the reason.
+    NoServer {
+        limit: &'static str,
+        why: String,
+    },
     /// `query_timeout` counts for the wait too.
     QueryTimeoutWaiting,
     LoginTimeout,
@@ -150,6 +155,7 @@ impl Fault {
             Self::LoginFailed => "login failed",
             Self::ReplicationUnavailable => "replication connections are not available in this version",
             Self::QueryWaitTimeout => "query_wait_timeout",
+            Self::NoServer { limit, why } => return format!("{limit}: {why}").into(),
             Self::QueryTimeoutWaiting => "query_timeout",
             Self::LoginTimeout => "client_login_timeout",
             Self::LoginTimeoutServerDown => "client_login_timeout (server down)",
@@ -183,10 +189,11 @@ impl Fault {
         })
     }
 
-    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words.
+    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words and for servers that cannot be had.
     pub fn sqlstate(&self) -> &str {
         match self {
             Self::Relayed { sqlstate, .. } => sqlstate,
+            Self::NoServer { .. } => sqlstate::CONNECTION_FAILURE,
             _ => sqlstate::PROTOCOL_VIOLATION,
         }
     }

@@ -1,9 +1,13 @@
-//! Certificates made at run time: one authority, a server certificate for `localhost`, a client certificate.
+//! Certificates made at run time: one authority with server certificates for `localhost`, for another host and for an RDS
+//! endpoint, and another authority, which has signed none of them.
 
 use super::{account, reaper};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+/// The endpoint that tests of IAM logins take PostgreSQL for.
+pub const RDS_HOST: &str = "app.cluster-abc.eu-central-1.rds.amazonaws.com";
 
 /// Where the PEM files lie; all readable by the account of the pooler.
 #[derive(Debug)]
@@ -15,6 +19,11 @@ impl Certs {
     /// The authority's certificate.
     pub fn ca(&self) -> PathBuf {
         self.directory.join("ca.crt")
+    }
+
+    /// The certificate of an authority that has nothing to do with the others.
+    pub fn other_ca(&self) -> PathBuf {
+        self.directory.join("other-ca.crt")
     }
 
     /// The certificate of the name `localhost`.
@@ -36,6 +45,16 @@ impl Certs {
     pub fn stranger_key(&self) -> PathBuf {
         self.directory.join("stranger.key")
     }
+
+    /// A certificate that names [`RDS_HOST`], and `localhost` as well.
+    pub fn rds(&self) -> PathBuf {
+        self.directory.join("rds.crt")
+    }
+
+    /// Its key.
+    pub fn rds_key(&self) -> PathBuf {
+        self.directory.join("rds.key")
+    }
 }
 
 /// The certificates of this test process.
@@ -45,21 +64,28 @@ pub fn certs() -> &'static Certs {
         let directory = reaper::directory().join("certs");
         std::fs::create_dir(&directory).expect("the parent is ours");
         account::hand_over(&directory, 0o755);
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "pgweir test authority");
-        let key = KeyPair::generate().expect("keys can be made");
-        let ca = CertifiedIssuer::self_signed(params, key).expect("the parameters are sound");
+        let ca = authority("pgweir test authority");
         account::write(&directory.join("ca.crt"), ca.pem(), 0o644);
-        issue(&directory, "server", "localhost", &ca);
-        issue(&directory, "stranger", "elsewhere.example", &ca);
+        account::write(&directory.join("other-ca.crt"), authority("another authority").pem(), 0o644);
+        issue(&directory, "server", &["localhost"], &ca);
+        issue(&directory, "stranger", &["elsewhere.example"], &ca);
+        issue(&directory, "rds", &[RDS_HOST, "localhost"], &ca);
         Certs { directory }
     })
 }
 
-fn issue(directory: &Path, file: &str, name: &str, ca: &CertifiedIssuer<'_, KeyPair>) {
-    let mut params = CertificateParams::new(vec![name.into()]).expect("a plain host name");
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().expect("keys can be made");
+    CertifiedIssuer::self_signed(params, key).expect("the parameters are sound")
+}
+
+fn issue(directory: &Path, file: &str, names: &[&str], ca: &CertifiedIssuer<'_, KeyPair>) {
+    let all: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(all).expect("plain host names");
+    params.distinguished_name.push(DnType::CommonName, names[0]);
     let key = KeyPair::generate().expect("keys can be made");
     let certificate = params.signed_by(&key, ca).expect("the parameters are sound");
     account::write(&directory.join(format!("{file}.crt")), certificate.pem(), 0o644);

@@ -14,6 +14,8 @@ pub mod postgres;
 pub mod programs;
 pub mod raw;
 pub mod reaper;
+pub mod secrets;
+pub mod skip;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -4,7 +4,7 @@
 //! `auth_type = trust`, transaction pooling, console users `admin` and `stats`, database `app` on the shared PostgreSQL.
 
 use super::raw::{Outcome, Raw};
-use super::{Postgres, account, free_port, programs, reaper, wait_until};
+use super::{Postgres, account, free_port, programs, reaper, secrets, wait_until};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ pub struct PoolerSetup {
     settings: BTreeMap<String, String>,
     databases: BTreeMap<String, String>,
     users: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
     userlist: String,
     postgres_port: u16,
 }
@@ -24,12 +25,18 @@ pub struct PoolerSetup {
 impl PoolerSetup {
     /// The usual pooler in front of `postgres`.
     pub fn new(postgres: &Postgres) -> Self {
+        Self::at(postgres.port)
+    }
+
+    /// The usual pooler in front of a PostgreSQL on that port.
+    pub fn at(postgres_port: u16) -> Self {
         let setup = Self {
             settings: BTreeMap::new(),
             databases: BTreeMap::new(),
             users: BTreeMap::new(),
+            environment: BTreeMap::new(),
             userlist: String::new(),
-            postgres_port: postgres.port,
+            postgres_port,
         };
         setup
             .set("listen_addr", "127.0.0.1")
@@ -50,6 +57,18 @@ impl PoolerSetup {
     /// Puts `key = value` into `[pgbouncer]`.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.insert(key.into(), value.to_string());
+        self
+    }
+
+    /// Leaves `key` of `[pgbouncer]` out.
+    pub fn unset(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
+    /// Sets a variable of its environment; AWS's own variables are not there otherwise.
+    pub fn environment(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.insert(name.into(), value.to_string());
         self
     }
 
@@ -108,8 +127,14 @@ impl PoolerSetup {
         account::write(&directory.join("pgweir.ini"), self.ini(&directory, port), 0o644);
         account::write(&directory.join("userlist.txt"), &self.userlist, 0o644);
         let log = std::fs::File::create(directory.join("log")).expect("the directory is ours");
-        let child = account::command(programs::pooler())
+        let mut command = account::command(programs::pooler());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        let child = command
             .arg(directory.join("pgweir.ini"))
+            .env("HOME", &directory)
+            .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a descriptor is free"))
             .stderr(log)
@@ -260,6 +285,9 @@ impl Drop for Pooler {
             // Old PgBouncers, which PGWEIR_BIN may name, know no SIGQUIT.
             let lenient = std::thread::panicking() || std::env::var_os("PGWEIR_BIN").is_some();
             assert!(lenient || status.success(), "SIGQUIT ends with {status}:\n{}", self.log());
+        }
+        if !std::thread::panicking() {
+            secrets::none_in("the log of the pooler", &self.log());
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }

@@ -3,10 +3,13 @@
 //! It knows just enough to log in by trust or cleartext; everything else a test writes itself.
 //! Source: PostgreSQL documentation, "Message Formats".
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One message of the other side.
@@ -133,6 +136,32 @@ impl Raw {
             UnixStream::connect(directory.join(format!(".s.PGSQL.{port}"))).expect("somebody listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a positive duration");
         Self { stream: Box::new(stream), key: Vec::new(), parameters: Vec::new() }
+    }
+
+    /// Connects over TCP and goes over to TLS with a server that proves to be `name` to the authority in the file `ca`;
+    /// nothing more is sent.
+    #[track_caller]
+    pub fn tls(port: u16, name: &'static str, ca: &Path) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        let pem = CertificateDer::from_pem_file(ca).expect("a certificate");
+        roots.add(pem).expect("an authority");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions that the provider knows")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(name).expect("a DNS name");
+        let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a sound configuration");
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a positive duration");
+        stream.set_nodelay(true).expect("is a TCP socket");
+        stream.write_all(&SSL_REQUEST).expect("it reads");
+        let mut answer = [0];
+        stream.read_exact(&mut answer).expect("one byte comes");
+        assert_eq!(answer, *b"S", "the server speaks TLS");
+        let stream = Box::new(rustls::StreamOwned::new(session, stream));
+        Self { stream, key: Vec::new(), parameters: Vec::new() }
     }
 
     /// Over a socket that is connected already; nothing is sent.

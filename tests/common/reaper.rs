@@ -1,7 +1,7 @@
 //! Ends what the tests started and removes their directory, however the tests end: a small shell that outlives us.
 //!
-//! It reads `add PID SIGNAL` and `del PID` from a pipe; at the end of the pipe (our exit, orderly or not) it signals
-//! what is still there, by pid, and removes the directory.
+//! It reads `add PID SIGNAL`, `del PID` and `file PATH` from a pipe; at the end of the pipe (our exit, orderly or not) it
+//! signals what is still there, by pid, and removes the files, through sudo where they are root's, and the directory.
 
 use super::account;
 use std::io::Write;
@@ -13,9 +13,11 @@ use std::sync::{Mutex, OnceLock};
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 list=
+files=
 while read -r verb pid signal; do
     case $verb in
     add) list="$list $pid:$signal" ;;
+    file) files="$files $pid" ;;
     del) rest=; for one in $list; do [ "${one%%:*}" = "$pid" ] || rest="$rest $one"; done; list=$rest ;;
     esac
 done
@@ -26,6 +28,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     sleep 0.1
 done
 for one in $list; do kill -s KILL "${one%%:*}" 2>/dev/null; done
+for one in $files; do [ ! -e "$one" ] || rm -f "$one" 2>/dev/null || sudo -n rm -f "$one"; done
 rm -rf "$1"
 "#;
 
@@ -64,6 +67,11 @@ pub fn directory() -> &'static PathBuf {
 /// From now on `pid` is ended with `signal` (as kill(1) names it) should the tests end before [`release`].
 pub fn guard(pid: u32, signal: &str) {
     tell(&format!("add {pid} {signal}\n"));
+}
+
+/// `path`, which has no spaces, is removed at the end, should it be there then.
+pub fn remove(path: &str) {
+    tell(&format!("file {path}\n"));
 }
 
 /// `pid` has ended in an orderly way.

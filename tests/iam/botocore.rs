@@ -1,60 +1,20 @@
 //! Tokens against AWS's own signer for Python, which shares no code with ours.
 //!
-//! `make setup` installs botocore; where it is missing the test says so on standard error and proves nothing.
+//! `make setup` installs botocore; where it is missing the test is skipped.
 
+use crate::skip::skip;
 use pgweir::iam::{Credentials, Endpoint, Token};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Reads one line a token (key, secret, session, epoch, region, host, port, user), writes one token a line.
-const SCRIPT: &str = r#"
-import datetime, sys
-import botocore.auth, botocore.credentials, botocore.session
-from botocore.signers import RequestSigner
-from botocore.hooks import HierarchicalEmitter
-from botocore.model import ServiceId
-
-def frozen(epoch):
-    now = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc)
-    botocore.auth.get_current_datetime = lambda *a, **k: now.replace(tzinfo=None)
-    class Frozen(datetime.datetime):
-        @classmethod
-        def utcnow(cls): return now.replace(tzinfo=None)
-        @classmethod
-        def now(cls, tz=None): return now if tz else now.replace(tzinfo=None)
-    module = type(sys)('datetime')
-    module.__dict__.update(datetime.__dict__)
-    module.datetime = Frozen
-    botocore.auth.datetime = module
-
-for line in sys.stdin:
-    key, secret, session, epoch, region, host, port, user = line.rstrip('\n').split('\t')
-    frozen(int(epoch))
-    credentials = botocore.credentials.Credentials(key, secret, session if session != '-' else None)
-    events = HierarchicalEmitter()
-    signer = RequestSigner(ServiceId('RDS'), region, 'rds-db', 'v4', credentials, events)
-    request = {
-        'url_path': '/', 'query_string': '', 'headers': {}, 'method': 'GET', 'context': {},
-        'body': {'Action': 'connect', 'DBUser': user},
-        'url': 'https://%s:%s/?' % (host, port),
-    }
-    url = signer.generate_presigned_url(
-        request, operation_name='connect', expires_in=900, region_name=region, signing_name='rds-db')
-    print(url[len('https://'):])
-"#;
-
 #[test]
 fn botocore_makes_the_same_tokens() {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let has_botocore = Command::new(&python).args(["-c", "import botocore"]).stderr(Stdio::null()).status();
     if !has_botocore.is_ok_and(|status| status.success()) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED botocore_makes_the_same_tokens: no botocore, run make setup"
-        );
-        return;
+        return skip("no botocore: run make setup").unwrap_or(());
     }
     let long = "SeSsIoN/+=".repeat(320);
     let users = ["app", "a+b@x y", "ünïcode&=?#%/~", "sp ace", &"u".repeat(63)];
@@ -78,8 +38,9 @@ fn botocore_makes_the_same_tokens() {
             }
         }
     }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/rds_tokens.py");
     let mut child = Command::new(&python)
-        .args(["-c", SCRIPT])
+        .arg(script)
         .env("PYTHONUTF8", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

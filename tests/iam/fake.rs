@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// In every secret key, session token and web identity that is given out.
 pub const SECRET_MARK: &str = "hUsHhUsH";
@@ -102,6 +103,8 @@ struct State {
     /// Per service, what was asked: a path, or STS's action and the parameters worth knowing.
     calls: HashMap<&'static str, Vec<String>>,
     serial: u64,
+    /// Where what is given out is noted.
+    ledger: Option<PathBuf>,
 }
 
 /// The running fake. Dropping it ends it.
@@ -176,6 +179,12 @@ impl FakeAws {
         lock(&self.state).behaviours.insert(service.name(), Behaviour::read(behaviour));
     }
 
+    /// Notes all credentials given out from now on at the end of this file, a line each: access key, secret key, session
+    /// token, end in seconds since the epoch, separated by tabs. Who verifies tokens reads it.
+    pub fn note_to(&self, file: PathBuf) {
+        lock(&self.state).ledger = Some(file);
+    }
+
     /// What a service was asked, oldest first.
     pub fn calls(&self, service: Service) -> Vec<String> {
         lock(&self.state).calls.get(service.name()).cloned().unwrap_or_default()
@@ -242,7 +251,7 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
         _ => return Some(text(404, "")),
     };
     let parameters = form(&request.body);
-    let (behaviour, serial) = {
+    let (behaviour, serial, ledger) = {
         let mut state = lock(state);
         let call = match service {
             Service::Sts => ["Action", "RoleArn", "RoleSessionName", "ExternalId"]
@@ -256,7 +265,8 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
         };
         state.calls.entry(service.name()).or_default().push(call);
         state.serial += 1;
-        (state.behaviours.get(service.name()).cloned().unwrap_or_default(), state.serial)
+        let behaviour = state.behaviours.get(service.name()).cloned().unwrap_or_default();
+        (behaviour, state.serial, state.ledger.clone())
     };
     std::thread::sleep(Duration::from_millis(behaviour.delay_ms));
     if behaviour.garbage {
@@ -269,11 +279,15 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
         };
         return Some(text(behaviour.status, body));
     }
+    let made = Made::new(service, behaviour.life_s, serial);
     let mut response = match service {
-        Service::Imds => imds(request, &behaviour, serial),
-        Service::Container => container(request, &behaviour, serial),
-        Service::Sts => sts(request, &parameters, &behaviour, serial),
+        Service::Imds => imds(request, &behaviour, &made),
+        Service::Container => container(request, &behaviour, &made),
+        Service::Sts => sts(request, &parameters, &behaviour, &made),
     };
+    if let Some(ledger) = ledger.filter(|_| response.body.contains(&made.secret)) {
+        made.note_to(&ledger);
+    }
     let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(behaviour.ahead_s);
     response.headers += &format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %H:%M:%S GMT"));
     Some(response)
@@ -292,31 +306,49 @@ fn control(request: &Request, name: &str, state: &Mutex<State>) -> Response {
     }
 }
 
-/// Access key, secret, session token and the end of life of the credentials numbered `serial`.
-fn credentials(service: Service, behaviour: &Behaviour, serial: u64) -> [String; 4] {
-    let name = service.name();
-    let life = Duration::from_secs(behaviour.life_s.unsigned_abs());
-    let now = SystemTime::now();
-    let expires_at = if behaviour.life_s < 0 { now - life } else { now + life };
-    let expires_at = jiff::Timestamp::try_from(expires_at).expect("a time of our days");
-    [
-        format!("ASIA{serial:012}"),
-        format!("{SECRET_MARK}/{name}+{serial}"),
-        format!("{SECRET_MARK}//{name}+session={serial}"),
-        expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    ]
+/// Credentials.
+struct Made {
+    key: String,
+    secret: String,
+    session: String,
+    expires_at: jiff::Timestamp,
 }
 
-fn json(service: Service, behaviour: &Behaviour, serial: u64) -> String {
-    let [key, secret, session, expires_at] = credentials(service, behaviour, serial);
-    format!(
-        "{{\"Code\": \"Success\", \"Type\": \"AWS-HMAC\", \"LastUpdated\": \"2024-01-01T00:00:00Z\", \
-         \"AccessKeyId\": \"{key}\", \"SecretAccessKey\": \"{secret}\", \"Token\": \"{session}\", \
-         \"Expiration\": \"{expires_at}\"}}"
-    )
+impl Made {
+    /// The ones numbered `serial`.
+    fn new(service: Service, life_s: i64, serial: u64) -> Self {
+        let name = service.name();
+        Self {
+            key: format!("ASIA{serial:012}"),
+            secret: format!("{SECRET_MARK}/{name}+{serial}"),
+            session: format!("{SECRET_MARK}//{name}+session={serial}"),
+            expires_at: jiff::Timestamp::now() + jiff::SignedDuration::from_secs(life_s),
+        }
+    }
+
+    fn note_to(&self, ledger: &Path) {
+        let Self { key, secret, session, expires_at } = self;
+        let line = format!("{key}\t{secret}\t{session}\t{}\n", expires_at.as_second());
+        let file = std::fs::OpenOptions::new().append(true).open(ledger);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the ledger is there");
+    }
+
+    fn expiration(&self) -> String {
+        self.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    fn json(&self) -> String {
+        let Self { key, secret, session, .. } = self;
+        format!(
+            "{{\"Code\": \"Success\", \"Type\": \"AWS-HMAC\", \"LastUpdated\": \"2024-01-01T00:00:00Z\", \
+             \"AccessKeyId\": \"{key}\", \"SecretAccessKey\": \"{secret}\", \"Token\": \"{session}\", \
+             \"Expiration\": \"{}\"}}",
+            self.expiration()
+        )
+    }
 }
 
-fn imds(request: &Request, behaviour: &Behaviour, serial: u64) -> Response {
+fn imds(request: &Request, behaviour: &Behaviour, made: &Made) -> Response {
     const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
     if request.path == "/latest/api/token" {
         let header = "x-aws-ec2-metadata-token-ttl-seconds";
@@ -331,15 +363,15 @@ fn imds(request: &Request, behaviour: &Behaviour, serial: u64) -> Response {
     match request.path.strip_prefix(ROLES) {
         _ if !behaviour.role => text(404, ""),
         Some("") => text(200, "the-role"),
-        Some("the-role") => text(200, json(Service::Imds, behaviour, serial)),
+        Some("the-role") => text(200, made.json()),
         _ => text(404, ""),
     }
 }
 
-fn container(request: &Request, behaviour: &Behaviour, serial: u64) -> Response {
+fn container(request: &Request, behaviour: &Behaviour, made: &Made) -> Response {
     let shown = request.headers.get("authorization").map(String::as_str).unwrap_or_default();
     if shown == behaviour.expects {
-        text(200, json(Service::Container, behaviour, serial))
+        text(200, made.json())
     } else {
         text(401, "{\"code\": \"AccessDenied\", \"message\": \"who are you\"}")
     }
@@ -349,12 +381,12 @@ fn sts(
     request: &Request,
     parameters: &HashMap<String, String>,
     behaviour: &Behaviour,
-    serial: u64,
+    made: &Made,
 ) -> Response {
     let of = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
     let is_signed = request.headers.get("authorization").is_some_and(|text| text.contains("Credential=A"));
     let assumed = || {
-        let [key, secret, session, expires_at] = credentials(Service::Sts, behaviour, serial);
+        let (Made { key, secret, session, .. }, expires_at) = (made, made.expiration());
         let (role, name) = (of("RoleArn").rsplit('/').next().unwrap_or_default(), of("RoleSessionName"));
         format!(
             "<Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>\

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::Address;
 use crate::config::Snapshot;
 use crate::io::Clock;
-use crate::login::{Doors, Order, Plane, Policy, ServerTls};
+use crate::login::{Doors, Order, Plane, Policy, ServersTls};
 use crate::wire::TrackedNames;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<Order>) {
         snapshot: Arc::new(snapshot),
         users: Arc::default(),
         client_tls: None,
-        server_tls: ServerTls::disabled(),
+        server_tls: ServersTls::disabled(),
     };
     let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
     plane.registry.adopt(&plane.policy.load().snapshot);

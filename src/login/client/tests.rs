@@ -5,7 +5,7 @@ use crate::auth::UserList;
 use crate::io::Clock;
 use crate::login::plane::{Doors, Welcome};
 use crate::login::registry::tests::snapshot;
-use crate::login::server_tls::ServerTls;
+use crate::login::servers_tls::ServersTls;
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, TrackedNames, sqlstate, tags};
@@ -25,7 +25,7 @@ fn plane_of(databases: &str, settings: &str) -> (Arc<Plane>, Doors) {
         snapshot: Arc::new(snapshot(databases, settings)),
         users: Arc::new(users),
         client_tls: None,
-        server_tls: ServerTls::disabled(),
+        server_tls: ServersTls::disabled(),
     };
     let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
     Plane::new(Arc::new(policy), workers.into(), TrackedNames::new([]), Clock::new())

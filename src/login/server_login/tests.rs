@@ -1,8 +1,11 @@
 //! Logins by scripted bytes: every way to prove oneself, every way to fail, cut anywhere.
 
 use super::*;
-use crate::auth::ScramSecret;
 use crate::auth::scram::{ScramServer, Verifier, derive_keys};
+use crate::auth::{ScramSecret, Secret};
+use crate::iam::Endpoint;
+use crate::iam::{Token, WallClock};
+use crate::login::credential::TokenProof;
 use crate::wire::encode::Severity;
 use proptest::prelude::*;
 
@@ -14,7 +17,7 @@ fn plan(secret: Option<Secret>) -> LoginPlan {
         dbname: "shop".into(),
         startup: vec![("timezone", "UTC".into())],
         connect_query: None,
-        credential: secret.map(|secret| Credential { secret: Arc::new(secret), keys: None }),
+        credential: secret.map(|secret| Credential::Stored(Stored { secret: Arc::new(secret), keys: None })),
         cover: Cover::None,
         nonce: NONCE.into(),
     }
@@ -123,7 +126,10 @@ fn scram_proves_a_password_and_passes_proven_keys_through() {
     let verifier = verifier();
     assert!(scram(plain(), &verifier, |last| last).unwrap().is_accepted());
     let keys = derive_keys(b"pencil", b"some salt", 4);
-    let credential = Credential { secret: Arc::new(Secret::Scram(Arc::clone(&verifier))), keys: Some(keys) };
+    let credential = Credential::Stored(Stored {
+        secret: Arc::new(Secret::Scram(Arc::clone(&verifier))),
+        keys: Some(keys),
+    });
     let passed_through = LoginPlan { credential: Some(credential), ..plain() };
     assert!(scram(passed_through, &verifier, |last| last).unwrap().is_accepted());
 }
@@ -314,4 +320,117 @@ proptest! {
             prop_assert!(consumed <= input.len());
         }
     }
+}
+
+/// The text of the tokens of these tests.
+fn token_text() -> String {
+    let Some(Credential::Token(proof)) = by_token(Cover::Verified).credential else { panic!("a token") };
+    proof.token.expose().to_owned()
+}
+
+/// A clock that stands still.
+#[derive(Debug)]
+struct At(u64);
+
+impl WallClock for At {
+    fn now(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.0)
+    }
+}
+
+/// A login with a token made at 1,000 s that is sent at `now_s`.
+fn by_token_at(cover: Cover, now_s: u64) -> LoginPlan {
+    let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
+    let credentials = crate::iam::Credentials::made_of("AKID", "secret", None, None);
+    let token = Token::mint(&endpoint, "bob", &credentials, At(1_000).now()).ok().unwrap();
+    let credential = Some(Credential::Token(TokenProof { token, clock: Arc::new(At(now_s)) }));
+    LoginPlan { credential, cover, ..plan(None) }
+}
+
+fn by_token(cover: Cover) -> LoginPlan {
+    by_token_at(cover, 1_001)
+}
+
+#[test]
+fn a_token_answers_the_request_for_a_password_from_a_verified_server() {
+    let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+    assert_eq!(handshake.stage(), Stage::Greeting);
+    let answer = feed(&mut handshake, &bytes(authentication::write_cleartext_request)).unwrap();
+    assert_eq!(answer, bytes(|out| authentication::write_password(out, token_text().as_bytes())));
+    assert_eq!((handshake.stage(), handshake.is_accepted()), (Stage::TokenSent, false));
+    feed(&mut handshake, &bytes(authentication::write_ok)).unwrap();
+    assert_eq!((handshake.stage(), handshake.is_accepted()), (Stage::Authenticated, true));
+    feed(&mut handshake, &bytes(welcome)).unwrap();
+    assert!(handshake.is_done());
+}
+
+#[test]
+fn a_token_goes_to_nobody_else() {
+    for cover in [Cover::None, Cover::Local, Cover::Encrypted] {
+        let (mut handshake, _) = Handshake::start(by_token(cover));
+        let mut out = Vec::new();
+        let request = bytes(authentication::write_cleartext_request);
+        let error = handshake.received(&request, &mut out).unwrap_err();
+        assert_eq!((error, out), (LoginError::Uncovered, Vec::new()), "{cover:?}");
+    }
+}
+
+#[test]
+fn a_token_answers_nothing_else() {
+    let gss =
+        bytes(|out| encode::frame(out, tag::AUTHENTICATION, |out| out.extend_from_slice(&[0, 0, 0, 7])));
+    let requests = [
+        (bytes(|out| authentication::write_md5_request(out, *b"salt")), Asked::Md5),
+        (bytes(|out| authentication::write_sasl_request(out, SCRAM_SHA_256)), Asked::Scram),
+        (bytes(|out| authentication::write_sasl_continue(out, b"r=x")), Asked::Other),
+        (gss, Asked::Other),
+        (bytes(authentication::write_ok), Asked::Nothing),
+    ];
+    for (request, asked) in requests {
+        let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+        let mut out = Vec::new();
+        let error = handshake.received(&request, &mut out).unwrap_err();
+        assert_eq!((&error, out.len()), (&LoginError::NotForTokens(asked), 0));
+        let outcome = error.outcome(handshake.stage());
+        assert!(matches!(outcome, Some(Outcome::Asked(what)) if what == asked), "{outcome:?}");
+        assert_eq!(handshake.is_accepted(), asked == Asked::Nothing, "a session that PostgreSQL counts");
+    }
+}
+
+#[test]
+fn a_token_is_sent_once_and_while_it_is_fresh() {
+    let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+    let request = bytes(authentication::write_cleartext_request);
+    feed(&mut handshake, &request).unwrap();
+    assert_eq!(feed(&mut handshake, &request), Err(LoginError::NotForTokens(Asked::Other)));
+    for late in [1_061, 999] {
+        let (mut handshake, _) = Handshake::start(by_token_at(Cover::Verified, late));
+        let error = feed(&mut handshake, &request).unwrap_err();
+        assert_eq!(error, LoginError::StaleToken);
+        assert!(error.outcome(Stage::Greeting).is_none(), "no fault of the server's");
+    }
+}
+
+#[test]
+fn a_refusal_tells_how_far_the_login_had_come() {
+    let refusal = bytes(|out| encode::error(out, Severity::Fatal, sqlstate::INVALID_AUTHORIZATION, "no"));
+    let stage = |before: &[&[u8]]| {
+        let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+        before.iter().for_each(|input| drop(feed(&mut handshake, input).unwrap()));
+        let error = feed(&mut handshake, &refusal).unwrap_err();
+        match error.outcome(handshake.stage()) {
+            Some(Outcome::Error { stage, .. }) => stage,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (asks, accepts) = (bytes(authentication::write_cleartext_request), bytes(authentication::write_ok));
+    assert_eq!(stage(&[]), Stage::Greeting);
+    assert_eq!(stage(&[&asks]), Stage::TokenSent);
+    assert_eq!(stage(&[&asks, &accepts]), Stage::Authenticated);
+}
+
+#[test]
+fn a_plan_shows_no_token() {
+    let plan = by_token(Cover::Verified);
+    assert!(!format!("{plan:?}").contains("X-Amz"), "{plan:?}");
 }

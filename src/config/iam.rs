@@ -1,0 +1,146 @@
+//! How servers of an entry are logged in to, as the files have it: `server_auth` and the `iam_*` keys.
+//!
+//! The texts are kept as they are written: what they mean is known to the room `iam`, above this one, which reads those of a
+//! pool as a whole when a configuration is loaded. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
+
+use super::choices::Choice;
+use super::database::Database;
+use super::snapshot::Snapshot;
+use crate::base::Password;
+use std::sync::Arc;
+
+/// What proves the pooler to servers (`server_auth`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServerAuth {
+    /// What is stored of a password.
+    #[default]
+    Password,
+    /// A token of AWS IAM, made for each login.
+    RdsIam,
+}
+
+impl Choice for ServerAuth {
+    const WORDS: &'static [(&'static str, Self)] = &[("password", Self::Password), ("rds_iam", Self::RdsIam)];
+}
+
+/// A text that need not be there.
+type Text = Option<Arc<str>>;
+
+/// What tokens of one database are made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IamEndpoint {
+    /// `iam_host`.
+    pub host: Text,
+    /// `iam_port`.
+    pub port: Text,
+    /// `iam_region`.
+    pub region: Text,
+    /// `iam_login_rate`.
+    pub login_rate: Text,
+}
+
+/// Who signs tokens, and for how long a login counts. A user may say so, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IamIdentity {
+    /// `iam_credential_source`.
+    pub credential_source: Text,
+    /// `iam_profile`.
+    pub profile: Text,
+    /// `iam_role_arn`.
+    pub role_arn: Text,
+    /// `iam_external_id`; not shown.
+    pub external_id: Option<Password>,
+    /// `iam_session_name`.
+    pub session_name: Text,
+    /// `iam_max_age`.
+    pub max_age: Text,
+    /// `iam_on_denied`.
+    pub on_denied: Text,
+    /// `iam_strict_lifetime`.
+    pub strict_lifetime: Option<bool>,
+}
+
+impl IamIdentity {
+    /// What holds where `self` goes before `base`. A profile belongs to its source and an external id to its role: where
+    /// `self` names those, the ones of `base` do not come with it.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        let source = self.credential_source.as_ref();
+        let of_base = |names: bool| if names { Self::default() } else { base.clone() };
+        let (under_source, under_role) = (of_base(source.is_some()), of_base(self.role_arn.is_some()));
+        Self {
+            credential_source: source.or(base.credential_source.as_ref()).cloned(),
+            profile: self.profile.clone().or(under_source.profile),
+            role_arn: self.role_arn.clone().or_else(|| base.role_arn.clone()),
+            external_id: self.external_id.clone().or(under_role.external_id),
+            session_name: self.session_name.clone().or_else(|| base.session_name.clone()),
+            max_age: self.max_age.clone().or_else(|| base.max_age.clone()),
+            on_denied: self.on_denied.clone().or_else(|| base.on_denied.clone()),
+            strict_lifetime: self.strict_lifetime.or(base.strict_lifetime),
+        }
+    }
+
+    /// Whether whoever logged in by the one would be the same to AWS by the other.
+    pub fn is_principal_of(&self, other: &Self) -> bool {
+        self.credential_source == other.credential_source
+            && self.profile == other.profile
+            && self.role_arn == other.role_arn
+            && self.external_id == other.external_id
+    }
+}
+
+impl Snapshot {
+    /// What proves `user` to the servers of `database`: the user's own word goes before the database's.
+    pub fn server_auth(&self, database: &Database, user: &str) -> ServerAuth {
+        let own = self.users.get(user).and_then(|user| user.server_auth);
+        own.or(database.server_auth).unwrap_or_default()
+    }
+
+    /// Who signs the tokens of `user` in `database`: the user's keys over the database's over the settings.
+    pub fn iam_identity(&self, database: &Database, user: &str) -> IamIdentity {
+        let settings = IamIdentity {
+            credential_source: Some(Arc::clone(&self.settings.iam_credential_source)),
+            strict_lifetime: Some(self.settings.iam_strict_lifetime),
+            ..IamIdentity::default()
+        };
+        let of_database = database.iam.over(&settings);
+        self.users.get(user).map_or_else(|| of_database.clone(), |user| user.iam.over(&of_database))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_goes_before_the_database_before_the_settings() {
+        let text = "[pgbouncer]\niam_credential_source = imds\niam_strict_lifetime = 1\n[databases]\n\
+                    a = host=h server_auth=rds_iam iam_role_arn=A iam_external_id=x iam_max_age=30\n\
+                    b = host=h iam_credential_source=profile iam_profile=p iam_strict_lifetime=0\n\
+                    [users]\nu = iam_role_arn=U\nv = server_auth=rds_iam iam_credential_source=env\n\
+                    w = server_auth=password\n";
+        let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap();
+        let [a, b] = ["a", "b"].map(|name| snapshot.database(name).unwrap());
+        let auth = |database, user| snapshot.server_auth(database, user);
+        use ServerAuth::{Password, RdsIam};
+        assert_eq!(
+            (auth(&a, "x"), auth(&a, "w"), auth(&b, "x"), auth(&b, "v")),
+            (RdsIam, Password, Password, RdsIam)
+        );
+        let identity = snapshot.iam_identity(&a, "x");
+        assert_eq!(identity.credential_source.as_deref(), Some("imds"));
+        assert_eq!((identity.role_arn.as_deref(), identity.strict_lifetime), (Some("A"), Some(true)));
+        assert_eq!(identity.external_id.map(|id| id.expose().to_owned()).as_deref(), Some("x"));
+        let identity = snapshot.iam_identity(&a, "u");
+        assert_eq!((identity.role_arn.as_deref(), identity.external_id), (Some("U"), None));
+        assert_eq!(identity.max_age.as_deref(), Some("30"));
+        let identity = snapshot.iam_identity(&b, "v");
+        assert_eq!((identity.credential_source.as_deref(), identity.profile), (Some("env"), None));
+        assert_eq!(snapshot.iam_identity(&b, "u").profile.as_deref(), Some("p"));
+        assert_eq!(identity.strict_lifetime, Some(false));
+        assert!(
+            !format!("{:?}", snapshot.iam_identity(&a, "x")).contains("Some(\"x\")"),
+            "not even an external id"
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! Logins to servers by IAM, as far as the whole process shares them: sources of credentials, endpoints, and what a pool's
+//! servers are worth while logins fail.
+//!
+//! Never calls AWS on a login's path: a source's task starts when a configuration that names it is adopted, and a login takes
+//! what is in memory. Never connects: `open_iam.rs` does. Nothing is started, and no memory taken, before an entry asks for it.
+
+use super::credential::TokenProof;
+use super::iam_desk::{IamDesk, LoginReport};
+use super::iam_entry;
+use crate::base::Micros;
+use crate::config::Snapshot;
+use crate::core::Stance;
+use crate::iam::age::{Authorization, Verdict};
+use crate::iam::denial::{Class, Evidence};
+use crate::iam::rules::Rules;
+use crate::iam::{
+    CredentialState, Endpoint, MintError, Region, Source, SourceKind, Sources, StaticStability, SystemClock,
+    Token, WallClock,
+};
+use crate::io::Clock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What logins by IAM share.
+pub struct Iam {
+    wall: Arc<dyn WallClock>,
+    clock: Clock,
+    stability: StaticStability,
+    sources: OnceLock<Sources>,
+    desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
+    /// Users of whom a probe is under way.
+    probed: Arc<Mutex<HashSet<Arc<str>>>>,
+}
+
+/// Makes the tokens of one endpoint.
+pub struct Signer {
+    endpoint: Endpoint,
+    /// What signs.
+    pub source: Arc<Source>,
+    wall: Arc<dyn WallClock>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoToken {
+    /// There are no credentials to sign with.
+    #[error("no AWS credentials: {}, source {kind}", .state.reason().map_or("they are being fetched", |why| why.text()))]
+    Credentials {
+        /// The kind of their source.
+        kind: SourceKind,
+        /// How it stands.
+        state: CredentialState,
+    },
+    /// None can be made of them.
+    #[error("{0}")]
+    Mint(#[from] MintError),
+}
+
+impl Signer {
+    /// A token for `user`, to be sent at once.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn mint(&self, user: &str) -> Result<TokenProof, NoToken> {
+        let credentials = self.source.current().map_err(|state| self.without(state))?;
+        let token = Token::mint(&self.endpoint, user, &credentials, self.wall.now())?;
+        Ok(TokenProof { token, clock: Arc::clone(&self.wall) })
+    }
+
+    /// Whether there are credentials to sign with.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn may_mint(&self) -> Result<(), NoToken> {
+        self.source.current().map(|_| ()).map_err(|state| self.without(state))
+    }
+
+    fn without(&self, state: CredentialState) -> NoToken {
+        NoToken::Credentials { kind: self.source.key().kind(), state }
+    }
+}
+
+impl Iam {
+    /// Nothing yet; `clock` is the process's own.
+    pub fn new(snapshot: &Snapshot, clock: Clock) -> Self {
+        let stability = snapshot.settings.iam_static_stability;
+        Self {
+            wall: Arc::new(SystemClock),
+            clock,
+            stability: if stability { StaticStability::On } else { StaticStability::Off },
+            sources: OnceLock::new(),
+            desks: Mutex::default(),
+            probed: Arc::default(),
+        }
+    }
+
+    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end. Call it
+    /// within a tokio runtime.
+    pub fn adopt(&self, snapshot: &Snapshot) {
+        let mut rates: HashMap<Endpoint, u32> = HashMap::new();
+        let mut keys = HashSet::new();
+        for rules in iam_entry::foreseen(snapshot) {
+            self.source(&rules);
+            for endpoint in rules.endpoints {
+                let rate = rates.entry(endpoint).or_insert(rules.login_rate);
+                *rate = rules.login_rate.min(*rate);
+            }
+            keys.insert(rules.source);
+        }
+        if let Some(sources) = self.sources.get() {
+            sources.retain(|key| keys.contains(key));
+        }
+        self.desks().retain(|endpoint, _| rates.contains_key(endpoint));
+        for (endpoint, rate) in rates {
+            self.desk(&endpoint, rate).turns.set_rate_max(rate);
+        }
+    }
+
+    /// The source of `rules`.
+    fn source(&self, rules: &Rules) -> Arc<Source> {
+        let sources = self.sources.get_or_init(|| Sources::new(Arc::clone(&self.wall), self.stability));
+        let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
+        sources.source(&rules.source, near)
+    }
+
+    /// What signs for `endpoint`, one of `rules`.
+    pub(super) fn signer(&self, rules: &Rules, endpoint: &Endpoint) -> Signer {
+        Signer { endpoint: endpoint.clone(), source: self.source(rules), wall: Arc::clone(&self.wall) }
+    }
+
+    /// What is known of `endpoint`; `login_rate` counts where it is new.
+    pub(super) fn desk(&self, endpoint: &Endpoint, login_rate: u32) -> Arc<IamDesk> {
+        let mut desks = self.desks();
+        if let Some(desk) = desks.get(endpoint) {
+            return Arc::clone(desk);
+        }
+        let desk = Arc::new(IamDesk::new(endpoint.clone(), login_rate, self.clock));
+        desks.insert(endpoint.clone(), Arc::clone(&desk));
+        desk
+    }
+
+    /// What is known of logins that `source` signs for, but for the budget.
+    pub(super) fn evidence(&self, source: &Source) -> Evidence {
+        let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
+        Evidence { is_strained: false, are_stale, skew_s: self.skew_s() }
+    }
+
+    /// Seconds that AWS's clock is ahead of ours, once an answer has told.
+    pub fn skew_s(&self) -> Option<i64> {
+        self.sources.get().and_then(|sources| sources.skew().seconds())
+    }
+
+    /// Every source fetches anew, and no back-off counts any more.
+    pub(super) fn refresh(&self) {
+        for source in self.all_sources() {
+            source.force_refresh();
+        }
+        self.desks().values().for_each(|desk| desk.forget());
+    }
+
+    /// Logins as `user` may be tried at once again.
+    pub(super) fn forget_back_off(&self, user: &str) {
+        self.desks().values().for_each(|desk| desk.forget_user(user));
+    }
+
+    /// Every source in use, in the order of SHOW IAM.
+    pub fn all_sources(&self) -> Vec<Arc<Source>> {
+        self.sources.get().map(Sources::all).unwrap_or_default()
+    }
+
+    /// Every endpoint in use, in order of its name.
+    pub fn all_desks(&self) -> Vec<Arc<IamDesk>> {
+        let mut all: Vec<_> = self.desks().values().map(Arc::clone).collect();
+        all.sort_by_cached_key(|desk| desk.endpoint().to_string());
+        all
+    }
+
+    /// What was counted of logins, by endpoint and user.
+    pub fn logins(&self) -> Vec<LoginReport> {
+        self.all_desks().iter().flat_map(|desk| desk.report()).collect()
+    }
+
+    /// What becomes of servers of `user` whose authorization grows old.
+    pub(super) fn stance(&self, rules: &Rules, user: &str) -> Stance {
+        self.trouble(rules, user).map_or(Stance::Renew, |class| stance_under(class, rules))
+    }
+
+    /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known.
+    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
+        match self.source(rules).current() {
+            Ok(_) => self.refusal(rules, user),
+            Err(_) => Some(Class::Credentials),
+        }
+    }
+
+    /// Why every endpoint refuses `user`.
+    fn refusal(&self, rules: &Rules, user: &str) -> Option<Class> {
+        let desks = self.desks();
+        let classes = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.class(user));
+        let classes: Vec<Class> = classes.collect::<Option<_>>()?;
+        // one host whose trouble may pass is a way in
+        classes.iter().copied().find(|class| *class != Class::Denied).or(classes.first().copied())
+    }
+
+    /// Whether nothing fails, as far as is known: every source has credentials, every user can be logged in.
+    pub(super) fn is_calm(&self) -> bool {
+        let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
+        all_sign && self.desks().values().all(|desk| desk.is_calm())
+    }
+
+    /// Whether the logins of `user` fail, might be tried again, and nobody does.
+    pub(super) fn is_probe_due(&self, rules: &Rules, user: &str) -> bool {
+        let desks = self.desks();
+        let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
+        known.len() == rules.endpoints.len()
+            && known.iter().all(|desk| desk.class(user).is_some())
+            && known.iter().all(|desk| desk.is_left_alone(user))
+    }
+
+    /// `None`: one of this user is under way already.
+    pub(super) fn begin_probe(&self, user: &Arc<str>) -> Option<Probe> {
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = probed.insert(Arc::clone(user));
+        is_first.then(|| Probe { user: Arc::clone(user), all: Arc::clone(&self.probed) })
+    }
+
+    fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rules are those of age; a server in its youth and at its hard age shows what they say.
+fn stance_under(trouble: Class, rules: &Rules) -> Stance {
+    let [young, soft, hard] = [0, 1, 2].map(Micros);
+    let server = Authorization { since: young, soft_at: soft, hard_at: hard };
+    let at = |now| server.verdict(now, Some(trouble), &rules.ages);
+    match (at(young), at(hard)) {
+        (Verdict::Close, _) => Stance::CloseNow,
+        (_, Verdict::Extend) => Stance::KeepOn,
+        _ => Stance::KeepToHardAge,
+    }
+}
+
+/// A probe that is under way; another one of its user may begin when it is dropped.
+pub(super) struct Probe {
+    user: Arc<str>,
+    all: Arc<Mutex<HashSet<Arc<str>>>>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::tests::snapshot;
+    use super::*;
+    use crate::iam::denial::{Asked, Outcome};
+    use crate::login::iam_desk::Who;
+
+    const ENTRY: &str = "host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x \
+                         iam_credential_source=container";
+
+    fn rules(snapshot: &Snapshot, database: &str) -> Rules {
+        iam_entry::rules(snapshot, &snapshot.database(database).unwrap(), "app").unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn entries_share_their_source_and_their_endpoint() {
+        let text: String =
+            (0..1000).map(|n| format!("db{n} = {ENTRY} iam_login_rate={}\n", 7 + n % 3)).collect();
+        let before = snapshot(&text, "");
+        let iam = Iam::new(&before, Clock::new());
+        assert!(iam.all_sources().is_empty() && iam.logins().is_empty());
+        iam.adopt(&before);
+        assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
+        assert_eq!(iam.all_desks()[0].turns.state(), (0, 7), "the least rate counts");
+        assert!(Arc::ptr_eq(&iam.source(&rules(&before, "db1")), &iam.source(&rules(&before, "db999"))));
+        iam.adopt(&snapshot("plain = host=h", ""));
+        assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");
+    }
+
+    #[tokio::test]
+    async fn trouble_decides_what_old_servers_are_worth() {
+        let text = format!(
+            "drain = {ENTRY}\nkeep = {ENTRY} iam_on_denied=keep\ndrop = {ENTRY} iam_on_denied=drop_now\n\
+             strict = {ENTRY} iam_strict_lifetime=1"
+        );
+        let snapshot = snapshot(&text, "");
+        let iam = Iam::new(&snapshot, Clock::new());
+        iam.adopt(&snapshot);
+        let stances = || {
+            ["drain", "keep", "drop", "strict"].map(|name| {
+                let rules = rules(&snapshot, name);
+                iam.refusal(&rules, "app").map_or(Stance::Renew, |class| stance_under(class, &rules))
+            })
+        };
+        assert_eq!(stances(), [Stance::Renew; 4]);
+        assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
+        let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
+        let fail = |outcome: Outcome<'_>| {
+            let calm = Evidence { is_strained: false, are_stale: false, skew_s: None };
+            desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, Micros::NEVER);
+        };
+        fail(Outcome::Unreachable);
+        let strict = Stance::KeepToHardAge;
+        assert!(!iam.is_calm());
+        assert_eq!(stances(), [Stance::KeepOn, Stance::KeepOn, Stance::KeepOn, strict]);
+        fail(Outcome::Asked(Asked::Scram));
+        assert_eq!(stances(), [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow, strict]);
+        assert_eq!(iam.refusal(&rules(&snapshot, "drain"), "other"), None);
+        iam.forget_back_off("app");
+        assert_eq!(stances(), [Stance::Renew; 4]);
+    }
+}

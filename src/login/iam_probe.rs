@@ -1,0 +1,92 @@
+//! Logins for the sake of knowing: whether a user whose logins by IAM fail can be logged in again, while a pool at its cap keeps
+//! the servers that work.
+//!
+//! Where there is room, a renewal is tried as soon as the back-off allows, and nothing is to be done here. Where there is none,
+//! a denial would never be proven, and a trouble that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
+//! it counts as a session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are
+//! those of any other login. At most one goes on for each user.
+
+use super::iam_entry;
+use super::open::Attempt;
+use super::plane::Plane;
+use super::registry::PoolEntry;
+use crate::core::{Command, Scope, Stance};
+use crate::iam::rules::Rules;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// Between two looks at what servers are worth.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Plane {
+    /// Keeps up what the servers of every pool are worth, for as long as the process lives.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; probes that are under way end by themselves.
+    pub async fn watch_iam(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(LOOK_AGAIN);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_calm = true;
+        loop {
+            tick.tick().await;
+            let is_calm = self.iam.is_calm();
+            if !(is_calm && was_calm) {
+                self.look_at_pools();
+            }
+            was_calm = is_calm;
+        }
+    }
+
+    fn look_at_pools(self: &Arc<Self>) {
+        let snapshot = Arc::clone(&self.policy.load().snapshot);
+        for entry in self.registry.entries() {
+            let user = &entry.share.user;
+            match iam_entry::rules(&snapshot, &entry.config.load(), user) {
+                Some(Ok(rules)) if self.iam.trouble(&rules, user).is_some() => {
+                    self.set_stance(&entry, self.iam.stance(&rules, user));
+                    self.probe_if_due(&entry, rules);
+                }
+                Some(_) | None => {
+                    self.set_stance(&entry, Stance::Renew);
+                    entry.share.set_obstacle(None);
+                }
+            }
+        }
+    }
+
+    /// IAM REFRESH: every source fetches anew, and every login may be tried at once again.
+    pub fn refresh_iam(&self) {
+        self.iam.refresh();
+        for entry in self.registry.entries() {
+            self.places.forget_failure(&entry.share);
+            self.launcher.need_server(entry.share.id);
+        }
+    }
+
+    /// The one door to a pool's stance.
+    pub(super) fn set_stance(&self, entry: &PoolEntry, stance: Stance) {
+        let share = &entry.share;
+        if share.stance() == stance {
+            return;
+        }
+        share.set_stance(stance);
+        if stance == Stance::CloseNow {
+            self.tell_all(|| Command::Sweep(Scope::Pool(share.id)));
+        }
+    }
+
+    fn probe_if_due(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules) {
+        let share = &entry.share;
+        let is_in_use = share.live_count() > 0 && !share.database.is_paused();
+        if !is_in_use || !self.iam.is_probe_due(&rules, &share.user) {
+            return;
+        }
+        let Some(under_way) = self.iam.begin_probe(&share.user) else { return };
+        let attempt = Attempt::probe(Arc::clone(self), Arc::clone(entry));
+        tokio::spawn(async move {
+            attempt.find_out(&rules).await;
+            drop(under_way);
+        });
+    }
+}

@@ -1,0 +1,300 @@
+//! Opening a server by IAM: when a login may be tried, what a refusal is answered with, and what clients hear of it.
+//!
+//! A refused token may be cured by a fresh one, then by fresh credentials: both are tried at once, in the same place, whatever
+//! `server_login_retry` says. After that the reason decides: who is denied is told at once and tried again with growing pauses;
+//! what may pass keeps clients waiting, and they learn the reason when their time is over. Every try waits for its turn in the
+//! endpoint's budget, and no try is made without credentials. The rules are [`crate::iam::denial`]'s.
+
+use super::connect::LoginFailure;
+use super::iam::{NoToken, Signer};
+use super::iam_desk::{IamDesk, Judged, Who};
+use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
+use crate::base::{Micros, limits};
+use crate::core::{Authorization, Want};
+use crate::iam::Endpoint;
+use crate::iam::age;
+use crate::iam::budget::Priority;
+use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
+use crate::iam::rules::{BadKey, Rules};
+use crate::wire::{Fault, sqlstate};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For credentials that were asked for because a token was refused; a fetch takes longer only where AWS is in trouble.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks whether there are credentials.
+const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(1);
+
+/// One endpoint that is tried.
+struct Endeavour<'a> {
+    rules: &'a Rules,
+    /// The number of its host.
+    at: usize,
+    desk: Arc<IamDesk>,
+    signer: Signer,
+}
+
+/// Why an endpoint was given up.
+struct GivenUp {
+    failure: Failure,
+    /// Another host may do better.
+    is_of_host: bool,
+}
+
+impl Attempt {
+    /// Tries the entry's hosts, each as often as the rules say, until one lets us in.
+    pub(super) async fn try_by_iam(&self, line: &mut Line, rules: &Rules) -> Result<Vec<u8>, Failure> {
+        let desk_of = |endpoint: &Endpoint| self.plane.iam.desk(endpoint, rules.login_rate);
+        let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
+        // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
+        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
+        let mut failure = Failure::new("connect failed");
+        for tried in 0..self.config.hosts.len() {
+            if tried > 0 {
+                self.log_close(&line.peer, &failure.reason);
+            }
+            let at = self.next_host();
+            let signer = self.plane.iam.signer(rules, &rules.endpoints[at]);
+            let iam = Endeavour { rules, at, desk: Arc::clone(&desks[at]), signer };
+            let outcome = match pauses[at] {
+                Some(until) => Err(self.held_off(&iam, until)),
+                None => self.try_endpoint(line, &iam).await,
+            };
+            match outcome {
+                Ok(unread) => return Ok(unread),
+                Err(GivenUp { failure: its, is_of_host: true }) => failure = its,
+                Err(GivenUp { failure, is_of_host: false }) => return Err(failure),
+            }
+            line.end().await;
+            self.leave_host();
+        }
+        Err(failure)
+    }
+
+    async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
+        loop {
+            wait_for_credentials(&iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
+            self.take_turn(&iam.desk).await;
+            let begun_at = self.plane.now();
+            line.begun_at = Some(begun_at);
+            let limit = span(self.policy.snapshot.settings.iam_login_timeout);
+            let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(&iam.signer))).await;
+            let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
+                Ok(unread) => {
+                    self.accepted(iam);
+                    line.authorization = Some(self.authorization(iam.rules, begun_at));
+                    return Ok(unread);
+                }
+                Err(broken) => broken,
+            };
+            self.give_up_or_go_on(line, iam, broken, begun_at).await?;
+            line.end().await;
+        }
+    }
+
+    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs.
+    async fn take_turn(&self, desk: &IamDesk) {
+        let mut priority = match self.want {
+            Want::Waiter { .. } => Priority::Client,
+            Want::Minimum => Priority::MinPool,
+            Want::Renewal => Priority::Recycling,
+        };
+        loop {
+            tokio::select! {
+                () = desk.turns.turn(priority) => return,
+                () = self.client_comes(), if priority != Priority::Client => priority = Priority::Client,
+            }
+        }
+    }
+
+    /// Ends when clients of the pool wait.
+    async fn client_comes(&self) {
+        let entry = &self.entry;
+        while entry.share.oldest_waiter().is_none() && entry.welcome.oldest_waiter().is_none() {
+            tokio::time::sleep(Duration::from_millis(limits::JANITOR_PERIOD_MS)).await;
+        }
+    }
+
+    /// Its ages count from when the login began: so no session is older at the server than it is here.
+    fn authorization(&self, rules: &Rules, begun_at: Micros) -> Authorization {
+        let lifetime = self.entry.share.rules().server_lifetime;
+        let ages = age::Authorization::new(begun_at, rules.ages.max_age, lifetime, fastrand::f64());
+        Authorization { soft_at: ages.soft_at, hard_at: ages.hard_at }
+    }
+
+    fn accepted(&self, iam: &Endeavour<'_>) {
+        if iam.desk.accepted(&self.entry.share.user) {
+            let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
+            tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
+        }
+        self.set_stance(iam.rules);
+    }
+
+    fn set_stance(&self, rules: &Rules) {
+        let stance = self.plane.iam.stance(rules, &self.entry.share.user);
+        self.plane.set_stance(&self.entry, stance);
+    }
+
+    /// Logs in as far as to the server's verdict, and notes that.
+    pub(super) async fn find_out(&self, rules: &Rules) {
+        let mut line = Line::default();
+        let outcome = self.try_by_iam(&mut line, rules).await;
+        if let Err(failure) = outcome {
+            self.log_close(&line.peer, &failure.reason);
+        }
+        line.end().await;
+    }
+
+    /// Looks at a failed try: returns when the next one is to be made at once.
+    async fn give_up_or_go_on(
+        &self,
+        line: &Line,
+        iam: &Endeavour<'_>,
+        broken: Broken,
+        begun_at: Micros,
+    ) -> Result<(), GivenUp> {
+        let peer = &line.peer;
+        if let Broken::Token(why) = &broken {
+            return Err(self.without_token(iam, why));
+        }
+        let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
+        let (user, source) = (&self.entry.share.user, iam.signer.source.key());
+        let evidence = self.plane.iam.evidence(&iam.signer.source);
+        let judged = outcome(&broken, stage)
+            .and_then(|outcome| iam.desk.failed(&Who { user, source }, &outcome, evidence, begun_at));
+        let Some(judged) = judged else {
+            if stage == Stage::Authenticated {
+                self.accepted(iam); // what came then has nothing to do with IAM
+            }
+            let failure = match self.is_probe {
+                true => Failure::new("it was to find out, no more"),
+                false => self.failure(broken, peer),
+            };
+            return Err(GivenUp { failure, is_of_host: false });
+        };
+        self.set_stance(iam.rules);
+        self.tell(&judged, peer, &broken);
+        match judged.judgement.step {
+            Step::Again => {}
+            Step::RefreshThenAgain => {
+                let fetches = iam.signer.source.fetches();
+                iam.signer.source.force_refresh();
+                let fetched = iam.signer.source.fetched_after(fetches);
+                // what does not come in time is no reason not to try: the credentials at hand may do
+                let _ = tokio::time::timeout(REFRESH_TIMEOUT, fetched).await;
+            }
+            Step::BackOff(until) => {
+                let Judgement { kind, class, .. } = judged.judgement;
+                let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
+                let reason = self.failure_reason(&broken);
+                let failure = failure_of(class, reason, judged.brief, until);
+                return Err(GivenUp { failure, is_of_host });
+            }
+        }
+        self.log_close(peer, &self.failure_reason(&broken));
+        Ok(())
+    }
+
+    /// The reason of "closing because: …", in the words that logins by password have.
+    fn failure_reason(&self, broken: &Broken) -> String {
+        match broken {
+            Broken::Connect(error) => error.reason.to_owned(),
+            Broken::Login(failure) => failure.reason().into_owned(),
+            Broken::Token(why) => why.to_string(),
+            Broken::TimedOut => "connect timeout".to_owned(),
+            Broken::System(why) => (*why).to_owned(),
+        }
+    }
+
+    /// Logs a failure the first time, and then now and again.
+    fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
+        let ((db, user), id) = (self.names(), self.socket_id);
+        let (class, text) = (judged.judgement.class.name(), &judged.text);
+        let next = match judged.judgement.step {
+            Step::Again => Some("a fresh token is tried"),
+            Step::RefreshThenAgain => Some("fresh credentials are fetched"),
+            Step::BackOff(_) => None,
+        };
+        if let Some(next) = next {
+            tracing::info!(side = "S", id, db, user, peer, "login by IAM was refused: {next}");
+            return;
+        }
+        if !judged.is_news {
+            tracing::debug!(side = "S", id, db, user, peer, "login by IAM failed again ({class}): {text}");
+            return;
+        }
+        match broken {
+            Broken::Connect(error) => self.log_connect_error(peer, error),
+            Broken::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
+            _ => {}
+        }
+        tracing::warn!(side = "S", id, db, user, peer, "login by IAM failed ({class}): {text}");
+    }
+
+    /// Another login as this user has failed just now, perhaps of another pool.
+    fn held_off(&self, iam: &Endeavour<'_>, until: Micros) -> GivenUp {
+        let known = iam.desk.trouble(&self.entry.share.user);
+        let (text, class) = known.unwrap_or_else(|| ("logins by IAM fail".into(), Class::Unreachable));
+        self.set_stance(iam.rules);
+        let failure = failure_of(class, "logins by IAM fail at present".to_owned(), text, until);
+        GivenUp { failure, is_of_host: true }
+    }
+
+    fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
+        self.set_stance(iam.rules);
+        let until = self.plane.now() + WITHOUT_CREDENTIALS;
+        let sequel = match why {
+            NoToken::Credentials { .. } => Sequel::WaitUntil(until),
+            NoToken::Mint(_) => Sequel::Retry,
+        };
+        let failure = Failure { sequel, ..Failure::new(why.to_string()) };
+        GivenUp { failure, is_of_host: false }
+    }
+
+    /// The entry cannot be logged in to by IAM as this user; where that is certain, the files are not loaded at all.
+    pub(super) fn misconfigured(&self, refused: &[BadKey]) -> Failure {
+        let (db, user) = self.names();
+        let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        tracing::error!(db, user, "server_auth=rds_iam is not possible here: {why}");
+        let text = format!("server_auth=rds_iam is not possible here: {why}");
+        let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
+        Failure { fault: Some(fault), ..Failure::new(text) }
+    }
+}
+
+/// Looks for credentials; where there are none, once more after the next fetch, or after a while.
+async fn wait_for_credentials(signer: &Signer) -> Result<(), NoToken> {
+    let fetches = signer.source.fetches();
+    if signer.may_mint().is_ok() {
+        return Ok(());
+    }
+    let fetched = signer.source.fetched_after(fetches);
+    let _ = tokio::time::timeout(Duration::from_micros(WITHOUT_CREDENTIALS.0), fetched).await;
+    signer.may_mint()
+}
+
+/// A failure after which nothing is tried for a while.
+fn failure_of(class: Class, reason: String, why: Arc<str>, until: Micros) -> Failure {
+    let is_denied = class == Class::Denied;
+    let fault = Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() };
+    Failure {
+        why: Some(why),
+        fault: is_denied.then_some(fault),
+        sequel: if is_denied { Sequel::RefuseUntil(until) } else { Sequel::WaitUntil(until) },
+        ..Failure::new(reason)
+    }
+}
+
+/// As the rules see it; `None`: nothing that they know of.
+fn outcome(broken: &Broken, stage: Stage) -> Option<Outcome<'_>> {
+    match broken {
+        Broken::Connect(error) if error.is_untrusted => Some(Outcome::Untrusted),
+        Broken::Connect(_) => Some(Outcome::Unreachable),
+        Broken::Login(LoginFailure::Crashed) => Some(Outcome::Ended(stage)),
+        Broken::Login(LoginFailure::Login(error)) => error.outcome(stage),
+        Broken::TimedOut if stage == Stage::TokenSent => Some(Outcome::Ended(stage)),
+        Broken::TimedOut => Some(Outcome::Unreachable),
+        Broken::Token(_) | Broken::System(_) => None,
+    }
+}

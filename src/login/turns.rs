@@ -1,0 +1,181 @@
+//! The login budget of one endpoint as a queue that logins wait in.
+//!
+//! The rules are [`crate::iam::budget`]'s; here they meet the clock. Turns are given out by whoever asks for one, and by one
+//! task while some have to wait for theirs; it ends with the queue. The lock is held for a few additions, never across an await.
+//! Invariant: a login that is not waited for any more takes no turn away from others.
+
+use crate::base::Micros;
+use crate::iam::budget::{Budget, Priority, Ticket};
+use crate::io::Clock;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The queue of one endpoint.
+pub struct Turns {
+    clock: Clock,
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    budget: Budget,
+    waiting: HashMap<Ticket, oneshot::Sender<()>>,
+    /// Whether a task gives out turns as time goes by.
+    is_served: bool,
+}
+
+impl Queue {
+    /// Gives out every turn that is due; says when the next one is.
+    fn serve(&mut self, now: Micros) -> Option<Micros> {
+        while let Some(turn) = self.budget.next(now) {
+            if let Some(waiting) = self.waiting.remove(&turn.ticket) {
+                let _ = waiting.send(()); // whoever it was may be gone just now
+            }
+        }
+        self.budget.next_at(now)
+    }
+}
+
+impl Turns {
+    /// Lets `rate_max` logins a second pass.
+    pub fn new(rate_max: u32, clock: Clock) -> Arc<Self> {
+        let budget = Budget::new(rate_max, clock.now());
+        let queue = Mutex::new(Queue { budget, waiting: HashMap::new(), is_served: false });
+        Arc::new(Self { clock, queue })
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the queue.
+    pub async fn turn(self: &Arc<Self>, priority: Priority) {
+        let (turn, mine) = oneshot::channel();
+        let place = {
+            let mut queue = self.queue();
+            let now = self.clock.now();
+            let ticket = queue.budget.ask(priority, now);
+            queue.waiting.insert(ticket, turn);
+            if queue.serve(now).is_some() && !queue.is_served {
+                queue.is_served = true;
+                tokio::spawn(Arc::clone(self).give_out());
+            }
+            Waiting { turns: self, ticket }
+        };
+        let _ = mine.await; // the sender is dropped with its turn only
+        drop(place);
+    }
+
+    /// Gives out turns until nobody waits.
+    async fn give_out(self: Arc<Self>) {
+        loop {
+            let now = self.clock.now();
+            let next_at = {
+                let mut queue = self.queue();
+                let next_at = queue.serve(now);
+                queue.is_served = next_at.is_some();
+                next_at
+            };
+            let Some(next_at) = next_at else { return };
+            tokio::time::sleep(Duration::from_micros(next_at.since(now).0)).await;
+        }
+    }
+
+    /// Another `iam_login_rate`.
+    pub fn set_rate_max(&self, rate_max: u32) {
+        self.queue().budget.set_rate_max(rate_max, self.clock.now());
+    }
+
+    /// Refusals looked like throttling.
+    pub fn throttled(&self) {
+        self.queue().budget.throttled(self.clock.now());
+    }
+
+    /// Whether refusals may be our own doing.
+    pub fn is_strained(&self) -> bool {
+        self.queue().budget.is_strained(self.clock.now())
+    }
+
+    /// Logins that wait, and the pace in logins a second.
+    pub fn state(&self) -> (usize, u32) {
+        let queue = self.queue();
+        (queue.budget.waiting(), queue.budget.rate())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits; leaves the queue by being dropped.
+struct Waiting<'a> {
+    turns: &'a Turns,
+    ticket: Ticket,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.turns.queue();
+        queue.waiting.remove(&self.ticket);
+        queue.budget.forget(self.ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn the_first_come_at_once_and_the_others_at_the_pace() {
+        let turns = Turns::new(40, Clock::new());
+        let began = Instant::now();
+        for _ in 0..40 {
+            turns.turn(Priority::Client).await;
+        }
+        let burst = began.elapsed();
+        let others: Vec<_> = (0..20)
+            .map(|_| {
+                let turns = Arc::clone(&turns);
+                tokio::spawn(async move { turns.turn(Priority::Client).await })
+            })
+            .collect();
+        for other in others {
+            other.await.unwrap();
+        }
+        // 20 more at 40/s, less what has come in since the beginning
+        assert!(began.elapsed() >= Duration::from_millis(450), "{burst:?} {:?}", began.elapsed());
+        assert_eq!(turns.state(), (0, 40));
+        assert!(!turns.queue().is_served || turns.queue().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn clients_go_first_and_who_leaves_costs_nobody_a_turn() {
+        let turns = Turns::new(5, Clock::new());
+        for _ in 0..5 {
+            turns.turn(Priority::Recycling).await;
+        }
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let wait = |priority: Priority| {
+            let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
+            tokio::spawn(async move {
+                turns.turn(priority).await;
+                order.lock().unwrap().push(priority);
+            })
+        };
+        let recycling = wait(Priority::Recycling);
+        let leaver = wait(Priority::Client);
+        while turns.state().0 < 2 {
+            tokio::task::yield_now().await;
+        }
+        leaver.abort();
+        let client = wait(Priority::Client);
+        while turns.state().0 < 2 {
+            tokio::task::yield_now().await;
+        }
+        client.await.unwrap();
+        recycling.await.unwrap();
+        assert_eq!(*order.lock().unwrap(), [Priority::Client, Priority::Recycling]);
+        assert!(leaver.await.is_err());
+    }
+}

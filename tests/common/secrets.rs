@@ -1,0 +1,16 @@
+//! What must never be seen: marks by which a secret is recognised wherever it has leaked to.
+
+/// In every secret key and session token that tests give out; the fake AWS of `tests/iam` has it too.
+pub const MARK: &str = "hUsHhUsH";
+
+/// Words that stand in every token, or in nothing but one.
+const OF_TOKENS: [&str; 3] = ["X-Amz-Signature=", "X-Amz-Security-Token=", "Action=connect&"];
+
+/// Panics when `text` shows a secret or a part of a token. Does not repeat it.
+#[track_caller]
+pub fn none_in(what: &str, text: &str) {
+    for (number, line) in text.lines().enumerate() {
+        let leaked = OF_TOKENS.iter().chain([&MARK]).find(|word| line.contains(**word));
+        assert!(leaked.is_none(), "line {} of {what} shows a secret, recognised by {leaked:?}", number + 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! Credentials that come late, run out, are dead, or are denied by AWS: what clients notice of it (cases 8 to 12 and 21).
+
+use crate::common::{Pooler, PoolerSetup, account, reaper, wait_until};
+use crate::fake::{FakeAws, Service::Container, Service::Imds, Service::Sts};
+use crate::rig::{Rds, attempt, whoami};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// A rig and an AWS whose credentials it takes.
+fn stage() -> Option<(Rds, FakeAws)> {
+    let (rds, fake) = (Rds::start()?, FakeAws::start());
+    fake.note_to(rds.keys());
+    Some((rds, fake))
+}
+
+/// A pooler that has nothing but the fake, with this source.
+fn pooler(rds: &Rds, fake: &FakeAws, source: &str) -> PoolerSetup {
+    rds.bare_pooler()
+        .database_at("app", &format!("{} iam_credential_source={source}", rds.database()))
+        .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url())
+        .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", fake.url()))
+        .environment("AWS_ENDPOINT_URL_STS", fake.url())
+}
+
+/// Lets clients come for `span`, each to a server that is logged in to anew, and counts them; every one has to be served.
+fn visits(pooler: &Pooler, span: Duration) -> usize {
+    let (begun, mut count) = (Instant::now(), 0);
+    while begun.elapsed() < span {
+        assert_eq!(pooler.ask("reconnect").commands, ["RECONNECT"]);
+        assert_eq!(whoami(pooler, "app"), "app", "after {:?}", begun.elapsed());
+        count += 1;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    count
+}
+
+#[test]
+fn every_source_that_is_named_is_used() {
+    let Some((rds, fake)) = stage() else { return };
+    let identity = reaper::directory().join("web-identity");
+    account::write(&identity, "the.web.identity", 0o644);
+    fake.set(Sts, "expects=the.web.identity");
+    for (source, service) in [("imds", Imds), ("container", Container), ("web_identity", Sts)] {
+        let pooler = pooler(&rds, &fake, source)
+            .environment("AWS_WEB_IDENTITY_TOKEN_FILE", identity.display())
+            .environment("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/db")
+            .start();
+        assert_eq!(whoami(&pooler, "app"), "app", "{source}");
+        assert!(!fake.calls(service).is_empty(), "{source}");
+    }
+    fake.set(Sts, "");
+    let text = format!(
+        "{} iam_credential_source=container iam_role_arn=arn:aws:iam::123456789012:role/other iam_session_name=me",
+        rds.database()
+    );
+    let pooler = pooler(&rds, &fake, "imds").database_at("app", &text).start();
+    assert_eq!(whoami(&pooler, "app"), "app", "a role on top");
+    let calls = fake.calls(Sts);
+    assert!(calls.contains(&"AssumeRole arn:aws:iam::123456789012:role/other me".to_owned()), "{calls:?}");
+    assert_eq!(rds.codes("app"), [200; 4]);
+}
+
+#[test]
+fn clients_wait_for_credentials_that_are_not_there_yet() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Imds, "status=500");
+    let pooler = pooler(&rds, &fake, "imds").set("query_wait_timeout", 60).start();
+    std::thread::scope(|scope| {
+        let early: Vec<_> = (0..5).map(|_| scope.spawn(|| attempt(&pooler, "app", "app"))).collect();
+        wait_until("the source was asked in vain", || !fake.calls(Imds).is_empty());
+        wait_until("they wait", || pooler.log().matches("login attempt: db=app user=app").count() == 5);
+        assert!(rds.verdicts().is_empty(), "nothing was signed with nothing");
+        fake.set(Imds, "");
+        for client in early {
+            assert_eq!(client.join().expect("it came back").as_deref(), Ok("app"));
+        }
+    });
+    assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+}
+
+#[test]
+fn a_source_that_fails_later_is_not_noticed_while_its_credentials_are_good() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Container, "life_s=24");
+    let pooler = pooler(&rds, &fake, "container").start();
+    assert_eq!(whoami(&pooler, "app"), "app");
+    let before = fake.calls(Container).len();
+    fake.set(Container, "status=500");
+    // half of their life they are kept, in the other half the source fails
+    let count = visits(&pooler, Duration::from_secs(17));
+    let calls = fake.calls(Container).len() - before;
+    assert!(count > 10, "{count} visits");
+    assert!((1..=30).contains(&calls), "{calls} calls in vain");
+    fake.set(Container, "");
+    wait_until("new ones come", || rds_key_changed(&rds, &pooler));
+    assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+}
+
+/// Whether logins are signed with other credentials than the first one.
+fn rds_key_changed(rds: &Rds, pooler: &Pooler) -> bool {
+    pooler.ask("reconnect");
+    let _ = attempt(pooler, "app", "app");
+    let verdicts = rds.verdicts();
+    verdicts.last().map(|last| &last.key) != verdicts.first().map(|first| &first.key)
+}
+
+#[test]
+fn nothing_is_signed_with_credentials_that_came_dead() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Container, "life_s=-600");
+    let pooler = pooler(&rds, &fake, "container").set("iam_static_stability", 0).start();
+    pooler.wait_for_log("the source returned expired credentials");
+    let error = attempt(&pooler, "app", "app").unwrap_err();
+    assert!(error.contains("expired credentials"), "{error}");
+    assert!(rds.verdicts().is_empty(), "{:?}", rds.verdicts());
+    fake.set(Container, "");
+    wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
+    assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+}
+
+#[test]
+fn dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_decides() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Container, "life_s=-600");
+    let pooler = pooler(&rds, &fake, "container").start();
+    attempt(&pooler, "app", "app").unwrap_err();
+    pooler.wait_for_log("the source returned expired credentials");
+    let reasons: BTreeSet<_> = rds.verdicts().into_iter().map(|verdict| verdict.reason).collect();
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), ["ExpiredToken: credentials"]);
+    pooler.wait_for_log("because the credentials could not be renewed");
+    fake.set(Container, "");
+    wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
+}
+
+#[test]
+fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
+    const DATABASES: usize = 50;
+    let Some((rds, fake)) = stage() else { return };
+    let identity = reaper::directory().join("throttled-identity");
+    account::write(&identity, "the.web.identity", 0o644);
+    fake.set(Sts, "status=400\ncode=Throttling");
+    let text = format!("{} iam_credential_source=web_identity", rds.database());
+    let mut setup = pooler(&rds, &fake, "web_identity")
+        .environment("AWS_WEB_IDENTITY_TOKEN_FILE", identity.display())
+        .environment("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/db");
+    for number in 0..DATABASES {
+        setup = setup.database_at(&format!("app{number}"), &text);
+    }
+    let pooler = setup.set("query_wait_timeout", 60).start();
+    std::thread::scope(|scope| {
+        let visit = |number: usize| {
+            let pooler = &pooler;
+            move || attempt(pooler, "app", &format!("app{number}"))
+        };
+        let clients: Vec<_> = (0..DATABASES).map(|number| scope.spawn(visit(number))).collect();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(6) {
+            // first pause 2 to 4 s, second 4 to 8 s; a call is repeated once
+            let calls = fake.calls(Sts).len();
+            assert!(calls <= 6, "{calls} calls in {:?}", begun.elapsed());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        fake.set(Sts, "expects=the.web.identity");
+        for client in clients {
+            assert_eq!(client.join().expect("it came back").as_deref(), Ok("app"));
+        }
+    });
+    assert!(pooler.log().contains("AWS asks for fewer calls"));
+    assert_eq!(rds.codes("app"), [200; DATABASES]);
+}
+
+#[test]
+fn tokens_never_outlive_the_credentials_that_signed_them() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Container, "life_s=8");
+    let pooler = pooler(&rds, &fake, "container").start();
+    visits(&pooler, Duration::from_secs(14));
+    let verdicts = rds.verdicts();
+    assert!(verdicts.iter().all(|verdict| verdict.code == 200), "the verifier knows their end: {verdicts:?}");
+    let keys: BTreeSet<_> = verdicts.iter().map(|verdict| verdict.key.as_str()).collect();
+    assert!(keys.len() >= 3, "{keys:?}");
+}
+
+#[test]
+fn a_pinned_source_does_not_fall_through_to_another() {
+    let Some((rds, fake)) = stage() else { return };
+    let setup = |source: &str| {
+        rds.bare_pooler()
+            .database_at("app", &format!("{} iam_credential_source={source}", rds.database()))
+            .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url())
+    };
+    let pinned = setup("web_identity").start();
+    attempt(&pinned, "app", "app").unwrap_err();
+    pinned.wait_for_log("no credentials found");
+    assert!(fake.calls(Imds).is_empty(), "the node's role is another identity");
+    assert!(rds.verdicts().is_empty());
+    let chain = setup("default").start();
+    assert_eq!(whoami(&chain, "app"), "app");
+    assert!(chain.log().contains("imds"), "what the chain came to is told:\n{}", chain.log());
+}

@@ -1,0 +1,18 @@
+//! Server logins by IAM against a PostgreSQL that verifies tokens as RDS does, with credentials from a fake AWS.
+//!
+//! `proof` shows that the rig itself is true, with tokens made by AWS's own signer; the others put the pooler in front of it.
+//! Every pooler's log is searched for secrets when it ends, and so are the logs of the rig.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../iam/fake.rs"]
+mod fake;
+
+mod credentials;
+mod denial;
+mod logins;
+mod proof;
+mod recycling;
+mod rig;
+mod safety;
+mod secrecy;
