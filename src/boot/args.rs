@@ -16,6 +16,8 @@ pub(super) enum Command {
     Version,
     /// `--check FILE`.
     Check(PathBuf),
+    /// `--check FILE --iam`; the user to try where an entry names none.
+    CheckIam(PathBuf, Option<String>),
     /// Run the pooler.
     Run(Options),
 }
@@ -58,6 +60,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut options = Options::default();
     let mut files = Vec::new();
     let mut check = false;
+    let mut iam = None;
     let text = |error: lexopt::Error| error.to_string();
     while let Some(arg) = parser.next().map_err(text)? {
         match arg {
@@ -71,6 +74,9 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Long("check") => check = true,
+            Arg::Long("iam") => {
+                iam = Some(parser.optional_value().map(ValueExt::string).transpose().map_err(text)?);
+            }
             Arg::Value(file) => files.push(PathBuf::from(file)),
             other => return Err(other.unexpected().to_string()),
         }
@@ -79,7 +85,11 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     match (files.next(), files.next()) {
         (None, _) => Err("no configuration file specified".to_owned()),
         (Some(_), Some(_)) => Err("too many arguments".to_owned()),
-        (Some(file), None) if check => Ok(Command::Check(file)),
+        (Some(file), None) if check => Ok(match iam {
+            Some(user) => Command::CheckIam(file, user),
+            None => Command::Check(file),
+        }),
+        (Some(_), None) if iam.is_some() => Err("--iam belongs to --check".to_owned()),
         (Some(file), None) => Ok(Command::Run(Options { file, ..options })),
     }
 }
@@ -96,6 +106,8 @@ pub(super) fn help(program: &str) -> String {
          Usage:\n  {program} [OPTION]... CONFIG_FILE\n\n\
          Options:\n\
          \x20     --check        report every error and warning of CONFIG_FILE and exit\n\
+         \x20     --iam[=USER]   with --check: also fetch AWS credentials, and try a login by IAM\n\
+         \x20                    of each entry (as USER where it names none)\n\
          \x20 -d, --daemon       run in background (as a daemon)\n\
          \x20 -q, --quiet        run quietly\n\
          \x20 -R, --reboot       as without it, but no start where another instance runs\n\
@@ -142,6 +154,10 @@ mod tests {
         assert_eq!(read(&["-h"]), Ok(Command::Help));
         assert_eq!(read(&["-V"]), Ok(Command::Version));
         assert_eq!(read(&["--check", "a.ini"]), Ok(Command::Check("a.ini".into())));
+        assert_eq!(read(&["--check", "--iam", "a.ini"]), Ok(Command::CheckIam("a.ini".into(), None)));
+        let with_user = Ok(Command::CheckIam("a.ini".into(), Some("ann".to_owned())));
+        assert_eq!(read(&["--check", "a.ini", "--iam=ann"]), with_user);
+        assert_eq!(read(&["a.ini", "--iam"]), Err("--iam belongs to --check".to_owned()));
         assert!(version().starts_with(VERSION));
     }
 }
