@@ -120,6 +120,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             params: names.empty_set(),
             rules: ClientRules::default(),
             login_time: Micros(0),
+            welcome: Box::default(),
         };
         let id = core.reserve_client();
         core.client_joined(id, login, Micros(1), sink);

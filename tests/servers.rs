@@ -110,8 +110,14 @@ impl Rig {
         });
         let rules = self.plane.policy.load().snapshot.client_rules(user, &entry.config.load());
         let params = self.plane.names.empty_set();
-        let login =
-            ClientLogin { identity, pool: Arc::clone(&entry.share), params, rules, login_time: Micros(0) };
+        let login = ClientLogin {
+            identity,
+            pool: Arc::clone(&entry.share),
+            params,
+            rules,
+            login_time: Micros(0),
+            welcome: Box::default(),
+        };
         let guard = Box::new(entry.visit());
         let channel = Channel { fd: theirs.into(), tls: None, unread: Vec::new(), guard };
         self.plane.worker(WorkerId(worker)).send(Mail::Client(Box::new((channel, login))));

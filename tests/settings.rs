@@ -119,7 +119,7 @@ fn the_reference_is_a_valid_configuration_of_defaults() {
 
 #[test]
 fn every_example_loads_without_a_warning() {
-    for name in ["minimal.ini", "production.ini", "quickstart.ini"] {
+    for name in ["minimal.ini", "production.ini", "rds_iam.ini", "quickstart.ini"] {
         let snapshot =
             Snapshot::load(&configs().join(name), None).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(snapshot.warnings, [""; 0], "{name}");

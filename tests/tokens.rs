@@ -129,14 +129,19 @@ impl Recorder {
         }
     }
 
-    /// A pooler whose database `app` lies here.
-    fn pooler(&self, more: &str) -> PoolerSetup {
-        let text = format!(
+    /// An entry of a database that lies here.
+    fn entry(&self, more: &str) -> String {
+        format!(
             "host=127.0.0.1 port={} iam_host={RDS_HOST} iam_port=5432 server_auth=rds_iam \
              iam_credential_source=env server_tls_ca_file={} {more}",
             self.port,
             certs().ca().display()
-        );
+        )
+    }
+
+    /// A pooler whose database `app` lies here.
+    fn pooler(&self, more: &str) -> PoolerSetup {
+        let text = self.entry(more);
         PoolerSetup::at(self.port)
             .unset("server_tls_sslmode")
             .environment("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
@@ -224,8 +229,17 @@ fn converse(
     stream.flush()?;
     loop {
         let message = read_message(stream, said, true)?;
-        if message.windows(5).any(|part| part == b"sleep") {
-            continue; // it sleeps
+        match message[0] {
+            b'Q' if message.windows(5).any(|part| part == b"sleep") => continue,
+            b'Q' => {}
+            // an auth_query has been asked: the user's secret is `pw`
+            b'S' => {
+                for (tag, body) in [(b'1', &b""[..]), (b'2', b""), (b'T', b"\0\x02")] {
+                    stream.write_all(&common::raw::frame(tag, body))?;
+                }
+                stream.write_all(&common::raw::frame(b'D', b"\0\x02\0\0\0\x03eve\0\0\0\x02pw"))?;
+            }
+            _ => continue,
         }
         stream.write_all(&common::raw::frame(b'C', b"SELECT 0\0"))?;
         stream.write_all(READY)?;
@@ -393,6 +407,83 @@ fn a_dead_host_of_a_list_costs_no_login() {
     }
 }
 
+/// The roles that tokens were made for, in order, each once in a row.
+fn roles(server: &Recorder) -> Vec<String> {
+    let role = |token: &String| {
+        let (_, rest) = token.split_once("DBUser=").expect("every token has one");
+        rest.split('&').next().unwrap_or_default().to_owned()
+    };
+    let mut roles: Vec<_> = server.tokens().iter().map(role).collect();
+    roles.dedup(); // a pool may open one server more than it needs
+    roles
+}
+
+#[test]
+fn whoever_the_servers_user_is_its_token_is_its_own() {
+    let server = Recorder::usual(&[Reply::Accept]);
+    let text = |pooler: PoolerSetup, name: &str, more: &str| {
+        let entry = format!(
+            "host=127.0.0.1 port={} iam_host={RDS_HOST} server_tls_ca_file={} {more}",
+            server.port,
+            certs().ca().display()
+        );
+        pooler.database_at(name, &entry)
+    };
+    let setup = text(server.pooler(""), "forced", "server_auth=rds_iam user=reports");
+    let setup = text(setup, "*", "server_auth=rds_iam");
+    let setup = text(setup, "mixed", "").user_settings("other", "server_auth=rds_iam");
+    let pooler = setup.set("iam_credential_source", "env").start();
+    for (user, database) in [("app", "forced"), ("app", "made"), ("other", "mixed")] {
+        assert!(Raw::log_in(pooler.port, user, database).simple("select 1").errors.is_empty(), "{database}");
+    }
+    assert_eq!(roles(&server), ["reports", "app", "other"]);
+    let said: Vec<String> = server.visits().iter().map(Visit::text).collect();
+    assert!(said[1].contains("database\0made\0"), "{said:?}");
+    end(pooler);
+}
+
+#[test]
+fn auth_query_runs_as_a_user_that_logs_in_by_iam() {
+    let server = Recorder::usual(&[Reply::Accept]);
+    let pooler = server.pooler("auth_user=lookup").set("auth_type", "plain").start();
+    let mut raw = Raw::tcp(pooler.port);
+    raw.startup(&[("user", "eve"), ("database", "app")]);
+    assert_eq!(raw.read().map(|frame| frame.tag), Some(b'R'));
+    assert_eq!(roles(&server), ["lookup"]);
+    raw.send(&common::raw::frame(b'p', b"pw\0"));
+    assert_eq!(raw.outcome().status, Some(b'I'), "it is who it says");
+    assert_eq!(roles(&server), ["lookup", "eve"], "a token, and not the secret that was found");
+    end(pooler);
+}
+
+#[test]
+fn a_reload_changes_how_servers_are_logged_in_to() {
+    let server = Recorder::usual(&[Reply::Accept]);
+    let mut pooler = server.pooler("").start();
+    let mut client = Raw::log_in(pooler.port, "app", "app");
+    assert!(client.simple("select 1").errors.is_empty());
+    let ca = certs().ca();
+    let plain = format!(
+        "host=localhost port={} password=app-secret server_tls_sslmode=verify-full server_tls_ca_file={}",
+        server.port,
+        ca.display()
+    );
+    pooler.rewrite(|setup| setup.database_at("app", &plain));
+    assert!(pooler.ask("reload").errors.is_empty());
+    wait_until("the password takes the token's place", || {
+        assert!(client.simple("select 1").errors.is_empty());
+        server.visits().iter().any(|visit| visit.text().contains("app-secret"))
+    });
+    assert_eq!(server.tokens().len(), 1, "and no token more");
+    pooler.rewrite(|setup| {
+        setup.database_at("app", &plain.replace("password=app-secret", "server_auth=rds_iam"))
+    });
+    let refused = pooler.ask("reload");
+    assert_eq!(refused.errors.len(), 1, "localhost is no endpoint: {refused:?}");
+    assert!(client.simple("select 1").errors.is_empty(), "what runs goes on");
+    end(pooler);
+}
+
 #[test]
 fn logins_keep_to_the_budget_of_their_endpoint() {
     let server = Recorder::usual(&[Reply::Accept]);
@@ -420,18 +511,18 @@ fn logins_keep_to_the_budget_of_their_endpoint() {
 
 #[test]
 fn a_trouble_that_has_passed_is_noticed_although_no_server_is_wanted() {
-    let server = Recorder::usual(&[Reply::Accept, Reply::HangUp, Reply::Accept]);
-    let pooler = server.pooler("iam_max_age=10").start();
-    let mut client = Raw::log_in(pooler.port, "app", "app");
-    // at its soft age the first server is to be replaced, and that fails
-    wait_until("a renewal has failed", || server.visits().len() > 1);
-    wait_until("it is looked whether it can be done again", || {
-        server.visits().iter().any(|visit| visit.text().contains("database\0pgweir_login_probe\0"))
-    });
-    wait_until("it was, and the server is replaced", || {
-        assert!(client.simple("select 1").errors.is_empty());
-        server.visits().iter().filter(|visit| visit.text().contains("database\0app\0")).count() > 2
-    });
+    let server = Recorder::usual(&[Reply::Accept, Reply::HangUp, Reply::HangUp, Reply::Accept]);
+    let setup = server.pooler("pool_size=1").database_at("other", &server.entry(""));
+    let pooler = setup.set("query_wait_timeout", 1).start();
+    let _served = Raw::log_in(pooler.port, "app", "app");
+    let mut raw = Raw::tcp(pooler.port);
+    raw.startup(&[("user", "app"), ("database", "other")]);
+    assert!(raw.last_words().contains("hung up over the token"), "the same role is in trouble");
+    // nobody wants a server any more, and the pool that has one has no room for another
+    pooler.wait_for_log("logins by IAM as role app succeed again");
+    let probe = server.visits().pop().expect("it was called").text();
+    assert!(probe.contains("database\0pgweir_login_probe\0"), "no session of the database comes of it");
+    assert_eq!(server.tokens().len(), 4);
     end(pooler);
 }
 

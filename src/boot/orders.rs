@@ -5,7 +5,7 @@ use super::signals::{Signals, Wish};
 use super::systemd;
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
-use crate::console::Console;
+use crate::console::{Console, Standing};
 use crate::login::{Order, Phase, Plane};
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
@@ -31,11 +31,20 @@ pub(super) struct Process {
 enum Onward {
     Yes,
     Exit,
+    /// It ends in disorder.
+    Fail(&'static str),
 }
 
 impl Process {
     /// Carries out orders until the process is to end.
-    pub async fn serve(self, mut orders: mpsc::UnboundedReceiver<Order>, mut signals: Signals) {
+    ///
+    /// # Errors
+    /// Why it ends other than in order.
+    pub async fn serve(
+        self,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut signals: Signals,
+    ) -> Result<(), String> {
         let mut tick = tokio::time::interval(Duration::from_millis(JANITOR_PERIOD_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -44,9 +53,13 @@ impl Process {
                 wish = signals.next() => self.grant(wish).await,
                 _ = tick.tick() => self.look_for_end(),
             };
-            if onward == Onward::Exit {
+            if onward != Onward::Yes {
                 systemd::notify("STOPPING=1");
-                return;
+            }
+            match onward {
+                Onward::Yes => {}
+                Onward::Exit => return Ok(()),
+                Onward::Fail(reason) => return Err(reason.to_owned()),
             }
         }
     }
@@ -83,7 +96,7 @@ impl Process {
         Onward::Yes
     }
 
-    /// SIGTERM or SIGINT: soft the first time, at once the second.
+    /// SIGTERM or SIGINT: soft the first time, at once the second; a failure while suspended, when nobody could leave.
     fn asked_to_end(&self, wish: Wish) -> Onward {
         let (name, what, phase) = match wish {
             Wish::WaitForClients => {
@@ -94,6 +107,9 @@ impl Process {
         if self.plane.phase() != Phase::Running {
             tracing::info!("got {name} while shutting down, fast exit");
             return Onward::Exit;
+        }
+        if self.console.control.standing() == Standing::Suspended {
+            return Onward::Fail("asked to end while suspended");
         }
         tracing::info!("got {name}, shutting down, {what}");
         self.begin_shutdown(phase);

@@ -123,9 +123,9 @@ fn serve(
         let acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
         systemd::notify("READY=1");
-        process.serve(doors.orders, signals).await;
+        let end = process.serve(doors.orders, signals).await;
         acceptors.close().await;
-        Ok::<(), String>(())
+        end
     })?;
     workers.stop();
     runtime.shutdown_background();

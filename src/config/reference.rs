@@ -60,6 +60,7 @@ const MARKDOWN_HEAD: &str = "\
 |---|---|
 | `minimal.ini` | the fewest lines that pool one database |
 | `production.ini` | a commented start for a real installation |
+| `rds_iam.ini` | Amazon RDS and Aurora by IAM, without stored passwords |
 | `quickstart.ini` | what `make quickstart` runs |
 | `reference.ini` | every setting with its default |
 | `userlist.example.txt` | the form of `auth_file` |

@@ -74,8 +74,12 @@ impl Core {
         for slot in self.slots_in(scope) {
             self.mark_denied(Some(slot));
             for id in self.free_servers(Some(slot)) {
-                if let Some(reason) = self.reason_to_close(id, now) {
-                    self.close_server(id, reason, net);
+                match self.reason_to_close(id, now) {
+                    Some(reason) => self.close_server(id, reason, net),
+                    None if now >= self.servers[id.0 as usize].authorization.soft_at => {
+                        self.ask_for_renewal(id, net);
+                    }
+                    None => {}
                 }
             }
             self.serve(slot, net);

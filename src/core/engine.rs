@@ -92,9 +92,10 @@ impl Core {
         ServerId(self.servers.vacant_key() as u32)
     }
 
-    /// A client has finished its login; it is idle.
-    pub fn client_joined(&mut self, id: ClientId, login: ClientLogin, now: Micros, net: &mut impl Net) {
+    /// A client has finished its login; it is told so, and is idle.
+    pub fn client_joined(&mut self, id: ClientId, mut login: ClientLogin, now: Micros, net: &mut impl Net) {
         self.now = now;
+        let welcome = std::mem::take(&mut login.welcome);
         let slot = self.pool_slot(&login.pool);
         let pool = &mut self.pools[slot.0 as usize];
         pool.clients += 1;
@@ -105,6 +106,7 @@ impl Core {
         }
         let key = self.clients.insert(Client::new(login, slot, now));
         assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
+        net.send(Peer::Client(id), &welcome);
         if self.suspended {
             self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
         }
@@ -348,7 +350,11 @@ impl Core {
                 let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
                 self.disconnect(client, &leave, net);
             }
-            Phase::Tested(_) | Phase::BeingCanceled => {}
+            Phase::Tested(Task::Check) => {
+                pool.checking -= 1;
+                pool.publish_waiting();
+            }
+            Phase::Tested(Task::Reset) | Phase::BeingCanceled => {}
         }
     }
 

@@ -41,6 +41,8 @@ pub struct ClientLogin {
     pub rules: ClientRules,
     /// How long its login has taken, from accept to the welcome.
     pub login_time: Micros,
+    /// The end of its login, ReadyForQuery last: sent when it has joined, so that whoever reads it is known to its worker.
+    pub welcome: Box<[u8]>,
 }
 
 /// What PostgreSQL gave for cancelling one server's queries.

@@ -184,19 +184,21 @@ impl Ledger {
         Verdict::Launch { from_reserve }
     }
 
-    /// A renewal comes last: it takes no place for which others starve, and none that is not there.
+    /// A renewal comes last: it takes no place for which others starve, and none that is not there; and one comes after the
+    /// other.
     fn judge_renewal(&mut self, pool: &Arc<PoolShare>) -> Verdict {
-        if pool.stance() != Stance::Renew || self.others_starve(pool) {
+        let is_underway = pool.is_retirement_wanted();
+        if pool.stance() != Stance::Renew || is_underway || self.others_starve(pool) {
             return Verdict::Nothing;
         }
         if self.has_room(pool) {
             return Verdict::Launch { from_reserve: false };
         }
-        let is_news = pool.want_retirement();
+        pool.want_retirement();
         let account = self.account(pool);
         // What is retired from the reserve is not missed.
         let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
-        account.owed += u32::from(is_news && is_missed);
+        account.owed += u32::from(is_missed);
         Verdict::RetireFirst
     }
 
@@ -298,6 +300,10 @@ impl Ledger {
         pool.set_live_count(account.live);
         if used_for == Use::Cancel {
             return;
+        }
+        if used_for == Use::LoggingIn && account.renews.take().is_some() {
+            // It has failed: the next try is a matter of the back-off, not of the pool's pace.
+            pool.postpone_renewal(account.retry_at);
         }
         pool.set_full(false);
         self.database(pool).give_back();

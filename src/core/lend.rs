@@ -129,7 +129,7 @@ impl Core {
     pub(super) fn ask_for_server(&mut self, slot: PoolSlot, net: &mut impl Net) {
         let worker = self.worker;
         let pool = &mut self.pools[slot.0 as usize];
-        if pool.waiting == 0 || pool.share.database.is_paused() {
+        if !pool.is_short() || pool.share.database.is_paused() {
             return;
         }
         if let Some(idle_at) = pool.share.idle_elsewhere(worker) {
@@ -195,6 +195,9 @@ impl Core {
     fn check(&mut self, id: ServerId, net: &mut impl Net) {
         let slot = self.servers[id.0 as usize].pool;
         let sql = self.pools[slot.0 as usize].rules.server_check_query.clone().unwrap_or_else(|| "".into());
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.checking += 1;
+        pool.publish_waiting();
         self.start_task(id, Task::Check, &sql, net);
     }
 
@@ -216,6 +219,11 @@ impl Core {
         let server = &mut self.servers[id.0 as usize];
         assert!(server.is_clean(), "server {} is checked in unclean", server.identity.socket_id);
         let slot = server.pool;
+        if server.phase == Phase::Tested(Task::Check) {
+            let pool = &mut self.pools[slot.0 as usize];
+            pool.checking -= 1;
+            pool.publish_waiting();
+        }
         let is_old = now >= server.authorization.soft_at;
         if is_old {
             self.count_old_link(id);
@@ -266,7 +274,7 @@ impl Core {
         if self.pools[slot.0 as usize].share.database.is_paused() {
             return;
         }
-        while self.next_waiter(slot).is_some() {
+        while self.next_waiter(slot).is_some() && self.pools[slot.0 as usize].is_short() {
             let Some(server) = self.pools[slot.0 as usize].take_idle() else {
                 return self.ask_for_server(slot, net);
             };

@@ -31,6 +31,8 @@ pub(super) struct Pool {
     pub waiters: VecDeque<Waiter>,
     /// Clients that wait: the queue's places that are not stale.
     pub waiting: u32,
+    /// Servers that answer a check query: each is for a client that waits already.
+    pub checking: u32,
     /// Clients and servers of this worker in this pool.
     pub clients: u32,
     pub servers: u32,
@@ -50,6 +52,7 @@ impl Pool {
             idle: VecDeque::new(),
             waiters: VecDeque::new(),
             waiting: 0,
+            checking: 0,
             clients: 0,
             servers: 0,
             asked: false,
@@ -83,10 +86,15 @@ impl Pool {
         self.share.set_idle(self.worker, self.idle.len() as u32);
     }
 
-    /// Tells the other workers since when the front of the queue waits, if that has changed.
+    /// Whether clients wait for whom no server is being checked.
+    pub fn is_short(&self) -> bool {
+        self.waiting > self.checking
+    }
+
+    /// Tells the other workers since when the first client waits for whom no server is being checked, if that has changed.
     pub fn publish_waiting(&mut self) {
-        let since = match self.waiters.front() {
-            Some(front) if self.waiting > 0 => front.since,
+        let since = match self.waiters.get(self.checking as usize) {
+            Some(first) if self.is_short() => first.since,
             _ => Micros::NEVER,
         };
         if since != self.published_since {

@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
+/// Except under [`Stance::Renew`] no server is asked for on account of age: that logins work again is for the login plane to
+/// find out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stance {
     /// Logins work: at its soft age a server is replaced, at its hard age it is not lent any more.
     #[default]
     Renew,
-    /// Logins are denied: nothing is replaced, at its hard age a server is not lent any more.
+    /// Logins are denied: nothing that works is given up before its hard age, then it is not lent any more.
     KeepToHardAge,
-    /// Logins fail through no fault of the user: what works is lent on beyond its hard age, and counted.
+    /// Logins fail through no fault of the user: what works is not given up, lent on beyond its hard age, and counted.
     KeepOn,
     /// Every server is closed as soon as it is between transactions. Workers see it at their next pass, or when told by
     /// [`super::Command::Sweep`].

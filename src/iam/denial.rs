@@ -318,6 +318,11 @@ impl Reactions {
         }
     }
 
+    /// Whether nobody is in trouble.
+    pub fn is_calm(&self) -> bool {
+        self.users.is_empty()
+    }
+
     /// Forgets the back-off of one user: for RECONNECT, and for entries that have changed.
     pub fn forget_user(&mut self, user: &str) {
         self.users.remove(user);

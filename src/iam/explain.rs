@@ -1,6 +1,7 @@
 //! A failed login in words: what happened, where, and what to do next.
 //!
-//! For our log and console, not for clients. Holds no secret; the server's own words are not repeated. Pure.
+//! The whole is for our log and console; clients are told what happened and where, and nothing of who signs. Holds no secret;
+//! the server's own words are not repeated. Pure.
 
 use super::denial::{Asked, Class, Judgement, Kind};
 use super::endpoint::Endpoint;
@@ -19,9 +20,14 @@ pub struct Explanation<'a> {
     pub source: &'a dyn fmt::Display,
 }
 
-impl fmt::Display for Explanation<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { judgement: Judgement { kind, class, .. }, endpoint, user, source } = self;
+impl Explanation<'_> {
+    /// What clients may read of it.
+    pub fn brief(&self) -> String {
+        format!("{} (endpoint {})", fmt::from_fn(|f| self.what(f)), self.endpoint)
+    }
+
+    fn what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { judgement: Judgement { kind, class, .. }, user, .. } = self;
         match kind {
             Kind::TokenRefused => {
                 write!(f, "the token for role {user} was refused, probably {}", probably(*class))?
@@ -46,6 +52,14 @@ impl fmt::Display for Explanation<'_> {
             Kind::Unreachable => write!(f, "no connection to the server")?,
             Kind::Untrusted => write!(f, "no verified TLS with the server; no token was sent")?,
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { judgement: Judgement { kind, class, .. }, endpoint, user, source } = self;
+        self.what(f)?;
         write!(f, " (endpoint {endpoint}, region {}, source {source})", endpoint.region())?;
         let next = next_step(*kind, *class, endpoint, user);
         if next.is_empty() { Ok(()) } else { write!(f, "; {next}") }
@@ -110,6 +124,9 @@ mod tests {
              (endpoint db.abc.eu-west-1.rds.amazonaws.com:5432, region eu-west-1, source imds); \
              run: GRANT rds_iam TO \"app\""
         );
+        let judgement = Judgement { kind: Kind::Untrusted, class: Class::Unreachable, step: Step::Again };
+        let brief = Explanation { judgement, endpoint: &endpoint, user: "app", source: &"imds" }.brief();
+        assert!(brief.ends_with("was sent (endpoint db.abc.eu-west-1.rds.amazonaws.com:5432)"), "{brief}");
         let denied = explain(Kind::TokenRefused, Class::Denied, "app");
         assert!(denied.contains("rds-db:connect for dbuser app"), "{denied}");
         for class in [Class::Throttled, Class::Clock, Class::Credentials, Class::Service] {

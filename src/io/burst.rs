@@ -10,9 +10,9 @@
 
 use super::table::Key;
 use io_uring::{IoUring, opcode, types};
-use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
+use rustix::fd::RawFd;
 use rustix::io::Errno;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::Range;
 
 /// Writes in one call.
@@ -58,14 +58,14 @@ impl Burst {
         self.writes.last().is_some_and(|write| write.to == to)
     }
 
-    /// Adds a copy of `parts`. The writes to one destination come one after the other. `fd` must stay open until
-    /// [`Burst::run`].
-    pub fn add(&mut self, to: Key, fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) {
+    /// Adds the bytes that `fill` appends. The writes to one destination come one after the other. `fd` must stay open
+    /// until [`Burst::run`].
+    pub fn add(&mut self, to: Key, fd: RawFd, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        fill(&mut self.bytes);
         match self.writes.last_mut() {
             Some(last) if last.to == to => last.range.end = self.bytes.len(),
-            _ => self.writes.push(Write { to, fd: fd.as_raw_fd(), range: start..self.bytes.len() }),
+            _ => self.writes.push(Write { to, fd, range: start..self.bytes.len() }),
         }
     }
 

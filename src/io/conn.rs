@@ -66,7 +66,7 @@ impl Flags {
     }
 }
 
-/// Bytes that a plain socket did not take.
+/// Bytes that a socket did not take, as it is to have them: ciphertext where there is TLS.
 #[derive(Debug, Default)]
 struct Backlog {
     bytes: Vec<u8>,
@@ -193,7 +193,7 @@ impl Conn {
             return;
         }
         if let Some(tls) = &mut self.tls {
-            let waits = tls.wants_write();
+            let waits = tls.wants_write() || self.backlog.is_some();
             if session::encrypt(tls, parts).is_err() {
                 self.flags.set(flag::BROKEN);
             } else if !waits {
@@ -208,16 +208,27 @@ impl Conn {
         self.send_plain(parts);
     }
 
-    /// Whether `parts` may be written by a [`super::burst::Burst`]: few bytes, in clear, with nothing unsent before them.
+    /// Whether `parts` may be written by a [`super::burst::Burst`]: few bytes, with nothing unsent before them.
     #[inline]
     pub fn takes_small(&self, parts: &[IoSlice<'_>]) -> bool {
-        self.tls.is_none()
-            && self.backlog.is_none()
+        !self.is_unsent()
             && !self.flags.any(flag::BROKEN)
             && parts.iter().map(|part| part.len()).sum::<usize>() <= WRITE_BYTES_MAX
     }
 
-    /// What came of a write of `bytes` by a burst: keeps what the socket did not take.
+    /// Adds to `out` what the socket is to be given for `parts`: themselves, or their ciphertext.
+    #[inline]
+    pub fn seal(&mut self, parts: &[IoSlice<'_>], out: &mut Vec<u8>) {
+        let Some(tls) = &mut self.tls else {
+            return parts.iter().for_each(|part| out.extend_from_slice(part));
+        };
+        let sealed = session::encrypt(tls, parts).and_then(|()| session::take_ciphertext(tls, out));
+        if sealed.is_err() {
+            self.flags.set(flag::BROKEN);
+        }
+    }
+
+    /// What came of a write of `bytes`, sealed before, by a burst: keeps what the socket did not take.
     #[inline]
     pub fn written(&mut self, outcome: Result<usize, Errno>, bytes: &[u8]) {
         let sent = match outcome {
@@ -245,16 +256,19 @@ impl Conn {
 
     /// Writes what is unsent until there is nothing left or the socket is full.
     pub fn flush(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            match session::push(tls, self.fd.as_fd()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => self.flags.set(flag::BROKEN),
-            }
-        } else if let Some(backlog) = &mut self.backlog {
+        if let Some(backlog) = &mut self.backlog {
             match backlog.flush(|bytes| socket::send(self.fd.as_fd(), &[IoSlice::new(bytes)])) {
                 Ok(()) => self.backlog = None,
                 Err(Errno::AGAIN) => {}
+                Err(_) => self.flags.set(flag::BROKEN),
+            }
+        }
+        if self.backlog.is_none()
+            && let Some(tls) = &mut self.tls
+        {
+            match session::push(tls, self.fd.as_fd()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.flags.set(flag::BROKEN),
             }
         }

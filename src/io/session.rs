@@ -68,12 +68,26 @@ pub fn drain_into(tls: &mut Connection, out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Encrypts `parts` into the session's queue.
+/// Encrypts `parts` into the session's queue, as few records as hold them.
 ///
 /// # Errors
 /// The session is closed for writing.
 pub fn encrypt(tls: &mut Connection, parts: &[IoSlice<'_>]) -> io::Result<()> {
-    parts.iter().try_for_each(|part| tls.writer().write_all(part))
+    let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
+    let taken = tls.writer().write_vectored(parts)?;
+    // A session without a limit takes everything.
+    if taken == bytes { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Moves the queue of records to the end of `out`.
+///
+/// # Errors
+/// None: memory takes everything.
+pub fn take_ciphertext(tls: &mut Connection, out: &mut Vec<u8>) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(out)?;
+    }
+    Ok(())
 }
 
 /// Writes the queue to the socket until it is empty or the socket is full.

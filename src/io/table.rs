@@ -12,7 +12,7 @@ use crate::base::{Micros, Peer, WorkerId};
 use crate::core::{Farewell, MovedServer, Net, Note};
 use crate::wire::{encode, tags};
 use rustix::event::epoll;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsRawFd, OwnedFd};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -295,7 +295,7 @@ impl Table {
                         self.write_out(burst);
                     }
                     if let Some(conn) = self.conn(key) {
-                        burst.add(key, conn.fd().as_fd(), parts);
+                        burst.add(key, conn.fd().as_raw_fd(), |out| conn.seal(parts, out));
                     }
                 }
                 _ => {

@@ -92,7 +92,14 @@ fn join(plane: &Plane, entry: &Arc<PoolEntry>) -> std::io::Result<UnixStream> {
     });
     let rules = plane.policy.load().snapshot.client_rules(&share.user, &entry.config.load());
     let params = plane.names.empty_set();
-    let login = ClientLogin { identity, pool: Arc::clone(share), params, rules, login_time: Micros(0) };
+    let login = ClientLogin {
+        identity,
+        pool: Arc::clone(share),
+        params,
+        rules,
+        login_time: Micros(0),
+        welcome: Box::default(),
+    };
     let channel =
         Channel { fd: theirs.into(), tls: None, unread: Vec::new(), guard: Box::new(entry.visit()) };
     plane.worker(plane.quietest_worker()).send(Mail::Client(Box::new((channel, login))));

@@ -181,7 +181,8 @@ async fn carry(plane: &Plane, errand: &Errand) -> Result<(), String> {
         Address::Tcp(address) => (host_of(&entry, identity), address.port(), Some(address.ip())),
         Address::Unix { port, .. } => (Host::UnixDir(Arc::clone(&identity.host)), *port, None),
     };
-    let target = plane.target(&policy, &entry, host, port, address).ok_or("no TLS for this entry")?;
+    let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
+    let target = target.ok_or("no TLS for this entry")?;
     let send = async {
         let mut opened = plane.connect(settings, &target).await.map_err(|error| error.reason.to_owned())?;
         let mut request = Vec::new();

@@ -350,7 +350,7 @@ impl Visitor {
             key: key.key(),
             notice: &settings.login_notify_message,
         };
-        stream.send(&words.write()).await?;
+        let welcome = words.write().into();
         if entry.is_removed() {
             return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
         }
@@ -360,6 +360,7 @@ impl Visitor {
             params,
             rules,
             login_time: plane.now().since(self.arrived),
+            welcome,
         };
         Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
     }
@@ -380,7 +381,10 @@ impl Visitor {
     fn hand_to_worker(self, plane: &Plane, stream: ClientStream, handover: Handover) {
         let Handover { worker, login, guard } = handover;
         match stream.into_channel(guard) {
-            Ok(channel) => plane.worker(worker).send(Mail::Client(Box::new((channel, login)))),
+            Ok(channel) => {
+                drop(self); // its row: whom the worker has welcomed is no more a login in progress
+                plane.worker(worker).send(Mail::Client(Box::new((channel, login))));
+            }
             Err(error) => self.log_end(plane, &error.into()),
         }
     }

@@ -15,8 +15,8 @@ use crate::iam::age::{Authorization, Verdict};
 use crate::iam::denial::{Class, Evidence};
 use crate::iam::rules::Rules;
 use crate::iam::{
-    CredentialState, Endpoint, MintError, Region, Source, Sources, StaticStability, SystemClock, Token,
-    WallClock,
+    CredentialState, Endpoint, MintError, Region, Source, SourceKind, Sources, StaticStability, SystemClock,
+    Token, WallClock,
 };
 use crate::io::Clock;
 use crate::stats::Histogram;
@@ -48,10 +48,10 @@ pub struct Signer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
     /// There are no credentials to sign with.
-    #[error("no AWS credentials: {}, source {source_name}", .state.reason().map_or("they are being fetched", |why| why.text()))]
+    #[error("no AWS credentials: {}, source {kind}", .state.reason().map_or("they are being fetched", |why| why.text()))]
     Credentials {
-        /// The source, as its key prints.
-        source_name: String,
+        /// The kind of their source.
+        kind: SourceKind,
         /// How it stands.
         state: CredentialState,
     },
@@ -80,7 +80,7 @@ impl Signer {
     }
 
     fn without(&self, state: CredentialState) -> NoToken {
-        NoToken::Credentials { source_name: self.source.key().to_string(), state }
+        NoToken::Credentials { kind: self.source.key().kind(), state }
     }
 }
 
@@ -165,6 +165,21 @@ impl Iam {
         self.waits.read()
     }
 
+    /// Every source fetches anew, and no back-off counts any more. Returns how many sources there are.
+    pub(super) fn refresh(&self) -> usize {
+        let sources = self.all_sources();
+        sources.iter().for_each(|source| source.force_refresh());
+        self.desks().values().for_each(|desk| desk.forget());
+        sources.len()
+    }
+
+    /// The sources of `rules` fetch anew. Returns how many they are.
+    pub(super) fn refresh_some<'a>(&self, rules: impl Iterator<Item = &'a Rules>) -> usize {
+        let sources: HashMap<_, _> = rules.map(|rules| (&rules.source, self.source(rules))).collect();
+        sources.values().for_each(|source| source.force_refresh());
+        sources.len()
+    }
+
     /// Logins as `user` may be tried at once again.
     pub(super) fn forget_back_off(&self, user: &str) {
         self.desks().values().for_each(|desk| desk.forget_user(user));
@@ -190,23 +205,19 @@ impl Iam {
 
     /// What becomes of servers of `user` whose authorization grows old.
     pub(super) fn stance(&self, rules: &Rules, user: &str) -> Stance {
-        let Some(class) = self.trouble(rules, user) else { return Stance::Renew };
-        // the rules are those of age; a server of three moments shows what they say of its youth and of its hard age
-        let [young, soft, hard] = [0, 1, 2].map(Micros);
-        let server = Authorization { since: young, soft_at: soft, hard_at: hard };
-        let at = |now| server.verdict(now, Some(class), &rules.ages);
-        match (at(young), at(hard)) {
-            (Verdict::Close, _) => Stance::CloseNow,
-            (_, Verdict::Extend) => Stance::KeepOn,
-            _ => Stance::KeepToHardAge,
-        }
+        self.trouble(rules, user).map_or(Stance::Renew, |class| stance_under(class, rules))
     }
 
     /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known.
-    fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
-        if matches!(self.source(rules).report().state, CredentialState::Dead(_)) {
-            return Some(Class::Credentials);
+    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
+        match self.source(rules).current() {
+            Ok(_) => self.refusal(rules, user),
+            Err(_) => Some(Class::Credentials),
         }
+    }
+
+    /// Why every endpoint refuses `user`.
+    fn refusal(&self, rules: &Rules, user: &str) -> Option<Class> {
         let desks = self.desks();
         let classes = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.class(user));
         let classes: Vec<Class> = classes.collect::<Option<_>>()?;
@@ -214,18 +225,19 @@ impl Iam {
         classes.iter().copied().find(|class| *class != Class::Denied).or(classes.first().copied())
     }
 
-    /// Whether anything is logged in to by IAM.
-    pub(super) fn is_used(&self) -> bool {
-        !self.desks().is_empty()
+    /// Whether nothing fails, as far as is known: every source has credentials, every user can be logged in.
+    pub(super) fn is_calm(&self) -> bool {
+        let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
+        all_sign && self.desks().values().all(|desk| desk.is_calm())
     }
 
-    /// Whether the logins of `user` fail and may be tried again now.
+    /// Whether the logins of `user` fail, might be tried again, and nobody does.
     pub(super) fn is_probe_due(&self, rules: &Rules, user: &str) -> bool {
         let desks = self.desks();
         let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
         known.len() == rules.endpoints.len()
             && known.iter().all(|desk| desk.class(user).is_some())
-            && known.iter().any(|desk| desk.may_try(user).is_ok())
+            && known.iter().all(|desk| desk.is_left_alone(user))
     }
 
     /// `None`: one of this user is under way already.
@@ -237,6 +249,18 @@ impl Iam {
 
     fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rules are those of age; a server in its youth and at its hard age shows what they say.
+fn stance_under(trouble: Class, rules: &Rules) -> Stance {
+    let [young, soft, hard] = [0, 1, 2].map(Micros);
+    let server = Authorization { since: young, soft_at: soft, hard_at: hard };
+    let at = |now| server.verdict(now, Some(trouble), &rules.ages);
+    match (at(young), at(hard)) {
+        (Verdict::Close, _) => Stance::CloseNow,
+        (_, Verdict::Extend) => Stance::KeepOn,
+        _ => Stance::KeepToHardAge,
     }
 }
 
@@ -290,9 +314,14 @@ mod tests {
         let snapshot = snapshot(&text, "");
         let iam = Iam::new(&snapshot, Clock::new());
         iam.adopt(&snapshot);
-        let stances =
-            || ["drain", "keep", "drop", "strict"].map(|name| iam.stance(&rules(&snapshot, name), "app"));
+        let stances = || {
+            ["drain", "keep", "drop", "strict"].map(|name| {
+                let rules = rules(&snapshot, name);
+                iam.refusal(&rules, "app").map_or(Stance::Renew, |class| stance_under(class, &rules))
+            })
+        };
         assert_eq!(stances(), [Stance::Renew; 4]);
+        assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
         let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
         let fail = |outcome: Outcome<'_>| {
             let calm = Evidence { is_strained: false, are_stale: false, skew_s: None };
@@ -300,10 +329,11 @@ mod tests {
         };
         fail(Outcome::Unreachable);
         let strict = Stance::KeepToHardAge;
+        assert!(!iam.is_calm());
         assert_eq!(stances(), [Stance::KeepOn, Stance::KeepOn, Stance::KeepOn, strict]);
         fail(Outcome::Asked(Asked::Scram));
         assert_eq!(stances(), [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow, strict]);
-        assert_eq!(iam.stance(&rules(&snapshot, "drain"), "other"), Stance::Renew);
+        assert_eq!(iam.refusal(&rules(&snapshot, "drain"), "other"), None);
         iam.forget_back_off("app");
         assert_eq!(stances(), [Stance::Renew; 4]);
     }

@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Between two log lines about a trouble that goes on.
 const REMIND: Micros = Micros::from_secs(600);
 
+/// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
+const PROBE_AFTER: Micros = Micros::from_secs(2);
+
 /// Users of one endpoint that are counted; beyond them, any other is forgotten.
 const USERS_MAX: usize = 1_000;
 
@@ -44,6 +47,8 @@ pub struct Tally {
     pub accepted_at: Option<Micros>,
     /// The last failure in words; `None` = the last login was accepted.
     pub last_error: Option<Arc<str>>,
+    /// The same as clients may read it.
+    brief: Option<Arc<str>>,
     /// What was logged of it last, and when.
     told: Option<(Kind, Class, Micros)>,
 }
@@ -65,6 +70,8 @@ pub struct Judged {
     pub judgement: Judgement,
     /// It in words.
     pub text: Arc<str>,
+    /// As clients may read it.
+    pub brief: Arc<str>,
     /// Whether an operator has not read of it yet, or a while ago.
     pub is_news: bool,
 }
@@ -96,11 +103,17 @@ impl IamDesk {
         self.book().reactions.may_try(user, self.clock.now())
     }
 
-    /// The last failure of `user`, if its logins fail: it in words, and its class.
+    /// Whether a login as `user` might have been tried for a while, and nobody did.
+    pub fn is_left_alone(&self, user: &str) -> bool {
+        let earlier = self.clock.now() - PROBE_AFTER;
+        self.book().reactions.may_try(user, earlier).is_ok()
+    }
+
+    /// The last failure of `user`, if its logins fail: as clients may read it, and its class.
     pub fn trouble(&self, user: &str) -> Option<(Arc<str>, Class)> {
         let book = self.book();
         let class = book.reactions.trouble(user)?.class;
-        Some((book.tallies.get(user)?.last_error.clone()?, class))
+        Some((book.tallies.get(user)?.brief.clone()?, class))
     }
 
     /// The class of the trouble of `user` as servers that work go by it.
@@ -116,7 +129,7 @@ impl IamDesk {
         book.reactions.accepted(user, now);
         let tally = book.tally(user);
         (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
-        (tally.last_error, tally.told) = (None, None);
+        (tally.last_error, tally.brief, tally.told) = (None, None, None);
         was_in_trouble
     }
 
@@ -136,11 +149,12 @@ impl IamDesk {
             book.reactions.failed(who.user, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
         let (user, source) = (&**who.user, who.source);
-        let text = Explanation { judgement, endpoint: &self.endpoint, user, source }.to_string();
-        let text: Arc<str> = text.into();
+        let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
+        let (text, brief): (Arc<str>, Arc<str>) =
+            (explanation.to_string().into(), explanation.brief().into());
         let tally = book.tally(who.user);
         tally.failed[class as usize] += 1;
-        tally.last_error = Some(Arc::clone(&text));
+        (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
         let is_known =
             |(what, how, at): (Kind, Class, Micros)| (what, how) == (kind, class) && now.since(at) < REMIND;
         // what another try may cure at once is no news yet
@@ -153,7 +167,17 @@ impl IamDesk {
         if class == Class::Throttled {
             self.turns.throttled();
         }
-        Some(Judged { judgement, text, is_news })
+        Some(Judged { judgement, text, brief, is_news })
+    }
+
+    /// Whether the logins of nobody fail.
+    pub fn is_calm(&self) -> bool {
+        self.book().reactions.is_calm()
+    }
+
+    /// Forgets the back-off of everybody.
+    pub fn forget(&self) {
+        self.book().reactions.forget();
     }
 
     /// Forgets the back-off of `user`.
@@ -216,11 +240,12 @@ mod tests {
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
         let (text, class) = desk.trouble("app").unwrap();
-        assert!(text.contains("not a member of rds_iam") && text.contains("source imds"), "{text}");
+        assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
         assert_eq!((class, desk.class("app")), (Class::Denied, Some(Class::Denied)));
         assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
         let report = desk.report_of("app").unwrap();
         assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
+        assert!(report.tally.last_error.unwrap().contains("source imds"), "for operators");
         assert!(report.tally.accepted_at.is_none() && desk.report_of("other").is_none());
         assert!(desk.accepted(&user) && !desk.accepted(&user));
         assert!(desk.trouble("app").is_none() && desk.may_try("app").is_ok());

@@ -1,8 +1,8 @@
-//! Logins for the sake of knowing: whether a user whose logins by IAM fail can be logged in again, while servers that work are
-//! kept and so nobody asks for another.
+//! Logins for the sake of knowing: whether a user whose logins by IAM fail can be logged in again, while a pool at its cap keeps
+//! the servers that work.
 //!
-//! Without them a denial would never be proven, and a trouble that has passed would go unnoticed for as long as a pool wants no
-//! server. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
+//! Where there is room, a renewal is tried as soon as the back-off allows, and nothing is to be done here. Where there is none,
+//! a denial would never be proven, and a trouble that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
 //! it counts as a session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are
 //! those of any other login. At most one goes on for each user.
 
@@ -27,11 +27,14 @@ impl Plane {
     pub async fn watch_iam(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_calm = true;
         loop {
             tick.tick().await;
-            if self.iam.is_used() {
+            let is_calm = self.iam.is_calm();
+            if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
+            was_calm = is_calm;
         }
     }
 
@@ -40,11 +43,14 @@ impl Plane {
         for entry in self.registry.entries() {
             let user = &entry.share.user;
             match iam_entry::rules(&snapshot, &entry.config.load(), user) {
-                Some(Ok(rules)) => {
+                Some(Ok(rules)) if self.iam.trouble(&rules, user).is_some() => {
                     self.set_stance(&entry, self.iam.stance(&rules, user));
                     self.probe_if_due(&entry, rules);
                 }
-                Some(Err(_)) | None => self.set_stance(&entry, Stance::Renew),
+                Some(_) | None => {
+                    self.set_stance(&entry, Stance::Renew);
+                    entry.share.set_obstacle(None);
+                }
             }
         }
     }

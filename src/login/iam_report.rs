@@ -115,25 +115,19 @@ impl Plane {
     /// tried at once. Returns how many sources those are.
     pub fn refresh_iam(&self, database: Option<&str>) -> usize {
         let parties = self.iam_parties(database);
-        let mut sources: Vec<_> = parties.iter().map(|party| self.iam.source(&party.rules)).collect();
-        if database.is_none() {
-            sources.extend(self.iam.all_sources());
+        for party in &parties {
+            let user = party.user.as_deref().unwrap_or_default();
+            self.iam.forget_back_off_at(&party.rules.endpoints, user);
         }
-        sources.sort_by_key(|source| Arc::as_ptr(source).addr());
-        sources.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        for source in &sources {
-            source.force_refresh();
+        let refreshed = match database {
+            None => self.iam.refresh(),
+            Some(_) => self.iam.refresh_some(parties.iter().map(|party| &party.rules)),
+        };
+        for pool in parties.into_iter().filter_map(|party| party.pool) {
+            self.places.forget_failure(&pool.share);
+            self.launcher.need_server(pool.share.id);
         }
-        for party in parties {
-            if let Some(user) = &party.user {
-                self.iam.forget_back_off_at(&party.rules.endpoints, user);
-            }
-            if let Some(pool) = party.pool {
-                self.places.forget_failure(&pool.share);
-                self.launcher.need_server(pool.share.id);
-            }
-        }
-        sources.len()
+        refreshed
     }
 
     /// Why clients of databases that need AWS credentials cannot be served: a line for each source without usable ones.

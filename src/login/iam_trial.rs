@@ -8,6 +8,7 @@ use super::open::{Attempt, Line};
 use super::plane::Plane;
 use crate::config::{Database, Snapshot};
 use crate::core::Want;
+use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, SourceKey};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,13 +96,21 @@ impl Plane {
         let verdict = match outcome {
             Ok(Ok(_)) => Verdict::LoggedIn(line.peer.clone()),
             Ok(Err(failure)) => {
-                let why = failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
-                Verdict::Refused { why, detail: line.detail.take() }
+                let brief = failure.why.as_deref().unwrap_or(&failure.reason);
+                let why = self.in_full(&rules, user, brief).unwrap_or_else(|| brief.into());
+                Verdict::Refused { why: why.to_string(), detail: line.detail.take() }
             }
             Err(_) => refused(format!("no end within {}s", TRIAL_TIMEOUT.as_secs())),
         };
         line.end().await;
         verdict
+    }
+
+    /// What operators may read of a failure of which clients are told `brief`.
+    fn in_full(&self, rules: &Rules, user: &str, brief: &str) -> Option<Arc<str>> {
+        let mut desks = rules.endpoints.iter().map(|endpoint| self.iam.desk(endpoint, rules.login_rate));
+        let desk = desks.find(|desk| desk.trouble(user).is_some_and(|(told, _)| &*told == brief))?;
+        desk.report_of(user)?.tally.last_error
     }
 }
 
@@ -126,8 +135,11 @@ mod tests {
             "forced = {BY_IAM} server_auth=rds_iam user=app\nopen = {BY_IAM} server_auth=rds_iam\n\
              password = {BY_IAM} server_auth=password\nunsaid = {BY_IAM}\n* = {BY_IAM} server_auth=rds_iam"
         );
-        assert_eq!(told(&text, None), ["forced app", "open owner", "unsaid owner"]);
-        assert_eq!(told(&text, Some("ann")), ["forced app", "open ann", "open owner", "unsaid owner"]);
+        assert_eq!(told(&text, None), ["forced app", "open owner", "password owner", "unsaid owner"]);
+        assert_eq!(
+            told(&text, Some("ann")),
+            ["forced app", "open ann", "open owner", "password owner", "unsaid owner"]
+        );
     }
 
     #[test]

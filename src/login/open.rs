@@ -281,7 +281,7 @@ impl Attempt {
     ) -> Result<Vec<u8>, Broken> {
         let (host, port) = (self.config.hosts[at].clone(), self.config.port);
         line.peer = format!("{host}:{port}");
-        let target = self.plane.target(&self.policy, &self.entry, host, port, None);
+        let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
         let target = target.ok_or(Broken::System("no TLS for this entry"))?;
         let opened =
             self.plane.connect(&self.policy.snapshot.settings, &target).await.map_err(Broken::Connect)?;
@@ -489,7 +489,10 @@ impl Attempt {
         let retry = self.policy.snapshot.settings.server_login_retry;
         match failure.sequel {
             Sequel::Nothing => {}
-            Sequel::Retry => place.login_failed(text(), retry),
+            Sequel::Retry => {
+                place.login_failed(text(), retry);
+                share.set_obstacle(None);
+            }
             Sequel::RefuseUntil(until) => {
                 place.login_failed(text(), until.since(self.started));
                 share.set_obstacle(Some(text()));
@@ -514,19 +517,18 @@ pub(super) fn span(setting: Micros) -> Duration {
     if setting == Micros(0) { Duration::MAX } else { Duration::from_micros(setting.0) }
 }
 
-impl Plane {
-    /// How `host` of a pool is to be connected to, `address` where it is known; `None` where there is no TLS for it.
+impl Policy {
+    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is known. `None`: its TLS
+    /// is not set up.
     pub(super) fn target(
         &self,
-        policy: &Policy,
-        entry: &PoolEntry,
-        host: Host,
-        port: u16,
+        config: &Database,
+        user: &str,
+        (host, port): (Host, u16),
         address: Option<IpAddr>,
     ) -> Option<Target> {
-        let config = entry.config.load();
-        let auth = policy.snapshot.server_auth(&config, &entry.share.user);
-        let tls = policy.server_tls.of(&config, auth)?.clone();
-        Some(Target { host, port, tls, server_name: iam_entry::server_name(&config, auth), address })
+        let auth = self.snapshot.server_auth(config, user);
+        let tls = self.server_tls.of(config, auth)?.clone();
+        Some(Target { host, port, tls, server_name: iam_entry::server_name(config, auth), address })
     }
 }

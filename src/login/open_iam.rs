@@ -200,7 +200,7 @@ impl Attempt {
                 let Judgement { kind, class, .. } = judged.judgement;
                 let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
                 let reason = self.failure_reason(&broken);
-                let failure = failure_of(class, reason, judged.text, until);
+                let failure = failure_of(class, reason, judged.brief, until);
                 return Err(GivenUp { failure, is_of_host });
             }
         }

@@ -65,7 +65,7 @@ impl WorkerHandle {
     }
 
     /// Everything that waits, in order.
-    pub(super) fn take(&self) -> Vec<Mail> {
+    pub(crate) fn take(&self) -> Vec<Mail> {
         std::mem::take(&mut self.0.letters.lock().unwrap_or_else(PoisonError::into_inner).waiting)
     }
 

@@ -86,6 +86,7 @@ impl Plant {
             params: self.names.empty_set(),
             rules,
             login_time: Micros(0),
+            welcome: Box::default(),
         };
         self.workers[worker].send(Mail::Client(Box::new((channel, login))));
         far

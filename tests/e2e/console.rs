@@ -240,6 +240,20 @@ fn suspend_stops_traffic_until_resume() {
 }
 
 #[test]
+fn whoever_has_been_welcomed_is_known() {
+    let pooler = PoolerSetup::new(postgres()).start();
+    let mut console = pooler.console();
+    let mut clients = Vec::new();
+    for count in 1..=30 {
+        clients.push(pooler.client());
+        let rows = console.simple("show clients").records();
+        let states: Vec<_> =
+            rows.iter().filter(|row| row["database"] != "pgbouncer").map(|row| &*row["state"]).collect();
+        assert_eq!(states, vec!["idle"; count]);
+    }
+}
+
+#[test]
 fn connections_that_log_in_are_told_apart() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("it listens").port();

@@ -70,6 +70,18 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn a_signal_to_end_while_suspended_is_a_failure() {
+    for signal in ["TERM", "INT"] {
+        let mut pooler = PoolerSetup::new(postgres()).start();
+        let mut console = pooler.console();
+        assert_eq!(console.simple("suspend").commands, ["SUSPEND"]);
+        pooler.signal(signal);
+        assert_eq!(pooler.wait().code(), Some(1), "{signal}");
+        assert!(pooler.log().contains("asked to end while suspended"), "{}", pooler.log());
+    }
+}
+
+#[test]
 fn sigusr1_pauses_and_sigusr2_resumes() {
     let pooler = PoolerSetup::new(postgres()).start();
     let mut client = pooler.client();

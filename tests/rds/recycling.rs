@@ -5,8 +5,8 @@
 //! clock; and, as an upper bound of it, less `pg_stat_activity.backend_start`.
 //! Usually 25 s with an age of 10 s; `PGWEIR_LOAD_SECONDS=120` is the run of two minutes with an age of 30 s.
 
-use crate::common::{load_time, programs, wait_until};
-use crate::rig::{Rds, Verdict};
+use crate::common::{Pooler, load_time, programs, raw, wait_until};
+use crate::rig::{Rds, Verdict, attempt};
 use std::time::{Duration, Instant};
 
 /// `iam_login_rate`.
@@ -97,22 +97,17 @@ fn a_loaded_pool_is_renewed_again_and_again_and_nobody_notices() {
     });
     assert!(said.contains("number of failed transactions: 0"), "{said}");
     assert!(!said.contains("ERROR") && !said.contains("FATAL") && !said.contains("aborted"), "{said}");
-    judge(&rds, max_age, span, most);
+    println!("{}", judge(&rds, max_age, span, most));
 }
 
-fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) {
+/// Panics when a bound was passed; else tells how far from it all stayed.
+fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) -> String {
     let (verdicts, transactions) = (rds.verdicts(), noted(rds));
     let ages = transactions.iter().map(|transaction| authorised_for(&verdicts, transaction));
     let oldest = ages.fold(0.0, f64::max);
     let session = transactions.iter().map(|transaction| transaction.session_age_s).fold(0.0, f64::max);
     let busiest = busiest_second(&verdicts);
     let generations = verdicts.len() / POOL_SIZE;
-    println!(
-        "{} transactions, {} logins, {busiest} in the busiest second, oldest authorization {oldest:.2} s, oldest session \
-         {session:.2} s, at most {most} servers",
-        transactions.len(),
-        verdicts.len()
-    );
     assert!(transactions.len() > 1000, "there was a load");
     assert!(verdicts.iter().all(|verdict| verdict.code == 200), "{verdicts:?}");
     assert!(oldest <= f64::from(max_age), "a transaction began {oldest} s after its server's login");
@@ -122,4 +117,56 @@ fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) {
     let bound = f64::from(RATE) * (2.0 + span.as_secs_f64());
     assert!((verdicts.len() as f64) < bound, "{} logins", verdicts.len());
     assert!(most <= POOL_SIZE, "{most} servers");
+    format!(
+        "{} transactions, {} logins, {busiest} in the busiest second, oldest authorization {oldest:.2} s, oldest session \
+         {session:.2} s, at most {most} servers",
+        transactions.len(),
+        verdicts.len()
+    )
+}
+
+/// Clients that come again and again for `span`; the errors that they saw, with the time they came at.
+fn visits(pooler: &Pooler, span: Duration) -> Vec<(Duration, String)> {
+    let begun = Instant::now();
+    let mut clients: Vec<_> = (0..6).map(|_| pooler.client()).collect();
+    let mut errors = Vec::new();
+    while begun.elapsed() < span {
+        for client in &mut clients {
+            client.send(&raw::query("select pg_sleep(0.05)"));
+        }
+        for client in &mut clients {
+            let outcome = client.outcome();
+            errors.extend(outcome.errors.iter().map(|error| (begun.elapsed(), error.clone())));
+            if outcome.status.is_none() {
+                return errors;
+            }
+        }
+    }
+    errors
+}
+
+#[test]
+fn while_iam_fails_old_servers_serve_on_unless_the_lifetime_is_strict() {
+    const MAX_AGE_S: u64 = 10;
+    let Some(rds) = Rds::start() else { return };
+    for (strict, is_served) in [(0, true), (1, false)] {
+        let text = format!(
+            "{} iam_credential_source=env iam_max_age={MAX_AGE_S} pool_size=3 iam_strict_lifetime={strict}",
+            rds.database()
+        );
+        let pooler = rds.pooler().database_at("app", &text).start();
+        assert_eq!(visits(&pooler, Duration::from_secs(1)), []);
+        rds.behave("fault=1");
+        let errors = visits(&pooler, Duration::from_secs(2 * MAX_AGE_S));
+        if is_served {
+            assert_eq!(errors, [], "IAM fails, but the servers do not");
+            assert!(!rds.backends("app").is_empty());
+        } else {
+            let soonest = Duration::from_secs(MAX_AGE_S - 3);
+            assert!(errors.first().is_some_and(|(at, _)| *at > soonest), "strict: {errors:?}");
+            assert!(rds.backends("app").is_empty(), "none is older than it may be");
+        }
+        rds.behave("");
+        wait_until("it is renewed", || attempt(&pooler, "app", "app").is_ok());
+    }
 }

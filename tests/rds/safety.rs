@@ -14,7 +14,7 @@ fn with(rds: &Rds, from: &str, to: &str) -> PoolerSetup {
 
 fn refuses(rds: &Rds, setup: PoolerSetup, user: &str, words: &str) {
     let pooler = setup.start();
-    attempt(&pooler, user, "app").unwrap_err();
+    attempt(&pooler, user, "app").expect_err("it must not be served");
     pooler.wait_for_log(words);
     assert!(rds.verdicts().is_empty(), "{words}: {:?}", rds.verdicts());
 }

@@ -24,15 +24,22 @@ iam_prepare() {
     printf '%s\t%s\t-\t-\n' $iam_key "$iam_secret" >"$rds/keys"
     printf 'endpoint=%s:5432\nregion=eu-central-1\n' $iam_host >"$rds/behaviour"
     cp tests/rds/verifier.py "$rds/"
-    openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout "$rds/ca.key" \
-        -out "$rds/ca.crt" -subj "/CN=quickstart authority" 2>/dev/null
-    openssl req -quiet -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$rds/server.key" \
-        -out "$rds/server.csr" -subj "/CN=rds" 2>/dev/null
-    printf 'subjectAltName=DNS:%s\nbasicConstraints=CA:FALSE\n' $iam_host >"$rds/extensions"
-    openssl x509 -req -in "$rds/server.csr" -CA "$rds/ca.crt" -CAkey "$rds/ca.key" -CAcreateserial -days 2 \
-        -extfile "$rds/extensions" -out "$rds/server.crt" 2>/dev/null
+    if ! iam_certificates >"$work/openssl.log" 2>&1; then
+        cat "$work/openssl.log" >&2
+        exit 1
+    fi
     chmod 600 "$rds/server.key" "$rds/keys"
     [ -z "$account" ] || chown -R "$account:" "$rds"
+}
+
+# iam_certificates: an authority, and a certificate of $iam_host.
+iam_certificates() {
+    key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    printf 'subjectAltName=DNS:%s\nbasicConstraints=CA:FALSE\n' $iam_host >"$rds/extensions"
+    openssl req -x509 $key -days 2 -keyout "$rds/ca.key" -out "$rds/ca.crt" -subj "/CN=quickstart authority" &&
+        openssl req $key -keyout "$rds/server.key" -out "$rds/server.csr" -subj "/CN=rds" &&
+        openssl x509 -req -in "$rds/server.csr" -CA "$rds/ca.crt" -CAkey "$rds/ca.key" -CAcreateserial -days 2 \
+            -extfile "$rds/extensions" -out "$rds/server.crt"
 }
 
 # iam_database PORT: the line of [databases].

@@ -142,8 +142,8 @@ impl Backend {
     }
 
     /// Bytes that came and were not looked at.
-    pub fn unread_bytes(&self) -> usize {
-        self.input.len() - self.taken
+    pub fn unread(&self) -> &[u8] {
+        &self.input[self.taken..]
     }
 
     /// Something can be done now.

@@ -114,6 +114,7 @@ impl Bench {
             params: params(),
             rules: ClientRules::default(),
             login_time: Micros(0),
+            welcome: Box::default(),
         };
         self.core.client_joined(id, login, Micros(1), &mut self.net);
         Peer::Client(id)
@@ -402,4 +403,29 @@ fn a_server_does_not_leave_in_the_call_that_sends_to_it() {
     assert_eq!(bench.acts(), ["close Client(ClientId(0)) Close"]);
     bench.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut bench.net);
     assert_eq!(bench.acts(), ["move Server(ServerId(0)) to 1"]);
+}
+
+#[test]
+fn a_server_that_is_checked_is_for_the_client_that_waits() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    let checking =
+        PoolRules { server_check_query: Some("".into()), server_check_delay: Micros(0), ..rules() };
+    bench.command(Command::Rules(PoolId(0), Arc::new(checking)));
+    let (first, second) = (CLIENT, bench.client());
+    bench.now = Micros::from_secs(1);
+    bench.says(first, &query("one"));
+    assert_eq!(bench.sent(SERVER), "Q[~]");
+    assert_eq!(bench.share.oldest_waiter(), None, "it is being served");
+    bench.janitor();
+    assert!(bench.net.notes.is_empty(), "{:?}", bench.net.notes);
+    bench.says(second, &query("two"));
+    assert!(matches!(bench.net.notes[..], [Note::NeedServer(PoolId(0))]), "{:?}", bench.net.notes);
+    assert!(bench.share.oldest_waiter().is_some());
+    bench.says(SERVER, &[empties(&[answer::EMPTY_QUERY_RESPONSE]), ready(b'I')].concat());
+    bench.says(first, b"");
+    assert_eq!(bench.sent(SERVER), "Q[one~]");
+    bench.says(SERVER, &[complete("SELECT 1"), ready(b'I')].concat());
+    bench.says(second, b"");
+    assert_eq!(bench.sent(SERVER), "Q[two~]");
+    assert_eq!(bench.share.oldest_waiter(), None);
 }

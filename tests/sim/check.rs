@@ -6,7 +6,6 @@ use pgweir::base::WorkerId;
 use pgweir::config::PoolMode;
 use pgweir::core::{Answer, Command, Stance};
 use pgweir::stats::PoolCounters;
-use pgweir::wire::tags::client::TERMINATE;
 
 impl World {
     /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
@@ -30,14 +29,15 @@ impl World {
     }
 
     /// A client's transaction begins on a server: its authorization is good for that. In session pooling a client keeps the
-    /// server that it has.
+    /// server that it has, and anywhere one that has told it half a notice.
     pub fn check_begin(&self, socket: u64) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("transactions begin on servers") };
         let server = &self.servers[index];
         let pool = &self.pools[server.pool];
         let Some(authorization) = server.authorization else { return };
-        if self.plan.pools[server.pool].rules.mode == PoolMode::Session {
+        let is_session = self.plan.pools[server.pool].rules.mode == PoolMode::Session;
+        if is_session || server.is_speaking(&self.ground) {
             return;
         }
         let now = self.ground.micros();
@@ -57,10 +57,9 @@ impl World {
     pub fn check_recycled(&self, socket: u64) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("servers are recycled") };
-        let said = wire.down.bytes();
-        let is_cut = said.iter().zip([TERMINATE, 0, 0, 0, 4]).any(|(said, farewell)| *said != farewell);
-        let is_at_rest = !self.servers[index].is_alive || self.servers[index].is_at_rest();
-        assert!(is_at_rest && !is_cut, "server {socket} was closed for its age in the middle of its work");
+        let server = &self.servers[index];
+        let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());
+        assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
     }
 
     /// What SHOW POOLS says is what there is.

@@ -335,7 +335,7 @@ impl SimClient {
         let mut ahead = self.reference.clone();
         while ahead.sleeping().is_none() && ahead.out.is_empty() {
             if ahead.step() == Work::Idle {
-                assert_eq!(ahead.unread_bytes(), 0, "scripts send whole messages before they wait");
+                assert_eq!(ahead.unread().len(), 0, "scripts send whole messages before they wait");
                 self.reference = ahead;
                 return true;
             }
@@ -380,7 +380,7 @@ impl SimClient {
             self.is_waiting,
             self.is_due,
             self.unsent.len(),
-            self.reference.unread_bytes(),
+            self.reference.unread().len(),
             self.steps.len()
         )
     }

@@ -2,6 +2,7 @@
 //! step with a server ends the run.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -45,11 +46,17 @@ const QUIET_REASONS: [&str; 9] = [
 
 thread_local! {
     static RECYCLED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static HEARD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// The servers that were closed for their age since somebody asked.
 pub fn recycled() -> Vec<u64> {
     RECYCLED.take()
+}
+
+/// Why servers were closed in the runs of this thread.
+pub fn heard() -> BTreeSet<String> {
+    HEARD.with_borrow(Clone::clone)
 }
 
 /// Takes the core's log lines of one run.
@@ -106,6 +113,11 @@ impl Subscriber for Ear {
         let reason = reason.split(" (age=").next().unwrap_or_default();
         let known = if self.faults { &REASONS[..] } else { &QUIET_REASONS[..] };
         assert!(known.contains(&reason), "a server was closed because: {reason}");
+        HEARD.with_borrow_mut(|heard| {
+            if !heard.contains(reason) {
+                heard.insert(reason.to_owned());
+            }
+        });
         if reason.starts_with("authorization") {
             RECYCLED.with_borrow_mut(|recycled| recycled.push(line.id));
         }

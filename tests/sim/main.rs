@@ -124,6 +124,17 @@ fn worlds_with_faults_keep_every_promise() {
 }
 
 #[test]
+fn servers_do_grow_old() {
+    for seed in 2_000_000..2_000_100 {
+        live(seed, true, false);
+    }
+    let heard = ear::heard();
+    for reason in ["authorization renewed", "authorization too old", "authorization denied"] {
+        assert!(heard.contains(reason), "none of these worlds has shown: {reason}");
+    }
+}
+
+#[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 1_000_000..1_000_020 {
         let [one, two] = [(), ()].map(|()| live(seed, false, false));

@@ -9,7 +9,9 @@ use super::ground::{Event, Ground};
 use super::session::Session;
 use super::sql::client_of;
 use pgweir::core::Authorization;
+use pgweir::wire::FrameHeader;
 use pgweir::wire::encode::{self, Severity};
+use pgweir::wire::tags::client::{COPY_DATA, COPY_DONE, COPY_FAIL, TERMINATE};
 use pgweir::wire::tags::server::NOTIFICATION_RESPONSE;
 
 /// Answers not yet written that make a server stop taking messages.
@@ -159,9 +161,22 @@ impl SimServer {
         }
     }
 
-    /// In no transaction, with nothing to do.
-    pub fn is_at_rest(&self) -> bool {
-        self.backend.is_at_rest() && self.backend.unread_bytes() == 0
+    /// Some of what it has said has not been heard yet: perhaps half a notice has.
+    pub fn is_speaking(&self, ground: &Ground) -> bool {
+        !self.unsent.is_empty() || !ground.wires[self.socket as usize].up.is_empty()
+    }
+
+    /// In no transaction, with nothing to do when it has read `coming`. COPY data may be left over from one that has failed.
+    pub fn is_at_rest(&self, coming: &[u8]) -> bool {
+        let stream = [self.backend.unread(), coming].concat();
+        let mut rest = &stream[..];
+        let mut is_quiet = self.backend.is_at_rest();
+        while let Some(tag) = rest.first() {
+            is_quiet &= [COPY_DATA, COPY_DONE, COPY_FAIL, TERMINATE].contains(tag);
+            let header = FrameHeader::read(rest, u32::MAX).expect("a header as PostgreSQL takes it");
+            rest = header.and_then(|header| rest.get(header.frame_bytes..)).unwrap_or_default();
+        }
+        is_quiet
     }
 
     fn end(&mut self, ground: &mut Ground) {

@@ -352,6 +352,7 @@ impl World {
             params,
             rules: self.plan.client_rules,
             login_time: Micros(0),
+            welcome: Box::default(),
         };
         let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
         self.ground.post(worker, Letter::Client(socket, login));

@@ -45,7 +45,7 @@ async fn source(outcome: Result<(), Reason>) -> Arc<Source> {
 }
 
 fn pool() -> Arc<PoolEntry> {
-    let file = "[databases]\napp = host=10.0.0.1\n";
+    let file = "[databases]\napp = host=10.0.0.1\n[pgbouncer]\n";
     let policy = Policy {
         snapshot: Arc::new(Snapshot::load_with("test.ini", None, &|_| Ok(file.into())).unwrap()),
         users: Arc::default(),

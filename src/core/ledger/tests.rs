@@ -244,12 +244,15 @@ fn a_renewal_that_fails_retires_none() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
+    let gap = Micros::from_secs(100);
+    assert!(pool.may_ask_for_renewal(Micros(1), gap));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
     ledger.login_failed(&pool, "refused".into(), Micros(10));
     ledger.returned(&pool, Use::LoggingIn);
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(2)), Verdict::Later(Micros(11)));
-    assert!(!pool.may_ask_for_renewal(Micros(10), Micros(5)), "asking is in vain so long");
-    assert!(pool.may_ask_for_renewal(Micros(11), Micros(5)));
+    assert!(!pool.may_ask_for_renewal(Micros(10), gap), "asking is in vain so long");
+    assert!(pool.may_ask_for_renewal(Micros(11), gap), "but not for the whole gap");
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(5)), Verdict::Later(Micros(11)));
+    assert!(pool.may_ask_for_renewal(Micros(11), gap));
     launch(&mut ledger, &pool, Micros(20));
     assert!(!pool.is_retirement_wanted(), "that one was a client's");
 }
@@ -263,10 +266,9 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
         let pool = one(&rules);
         let mut ledger = Ledger::default();
         launch(&mut ledger, &pool, Micros(1));
-        for _ in 0..2 {
-            assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
-            assert!(!ledger.owes_replacement(&pool), "its place is not free yet");
-        }
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "one after the other");
+        assert!(!ledger.owes_replacement(&pool), "its place is not free yet");
         assert!(pool.take_retirement());
         ledger.returned(&pool, Use::Live);
         assert!(ledger.owes_replacement(&pool));
@@ -325,6 +327,21 @@ fn nothing_is_renewed_while_logins_are_in_trouble() {
         assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "{stance:?}");
         assert_eq!(pool.stance(), stance);
     }
+}
+
+#[test]
+fn a_replacement_is_owed_until_logins_work_again() {
+    let pool = one(&PoolRules { pool_size: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
+    assert!(pool.take_retirement());
+    ledger.returned(&pool, Use::Live);
+    pool.set_stance(Stance::KeepOn);
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
+    pool.set_stance(Stance::Renew);
+    assert!(ledger.owes_replacement(&pool));
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
 }
 
 /// One thing that may happen at any time.
@@ -407,7 +424,7 @@ impl Model {
         }
         if verdict == Verdict::RetireFirst {
             assert!(want == Want::Renewal && (!in_size || !shared));
-            assert!(pool.is_retirement_wanted());
+            assert!(pool.take_retirement());
         }
     }
 

@@ -213,3 +213,40 @@ fn close_writes_everything_and_says_goodbye() {
     bench.run_until(&mut machine, "the end", |_| reader.is_finished());
     assert!(reader.join().expect("reader") == bytes);
 }
+
+#[test]
+fn many_sessions_are_written_to_together() {
+    for burst in [true, false] {
+        let mut bench = if burst { Bench::new() } else { Bench::with(None) };
+        let mut far = Vec::new();
+        for id in 0..20 {
+            let (near, tls, socket) = tls_pair(true);
+            bench.driver.adopt(Peer::Client(ClientId(id)), near);
+            far.push(Shared::new(tls, socket));
+        }
+        let (mut machine, mut rounds) = (Script::new(relay), 0u16);
+        while !machine.was_told(Told::Blocked(Peer::Client(ClientId(0)))) {
+            let piece = rounds.to_be_bytes().repeat(500);
+            bench.act(&mut machine, |net| {
+                for id in 0..20 {
+                    net.send(Peer::Client(ClientId(id)), &piece[..300]);
+                    net.send(Peer::Client(ClientId(id)), &piece[300..]);
+                }
+            });
+            rounds += 1;
+            assert!(rounds < 60_000, "the socket is never full");
+        }
+        let expected: Vec<u8> = (0..rounds).flat_map(|round| round.to_be_bytes().repeat(500)).collect();
+        let readers: Vec<_> = far
+            .drain(..)
+            .map(|mut far| {
+                let mut got = vec![0; expected.len()];
+                thread::spawn(move || far.read_exact(&mut got).map(|()| got))
+            })
+            .collect();
+        bench.run_until(&mut machine, "the rest", |_| readers.iter().all(|reader| reader.is_finished()));
+        for reader in readers {
+            assert!(reader.join().expect("reader").expect("read") == expected, "bytes differ");
+        }
+    }
+}

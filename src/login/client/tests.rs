@@ -40,7 +40,22 @@ fn welcoming(databases: &str, settings: &str, user: &str) -> (Arc<Plane>, Doors)
         reported: vec![("server_version".to_owned(), "15.4".to_owned())],
         params: names.empty_set().with(0, "ISO"),
     });
+    tokio::spawn(welcome_clients(plane.clone()));
     (plane, doors)
+}
+
+/// Does what workers do first for a client that joins: sends it the end of its login. Keeps it, as they do.
+async fn welcome_clients(plane: Arc<Plane>) {
+    let mut here = Vec::new();
+    loop {
+        for mail in plane.workers.iter().flat_map(|worker| worker.take()) {
+            if let Mail::Client(parts) = mail {
+                rustix::io::write(&parts.0.fd, &parts.1.welcome).unwrap();
+                here.push(parts);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 const TCP: &str = "127.0.0.1:50000";

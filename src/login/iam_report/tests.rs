@@ -111,7 +111,7 @@ async fn sources_without_credentials_stand_in_the_way() {
     for source in plane.iam.all_sources() {
         source.fetched_after(0).await;
     }
-    let words = "no credentials found";
+    let words = "no credentials found (AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set)";
     let expected = [
         format!("no AWS credentials from source container: {words}"),
         format!("no AWS credentials from source container as {ROLE}: {words}"),
