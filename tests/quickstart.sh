@@ -107,6 +107,7 @@ pgbench -h 127.0.0.1 -p "$port" -U postgres -n -b select-only -c 20 -j 2 -T 5 po
 echo
 echo "the console's view:"
 psql -X -q -h 127.0.0.1 -p "$port" -U postgres -d pgbouncer -c 'show pools'
+[ -z "$iam_service" ] || psql -X -q -x -h 127.0.0.1 -p "$port" -U postgres -d pgbouncer -c 'show iam'
 cat <<EOS
 connect:    psql -h 127.0.0.1 -p $port -U postgres postgres
 console:    psql -h 127.0.0.1 -p $port -U postgres pgbouncer      (then: SHOW HELP;)

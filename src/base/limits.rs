@@ -69,6 +69,9 @@ pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 /// Pools with metrics of their own; all others are summed. Some 100 lines a pool: the page stays within about 5 MB.
 pub const METRICS_POOLS_MAX: usize = 500;
 
+/// Sources of AWS credentials with metrics of their own; all others are summed. A dozen lines each.
+pub const METRICS_SOURCES_MAX: usize = 100;
+
 /// Most bytes of one request to the metrics page: Prometheus sends a few hundred.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 8_192;
 

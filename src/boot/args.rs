@@ -16,6 +16,8 @@ pub(super) enum Command {
     Version,
     /// `--check FILE`.
     Check(Options),
+    /// `--check FILE --iam`; the user to try where an entry names none.
+    CheckIam(Options, Option<String>),
     /// Run the pooler.
     Run(Options),
 }
@@ -60,6 +62,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut options = Options::default();
     let mut files = Vec::new();
     let mut check = false;
+    let mut iam = None;
     let text = |error: lexopt::Error| error.to_string();
     while let Some(arg) = parser.next().map_err(text)? {
         match arg {
@@ -76,6 +79,9 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Long("check") => check = true,
+            Arg::Long("iam") => {
+                iam = Some(parser.optional_value().map(ValueExt::string).transpose().map_err(text)?);
+            }
             Arg::Value(file) => files.push(PathBuf::from(file)),
             other => return Err(other.unexpected().to_string()),
         }
@@ -84,7 +90,14 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     match (files.next(), files.next()) {
         (None, _) => Err("no configuration file specified".to_owned()),
         (Some(_), Some(_)) => Err("too many arguments".to_owned()),
-        (Some(file), None) if check => Ok(Command::Check(Options { file, ..options })),
+        (Some(_), None) if iam.is_some() && !check => Err("--iam belongs to --check".to_owned()),
+        (Some(file), None) if check => {
+            let options = Options { file, ..options };
+            Ok(match iam {
+                Some(user) => Command::CheckIam(options, user),
+                None => Command::Check(options),
+            })
+        }
         (Some(file), None) => Ok(Command::Run(Options { file, ..options })),
     }
 }
@@ -101,6 +114,8 @@ pub(super) fn help(program: &str) -> String {
          Usage:\n  {program} [OPTION]... CONFIG_FILE\n\n\
          Options:\n\
          \x20     --check        report every error and warning of CONFIG_FILE and exit\n\
+         \x20     --iam[=USER]   with --check: also fetch AWS credentials, and try a login by IAM\n\
+         \x20                    of each entry (as USER where it names none)\n\
          \x20 -d, --daemon       run in background (as a daemon)\n\
          \x20     --overlay=FILE add the keys of FILE to those of CONFIG_FILE, which a PgBouncer may still read\n\
          \x20 -q, --quiet        run quietly\n\
@@ -150,7 +165,14 @@ mod tests {
         let Ok(Command::Check(options)) = read(&["--check", "a.ini", "--overlay", "b.ini"]) else {
             panic!("refused");
         };
-        assert_eq!((options.file, options.overlay), ("a.ini".into(), Some("b.ini".into())));
+        assert_eq!((&options.file, &options.overlay), (&"a.ini".into(), &Some("b.ini".into())));
+        let users = [read(&["--check", "--iam", "a.ini"]), read(&["--check", "a.ini", "--iam=ann"])];
+        let users = users.map(|read| match read {
+            Ok(Command::CheckIam(options, user)) if options.file.as_os_str() == "a.ini" => user,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(users, [None, Some("ann".to_owned())]);
+        assert_eq!(read(&["a.ini", "--iam"]), Err("--iam belongs to --check".to_owned()));
         assert!(version().starts_with(VERSION));
     }
 }

@@ -3,6 +3,7 @@
 //! Never touches a connection. Source: PgBouncer behaviour, surface section 1.
 
 mod args;
+mod check_iam;
 mod orders;
 mod policy;
 mod process;
@@ -21,7 +22,8 @@ pub fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(&args::help(&program)),
         Ok(Command::Version) => print(&args::version()),
-        Ok(Command::Check(options)) => check(&options),
+        Ok(Command::Check(options)) => check(&options, None),
+        Ok(Command::CheckIam(options, user)) => check(&options, Some(user.as_deref())),
         Ok(Command::Run(options)) => start(&options),
         Err(error) => {
             eprintln!("{program}: {error}");
@@ -37,20 +39,32 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `--check FILE`: every error with file and line, then every warning; starts nothing.
-fn check(options: &Options) -> ExitCode {
-    match policy::load_first(&options.file, options.overlay.as_deref()) {
-        Ok(loaded) => {
-            let mut report: String =
-                loaded.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
-            report.push_str(&format!("{}: ok\n", options.file.display()));
-            print(&report)
-        }
+/// `--check FILE`: every error with file and line, then every warning; starts nothing. With `iam` also whether logins by IAM
+/// work, as that user where an entry names none.
+fn check(options: &Options, iam: Option<Option<&str>>) -> ExitCode {
+    let loaded = match policy::load_first(&options.file, options.overlay.as_deref()) {
+        Ok(loaded) => loaded,
         Err(errors) => {
             errors.iter().for_each(|error| eprintln!("{error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    loaded.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
+    say(&format!("{}: ok", options.file.display()));
+    let Some(user) = iam else { return ExitCode::SUCCESS };
+    match check_iam::check(loaded.policy, user, &mut say) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// One line for the user.
+fn say(line: &str) {
+    print(&format!("{line}\n"));
 }
 
 fn start(options: &Options) -> ExitCode {

@@ -108,6 +108,7 @@ impl Console {
             Source::StatsTotals => self.stats(Halves::Totals).await,
             Source::StatsAverages => self.stats(Halves::Averages).await,
             Source::Totals => self.totals().await,
+            Source::Iam => self.iam().await,
             Source::Constant(value) => {
                 let mut rows = Rows::new(shown.columns);
                 rows.push(&[value.into()]);

@@ -41,6 +41,9 @@ pub enum Refused {
         /// What was to be done, with its preposition.
         verb: &'static str,
     },
+    /// IAM REFRESH of a database whose servers are not logged in to by IAM.
+    #[error("database {0} does not log in by IAM")]
+    NotByIam(String),
     /// KILL_CLIENT of a client that is not there.
     #[error("client not found")]
     NoClient,
@@ -239,6 +242,20 @@ impl Control {
         }
         self.plane.reconnect(name);
         Ok(())
+    }
+
+    /// IAM REFRESH: sources of credentials fetch anew, pauses after failed logins end.
+    ///
+    /// # Errors
+    /// [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`], [`Refused::NotByIam`].
+    pub fn refresh_iam(&self, name: Option<&str>) -> Result<(), Refused> {
+        if let Some(name) = name {
+            self.database(name, "refresh")?;
+        }
+        match (self.plane.refresh_iam(name), name) {
+            (0, Some(name)) => Err(Refused::NotByIam(name.to_owned())),
+            _ => Ok(()),
+        }
     }
 
     /// WAIT_CLOSE.

@@ -3,6 +3,7 @@
 //! The only file of the console that knows where a figure is kept. Never waits for anything but the workers' answers.
 
 use super::console::Console;
+use super::show_iam::{self, IamView, Now};
 use super::show_pools::{DatabaseView, PoolView, load_balance_text};
 use super::show_process::{DnsView, Lists, MemRow, UserCounts};
 use super::show_sockets::{Side, SocketView};
@@ -12,8 +13,9 @@ use super::{show_process, show_stats};
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
 use crate::core::{Answer, Command, Core};
-use crate::login::{LoginRow, PoolEntry};
-use crate::stats::{PoolCounters, PoolLevels, Totals};
+use crate::iam::Source;
+use crate::login::{IamRow, LoginRow, Phase, PoolEntry};
+use crate::stats::{CredentialLevels, PoolCounters, PoolLevels, Totals};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -65,6 +67,9 @@ impl Console {
                     sv_used: row.sv_used.into(),
                     sv_tested: row.sv_tested.into(),
                     maxwait_us: row.maxwait.0,
+                    sv_past_soft_age: row.sv_past_soft_age.into(),
+                    sv_past_hard_age: row.sv_past_hard_age.into(),
+                    auth_age_us: row.auth_age.0,
                     ..PoolLevels::default()
                 });
             }
@@ -114,7 +119,52 @@ impl Console {
         views
     }
 
-    /// What every pool of servers has counted since it was made.
+    /// SHOW IAM.
+    pub(super) async fn iam(&self) -> super::rows::Rows {
+        let (levels, counters) = (self.levels().await, self.counters().await);
+        let levels: HashMap<_, _> =
+            levels.into_iter().map(|(entry, levels)| (entry.share.id, levels)).collect();
+        let view = |row: IamRow| {
+            let pool = row.pool.as_ref().map(|pool| pool.share.id);
+            let levels = pool.and_then(|id| levels.get(&id)).cloned().unwrap_or_default();
+            let counters = pool.and_then(|id| counters.get(&id)).cloned().unwrap_or_default();
+            IamView { row, levels, counters }
+        };
+        let views: Vec<_> = self.plane.iam_rows().into_iter().map(view).collect();
+        show_iam::iam(&views, Now { process: self.plane.now(), wall: self.plane.iam.wall_now() })
+    }
+
+    /// How the sources of AWS credentials stand.
+    pub fn credentials(&self) -> Vec<CredentialLevels> {
+        let now = self.plane.iam.wall_now();
+        let levels = |source: Arc<Source>| {
+            let report = source.report();
+            let left = report.expires_at.map(|at| match at.duration_since(now) {
+                Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                Err(past) => i64::try_from(past.duration().as_secs()).map_or(i64::MIN, |past| -past),
+            });
+            CredentialLevels {
+                source: source.key().to_string(),
+                expires_in_s: left,
+                usable: source.current().is_ok(),
+                refreshes: report.refreshes().collect(),
+            }
+        };
+        self.plane.iam.all_sources().into_iter().map(levels).collect()
+    }
+
+    /// Why clients cannot be served at present, as far as it concerns the whole process or logins by IAM; empty = they can.
+    pub fn obstacles(&self) -> Vec<String> {
+        let of_process = match self.plane.phase() {
+            Phase::Running if !self.plane.accepting.has_begun() => Some("the listeners are not open yet"),
+            Phase::Running if self.plane.accepting.is_suspended() => Some("suspended"),
+            Phase::Running => None,
+            Phase::WaitForClients | Phase::WaitForServers => Some("shutting down"),
+        };
+        of_process.map(str::to_owned).into_iter().chain(self.plane.iam_obstacles()).collect()
+    }
+
+    /// What every pool of servers has counted since it was made, logins to them included.
     pub async fn counters(&self) -> HashMap<PoolId, PoolCounters> {
         let mut merged: HashMap<PoolId, PoolCounters> = HashMap::new();
         for answer in self.plane.ask_all(|| Command::Stats).await {
@@ -122,6 +172,9 @@ impl Console {
             for (pool, counters) in pools {
                 merged.entry(pool).or_default().merge(&counters);
             }
+        }
+        for entry in self.plane.registry.entries() {
+            merged.entry(entry.share.id).or_default().server_logins = entry.logins.read();
         }
         merged
     }

@@ -1,7 +1,7 @@
 //! The console's grammar: text -> `Statement` -> [`Order`]. Pure; never panics, whatever the text.
 //!
 //! ```text
-//! statement = WORD [WORD] [";"] | "SET" WORD ("=" | "TO") (WORD | STRING) [";"]
+//! statement = WORD [WORD] [";"] | "SET" WORD ("=" | "TO") (WORD | STRING) [";"] | "IAM" "REFRESH" [WORD] [";"]
 //! WORD      = [0-9A-Za-z_]+ | '"' … '"' with "" for a quote
 //! STRING    = "'" … "'" with '' for a quote
 //! ```
@@ -75,6 +75,7 @@ pub enum Order {
     Reconnect(Option<String>),
     WaitClose(Option<String>),
     Shutdown(Shutdown),
+    IamRefresh(Option<String>),
 }
 
 /// Reads one statement and finds the order in it.
@@ -85,6 +86,9 @@ pub fn parse(text: &str) -> Result<Order, Refusal> {
     match statement(text)? {
         Statement::Set { key, value } => Ok(Order::Set { key, value }),
         Statement::Call { verb, argument } => order(&verb, argument, text),
+        Statement::IamRefresh { argument } => {
+            Ok(Order::IamRefresh((!argument.is_empty()).then_some(argument)))
+        }
     }
 }
 
@@ -95,6 +99,8 @@ enum Statement {
     Call { verb: String, argument: String },
     /// SET.
     Set { key: String, value: String },
+    /// IAM REFRESH.
+    IamRefresh { argument: String },
 }
 
 fn order(verb: &str, argument: String, text: &str) -> Result<Order, Refusal> {
@@ -142,16 +148,28 @@ fn statement(text: &str) -> Result<Statement, Refusal> {
     if verb.text.eq_ignore_ascii_case("set") && blanks {
         return set(at, text);
     }
-    let argument = if blanks { at.word() } else { None };
-    if !at.end() {
-        return Err(invalid());
+    if verb.text.eq_ignore_ascii_case("iam") && blanks && at.keyword("refresh") {
+        let argument = argument(at, text)?;
+        return Ok(Statement::IamRefresh { argument });
     }
-    let (argument, argument_bytes) =
-        argument.map_or_else(Default::default, |word| (word.text, word.written_bytes));
-    if verb.written_bytes > VERB_BYTES_MAX || argument_bytes > ARGUMENT_BYTES_MAX {
+    let argument = if blanks { argument(at, text) } else { at.end().then(String::new).ok_or_else(invalid) };
+    if argument.is_ok() && verb.written_bytes > VERB_BYTES_MAX {
         return Err(Refusal::TooLong);
     }
-    Ok(Statement::Call { verb: verb.text, argument })
+    Ok(Statement::Call { verb: verb.text, argument: argument? })
+}
+
+/// What is left of `text`: one word, or nothing.
+fn argument(mut at: Cursor<'_>, text: &str) -> Result<String, Refusal> {
+    let word = at.word();
+    if !at.end() {
+        return Err(Refusal::invalid(text));
+    }
+    match word {
+        Some(word) if word.written_bytes > ARGUMENT_BYTES_MAX => Err(Refusal::TooLong),
+        Some(word) => Ok(word.text),
+        None => Ok(String::new()),
+    }
 }
 
 /// What follows `SET` and its blanks. A `SET` alone reads on as a call of an unknown verb would: it is invalid.
@@ -212,6 +230,18 @@ impl Cursor<'_> {
         let (word, rest) = self.rest.split_at(bytes);
         self.rest = rest;
         (bytes > 0).then(|| Word { text: word.to_owned(), written_bytes: bytes })
+    }
+
+    /// Takes this word, whatever its case, and the blanks behind it.
+    fn keyword(&mut self, word: &str) -> bool {
+        let before = self.rest;
+        let taken = self.word().is_some_and(|found| found.text.eq_ignore_ascii_case(word));
+        if taken {
+            self.blanks();
+        } else {
+            self.rest = before;
+        }
+        taken
     }
 
     fn string(&mut self) -> Option<Word> {

@@ -11,6 +11,7 @@ pub mod grammar;
 mod request;
 mod rows;
 mod session;
+mod show_iam;
 mod show_pools;
 mod show_process;
 mod show_sockets;

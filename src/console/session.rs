@@ -303,6 +303,9 @@ impl Session {
                 outcome(logged(control.reconnect(name.as_deref()), "RECONNECT", &name), "RECONNECT")
             }
             Order::WaitClose(name) => eventually(control.wait_close(name.as_deref()), "WAIT_CLOSE"),
+            Order::IamRefresh(name) => {
+                outcome(logged(control.refresh_iam(name.as_deref()), "IAM REFRESH", &name), "IAM REFRESH")
+            }
             Order::Shutdown(how) => self.shut_down(how),
             // Both are anybody's and have been answered.
             Order::Show(_) | Order::Set { .. } => Reply::Nothing,

@@ -41,6 +41,7 @@ pub enum Source {
     StatsTotals,
     StatsAverages,
     Totals,
+    Iam,
     /// One row that never changes: what clients ask of a PostgreSQL server.
     Constant(&'static str),
 }
@@ -112,6 +113,11 @@ const COMMANDS: &[Usage] = &[
         "Ends the process when no server, or no client, is left.",
     ),
     usage("WAIT_CLOSE [<db>]", "Answers when every server that RECONNECT or a reload marked is closed."),
+    usage(
+        "IAM REFRESH [<db>]",
+        "Has AWS credentials fetched anew (at most once in 30 s for each source) and ends the pauses after failed logins by IAM; \
+         answers at once, SHOW IAM tells what came of it. Servers stay: RECONNECT replaces them.",
+    ),
 ];
 
 /// The DETAIL of SHOW HELP's notice.
@@ -423,11 +429,59 @@ pub const TABLES: &[Shown] = &[
         &[text("name"), numeric("value")],
         "Totals and averages over all databases.",
     ),
+    table(
+        5,
+        "iam",
+        Source::Iam,
+        &IAM,
+        "Logins to servers by IAM (`server_auth=rds_iam`): a row for each database, user and endpoint, and one for each source of \
+         AWS credentials that none of them needs. Spans are whole seconds; what is not known is NULL. `cred_state` is `fresh`, \
+         `stale` (usable, but the last fetch failed), `empty` (the first fetch is under way) or `dead`; of the access key only the \
+         end of its id is shown. Logins are counted for each user and endpoint: databases that share both show the same. `class` \
+         says why logins fail at present (`denied`, `throttled`, `clock`, `credentials`, `service`, `unreachable`), `last_error` \
+         says it in words with the next step. `login_rate` is the pace in logins a second at the endpoint, `login_waiting` how \
+         many wait for their turn. `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
+         replaced), `keep_to_hard_age` (logins are denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
+         fault of the user: they serve on) or `close_now`. `auth_age` is the age of the oldest authorization among the pool's \
+         servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`; \
+         `renewed` counts servers replaced, `extended` transactions that ended beyond `iam_max_age` under `keep_on`, `over_age` \
+         those that were running when it came.",
+    ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),
     constant("standard_conforming_strings", "on", &[text("standard_conforming_strings")]),
     constant("datestyle", "ISO", &[text("datestyle")]),
     constant("timezone", "GMT", &[text("timezone")]),
+];
+
+/// Columns of SHOW IAM: ours, PgBouncer has no such table.
+const IAM: [Column; 26] = [
+    text("database"),
+    text("user"),
+    text("endpoint"),
+    text("region"),
+    text("source"),
+    text("principal"),
+    text("cred_state"),
+    int8("cred_expires_in"),
+    text("key_tail"),
+    int8("last_refresh"),
+    int8("last_login"),
+    int8("logins_ok"),
+    int8("logins_denied"),
+    int8("throttled"),
+    int8("logins_failed"),
+    text("class"),
+    int4("login_rate"),
+    int4("login_waiting"),
+    text("stance"),
+    int8("auth_age"),
+    int4("sv_past_soft_age"),
+    int4("sv_past_hard_age"),
+    int8("renewed"),
+    int8("extended"),
+    int8("over_age"),
+    text("last_error"),
 ];
 
 const STATS: [Column; 25] = [

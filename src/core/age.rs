@@ -12,7 +12,7 @@ use super::engine::Core;
 use super::hold::Reason;
 use super::pool::PoolSlot;
 use super::server::{Phase, Server, Task};
-use super::{Authorization, Net, Note, PoolShare, Stance};
+use super::{Authorization, Net, Note, PoolRow, PoolShare, Stance};
 use crate::base::{ClientId, Micros, Peer, ServerId};
 use crate::config::PoolMode;
 
@@ -33,6 +33,16 @@ impl Authorization {
 }
 
 impl Server {
+    /// Adds its authorization's age, where it has one, to its pool's row.
+    pub(super) fn tell_age(&self, now: Micros, row: &mut PoolRow) {
+        let Authorization { soft_at, hard_at } = self.authorization;
+        if self.authorization != Authorization::ENDLESS {
+            row.sv_past_soft_age += u32::from(now >= soft_at);
+            row.sv_past_hard_age += u32::from(now >= hard_at);
+            row.auth_age = row.auth_age.max(now.since(self.connected_at));
+        }
+    }
+
     /// Under [`Stance::CloseNow`] its time is over: it is closed when it is free.
     pub(super) fn end_if_denied(&mut self, share: &PoolShare, now: Micros) {
         if self.authorization != Authorization::ENDLESS && share.stance() == Stance::CloseNow {

@@ -168,4 +168,10 @@ pub struct PoolRow {
     pub sv_used: u32,
     pub sv_tested: u32,
     pub maxwait: Micros,
+    /// Ours: servers past the soft age of their authorization, those past the hard one among them.
+    pub sv_past_soft_age: u32,
+    /// Ours: servers past the hard age of their authorization.
+    pub sv_past_hard_age: u32,
+    /// Ours: the age of the oldest authorization; zero where no server has one.
+    pub auth_age: Micros,
 }

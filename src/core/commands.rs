@@ -277,6 +277,7 @@ impl Core {
                 ServerState::Tested => row.sv_tested += 1,
                 ServerState::BeingCanceled => row.sv_being_canceled += 1,
             }
+            server.tell_age(now, row);
         }
         let finished = |(key, pool): (usize, &super::pool::Pool)| {
             let mut row = std::mem::take(&mut rows[key]);

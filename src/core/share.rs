@@ -29,6 +29,16 @@ pub enum Stance {
 
 impl Stance {
     const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
+
+    /// The word of SHOW IAM.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Renew => "renew",
+            Self::KeepToHardAge => "keep_to_hard_age",
+            Self::KeepOn => "keep_on",
+            Self::CloseNow => "close_now",
+        }
+    }
 }
 
 /// Switches of the whole process that every worker looks at when a client wants a server.

@@ -116,6 +116,8 @@ struct Memory {
     via: Option<SourceKind>,
     failure: Option<(FetchError, SystemTime)>,
     principal: Option<Arc<str>>,
+    /// Why the principal is not known, where that was asked.
+    unidentified: Option<FetchError>,
     refreshed_at: Option<SystemTime>,
     next_at: Option<SystemTime>,
     loads: u64,
@@ -131,6 +133,8 @@ pub struct SourceReport {
     pub via: Option<SourceKind>,
     /// The ARN that they belong to, once it is known.
     pub principal: Option<Arc<str>>,
+    /// Why the principal is not known, where AWS was asked.
+    pub unidentified: Option<FetchError>,
     /// The end of the access key's id.
     pub key_tail: Option<String>,
     /// When they expire; `None` also if they do not.
@@ -224,6 +228,20 @@ impl Source {
         let _ = finished.wait_for(|count| *count > fetches).await;
     }
 
+    /// Waits until the principal is known, or why it is not; at once where it was not asked because there are no credentials.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn identified(&self) {
+        let mut finished = self.shared.fetches.subscribe();
+        let is_over = |_: &u64| {
+            let memory = self.shared.memory.load();
+            memory.principal.is_some() || memory.unidentified.is_some() || memory.failure.is_some()
+        };
+        // the sender lives as long as self
+        let _ = finished.wait_for(is_over).await;
+    }
+
     /// What SHOW IAM and the metrics tell.
     pub fn report(&self) -> SourceReport {
         let memory = self.shared.memory.load();
@@ -232,6 +250,7 @@ impl Source {
             state: memory.state(self.shared.clock.now()),
             via: memory.via,
             principal: memory.principal.clone(),
+            unidentified: memory.unidentified.clone(),
             key_tail: credentials.map(|credentials| credentials.key_tail()),
             expires_at: credentials.and_then(|credentials| credentials.expires_at()),
             refreshed_at: memory.refreshed_at,
@@ -411,8 +430,12 @@ impl Keeper {
                 tracing::info!("iam source {}: principal {arn}", self.name);
                 self.change(|memory, _| memory.principal = Some(arn.into()));
             }
-            Err(error) => tracing::debug!("iam source {}: principal not known: {error}", self.name),
+            Err(error) => {
+                tracing::debug!("iam source {}: principal not known: {error}", self.name);
+                self.change(|memory, _| memory.unidentified = Some(error));
+            }
         }
+        self.shared.fetches.send_modify(|_| {}); // who waits for the name looks again
     }
 
     fn tell_loaded(&self, before: &Memory, new: &Credentials, via: SourceKind, now: SystemTime) {

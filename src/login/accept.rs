@@ -13,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -20,23 +21,37 @@ use tokio::task::JoinSet;
 
 /// Whether clients are accepted at present.
 #[derive(Debug)]
-pub struct Accepting(watch::Sender<bool>);
+pub struct Accepting {
+    on: watch::Sender<bool>,
+    /// The sockets are open and watched.
+    begun: AtomicBool,
+}
 
 impl Default for Accepting {
     fn default() -> Self {
-        Self(watch::Sender::new(true))
+        Self { on: watch::Sender::new(true), begun: AtomicBool::new(false) }
     }
 }
 
 impl Accepting {
     /// SUSPEND stops it, RESUME goes on: the kernel queues clients meanwhile.
     pub fn set(&self, on: bool) {
-        self.0.send_replace(on);
+        self.on.send_replace(on);
+    }
+
+    /// Whether it is suspended.
+    pub fn is_suspended(&self) -> bool {
+        !*self.on.borrow()
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     async fn wait(&self) {
         // it fails only when the sender is gone, and that is `self`
-        let _ = self.0.subscribe().wait_for(|on| *on).await;
+        let _ = self.on.subscribe().wait_for(|on| *on).await;
     }
 }
 
@@ -59,6 +74,7 @@ impl Acceptors {
             let listener = UnixListener::from_std(socket.listener)?;
             tasks.spawn(accept_unix(plane.clone(), listener, socket.file));
         }
+        plane.accepting.begun.store(true, Ordering::Release);
         Ok(Self(tasks))
     }
 

@@ -5,8 +5,9 @@
 //! what is in memory. Never connects: `open_iam.rs` does. Nothing is started, and no memory taken, before an entry asks for it.
 
 use super::credential::TokenProof;
-use super::iam_desk::{IamDesk, LoginReport};
+use super::iam_desk::IamDesk;
 use super::iam_entry;
+use super::turns::Waits;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
@@ -18,8 +19,10 @@ use crate::iam::{
     Token, WallClock,
 };
 use crate::io::Clock;
+use crate::stats::Histogram;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 /// What logins by IAM share.
 pub struct Iam {
@@ -30,6 +33,7 @@ pub struct Iam {
     desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
     /// Users of whom a probe is under way.
     probed: Arc<Mutex<HashSet<Arc<str>>>>,
+    waits: Arc<Waits>,
 }
 
 /// Makes the tokens of one endpoint.
@@ -91,6 +95,7 @@ impl Iam {
             sources: OnceLock::new(),
             desks: Mutex::default(),
             probed: Arc::default(),
+            waits: Arc::default(),
         }
     }
 
@@ -117,7 +122,7 @@ impl Iam {
     }
 
     /// The source of `rules`.
-    fn source(&self, rules: &Rules) -> Arc<Source> {
+    pub(super) fn source(&self, rules: &Rules) -> Arc<Source> {
         let sources = self.sources.get_or_init(|| Sources::new(Arc::clone(&self.wall), self.stability));
         let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
         sources.source(&rules.source, near)
@@ -134,7 +139,7 @@ impl Iam {
         if let Some(desk) = desks.get(endpoint) {
             return Arc::clone(desk);
         }
-        let desk = Arc::new(IamDesk::new(endpoint.clone(), login_rate, self.clock));
+        let desk = Arc::new(IamDesk::new(endpoint.clone(), login_rate, self.clock, Arc::clone(&self.waits)));
         desks.insert(endpoint.clone(), Arc::clone(&desk));
         desk
     }
@@ -150,12 +155,29 @@ impl Iam {
         self.sources.get().and_then(|sources| sources.skew().seconds())
     }
 
-    /// Every source fetches anew, and no back-off counts any more.
-    pub(super) fn refresh(&self) {
-        for source in self.all_sources() {
-            source.force_refresh();
-        }
+    /// AWS's time, as this machine has it.
+    pub fn wall_now(&self) -> SystemTime {
+        self.wall.now()
+    }
+
+    /// How long logins have waited for their turns, and the sum of that in microseconds.
+    pub fn login_waits(&self) -> (Histogram, u64) {
+        self.waits.read()
+    }
+
+    /// Every source fetches anew, and no back-off counts any more. Returns how many sources there are.
+    pub(super) fn refresh(&self) -> usize {
+        let sources = self.all_sources();
+        sources.iter().for_each(|source| source.force_refresh());
         self.desks().values().for_each(|desk| desk.forget());
+        sources.len()
+    }
+
+    /// The sources of `rules` fetch anew. Returns how many they are.
+    pub(super) fn refresh_some<'a>(&self, rules: impl Iterator<Item = &'a Rules>) -> usize {
+        let sources: HashMap<_, _> = rules.map(|rules| (&rules.source, self.source(rules))).collect();
+        sources.values().for_each(|source| source.force_refresh());
+        sources.len()
     }
 
     /// Logins as `user` may be tried at once again.
@@ -163,7 +185,13 @@ impl Iam {
         self.desks().values().for_each(|desk| desk.forget_user(user));
     }
 
-    /// Every source in use, in the order of SHOW IAM.
+    /// The same, at some endpoints.
+    pub(super) fn forget_back_off_at(&self, endpoints: &[Endpoint], user: &str) {
+        let desks = self.desks();
+        endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forget_user(user));
+    }
+
+    /// Every source in use, in order of its name.
     pub fn all_sources(&self) -> Vec<Arc<Source>> {
         self.sources.get().map(Sources::all).unwrap_or_default()
     }
@@ -173,11 +201,6 @@ impl Iam {
         let mut all: Vec<_> = self.desks().values().map(Arc::clone).collect();
         all.sort_by_cached_key(|desk| desk.endpoint().to_string());
         all
-    }
-
-    /// What was counted of logins, by endpoint and user.
-    pub fn logins(&self) -> Vec<LoginReport> {
-        self.all_desks().iter().flat_map(|desk| desk.report()).collect()
     }
 
     /// What becomes of servers of `user` whose authorization grows old.
@@ -273,7 +296,7 @@ mod tests {
             (0..1000).map(|n| format!("db{n} = {ENTRY} iam_login_rate={}\n", 7 + n % 3)).collect();
         let before = snapshot(&text, "");
         let iam = Iam::new(&before, Clock::new());
-        assert!(iam.all_sources().is_empty() && iam.logins().is_empty());
+        assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
         iam.adopt(&before);
         assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
         assert_eq!(iam.all_desks()[0].turns.state(), (0, 7), "the least rate counts");

@@ -3,7 +3,7 @@
 //! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice and the lock, which is
 //! held for a few additions and never across an await. Memory: one row for each user that has logged in, bounded.
 
-use super::turns::Turns;
+use super::turns::{Turns, Waits};
 use crate::base::Micros;
 use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Reactions, Step};
 use crate::iam::{Endpoint, Explanation};
@@ -43,6 +43,8 @@ pub struct Tally {
     pub accepted: u64,
     /// Those that were not, by class, in the order of [`Class::ALL`].
     pub failed: [u64; Class::ALL.len()],
+    /// When the last one was accepted.
+    pub accepted_at: Option<Micros>,
     /// The last failure in words; `None` = the last login was accepted.
     pub last_error: Option<Arc<str>>,
     /// The same as clients may read it.
@@ -51,16 +53,14 @@ pub struct Tally {
     told: Option<(Kind, Class, Micros)>,
 }
 
-/// One row of [`IamDesk::report`].
+/// How one user fares at one endpoint.
 #[derive(Clone, Debug)]
 pub struct LoginReport {
-    /// Where.
-    pub endpoint: Endpoint,
     /// As whom.
     pub user: Arc<str>,
     /// What was counted.
     pub tally: Tally,
-    /// Why logins fail at present; `None` = they do not.
+    /// Why the last login has failed; `None` = it was accepted.
     pub trouble: Option<Class>,
 }
 
@@ -85,9 +85,9 @@ pub struct Who<'a> {
 }
 
 impl IamDesk {
-    /// An endpoint where nobody has logged in yet.
-    pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock) -> Self {
-        Self { endpoint, clock, turns: Turns::new(login_rate, clock), book: Mutex::default() }
+    /// An endpoint where nobody has logged in yet. `waits` learns how long logins wait for their turns.
+    pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock, waits: Arc<Waits>) -> Self {
+        Self { endpoint, clock, turns: Turns::new(login_rate, clock, waits), book: Mutex::default() }
     }
 
     /// The endpoint.
@@ -125,9 +125,10 @@ impl IamDesk {
     pub fn accepted(&self, user: &Arc<str>) -> bool {
         let mut book = self.book();
         let was_in_trouble = book.reactions.trouble(user).is_some();
-        book.reactions.accepted(user, self.clock.now());
+        let now = self.clock.now();
+        book.reactions.accepted(user, now);
         let tally = book.tally(user);
-        tally.accepted += 1;
+        (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
         (tally.last_error, tally.brief, tally.told) = (None, None, None);
         was_in_trouble
     }
@@ -184,18 +185,15 @@ impl IamDesk {
         self.book().reactions.forget_user(user);
     }
 
-    /// What was counted, by user.
-    pub fn report(&self) -> Vec<LoginReport> {
-        let (book, now) = (self.book(), self.clock.now());
-        let row = |(user, tally): (&Arc<str>, &Tally)| LoginReport {
-            endpoint: self.endpoint.clone(),
+    /// What was counted of `user`; `None` = it has not tried yet.
+    pub fn report_of(&self, user: &str) -> Option<LoginReport> {
+        let book = self.book();
+        let (user, tally) = book.tallies.get_key_value(user)?;
+        Some(LoginReport {
             user: Arc::clone(user),
             tally: tally.clone(),
-            trouble: book.reactions.class(user, now),
-        };
-        let mut rows: Vec<_> = book.tallies.iter().map(row).collect();
-        rows.sort_by(|one, other| one.user.cmp(&other.user));
-        rows
+            trouble: book.reactions.trouble(user).map(|judgement| judgement.class),
+        })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -223,7 +221,7 @@ mod tests {
 
     fn desk() -> IamDesk {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
-        IamDesk::new(endpoint, 20, Clock::new())
+        IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
     }
 
     fn refused() -> Outcome<'static> {
@@ -243,14 +241,17 @@ mod tests {
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
         let (text, class) = desk.trouble("app").unwrap();
         assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
-        assert!(desk.report()[0].tally.last_error.as_deref().unwrap().contains("source imds"));
         assert_eq!((class, desk.class("app")), (Class::Denied, Some(Class::Denied)));
         assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
-        let rows = desk.report();
-        assert_eq!((rows.len(), rows[0].tally.failed[Class::Denied as usize]), (1, 5));
+        let report = desk.report_of("app").unwrap();
+        assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
+        assert!(report.tally.last_error.unwrap().contains("source imds"), "for operators");
+        assert!(report.tally.accepted_at.is_none() && desk.report_of("other").is_none());
         assert!(desk.accepted(&user) && !desk.accepted(&user));
         assert!(desk.trouble("app").is_none() && desk.may_try("app").is_ok());
-        assert_eq!((desk.report()[0].tally.accepted, desk.report()[0].tally.last_error.clone()), (2, None));
+        let report = desk.report_of("app").unwrap();
+        assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
+        assert!(report.tally.accepted_at.is_some());
         fail(refused());
         fail(refused());
         assert!(fail(refused()).is_news, "it was fine in between");

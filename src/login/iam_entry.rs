@@ -130,7 +130,10 @@ fn entries(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Database>> {
     snapshot.databases.values().chain(&snapshot.fallback)
 }
 
-fn users_with_keys(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<str>, &crate::config::UserEntry)> {
+/// Users that have keys of their own for logins by IAM.
+pub(super) fn users_with_keys(
+    snapshot: &Snapshot,
+) -> impl Iterator<Item = (&Arc<str>, &crate::config::UserEntry)> {
     let none = IamIdentity::default();
     snapshot.users.iter().filter(move |(_, user)| user.server_auth.is_some() || user.iam != none)
 }

@@ -55,15 +55,6 @@ impl Plane {
         }
     }
 
-    /// IAM REFRESH: every source fetches anew, and every login may be tried at once again.
-    pub fn refresh_iam(&self) {
-        self.iam.refresh();
-        for entry in self.registry.entries() {
-            self.places.forget_failure(&entry.share);
-            self.launcher.need_server(entry.share.id);
-        }
-    }
-
     /// The one door to a pool's stance.
     pub(super) fn set_stance(&self, entry: &PoolEntry, stance: Stance) {
         let share = &entry.share;

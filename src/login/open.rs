@@ -7,6 +7,7 @@
 use super::connect::{self, ConnectError, LoginFailure, Opened, Target};
 use super::iam::{NoToken, Signer};
 use super::iam_entry;
+use super::login_counts::LoginTrouble;
 use super::logins::{LoginEntry, LoginRow};
 use super::places::Place;
 use super::plane::{Plane, Policy, Welcome};
@@ -56,6 +57,8 @@ pub(super) struct Line {
     pub begun_at: Option<Micros>,
     /// For how long its login counts.
     pub authorization: Option<Authorization>,
+    /// What the system or the server said as the last try by IAM failed.
+    pub detail: Option<String>,
 }
 
 impl Line {
@@ -116,6 +119,30 @@ pub(super) enum Broken {
     System(&'static str),
 }
 
+impl Broken {
+    /// What the system or the server said, where it is more than the reason.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Connect(error) if error.detail.is_empty() => Some(error.reason.to_owned()),
+            Self::Connect(error) => Some(format!("{}: {}", error.reason, error.detail)),
+            Self::Login(LoginFailure::Login(error)) => error.log(),
+            Self::Login(LoginFailure::Crashed) | Self::Token(_) | Self::TimedOut | Self::System(_) => None,
+        }
+    }
+
+    /// As it is counted.
+    pub fn trouble(&self) -> LoginTrouble {
+        match self {
+            Self::Connect(_) | Self::TimedOut | Self::Login(LoginFailure::Crashed) => {
+                LoginTrouble::Unreachable
+            }
+            Self::Token(_) => LoginTrouble::Credentials,
+            Self::Login(LoginFailure::Login(error)) if error.is_refusal() => LoginTrouble::Refused,
+            Self::Login(LoginFailure::Login(_)) | Self::System(_) => LoginTrouble::Other,
+        }
+    }
+}
+
 /// Seconds since the epoch.
 fn epoch_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -132,7 +159,7 @@ pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: 
 }
 
 impl Attempt {
-    fn new(plane: Arc<Plane>, entry: Arc<PoolEntry>, want: Want) -> Self {
+    pub(super) fn new(plane: Arc<Plane>, entry: Arc<PoolEntry>, want: Want) -> Self {
         Self {
             policy: plane.policy.load_full(),
             config: entry.config.load_full(),
@@ -165,7 +192,10 @@ impl Attempt {
             None => {
                 let limit = span(snapshot.settings.server_connect_timeout);
                 let outcome = tokio::time::timeout(limit, self.try_hosts(line)).await;
-                outcome.unwrap_or_else(|_| Err(Failure::new("connect timeout")))
+                outcome.unwrap_or_else(|_| {
+                    self.entry.logins.failed(LoginTrouble::Unreachable);
+                    Err(Failure::new("connect timeout"))
+                })
             }
             Some(Ok(rules)) => self.try_by_iam(line, &rules).await,
             Some(Err(refused)) => Err(self.misconfigured(&refused)),
@@ -202,7 +232,12 @@ impl Attempt {
             if tried > 0 {
                 self.log_close(&line.peer, &failure.reason);
             }
-            match self.try_host(line, self.next_host(), None).await {
+            let outcome = self.try_host(line, self.next_host(), None).await;
+            match &outcome {
+                Ok(_) => self.entry.logins.accepted(),
+                Err(broken) => self.entry.logins.failed(broken.trouble()),
+            }
+            match outcome {
                 Ok(unread) => return Ok(unread),
                 Err(Broken::Connect(error)) => {
                     self.log_connect_error(&line.peer, &error);
@@ -385,8 +420,9 @@ impl Attempt {
         if let Some(reason) = self.obsolete() {
             return self.fail(line, Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }, place).await;
         }
-        let Line { opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization } =
-            line
+        let Line {
+            opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization, ..
+        } = line
         else {
             unreachable!("a login that succeeded has a connection");
         };

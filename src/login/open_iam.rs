@@ -8,6 +8,7 @@
 use super::connect::LoginFailure;
 use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged, Who};
+use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
@@ -82,12 +83,14 @@ impl Attempt {
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(&iam.signer))).await;
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
+                    self.entry.logins.accepted();
                     self.accepted(iam);
                     line.authorization = Some(self.authorization(iam.rules, begun_at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
             };
+            line.detail = broken.detail();
             self.give_up_or_go_on(line, iam, broken, begun_at).await?;
             line.end().await;
         }
@@ -167,12 +170,21 @@ impl Attempt {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
             }
+            match broken.trouble() {
+                _ if self.is_probe && stage == Stage::Authenticated => self.entry.logins.accepted(),
+                // the server knows us, and refuses something else
+                LoginTrouble::Refused if stage == Stage::Authenticated => {
+                    self.entry.logins.failed(LoginTrouble::Other);
+                }
+                trouble => self.entry.logins.failed(trouble),
+            }
             let failure = match self.is_probe {
                 true => Failure::new("it was to find out, no more"),
                 false => self.failure(broken, peer),
             };
             return Err(GivenUp { failure, is_of_host: false });
         };
+        self.entry.logins.judged(judged.judgement.class);
         self.set_stance(iam.rules);
         self.tell(&judged, peer, &broken);
         match judged.judgement.step {
@@ -242,6 +254,7 @@ impl Attempt {
     }
 
     fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
+        self.entry.logins.failed(LoginTrouble::Credentials);
         self.set_stance(iam.rules);
         let until = self.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {

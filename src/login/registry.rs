@@ -3,6 +3,7 @@
 //! One lock around ordered maps, read once per login. Never opens anything; what running pools must be told of a change is
 //! `reload.rs`. Source: PgBouncer behaviour, surface §2 (`*`), §3 (`autodb_idle_timeout`, `pool_idle_timeout`).
 
+use super::login_counts::LoginCounts;
 use super::welcome::WelcomeDesk;
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
@@ -22,6 +23,8 @@ pub struct PoolEntry {
     pub welcome: WelcomeDesk,
     /// Which of the entry's hosts is next.
     pub host_turn: AtomicUsize,
+    /// Logins to its servers.
+    pub logins: LoginCounts,
     clients: AtomicU32,
     removed: AtomicBool,
     unused_since: AtomicU64,
@@ -163,6 +166,7 @@ impl Registry {
             config: ArcSwap::new(Arc::clone(&entry.config)),
             welcome: WelcomeDesk::default(),
             host_turn: AtomicUsize::new(0),
+            logins: LoginCounts::default(),
             clients: AtomicU32::new(0),
             removed: AtomicBool::new(false),
             unused_since: AtomicU64::new(Micros::NEVER.0),

@@ -53,6 +53,17 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// Whether the server has refused us for who we are, or has asked for a proof that is not known.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { sqlstate, .. } => {
+                [sqlstate::INVALID_AUTHORIZATION, sqlstate::INVALID_PASSWORD].contains(&&**sqlstate)
+            }
+            Self::WrongPasswordType(_) | Self::NotForTokens(_) => true,
+            _ => false,
+        }
+    }
+
     /// The reason in "closing because: …", and what later clients are told of as the cached error.
     pub fn reason(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {

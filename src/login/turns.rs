@@ -7,14 +7,33 @@
 use crate::base::Micros;
 use crate::iam::budget::{Budget, Priority, Ticket};
 use crate::io::Clock;
+use crate::stats::Histogram;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// How long logins have waited for their turns, at all endpoints together.
+#[derive(Default)]
+pub struct Waits(Mutex<(Histogram, u64)>);
+
+impl Waits {
+    fn record(&self, waited: Micros) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.0.record(waited.0);
+        times.1 = times.1.saturating_add(waited.0);
+    }
+
+    /// The times, and their sum in microseconds.
+    pub fn read(&self) -> (Histogram, u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The queue of one endpoint.
 pub struct Turns {
     clock: Clock,
+    waits: Arc<Waits>,
     queue: Mutex<Queue>,
 }
 
@@ -38,11 +57,11 @@ impl Queue {
 }
 
 impl Turns {
-    /// Lets `rate_max` logins a second pass.
-    pub fn new(rate_max: u32, clock: Clock) -> Arc<Self> {
+    /// Lets `rate_max` logins a second pass; `waits` learns how long each has waited.
+    pub fn new(rate_max: u32, clock: Clock, waits: Arc<Waits>) -> Arc<Self> {
         let budget = Budget::new(rate_max, clock.now());
         let queue = Mutex::new(Queue { budget, waiting: HashMap::new(), is_served: false });
-        Arc::new(Self { clock, queue })
+        Arc::new(Self { clock, waits, queue })
     }
 
     /// Waits for a turn.
@@ -51,6 +70,7 @@ impl Turns {
     /// Dropping it leaves the queue.
     pub async fn turn(self: &Arc<Self>, priority: Priority) {
         let (turn, mine) = oneshot::channel();
+        let asked_at = self.clock.now();
         let place = {
             let mut queue = self.queue();
             let now = self.clock.now();
@@ -64,6 +84,7 @@ impl Turns {
         };
         let _ = mine.await; // the sender is dropped with its turn only
         drop(place);
+        self.waits.record(self.clock.now().since(asked_at));
     }
 
     /// Gives out turns until nobody waits.
@@ -128,7 +149,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_come_at_once_and_the_others_at_the_pace() {
-        let turns = Turns::new(40, Clock::new());
+        let waits = Arc::new(Waits::default());
+        let turns = Turns::new(40, Clock::new(), Arc::clone(&waits));
         let began = Instant::now();
         for _ in 0..40 {
             turns.turn(Priority::Client).await;
@@ -146,12 +168,15 @@ mod tests {
         // 20 more at 40/s, less what has come in since the beginning
         assert!(began.elapsed() >= Duration::from_millis(450), "{burst:?} {:?}", began.elapsed());
         assert_eq!(turns.state(), (0, 40));
+        let (times, sum_us) = waits.read();
+        assert_eq!(times.count(), 60);
+        assert!(times.count_below(1 << 16) >= 40 && sum_us > 1_000_000, "{sum_us}");
         assert!(!turns.queue().is_served || turns.queue().waiting.is_empty());
     }
 
     #[tokio::test]
     async fn clients_go_first_and_who_leaves_costs_nobody_a_turn() {
-        let turns = Turns::new(5, Clock::new());
+        let turns = Turns::new(5, Clock::new(), Arc::default());
         for _ in 0..5 {
             turns.turn(Priority::Recycling).await;
         }

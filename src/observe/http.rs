@@ -1,7 +1,8 @@
-//! The least HTTP/1.1 that Prometheus and a browser need: GET of two pages, one request a connection.
+//! The least HTTP/1.1 that Prometheus, a load balancer and a browser need: GET of three pages, one request a connection.
 //!
 //! Never holds more than `limits::HTTP_REQUEST_BYTES_MAX` of a request, more than `limits::HTTP_CONNECTIONS_MAX` connections,
-//! or one longer than `limits::HTTP_TIMEOUT_MS`: a slow or hostile scraper costs itself only. Says nothing but metrics.
+//! or one longer than `limits::HTTP_TIMEOUT_MS`: a slow or hostile scraper costs itself only. Says nothing but metrics, and whether
+//! clients can be served.
 //! Source: RFC 9112.
 
 use crate::base::limits::{HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
@@ -17,12 +18,16 @@ use tokio::time::timeout;
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const HTML_TYPE: &str = "text/html; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
-const INDEX: &str = "<!DOCTYPE html><title>pgweir</title><a href=\"/metrics\">metrics</a>\n";
+const INDEX: &str =
+    "<!DOCTYPE html><title>pgweir</title><a href=\"/metrics\">metrics</a> <a href=\"/ready\">ready</a>\n";
 
-/// What makes the page of metrics.
+/// What makes the pages.
 pub trait Metrics: Send + Sync + 'static {
-    /// The page as it is now.
+    /// The page of metrics as it is now.
     fn page(&self) -> impl Future<Output = String> + Send;
+
+    /// Why clients cannot be served at present; empty = they can.
+    fn obstacles(&self) -> Vec<String>;
 }
 
 /// Answers requests on `listener` for ever.
@@ -67,6 +72,10 @@ where
     };
     let (status, kind, text, body) = match target(&head) {
         Some((body, "/metrics")) => ("200 OK", METRICS_TYPE, metrics.page().await, body),
+        Some((body, "/ready")) => {
+            let (status, text) = readiness(&metrics.obstacles());
+            (status, TEXT_TYPE, text, body)
+        }
         Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.to_owned(), body),
         Some((body, _)) => {
             ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".to_owned(), body)
@@ -75,6 +84,14 @@ where
         None => ("405 Method Not Allowed", TEXT_TYPE, "only GET\n".to_owned(), Body::Sent),
     };
     respond(&mut stream, status, kind, &text, body).await
+}
+
+/// The answer to who asks whether clients can be served.
+fn readiness(obstacles: &[String]) -> (&'static str, String) {
+    match obstacles {
+        [] => ("200 OK", "ready\n".to_owned()),
+        some => ("503 Service Unavailable", some.iter().map(|why| format!("not ready: {why}\n")).collect()),
+    }
 }
 
 /// Whether the answer's body is sent: HEAD wants its length only.
@@ -141,6 +158,10 @@ mod tests {
         async fn page(&self) -> String {
             "up 1\n".to_owned()
         }
+
+        fn obstacles(&self) -> Vec<String> {
+            vec!["one".to_owned(), "another".to_owned()]
+        }
     }
 
     /// What is answered to `request`, sent in two parts.
@@ -174,6 +195,14 @@ mod tests {
         );
         let head = ask(b"HEAD /metrics HTTP/1.0\r\n\r\n");
         assert!(head.contains("Content-Length: 5") && head.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn who_is_not_ready_says_why() {
+        let answer = ask(b"GET /ready HTTP/1.1\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nnot ready: one\nnot ready: another\n"), "{answer}");
+        assert_eq!(readiness(&[]), ("200 OK", "ready\n".to_owned()));
     }
 
     #[test]

@@ -7,9 +7,12 @@
 //! Source: Prometheus documentation, "Exposition formats".
 
 use crate::base::PoolId;
-use crate::base::limits::METRICS_POOLS_MAX;
-use crate::stats::names::{METRICS, Metric, OTHER, POOL_LABELS, ProcessLevels, Source, Unit, VERSION_INFO};
-use crate::stats::{Histogram, PoolCounters, PoolLevels};
+use crate::base::limits::{METRICS_POOLS_MAX, METRICS_SOURCES_MAX};
+use crate::stats::names::{
+    LOGIN_LABELS, METRICS, Metric, OTHER, POOL_LABELS, ProcessLevels, REFRESH_LABELS, SOURCE_LABELS, Source,
+    Unit, VERSION_INFO,
+};
+use crate::stats::{CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::LabelSet;
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
@@ -43,6 +46,8 @@ pub struct Sample {
     pub process: ProcessLevels,
     /// Every pool there is.
     pub pools: Vec<PoolSample>,
+    /// Every source of AWS credentials.
+    pub credentials: Vec<CredentialLevels>,
 }
 
 /// Which pools have series of their own: the first `METRICS_POOLS_MAX` ever seen; a place comes free when its pool goes.
@@ -94,29 +99,38 @@ impl Series {
             .iter()
             .map(|pool| label_set([(POOL_LABELS[0], &*pool.database), (POOL_LABELS[1], &*pool.user)]))
             .collect();
+        let sources = CredentialLevels::arrange(sample.credentials, METRICS_SOURCES_MAX, OTHER);
         let mut page = String::with_capacity(4096 * (pools.len() + 1));
         for metric in METRICS {
             head(&mut page, metric.name, metric.help, metric.kind());
+            let of_pools = pools.iter().zip(&labels);
             match metric.source {
                 Source::Process(of) | Source::ProcessCounter(of) => {
                     value(&mut page, metric, &label_set([]), of(&sample.process));
                 }
+                Source::ProcessTimes(of) => {
+                    let (histogram, sum_us) = of(&sample.process);
+                    buckets(&mut page, metric.name, &label_set([]), histogram, sum_us);
+                }
+                Source::ProcessIfKnown(of) => whole(&mut page, metric, &label_set([]), of(&sample.process)),
                 Source::Level(of) => {
-                    for (pool, labels) in pools.iter().zip(&labels) {
-                        value(&mut page, metric, labels, of(&pool.levels));
-                    }
+                    of_pools.for_each(|(pool, labels)| value(&mut page, metric, labels, of(&pool.levels)));
                 }
                 Source::Counter(of) => {
-                    for (pool, labels) in pools.iter().zip(&labels) {
-                        value(&mut page, metric, labels, of(&pool.counters));
-                    }
+                    of_pools.for_each(|(pool, labels)| value(&mut page, metric, labels, of(&pool.counters)));
                 }
-                Source::Times(of) => {
-                    for (pool, labels) in pools.iter().zip(&labels) {
-                        let (histogram, sum_us) = of(&pool.counters);
-                        buckets(&mut page, metric.name, labels, histogram, sum_us);
-                    }
+                Source::Times(of) => of_pools.for_each(|(pool, labels)| {
+                    let (histogram, sum_us) = of(&pool.counters);
+                    buckets(&mut page, metric.name, labels, histogram, sum_us);
+                }),
+                Source::Logins(of) => {
+                    pools.iter().for_each(|pool| logins(&mut page, metric, pool, of(&pool.counters)));
                 }
+                Source::Credentials(of) => sources.iter().for_each(|source| {
+                    let labels = label_set([(SOURCE_LABELS[0], &*source.source)]);
+                    whole(&mut page, metric, &labels, of(source));
+                }),
+                Source::Refreshes => sources.iter().for_each(|source| refreshes(&mut page, metric, source)),
             }
         }
         head(&mut page, VERSION_INFO, "The version, in its label; always 1.", "gauge");
@@ -147,6 +161,37 @@ fn value(page: &mut String, metric: &Metric, labels: &LabelSet, value: u64) {
     match metric.unit {
         Unit::Seconds => write_metric_line(page, metric.name, None, labels, none, seconds(value), None),
         Unit::Count | Unit::Bytes => write_metric_line(page, metric.name, None, labels, none, value, None),
+    }
+}
+
+/// A value in whole units, where it is known.
+fn whole(page: &mut String, metric: &Metric, labels: &LabelSet, value: Option<i64>) {
+    if let Some(value) = value {
+        write_metric_line(page, metric.name, None, labels, None::<(&str, u8)>, value, None);
+    }
+}
+
+fn logins(page: &mut String, metric: &Metric, pool: &PoolSample, logins: &LoginCounters) {
+    for (result, reason, count) in logins.outcomes() {
+        let values = [&*pool.database, &*pool.user, result, reason];
+        value(
+            page,
+            metric,
+            &label_set(std::array::from_fn::<_, 4, _>(|at| (LOGIN_LABELS[at], values[at]))),
+            count,
+        );
+    }
+}
+
+fn refreshes(page: &mut String, metric: &Metric, source: &CredentialLevels) {
+    for (result, reason, count) in &source.refreshes {
+        let values = [&*source.source, result, reason];
+        value(
+            page,
+            metric,
+            &label_set(std::array::from_fn::<_, 3, _>(|at| (REFRESH_LABELS[at], values[at]))),
+            *count,
+        );
     }
 }
 
@@ -209,6 +254,10 @@ mod tests {
     fn every_metric_is_there_with_help_and_type() {
         let mut sample = sample(vec![pool(1, 5)]);
         sample.process.databases = 7;
+        sample.process.clock_skew_s = Some(-3);
+        let refreshes = vec![("ok", "", 2), ("failed", "timeout", 1)];
+        sample.credentials =
+            vec![CredentialLevels { source: "imds".into(), expires_in_s: Some(90), usable: true, refreshes }];
         let page = Series::default().page(sample);
         for metric in METRICS {
             assert!(page.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{}", metric.name);
@@ -222,6 +271,12 @@ mod tests {
         }
         assert_eq!(find(&page, "pgbouncer_databases", ""), Some(7.0));
         assert_eq!(find(&page, "pgweir_client_logins_total", "database=\"db1\",user=\"ada\""), Some(5.0));
+        assert_eq!(find(&page, "pgweir_clock_skew_seconds", ""), Some(-3.0));
+        assert_eq!(find(&page, "pgweir_iam_credentials_expire_seconds", "source=\"imds\""), Some(90.0));
+        let timeouts = "source=\"imds\",result=\"failed\",reason=\"timeout\"";
+        assert_eq!(find(&page, "pgweir_iam_refresh_total", timeouts), Some(1.0));
+        let denials = "database=\"db1\",user=\"ada\",result=\"failed\",reason=\"denied\"";
+        assert_eq!(find(&page, "pgweir_backend_logins_total", denials), Some(0.0));
         assert_eq!(find(&page, "pgbouncer_version_info", "version=\"PgBouncer 9\""), Some(1.0));
     }
 

@@ -44,13 +44,16 @@ impl Scrape {
         }));
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);
-        Sample { version: VERSION.to_owned(), process: self.process(), pools }
+        let credentials = self.console.credentials();
+        Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials }
     }
 
     fn process(&self) -> ProcessLevels {
         let lists = self.console.lists();
         let policy = self.console.plane.policy.load();
         let settings = &policy.snapshot.settings;
+        let iam = &self.console.plane.iam;
+        let (iam_login_wait, iam_login_wait_us) = iam.login_waits();
         ProcessLevels {
             databases: lists.databases,
             users: lists.users,
@@ -63,6 +66,10 @@ impl Scrape {
             max_client_conn: settings.max_client_conn.into(),
             max_user_connections: settings.max_user_connections.into(),
             log_lines_lost: self.log.lines_lost(),
+            iam_logins_waiting: iam.all_desks().iter().map(|desk| desk.turns.state().0 as u64).sum(),
+            iam_login_wait,
+            iam_login_wait_us,
+            clock_skew_s: iam.skew_s(),
         }
     }
 }
@@ -71,5 +78,9 @@ impl Metrics for Scrape {
     async fn page(&self) -> String {
         let sample = self.sample().await;
         self.series.lock().unwrap_or_else(PoisonError::into_inner).page(sample)
+    }
+
+    fn obstacles(&self) -> Vec<String> {
+        self.console.obstacles()
     }
 }

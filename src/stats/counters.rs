@@ -1,6 +1,6 @@
 //! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's SHOW STATS (surface, section 13).
 
-use super::Histogram;
+use super::{Histogram, LoginCounters};
 
 /// One pool's counters on one worker; summed over workers and pools when someone looks.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct PoolCounters {
     pub extended: u64,
     /// Ours: transactions (sessions, in session pooling) that were not over yet as their server's hard age came.
     pub over_age_transactions: u64,
+    /// Ours: logins to servers. Not counted by a worker but by the login plane.
+    pub server_logins: LoginCounters,
     pub xact_time: Histogram,
     pub query_time: Histogram,
     pub wait_time: Histogram,
@@ -50,6 +52,7 @@ impl PoolCounters {
         self.renewed += other.renewed;
         self.extended += other.extended;
         self.over_age_transactions += other.over_age_transactions;
+        self.server_logins.merge(&other.server_logins);
         self.xact_time.merge(&other.xact_time);
         self.query_time.merge(&other.query_time);
         self.wait_time.merge(&other.wait_time);

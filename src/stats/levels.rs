@@ -20,6 +20,12 @@ pub struct PoolLevels {
     pub sv_login: u64,
     /// For how long the first client in the queue has waited, in microseconds.
     pub maxwait_us: u64,
+    /// Servers past the soft age of their authorization, those past the hard one among them.
+    pub sv_past_soft_age: u64,
+    /// Servers past the hard age of their authorization.
+    pub sv_past_hard_age: u64,
+    /// The age of the oldest server's authorization, in microseconds; 0 where none has one.
+    pub auth_age_us: u64,
 }
 
 impl PoolLevels {
@@ -28,7 +34,7 @@ impl PoolLevels {
         self.cl_linked + self.cl_idle
     }
 
-    /// Adds `other` to this; the longer wait counts.
+    /// Adds `other` to this; the longer wait and the greater age count.
     pub fn merge(&mut self, other: &Self) {
         self.cl_linked += other.cl_linked;
         self.cl_idle += other.cl_idle;
@@ -43,5 +49,8 @@ impl PoolLevels {
         self.sv_tested += other.sv_tested;
         self.sv_login += other.sv_login;
         self.maxwait_us = self.maxwait_us.max(other.maxwait_us);
+        self.sv_past_soft_age += other.sv_past_soft_age;
+        self.sv_past_hard_age += other.sv_past_hard_age;
+        self.auth_age_us = self.auth_age_us.max(other.auth_age_us);
     }
 }

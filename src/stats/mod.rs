@@ -5,6 +5,7 @@
 mod counters;
 mod histogram;
 mod levels;
+mod logins;
 pub mod names;
 mod totals;
 mod window;
@@ -12,5 +13,6 @@ mod window;
 pub use counters::PoolCounters;
 pub use histogram::Histogram;
 pub use levels::PoolLevels;
+pub use logins::{CredentialLevels, LOGIN_FAILURES, LoginCounters, Outcome};
 pub use totals::{Per, STATS, Stat, Totals};
 pub use window::Window;

@@ -2,9 +2,9 @@
 //!
 //! The Prometheus page, docs/metrics.md and their tests walk [`METRICS`]; a metric is added here and nowhere else. What SHOW
 //! also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that dashboards carry over; the rest
-//! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`.
+//! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
 
-use super::{Histogram, PoolCounters, PoolLevels};
+use super::{CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
 
 /// What a metric's figures are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,14 @@ pub struct ProcessLevels {
     pub max_user_connections: u64,
     /// Log lines that could not be written fast enough and were dropped.
     pub log_lines_lost: u64,
+    /// Logins by IAM that wait for their turn.
+    pub iam_logins_waiting: u64,
+    /// How long logins by IAM waited for their turns.
+    pub iam_login_wait: Histogram,
+    /// The sum of that, in microseconds.
+    pub iam_login_wait_us: u64,
+    /// Seconds that AWS's clock is ahead of ours; `None` = no answer of AWS has told.
+    pub clock_skew_s: Option<i64>,
 }
 
 /// Where a metric's figure comes from; says also what kind of metric it is.
@@ -48,6 +56,16 @@ pub enum Source {
     Process(fn(&ProcessLevels) -> u64),
     /// A counter of the process.
     ProcessCounter(fn(&ProcessLevels) -> u64),
+    /// A histogram of the process, and the exact sum of its values in microseconds.
+    ProcessTimes(fn(&ProcessLevels) -> (&Histogram, u64)),
+    /// A gauge of the process in whole units; not on the page while it is not known.
+    ProcessIfKnown(fn(&ProcessLevels) -> Option<i64>),
+    /// A counter of each pool, by outcome.
+    Logins(fn(&PoolCounters) -> &LoginCounters),
+    /// A gauge in whole units of each source of AWS credentials; not on the page while it is not known.
+    Credentials(fn(&CredentialLevels) -> Option<i64>),
+    /// Refreshes of AWS credentials: a counter of each source, by outcome.
+    Refreshes,
 }
 
 /// One metric.
@@ -68,9 +86,13 @@ impl Metric {
     /// `gauge`, `counter` or `histogram`, as the page's TYPE line has it.
     pub fn kind(&self) -> &'static str {
         match self.source {
-            Source::Level(_) | Source::Process(_) => "gauge",
-            Source::Counter(_) | Source::ProcessCounter(_) => "counter",
-            Source::Times(_) => "histogram",
+            Source::Level(_) | Source::Process(_) | Source::ProcessIfKnown(_) | Source::Credentials(_) => {
+                "gauge"
+            }
+            Source::Counter(_) | Source::ProcessCounter(_) | Source::Logins(_) | Source::Refreshes => {
+                "counter"
+            }
+            Source::Times(_) | Source::ProcessTimes(_) => "histogram",
         }
     }
 
@@ -78,13 +100,28 @@ impl Metric {
     pub fn labels(&self) -> &'static [&'static str] {
         match self.source {
             Source::Level(_) | Source::Counter(_) | Source::Times(_) => &POOL_LABELS,
-            Source::Process(_) | Source::ProcessCounter(_) => &[],
+            Source::Logins(_) => &LOGIN_LABELS,
+            Source::Credentials(_) => &SOURCE_LABELS,
+            Source::Refreshes => &REFRESH_LABELS,
+            Source::Process(_)
+            | Source::ProcessCounter(_)
+            | Source::ProcessTimes(_)
+            | Source::ProcessIfKnown(_) => &[],
         }
     }
 }
 
 /// Labels of everything that is told of a pool. `user` is the pool's: the one its servers log in as.
 pub const POOL_LABELS: [&str; 2] = ["database", "user"];
+
+/// Labels of logins to servers.
+pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];
+
+/// Labels of what is told of a source of AWS credentials.
+pub const SOURCE_LABELS: [&str; 1] = ["source"];
+
+/// Labels of refreshes of AWS credentials.
+pub const REFRESH_LABELS: [&str; 3] = ["source", "result", "reason"];
 
 /// What both labels of the one series say that sums all pools beyond the bound.
 pub const OTHER: &str = "other";
@@ -314,6 +351,95 @@ pub const METRICS: &[Metric] = &[
         |c| (&c.login_time, c.login_time_us),
         "How long clients' logins took, from accept to the welcome, waiting for a pool's first server included.",
     ),
+    Metric {
+        name: "pgweir_backend_logins_total",
+        unit: Unit::Count,
+        source: Source::Logins(|c| &c.server_logins),
+        show: "",
+        help: "Tries to log in to servers, by result (ok, failed) and reason.",
+    },
+    Metric {
+        name: "pgweir_backend_auth_age_seconds",
+        unit: Unit::Seconds,
+        source: Source::Level(|l| l.auth_age_us),
+        show: "IAM.auth_age",
+        help: "Age of the oldest authorization by IAM among the servers; 0 where none has one.",
+    },
+    level(
+        "pgweir_backend_auth_past_soft_age_connections",
+        |l| l.sv_past_soft_age,
+        "IAM.sv_past_soft_age",
+        "Servers past the soft age of their authorization by IAM, to be replaced.",
+    ),
+    level(
+        "pgweir_backend_auth_past_hard_age_connections",
+        |l| l.sv_past_hard_age,
+        "IAM.sv_past_hard_age",
+        "Servers past the hard age of their authorization by IAM: in a transaction or session, or kept while logins fail.",
+    ),
+    counter(
+        "pgweir_backend_auth_renewed_total",
+        Unit::Count,
+        |c| c.renewed,
+        "IAM.renewed",
+        "Servers closed because of the age of their authorization by IAM, with a younger one in their place.",
+    ),
+    counter(
+        "pgweir_backend_auth_extended_total",
+        Unit::Count,
+        |c| c.extended,
+        "IAM.extended",
+        "Transactions that ended beyond the hard age of their server's authorization while no other could be had.",
+    ),
+    counter(
+        "pgweir_backend_auth_over_age_transactions_total",
+        Unit::Count,
+        |c| c.over_age_transactions,
+        "IAM.over_age",
+        "Transactions that were not over yet as the hard age of their server's authorization came.",
+    ),
+    Metric {
+        name: "pgweir_iam_credentials_expire_seconds",
+        unit: Unit::Seconds,
+        source: Source::Credentials(|c| c.expires_in_s),
+        show: "IAM.cred_expires_in",
+        help: "Seconds until the AWS credentials of a source expire, negative once they have; absent where they do not, or where \
+               there are none.",
+    },
+    Metric {
+        name: "pgweir_iam_credentials_usable",
+        unit: Unit::Count,
+        source: Source::Credentials(|c| Some(c.usable.into())),
+        show: "IAM.cred_state",
+        help: "1 where a source of AWS credentials has some that may sign, else 0.",
+    },
+    Metric {
+        name: "pgweir_iam_refresh_total",
+        unit: Unit::Count,
+        source: Source::Refreshes,
+        show: "",
+        help: "Fetches of AWS credentials, by result (ok, failed) and reason.",
+    },
+    process(
+        "pgweir_iam_logins_waiting",
+        |p| p.iam_logins_waiting,
+        "IAM.login_waiting",
+        "Logins by IAM that wait for their turn (iam_login_rate).",
+    ),
+    Metric {
+        name: "pgweir_iam_login_throttle_wait_seconds",
+        unit: Unit::Seconds,
+        source: Source::ProcessTimes(|p| (&p.iam_login_wait, p.iam_login_wait_us)),
+        show: "",
+        help: "How long logins by IAM waited for their turn (iam_login_rate).",
+    },
+    Metric {
+        name: "pgweir_clock_skew_seconds",
+        unit: Unit::Seconds,
+        source: Source::ProcessIfKnown(|p| p.clock_skew_s),
+        show: "",
+        help: "Seconds that AWS's clock is ahead of this machine's, by the date of its last answer; absent before the first.",
+    },
     process("pgbouncer_databases", |p| p.databases, "LISTS.databases", "Databases known."),
     process("pgbouncer_users", |p| p.users, "LISTS.users", "Users known."),
     process("pgbouncer_pools", |p| p.pools, "LISTS.pools", "Pools that exist."),
@@ -358,6 +484,13 @@ pub const METRICS: &[Metric] = &[
     },
 ];
 
+/// What the documentation says of readiness.
+const READY: &str = "\
+    `http://<metrics_listen>/ready` answers 200 and `ready` when clients can be served: the listeners are up, the pooler is neither\n\
+    suspended nor shutting down, and every source of AWS credentials that the configuration needs has usable ones. Else it answers 503,\n\
+    and the reasons one a line. A PAUSE, a server that is down and a login that is denied do not count: they concern some databases\n\
+    only, and SHOW IAM and the metrics tell of them.\n\n";
+
 /// The documentation's page of metrics: one Markdown table, made from [`METRICS`].
 pub fn markdown() -> String {
     let mut page = String::from(
@@ -370,6 +503,13 @@ pub fn markdown() -> String {
          their own; all further ones are summed in one series with `database=\"{OTHER}\", user=\"{OTHER}\"`.\n\n",
         crate::base::limits::METRICS_POOLS_MAX
     );
+    page += &format!(
+        "`source` is a source of AWS credentials as SHOW IAM names it; the first {} have series of their own, all further ones\n\
+         one with `source=\"{OTHER}\"`, where the one that stands worst counts. `reason` is empty where `result` is `ok`.\n\
+         No metric tells the age of a token: one is made for each login as it begins, and none is kept.\n\n",
+        crate::base::limits::METRICS_SOURCES_MAX
+    );
+    page += READY;
     page += "| name | type | unit | labels | SHOW | what it tells |\n|---|---|---|---|---|---|\n";
     for metric in METRICS {
         let unit = match metric.unit {

@@ -8,7 +8,7 @@ use super::{Postgres, account, free_port, programs, reaper, secrets, wait_until}
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the files of a pooler will say.
@@ -118,6 +118,25 @@ impl PoolerSetup {
 
     /// Starts it without waiting, for files that should be refused.
     pub fn launch(self) -> Pooler {
+        let (directory, port, mut command) = self.prepare();
+        let log = std::fs::File::create(directory.join("log")).expect("the directory is ours");
+        let child = command
+            .stdout(log.try_clone().expect("a descriptor is free"))
+            .stderr(log)
+            .spawn()
+            .expect("the program under test can be run");
+        reaper::guard(child.id(), "QUIT");
+        Pooler { port, directory, child, setup: self, ended: false }
+    }
+
+    /// Runs `pgweir --check FILE` with these further arguments, to its end.
+    pub fn check(&self, arguments: &[&str]) -> Output {
+        let (_, _, mut command) = self.prepare();
+        command.arg("--check").args(arguments).output().expect("the program under test can be run")
+    }
+
+    /// The files in a directory of their own, the port in them, and the program with the configuration as its argument.
+    fn prepare(&self) -> (PathBuf, u16, Command) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pooler-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = reaper::directory().join(name);
@@ -126,22 +145,13 @@ impl PoolerSetup {
         let port = free_port();
         account::write(&directory.join("pgweir.ini"), self.ini(&directory, port), 0o644);
         account::write(&directory.join("userlist.txt"), &self.userlist, 0o644);
-        let log = std::fs::File::create(directory.join("log")).expect("the directory is ours");
         let mut command = account::command(programs::pooler());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(name);
         }
-        let child = command
-            .arg(directory.join("pgweir.ini"))
-            .env("HOME", &directory)
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a descriptor is free"))
-            .stderr(log)
-            .spawn()
-            .expect("the program under test can be run");
-        reaper::guard(child.id(), "QUIT");
-        Pooler { port, directory, child, setup: self, ended: false }
+        command.arg(directory.join("pgweir.ini")).env("HOME", &directory).envs(&self.environment);
+        command.stdin(Stdio::null());
+        (directory, port, command)
     }
 
     fn ini(&self, directory: &Path, port: u16) -> String {

@@ -31,6 +31,12 @@ const TABLES: &[(&str, &str)] = &[
     ),
     ("totals", "name value"),
     (
+        "iam",
+        "database user endpoint region source principal cred_state cred_expires_in key_tail last_refresh last_login \
+         logins_ok logins_denied throttled logins_failed class login_rate login_waiting stance auth_age sv_past_soft_age \
+         sv_past_hard_age renewed extended over_age last_error",
+    ),
+    (
         "users",
         "name pool_size reserve_pool_size pool_mode max_user_connections current_connections \
          max_user_client_connections current_client_connections",

@@ -1,32 +1,14 @@
 //! What operators watch: the page of metrics, log lines in both forms, the line of statistics.
 //! Source: PgBouncer behaviour, surface sections 13 and 14; Prometheus documentation, "Exposition formats".
 
+use crate::common::page::{self, get, value};
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, free_port, postgres, wait_until};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
-/// What the page's address answers to a GET of `path`: the status line and the body.
-fn get(port: u16, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the page is served");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
-}
-
-/// The value of one series of the page.
-fn value(port: u16, series: &str) -> Option<f64> {
-    let (_, page) = get(port, "/metrics");
-    let mut lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    lines.next().map(|value| value.parse().expect("a number"))
-}
 
 fn with_metrics() -> (Pooler, u16) {
     let port = free_port();
     let pooler = PoolerSetup::new(postgres()).set("metrics_listen", format!("127.0.0.1:{port}")).start();
-    wait_until("the page is served", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    page::wait_for(port);
     (pooler, port)
 }
 
@@ -75,6 +57,7 @@ fn only_the_page_and_its_index_are_served() {
     let (_pooler, port) = with_metrics();
     assert_eq!(get(port, "/metrics").0, "HTTP/1.1 200 OK");
     assert!(get(port, "/").1.contains("/metrics"));
+    assert_eq!(get(port, "/ready"), ("HTTP/1.1 200 OK".into(), "ready\n".into()));
     assert_eq!(get(port, "/etc/passwd").0, "HTTP/1.1 404 Not Found");
 }
 

@@ -16,3 +16,4 @@ mod recycling;
 mod rig;
 mod safety;
 mod secrecy;
+mod watch;

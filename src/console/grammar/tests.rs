@@ -68,9 +68,26 @@ fn everything_else_is_told_back_as_invalid() {
         "\"",
         "é",
         "show né",
+        "iam",
+        "iam refresh a b",
+        "iam refreshed",
+        "iam refresh 'a'",
+        "iamrefresh",
+        "refresh",
     ] {
         invalid(text);
     }
+}
+
+#[test]
+fn iam_refresh_is_of_all_or_of_one() {
+    for text in ["iam refresh", "IAM REFRESH;", " iam\trefresh ; ", "iam \"REFRESH\""] {
+        assert_eq!(parse(text), Ok(Order::IamRefresh(None)), "{text}");
+    }
+    assert_eq!(parse("IAM Refresh \"my db\";"), Ok(Order::IamRefresh(Some("my db".to_owned()))));
+    let long = "x".repeat(ARGUMENT_BYTES_MAX);
+    assert_eq!(parse(&format!("iam refresh {long}")), Ok(Order::IamRefresh(Some(long.clone()))));
+    assert_eq!(parse(&format!("iam refresh {long}x")), Err(Refusal::TooLong));
 }
 
 #[test]

@@ -158,6 +158,8 @@ async fn who_may_only_show_may_not_command() {
         "enable app",
         "reconnect",
         "wait_close",
+        "iam refresh",
+        "iam refresh app",
         "reload",
         "shutdown",
         "shutdown wait_for_clients",
@@ -222,6 +224,16 @@ async fn commands_change_what_state_and_databases_show() {
     assert_eq!(visitor.ask("enable app").await, tag("ENABLE"));
     assert_eq!(visitor.ask("reconnect").await, tag("RECONNECT"));
     assert_eq!(visitor.ask("wait_close app").await, tag("WAIT_CLOSE"));
+}
+
+#[tokio::test]
+async fn iam_refresh_wants_a_database_by_iam_or_all() {
+    let (console, _orders) = console();
+    let (mut visitor, _) = visit(&console, Rights::Admin).await;
+    assert_eq!(visitor.ask("iam refresh").await, tag("IAM REFRESH"));
+    assert_eq!(visitor.ask("iam refresh app").await, error("database app does not log in by IAM"));
+    assert_eq!(visitor.ask("iam refresh nowhere").await, error("no such database: nowhere"));
+    assert_eq!(visitor.ask("iam refresh pgbouncer").await, error("cannot refresh admin db: pgbouncer"));
 }
 
 #[tokio::test]

@@ -79,6 +79,13 @@ fn columns_and_types_are_pgbouncers() {
         ),
         ("totals", "name:text value:numeric"),
         (
+            "iam",
+            "database:text user endpoint region source principal cred_state cred_expires_in:int8 key_tail:text \
+             last_refresh:int8 last_login logins_ok logins_denied throttled logins_failed class:text login_rate:int4 \
+             login_waiting stance:text auth_age:int8 sv_past_soft_age:int4 sv_past_hard_age renewed:int8 extended over_age \
+             last_error:text",
+        ),
+        (
             "users",
             "name:text pool_size reserve_pool_size pool_mode max_user_connections:int4 current_connections \
              max_user_client_connections current_client_connections",
@@ -107,13 +114,13 @@ fn only_fds_needs_an_admin() {
 }
 
 #[test]
-fn help_reads_as_pgbouncers() {
+fn help_reads_as_pgbouncers_and_tells_of_iam() {
     assert!(help().starts_with(
         "\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n\tSHOW PEERS|PEER_POOLS\n\t\
          SHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\tSHOW DNS_HOSTS|DNS_ZONES\n\t\
-         SHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\tSET key = arg\n\tRELOAD\n\tPAUSE [<db>]\n"
+         SHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\tSHOW IAM\n\tSET key = arg\n\tRELOAD\n\tPAUSE [<db>]\n"
     ));
-    assert!(help().ends_with("\n\tWAIT_CLOSE [<db>]"));
+    assert!(help().ends_with("\n\tWAIT_CLOSE [<db>]\n\tIAM REFRESH [<db>]"));
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! What is known of logins by IAM, put together for operators, and IAM REFRESH.
+//!
+//! Reads what the plane keeps; starts no login and waits for nothing. One row for each pool (or entry without one) and
+//! endpoint; sources that no row names have one of their own, so that each is told of.
+
+use super::iam_desk::LoginReport;
+use super::iam_entry;
+use super::plane::Plane;
+use super::registry::PoolEntry;
+use crate::config::Database;
+use crate::iam::rules::Rules;
+use crate::iam::{CredentialState, Endpoint, Source};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One row of SHOW IAM, but for what workers know.
+pub struct IamRow {
+    /// The database entry; `None` = no entry that is in use needs this source.
+    pub database: Option<Arc<str>>,
+    /// As whom; `None` = nobody has asked yet, and the entry names no user.
+    pub user: Option<Arc<str>>,
+    /// What tokens are made for.
+    pub endpoint: Option<Endpoint>,
+    /// What signs them.
+    pub source: Arc<Source>,
+    /// Logins a second that the endpoint is asked to take at present.
+    pub rate: Option<u32>,
+    /// Logins that wait for their turn there.
+    pub waiting: usize,
+    /// What was counted there of this user, whichever database it went to.
+    pub logins: Option<LoginReport>,
+    /// The pool, where there is one.
+    pub pool: Option<Arc<PoolEntry>>,
+}
+
+/// Who logs in by IAM: a pool, or an entry that has none yet.
+struct Party {
+    database: Arc<str>,
+    user: Option<Arc<str>>,
+    rules: Rules,
+    pool: Option<Arc<PoolEntry>>,
+}
+
+impl Plane {
+    /// Every pool that logs in by IAM, and every entry that would; of one database, or all.
+    fn iam_parties(&self, only: Option<&str>) -> Vec<Party> {
+        let snapshot = Arc::clone(&self.policy.load().snapshot);
+        let rules = |config: &Database, user: &str| iam_entry::rules(&snapshot, config, user)?.ok();
+        let mut parties = Vec::new();
+        for view in self.registry.databases() {
+            let database = Arc::clone(&view.share.name);
+            if only.is_some_and(|name| name != &*database) {
+                continue;
+            }
+            let known = parties.len();
+            parties.extend(view.pools.into_iter().filter_map(|pool| {
+                let rules = rules(&pool.config.load(), &pool.share.user)?;
+                let user = Some(Arc::clone(&pool.share.user));
+                Some(Party { database: Arc::clone(&database), user, rules, pool: Some(pool) })
+            }));
+            let user = view.config.user.clone();
+            if parties.len() == known
+                && let Some(rules) = rules(&view.config, user.as_deref().unwrap_or_default())
+            {
+                parties.push(Party { database, user, rules, pool: None });
+            }
+        }
+        parties
+    }
+
+    /// What SHOW IAM tells, ordered by (database, user).
+    pub fn iam_rows(&self) -> Vec<IamRow> {
+        let desks: HashMap<_, _> =
+            self.iam.all_desks().into_iter().map(|desk| (desk.endpoint().clone(), desk)).collect();
+        let mut rows = Vec::new();
+        for party in self.iam_parties(None) {
+            let source = self.iam.source(&party.rules);
+            let mut endpoints = party.rules.endpoints;
+            endpoints.sort_by_cached_key(ToString::to_string);
+            endpoints.dedup();
+            for endpoint in endpoints {
+                let desk = desks.get(&endpoint);
+                let (waiting, rate) = desk.map_or((0, party.rules.login_rate), |desk| desk.turns.state());
+                let logins = desk.zip(party.user.as_ref()).and_then(|(desk, user)| desk.report_of(user));
+                rows.push(IamRow {
+                    database: Some(Arc::clone(&party.database)),
+                    user: party.user.clone(),
+                    endpoint: Some(endpoint),
+                    source: Arc::clone(&source),
+                    rate: Some(rate),
+                    waiting,
+                    logins,
+                    pool: party.pool.clone(),
+                });
+            }
+        }
+        for source in self.iam.all_sources() {
+            if !rows.iter().any(|row| Arc::ptr_eq(&row.source, &source)) {
+                rows.push(IamRow {
+                    database: None,
+                    user: None,
+                    endpoint: None,
+                    source,
+                    rate: None,
+                    waiting: 0,
+                    logins: None,
+                    pool: None,
+                });
+            }
+        }
+        rows
+    }
+
+    /// IAM REFRESH, of one database or all: the sources concerned fetch anew, and who was kept waiting because logins failed is
+    /// tried at once. Returns how many sources those are.
+    pub fn refresh_iam(&self, database: Option<&str>) -> usize {
+        let parties = self.iam_parties(database);
+        for party in &parties {
+            let user = party.user.as_deref().unwrap_or_default();
+            self.iam.forget_back_off_at(&party.rules.endpoints, user);
+        }
+        let refreshed = match database {
+            None => self.iam.refresh(),
+            Some(_) => self.iam.refresh_some(parties.iter().map(|party| &party.rules)),
+        };
+        for pool in parties.into_iter().filter_map(|party| party.pool) {
+            self.places.forget_failure(&pool.share);
+            self.launcher.need_server(pool.share.id);
+        }
+        refreshed
+    }
+
+    /// Why clients of databases that need AWS credentials cannot be served: a line for each source without usable ones.
+    pub fn iam_obstacles(&self) -> Vec<String> {
+        let line = |source: Arc<Source>| {
+            let report = source.report();
+            let name = source.key();
+            match (report.state, report.failure) {
+                (CredentialState::Empty, _) => {
+                    Some(format!("no AWS credentials from source {name} yet: they are being fetched"))
+                }
+                (CredentialState::Dead(reason), failure) => {
+                    let why =
+                        failure.map_or_else(|| reason.text().to_owned(), |(error, _)| error.to_string());
+                    Some(format!("no AWS credentials from source {name}: {why}"))
+                }
+                (CredentialState::Fresh | CredentialState::Stale(_), _) => None,
+            }
+        };
+        self.iam.all_sources().into_iter().filter_map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Reports and IAM REFRESH over a plane without workers, with sources that find nothing.
+
+use super::*;
+use crate::iam::denial::{Asked, Class, Evidence, Outcome};
+use crate::io::Clock;
+use crate::login::iam_desk::Who;
+use crate::login::registry::tests::snapshot;
+use crate::login::{Doors, Policy, ServersTls};
+use crate::wire::TrackedNames;
+
+const BY_IAM: &str = "server_auth=rds_iam server_tls_ca_file=x iam_credential_source=container";
+const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
+const OTHER_HOST: &str = "db.xyz.eu-west-1.rds.amazonaws.com";
+const ROLE: &str = "arn:aws:iam::123456789012:role/db";
+
+fn plane() -> (Arc<Plane>, Doors) {
+    let databases = format!(
+        "app = host={HOST} user=app {BY_IAM}\n\
+         pair = host={OTHER_HOST},{HOST},{HOST} {BY_IAM} iam_login_rate=5\n\
+         plain = host=10.0.0.1\n\
+         * = host={HOST} {BY_IAM} iam_role_arn={ROLE}"
+    );
+    let policy = Policy {
+        snapshot: Arc::new(snapshot(&databases, "")),
+        users: Arc::default(),
+        client_tls: None,
+        server_tls: ServersTls::disabled(),
+    };
+    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+    plane.begin();
+    (plane, doors)
+}
+
+/// (database, user, endpoint's host, source) of every row.
+fn told(plane: &Plane) -> Vec<String> {
+    let word = |word: &Option<Arc<str>>| word.as_deref().unwrap_or("-").to_owned();
+    let line = |row: IamRow| {
+        let host = row.endpoint.map_or("-".to_owned(), |endpoint| endpoint.host().to_owned());
+        format!("{} {} {host} {}", word(&row.database), word(&row.user), row.source.key())
+    };
+    plane.iam_rows().into_iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn every_pool_endpoint_and_source_has_its_row() {
+    let (plane, _doors) = plane();
+    let forced = format!("app app {HOST} container");
+    let orphan = format!("- - - container as {ROLE}");
+    let without_user = [HOST, OTHER_HOST].map(|host| format!("pair - {host} container"));
+    assert_eq!(told(&plane), [&forced, &without_user[0], &without_user[1], &orphan].map(String::clone));
+    for user in ["ann", "bob"] {
+        plane.pool_entry("pair", user).unwrap();
+    }
+    plane.pool_entry("plain", "ann").unwrap();
+    plane.pool_entry("made", "ann").unwrap();
+    let expected = [
+        forced,
+        format!("made ann {HOST} container as {ROLE}"),
+        format!("pair ann {HOST} container"),
+        format!("pair ann {OTHER_HOST} container"),
+        format!("pair bob {HOST} container"),
+        format!("pair bob {OTHER_HOST} container"),
+    ];
+    assert_eq!(told(&plane), expected);
+    let rows = plane.iam_rows();
+    assert!(rows[0].pool.is_none() && rows[1].pool.is_some());
+    assert_eq!(
+        rows.iter().map(|row| row.rate.unwrap()).collect::<Vec<_>>(),
+        [5; 6],
+        "the least for each endpoint"
+    );
+}
+
+#[tokio::test]
+async fn what_was_counted_is_told_where_the_user_is() {
+    let (plane, _doors) = plane();
+    let user = Arc::from("app");
+    let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
+    desk.accepted(&user);
+    let rows = plane.iam_rows();
+    assert_eq!(rows[0].logins.as_ref().unwrap().tally.accepted, 1);
+    assert!(rows[1..].iter().all(|row| row.logins.is_none()));
+}
+
+#[tokio::test]
+async fn refresh_reaches_the_sources_and_the_users_concerned() {
+    let (plane, _doors) = plane();
+    let user = Arc::from("app");
+    let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
+    let calm = Evidence { is_strained: false, are_stale: false, skew_s: None };
+    let deny = || {
+        let outcome = Outcome::Asked(Asked::Scram);
+        desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, crate::base::Micros::NEVER);
+        assert_eq!((desk.class("app"), desk.may_try("app").is_err()), (Some(Class::Denied), true));
+    };
+    deny();
+    assert_eq!((plane.refresh_iam(Some("plain")), plane.refresh_iam(Some("pair"))), (0, 1));
+    assert!(desk.may_try("app").is_err(), "not of that database");
+    assert_eq!(plane.refresh_iam(Some("app")), 1);
+    assert!(desk.may_try("app").is_ok());
+    deny();
+    assert_eq!(plane.refresh_iam(None), 2, "all sources, those of no database too");
+    assert!(desk.may_try("app").is_ok());
+}
+
+#[tokio::test]
+async fn sources_without_credentials_stand_in_the_way() {
+    let (plane, _doors) = plane();
+    let pending = plane.iam_obstacles();
+    assert!(pending.iter().all(|line| line.ends_with("yet: they are being fetched")), "{pending:?}");
+    for source in plane.iam.all_sources() {
+        source.fetched_after(0).await;
+    }
+    let words = "no credentials found (AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set)";
+    let expected = [
+        format!("no AWS credentials from source container: {words}"),
+        format!("no AWS credentials from source container as {ROLE}: {words}"),
+    ];
+    assert_eq!(plane.iam_obstacles(), expected);
+}

@@ -1,0 +1,30 @@
+//! The pages that a pooler serves on `metrics_listen`, as one who looks at them sees them.
+
+use super::wait_until;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// What the page's address answers to a GET of `path`: the status line and the body.
+#[track_caller]
+pub fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the page is served");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+/// The value of one series of the page of metrics.
+#[track_caller]
+pub fn value(port: u16, series: &str) -> Option<f64> {
+    let (_, page) = get(port, "/metrics");
+    let mut lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    lines.next().map(|value| value.parse().expect("a number"))
+}
+
+/// Waits until the pages are served.
+#[track_caller]
+pub fn wait_for(port: u16) {
+    wait_until("the page is served", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
