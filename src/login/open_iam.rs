@@ -9,6 +9,7 @@ use super::connect::LoginFailure;
 use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged, Who};
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
+use super::server_login::LoginError;
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::Endpoint;
@@ -167,10 +168,15 @@ impl Attempt {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
             }
-            let failure = match self.is_probe {
+            let is_stale = matches!(&broken, Broken::Login(LoginFailure::Login(LoginError::StaleToken)));
+            let mut failure = match self.is_probe {
                 true => Failure::new("it was to find out, no more"),
                 false => self.failure(broken, peer),
             };
+            if is_stale {
+                // the next one is made for its own login
+                failure.sequel = Sequel::WaitUntil(self.plane.now());
+            }
             return Err(GivenUp { failure, is_of_host: false });
         };
         self.set_stance(iam.rules);

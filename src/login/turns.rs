@@ -18,9 +18,24 @@ pub struct Turns {
     queue: Mutex<Queue>,
 }
 
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnsState {
+    /// Logins that wait.
+    pub waiting: usize,
+    /// The pace, in logins a second.
+    pub rate: u32,
+    /// Turns given so far.
+    pub given: u64,
+    /// How long they were waited for, all together.
+    pub waited: Micros,
+}
+
 struct Queue {
     budget: Budget,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
+    given: u64,
+    waited: Micros,
     /// Whether a task gives out turns as time goes by.
     is_served: bool,
 }
@@ -29,6 +44,7 @@ impl Queue {
     /// Gives out every turn that is due; says when the next one is.
     fn serve(&mut self, now: Micros) -> Option<Micros> {
         while let Some(turn) = self.budget.next(now) {
+            (self.given, self.waited) = (self.given + 1, self.waited + turn.waited);
             if let Some(waiting) = self.waiting.remove(&turn.ticket) {
                 let _ = waiting.send(()); // whoever it was may be gone just now
             }
@@ -41,7 +57,8 @@ impl Turns {
     /// Lets `rate_max` logins a second pass.
     pub fn new(rate_max: u32, clock: Clock) -> Arc<Self> {
         let budget = Budget::new(rate_max, clock.now());
-        let queue = Mutex::new(Queue { budget, waiting: HashMap::new(), is_served: false });
+        let (waiting, waited) = (HashMap::new(), Micros(0));
+        let queue = Mutex::new(Queue { budget, waiting, given: 0, waited, is_served: false });
         Arc::new(Self { clock, queue })
     }
 
@@ -96,10 +113,10 @@ impl Turns {
         self.queue().budget.is_strained(self.clock.now())
     }
 
-    /// Logins that wait, and the pace in logins a second.
-    pub fn state(&self) -> (usize, u32) {
-        let queue = self.queue();
-        (queue.budget.waiting(), queue.budget.rate())
+    /// How the queue stands.
+    pub fn state(&self) -> TurnsState {
+        let Queue { budget, given, waited, .. } = &*self.queue();
+        TurnsState { waiting: budget.waiting(), rate: budget.rate(), given: *given, waited: *waited }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -145,7 +162,9 @@ mod tests {
         }
         // 20 more at 40/s, less what has come in since the beginning
         assert!(began.elapsed() >= Duration::from_millis(450), "{burst:?} {:?}", began.elapsed());
-        assert_eq!(turns.state(), (0, 40));
+        let state = turns.state();
+        assert_eq!((state.waiting, state.rate, state.given), (0, 40, 60));
+        assert!(state.waited > Micros(0));
         assert!(!turns.queue().is_served || turns.queue().waiting.is_empty());
     }
 
@@ -165,12 +184,12 @@ mod tests {
         };
         let recycling = wait(Priority::Recycling);
         let leaver = wait(Priority::Client);
-        while turns.state().0 < 2 {
+        while turns.state().waiting < 2 {
             tokio::task::yield_now().await;
         }
         leaver.abort();
         let client = wait(Priority::Client);
-        while turns.state().0 < 2 {
+        while turns.state().waiting < 2 {
             tokio::task::yield_now().await;
         }
         client.await.unwrap();
