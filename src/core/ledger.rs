@@ -203,7 +203,7 @@ impl Ledger {
     }
 
     /// Whether no cap is reached; the reserve aside.
-    fn has_room(&mut self, pool: &Arc<PoolShare>) -> bool {
+    pub fn has_room(&mut self, pool: &Arc<PoolShare>) -> bool {
         let rules = pool.rules();
         (rules.pool_size == 0 || self.account(pool).live < rules.pool_size)
             && !self.database(pool).is_full(rules.max_db_connections)

@@ -231,6 +231,12 @@ impl Iam {
         all_sign && self.desks().values().all(|desk| desk.is_calm())
     }
 
+    /// Whether a login of `user` was accepted since `since` at one of the endpoints.
+    pub(super) fn has_accepted(&self, rules: &Rules, user: &str, since: Micros) -> bool {
+        let desks = self.desks();
+        rules.endpoints.iter().any(|at| desks.get(at).is_some_and(|desk| desk.has_accepted(user, since)))
+    }
+
     /// Whether the logins of `user` fail, might be tried again, and nobody does.
     pub(super) fn is_probe_due(&self, rules: &Rules, user: &str) -> bool {
         let desks = self.desks();
@@ -299,7 +305,7 @@ mod tests {
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
         iam.adopt(&before);
         assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
-        assert_eq!(iam.all_desks()[0].turns.state(), (0, 7), "the least rate counts");
+        assert_eq!(iam.all_desks()[0].turns.state().1, 7, "the least rate counts");
         assert!(Arc::ptr_eq(&iam.source(&rules(&before, "db1")), &iam.source(&rules(&before, "db999"))));
         iam.adopt(&snapshot("plain = host=h", ""));
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");

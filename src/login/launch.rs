@@ -180,11 +180,11 @@ impl Launcher {
     /// A server of the pool is past its soft age. One that nobody would miss is not replaced.
     fn renew(&self, id: PoolId) {
         let Some(entry) = self.plane.registry.by_id(id) else { return };
-        if entry.client_count() > 0 {
-            self.consider(&entry, Want::Renewal);
-        } else {
+        if entry.client_count() == 0 {
             entry.share.want_retirement();
             self.retire(id);
+        } else if self.plane.places.has_room(&entry.share) || self.plane.is_sure_of_login(&entry) {
+            self.consider(&entry, Want::Renewal);
         }
     }
 

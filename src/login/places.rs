@@ -58,6 +58,11 @@ impl Places {
         self.ledger().forget_failure(pool);
     }
 
+    /// Whether `pool` is below every cap; the reserve aside.
+    pub fn has_room(&self, pool: &Arc<PoolShare>) -> bool {
+        self.ledger().has_room(pool)
+    }
+
     /// Whether a server of `pool` was retired at a cap and can be replaced now.
     pub fn owes_replacement(&self, pool: &Arc<PoolShare>) -> bool {
         self.ledger().owes_replacement(pool)

@@ -184,3 +184,23 @@ fn a_session_goes_on_beyond_its_servers_age() {
     wait_until("then it is closed", || rds.backends("app").is_empty());
     assert_eq!(pooler.log().matches("authorization too old, but").count(), 1, "told once");
 }
+
+#[test]
+fn the_only_server_that_a_pool_may_have_is_kept_while_iam_fails() {
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env iam_max_age=10 pool_size=1", rds.database());
+    let pooler = rds.pooler().database_at("app", &text).start();
+    assert_eq!(visits(&pooler, Duration::from_secs(1)), []);
+    rds.behave("fault=1");
+    assert_eq!(
+        visits(&pooler, Duration::from_secs(20)),
+        [],
+        "it is known to fail before the server is given up"
+    );
+    rds.behave("");
+    let old = rds.backends("app");
+    wait_until("it is renewed", || {
+        assert!(attempt(&pooler, "app", "app").is_ok());
+        rds.backends("app") != old
+    });
+}
