@@ -62,7 +62,9 @@ impl Core {
     /// See [`Core::received`].
     pub(super) fn client_received(&mut self, id: ClientId, input: &[u8], net: &mut impl Net) -> usize {
         let mut walk = Walk { input, run: 0..0 };
-        self.continue_client_frame(id, &mut walk, net);
+        if let Step::Gone = self.continue_client_frame(id, &mut walk, net) {
+            return input.len();
+        }
         let length_max = self.packet_bytes_max(id);
         loop {
             let step = match FrameHeader::read(walk.rest(), length_max) {
@@ -82,11 +84,12 @@ impl Core {
     }
 
     /// Bytes that belong to a frame of which the head was decided earlier.
-    fn continue_client_frame(&mut self, id: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) {
+    fn continue_client_frame(&mut self, id: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) -> Step {
         let client = &mut self.clients[id.0 as usize];
         let (bytes, forward) = client.partial.take(walk.input.len());
         if !forward {
-            return walk.skip(bytes);
+            walk.skip(bytes);
+            return Step::Next;
         }
         walk.run.end = bytes;
         let is_over = client.partial == Partial::None;
@@ -96,9 +99,17 @@ impl Core {
             if server.is_clean() {
                 // COPY data sent ahead of a COPY that was refused: their end is where the link may end.
                 self.flush_upstream(id, walk, net);
-                self.request_over(server_id, net);
+                return self.link_over(id, server_id, net);
             }
         }
+        Step::Next
+    }
+
+    /// What a client has sent was the end of its request. Its server may be closed then, and in session pooling the client
+    /// goes with it.
+    fn link_over(&mut self, id: ClientId, server: ServerId, net: &mut impl Net) -> Step {
+        self.request_over(server, net);
+        if self.clients.contains(id.0 as usize) { Step::Next } else { Step::Gone }
     }
 
     fn packet_bytes_max(&self, id: ClientId) -> u32 {
@@ -292,7 +303,7 @@ impl Core {
         self.drop_frame(id, header.frame_bytes, walk);
         if ended && self.servers[server_id.0 as usize].is_clean() {
             // The late end of a COPY that the server had failed: no answer comes, so this is where the link may end.
-            self.request_over(server_id, net);
+            return self.link_over(id, server_id, net);
         }
         Step::Next
     }

@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// For how long a login that was accepted shows that the next one will be.
-const SURE_FOR: Micros = Micros::from_secs(10);
+const SURE_FOR: Micros = Micros::from_secs(1);
 
 impl Plane {
     /// Keeps up what the servers of every pool are worth, for as long as the process lives.

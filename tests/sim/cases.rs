@@ -429,3 +429,24 @@ fn a_server_that_is_checked_is_for_the_client_that_waits() {
     assert_eq!(bench.sent(SERVER), "Q[two~]");
     assert_eq!(bench.share.oldest_waiter(), None);
 }
+
+#[test]
+fn a_session_whose_server_goes_ends_in_the_middle_of_its_bytes() {
+    // the end of refused COPY data comes in one piece or in two, with more behind it
+    let (done, more) = (frame(ask::COPY_DONE, b""), query("select 1"));
+    for cut in [done.len(), 2] {
+        let mut bench = Bench::new(PoolMode::Session, 0);
+        let fast = PoolRules { mode: PoolMode::Session, fast_close: true, ..rules() };
+        bench.command(Command::Rules(PoolId(0), Arc::new(fast)));
+        let data = frame(ask::COPY_DATA, &[b'd'; 40]);
+        bench.says(CLIENT, &[query("copy t from stdin"), data[..20].to_vec()].concat());
+        bench.says(SERVER, &[error(), ready(b'I')].concat());
+        bench.share.bump_generation();
+        let rest = [&data[20..], &done[..], &more[..]].concat();
+        bench.says(CLIENT, &rest[..20 + cut]);
+        bench.says(CLIENT, &rest[20 + cut..]);
+        let acts = bench.acts();
+        assert!(acts.iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{acts:?}");
+        assert!(acts.iter().any(|act| act.starts_with(&format!("close {CLIENT:?}"))), "{acts:?}");
+    }
+}
