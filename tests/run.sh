@@ -10,6 +10,11 @@ target=${CARGO_TARGET_DIR:-target}
 CARGO_TARGET_DIR=$target/drivers cargo build --locked --quiet --manifest-path tests/drivers/sqlx-client/Cargo.toml ||
     exit 1
 
+# Most tests wait for something far longer than they compute.
+threads=$(nproc)
+[ "$threads" -ge 4 ] || threads=4
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$threads}"
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 {

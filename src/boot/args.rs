@@ -15,9 +15,9 @@ pub(super) enum Command {
     /// `--version`.
     Version,
     /// `--check FILE`.
-    Check(PathBuf),
+    Check(Options),
     /// `--check FILE --iam`; the user to try where an entry names none.
-    CheckIam(PathBuf, Option<String>),
+    CheckIam(Options, Option<String>),
     /// Run the pooler.
     Run(Options),
 }
@@ -27,6 +27,8 @@ pub(super) enum Command {
 pub(super) struct Options {
     /// The configuration file.
     pub file: PathBuf,
+    /// `--overlay FILE`.
+    pub overlay: Option<PathBuf>,
     /// `-d`.
     pub daemon: bool,
     /// `-q`.
@@ -71,6 +73,9 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Arg::Short('u') | Arg::Long("user") => {
                 options.user = Some(parser.value().and_then(|value| value.string()).map_err(text)?);
             }
+            Arg::Long("overlay") => {
+                options.overlay = Some(parser.value().map(PathBuf::from).map_err(text)?);
+            }
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Long("check") => check = true,
@@ -85,10 +90,13 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     match (files.next(), files.next()) {
         (None, _) => Err("no configuration file specified".to_owned()),
         (Some(_), Some(_)) => Err("too many arguments".to_owned()),
-        (Some(file), None) if check => Ok(match iam {
-            Some(user) => Command::CheckIam(file, user),
-            None => Command::Check(file),
-        }),
+        (Some(file), None) if check => {
+            let options = Options { file, ..options };
+            Ok(match iam {
+                Some(user) => Command::CheckIam(options, user),
+                None => Command::Check(options),
+            })
+        }
         (Some(_), None) if iam.is_some() => Err("--iam belongs to --check".to_owned()),
         (Some(file), None) => Ok(Command::Run(Options { file, ..options })),
     }
@@ -109,6 +117,7 @@ pub(super) fn help(program: &str) -> String {
          \x20     --iam[=USER]   with --check: also fetch AWS credentials, and try a login by IAM\n\
          \x20                    of each entry (as USER where it names none)\n\
          \x20 -d, --daemon       run in background (as a daemon)\n\
+         \x20     --overlay=FILE add the keys of FILE to those of CONFIG_FILE, which a PgBouncer may still read\n\
          \x20 -q, --quiet        run quietly\n\
          \x20 -R, --reboot       as without it, but no start where another instance runs\n\
          \x20                    (online restart is not available in this version)\n\
@@ -153,11 +162,23 @@ mod tests {
     fn help_and_version_need_no_file() {
         assert_eq!(read(&["-h"]), Ok(Command::Help));
         assert_eq!(read(&["-V"]), Ok(Command::Version));
-        assert_eq!(read(&["--check", "a.ini"]), Ok(Command::Check("a.ini".into())));
-        assert_eq!(read(&["--check", "--iam", "a.ini"]), Ok(Command::CheckIam("a.ini".into(), None)));
-        let with_user = Ok(Command::CheckIam("a.ini".into(), Some("ann".to_owned())));
-        assert_eq!(read(&["--check", "a.ini", "--iam=ann"]), with_user);
-        assert_eq!(read(&["a.ini", "--iam"]), Err("--iam belongs to --check".to_owned()));
+        let Ok(Command::Check(options)) = read(&["--check", "a.ini", "--overlay", "b.ini"]) else {
+            panic!("refused");
+        };
+        assert_eq!((options.file, options.overlay), ("a.ini".into(), Some("b.ini".into())));
         assert!(version().starts_with(VERSION));
+    }
+
+    #[test]
+    fn iam_goes_with_check_and_may_name_a_user() {
+        for (args, user) in [
+            (["--check", "--iam", "--overlay=b.ini", "a.ini"], None),
+            (["--overlay=b.ini", "--check", "a.ini", "--iam=ann"], Some("ann".to_owned())),
+        ] {
+            let (file, overlay) = ("a.ini".into(), Some("b.ini".into()));
+            let options = Options { file, overlay, ..Options::default() };
+            assert_eq!(read(&args), Ok(Command::CheckIam(options, user)), "{args:?}");
+        }
+        assert_eq!(read(&["a.ini", "--iam"]), Err("--iam belongs to --check".to_owned()));
     }
 }

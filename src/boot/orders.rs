@@ -147,7 +147,7 @@ impl Process {
     fn reload(&self) -> Result<(), String> {
         systemd::notify_reloading();
         let before = self.plane.policy.load_full();
-        let loaded = policy::load(&before.snapshot.path(), Some(&before));
+        let loaded = policy::load_again(&before);
         let result = match loaded {
             Ok(loaded) => {
                 for warning in loaded.warnings() {

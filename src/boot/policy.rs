@@ -3,7 +3,7 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use crate::auth::UserList;
-use crate::config::{ConfigError, EntryProblem, Place, Problem, Snapshot};
+use crate::config::{ConfigError, ConfigErrors, EntryProblem, Place, Problem, Snapshot};
 use crate::io::tls::{self, TlsError};
 use crate::login::{ClientTls, EntryTlsError, Policy, ServersTls, iam_entry};
 use std::path::Path;
@@ -29,15 +29,29 @@ impl Loaded {
     }
 }
 
-/// Reads everything that `path` names; `before` is what is in force.
+/// Reads everything that `path` names, with the keys of `overlay` added.
 ///
 /// # Errors
 /// Every error of the configuration files; otherwise the first of what they name.
-pub(super) fn load(path: &Path, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
-    let snapshot = Snapshot::load(path, before.map(|policy| &*policy.snapshot));
-    let snapshot =
-        snapshot.map_err(|errors| errors.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
-    from_snapshot(snapshot, before)
+pub(super) fn load_first(path: &Path, overlay: Option<&Path>) -> Result<Loaded, Vec<String>> {
+    let snapshot = match overlay {
+        Some(overlay) => Snapshot::load_overlaid(path, overlay),
+        None => Snapshot::load(path, None),
+    };
+    from_snapshot(snapshot.map_err(|errors| lines(&errors))?, None)
+}
+
+/// Reads the same files again; `before` is what is in force.
+///
+/// # Errors
+/// As [`load_first`].
+pub(super) fn load_again(before: &Policy) -> Result<Loaded, Vec<String>> {
+    let snapshot = Snapshot::load(&before.snapshot.path(), Some(&before.snapshot));
+    from_snapshot(snapshot.map_err(|errors| lines(&errors))?, Some(before))
+}
+
+fn lines(errors: &ConfigErrors) -> Vec<String> {
+    errors.to_string().lines().map(str::to_owned).collect()
 }
 
 /// Reads what a snapshot names.

@@ -31,10 +31,11 @@ const LOGIN_THREADS: usize = 2;
 /// Texts for the user, where it could not start.
 pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     let one = |error: String| vec![error];
-    let mut loaded = policy::load(&options.file, None).map_err(|mut errors| {
-        errors.push("cannot load config file".to_owned());
-        errors
-    })?;
+    let mut loaded =
+        policy::load_first(&options.file, options.overlay.as_deref()).map_err(|mut errors| {
+            errors.push("cannot load config file".to_owned());
+            errors
+        })?;
     let warnings = loaded.warnings();
     let snapshot = Arc::make_mut(&mut loaded.policy.snapshot);
     options.apply(&mut snapshot.settings);

@@ -69,6 +69,8 @@ pub enum Problem {
     MainSectionMissing,
     /// A section of another name.
     UnknownSection(String),
+    /// A section that an overlay cannot add to.
+    NotInOverlays(String),
     /// A key in front of the first section.
     NoSection(String),
     /// `[pgbouncer]` has no such setting.
@@ -104,6 +106,8 @@ pub enum EntryProblem {
     NameTooLong,
     /// Not a number from 1 to 65535.
     BadPeerId,
+    /// An overlay adds keys to an entry that the main file does not have.
+    NotThere,
     /// A peer without a host.
     NoHost,
     /// Not a connection string.
@@ -175,6 +179,13 @@ impl fmt::Display for ConfigError {
                 "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, peers",
                 Shown(name)
             ),
+            Problem::NotInOverlays(name) => {
+                write!(
+                    f,
+                    "section [{}] has no place in an overlay ({at}): accepted: pgbouncer, databases, users",
+                    Shown(name)
+                )
+            }
             Problem::NoSection(key) => {
                 write!(f, "value without section: {} in configuration ({at})", Shown(key))
             }
@@ -204,6 +215,12 @@ impl EntryProblem {
                 f,
                 "ids of peers must be a number larger than 0 and at most 65535: \"{name}\" in configuration ({at})"
             ),
+            Self::NotThere => {
+                write!(
+                    f,
+                    "{kind} \"{name}\" of the overlay ({at}) is not in the configuration that it adds to"
+                )
+            }
             Self::NoHost => write!(f, "host was not provided for peer {name} in configuration ({at})"),
             Self::ConnStr(why) => {
                 let what = if kind == "user" { "user settings" } else { "connection string" };

@@ -46,6 +46,8 @@ impl Section {
 pub(super) struct Draft {
     section: Section,
     main_seen: bool,
+    /// Whether what comes is of the overlay: it adds to what the main file says.
+    is_overlay: bool,
     /// Where the token stands that is being taken in.
     here: Place,
     defaults: Settings,
@@ -65,6 +67,7 @@ impl Draft {
         let mut draft = Self {
             section: Section::None,
             main_seen: false,
+            is_overlay: false,
             here: Place { file: "".into(), line: 0 },
             settings: settings.unwrap_or(&defaults).clone(),
             defaults,
@@ -107,12 +110,22 @@ impl Draft {
         }
     }
 
+    /// What comes from now on is of the overlay.
+    pub fn begin_overlay(&mut self) {
+        (self.section, self.is_overlay) = (Section::None, true);
+    }
+
     fn open(&mut self, name: &str) -> Result<(), Problem> {
         self.section = Section::named(name);
         match self.section {
+            Section::Pgbouncer if self.is_overlay => {}
             Section::Pgbouncer => {
                 self.main_seen = true;
                 self.reset();
+            }
+            Section::Peers if self.is_overlay => {
+                self.section = Section::Unknown; // told once, its keys passed over
+                return Err(Problem::NotInOverlays(name.to_owned()));
             }
             Section::Unknown => return Err(Problem::UnknownSection(name.to_owned())),
             Section::None | Section::Databases | Section::Users | Section::Peers => {}
@@ -144,7 +157,11 @@ impl Draft {
             return Err(EntryProblem::Reserved);
         }
         let name = entry_name(name)?;
-        let mut database = Database::new(name.clone());
+        let mut database = match (self.is_overlay, self.known_database(&name)) {
+            (false, _) => Database::new(name.clone()),
+            (true, Some(known)) => known,
+            (true, None) => return Err(EntryProblem::NotThere),
+        };
         read_pairs(&mut database, DATABASE_KEYS, text)?;
         self.places.databases.insert(name.clone(), self.here.clone());
         if &*name == FALLBACK {
@@ -155,9 +172,15 @@ impl Draft {
         Ok(())
     }
 
+    fn known_database(&self, name: &str) -> Option<Database> {
+        let known = if name == FALLBACK { self.fallback.as_ref() } else { self.databases.get(name) };
+        known.map(|database| Database::clone(database))
+    }
+
     fn user(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
         let name = entry_name(name)?;
-        let mut user = UserEntry::default();
+        let known = self.users.get(&name).filter(|_| self.is_overlay);
+        let mut user = known.cloned().unwrap_or_default();
         read_pairs(&mut user, USER_KEYS, text)?;
         self.places.users.insert(name.clone(), self.here.clone());
         self.users.insert(name, user);

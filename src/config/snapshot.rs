@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub peers: BTreeMap<u16, PeerEntry>,
     /// What an operator should know of it, to be logged once; one line each.
     pub warnings: Vec<String>,
+    /// The file whose keys are added to those of the main file.
+    pub overlay: Option<Arc<str>>,
     /// Where all this stands.
     pub places: Places,
     /// Settings that the files change and that keep their old value until a restart.
@@ -70,12 +72,21 @@ pub struct ConfigRow {
 
 impl Snapshot {
     /// Reads the configuration whose main file is `path`. `previous` is the one in force, of which a reload keeps the
-    /// settings that have no default, those that only a restart can change, and forced users.
+    /// settings that have no default, those that only a restart can change, forced users, and the overlay.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn load(path: &Path, previous: Option<&Self>) -> Result<Self, ConfigErrors> {
         Self::load_with(&path.to_string_lossy(), previous, &read_file)
+    }
+
+    /// Reads the configuration whose main file is `path`, for the first time; the keys of `overlay` are added to its own.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load_overlaid(path: &Path, overlay: &Path) -> Result<Self, ConfigErrors> {
+        let overlay = overlay.to_string_lossy();
+        Self::load_all(&path.to_string_lossy(), Some(overlay.as_ref().into()), None, &read_file)
     }
 
     /// As [`Snapshot::load`], with files read by `read`.
@@ -84,6 +95,16 @@ impl Snapshot {
     /// Everything that is wrong with the files.
     pub fn load_with(
         path: &str,
+        previous: Option<&Self>,
+        read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, ConfigErrors> {
+        let overlay = previous.and_then(|snapshot| snapshot.overlay.clone());
+        Self::load_all(path, overlay, previous, read)
+    }
+
+    fn load_all(
+        path: &str,
+        overlay: Option<Arc<str>>,
         previous: Option<&Self>,
         read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, ConfigErrors> {
@@ -102,11 +123,18 @@ impl Snapshot {
         if errors.is_empty() && draft.errors.len() <= limits::CONFIG_ERRORS_MAX {
             draft.end(path);
         }
+        // of a main file that is wrong, what the overlay adds to may be missing
+        if let Some(overlay) = overlay.as_ref().filter(|_| errors.is_empty() && draft.errors.is_empty()) {
+            let (tokens, mut wrong) = ini::tokens(overlay, read);
+            errors.append(&mut wrong);
+            draft.begin_overlay();
+            tokens.iter().for_each(|token| draft.take(token));
+        }
         errors.append(&mut draft.errors);
-        if errors.is_empty() { Ok(Self::finish(draft, previous)) } else { Err(in_order(errors)) }
+        if errors.is_empty() { Ok(Self::finish(draft, overlay, previous)) } else { Err(in_order(errors)) }
     }
 
-    fn finish(draft: Draft, previous: Option<&Self>) -> Self {
+    fn finish(draft: Draft, overlay: Option<Arc<str>>, previous: Option<&Self>) -> Self {
         let Draft { settings, databases, fallback, users, peers, places, .. } = draft;
         let mut snapshot = Self {
             settings,
@@ -115,6 +143,7 @@ impl Snapshot {
             users,
             peers,
             warnings: Vec::new(),
+            overlay,
             places,
             ignored: Vec::new(),
         };
@@ -340,6 +369,43 @@ mod tests {
         assert_eq!(snapshot.settings.listen_port, 6432);
         assert_eq!(snapshot.settings.auth_user.as_deref(), Some("x"), "no default to go back to");
         assert_eq!(shown(&snapshot, "verbose").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn an_overlay_adds_keys_to_a_file_that_pgbouncer_reads() {
+        let main =
+            "[databases]\na = host=h port=1\n* = host=i\n[pgbouncer]\nquery_timeout = 5\nverbose = 1\n";
+        let load = |overlay: &str| {
+            let read = |name: &str| Ok(if name == "o.ini" { overlay } else { main }.as_bytes().to_vec());
+            Snapshot::load_all("p.ini", Some("o.ini".into()), None, &read)
+        };
+        let both = load(
+            "[databases]\na = server_auth=rds_iam port=2\n* = iam_region=eu-west-1\n[users]\nu = iam_max_age=60\n\
+             [pgbouncer]\nquery_timeout = 7\n",
+        );
+        let both = both.unwrap();
+        let a = both.database("a").unwrap();
+        assert_eq!((a.host_text().as_deref(), a.port), (Some("h"), 2));
+        assert_eq!(a.server_auth, Some(crate::config::ServerAuth::RdsIam));
+        let auto = both.database("made").unwrap();
+        assert_eq!(
+            (auto.host_text().as_deref(), auto.iam_endpoint.region.as_deref()),
+            (Some("i"), Some("eu-west-1"))
+        );
+        assert_eq!(both.users["u"].iam.max_age.as_deref(), Some("60"));
+        assert_eq!(both.settings.query_timeout, Micros::from_secs(7));
+        assert_eq!(shown(&both, "verbose").as_deref(), Some("1"), "nothing is reset");
+        assert_eq!(both.places.databases["a"].to_string(), "o.ini:2");
+        let told = load("[databases]\nb = port=1\n[peers]\n1 = host=h\n").unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "database \"b\" of the overlay (o.ini:2) is not in the configuration that it adds to\n\
+             section [peers] has no place in an overlay (o.ini:3): accepted: pgbouncer, databases, users"
+        );
+        let again = Snapshot::load_with("p.ini", Some(&both), &|name| {
+            Ok(if name == "o.ini" { "[databases]\na = port=3" } else { main }.as_bytes().to_vec())
+        });
+        assert_eq!(again.unwrap().database("a").unwrap().port, 3, "a reload reads it again");
     }
 
     #[test]

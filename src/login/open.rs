@@ -445,8 +445,6 @@ impl Attempt {
             // the socket is gone, and its place with it
             Err(error) => return self.log_close(&peer, &error.to_string()),
         };
-        let welcome = || Welcome { reported: logged_in.reported, params: params.clone() };
-        self.entry.welcome.learn(self.generation, welcome);
         let login = ServerLogin {
             identity,
             pool: Arc::clone(share),
@@ -459,6 +457,9 @@ impl Attempt {
         let worker = self.worker();
         drop(row);
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
+        // not before: a client that was let in first would find no server and have another one opened
+        let welcome = || Welcome { reported: logged_in.reported, params };
+        self.entry.welcome.learn(self.generation, welcome);
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
         self.plane.launcher.look_again(share.id);

@@ -16,6 +16,7 @@ pub mod programs;
 pub mod raw;
 pub mod reaper;
 pub mod secrets;
+pub mod skip;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -295,9 +295,9 @@ impl Drop for Pooler {
             // Old PgBouncers, which PGWEIR_BIN may name, know no SIGQUIT.
             let lenient = std::thread::panicking() || std::env::var_os("PGWEIR_BIN").is_some();
             assert!(lenient || status.success(), "SIGQUIT ends with {status}:\n{}", self.log());
-            if !std::thread::panicking() {
-                secrets::none_in("the log of the pooler", &self.log());
-            }
+        }
+        if !std::thread::panicking() {
+            secrets::none_in("the log of the pooler", &self.log());
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }

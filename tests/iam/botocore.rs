@@ -1,7 +1,8 @@
 //! Tokens against AWS's own signer for Python, which shares no code with ours.
 //!
-//! `make setup` installs botocore; where it is missing the test says so on standard error and proves nothing.
+//! `make setup` installs botocore; where it is missing the test is skipped.
 
+use crate::skip::skip;
 use pgweir::iam::{Credentials, Endpoint, Token};
 use std::io::Write;
 use std::path::Path;
@@ -13,11 +14,7 @@ fn botocore_makes_the_same_tokens() {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let has_botocore = Command::new(&python).args(["-c", "import botocore"]).stderr(Stdio::null()).status();
     if !has_botocore.is_ok_and(|status| status.success()) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED botocore::botocore_makes_the_same_tokens: no botocore, run make setup"
-        );
-        return;
+        return skip("no botocore: run make setup").unwrap_or(());
     }
     let long = "SeSsIoN/+=".repeat(320);
     let users = ["app", "a+b@x y", "ünïcode&=?#%/~", "sp ace", &"u".repeat(63)];

@@ -3,5 +3,7 @@
 mod botocore;
 mod fake;
 mod keeping;
+#[path = "../common/skip.rs"]
+mod skip;
 mod sources;
 mod stage;

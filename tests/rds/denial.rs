@@ -153,10 +153,10 @@ fn a_server_that_hangs_up_over_a_token_is_no_denial() {
 fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
     const DATABASES: usize = 10;
     const CLIENTS: usize = 500;
-    const RATE: u32 = 10;
+    const RATE: u32 = 5;
     let Some(rds) = Rds::start() else { return };
-    // a full bucket and a second's worth: so many may come within a second
-    rds.behave(&format!("limit={}", 2 * RATE));
+    // A full bucket and a second's worth may be sent within a second; on a busy machine more arrive within one.
+    rds.behave(&format!("limit={}", 4 * RATE));
     let text = format!("{} iam_credential_source=env iam_login_rate={RATE} pool_size=4", rds.database());
     let mut setup = rds.pooler();
     for number in 0..DATABASES {

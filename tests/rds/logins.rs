@@ -1,6 +1,7 @@
 //! Logins with tokens: good ones whoever the role is, and each way in which they go wrong (cases 1 to 4 and 20).
 
 use crate::common::certs::{RDS_HOST, certs};
+use crate::common::raw::{self, Raw};
 use crate::common::{secrets, wait_until};
 use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, attempt, whoami};
 use std::time::{Duration, Instant};
@@ -150,4 +151,17 @@ fn clocks_that_disagree_are_told_as_such() {
         rds.behave("");
         wait_until("tokens are good again", || attempt(&pooler, "app", "app").is_ok());
     }
+}
+
+#[test]
+fn a_cancel_request_takes_the_same_way() {
+    let Some(rds) = Rds::start() else { return };
+    let pooler = rds.pooler().start();
+    let mut client = pooler.client();
+    client.send(&raw::query("select pg_sleep(60)"));
+    let sleeps = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    wait_until("it sleeps", || rds.psql("postgres", sleeps) == "1");
+    Raw::tcp(pooler.port).send(&raw::cancel_request(&client.key));
+    assert_eq!(client.outcome().errors, ["ERROR 57014: canceling statement due to user request"]);
+    assert_eq!(client.simple("select current_user").value(), "app");
 }

@@ -5,9 +5,10 @@
 
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::{self, Raw};
+use crate::common::skip::skip;
 use crate::common::{programs, secrets, wait_until};
 use crate::fake;
-use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, skip};
+use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET};
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};

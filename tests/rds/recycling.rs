@@ -170,3 +170,17 @@ fn while_iam_fails_old_servers_serve_on_unless_the_lifetime_is_strict() {
         wait_until("it is renewed", || attempt(&pooler, "app", "app").is_ok());
     }
 }
+
+#[test]
+fn a_session_goes_on_beyond_its_servers_age() {
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env iam_max_age=10", rds.database());
+    let pooler = rds.pooler().set("pool_mode", "session").database_at("app", &text).start();
+    let mut client = pooler.client();
+    client.simple("create temp table mine()");
+    pooler.wait_for_log("authorization too old, but its client's session goes on");
+    assert_eq!(client.simple("select count(*) from mine").value(), "0");
+    drop(client);
+    wait_until("then it is closed", || rds.backends("app").is_empty());
+    assert_eq!(pooler.log().matches("authorization too old, but").count(), 1, "told once");
+}

@@ -7,6 +7,7 @@
 
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::Raw;
+use crate::common::skip::skip;
 use crate::common::{Pooler, PoolerSetup, account, free_port, programs, reaper, secrets, wait_until};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -279,17 +280,6 @@ fn verdict(line: &str) -> Verdict {
         key: key.into(),
         age_s: age.parse().ok(),
     }
-}
-
-/// Says loudly that the calling test proves nothing here; fails where nothing may be skipped.
-#[track_caller]
-pub fn skip<T>(why: &str) -> Option<T> {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or_default();
-    assert!(std::env::var_os("PGWEIR_NO_SKIP").is_none(), "{name} cannot run: {why}");
-    // not by a macro that the test harness keeps to itself
-    let _ = std::io::stderr().write_all(format!("SKIPPED {name}: {why}\n").as_bytes());
-    None
 }
 
 /// Runs `pam.sh`; what it says when it cannot. Anything else that goes wrong is a failure.

@@ -3,9 +3,10 @@
 
 use crate::common::certs::certs;
 use crate::common::raw;
+use crate::common::skip::skip;
 use crate::common::{Pooler, free_port, secrets, wait_until};
 use crate::fake::{FakeAws, Service::Imds};
-use crate::rig::{Rds, attempt, skip, whoami};
+use crate::rig::{Rds, attempt, whoami};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
