@@ -79,11 +79,11 @@ impl Core {
         }
     }
 
-    /// A server past its soft age is checked in: counts what it has served beyond the hard one.
+    /// A server past its soft age is checked in and was in `phase` before: counts what it has served beyond the hard one.
     #[cold]
-    pub(super) fn count_old_link(&mut self, id: ServerId) {
+    pub(super) fn count_old_link(&mut self, id: ServerId, phase: Phase) {
         let server = &self.servers[id.0 as usize];
-        let served = !matches!(server.phase, Phase::Idle(_) | Phase::Tested(Task::Check));
+        let served = !matches!(phase, Phase::Idle(_) | Phase::Tested(Task::Check));
         if !served || self.now < server.authorization.hard_at {
             return;
         }

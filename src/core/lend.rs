@@ -6,7 +6,7 @@
 use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::hold::Reason;
-use super::pool::{PoolSlot, Waiter};
+use super::pool::{Pool, PoolSlot, Waiter};
 use super::server::{Phase, Server, Task};
 use super::{Net, Note};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
@@ -177,11 +177,20 @@ impl Core {
         if server.generation != pool.share.generation() {
             return Fitness::Close("database configuration changed");
         }
-        if now >= server.authorization.hard_at
-            && let Some(reason) = self.too_old(server)
-        {
-            return Fitness::Close(reason);
+        if now >= server.authorization.hard_at {
+            return self.fitness_of_old(server, pool);
         }
+        self.need_of_check(server, pool)
+    }
+
+    #[cold]
+    fn fitness_of_old(&self, server: &Server, pool: &Pool) -> Fitness {
+        self.too_old(server).map_or_else(|| self.need_of_check(server, pool), Fitness::Close)
+    }
+
+    /// Whether a free server has been idle for so long that it must answer a query first.
+    fn need_of_check(&self, server: &Server, pool: &Pool) -> Fitness {
+        let now = self.now;
         let Phase::Idle(since) = server.phase else { return Fitness::Fit };
         let rules = &pool.rules;
         let rested = now.since(since) > rules.server_check_delay || rules.server_check_delay == Micros(0);
@@ -225,10 +234,11 @@ impl Core {
             pool.publish_waiting();
         }
         let is_old = now >= server.authorization.soft_at;
+        let before = server.phase;
+        server.enter(Phase::Idle(now));
         if is_old {
-            self.count_old_link(id);
+            self.count_old_link(id, before);
         }
-        self.servers[id.0 as usize].enter(Phase::Idle(now));
         if let Some(reason) = self.reason_to_close(id, now) {
             self.close_server(id, reason, net);
             return self.serve(slot, net);
@@ -308,11 +318,21 @@ impl Core {
         if pool.share.database.is_paused() {
             return Some("pause mode");
         }
-        if now >= server.authorization.soft_at
-            && let Some(reason) = self.too_old(server).or_else(|| self.retires(server))
-        {
-            return Some(reason);
+        if now >= server.authorization.soft_at {
+            return self.reason_of_old(server, pool);
         }
+        self.lifetime_over(server, pool)
+    }
+
+    #[cold]
+    fn reason_of_old(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
+        let reason = self.too_old(server).or_else(|| self.retires(server));
+        reason.or_else(|| self.lifetime_over(server, pool))
+    }
+
+    /// `server_lifetime`, spread over the pool.
+    fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
+        let now = self.now;
         let age = now.since(server.connected_at);
         let used = server.request_at > server.connected_at;
         if pool.rules.server_lifetime == Micros(0) {

@@ -178,11 +178,14 @@ impl Core {
         net: &mut impl Net,
     ) -> Result<ServerId, Step> {
         let now = self.now;
-        let stand = self.clients[id.0 as usize].stand;
-        match stand {
+        match self.clients[id.0 as usize].stand {
             Stand::Linked(server) => return Ok(server),
-            Stand::Lent(server) if self.take_up(id, server, net) => return Ok(server),
-            Stand::Lent(_) | Stand::Waiting { .. } | Stand::Idle => {}
+            Stand::Lent(server) => {
+                if self.take_up(id, server, net) {
+                    return Ok(server);
+                }
+            }
+            Stand::Waiting { .. } | Stand::Idle => {}
         }
         // A client that sends slowly does not hold a server while it does: a frame that fits our buffer comes whole first.
         if !walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES / 2 {

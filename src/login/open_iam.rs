@@ -10,6 +10,7 @@ use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged, Who};
 use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
+use super::server_login::LoginError;
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::Endpoint;
@@ -178,10 +179,15 @@ impl Attempt {
                 }
                 trouble => self.entry.logins.failed(trouble),
             }
-            let failure = match self.is_probe {
+            let is_stale = matches!(&broken, Broken::Login(LoginFailure::Login(LoginError::StaleToken)));
+            let mut failure = match self.is_probe {
                 true => Failure::new("it was to find out, no more"),
                 false => self.failure(broken, peer),
             };
+            if is_stale {
+                // the next one is made for its own login
+                failure.sequel = Sequel::WaitUntil(self.plane.now());
+            }
             return Err(GivenUp { failure, is_of_host: false });
         };
         self.entry.logins.judged(judged.judgement.class);

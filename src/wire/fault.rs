@@ -1,7 +1,7 @@
 //! Why a client's connection ends, as the client reads it: one variant = one row of [`Fault::text`].
 //!
 //! PgBouncer answers everything of its own with FATAL 08P01 and short fixed texts that scripts match; we answer the same.
-//! A text never holds a secret, a host or SQL.
+//! A text never holds a secret or SQL, and a host only where it is the endpoint that a role cannot be logged in to.
 
 use super::sqlstate;
 use std::borrow::Cow;

@@ -11,7 +11,7 @@ use super::sql::client_of;
 use pgweir::core::Authorization;
 use pgweir::wire::FrameHeader;
 use pgweir::wire::encode::{self, Severity};
-use pgweir::wire::tags::client::{COPY_DATA, COPY_DONE, COPY_FAIL, TERMINATE};
+use pgweir::wire::tags::client::{COPY_DATA, COPY_DONE, COPY_FAIL, FLUSH, TERMINATE};
 use pgweir::wire::tags::server::NOTIFICATION_RESPONSE;
 
 /// Answers not yet written that make a server stop taking messages.
@@ -166,13 +166,14 @@ impl SimServer {
         !self.unsent.is_empty() || !ground.wires[self.socket as usize].up.is_empty()
     }
 
-    /// In no transaction, with nothing to do when it has read `coming`. COPY data may be left over from one that has failed.
+    /// In no transaction, with nothing to do when it has read `coming`. COPY data may be left over from one that
+    /// has failed, and a Flush asks for nothing by itself.
     pub fn is_at_rest(&self, coming: &[u8]) -> bool {
         let stream = [self.backend.unread(), coming].concat();
         let mut rest = &stream[..];
         let mut is_quiet = self.backend.is_at_rest();
         while let Some(tag) = rest.first() {
-            is_quiet &= [COPY_DATA, COPY_DONE, COPY_FAIL, TERMINATE].contains(tag);
+            is_quiet &= [COPY_DATA, COPY_DONE, COPY_FAIL, FLUSH, TERMINATE].contains(tag);
             let header = FrameHeader::read(rest, u32::MAX).expect("a header as PostgreSQL takes it");
             rest = header.and_then(|header| rest.get(header.frame_bytes..)).unwrap_or_default();
         }
