@@ -90,7 +90,6 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     match (files.next(), files.next()) {
         (None, _) => Err("no configuration file specified".to_owned()),
         (Some(_), Some(_)) => Err("too many arguments".to_owned()),
-        (Some(_), None) if iam.is_some() && !check => Err("--iam belongs to --check".to_owned()),
         (Some(file), None) if check => {
             let options = Options { file, ..options };
             Ok(match iam {
@@ -98,6 +97,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 None => Command::Check(options),
             })
         }
+        (Some(_), None) if iam.is_some() => Err("--iam belongs to --check".to_owned()),
         (Some(file), None) => Ok(Command::Run(Options { file, ..options })),
     }
 }
@@ -165,14 +165,20 @@ mod tests {
         let Ok(Command::Check(options)) = read(&["--check", "a.ini", "--overlay", "b.ini"]) else {
             panic!("refused");
         };
-        assert_eq!((&options.file, &options.overlay), (&"a.ini".into(), &Some("b.ini".into())));
-        let users = [read(&["--check", "--iam", "a.ini"]), read(&["--check", "a.ini", "--iam=ann"])];
-        let users = users.map(|read| match read {
-            Ok(Command::CheckIam(options, user)) if options.file.as_os_str() == "a.ini" => user,
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(users, [None, Some("ann".to_owned())]);
-        assert_eq!(read(&["a.ini", "--iam"]), Err("--iam belongs to --check".to_owned()));
+        assert_eq!((options.file, options.overlay), ("a.ini".into(), Some("b.ini".into())));
         assert!(version().starts_with(VERSION));
+    }
+
+    #[test]
+    fn iam_goes_with_check_and_may_name_a_user() {
+        for (args, user) in [
+            (["--check", "--iam", "--overlay=b.ini", "a.ini"], None),
+            (["--overlay=b.ini", "--check", "a.ini", "--iam=ann"], Some("ann".to_owned())),
+        ] {
+            let (file, overlay) = ("a.ini".into(), Some("b.ini".into()));
+            let options = Options { file, overlay, ..Options::default() };
+            assert_eq!(read(&args), Ok(Command::CheckIam(options, user)), "{args:?}");
+        }
+        assert_eq!(read(&["a.ini", "--iam"]), Err("--iam belongs to --check".to_owned()));
     }
 }

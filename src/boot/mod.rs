@@ -22,8 +22,8 @@ pub fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(&args::help(&program)),
         Ok(Command::Version) => print(&args::version()),
-        Ok(Command::Check(options)) => check(&options, None),
-        Ok(Command::CheckIam(options, user)) => check(&options, Some(user.as_deref())),
+        Ok(Command::Check(options)) => check(&options).map_or_else(|failed| failed, |_| ExitCode::SUCCESS),
+        Ok(Command::CheckIam(options, user)) => check_iam(&options, user.as_deref()),
         Ok(Command::Run(options)) => start(&options),
         Err(error) => {
             eprintln!("{program}: {error}");
@@ -39,19 +39,27 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `--check FILE`: every error with file and line, then every warning; starts nothing. With `iam` also whether logins by IAM
-/// work, as that user where an entry names none.
-fn check(options: &Options, iam: Option<Option<&str>>) -> ExitCode {
-    let loaded = match policy::load_first(&options.file, options.overlay.as_deref()) {
-        Ok(loaded) => loaded,
+/// `--check FILE`: every error with file and line, then every warning; starts nothing.
+fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
+    match policy::load_first(&options.file, options.overlay.as_deref()) {
+        Ok(loaded) => {
+            loaded.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
+            say(&format!("{}: ok", options.file.display()));
+            Ok(loaded)
+        }
         Err(errors) => {
             errors.iter().for_each(|error| eprintln!("{error}"));
-            return ExitCode::FAILURE;
+            Err(ExitCode::FAILURE)
         }
+    }
+}
+
+/// `--check FILE --iam`: the same, then whether logins by IAM work, as `user` where an entry names none.
+fn check_iam(options: &Options, user: Option<&str>) -> ExitCode {
+    let loaded = match check(options) {
+        Ok(loaded) => loaded,
+        Err(failed) => return failed,
     };
-    loaded.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
-    say(&format!("{}: ok", options.file.display()));
-    let Some(user) = iam else { return ExitCode::SUCCESS };
     match check_iam::check(loaded.policy, user, &mut say) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

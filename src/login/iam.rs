@@ -305,7 +305,7 @@ mod tests {
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
         iam.adopt(&before);
         assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
-        assert_eq!(iam.all_desks()[0].turns.state().1, 7, "the least rate counts");
+        assert_eq!(iam.all_desks()[0].turns.state().rate, 7, "the least rate counts");
         assert!(Arc::ptr_eq(&iam.source(&rules(&before, "db1")), &iam.source(&rules(&before, "db999"))));
         iam.adopt(&snapshot("plain = host=h", ""));
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");

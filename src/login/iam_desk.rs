@@ -271,6 +271,6 @@ mod tests {
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
         let judged = desk.failed(&Who { user: &user, source: &"imds" }, &outcome, CALM, desk.clock.now());
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
-        assert_eq!(desk.turns.state().1, 10);
+        assert_eq!(desk.turns.state().rate, 10);
     }
 }

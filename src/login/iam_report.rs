@@ -7,6 +7,7 @@ use super::iam_desk::LoginReport;
 use super::iam_entry;
 use super::plane::Plane;
 use super::registry::PoolEntry;
+use super::turns::TurnsState;
 use crate::config::Database;
 use crate::iam::rules::Rules;
 use crate::iam::{CredentialState, Endpoint, Source};
@@ -80,7 +81,8 @@ impl Plane {
             endpoints.dedup();
             for endpoint in endpoints {
                 let desk = desks.get(&endpoint);
-                let (waiting, rate) = desk.map_or((0, party.rules.login_rate), |desk| desk.turns.state());
+                let usual = TurnsState { waiting: 0, rate: party.rules.login_rate };
+                let TurnsState { waiting, rate } = desk.map_or(usual, |desk| desk.turns.state());
                 let logins = desk.zip(party.user.as_ref()).and_then(|(desk, user)| desk.report_of(user));
                 rows.push(IamRow {
                     database: Some(Arc::clone(&party.database)),

@@ -59,5 +59,5 @@ pub use server_tls::ServerTls;
 pub use servers_tls::{EntryTlsError, ServersTls};
 pub use stream::Socket;
 pub use tls_text::tls_text;
-pub use turns::Turns;
+pub use turns::{Turns, TurnsState};
 pub use verifiers::Verifiers;

@@ -37,6 +37,15 @@ pub struct Turns {
     queue: Mutex<Queue>,
 }
 
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnsState {
+    /// Logins that wait.
+    pub waiting: usize,
+    /// The pace, in logins a second.
+    pub rate: u32,
+}
+
 struct Queue {
     budget: Budget,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
@@ -117,10 +126,10 @@ impl Turns {
         self.queue().budget.is_strained(self.clock.now())
     }
 
-    /// Logins that wait, and the pace in logins a second.
-    pub fn state(&self) -> (usize, u32) {
-        let queue = self.queue();
-        (queue.budget.waiting(), queue.budget.rate())
+    /// How the queue stands.
+    pub fn state(&self) -> TurnsState {
+        let budget = &self.queue().budget;
+        TurnsState { waiting: budget.waiting(), rate: budget.rate() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -167,7 +176,7 @@ mod tests {
         }
         // 20 more at 40/s, less what has come in since the beginning
         assert!(began.elapsed() >= Duration::from_millis(450), "{burst:?} {:?}", began.elapsed());
-        assert_eq!(turns.state(), (0, 40));
+        assert_eq!(turns.state(), TurnsState { waiting: 0, rate: 40 });
         let (times, sum_us) = waits.read();
         assert_eq!(times.count(), 60);
         assert!(times.count_below(1 << 16) >= 40 && sum_us > 1_000_000, "{sum_us}");
@@ -190,12 +199,12 @@ mod tests {
         };
         let recycling = wait(Priority::Recycling);
         let leaver = wait(Priority::Client);
-        while turns.state().0 < 2 {
+        while turns.state().waiting < 2 {
             tokio::task::yield_now().await;
         }
         leaver.abort();
         let client = wait(Priority::Client);
-        while turns.state().0 < 2 {
+        while turns.state().waiting < 2 {
             tokio::task::yield_now().await;
         }
         client.await.unwrap();
