@@ -219,14 +219,24 @@ impl Launcher {
 
     /// A client waits on one worker while another has idle servers, and has for a whole pass: the nudge was lost.
     fn heal(&self, entry: &PoolEntry) {
-        let Some((worker, since)) = entry.share.oldest_waiter() else { return };
+        let Some((_, since)) = entry.share.oldest_waiter() else { return };
         let waited = self.plane.now().since(since);
-        if waited < Micros::from_millis(limits::JANITOR_PERIOD_MS) || entry.share.database.is_paused() {
-            return;
+        if waited >= Micros::from_millis(limits::JANITOR_PERIOD_MS) {
+            self.nudge(&entry.share);
         }
-        if let Some(idle_at) = entry.share.idle_elsewhere(worker) {
-            self.plane.worker(idle_at).send(Mail::Nudge { pool: entry.share.id, by: worker });
+    }
+
+    /// Has a server that is idle on one worker given to the client that waits longest, on another. Returns whether there is
+    /// one; if it is gone by then, its worker asks for a server.
+    fn nudge(&self, share: &PoolShare) -> bool {
+        let Some((worker, _)) = share.oldest_waiter().filter(|_| !share.database.is_paused()) else {
+            return false;
+        };
+        let idle_at = share.idle_elsewhere(worker);
+        if let Some(idle_at) = idle_at {
+            self.plane.worker(idle_at).send(Mail::Nudge { pool: share.id, by: worker });
         }
+        idle_at.is_some()
     }
 
     /// Opens a server for the clients that wait, if there are any.
@@ -236,6 +246,8 @@ impl Launcher {
         let since = match oldest_waiter(entry) {
             // idle servers are for those who wait; one more is opened only if that does not help
             Some(_) if prompt == Prompt::Routine && share.idle_total() > 0 && welcomed(entry) => return,
+            // whoever asked may not have seen yet what another worker has
+            Some(_) if prompt == Prompt::Asked && welcomed(entry) && self.nudge(share) => return,
             Some(since) => since,
             // clients of a pool whose logins fail are turned away instead of waiting, and ask all the same
             None if prompt == Prompt::Asked && fails => self.plane.now(),

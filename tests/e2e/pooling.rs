@@ -253,11 +253,12 @@ fn a_parameter_spelt_another_way_is_set_once() {
     for _ in 0..2 {
         assert_eq!(client.simple("show datestyle").value(), "ISO, MDY");
     }
-    let log = pooler.log();
     for line in [
         "varcache_apply: SET DateStyle='ISO';",
         "varcache_set_canonical: setting DateStyle to its canonical version ISO -> ISO, MDY",
     ] {
+        pooler.wait_for_log(line); // lines are written in order, but a little late
+        let log = pooler.log();
         assert_eq!(log.matches(line).count(), 1, "{line}\n{log}");
     }
 }

