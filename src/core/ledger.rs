@@ -278,11 +278,13 @@ impl Ledger {
     }
 
     /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are fewer than twice
-    /// `pool_size`. PostgreSQL never counts such a connection as a session, so it does not count for database or user.
+    /// `pool_size`, as in PgBouncer; but one at a time always is, or a small pool with a reserve, or one that was made
+    /// smaller, could never cancel anything. PostgreSQL never counts such a connection as a session, so it does not count
+    /// for database or user.
     pub fn take_cancel(&mut self, pool: &Arc<PoolShare>) -> bool {
         let cap = pool.rules().pool_size.saturating_mul(2);
         let account = self.account(pool);
-        let free = cap == 0 || account.servers() + account.cancels < cap;
+        let free = cap == 0 || account.cancels == 0 || account.servers() + account.cancels < cap;
         account.cancels += u32::from(free);
         free
     }

@@ -204,6 +204,20 @@ fn cancels_go_up_to_twice_pool_size_beside_servers() {
 }
 
 #[test]
+fn one_cancel_may_always_go() {
+    let pool = one(&PoolRules { pool_size: 1, reserve_pool_size: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    pool.set_rules(Arc::new(PoolRules { pool_size: 2, ..rules() }));
+    launch(&mut ledger, &pool, Micros(1));
+    pool.set_rules(Arc::new(PoolRules { pool_size: 1, ..rules() }));
+    assert!(ledger.take_cancel(&pool), "although there are twice pool_size servers already");
+    assert!(!ledger.take_cancel(&pool));
+    ledger.returned(&pool, Use::Cancel);
+    assert!(ledger.take_cancel(&pool));
+}
+
+#[test]
 fn a_pool_in_use_is_not_forgotten() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
@@ -459,7 +473,8 @@ impl Model {
             Step::TakeCancel { pool } => {
                 let shadow = &mut self.shadows[pool];
                 let cap = self.pools[pool].rules().pool_size * 2;
-                let free = cap == 0 || shadow.logging_in + shadow.live + shadow.cancels < cap;
+                let total = shadow.logging_in + shadow.live + shadow.cancels;
+                let free = cap == 0 || shadow.cancels == 0 || total < cap;
                 assert_eq!(self.ledger.take_cancel(&self.pools[pool]), free);
                 shadow.cancels += u32::from(free);
             }
