@@ -123,9 +123,12 @@ impl Core {
     pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
         self.now = now;
         let MovedServer(mut server, share) = moved;
-        server.pool = self.pool_slot(&share);
+        share.server_arrives();
+        let slot = self.pool_slot(&share);
+        server.pool = slot;
         server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
+        self.ask_for_server(slot, net); // whoever still waits was to wait for this one first
     }
 
     fn adopt(&mut self, id: ServerId, server: Server, net: &mut impl Net) {
@@ -149,6 +152,7 @@ impl Core {
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.servers -= 1;
         let share = Arc::clone(&pool.share);
+        share.server_leaves();
         net.move_server(Peer::Server(id), to, MovedServer(Box::new(server), share));
     }
 

@@ -145,6 +145,8 @@ pub struct PoolShare {
     full: AtomicBool,
     live: AtomicU32,
     generation: AtomicU32,
+    /// Servers on their way from one worker to another.
+    moving: AtomicU32,
     lifetime_close: Turn,
     renewal: Turn,
     retirement: AtomicBool,
@@ -173,6 +175,7 @@ impl PoolShare {
             full: AtomicBool::new(false),
             live: AtomicU32::new(0),
             generation: AtomicU32::new(0),
+            moving: AtomicU32::new(0),
             lifetime_close: Turn::default(),
             renewal: Turn::default(),
             retirement: AtomicBool::new(false),
@@ -266,6 +269,21 @@ impl PoolShare {
     /// Written by the ledger at each login and close.
     pub fn set_live_count(&self, count: u32) {
         self.live.store(count, Ordering::Release);
+    }
+
+    /// A server leaves for another worker, where a client waits.
+    pub(super) fn server_leaves(&self) {
+        self.moving.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It has arrived.
+    pub(super) fn server_arrives(&self) {
+        self.moving.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether a server is on its way to a client that waits.
+    pub fn is_moving(&self) -> bool {
+        self.moving.load(Ordering::Acquire) > 0
     }
 
     /// The generation that servers must have been opened in to be lent again.

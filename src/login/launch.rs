@@ -246,6 +246,8 @@ impl Launcher {
         let since = match oldest_waiter(entry) {
             // idle servers are for those who wait; one more is opened only if that does not help
             Some(_) if prompt == Prompt::Routine && share.idle_total() > 0 && welcomed(entry) => return,
+            // one is on its way already; if more are wanted, its new worker asks
+            Some(_) if share.is_moving() && welcomed(entry) => return,
             // whoever asked may not have seen yet what another worker has
             Some(_) if prompt == Prompt::Asked && welcomed(entry) && self.nudge(share) => return,
             Some(since) => since,

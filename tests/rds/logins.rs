@@ -33,6 +33,7 @@ fn names_of_roles_are_encoded_and_long_session_tokens_sent_whole() {
         .pooler()
         .environment("AWS_ACCESS_KEY_ID", "ASIALONG")
         .environment("AWS_SESSION_TOKEN", &session)
+        .set("default_pool_size", 1)
         .start();
     for user in ["app", "reader", ODD_USER, LONG_USER] {
         assert_eq!(whoami(&pooler, user), user);
@@ -46,6 +47,7 @@ fn a_forced_user_logs_in_for_all_clients() {
     let pooler = rds
         .pooler()
         .database_at("app", &format!("{} iam_credential_source=env user=reader", rds.database()))
+        .set("default_pool_size", 1)
         .start();
     assert_eq!(whoami(&pooler, "app"), "reader");
     assert_eq!((rds.codes("reader"), rds.codes("app")), (vec![200], vec![]));
@@ -64,7 +66,7 @@ fn one_refused_token_is_followed_by_a_fresh_one_at_once() {
     let Some(rds) = Rds::start() else { return };
     for (times, codes) in [(1, &[500, 200][..]), (2, &[500, 500, 200])] {
         // a source that was asked a moment ago is not asked again at once, only waited for
-        let pooler = rds.pooler().set("query_wait_timeout", 15).start();
+        let pooler = rds.pooler().set("query_wait_timeout", 15).set("default_pool_size", 1).start();
         let before = rds.codes("app").len();
         rds.behave(&format!("fault=1\ntimes={times}"));
         let begun = Instant::now();
