@@ -96,9 +96,11 @@ impl Core {
         if let (true, Some(server_id)) = (is_over, client.link()) {
             let server = &mut self.servers[server_id.0 as usize];
             server.is_half_sent = false;
-            if server.is_clean() {
+            let is_clean = server.is_clean();
+            // The message is whole there, too, whatever becomes of what follows.
+            self.flush_upstream(id, walk, net);
+            if is_clean {
                 // COPY data sent ahead of a COPY that was refused: their end is where the link may end.
-                self.flush_upstream(id, walk, net);
                 return self.link_over(id, server_id, net);
             }
         }

@@ -450,3 +450,17 @@ fn a_session_whose_server_goes_ends_in_the_middle_of_its_bytes() {
         assert!(acts.iter().any(|act| act.starts_with(&format!("close {CLIENT:?}"))), "{acts:?}");
     }
 }
+
+#[test]
+fn a_message_is_sent_to_its_end_before_the_client_is_refused() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    let (parsed, nonsense) = (parse("", "select 1"), frame(b'~', b""));
+    bench.says(CLIENT, &query("begin"));
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    bench.net.sent.clear();
+    bench.says(CLIENT, &parsed[..7]);
+    bench.says(CLIENT, &[&parsed[7..], &nonsense[..]].concat());
+    let sent = bench.net.sent.remove(&SERVER).unwrap_or_default();
+    assert_eq!(sent, parsed, "all of it, and nothing of what follows");
+    assert!(bench.acts().iter().any(|act| act.starts_with(&format!("close {CLIENT:?}"))));
+}
