@@ -244,11 +244,13 @@ fn files_say_what_they_are_and_stay_short() {
 #[test]
 fn open_ends_are_not_left_in_the_code() {
     let files: Vec<Source> = ["src", "tests", "benches", "fuzz"].into_iter().flat_map(sources).collect();
-    let words = ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("];
+    // written in halves, so that this file may be searched, too
+    let words = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]];
+    let words = words.map(|halves| halves.concat());
     let mut offences = Vec::new();
-    for file in files.iter().filter(|file| file.path != "tests/house.rs") {
+    for file in &files {
         for (index, line) in file.text.lines().enumerate() {
-            if words.iter().any(|word| line.contains(word)) {
+            if words.iter().any(|word| line.contains(word.as_str())) {
                 offences.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
             }
         }
@@ -302,7 +304,15 @@ fn secrets_have_no_readable_debug() {
 #[test]
 fn the_repository_names_no_machine() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let own = root.to_string_lossy().into_owned();
+    // written in parts, so that this file may be searched, too
+    let parts: [&[&str]; 5] = [
+        &[&root.to_string_lossy()],
+        &["/", "root", "/"],
+        &["/", "home", "/"],
+        &["registry", ".npmjs"],
+        &["pypi", ".org"],
+    ];
+    let places = parts.map(|parts| parts.concat());
     let mut offences = Vec::new();
     let mut open: Vec<PathBuf> = [
         "README.md",
@@ -325,8 +335,7 @@ fn the_repository_names_no_machine() {
                 std::fs::read_dir(&path).expect("ours").map(|entry| entry.expect("can be read").path()),
             );
         } else if let Ok(text) = std::fs::read_to_string(&path) {
-            let places = [own.as_str(), "/root/", "/home/", "registry.npmjs", "pypi.org"];
-            let found = places.iter().filter(|place| text.contains(**place) && !path.ends_with("house.rs"));
+            let found = places.iter().filter(|place| text.contains(place.as_str()));
             offences.extend(found.map(|place| format!("{}: {place}", path.display())));
         }
     }
