@@ -319,7 +319,8 @@ settings! {
     user: Option<Text> = NULL, Restart, Active, "User that the process becomes after it has started as root.";
     verbose: Count = NULL, Reload, Active, "Level of detail in the log: 1 adds DEBUG lines, 2 adds NOISE.";
     workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
-    io_backend: IoBackend = "auto", Restart, Active, "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
+    io_backend: IoBackend = "auto", Restart, Active,
+        "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";
     log_format: LogFormat = "text", Reload, Active, "Form of log lines: PgBouncer's, or a JSON object each.";
     iam_credential_source: Text = "default", Reload, Active,

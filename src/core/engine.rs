@@ -124,11 +124,9 @@ impl Core {
         self.now = now;
         let MovedServer(mut server, share) = moved;
         share.server_arrives();
-        let slot = self.pool_slot(&share);
-        server.pool = slot;
+        server.pool = self.pool_slot(&share);
         server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
-        self.ask_for_server(slot, net); // whoever still waits was to wait for this one first
     }
 
     fn adopt(&mut self, id: ServerId, server: Server, net: &mut impl Net) {

@@ -6,7 +6,8 @@
 //!
 //! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
 //! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`; a pool has at
-//! most one login in progress. A renewal keeps them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until the counts have come down.
+//! most one login in progress. A renewal keeps them, too: where no place is free, a server is retired first. Lowered caps are
+//! kept from then on: nothing is launched until the counts have come down.
 //! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1.
 
 use super::{PoolShare, Scope, Stance};

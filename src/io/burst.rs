@@ -69,11 +69,11 @@ impl Burst {
         }
     }
 
-    #[expect(unsafe_code, reason = "what the ring is given must outlive the call, which only we can promise")]
     /// Writes everything in one call, and says of each write what came of it and what was to be written.
     ///
     /// # Panics
-    /// Where the kernel does not take back what it was given: nothing is known of the writes then.
+    /// Where the kernel does not give back what it was given: nothing is known of the writes then.
+    #[expect(unsafe_code, reason = "what the ring is given must outlive the call, which only we can promise")]
     pub fn run(&mut self, mut written: impl FnMut(Key, Result<usize, Errno>, &[u8])) {
         let Self { ring, writes, bytes } = self;
         let mut queue = ring.submission();

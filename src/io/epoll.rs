@@ -1,8 +1,9 @@
 //! The epoll driver: one turn of one worker's loop.
 //!
 //! Edge-triggered: a read into the worker's one buffer, the machine, one write per destination; small ones together at the
-//! end of the turn ([`Burst`]), large ones at once and from where the bytes lie. A short read counts as "empty" and saves the call that would say so. Reads of one
-//! connection are bounded per turn, so that a large result delays others by a few buffers at most.
+//! end of the turn ([`Burst`]), large ones at once and from where the bytes lie. A short read counts as "empty" and saves the
+//! call that would say so. Reads of one connection are bounded per turn, so that a large result delays others by a few buffers
+//! at most.
 //!
 //! A peer that reads slowly: what it does not take is copied to its backlog and the machine is told (`blocked`), which
 //! stops reading from whoever feeds it until `drained`. So a backlog is bounded by what one call of the machine can send:

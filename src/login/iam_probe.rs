@@ -2,9 +2,10 @@
 //!
 //! Where there is room, a renewal opens the new server first, and tries again as soon as the back-off allows: nothing is to be
 //! done here. Where there is none, an old server has to go before the new one can come: not before it is known that it can.
-//! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before
-//! it counts as a session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are
-//! those of any other login. At most one goes on for each user.
+//! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe
+//! shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before it counts as a
+//! session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are those of any other
+//! login. At most one goes on for each user.
 
 use super::iam::Probe;
 use super::iam_entry;

@@ -17,6 +17,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+/// What a server needs at the most to get from one worker to another, where neither is held up.
+const LETTER_TIME: Duration = Duration::from_millis(1);
+
 /// What the launcher is told.
 enum News {
     /// Somebody wants a server of this pool.
@@ -239,6 +242,15 @@ impl Launcher {
         idle_at.is_some()
     }
 
+    /// Looks at the pool again when a letter between workers has had its time.
+    fn look_soon(&self, id: PoolId) {
+        let door = self.plane.launcher.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LETTER_TIME).await;
+            door.look_again(id);
+        });
+    }
+
     /// Opens a server for the clients that wait, if there are any.
     fn look_at(&self, entry: &Arc<PoolEntry>, prompt: Prompt) {
         let share = &entry.share;
@@ -246,8 +258,8 @@ impl Launcher {
         let since = match oldest_waiter(entry) {
             // idle servers are for those who wait; one more is opened only if that does not help
             Some(_) if prompt == Prompt::Routine && share.idle_total() > 0 && welcomed(entry) => return,
-            // one is on its way already; if more are wanted, its new worker asks
-            Some(_) if share.is_moving() && welcomed(entry) => return,
+            // one is on its way already: whether more are wanted shows when it has arrived
+            Some(_) if share.is_moving() && welcomed(entry) => return self.look_soon(share.id),
             // whoever asked may not have seen yet what another worker has
             Some(_) if prompt == Prompt::Asked && welcomed(entry) && self.nudge(share) => return,
             Some(since) => since,

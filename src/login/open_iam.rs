@@ -92,8 +92,11 @@ impl Attempt {
                 Err(broken) => broken,
             };
             line.detail = broken.detail();
-            self.give_up_or_go_on(line, iam, broken, begun_at).await?;
-            line.end().await;
+            let wants_credentials = self.give_up_or_go_on(line, iam, broken, begun_at)?;
+            line.end().await; // and with it the token that was refused
+            if wants_credentials {
+                fetch_credentials(&iam.signer).await;
+            }
         }
     }
 
@@ -150,14 +153,14 @@ impl Attempt {
         line.end().await;
     }
 
-    /// Looks at a failed try: returns when the next one is to be made at once.
-    async fn give_up_or_go_on(
+    /// Looks at a failed try: returns where another one is to be made at once, and whether with fresh credentials.
+    fn give_up_or_go_on(
         &self,
         line: &Line,
         iam: &Endeavour<'_>,
         broken: Broken,
         begun_at: Micros,
-    ) -> Result<(), GivenUp> {
+    ) -> Result<bool, GivenUp> {
         let peer = &line.peer;
         if let Broken::Token(why) = &broken {
             return Err(self.without_token(iam, why));
@@ -193,25 +196,15 @@ impl Attempt {
         self.entry.logins.judged(judged.judgement.class);
         self.set_stance(iam.rules);
         self.tell(&judged, peer, &broken);
-        match judged.judgement.step {
-            Step::Again => {}
-            Step::RefreshThenAgain => {
-                let fetches = iam.signer.source.fetches();
-                iam.signer.source.force_refresh();
-                let fetched = iam.signer.source.fetched_after(fetches);
-                // what does not come in time is no reason not to try: the credentials at hand may do
-                let _ = tokio::time::timeout(REFRESH_TIMEOUT, fetched).await;
-            }
-            Step::BackOff(until) => {
-                let Judgement { kind, class, .. } = judged.judgement;
-                let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
-                let reason = self.failure_reason(&broken);
-                let failure = failure_of(class, reason, judged.brief, until);
-                return Err(GivenUp { failure, is_of_host });
-            }
+        let reason = self.failure_reason(&broken);
+        if let Step::BackOff(until) = judged.judgement.step {
+            let Judgement { kind, class, .. } = judged.judgement;
+            let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
+            let failure = failure_of(class, reason, judged.brief, until);
+            return Err(GivenUp { failure, is_of_host });
         }
-        self.log_close(peer, &self.failure_reason(&broken));
-        Ok(())
+        self.log_close(peer, &reason);
+        Ok(judged.judgement.step == Step::RefreshThenAgain)
     }
 
     /// The reason of "closing because: …", in the words that logins by password have.
@@ -291,6 +284,14 @@ async fn wait_for_credentials(signer: &Signer) -> Result<(), NoToken> {
     let fetched = signer.source.fetched_after(fetches);
     let _ = tokio::time::timeout(Duration::from_micros(WITHOUT_CREDENTIALS.0), fetched).await;
     signer.may_mint()
+}
+
+/// Has credentials fetched anew, and waits for them for a while. What does not come in time is no reason not to try: those at
+/// hand may do.
+async fn fetch_credentials(signer: &Signer) {
+    let fetches = signer.source.fetches();
+    signer.source.force_refresh();
+    let _ = tokio::time::timeout(REFRESH_TIMEOUT, signer.source.fetched_after(fetches)).await;
 }
 
 /// A failure after which nothing is tried for a while.

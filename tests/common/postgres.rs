@@ -110,10 +110,7 @@ impl Postgres {
     /// Runs SQL as the superuser, past every pooler; rows come back as psql -At prints them.
     #[track_caller]
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        let mut psql = Command::new(programs::postgres("psql"));
-        psql.args(["-X", "-At", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database]);
-        psql.arg("-h").arg(&self.directory).args(["-p", &self.port.to_string(), "-c", sql]);
-        programs::run(&mut psql).trim_end().into()
+        programs::psql(&self.directory, self.port, database, sql)
     }
 
     /// How many sessions of clients PostgreSQL sees on `database` (ours that asks excepted).

@@ -61,3 +61,12 @@ pub fn run(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?} ended with {}:\n{}", output.status, said(&output));
     said(&output)
 }
+
+/// Runs SQL as the superuser at the PostgreSQL whose Unix socket lies in `directory`; rows come back as psql -At prints them.
+#[track_caller]
+pub fn psql(directory: &Path, port: u16, database: &str, sql: &str) -> String {
+    let mut psql = Command::new(postgres("psql"));
+    psql.args(["-X", "-At", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database]);
+    psql.arg("-h").arg(directory).args(["-p", &port.to_string(), "-c", sql]);
+    run(&mut psql).trim_end().into()
+}

@@ -198,10 +198,7 @@ impl Rds {
     /// Runs SQL as the superuser, past every pooler.
     #[track_caller]
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        let mut psql = Command::new(programs::postgres("psql"));
-        psql.args(["-X", "-At", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database]);
-        psql.arg("-h").arg(&self.directory).args(["-p", &self.port.to_string(), "-c", sql]);
-        programs::run(&mut psql).trim_end().into()
+        programs::psql(&self.directory, self.port, database, sql)
     }
 
     /// Process ids of the backends of a role, the oldest first.

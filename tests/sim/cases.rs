@@ -356,12 +356,15 @@ fn a_server_leaves_a_suspended_worker_unpaused() {
     bench.command(Command::Suspend);
     bench.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut bench.net);
     let moved = bench.net.moved.take().expect("the idle server goes where it is wanted");
+    assert!(bench.share.is_moving());
+    let share = Arc::clone(&bench.share);
     let mut there = Bench::new(PoolMode::Transaction, 0);
     there.command(Command::Suspend);
     there.acts();
     let id = there.core.reserve_server();
     there.core.server_moved_in(id, moved, Micros(4), &mut there.net);
     assert_eq!(there.acts(), [format!("pause {:?}", Peer::Server(id))]);
+    assert!(!share.is_moving(), "it has arrived");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn one_turn_may_write_for_many() {
 #[test]
 fn what_full_sockets_do_not_take_follows_in_order() {
     both_ways(|mut bench| {
-        let mut far = adopt_clients(&mut bench);
+        let far = adopt_clients(&mut bench);
         let (mut machine, mut rounds) = (Script::new(relay), 0u32);
         while (0..CLIENTS).any(|id| !machine.was_told(Told::Blocked(client(id)))) {
             let piece = rounds.to_be_bytes().repeat(250);
@@ -77,17 +77,7 @@ fn what_full_sockets_do_not_take_follows_in_order() {
             assert!(rounds < 5_000, "nobody's socket is ever full");
         }
         let expected: Vec<u8> = (0..rounds).flat_map(|round| round.to_be_bytes().repeat(250)).collect();
-        let readers: Vec<_> = far
-            .drain(..)
-            .map(|mut far| {
-                let mut got = vec![0; expected.len()];
-                std::thread::spawn(move || far.read_exact(&mut got).map(|()| got))
-            })
-            .collect();
-        bench.run_until(&mut machine, "the rest", |_| readers.iter().all(|reader| reader.is_finished()));
-        for reader in readers {
-            assert!(reader.join().expect("reader").expect("read") == expected, "bytes differ");
-        }
+        bench.read_all(&mut machine, far, &expected);
         assert!((0..CLIENTS).all(|id| machine.was_told(Told::Drained(client(id)))));
     });
 }

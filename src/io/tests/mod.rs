@@ -115,6 +115,24 @@ impl Bench {
         }
     }
 
+    /// Reads `expected` from every far end, while the driver turns.
+    fn read_all<M: Machine, S: Read + Send + 'static>(
+        &mut self,
+        machine: &mut M,
+        far: Vec<S>,
+        expected: &[u8],
+    ) {
+        let read = |mut far: S| {
+            let mut got = vec![0; expected.len()];
+            std::thread::spawn(move || far.read_exact(&mut got).map(|()| got))
+        };
+        let readers: Vec<_> = far.into_iter().map(read).collect();
+        self.run_until(machine, "the rest", |_| readers.iter().all(|reader| reader.is_finished()));
+        for reader in readers {
+            assert!(reader.join().expect("reader").expect("read") == expected, "bytes differ");
+        }
+    }
+
     fn act<M: Machine>(&mut self, machine: &mut M, call: impl FnOnce(&mut dyn Net)) {
         self.driver.act(machine, self.now, |_, net| call(net));
     }

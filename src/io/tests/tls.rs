@@ -237,16 +237,6 @@ fn many_sessions_are_written_to_together() {
             assert!(rounds < 60_000, "the socket is never full");
         }
         let expected: Vec<u8> = (0..rounds).flat_map(|round| round.to_be_bytes().repeat(500)).collect();
-        let readers: Vec<_> = far
-            .drain(..)
-            .map(|mut far| {
-                let mut got = vec![0; expected.len()];
-                thread::spawn(move || far.read_exact(&mut got).map(|()| got))
-            })
-            .collect();
-        bench.run_until(&mut machine, "the rest", |_| readers.iter().all(|reader| reader.is_finished()));
-        for reader in readers {
-            assert!(reader.join().expect("reader").expect("read") == expected, "bytes differ");
-        }
+        bench.read_all(&mut machine, far, &expected);
     }
 }
