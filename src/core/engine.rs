@@ -353,7 +353,7 @@ impl Core {
                 self.disconnect(client, &leave, net);
             }
             Phase::Tested(Task::Check) => {
-                pool.checking -= 1;
+                pool.checking = pool.checking.saturating_sub(1);
                 pool.publish_waiting();
             }
             Phase::Tested(Task::Reset) | Phase::BeingCanceled => {}

@@ -6,9 +6,9 @@
 use super::client::{Client, Stand};
 use super::engine::{Core, Leave};
 use super::pool::PoolSlot;
-use super::server::{IDLE, Phase};
+use super::server::{IDLE, Phase, Task};
 use super::{Net, ServerState};
-use crate::base::{ClientId, Micros, Peer, ServerId};
+use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
 use crate::wire::{Fault, encode, sqlstate};
 
@@ -50,12 +50,26 @@ impl Core {
         let last_pass = std::mem::replace(&mut self.last_pass, now);
         self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);
+        self.give_up_slow_checks();
         let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
         for slot in slots {
             // A note that went astray must not leave a client waiting: asked anew at each pass.
             self.pools[slot.0 as usize].asked = false;
             self.trim_queue(slot);
             self.serve(slot, net);
+        }
+    }
+
+    /// Counts anew which servers are being checked for a client that waits: one that has not answered for a whole pass may
+    /// never do so, and another one is opened meanwhile.
+    fn give_up_slow_checks(&mut self) {
+        let now = self.now;
+        self.pools.iter_mut().for_each(|(_, pool)| pool.checking = 0);
+        for (_, server) in &self.servers {
+            let is_quick = now.since(server.request_at) < Micros::from_millis(limits::JANITOR_PERIOD_MS);
+            if is_quick && server.phase == Phase::Tested(Task::Check) {
+                self.pools[server.pool.0 as usize].checking += 1;
+            }
         }
     }
 

@@ -230,7 +230,7 @@ impl Core {
         let slot = server.pool;
         if server.phase == Phase::Tested(Task::Check) {
             let pool = &mut self.pools[slot.0 as usize];
-            pool.checking -= 1;
+            pool.checking = pool.checking.saturating_sub(1);
             pool.publish_waiting();
         }
         let is_old = now >= server.authorization.soft_at;

@@ -31,7 +31,8 @@ pub(super) struct Pool {
     pub waiters: VecDeque<Waiter>,
     /// Clients that wait: the queue's places that are not stale.
     pub waiting: u32,
-    /// Servers that answer a check query: each is for a client that waits already.
+    /// Servers that answer a check query: each is for a client that waits already. Those that take longer than a janitor's
+    /// period are given up, so it may be too few by those that answer late.
     pub checking: u32,
     /// Clients and servers of this worker in this pool.
     pub clients: u32,

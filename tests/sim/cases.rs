@@ -408,16 +408,39 @@ fn a_server_does_not_leave_in_the_call_that_sends_to_it() {
     assert_eq!(bench.acts(), ["move Server(ServerId(0)) to 1"]);
 }
 
-#[test]
-fn a_server_that_is_checked_is_for_the_client_that_waits() {
+/// The idle server answers a check query, for the client that wants to say `one`.
+fn checking_for_a_client() -> Bench {
     let mut bench = Bench::new(PoolMode::Transaction, 0);
     let checking =
         PoolRules { server_check_query: Some("".into()), server_check_delay: Micros(0), ..rules() };
     bench.command(Command::Rules(PoolId(0), Arc::new(checking)));
-    let (first, second) = (CLIENT, bench.client());
     bench.now = Micros::from_secs(1);
-    bench.says(first, &query("one"));
+    bench.says(CLIENT, &query("one"));
     assert_eq!(bench.sent(SERVER), "Q[~]");
+    bench
+}
+
+#[test]
+fn a_client_does_not_wait_for_a_check_that_takes_long() {
+    let mut bench = checking_for_a_client();
+    bench.now = Micros::from_secs(2);
+    bench.janitor();
+    assert!(matches!(bench.net.notes[..], [Note::NeedServer(PoolId(0))]), "{:?}", bench.net.notes);
+    assert!(bench.share.oldest_waiter().is_some(), "the launcher sees it, too");
+    let other = bench.server();
+    bench.says(CLIENT, b"");
+    assert_eq!(bench.sent(other), "Q[one~]");
+    // the answer comes after all
+    bench.says(SERVER, &[empties(&[answer::EMPTY_QUERY_RESPONSE]), ready(b'I')].concat());
+    let second = bench.client();
+    bench.says(second, &query("two"));
+    assert_eq!(bench.sent(SERVER), "Q[two~]", "it is as free as any other");
+}
+
+#[test]
+fn a_server_that_is_checked_is_for_the_client_that_waits() {
+    let mut bench = checking_for_a_client();
+    let (first, second) = (CLIENT, bench.client());
     assert_eq!(bench.share.oldest_waiter(), None, "it is being served");
     bench.janitor();
     assert!(bench.net.notes.is_empty(), "{:?}", bench.net.notes);
