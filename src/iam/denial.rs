@@ -19,6 +19,16 @@ const PROOF_REFUSALS: u32 = 3;
 /// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass.
 const PROOF_SPAN: Micros = Micros::from_secs(60);
 
+/// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever took a permission
+/// away from all roles of an endpoint at once is not to wait for ever.
+const SERVICE_SPAN: Micros = Micros::from_secs(600);
+
+/// For so long a refusal of one user tells something of the refusals of others.
+const SIGN_SPAN: Micros = Micros::from_secs(60);
+
+/// A trouble that nobody has run into for so long is forgotten.
+const MEMORY_SPAN: Micros = Micros::from_secs(600);
+
 /// A clock that is off by this much makes tokens dead or unborn at RDS.
 const SKEW_S_MAX: i64 = 240;
 
@@ -167,7 +177,7 @@ pub enum Others {
     None,
     /// Somebody logged in since the first refusal.
     Fine,
-    /// Whoever tried is refused too.
+    /// Whoever tried of late is refused too.
     Refused,
 }
 
@@ -176,20 +186,24 @@ pub enum Others {
 pub struct Evidence {
     /// The login budget of the endpoint is strained ([`super::budget::Budget::is_strained`]).
     pub is_strained: bool,
+    /// This very user was let in within the last minute.
+    pub was_let_in: bool,
     /// The last fetch of credentials failed, so the ones that signed may be dead.
     pub are_stale: bool,
     /// Seconds that the server's clock is ahead of ours, where that was measured.
     pub skew_s: Option<i64>,
 }
 
-/// The class of a failure.
-fn class_of(kind: Kind, evidence: &Evidence, others: Others) -> Class {
+/// The class of a failure; `refused_for`: since the first refusal of this user.
+fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros) -> Class {
+    // Throttling hits whoever comes: not the one role alone that nobody has seen get in.
+    let may_be_throttled = evidence.is_strained && (evidence.was_let_in || others != Others::Fine);
     match kind {
         Kind::TooMany => Class::Throttled,
-        Kind::TokenRefused if evidence.is_strained => Class::Throttled,
+        Kind::TokenRefused if may_be_throttled => Class::Throttled,
         Kind::TokenRefused if evidence.skew_s.is_some_and(|skew| skew.abs() > SKEW_S_MAX) => Class::Clock,
         Kind::TokenRefused if evidence.are_stale => Class::Credentials,
-        Kind::TokenRefused if others == Others::Refused => Class::Service,
+        Kind::TokenRefused if others == Others::Refused && refused_for < SERVICE_SPAN => Class::Service,
         Kind::TokenRefused | Kind::NotMember(_) | Kind::NoProofAsked | Kind::RoleForbidden | Kind::NoRule => {
             Class::Denied
         }
@@ -231,6 +245,13 @@ struct Reaction {
     judged_at: Micros,
 }
 
+impl Reaction {
+    fn forgive(&mut self) {
+        self.steps = 0;
+        self.judgement.step = Step::BackOff(Micros(0));
+    }
+}
+
 /// How logins with tokens fare at one endpoint. Holds only users that are in trouble.
 #[derive(Clone, Debug, Default)]
 pub struct Reactions {
@@ -259,7 +280,8 @@ impl Reactions {
         }
         let is_refusal = kind == Kind::TokenRefused;
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
-        let class = class_of(kind, evidence, self.others(user, first_refused_at));
+        let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
+        let class = class_of(kind, evidence, self.others(user, first_refused_at, now), refused_for);
         let steps = known.map_or(0, |known| known.steps);
         // Only a refused token may be cured by another one, and not where there are too many already.
         let step = match steps {
@@ -318,25 +340,28 @@ impl Reactions {
         }
     }
 
-    /// Whether nobody is in trouble.
-    pub fn is_calm(&self) -> bool {
+    /// Whether nobody is in trouble, as far as anybody has tried within the last ten minutes.
+    pub fn is_calm(&mut self, now: Micros) -> bool {
+        self.users.retain(|_, known| now.since(known.judged_at) < MEMORY_SPAN);
         self.users.is_empty()
     }
 
-    /// Forgets the back-off of one user: for RECONNECT, and for entries that have changed.
-    pub fn forget_user(&mut self, user: &str) {
-        self.users.remove(user);
+    /// Lets `user` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
+    /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
+    pub fn forgive(&mut self, user: &str) {
+        self.users.get_mut(user).into_iter().for_each(Reaction::forgive);
     }
 
-    /// Forgets all back-off: for IAM REFRESH.
-    pub fn forget(&mut self) {
-        self.users.clear();
+    /// The same for everybody.
+    pub fn forgive_all(&mut self) {
+        self.users.values_mut().for_each(Reaction::forgive);
     }
 
-    fn others(&self, user: &str, first_refused_at: Option<Micros>) -> Others {
+    fn others(&self, user: &str, first_refused_at: Option<Micros>, now: Micros) -> Others {
         let fine =
             self.accepted_at.zip(first_refused_at).is_some_and(|(accepted, refused)| accepted >= refused);
-        let refused = self.users.iter().any(|(name, other)| &**name != user && other.refusals > 0);
+        let is_refused = |other: &Reaction| other.refusals > 0 && now.since(other.judged_at) < SIGN_SPAN;
+        let refused = self.users.iter().any(|(name, other)| &**name != user && is_refused(other));
         match (fine, refused) {
             (true, _) => Others::Fine,
             (false, true) => Others::Refused,
@@ -364,7 +389,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CALM: Evidence = Evidence { is_strained: false, are_stale: false, skew_s: None };
+    const CALM: Evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
 
     const fn s(seconds: u64) -> Micros {
         Micros::from_secs(seconds)
@@ -415,16 +440,21 @@ mod tests {
 
     #[test]
     fn a_refusal_is_classed_by_what_is_known_here() {
-        let class = |evidence, others| class_of(Kind::TokenRefused, &evidence, others);
+        let class = |evidence, others| class_of(Kind::TokenRefused, &evidence, others, s(1));
         assert_eq!(class(CALM, Others::None), Class::Denied);
         assert_eq!(class(CALM, Others::Fine), Class::Denied);
         assert_eq!(class(CALM, Others::Refused), Class::Service);
         assert_eq!(class(Evidence { are_stale: true, ..CALM }, Others::Fine), Class::Credentials);
         assert_eq!(class(Evidence { skew_s: Some(-1200), ..CALM }, Others::Fine), Class::Clock);
         assert_eq!(class(Evidence { skew_s: Some(20), ..CALM }, Others::Fine), Class::Denied);
-        assert_eq!(class(Evidence { is_strained: true, ..CALM }, Others::Refused), Class::Throttled);
-        assert_eq!(class_of(Kind::EndedInLogin, &CALM, Others::None), Class::Unreachable);
-        assert_eq!(class_of(Kind::NotMember(Asked::Md5), &CALM, Others::None), Class::Denied);
+        let strained = Evidence { is_strained: true, ..CALM };
+        assert_eq!(class(strained, Others::Refused), Class::Throttled);
+        assert_eq!(class(strained, Others::None), Class::Throttled);
+        assert_eq!(class(strained, Others::Fine), Class::Denied, "others get in, this one never did");
+        assert_eq!(class(Evidence { was_let_in: true, ..strained }, Others::Fine), Class::Throttled);
+        assert_eq!(class_of(Kind::TokenRefused, &CALM, Others::Refused, s(600)), Class::Denied);
+        assert_eq!(class_of(Kind::EndedInLogin, &CALM, Others::None, s(0)), Class::Unreachable);
+        assert_eq!(class_of(Kind::NotMember(Asked::Md5), &CALM, Others::None, s(0)), Class::Denied);
     }
 
     #[test]
@@ -498,14 +528,52 @@ mod tests {
     #[test]
     fn when_all_are_refused_it_is_the_service() {
         let mut all = Reactions::default();
-        fail(&mut all, "a", refused(), s(0));
-        for at in [1, 30, 70] {
-            assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Service);
+        for at in [0, 30, 70] {
+            fail(&mut all, "a", refused(), s(at));
+            assert_eq!(fail(&mut all, "b", refused(), s(at + 1)).class, Class::Service);
         }
         assert!(!all.proven_denied("b", s(100)));
         all.accepted("a", s(101));
         assert_eq!(fail(&mut all, "b", refused(), s(102)).class, Class::Denied, "others are fine");
         assert!(all.proven_denied("b", s(102)));
+    }
+
+    #[test]
+    fn a_refusal_of_long_ago_says_nothing_of_others() {
+        let mut all = Reactions::default();
+        fail(&mut all, "typo", refused(), s(0));
+        assert_eq!(fail(&mut all, "app", refused(), s(59)).class, Class::Service);
+        assert_eq!(fail(&mut all, "app", refused(), s(60)).class, Class::Denied);
+        assert!(!all.is_calm(s(600)));
+        assert_eq!(all.trouble("typo"), None, "nobody has tried for ten minutes");
+        assert!(all.is_calm(s(660)));
+    }
+
+    #[test]
+    fn everybody_may_be_denied_as_well() {
+        let mut all = Reactions::default();
+        for at in (0..600).step_by(15) {
+            fail(&mut all, "a", refused(), s(at));
+            fail(&mut all, "b", refused(), s(at));
+            assert_eq!(all.class("b", s(at)), Some(Class::Service), "after {at} s");
+        }
+        fail(&mut all, "a", refused(), s(600));
+        fail(&mut all, "b", refused(), s(600));
+        assert!(all.proven_denied("a", s(600)) && all.proven_denied("b", s(600)));
+    }
+
+    #[test]
+    fn who_is_forgiven_is_tried_at_once_and_known_all_the_same() {
+        let mut all = Reactions::default();
+        for at in [0, 1, 2, 65] {
+            fail(&mut all, "app", refused(), s(at));
+        }
+        assert!(all.may_try("app", s(65)).is_err());
+        all.forgive("app");
+        assert_eq!(all.may_try("app", s(65)), Ok(()));
+        assert_eq!(all.class("app", s(65)), Some(Class::Denied), "servers that work go by what is known");
+        assert_eq!(fail(&mut all, "app", refused(), s(66)).step, Step::Again, "from the beginning");
+        assert!(all.proven_denied("app", s(66)));
     }
 
     #[test]
@@ -516,8 +584,6 @@ mod tests {
         }
         assert_eq!(all.users.len(), USERS_MAX);
         assert!(all.trouble("user9").is_none() && all.trouble("user10").is_some());
-        all.forget();
-        assert_eq!(all.trouble("user10"), None);
     }
 
     proptest! {

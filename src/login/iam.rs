@@ -147,7 +147,7 @@ impl Iam {
     /// What is known of logins that `source` signs for, but for the budget.
     pub(super) fn evidence(&self, source: &Source) -> Evidence {
         let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
-        Evidence { is_strained: false, are_stale, skew_s: self.skew_s() }
+        Evidence { is_strained: false, was_let_in: false, are_stale, skew_s: self.skew_s() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, once an answer has told.
@@ -169,7 +169,7 @@ impl Iam {
     pub(super) fn refresh(&self) -> usize {
         let sources = self.all_sources();
         sources.iter().for_each(|source| source.force_refresh());
-        self.desks().values().for_each(|desk| desk.forget());
+        self.desks().values().for_each(|desk| desk.forgive_all());
         sources.len()
     }
 
@@ -182,13 +182,13 @@ impl Iam {
 
     /// Logins as `user` may be tried at once again.
     pub(super) fn forget_back_off(&self, user: &str) {
-        self.desks().values().for_each(|desk| desk.forget_user(user));
+        self.desks().values().for_each(|desk| desk.forgive(user));
     }
 
     /// The same, at some endpoints.
     pub(super) fn forget_back_off_at(&self, endpoints: &[Endpoint], user: &str) {
         let desks = self.desks();
-        endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forget_user(user));
+        endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forgive(user));
     }
 
     /// Every source in use, in order of its name.
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
         let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
         let fail = |outcome: Outcome<'_>| {
-            let calm = Evidence { is_strained: false, are_stale: false, skew_s: None };
+            let calm = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
             desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, Micros::NEVER);
         };
         fail(Outcome::Unreachable);
@@ -340,7 +340,11 @@ mod tests {
         fail(Outcome::Asked(Asked::Scram));
         assert_eq!(stances(), [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow, strict]);
         assert_eq!(iam.refusal(&rules(&snapshot, "drain"), "other"), None);
+        let before = stances();
         iam.forget_back_off("app");
+        assert_eq!(desk.may_try("app"), Ok(()));
+        assert_eq!(stances(), before, "until a login tells otherwise");
+        desk.accepted(&user);
         assert_eq!(stances(), [Stance::Renew; 4]);
     }
 }
