@@ -3,6 +3,8 @@
 //! Providers are made anew for each fetch: those of the library keep what they once read (a profile's file, the last
 //! credentials of the metadata service) and give it out again without a word when reading fails. Keeping is done here, by
 //! [`super::keeper`]. Each call is bounded in time; pauses between fetches are the keeper's too.
+//! The library panics over some answers and settings that make no sense, and a panic ends the process: what it would trip over
+//! (a role's name, a relative URI, an access key that fits no header) is looked at here before it comes to that.
 //! Never logs, never prints; errors come out as [`FetchError`], which holds no text of an answer.
 //! Source: aws-config 1.13, read and measured.
 
@@ -10,12 +12,13 @@ use super::clock::{Shared, Standing, WallClock};
 use super::credentials::Credentials;
 use super::endpoint::Region;
 use super::failure::{self, FetchError, Reason};
+use super::profile::{self, Base, Step};
 use super::source::{Role, SourceKey, SourceKind, is_name};
 use aws_config::BehaviorVersion;
+use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::{self, credentials::ImdsCredentialsProvider};
-use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -23,7 +26,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
 use aws_config::{Region as AwsRegion, SdkConfig};
 use aws_credential_types::Credentials as AwsCredentials;
-use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
@@ -99,7 +101,10 @@ impl AwsSource {
         };
         match self.key.role() {
             None => Ok(base),
-            Some(role) => Ok(Fetched { credentials: self.assume(role, base.credentials).await?, ..base }),
+            Some(role) => {
+                let role = Step::from(role);
+                Ok(Fetched { credentials: self.assume(&role, base.credentials).await?, ..base })
+            }
         }
     }
 
@@ -117,41 +122,56 @@ impl AwsSource {
     }
 
     async fn fetch_from(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
+        match kind {
+            SourceKind::Profile | SourceKind::Process => self.fetch_from_profile(kind).await,
+            SourceKind::WebIdentity => {
+                let (token_file, arn) = (env("AWS_WEB_IDENTITY_TOKEN_FILE")?, env("AWS_ROLE_ARN")?);
+                let named = env("AWS_ROLE_SESSION_NAME").ok().filter(|_| !self.key.names_its_session());
+                self.exchange(token_file, Step { arn, external_id: None, session_name: named }).await
+            }
+            kind => self.fetch_here(kind).await,
+        }
+    }
+
+    /// From a source that asks neither STS nor another one.
+    async fn fetch_here(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
         let config = self.provider_config();
         match kind {
-            SourceKind::Env | SourceKind::Default => {
-                provide(EnvironmentVariableCredentialsProvider::new()).await
-            }
-            SourceKind::Profile => provide(self.profile(&config)).await,
-            SourceKind::Process => {
-                let credentials = provide(self.profile(&config)).await?;
-                let features = credentials.get_property::<Vec<AwsCredentialFeature>>();
-                let is_of_process =
-                    features.is_some_and(|all| all.contains(&AwsCredentialFeature::CredentialsProcess));
-                is_of_process.then_some(credentials).ok_or_else(|| {
-                    FetchError::with(Reason::Misconfigured, "the profile has no credential_process")
-                })
-            }
-            SourceKind::WebIdentity => {
-                let (token_file, role_arn) = (env("AWS_WEB_IDENTITY_TOKEN_FILE")?, env("AWS_ROLE_ARN")?);
-                let session_name = match env("AWS_ROLE_SESSION_NAME") {
-                    Ok(name) if !self.key.names_its_session() => name,
-                    _ => self.key.session_name().to_owned(),
-                };
-                let session = StaticConfiguration {
-                    web_identity_token_file: token_file.into(),
-                    role_arn,
-                    session_name,
-                };
-                let builder = WebIdentityTokenCredentialsProvider::builder().configure(&config);
-                provide(builder.static_configuration(session).build()).await
-            }
+            SourceKind::Imds => self.fetch_from_imds(config).await,
             SourceKind::Container => {
                 container_uri()?;
                 provide(EcsCredentialsProvider::builder().configure(&config).build()).await
             }
-            SourceKind::Imds => self.fetch_from_imds(config).await,
+            _ => provide(EnvironmentVariableCredentialsProvider::new()).await,
         }
+    }
+
+    async fn fetch_from_profile(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
+        let path = profile::read(self.key.profile()).await?;
+        if kind == SourceKind::Process && !matches!(path.base, Base::Process(_)) {
+            return Err(FetchError::with(Reason::Misconfigured, "the profile has no credential_process"));
+        }
+        let mut credentials = match path.base {
+            Base::Keys(keys) => checked(keys)?,
+            Base::Process(command) => provide(CredentialProcessProvider::new(command)).await?,
+            Base::WebIdentity { token_file, role } => self.exchange(token_file, role).await?,
+            Base::Other(kind) => self.fetch_here(kind).await?,
+        };
+        for role in &path.roles {
+            credentials = self.assume(role, credentials).await?;
+        }
+        Ok(credentials)
+    }
+
+    /// STS gives credentials of a role for the token in a file.
+    async fn exchange(&self, token_file: String, role: Step) -> Result<AwsCredentials, FetchError> {
+        let session = StaticConfiguration {
+            web_identity_token_file: token_file.into(),
+            role_arn: role.arn,
+            session_name: role.session_name.unwrap_or_else(|| self.key.session_name().to_owned()),
+        };
+        let builder = WebIdentityTokenCredentialsProvider::builder().configure(&self.provider_config());
+        provide(builder.static_configuration(session).build()).await
     }
 
     /// The library lengthens the life of expired credentials by its own clock; one that stands still lets them come out as they
@@ -176,17 +196,10 @@ impl AwsSource {
         .await
     }
 
-    fn profile(&self, config: &ProviderConfig) -> ProfileFileCredentialsProvider {
-        let builder = ProfileFileCredentialsProvider::builder().configure(config);
-        match self.key.profile() {
-            Some(name) => builder.profile_name(name).build(),
-            None => builder.build(),
-        }
-    }
-
-    async fn assume(&self, role: &Role, base: AwsCredentials) -> Result<AwsCredentials, FetchError> {
-        let mut builder = AssumeRoleProvider::builder(role.arn()).session_name(self.key.session_name());
-        if let Some(id) = role.external_id() {
+    async fn assume(&self, role: &Step, base: AwsCredentials) -> Result<AwsCredentials, FetchError> {
+        let session_name = role.session_name.as_deref().unwrap_or(self.key.session_name());
+        let mut builder = AssumeRoleProvider::builder(&role.arn).session_name(session_name);
+        if let Some(id) = &role.external_id {
             builder = builder.external_id(id);
         }
         let config = self.sdk_config(SharedCredentialsProvider::new(base.clone())).await;
@@ -206,9 +219,14 @@ impl AwsSource {
             .with_timeout_config(timeouts())
     }
 
-    /// For calls of STS; reads what the environment says of its endpoint.
+    /// For calls of STS; reads what the environment and the profile say of its endpoint.
     async fn sdk_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
-        aws_config::defaults(BehaviorVersion::latest())
+        let defaults = aws_config::defaults(BehaviorVersion::latest());
+        let defaults = match self.key.profile() {
+            Some(name) => defaults.profile_name(name),
+            None => defaults,
+        };
+        defaults
             .region(self.region())
             .http_client(self.http.clone())
             .time_source(Shared(Arc::clone(&self.clock)))
@@ -242,8 +260,25 @@ impl Fetch for AwsSource {
     }
 }
 
+impl From<&Role> for Step {
+    /// Under the session name that the source's key has.
+    fn from(role: &Role) -> Self {
+        let external_id = role.external_id().map(ToOwned::to_owned);
+        Self { arn: role.arn().to_owned(), external_id, session_name: None }
+    }
+}
+
 async fn provide(provider: impl ProvideCredentials) -> Result<AwsCredentials, FetchError> {
-    provider.provide_credentials().await.map_err(|error| FetchError::read(&error))
+    checked(provider.provide_credentials().await.map_err(|error| FetchError::read(&error))?)
+}
+
+/// The library panics when it is to sign with an access key whose id fits no header. AWS's have letters and digits only.
+fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
+    let id = credentials.access_key_id();
+    let is_plain = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain
+        .then_some(credentials)
+        .ok_or_else(|| FetchError::with(Reason::Garbage, "the access key's id has signs that none can have"))
 }
 
 fn retries() -> RetryConfig {
@@ -263,14 +298,17 @@ fn env(name: &str) -> Result<String, FetchError> {
     value.ok_or_else(|| FetchError::with(Reason::NotConfigured, format!("{name} is not set")))
 }
 
-/// The library panics over a relative URI without its slash.
+/// The library panics over a relative URI without its slash, and over a full one without its scheme.
 fn container_uri() -> Result<(), FetchError> {
     const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-    match env(RELATIVE) {
-        Ok(uri) if uri.starts_with('/') => Ok(()),
-        Ok(_) => {
-            Err(FetchError::with(Reason::Misconfigured, format!("{RELATIVE} does not begin with a slash")))
+    const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    let wrong = |why: String| Err(FetchError::with(Reason::Misconfigured, why));
+    match (env(RELATIVE), env(FULL)) {
+        (Ok(uri), _) if !uri.starts_with('/') => wrong(format!("{RELATIVE} does not begin with a slash")),
+        (Err(_), Ok(uri)) if !uri.starts_with("http://") && !uri.starts_with("https://") => {
+            wrong(format!("{FULL} does not begin with http:// or https://"))
         }
-        Err(unset) => env("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(|_| ()).map_err(|_| unset),
+        (Err(unset), Err(_)) => Err(unset),
+        _ => Ok(()),
     }
 }

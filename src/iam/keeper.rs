@@ -54,6 +54,7 @@ pub struct Sources {
     stability: StaticStability,
     http: SharedHttpClient,
     skew: Skew,
+    arrived: Arc<Notify>,
     by_key: Mutex<HashMap<SourceKey, Arc<Source>>>,
 }
 
@@ -62,7 +63,14 @@ impl Sources {
     pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
         let skew = Skew::default();
         let dated = Dated { inner: http_client(), skew: skew.clone(), clock: Arc::clone(&clock) };
-        Self { clock, stability, http: SharedHttpClient::new(dated), skew, by_key: Mutex::default() }
+        let http = SharedHttpClient::new(dated);
+        Self { clock, stability, http, skew, arrived: Arc::default(), by_key: Mutex::default() }
+    }
+
+    /// Has `arrived` notified whenever a source without usable credentials has got some.
+    #[must_use]
+    pub fn announcing_to(self, arrived: Arc<Notify>) -> Self {
+        Self { arrived, ..self }
     }
 
     /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of its databases.
@@ -71,7 +79,8 @@ impl Sources {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let fetch = AwsSource::new(key.clone(), near.clone(), Arc::clone(&self.clock), self.http.clone());
-            Arc::new(Source::start(key.clone(), Arc::new(fetch), Arc::clone(&self.clock), self.stability))
+            let (clock, arrived) = (Arc::clone(&self.clock), Arc::clone(&self.arrived));
+            Arc::new(Source::start_announcing(key.clone(), Arc::new(fetch), clock, self.stability, arrived))
         };
         Arc::clone(by_key.entry(key.clone()).or_insert_with(new))
     }
@@ -106,6 +115,8 @@ struct Shared {
     clock: Arc<dyn WallClock>,
     memory: ArcSwap<Memory>,
     forced: Notify,
+    /// Told when usable credentials have come where there were none.
+    arrived: Arc<Notify>,
     /// Fetches finished, well or not.
     fetches: watch::Sender<u64>,
 }
@@ -119,7 +130,8 @@ struct Memory {
     /// Why the principal is not known, where that was asked.
     unidentified: Option<FetchError>,
     refreshed_at: Option<SystemTime>,
-    next_at: Option<SystemTime>,
+    /// When the next fetch begins by itself, and when one that is asked for does; `None` while one is under way.
+    next_at: Option<(SystemTime, SystemTime)>,
     loads: u64,
     failures: [u64; Reason::ALL.len()],
 }
@@ -168,9 +180,20 @@ impl Source {
         clock: Arc<dyn WallClock>,
         stability: StaticStability,
     ) -> Self {
+        Self::start_announcing(key, fetch, clock, stability, Arc::default())
+    }
+
+    fn start_announcing(
+        key: SourceKey,
+        fetch: Arc<dyn Fetch>,
+        clock: Arc<dyn WallClock>,
+        stability: StaticStability,
+        arrived: Arc<Notify>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             memory: ArcSwap::default(),
             forced: Notify::new(),
+            arrived,
             fetches: watch::Sender::new(0),
             clock,
         });
@@ -208,9 +231,14 @@ impl Source {
         }
     }
 
-    /// Asks for new credentials: they are fetched at once, or 30 s after the last fetch began. Does not wait.
-    pub fn force_refresh(&self) {
+    /// Asks for new credentials: they are fetched at once, or 30 s after the last fetch began, or when a source that has asked
+    /// for fewer calls may be called again. Does not wait; returns how long until then, which is nothing while a fetch is under
+    /// way.
+    pub fn force_refresh(&self) -> Duration {
         self.shared.forced.notify_one();
+        let begins_at = self.shared.memory.load().next_at.map(|(_, forced_at)| forced_at);
+        let begins_in = begins_at.and_then(|at| at.duration_since(self.shared.clock.now()).ok());
+        begins_in.unwrap_or_default()
     }
 
     /// Fetches finished so far, well or not.
@@ -254,7 +282,7 @@ impl Source {
             key_tail: credentials.map(|credentials| credentials.key_tail()),
             expires_at: credentials.and_then(|credentials| credentials.expires_at()),
             refreshed_at: memory.refreshed_at,
-            next_refresh_at: memory.next_at,
+            next_refresh_at: memory.next_at.map(|(at, _)| at),
             failure: memory.failure.clone(),
             loads: memory.loads,
             failures: memory.failures,
@@ -269,6 +297,10 @@ impl Drop for Source {
 }
 
 impl Memory {
+    fn is_usable(&self, now: SystemTime) -> bool {
+        self.credentials.as_ref().is_some_and(|credentials| credentials.are_usable(now))
+    }
+
     fn state(&self, now: SystemTime) -> CredentialState {
         let failure = self.failure.as_ref().map(|(error, _)| error.reason);
         CredentialState::of(self.credentials.as_deref(), failure, now)
@@ -299,10 +331,7 @@ impl Keeper {
             }
             tokio::select! {
                 () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
-                () = self.shared.forced.notified() => {
-                    self.schedule.force(self.now());
-                    self.change(|memory, next_at| memory.next_at = Some(next_at));
-                }
+                () = self.shared.forced.notified() => self.force(),
             }
         }
     }
@@ -311,11 +340,23 @@ impl Keeper {
         self.shared.clock.now()
     }
 
-    /// The one door to the memory; `change` is also given when the next fetch begins.
-    fn change(&self, change: impl FnOnce(&mut Memory, SystemTime)) {
+    /// Somebody wants new credentials at once.
+    fn force(&mut self) {
+        self.schedule.force(self.now());
+        self.change(|memory, next_at| memory.next_at = Some(next_at));
+    }
+
+    /// The one door to the memory; `change` is also given when the next fetch begins, and when one that is asked for does.
+    fn change(&self, change: impl FnOnce(&mut Memory, (SystemTime, SystemTime))) {
         let mut memory = Memory::clone(&self.shared.memory.load());
-        change(&mut memory, self.schedule.next_at());
+        let now = self.now();
+        let was_usable = memory.is_usable(now);
+        change(&mut memory, (self.schedule.next_at(), self.schedule.forced_at()));
+        let is_usable = memory.is_usable(now);
         self.shared.memory.store(Arc::new(memory));
+        if is_usable && !was_usable {
+            self.shared.arrived.notify_one();
+        }
     }
 
     async fn refresh(&mut self) {
@@ -423,7 +464,7 @@ impl Keeper {
         let question = Arc::clone(&self.fetch).identify(Arc::clone(credentials));
         let answer = tokio::select! {
             answer = tokio::time::timeout(IDENTIFY_TIMEOUT, question) => answer,
-            () = self.shared.forced.notified() => return self.schedule.force(self.now()),
+            () = self.shared.forced.notified() => return self.force(),
         };
         match answer.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout))) {
             Ok(arn) => {

@@ -16,6 +16,7 @@ mod explain;
 mod failure;
 mod fetch;
 mod keeper;
+mod profile;
 pub mod rules;
 mod schedule;
 mod skew;

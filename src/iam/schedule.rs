@@ -54,6 +54,15 @@ impl Schedule {
         self.next_at
     }
 
+    /// When a fetch begins that is asked for now ([`Self::force`]); what lies behind is due at once.
+    pub fn forced_at(&self) -> SystemTime {
+        match self.began_at {
+            _ if self.throttled => self.next_at,
+            Some(began) => self.next_at.min(began + FORCED_GAP),
+            None => self.next_at,
+        }
+    }
+
     /// A fetch begins.
     pub fn began(&mut self, now: SystemTime) {
         self.began_at = Some(now);
@@ -62,11 +71,9 @@ impl Schedule {
     /// Someone wants new credentials at once: they come now, or 30 s after the last fetch began. A throttled source
     /// is left alone.
     pub fn force(&mut self, now: SystemTime) {
-        if self.throttled {
-            return;
+        if !self.throttled {
+            self.decide(now, self.forced_at().max(now));
         }
-        let earliest = self.began_at.map_or(now, |began| (began + FORCED_GAP).max(now));
-        self.decide(now, earliest.min(self.next_at.max(now)));
     }
 
     /// Credentials came. `jitter` is drawn from `0.0..1.0`.
@@ -172,12 +179,14 @@ mod tests {
         let mut schedule = Schedule::new(at(0));
         schedule.began(at(0));
         schedule.loaded(at(0), Some(at(3600)), 0.0);
+        assert_eq!(schedule.forced_at(), at(30));
         schedule.force(at(10));
         assert_eq!(schedule.wait(at(10)).as_secs(), 20);
         schedule.force(at(100));
         assert_eq!(schedule.wait(at(100)), Duration::ZERO);
         schedule.began(at(100));
         schedule.failed(at(100), Reason::Throttled, true, 1.0);
+        assert_eq!(schedule.forced_at(), at(104));
         schedule.force(at(101));
         assert_eq!(schedule.wait(at(101)).as_secs(), 3, "the pause that AWS asked for holds");
     }

@@ -23,6 +23,7 @@ use crate::stats::Histogram;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
+use tokio::sync::Notify;
 
 /// What logins by IAM share.
 pub struct Iam {
@@ -30,6 +31,8 @@ pub struct Iam {
     clock: Clock,
     stability: StaticStability,
     sources: OnceLock<Sources>,
+    /// Told when a source without usable credentials has got some.
+    arrived: Arc<Notify>,
     desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
     /// Users of whom a probe is under way.
     probed: Arc<Mutex<HashSet<Arc<str>>>>,
@@ -93,6 +96,7 @@ impl Iam {
             clock,
             stability: if stability { StaticStability::On } else { StaticStability::Off },
             sources: OnceLock::new(),
+            arrived: Arc::default(),
             desks: Mutex::default(),
             probed: Arc::default(),
             waits: Arc::default(),
@@ -123,9 +127,18 @@ impl Iam {
 
     /// The source of `rules`.
     pub(super) fn source(&self, rules: &Rules) -> Arc<Source> {
-        let sources = self.sources.get_or_init(|| Sources::new(Arc::clone(&self.wall), self.stability));
+        let new = || Sources::new(Arc::clone(&self.wall), self.stability);
+        let sources = self.sources.get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)));
         let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
         sources.source(&rules.source, near)
+    }
+
+    /// Ends when a source without usable credentials has got some, perhaps before it was called. For one caller.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn credentials_arrive(&self) {
+        self.arrived.notified().await;
     }
 
     /// What signs for `endpoint`, one of `rules`.
@@ -168,7 +181,9 @@ impl Iam {
     /// Every source fetches anew, and no back-off counts any more. Returns how many sources there are.
     pub(super) fn refresh(&self) -> usize {
         let sources = self.all_sources();
-        sources.iter().for_each(|source| source.force_refresh());
+        for source in &sources {
+            source.force_refresh();
+        }
         self.desks().values().for_each(|desk| desk.forgive_all());
         sources.len()
     }
@@ -176,7 +191,9 @@ impl Iam {
     /// The sources of `rules` fetch anew. Returns how many they are.
     pub(super) fn refresh_some<'a>(&self, rules: impl Iterator<Item = &'a Rules>) -> usize {
         let sources: HashMap<_, _> = rules.map(|rules| (&rules.source, self.source(rules))).collect();
-        sources.values().for_each(|source| source.force_refresh());
+        for source in sources.values() {
+            source.force_refresh();
+        }
         sources.len()
     }
 

@@ -35,12 +35,34 @@ impl Plane {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_calm = true;
         loop {
-            tick.tick().await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.iam.credentials_arrive() => {
+                    self.go_on_with_credentials();
+                    was_calm = false;
+                }
+            }
             let is_calm = self.iam.is_calm();
             if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
             was_calm = is_calm;
+        }
+    }
+
+    /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose logins are put
+    /// off for another reason puts the next one off, too.
+    fn go_on_with_credentials(&self) {
+        let snapshot = Arc::clone(&self.policy.load().snapshot);
+        for entry in self.registry.entries() {
+            let rules = iam_entry::rules(&snapshot, &entry.config.load(), &entry.share.user);
+            if let Some(Ok(rules)) = rules
+                && self.iam.source(&rules).current().is_ok()
+                && entry.share.obstacle().is_some()
+            {
+                self.places.forget_failure(&entry.share);
+                self.launcher.look_again(entry.share.id);
+            }
         }
     }
 

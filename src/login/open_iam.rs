@@ -13,11 +13,11 @@ use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::LoginError;
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
-use crate::iam::Endpoint;
 use crate::iam::age;
 use crate::iam::budget::Priority;
 use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
 use crate::iam::rules::{BadKey, Rules};
+use crate::iam::{Endpoint, Source};
 use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,12 @@ use std::time::Duration;
 /// For credentials that were asked for because a token was refused; a fetch takes longer only where AWS is in trouble.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two looks whether there are credentials.
-const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(1);
+/// For credentials that are being fetched as a login begins.
+const FETCH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A login without credentials is put off until they come (`Plane::watch_iam` learns of that); this is for the case that
+/// nobody told.
+const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(5);
 
 /// One endpoint that is tried.
 struct Endeavour<'a> {
@@ -95,7 +99,7 @@ impl Attempt {
             let wants_credentials = self.give_up_or_go_on(line, iam, broken, begun_at)?;
             line.end().await; // and with it the token that was refused
             if wants_credentials {
-                fetch_credentials(&iam.signer).await;
+                fetch_credentials(&iam.signer.source).await;
             }
         }
     }
@@ -224,7 +228,7 @@ impl Attempt {
         let (class, text) = (judged.judgement.class.name(), &judged.text);
         let next = match judged.judgement.step {
             Step::Again => Some("a fresh token is tried"),
-            Step::RefreshThenAgain => Some("fresh credentials are fetched"),
+            Step::RefreshThenAgain => Some("fresh credentials are asked for"),
             Step::BackOff(_) => None,
         };
         if let Some(next) = next {
@@ -281,17 +285,19 @@ async fn wait_for_credentials(signer: &Signer) -> Result<(), NoToken> {
     if signer.may_mint().is_ok() {
         return Ok(());
     }
-    let fetched = signer.source.fetched_after(fetches);
-    let _ = tokio::time::timeout(Duration::from_micros(WITHOUT_CREDENTIALS.0), fetched).await;
+    let _ = tokio::time::timeout(FETCH_PATIENCE, signer.source.fetched_after(fetches)).await;
     signer.may_mint()
 }
 
-/// Has credentials fetched anew, and waits for them for a while. What does not come in time is no reason not to try: those at
-/// hand may do.
-async fn fetch_credentials(signer: &Signer) {
-    let fetches = signer.source.fetches();
-    signer.source.force_refresh();
-    let _ = tokio::time::timeout(REFRESH_TIMEOUT, signer.source.fetched_after(fetches)).await;
+/// Has credentials fetched anew, and waits for them where they come soon. What does not come in time is no reason not to try:
+/// those at hand may do.
+async fn fetch_credentials(source: &Source) {
+    let fetches = source.fetches();
+    // asked behind the count, so that a fetch which ends in between is noticed
+    let begins_in = source.force_refresh();
+    if begins_in < REFRESH_TIMEOUT {
+        let _ = tokio::time::timeout(REFRESH_TIMEOUT, source.fetched_after(fetches)).await;
+    }
 }
 
 /// A failure after which nothing is tried for a while.

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// In every secret key, session token and web identity that is given out.
 pub const SECRET_MARK: &str = "hUsHhUsH";
 
+/// The instance's role.
+const ROLE: &str = "the-role";
+
 /// What IMDSv2 gives out as its session token.
 const IMDS_TOKEN: &str = "imds-hUsHhUsH-token";
 
@@ -64,14 +67,28 @@ struct Behaviour {
     expects: String,
     /// Whether the instance has a role.
     role: bool,
+    /// What the instance's metadata names as its role.
+    names: String,
+    /// The access key's id that is given out; empty: one that is like AWS's.
+    key: String,
     /// Seconds that its clock is ahead.
     ahead_s: i64,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        let (code, expects) = (String::new(), String::new());
-        Self { delay_ms: 0, status: 0, code, garbage: false, life_s: 3600, expects, role: true, ahead_s: 0 }
+        Self {
+            delay_ms: 0,
+            status: 0,
+            code: String::new(),
+            garbage: false,
+            life_s: 3600,
+            expects: String::new(),
+            role: true,
+            names: ROLE.to_owned(),
+            key: String::new(),
+            ahead_s: 0,
+        }
     }
 }
 
@@ -90,6 +107,8 @@ impl Behaviour {
                 "expects" => all.expects = value.to_owned(),
                 "ahead_s" => all.ahead_s = value.parse().expect("a number"),
                 "role" => all.role = value == "1",
+                "names" => all.names = value.to_owned(),
+                "key" => all.key = value.to_owned(),
                 _ => panic!("no such behaviour: {name}"),
             }
         }
@@ -279,7 +298,10 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
         };
         return Some(text(behaviour.status, body));
     }
-    let made = Made::new(service, behaviour.life_s, serial);
+    let mut made = Made::new(service, behaviour.life_s, serial);
+    if !behaviour.key.is_empty() {
+        made.key.clone_from(&behaviour.key);
+    }
     let mut response = match service {
         Service::Imds => imds(request, &behaviour, &made),
         Service::Container => container(request, &behaviour, &made),
@@ -362,8 +384,8 @@ fn imds(request: &Request, behaviour: &Behaviour, made: &Made) -> Response {
     }
     match request.path.strip_prefix(ROLES) {
         _ if !behaviour.role => text(404, ""),
-        Some("") => text(200, "the-role"),
-        Some("the-role") => text(200, made.json()),
+        Some("") => text(200, &*behaviour.names),
+        Some(ROLE) => text(200, made.json()),
         _ => text(404, ""),
     }
 }

@@ -2,7 +2,9 @@
 
 mod botocore;
 mod fake;
+mod hostile;
 mod keeping;
+mod profiles;
 #[path = "../common/skip.rs"]
 mod skip;
 mod sources;

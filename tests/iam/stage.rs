@@ -62,6 +62,14 @@ pub fn container(fake: &FakeAws) -> (&'static str, String) {
     ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", fake.url()))
 }
 
+/// Profiles in the files `config` and `credentials` of the stage's directory.
+pub fn profile_files(directory: &Path) -> [(&'static str, String); 2] {
+    [
+        ("AWS_CONFIG_FILE", directory.join("config").display().to_string()),
+        ("AWS_SHARED_CREDENTIALS_FILE", directory.join("credentials").display().to_string()),
+    ]
+}
+
 /// Plays `body` in a child whose environment is `environment` and little else.
 #[track_caller]
 pub fn play(
@@ -157,6 +165,11 @@ impl Stage {
 /// The key of a source without profile or role.
 pub fn key(kind: SourceKind) -> SourceKey {
     SourceKey::new(kind, None, None, None, &region())
+}
+
+/// The key of a source that reads this profile.
+pub fn profile(kind: SourceKind, name: &str) -> SourceKey {
+    SourceKey::new(kind, Some(name), None, None, &region())
 }
 
 /// One fetch from a source of that key, by the AWS libraries.

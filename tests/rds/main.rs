@@ -17,4 +17,5 @@ mod recycling;
 mod rig;
 mod safety;
 mod secrecy;
+mod waits;
 mod watch;

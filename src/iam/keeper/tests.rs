@@ -283,3 +283,50 @@ async fn equal_keys_share_a_source() {
     sources.retain(|key| key.kind() == SourceKind::Env);
     assert_eq!(sources.all().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_new_ones_is_told_when_they_are_fetched() {
+    let (source, script) = imds(&[Answer::Key(1, 3600), Answer::Hangs]);
+    assert_eq!(source.force_refresh(), Duration::ZERO, "the first fetch is about to begin");
+    source.fetched_after(0).await;
+    seconds(10).await;
+    assert_eq!(source.force_refresh().as_secs(), 20, "one in half a minute");
+    seconds(10).await;
+    assert_eq!((source.force_refresh().as_secs(), script.fetches()), (10, 1));
+    seconds(11).await;
+    assert_eq!((source.force_refresh(), script.fetches()), (Duration::ZERO, 2), "it is under way");
+
+    let (source, script) = imds(&[Answer::Key(1, 3600)]);
+    seconds(60).await;
+    assert_eq!(source.force_refresh(), Duration::ZERO);
+    source.fetched_after(1).await;
+    assert_eq!(script.fetches(), 2, "and it came at once");
+
+    let (source, _script) = imds(&[Answer::Fails(Reason::Throttled)]);
+    source.fetched_after(0).await;
+    assert!(source.force_refresh() > Duration::from_secs(1), "who asked for fewer calls is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_announced_when_usable_ones_come_where_there_were_none() {
+    let arrived = Arc::new(Notify::new());
+    let (_, script) = imds(&[Answer::Fails(Reason::Service), Answer::Key(1, -600), Answer::Key(2, 120)]);
+    let source = Source::start_announcing(
+        key(SourceKind::Imds, None),
+        script.clone(),
+        script.clock.clone(),
+        StaticStability::Off,
+        Arc::clone(&arrived),
+    );
+    arrived.notified().await;
+    assert_eq!(key_of(&source), "0002", "neither the failure nor what came dead");
+    let mut again = std::pin::pin!(arrived.notified());
+    let renewed = tokio::time::timeout(Duration::from_secs(600), again.as_mut()).await;
+    assert!(renewed.is_err(), "what follows on each other without a gap is no news");
+    script.set(&[Answer::Fails(Reason::Service)]);
+    seconds(300).await;
+    assert!(source.current().is_err());
+    script.set(&[Answer::Key(3, 3600)]);
+    again.await;
+    assert_eq!(key_of(&source), "0003");
+}

@@ -1,0 +1,55 @@
+//! How long clients wait for credentials: as long as there are none, and no longer than it helps.
+
+use crate::common::PoolerSetup;
+use crate::fake::{FakeAws, Service::Container};
+use crate::rig::{Rds, attempt, whoami};
+use std::time::{Duration, Instant};
+
+/// A pooler's settings whose only source of credentials is the fake.
+fn pooler(rds: &Rds, fake: &FakeAws) -> PoolerSetup {
+    fake.note_to(rds.keys());
+    rds.bare_pooler()
+        .database_at("app", &format!("{} iam_credential_source=container", rds.database()))
+        .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", fake.url()))
+        .environment("AWS_ENDPOINT_URL_STS", fake.url())
+}
+
+#[test]
+fn clients_go_on_as_soon_as_credentials_are_there() {
+    let Some(rds) = Rds::start() else { return };
+    let fake = FakeAws::start();
+    fake.set(Container, "status=500");
+    let pooler = pooler(&rds, &fake).start();
+    let waited = std::thread::scope(|scope| {
+        let client = scope.spawn(|| (attempt(&pooler, "app", "app"), Instant::now()));
+        pooler.wait_for_log("closing because: no AWS credentials: the service failed");
+        fake.set(Container, "");
+        pooler.wait_for_log("credentials loaded from container");
+        let there_at = Instant::now();
+        let (outcome, served_at) = client.join().expect("it came back");
+        assert_eq!(outcome.as_deref(), Ok("app"));
+        served_at.saturating_duration_since(there_at)
+    });
+    assert!(waited < Duration::from_secs(2), "served {waited:?} after the credentials had come");
+}
+
+#[test]
+fn a_refused_login_waits_for_no_credentials_that_do_not_come() {
+    let Some(rds) = Rds::start() else { return };
+    let fake = FakeAws::start();
+    let pooler = pooler(&rds, &fake).start();
+    assert_eq!(whoami(&pooler, "app"), "app");
+    pooler.ask("reconnect");
+    let fetches = fake.calls(Container).len();
+    rds.behave("denied=app");
+    let begun = Instant::now();
+    attempt(&pooler, "app", "app").expect_err("it is denied");
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(4), "denied after {waited:?} only");
+    assert_eq!(rds.codes("app"), [200, 403, 403, 403], "a fresh token was tried, and then another one");
+    assert_eq!(
+        fake.calls(Container).len(),
+        fetches,
+        "no credentials could come: the last ones are seconds old"
+    );
+}
