@@ -62,7 +62,7 @@ impl Sources {
     /// No source yet; nothing is called before one is asked for.
     pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
         let skew = Skew::default();
-        let dated = Dated { inner: http_client(), skew: skew.clone(), clock: Arc::clone(&clock) };
+        let dated = Dated { inner: http_client(), skew: skew.clone() };
         let http = SharedHttpClient::new(dated);
         Self { clock, stability, http, skew, arrived: Arc::default(), by_key: Mutex::default() }
     }
@@ -83,6 +83,11 @@ impl Sources {
             Arc::new(Source::start_announcing(key.clone(), Arc::new(fetch), clock, self.stability, arrived))
         };
         Arc::clone(by_key.entry(key.clone()).or_insert_with(new))
+    }
+
+    /// The source of `key`, if it has been asked for.
+    pub fn find(&self, key: &SourceKey) -> Option<Arc<Source>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Every source, in the order of SHOW IAM.

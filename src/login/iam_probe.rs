@@ -5,7 +5,7 @@
 //! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe
 //! shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before it counts as a
 //! session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are those of any other
-//! login. At most one goes on for each user.
+//! login. At most one goes on for each user of an entry's endpoints.
 
 use super::iam::Probe;
 use super::iam_entry;
@@ -14,6 +14,7 @@ use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::Micros;
 use crate::core::{Command, Scope, Stance};
+use crate::iam::Alarm;
 use crate::iam::rules::Rules;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ impl Plane {
     pub async fn watch_iam(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_calm = true;
+        let (mut was_calm, mut alarm) = (true, Alarm::default());
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -42,12 +43,27 @@ impl Plane {
                     was_calm = false;
                 }
             }
+            alarm = self.tell_skew(alarm);
             let is_calm = self.iam.is_calm();
             if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
             was_calm = is_calm;
         }
+    }
+
+    /// Logs how far the clocks are apart when that is another matter than it was. Returns what it is.
+    fn tell_skew(&self, before: Alarm) -> Alarm {
+        const WHY: &str = "RDS refuses tokens beyond 5 minutes: synchronise this machine's clock";
+        let skew_s = self.iam.skew_s();
+        let (alarm, ahead_s) = (before.next(skew_s), skew_s.unwrap_or_default());
+        match alarm {
+            _ if alarm == before => {}
+            Alarm::Grave => tracing::error!("AWS's clock is {ahead_s}s ahead of this machine's; {WHY}"),
+            Alarm::Notable => tracing::warn!("AWS's clock is {ahead_s}s ahead of this machine's; {WHY}"),
+            Alarm::None => tracing::info!("AWS's clock and this machine's agree again, within {ahead_s}s"),
+        }
+        alarm
     }
 
     /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose logins are put
@@ -57,7 +73,7 @@ impl Plane {
         for entry in self.registry.entries() {
             let rules = iam_entry::rules(&snapshot, &entry.config.load(), &entry.share.user);
             if let Some(Ok(rules)) = rules
-                && self.iam.source(&rules).current().is_ok()
+                && self.iam.source(&rules).is_some_and(|source| source.current().is_ok())
                 && entry.share.obstacle().is_some()
             {
                 self.places.forget_failure(&entry.share);
@@ -107,7 +123,7 @@ impl Plane {
             return true; // without Renew the ledger says no by itself
         }
         share.postpone_renewal(now + Micros(LOOK_AGAIN.as_micros() as u64));
-        if let Some(under_way) = self.iam.begin_probe(&share.user) {
+        if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {
             self.probe(entry, rules, under_way);
         }
         false
@@ -127,7 +143,7 @@ impl Plane {
         if !is_in_use || !self.iam.is_probe_due(&rules, &share.user) {
             return;
         }
-        if let Some(under_way) = self.iam.begin_probe(&share.user) {
+        if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {
             self.probe(entry, rules, under_way);
         }
     }

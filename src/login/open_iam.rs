@@ -38,7 +38,7 @@ struct Endeavour<'a> {
     /// The number of its host.
     at: usize,
     desk: Arc<IamDesk>,
-    signer: Signer,
+    signer: &'a Signer,
 }
 
 /// Why an endpoint was given up.
@@ -53,6 +53,7 @@ impl Attempt {
     pub(super) async fn try_by_iam(&self, line: &mut Line, rules: &Rules) -> Result<Vec<u8>, Failure> {
         let desk_of = |endpoint: &Endpoint| self.plane.iam.desk(endpoint, rules.login_rate);
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
+        let signers = self.plane.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
         let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
         let mut failure = Failure::new("connect failed");
@@ -61,8 +62,7 @@ impl Attempt {
                 self.log_close(&line.peer, &failure.reason);
             }
             let at = self.next_host();
-            let signer = self.plane.iam.signer(rules, &rules.endpoints[at]);
-            let iam = Endeavour { rules, at, desk: Arc::clone(&desks[at]), signer };
+            let iam = Endeavour { rules, at, desk: Arc::clone(&desks[at]), signer: &signers[at] };
             let outcome = match pauses[at] {
                 Some(until) => Err(self.held_off(&iam, until)),
                 None => self.try_endpoint(line, &iam).await,
@@ -80,12 +80,12 @@ impl Attempt {
 
     async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
         loop {
-            wait_for_credentials(&iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
+            wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
             self.take_turn(&iam.desk).await;
             let begun_at = self.plane.now();
             line.begun_at = Some(begun_at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
-            let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(&iam.signer))).await;
+            let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
