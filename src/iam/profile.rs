@@ -122,7 +122,7 @@ fn base(profile: &Profile, may_be_empty: bool) -> Result<Base, FetchError> {
     let has = |name: &&str| profile.get(name).is_some();
     const INTERACTIVE: [&str; 5] =
         ["sso_session", "sso_start_url", "sso_account_id", "sso_role_name", "login_session"];
-    if INTERACTIVE.iter().any(|name| has(name)) {
+    if INTERACTIVE.iter().any(has) {
         return Err(wrong("a login by hand (sso, login_session) is not supported"));
     }
     if let Some(command) = profile.get("credential_process") {

@@ -10,7 +10,7 @@ use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged, Who};
 use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
-use super::server_login::LoginError;
+use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::age;
@@ -86,6 +86,9 @@ impl Attempt {
             line.begun_at = Some(begun_at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(&iam.signer))).await;
+            if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
+                self.entry.logins.token_sent(age);
+            }
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
