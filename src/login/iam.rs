@@ -227,10 +227,20 @@ impl Iam {
 
     /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known.
     pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
-        match self.source(rules).current() {
-            Ok(_) => self.refusal(rules, user),
+        match self.may_sign(rules) {
+            Ok(()) => self.refusal(rules, user),
             Err(_) => Some(Class::Credentials),
         }
+    }
+
+    /// Whether there are credentials that may sign. Looks only: a source that a reload has ended stays ended.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) fn may_sign(&self, rules: &Rules) -> Result<(), NoToken> {
+        let source = self.sources.get().and_then(|sources| sources.known(&rules.source));
+        let outcome = source.map_or(Err(CredentialState::Empty), |source| source.current().map(|_| ()));
+        outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
     /// Why every endpoint refuses `user`.

@@ -57,7 +57,7 @@ impl Plane {
         for entry in self.registry.entries() {
             let rules = iam_entry::rules(&snapshot, &entry.config.load(), &entry.share.user);
             if let Some(Ok(rules)) = rules
-                && self.iam.source(&rules).current().is_ok()
+                && self.iam.may_sign(&rules).is_ok()
                 && entry.share.obstacle().is_some()
             {
                 self.places.forget_failure(&entry.share);
@@ -72,6 +72,12 @@ impl Plane {
             let user = &entry.share.user;
             match iam_entry::rules(&snapshot, &entry.config.load(), user) {
                 Some(Ok(rules)) if self.iam.trouble(&rules, user).is_some() => {
+                    if let Err(why) = self.iam.may_sign(&rules)
+                        && entry.share.obstacle().is_some()
+                        && entry.share.failing().is_none()
+                    {
+                        entry.share.set_obstacle(Some(why.to_string())); // as it is by now
+                    }
                     self.set_stance(&entry, self.iam.stance(&rules, user));
                     self.probe_if_due(&entry, rules);
                 }

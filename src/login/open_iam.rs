@@ -17,7 +17,7 @@ use crate::iam::age;
 use crate::iam::budget::Priority;
 use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
 use crate::iam::rules::{BadKey, Rules};
-use crate::iam::{Endpoint, Source};
+use crate::iam::{Endpoint, MintError, Source};
 use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,8 @@ struct Endeavour<'a> {
     rules: &'a Rules,
     /// The number of its host.
     at: usize,
-    desk: Arc<IamDesk>,
-    signer: Signer,
+    desk: &'a IamDesk,
+    signer: &'a Signer,
 }
 
 /// Why an endpoint was given up.
@@ -53,6 +53,8 @@ impl Attempt {
     pub(super) async fn try_by_iam(&self, line: &mut Line, rules: &Rules) -> Result<Vec<u8>, Failure> {
         let desk_of = |endpoint: &Endpoint| self.plane.iam.desk(endpoint, rules.login_rate);
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
+        let signers: Vec<_> =
+            rules.endpoints.iter().map(|endpoint| self.plane.iam.signer(rules, endpoint)).collect();
         // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
         let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
         let mut failure = Failure::new("connect failed");
@@ -61,8 +63,7 @@ impl Attempt {
                 self.log_close(&line.peer, &failure.reason);
             }
             let at = self.next_host();
-            let signer = self.plane.iam.signer(rules, &rules.endpoints[at]);
-            let iam = Endeavour { rules, at, desk: Arc::clone(&desks[at]), signer };
+            let iam = Endeavour { rules, at, desk: &desks[at], signer: &signers[at] };
             let outcome = match pauses[at] {
                 Some(until) => Err(self.held_off(&iam, until)),
                 None => self.try_endpoint(line, &iam).await,
@@ -80,12 +81,12 @@ impl Attempt {
 
     async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
         loop {
-            wait_for_credentials(&iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
-            self.take_turn(&iam.desk).await;
+            wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
+            self.take_turn(iam.desk).await;
             let begun_at = self.plane.now();
             line.begun_at = Some(begun_at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
-            let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(&iam.signer))).await;
+            let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
                 self.entry.logins.token_sent(age);
             }
@@ -264,8 +265,10 @@ impl Attempt {
         self.set_stance(iam.rules);
         let until = self.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {
-            NoToken::Credentials { .. } => Sequel::WaitUntil(until),
-            NoToken::Mint(_) => Sequel::Retry,
+            NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
+                Sequel::WaitUntil(until)
+            }
+            NoToken::Mint(MintError::User | MintError::Signing) => Sequel::Retry,
         };
         let failure = Failure { sequel, ..Failure::new(why.to_string()) };
         GivenUp { failure, is_of_host: false }
@@ -303,7 +306,10 @@ async fn fetch_credentials(source: &Source) {
     }
 }
 
-/// A failure after which nothing is tried for a while.
+/// A failure after which nothing is tried for a while. Who is judged to be denied is told so at once, long before a denial is
+/// proven: the proof (a minute of refusals) is for servers that work and would be lost in vain, while a client without any
+/// would only learn late what to do about it. If RDS is at fault instead, which from here looks the same while others are
+/// let in, the next try that is made ends it: after 15 s at the most, if somebody asks.
 fn failure_of(class: Class, reason: String, why: Arc<str>, until: Micros) -> Failure {
     let is_denied = class == Class::Denied;
     let fault = Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() };
