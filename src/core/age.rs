@@ -55,6 +55,16 @@ impl Server {
 }
 
 impl Core {
+    /// A transaction begins on a server: counts how old its authorization is, where it has one.
+    #[inline]
+    pub(super) fn count_age(&mut self, id: ServerId) {
+        let server = &self.servers[id.0 as usize];
+        if server.authorization != Authorization::ENDLESS {
+            let age = self.now.since(server.connected_at);
+            self.pools[server.pool.0 as usize].counters.auth_age.record(age.0);
+        }
+    }
+
     /// Whether a server past its soft age has had its time.
     #[cold]
     pub(super) fn too_old(&self, server: &Server) -> Option<&'static str> {

@@ -122,7 +122,7 @@ impl Core {
         if share.live_count() > 0 || share.database.is_paused() {
             return None;
         }
-        share.failing().map(|text| Fault::LoginFailing { cached: text.to_string() })
+        share.refusal()
     }
 
     /// Tells the world that clients wait here: a worker with idle servers if there is one, else the ledger.

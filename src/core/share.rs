@@ -3,7 +3,7 @@
 
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
-use crate::wire::Fault;
+use crate::wire::{Fault, sqlstate};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -319,6 +319,18 @@ impl PoolShare {
     /// What a client is told whose wait for a server has ended by `limit`: the reason where one is known, else `usual`.
     pub fn wait_over(&self, limit: &'static str, usual: Fault) -> Fault {
         self.obstacle().map_or(usual, |why| Fault::NoServer { limit, why: why.to_string() })
+    }
+
+    /// What a client is told at once that needs a server while there is none and logins fail; `None` = it may wait. Where the
+    /// login plane has named an obstacle the role is denied, and the client learns that as those did who waited for the verdict.
+    pub fn refusal(&self) -> Option<Fault> {
+        let cached = self.failing()?.to_string();
+        Some(match self.obstacle() {
+            Some(why) => {
+                Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() }
+            }
+            None => Fault::LoginFailing { cached },
+        })
     }
 
     /// What becomes of servers as their authorizations grow old.

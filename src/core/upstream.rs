@@ -202,6 +202,7 @@ impl Core {
             }
             Stand::Lent(server) => {
                 if self.take_up(id, server, net) {
+                    self.count_age(server);
                     return Ok(server);
                 }
             }
@@ -213,13 +214,17 @@ impl Core {
         }
         self.begin_request(id, now);
         match self.acquire(id, net) {
-            Got::Linked(server) => Ok(server),
+            Got::Linked(server) => {
+                self.count_age(server);
+                Ok(server)
+            }
             Got::Waits => Err(Step::Later),
             Got::Gone => Err(Step::Gone),
         }
     }
 
-    /// Counts the begin of a request group and of a transaction.
+    /// Counts the begin of a request group and of a transaction. Where the client has no server yet, the server's age is
+    /// counted when it has one: a transaction that waits has not begun there.
     pub(super) fn begin_request(&mut self, id: ClientId, now: Micros) {
         let client = &mut self.clients[id.0 as usize];
         if client.request.running {
@@ -233,6 +238,9 @@ impl Core {
             client.request.in_xact = true;
             client.request.xact_began_at = now;
             counters.xact_count += 1;
+            if let Stand::Linked(server) = client.stand {
+                self.count_age(server);
+            }
         }
     }
 

@@ -85,9 +85,9 @@ impl Sources {
         Arc::clone(by_key.entry(key.clone()).or_insert_with(new))
     }
 
-    /// The source of `key`, if it has been asked for.
-    pub fn find(&self, key: &SourceKey) -> Option<Arc<Source>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    /// The source of `key`, if it is in use.
+    pub fn known(&self, key: &SourceKey) -> Option<Arc<Source>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone)
     }
 
     /// Every source, in the order of SHOW IAM.
@@ -134,6 +134,8 @@ struct Memory {
     principal: Option<Arc<str>>,
     /// Why the principal is not known, where that was asked.
     unidentified: Option<FetchError>,
+    /// The generation of credentials whose principal was asked for last.
+    identified: u64,
     refreshed_at: Option<SystemTime>,
     /// When the next fetch begins by itself, and when one that is asked for does; `None` while one is under way.
     next_at: Option<(SystemTime, SystemTime)>,
@@ -459,13 +461,14 @@ impl Keeper {
         });
     }
 
-    /// Asks for the principal's name once credentials are there; gives way to whoever wants new ones.
+    /// Asks for the principal's name where credentials are new: they may be another's. Gives way to whoever wants newer ones.
     async fn identify(&mut self) {
         let memory = self.shared.memory.load_full();
-        let (None, None, Some(credentials)) = (&memory.principal, &memory.failure, &memory.credentials)
-        else {
+        let (None, Some(credentials)) = (&memory.failure, &memory.credentials) else { return };
+        let generation = credentials.generation();
+        if memory.identified == generation {
             return;
-        };
+        }
         let question = Arc::clone(&self.fetch).identify(Arc::clone(credentials));
         let answer = tokio::select! {
             answer = tokio::time::timeout(IDENTIFY_TIMEOUT, question) => answer,
@@ -473,12 +476,20 @@ impl Keeper {
         };
         match answer.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout))) {
             Ok(arn) => {
-                tracing::info!("iam source {}: principal {arn}", self.name);
-                self.change(|memory, _| memory.principal = Some(arn.into()));
+                if memory.principal.as_deref() != Some(&arn) {
+                    tracing::info!("iam source {}: principal {arn}", self.name);
+                }
+                self.change(|memory, _| {
+                    (memory.principal, memory.unidentified) = (Some(arn.into()), None);
+                    memory.identified = generation;
+                });
             }
             Err(error) => {
                 tracing::debug!("iam source {}: principal not known: {error}", self.name);
-                self.change(|memory, _| memory.unidentified = Some(error));
+                self.change(|memory, _| {
+                    (memory.principal, memory.unidentified) = (None, Some(error));
+                    memory.identified = generation;
+                });
             }
         }
         self.shared.fetches.send_modify(|_| {}); // who waits for the name looks again

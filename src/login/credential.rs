@@ -11,6 +11,7 @@ use crate::iam::{Token, WallClock};
 use crate::wire::{HEADER_BYTES, authentication};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How well the bytes to the server are hidden from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,22 @@ impl fmt::Debug for TokenProof {
     }
 }
 
+impl TokenProof {
+    /// How long ago the token was made; nothing for a clock that was set back.
+    fn age(&self) -> Duration {
+        self.clock.now().duration_since(self.token.minted_at()).unwrap_or_default()
+    }
+}
+
 impl Credential {
+    /// The age of a token.
+    pub(super) fn token_age(&self) -> Option<Duration> {
+        match self {
+            Self::Token(proof) => Some(proof.age()),
+            Self::Stored(_) => None,
+        }
+    }
+
     /// Answers a server's wish for the password itself. The one place that decides whether a secret goes out in clear:
     /// PgBouncer sends whatever is stored, whoever may listen. A token goes out to a verified server only, while it is fresh.
     pub(super) fn write_cleartext(&self, cover: Cover, out: &mut Vec<u8>) -> Result<(), LoginError> {

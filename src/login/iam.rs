@@ -130,7 +130,7 @@ impl Iam {
 
     /// The source of `rules`, if it is in use: rules may be those of a configuration that is in force no more.
     pub(super) fn source(&self, rules: &Rules) -> Option<Arc<Source>> {
-        self.sources.get()?.find(&rules.source)
+        self.sources.get()?.known(&rules.source)
     }
 
     /// The source of `rules`, which are in force.
@@ -246,6 +246,16 @@ impl Iam {
             Ok(_) => self.refusal(rules, user),
             Err(_) => Some(Class::Credentials),
         }
+    }
+
+    /// Whether there are credentials that may sign. Looks only: a source that a reload has ended stays ended.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(super) fn may_sign(&self, rules: &Rules) -> Result<(), NoToken> {
+        let outcome =
+            self.source(rules).map_or(Err(CredentialState::Empty), |source| source.current().map(|_| ()));
+        outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
     /// Why every endpoint refuses `user`.

@@ -23,6 +23,9 @@ use tokio::time::MissedTickBehavior;
 /// Between two looks at what servers are worth.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Between two log lines about a clock that stays off.
+const REMIND: Micros = Micros::from_secs(600);
+
 /// For how long a login that was accepted shows that the next one will be.
 const SURE_FOR: Micros = Micros::from_secs(1);
 
@@ -34,7 +37,7 @@ impl Plane {
     pub async fn watch_iam(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut was_calm, mut alarm) = (true, Alarm::default());
+        let (mut was_calm, mut alarm) = (true, (Alarm::default(), self.now()));
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -52,18 +55,23 @@ impl Plane {
         }
     }
 
-    /// Logs how far the clocks are apart when that is another matter than it was. Returns what it is.
-    fn tell_skew(&self, before: Alarm) -> Alarm {
-        const WHY: &str = "RDS refuses tokens beyond 5 minutes: synchronise this machine's clock";
-        let skew_s = self.iam.skew_s();
-        let (alarm, ahead_s) = (before.next(skew_s), skew_s.unwrap_or_default());
-        match alarm {
-            _ if alarm == before => {}
-            Alarm::Grave => tracing::error!("AWS's clock is {ahead_s}s ahead of this machine's; {WHY}"),
-            Alarm::Notable => tracing::warn!("AWS's clock is {ahead_s}s ahead of this machine's; {WHY}"),
-            Alarm::None => tracing::info!("AWS's clock and this machine's agree again, within {ahead_s}s"),
+    /// Logs how far the clocks are apart when that is another matter than what was said last, and when, and now and again while
+    /// it lasts. Returns what is said now.
+    fn tell_skew(&self, (before, told_at): (Alarm, Micros)) -> (Alarm, Micros) {
+        let (skew_s, now) = (self.iam.skew_s(), self.now());
+        let alarm = before.next(skew_s);
+        if alarm == before && (alarm == Alarm::None || now.since(told_at) < REMIND) {
+            return (before, told_at);
         }
-        alarm
+        let skew_s = skew_s.unwrap_or_default();
+        let (off_s, side) = (skew_s.unsigned_abs(), if skew_s > 0 { "behind" } else { "ahead of" });
+        let clock = format_args!("iam: this machine's clock is {off_s}s {side} AWS's");
+        match alarm {
+            Alarm::Grave => tracing::error!("{clock}, so that RDS may refuse tokens: synchronise it"),
+            Alarm::Notable => tracing::warn!("{clock}: synchronise it"),
+            Alarm::None => tracing::info!("iam: this machine's clock agrees with AWS's again"),
+        }
+        (alarm, now)
     }
 
     /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose logins are put
@@ -73,7 +81,7 @@ impl Plane {
         for entry in self.registry.entries() {
             let rules = iam_entry::rules(&snapshot, &entry.config.load(), &entry.share.user);
             if let Some(Ok(rules)) = rules
-                && self.iam.source(&rules).is_some_and(|source| source.current().is_ok())
+                && self.iam.may_sign(&rules).is_ok()
                 && entry.share.obstacle().is_some()
             {
                 self.places.forget_failure(&entry.share);
@@ -88,6 +96,12 @@ impl Plane {
             let user = &entry.share.user;
             match iam_entry::rules(&snapshot, &entry.config.load(), user) {
                 Some(Ok(rules)) if self.iam.trouble(&rules, user).is_some() => {
+                    if let Err(why) = self.iam.may_sign(&rules)
+                        && entry.share.obstacle().is_some()
+                        && entry.share.failing().is_none()
+                    {
+                        entry.share.set_obstacle(Some(why.to_string())); // as it is by now
+                    }
                     self.set_stance(&entry, self.iam.stance(&rules, user));
                     self.probe_if_due(&entry, rules);
                 }

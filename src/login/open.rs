@@ -490,13 +490,14 @@ impl Attempt {
         let retry = self.policy.snapshot.settings.server_login_retry;
         match failure.sequel {
             Sequel::Nothing => {}
+            // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
             Sequel::Retry => {
-                place.login_failed(text(), retry);
                 share.set_obstacle(None);
+                place.login_failed(text(), retry);
             }
             Sequel::RefuseUntil(until) => {
-                place.login_failed(text(), until.since(self.started));
                 share.set_obstacle(Some(text()));
+                place.login_failed(text(), until.since(self.started));
             }
             Sequel::WaitUntil(until) => {
                 place.login_postponed(until.since(self.started));

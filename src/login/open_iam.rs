@@ -10,14 +10,14 @@ use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged, Who};
 use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
-use super::server_login::LoginError;
+use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::age;
 use crate::iam::budget::Priority;
 use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
 use crate::iam::rules::{BadKey, Rules};
-use crate::iam::{Endpoint, Source};
+use crate::iam::{Endpoint, MintError, Source};
 use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ struct Endeavour<'a> {
     rules: &'a Rules,
     /// The number of its host.
     at: usize,
-    desk: Arc<IamDesk>,
+    desk: &'a IamDesk,
     signer: &'a Signer,
 }
 
@@ -62,7 +62,7 @@ impl Attempt {
                 self.log_close(&line.peer, &failure.reason);
             }
             let at = self.next_host();
-            let iam = Endeavour { rules, at, desk: Arc::clone(&desks[at]), signer: &signers[at] };
+            let iam = Endeavour { rules, at, desk: &desks[at], signer: &signers[at] };
             let outcome = match pauses[at] {
                 Some(until) => Err(self.held_off(&iam, until)),
                 None => self.try_endpoint(line, &iam).await,
@@ -81,11 +81,14 @@ impl Attempt {
     async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
         loop {
             wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
-            self.take_turn(&iam.desk).await;
+            self.take_turn(iam.desk).await;
             let begun_at = self.plane.now();
             line.begun_at = Some(begun_at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
+            if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
+                self.entry.logins.token_sent(age);
+            }
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
@@ -261,8 +264,10 @@ impl Attempt {
         self.set_stance(iam.rules);
         let until = self.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {
-            NoToken::Credentials { .. } => Sequel::WaitUntil(until),
-            NoToken::Mint(_) => Sequel::Retry,
+            NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
+                Sequel::WaitUntil(until)
+            }
+            NoToken::Mint(MintError::User | MintError::Signing) => Sequel::Retry,
         };
         let failure = Failure { sequel, ..Failure::new(why.to_string()) };
         GivenUp { failure, is_of_host: false }
@@ -300,7 +305,10 @@ async fn fetch_credentials(source: &Source) {
     }
 }
 
-/// A failure after which nothing is tried for a while.
+/// A failure after which nothing is tried for a while. Who is judged to be denied is told so at once, long before a denial is
+/// proven: the proof (a minute of refusals) is for servers that work and would be lost in vain, while a client without any
+/// would only learn late what to do about it. If RDS is at fault instead, which from here looks the same while others are
+/// let in, the next try that is made ends it: after 15 s at the most, if somebody asks.
 fn failure_of(class: Class, reason: String, why: Arc<str>, until: Micros) -> Failure {
     let is_denied = class == Class::Denied;
     let fault = Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() };

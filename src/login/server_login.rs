@@ -14,6 +14,7 @@ use crate::wire::authentication::{self, AuthRequest, Mechanisms, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, startup, tags};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 use tags::server as tag;
 
 /// Why a login failed. Which clients hear of it: [`LoginError::fault`].
@@ -213,6 +214,8 @@ pub struct Handshake {
     skip: usize,
     /// Errors of `connect_query`, for the log.
     query_errors: Vec<String>,
+    /// How old the token was as it was sent.
+    token_age: Option<Duration>,
 }
 
 impl Handshake {
@@ -223,7 +226,7 @@ impl Handshake {
         startup::write_startup(&mut out, who.into_iter().chain(plan.startup.iter().map(|(k, v)| (*k, &**v))));
         let key = CancelKey { pid: 0, secret: Box::default() };
         let (reported, query_errors) = (Vec::new(), Vec::new());
-        (Self { plan, step: Step::Asked, reported, key, skip: 0, query_errors }, out)
+        (Self { plan, step: Step::Asked, reported, key, skip: 0, query_errors, token_age: None }, out)
     }
 
     /// Takes bytes of the server, cut anywhere: returns how many were consumed and appends what is to be sent to `out`.
@@ -358,7 +361,7 @@ impl Handshake {
             (Step::Asked, AuthRequest::CleartextPassword) => {
                 let own = self.plan.credential.as_ref().ok_or(NOTHING_KNOWN)?;
                 own.write_cleartext(self.plan.cover, out)?;
-                self.step = Step::TokenSent;
+                (self.step, self.token_age) = (Step::TokenSent, own.token_age());
                 return Ok(());
             }
             (Step::TokenSent, AuthRequest::Ok) => {
@@ -420,6 +423,11 @@ impl Handshake {
             _ if self.is_accepted() => Stage::Authenticated,
             _ => Stage::Greeting,
         }
+    }
+
+    /// How old the token was as it was sent, if one was.
+    pub fn token_age(&self) -> Option<Duration> {
+        self.token_age
     }
 
     fn is_querying(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::stats::names::{
     LOGIN_LABELS, METRICS, Metric, OTHER, POOL_LABELS, ProcessLevels, REFRESH_LABELS, SOURCE_LABELS, Source,
     Unit, VERSION_INFO,
 };
-use crate::stats::{CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
+use crate::stats::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::LabelSet;
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
@@ -123,6 +123,10 @@ impl Series {
                     let (histogram, sum_us) = of(&pool.counters);
                     buckets(&mut page, metric.name, labels, histogram, sum_us);
                 }),
+                Source::Ages(of) => {
+                    of_pools
+                        .for_each(|(pool, labels)| ages(&mut page, metric.name, labels, of(&pool.counters)));
+                }
                 Source::Logins(of) => {
                     pools.iter().for_each(|pool| logins(&mut page, metric, pool, of(&pool.counters)));
                 }
@@ -201,7 +205,22 @@ fn buckets(page: &mut String, name: &str, labels: &LabelSet, histogram: &Histogr
         let edge = Some(("le", seconds(edge_us)));
         write_metric_line(page, name, Some("bucket"), labels, edge, histogram.count_below(edge_us), None);
     }
-    let count = histogram.count();
+    totals(page, name, labels, histogram.count(), sum_us);
+}
+
+/// Most pools have no server that was logged in to by IAM, and no series of its age.
+fn ages(page: &mut String, name: &str, labels: &LabelSet, ages: &Ages) {
+    if ages.count() == 0 {
+        return;
+    }
+    for (edge_us, below) in ages.below() {
+        write_metric_line(page, name, Some("bucket"), labels, Some(("le", seconds(edge_us))), below, None);
+    }
+    totals(page, name, labels, ages.count(), ages.sum_us());
+}
+
+/// The last lines of a histogram.
+fn totals(page: &mut String, name: &str, labels: &LabelSet, count: u64, sum_us: u64) {
     write_metric_line(page, name, Some("bucket"), labels, Some(("le", "+Inf")), count, None);
     write_metric_line(page, name, Some("sum"), labels, None::<(&str, u8)>, seconds(sum_us), None);
     write_metric_line(page, name, Some("count"), labels, None::<(&str, u8)>, count, None);
@@ -253,6 +272,8 @@ mod tests {
     #[test]
     fn every_metric_is_there_with_help_and_type() {
         let mut sample = sample(vec![pool(1, 5)]);
+        sample.pools[0].counters.auth_age.record(1);
+        sample.pools[0].counters.server_logins.token_age.record(1);
         sample.process.databases = 7;
         sample.process.clock_skew_s = Some(-3);
         let refreshes = vec![("ok", "", 2), ("failed", "timeout", 1)];
@@ -301,6 +322,25 @@ mod tests {
         assert_eq!(find(&page, "pgbouncer_pools_client_maxwait_seconds", labels), Some(1.5));
         assert_eq!(seconds(0), "0");
         assert_eq!(seconds(10_000_000), "10");
+    }
+
+    #[test]
+    fn ages_have_buckets_of_their_own_and_none_where_nothing_has_an_age() {
+        let (mut by_iam, other) = (pool(1, 0), pool(2, 0));
+        for seconds in [5, 600, 899, 900, 901, 90_000] {
+            by_iam.counters.auth_age.record(seconds * 1_000_000);
+        }
+        let page = Series::default().page(sample(vec![by_iam, other]));
+        let name = "pgweir_backend_auth_age_seconds";
+        let labels = "database=\"db1\",user=\"ada\"";
+        let bucket = |le: &str| find(&page, &format!("{name}_bucket"), &format!("{labels},le=\"{le}\""));
+        assert_eq!(
+            ["10", "600", "900", "1800", "86400", "+Inf"].map(bucket),
+            [1.0, 2.0, 4.0, 5.0, 5.0, 6.0].map(Some)
+        );
+        assert_eq!(find(&page, &format!("{name}_count"), labels), Some(6.0));
+        assert_eq!(find(&page, &format!("{name}_sum"), labels), Some(93_305.0));
+        assert_eq!(find(&page, &format!("{name}_count"), "database=\"db2\",user=\"ada\""), None);
     }
 
     #[test]

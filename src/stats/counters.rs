@@ -1,6 +1,6 @@
 //! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's SHOW STATS (surface, section 13).
 
-use super::{Histogram, LoginCounters};
+use super::{Ages, Histogram, LoginCounters};
 
 /// One pool's counters on one worker; summed over workers and pools when someone looks.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct PoolCounters {
     pub extended: u64,
     /// Ours: transactions (sessions, in session pooling) that were not over yet as their server's hard age came.
     pub over_age_transactions: u64,
+    /// Ours: how old the authorizations of servers were as transactions began on them.
+    pub auth_age: Ages,
     /// Ours: logins to servers. Not counted by a worker but by the login plane.
     pub server_logins: LoginCounters,
     pub xact_time: Histogram,
@@ -52,6 +54,7 @@ impl PoolCounters {
         self.renewed += other.renewed;
         self.extended += other.extended;
         self.over_age_transactions += other.over_age_transactions;
+        self.auth_age.merge(&other.auth_age);
         self.server_logins.merge(&other.server_logins);
         self.xact_time.merge(&other.xact_time);
         self.query_time.merge(&other.query_time);

@@ -2,6 +2,7 @@
 //!
 //! Outcomes are pairs of words (result, reason), few and known beforehand: they become labels of metrics.
 
+use super::Ages;
 use std::collections::BTreeMap;
 
 /// Result, reason (empty where all is well), how many.
@@ -18,6 +19,8 @@ pub struct LoginCounters {
     pub accepted: u64,
     /// Those that were not, by reason, in the order of [`LOGIN_FAILURES`].
     pub failed: [u64; LOGIN_FAILURES.len()],
+    /// How old tokens were as they were sent.
+    pub token_age: Ages,
 }
 
 impl LoginCounters {
@@ -27,6 +30,7 @@ impl LoginCounters {
         for (mine, theirs) in self.failed.iter_mut().zip(other.failed) {
             *mine += theirs;
         }
+        self.token_age.merge(&other.token_age);
     }
 
     /// Every outcome, also those that have not occurred: a counter that begins with 1 tells no growth.

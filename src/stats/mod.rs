@@ -2,6 +2,7 @@
 //!
 //! Never takes a lock, never knows a clock; never counts per query more than a few additions.
 
+mod ages;
 mod counters;
 mod histogram;
 mod levels;
@@ -10,6 +11,7 @@ pub mod names;
 mod totals;
 mod window;
 
+pub use ages::Ages;
 pub use counters::PoolCounters;
 pub use histogram::Histogram;
 pub use levels::PoolLevels;

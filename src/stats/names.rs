@@ -4,7 +4,7 @@
 //! also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that dashboards carry over; the rest
 //! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
 
-use super::{CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
+use super::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
 
 /// What a metric's figures are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub enum Source {
     Counter(fn(&PoolCounters) -> u64),
     /// A histogram of each pool, and the exact sum of its values in microseconds.
     Times(fn(&PoolCounters) -> (&Histogram, u64)),
+    /// A histogram of ages of each pool; not on the page before the first.
+    Ages(fn(&PoolCounters) -> &Ages),
     /// A gauge of the process.
     Process(fn(&ProcessLevels) -> u64),
     /// A counter of the process.
@@ -92,14 +94,14 @@ impl Metric {
             Source::Counter(_) | Source::ProcessCounter(_) | Source::Logins(_) | Source::Refreshes => {
                 "counter"
             }
-            Source::Times(_) | Source::ProcessTimes(_) => "histogram",
+            Source::Times(_) | Source::Ages(_) | Source::ProcessTimes(_) => "histogram",
         }
     }
 
     /// Names of its labels.
     pub fn labels(&self) -> &'static [&'static str] {
         match self.source {
-            Source::Level(_) | Source::Counter(_) | Source::Times(_) => &POOL_LABELS,
+            Source::Level(_) | Source::Counter(_) | Source::Times(_) | Source::Ages(_) => &POOL_LABELS,
             Source::Logins(_) => &LOGIN_LABELS,
             Source::Credentials(_) => &SOURCE_LABELS,
             Source::Refreshes => &REFRESH_LABELS,
@@ -361,6 +363,13 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "pgweir_backend_auth_age_seconds",
         unit: Unit::Seconds,
+        source: Source::Ages(|c| &c.auth_age),
+        show: "",
+        help: "Age of a server's authorization by IAM at the moment when a transaction began on it; absent before the first.",
+    },
+    Metric {
+        name: "pgweir_backend_auth_oldest_seconds",
+        unit: Unit::Seconds,
         source: Source::Level(|l| l.auth_age_us),
         show: "IAM.auth_age",
         help: "Age of the oldest authorization by IAM among the servers; 0 where none has one.",
@@ -398,6 +407,13 @@ pub const METRICS: &[Metric] = &[
         "IAM.over_age",
         "Transactions that were not over yet as the hard age of their server's authorization came.",
     ),
+    Metric {
+        name: "pgweir_iam_token_age_seconds",
+        unit: Unit::Seconds,
+        source: Source::Ages(|c| &c.server_logins.token_age),
+        show: "",
+        help: "Age of a token at the moment when it was sent: one is made for each login; absent before the first.",
+    },
     Metric {
         name: "pgweir_iam_credentials_expire_seconds",
         unit: Unit::Seconds,
@@ -505,8 +521,7 @@ pub fn markdown() -> String {
     );
     page += &format!(
         "`source` is a source of AWS credentials as SHOW IAM names it; the first {} have series of their own, all further ones\n\
-         one with `source=\"{OTHER}\"`, where the one that stands worst counts. `reason` is empty where `result` is `ok`.\n\
-         No metric tells the age of a token: one is made for each login as it begins, and none is kept.\n\n",
+         one with `source=\"{OTHER}\"`, where the one that stands worst counts. `reason` is empty where `result` is `ok`.\n\n",
         crate::base::limits::METRICS_SOURCES_MAX
     );
     page += READY;

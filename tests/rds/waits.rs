@@ -1,6 +1,6 @@
 //! How long clients wait for credentials: as long as there are none, and no longer than it helps.
 
-use crate::common::PoolerSetup;
+use crate::common::{PoolerSetup, wait_until};
 use crate::fake::{FakeAws, Service::Container};
 use crate::rig::{Rds, attempt, whoami};
 use std::time::{Duration, Instant};
@@ -39,12 +39,19 @@ fn a_refused_login_waits_for_no_credentials_that_do_not_come() {
     let fake = FakeAws::start();
     let pooler = pooler(&rds, &fake).start();
     assert_eq!(whoami(&pooler, "app"), "app");
-    pooler.ask("reconnect");
     let fetches = fake.calls(Container).len();
     rds.behave("denied=app");
+    rds.psql("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'");
+    wait_until("its server is gone", || rds.backends("app").is_empty());
     let begun = Instant::now();
-    attempt(&pooler, "app", "app").expect_err("it is denied");
+    let denied = attempt(&pooler, "app", "app").expect_err("it is denied");
     let waited = begun.elapsed();
+    assert!(denied.starts_with("FATAL 28000: ") && denied.contains("role app"), "{denied}");
+    assert_eq!(
+        attempt(&pooler, "app", "app"),
+        Err(denied),
+        "who comes while nothing is tried hears the same"
+    );
     assert!(waited < Duration::from_secs(4), "denied after {waited:?} only");
     assert_eq!(rds.codes("app"), [200, 403, 403, 403], "a fresh token was tried, and then another one");
     assert_eq!(

@@ -5,6 +5,7 @@ use crate::common::{Pooler, PoolerSetup, free_port, page, programs, secrets, wai
 use crate::fake::{FakeAws, Service::Container};
 use crate::rig::{KEY, RDS_PORT, REGION, Rds, attempt, whoami};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// A pooler that has its credentials from the fake's container endpoint, and the port of its pages.
 fn pooler(rds: &Rds, fake: &FakeAws, more: &str) -> (PoolerSetup, u16) {
@@ -71,10 +72,13 @@ fn show_iam_and_the_metrics_tell_how_logins_go() {
     assert!(page::value(port, refreshes).is_some_and(|count| count >= 1.0));
     assert_eq!(page::value(port, "pgweir_iam_login_throttle_wait_seconds_count"), Some(1.0));
     assert!(page::value(port, "pgweir_clock_skew_seconds").is_some_and(|skew| skew.abs() < 5.0));
-    assert!(
-        page::value(port, "pgweir_backend_auth_age_seconds{database=\"app\",user=\"app\"}")
-            .is_some_and(|age| age > 0.0)
-    );
+    let of_pool = |name: &str| page::value(port, &format!("{name}{{database=\"app\",user=\"app\"}}"));
+    assert!(of_pool("pgweir_backend_auth_oldest_seconds").is_some_and(|age| age > 0.0));
+    assert_eq!(of_pool("pgweir_backend_auth_age_seconds_count"), Some(1.0), "one transaction");
+    assert_eq!(of_pool("pgweir_iam_token_age_seconds_count"), Some(1.0), "one token");
+    assert!(of_pool("pgweir_iam_token_age_seconds_sum").is_some_and(|age| age > 0.0 && age < 60.0));
+    let minute = "pgweir_iam_token_age_seconds_bucket{database=\"app\",user=\"app\",le=\"60\"}";
+    assert_eq!(page::value(port, minute), Some(1.0), "it was young");
 
     rds.behave("denied=reader");
     attempt(&pooler, "reader", "app").unwrap_err();
@@ -98,12 +102,19 @@ fn the_age_of_authorizations_is_shown() {
     let old = row(&pooler, "app");
     assert!(old["auth_age"].parse::<u64>().is_ok_and(|age| age >= 10), "{old:?}");
     let labels = "{database=\"app\",user=\"app\"}";
-    assert_eq!(
-        page::value(port, &format!("pgweir_backend_auth_past_hard_age_connections{labels}")),
-        Some(1.0)
-    );
+    let of_pool = |name: &str| page::value(port, &format!("{name}{labels}"));
+    assert_eq!(of_pool("pgweir_backend_auth_past_hard_age_connections"), Some(1.0));
+    assert!(of_pool("pgweir_backend_auth_oldest_seconds").is_some_and(|age| age >= 10.0));
     held.simple("commit");
     wait_until("it is told of", || row(&pooler, "app")["over_age"] == "1");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(12) {
+        assert_eq!(held.simple("select 1").status, Some(b'I'));
+    }
+    let count = of_pool("pgweir_backend_auth_age_seconds_count").expect("transactions have begun");
+    let young = "pgweir_backend_auth_age_seconds_bucket{database=\"app\",user=\"app\",le=\"10\"}";
+    assert!(count > 12.0, "{count} transactions over a generation of servers");
+    assert_eq!(page::value(port, young), Some(count), "none began on a server past iam_max_age");
 }
 
 #[test]

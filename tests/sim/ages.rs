@@ -286,3 +286,45 @@ fn a_session_lives_on_past_the_hard_age() {
     assert_eq!(bench.acts(), [CLOSED]);
     assert_eq!(bench.counters().over_age_transactions, 1, "one session");
 }
+
+#[test]
+fn the_age_is_counted_as_each_transaction_begins_on_a_server() {
+    for mode in [PoolMode::Transaction, PoolMode::Session] {
+        let mut bench = bench(mode);
+        for at in [100, 200] {
+            bench.now = Micros(at);
+            bench.transaction();
+        }
+        bench.now = Micros(300);
+        bench.says(CLIENT, &query("begin"));
+        let mut answers = complete("BEGIN");
+        answers.extend(ready(b'T'));
+        bench.says(SERVER, &answers);
+        bench.now = Micros(400);
+        bench.transaction();
+        let ages = bench.counters().auth_age;
+        assert_eq!((ages.count(), ages.sum_us()), (3, 100 + 200 + 300), "{mode:?}: one for each transaction");
+    }
+}
+
+#[test]
+fn a_transaction_that_waits_has_not_begun() {
+    let mut bench = bench(PoolMode::Transaction);
+    let waiting = bench.client();
+    bench.now = Micros(100);
+    bench.says(CLIENT, &query("select 1"));
+    bench.now = Micros(200);
+    bench.says(waiting, &query("select 2"));
+    bench.now = Micros(700);
+    bench.answers();
+    bench.says(waiting, &[]);
+    let ages = bench.counters().auth_age;
+    assert_eq!((ages.count(), ages.sum_us()), (2, 100 + 700));
+}
+
+#[test]
+fn servers_without_an_authorization_have_no_age() {
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    bench.transaction();
+    assert_eq!((bench.counters().auth_age.count(), bench.counters().xact_count), (0, 1));
+}

@@ -138,6 +138,13 @@ impl World {
             assert!(sum.xact_count <= sum.query_count, "{sum:?}");
             assert!(sum.query_time.count() <= sum.query_count, "{sum:?}");
             assert!(sum.xact_time.count() <= sum.xact_count, "{sum:?}");
+            match self.plan.pools[at].max_age_us {
+                Some(_) => assert!(
+                    (sum.xact_time.count()..=sum.xact_count).contains(&sum.auth_age.count()),
+                    "what has ended has begun on a server: {sum:?}"
+                ),
+                None => assert_eq!(sum.auth_age.count(), 0),
+            }
             assert!(sum.server_parse_count == 0 || sum.client_parse_count > 0, "{sum:?}");
         }
     }

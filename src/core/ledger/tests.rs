@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::{PoolMode, PoolRules};
 use crate::core::{DatabaseShare, Gate};
+use crate::wire::Fault;
 use proptest::prelude::*;
 
 fn rules() -> PoolRules {
@@ -114,6 +115,25 @@ fn a_reserve_without_timeout_is_no_reserve() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros::from_secs(100)), Verdict::Full);
+}
+
+#[test]
+fn clients_of_a_role_that_is_denied_hear_so_whenever_they_come() {
+    let pool = one(&rules());
+    let mut ledger = Ledger::default();
+    assert_eq!(pool.refusal(), None);
+    pool.set_obstacle(Some("no credentials".to_owned()));
+    assert_eq!(pool.refusal(), None, "what may pass is waited for");
+    launch(&mut ledger, &pool, Micros(1));
+    ledger.login_failed(&pool, "refused".into(), Micros(10));
+    pool.set_obstacle(Some("role app may not".to_owned()));
+    let refusal = pool.refusal().unwrap();
+    assert_eq!(
+        (refusal.sqlstate(), &*refusal.text()),
+        (crate::wire::sqlstate::INVALID_AUTHORIZATION, "role app may not")
+    );
+    pool.set_obstacle(None);
+    assert_eq!(pool.refusal(), Some(Fault::LoginFailing { cached: "refused".to_owned() }));
 }
 
 #[test]

@@ -36,6 +36,8 @@ struct Script {
     at_once: AtomicUsize,
     at_once_max: AtomicUsize,
     identified: AtomicUsize,
+    /// Whose they are.
+    principal: Mutex<&'static str>,
 }
 
 impl Script {
@@ -78,7 +80,8 @@ impl Fetch for Script {
 
     fn identify(self: Arc<Self>, _: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {
         self.identified.fetch_add(1, Ordering::SeqCst);
-        Box::pin(std::future::ready(Ok("arn:aws:sts::1:assumed-role/a/b".to_owned())))
+        let principal = (*self.principal.lock().unwrap()).to_owned();
+        Box::pin(std::future::ready(Ok(principal)))
     }
 }
 
@@ -92,6 +95,7 @@ fn started(kind: SourceKind, stability: StaticStability, answers: &[Answer]) -> 
         at_once: AtomicUsize::new(0),
         at_once_max: AtomicUsize::new(0),
         identified: AtomicUsize::new(0),
+        principal: Mutex::new("arn:aws:sts::1:assumed-role/a/b"),
     });
     script.set(answers);
     let fetch: Arc<dyn Fetch> = script.clone();
@@ -129,7 +133,7 @@ async fn credentials_are_there_and_renewed_before_their_end() {
     let report = source.report();
     assert_eq!((report.state, report.loads), (CredentialState::Fresh, 2));
     assert_eq!(report.principal.as_deref(), Some("arn:aws:sts::1:assumed-role/a/b"));
-    assert_eq!(script.identified.load(Ordering::SeqCst), 1, "asked once");
+    assert_eq!(script.identified.load(Ordering::SeqCst), 2, "asked once for each");
     assert!(report.next_refresh_at.is_some() && report.failure.is_none());
 }
 
@@ -139,6 +143,17 @@ async fn the_same_credentials_again_are_the_same_generation() {
     seconds(4000).await;
     assert!(script.fetches() >= 2);
     assert_eq!(source.current().unwrap().generation(), 1);
+    assert_eq!(script.identified.load(Ordering::SeqCst), 1, "nor have they another owner");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_principal_is_that_of_the_credentials_at_hand() {
+    let (source, script) = imds(&[Answer::Key(1, 3600), Answer::Key(2, 3600)]);
+    source.identified().await;
+    *script.principal.lock().unwrap() = "arn:aws:sts::1:assumed-role/other/b";
+    seconds(2800).await;
+    assert_eq!(key_of(&source), "0002");
+    assert_eq!(source.report().principal.as_deref(), Some("arn:aws:sts::1:assumed-role/other/b"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -334,7 +334,7 @@ struct At(u64);
 
 impl WallClock for At {
     fn now(&self) -> std::time::SystemTime {
-        std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.0)
+        std::time::UNIX_EPOCH + Duration::from_secs(self.0)
     }
 }
 
