@@ -237,9 +237,14 @@ impl Rds {
             .environment("AWS_SECRET_ACCESS_KEY", SECRET)
     }
 
-    /// A pooler without database or credentials. Its clients do not wait long for a server.
+    /// A pooler without database or credentials, that serves its pages. Its clients do not wait long for a server. No call of
+    /// it leaves this machine.
     pub fn bare_pooler(&self) -> PoolerSetup {
-        let setup = PoolerSetup::at(self.port).unset("server_tls_sslmode").set("query_wait_timeout", 5);
+        let setup = PoolerSetup::at(self.port)
+            .unset("server_tls_sslmode")
+            .set("query_wait_timeout", 5)
+            .with_page()
+            .environment("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1");
         ["reader", ODD_USER, LONG_USER].iter().fold(setup, |setup, user| setup.user(user, ""))
     }
 }
