@@ -3,7 +3,7 @@
 use crate::cases::{Case, Server};
 use crate::common::story::{SOME, Story, Told};
 use crate::common::{Pooler, PoolerSetup, account, reaper, wait_until};
-use crate::fake::{FakeAws, Service::Container, Service::Imds, Service::Sts};
+use crate::fake::{FakeAws, Service, Service::Container, Service::Imds, Service::Sts};
 use crate::rig::{Rds, attempt, refused_with, whoami};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -108,29 +108,39 @@ fn clients_wait_for_credentials_that_are_not_there_yet() {
     case.is(&Story { failed, unfetched, ..FINE }, &Server::FINE);
 }
 
-#[test]
-fn a_source_that_fails_later_is_not_noticed_while_its_credentials_are_good() {
+/// A source that gives credentials once, then has this fault while half of their life is over, then is well again.
+fn fails_later(service: Service, fault: &str, reason: &str, words: &str) {
     let Some((rds, fake)) = stage() else { return };
-    fake.set(Container, "life_s=24");
-    let pooler = pooler(&rds, &fake, "container").start();
+    fake.set(service, "life_s=24");
+    let pooler = pooler(&rds, &fake, service.name()).start();
     let case = Case::of(&rds, &pooler);
     assert_eq!(whoami(&pooler, "app"), "app");
     let at_first = left_s(&case.is(&FINE, &Server::FINE));
-    let before = fake.calls(Container).len();
-    fake.set(Container, "status=500");
+    let before = fake.calls(service).len();
+    fake.set(service, fault);
     // half of their life they are kept, in the other half the source fails
-    let count = visits(&pooler, Duration::from_secs(17));
-    let calls = fake.calls(Container).len() - before;
+    let count = visits(&pooler, Duration::from_secs(20));
+    let calls = fake.calls(service).len() - before;
     assert!(count > 10, "{count} visits");
     assert!((1..=30).contains(&calls), "{calls} calls in vain");
-    let unfetched = &[("service", 1..=10)][..];
-    let last_error = "fetching credentials failed: the service failed";
+    let (unfetched, last_error) =
+        (&[(reason, 1..=10)][..], &*format!("fetching credentials failed: {words}"));
     let told = case.is(&Story { credentials: "stale", last_error, unfetched, ..FINE }, &Server::FINE);
-    assert!(left_s(&told) < at_first - 12.0, "they run out: {at_first} s were left at first, {told:?}");
-    fake.set(Container, "");
+    assert!(left_s(&told) < at_first - 15.0, "they run out: {at_first} s were left at first, {told:?}");
+    fake.set(service, "");
     wait_until("new ones come", || rds_key_changed(&rds, &pooler));
     let told = case.is(&Story { unfetched, ..FINE }, &Server::FINE);
     assert!(left_s(&told) > at_first, "{told:?}");
+}
+
+#[test]
+fn a_source_that_fails_later_is_not_noticed_while_its_credentials_are_good() {
+    fails_later(Container, "status=500", "service", "the service failed");
+}
+
+#[test]
+fn nor_is_one_that_does_not_answer() {
+    fails_later(Imds, "delay_ms=20000", "timeout", "no answer in time");
 }
 
 /// Whether logins are signed with other credentials than the first one.
