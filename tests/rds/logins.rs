@@ -185,6 +185,8 @@ fn clocks_that_disagree_are_told_as_such() {
             .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url())
             .start();
         let case = Case::of(&rds, &pooler);
+        let side = if minutes > 0 { "behind" } else { "ahead of" };
+        pooler.wait_for_log(&format!("s {side} AWS's, so that RDS may refuse tokens: synchronise it"));
         let fine = Story { skew_s: Some(ahead_s - 2..=ahead_s + 2), ..Story::FINE };
         if i64::abs(minutes) == 5 {
             assert_eq!(whoami(&pooler, "app"), "app", "{minutes} minutes are borne");
