@@ -193,7 +193,9 @@ fn dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_d
     };
     case.is(&stale, &server);
     fake.set(Container, "");
-    wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
+    // nobody logs in meanwhile: a refusal of the old ones would be put down to the new ones
+    case.is(&Story { credentials: "fresh", ..stale.clone() }, &server);
+    wait_until("good ones sign", || attempt(&pooler, "app", "app").is_ok());
     case.is(&Story { failed, unfetched, ..FINE }, &server);
 }
 
