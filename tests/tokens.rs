@@ -8,6 +8,7 @@ mod common;
 
 use common::certs::{RDS_HOST, certs};
 use common::raw::{Outcome, Raw};
+use common::story::{SOME, Story};
 use common::{Pooler, PoolerSetup, secrets, wait_until};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -151,6 +152,7 @@ impl Recorder {
             .database_at("app", &text)
             .set("server_login_retry", 600)
             .set("default_pool_size", 1) // so that tokens can be counted
+            .with_page()
     }
 }
 
@@ -293,6 +295,15 @@ fn sends_nothing(behaviour: Behaviour, ca: &Path) {
         "{error}"
     );
     assert!(!server.visits().is_empty(), "it was called");
+    let story = Story {
+        class: "unreachable",
+        last_error: "; check server_tls_ca_file and tls_server_name",
+        ok: 0..=0,
+        failed: &[("unreachable", SOME)],
+        stance: "keep_on",
+        ..Story::FINE
+    };
+    story.told_by(&pooler);
     server.assert_no_token();
     end(pooler);
 }
@@ -330,6 +341,15 @@ fn a_request_for_another_proof_gets_no_token() {
         server.assert_no_token();
         assert_eq!(server.visits().len(), 1, "what a new token cannot cure is not tried again at once");
         pooler.wait_for_log(words);
+        let story = Story {
+            class: "denied",
+            last_error: words,
+            ok: 0..=0,
+            failed: &[("denied", SOME)],
+            stance: "keep_to_hard_age",
+            ..Story::FINE
+        };
+        story.told_by(&pooler);
         end(pooler);
     }
 }

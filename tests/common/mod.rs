@@ -17,6 +17,7 @@ pub mod raw;
 pub mod reaper;
 pub mod secrets;
 pub mod skip;
+pub mod story;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -41,6 +42,20 @@ pub fn wait_until_for(what: &str, patience: Duration, mut condition: impl FnMut(
     let deadline = Instant::now() + patience;
     while !condition() {
         assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Looks again and again until there is something to see; panics with the last reason why not, when that was not within
+/// [`PATIENCE`].
+#[track_caller]
+pub fn wait_for<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(seen) => return seen,
+            Err(why) => assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {why}"),
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }

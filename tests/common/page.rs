@@ -1,6 +1,7 @@
 //! The pages that a pooler serves on `metrics_listen`, as one who looks at them sees them.
 
 use super::wait_until;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -15,12 +16,18 @@ pub fn get(port: u16, path: &str) -> (String, String) {
     (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
 }
 
+/// Every series of the page of metrics, with its value.
+#[track_caller]
+pub fn metrics(port: u16) -> BTreeMap<String, f64> {
+    let (_, page) = get(port, "/metrics");
+    let series = page.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    series.map(|(name, value)| (name.to_owned(), value.parse().expect("a number"))).collect()
+}
+
 /// The value of one series of the page of metrics.
 #[track_caller]
 pub fn value(port: u16, series: &str) -> Option<f64> {
-    let (_, page) = get(port, "/metrics");
-    let mut lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    lines.next().map(|value| value.parse().expect("a number"))
+    metrics(port).get(series).copied()
 }
 
 /// Waits until the pages are served.

@@ -60,6 +60,18 @@ impl PoolerSetup {
         self
     }
 
+    /// Has it serve its pages, on a port of its own.
+    pub fn with_page(self) -> Self {
+        self.set("metrics_listen", format!("127.0.0.1:{}", free_port()))
+    }
+
+    /// The port of its pages.
+    #[track_caller]
+    pub fn page_port(&self) -> u16 {
+        let address = self.settings.get("metrics_listen").expect("it serves pages");
+        address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("an address and a port")
+    }
+
     /// Leaves `key` of `[pgbouncer]` out.
     pub fn unset(mut self, key: &str) -> Self {
         self.settings.remove(key);
@@ -208,6 +220,12 @@ impl Pooler {
     #[track_caller]
     pub fn wait_for_log(&self, part: &str) {
         wait_until(&format!("the log says {part:?}"), || self.log().contains(part));
+    }
+
+    /// The port of its pages, `metrics_listen`.
+    #[track_caller]
+    pub fn page_port(&self) -> u16 {
+        self.setup.page_port()
     }
 
     /// A raw connection of `app` to database `app`, logged in.

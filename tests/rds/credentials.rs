@@ -1,8 +1,10 @@
 //! Credentials that come late, run out, are dead, or are denied by AWS: what clients notice of it (cases 8 to 12 and 21).
 
+use crate::cases::{Case, Server};
+use crate::common::story::{SOME, Story, Told};
 use crate::common::{Pooler, PoolerSetup, account, reaper, wait_until};
-use crate::fake::{FakeAws, Service::Container, Service::Imds, Service::Sts};
-use crate::rig::{Rds, attempt, whoami};
+use crate::fake::{FakeAws, Service, Service::Container, Service::Imds, Service::Sts};
+use crate::rig::{Rds, attempt, refused_with, whoami};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,25 @@ fn pooler(rds: &Rds, fake: &FakeAws, source: &str) -> PoolerSetup {
         .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url())
         .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", fake.url()))
         .environment("AWS_ENDPOINT_URL_STS", fake.url())
+}
+
+/// All is well, and AWS has told the time.
+const FINE: Story<'static> = Story { skew_s: Some(-2..=2), ..Story::FINE };
+
+/// There is nothing to sign with; `last_error`, `unfetched` and `not_ready` tell why.
+const DEAD: Story<'static> = Story {
+    class: "credentials",
+    ok: 0..=0,
+    failed: &[("credentials", SOME)],
+    stance: "keep_on",
+    credentials: "dead",
+    ..Story::FINE
+};
+
+/// Seconds that the credentials have yet.
+#[track_caller]
+fn left_s(told: &Told) -> f64 {
+    told.of_source("pgweir_iam_credentials_expire_seconds").expect("they expire")
 }
 
 /// Lets clients come for `span`, each to a server that is logged in to anew, and counts them; every one has to be served.
@@ -65,43 +86,64 @@ fn clients_wait_for_credentials_that_are_not_there_yet() {
     let Some((rds, fake)) = stage() else { return };
     fake.set(Imds, "status=500");
     let pooler = pooler(&rds, &fake, "imds").set("query_wait_timeout", 60).start();
+    let case = Case::of(&rds, &pooler);
+    let (failed, unfetched) = (DEAD.failed, &[("service", SOME)][..]);
     std::thread::scope(|scope| {
         let early: Vec<_> = (0..5).map(|_| scope.spawn(|| attempt(&pooler, "app", "app"))).collect();
         wait_until("the source was asked in vain", || !fake.calls(Imds).is_empty());
         wait_until("they wait", || pooler.log().matches("login attempt: db=app user=app").count() == 5);
+        let story = Story {
+            last_error: "fetching credentials failed: the service failed (HTTP 500)",
+            unfetched,
+            not_ready: "no AWS credentials from source imds: the service failed",
+            ..DEAD
+        };
+        case.is(&story, &Server::FINE);
         assert!(rds.verdicts().is_empty(), "nothing was signed with nothing");
         fake.set(Imds, "");
         for client in early {
             assert_eq!(client.join().expect("it came back").as_deref(), Ok("app"));
         }
     });
-    assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+    case.is(&Story { failed, unfetched, ..FINE }, &Server::FINE);
+}
+
+/// A source that gives credentials once, then has this fault while half of their life is over, then is well again.
+fn fails_later(service: Service, fault: &str, reason: &str, words: &str) {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(service, "life_s=24");
+    let pooler = pooler(&rds, &fake, service.name()).start();
+    let case = Case::of(&rds, &pooler);
+    assert_eq!(whoami(&pooler, "app"), "app");
+    let at_first = left_s(&case.is(&FINE, &Server::FINE));
+    let before = fake.calls(service).len();
+    fake.set(service, fault);
+    // half of their life they are kept, in the other half the source fails
+    let count = visits(&pooler, Duration::from_secs(20));
+    let calls = fake.calls(service).len() - before;
+    assert!(count > 10, "{count} visits");
+    assert!((1..=30).contains(&calls), "{calls} calls in vain");
+    let (unfetched, last_error) =
+        (&[(reason, 1..=10)][..], &*format!("fetching credentials failed: {words}"));
+    let told = case.is(&Story { credentials: "stale", last_error, unfetched, ..FINE }, &Server::FINE);
+    assert!(left_s(&told) < at_first - 15.0, "they run out: {at_first} s were left at first, {told:?}");
+    fake.set(service, "");
+    // nobody logs in meanwhile: the old ones run out
+    let told = case.is(&Story { unfetched, ..FINE }, &Server::FINE);
+    assert!(left_s(&told) > at_first, "{told:?}");
+    visits(&pooler, Duration::from_millis(1));
+    let verdicts = rds.verdicts();
+    assert_ne!(verdicts[0].key, verdicts[verdicts.len() - 1].key, "new ones sign");
 }
 
 #[test]
 fn a_source_that_fails_later_is_not_noticed_while_its_credentials_are_good() {
-    let Some((rds, fake)) = stage() else { return };
-    fake.set(Container, "life_s=24");
-    let pooler = pooler(&rds, &fake, "container").start();
-    assert_eq!(whoami(&pooler, "app"), "app");
-    let before = fake.calls(Container).len();
-    fake.set(Container, "status=500");
-    // half of their life they are kept, in the other half the source fails
-    let count = visits(&pooler, Duration::from_secs(17));
-    let calls = fake.calls(Container).len() - before;
-    assert!(count > 10, "{count} visits");
-    assert!((1..=30).contains(&calls), "{calls} calls in vain");
-    fake.set(Container, "");
-    wait_until("new ones come", || rds_key_changed(&rds, &pooler));
-    assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+    fails_later(Container, "status=500", "service", "the service failed");
 }
 
-/// Whether logins are signed with other credentials than the first one.
-fn rds_key_changed(rds: &Rds, pooler: &Pooler) -> bool {
-    pooler.ask("reconnect");
-    let _ = attempt(pooler, "app", "app");
-    let verdicts = rds.verdicts();
-    verdicts.last().map(|last| &last.key) != verdicts.first().map(|first| &first.key)
+#[test]
+fn nor_is_one_that_does_not_answer() {
+    fails_later(Imds, "delay_ms=20000", "timeout", "no answer in time");
 }
 
 #[test]
@@ -109,13 +151,21 @@ fn nothing_is_signed_with_credentials_that_came_dead() {
     let Some((rds, fake)) = stage() else { return };
     fake.set(Container, "life_s=-600");
     let pooler = pooler(&rds, &fake, "container").set("iam_static_stability", 0).start();
-    pooler.wait_for_log("the source returned expired credentials");
+    let case = Case::of(&rds, &pooler);
+    const WHY: &str = "the source returned expired credentials";
+    pooler.wait_for_log(WHY);
     let error = attempt(&pooler, "app", "app").unwrap_err();
-    assert!(error.contains("expired credentials"), "{error}");
+    assert!(
+        error.starts_with(&format!("FATAL 08006: query_wait_timeout: no AWS credentials: {WHY}")),
+        "{error}"
+    );
+    let (failed, unfetched) = (DEAD.failed, &[("expired_from_source", SOME)][..]);
+    let story = Story { last_error: WHY, unfetched, not_ready: WHY, skew_s: FINE.skew_s, ..DEAD };
+    assert!(left_s(&case.is(&story, &Server::FINE)) <= -600.0, "it is told how dead they are");
     assert!(rds.verdicts().is_empty(), "{:?}", rds.verdicts());
     fake.set(Container, "");
     wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
-    assert!(rds.verdicts().iter().all(|verdict| verdict.code == 200));
+    case.is(&Story { failed, unfetched, ..FINE }, &Server::FINE);
 }
 
 #[test]
@@ -123,13 +173,30 @@ fn dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_d
     let Some((rds, fake)) = stage() else { return };
     fake.set(Container, "life_s=-600");
     let pooler = pooler(&rds, &fake, "container").start();
-    attempt(&pooler, "app", "app").unwrap_err();
+    let case = Case::of(&rds, &pooler);
+    refused_with(
+        &pooler,
+        "app",
+        "app",
+        "FATAL 08006: query_wait_timeout: the token for role app was refused",
+    );
     pooler.wait_for_log("the source returned expired credentials");
-    let reasons: BTreeSet<_> = rds.verdicts().into_iter().map(|verdict| verdict.reason).collect();
-    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), ["ExpiredToken: credentials"]);
     pooler.wait_for_log("because the credentials could not be renewed");
+    let server = Server { refused: &["ExpiredToken: credentials"], ..Server::FINE };
+    let (failed, unfetched) = (DEAD.failed, &[("expired_from_source", SOME)][..]);
+    let stale = Story {
+        credentials: "stale",
+        last_error: "because the credentials could not be renewed",
+        unfetched,
+        skew_s: FINE.skew_s,
+        ..DEAD
+    };
+    case.is(&stale, &server);
     fake.set(Container, "");
-    wait_until("good ones come", || attempt(&pooler, "app", "app").is_ok());
+    // nobody logs in meanwhile: a refusal of the old ones would be put down to the new ones
+    case.is(&Story { credentials: "fresh", ..stale.clone() }, &server);
+    wait_until("good ones sign", || attempt(&pooler, "app", "app").is_ok());
+    case.is(&Story { failed, unfetched, ..FINE }, &server);
 }
 
 #[test]
@@ -147,6 +214,9 @@ fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
         setup = setup.database_at(&format!("app{number}"), &text);
     }
     let pooler = setup.set("query_wait_timeout", 60).start();
+    let case = Case::of(&rds, &pooler);
+    let (failed, unfetched) = (DEAD.failed, &[("throttled", 1..=3)][..]);
+    let databases = ["app0", "app49"];
     std::thread::scope(|scope| {
         let visit = |number: usize| {
             let pooler = &pooler;
@@ -160,14 +230,20 @@ fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
             assert!(calls <= 6, "{calls} calls in {:?}", begun.elapsed());
             std::thread::sleep(Duration::from_millis(100));
         }
+        const WHY: &str = "AWS asks for fewer calls (Throttling)";
+        for database in databases {
+            case.is(&Story { database, last_error: WHY, unfetched, not_ready: WHY, ..DEAD }, &Server::FINE);
+        }
         fake.set(Sts, "expects=the.web.identity");
         for client in clients {
             assert_eq!(client.join().expect("it came back").as_deref(), Ok("app"));
         }
     });
     assert!(pooler.log().contains("AWS asks for fewer calls"));
-    let codes = rds.codes("app");
-    assert!(codes.len() >= DATABASES && codes.iter().all(|code| *code == 200), "{codes:?}");
+    for database in databases {
+        let ok = DATABASES as u64..=u64::MAX;
+        case.is(&Story { database, ok, failed, unfetched, ..FINE }, &Server::FINE);
+    }
 }
 
 #[test]
@@ -175,9 +251,12 @@ fn tokens_never_outlive_the_credentials_that_signed_them() {
     let Some((rds, fake)) = stage() else { return };
     fake.set(Container, "life_s=8");
     let pooler = pooler(&rds, &fake, "container").start();
+    let case = Case::of(&rds, &pooler);
     visits(&pooler, Duration::from_secs(14));
+    // the verifier knows their end, and has refused none
+    let told = case.is(&FINE, &Server::FINE);
+    assert!((0.0..=8.0).contains(&left_s(&told)), "{told:?}");
     let verdicts = rds.verdicts();
-    assert!(verdicts.iter().all(|verdict| verdict.code == 200), "the verifier knows their end: {verdicts:?}");
     let keys: BTreeSet<_> = verdicts.iter().map(|verdict| verdict.key.as_str()).collect();
     assert!(keys.len() >= 3, "{keys:?}");
 }
@@ -191,11 +270,17 @@ fn a_pinned_source_does_not_fall_through_to_another() {
             .environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url())
     };
     let pinned = setup("web_identity").start();
-    attempt(&pinned, "app", "app").unwrap_err();
-    pinned.wait_for_log("no credentials found");
+    const WHY: &str = "no credentials found";
+    let error = attempt(&pinned, "app", "app").unwrap_err();
+    assert!(error.ends_with(&format!("no AWS credentials: {WHY}, source web_identity")), "{error}");
+    pinned.wait_for_log(WHY);
+    let unfetched = &[("not_configured", SOME)][..];
+    Case::of(&rds, &pinned).is(&Story { last_error: WHY, unfetched, not_ready: WHY, ..DEAD }, &Server::FINE);
     assert!(fake.calls(Imds).is_empty(), "the node's role is another identity");
     assert!(rds.verdicts().is_empty());
     let chain = setup("default").start();
+    let case = Case::of(&rds, &chain);
     assert_eq!(whoami(&chain, "app"), "app");
-    assert!(chain.log().contains("imds"), "what the chain came to is told:\n{}", chain.log());
+    assert_eq!(case.is(&FINE, &Server::FINE).row["source"], "default");
+    chain.wait_for_log("set iam_credential_source=imds, or another source may take its place unnoticed");
 }

@@ -1,8 +1,11 @@
 //! A role that is denied, a service that is slow or busy: who notices, who does not, and how it ends (cases 5, 6, 13 and 18).
 
+use crate::cases::{Case, Server};
 use crate::common::raw::{self, Raw};
-use crate::common::{Pooler, wait_until, wait_until_for};
-use crate::rig::{Rds, attempt, whoami};
+use crate::common::story::{SOME, Story};
+use crate::common::{Pooler, page, wait_until, wait_until_for};
+use crate::detour::Detour;
+use crate::rig::{Rds, attempt, refused_with, whoami};
 use std::time::{Duration, Instant};
 
 /// The shortest `iam_max_age`.
@@ -29,6 +32,27 @@ fn busy_and_idle(pooler: &Pooler) -> (Raw, u32) {
     (busy, pid)
 }
 
+/// What is told of `app` while it is denied, and afterwards.
+const DENIED: Story<'static> = Story {
+    class: "denied",
+    last_error: "",
+    failed: &[("denied", SOME)],
+    stance: "keep_to_hard_age",
+    ..Story::FINE
+};
+
+const HUNG_UP: &str = "the server hung up over the token of role app: IAM was slow";
+
+/// What is told of `app` while its logins end without a verdict.
+const UNREACHABLE: Story<'static> = Story {
+    class: "unreachable",
+    last_error: HUNG_UP,
+    ok: 0..=0,
+    failed: &[("unreachable", SOME)],
+    stance: "keep_on",
+    ..Story::FINE
+};
+
 fn served_again(pooler: &Pooler) {
     wait_until("the role is served again, without a reload", || attempt(pooler, "app", "app").is_ok());
 }
@@ -37,13 +61,18 @@ fn served_again(pooler: &Pooler) {
 fn a_role_that_left_rds_iam_keeps_its_transactions_and_loses_its_servers() {
     let Some(rds) = Rds::start() else { return };
     let pooler = short_lived(&rds, "");
+    let case = Case::of(&rds, &pooler);
     let (mut busy, pid) = busy_and_idle(&pooler);
+    case.is(&Story { ok: 2..=2, ..Story::FINE }, &Server::FINE);
     rds.psql("postgres", "revoke rds_iam from app");
     drains_to(&rds, &[pid], 3 * MAX_AGE);
-    pooler.wait_for_log("role app is not a member of rds_iam: the server asked for SCRAM");
+    const WHY: &str = "role app is not a member of rds_iam: the server asked for SCRAM";
+    pooler.wait_for_log(WHY);
     pooler.wait_for_log("GRANT rds_iam TO \"app\"");
-    let error = attempt(&pooler, "app", "app").unwrap_err();
-    assert!(error.contains("rds_iam") || error.contains("login"), "{error}");
+    let story = Story { last_error: "; run: GRANT rds_iam TO \"app\"", ok: 2..=2, ..DENIED };
+    case.is(&story, &Server::FINE);
+    wait_until("its transaction outlasts the age", || story.told_by(&pooler).number("sv_past_hard_age") == 1);
+    refused_with(&pooler, "app", "app", WHY);
     assert_eq!(busy.simple("select 1").status, Some(b'T'), "its transaction was not cut");
     assert_eq!(busy.simple("commit").commands, ["COMMIT"]);
     drains_to(&rds, &[], MAX_AGE);
@@ -51,12 +80,16 @@ fn a_role_that_left_rds_iam_keeps_its_transactions_and_loses_its_servers() {
     rds.psql("postgres", "grant rds_iam to app");
     served_again(&pooler);
     assert_eq!(busy.simple("select 2").value(), "2", "the client itself was never cut");
+    let told = case.is(&Story { ok: 3..=u64::MAX, failed: DENIED.failed, ..Story::FINE }, &Server::FINE);
+    assert_eq!(told.number("over_age"), 1, "its transaction was noticed: {told:?}");
 }
 
 #[test]
 fn a_revoked_permission_ends_the_pool_once_it_is_proven_and_not_before() {
     let Some(rds) = Rds::start() else { return };
     let pooler = short_lived(&rds, "");
+    let case = Case::of(&rds, &pooler);
+    let server = Server { refused: &["NotAuthorized: role"], ..Server::FINE };
     let (mut busy, pid) = busy_and_idle(&pooler);
     rds.behave("denied=app");
     let revoked = Instant::now();
@@ -65,9 +98,14 @@ fn a_revoked_permission_ends_the_pool_once_it_is_proven_and_not_before() {
         assert_eq!(whoami(&pooler, "app"), "app", "{:?} after the revocation", revoked.elapsed());
         std::thread::sleep(Duration::from_millis(200));
     }
+    const STEP: &str = "check rds-db:connect for dbuser app";
+    let denied = Story { last_error: STEP, ok: 2..=2, ..DENIED };
+    case.is(&Story { stance: "keep_on", ..denied.clone() }, &server);
     drains_to(&rds, &[pid], Duration::from_secs(60));
-    attempt(&pooler, "app", "app").unwrap_err();
-    pooler.wait_for_log("because this principal may not");
+    const WHY: &str = "the token for role app was refused, probably because this principal may not";
+    refused_with(&pooler, "app", "app", WHY);
+    pooler.wait_for_log(WHY);
+    case.is(&denied, &server);
     assert_eq!(busy.simple("select 1").status, Some(b'T'));
     assert_eq!(busy.simple("commit").commands, ["COMMIT"]);
     drains_to(&rds, &[], MAX_AGE);
@@ -75,6 +113,7 @@ fn a_revoked_permission_ends_the_pool_once_it_is_proven_and_not_before() {
     assert!((3..=30).contains(&refused), "it is tried, but with pauses: {refused} times");
     rds.behave("");
     served_again(&pooler);
+    case.is(&Story { ok: 3..=u64::MAX, failed: DENIED.failed, ..Story::FINE }, &server);
 }
 
 #[test]
@@ -91,6 +130,9 @@ fn on_denied_decides_what_becomes_of_the_servers() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(pooler.log().contains("is not a member of rds_iam"), "a renewal was tried:\n{}", pooler.log());
+    let denied = Story { last_error: "is not a member of rds_iam", ..DENIED };
+    let told = Story { stance: "keep_on", ..denied.clone() }.told_by(&pooler);
+    assert!(told.number("extended") > 0, "servers were lent beyond their age: {told:?}");
     rds.psql("postgres", "grant rds_iam to app");
     drop((held, pooler));
     let pooler = short_lived(&rds, "iam_on_denied=drop_now pool_size=5");
@@ -104,6 +146,7 @@ fn on_denied_decides_what_becomes_of_the_servers() {
     pooler.wait_for_log("is not a member of rds_iam");
     assert_eq!(third.simple("commit").commands, ["COMMIT"]);
     drains_to(&rds, &[pid], MAX_AGE / 2);
+    Story { stance: "close_now", ..denied }.told_by(&pooler);
     assert_eq!(busy.simple("commit").commands, ["COMMIT"]);
 }
 
@@ -112,9 +155,15 @@ fn a_role_that_is_permitted_later_is_served_without_a_reload() {
     let Some(rds) = Rds::start() else { return };
     rds.behave("denied=app");
     let pooler = rds.pooler().start();
-    attempt(&pooler, "app", "app").unwrap_err();
+    let case = Case::of(&rds, &pooler);
+    let server = Server { refused: &["NotAuthorized: role"], ..Server::FINE };
+    refused_with(&pooler, "app", "app", "FATAL 28000: the token for role app was refused");
+    let unproven =
+        Story { stance: "keep_on", ok: 0..=0, last_error: "rds-db:connect for dbuser app", ..DENIED };
+    case.is(&unproven, &server);
     rds.behave("");
     served_again(&pooler);
+    case.is(&Story { failed: DENIED.failed, ..Story::FINE }, &server);
 }
 
 #[test]
@@ -122,20 +171,24 @@ fn a_slow_service_holds_up_only_those_who_need_it() {
     let Some(rds) = Rds::start() else { return };
     rds.behave("delay_ms=8000\nonly=app");
     let pooler = rds.pooler().set("iam_login_timeout", 2).start();
+    let case = Case::of(&rds, &pooler);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| attempt(&pooler, "app", "app"));
-        wait_until("its login is under way", || rds.log().contains("connection received"));
+        wait_until("its login is under way", || rds.asked("app") > 0);
         for _ in 0..20 {
             let begun = Instant::now();
             assert_eq!(whoami(&pooler, "reader"), "reader");
             assert!(begun.elapsed() < Duration::from_secs(2), "another role waited {:?}", begun.elapsed());
         }
-        let end = slow.join().expect("it came to an end");
-        assert!(end.is_err(), "{end:?}");
+        let end = slow.join().expect("it came to an end").unwrap_err();
+        assert!(end.starts_with(&format!("FATAL 08006: query_wait_timeout: {HUNG_UP}")), "{end}");
     });
     pooler.wait_for_log("closing because: connect timeout");
+    case.is(&UNREACHABLE, &Server::FINE);
+    case.is(&Story { user: "reader", ..Story::FINE }, &Server::FINE);
     rds.behave("");
     served_again(&pooler);
+    case.is(&Story { failed: UNREACHABLE.failed, ..Story::FINE }, &Server::FINE);
 }
 
 #[test]
@@ -143,10 +196,53 @@ fn a_server_that_hangs_up_over_a_token_is_no_denial() {
     let Some(rds) = Rds::start_with("authentication_timeout = '2s'") else { return };
     rds.behave("delay_ms=3000\nonly=app");
     let pooler = rds.pooler().start();
-    let _ = attempt(&pooler, "app", "app");
-    pooler.wait_for_log("hung up over the token of role app: IAM was slow");
+    let case = Case::of(&rds, &pooler);
+    refused_with(&pooler, "app", "app", &format!("FATAL 08006: query_wait_timeout: {HUNG_UP}"));
+    pooler.wait_for_log(HUNG_UP);
+    case.is(&UNREACHABLE, &Server { log: &["canceling authentication due to timeout"], ..Server::FINE });
     rds.behave("");
     served_again(&pooler);
+    case.is(&Story { failed: UNREACHABLE.failed, ..Story::FINE }, &Server::FINE);
+}
+
+#[test]
+fn a_network_that_is_cut_in_the_middle_of_a_login_holds_up_nobody_else() {
+    let Some(rds) = Rds::start() else { return };
+    let detour = Detour::to(rds.port);
+    let pooler = rds
+        .pooler()
+        .database_at("app", &format!("{} iam_credential_source=env", rds.database_by(detour.port)))
+        .database_at("near", &format!("{} iam_credential_source=env", rds.database()))
+        .set("iam_login_timeout", 2)
+        .start();
+    let case = Case::of(&rds, &pooler);
+    let near = |user| attempt(&pooler, user, "near");
+    assert_eq!(near("reader").as_deref(), Ok("reader"));
+    rds.behave("delay_ms=1000\nonly=app");
+    std::thread::scope(|scope| {
+        let cut_off = scope.spawn(|| attempt(&pooler, "app", "app"));
+        wait_until("its token is looked at", || rds.asked("app") > 0);
+        detour.stop();
+        let begun = Instant::now();
+        while !pooler.log().contains("closing because: connect timeout") {
+            assert!(begun.elapsed() < Duration::from_secs(4), "its socket is not closed in time");
+            let asked = Instant::now();
+            assert_eq!(near("reader").as_deref(), Ok("reader"), "another pool");
+            assert!(asked.elapsed() < Duration::from_secs(1), "another pool waited {:?}", asked.elapsed());
+        }
+        let end = cut_off.join().expect("it came to an end").unwrap_err();
+        assert!(end.starts_with("FATAL 08006: query_wait_timeout: "), "it waited, and was not denied: {end}");
+    });
+    pooler.wait_for_log(HUNG_UP);
+    // the token was taken, but the pooler never heard of it; tries after that got no answer at all
+    case.is(&Story { last_error: "(endpoint ", ..UNREACHABLE }, &Server::FINE);
+    assert_eq!(rds.codes("app"), [200]);
+    case.is(&Story { user: "reader", database: "near", ..Story::FINE }, &Server::FINE);
+    rds.behave("");
+    detour.go_on();
+    served_again(&pooler);
+    case.is(&Story { failed: UNREACHABLE.failed, ..Story::FINE }, &Server::FINE);
+    wait_until("what was left half open has ended", || rds.backends("app").len() <= 1);
 }
 
 #[test]
@@ -163,7 +259,7 @@ fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
         setup = setup.database_at(&format!("app{number}"), &text);
     }
     let pooler = setup.set("query_wait_timeout", 60).start();
-    let begun = Instant::now();
+    let (case, begun) = (Case::of(&rds, &pooler), Instant::now());
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
@@ -177,6 +273,9 @@ fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
                 thread.spawn_scoped(scope, visit).expect("a thread for each client")
             })
             .collect();
+        page::wait_for(pooler.page_port());
+        let waiting = || page::value(pooler.page_port(), "pgweir_iam_logins_waiting");
+        wait_until("logins wait for their turn", || waiting().is_some_and(|logins| logins > 0.0));
         for client in clients {
             assert_eq!(client.join().expect("it came through"), Vec::<String>::new());
         }
@@ -188,4 +287,12 @@ fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
     let bound = f64::from(RATE) * (1.0 + took.as_secs_f64());
     assert!(verdicts.len() as f64 <= bound, "{} logins in {took:?}", verdicts.len());
     assert!(!pooler.log().contains("28000"), "{}", pooler.log());
+    for number in 0..DATABASES {
+        let database = &*format!("app{number}");
+        let told = case.is(&Story { database, ..Story::FINE }, &Server::FINE);
+        assert_eq!(told.row["login_rate"], RATE.to_string(), "nothing has slowed it down");
+        let waits = |what| told.metric(&format!("pgweir_iam_login_throttle_wait_seconds_{what}"), &[]);
+        assert!(waits("count").is_some_and(|count| count >= told.number("logins_ok") as f64), "{told:?}");
+        assert!(waits("sum").is_some_and(|sum| sum > 1.0), "{told:?}");
+    }
 }

@@ -6,9 +6,10 @@
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::{self, Raw};
 use crate::common::skip::skip;
+use crate::common::story::{SOME, Story};
 use crate::common::{programs, secrets, wait_until};
 use crate::fake;
-use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET};
+use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, whoami};
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -104,6 +105,40 @@ fn leaks_are_recognised() {
         assert!(found.is_err(), "{text}");
     }
     secrets::none_in("a text", "token of role app, made for db.x:5432\n");
+}
+
+#[test]
+fn stories_that_are_not_so_are_recognised() {
+    let Some(rds) = Rds::start() else { return };
+    let pooler = rds.pooler().start();
+    assert_eq!(whoami(&pooler, "app"), "app");
+    let told = Story::FINE.told_by(&pooler);
+    for story in [
+        Story { class: "denied", ..Story::FINE },
+        Story { last_error: "no connection", ..Story::FINE },
+        Story { ok: 7..=7, ..Story::FINE },
+        Story { failed: &[("throttled", SOME)], ..Story::FINE },
+        Story { stance: "keep_on", ..Story::FINE },
+        Story { credentials: "stale", ..Story::FINE },
+        Story { unfetched: &[("timeout", SOME)], ..Story::FINE },
+        Story { skew_s: Some(0..=0), ..Story::FINE },
+        Story { not_ready: "suspended", ..Story::FINE },
+    ] {
+        assert_eq!(story.contradictions(&told).len(), 1);
+    }
+    for (column, value) in [
+        ("logins_ok", "7"),
+        ("logins_denied", "1"),
+        ("throttled", "1"),
+        ("logins_failed", "1"),
+        ("cred_state", "dead"),
+        ("cred_expires_in", "60"),
+        ("renewed", "1"),
+    ] {
+        let mut told = told.clone();
+        told.row.insert(column.into(), value.into());
+        assert_eq!(told.contradictions().len(), 1, "{column}");
+    }
 }
 
 #[test]

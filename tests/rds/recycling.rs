@@ -5,6 +5,8 @@
 //! clock; and, as an upper bound of it, less `pg_stat_activity.backend_start`.
 //! Usually 25 s with an age of 10 s; `PGWEIR_LOAD_SECONDS=120` is the run of two minutes with an age of 30 s.
 
+use crate::cases::{Case, Server};
+use crate::common::story::Story;
 use crate::common::{Pooler, load_time, programs, raw, wait_until};
 use crate::rig::{Rds, Verdict, attempt};
 use std::time::{Duration, Instant};
@@ -69,6 +71,7 @@ fn a_loaded_pool_is_renewed_again_and_again_and_nobody_notices() {
         rds.database()
     );
     let pooler = rds.pooler().database_at("app", &text).start();
+    let case = Case::of(&rds, &pooler);
     let script = pooler.directory().join("ages.sql");
     std::fs::write(&script, SCRIPT).expect("the directory is ours");
     let mut pgbench = std::process::Command::new(programs::postgres("pgbench"));
@@ -98,6 +101,20 @@ fn a_loaded_pool_is_renewed_again_and_again_and_nobody_notices() {
     assert!(said.contains("number of failed transactions: 0"), "{said}");
     assert!(!said.contains("ERROR") && !said.contains("FATAL") && !said.contains("aborted"), "{said}");
     println!("{}", judge(&rds, max_age, span, most));
+    let told = case.is(&Story::FINE, &Server::FINE);
+    // the first servers are all as old: some grow too old before it is their turn
+    assert!(told.number("renewed") > 0, "servers were replaced in time: {told:?}");
+    let begun = |edge_s| told.no_older_than("pgweir_backend_auth_age_seconds", edge_s);
+    assert!(begun("+Inf").is_some_and(|count| count > 1000.0), "all transactions are in the metric");
+    assert_eq!(begun(&max_age.to_string()), begun("+Inf"), "none of them began beyond the limit");
+    assert!(
+        told.number("over_age") >= 1 && told.number("extended") == 0,
+        "the long one was noticed: {told:?}"
+    );
+    wait_until("its server is gone, and no other is as old", || {
+        let told = Story::FINE.told_by(&pooler);
+        told.number("sv_past_hard_age") == 0 && told.number("auth_age") <= max_age.into()
+    });
 }
 
 /// Panics when a bound was passed; else tells how far from it all stayed.

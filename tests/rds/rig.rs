@@ -8,7 +8,9 @@
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::Raw;
 use crate::common::skip::skip;
-use crate::common::{Pooler, PoolerSetup, account, free_port, programs, reaper, secrets, wait_until};
+use crate::common::{
+    Pooler, PoolerSetup, account, free_port, programs, reaper, secrets, wait_for, wait_until,
+};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -190,6 +192,11 @@ impl Rds {
         complete.lines().map(verdict).collect()
     }
 
+    /// How many tokens of a role the verifier was given, judged or not yet.
+    pub fn asked(&self, user: &str) -> usize {
+        self.read("asked").lines().filter(|line| *line == user).count()
+    }
+
     /// The codes of all logins of a role, oldest first.
     pub fn codes(&self, user: &str) -> Vec<u16> {
         self.verdicts().iter().filter(|verdict| verdict.user == user).map(|verdict| verdict.code).collect()
@@ -221,10 +228,14 @@ impl Rds {
 
     /// The connection string of a database of a pooler: this PostgreSQL, dialled by address and taken for [`RDS_HOST`].
     pub fn database(&self) -> String {
+        self.database_by(self.port)
+    }
+
+    /// The same, dialled at another port that leads here.
+    pub fn database_by(&self, port: u16) -> String {
         format!(
-            "host=127.0.0.1 port={} dbname=app server_auth=rds_iam iam_host={RDS_HOST} iam_port={RDS_PORT} \
+            "host=127.0.0.1 port={port} dbname=app server_auth=rds_iam iam_host={RDS_HOST} iam_port={RDS_PORT} \
              tls_server_name={RDS_HOST} server_tls_ca_file={}",
-            self.port,
             certs().ca().display()
         )
     }
@@ -237,9 +248,14 @@ impl Rds {
             .environment("AWS_SECRET_ACCESS_KEY", SECRET)
     }
 
-    /// A pooler without database or credentials. Its clients do not wait long for a server.
+    /// A pooler without database or credentials, that serves its pages. Its clients do not wait long for a server. No call of
+    /// it leaves this machine.
     pub fn bare_pooler(&self) -> PoolerSetup {
-        let setup = PoolerSetup::at(self.port).unset("server_tls_sslmode").set("query_wait_timeout", 5);
+        let setup = PoolerSetup::at(self.port)
+            .unset("server_tls_sslmode")
+            .set("query_wait_timeout", 5)
+            .with_page()
+            .environment("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1");
         ["reader", ODD_USER, LONG_USER].iter().fold(setup, |setup, user| setup.user(user, ""))
     }
 }
@@ -343,4 +359,13 @@ pub fn attempt(pooler: &Pooler, user: &str, database: &str) -> Result<String, St
 #[track_caller]
 pub fn whoami(pooler: &Pooler, user: &str) -> String {
     attempt(pooler, user, "app").unwrap_or_else(|error| panic!("{user} is not served: {error}"))
+}
+
+/// Waits until a client is refused in these words. The first ones may wait in vain as long as a query may.
+#[track_caller]
+pub fn refused_with(pooler: &Pooler, user: &str, database: &str, words: &str) {
+    wait_for(|| match attempt(pooler, user, database) {
+        Err(error) if error.contains(words) => Ok(()),
+        other => Err(format!("{user} heard {other:?}, not {words:?}")),
+    });
 }

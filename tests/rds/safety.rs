@@ -1,9 +1,23 @@
 //! No token but into a request for one, inside TLS with the very server (cases 14 to 17). Here the verifier hears of none; that not a
 //! byte leaves is what the tests with a recording server show.
 
+use crate::cases::{Case, Server};
 use crate::common::PoolerSetup;
 use crate::common::certs::{RDS_HOST, certs};
-use crate::rig::{Rds, attempt};
+use crate::common::story::{SOME, Story};
+use crate::rig::{Rds, refused_with};
+
+/// TLS was not to be had, or not with the very server.
+const UNTRUSTED: Story<'static> = Story {
+    class: "unreachable",
+    last_error: "; check server_tls_ca_file and tls_server_name",
+    ok: 0..=0,
+    failed: &[("unreachable", SOME)],
+    stance: "keep_on",
+    ..Story::FINE
+};
+
+const NO_TLS: &str = "FATAL 08006: query_wait_timeout: no verified TLS with the server; no token was sent";
 
 /// A pooler whose database has these words in place of others.
 fn with(rds: &Rds, from: &str, to: &str) -> PoolerSetup {
@@ -12,35 +26,46 @@ fn with(rds: &Rds, from: &str, to: &str) -> PoolerSetup {
     rds.pooler().database_at("app", &text.replace(from, to))
 }
 
-fn refuses(rds: &Rds, setup: PoolerSetup, user: &str, words: &str) {
+/// Clients hear `words`, the pooler and PostgreSQL tell why, and the verifier hears of no token.
+fn refuses(rds: &Rds, setup: PoolerSetup, words: &str, story: &Story<'_>, log: &[&str]) {
     let pooler = setup.start();
-    attempt(&pooler, user, "app").expect_err("it must not be served");
-    pooler.wait_for_log(words);
-    assert!(rds.verdicts().is_empty(), "{words}: {:?}", rds.verdicts());
+    let case = Case::of(rds, &pooler);
+    refused_with(&pooler, story.user, "app", words);
+    pooler.wait_for_log(story.last_error);
+    case.is(story, &Server { log, ..Server::FINE });
+    assert_eq!(rds.asked(story.user), 0, "{words}");
 }
 
 #[test]
 fn another_authority_or_another_name_sees_no_token() {
     let Some(rds) = Rds::start() else { return };
-    const UNTRUSTED: &str = "no verified TLS with the server; no token was sent";
     let (ca, other) = (certs().ca().display().to_string(), certs().other_ca().display().to_string());
-    refuses(&rds, with(&rds, &ca, &other), "app", UNTRUSTED);
-    let name = format!("tls_server_name={RDS_HOST}");
-    refuses(&rds, with(&rds, &name, "tls_server_name=elsewhere.example"), "app", UNTRUSTED);
+    refuses(&rds, with(&rds, &ca, &other), NO_TLS, &UNTRUSTED, &["could not accept SSL connection"]);
+    let (name, elsewhere) = (format!("tls_server_name={RDS_HOST}"), "tls_server_name=elsewhere.example");
+    refuses(&rds, with(&rds, &name, elsewhere), NO_TLS, &UNTRUSTED, &["could not accept SSL connection"]);
 }
 
 #[test]
 fn a_server_without_tls_sees_no_token() {
     let Some(rds) = Rds::start_with("ssl = off") else { return };
     let usual = with(&rds, "server_auth", "server_auth");
-    refuses(&rds, usual, "app", "no verified TLS with the server; no token was sent");
+    refuses(&rds, usual, NO_TLS, &UNTRUSTED, &["connection received"]);
 }
 
 #[test]
 fn a_request_for_another_proof_gets_no_token() {
     let Some(rds) = Rds::start() else { return };
-    let usual = || with(&rds, "server_auth", "server_auth").user("plain", "");
-    refuses(&rds, usual(), "plain", "role plain is not a member of rds_iam: the server asked for SCRAM");
+    let usual = with(&rds, "server_auth", "server_auth").user("plain", "");
+    const WHY: &str = "FATAL 28000: role plain is not a member of rds_iam: the server asked for SCRAM";
+    let story = Story {
+        user: "plain",
+        class: "denied",
+        last_error: "; run: GRANT rds_iam TO \"plain\"",
+        failed: &[("denied", SOME)],
+        stance: "keep_to_hard_age",
+        ..UNTRUSTED
+    };
+    refuses(&rds, usual, WHY, &story, &["connection received"]);
 }
 
 #[test]

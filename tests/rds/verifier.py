@@ -14,8 +14,9 @@ In DIRECTORY:
                delay_ms=N          waits before each answer
                fault=1             500
                ahead_s=N           this clock is so far ahead
-               only=USER           denied, limit, delay and fault hold for this role alone
-               times=N             fault holds for so many logins
+               only=USER           all of this holds for this role alone
+               times=N             fault and ahead_s hold for so many logins
+  asked      one line a token as it comes in, before anything is done with it: the role
   verdicts   one line a login: seconds since the epoch, pid of the backend, role, code, reason, access key id, age of the token
 Source: Signature Version 4; Amazon RDS User Guide, "Troubleshooting IAM authentication" (the codes).
 """
@@ -113,7 +114,8 @@ class Verifier:
         self.directory = directory
         self.lock = threading.Lock()
         self.taken_at = []
-        self.faults = {}
+        self.seen = {}
+        self.asked = open(self.path('asked'), 'a', buffering=1)
         self.verdicts = open(self.path('verdicts'), 'a', buffering=1)
 
     def path(self, name):
@@ -142,13 +144,12 @@ class Verifier:
                 raise Refused(429, 'ThrottlingException')
             self.taken_at.append(now)
 
-    def fail(self, behaviour):
-        """Raises, as often as the behaviour says."""
+    def is_over(self, behaviour):
+        """Whether as many logins have come as the behaviour holds for; counts this one."""
         with self.lock:
-            failed = self.faults.get(behaviour.text, 0)
-            self.faults = {behaviour.text: failed + 1}
-        if not behaviour.times or failed < behaviour.times:
-            raise Refused(500, 'InternalError')
+            seen = self.seen.get(behaviour.text, 0)
+            self.seen = {behaviour.text: seen + 1}
+        return 0 < behaviour.times <= seen
 
     def check(self, user, token, behaviour, now):
         if token.address not in behaviour.endpoints:
@@ -177,16 +178,18 @@ class Verifier:
     def judge(self, pid, user, text):
         behaviour = Behaviour(self.read('behaviour'))
         concerned = behaviour.only in (None, user)
+        holds = concerned and not self.is_over(behaviour)
+        self.note(self.asked, [user])
         token, key_id, age = None, '-', '-'
         try:
             if concerned and behaviour.delay_ms:
                 time.sleep(behaviour.delay_ms / 1000)
-            if concerned and behaviour.fault:
-                self.fail(behaviour)
+            if holds and behaviour.fault:
+                raise Refused(500, 'InternalError')
             if concerned and behaviour.limit:
                 self.throttle(behaviour.limit)
             token = Token(text)
-            now = time.time() + behaviour.ahead_s
+            now = time.time() + (behaviour.ahead_s if holds else 0)
             key_id, age = token.key_id, '%.3f' % (now - token.signed_at)
             self.check(user, token, behaviour, now)
             if concerned and user in behaviour.denied:
@@ -194,11 +197,14 @@ class Verifier:
             code, reason = 200, 'ok'
         except Refused as refused:
             code, reason = refused.code, refused.reason
-        row = '%.6f' % time.time(), pid, user, str(code), reason, key_id, age
-        clean = ('\t'.join(''.join(c if c.isprintable() else '?' for c in cell) for cell in row))
-        with self.lock:
-            self.verdicts.write(clean + '\n')
+        self.note(self.verdicts, ['%.6f' % time.time(), pid, user, str(code), reason, key_id, age])
         return code == 200
+
+    def note(self, file, row):
+        """Writes a line that cells from outside cannot break."""
+        clean = '\t'.join(''.join(c if c.isprintable() else '?' for c in cell) for cell in row)
+        with self.lock:
+            file.write(clean + '\n')
 
 
 class Handler(socketserver.StreamRequestHandler):

@@ -1,7 +1,7 @@
 //! What operators see of logins by IAM: SHOW IAM, the metrics, readiness, IAM REFRESH, and `--check FILE --iam`.
 
 use crate::common::certs::{RDS_HOST, certs};
-use crate::common::{Pooler, PoolerSetup, free_port, page, programs, secrets, wait_until};
+use crate::common::{Pooler, PoolerSetup, page, programs, secrets, wait_until};
 use crate::fake::{FakeAws, Service::Container};
 use crate::rig::{KEY, RDS_PORT, REGION, Rds, attempt, whoami};
 use std::collections::BTreeMap;
@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 
 /// A pooler that has its credentials from the fake's container endpoint, and the port of its pages.
 fn pooler(rds: &Rds, fake: &FakeAws, more: &str) -> (PoolerSetup, u16) {
-    let port = free_port();
     let text = format!("{} iam_credential_source=container {more}", rds.database());
     let setup = rds
         .bare_pooler()
         .database_at("app", &text)
-        .set("metrics_listen", format!("127.0.0.1:{port}"))
         .environment("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", fake.url()))
         .environment("AWS_ENDPOINT_URL_STS", fake.url());
+    let port = setup.page_port();
     (setup, port)
 }
 
