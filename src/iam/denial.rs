@@ -19,6 +19,10 @@ const PROOF_REFUSALS: u32 = 3;
 /// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass.
 const PROOF_SPAN: Micros = Micros::from_secs(60);
 
+/// Users that are refused within this time of each other are refused together: who is, tries again within [`BACK_OFF_MAX`],
+/// while one that nobody asks for any more is no witness.
+const TOGETHER: Micros = Micros::from_secs(60);
+
 /// A clock that is off by this much makes tokens dead or unborn at RDS.
 const SKEW_S_MAX: i64 = 240;
 
@@ -167,7 +171,7 @@ pub enum Others {
     None,
     /// Somebody logged in since the first refusal.
     Fine,
-    /// Whoever tried is refused too.
+    /// Whoever tried of late is refused too.
     Refused,
 }
 
@@ -225,8 +229,9 @@ struct Reaction {
     judgement: Judgement,
     /// Steps taken since the last login that was accepted.
     steps: u32,
-    /// Refusals of tokens, one for each step.
-    refusals: u32,
+    /// Refusals of tokens that nothing but a denial explains, one for each step, and since when.
+    denials: u32,
+    denied_since: Option<Micros>,
     first_refused_at: Option<Micros>,
     judged_at: Micros,
 }
@@ -259,7 +264,7 @@ impl Reactions {
         }
         let is_refusal = kind == Kind::TokenRefused;
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
-        let class = class_of(kind, evidence, self.others(user, first_refused_at));
+        let class = class_of(kind, evidence, self.others(user, first_refused_at, now));
         let steps = known.map_or(0, |known| known.steps);
         // Only a refused token may be cured by another one, and not where there are too many already.
         let step = match steps {
@@ -268,10 +273,12 @@ impl Reactions {
             _ => Step::BackOff(now + back_off(steps, jitter)),
         };
         let judgement = Judgement { kind, class, step };
-        let refusals = known.map_or(0, |known| known.refusals) + u32::from(is_refusal);
+        let is_denial = is_refusal && class == Class::Denied;
+        let denials = known.map_or(0, |known| known.denials) + u32::from(is_denial);
+        let denied_since = known.and_then(|known| known.denied_since).or(is_denial.then_some(now));
         self.make_room_for(user);
         let steps = steps.saturating_add(1);
-        let reaction = Reaction { judgement, steps, refusals, first_refused_at, judged_at: now };
+        let reaction = Reaction { judgement, steps, denials, denied_since, first_refused_at, judged_at: now };
         self.users.insert(user.into(), reaction);
         Some(judgement)
     }
@@ -310,10 +317,10 @@ impl Reactions {
     /// tokens three times over a minute.
     pub fn proven_denied(&self, user: &str, now: Micros) -> bool {
         let Some(known) = self.users.get(user) else { return false };
-        let long = known.first_refused_at.is_some_and(|first| now.since(first) >= PROOF_SPAN);
+        let long = known.denied_since.is_some_and(|first| now.since(first) >= PROOF_SPAN);
         match known.judgement.kind {
             _ if known.judgement.class != Class::Denied => false,
-            Kind::TokenRefused => known.refusals >= PROOF_REFUSALS && long,
+            Kind::TokenRefused => known.denials >= PROOF_REFUSALS && long,
             _ => true,
         }
     }
@@ -333,10 +340,13 @@ impl Reactions {
         self.users.clear();
     }
 
-    fn others(&self, user: &str, first_refused_at: Option<Micros>) -> Others {
+    fn others(&self, user: &str, first_refused_at: Option<Micros>, now: Micros) -> Others {
         let fine =
             self.accepted_at.zip(first_refused_at).is_some_and(|(accepted, refused)| accepted >= refused);
-        let refused = self.users.iter().any(|(name, other)| &**name != user && other.refusals > 0);
+        let is_refused = |other: &Reaction| {
+            other.judgement.kind == Kind::TokenRefused && now.since(other.judged_at) < TOGETHER
+        };
+        let refused = self.users.iter().any(|(name, other)| &**name != user && is_refused(other));
         match (fine, refused) {
             (true, _) => Others::Fine,
             (false, true) => Others::Refused,
@@ -501,11 +511,32 @@ mod tests {
         fail(&mut all, "a", refused(), s(0));
         for at in [1, 30, 70] {
             assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Service);
+            assert_eq!(fail(&mut all, "a", refused(), s(at)).class, Class::Service);
         }
         assert!(!all.proven_denied("b", s(100)));
         all.accepted("a", s(101));
-        assert_eq!(fail(&mut all, "b", refused(), s(102)).class, Class::Denied, "others are fine");
-        assert!(all.proven_denied("b", s(102)));
+        for at in [102, 120, 161] {
+            assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Denied, "others are fine");
+            assert!(!all.proven_denied("b", s(at)), "what the service may have caused proves nothing");
+        }
+        fail(&mut all, "b", refused(), s(162));
+        assert!(all.proven_denied("b", s(162)));
+    }
+
+    #[test]
+    fn a_refusal_of_long_ago_excuses_nobody() {
+        let mut all = Reactions::default();
+        fail(&mut all, "gone", refused(), s(0));
+        for at in [3600, 3630, 3661] {
+            assert_eq!(fail(&mut all, "app", refused(), s(at)).class, Class::Denied, "at {at}s");
+        }
+        assert!(all.proven_denied("app", s(3661)), "or its servers would be kept for ever");
+        fail(&mut all, "other", Outcome::Unreachable, s(3662));
+        assert_eq!(
+            fail(&mut all, "app", refused(), s(3663)).class,
+            Class::Denied,
+            "nor is another trouble one"
+        );
     }
 
     #[test]
