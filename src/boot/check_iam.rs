@@ -3,6 +3,7 @@
 //! Starts no worker, listens nowhere, ends each session that it opens. Everything is bounded in time. Prints no secret: of an
 //! access key the end of its id, of a token nothing.
 
+use super::process::share_memory;
 use crate::iam::{CredentialState, Source};
 use crate::io::Clock;
 use crate::login::iam_trial::{Trial, Verdict, trials};
@@ -20,6 +21,7 @@ const SOURCE_TIMEOUT: Duration = Duration::from_secs(25);
 /// # Errors
 /// The system's, where nothing could be looked at.
 pub(super) fn check(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str)) -> Result<bool, String> {
+    share_memory(policy.snapshot.settings.allow_core_dump)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("could not look at logins by IAM: {error}"))?;
     Ok(runtime.block_on(look(policy, user, say)))

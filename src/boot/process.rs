@@ -3,7 +3,7 @@
 //! Source: PgBouncer behaviour, surface section 1.1.
 
 use nix::unistd::{Gid, Pid, Uid, User};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,17 @@ fn switch_ids(uid: Uid, gid: Gid) -> Result<(), String> {
 /// PgBouncer's text.
 pub(super) fn refuse_root() -> Result<(), String> {
     if Uid::effective().is_root() { Err("PgBouncer should not run as root".to_owned()) } else { Ok(()) }
+}
+
+/// Whether a crash may leave a core, and other programs of our user may look into our memory, where passwords and keys are.
+/// To be called under the user that serves: the kernel decides anew when that changes.
+///
+/// # Errors
+/// The system's.
+pub(super) fn share_memory(is_allowed: bool) -> Result<(), String> {
+    let wanted = if is_allowed { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable };
+    set_dumpable_behavior(wanted)
+        .map_err(|error| format!("could not set whether a core may be left: {error}"))
 }
 
 /// Goes into the background: the caller's process ends with code 0, a child of it returns. To be called before any thread

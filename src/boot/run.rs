@@ -47,6 +47,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
         process::become_user(user).map_err(one)?;
     }
     process::refuse_root().map_err(one)?;
+    process::share_memory(settings.allow_core_dump).map_err(one)?;
     let pidfile = (!settings.pidfile.is_empty()).then(|| settings.pidfile.to_string());
     if let Some(path) = &pidfile {
         PidFile::check(Path::new(path)).map_err(one)?;

@@ -108,6 +108,8 @@ pub struct Database {
     pub server_lifetime: Option<Micros>,
     /// Overrides `query_wait_timeout`; zero = for ever.
     pub query_wait_timeout: Option<Micros>,
+    /// Clients come in over TLS only, whatever `client_tls_sslmode` leaves open; over a Unix socket without.
+    pub client_tls_required: bool,
     /// Overrides `server_tls_sslmode`.
     pub server_tls_sslmode: Option<SslMode>,
     /// Overrides `server_tls_ca_file`.
@@ -147,6 +149,7 @@ impl Database {
             max_db_client_connections: None,
             server_lifetime: None,
             query_wait_timeout: None,
+            client_tls_required: false,
             server_tls_sslmode: None,
             server_tls_ca_file: None,
             tls_server_name: None,

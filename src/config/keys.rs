@@ -96,6 +96,8 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "Seconds; overrides the setting server_lifetime; 0: does not.";
     "query_wait_timeout": Micros, |db, span| db.query_wait_timeout = Some(span),
         "Seconds; overrides the setting query_wait_timeout; 0 for ever.";
+    "client_tls_required": bool, |db, required| db.client_tls_required = required,
+        "Refuses TCP clients without TLS where client_tls_sslmode leaves it to them; default 0.";
     "server_tls_sslmode": SslMode, |db, mode| db.server_tls_sslmode = Some(mode),
         "Overrides the setting server_tls_sslmode.";
     "server_tls_ca_file": Text, |db, file| db.server_tls_ca_file = Some(file),

@@ -9,6 +9,7 @@ mod choices;
 mod connstr;
 mod database;
 mod diff;
+mod doubts;
 mod errors;
 mod iam;
 mod ini;

@@ -5,6 +5,7 @@
 
 use super::CONSOLE_DATABASE;
 use super::database::{Database, PeerEntry, UserEntry};
+use super::doubts;
 use super::errors::{ConfigError, ConfigErrors, Place, Places, Problem};
 use super::ini;
 use super::sections::Draft;
@@ -153,14 +154,9 @@ impl Snapshot {
         let defaults = Settings::default();
         let effects = TABLE.iter().filter_map(|row| row.warning(&snapshot.settings, &defaults));
         snapshot.warnings.extend(effects);
-        for entry in snapshot.databases.values().chain(&snapshot.fallback) {
-            if entry.auth_dbname.as_deref() == Some(CONSOLE_DATABASE) {
-                let name = &entry.name;
-                snapshot.warnings.push(format!(
-                    "database \"{name}\": auth_dbname is the console, where no auth_query runs"
-                ));
-            }
-        }
+        let entries = snapshot.databases.values().chain(&snapshot.fallback);
+        let doubts: Vec<_> = entries.flat_map(|entry| doubts::of(entry, &snapshot.settings)).collect();
+        snapshot.warnings.extend(doubts);
         if !snapshot.peers.is_empty() {
             snapshot
                 .warnings
@@ -223,6 +219,12 @@ impl Snapshot {
         row.set(&mut next.settings, value).map_err(bad)?;
         next.places.settings.insert(row.name, Place { file: "SET".into(), line: 0 });
         next.warnings.extend(row.warning(&next.settings, &Settings::default()));
+        if row.name == "client_tls_sslmode" {
+            let entries = next.databases.values().chain(&next.fallback);
+            let closed: Vec<_> =
+                entries.filter_map(|entry| doubts::closed_to_tcp(entry, &next.settings)).collect();
+            next.warnings.extend(closed);
+        }
         Ok(next)
     }
 
@@ -444,6 +446,21 @@ mod tests {
         );
         let warned: Vec<_> = snapshot.warnings.iter().map(|text| text.split(':').next().unwrap()).collect();
         assert_eq!(warned, ["database \"a\"", "database \"*\""]);
+    }
+
+    #[test]
+    fn an_entry_that_nobody_can_reach_by_tcp_is_warned_about() {
+        let text = "[databases]\na = client_tls_required=1\nb = client_tls_required=0\n[pgbouncer]\n";
+        let snapshot = valid(text);
+        assert_eq!(
+            snapshot.warnings,
+            ["database \"a\": client_tls_required with client_tls_sslmode=disable refuses all TCP clients"]
+        );
+        let open = valid(&format!("{text}client_tls_sslmode = allow\n"));
+        assert_eq!(open.warnings, [""; 0]);
+        assert!(open.database("a").unwrap().client_tls_required);
+        assert!(!open.database("b").unwrap().client_tls_required);
+        assert_eq!(open.with_setting("client_tls_sslmode", "disable").unwrap().warnings, snapshot.warnings);
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl Console {
         levels.sv_login = logging_in.into();
         levels.sv_active_cancel = cancels;
         levels.cl_active_cancel_req = cancels;
+        levels.cl_waiting_cancel_req = entry.waiting_cancels().into();
         (entry, levels)
     }
 

@@ -12,6 +12,7 @@ use super::engine::Core;
 use super::hold::Reason;
 use super::pool::PoolSlot;
 use super::server::{Phase, Server, Task};
+use super::upstream::Walk;
 use super::{Authorization, Net, Note, PoolRow, PoolShare, Stance};
 use crate::base::{ClientId, Micros, Peer, ServerId};
 use crate::config::PoolMode;
@@ -122,6 +123,21 @@ impl Core {
         };
         self.take_back(id, server_id, reason, net);
         false
+    }
+
+    /// A client speaks to its server that has passed its hard age. Returns whether it goes on with it: a link on which nothing
+    /// has reached the server yet (all was answered here) is parted as one that was not taken up.
+    #[cold]
+    pub(super) fn keeps_old(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        walk: &Walk<'_>,
+        net: &mut impl Net,
+    ) -> bool {
+        let slot = self.servers[server.0 as usize].pool;
+        let is_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
+        is_session || !walk.run.is_empty() || self.take_up(id, server, net)
     }
 
     #[cold]

@@ -192,7 +192,14 @@ impl Core {
     ) -> Result<ServerId, Step> {
         let now = self.now;
         match self.clients[id.0 as usize].stand {
-            Stand::Linked(server) => return Ok(server),
+            Stand::Linked(server) if now < self.servers[server.0 as usize].authorization.hard_at => {
+                return Ok(server);
+            }
+            Stand::Linked(server) => {
+                if self.keeps_old(id, server, walk, net) {
+                    return Ok(server);
+                }
+            }
             Stand::Lent(server) => {
                 if self.take_up(id, server, net) {
                     self.count_age(server);

@@ -151,10 +151,10 @@ impl Budget {
         self.rate
     }
 
-    /// Whether the bucket is so far used up that refusals may be our own doing.
+    /// Whether the bucket is so far used up that the refusal of a login, whose own turn does not count, may be our own doing.
     pub fn is_strained(&mut self, now: Micros) -> bool {
         self.fill(now);
-        self.rate < self.rate_max || self.level < self.level_max() / 2
+        self.level + SECOND_US < self.level_max() / 2
     }
 
     /// Refusals looked like throttling: the pace is halved, at most once each 2 s.
@@ -246,21 +246,40 @@ mod tests {
     #[test]
     fn throttling_halves_and_time_heals() {
         let mut budget = Budget::new(20, s(0));
-        assert!(!budget.is_strained(s(0)));
         budget.throttled(s(0));
         budget.throttled(s(1));
         assert_eq!(budget.rate(), 10, "one burst of refusals counts once");
         budget.throttled(s(3));
         assert_eq!(budget.rate(), 5);
-        assert!(budget.is_strained(s(3)));
-        budget.is_strained(s(33));
+        budget.fill(s(33));
         assert_eq!(budget.rate(), 8);
-        budget.is_strained(s(1000));
+        budget.fill(s(1000));
         assert_eq!(budget.rate(), 20);
         for second in 2000..2100 {
             budget.throttled(s(second * 3));
         }
         assert_eq!(budget.rate(), 1, "never to nothing");
+    }
+
+    #[test]
+    fn the_pace_is_strained_by_what_others_have_taken() {
+        let take = |budget: &mut Budget, logins| {
+            for _ in 0..logins {
+                budget.ask(Priority::Client, s(0));
+                budget.next(s(0)).unwrap();
+            }
+        };
+        let mut budget = Budget::new(20, s(0));
+        take(&mut budget, 11);
+        assert!(!budget.is_strained(s(0)));
+        take(&mut budget, 1);
+        assert!(budget.is_strained(s(0)));
+        assert!(!budget.is_strained(s(1)), "full again");
+        budget.throttled(s(10));
+        assert!(!budget.is_strained(s(10)), "the halved pace is no sign by itself");
+        let mut least = Budget::new(1, s(0));
+        take(&mut least, 1);
+        assert!(!least.is_strained(s(0)), "one's own turn is none either");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! jitter, for each (endpoint, user) apart. Pure: monotonic time and dice come in as arguments.
 //! Source: PostgreSQL and RDS behaviour as measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
 
+use super::skew::Alarm;
 use crate::base::Micros;
 use crate::wire::sqlstate;
 use std::collections::HashMap;
@@ -19,12 +20,15 @@ const PROOF_REFUSALS: u32 = 3;
 /// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass.
 const PROOF_SPAN: Micros = Micros::from_secs(60);
 
-/// Users that are refused within this time of each other are refused together: who is, tries again within [`BACK_OFF_MAX`],
-/// while one that nobody asks for any more is no witness.
-const TOGETHER: Micros = Micros::from_secs(60);
+/// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever took a permission
+/// away from all roles of an endpoint at once is not to wait for ever.
+const SERVICE_SPAN: Micros = Micros::from_secs(600);
 
-/// A clock that is off by this much makes tokens dead or unborn at RDS.
-const SKEW_S_MAX: i64 = 240;
+/// For so long a refusal of one user tells something of the refusals of others.
+const SIGN_SPAN: Micros = Micros::from_secs(60);
+
+/// A trouble that nobody has run into for so long is forgotten.
+const MEMORY_SPAN: Micros = Micros::from_secs(600);
 
 /// Users of one endpoint that are remembered; beyond them, the one that was heard of longest ago is forgotten.
 const USERS_MAX: usize = 1_000;
@@ -180,20 +184,26 @@ pub enum Others {
 pub struct Evidence {
     /// The login budget of the endpoint is strained ([`super::budget::Budget::is_strained`]).
     pub is_strained: bool,
+    /// This very user was let in within the last minute.
+    pub was_let_in: bool,
     /// The last fetch of credentials failed, so the ones that signed may be dead.
     pub are_stale: bool,
     /// Seconds that the server's clock is ahead of ours, where that was measured.
     pub skew_s: Option<i64>,
 }
 
-/// The class of a failure.
-fn class_of(kind: Kind, evidence: &Evidence, others: Others) -> Class {
+/// The class of a failure; `refused_for`: since the first refusal of this user.
+fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros) -> Class {
+    // Throttling hits whoever comes: not the one role alone that nobody has seen get in.
+    let may_be_throttled = evidence.is_strained && (evidence.was_let_in || others != Others::Fine);
     match kind {
         Kind::TooMany => Class::Throttled,
-        Kind::TokenRefused if evidence.is_strained => Class::Throttled,
-        Kind::TokenRefused if evidence.skew_s.is_some_and(|skew| skew.abs() > SKEW_S_MAX) => Class::Clock,
+        Kind::TokenRefused if may_be_throttled => Class::Throttled,
+        Kind::TokenRefused if evidence.skew_s.is_some_and(|skew| skew.saturating_abs() > Alarm::GRAVE_S) => {
+            Class::Clock
+        }
         Kind::TokenRefused if evidence.are_stale => Class::Credentials,
-        Kind::TokenRefused if others == Others::Refused => Class::Service,
+        Kind::TokenRefused if others == Others::Refused && refused_for < SERVICE_SPAN => Class::Service,
         Kind::TokenRefused | Kind::NotMember(_) | Kind::NoProofAsked | Kind::RoleForbidden | Kind::NoRule => {
             Class::Denied
         }
@@ -229,11 +239,19 @@ struct Reaction {
     judgement: Judgement,
     /// Steps taken since the last login that was accepted.
     steps: u32,
-    /// Refusals of tokens that nothing but a denial explains, one for each step, and since when.
-    denials: u32,
-    denied_since: Option<Micros>,
+    /// Refusals of tokens, one for each step.
+    refusals: u32,
     first_refused_at: Option<Micros>,
+    /// Since when nothing but a denial explains the refusals.
+    denied_since: Option<Micros>,
     judged_at: Micros,
+}
+
+impl Reaction {
+    fn forgive(&mut self) {
+        self.steps = 0;
+        self.judgement.step = Step::BackOff(Micros(0));
+    }
 }
 
 /// How logins with tokens fare at one endpoint. Holds only users that are in trouble.
@@ -264,7 +282,16 @@ impl Reactions {
         }
         let is_refusal = kind == Kind::TokenRefused;
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
-        let class = class_of(kind, evidence, self.others(user, first_refused_at, now));
+        let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
+        let others = self.others(user, first_refused_at, now);
+        let class = class_of(kind, evidence, others, refused_for);
+        // What the service, the clock or the credentials may have caused proves nothing once they are well again.
+        let denied_since = match known.and_then(|known| known.denied_since) {
+            since if !is_refusal => since,
+            _ if class != Class::Denied => None,
+            _ if others == Others::Refused => first_refused_at,
+            since => since.or(Some(now)),
+        };
         let steps = known.map_or(0, |known| known.steps);
         // Only a refused token may be cured by another one, and not where there are too many already.
         let step = match steps {
@@ -273,12 +300,11 @@ impl Reactions {
             _ => Step::BackOff(now + back_off(steps, jitter)),
         };
         let judgement = Judgement { kind, class, step };
-        let is_denial = is_refusal && class == Class::Denied;
-        let denials = known.map_or(0, |known| known.denials) + u32::from(is_denial);
-        let denied_since = known.and_then(|known| known.denied_since).or(is_denial.then_some(now));
+        let refusals = known.map_or(0, |known| known.refusals) + u32::from(is_refusal);
         self.make_room_for(user);
         let steps = steps.saturating_add(1);
-        let reaction = Reaction { judgement, steps, denials, denied_since, first_refused_at, judged_at: now };
+        let reaction =
+            Reaction { judgement, steps, refusals, first_refused_at, denied_since, judged_at: now };
         self.users.insert(user.into(), reaction);
         Some(judgement)
     }
@@ -314,38 +340,38 @@ impl Reactions {
     }
 
     /// Whether `user` is denied beyond doubt: the server said so in other ways than by refusing a token, or refused fresh
-    /// tokens three times over a minute.
+    /// tokens three times, and for a minute without any other explanation.
     pub fn proven_denied(&self, user: &str, now: Micros) -> bool {
         let Some(known) = self.users.get(user) else { return false };
         let long = known.denied_since.is_some_and(|first| now.since(first) >= PROOF_SPAN);
         match known.judgement.kind {
             _ if known.judgement.class != Class::Denied => false,
-            Kind::TokenRefused => known.denials >= PROOF_REFUSALS && long,
+            Kind::TokenRefused => known.refusals >= PROOF_REFUSALS && long,
             _ => true,
         }
     }
 
-    /// Whether nobody is in trouble.
-    pub fn is_calm(&self) -> bool {
+    /// Whether nobody is in trouble, as far as anybody has tried within the last ten minutes.
+    pub fn is_calm(&mut self, now: Micros) -> bool {
+        self.users.retain(|_, known| now.since(known.judged_at) < MEMORY_SPAN);
         self.users.is_empty()
     }
 
-    /// Forgets the back-off of one user: for RECONNECT, and for entries that have changed.
-    pub fn forget_user(&mut self, user: &str) {
-        self.users.remove(user);
+    /// Lets `user` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
+    /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
+    pub fn forgive(&mut self, user: &str) {
+        self.users.get_mut(user).into_iter().for_each(Reaction::forgive);
     }
 
-    /// Forgets all back-off: for IAM REFRESH.
-    pub fn forget(&mut self) {
-        self.users.clear();
+    /// The same for everybody.
+    pub fn forgive_all(&mut self) {
+        self.users.values_mut().for_each(Reaction::forgive);
     }
 
     fn others(&self, user: &str, first_refused_at: Option<Micros>, now: Micros) -> Others {
         let fine =
             self.accepted_at.zip(first_refused_at).is_some_and(|(accepted, refused)| accepted >= refused);
-        let is_refused = |other: &Reaction| {
-            other.judgement.kind == Kind::TokenRefused && now.since(other.judged_at) < TOGETHER
-        };
+        let is_refused = |other: &Reaction| other.refusals > 0 && now.since(other.judged_at) < SIGN_SPAN;
         let refused = self.users.iter().any(|(name, other)| &**name != user && is_refused(other));
         match (fine, refused) {
             (true, _) => Others::Fine,
@@ -370,198 +396,4 @@ fn back_off(steps: u32, jitter: f64) -> Micros {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const CALM: Evidence = Evidence { is_strained: false, are_stale: false, skew_s: None };
-
-    const fn s(seconds: u64) -> Micros {
-        Micros::from_secs(seconds)
-    }
-
-    fn error(sqlstate: &'static str, stage: Stage) -> Outcome<'static> {
-        Outcome::Error { sqlstate, message: "PAM authentication failed for user \"app\"", stage }
-    }
-
-    fn refused() -> Outcome<'static> {
-        error(sqlstate::INVALID_AUTHORIZATION, Stage::TokenSent)
-    }
-
-    /// Fails as `user` at `at`, begun in the same moment.
-    fn fail(all: &mut Reactions, user: &str, outcome: Outcome<'_>, at: Micros) -> Judgement {
-        all.failed(user, &outcome, &CALM, at, at, 1.0).unwrap()
-    }
-
-    #[test]
-    fn servers_tell_what_they_tell() {
-        for (outcome, kind) in [
-            (refused(), Some(Kind::TokenRefused)),
-            (error(sqlstate::INVALID_PASSWORD, Stage::TokenSent), Some(Kind::TokenRefused)),
-            (error(sqlstate::INVALID_AUTHORIZATION, Stage::Greeting), Some(Kind::NoRule)),
-            (error(sqlstate::INVALID_AUTHORIZATION, Stage::Authenticated), Some(Kind::RoleForbidden)),
-            (error(sqlstate::CANNOT_CONNECT_NOW, Stage::Greeting), Some(Kind::Busy)),
-            (error(sqlstate::TOO_MANY_CONNECTIONS, Stage::Authenticated), Some(Kind::Busy)),
-            (error("3D" /* of no such database */, Stage::Authenticated), None),
-            (
-                Outcome::Error {
-                    sqlstate: sqlstate::INVALID_AUTHORIZATION,
-                    message: "The IAM authentication failed because of too many competing requests",
-                    stage: Stage::TokenSent,
-                },
-                Some(Kind::TooMany),
-            ),
-            (error("", Stage::TokenSent), None),
-            (Outcome::Asked(Asked::Scram), Some(Kind::NotMember(Asked::Scram))),
-            (Outcome::Asked(Asked::Nothing), Some(Kind::NoProofAsked)),
-            (Outcome::Ended(Stage::TokenSent), Some(Kind::EndedInLogin)),
-            (Outcome::Ended(Stage::Greeting), Some(Kind::Unreachable)),
-            (Outcome::Unreachable, Some(Kind::Unreachable)),
-            (Outcome::Untrusted, Some(Kind::Untrusted)),
-        ] {
-            assert_eq!(Kind::of(&outcome), kind, "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_classed_by_what_is_known_here() {
-        let class = |evidence, others| class_of(Kind::TokenRefused, &evidence, others);
-        assert_eq!(class(CALM, Others::None), Class::Denied);
-        assert_eq!(class(CALM, Others::Fine), Class::Denied);
-        assert_eq!(class(CALM, Others::Refused), Class::Service);
-        assert_eq!(class(Evidence { are_stale: true, ..CALM }, Others::Fine), Class::Credentials);
-        assert_eq!(class(Evidence { skew_s: Some(-1200), ..CALM }, Others::Fine), Class::Clock);
-        assert_eq!(class(Evidence { skew_s: Some(20), ..CALM }, Others::Fine), Class::Denied);
-        assert_eq!(class(Evidence { is_strained: true, ..CALM }, Others::Refused), Class::Throttled);
-        assert_eq!(class_of(Kind::EndedInLogin, &CALM, Others::None), Class::Unreachable);
-        assert_eq!(class_of(Kind::NotMember(Asked::Md5), &CALM, Others::None), Class::Denied);
-    }
-
-    #[test]
-    fn a_fresh_token_then_fresh_credentials_then_patience() {
-        let mut all = Reactions::default();
-        assert_eq!(fail(&mut all, "app", refused(), s(10)).step, Step::Again);
-        assert_eq!(all.may_try("app", s(10)), Ok(()));
-        assert_eq!(fail(&mut all, "app", refused(), s(11)).step, Step::RefreshThenAgain);
-        let mut now = s(12);
-        let mut pauses = Vec::new();
-        for _ in 0..6 {
-            let Step::BackOff(until) = fail(&mut all, "app", refused(), now).step else { panic!("no pause") };
-            assert_eq!(all.may_try("app", now), Err(until));
-            assert_eq!(all.may_try("other", now), Ok(()), "each user apart");
-            pauses.push(until.since(now).as_secs());
-            now = until;
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
-        all.accepted("app", now);
-        assert_eq!(all.trouble("app"), None);
-        assert_eq!(fail(&mut all, "app", refused(), now).step, Step::Again, "success starts anew");
-    }
-
-    #[test]
-    fn logins_that_fail_together_are_one_failure() {
-        let mut all = Reactions::default();
-        let steps: Vec<Step> = (0..50)
-            .map(|count| {
-                let judged = all.failed("app", &refused(), &CALM, s(1), s(2) + Micros(count), 0.5);
-                judged.unwrap().step
-            })
-            .collect();
-        assert!(steps.iter().all(|step| *step == Step::Again), "{steps:?}");
-        assert_eq!(fail(&mut all, "app", refused(), s(3)).step, Step::RefreshThenAgain);
-    }
-
-    #[test]
-    fn what_a_new_token_cannot_cure_is_not_tried_at_once() {
-        for outcome in [Outcome::Asked(Asked::Scram), Outcome::Untrusted, Outcome::Unreachable] {
-            let mut all = Reactions::default();
-            assert_eq!(fail(&mut all, "app", outcome, s(0)).step, Step::BackOff(s(1)), "{outcome:?}");
-        }
-        let mut all = Reactions::default();
-        let strained = Evidence { is_strained: true, ..CALM };
-        let judged = all.failed("app", &refused(), &strained, s(0), s(0), 1.0).unwrap();
-        assert_eq!((judged.class, judged.step), (Class::Throttled, Step::BackOff(s(1))));
-        let unknown = Outcome::Error { sqlstate: "", message: "", stage: Stage::Authenticated };
-        assert_eq!(all.failed("new", &unknown, &CALM, s(0), s(0), 1.0), None);
-        assert_eq!(all.may_try("new", s(0)), Ok(()));
-    }
-
-    #[test]
-    fn a_denial_is_proven_by_patience() {
-        let mut all = Reactions::default();
-        for at in [0, 1, 2, 40] {
-            fail(&mut all, "app", refused(), s(at));
-            assert!(!all.proven_denied("app", s(at)));
-            assert_eq!(
-                all.class("app", s(at)),
-                Some(Class::Service),
-                "not yet a denial to servers that work"
-            );
-        }
-        fail(&mut all, "app", refused(), s(61));
-        assert!(all.proven_denied("app", s(61)));
-        assert_eq!(all.class("app", s(61)), Some(Class::Denied));
-        fail(&mut all, "ro", Outcome::Asked(Asked::Scram), s(0));
-        assert!(all.proven_denied("ro", s(0)), "the server said so itself");
-    }
-
-    #[test]
-    fn when_all_are_refused_it_is_the_service() {
-        let mut all = Reactions::default();
-        fail(&mut all, "a", refused(), s(0));
-        for at in [1, 30, 70] {
-            assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Service);
-            assert_eq!(fail(&mut all, "a", refused(), s(at)).class, Class::Service);
-        }
-        assert!(!all.proven_denied("b", s(100)));
-        all.accepted("a", s(101));
-        for at in [102, 120, 161] {
-            assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Denied, "others are fine");
-            assert!(!all.proven_denied("b", s(at)), "what the service may have caused proves nothing");
-        }
-        fail(&mut all, "b", refused(), s(162));
-        assert!(all.proven_denied("b", s(162)));
-    }
-
-    #[test]
-    fn a_refusal_of_long_ago_excuses_nobody() {
-        let mut all = Reactions::default();
-        fail(&mut all, "gone", refused(), s(0));
-        for at in [3600, 3630, 3661] {
-            assert_eq!(fail(&mut all, "app", refused(), s(at)).class, Class::Denied, "at {at}s");
-        }
-        assert!(all.proven_denied("app", s(3661)), "or its servers would be kept for ever");
-        fail(&mut all, "other", Outcome::Unreachable, s(3662));
-        assert_eq!(
-            fail(&mut all, "app", refused(), s(3663)).class,
-            Class::Denied,
-            "nor is another trouble one"
-        );
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut all = Reactions::default();
-        for number in 0..USERS_MAX + 10 {
-            fail(&mut all, &format!("user{number}"), refused(), Micros(number as u64));
-        }
-        assert_eq!(all.users.len(), USERS_MAX);
-        assert!(all.trouble("user9").is_none() && all.trouble("user10").is_some());
-        all.forget();
-        assert_eq!(all.trouble("user10"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_words_of_a_server_are_judged(state in ".{0,6}", message in ".{0,60}", at: u64, begun: u64, jitter: f64) {
-            let mut all = Reactions::default();
-            for stage in [Stage::Greeting, Stage::TokenSent, Stage::Authenticated] {
-                let outcome = Outcome::Error { sqlstate: &state, message: &message, stage };
-                let judged = all.failed("u", &outcome, &CALM, Micros(begun), Micros(at), jitter);
-                if let Some(Judgement { step: Step::BackOff(until), .. }) = judged {
-                    prop_assert!(until.since(Micros(at)) <= BACK_OFF_MAX);
-                }
-            }
-        }
-    }
-}
+mod tests;

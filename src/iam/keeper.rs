@@ -62,7 +62,7 @@ impl Sources {
     /// No source yet; nothing is called before one is asked for.
     pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
         let skew = Skew::default();
-        let dated = Dated { inner: http_client(), skew: skew.clone(), clock: Arc::clone(&clock) };
+        let dated = Dated { inner: http_client(), skew: skew.clone() };
         let http = SharedHttpClient::new(dated);
         Self { clock, stability, http, skew, arrived: Arc::default(), by_key: Mutex::default() }
     }

@@ -31,6 +31,6 @@ pub use failure::{FetchError, Reason, reason_of_text};
 pub use fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
 pub use keeper::{Source, SourceReport, Sources, StaticStability};
 pub use schedule::Schedule;
-pub use skew::Skew;
+pub use skew::{Alarm, Skew};
 pub use source::{BadName, Role, SESSION_NAME, SessionName, SourceKey, SourceKind};
 pub use token::{MintError, TOKEN_AGE_MAX, TOKEN_LIFETIME, Token};

@@ -250,8 +250,11 @@ impl Epoll {
                 self.table.hand_in(machine, key, peer, &self.buffer[..before + bytes], now);
             }
         } else {
+            // What is not whole yet is less than half a buffer but for a long Parse: so no more than one buffer is kept
+            // of a client that waits.
+            let plain_bytes = limits::READ_BUFFER_BYTES - before.min(limits::READ_BUFFER_BYTES / 2);
             let mut kept = std::mem::take(&mut conn.kept);
-            kept.resize(before + conn.room(limits::READ_BUFFER_BYTES, CIPHER_BYTES), 0);
+            kept.resize(before + conn.room(plain_bytes, CIPHER_BYTES), 0);
             let bytes = conn.read(&mut kept[before..], &mut self.cipher);
             kept.truncate(before + bytes);
             if bytes > 0 {

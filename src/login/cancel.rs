@@ -208,6 +208,7 @@ fn host_of(entry: &PoolEntry, identity: &ServerIdentity) -> Host {
 
 /// Waits until the ledger allows one more connection for cancels.
 async fn place(plane: &Plane, entry: &PoolEntry) -> Place {
+    let _queued = entry.queue_cancel();
     loop {
         if let Some(place) = plane.places.take_cancel(&entry.share) {
             return place;

@@ -158,6 +158,7 @@ impl Visitor {
             return self.log_in_to_console(plane, &policy, stream).await;
         }
         let database = policy.snapshot.database(&self.database);
+        self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(&policy, database.as_deref())?;
         let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
         let admission = plane.admissions.admit(&self.database, &self.user, &limits)?;
@@ -194,6 +195,13 @@ impl Visitor {
             row.names = Some((self.database.clone(), self.user.clone()));
             row.tls = tls;
         });
+    }
+
+    /// Turns away who came without TLS to a database that demands it, before anything secret is asked for.
+    fn may_come_this_way(&self, database: Option<&Database>, stream: &ClientStream) -> Result<(), LoginEnd> {
+        let is_demanded = database.is_some_and(|database| database.client_tls_required);
+        let is_open = matches!(self.remote, Address::Tcp(_)) && !stream.is_tls();
+        if is_demanded && is_open { Err(Fault::SslRequired.into()) } else { Ok(()) }
     }
 
     /// With auth_type=any everybody is the user that the database entry names.

@@ -34,10 +34,13 @@ pub struct Iam {
     /// Told when a source without usable credentials has got some.
     arrived: Arc<Notify>,
     desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
-    /// Users of whom a probe is under way.
-    probed: Arc<Mutex<HashSet<Arc<str>>>>,
+    /// Where, and as whom, probes are under way.
+    probed: Arc<Mutex<HashSet<Aim>>>,
     waits: Arc<Waits>,
 }
+
+/// The endpoints and the user of a probe.
+type Aim = (Vec<Endpoint>, Arc<str>);
 
 /// Makes the tokens of one endpoint.
 pub struct Signer {
@@ -109,7 +112,7 @@ impl Iam {
         let mut rates: HashMap<Endpoint, u32> = HashMap::new();
         let mut keys = HashSet::new();
         for rules in iam_entry::foreseen(snapshot) {
-            self.source(&rules);
+            self.start_source(&rules);
             for endpoint in rules.endpoints {
                 let rate = rates.entry(endpoint).or_insert(rules.login_rate);
                 *rate = rules.login_rate.min(*rate);
@@ -125,8 +128,13 @@ impl Iam {
         }
     }
 
-    /// The source of `rules`.
-    pub(super) fn source(&self, rules: &Rules) -> Arc<Source> {
+    /// The source of `rules`, if it is in use: rules may be those of a configuration that is in force no more.
+    pub(super) fn source(&self, rules: &Rules) -> Option<Arc<Source>> {
+        self.sources.get()?.known(&rules.source)
+    }
+
+    /// The source of `rules`, which are in force.
+    fn start_source(&self, rules: &Rules) -> Arc<Source> {
         let new = || Sources::new(Arc::clone(&self.wall), self.stability);
         let sources = self.sources.get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)));
         let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
@@ -141,9 +149,15 @@ impl Iam {
         self.arrived.notified().await;
     }
 
-    /// What signs for `endpoint`, one of `rules`.
-    pub(super) fn signer(&self, rules: &Rules, endpoint: &Endpoint) -> Signer {
-        Signer { endpoint: endpoint.clone(), source: self.source(rules), wall: Arc::clone(&self.wall) }
+    /// What signs for each endpoint of `rules`, which are in force.
+    pub(super) fn signers(&self, rules: &Rules) -> Vec<Signer> {
+        let source = self.start_source(rules);
+        let signer = |endpoint: &Endpoint| Signer {
+            endpoint: endpoint.clone(),
+            source: Arc::clone(&source),
+            wall: Arc::clone(&self.wall),
+        };
+        rules.endpoints.iter().map(signer).collect()
     }
 
     /// What is known of `endpoint`; `login_rate` counts where it is new.
@@ -160,12 +174,12 @@ impl Iam {
     /// What is known of logins that `source` signs for, but for the budget.
     pub(super) fn evidence(&self, source: &Source) -> Evidence {
         let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
-        Evidence { is_strained: false, are_stale, skew_s: self.skew_s() }
+        Evidence { is_strained: false, was_let_in: false, are_stale, skew_s: self.skew_s() }
     }
 
-    /// Seconds that AWS's clock is ahead of ours, once an answer has told.
+    /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
     pub fn skew_s(&self) -> Option<i64> {
-        self.sources.get().and_then(|sources| sources.skew().seconds())
+        self.sources.get().and_then(|sources| sources.skew().seconds(self.wall.now()))
     }
 
     /// AWS's time, as this machine has it.
@@ -184,13 +198,14 @@ impl Iam {
         for source in &sources {
             source.force_refresh();
         }
-        self.desks().values().for_each(|desk| desk.forget());
+        self.desks().values().for_each(|desk| desk.forgive_all());
         sources.len()
     }
 
     /// The sources of `rules` fetch anew. Returns how many they are.
     pub(super) fn refresh_some<'a>(&self, rules: impl Iterator<Item = &'a Rules>) -> usize {
-        let sources: HashMap<_, _> = rules.map(|rules| (&rules.source, self.source(rules))).collect();
+        let sources: HashMap<_, _> =
+            rules.filter_map(|rules| Some((&rules.source, self.source(rules)?))).collect();
         for source in sources.values() {
             source.force_refresh();
         }
@@ -199,13 +214,13 @@ impl Iam {
 
     /// Logins as `user` may be tried at once again.
     pub(super) fn forget_back_off(&self, user: &str) {
-        self.desks().values().for_each(|desk| desk.forget_user(user));
+        self.desks().values().for_each(|desk| desk.forgive(user));
     }
 
     /// The same, at some endpoints.
     pub(super) fn forget_back_off_at(&self, endpoints: &[Endpoint], user: &str) {
         let desks = self.desks();
-        endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forget_user(user));
+        endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forgive(user));
     }
 
     /// Every source in use, in order of its name.
@@ -225,10 +240,10 @@ impl Iam {
         self.trouble(rules, user).map_or(Stance::Renew, |class| stance_under(class, rules))
     }
 
-    /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known.
+    /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known, and where `rules` are in force no more.
     pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
-        match self.may_sign(rules) {
-            Ok(()) => self.refusal(rules, user),
+        match self.source(rules)?.current() {
+            Ok(_) => self.refusal(rules, user),
             Err(_) => Some(Class::Credentials),
         }
     }
@@ -238,8 +253,8 @@ impl Iam {
     /// # Errors
     /// Why there are none.
     pub(super) fn may_sign(&self, rules: &Rules) -> Result<(), NoToken> {
-        let source = self.sources.get().and_then(|sources| sources.known(&rules.source));
-        let outcome = source.map_or(Err(CredentialState::Empty), |source| source.current().map(|_| ()));
+        let outcome =
+            self.source(rules).map_or(Err(CredentialState::Empty), |source| source.current().map(|_| ()));
         outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
@@ -273,11 +288,11 @@ impl Iam {
             && known.iter().all(|desk| desk.is_left_alone(user))
     }
 
-    /// `None`: one of this user is under way already.
-    pub(super) fn begin_probe(&self, user: &Arc<str>) -> Option<Probe> {
+    /// `None`: one of this user is under way there already.
+    pub(super) fn begin_probe(&self, rules: &Rules, user: &Arc<str>) -> Option<Probe> {
+        let aim = (rules.endpoints.clone(), Arc::clone(user));
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = probed.insert(Arc::clone(user));
-        is_first.then(|| Probe { user: Arc::clone(user), all: Arc::clone(&self.probed) })
+        probed.insert(aim.clone()).then(|| Probe { aim, all: Arc::clone(&self.probed) })
     }
 
     fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
@@ -297,15 +312,15 @@ fn stance_under(trouble: Class, rules: &Rules) -> Stance {
     }
 }
 
-/// A probe that is under way; another one of its user may begin when it is dropped.
+/// A probe that is under way; another one of its user may begin there when it is dropped.
 pub(super) struct Probe {
-    user: Arc<str>,
-    all: Arc<Mutex<HashSet<Arc<str>>>>,
+    aim: Aim,
+    all: Arc<Mutex<HashSet<Aim>>>,
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.user);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.aim);
     }
 }
 
@@ -333,9 +348,25 @@ mod tests {
         iam.adopt(&before);
         assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
         assert_eq!(iam.all_desks()[0].turns.state().rate, 7, "the least rate counts");
-        assert!(Arc::ptr_eq(&iam.source(&rules(&before, "db1")), &iam.source(&rules(&before, "db999"))));
+        let source = |name| iam.source(&rules(&before, name)).unwrap();
+        assert!(Arc::ptr_eq(&source("db1"), &source("db999")));
         iam.adopt(&snapshot("plain = host=h", ""));
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");
+        assert_eq!(iam.stance(&rules(&before, "db1"), "app"), Stance::Renew);
+        assert!(iam.all_sources().is_empty(), "who looks by rules of before starts nothing");
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_hangs_keeps_none_from_another_endpoint() {
+        let other = ENTRY.replace("db.abc", "db.xyz");
+        let snapshot = snapshot(&format!("here = {ENTRY}\nthere = {other}"), "");
+        let (here, there) = (rules(&snapshot, "here"), rules(&snapshot, "there"));
+        let (iam, user) = (Iam::new(&snapshot, Clock::new()), Arc::from("app"));
+        let under_way = iam.begin_probe(&here, &user);
+        assert!(under_way.is_some() && iam.begin_probe(&here, &user).is_none());
+        assert!(iam.begin_probe(&there, &user).is_some());
+        drop(under_way);
+        assert!(iam.begin_probe(&here, &user).is_some());
     }
 
     #[tokio::test]
@@ -357,7 +388,7 @@ mod tests {
         assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
         let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
         let fail = |outcome: Outcome<'_>| {
-            let calm = Evidence { is_strained: false, are_stale: false, skew_s: None };
+            let calm = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
             desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, Micros::NEVER);
         };
         fail(Outcome::Unreachable);
@@ -367,7 +398,11 @@ mod tests {
         fail(Outcome::Asked(Asked::Scram));
         assert_eq!(stances(), [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow, strict]);
         assert_eq!(iam.refusal(&rules(&snapshot, "drain"), "other"), None);
+        let before = stances();
         iam.forget_back_off("app");
+        assert_eq!(desk.may_try("app"), Ok(()));
+        assert_eq!(stances(), before, "until a login tells otherwise");
+        desk.accepted(&user);
         assert_eq!(stances(), [Stance::Renew; 4]);
     }
 }

@@ -18,6 +18,9 @@ const REMIND: Micros = Micros::from_secs(600);
 /// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
 const PROBE_AFTER: Micros = Micros::from_secs(2);
 
+/// Who was let in within this time is no stranger to the server.
+const LET_IN_SPAN: Micros = Micros::from_secs(60);
+
 /// Users of one endpoint that are counted; beyond them, any other is forgotten.
 const USERS_MAX: usize = 1_000;
 
@@ -148,8 +151,10 @@ impl IamDesk {
         evidence: Evidence,
         begun_at: Micros,
     ) -> Option<Judged> {
-        let evidence = Evidence { is_strained: self.turns.is_strained(), ..evidence };
+        let is_strained = self.turns.is_strained();
         let now = self.clock.now();
+        let was_let_in = self.has_accepted(who.user, now - LET_IN_SPAN);
+        let evidence = Evidence { is_strained, was_let_in, ..evidence };
         let mut book = self.book();
         let judgement =
             book.reactions.failed(who.user, outcome, &evidence, begun_at, now, fastrand::f64())?;
@@ -178,17 +183,17 @@ impl IamDesk {
 
     /// Whether the logins of nobody fail.
     pub fn is_calm(&self) -> bool {
-        self.book().reactions.is_calm()
+        self.book().reactions.is_calm(self.clock.now())
     }
 
-    /// Forgets the back-off of everybody.
-    pub fn forget(&self) {
-        self.book().reactions.forget();
+    /// Lets everybody be tried at once; see [`Reactions::forgive`].
+    pub fn forgive_all(&self) {
+        self.book().reactions.forgive_all();
     }
 
-    /// Forgets the back-off of `user`.
-    pub fn forget_user(&self, user: &str) {
-        self.book().reactions.forget_user(user);
+    /// Lets `user` be tried at once; see [`Reactions::forgive`].
+    pub fn forgive(&self, user: &str) {
+        self.book().reactions.forgive(user);
     }
 
     /// What was counted of `user`; `None` = it has not tried yet.
@@ -223,7 +228,7 @@ mod tests {
     use crate::iam::denial::{Asked, Stage};
     use crate::wire::sqlstate;
 
-    const CALM: Evidence = Evidence { is_strained: false, are_stale: false, skew_s: None };
+    const CALM: Evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
 
     fn desk() -> IamDesk {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();

@@ -5,7 +5,7 @@
 //! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe
 //! shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before it counts as a
 //! session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are those of any other
-//! login. At most one goes on for each user.
+//! login. At most one goes on for each user of an entry's endpoints.
 
 use super::iam::Probe;
 use super::iam_entry;
@@ -14,6 +14,7 @@ use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::Micros;
 use crate::core::{Command, Scope, Stance};
+use crate::iam::Alarm;
 use crate::iam::rules::Rules;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use tokio::time::MissedTickBehavior;
 
 /// Between two looks at what servers are worth.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Between two log lines about a clock that stays off.
+const REMIND: Micros = Micros::from_secs(600);
 
 /// For how long a login that was accepted shows that the next one will be.
 const SURE_FOR: Micros = Micros::from_secs(1);
@@ -33,7 +37,7 @@ impl Plane {
     pub async fn watch_iam(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_calm = true;
+        let (mut was_calm, mut alarm) = (true, (Alarm::default(), self.now()));
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -42,12 +46,32 @@ impl Plane {
                     was_calm = false;
                 }
             }
+            alarm = self.tell_skew(alarm);
             let is_calm = self.iam.is_calm();
             if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
             was_calm = is_calm;
         }
+    }
+
+    /// Logs how far the clocks are apart when that is another matter than what was said last, and when, and now and again while
+    /// it lasts. Returns what is said now.
+    fn tell_skew(&self, (before, told_at): (Alarm, Micros)) -> (Alarm, Micros) {
+        let (skew_s, now) = (self.iam.skew_s(), self.now());
+        let alarm = before.next(skew_s);
+        if alarm == before && (alarm == Alarm::None || now.since(told_at) < REMIND) {
+            return (before, told_at);
+        }
+        let skew_s = skew_s.unwrap_or_default();
+        let (off_s, side) = (skew_s.unsigned_abs(), if skew_s > 0 { "behind" } else { "ahead of" });
+        let clock = format_args!("iam: this machine's clock is {off_s}s {side} AWS's");
+        match alarm {
+            Alarm::Grave => tracing::error!("{clock}, so that RDS may refuse tokens: synchronise it"),
+            Alarm::Notable => tracing::warn!("{clock}: synchronise it"),
+            Alarm::None => tracing::info!("iam: this machine's clock agrees with AWS's again"),
+        }
+        (alarm, now)
     }
 
     /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose logins are put
@@ -113,7 +137,7 @@ impl Plane {
             return true; // without Renew the ledger says no by itself
         }
         share.postpone_renewal(now + Micros(LOOK_AGAIN.as_micros() as u64));
-        if let Some(under_way) = self.iam.begin_probe(&share.user) {
+        if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {
             self.probe(entry, rules, under_way);
         }
         false
@@ -133,7 +157,7 @@ impl Plane {
         if !is_in_use || !self.iam.is_probe_due(&rules, &share.user) {
             return;
         }
-        if let Some(under_way) = self.iam.begin_probe(&share.user) {
+        if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {
             self.probe(entry, rules, under_way);
         }
     }

@@ -75,7 +75,7 @@ impl Plane {
             self.iam.all_desks().into_iter().map(|desk| (desk.endpoint().clone(), desk)).collect();
         let mut rows = Vec::new();
         for party in self.iam_parties(None) {
-            let source = self.iam.source(&party.rules);
+            let Some(source) = self.iam.source(&party.rules) else { continue };
             let mut endpoints = party.rules.endpoints;
             endpoints.sort_by_cached_key(ToString::to_string);
             endpoints.dedup();

@@ -87,7 +87,7 @@ impl Plane {
             }
             None => return refused("server_auth is not rds_iam".to_owned()),
         };
-        if let Err(why) = self.iam.signer(&rules, &rules.endpoints[0]).mint(user) {
+        if let Err(why) = self.iam.signers(&rules)[0].mint(user) {
             return Verdict::NoToken(why.to_string());
         }
         let attempt = Attempt::new(Arc::clone(self), entry, Want::Minimum);

@@ -53,8 +53,7 @@ impl Attempt {
     pub(super) async fn try_by_iam(&self, line: &mut Line, rules: &Rules) -> Result<Vec<u8>, Failure> {
         let desk_of = |endpoint: &Endpoint| self.plane.iam.desk(endpoint, rules.login_rate);
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
-        let signers: Vec<_> =
-            rules.endpoints.iter().map(|endpoint| self.plane.iam.signer(rules, endpoint)).collect();
+        let signers = self.plane.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
         let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
         let mut failure = Failure::new("connect failed");

@@ -26,6 +26,7 @@ pub struct PoolEntry {
     /// Logins to its servers.
     pub logins: LoginCounts,
     clients: AtomicU32,
+    cancels_waiting: AtomicU32,
     removed: AtomicBool,
     unused_since: AtomicU64,
 }
@@ -37,6 +38,17 @@ impl PoolEntry {
         self.clients.fetch_add(1, Ordering::AcqRel);
         self.unused_since.store(Micros::NEVER.0, Ordering::Release);
         Visit(Arc::clone(self))
+    }
+
+    /// Counts one cancel request that waits for a place until the guard is dropped.
+    pub(super) fn queue_cancel(&self) -> QueuedCancel<'_> {
+        self.cancels_waiting.fetch_add(1, Ordering::AcqRel);
+        QueuedCancel(self)
+    }
+
+    /// Cancel requests that wait for a place.
+    pub fn waiting_cancels(&self) -> u32 {
+        self.cancels_waiting.load(Ordering::Acquire)
     }
 
     /// Clients that are logged in to it or about to be.
@@ -79,6 +91,15 @@ pub struct Visit(Arc<PoolEntry>);
 impl Drop for Visit {
     fn drop(&mut self) {
         self.0.clients.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One cancel request that waits, counted; see [`PoolEntry::queue_cancel`].
+pub(super) struct QueuedCancel<'a>(&'a PoolEntry);
+
+impl Drop for QueuedCancel<'_> {
+    fn drop(&mut self) {
+        self.0.cancels_waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -168,6 +189,7 @@ impl Registry {
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
             clients: AtomicU32::new(0),
+            cancels_waiting: AtomicU32::new(0),
             removed: AtomicBool::new(false),
             unused_since: AtomicU64::new(Micros::NEVER.0),
         });

@@ -1,29 +1,32 @@
 //! A histogram of microseconds in fixed slots: four to each power of two, so a quantile is within 25 %.
 //!
-//! One `record` is a shift, a mask and an addition; no allocation, no float.
+//! One `record` is a shift, a mask and an addition; no float, no allocation but at the first: a histogram of a pool where nothing
+//! happens takes no memory.
 
 /// Sub-slots of one power of two, as a power of two.
 const SUB_BITS: u32 = 2;
 /// Slots: values up to 2^40 us (12 days); all above fall into the last.
 const SLOTS: usize = (40 << SUB_BITS) as usize;
 
-/// Counts of microsecond values by slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Histogram {
-    slots: Box<[u64; SLOTS]>,
-}
+/// What one that counted nothing shows.
+const EMPTY: &[u64; SLOTS] = &[0; SLOTS];
 
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { slots: Box::new([0; SLOTS]) }
-    }
+/// Counts of microsecond values by slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    slots: Option<Box<[u64; SLOTS]>>,
 }
 
 impl Histogram {
     /// Counts one value.
     #[inline]
     pub fn record(&mut self, us: u64) {
-        self.slots[Self::slot(us)] += 1;
+        self.slots_mut()[Self::slot(us)] += 1;
+    }
+
+    #[inline]
+    fn slots_mut(&mut self) -> &mut [u64; SLOTS] {
+        self.slots.get_or_insert_with(|| Box::new(*EMPTY))
     }
 
     /// The slot that `us` falls into.
@@ -50,19 +53,19 @@ impl Histogram {
 
     /// Counts by slot, in ascending order of value.
     pub fn slots(&self) -> &[u64] {
-        &self.slots[..]
+        self.slots.as_deref().unwrap_or(EMPTY)
     }
 
     /// All values counted.
     pub fn count(&self) -> u64 {
-        self.slots.iter().sum()
+        self.slots().iter().sum()
     }
 
     /// Values below `us`, which should be a slot's floor (every power of two is): else those of the slot it falls into
     /// are left out.
     pub fn count_below(&self, us: u64) -> u64 {
         let floors = (1..=SLOTS).map(Self::floor_us);
-        self.slots
+        self.slots()
             .iter()
             .zip(floors)
             .take_while(|(_, next_floor)| *next_floor <= us)
@@ -72,7 +75,8 @@ impl Histogram {
 
     /// Adds `other` to this.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.slots.iter_mut().zip(other.slots.iter()) {
+        let Some(theirs) = &other.slots else { return };
+        for (mine, theirs) in self.slots_mut().iter_mut().zip(theirs.iter()) {
             *mine += theirs;
         }
     }

@@ -150,7 +150,8 @@ impl PoolerSetup {
             command.env_remove(name);
         }
         command.arg(directory.join("pgweir.ini")).env("HOME", &directory).envs(&self.environment);
-        command.stdin(Stdio::null());
+        // where a core would be left
+        command.stdin(Stdio::null()).current_dir(&directory);
         (directory, port, command)
     }
 
@@ -278,7 +279,7 @@ impl Pooler {
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// Open descriptors.
+    /// Open descriptors; only root may count those of a pooler without `allow_core_dump`.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
     }
@@ -298,6 +299,7 @@ impl Drop for Pooler {
         }
         if !std::thread::panicking() {
             secrets::none_in("the log of the pooler", &self.log());
+            secrets::no_password_in("the log of the pooler", &self.log(), &self.setup.userlist);
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }

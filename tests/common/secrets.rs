@@ -14,3 +14,15 @@ pub fn none_in(what: &str, text: &str) {
         assert!(leaked.is_none(), "line {} of {what} shows a secret, recognised by {leaked:?}", number + 1);
     }
 }
+
+/// Panics when `text` shows a secret of a userlist: `"user" "secret"` in each of its lines. Names that are their own
+/// passwords are no secrets, nor is what is too short to be recognised.
+#[track_caller]
+pub fn no_password_in(what: &str, text: &str, userlist: &str) {
+    for line in userlist.lines() {
+        let words: Vec<_> = line.split('"').collect();
+        let [_, user, _, secret, ..] = words[..] else { continue };
+        let is_secret = secret.len() >= 8 && secret != user;
+        assert!(!is_secret || !text.contains(secret), "{what} shows the secret of \"{user}\"");
+    }
+}

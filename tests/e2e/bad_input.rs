@@ -88,7 +88,7 @@ fn a_packet_above_max_packet_size_is_refused() {
 
 #[test]
 fn a_login_cut_at_every_byte_leaves_nothing_behind() {
-    let pooler = PoolerSetup::new(postgres()).start();
+    let pooler = PoolerSetup::new(postgres()).set("allow_core_dump", 1).start();
     undisturbed(&pooler);
     let before = pooler.descriptors();
     let message = raw::startup_message(196_608, &[("user", "app"), ("database", "app")]);
@@ -116,7 +116,8 @@ fn slow_bytes_are_as_good_as_fast_ones() {
 
 #[test]
 fn a_flood_of_half_open_connections_costs_little_and_ends() {
-    let pooler = PoolerSetup::new(postgres()).set("client_login_timeout", 3).start();
+    let pooler =
+        PoolerSetup::new(postgres()).set("client_login_timeout", 3).set("allow_core_dump", 1).start();
     undisturbed(&pooler);
     let (memory_kib, descriptors) = (pooler.resident_kib(), pooler.descriptors());
     const FLOOD: usize = 400;

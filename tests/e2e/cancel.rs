@@ -2,6 +2,9 @@
 
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
+use std::io::copy;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 
 fn cancel(pooler: &Pooler, key: &[u8]) {
     let mut messenger = Raw::tcp(pooler.port);
@@ -77,4 +80,62 @@ fn a_cancel_that_comes_too_late_does_not_hit_the_next_client() {
         assert!(next.errors.is_empty(), "another client's cancel came through: {next:?}");
         assert_eq!(messenger.join().expect("the messenger came through"), None);
     }
+}
+
+/// A way to PostgreSQL that lets the first connection through and keeps all further ones waiting, until the sender that comes
+/// with its port is dropped.
+fn narrow_way() -> (u16, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("is bound").port();
+    let (open, opened) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut connections = listener.incoming().flatten();
+        connections.by_ref().take(1).for_each(pass);
+        // what is accepted later waits in the listener's backlog
+        let _ = opened.recv();
+        connections.for_each(pass);
+    });
+    (port, open)
+}
+
+fn pass(near: TcpStream) {
+    let far = TcpStream::connect(("127.0.0.1", postgres().port)).expect("PostgreSQL listens");
+    let pairs = [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))];
+    for (from, to) in pairs {
+        let (mut from, mut to) = (from.expect("a descriptor is free"), to.expect("a descriptor is free"));
+        std::thread::spawn(move || {
+            let _ = copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        });
+    }
+}
+
+#[test]
+fn cancels_under_way_and_those_that_wait_for_a_place_are_shown() {
+    let (port, open) = narrow_way();
+    let text = format!("host=127.0.0.1 port={port} pool_size=1");
+    let pooler = PoolerSetup::new(postgres()).database_at("app", &text).start();
+    let mut client = pooler.client();
+    client.send(&raw::query("select pg_sleep(60) as cancel_me_thrice"));
+    wait_until("the query runs", || running("as cancel_me_thrice"));
+    let shown = |active: &str, waiting: &str| {
+        let rows = pooler.ask("show pools").records();
+        let row = rows.iter().find(|row| row["database"] == "app").expect("there is a pool");
+        row["cl_active_cancel_req"] == active && row["cl_waiting_cancel_req"] == waiting
+    };
+    let messengers: Vec<_> = (0..3)
+        .map(|_| {
+            let mut messenger = Raw::tcp(pooler.port);
+            messenger.send(&raw::cancel_request(&client.key));
+            messenger
+        })
+        .collect();
+    // twice the pool's size is the cap of its connections, and its server is one
+    wait_until("one is under way, two wait", || shown("1", "2"));
+    drop(open);
+    for mut messenger in messengers {
+        assert_eq!(messenger.read(), None, "closed without an answer");
+    }
+    assert_eq!(client.outcome().errors, ["ERROR 57014: canceling statement due to user request"]);
+    wait_until("none is left", || shown("0", "0"));
 }

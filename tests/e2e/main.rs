@@ -12,6 +12,7 @@ mod cancel;
 mod console;
 mod drivers;
 mod limits;
+mod memory;
 mod pgbench;
 mod pooling;
 mod reload;

@@ -45,6 +45,36 @@ fn the_clients_mode_and_ours_decide() {
 }
 
 #[test]
+fn a_database_may_demand_tls_of_its_clients() {
+    let text = format!("host=127.0.0.1 port={}", postgres().port);
+    let mut pooler = client_tls("prefer")
+        .database_at("app", &format!("{text} client_tls_required=1"))
+        .database_at("open", &format!("{text} dbname=app"))
+        .database_at("*", &format!("{text} dbname=app client_tls_required=1"))
+        .set("auth_type", "plain")
+        .start();
+    assert_eq!(connect(&pooler, "sslmode=prefer password=app-secret").as_deref(), Ok("in"));
+    for (database, is_in) in [("app", false), ("other", false), ("open", true)] {
+        let mut raw = Raw::tcp(pooler.port);
+        raw.startup(&[("user", "app"), ("database", database)]);
+        match is_in {
+            true => assert_eq!(raw.read().expect("a request").body, [0, 0, 0, 3], "{database}"),
+            false => {
+                assert_eq!(raw.last_words(), "FATAL 08P01: SSL required", "{database}: no password asked for")
+            }
+        }
+    }
+    let mut unix = Raw::unix(pooler.directory(), pooler.port);
+    unix.startup(&[("user", "app"), ("database", "app")]);
+    assert_eq!(unix.read().expect("a request").body, [0, 0, 0, 3]);
+    pooler.rewrite(|setup| setup.database_at("app", &text));
+    pooler.signal("HUP");
+    wait_until("the entry no longer demands it", || {
+        connect(&pooler, "sslmode=disable password=app-secret").as_deref() == Ok("in")
+    });
+}
+
+#[test]
 fn clients_can_verify_us() {
     let pooler = client_tls("require").start();
     let verified = connect(&pooler, &format!("sslmode=verify-full sslrootcert={}", certs().ca().display()));

@@ -11,6 +11,7 @@ mod fake;
 mod credentials;
 mod denial;
 mod logins;
+mod outage;
 mod proof;
 mod recycling;
 mod rig;

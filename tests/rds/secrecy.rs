@@ -74,7 +74,7 @@ fn no_output_shows_a_secret() {
 #[test]
 fn no_token_stays_in_memory() {
     let Some(rds) = Rds::start() else { return };
-    let pooler = rds.pooler().start();
+    let pooler = rds.pooler().set("allow_core_dump", 1).start();
     let mut clients: Vec<_> = (0..4).map(|_| pooler.client()).collect();
     for client in &mut clients {
         client.simple("begin");

@@ -1,10 +1,11 @@
 //! What the age of a server's authorization comes to, case by case: one `Core` without a network, its peers played by hand.
 
-use super::cases::{Bench, CLIENT, SERVER, complete, notice, query, ready};
+use super::cases::{Bench, CLIENT, SERVER, bind, complete, empties, notice, parse, query, ready};
 use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::config::PoolMode;
 use pgweir::core::{Answer, Authorization, Command, Note, Scope, Stance};
 use pgweir::stats::PoolCounters;
+use pgweir::wire::tags::{client as ask, server as answer};
 
 const SOFT: Micros = Micros(1_000);
 const HARD: Micros = Micros(2_000);
@@ -178,6 +179,32 @@ fn a_client_that_has_waited_begins_nothing_past_the_hard_age() {
     assert!(bench.says(waiting, &[]) > 0, "its query is not taken");
     assert_eq!(bench.acts(), [CLOSED.to_owned(), format!("pause {waiting:?}")], "it waits on");
     assert!(!bench.is_linked());
+}
+
+#[test]
+fn a_client_that_was_answered_by_us_alone_begins_nothing_past_the_hard_age() {
+    let mut bench =
+        Bench::with(PoolMode::Transaction, 10, Some(Authorization { soft_at: SOFT, hard_at: HARD }));
+    let mut batch = parse("a", "select 1");
+    batch.extend(empties(&[ask::SYNC]));
+    bench.says(CLIENT, &batch);
+    let mut answers = empties(&[answer::PARSE_COMPLETE]);
+    answers.extend(ready(b'I'));
+    bench.says(SERVER, &answers);
+    bench.net.sent.clear();
+    bench.now = Micros(HARD.0 - 1);
+    bench.says(CLIENT, &parse("b", "select 1"));
+    assert_eq!((bench.sent(CLIENT).as_str(), bench.is_linked()), ("1[]", false), "the server has it");
+    bench.now = HARD;
+    assert!(bench.says(CLIENT, &bind("b")) > 0, "its Bind is not taken");
+    assert_eq!(bench.acts(), [CLOSED, "pause Client(ClientId(0))"]);
+    bench.authorization = None;
+    let next = bench.server();
+    bench.says(CLIENT, &[]);
+    assert!(
+        bench.sent(next).starts_with("P[PGBOUNCER_1~select 1~~~] B[~PGBOUNCER_1~"),
+        "the next one serves it"
+    );
 }
 
 #[test]

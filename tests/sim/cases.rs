@@ -205,7 +205,7 @@ pub fn query(text: &str) -> Vec<u8> {
     out
 }
 
-fn empties(tags: &[u8]) -> Vec<u8> {
+pub fn empties(tags: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     tags.iter().for_each(|tag| encode::empty(&mut out, *tag));
     out
@@ -233,19 +233,19 @@ fn error() -> Vec<u8> {
     out
 }
 
-fn frame(tag: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(tag: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     encode::frame(&mut out, tag, |out| out.extend(payload));
     out
 }
 
-fn parse(name: &str, text: &str) -> Vec<u8> {
+pub fn parse(name: &str, text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     encode::parse(&mut out, name.as_bytes(), format!("{text}\0\0\0").as_bytes());
     out
 }
 
-fn bind(name: &str) -> Vec<u8> {
+pub fn bind(name: &str) -> Vec<u8> {
     frame(ask::BIND, format!("\0{name}\0\0\0\0\0\0\0").as_bytes())
 }
 

@@ -208,7 +208,8 @@ impl Driver {
         let fresh = if std::mem::take(&mut conn.offer) && ground.rng.percent(50) {
             Vec::new()
         } else {
-            let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
+            let room = limits::READ_BUFFER_BYTES - conn.kept.len().min(limits::READ_BUFFER_BYTES / 2);
+            let bytes_max = (ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize).min(room);
             let was_full = wire.up.is_full();
             let fresh = wire.up.read(bytes_max);
             if was_full {

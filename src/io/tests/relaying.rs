@@ -56,6 +56,30 @@ fn ten_megabytes_in_random_cuts_both_ways_over_tcp() {
 }
 
 #[test]
+fn what_is_looked_at_again_with_more_behind_it_is_never_more_than_a_buffer() {
+    let mut bench = Bench::new();
+    let (client, mut far_client) = unix_pair();
+    let (server, _far_server) = unix_pair();
+    bench.driver.adopt(CLIENT, client);
+    bench.driver.adopt(SERVER, server);
+    // half of a message that fits half a buffer, then all that the socket takes
+    let half = limits::READ_BUFFER_BYTES / 2 - 1;
+    let mut given = Vec::new();
+    let mut machine = Script::new(|_, input: &[u8], net: &mut dyn Net| {
+        given.push(input.len());
+        if input.len() > half {
+            net.pause(CLIENT);
+        }
+        0
+    });
+    far_client.write_all(&vec![1; half]).expect("write");
+    bench.run_until(&mut machine, "the first half", |machine| machine.calls == 1);
+    far_client.write_all(&vec![2; 2 * limits::READ_BUFFER_BYTES]).expect("the socket's own buffer takes it");
+    bench.run_until(&mut machine, "the rest", |machine| machine.calls == 2);
+    assert_eq!(given, [half, limits::READ_BUFFER_BYTES]);
+}
+
+#[test]
 fn a_reader_that_stops_stops_the_writer_and_nothing_is_hoarded() {
     let mut bench = Bench::new();
     let (client, mut far_client) = unix_pair();
