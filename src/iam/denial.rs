@@ -242,6 +242,8 @@ struct Reaction {
     /// Refusals of tokens, one for each step.
     refusals: u32,
     first_refused_at: Option<Micros>,
+    /// Since when nothing but a denial explains the refusals.
+    denied_since: Option<Micros>,
     judged_at: Micros,
 }
 
@@ -281,7 +283,15 @@ impl Reactions {
         let is_refusal = kind == Kind::TokenRefused;
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
         let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
-        let class = class_of(kind, evidence, self.others(user, first_refused_at, now), refused_for);
+        let others = self.others(user, first_refused_at, now);
+        let class = class_of(kind, evidence, others, refused_for);
+        // What the service, the clock or the credentials may have caused proves nothing once they are well again.
+        let denied_since = match known.and_then(|known| known.denied_since) {
+            since if !is_refusal => since,
+            _ if class != Class::Denied => None,
+            _ if others == Others::Refused => first_refused_at,
+            since => since.or(Some(now)),
+        };
         let steps = known.map_or(0, |known| known.steps);
         // Only a refused token may be cured by another one, and not where there are too many already.
         let step = match steps {
@@ -293,7 +303,8 @@ impl Reactions {
         let refusals = known.map_or(0, |known| known.refusals) + u32::from(is_refusal);
         self.make_room_for(user);
         let steps = steps.saturating_add(1);
-        let reaction = Reaction { judgement, steps, refusals, first_refused_at, judged_at: now };
+        let reaction =
+            Reaction { judgement, steps, refusals, first_refused_at, denied_since, judged_at: now };
         self.users.insert(user.into(), reaction);
         Some(judgement)
     }
@@ -329,10 +340,10 @@ impl Reactions {
     }
 
     /// Whether `user` is denied beyond doubt: the server said so in other ways than by refusing a token, or refused fresh
-    /// tokens three times over a minute.
+    /// tokens three times, and for a minute without any other explanation.
     pub fn proven_denied(&self, user: &str, now: Micros) -> bool {
         let Some(known) = self.users.get(user) else { return false };
-        let long = known.first_refused_at.is_some_and(|first| now.since(first) >= PROOF_SPAN);
+        let long = known.denied_since.is_some_and(|first| now.since(first) >= PROOF_SPAN);
         match known.judgement.kind {
             _ if known.judgement.class != Class::Denied => false,
             Kind::TokenRefused => known.refusals >= PROOF_REFUSALS && long,

@@ -1,7 +1,8 @@
 //! How far this machine's clock is from AWS's, told by the `Date` of answers that come anyway.
 //!
 //! RDS measures a token's age by its own clock, so a machine whose clock is off makes tokens that are dead or unborn there.
-//! Invariant: only the date of an answer is looked at; requests and answers pass unchanged.
+//! Invariant: only the date of an answer is looked at; requests and answers pass unchanged, but for answers that are longer
+//! than any of AWS's is: those break off, since the library would take in whatever comes.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -9,8 +10,13 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The longest answer that is read. Credentials with a long session token take some 5 KB.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// AWS's time as an answer told it last; how far ours is off follows from that at any later moment, whether or not somebody has
 /// set our clock in between. Cheap to clone.
@@ -87,7 +93,7 @@ fn uptime() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-/// An HTTP client that measures.
+/// An HTTP client that measures, and reads no more than it must.
 #[derive(Debug)]
 pub(super) struct Dated {
     pub inner: SharedHttpClient,
@@ -121,7 +127,7 @@ impl HttpConnector for DatedConnector {
             if let Some(date) = answer.headers().get("date") {
                 skew.note(date, uptime());
             }
-            Ok(answer)
+            Ok(answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, ANSWER_BYTES_MAX))))
         })
     }
 }

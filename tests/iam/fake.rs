@@ -71,6 +71,8 @@ struct Behaviour {
     names: String,
     /// The access key's id that is given out; empty: one that is like AWS's.
     key: String,
+    /// Spaces behind each answer, which mean nothing.
+    padding: usize,
     /// Seconds that its clock is ahead.
     ahead_s: i64,
 }
@@ -87,6 +89,7 @@ impl Default for Behaviour {
             role: true,
             names: ROLE.to_owned(),
             key: String::new(),
+            padding: 0,
             ahead_s: 0,
         }
     }
@@ -109,6 +112,7 @@ impl Behaviour {
                 "role" => all.role = value == "1",
                 "names" => all.names = value.to_owned(),
                 "key" => all.key = value.to_owned(),
+                "padding" => all.padding = value.parse().expect("a number"),
                 _ => panic!("no such behaviour: {name}"),
             }
         }
@@ -310,6 +314,7 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
     if let Some(ledger) = ledger.filter(|_| response.body.contains(&made.secret)) {
         made.note_to(&ledger);
     }
+    response.body += &" ".repeat(behaviour.padding);
     let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(behaviour.ahead_s);
     response.headers += &format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %H:%M:%S GMT"));
     Some(response)

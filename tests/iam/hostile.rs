@@ -145,6 +145,28 @@ fn an_access_key_of_sts_that_makes_no_header_is_an_error() {
     );
 }
 
+#[test]
+fn an_answer_of_any_length_is_not_taken_in() {
+    play(
+        |fake, _| vec![imds(fake), container(fake), sts(fake)],
+        async |stage| {
+            for (padding, fits) in [(10_000, true), (1_000_000, false)] {
+                for service in [Container, Sts] {
+                    stage.set(service, &format!("padding={padding}"));
+                }
+                let role = Role::new("arn:aws:iam::123456789012:role/db", None).ok();
+                let on_top = SourceKey::new(SourceKind::Imds, None, role, None, &region());
+                for key in [key(SourceKind::Container), on_top] {
+                    let source = round(&key).await;
+                    let state = source.report().state;
+                    assert_eq!(source.current().is_ok(), fits, "{key} {padding}: {state:?}");
+                    assert!(fits || state.reason() == Some(Reason::Garbage), "{key} {padding}: {state:?}");
+                }
+            }
+        },
+    );
+}
+
 /// Endpoints that are none.
 const NO_ENDPOINTS: [&str; 9] = [
     "no uri at all",

@@ -144,8 +144,12 @@ fn when_all_are_refused_it_is_the_service() {
     }
     assert!(!all.proven_denied("b", s(100)));
     all.accepted("a", s(101));
-    assert_eq!(fail(&mut all, "b", refused(), s(102)).class, Class::Denied, "others are fine");
-    assert!(all.proven_denied("b", s(102)));
+    for at in [102, 120, 161] {
+        assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Denied, "others are fine");
+        assert!(!all.proven_denied("b", s(at)), "what the service may have caused proves nothing");
+    }
+    fail(&mut all, "b", refused(), s(162));
+    assert!(all.proven_denied("b", s(162)));
 }
 
 #[test]
