@@ -198,11 +198,11 @@ fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros
     let may_be_throttled = evidence.is_strained && (evidence.was_let_in || others != Others::Fine);
     match kind {
         Kind::TooMany => Class::Throttled,
-        Kind::TokenRefused if may_be_throttled => Class::Throttled,
         Kind::TokenRefused if evidence.skew_s.is_some_and(|skew| skew.saturating_abs() > Alarm::GRAVE_S) => {
             Class::Clock
         }
         Kind::TokenRefused if evidence.are_stale => Class::Credentials,
+        Kind::TokenRefused if may_be_throttled => Class::Throttled,
         Kind::TokenRefused if others == Others::Refused && refused_for < SERVICE_SPAN => Class::Service,
         Kind::TokenRefused | Kind::NotMember(_) | Kind::NoProofAsked | Kind::RoleForbidden | Kind::NoRule => {
             Class::Denied

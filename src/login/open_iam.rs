@@ -41,6 +41,16 @@ struct Endeavour<'a> {
     signer: &'a Signer,
 }
 
+/// How it stood when a try began: by then its verdict is judged.
+#[derive(Clone, Copy)]
+struct Begin {
+    at: Micros,
+    /// The last fetch of credentials had failed.
+    are_stale: bool,
+    /// Which credentials signed.
+    generation: Option<u64>,
+}
+
 /// Why an endpoint was given up.
 struct GivenUp {
     failure: Failure,
@@ -82,8 +92,8 @@ impl Attempt {
         loop {
             wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
             self.take_turn(iam.desk).await;
-            let begun_at = self.plane.now();
-            line.begun_at = Some(begun_at);
+            let begin = self.begin(iam.signer);
+            line.begun_at = Some(begin.at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
@@ -93,17 +103,25 @@ impl Attempt {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
-                    line.authorization = Some(self.authorization(iam.rules, begun_at));
+                    line.authorization = Some(self.authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
             };
             line.detail = broken.detail();
-            let wants_credentials = self.give_up_or_go_on(line, iam, broken, begun_at)?;
+            let wants_credentials = self.give_up_or_go_on(line, iam, broken, begin)?;
             line.end().await; // and with it the token that was refused
             if wants_credentials {
                 fetch_credentials(&iam.signer.source).await;
             }
+        }
+    }
+
+    fn begin(&self, signer: &Signer) -> Begin {
+        Begin {
+            at: self.plane.now(),
+            are_stale: self.plane.iam.evidence(&signer.source).are_stale,
+            generation: generation(signer),
         }
     }
 
@@ -166,7 +184,7 @@ impl Attempt {
         line: &Line,
         iam: &Endeavour<'_>,
         broken: Broken,
-        begun_at: Micros,
+        begin: Begin,
     ) -> Result<bool, GivenUp> {
         let peer = &line.peer;
         if let Broken::Token(why) = &broken {
@@ -174,9 +192,10 @@ impl Attempt {
         }
         let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
         let (user, source) = (&self.entry.share.user, iam.signer.source.key());
-        let evidence = self.plane.iam.evidence(&iam.signer.source);
+        let mut evidence = self.plane.iam.evidence(&iam.signer.source);
+        evidence.are_stale |= begin.are_stale;
         let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.desk.failed(&Who { user, source }, &outcome, evidence, begun_at));
+            .and_then(|outcome| iam.desk.failed(&Who { user, source }, &outcome, evidence, begin.at));
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
@@ -204,8 +223,12 @@ impl Attempt {
         self.set_stance(iam.rules);
         self.tell(&judged, peer, &broken);
         let reason = self.failure_reason(&broken);
-        if let Step::BackOff(until) = judged.judgement.step {
-            let Judgement { kind, class, .. } = judged.judgement;
+        let Judgement { kind, class, .. } = judged.judgement;
+        // other credentials have come meanwhile, and nobody has tried those yet
+        let is_outdated = kind == Kind::TokenRefused && generation(iam.signer) != begin.generation;
+        if let Step::BackOff(until) = judged.judgement.step
+            && !is_outdated
+        {
             let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
             let failure = failure_of(class, reason, judged.brief, until);
             return Err(GivenUp { failure, is_of_host });
@@ -282,6 +305,11 @@ impl Attempt {
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }
+}
+
+/// Which of its source's different credentials would sign now.
+fn generation(signer: &Signer) -> Option<u64> {
+    signer.source.current().ok().map(|credentials| credentials.generation())
 }
 
 /// Looks for credentials; where there are none, once more after the next fetch, or after a while.

@@ -19,7 +19,7 @@
 //! | 7 | clocks 5 and 20 minutes apart | `logins::clocks_that_disagree_are_told_as_such` |
 //! | 8 | no IMDS at the start | `credentials::clients_wait_for_credentials_that_are_not_there_yet` |
 //! | 9 | no IMDS at a refresh | `credentials::a_source_that_fails_later_is_not_noticed_while_its_credentials_are_good`, `credentials::nor_is_one_that_does_not_answer` |
-//! | 10 | expired credentials from the source | `credentials::nothing_is_signed_with_credentials_that_came_dead`, `credentials::dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_decides` |
+//! | 10 | expired credentials from the source | `credentials::nothing_is_signed_with_credentials_that_came_dead`, `credentials::dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_decides`, `credentials::a_refusal_of_dead_credentials_is_not_put_down_to_those_that_came_meanwhile` |
 //! | 11 | STS throttles | `credentials::one_throttled_source_is_one_caller_however_many_databases_share_it` |
 //! | 12 | short-lived credentials | `credentials::tokens_never_outlive_the_credentials_that_signed_them` |
 //! | 13 | cut off in a login | `denial::a_slow_service_holds_up_only_those_who_need_it`, `denial::a_server_that_hangs_up_over_a_token_is_no_denial`, `denial::a_network_that_is_cut_in_the_middle_of_a_login_holds_up_nobody_else` |

@@ -200,6 +200,27 @@ fn dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_d
 }
 
 #[test]
+fn a_refusal_of_dead_credentials_is_not_put_down_to_those_that_came_meanwhile() {
+    let Some((rds, fake)) = stage() else { return };
+    fake.set(Container, "life_s=-600");
+    rds.behave("delay_ms=7000");
+    let pooler = pooler(&rds, &fake, "container").set("query_wait_timeout", 40).start();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| attempt(&pooler, "app", "app"));
+        wait_until("the verifier looks at a token", || rds.asked("app") > 0);
+        fake.set(Container, "");
+        rds.behave("");
+        let shown = || pooler.ask("show iam").records().remove(0);
+        wait_until("good credentials are there", || shown()["cred_state"] == "fresh");
+        assert!(rds.verdicts().is_empty(), "the first token is still looked at");
+        assert_eq!(client.join().expect("it came back").as_deref(), Ok("app"));
+    });
+    let codes: Vec<_> = rds.verdicts().iter().map(|verdict| verdict.code).collect();
+    assert_eq!(codes, [400, 200]);
+    assert_eq!(pooler.ask("show iam").records()[0]["logins_denied"], "0");
+}
+
+#[test]
 fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
     const DATABASES: usize = 50;
     let Some((rds, fake)) = stage() else { return };

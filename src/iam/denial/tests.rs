@@ -66,6 +66,11 @@ fn a_refusal_is_classed_by_what_is_known_here() {
     assert_eq!(class(strained, Others::None), Class::Throttled);
     assert_eq!(class(strained, Others::Fine), Class::Denied, "others get in, this one never did");
     assert_eq!(class(Evidence { was_let_in: true, ..strained }, Others::Fine), Class::Throttled);
+    assert_eq!(
+        class(Evidence { are_stale: true, ..strained }, Others::None),
+        Class::Credentials,
+        "no pace helps"
+    );
     assert_eq!(class_of(Kind::TokenRefused, &CALM, Others::Refused, s(600)), Class::Denied);
     assert_eq!(class_of(Kind::EndedInLogin, &CALM, Others::None, s(0)), Class::Unreachable);
     assert_eq!(class_of(Kind::NotMember(Asked::Md5), &CALM, Others::None, s(0)), Class::Denied);
