@@ -125,7 +125,7 @@ impl Core {
         let MovedServer(mut server, share) = moved;
         share.server_arrives();
         server.pool = self.pool_slot(&share);
-        server.end_if_denied(&share, now);
+        server.limit_age(&self.pools[server.pool.0 as usize], now);
         self.adopt(id, *server, net);
     }
 

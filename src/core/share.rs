@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
-/// Except under [`Stance::Renew`] no server is asked for on account of age: that logins work again is for the login plane to
-/// find out.
+/// Except under [`Stance::Renew`] no server is asked for on account of age, and none given up for `server_lifetime` or
+/// `server_idle_timeout`: that logins work again is for the login plane to find out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stance {

@@ -2,9 +2,10 @@
 
 use super::cases::{Bench, CLIENT, SERVER, complete, notice, query, ready};
 use pgweir::base::{Micros, PoolId, WorkerId};
-use pgweir::config::PoolMode;
+use pgweir::config::{PoolMode, PoolRules};
 use pgweir::core::{Answer, Authorization, Command, Note, Scope, Stance};
 use pgweir::stats::PoolCounters;
+use std::sync::Arc;
 
 const SOFT: Micros = Micros(1_000);
 const HARD: Micros = Micros(2_000);
@@ -30,6 +31,15 @@ impl Bench {
             Answer::Stats(mut stats) => stats.remove(0).1,
             answer => panic!("{answer:?}"),
         }
+    }
+
+    /// A reload.
+    fn change_rules(&mut self, change: impl FnOnce(&mut PoolRules)) {
+        let mut rules = PoolRules::clone(&self.share.rules());
+        change(&mut rules);
+        let rules = Arc::new(rules);
+        self.share.set_rules(Arc::clone(&rules));
+        self.command(Command::Rules(PoolId(0), rules));
     }
 
     /// A query and its answer.
@@ -258,4 +268,69 @@ fn a_session_lives_on_past_the_hard_age() {
     bench.answers();
     assert_eq!(bench.acts(), [CLOSED]);
     assert_eq!(bench.counters().over_age_transactions, 1, "one session");
+}
+
+#[test]
+fn a_lifetime_ends_in_a_renewal() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.authorization = None;
+    let other = bench.server();
+    bench.now = Micros(500);
+    bench.change_rules(|rules| rules.server_lifetime = Micros(500));
+    bench.janitor();
+    assert_eq!(bench.acts(), [format!("close {other:?} Terminate")], "what needs no token goes at once");
+    assert_eq!(bench.renewals_asked(), 1);
+    bench.now = Micros(999);
+    bench.transaction();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]), "it serves on");
+    bench.share.want_retirement();
+    bench.janitor();
+    assert_eq!((bench.counters().renewed, bench.acts()), (1, vec![CLOSED.to_owned()]));
+}
+
+#[test]
+fn no_server_is_given_up_while_no_other_can_be_had() {
+    for stance in [Stance::KeepToHardAge, Stance::KeepOn] {
+        for lifetime in [0, 500] {
+            let mut bench = bench(PoolMode::Transaction);
+            bench.change_rules(|rules| {
+                rules.server_lifetime = Micros(lifetime);
+                rules.server_idle_timeout = Micros(100);
+                rules.min_pool_size = 0;
+            });
+            bench.share.set_stance(stance);
+            bench.now = Micros(900);
+            bench.transaction();
+            bench.now = Micros(1_500);
+            bench.janitor();
+            bench.command(Command::Sweep(Scope::All));
+            assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]), "{stance:?} {lifetime}");
+            bench.share.set_stance(Stance::Renew);
+            bench.janitor();
+            assert_eq!(bench.acts(), [CLOSED], "{stance:?} {lifetime}: it has idled for long");
+        }
+    }
+}
+
+#[test]
+fn a_lifetime_of_zero_is_one_use() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.change_rules(|rules| rules.server_lifetime = Micros(0));
+    bench.transaction();
+    assert_eq!(bench.acts(), [CLOSED]);
+}
+
+#[test]
+fn a_server_serves_before_it_retires_however_long_its_login_took() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.core.closed(SERVER, bench.now, &mut bench.net);
+    bench.says(CLIENT, &query("select 1"));
+    bench.now = SOFT;
+    bench.share.want_retirement();
+    bench.server();
+    bench.says(CLIENT, &[]);
+    assert!(bench.is_linked());
+    bench.answers();
+    assert_eq!(bench.acts().last().map(String::as_str), Some(CLOSED));
 }

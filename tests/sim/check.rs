@@ -1,11 +1,17 @@
 //! What must hold between events, when everybody is gone, and at the very end.
 
+use super::ear;
 use super::wire::Remote;
 use super::world::World;
-use pgweir::base::WorkerId;
+use pgweir::base::{Micros, WorkerId};
 use pgweir::config::PoolMode;
 use pgweir::core::{Answer, Command, Stance};
 use pgweir::stats::PoolCounters;
+
+const RENEWED_BY_LIFETIME: &str = "a server is renewed for server_lifetime";
+
+/// What runs must have come to, or the checks have checked nothing.
+pub const SHOWN: [&str; 1] = [RENEWED_BY_LIFETIME];
 
 impl World {
     /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
@@ -53,13 +59,27 @@ impl World {
         }
     }
 
-    /// A server was closed for its age: nothing was going on there.
-    pub fn check_recycled(&self, socket: u64) {
+    /// A server was closed for its age: nothing was going on there. Or for a limit on servers that anybody has: it is not one
+    /// whose authorization cannot be had anew.
+    pub fn check_aged(&self, socket: u64, reason: &str) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("servers are recycled") };
         let server = &self.servers[index];
+        let Some(authorization) = server.authorization else { return };
+        if ear::GIVEN_UP.contains(&reason) {
+            let stance = self.pools[server.pool].share.stance();
+            assert_eq!(stance, Stance::Renew, "server {socket} was given up: {reason}");
+            return;
+        }
         let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());
         assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
+        // 70 hundredths of the age is the least that is drawn.
+        let least_us = self.plan.pools[server.pool].max_age_us.unwrap_or_default() * 30 / 100;
+        if reason == "authorization renewed"
+            && self.ground.micros() + Micros(least_us) < authorization.hard_at
+        {
+            ear::hear(RENEWED_BY_LIFETIME);
+        }
     }
 
     /// What SHOW POOLS says is what there is.

@@ -186,7 +186,9 @@ impl World {
         let authorization = plan.max_age_us.map(|max_age_us| {
             let soft_us = max_age_us * ground.rng.range(70, 90) / 100;
             let at = |age_us| ground.micros() + Micros(age_us);
-            Authorization { soft_at: at(soft_us), hard_at: at(max_age_us) }
+            let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
+            let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);
+            Authorization { soft_at: at(soft_us).min(lifetime_at), hard_at: at(max_age_us) }
         });
         let login = ServerLogin {
             identity: Arc::new(identity),
