@@ -43,20 +43,29 @@ impl Server {
         }
     }
 
-    /// Brings its authorization's ages forward where its pool says so: `server_lifetime` ends its youth, [`Stance::CloseNow`]
-    /// its time.
-    pub(super) fn limit_age(&mut self, pool: &Pool, now: Micros) {
+    /// Brings its authorization's ages forward where its pool allows less than its login did: `iam_max_age` the hard one, and
+    /// the soft one with it, so that there is time for a renewal; `server_lifetime` the soft one.
+    pub(super) fn limit_age(&mut self, pool: &Pool) {
         if self.authorization == Authorization::ENDLESS {
             return;
         }
-        let lifetime = pool.rules.server_lifetime;
         let Authorization { soft_at, hard_at } = &mut self.authorization;
+        let (max_age, lifetime) = (pool.share.max_age(), pool.rules.server_lifetime);
+        if self.connected_at + max_age < *hard_at {
+            *hard_at = self.connected_at + max_age;
+            *soft_at = (*soft_at).min(self.connected_at + Micros(max_age.0 / 5 * 4));
+        }
         if lifetime != Micros(0) {
             *soft_at = (*soft_at).min(self.connected_at + lifetime);
         }
-        if pool.share.stance() == Stance::CloseNow {
+    }
+
+    /// Under [`Stance::CloseNow`] its time is over: it is closed when it is free.
+    pub(super) fn end_if_denied(&mut self, share: &PoolShare, now: Micros) {
+        if self.authorization != Authorization::ENDLESS && share.stance() == Stance::CloseNow {
             self.close_reason.get_or_insert(DENIED);
-            (*soft_at, *hard_at) = ((*soft_at).min(now), (*hard_at).min(now));
+            let Authorization { soft_at, hard_at } = self.authorization;
+            self.authorization = Authorization { soft_at: soft_at.min(now), hard_at: hard_at.min(now) };
         }
     }
 
@@ -139,12 +148,14 @@ impl Core {
         self.close_server(server_id, reason, net);
     }
 
-    /// Brings the ages of servers to what their pools say now.
+    /// Brings the ages of servers to what their pools say now, and ends the time of those whose user is denied.
     pub(super) fn limit_ages(&mut self, only: Option<PoolSlot>) {
         let now = self.now;
         for (_, server) in &mut self.servers {
             if only.is_none_or(|slot| slot == server.pool) {
-                server.limit_age(&self.pools[server.pool.0 as usize], now);
+                let pool = &self.pools[server.pool.0 as usize];
+                server.limit_age(pool);
+                server.end_if_denied(&pool.share, now);
             }
         }
     }

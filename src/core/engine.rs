@@ -125,12 +125,13 @@ impl Core {
         let MovedServer(mut server, share) = moved;
         share.server_arrives();
         server.pool = self.pool_slot(&share);
-        server.limit_age(&self.pools[server.pool.0 as usize], now);
+        server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
     }
 
-    fn adopt(&mut self, id: ServerId, server: Server, net: &mut impl Net) {
+    fn adopt(&mut self, id: ServerId, mut server: Server, net: &mut impl Net) {
         let pool = &mut self.pools[server.pool.0 as usize];
+        server.limit_age(pool);
         pool.servers += 1;
         pool.asked = false;
         let key = self.servers.insert(server);

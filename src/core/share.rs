@@ -151,6 +151,7 @@ pub struct PoolShare {
     renewal: Turn,
     retirement: AtomicBool,
     stance: AtomicU8,
+    max_age: AtomicU64,
     failing: ArcSwapOption<String>,
     obstacle: ArcSwapOption<String>,
     rules: ArcSwap<PoolRules>,
@@ -180,6 +181,7 @@ impl PoolShare {
             renewal: Turn::default(),
             retirement: AtomicBool::new(false),
             stance: AtomicU8::new(Stance::default() as u8),
+            max_age: AtomicU64::new(Micros::NEVER.0),
             failing: ArcSwapOption::empty(),
             obstacle: ArcSwapOption::empty(),
         }
@@ -329,6 +331,16 @@ impl PoolShare {
     /// Set by the login plane whenever what it knows of the pool user's logins has changed.
     pub fn set_stance(&self, stance: Stance) {
         self.stance.store(stance as u8, Ordering::Release);
+    }
+
+    /// How old an authorization of the pool's servers may grow, whatever it was when they were logged in to.
+    pub fn max_age(&self) -> Micros {
+        Micros(self.max_age.load(Ordering::Acquire))
+    }
+
+    /// Set by the login plane after a reload or SET; workers see it at their next pass.
+    pub fn set_max_age(&self, age: Micros) {
+        self.max_age.store(age.0, Ordering::Release);
     }
 
     /// Takes the turn to close one server for its age: at most one per `spacing` over all workers

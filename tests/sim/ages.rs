@@ -334,3 +334,23 @@ fn a_server_serves_before_it_retires_however_long_its_login_took() {
     bench.answers();
     assert_eq!(bench.acts().last().map(String::as_str), Some(CLOSED));
 }
+
+#[test]
+fn a_lowered_greatest_age_counts_for_servers_that_are_there_and_that_come() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.share.set_max_age(Micros(4_000));
+    bench.now = Micros(800);
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]), "what is raised counts for later logins");
+    bench.share.set_max_age(Micros(1_001));
+    bench.server();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (1, vec![]), "the soft age comes down with it");
+    bench.now = Micros(1_001);
+    bench.share.set_stance(Stance::KeepOn);
+    bench.janitor();
+    assert_eq!(bench.acts(), [""; 0], "but nothing is given up for it while logins fail");
+    bench.share.set_stance(Stance::Renew);
+    bench.janitor();
+    assert_eq!(bench.acts().len(), 2);
+}

@@ -1,17 +1,19 @@
 //! What must hold between events, when everybody is gone, and at the very end.
 
 use super::ear;
+use super::server::SimServer;
 use super::wire::Remote;
 use super::world::World;
 use pgweir::base::{Micros, WorkerId};
 use pgweir::config::PoolMode;
-use pgweir::core::{Answer, Command, Stance};
+use pgweir::core::{Answer, Authorization, Command, Stance};
 use pgweir::stats::PoolCounters;
 
-const RENEWED_BY_LIFETIME: &str = "a server is renewed for server_lifetime";
+const ENDED_BY_LIFETIME: &str = "a server ends early for server_lifetime";
+const ENDED_BY_MAX_AGE: &str = "a server ends early for a lowered iam_max_age";
 
 /// What runs must have come to, or the checks have checked nothing.
-pub const SHOWN: [&str; 1] = [RENEWED_BY_LIFETIME];
+pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
 
 impl World {
     /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
@@ -55,7 +57,12 @@ impl World {
             {
                 panic!("a transaction begins on server {socket}, whose user is denied");
             }
-            _ => assert!(now < authorization.hard_at, "a transaction begins on server {socket}, too old"),
+            _ => {
+                let has_looked = wire.worker.is_some_and(|worker| pool.looked[worker]);
+                let max_age = if has_looked { pool.share.max_age() } else { Micros::NEVER };
+                let hard_at = authorization.hard_at.min(server.connected_at + max_age);
+                assert!(now < hard_at, "a transaction begins on server {socket}, too old");
+            }
         }
     }
 
@@ -73,12 +80,21 @@ impl World {
         }
         let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());
         assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
+        self.hear_early_end(server, authorization, reason);
+    }
+
+    /// A server has ended sooner than its login said: for `server_lifetime`, or for `iam_max_age`, which was lowered.
+    fn hear_early_end(&self, server: &SimServer, authorization: Authorization, reason: &str) {
+        let share = &self.pools[server.pool].share;
         // 70 hundredths of the age is the least that is drawn.
-        let least_us = self.plan.pools[server.pool].max_age_us.unwrap_or_default() * 30 / 100;
-        if reason == "authorization renewed"
-            && self.ground.micros() + Micros(least_us) < authorization.hard_at
-        {
-            ear::hear(RENEWED_BY_LIFETIME);
+        let youth_us = authorization.hard_at.since(server.connected_at).0 * 70 / 100;
+        let early_at = match reason {
+            "authorization renewed" => server.connected_at + Micros(youth_us),
+            _ => authorization.hard_at,
+        };
+        let has_lifetime = share.rules().server_lifetime < Micros::from_secs(3600);
+        if reason != "authorization denied" && self.ground.micros() < early_at {
+            ear::hear(if has_lifetime { ENDED_BY_LIFETIME } else { ENDED_BY_MAX_AGE });
         }
     }
 

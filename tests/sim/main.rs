@@ -125,7 +125,7 @@ fn worlds_with_faults_keep_every_promise() {
 
 #[test]
 fn servers_do_grow_old() {
-    for seed in 2_000_000..2_000_100 {
+    for seed in 2_000_000..2_000_200 {
         live(seed, true, false);
     }
     let heard = ear::heard();
