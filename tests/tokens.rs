@@ -5,6 +5,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "tokens/reloads.rs"]
+mod reloads;
 
 use common::certs::{RDS_HOST, certs};
 use common::raw::{Outcome, Raw};
@@ -474,34 +476,6 @@ fn auth_query_runs_as_a_user_that_logs_in_by_iam() {
     raw.send(&common::raw::frame(b'p', b"pw\0"));
     assert_eq!(raw.outcome().status, Some(b'I'), "it is who it says");
     assert_eq!(roles(&server), ["lookup", "eve"], "a token, and not the secret that was found");
-    end(pooler);
-}
-
-#[test]
-fn a_reload_changes_how_servers_are_logged_in_to() {
-    let server = Recorder::usual(&[Reply::Accept]);
-    let mut pooler = server.pooler("").start();
-    let mut client = Raw::log_in(pooler.port, "app", "app");
-    assert!(client.simple("select 1").errors.is_empty());
-    let ca = certs().ca();
-    let plain = format!(
-        "host=localhost port={} password=app-secret server_tls_sslmode=verify-full server_tls_ca_file={}",
-        server.port,
-        ca.display()
-    );
-    pooler.rewrite(|setup| setup.database_at("app", &plain));
-    assert!(pooler.ask("reload").errors.is_empty());
-    wait_until("the password takes the token's place", || {
-        assert!(client.simple("select 1").errors.is_empty());
-        server.visits().iter().any(|visit| visit.text().contains("app-secret"))
-    });
-    assert_eq!(server.tokens().len(), 1, "and no token more");
-    pooler.rewrite(|setup| {
-        setup.database_at("app", &plain.replace("password=app-secret", "server_auth=rds_iam"))
-    });
-    let refused = pooler.ask("reload");
-    assert_eq!(refused.errors.len(), 1, "localhost is no endpoint: {refused:?}");
-    assert!(client.simple("select 1").errors.is_empty(), "what runs goes on");
     end(pooler);
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::{Add, Sub};
 
-/// Microseconds on the process's monotonic clock, counted from its start; also used for spans of that clock.
+/// Microseconds on the process's clock, which never goes back, counted from its start; also used for spans of that clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub u64);
 

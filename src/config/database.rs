@@ -171,7 +171,8 @@ impl Database {
         Hosts(self.hosts.clone()).show()
     }
 
-    /// Whether servers of both are the same servers: what differs otherwise takes effect without closing any.
+    /// Whether servers of both are the same servers: what differs otherwise takes effect without closing any, unless
+    /// [`super::Snapshot::proves_as_before`] says no.
     pub fn reaches_same(&self, other: &Self) -> bool {
         self.dbname == other.dbname
             && self.hosts == other.hosts
@@ -188,7 +189,6 @@ impl Database {
             && self.iam_endpoint.host == other.iam_endpoint.host
             && self.iam_endpoint.port == other.iam_endpoint.port
             && self.iam_endpoint.region == other.iam_endpoint.region
-            && self.iam.is_principal_of(&other.iam)
     }
 
     pub(super) fn set_startup(&mut self, name: &'static str, value: Arc<str>) {

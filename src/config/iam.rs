@@ -80,12 +80,15 @@ impl IamIdentity {
         }
     }
 
-    /// Whether whoever logged in by the one would be the same to AWS by the other.
-    pub fn is_principal_of(&self, other: &Self) -> bool {
-        self.credential_source == other.credential_source
-            && self.profile == other.profile
-            && self.role_arn == other.role_arn
-            && self.external_id == other.external_id
+    /// Its part that decides who it is to AWS.
+    fn principal(&self) -> Self {
+        Self {
+            credential_source: self.credential_source.clone(),
+            profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+            ..Self::default()
+        }
     }
 }
 
@@ -94,6 +97,17 @@ impl Snapshot {
     pub fn server_auth(&self, database: &Database, user: &str) -> ServerAuth {
         let own = self.users.get(user).and_then(|user| user.server_auth);
         own.or(database.server_auth).unwrap_or_default()
+    }
+
+    /// Whether `user` proves the same to the servers of the database called `name` as it did under `before`: to have a password,
+    /// or to be the same principal of AWS. Servers that were logged in to by another proof are to be replaced.
+    pub fn proves_as_before(&self, before: &Self, name: &str, user: &str) -> bool {
+        let principal = |snapshot: &Self| {
+            let database = snapshot.database(name)?;
+            let by_iam = snapshot.server_auth(&database, user) == ServerAuth::RdsIam;
+            Some(by_iam.then(|| snapshot.iam_identity(&database, user).principal()))
+        };
+        principal(self) == principal(before)
     }
 
     /// Who signs the tokens of `user` in `database`: the user's keys over the database's over the settings.
@@ -142,5 +156,28 @@ mod tests {
             !format!("{:?}", snapshot.iam_identity(&a, "x")).contains("Some(\"x\")"),
             "not even an external id"
         );
+    }
+
+    #[test]
+    fn only_another_principal_is_another_proof() {
+        let load = |settings: &str, keys: &str, user: &str| {
+            let text =
+                format!("[pgbouncer]\n{settings}\n[databases]\na = host=h {keys}\n[users]\nu = {user}\n");
+            Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap()
+        };
+        let keys = "server_auth=rds_iam iam_profile=p iam_max_age=60";
+        let before = load("", keys, "");
+        let same = |settings: &str, keys: &str, user: &str| {
+            load(settings, keys, user).proves_as_before(&before, "a", "u")
+        };
+        assert!(same("iam_strict_lifetime = 1", "server_auth=rds_iam iam_profile=p iam_login_rate=1", ""));
+        assert!(same("", &keys.replace("60", "30"), "iam_on_denied=keep iam_session_name=s"));
+        assert!(same("iam_credential_source = env", keys, "iam_credential_source=default iam_profile=p"));
+        assert!(!same("iam_credential_source = profile", keys, ""), "by the setting");
+        assert!(!same("", &keys.replace("=p", "=q"), ""), "by the database");
+        assert!(!same("", keys, "iam_role_arn=R"), "by the user");
+        assert!(!same("", keys, "server_auth=password"));
+        let password = load("", "password=p", "");
+        assert!(load("iam_credential_source = env", "password=q", "").proves_as_before(&password, "a", "u"));
     }
 }

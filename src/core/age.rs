@@ -10,7 +10,7 @@
 use super::client::Stand;
 use super::engine::Core;
 use super::hold::Reason;
-use super::pool::PoolSlot;
+use super::pool::{Pool, PoolSlot};
 use super::server::{Phase, Server, Task};
 use super::upstream::Walk;
 use super::{Authorization, Net, Note, PoolRow, PoolShare, Stance};
@@ -44,6 +44,23 @@ impl Server {
         }
     }
 
+    /// Brings its authorization's ages forward where its pool allows less than its login did: `iam_max_age` the hard one, and
+    /// the soft one with it, so that there is time for a renewal; `server_lifetime` the soft one.
+    pub(super) fn limit_age(&mut self, pool: &Pool) {
+        if self.authorization == Authorization::ENDLESS {
+            return;
+        }
+        let Authorization { soft_at, hard_at } = &mut self.authorization;
+        let (max_age, lifetime) = (pool.share.max_age(), pool.rules.server_lifetime);
+        if self.connected_at + max_age < *hard_at {
+            *hard_at = self.connected_at + max_age;
+            *soft_at = (*soft_at).min(self.connected_at + Micros(max_age.0 / 5 * 4));
+        }
+        if lifetime != Micros(0) {
+            *soft_at = (*soft_at).min(self.connected_at + lifetime);
+        }
+    }
+
     /// Under [`Stance::CloseNow`] its time is over: it is closed when it is free.
     pub(super) fn end_if_denied(&mut self, share: &PoolShare, now: Micros) {
         if self.authorization != Authorization::ENDLESS && share.stance() == Stance::CloseNow {
@@ -51,6 +68,11 @@ impl Server {
             let Authorization { soft_at, hard_at } = self.authorization;
             self.authorization = Authorization { soft_at: soft_at.min(now), hard_at: hard_at.min(now) };
         }
+    }
+
+    /// Whether it may be closed although it would serve on: one that was logged in to by IAM only while another can be had.
+    pub(super) fn is_expendable(&self, share: &PoolShare) -> bool {
+        self.authorization == Authorization::ENDLESS || share.stance() == Stance::Renew
     }
 }
 
@@ -72,11 +94,13 @@ impl Core {
         (is_over && self.share(server.pool).stance() != Stance::KeepOn).then_some(TOO_OLD)
     }
 
-    /// Whether a free server past its soft age is the one that makes room for a younger one.
+    /// Whether a free server past its soft age is the one that makes room for a younger one. One that has only just come is
+    /// that younger one, even where its login has taken longer than `server_lifetime`: whoever waits gets it first.
     #[cold]
     pub(super) fn retires(&self, server: &Server) -> Option<&'static str> {
         let share = self.share(server.pool);
-        (share.stance() == Stance::Renew && share.take_retirement()).then_some(RENEWED)
+        let has_just_come = !server.is_used() && server.phase == Phase::Idle(self.now);
+        (share.stance() == Stance::Renew && !has_just_come && share.take_retirement()).then_some(RENEWED)
     }
 
     /// A free server past its soft age stays for now: asks for another in its place, if it is the pool's time for that.
@@ -150,12 +174,14 @@ impl Core {
         self.close_server(server_id, reason, net);
     }
 
-    /// Ends the time of servers whose user is denied, as far as the pool's stance asks for it.
-    pub(super) fn mark_denied(&mut self, only: Option<PoolSlot>) {
+    /// Brings the ages of servers to what their pools say now, and ends the time of those whose user is denied.
+    pub(super) fn limit_ages(&mut self, only: Option<PoolSlot>) {
         let now = self.now;
         for (_, server) in &mut self.servers {
             if only.is_none_or(|slot| slot == server.pool) {
-                server.end_if_denied(&self.pools[server.pool.0 as usize].share, now);
+                let pool = &self.pools[server.pool.0 as usize];
+                server.limit_age(pool);
+                server.end_if_denied(&pool.share, now);
             }
         }
     }

@@ -72,7 +72,7 @@ impl Core {
     fn sweep(&mut self, scope: &Scope, net: &mut impl Net) {
         let now = self.now;
         for slot in self.slots_in(scope) {
-            self.mark_denied(Some(slot));
+            self.limit_ages(Some(slot));
             for id in self.free_servers(Some(slot)) {
                 match self.reason_to_close(id, now) {
                     Some(reason) => self.close_server(id, reason, net),

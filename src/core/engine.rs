@@ -129,8 +129,9 @@ impl Core {
         self.adopt(id, *server, net);
     }
 
-    fn adopt(&mut self, id: ServerId, server: Server, net: &mut impl Net) {
+    fn adopt(&mut self, id: ServerId, mut server: Server, net: &mut impl Net) {
         let pool = &mut self.pools[server.pool.0 as usize];
+        server.limit_age(pool);
         pool.servers += 1;
         pool.asked = false;
         let key = self.servers.insert(server);

@@ -46,7 +46,7 @@ impl Core {
                 Due::Notify => self.notify_waiting(id, net),
             }
         }
-        self.mark_denied(None);
+        self.limit_ages(None);
         let last_pass = std::mem::replace(&mut self.last_pass, now);
         self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);
@@ -172,13 +172,13 @@ impl Core {
         (rules.pool_size > 0 && live > most).then_some("too many servers in the pool")
     }
 
-    /// `server_idle_timeout`, which never takes a pool below `min_pool_size`.
+    /// `server_idle_timeout`, which never takes a pool below `min_pool_size`, and nothing that no login would bring back.
     fn idle_too_long(&self, id: ServerId, live: u32) -> Option<&'static str> {
         let server = &self.servers[id.0 as usize];
         let Phase::Idle(since) = server.phase else { return None };
         let pool = &self.pools[server.pool.0 as usize];
         let limit = pool.rules.server_idle_timeout;
-        let spare = live > pool.rules.min_pool_size;
+        let spare = live > pool.rules.min_pool_size && server.is_expendable(&pool.share);
         (limit != Micros(0) && self.now.since(since) > limit && spare).then_some("server idle timeout")
     }
 

@@ -8,7 +8,7 @@ use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::{Pool, PoolSlot, Waiter};
 use super::server::{Phase, Server, Task};
-use super::{Net, Note};
+use super::{Authorization, Net, Note};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, encode};
 use std::sync::Arc;
@@ -330,17 +330,20 @@ impl Core {
         reason.or_else(|| self.lifetime_over(server, pool))
     }
 
-    /// `server_lifetime`, spread over the pool.
+    /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for it: only the
+    /// lifetime 0, one use, ends it here, and not while no other can be had.
     fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
         let now = self.now;
         let age = now.since(server.connected_at);
-        let used = server.request_at > server.connected_at;
-        if pool.rules.server_lifetime == Micros(0) {
-            return used.then_some("server lifetime over");
-        }
-        let spacing = Micros(pool.rules.server_lifetime.0 / u64::from(pool.rules.pool_size.max(1)));
-        (age >= pool.rules.server_lifetime && pool.share.may_close_for_age(now, spacing))
-            .then_some("server lifetime over")
+        let is_over = if pool.rules.server_lifetime == Micros(0) {
+            server.is_used() && server.is_expendable(&pool.share)
+        } else {
+            let spacing = Micros(pool.rules.server_lifetime.0 / u64::from(pool.rules.pool_size.max(1)));
+            age >= pool.rules.server_lifetime
+                && server.authorization == Authorization::ENDLESS
+                && pool.share.may_close_for_age(now, spacing)
+        };
+        is_over.then_some("server lifetime over")
     }
 
     /// The client at the front of the queue; drops places that are stale.

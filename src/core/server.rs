@@ -131,6 +131,11 @@ impl Server {
             && !self.is_half_sent
     }
 
+    /// Whether it was ever lent.
+    pub fn is_used(&self) -> bool {
+        self.request_at > self.connected_at
+    }
+
     /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream ends the session
     /// just as well, and without running what nobody has said.
     pub fn farewell(&self) -> Farewell {

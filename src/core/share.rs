@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
-/// Except under [`Stance::Renew`] no server is asked for on account of age: that logins work again is for the login plane to
-/// find out.
+/// Except under [`Stance::Renew`] no server is asked for on account of age, and none given up for `server_lifetime` or
+/// `server_idle_timeout`: that logins work again is for the login plane to find out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stance {
@@ -151,6 +151,7 @@ pub struct PoolShare {
     renewal: Turn,
     retirement: AtomicBool,
     stance: AtomicU8,
+    max_age: AtomicU64,
     failing: ArcSwapOption<String>,
     obstacle: ArcSwapOption<String>,
     rules: ArcSwap<PoolRules>,
@@ -180,6 +181,7 @@ impl PoolShare {
             renewal: Turn::default(),
             retirement: AtomicBool::new(false),
             stance: AtomicU8::new(Stance::default() as u8),
+            max_age: AtomicU64::new(Micros::NEVER.0),
             failing: ArcSwapOption::empty(),
             obstacle: ArcSwapOption::empty(),
         }
@@ -341,6 +343,16 @@ impl PoolShare {
     /// Set by the login plane whenever what it knows of the pool user's logins has changed.
     pub fn set_stance(&self, stance: Stance) {
         self.stance.store(stance as u8, Ordering::Release);
+    }
+
+    /// How old an authorization of the pool's servers may grow, whatever it was when they were logged in to.
+    pub fn max_age(&self) -> Micros {
+        Micros(self.max_age.load(Ordering::Acquire))
+    }
+
+    /// Set by the login plane after a reload or SET; workers see it at their next pass.
+    pub fn set_max_age(&self, age: Micros) {
+        self.max_age.store(age.0, Ordering::Release);
     }
 
     /// Takes the turn to close one server for its age: at most one per `spacing` over all workers

@@ -160,11 +160,14 @@ pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: 
 
 impl Attempt {
     pub(super) fn new(plane: Arc<Plane>, entry: Arc<PoolEntry>, want: Want) -> Self {
+        // First: where a reload comes in between, what follows may be newer than this, and counts as older; never the
+        // other way round.
+        let generation = entry.share.generation();
         Self {
             policy: plane.policy.load_full(),
             config: entry.config.load_full(),
             socket_id: plane.next_socket_id(),
-            generation: entry.share.generation(),
+            generation,
             started: plane.now(),
             plane,
             entry,
@@ -534,3 +537,6 @@ impl Policy {
         Some(Target { host, port, tls, server_name: iam_entry::server_name(config, auth), address })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 //! Decides nothing about files or the console's grammar. Source: PgBouncer behaviour, surface §2 "Effects of a reload on
 //! running pools", §1.2, §6.4.
 
+use super::iam_entry;
 use super::plane::{Phase, Plane, Policy};
 use super::registry::PoolEntry;
-use crate::config::{Changes, ClientRules, DatabaseChange, Snapshot};
+use crate::config::{Changes, ClientRules, DatabaseChange};
 use crate::core::{ClientRulesOf, Command, Scope};
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -31,17 +32,15 @@ impl Plane {
         self.registry.adopt(&policy.snapshot);
         self.iam.adopt(&policy.snapshot);
         for entry in self.registry.entries() {
-            let name = &entry.share.database.name;
-            let proof = |snapshot: &Snapshot| {
-                let config = snapshot.database(name)?;
-                Some(snapshot.server_auth(&config, &entry.share.user))
-            };
-            let has_other_proof = proof(&before.snapshot) != proof(&policy.snapshot);
-            let is_dirty = changes.of(name) == DatabaseChange::Dirty || has_other_proof;
-            if is_dirty || changes.server_tls {
+            let (name, user) = (&entry.share.database.name, &entry.share.user);
+            let is_dirty = changes.of(name) == DatabaseChange::Dirty || changes.server_tls;
+            if is_dirty || !policy.snapshot.proves_as_before(&before.snapshot, name, user) {
                 self.renew(&entry);
             }
-            let rules = policy.snapshot.pool_rules(&entry.config.load(), &entry.share.user);
+            if let Some(Ok(rules)) = iam_entry::rules(&policy.snapshot, &entry.config.load(), user) {
+                entry.share.set_max_age(rules.ages.max_age);
+            }
+            let rules = policy.snapshot.pool_rules(&entry.config.load(), user);
             if *entry.share.rules() != rules {
                 self.set_rules(&entry.share, Arc::new(rules));
             }

@@ -2,10 +2,11 @@
 
 use super::cases::{Bench, CLIENT, SERVER, bind, complete, empties, notice, parse, query, ready};
 use pgweir::base::{Micros, PoolId, WorkerId};
-use pgweir::config::PoolMode;
+use pgweir::config::{PoolMode, PoolRules};
 use pgweir::core::{Answer, Authorization, Command, Note, Scope, Stance};
 use pgweir::stats::PoolCounters;
 use pgweir::wire::tags::{client as ask, server as answer};
+use std::sync::Arc;
 
 const SOFT: Micros = Micros(1_000);
 const HARD: Micros = Micros(2_000);
@@ -31,6 +32,15 @@ impl Bench {
             Answer::Stats(mut stats) => stats.remove(0).1,
             answer => panic!("{answer:?}"),
         }
+    }
+
+    /// A reload.
+    fn change_rules(&mut self, change: impl FnOnce(&mut PoolRules)) {
+        let mut rules = PoolRules::clone(&self.share.rules());
+        change(&mut rules);
+        let rules = Arc::new(rules);
+        self.share.set_rules(Arc::clone(&rules));
+        self.command(Command::Rules(PoolId(0), rules));
     }
 
     /// A query and its answer.
@@ -308,6 +318,49 @@ fn the_age_is_counted_as_each_transaction_begins_on_a_server() {
 }
 
 #[test]
+fn a_lifetime_ends_in_a_renewal() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.authorization = None;
+    let other = bench.server();
+    bench.now = Micros(500);
+    bench.change_rules(|rules| rules.server_lifetime = Micros(500));
+    bench.janitor();
+    assert_eq!(bench.acts(), [format!("close {other:?} Terminate")], "what needs no token goes at once");
+    assert_eq!(bench.renewals_asked(), 1);
+    bench.now = Micros(999);
+    bench.transaction();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]), "it serves on");
+    bench.share.want_retirement();
+    bench.janitor();
+    assert_eq!((bench.counters().renewed, bench.acts()), (1, vec![CLOSED.to_owned()]));
+}
+
+#[test]
+fn no_server_is_given_up_while_no_other_can_be_had() {
+    for stance in [Stance::KeepToHardAge, Stance::KeepOn] {
+        for lifetime in [0, 500] {
+            let mut bench = bench(PoolMode::Transaction);
+            bench.change_rules(|rules| {
+                rules.server_lifetime = Micros(lifetime);
+                rules.server_idle_timeout = Micros(100);
+                rules.min_pool_size = 0;
+            });
+            bench.share.set_stance(stance);
+            bench.now = Micros(900);
+            bench.transaction();
+            bench.now = Micros(1_500);
+            bench.janitor();
+            bench.command(Command::Sweep(Scope::All));
+            assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]), "{stance:?} {lifetime}");
+            bench.share.set_stance(Stance::Renew);
+            bench.janitor();
+            assert_eq!(bench.acts(), [CLOSED], "{stance:?} {lifetime}: it has idled for long");
+        }
+    }
+}
+
+#[test]
 fn a_transaction_that_waits_has_not_begun() {
     let mut bench = bench(PoolMode::Transaction);
     let waiting = bench.client();
@@ -327,4 +380,46 @@ fn servers_without_an_authorization_have_no_age() {
     let mut bench = Bench::with(PoolMode::Transaction, 0, None);
     bench.transaction();
     assert_eq!((bench.counters().auth_age.count(), bench.counters().xact_count), (0, 1));
+}
+
+#[test]
+fn a_lifetime_of_zero_is_one_use() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.change_rules(|rules| rules.server_lifetime = Micros(0));
+    bench.transaction();
+    assert_eq!(bench.acts(), [CLOSED]);
+}
+
+#[test]
+fn a_server_serves_before_it_retires_however_long_its_login_took() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.core.closed(SERVER, bench.now, &mut bench.net);
+    bench.says(CLIENT, &query("select 1"));
+    bench.now = SOFT;
+    bench.share.want_retirement();
+    bench.server();
+    bench.says(CLIENT, &[]);
+    assert!(bench.is_linked());
+    bench.answers();
+    assert_eq!(bench.acts().last().map(String::as_str), Some(CLOSED));
+}
+
+#[test]
+fn a_lowered_greatest_age_counts_for_servers_that_are_there_and_that_come() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.share.set_max_age(Micros(4_000));
+    bench.now = Micros(800);
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (0, vec![]), "what is raised counts for later logins");
+    bench.share.set_max_age(Micros(1_001));
+    bench.server();
+    bench.janitor();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (1, vec![]), "the soft age comes down with it");
+    bench.now = Micros(1_001);
+    bench.share.set_stance(Stance::KeepOn);
+    bench.janitor();
+    assert_eq!(bench.acts(), [""; 0], "but nothing is given up for it while logins fail");
+    bench.share.set_stance(Stance::Renew);
+    bench.janitor();
+    assert_eq!(bench.acts().len(), 2);
 }

@@ -1,11 +1,19 @@
 //! What must hold between events, when everybody is gone, and at the very end.
 
+use super::ear;
+use super::server::SimServer;
 use super::wire::Remote;
 use super::world::World;
-use pgweir::base::WorkerId;
+use pgweir::base::{Micros, WorkerId};
 use pgweir::config::PoolMode;
-use pgweir::core::{Answer, Command, Stance};
+use pgweir::core::{Answer, Authorization, Command, Stance};
 use pgweir::stats::PoolCounters;
+
+const ENDED_BY_LIFETIME: &str = "a server ends early for server_lifetime";
+const ENDED_BY_MAX_AGE: &str = "a server ends early for a lowered iam_max_age";
+
+/// What runs must have come to, or the checks have checked nothing.
+pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
 
 impl World {
     /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
@@ -49,17 +57,45 @@ impl World {
             {
                 panic!("a transaction begins on server {socket}, whose user is denied");
             }
-            _ => assert!(now < authorization.hard_at, "a transaction begins on server {socket}, too old"),
+            _ => {
+                let has_looked = wire.worker.is_some_and(|worker| pool.looked[worker]);
+                let max_age = if has_looked { pool.share.max_age() } else { Micros::NEVER };
+                let hard_at = authorization.hard_at.min(server.connected_at + max_age);
+                assert!(now < hard_at, "a transaction begins on server {socket}, too old");
+            }
         }
     }
 
-    /// A server was closed for its age: nothing was going on there.
-    pub fn check_recycled(&self, socket: u64) {
+    /// A server was closed for its age: nothing was going on there. Or for a limit on servers that anybody has: it is not one
+    /// whose authorization cannot be had anew.
+    pub fn check_aged(&self, socket: u64, reason: &str) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("servers are recycled") };
         let server = &self.servers[index];
+        let Some(authorization) = server.authorization else { return };
+        if ear::GIVEN_UP.contains(&reason) {
+            let stance = self.pools[server.pool].share.stance();
+            assert_eq!(stance, Stance::Renew, "server {socket} was given up: {reason}");
+            return;
+        }
         let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());
         assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
+        self.hear_early_end(server, authorization, reason);
+    }
+
+    /// A server has ended sooner than its login said: for `server_lifetime`, or for `iam_max_age`, which was lowered.
+    fn hear_early_end(&self, server: &SimServer, authorization: Authorization, reason: &str) {
+        let share = &self.pools[server.pool].share;
+        // 70 hundredths of the age is the least that is drawn.
+        let youth_us = authorization.hard_at.since(server.connected_at).0 * 70 / 100;
+        let early_at = match reason {
+            "authorization renewed" => server.connected_at + Micros(youth_us),
+            _ => authorization.hard_at,
+        };
+        let has_lifetime = share.rules().server_lifetime < Micros::from_secs(3600);
+        if reason != "authorization denied" && self.ground.micros() < early_at {
+            ear::hear(if has_lifetime { ENDED_BY_LIFETIME } else { ENDED_BY_MAX_AGE });
+        }
     }
 
     /// What SHOW POOLS says is what there is.

@@ -44,17 +44,29 @@ const QUIET_REASONS: [&str; 9] = [
     "too many servers in the pool",
 ];
 
+/// Why one is closed that would serve on.
+pub const GIVEN_UP: [&str; 2] = ["server idle timeout", "server lifetime over"];
+
 thread_local! {
-    static RECYCLED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static AGED: RefCell<Vec<(u64, String)>> = const { RefCell::new(Vec::new()) };
     static HEARD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// The servers that were closed for their age since somebody asked.
-pub fn recycled() -> Vec<u64> {
-    RECYCLED.take()
+/// The servers that were closed for the time that had passed since somebody asked, and why.
+pub fn aged() -> Vec<(u64, String)> {
+    AGED.take()
 }
 
-/// Why servers were closed in the runs of this thread.
+/// Something has been seen that worlds are to show.
+pub fn hear(what: &str) {
+    HEARD.with_borrow_mut(|heard| {
+        if !heard.contains(what) {
+            heard.insert(what.to_owned());
+        }
+    });
+}
+
+/// Why servers were closed in the runs of this thread, and what else they have shown.
 pub fn heard() -> BTreeSet<String> {
     HEARD.with_borrow(Clone::clone)
 }
@@ -113,13 +125,9 @@ impl Subscriber for Ear {
         let reason = reason.split(" (age=").next().unwrap_or_default();
         let known = if self.faults { &REASONS[..] } else { &QUIET_REASONS[..] };
         assert!(known.contains(&reason), "a server was closed because: {reason}");
-        HEARD.with_borrow_mut(|heard| {
-            if !heard.contains(reason) {
-                heard.insert(reason.to_owned());
-            }
-        });
-        if reason.starts_with("authorization") {
-            RECYCLED.with_borrow_mut(|recycled| recycled.push(line.id));
+        hear(reason);
+        if reason.starts_with("authorization") || GIVEN_UP.contains(&reason) {
+            AGED.with_borrow_mut(|aged| aged.push((line.id, reason.to_owned())));
         }
     }
 

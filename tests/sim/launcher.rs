@@ -3,7 +3,7 @@
 
 use super::driver::Letter;
 use super::ground::{Errand, Event};
-use super::plan::PoolPlan;
+use super::plan::{LOGIN_US_MAX, PoolPlan};
 use super::server::SimServer;
 use super::session::Session;
 use super::wire::Remote;
@@ -22,7 +22,7 @@ pub struct SimPool {
     pub share: Arc<PoolShare>,
     /// Clients that were handed to a worker.
     pub logins: u64,
-    /// Since when its stance is what it is, and which workers have looked at their servers since.
+    /// Since when its stance is what it is, and which workers have looked at their servers since that or their greatest age changed.
     pub stance_since: u64,
     pub looked: Vec<bool>,
 }
@@ -118,7 +118,7 @@ impl World {
         let now = self.ground.micros();
         match self.ledger.consider(&share, want, now) {
             Verdict::Launch { .. } => {
-                let login_us = self.ground.rng.range(100, 10_000);
+                let login_us = self.ground.rng.range(100, LOGIN_US_MAX);
                 let generation = share.generation();
                 self.ground.after(login_us, Event::LoginOver { pool: at, generation, began: now.0 });
                 self.check_caps(at);
@@ -185,8 +185,10 @@ impl World {
         };
         let authorization = plan.max_age_us.map(|max_age_us| {
             let soft_us = max_age_us * ground.rng.range(70, 90) / 100;
-            let at = |age_us| ground.micros() + Micros(age_us);
-            Authorization { soft_at: at(soft_us), hard_at: at(max_age_us) }
+            let at = |age_us| Micros(began + age_us);
+            let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
+            let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);
+            Authorization { soft_at: at(soft_us).min(lifetime_at), hard_at: at(max_age_us) }
         });
         let login = ServerLogin {
             identity: Arc::new(identity),
@@ -198,6 +200,7 @@ impl World {
         };
         let waiter = share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
         let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);
+        server.connected_at = Micros(began);
         server.authorization = authorization;
         self.servers.push(server);
         ground.post(worker, Letter::Server(socket, at, login));

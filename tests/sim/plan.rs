@@ -6,6 +6,9 @@ use super::script::Manners;
 use pgweir::base::Micros;
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 
+/// How long a login to a server takes at the most.
+pub const LOGIN_US_MAX: u64 = 10_000;
+
 /// One run's make-up.
 #[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Clone, Debug)]
@@ -115,10 +118,10 @@ impl Plan {
     }
 }
 
-/// Long enough for a server to be set up and spoken to, however slowly bytes go in this run.
-fn max_age_us(rng: &mut Rng, cuts: &Cuts) -> u64 {
+/// Long enough for a server to be logged in to, set up and spoken to, however slowly bytes go in this run.
+pub fn max_age_us(rng: &mut Rng, cuts: &Cuts) -> u64 {
     let turns = 300 / cuts.read_bytes_max as u64 + 4;
-    *rng.pick(&[20_000, 60_000, 200_000, 700_000]) + 3 * turns * cuts.delay_us_max
+    LOGIN_US_MAX + *rng.pick(&[20_000, 60_000, 200_000, 700_000]) + 3 * turns * cuts.delay_us_max
 }
 
 fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {

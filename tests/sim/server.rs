@@ -8,6 +8,7 @@ use super::backend::{Backend, Work};
 use super::ground::{Event, Ground};
 use super::session::Session;
 use super::sql::client_of;
+use pgweir::base::Micros;
 use pgweir::core::Authorization;
 use pgweir::wire::FrameHeader;
 use pgweir::wire::encode::{self, Severity};
@@ -37,7 +38,8 @@ pub struct SimServer {
     owner: Option<u32>,
     runs: u64,
     is_timed: bool,
-    /// When its login was over, and how long that is good for.
+    /// When its login began and was over, and how long that is good for.
+    pub connected_at: Micros,
     pub born_at: u64,
     pub authorization: Option<Authorization>,
 }
@@ -56,6 +58,7 @@ impl SimServer {
             owner: None,
             runs: 0,
             is_timed: false,
+            connected_at: Micros(0),
             born_at: ground.now,
             authorization: None,
         }

@@ -34,7 +34,8 @@ impl World {
         let gap_us = self.ground.rng.below(gap_us);
         self.ground.after(gap_us, Event::Weather);
         let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
-        match self.ground.rng.below(18) {
+        match self.ground.rng.below(21) {
+            18..=20 => self.max_age_changes(pool),
             16 | 17 => self.stance_changes(pool),
             0 | 1 => self.pause(pool),
             2 | 3 => self.reconnect(pool),
@@ -104,6 +105,17 @@ impl World {
         self.ground.log(|| format!("pool {at}: {stance:?}"));
         if self.ground.rng.percent(50) {
             self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
+        }
+    }
+
+    /// Servers that are there may not grow older than those that come.
+    fn max_age_changes(&mut self, at: usize) {
+        if self.plan.pools[at].max_age_us.is_some() {
+            let max_age_us = super::plan::max_age_us(&mut self.ground.rng, &self.plan.cuts);
+            self.plan.pools[at].max_age_us = Some(max_age_us);
+            self.pools[at].share.set_max_age(Micros(max_age_us));
+            self.pools[at].looked.fill(false);
+            self.ground.log(|| format!("pool {at}: servers may be {max_age_us} us old"));
         }
     }
 

@@ -264,8 +264,8 @@ impl World {
         for socket in std::mem::take(&mut self.ground.begun) {
             self.check_begin(socket);
         }
-        for socket in ear::recycled() {
-            self.check_recycled(socket);
+        for (socket, reason) in ear::aged() {
+            self.check_aged(socket, &reason);
         }
         for (pool, socket) in std::mem::take(&mut self.ground.returned) {
             self.place_returned(pool, socket);
