@@ -21,6 +21,9 @@ const RENEWED: &str = "authorization renewed";
 const TOO_OLD: &str = "authorization too old";
 const DENIED: &str = "authorization denied";
 
+/// Between two renewals of a pool that catches up: the pace is the login budget's.
+const CATCH_UP_GAP: Micros = Micros::from_millis(20);
+
 impl Authorization {
     /// Of a server that was not logged in to by IAM: good for as long as its connection.
     pub(super) const ENDLESS: Self = Self { soft_at: Micros::NEVER, hard_at: Micros::NEVER };
@@ -72,7 +75,7 @@ impl Server {
 
     /// Whether it may be closed although it would serve on: one that was logged in to by IAM only while another can be had.
     pub(super) fn is_expendable(&self, share: &PoolShare) -> bool {
-        self.authorization == Authorization::ENDLESS || share.stance() == Stance::Renew
+        self.authorization == Authorization::ENDLESS || share.stance().renews()
     }
 }
 
@@ -90,8 +93,15 @@ impl Core {
     /// Whether a server past its soft age has had its time.
     #[cold]
     pub(super) fn too_old(&self, server: &Server) -> Option<&'static str> {
-        let is_over = self.now >= server.authorization.hard_at;
-        (is_over && self.share(server.pool).stance() != Stance::KeepOn).then_some(TOO_OLD)
+        if self.now < server.authorization.hard_at {
+            return None;
+        }
+        let share = self.share(server.pool);
+        let is_kept = share.stance().extends();
+        if is_kept {
+            share.note_overstay();
+        }
+        (!is_kept).then_some(TOO_OLD)
     }
 
     /// Whether a free server past its soft age is the one that makes room for a younger one. One that has only just come is
@@ -100,7 +110,7 @@ impl Core {
     pub(super) fn retires(&self, server: &Server) -> Option<&'static str> {
         let share = self.share(server.pool);
         let has_just_come = !server.is_used() && server.phase == Phase::Idle(self.now);
-        (share.stance() == Stance::Renew && !has_just_come && share.take_retirement()).then_some(RENEWED)
+        (share.stance().renews() && !has_just_come && share.take_retirement()).then_some(RENEWED)
     }
 
     /// A free server past its soft age stays for now: asks for another in its place, if it is the pool's time for that.
@@ -108,8 +118,11 @@ impl Core {
     pub(super) fn ask_for_renewal(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
         let share = self.share(server.pool);
-        let gap = server.authorization.renewal_gap(server.connected_at, share.live_count());
-        if share.stance() == Stance::Renew && share.may_ask_for_renewal(self.now, gap) {
+        let gap = match share.stance() {
+            Stance::CatchUp => CATCH_UP_GAP,
+            _ => server.authorization.renewal_gap(server.connected_at, share.live_count()),
+        };
+        if share.stance().renews() && share.may_ask_for_renewal(self.now, gap) {
             net.notify(Note::NeedRenewal(share.id));
         }
     }
@@ -123,11 +136,9 @@ impl Core {
             return;
         }
         let pool = &mut self.pools[server.pool.0 as usize];
-        match pool.share.stance() {
-            Stance::KeepOn => pool.counters.extended += 1,
-            Stance::Renew | Stance::KeepToHardAge | Stance::CloseNow => {
-                pool.counters.over_age_transactions += 1;
-            }
+        match pool.share.stance().extends() {
+            true => pool.counters.extended += 1,
+            false => pool.counters.over_age_transactions += 1,
         }
     }
 

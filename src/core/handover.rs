@@ -83,7 +83,7 @@ pub struct ServerIdentity {
 pub struct Authorization {
     /// From when on a replacement is wanted.
     pub soft_at: Micros,
-    /// From when on no transaction begins on it, but under [`super::Stance::KeepOn`]. Not before `soft_at`.
+    /// From when on no transaction begins on it, but under a stance that extends it ([`super::Stance`]). Not before `soft_at`.
     pub hard_at: Micros,
 }
 

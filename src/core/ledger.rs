@@ -10,7 +10,7 @@
 //! kept from then on: nothing is launched until the counts have come down.
 //! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1.
 
-use super::{PoolShare, Scope, Stance};
+use super::{PoolShare, Scope};
 use crate::base::{Micros, PoolId, limits};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -189,7 +189,7 @@ impl Ledger {
     /// other.
     fn judge_renewal(&mut self, pool: &Arc<PoolShare>) -> Verdict {
         let is_underway = pool.is_retirement_wanted();
-        if pool.stance() != Stance::Renew || is_underway || self.others_starve(pool) {
+        if !pool.stance().renews() || is_underway || self.others_starve(pool) {
             return Verdict::Nothing;
         }
         if self.has_room(pool) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
-/// Except under [`Stance::Renew`] no server is asked for on account of age, and none given up for `server_lifetime` or
+/// Except under [`Stance::Renew`] and [`Stance::CatchUp`] no server is asked for on account of age, and none given up for `server_lifetime` or
 /// `server_idle_timeout`: that logins work again is for the login plane to find out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -22,13 +22,26 @@ pub enum Stance {
     KeepToHardAge,
     /// Logins fail through no fault of the user: what works is not given up, lent on beyond its hard age, and counted.
     KeepOn,
+    /// Logins work again: servers that were kept beyond their hard age are replaced one soon after the other, and lent on until
+    /// their turn comes. The login plane ends it.
+    CatchUp,
     /// Every server is closed as soon as it is between transactions. Workers see it at their next pass, or when told by
     /// [`super::Command::Sweep`].
     CloseNow,
 }
 
 impl Stance {
-    const ALL: [Self; 4] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CloseNow];
+    const ALL: [Self; 5] = [Self::Renew, Self::KeepToHardAge, Self::KeepOn, Self::CatchUp, Self::CloseNow];
+
+    /// Whether logins work, so that servers may be replaced.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::Renew | Self::CatchUp)
+    }
+
+    /// Whether servers are lent beyond their hard age.
+    pub fn extends(self) -> bool {
+        matches!(self, Self::KeepOn | Self::CatchUp)
+    }
 
     /// The word of SHOW IAM.
     pub fn name(self) -> &'static str {
@@ -36,6 +49,7 @@ impl Stance {
             Self::Renew => "renew",
             Self::KeepToHardAge => "keep_to_hard_age",
             Self::KeepOn => "keep_on",
+            Self::CatchUp => "catch_up",
             Self::CloseNow => "close_now",
         }
     }
@@ -151,6 +165,8 @@ pub struct PoolShare {
     renewal: Turn,
     retirement: AtomicBool,
     stance: AtomicU8,
+    /// A server is kept beyond its hard age.
+    overstay: AtomicBool,
     max_age: AtomicU64,
     failing: ArcSwapOption<String>,
     obstacle: ArcSwapOption<String>,
@@ -181,6 +197,7 @@ impl PoolShare {
             renewal: Turn::default(),
             retirement: AtomicBool::new(false),
             stance: AtomicU8::new(Stance::default() as u8),
+            overstay: AtomicBool::new(false),
             max_age: AtomicU64::new(Micros::NEVER.0),
             failing: ArcSwapOption::empty(),
             obstacle: ArcSwapOption::empty(),
@@ -333,6 +350,22 @@ impl PoolShare {
             }
             None => Fault::LoginFailing { cached },
         })
+    }
+
+    /// A server is kept beyond its hard age.
+    pub(super) fn note_overstay(&self) {
+        self.overstay.store(true, Ordering::Release);
+    }
+
+    /// Whether a server was seen to be kept beyond its hard age since [`PoolShare::take_overstay`]; workers look at those that
+    /// are free at each pass.
+    pub fn has_overstay(&self) -> bool {
+        self.overstay.load(Ordering::Acquire)
+    }
+
+    /// The same, and forgets it.
+    pub fn take_overstay(&self) -> bool {
+        self.overstay.swap(false, Ordering::AcqRel)
     }
 
     /// What becomes of servers as their authorizations grow old.

@@ -21,6 +21,7 @@ use crate::iam::{
 use crate::io::Clock;
 use crate::stats::Histogram;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::Notify;
@@ -37,6 +38,8 @@ pub struct Iam {
     /// Where, and as whom, probes are under way.
     probed: Arc<Mutex<HashSet<Aim>>>,
     waits: Arc<Waits>,
+    /// Until when some pool may catch up.
+    catch_up_until: AtomicU64,
 }
 
 /// The endpoints and the user of a probe.
@@ -103,6 +106,7 @@ impl Iam {
             desks: Mutex::default(),
             probed: Arc::default(),
             waits: Arc::default(),
+            catch_up_until: AtomicU64::new(0),
         }
     }
 
@@ -271,6 +275,16 @@ impl Iam {
     pub(super) fn is_calm(&self) -> bool {
         let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
         all_sign && self.desks().values().all(|desk| desk.is_calm())
+    }
+
+    /// A pool may catch up until `then`: its stance is to be looked at until that is over.
+    pub(super) fn expect_catch_up(&self, then: Micros) {
+        self.catch_up_until.fetch_max(then.0, Ordering::AcqRel);
+    }
+
+    /// Whether some pool may be catching up.
+    pub(super) fn is_catching_up(&self, now: Micros) -> bool {
+        now.0 < self.catch_up_until.load(Ordering::Acquire)
     }
 
     /// Whether a login of `user` was accepted since `since` at one of the endpoints.

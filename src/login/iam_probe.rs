@@ -26,6 +26,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Between two log lines about a clock that stays off.
 const REMIND: Micros = Micros::from_secs(600);
 
+/// When logins work again after a time in which servers were kept beyond their hard age, those are replaced within this time;
+/// whatever is left is closed then. At the usual pace it is enough for 1,200.
+const CATCH_UP: Micros = Micros::from_secs(60);
+
 /// For how long a login that was accepted shows that the next one will be.
 const SURE_FOR: Micros = Micros::from_secs(1);
 
@@ -47,7 +51,7 @@ impl Plane {
                 }
             }
             alarm = self.tell_skew(alarm);
-            let is_calm = self.iam.is_calm();
+            let is_calm = self.iam.is_calm() && !self.iam.is_catching_up(self.now());
             if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
@@ -107,21 +111,42 @@ impl Plane {
                 }
                 Some(_) | None => {
                     self.set_stance(&entry, Stance::Renew);
+                    self.end_catch_up(&entry);
                     entry.share.set_obstacle(None);
                 }
             }
         }
     }
 
-    /// The one door to a pool's stance.
+    /// The one door to a pool's stance. Where servers were kept beyond their hard age, they catch up first when logins work
+    /// again.
     pub(super) fn set_stance(&self, entry: &PoolEntry, stance: Stance) {
-        let share = &entry.share;
+        let (share, now) = (&entry.share, self.now());
+        let stance = match (share.stance(), stance) {
+            (Stance::KeepOn, Stance::Renew) if share.has_overstay() => {
+                entry.catch_up_until_then(now + CATCH_UP);
+                self.iam.expect_catch_up(now + CATCH_UP);
+                Stance::CatchUp
+            }
+            (Stance::CatchUp, Stance::Renew) => Stance::CatchUp,
+            (_, stance) => stance,
+        };
         if share.stance() == stance {
             return;
         }
         share.set_stance(stance);
         if stance == Stance::CloseNow {
             self.tell_all(|| Command::Sweep(Scope::Pool(share.id)));
+        }
+    }
+
+    /// Ends catching up when no server is seen any more that should, or the time for it is over. To be called once in a while:
+    /// workers must have looked in between.
+    fn end_catch_up(&self, entry: &PoolEntry) {
+        let share = &entry.share;
+        let is_over = || self.now() >= entry.catch_up_until() || !share.take_overstay();
+        if share.stance() == Stance::CatchUp && is_over() {
+            share.set_stance(Stance::Renew);
         }
     }
 
@@ -133,8 +158,8 @@ impl Plane {
             return true;
         };
         let now = self.now();
-        if share.stance() != Stance::Renew || self.iam.has_accepted(&rules, &share.user, now - SURE_FOR) {
-            return true; // without Renew the ledger says no by itself
+        if !share.stance().renews() || self.iam.has_accepted(&rules, &share.user, now - SURE_FOR) {
+            return true; // under another stance the ledger says no by itself
         }
         share.postpone_renewal(now + Micros(LOOK_AGAIN.as_micros() as u64));
         if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {

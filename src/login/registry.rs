@@ -29,6 +29,7 @@ pub struct PoolEntry {
     cancels_waiting: AtomicU32,
     removed: AtomicBool,
     unused_since: AtomicU64,
+    catch_up_until: AtomicU64,
 }
 
 impl PoolEntry {
@@ -49,6 +50,15 @@ impl PoolEntry {
     /// Cancel requests that wait for a place.
     pub fn waiting_cancels(&self) -> u32 {
         self.cancels_waiting.load(Ordering::Acquire)
+    }
+
+    /// Until when its servers may catch up ([`crate::core::Stance::CatchUp`]).
+    pub(super) fn catch_up_until(&self) -> Micros {
+        Micros(self.catch_up_until.load(Ordering::Acquire))
+    }
+
+    pub(super) fn catch_up_until_then(&self, then: Micros) {
+        self.catch_up_until.store(then.0, Ordering::Release);
     }
 
     /// Clients that are logged in to it or about to be.
@@ -192,6 +202,7 @@ impl Registry {
             cancels_waiting: AtomicU32::new(0),
             removed: AtomicBool::new(false),
             unused_since: AtomicU64::new(Micros::NEVER.0),
+            catch_up_until: AtomicU64::new(0),
         });
         entry.pools.insert(user, Arc::clone(&pool));
         tables.by_id.insert(id, Arc::clone(&pool));

@@ -248,6 +248,31 @@ fn pools_that_keep_on_lend_past_the_hard_age() {
 }
 
 #[test]
+fn pools_that_catch_up_lend_what_they_replace_soon() {
+    let mut bench = bench(PoolMode::Transaction);
+    bench.share.set_stance(Stance::KeepOn);
+    bench.now = Micros(HARD.0 + 100_000);
+    bench.janitor();
+    assert!(bench.share.take_overstay(), "it is kept");
+    bench.share.set_stance(Stance::CatchUp);
+    bench.transaction();
+    bench.transaction();
+    assert_eq!((bench.renewals_asked(), bench.acts()), (1, vec![]));
+    assert!(bench.share.has_overstay());
+    bench.now = Micros(bench.now.0 + 20_000);
+    bench.janitor();
+    assert_eq!(bench.renewals_asked(), 1, "soon, not spread over an age");
+    bench.share.want_retirement();
+    bench.transaction();
+    assert_eq!(bench.acts(), [CLOSED]);
+    let counters = bench.counters();
+    assert_eq!((counters.extended, counters.over_age_transactions, counters.renewed), (3, 0, 1));
+    bench.share.take_overstay();
+    bench.janitor();
+    assert!(!bench.share.has_overstay(), "nothing is kept any more");
+}
+
+#[test]
 fn pools_that_keep_to_the_hard_age_renew_nothing() {
     let mut bench = bench(PoolMode::Transaction);
     bench.share.set_stance(Stance::KeepToHardAge);

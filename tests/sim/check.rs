@@ -50,7 +50,7 @@ impl World {
         }
         let now = self.ground.micros();
         match pool.share.stance() {
-            Stance::KeepOn => {}
+            Stance::KeepOn | Stance::CatchUp => {}
             Stance::CloseNow
                 if server.born_at < pool.stance_since
                     && wire.worker.is_some_and(|worker| pool.looked[worker]) =>
@@ -75,7 +75,7 @@ impl World {
         let Some(authorization) = server.authorization else { return };
         if ear::GIVEN_UP.contains(&reason) {
             let stance = self.pools[server.pool].share.stance();
-            assert_eq!(stance, Stance::Renew, "server {socket} was given up: {reason}");
+            assert!(stance.renews(), "server {socket} was given up under {stance:?}: {reason}");
             return;
         }
         let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());

@@ -95,7 +95,8 @@ impl World {
 
     /// What is known of the pool user's logins has changed; workers are told, or find out by themselves.
     fn stance_changes(&mut self, at: usize) {
-        let stances = [Stance::Renew, Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow];
+        let stances =
+            [Stance::Renew, Stance::KeepToHardAge, Stance::KeepOn, Stance::CatchUp, Stance::CloseNow];
         let stance = *self.ground.rng.pick(&stances);
         let pool = &mut self.pools[at];
         pool.share.set_stance(stance);

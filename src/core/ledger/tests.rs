@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{PoolMode, PoolRules};
-use crate::core::{DatabaseShare, Gate};
+use crate::core::{DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
 use proptest::prelude::*;
 
