@@ -105,13 +105,11 @@ pub enum Verdict {
 }
 
 impl Authorization {
-    /// The ages of a server whose login was accepted at `since`. `server_lifetime` (0: none) may end it earlier. `jitter` is
-    /// drawn from `0.0..1.0`.
-    pub fn new(since: Micros, max_age: Micros, server_lifetime: Micros, jitter: f64) -> Self {
+    /// The ages of a server whose login was accepted at `since`. `jitter` is drawn from `0.0..1.0`.
+    pub fn new(since: Micros, max_age: Micros, jitter: f64) -> Self {
         let (from, to) = SOFT_PERCENT;
         let percent = from as f64 + (to - from) as f64 * jitter.clamp(0.0, 1.0);
         let soft = Micros((max_age.0 as f64 * percent / 100.0) as u64);
-        let soft = if server_lifetime.0 == 0 { soft } else { soft.min(server_lifetime) };
         Self { since, soft_at: since + soft, hard_at: since + max_age }
     }
 
@@ -122,16 +120,6 @@ impl Authorization {
             now if now >= self.soft_at => Phase::Soft,
             _ => Phase::Young,
         }
-    }
-
-    /// When the phase changes next; `None` once it is over.
-    pub fn next_at(&self, now: Micros) -> Option<Micros> {
-        [self.soft_at, self.hard_at].into_iter().find(|at| *at > now)
-    }
-
-    /// Its age.
-    pub fn age(&self, now: Micros) -> Micros {
-        now.since(self.since)
     }
 
     /// What to do with the server. `trouble`: why logins of its user fail now, if they do; a [`Class::Denied`] is given only
@@ -151,13 +139,6 @@ impl Authorization {
     }
 }
 
-/// The least time between two replacements in one pool of `servers`, so that a pool that was born at once is renewed over the
-/// span between the soft age and the hard one. Zero for an empty pool.
-pub fn replacement_gap(max_age: Micros, servers: u32) -> Micros {
-    let span = max_age.0 / 100 * (100 - SOFT_PERCENT.1);
-    Micros(span.checked_div(servers.into()).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,25 +153,15 @@ mod tests {
 
     #[test]
     fn an_authorization_grows_old() {
-        let server = Authorization::new(s(100), MAX_AGE, s(0), 0.5);
+        let server = Authorization::new(s(100), MAX_AGE, 0.5);
         assert_eq!((server.soft_at, server.hard_at), (s(820), s(1000)));
         let phases = [819, 820, 999, 1000].map(|at| server.phase(s(at)));
         assert_eq!(phases, [Phase::Young, Phase::Soft, Phase::Soft, Phase::Hard]);
-        assert_eq!(server.next_at(s(100)), Some(s(820)));
-        assert_eq!(server.next_at(s(820)), Some(s(1000)));
-        assert_eq!(server.next_at(s(1000)), None);
-        assert_eq!(server.age(s(160)), s(60));
-    }
-
-    #[test]
-    fn server_lifetime_may_come_first() {
-        assert_eq!(Authorization::new(s(0), MAX_AGE, s(60), 0.5).soft_at, s(60));
-        assert_eq!(Authorization::new(s(0), MAX_AGE, s(3600), 0.0).soft_at, s(630));
     }
 
     #[test]
     fn the_reason_decides_what_an_old_server_is_worth() {
-        let server = Authorization::new(s(0), MAX_AGE, s(0), 0.0);
+        let server = Authorization::new(s(0), MAX_AGE, 0.0);
         let verdict = |at, trouble, rules: AgeRules| server.verdict(s(at), trouble, &rules);
         assert_eq!(verdict(10, None, RULES), Verdict::Serve);
         assert_eq!(verdict(700, None, RULES), Verdict::Replace);
@@ -214,12 +185,6 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_renewed_one_by_one() {
-        assert_eq!(replacement_gap(MAX_AGE, 50), Micros(1_800_000));
-        assert_eq!(replacement_gap(MAX_AGE, 0), Micros(0));
-    }
-
-    #[test]
     fn on_denied_is_read_by_its_names() {
         for value in [OnDenied::Drain, OnDenied::Keep, OnDenied::DropNow] {
             assert_eq!(value.name().parse(), Ok(value));
@@ -230,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn soft_comes_before_hard_and_not_too_soon(since: u32, max_age in 1u64..1_000_000, jitter in 0.0..1.0f64) {
-            let server = Authorization::new(s(since.into()), s(max_age), s(0), jitter);
+            let server = Authorization::new(s(since.into()), s(max_age), jitter);
             let soft = server.soft_at.since(server.since).0;
             prop_assert!(server.soft_at < server.hard_at);
             prop_assert!(soft >= s(max_age).0 / 100 * 70 && soft <= s(max_age).0 / 100 * 90 + 100);

@@ -103,7 +103,7 @@ impl Attempt {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
-                    line.authorization = Some(self.authorization(iam.rules, begin.at));
+                    line.authorization = Some(Self::authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
@@ -149,9 +149,8 @@ impl Attempt {
     }
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
-    fn authorization(&self, rules: &Rules, begun_at: Micros) -> Authorization {
-        let lifetime = self.entry.share.rules().server_lifetime;
-        let ages = age::Authorization::new(begun_at, rules.ages.max_age, lifetime, fastrand::f64());
+    fn authorization(rules: &Rules, begun_at: Micros) -> Authorization {
+        let ages = age::Authorization::new(begun_at, rules.ages.max_age, fastrand::f64());
         Authorization { soft_at: ages.soft_at, hard_at: ages.hard_at }
     }
 
