@@ -103,7 +103,7 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "server_tls_ca_file": Text, |db, file| db.server_tls_ca_file = Some(file),
         "Overrides the setting server_tls_ca_file.";
     "tls_server_name": Text, |db, name| db.tls_server_name = Some(name),
-        "Name that servers' certificates must be for; default: iam_host, else the host.";
+        "Name that servers' certificates must be for, with verify-full; default: iam_host, else the host.";
     "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),
         "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login. Needs verify-full and a server_tls_ca_file.";
     "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
