@@ -77,7 +77,7 @@ pub(super) fn with_setting(
     value: &str,
 ) -> Result<(Loaded, Option<String>), String> {
     let mut snapshot = before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
-    if key.starts_with("server_tls") || key.starts_with("iam") {
+    if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
     let (users, notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
@@ -96,6 +96,13 @@ pub(super) fn with_setting(
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     let policy = Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls };
     Ok((Loaded { policy, notes }, why))
+}
+
+/// Whether what logins by IAM go by, or what they are worth, hangs on the setting.
+fn is_of_iam(key: &str) -> bool {
+    key.starts_with("server_tls")
+        || key.starts_with("iam")
+        || matches!(key, "pool_mode" | "auth_user" | "auth_dbname")
 }
 
 /// What only the entry as a whole tells of logins by IAM.
@@ -172,6 +179,24 @@ mod tests {
         let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
         let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
         from_snapshot(snapshot, None).map(|_| ()).expect_err("refused").join("\n")
+    }
+
+    #[test]
+    fn what_a_set_makes_of_logins_by_iam_is_told() {
+        let text = "[databases]\na = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x\n\
+                    [pgbouncer]\npool_mode = transaction\n";
+        let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap();
+        let before = Policy {
+            snapshot: Arc::new(snapshot),
+            users: Arc::default(),
+            client_tls: None,
+            server_tls: ServersTls::disabled(),
+        };
+        let warnings = |key, value| with_setting(&before, key, value).unwrap().0.warnings();
+        let told = warnings("pool_mode", "session");
+        assert!(told.len() == 1 && told[0].contains("\"a\": in session pooling"), "{told:?}");
+        assert_eq!(warnings("pool_mode", "statement"), [""; 0]);
+        assert_eq!(warnings("query_timeout", "5"), [""; 0]);
     }
 
     #[test]
