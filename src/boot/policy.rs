@@ -3,7 +3,7 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use crate::auth::UserList;
-use crate::config::{ConfigError, ConfigErrors, EntryProblem, Place, Problem, Snapshot};
+use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Snapshot};
 use crate::io::tls::{self, TlsError};
 use crate::login::{ClientTls, EntryTlsError, Policy, ServersTls, iam_entry};
 use std::path::Path;
@@ -77,7 +77,7 @@ pub(super) fn with_setting(
     value: &str,
 ) -> Result<(Loaded, Option<String>), String> {
     let mut snapshot = before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
-    if key.starts_with("server_tls") || key.starts_with("iam") {
+    if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
     let (users, notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
@@ -98,6 +98,13 @@ pub(super) fn with_setting(
     Ok((Loaded { policy, notes }, why))
 }
 
+/// Whether what logins by IAM go by, or what they are worth, hangs on the setting.
+fn is_of_iam(key: &str) -> bool {
+    key.starts_with("server_tls")
+        || key.starts_with("iam")
+        || matches!(key, "pool_mode" | "auth_user" | "auth_dbname")
+}
+
 /// What only the entry as a whole tells of logins by IAM.
 ///
 /// # Errors
@@ -109,6 +116,9 @@ fn look_at_iam(snapshot: &mut Snapshot) -> Result<(), Vec<String>> {
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
+/// The key and the setting of the file with the authorities of servers' certificates.
+const CA_FILE: &str = "server_tls_ca_file";
+
 /// What handshakes need, with clients and with servers.
 type Tls = (Option<ClientTls>, ServersTls);
 
@@ -116,21 +126,28 @@ fn set_up_tls(snapshot: &Snapshot) -> Result<Tls, String> {
     let failed = |error: TlsError| format!("TLS setup failed: {error}");
     let config = tls::server_config(&snapshot.settings).map_err(failed)?;
     let client = config.map(|config| ClientTls { mode: snapshot.settings.client_tls_sslmode, config });
-    let server = ServersTls::load(snapshot).map_err(|EntryTlsError { database, error }| {
-        let Some((name, place)) =
-            database.and_then(|name| Some((name.to_string(), place_of(snapshot, &name)?)))
-        else {
-            return failed(error);
-        };
-        let problem = EntryProblem::Unfit { key: "server_tls_ca_file", why: error.to_string() };
-        ConfigError { place, problem: Problem::Entry { kind: "database", name, problem } }.to_string()
-    })?;
+    let server = ServersTls::load(snapshot).map_err(|failed| entry_tls_error(snapshot, failed))?;
     Ok((client, server))
 }
 
-/// Where the entry of a database stands in the files.
-fn place_of(snapshot: &Snapshot, database: &str) -> Option<Place> {
-    snapshot.places.databases.get(database).cloned()
+/// Names the key of the entry where its own is what is wrong; else the setting is, and the entry only what it was needed for.
+fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: EntryTlsError) -> String {
+    let placed = database.and_then(|name| {
+        let entry = snapshot.databases.get(&name).or(snapshot.fallback.as_ref())?;
+        Some((entry, snapshot.places.databases.get(&name)?))
+    });
+    let Some((entry, place)) = placed else { return format!("TLS setup failed: {error}") };
+    let is_own = match error {
+        TlsError::NoAuthorities { .. } => true,
+        TlsError::File { setting, .. } => setting == CA_FILE && entry.server_tls_ca_file.is_some(),
+        _ => false,
+    };
+    if !is_own {
+        return format!("TLS setup failed: {error}; needed for database \"{}\" ({place})", entry.name);
+    }
+    let problem = EntryProblem::Unfit { key: CA_FILE, why: error.to_string() };
+    let problem = Problem::Entry { kind: "database", name: entry.name.to_string(), problem };
+    ConfigError { place: place.clone(), problem }.to_string()
 }
 
 /// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer; a reload that
@@ -152,4 +169,57 @@ fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList,
         }
     }
     Ok((users, problem.into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(databases: &str, settings: &str) -> String {
+        let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
+        let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
+        from_snapshot(snapshot, None).map(|_| ()).expect_err("refused").join("\n")
+    }
+
+    #[test]
+    fn what_a_set_makes_of_logins_by_iam_is_told() {
+        let text = "[databases]\na = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x\n\
+                    [pgbouncer]\npool_mode = transaction\n";
+        let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap();
+        let before = Policy {
+            snapshot: Arc::new(snapshot),
+            users: Arc::default(),
+            client_tls: None,
+            server_tls: ServersTls::disabled(),
+        };
+        let warnings = |key, value| with_setting(&before, key, value).unwrap().0.warnings();
+        let told = warnings("pool_mode", "session");
+        assert!(told.len() == 1 && told[0].contains("\"a\": in session pooling"), "{told:?}");
+        assert_eq!(warnings("pool_mode", "statement"), [""; 0]);
+        assert_eq!(warnings("query_timeout", "5"), [""; 0]);
+    }
+
+    #[test]
+    fn an_error_of_tls_is_told_with_what_is_wrong() {
+        const RDS: &str = "a = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam";
+        let own = refused(&format!("{RDS} server_tls_ca_file=/no/such.pem"), "");
+        assert!(
+            own.starts_with(
+                "invalid parameter server_tls_ca_file of database \"a\" in configuration (p.ini:2)"
+            ),
+            "{own}"
+        );
+        let of_settings = refused(RDS, "server_tls_ca_file = /no/such.pem");
+        assert!(
+            of_settings.starts_with("TLS setup failed: server_tls_ca_file: /no/such.pem: "),
+            "{of_settings}"
+        );
+        assert!(of_settings.ends_with("; needed for database \"a\" (p.ini:2)"), "{of_settings}");
+        let versions = refused(&format!("{RDS} server_tls_ca_file=x"), "server_tls_protocols = tlsv1.0");
+        assert_eq!(
+            versions,
+            "TLS setup failed: server_tls_protocols: only TLS 1.2 and 1.3 are available in this version; \
+             needed for database \"a\" (p.ini:2)"
+        );
+    }
 }

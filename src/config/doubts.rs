@@ -1,24 +1,93 @@
 //! What an operator should know of an entry that is no error: what cannot take effect as it stands. Pure.
 
 use super::CONSOLE_DATABASE;
-use super::choices::SslMode;
+use super::choices::{Choice, SslMode};
 use super::database::Database;
-use super::settings::Settings;
+use super::iam::ServerAuth;
+use super::snapshot::Snapshot;
 
-/// Everything of that kind about `entry` of `[databases]`, a line each.
-pub(super) fn of(entry: &Database, settings: &Settings) -> impl Iterator<Item = String> {
-    asks_console(entry).into_iter().chain(closed_to_tcp(entry, settings))
+/// What may be doubted of an entry, a text each.
+type Doubt = fn(&Database, &Snapshot) -> Vec<String>;
+
+/// Every doubt, and the setting that it hangs on beside the entry's own keys.
+const DOUBTS: [(&str, Doubt); 3] =
+    [("", asks_console), ("client_tls_sslmode", closed_to_tcp), ("server_tls_sslmode", verifies_nothing)];
+
+/// Everything of that kind about the entries of `[databases]`, a line each; with `setting` only what hangs on that.
+pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
+    let entries = snapshot.databases.values().chain(&snapshot.fallback);
+    let doubts = DOUBTS.iter().filter(|(on, _)| setting.is_none_or(|setting| setting == *on));
+    let found = entries.flat_map(|entry| {
+        let told = move |text: String| format!("database \"{}\": {text}", entry.name);
+        doubts.clone().flat_map(move |(_, doubt)| doubt(entry, snapshot)).map(told)
+    });
+    found.collect()
 }
 
-fn asks_console(entry: &Database) -> Option<String> {
-    let name = &entry.name;
+fn asks_console(entry: &Database, _: &Snapshot) -> Vec<String> {
     let asks = entry.auth_dbname.as_deref() == Some(CONSOLE_DATABASE);
-    asks.then(|| format!("database \"{name}\": auth_dbname is the console, where no auth_query runs"))
+    asks.then(|| "auth_dbname is the console, where no auth_query runs".to_owned()).into_iter().collect()
 }
 
 /// TLS is demanded of clients where nobody offers it to them.
-pub(super) fn closed_to_tcp(entry: &Database, settings: &Settings) -> Option<String> {
+fn closed_to_tcp(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
     const WHY: &str = "client_tls_required with client_tls_sslmode=disable refuses all TCP clients";
-    let is_closed = entry.client_tls_required && settings.client_tls_sslmode == SslMode::Disable;
-    is_closed.then(|| format!("database \"{}\": {WHY}", entry.name))
+    let is_closed = entry.client_tls_required && snapshot.settings.client_tls_sslmode == SslMode::Disable;
+    is_closed.then(|| WHY.to_owned()).into_iter().collect()
+}
+
+/// Keys that say what a server's certificate is verified against, where it is not. For logins by IAM it always is.
+fn verifies_nothing(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
+    let by_iam = |auth| auth == Some(ServerAuth::RdsIam);
+    if by_iam(entry.server_auth) || snapshot.users.values().any(|user| by_iam(user.server_auth)) {
+        return Vec::new();
+    }
+    let mode = entry.server_tls_sslmode.unwrap_or(snapshot.settings.server_tls_sslmode);
+    let name = mode.word();
+    let mut told = Vec::new();
+    if mode < SslMode::VerifyCa && entry.server_tls_ca_file.is_some() {
+        told.push(format!(
+            "server_tls_ca_file is not read with server_tls_sslmode={name}: set that to verify-ca or verify-full"
+        ));
+    }
+    if mode < SslMode::VerifyFull && entry.tls_server_name.is_some() {
+        told.push(format!(
+            "tls_server_name is not verified with server_tls_sslmode={name}: set that to verify-full"
+        ));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid(text: &str) -> Snapshot {
+        Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap()
+    }
+
+    #[test]
+    fn keys_that_verify_nothing_are_warned_about() {
+        const CA: &str = "database \"a\": server_tls_ca_file is not read with server_tls_sslmode=";
+        const NAME: &str = "database \"a\": tls_server_name is not verified with server_tls_sslmode=";
+        let told = |entry: &str, settings: &str| {
+            let text = format!("[databases]\na = host=h {entry}\nb = host=h\n[pgbouncer]\n{settings}\n");
+            valid(&text).warnings
+        };
+        let both = "server_tls_ca_file=/nonexistent tls_server_name=db.example";
+        for mode in ["disable", "allow", "prefer", "require"] {
+            let told = told(&format!("{both} server_tls_sslmode={mode}"), "");
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert!(told[0].starts_with(&format!("{CA}{mode}: set that to verify-ca or")), "{told:?}");
+            assert!(told[1].starts_with(&format!("{NAME}{mode}: set that to verify-full")), "{told:?}");
+        }
+        let by_chain = told(both, "server_tls_sslmode = verify-ca");
+        assert!(by_chain.len() == 1 && by_chain[0].starts_with(NAME), "{by_chain:?}");
+        assert_eq!(told(both, "server_tls_sslmode = verify-full"), [""; 0]);
+        assert_eq!(told(&format!("{both} server_auth=rds_iam"), ""), [""; 0], "that is verify-full");
+        assert_eq!(told(both, "[users]\nu = server_auth=rds_iam"), [""; 0], "for that user it is");
+        let full =
+            valid(&format!("[databases]\na = {both}\n[pgbouncer]\nserver_tls_sslmode = verify-full\n"));
+        assert_eq!(full.with_setting("server_tls_sslmode", "prefer").unwrap().warnings.len(), 2);
+    }
 }

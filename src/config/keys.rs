@@ -103,7 +103,7 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "server_tls_ca_file": Text, |db, file| db.server_tls_ca_file = Some(file),
         "Overrides the setting server_tls_ca_file.";
     "tls_server_name": Text, |db, name| db.tls_server_name = Some(name),
-        "Name that servers' certificates must be for; default: iam_host, else the host.";
+        "Name that servers' certificates must be for, with verify-full; default: iam_host, else the host.";
     "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),
         "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login. Needs verify-full and a server_tls_ca_file.";
     "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
@@ -123,9 +123,9 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "iam_external_id": Password, |db, id| db.iam.external_id = Some(id),
         "External id that the role's trust policy asks for.";
     "iam_session_name": Text, |db, name| db.iam.session_name = Some(name),
-        "Name of the role's session in AWS's logs; default pgweir.";
+        "Name in AWS's logs of sessions of a role (iam_role_arn, web_identity, a profile's); default pgweir.";
     "iam_max_age": Text, |db, age| db.iam.max_age = Some(age),
-        "Seconds, from 10 to 86400: no server serves whose login is older; default 900.";
+        "Seconds, from 10 to 86400: no client is given a server whose login is older; default 900.";
     "iam_on_denied": Text, |db, action| db.iam.on_denied = Some(action),
         "What becomes of servers whose user is denied: drain (default; until iam_max_age), keep, drop_now.";
     "iam_strict_lifetime": bool, |db, strict| db.iam.strict_lifetime = Some(strict),

@@ -105,12 +105,18 @@ pub struct ClientLimits {
 const EMPTY_QUERY: &str = "<empty>";
 
 impl Snapshot {
+    /// When servers of the pool of `database` and `pool_user` go back to it.
+    pub fn pool_mode(&self, database: &Database, pool_user: &str) -> PoolMode {
+        let own = self.users.get(pool_user).and_then(|user| user.pool_mode);
+        own.or(database.pool_mode).unwrap_or(self.settings.pool_mode)
+    }
+
     /// What is in force for the pool of `database` and `pool_user`, the user that its servers log in as.
     pub fn pool_rules(&self, database: &Database, pool_user: &str) -> PoolRules {
         let (global, unset) = (&self.settings, UserEntry::default());
         let user = self.users.get(pool_user).unwrap_or(&unset);
         PoolRules {
-            mode: user.pool_mode.or(database.pool_mode).unwrap_or(global.pool_mode),
+            mode: self.pool_mode(database, pool_user),
             pool_size: user.pool_size.or(database.pool_size).unwrap_or(global.default_pool_size),
             min_pool_size: database.min_pool_size.unwrap_or(global.min_pool_size),
             reserve_pool_size: user

@@ -154,8 +154,7 @@ impl Snapshot {
         let defaults = Settings::default();
         let effects = TABLE.iter().filter_map(|row| row.warning(&snapshot.settings, &defaults));
         snapshot.warnings.extend(effects);
-        let entries = snapshot.databases.values().chain(&snapshot.fallback);
-        let doubts: Vec<_> = entries.flat_map(|entry| doubts::of(entry, &snapshot.settings)).collect();
+        let doubts = doubts::all(&snapshot, None);
         snapshot.warnings.extend(doubts);
         if !snapshot.peers.is_empty() {
             snapshot
@@ -219,12 +218,8 @@ impl Snapshot {
         row.set(&mut next.settings, value).map_err(bad)?;
         next.places.settings.insert(row.name, Place { file: "SET".into(), line: 0 });
         next.warnings.extend(row.warning(&next.settings, &Settings::default()));
-        if row.name == "client_tls_sslmode" {
-            let entries = next.databases.values().chain(&next.fallback);
-            let closed: Vec<_> =
-                entries.filter_map(|entry| doubts::closed_to_tcp(entry, &next.settings)).collect();
-            next.warnings.extend(closed);
-        }
+        let doubts = doubts::all(&next, Some(row.name));
+        next.warnings.extend(doubts);
         Ok(next)
     }
 

@@ -49,7 +49,7 @@ impl FromStr for OnDenied {
 }
 
 /// `iam_strict_lifetime`: whether the hard age holds when AWS or the way to it is down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lifetime {
     /// Servers that work are kept, and reported as extended.
     #[default]

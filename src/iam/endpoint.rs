@@ -13,6 +13,53 @@ const HOST_BYTES_MAX: usize = 253;
 /// Most bytes of a region's name: the longest known has 14.
 const REGION_BYTES_MAX: usize = 32;
 
+/// A partition of AWS: regions that share a DNS suffix and, for RDS, the authorities of certificates.
+struct Partition {
+    /// What the names of its regions begin with.
+    regions: &'static str,
+    /// What the names of its endpoints end with.
+    suffix: &'static str,
+    /// The bundle of RDS's authorities there; `None` = where it is found is known there only.
+    authorities: Option<&'static str>,
+}
+
+/// All of them; the first whose regions or suffix fit counts, and so the commercial one, which fits all regions, is the last.
+/// Source: partitions of the AWS SDKs; Amazon RDS User Guide (also those of GovCloud and China), "Using SSL/TLS".
+const PARTITIONS: [Partition; 8] = [
+    Partition {
+        regions: "us-gov-",
+        suffix: "amazonaws.com",
+        authorities: Some("https://truststore.pki.us-gov-west-1.rds.amazonaws.com/global/global-bundle.pem"),
+    },
+    Partition {
+        regions: "cn-",
+        suffix: "amazonaws.com.cn",
+        authorities: Some("https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/global/global-bundle.pem"),
+    },
+    Partition { regions: "eusc-", suffix: "amazonaws.eu", authorities: None },
+    Partition { regions: "us-iso-", suffix: "c2s.ic.gov", authorities: None },
+    Partition { regions: "us-isob-", suffix: "sc2s.sgov.gov", authorities: None },
+    Partition { regions: "eu-isoe-", suffix: "cloud.adc-e.uk", authorities: None },
+    Partition { regions: "us-isof-", suffix: "csp.hci.ic.gov", authorities: None },
+    Partition {
+        regions: "",
+        suffix: "amazonaws.com",
+        authorities: Some("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"),
+    },
+];
+
+/// Where the certificates of RDS's authorities are found, for servers of `region`, or for those of commercial regions;
+/// `None` = it is not known here.
+pub fn authorities(region: Option<&Region>) -> Option<&'static str> {
+    let name = region.map_or("", Region::as_str);
+    PARTITIONS.iter().find(|partition| name.starts_with(partition.regions))?.authorities
+}
+
+/// What of `host` stands before the DNS suffix of a partition.
+fn before_suffix(host: &str) -> Option<&str> {
+    PARTITIONS.iter().find_map(|partition| host.strip_suffix(partition.suffix)?.strip_suffix('.'))
+}
+
 /// The name of an AWS region, such as `eu-west-1`. Holds only lower-case letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Region(Box<str>);
@@ -38,12 +85,12 @@ impl Region {
         &self.0
     }
 
-    /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds.amazonaws.com`, or in China also
-    /// the one after `rds`. `None` for any other name, and for the writer of a global database, which has no region in it.
+    /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds` and the partition's suffix
+    /// (`amazonaws.com` and its kin), or outside the commercial regions also the one after `rds`. `None` for any other name, and
+    /// for the writer of a global database, which has no region in it.
     pub fn of_host(host: &str) -> Option<Self> {
         let host = normal(host);
-        let name = host.strip_suffix(".cn").filter(|rest| rest.ends_with(".amazonaws.com")).unwrap_or(&host);
-        let name = name.strip_suffix(".amazonaws.com")?;
+        let name = before_suffix(&host)?;
         let label = match name.strip_suffix(".rds") {
             Some(before) => before.rsplit_once('.')?.1,
             None => {
@@ -114,6 +161,11 @@ pub enum Doubt {
     /// RDS documents that custom endpoints take no tokens.
     #[error("an Aurora custom endpoint: it takes no tokens; use the cluster's or an instance's endpoint")]
     CustomEndpoint,
+    /// It moves between regions, and tokens are made for one.
+    #[error(
+        "the writer of an Aurora global database: set iam_host to the endpoint of the cluster that writes now, in iam_region"
+    )]
+    GlobalWriter,
     /// Signers leave these ports out of the signed host.
     #[error("ports 80 and 443 are left out of what is signed by some signers and not by others")]
     WebPort,
@@ -162,9 +214,10 @@ impl Endpoint {
     /// Everything about this endpoint that often turns out to be a mistake.
     pub fn doubts(&self) -> impl Iterator<Item = Doubt> {
         let named = Region::of_host(&self.host);
-        let is_rds = self.host.ends_with(".amazonaws.com") || self.host.ends_with(".amazonaws.com.cn");
+        let name = before_suffix(&self.host);
         [
-            (!is_rds).then_some(Doubt::NotRds),
+            name.is_none().then_some(Doubt::NotRds),
+            name.is_some_and(|name| name.ends_with(".global.rds")).then_some(Doubt::GlobalWriter),
             self.host.contains(".cluster-custom-").then_some(Doubt::CustomEndpoint),
             matches!(self.port, 80 | 443).then_some(Doubt::WebPort),
             named.is_some_and(|region| region != self.region).then_some(Doubt::OtherRegion),
@@ -204,6 +257,11 @@ mod tests {
             ("c.cluster-abc.us-gov-west-1.rds.amazonaws.com", "us-gov-west-1"),
             ("db.abc.cn-north-1.rds.amazonaws.com.cn", "cn-north-1"),
             ("db.abc.rds.cn-northwest-1.amazonaws.com.cn", "cn-northwest-1"),
+            ("db.abc.eusc-de-east-1.rds.amazonaws.eu", "eusc-de-east-1"),
+            ("db.abc.us-iso-east-1.rds.c2s.ic.gov", "us-iso-east-1"),
+            ("db.abc.rds.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
+            ("db.abc.rds.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1"),
+            ("db.abc.us-isof-south-1.rds.csp.hci.ic.gov", "us-isof-south-1"),
         ] {
             assert_eq!(region(host).as_deref(), Some(expected), "{host}");
         }
@@ -220,6 +278,8 @@ mod tests {
             "app.global-abc.global.rds.amazonaws.com",
             "rds.amazonaws.com",
             "us-east-1.rds.amazonaws.com.example.com",
+            "db.abc.us-east-1.rds.notamazonaws.com",
+            "db.abc.us-east-1.rds.amazonaws.cn",
             "db.abc.useast1.rds.amazonaws.com",
             "db.abc.-1.rds.amazonaws.com",
             "db.abc.us--1.rds.amazonaws.com",
@@ -272,5 +332,45 @@ mod tests {
         assert_eq!(doubts("db.example.com", 5432, "eu-west-1"), [Doubt::NotRds]);
         let custom = "few.cluster-custom-abc.us-east-1.rds.amazonaws.com";
         assert_eq!(doubts(custom, 5432, "us-east-1"), [Doubt::CustomEndpoint]);
+    }
+
+    #[test]
+    fn names_of_every_partition_are_rds_own() {
+        let doubts =
+            |host: &str| -> Vec<Doubt> { Endpoint::new(host, 5432, None).unwrap().doubts().collect() };
+        for host in [
+            "db.abc.us-gov-west-1.rds.amazonaws.com",
+            "db.abc.cn-north-1.rds.amazonaws.com.cn",
+            "db.abc.eusc-de-east-1.rds.amazonaws.eu",
+            "db.abc.rds.us-iso-east-1.c2s.ic.gov",
+            "db.abc.rds.us-isob-east-1.sc2s.sgov.gov",
+            "db.abc.rds.eu-isoe-west-1.cloud.adc-e.uk",
+            "db.abc.rds.us-isof-south-1.csp.hci.ic.gov",
+        ] {
+            assert_eq!(doubts(host), [], "{host}");
+        }
+    }
+
+    #[test]
+    fn each_partition_has_its_own_authorities() {
+        let host = |name: &str| {
+            let url = authorities(Some(&name.parse::<Region>().unwrap()))?;
+            url.split('/').nth(2)
+        };
+        assert_eq!(authorities(None).and_then(|url| url.split('/').nth(2)), host("eu-west-1"));
+        assert_eq!(host("eu-west-1"), Some("truststore.pki.rds.amazonaws.com"));
+        assert_eq!(host("us-east-1"), host("ap-southeast-7"));
+        assert_eq!(host("us-gov-east-1"), Some("truststore.pki.us-gov-west-1.rds.amazonaws.com"));
+        assert_eq!(host("cn-northwest-1"), Some("rds-truststore.s3.cn-north-1.amazonaws.com.cn"));
+        assert_eq!((host("eusc-de-east-1"), host("us-isob-east-1")), (None, None));
+    }
+
+    #[test]
+    fn the_writer_of_a_global_database_is_doubted() {
+        let writer = "app.global-abc.global.rds.amazonaws.com";
+        assert!(Endpoint::new(writer, 5432, None).is_err(), "no region in it");
+        let endpoint = Endpoint::new(writer, 5432, "eu-west-1".parse().ok()).unwrap();
+        assert_eq!(endpoint.doubts().collect::<Vec<_>>(), [Doubt::GlobalWriter]);
+        assert!(Doubt::GlobalWriter.to_string().contains("iam_host"));
     }
 }

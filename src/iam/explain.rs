@@ -61,8 +61,7 @@ impl fmt::Display for Explanation<'_> {
         let Self { judgement: Judgement { kind, class, .. }, endpoint, user, source } = self;
         self.what(f)?;
         write!(f, " (endpoint {endpoint}, region {}, source {source})", endpoint.region())?;
-        let next = next_step(*kind, *class, endpoint, user);
-        if next.is_empty() { Ok(()) } else { write!(f, "; {next}") }
+        write!(f, "; {}", next_step(*kind, *class, endpoint, user))
     }
 }
 
@@ -85,24 +84,42 @@ fn probably(class: Class) -> &'static str {
     }
 }
 
+/// What to do about it. What passes by itself says so, with what to look at if it does not.
 fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> String {
     let quoted = user.replace('"', "\"\"");
-    match (kind, class) {
-        (Kind::NotMember(_), _) => format!("run: GRANT rds_iam TO \"{quoted}\""),
-        (Kind::NoProofAsked, _) => "check that this is the RDS endpoint it should be".to_owned(),
-        (Kind::RoleForbidden, _) => format!("create the role or run: ALTER ROLE \"{quoted}\" LOGIN"),
-        (Kind::NoRule, _) => "check that IAM database authentication is enabled there".to_owned(),
-        (Kind::Untrusted, _) => "check server_tls_ca_file and tls_server_name".to_owned(),
-        (Kind::TokenRefused | Kind::TooMany, Class::Throttled) => {
-            "lower iam_login_rate, or open fewer connections".to_owned()
+    match kind {
+        Kind::TokenRefused | Kind::TooMany => after_a_refused_token(class, endpoint, user),
+        Kind::NotMember(_) => format!("run: GRANT rds_iam TO \"{quoted}\""),
+        Kind::NoProofAsked => "check that this is the RDS endpoint it should be".to_owned(),
+        Kind::RoleForbidden => format!("create the role or run: ALTER ROLE \"{quoted}\" LOGIN"),
+        Kind::NoRule => "check that IAM database authentication is enabled there".to_owned(),
+        Kind::Busy => {
+            "it is tried again; if it stays so, raise max_connections there or lower pool_size".to_owned()
         }
-        (Kind::TokenRefused, Class::Clock) => "synchronise this machine's clock".to_owned(),
-        (Kind::TokenRefused, Class::Credentials) => "look at the source in SHOW IAM".to_owned(),
-        (Kind::TokenRefused, Class::Denied) => format!(
+        Kind::EndedInLogin => {
+            "it is tried again; if it stays so, lower iam_login_rate and see that the server is not overloaded"
+                .to_owned()
+        }
+        Kind::Unreachable => format!(
+            "check that it runs, its security group, port {} and iam_login_timeout",
+            endpoint.port()
+        ),
+        Kind::Untrusted => "check server_tls_ca_file and tls_server_name".to_owned(),
+    }
+}
+
+fn after_a_refused_token(class: Class, endpoint: &Endpoint, user: &str) -> String {
+    match class {
+        Class::Throttled => "lower iam_login_rate, or open fewer connections".to_owned(),
+        Class::Clock => "synchronise this machine's clock".to_owned(),
+        Class::Credentials => "look at the source in SHOW IAM".to_owned(),
+        Class::Service => {
+            "it is tried again; the log iam-db-auth-error of the RDS instance has the reason".to_owned()
+        }
+        Class::Denied | Class::Unreachable => format!(
             "check rds-db:connect for dbuser {user} in the principal's policy, and that {} is RDS's own name of it",
             endpoint.host()
         ),
-        _ => String::new(),
     }
 }
 
@@ -133,7 +150,45 @@ mod tests {
             let text = explain(Kind::TokenRefused, class, "app");
             assert!(text.contains("probably because"), "{text}");
         }
+        let service = explain(Kind::TokenRefused, Class::Service, "app");
+        assert!(
+            service.ends_with("the log iam-db-auth-error of the RDS instance has the reason"),
+            "{service}"
+        );
         let quoted = explain(Kind::NotMember(Asked::Md5), Class::Denied, "a\"b");
         assert!(quoted.ends_with("GRANT rds_iam TO \"a\"\"b\""), "{quoted}");
+    }
+
+    #[test]
+    fn there_is_always_a_next_step() {
+        let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 6432, None).unwrap();
+        let next = |kind, class| {
+            let judgement = Judgement { kind, class, step: Step::Again };
+            let text =
+                Explanation { judgement, endpoint: &endpoint, user: "app", source: &"imds" }.to_string();
+            text.split_once("source imds); ").map(|(_, next)| next.to_owned()).unwrap_or_default()
+        };
+        for kind in [
+            Kind::TokenRefused,
+            Kind::TooMany,
+            Kind::NotMember(Asked::Scram),
+            Kind::NoProofAsked,
+            Kind::RoleForbidden,
+            Kind::NoRule,
+            Kind::Busy,
+            Kind::EndedInLogin,
+            Kind::Unreachable,
+            Kind::Untrusted,
+        ] {
+            for class in Class::ALL {
+                assert!(next(kind, class).len() > 20, "{kind:?} {class:?}");
+            }
+        }
+        let unreachable = next(Kind::Unreachable, Class::Unreachable);
+        for word in ["security group", "port 6432", "iam_login_timeout"] {
+            assert!(unreachable.contains(word), "{unreachable}");
+        }
+        assert!(next(Kind::Busy, Class::Unreachable).contains("max_connections"));
+        assert!(next(Kind::EndedInLogin, Class::Unreachable).starts_with("it is tried again"));
     }
 }

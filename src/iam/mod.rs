@@ -25,7 +25,7 @@ mod token;
 
 pub use clock::{SystemClock, WallClock};
 pub use credentials::{CredentialState, Credentials};
-pub use endpoint::{BadEndpoint, BadRegion, Doubt, Endpoint, Region};
+pub use endpoint::{BadEndpoint, BadRegion, Doubt, Endpoint, Region, authorities};
 pub use explain::Explanation;
 pub use failure::{FetchError, Reason, reason_of_text};
 pub use fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};

@@ -20,7 +20,7 @@ pub const MAX_AGE_S_MOST: u64 = 86_400;
 pub const LOGIN_RATE_MOST: u32 = 200;
 
 /// The keys as they are written; `None` where one is not.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Keys<'a> {
     /// `host`, one for each server of the list.
     pub hosts: &'a [&'a str],

@@ -224,7 +224,7 @@ impl SourceKey {
         session_name: Option<SessionName>,
         region: &Region,
     ) -> Self {
-        let names_session = role.is_some() || matches!(kind, SourceKind::WebIdentity | SourceKind::Default);
+        let names_session = role.is_some() || kind.may_call_sts();
         let calls_sts = role.is_some() || kind.may_call_sts();
         Self {
             kind,
@@ -255,8 +255,8 @@ impl SourceKey {
         self.session_name.as_ref().map_or(SESSION_NAME, |name| &name.0)
     }
 
-    /// Whether that name was set, and not left to the environment or the default.
-    pub(super) fn names_its_session(&self) -> bool {
+    /// Whether that name was set, and not left to the environment or the default, for a session that this source opens.
+    pub fn names_its_session(&self) -> bool {
         self.session_name.is_some()
     }
 
@@ -347,6 +347,9 @@ mod tests {
             key(Imds, None, role(Some("t2")), "eu-west-1")
         );
         assert_ne!(key(Imds, None, role(None), "eu-west-1"), key(Imds, None, role(None), "us-east-1"));
+        let named = |kind| key(kind, None, None, "eu-west-1").session_name().to_owned();
+        assert_eq!((named(Profile), named(WebIdentity)), ("memememe".into(), "memememe".into()));
+        assert_eq!((named(Imds), named(Container)), (SESSION_NAME.into(), SESSION_NAME.into()));
     }
 
     #[test]

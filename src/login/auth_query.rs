@@ -23,6 +23,12 @@ pub fn auth_user(settings: &Settings, database: &Database) -> Option<Arc<str>> {
     database.auth_user.clone().or_else(|| settings.auth_user.clone()).filter(|user| !user.is_empty())
 }
 
+/// The name of the database in which auth_query runs for clients of `database`.
+pub fn runs_in(settings: &Settings, database: &Database) -> Arc<str> {
+    let by_setting = || settings.auth_dbname.as_ref().map(|name| Arc::clone(&name.0));
+    database.auth_dbname.clone().or_else(by_setting).unwrap_or_else(|| Arc::clone(&database.name))
+}
+
 /// What auth_query says of `user` to a client of `database`; `None` = there is no such user. A NULL secret is one that
 /// nothing proves. What is found is kept for logins to servers.
 ///
@@ -39,8 +45,7 @@ pub async fn lookup(plane: &Plane, database: &str, user: &str) -> Result<Option<
         _ => policy.snapshot.database(database).ok_or_else(|| not_configured(database))?,
     };
     let runner = auth_user(settings, &config).ok_or(Fault::Config)?;
-    let by_setting = || settings.auth_dbname.as_ref().map(|name| Arc::clone(&name.0));
-    let runs_in = config.auth_dbname.clone().or_else(by_setting).unwrap_or_else(|| database.into());
+    let runs_in = runs_in(settings, &config);
     if &*runs_in == CONSOLE_DATABASE {
         tracing::error!("cannot use the reserved \"{CONSOLE_DATABASE}\" database as an auth_dbname");
         return Err(Fault::Config);

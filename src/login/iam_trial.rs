@@ -46,27 +46,42 @@ pub enum Verdict {
 }
 
 /// What there is to try: each entry by IAM as the user that it names, else as `user` and as those of `[users]` that have keys of
-/// their own for logins by IAM.
+/// their own for logins by IAM; and as whoever runs auth_query in it.
 pub fn trials(snapshot: &Snapshot, user: Option<&str>) -> Vec<Trial> {
-    snapshot.databases.values().flat_map(|database| trials_of(snapshot, database, user)).collect()
+    let queriers = iam_entry::queriers(snapshot);
+    let of_entries = snapshot.databases.values().flat_map(|database| {
+        let queriers = queriers.iter().filter(|(name, _)| *name == database.name).map(|(_, user)| user);
+        trials_of(snapshot, database, user, queriers)
+    });
+    let made = queriers.iter().filter(|(name, _)| !snapshot.databases.contains_key(name));
+    let of_made = made.filter_map(|(name, user)| trial(snapshot, &*snapshot.database(name)?, Some(user)));
+    of_entries.chain(of_made).collect()
 }
 
-fn trials_of(snapshot: &Snapshot, database: &Database, user: Option<&str>) -> Vec<Trial> {
-    let trial = |user: Option<&Arc<str>>| {
-        let rules = iam_entry::rules(snapshot, database, user.map_or("", |user| user))?.ok()?;
-        let (database, user) = (Arc::clone(&database.name), user.cloned());
-        Some(Trial { database, user, endpoints: rules.endpoints, source: rules.source })
-    };
-    if let Some(forced) = &database.user {
-        return trial(Some(forced)).into_iter().collect();
+fn trials_of<'a>(
+    snapshot: &Snapshot,
+    database: &Database,
+    user: Option<&str>,
+    queriers: impl Iterator<Item = &'a Arc<str>>,
+) -> Vec<Trial> {
+    let mut users: Vec<Arc<str>> = queriers.cloned().collect();
+    match &database.user {
+        Some(forced) => users.push(Arc::clone(forced)),
+        None => {
+            users.extend(iam_entry::users_with_keys(snapshot).map(|(name, _)| Arc::clone(name)));
+            users.extend(user.map(Arc::from));
+        }
     }
-    let mut users: Vec<Arc<str>> =
-        iam_entry::users_with_keys(snapshot).map(|(name, _)| Arc::clone(name)).collect();
-    users.extend(user.map(Arc::from));
     users.sort();
     users.dedup();
-    let tried: Vec<_> = users.iter().filter_map(|user| trial(Some(user))).collect();
-    if tried.is_empty() { trial(None).into_iter().collect() } else { tried }
+    let tried: Vec<_> = users.iter().filter_map(|user| trial(snapshot, database, Some(user))).collect();
+    if tried.is_empty() { trial(snapshot, database, None).into_iter().collect() } else { tried }
+}
+
+fn trial(snapshot: &Snapshot, database: &Database, user: Option<&Arc<str>>) -> Option<Trial> {
+    let rules = iam_entry::rules(snapshot, database, user.map_or("", |user| user))?.ok()?;
+    let (database, user) = (Arc::clone(&database.name), user.cloned());
+    Some(Trial { database, user, endpoints: rules.endpoints, source: rules.source })
 }
 
 impl Plane {
@@ -140,6 +155,16 @@ mod tests {
             told(&text, Some("ann")),
             ["forced app", "open ann", "open owner", "password owner", "unsaid owner"]
         );
+    }
+
+    #[test]
+    fn whoever_runs_auth_query_is_tried_too() {
+        let text = format!(
+            "forced = {BY_IAM} server_auth=rds_iam user=app auth_user=asker\nlocal = {BY_IAM} user=app auth_user=owner\n\
+             open = {BY_IAM} server_auth=rds_iam auth_user=asker\n* = {BY_IAM} server_auth=rds_iam auth_dbname=made auth_user=x"
+        );
+        let all = ["forced app", "forced asker", "local owner", "open asker", "open owner", "made x"];
+        assert_eq!(told(&text, None), all);
     }
 
     #[test]

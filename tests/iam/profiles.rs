@@ -143,11 +143,13 @@ fn a_profile_may_exchange_a_web_identity() {
                 "config",
                 &format!("[profile w]\n{role}\nweb_identity_token_file = {}\n", file.display()),
             );
-            fetch(&SourceKey::new(SourceKind::Profile, Some("w"), None, None, &region())).await.unwrap();
-            assert_eq!(
-                stage.calls(Sts),
-                ["AssumeRoleWithWebIdentity arn:aws:iam::123456789012:role/web pgweir"]
-            );
+            let key = |name: &str| {
+                SourceKey::new(SourceKind::Profile, Some("w"), None, name.parse().ok(), &region())
+            };
+            fetch(&key("")).await.unwrap();
+            fetch(&key("pool")).await.unwrap();
+            let call = "AssumeRoleWithWebIdentity arn:aws:iam::123456789012:role/web";
+            assert_eq!(stage.calls(Sts), [format!("{call} pgweir"), format!("{call} pool")]);
         },
     );
 }

@@ -19,7 +19,7 @@ fn errors(databases: &str, settings: &str) -> Vec<String> {
 fn an_entry_as_aws_names_it_needs_two_keys_and_the_authorities() {
     let text =
         format!("db = {RDS} server_tls_ca_file=rds.pem\n* = {RDS} server_tls_ca_file=rds.pem user=app");
-    assert_eq!(found(&text, ""), (Vec::new(), Vec::new()));
+    assert_eq!(found(&text, "pool_mode = transaction"), (Vec::new(), Vec::new()));
     let snapshot = snapshot(&text, "");
     let rules = rules(&snapshot, &snapshot.database("made").unwrap(), "app").unwrap().unwrap();
     assert_eq!(rules.endpoints[0].to_string(), "db.abc.eu-west-1.rds.amazonaws.com:5432");
@@ -35,6 +35,30 @@ fn without_authorities_the_error_says_where_they_are() {
     ));
     assert!(error.contains("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"), "{error}");
     assert!(errors(&format!("db = {RDS}"), "server_tls_ca_file = rds.pem").is_empty());
+}
+
+#[test]
+fn each_partition_is_sent_to_its_own_authorities() {
+    let told = |entry: &str| errors(&format!("db = server_auth=rds_iam {entry}"), "").join("\n");
+    for (entry, words) in [
+        (
+            "host=db.abc.cn-north-1.rds.amazonaws.com.cn",
+            "fetch https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/",
+        ),
+        (
+            "host=10.0.0.1 iam_host=db.abc.us-gov-west-1.rds.amazonaws.com",
+            "https://truststore.pki.us-gov-west-1.rds.",
+        ),
+        (
+            "host=db.example iam_region=us-gov-east-1",
+            "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/",
+        ),
+        ("host=db.abc.eusc-de-east-1.rds.amazonaws.eu", "the RDS documentation of that partition"),
+        ("host=db.example", "fetch https://truststore.pki.rds.amazonaws.com/"),
+        ("host=p.proxy-abc.eu-west-1.rds.amazonaws.com", "an RDS Proxy needs those of Amazon Trust Services"),
+    ] {
+        assert!(told(entry).contains(words), "{words}\nis not in\n{}", told(entry));
+    }
 }
 
 #[test]
@@ -124,10 +148,7 @@ fn users_have_a_say() {
         "{errors:?}"
     );
     let told = warnings.join("\n");
-    assert!(
-        told.contains("user \"app\": server_auth=rds_iam cannot log in to database \"local\" (host: "),
-        "{told}"
-    );
+    assert!(told.contains("user \"app\": cannot log in by IAM to database \"local\" (host: "), "{told}");
     assert!(told.contains("user \"odd\": iam_* keys have no effect") && !told.contains("forced"), "{told}");
     let snapshot = snapshot(&databases, settings);
     let database = snapshot.database("rds").unwrap();
@@ -135,6 +156,137 @@ fn users_have_a_say() {
     assert_eq!(rules.source.to_string(), "default as arn:aws:iam::123456789012:role/a");
     assert!(super::rules(&snapshot, &database, "odd").is_none());
     assert_eq!(foreseen(&snapshot).count(), 1);
+}
+
+const CA: &str = "server_tls_ca_file = x\npool_mode = transaction";
+
+#[test]
+fn a_user_is_judged_beside_the_entries_that_it_goes_to() {
+    let databases = format!("a = {RDS} iam_credential_source=profile\nb = {RDS}");
+    let settings = |users: &str| format!("{CA}\niam_credential_source = imds\n[users]\n{users}");
+    let (errors, warnings) = found(&databases, &settings("v = iam_profile=x"));
+    assert_eq!(errors, [""; 0], "the profile is for a");
+    assert_eq!(
+        warnings,
+        [
+            "user \"v\": cannot log in by IAM to database \"b\" (iam_profile: iam_credential_source=imds reads no profile)"
+        ]
+    );
+    let role = "iam_role_arn=arn:aws:iam::123456789012:role/r";
+    let (errors, warnings) = found(&format!("a = {RDS} {role}"), &settings("v = iam_external_id=tenant"));
+    assert_eq!((errors, warnings), (Vec::new(), Vec::new()), "the role is the entry's");
+    let (errors, warnings) = found(&databases, &settings("v = iam_external_id=tenant"));
+    assert_eq!(errors, [""; 0]);
+    assert!(
+        warnings[0].starts_with(
+            "user \"v\": cannot log in by IAM to database \"a\" (iam_external_id: it belongs to a role"
+        ),
+        "{warnings:?}"
+    );
+    for wrong in ["iam_credential_source=env iam_profile=x", "iam_external_id=?", "iam_session_name='a b'"] {
+        let (errors, _) = found(&databases, &settings(&format!("v = {wrong}")));
+        assert!(errors.len() == 1 && errors[0].contains("of user \"v\""), "{wrong}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_session_name_without_a_session_is_told() {
+    const NAMED: &str = "iam_session_name=pool";
+    const ROLE: &str = "iam_role_arn=arn:aws:iam::123456789012:role/r";
+    let warnings = |databases: &str, more: &str| found(databases, &format!("{CA}\n{more}")).1;
+    for source in ["imds", "env", "container", "process"] {
+        let told = warnings(&format!("a = {RDS} {NAMED} iam_credential_source={source}"), "");
+        let words = format!(
+            "database \"a\": iam_session_name has no effect with iam_credential_source={source} and no role: "
+        );
+        assert!(told.len() == 1 && told[0].starts_with(&words), "{told:?}");
+        assert_eq!(
+            warnings(&format!("a = {RDS} {NAMED} iam_credential_source={source} {ROLE}"), ""),
+            [""; 0]
+        );
+    }
+    for source in ["web_identity", "profile", "default"] {
+        assert_eq!(warnings(&format!("a = {RDS} {NAMED} iam_credential_source={source}"), ""), [""; 0]);
+    }
+    let imds = format!("a = {RDS} iam_credential_source=imds");
+    let of_user = format!("[users]\nu = {ROLE}");
+    assert_eq!(warnings(&format!("{imds} {NAMED}"), &of_user), [""; 0], "u's sessions have that name");
+    let told = warnings(&imds, &format!("[users]\nu = {NAMED}"));
+    assert!(told.len() == 1 && told[0].starts_with("user \"u\": iam_session_name has no effect"), "{told:?}");
+}
+
+#[test]
+fn entries_in_session_pooling_are_told_in_one_line() {
+    let entries = |modes: &[&str]| -> String {
+        modes.iter().enumerate().map(|(i, mode)| format!("d{i} = {RDS} {mode}\n")).collect()
+    };
+    let told =
+        |databases: &str, settings: &str| found(databases, &format!("server_tls_ca_file = x\n{settings}")).1;
+    let (session, transaction) = ("pool_mode=session", "pool_mode=transaction");
+    let warnings = told(&entries(&["", transaction, session, "pool_mode=statement"]), "");
+    assert_eq!(
+        warnings,
+        ["database \"d0\", \"d2\": in session pooling a server that was logged in to by IAM serves beyond \
+          iam_max_age until its client leaves; set pool_mode=transaction, or client_idle_timeout"]
+    );
+    assert!(
+        told(&entries(&[""; 9]), "")[0].starts_with("database \"d0\", \"d1\", \"d2\" and 6 more: in session")
+    );
+    assert_eq!(told("local = host=/run", ""), [""; 0]);
+    let of_user = told(&entries(&[transaction]), "[users]\nu = pool_mode=session");
+    assert!(
+        of_user.len() == 1 && of_user[0].starts_with("database \"d0\": in session pooling"),
+        "{of_user:?}"
+    );
+    let forced = entries(&["user=app pool_mode=transaction"]);
+    assert_eq!(told(&forced, "[users]\nu = pool_mode=session"), [""; 0], "nobody logs in as u there");
+    assert_eq!(
+        told(&entries(&[transaction]), "[users]\nu = pool_mode=session server_auth=password"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn whoever_runs_auth_query_beside_a_forced_user_is_foreseen() {
+    let users = "[users]\nasker = server_auth=rds_iam iam_role_arn=arn:aws:iam::123456789012:role/asker";
+    let host = RDS.replace(" server_auth=rds_iam", "");
+    let sources = |databases: &str, settings: &str| -> Vec<String> {
+        foreseen(&snapshot(databases, settings)).map(|rules| rules.source.to_string()).collect()
+    };
+    const ROLE: &str = "default as arn:aws:iam::123456789012:role/asker";
+    let own = format!("a = {host} user=app auth_user=asker");
+    assert_eq!(sources(&own, &format!("{CA}\n{users}")), [ROLE]);
+    let elsewhere = format!("a = host=/run user=app auth_user=asker auth_dbname=b\nb = {host} user=app");
+    assert_eq!(sources(&elsewhere, &format!("{CA}\n{users}")), [ROLE]);
+    let made = format!("a = host=/run user=app\n* = {host} user=app");
+    assert_eq!(sources(&made, &format!("{CA}\nauth_user = asker\nauth_dbname = made\n{users}")), [ROLE]);
+    assert_eq!(sources(&format!("a = {host} user=app"), &format!("{CA}\n{users}")), [""; 0]);
+    let (errors, warnings) = found(&own, &format!("pool_mode = transaction\n{users}"));
+    assert_eq!(errors, [""; 0]);
+    assert!(
+        warnings[0].starts_with(
+            "user \"asker\": runs auth_query there, but cannot log in by IAM to database \"a\" (server_tls_ca_file: "
+        ),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn users_with_equal_keys_are_judged_once() {
+    let same = (0..100).map(|i| format!("u{i} = server_auth=rds_iam\n")).collect::<String>();
+    let settings = format!("{CA}\n[users]\n{same}v = server_auth=rds_iam iam_max_age=60\nw = pool_size=3");
+    let databases = format!("rds = {}\nlocal = host=/run", RDS.replace(" server_auth=rds_iam", ""));
+    let (errors, warnings) = found(&databases, &settings);
+    assert_eq!((errors.len(), warnings.len()), (0, 2), "{errors:?} {warnings:?}");
+    assert!(
+        warnings[0].starts_with("user \"u0\" and 99 with the same keys: cannot log in by IAM"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].starts_with("user \"v\": cannot log in by IAM to database \"local\""),
+        "{warnings:?}"
+    );
+    assert_eq!(foreseen(&snapshot(&databases, &settings)).count(), 2);
 }
 
 #[test]
