@@ -1,6 +1,6 @@
 //! The pages that a pooler serves on `metrics_listen`, as one who looks at them sees them.
 
-use super::wait_until;
+use super::{secrets, wait_until};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,6 +12,7 @@ pub fn get(port: u16, path: &str) -> (String, String) {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
+    secrets::none_in("a page", &answer);
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
 }

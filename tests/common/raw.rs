@@ -3,6 +3,7 @@
 //! It knows just enough to log in by trust or cleartext; everything else a test writes itself.
 //! Source: PostgreSQL documentation, "Message Formats".
 
+use super::secrets;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{ErrorKind, Read, Write};
@@ -237,7 +238,7 @@ impl Raw {
         byte[0]
     }
 
-    /// Reads up to ReadyForQuery or the end.
+    /// Reads up to ReadyForQuery or the end; nobody is ever told a secret.
     #[track_caller]
     pub fn outcome(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
@@ -255,6 +256,11 @@ impl Raw {
                 }
                 _ => {}
             }
+        }
+        let Outcome { rows, errors, notices, .. } = &outcome;
+        let cells = rows.iter().flatten().flatten();
+        for text in cells.chain(errors).chain(notices) {
+            secrets::none_in("an answer", text);
         }
         outcome
     }
