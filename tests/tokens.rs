@@ -297,15 +297,7 @@ fn sends_nothing(behaviour: Behaviour, ca: &Path) {
         "{error}"
     );
     assert!(!server.visits().is_empty(), "it was called");
-    let story = Story {
-        class: "unreachable",
-        last_error: "; check server_tls_ca_file and tls_server_name",
-        ok: 0..=0,
-        failed: &[("unreachable", SOME)],
-        stance: "keep_on",
-        ..Story::FINE
-    };
-    story.told_by(&pooler);
+    Story::UNTRUSTED.told_by(&pooler);
     server.assert_no_token();
     end(pooler);
 }

@@ -73,6 +73,16 @@ impl Story<'_> {
         skew_s: None,
         not_ready: "",
     };
+
+    /// TLS was not to be had, or not with the very server.
+    pub const UNTRUSTED: Self = Self {
+        class: "unreachable",
+        last_error: "; check server_tls_ca_file and tls_server_name",
+        ok: 0..=0,
+        failed: &[("unreachable", SOME)],
+        stance: "keep_on",
+        ..Self::FINE
+    };
 }
 
 /// What was read at one moment. Printed, it is the row: the page is long.

@@ -7,16 +7,6 @@ use crate::common::certs::{RDS_HOST, certs};
 use crate::common::story::{SOME, Story};
 use crate::rig::{Rds, refused_with};
 
-/// TLS was not to be had, or not with the very server.
-const UNTRUSTED: Story<'static> = Story {
-    class: "unreachable",
-    last_error: "; check server_tls_ca_file and tls_server_name",
-    ok: 0..=0,
-    failed: &[("unreachable", SOME)],
-    stance: "keep_on",
-    ..Story::FINE
-};
-
 const NO_TLS: &str = "FATAL 08006: query_wait_timeout: no verified TLS with the server; no token was sent";
 
 /// A pooler whose database has these words in place of others.
@@ -40,16 +30,22 @@ fn refuses(rds: &Rds, setup: PoolerSetup, words: &str, story: &Story<'_>, log: &
 fn another_authority_or_another_name_sees_no_token() {
     let Some(rds) = Rds::start() else { return };
     let (ca, other) = (certs().ca().display().to_string(), certs().other_ca().display().to_string());
-    refuses(&rds, with(&rds, &ca, &other), NO_TLS, &UNTRUSTED, &["could not accept SSL connection"]);
+    refuses(&rds, with(&rds, &ca, &other), NO_TLS, &Story::UNTRUSTED, &["could not accept SSL connection"]);
     let (name, elsewhere) = (format!("tls_server_name={RDS_HOST}"), "tls_server_name=elsewhere.example");
-    refuses(&rds, with(&rds, &name, elsewhere), NO_TLS, &UNTRUSTED, &["could not accept SSL connection"]);
+    refuses(
+        &rds,
+        with(&rds, &name, elsewhere),
+        NO_TLS,
+        &Story::UNTRUSTED,
+        &["could not accept SSL connection"],
+    );
 }
 
 #[test]
 fn a_server_without_tls_sees_no_token() {
     let Some(rds) = Rds::start_with("ssl = off") else { return };
     let usual = with(&rds, "server_auth", "server_auth");
-    refuses(&rds, usual, NO_TLS, &UNTRUSTED, &["connection received"]);
+    refuses(&rds, usual, NO_TLS, &Story::UNTRUSTED, &["connection received"]);
 }
 
 #[test]
@@ -63,7 +59,7 @@ fn a_request_for_another_proof_gets_no_token() {
         last_error: "; run: GRANT rds_iam TO \"plain\"",
         failed: &[("denied", SOME)],
         stance: "keep_to_hard_age",
-        ..UNTRUSTED
+        ..Story::UNTRUSTED
     };
     refuses(&rds, usual, WHY, &story, &["connection received"]);
 }
