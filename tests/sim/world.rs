@@ -230,8 +230,13 @@ impl World {
     fn mail(&mut self, worker: usize) {
         let Some(letter) = self.ground.mail[worker].pop_front() else { panic!("a letter was lost") };
         self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
-        if let Letter::Command(Command::Sweep(Scope::Pool(id))) = &letter {
-            self.pools[id.0 as usize].looked[worker] = true;
+        match &letter {
+            Letter::Command(Command::Sweep(Scope::Pool(id))) => {
+                self.pools[id.0 as usize].looked[worker] = true;
+            }
+            // Its login may have begun before what the worker has seen last: it is looked at with the next pass.
+            Letter::Server(_, _, login) => self.pools[login.pool.id.0 as usize].looked[worker] = false,
+            _ => {}
         }
         let (asker, eviction) = match &letter {
             Letter::Command(Command::Cancel(asker)) => (*asker, None),
