@@ -48,6 +48,7 @@ impl Plane {
                 () = self.iam.credentials_arrive() => {
                     self.go_on_with_credentials();
                     was_calm = false;
+                    continue; // what servers are worth is looked at once a second: workers look in between
                 }
             }
             alarm = self.tell_skew(alarm);
