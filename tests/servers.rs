@@ -119,7 +119,7 @@ impl Rig {
             welcome: Box::default(),
         };
         let guard = Box::new(entry.visit());
-        let channel = Channel { fd: theirs.into(), tls: None, unread: Vec::new(), guard };
+        let channel = Channel { fd: theirs.into(), tls: None, unread: Vec::new(), unsent: Vec::new(), guard };
         self.plane.worker(WorkerId(worker)).send(Mail::Client(Box::new((channel, login))));
         (Raw::over(ours), socket_id)
     }
@@ -164,7 +164,7 @@ impl Rig {
             authorization: Some(Authorization { soft_at: now, hard_at: now + Micros::from_secs(3600) }),
         };
         let guard = Box::new(place.into_live());
-        let channel = Channel { fd: socket.into(), tls: None, unread: Vec::new(), guard };
+        let channel = Channel { fd: socket.into(), tls: None, unread: Vec::new(), unsent: Vec::new(), guard };
         self.plane.worker(WorkerId(1)).send(Mail::Server(Box::new((channel, login))));
         pid.to_string()
     }

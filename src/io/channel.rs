@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 /// when the driver has closed the socket, not before.
 pub type Guard = Box<dyn Send>;
 
-/// One connection that is past its login.
+/// One connection that is past its login, whole: what it has read and not used and what it could not send travel with it.
 pub struct Channel {
     /// The connected, non-blocking socket.
     pub fd: OwnedFd,
@@ -14,6 +14,9 @@ pub struct Channel {
     pub tls: Option<Box<rustls::Connection>>,
     /// Plain bytes already read from the peer and not yet consumed.
     pub unread: Vec<u8>,
+    /// Bytes that the socket has not taken yet, as it is to have them (ciphertext where there is TLS), in front of those that
+    /// the TLS session itself still holds.
+    pub unsent: Vec<u8>,
     /// Dropped after the close.
     pub guard: Guard,
 }

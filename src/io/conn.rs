@@ -87,9 +87,10 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones.
+    /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones; what it still has to
+    /// send goes on to be unsent.
     pub fn new(channel: Channel, peer: Peer, generation: u32) -> Self {
-        let Channel { fd, mut tls, unread, guard } = channel;
+        let Channel { fd, mut tls, unread, unsent, guard } = channel;
         let (mut kept, mut flags) = (unread, Flags::default());
         if let Some(tls) = &mut tls {
             // Back-pressure is the machine's: a bound here would cut what it has already sent.
@@ -101,12 +102,14 @@ impl Conn {
         if !kept.is_empty() {
             flags.set(flag::OFFER);
         }
-        Self { fd, tls, backlog: None, kept, life: Life::Open(peer), flags, generation, guard }
+        let backlog = (!unsent.is_empty()).then(|| Box::new(Backlog { bytes: unsent, sent: 0 }));
+        Self { fd, tls, backlog, kept, life: Life::Open(peer), flags, generation, guard }
     }
 
-    /// The connection as a value again. Nothing may be unsent.
+    /// The connection as a value again, with what is unsent.
     pub fn into_channel(self) -> Channel {
-        Channel { fd: self.fd, tls: self.tls, unread: self.kept, guard: self.guard }
+        let unsent = self.backlog.map_or_else(Vec::new, |backlog| backlog.into_rest());
+        Channel { fd: self.fd, tls: self.tls, unread: self.kept, unsent, guard: self.guard }
     }
 
     /// The socket.
@@ -277,11 +280,6 @@ impl Conn {
         }
     }
 
-    /// Whether bytes wait that [`Conn::into_channel`] would lose.
-    pub fn has_backlog(&self) -> bool {
-        self.backlog.is_some()
-    }
-
     /// Reads once without looking at the bytes, TLS or not.
     pub fn read_raw(&mut self, space: &mut [u8]) {
         let got = socket::recv(self.fd.as_fd(), space);
@@ -303,6 +301,12 @@ impl Conn {
 }
 
 impl Backlog {
+    /// The bytes that are not sent yet.
+    fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.sent);
+        self.bytes
+    }
+
     fn append(&mut self, parts: &[IoSlice<'_>]) {
         if self.sent > self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);

@@ -12,7 +12,7 @@
 //! Source: epoll(7), "Level-triggered and edge-triggered"; tcp(7).
 
 use super::conn::flag;
-use super::table::{Departure, Key, Table, new_epoll};
+use super::table::{Call, Departure, Key, Table, new_epoll};
 use super::{Burst, Channel, Clock, Machine};
 use crate::base::{Micros, Peer, limits};
 use crate::core::Note;
@@ -96,10 +96,10 @@ impl Epoll {
         &mut self,
         machine: &mut M,
         now: Micros,
-        call: impl FnOnce(&mut M, &mut Table) -> R,
+        call: impl FnOnce(&mut M, &mut Call<'_, '_>) -> R,
     ) -> R {
-        let result = call(machine, &mut self.table);
-        self.table.settle(machine, &[], now);
+        let result = call(machine, &mut Call::new(&mut self.table));
+        self.table.settle(machine, now);
         result
     }
 
@@ -121,6 +121,11 @@ impl Epoll {
     /// Connections held, open or lingering.
     pub fn connections(&self) -> usize {
         self.table.count()
+    }
+
+    /// Connections that were ended because this side was mistaken about them.
+    pub fn faults(&self) -> u64 {
+        self.table.faults
     }
 
     /// Waits at most `timeout` for events, then handles them and everything that they make ready.
@@ -146,7 +151,7 @@ impl Epoll {
             }
         }
         self.run_ready(machine, turn.now);
-        self.table.settle(machine, &[], turn.now);
+        self.table.settle(machine, turn.now);
         Ok(turn)
     }
 
@@ -178,8 +183,8 @@ impl Epoll {
         self.table.watch(key, false);
         match peer {
             Some(peer) => {
-                machine.drained(peer, &mut self.table);
-                self.table.settle(machine, &[], now);
+                machine.drained(peer, &mut Call::new(&mut self.table));
+                self.table.settle(machine, now);
             }
             None => self.table.see_off(key, now),
         }

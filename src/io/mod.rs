@@ -25,4 +25,4 @@ pub use channel::{Channel, Guard};
 pub use clock::Clock;
 pub use epoll::{Epoll, Turn};
 pub use machine::Machine;
-pub use table::{Departure, Table};
+pub use table::{Call, Departure};

@@ -1,9 +1,9 @@
 //! What the machine sends, gathered so that each destination costs one system call.
 //!
-//! Parts of a call's input are lent: named by their range, and written before the call's input is gone. Bytes made by the
-//! machine, and small inputs ([`Outgoing::own`]), lie in one scratch buffer and may wait for the end of the turn.
-//! Invariant: between calls nothing is lent; between turns it is empty. Order is kept for each destination, not between
-//! destinations.
+//! Bytes that the machine makes, and parts of small inputs, are copied into the batch's own memory and may wait for the end of
+//! the turn: that is an `Outgoing<'static>`. Parts of a large input are lent: they borrow it (`Outgoing<'i>`), so the compiler
+//! sees to it that they are written, or copied, before the input is gone, and that they are never looked up in another one.
+//! Order is kept for each destination, not between destinations.
 
 use super::table::Key;
 use std::io::IoSlice;
@@ -16,32 +16,29 @@ const SLICES_MAX: usize = 16;
 const SCRATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Where a piece's bytes lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+#[derive(Clone, Debug)]
+enum Bytes<'i> {
     /// In the input of the call.
-    Input,
-    /// In the scratch buffer.
-    Made,
+    Lent(&'i [u8]),
+    /// In this range of the batch's own memory.
+    Made(Range<usize>),
 }
 
 /// One run of bytes for one destination.
 #[derive(Clone, Debug)]
-struct Piece {
+struct Piece<'i> {
     to: Key,
-    source: Source,
-    range: Range<usize>,
+    bytes: Bytes<'i>,
 }
 
-/// The pieces that are not written yet.
+/// The pieces that are not written yet; those lent borrow the input `'i`.
 #[derive(Debug, Default)]
-pub struct Outgoing {
-    pieces: Vec<Piece>,
+pub struct Outgoing<'i> {
+    pieces: Vec<Piece<'i>>,
     made: Vec<u8>,
-    /// How many pieces in front are certainly not lent.
-    owned: usize,
 }
 
-impl Outgoing {
+impl<'i> Outgoing<'i> {
     /// Whether nothing is to be sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -54,63 +51,60 @@ impl Outgoing {
         self.pieces.len()
     }
 
-    /// Copies what is lent from `input`, so that it can be written when that is gone.
-    #[inline]
-    pub fn own(&mut self, input: &[u8]) {
-        for piece in &mut self.pieces[self.owned..] {
-            if piece.source == Source::Input {
-                let start = self.made.len();
-                self.made.extend_from_slice(&input[piece.range.clone()]);
-                (piece.source, piece.range) = (Source::Made, start..self.made.len());
-            }
-        }
-        self.owned = self.pieces.len();
-    }
-
-    /// Takes out what is to be sent to `to`, of which nothing may be lent.
+    /// Takes out what is to be sent to `to`, in order, as a copy.
     pub fn take_for(&mut self, to: Key) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut taken = Vec::new();
         self.pieces.retain(|piece| {
             if piece.to == to {
-                assert!(piece.source == Source::Made, "{to:?} leaves with something lent to it");
-                bytes.extend_from_slice(&self.made[piece.range.clone()]);
+                taken.extend_from_slice(match &piece.bytes {
+                    Bytes::Lent(bytes) => bytes,
+                    Bytes::Made(range) => &self.made[range.clone()],
+                });
             }
             piece.to != to
         });
-        self.owned = self.owned.min(self.pieces.len());
-        bytes
+        taken
     }
 
-    /// Adds a part of the input.
+    /// Adds `input[range]` without a copy; `false` where the input has no such part.
     #[inline]
-    pub fn lend(&mut self, to: Key, range: Range<usize>) {
-        self.add(to, Source::Input, range);
+    pub fn lend(&mut self, to: Key, input: &'i [u8], range: Range<usize>) -> bool {
+        let Some(part) = input.get(range.clone()) else { return false };
+        if part.is_empty() {
+            return true;
+        }
+        if let Some(Piece { to: last_to, bytes: Bytes::Lent(last) }) = self.pieces.last_mut()
+            && *last_to == to
+            && range.start >= last.len()
+            && std::ptr::eq(&raw const input[range.start - last.len()], last.as_ptr())
+        {
+            *last = &input[range.start - last.len()..range.end];
+        } else {
+            self.pieces.push(Piece { to, bytes: Bytes::Lent(part) });
+        }
+        true
     }
 
     /// Adds a copy of `bytes`.
     #[inline]
     pub fn make(&mut self, to: Key, bytes: &[u8]) {
-        let start = self.made.len();
-        self.made.extend_from_slice(bytes);
-        self.add(to, Source::Made, start..self.made.len());
-    }
-
-    #[inline]
-    fn add(&mut self, to: Key, source: Source, range: Range<usize>) {
-        if range.is_empty() {
+        if bytes.is_empty() {
             return;
         }
+        let start = self.made.len();
+        self.made.extend_from_slice(bytes);
         match self.pieces.last_mut() {
-            Some(last) if last.to == to && last.source == source && last.range.end == range.start => {
-                last.range.end = range.end;
+            Some(Piece { to: last_to, bytes: Bytes::Made(last) }) if *last_to == to && last.end == start => {
+                last.end = self.made.len();
             }
-            _ => self.pieces.push(Piece { to, source, range }),
+            _ => self.pieces.push(Piece { to, bytes: Bytes::Made(start..self.made.len()) }),
         }
     }
 
-    /// Gives each destination its pieces in order, at most [`SLICES_MAX`] at a time, and forgets them.
-    pub fn each(&mut self, input: &[u8], mut send: impl FnMut(Key, &mut [IoSlice<'_>])) {
-        let Self { pieces, made, owned } = self;
+    /// Gives each destination its pieces in order, at most [`SLICES_MAX`] at a time. What is left is empty, borrows nothing and
+    /// keeps its memory for the next batch.
+    pub fn each(self, mut send: impl FnMut(Key, &mut [IoSlice<'_>])) -> Outgoing<'static> {
+        let Self { mut pieces, mut made } = self;
         if pieces.windows(2).any(|pair| pair[0].to != pair[1].to) {
             pieces.sort_by_key(|piece| piece.to); // stable: the order within one destination stays
         }
@@ -118,18 +112,23 @@ impl Outgoing {
             for part in run.chunks(SLICES_MAX) {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 for (slice, piece) in slices.iter_mut().zip(part) {
-                    let bytes = if piece.source == Source::Input { input } else { &made[..] };
-                    *slice = IoSlice::new(&bytes[piece.range.clone()]);
+                    *slice = IoSlice::new(match &piece.bytes {
+                        Bytes::Lent(bytes) => bytes,
+                        Bytes::Made(range) => &made[range.clone()],
+                    });
                 }
                 send(part[0].to, &mut slices[..part.len()]);
             }
         }
         pieces.clear();
         made.clear();
-        *owned = 0;
         if made.capacity() > SCRATCH_BYTES_MAX {
             made.shrink_to(SCRATCH_BYTES_MAX);
         }
+        // An empty vector of another lifetime, in the same memory: the collection is done in place.
+        let pieces =
+            pieces.into_iter().map(|piece| Piece { to: piece.to, bytes: Bytes::Made(0..0) }).collect();
+        Outgoing { pieces, made }
     }
 }
 
@@ -142,74 +141,87 @@ mod tests {
         Key { index, generation: 1 }
     }
 
-    fn gather(outgoing: &mut Outgoing, input: &[u8]) -> (usize, BTreeMap<u32, Vec<u8>>) {
+    fn gather(outgoing: Outgoing<'_>) -> (usize, BTreeMap<u32, Vec<u8>>, Outgoing<'static>) {
         let (mut calls, mut out) = (0, BTreeMap::<u32, Vec<u8>>::new());
-        outgoing.each(input, |to, slices| {
+        let left = outgoing.each(|to, slices| {
             calls += 1;
             slices.iter().for_each(|slice| out.entry(to.index).or_default().extend_from_slice(slice));
         });
-        (calls, out)
+        assert!(left.is_empty());
+        (calls, out, left)
     }
 
     #[test]
     fn pieces_come_in_order_for_each_destination_and_in_one_call() {
-        let mut outgoing = Outgoing::default();
-        outgoing.lend(key(7), 0..2);
-        outgoing.lend(key(7), 2..4);
+        let (mut outgoing, input) = (Outgoing::default(), b"abcdef");
+        outgoing.lend(key(7), input, 0..2);
+        outgoing.lend(key(7), input, 2..4);
         outgoing.make(key(3), b"xy");
         outgoing.make(key(7), b"--");
-        outgoing.lend(key(3), 4..6);
-        let (calls, out) = gather(&mut outgoing, b"abcdef");
+        outgoing.lend(key(3), input, 4..6);
+        let (calls, out, _) = gather(outgoing);
         assert_eq!(calls, 2);
         assert_eq!(out[&7], b"abcd--");
         assert_eq!(out[&3], b"xyef");
-        assert!(outgoing.is_empty());
     }
 
     #[test]
     fn adjoining_parts_of_the_input_become_one_slice() {
-        let mut outgoing = Outgoing::default();
-        (0..100).for_each(|at| outgoing.lend(key(1), at..at + 1));
-        let input = [9; 100];
-        let (calls, out) = gather(&mut outgoing, &input);
+        let (mut outgoing, input) = (Outgoing::default(), [9; 100]);
+        (0..100).for_each(|at| assert!(outgoing.lend(key(1), &input, at..at + 1)));
+        assert_eq!(outgoing.len(), 1);
+        let (calls, out, _) = gather(outgoing);
         assert_eq!((calls, out[&1].len()), (1, 100));
     }
 
     #[test]
-    fn owned_bytes_outlive_their_input_and_join_later_ones() {
+    fn a_part_that_the_input_does_not_have_is_refused() {
         let mut outgoing = Outgoing::default();
-        outgoing.lend(key(1), 1..3);
-        outgoing.make(key(2), b"-");
-        outgoing.own(b"abcd");
-        outgoing.lend(key(1), 0..1);
-        outgoing.own(b"xyz");
-        outgoing.lend(key(2), 1..2);
-        let (calls, out) = gather(&mut outgoing, b"123");
-        assert_eq!(calls, 2);
-        assert_eq!((&out[&1][..], &out[&2][..]), (&b"bcx"[..], &b"-2"[..]));
+        assert!(!outgoing.lend(key(1), b"abc", 2..4));
+        #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
+        let refused = !outgoing.lend(key(1), b"abc", 3..2);
+        assert!(refused && outgoing.is_empty());
     }
 
     #[test]
-    fn one_destination_can_be_taken_out() {
-        let mut outgoing = Outgoing::default();
-        outgoing.lend(key(1), 0..2);
-        outgoing.lend(key(2), 2..4);
-        outgoing.lend(key(1), 4..6);
-        outgoing.own(b"abcdef");
-        outgoing.lend(key(3), 0..1);
-        assert_eq!(outgoing.take_for(key(1)), b"abef");
-        let (calls, out) = gather(&mut outgoing, b"x");
-        assert_eq!((calls, &out[&2][..], &out[&3][..]), (2, &b"cd"[..], &b"x"[..]));
+    fn waiting_bytes_are_joined_by_lent_ones_and_leave_nothing_behind() {
+        let mut waiting = Outgoing::<'static>::default();
+        waiting.make(key(1), b"bc");
+        waiting.make(key(2), b"-");
+        let left = {
+            let input = b"123".to_vec();
+            let mut outgoing: Outgoing<'_> = waiting;
+            outgoing.lend(key(2), &input, 1..2);
+            let (calls, out, left) = gather(outgoing);
+            assert_eq!(calls, 2);
+            assert_eq!((&out[&1][..], &out[&2][..]), (&b"bc"[..], &b"-2"[..]));
+            left
+        };
+        assert!(left.is_empty());
+    }
+
+    #[test]
+    fn one_destination_can_be_taken_out_whatever_its_pieces_are() {
+        let (mut outgoing, input) = (Outgoing::default(), b"abcdef");
+        outgoing.make(key(1), b"..");
+        outgoing.lend(key(1), input, 0..2);
+        outgoing.lend(key(2), input, 2..4);
+        outgoing.lend(key(1), input, 4..6);
+        outgoing.make(key(3), b"x");
+        assert_eq!(outgoing.take_for(key(1)), b"..abef");
+        outgoing.lend(key(3), input, 0..1);
+        let (calls, out, _) = gather(outgoing);
+        assert_eq!((calls, &out[&2][..], &out[&3][..]), (2, &b"cd"[..], &b"xa"[..]));
     }
 
     #[test]
     fn many_pieces_take_several_calls() {
-        let mut outgoing = Outgoing::default();
+        let (mut outgoing, input) = (Outgoing::default(), b"abcdefghijklmnopqrst");
         for at in 0..20 {
-            outgoing.lend(key(1), at..at + 1);
+            outgoing.lend(key(1), input, at..at + 1);
             outgoing.make(key(1), b".");
         }
-        let (calls, out) = gather(&mut outgoing, b"abcdefghijklmnopqrst");
+        let (calls, out, _) = gather(outgoing);
         assert_eq!(calls, 40usize.div_ceil(SLICES_MAX));
         assert_eq!(&out[&1][..6], b"a.b.c.");
         assert_eq!(out[&1].len(), 40);

@@ -1,9 +1,10 @@
 //! Every connection of one worker, and what the machine may ask of them (`core::Net`).
 //!
-//! A call of the machine only notes down what is to be done; system calls happen after it has returned ([`Table::settle`]),
-//! so that one destination costs one write and the machine is never entered twice. Small messages wait a little longer: they
-//! are written together (`burst.rs`), at the end of the turn or when [`GATHERED_PIECES_MAX`] of them are there. A connection
-//! that the machine has closed stays here without an id until it has been seen off (`linger.rs`).
+//! A call of the machine ([`Call`]) only notes down what is to be done; system calls happen after it has returned
+//! ([`Table::settle`]), so that one destination costs one write and the machine is never entered twice. Small messages wait a
+//! little longer: they are written together (`burst.rs`), at the end of the turn or when [`GATHERED_PIECES_MAX`] of them are
+//! there. What is lent of a large input is written before the call is over. A connection that the machine has closed stays
+//! here without an id until it has been seen off (`linger.rs`); one that it moves takes along whatever is unsent.
 
 use super::conn::{Conn, Life, flag};
 use super::outgoing::Outgoing;
@@ -52,7 +53,7 @@ impl Key {
 pub struct Departure {
     /// Where it goes.
     pub to: WorkerId,
-    /// Socket, TLS session, bytes not consumed.
+    /// Socket, TLS session, bytes not consumed, bytes not sent.
     pub channel: Channel,
     /// What the machine knows of it.
     pub state: MovedServer,
@@ -74,7 +75,8 @@ pub struct Table {
     conns: Slab<Conn>,
     clients: Vec<Key>,
     servers: Vec<Key>,
-    outgoing: Outgoing,
+    /// What waits for the end of the turn: it borrows nothing.
+    waiting: Outgoing<'static>,
     burst: Option<Burst>,
     news: VecDeque<News>,
     pub(super) ready: VecDeque<Key>,
@@ -82,6 +84,8 @@ pub struct Table {
     pub(super) departures: Vec<Departure>,
     pub(super) notes: Vec<Note>,
     generation: u32,
+    /// Connections ended by [`Table::fail`].
+    pub(super) faults: u64,
 }
 
 impl Table {
@@ -92,7 +96,7 @@ impl Table {
             conns: Slab::new(),
             clients: Vec::new(),
             servers: Vec::new(),
-            outgoing: Outgoing::default(),
+            waiting: Outgoing::default(),
             burst,
             news: VecDeque::new(),
             ready: VecDeque::new(),
@@ -100,6 +104,7 @@ impl Table {
             departures: Vec::new(),
             notes: Vec::new(),
             generation: 0,
+            faults: 0,
         }
     }
 
@@ -176,11 +181,11 @@ impl Table {
 
     /// Lets a connection go whose peer is gone, and tells the machine.
     pub(super) fn report_closed(&mut self, machine: &mut impl Machine, key: Key, peer: Peer, now: Micros) {
-        self.settle(machine, &[], now); // it may still read
+        self.settle(machine, now); // it may still read
         self.forget(peer);
         self.remove(key);
-        machine.closed(peer, now, self);
-        self.settle(machine, &[], now);
+        machine.closed(peer, now, &mut Call::new(self));
+        self.settle(machine, now);
     }
 
     /// Puts a connection on the list of those that have something to do without an event.
@@ -202,14 +207,13 @@ impl Table {
         input: &[u8],
         now: Micros,
     ) {
-        let consumed = machine.received(peer, input, now, self);
-        assert!(consumed <= input.len(), "{peer:?}: {consumed} of {} bytes consumed", input.len());
+        let (consumed, waits) = self.call_with(machine, key, peer, input, now);
         if consumed < input.len() {
             let rest = &input[consumed..];
             self.keep(key, |kept| kept.extend_from_slice(rest));
         }
-        if !self.gather(input) {
-            self.settle(machine, input, now);
+        if !waits {
+            self.settle(machine, now);
         }
     }
 
@@ -222,12 +226,7 @@ impl Table {
         mut input: Vec<u8>,
         now: Micros,
     ) {
-        let consumed = machine.received(peer, &input, now, self);
-        assert!(consumed <= input.len(), "{peer:?}: {consumed} of {} bytes consumed", input.len());
-        let waits = self.gather(&input);
-        if !waits {
-            self.settle_before_keeping(&input);
-        }
+        let (consumed, waits) = self.call_with(machine, key, peer, &input, now);
         input.drain(..consumed);
         if !input.is_empty() {
             if input.capacity() / 2 > input.len() {
@@ -236,18 +235,42 @@ impl Table {
             self.keep(key, |kept| *kept = input);
         }
         if !waits {
-            self.settle(machine, &[], now);
+            self.settle(machine, now);
         }
     }
 
-    /// Lets what the machine's call has sent wait for the end of the turn, where it is little. Returns whether it waits.
+    /// Calls the machine with `input`. Returns how many bytes it has consumed, and whether what it has sent waits for the end
+    /// of the turn: copies of a little do, what is lent of much is written here and now.
     #[inline]
-    fn gather(&mut self, input: &[u8]) -> bool {
-        if input.len() > GATHERED_INPUT_BYTES_MAX || self.outgoing.len() >= GATHERED_PIECES_MAX {
-            return false;
+    fn call_with(
+        &mut self,
+        machine: &mut impl Machine,
+        key: Key,
+        peer: Peer,
+        input: &[u8],
+        now: Micros,
+    ) -> (usize, bool) {
+        let waits = input.len() <= GATHERED_INPUT_BYTES_MAX && self.waiting.len() < GATHERED_PIECES_MAX;
+        let lent = (!waits).then(|| std::mem::take(&mut self.waiting) as Outgoing<'_>);
+        let mut call = Call { table: self, input, lent };
+        let consumed = machine.received(peer, input, now, &mut call);
+        if let Some(lent) = call.lent {
+            self.write(lent);
         }
-        self.outgoing.own(input);
-        true
+        if consumed > input.len() {
+            self.fail(key, "more was consumed than there was");
+        }
+        (consumed.min(input.len()), waits)
+    }
+
+    /// Ends one connection about which this side is mistaken: what it would get or give may not be its own.
+    #[cold]
+    fn fail(&mut self, key: Key, what: &str) {
+        let Some(conn) = self.conn(key) else { return };
+        tracing::error!("a connection is ended because of a fault of the driver's: {what}: {:?}", conn.life);
+        conn.flags.set(flag::ENDED | flag::BROKEN);
+        self.faults += 1;
+        self.enqueue(key);
     }
 
     /// Stores what was not consumed where the connection is now: here, or on its way to another worker.
@@ -264,30 +287,34 @@ impl Table {
     }
 
     /// Does what the machine's last call asked for: writes, then tells it what came of that, until nothing is left.
-    pub(super) fn settle(&mut self, machine: &mut impl Machine, input: &[u8], now: Micros) {
-        self.settle_before_keeping(input);
+    pub(super) fn settle(&mut self, machine: &mut impl Machine, now: Micros) {
+        self.write_waiting();
         while let Some(news) = self.news.pop_front() {
             match news {
                 News::Closing(key) => self.see_off(key, now),
                 News::Blocked(key) => {
                     if let Some(peer) = self.conn(key).and_then(|conn| conn.open_peer()) {
-                        machine.blocked(peer, self);
-                        self.settle_before_keeping(&[]);
+                        machine.blocked(peer, &mut Call::new(self));
+                        self.write_waiting();
                     }
                 }
             }
         }
     }
 
-    /// Writes everything that the machine has sent.
+    /// Writes everything that waits.
     #[inline]
-    fn settle_before_keeping(&mut self, input: &[u8]) {
-        if self.outgoing.is_empty() {
-            return;
+    fn write_waiting(&mut self) {
+        if !self.waiting.is_empty() {
+            let waiting = std::mem::take(&mut self.waiting);
+            self.write(waiting);
         }
-        let mut outgoing = std::mem::take(&mut self.outgoing);
+    }
+
+    /// Writes everything that the machine has sent.
+    fn write(&mut self, outgoing: Outgoing<'_>) {
         let mut burst = self.burst.take_if(|_| outgoing.len() > 1); // a single write is cheaper as a call of its own
-        outgoing.each(input, |key, parts| {
+        self.waiting = outgoing.each(|key, parts| {
             let Some(conn) = self.conn(key) else { return };
             match &mut burst {
                 Some(burst) if burst.ends_with(key) || conn.takes_small(parts) => {
@@ -308,7 +335,6 @@ impl Table {
             self.write_out(&mut burst);
             self.burst = Some(burst);
         }
-        self.outgoing = outgoing;
     }
 
     /// Writes what `burst` holds, and draws the consequences.
@@ -359,80 +385,112 @@ fn interest(room_to_write: bool) -> epoll::EventFlags {
     if room_to_write { always | epoll::EventFlags::OUT } else { always }
 }
 
-impl Net for Table {
+/// The table during one call of the machine. What is lent of the call's input cannot outlive it.
+pub struct Call<'t, 'i> {
+    table: &'t mut Table,
+    input: &'i [u8],
+    /// Takes everything while much of the input is lent; `None` where all is copied and waits.
+    lent: Option<Outgoing<'i>>,
+}
+
+impl<'t> Call<'t, 'static> {
+    /// A call without input.
+    pub(super) fn new(table: &'t mut Table) -> Self {
+        Self { table, input: &[], lent: None }
+    }
+}
+
+impl Call<'_, '_> {
+    #[inline]
+    fn make(&mut self, key: Key, bytes: &[u8]) {
+        match &mut self.lent {
+            Some(lent) => lent.make(key, bytes),
+            None => self.table.waiting.make(key, bytes),
+        }
+    }
+}
+
+impl Net for Call<'_, '_> {
     #[inline]
     fn forward(&mut self, to: Peer, range: Range<usize>) {
-        if let Some(key) = self.find(to) {
-            self.outgoing.lend(key, range);
+        let Some(key) = self.table.find(to) else { return };
+        let is_part = match &mut self.lent {
+            Some(lent) => lent.lend(key, self.input, range),
+            None => self.input.get(range).map(|part| self.table.waiting.make(key, part)).is_some(),
+        };
+        if !is_part {
+            self.table.fail(key, "it is to get bytes that the input does not have");
         }
     }
 
     #[inline]
     fn send(&mut self, to: Peer, bytes: &[u8]) {
-        if let Some(key) = self.find(to) {
-            self.outgoing.make(key, bytes);
+        if let Some(key) = self.table.find(to) {
+            self.make(key, bytes);
         }
     }
 
     fn pause(&mut self, peer: Peer) {
-        if let Some(key) = self.find(peer)
-            && let Some(conn) = self.conn(key)
+        if let Some(key) = self.table.find(peer)
+            && let Some(conn) = self.table.conn(key)
         {
             conn.flags.set(flag::PAUSED);
             if conn.flags.any(flag::HANGUP) {
-                self.enqueue(key);
+                self.table.enqueue(key);
             }
         }
     }
 
     fn resume(&mut self, peer: Peer) {
-        if let Some(key) = self.find(peer)
-            && let Some(conn) = self.conn(key)
+        if let Some(key) = self.table.find(peer)
+            && let Some(conn) = self.table.conn(key)
         {
             conn.flags.clear(flag::PAUSED);
             conn.flags.set(flag::OFFER);
-            self.enqueue(key);
+            self.table.enqueue(key);
         }
     }
 
     fn close(&mut self, peer: Peer, farewell: Farewell) {
-        let Some(key) = self.forget(peer) else { return };
+        let Some(key) = self.table.forget(peer) else { return };
         match farewell {
-            Farewell::Cut => return self.remove(key), // with what waits for it
+            Farewell::Cut => return self.table.remove(key), // with what waits for it
             Farewell::Close => {}
             Farewell::Terminate => {
                 let mut goodbye = Vec::new();
                 encode::empty(&mut goodbye, tags::client::TERMINATE);
-                self.outgoing.make(key, &goodbye);
+                self.make(key, &goodbye);
             }
         }
-        if let Some(conn) = self.conn(key) {
+        if let Some(conn) = self.table.conn(key) {
             conn.life = Life::Flushing(peer);
             conn.kept = Vec::new();
-            self.news.push_back(News::Closing(key));
+            self.table.news.push_back(News::Closing(key));
         }
     }
 
     fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
-        let Some(key) = self.forget(server) else { return };
-        if self.conn(key).is_none() {
+        let Some(key) = self.table.forget(server) else { return };
+        if self.table.conn(key).is_none() {
             return;
         }
-        let mut conn = self.conns.remove(key.index as usize);
-        let waiting = self.outgoing.take_for(key);
-        if !waiting.is_empty() {
-            conn.send(&mut [IoSlice::new(&waiting)]);
+        let mut conn = self.table.conns.remove(key.index as usize);
+        let unsent = match &mut self.lent {
+            Some(lent) => lent.take_for(key),
+            None => self.table.waiting.take_for(key),
+        };
+        if !unsent.is_empty() {
+            conn.send(&mut [IoSlice::new(&unsent)]);
         }
-        assert!(!conn.has_backlog(), "{server:?} moved with something unsent");
-        if let Err(error) = epoll::delete(&self.epoll, conn.fd()) {
+        if let Err(error) = epoll::delete(&self.table.epoll, conn.fd()) {
             // It cannot be watched elsewhere then either; its new worker finds that out.
             tracing::error!("cannot stop watching a socket: {error}");
         }
-        self.departures.push(Departure { to, channel: conn.into_channel(), state, from: key });
+        self.table.departures.push(Departure { to, channel: conn.into_channel(), state, from: key });
     }
 
     fn notify(&mut self, note: Note) {
-        self.notes.push(note);
+        self.table.notes.push(note);
     }
 }
 

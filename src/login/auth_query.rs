@@ -105,8 +105,13 @@ fn join(plane: &Plane, entry: &Arc<PoolEntry>) -> std::io::Result<UnixStream> {
         login_time: Micros(0),
         welcome: Box::default(),
     };
-    let channel =
-        Channel { fd: theirs.into(), tls: None, unread: Vec::new(), guard: Box::new(entry.visit()) };
+    let channel = Channel {
+        fd: theirs.into(),
+        tls: None,
+        unread: Vec::new(),
+        unsent: Vec::new(),
+        guard: Box::new(entry.visit()),
+    };
     plane.worker(plane.quietest_worker()).send(Mail::Client(Box::new((channel, login))));
     UnixStream::from_std(ours)
 }

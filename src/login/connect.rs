@@ -229,7 +229,7 @@ impl Opened {
                 (stream.into_std()?.into(), Some(Box::new(rustls::Connection::Client(session))))
             }
         };
-        Ok(Channel { fd, tls, unread, guard })
+        Ok(Channel { fd, tls, unread, unsent: Vec::new(), guard })
     }
 }
 

@@ -170,7 +170,7 @@ impl ClientStream {
             Transport::Lost => return Err(io::ErrorKind::NotConnected.into()),
         };
         unread.shrink_to_fit(); // mostly empty, and kept for as long as the client is idle
-        Ok(Channel { fd: socket.into_fd()?, tls, unread, guard })
+        Ok(Channel { fd: socket.into_fd()?, tls, unread, unsent: Vec::new(), guard })
     }
 }
 

@@ -60,7 +60,17 @@ impl Plant {
         let (near, far) = UnixStream::pair().unwrap();
         far.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         self.ids.set(self.ids.get() + 1);
-        (Channel { fd: near.into(), tls: None, unread: Vec::new(), guard: Box::new(()) }, far, self.ids.get())
+        (
+            Channel {
+                fd: near.into(),
+                tls: None,
+                unread: Vec::new(),
+                unsent: Vec::new(),
+                guard: Box::new(()),
+            },
+            far,
+            self.ids.get(),
+        )
     }
 
     /// A client of the pool on a worker; its far end.

@@ -2,6 +2,7 @@
 
 mod bursts;
 mod farewells;
+mod moves;
 mod relaying;
 mod tls;
 
@@ -162,7 +163,7 @@ impl Drop for Token {
 }
 
 fn channel(fd: impl Into<OwnedFd>) -> Channel {
-    Channel { fd: fd.into(), tls: None, unread: Vec::new(), guard: Box::new(()) }
+    Channel { fd: fd.into(), tls: None, unread: Vec::new(), unsent: Vec::new(), guard: Box::new(()) }
 }
 
 /// A socket pair: ours, theirs.
