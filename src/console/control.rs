@@ -1,7 +1,9 @@
 //! What operators order: PAUSE, RESUME, SUSPEND, KILL, DISABLE, RECONNECT and their kin, by the console or by a signal.
 //!
 //! One [`Control`] for the process knows whether everything is running, paused or suspended; its methods are the only door
-//! between these. A method that must wait for servers or bytes gives a [`Goal`]; [`Control::reached`] waits for it.
+//! between these. What a change tells others is told under the lock of the change, so that nobody hears of two changes in the
+//! wrong order; each change has a number, by which whoever waits knows its own. A method that must wait for servers or bytes
+//! gives a [`Goal`]; [`Control::reached`] waits for it, by questions that change nothing.
 //! Never closes a connection itself: the plane and the workers do.
 //! Source: PgBouncer behaviour, surface sections 1.2 and 6.4.
 
@@ -10,9 +12,9 @@ use crate::base::{Micros, limits};
 use crate::config::CONSOLE_DATABASE;
 use crate::core::{Answer, Command, DatabaseShare, Scope};
 use crate::login::{Order, Phase, Plane};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// Why an order was refused, or came to nothing; the text is what the console answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,10 +63,12 @@ pub enum Refused {
 /// What an order waits for.
 #[derive(Clone, Debug)]
 pub enum Goal {
-    /// PAUSE: no server is left, of all databases or of one.
-    NoServers(Option<Arc<DatabaseShare>>),
-    /// SUSPEND: everything is sent.
-    AllSent,
+    /// PAUSE by the order of this number: no server is left.
+    NoServers(u64),
+    /// PAUSE of one database: none of its servers is left.
+    NoServersOf(Arc<DatabaseShare>),
+    /// SUSPEND by the order of this number: everything is sent.
+    AllSent(u64),
     /// WAIT_CLOSE: no server is left that is to be closed, of all databases or of one.
     NoneToClose(Option<Arc<str>>),
 }
@@ -72,33 +76,53 @@ pub enum Goal {
 /// The switches of the whole process.
 pub struct Control {
     plane: Arc<Plane>,
-    standing: watch::Sender<Standing>,
+    switch: Mutex<Switch>,
+}
+
+/// Where the process stands, and by which order.
+#[derive(Clone, Copy, Debug)]
+struct Switch {
+    standing: Standing,
+    /// Counts the changes.
+    order: u64,
+}
+
+impl Switch {
+    fn turn(&mut self, to: Standing) -> u64 {
+        self.standing = to;
+        self.order += 1;
+        self.order
+    }
 }
 
 impl Control {
     /// Everything runs.
     pub fn new(plane: Arc<Plane>) -> Self {
-        Self { plane, standing: watch::Sender::new(Standing::Active) }
+        Self { plane, switch: Mutex::new(Switch { standing: Standing::Active, order: 0 }) }
     }
 
     /// Whether everything runs, is paused or suspended.
     pub fn standing(&self) -> Standing {
-        *self.standing.borrow()
+        self.switch().standing
     }
 
-    /// Moves from running to `to`.
+    /// Nothing is done under the lock that could leave the switch between two values: a panic there poisons nothing.
+    fn switch(&self) -> MutexGuard<'_, Switch> {
+        self.switch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves from running to `to`, and has `tell` told of it before anybody can move on. Returns the order's number.
     ///
     /// # Errors
     /// [`Refused::NotRunning`].
-    fn leave_running(&self, to: Standing) -> Result<(), Refused> {
-        let moved = self.standing.send_if_modified(|standing| {
-            let runs = *standing == Standing::Active;
-            if runs {
-                *standing = to;
-            }
-            runs
-        });
-        if moved { Ok(()) } else { Err(Refused::NotRunning) }
+    fn leave_running(&self, to: Standing, tell: impl FnOnce()) -> Result<u64, Refused> {
+        let mut switch = self.switch();
+        if switch.standing != Standing::Active {
+            return Err(Refused::NotRunning);
+        }
+        let order = switch.turn(to);
+        tell();
+        Ok(order)
     }
 
     /// The database of this name; one that `*` allows is made.
@@ -120,16 +144,17 @@ impl Control {
     /// [`Refused::NotRunning`], [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`].
     pub fn pause(&self, name: Option<&str>) -> Result<Goal, Refused> {
         let Some(name) = name else {
-            self.leave_running(Standing::Paused)?;
-            self.plane.gate.set_paused(true);
-            self.plane.tell_all(|| Command::Sweep(Scope::All));
-            return Ok(Goal::NoServers(None));
+            let order = self.leave_running(Standing::Paused, || {
+                self.plane.gate.set_paused(true);
+                self.plane.tell_all(|| Command::Sweep(Scope::All));
+            })?;
+            return Ok(Goal::NoServers(order));
         };
         self.must_run()?;
         let database = self.database(name, "pause")?;
         database.set_paused(true);
         self.sweep(&database);
-        Ok(Goal::NoServers(Some(database)))
+        Ok(Goal::NoServersOf(database))
     }
 
     /// RESUME.
@@ -140,7 +165,7 @@ impl Control {
         if self.plane.phase() != Phase::Running {
             return Err(Refused::ShuttingDown);
         }
-        let Some(name) = name else { return self.resume_all() };
+        let Some(name) = name else { return self.resume_all(None) };
         let not_paused = || Refused::DatabaseRunning(name.to_owned());
         let database = self.database(name, "resume").map_err(|refused| match refused {
             Refused::ConsoleDatabase { .. } => not_paused(),
@@ -159,17 +184,21 @@ impl Control {
         self.want_servers(Some(&database.name));
     }
 
-    fn resume_all(&self) -> Result<(), Refused> {
-        match self.standing.send_replace(Standing::Active) {
-            Standing::Active => return Err(Refused::Running),
-            Standing::Paused => {}
-            Standing::Suspended => {
-                self.plane.tell_all(|| Command::Unsuspend);
-                self.plane.accepting.set(true);
-            }
+    /// Back to running; where `only` is given, from that order alone.
+    fn resume_all(&self, only: Option<u64>) -> Result<(), Refused> {
+        let mut switch = self.switch();
+        let before = switch.standing;
+        if before == Standing::Active || only.is_some_and(|order| order != switch.order) {
+            return Err(Refused::Running);
+        }
+        switch.turn(Standing::Active);
+        if before == Standing::Suspended {
+            self.plane.tell_all(|| Command::Unsuspend);
+            self.plane.accepting.set(true);
         }
         self.plane.gate.set_paused(false);
         self.plane.tell_all(|| Command::Sweep(Scope::All));
+        drop(switch);
         self.want_servers(None);
         Ok(())
     }
@@ -198,9 +227,11 @@ impl Control {
         if self.plane.registry.databases().iter().any(|database| database.share.is_paused_itself()) {
             return Err(Refused::DatabasesPaused);
         }
-        self.leave_running(Standing::Suspended)?;
-        self.plane.accepting.set(false);
-        Ok(Goal::AllSent)
+        let order = self.leave_running(Standing::Suspended, || {
+            self.plane.accepting.set(false);
+            self.plane.tell_all(|| Command::Suspend);
+        })?;
+        Ok(Goal::AllSent(order))
     }
 
     /// KILL: clients and servers are dropped at once; the database, or everything, is left paused.
@@ -210,8 +241,7 @@ impl Control {
     pub fn kill(&self, name: Option<&str>) -> Result<(), Refused> {
         match name {
             None => {
-                self.leave_running(Standing::Paused)?;
-                self.plane.gate.set_paused(true);
+                self.leave_running(Standing::Paused, || self.plane.gate.set_paused(true))?;
             }
             Some(name) => {
                 self.must_run()?;
@@ -332,8 +362,9 @@ impl Control {
 
     /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. For `boot`, which looks for the end.
     pub fn begin_shutdown(&self, phase: Phase) {
-        if phase == Phase::WaitForServers {
-            self.standing.send_replace(Standing::Paused);
+        let mut switch = self.switch();
+        if phase == Phase::WaitForServers && switch.standing != Standing::Paused {
+            switch.turn(Standing::Paused);
         }
         self.plane.begin_shutdown(phase);
     }
@@ -371,8 +402,14 @@ impl Control {
             if self.is_reached(goal).await {
                 return Ok(());
             }
-            if matches!(goal, Goal::AllSent) && !dropped_unsent && self.is_over(began) {
-                self.plane.tell_all(|| Command::DropUnsent);
+            if let Goal::AllSent(order) = goal
+                && !dropped_unsent
+                && self.is_over(began)
+            {
+                let switch = self.switch();
+                if switch.order == *order {
+                    self.plane.tell_all(|| Command::DropUnsent);
+                }
                 dropped_unsent = true;
             }
             tokio::time::sleep(Duration::from_millis(limits::CONSOLE_POLL_MS)).await;
@@ -388,19 +425,18 @@ impl Control {
     /// Whether the order that waits for `goal` is still in force.
     fn stands(&self, goal: &Goal) -> bool {
         match goal {
-            Goal::NoServers(None) => self.standing() == Standing::Paused,
-            Goal::NoServers(Some(database)) => database.is_paused(),
-            Goal::AllSent => self.standing() == Standing::Suspended,
+            Goal::NoServers(order) | Goal::AllSent(order) => self.switch().order == *order,
+            Goal::NoServersOf(database) => database.is_paused(),
             Goal::NoneToClose(_) => true,
         }
     }
 
     async fn is_reached(&self, goal: &Goal) -> bool {
         match goal {
-            Goal::NoServers(None) => self.plane.places.all_servers() == 0,
-            Goal::NoServers(Some(database)) => self.plane.places.database_servers(&database.name) == 0,
-            Goal::AllSent => {
-                let answers = self.plane.ask_all(|| Command::Suspend).await;
+            Goal::NoServers(_) => self.plane.places.all_servers() == 0,
+            Goal::NoServersOf(database) => self.plane.places.database_servers(&database.name) == 0,
+            Goal::AllSent(_) => {
+                let answers = self.plane.ask_all(|| Command::IsAllSent).await;
                 answers.iter().all(|answer| matches!(answer, Answer::Found(true)))
             }
             Goal::NoneToClose(database) => {
@@ -418,11 +454,12 @@ impl Control {
     /// A cancel request for a client that waits for `goal`: the order is taken back.
     pub fn take_back(&self, goal: &Goal) {
         match goal {
-            Goal::NoServers(None) | Goal::AllSent => {
-                // Somebody else may have resumed already, or the process may be ending.
-                let _ = self.resume(None);
+            Goal::NoServers(order) | Goal::AllSent(order) if self.plane.phase() == Phase::Running => {
+                // Somebody else may have resumed already.
+                let _ = self.resume_all(Some(*order));
             }
-            Goal::NoServers(Some(database)) => self.resume_database(database),
+            Goal::NoServers(_) | Goal::AllSent(_) => {}
+            Goal::NoServersOf(database) => self.resume_database(database),
             Goal::NoneToClose(_) => {}
         }
     }

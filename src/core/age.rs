@@ -177,12 +177,10 @@ impl Core {
 
     #[cold]
     fn take_back(&mut self, id: ClientId, server_id: ServerId, reason: &'static str, net: &mut impl Net) {
-        let now = self.now;
         let client = &mut self.clients[id.0 as usize];
         client.stand = Stand::Idle;
         client.hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
-        self.servers[server_id.0 as usize].enter(Phase::Idle(now));
-        self.close_server(server_id, reason, net);
+        self.end_server(server_id, reason, net);
     }
 
     /// Brings the ages of servers to what their pools say now, and ends the time of those whose user is denied.

@@ -36,9 +36,12 @@ pub enum Command {
     FailWaiting(PoolId, Fault),
     /// Close the server that has been idle longest. Answer: `Found`.
     EvictIdle(Scope),
-    /// SUSPEND: flush everything, read nothing. Answer `Found(true)` once nothing is unsent.
+    /// SUSPEND: flush everything, read nothing.
     Suspend,
-    /// SUSPEND has waited for `suspend_timeout`: drop the connections that have not taken what was sent to them.
+    /// Whether nothing is unsent. Answer: `Found`.
+    IsAllSent,
+    /// SUSPEND has waited for `suspend_timeout`: drop the connections that have not taken what was sent to them. Does nothing
+    /// where SUSPEND has ended meanwhile.
     DropUnsent,
     /// End of SUSPEND.
     Unsuspend,
@@ -62,6 +65,17 @@ pub enum Command {
 
 /// (login user, database) -> the rules in force.
 type RulesFn = dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync;
+
+/// What became of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelFate {
+    /// PostgreSQL has closed the connection that it came on: the signal has been sent.
+    Taken,
+    /// It was given up before a byte of it was sent.
+    NeverSent,
+    /// It was sent, and PostgreSQL has not said that it was taken: it may take effect at any time.
+    Unknown,
+}
 
 /// How a client's rules follow from its (login user, database).
 #[derive(Clone)]

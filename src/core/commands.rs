@@ -1,12 +1,15 @@
 //! Operators' questions and orders to one worker. Each acts at once on what is here; the console merges the answers.
 
+use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::PoolSlot;
 use super::server::Phase;
-use super::{Answer, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState};
+use super::{
+    Answer, CancelFate, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState,
+};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId};
-use crate::config::PoolRules;
+use crate::config::{PoolMode, PoolRules};
 use crate::wire::Fault;
 use std::sync::Arc;
 
@@ -26,8 +29,10 @@ impl Core {
                 self.end_waiting(&Scope::Pool(pool), &fault, net);
             }
             Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
-            Command::Suspend => return Answer::Found(self.suspend(net)),
-            Command::DropUnsent => self.drop_unsent(net),
+            Command::Suspend => self.suspend(net),
+            Command::IsAllSent => return Answer::Found(self.is_all_sent()),
+            Command::DropUnsent if self.suspended => self.drop_unsent(net),
+            Command::DropUnsent => {}
             Command::Unsuspend => self.unsuspend(net),
             Command::Rules(pool, rules) => self.set_rules(pool, rules),
             Command::ClientRules(rules_of) => {
@@ -136,8 +141,8 @@ impl Core {
         true
     }
 
-    /// Reads from nobody; true once nothing is unsent.
-    fn suspend(&mut self, net: &mut impl Net) -> bool {
+    /// Reads from nobody.
+    fn suspend(&mut self, net: &mut impl Net) {
         self.suspended = true;
         for (key, client) in &mut self.clients {
             client.hold.add(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
@@ -145,6 +150,10 @@ impl Core {
         for (key, server) in &mut self.servers {
             server.hold.add(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
         }
+    }
+
+    /// Whether nothing is unsent.
+    fn is_all_sent(&self) -> bool {
         !self.clients.iter().any(|(_, c)| c.blocked) && !self.servers.iter().any(|(_, s)| s.blocked)
     }
 
@@ -175,10 +184,16 @@ impl Core {
         }
     }
 
+    /// New rules. What has been a session's is not lent on without a reset when sessions are pooled otherwise from now on.
     fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
-        if let Some(slot) = self.pool_slots.get(&pool) {
-            self.pools[slot.0 as usize].rules = rules;
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        let was_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
+        if was_session && rules.mode != PoolMode::Session {
+            for (_, server) in &mut self.servers {
+                server.owes_reset |= server.pool == slot && !matches!(server.phase, Phase::Idle(_));
+            }
         }
+        self.pools[slot.0 as usize].rules = rules;
     }
 
     /// Drops a pool that has no client and no server here, with its counters.
@@ -191,18 +206,38 @@ impl Core {
         }
     }
 
-    /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle or whose server is only
-    /// being prepared: there is nothing of its own to cancel.
+    /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle, nor for one whose query has
+    /// not reached a server: that one never starts.
     fn cancel(&mut self, socket_id: u64, net: &mut impl Net) -> bool {
         let Some(id) = self.find_client(socket_id) else { return false };
-        let client = &self.clients[id.0 as usize];
-        match (client.state(), client.link()) {
-            (ClientState::Waiting, _) => {
+        match self.clients[id.0 as usize].stand {
+            Stand::Idle => false,
+            Stand::Waiting { .. } => {
                 self.cancel_waiting(id, net);
                 true
             }
-            (ClientState::Active, Some(server)) => self.cancel_running(socket_id, server, net),
-            _ => false,
+            Stand::Lent(server) => {
+                self.cancel_lent(id, server, net);
+                true
+            }
+            Stand::Linked(server) => self.cancel_running(socket_id, server, net),
+        }
+    }
+
+    /// The client has got a server, to which its query has not been sent yet. While parameters are being set for it the
+    /// server stays its own (`Core::task_done`), and so it does to the end of a message that the client has half of
+    /// (`Core::message_over`).
+    fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) {
+        let client = &mut self.clients[id.0 as usize];
+        let server = &self.servers[server_id.0 as usize];
+        client.canceled = Canceled::Next;
+        if !matches!(server.phase, Phase::Linked(_)) {
+            return;
+        }
+        if server.is_midway() {
+            client.hold.add(Reason::Waiting, Peer::Client(id), net);
+        } else {
+            self.part_canceled(id, server_id, net);
         }
     }
 
@@ -216,15 +251,17 @@ impl Core {
         true
     }
 
-    /// The cancel request for the server with this socket id has been sent and taken in, or given up.
-    pub fn cancel_sent(&mut self, server: u64, now: Micros, net: &mut impl Net) {
+    /// What became of a cancel request for the server with this socket id is known, or known to be unknowable.
+    pub fn cancel_over(&mut self, server: u64, fate: CancelFate, now: Micros, net: &mut impl Net) {
         self.now = now;
         let Some(id) = self.find_server(server) else { return };
         let server = &mut self.servers[id.0 as usize];
         server.cancels = server.cancels.saturating_sub(1);
-        if server.cancels == 0 && server.phase == Phase::BeingCanceled {
-            self.give_back(id, net);
+        if fate == CancelFate::Unknown {
+            // It may still arrive, and would end a query of whoever has the server then.
+            server.close_reason.get_or_insert("cancel request in doubt");
         }
+        self.look_for_rest(id, net);
     }
 
     fn client_rows(&self, now: Micros) -> Vec<ClientRow> {
@@ -234,7 +271,7 @@ impl Core {
             state: client.state(),
             request_at: client.request.began_at,
             wait: match client.stand {
-                super::client::Stand::Waiting { since, .. } => now.since(since),
+                Stand::Waiting { since, .. } => now.since(since),
                 _ => Micros(0),
             },
             link: client.link().map(|server| self.servers[server.0 as usize].identity.socket_id),

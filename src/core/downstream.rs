@@ -5,7 +5,7 @@
 //! through. Source: PostgreSQL documentation, "Message Flow".
 
 use super::Net;
-use super::client::Stand;
+use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::expect::Fate;
 use super::hold::{Partial, Reason};
@@ -56,6 +56,10 @@ impl Core {
                 Onward::Next => {}
                 Onward::Later => {
                     self.flush_downstream(id, &mut walk, net);
+                    if forward {
+                        self.message_over(id, net);
+                    }
+                    self.look_for_rest(id, net);
                     return walk.run.end;
                 }
                 // What follows belongs to the worker that the server has moved to; if it is closed, to nobody.
@@ -234,6 +238,28 @@ impl Core {
         }
     }
 
+    /// The query for which a client has just got its server was cancelled before it was sent: it is answered here, so the
+    /// server is free, but for a session's.
+    pub(super) fn part_canceled(&mut self, client: ClientId, id: ServerId, net: &mut impl Net) {
+        let server = &self.servers[id.0 as usize];
+        if self.pools[server.pool.0 as usize].rules.mode != PoolMode::Session {
+            self.unlink(id, client, net);
+        }
+    }
+
+    /// A message that came in parts may be whole now: a client whose query was cancelled in the middle of it is answered.
+    fn message_over(&mut self, id: ServerId, net: &mut impl Net) {
+        let Some(server) = self.servers.get(id.0 as usize).filter(|server| !server.is_midway()) else {
+            return;
+        };
+        let Phase::Linked(client_id) = server.phase else { return };
+        let client = &mut self.clients[client_id.0 as usize];
+        if matches!(client.stand, Stand::Lent(_)) && client.canceled != Canceled::No {
+            client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
+            self.part_canceled(client_id, id, net);
+        }
+    }
+
     /// Ends a link at a boundary.
     fn unlink(&mut self, id: ServerId, client: ClientId, net: &mut impl Net) {
         let server = &mut self.servers[id.0 as usize];
@@ -309,14 +335,24 @@ impl Core {
                         "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}");
                 }
                 server.teach(client);
+                let is_canceled = client.canceled != Canceled::No;
                 client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
+                if is_canceled {
+                    self.part_canceled(client_id, id, net);
+                }
             }
             Phase::Tested(task) if failed => {
                 let reason = if task == Task::Check { "test query failed" } else { "reset query failed" };
                 self.close_server(id, reason, net);
                 self.serve(slot, net);
             }
-            Phase::Tested(_) => self.settle(id, net),
+            Phase::Tested(_) => match self.try_rest(id) {
+                Some(resting) => self.settle(resting, net),
+                None => {
+                    self.close_server(id, "server was not ready", net);
+                    self.serve(slot, net);
+                }
+            },
             Phase::Idle(_) | Phase::Linked(_) | Phase::BeingCanceled => {}
         }
     }

@@ -10,6 +10,7 @@ use super::server::{Phase, Server, Task};
 use super::statements::{Statement, StatementRegistry};
 use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
+use crate::config::PoolMode;
 use crate::wire::{Fault, TrackedNames};
 use slab::Slab;
 use std::collections::HashMap;
@@ -74,6 +75,18 @@ pub struct Core {
     /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over: not before
     /// then can it leave for another worker.
     pub(super) just_sent_to: Option<ServerId>,
+}
+
+/// That a server is at rest: whole messages in both directions, nothing owed, no transaction, no cancel under way. Only
+/// [`Core::try_rest`] makes one, and nothing that lends, keeps or moves a server does without.
+#[derive(Debug)]
+pub(super) struct Resting(ServerId);
+
+impl Resting {
+    /// The server that rests.
+    pub fn id(&self) -> ServerId {
+        self.0
+    }
 }
 
 /// Why a client leaves.
@@ -172,12 +185,39 @@ impl Core {
         if self.suspended {
             self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
         }
-        self.settle(id, net);
+        match self.try_rest(id) {
+            Some(resting) => self.settle(resting, net),
+            None => self.close_server(id, "server was not ready", net),
+        }
     }
 
-    /// Gives an idle server away to another worker.
-    pub(super) fn move_server(&mut self, id: ServerId, to: WorkerId, net: &mut impl Net) {
-        let now = self.now;
+    /// Whether a server is at rest now.
+    pub(super) fn try_rest(&self, id: ServerId) -> Option<Resting> {
+        let server = self.servers.get(id.0 as usize)?;
+        (server.is_clean() && server.cancels == 0).then_some(Resting(id))
+    }
+
+    /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was kept apart is
+    /// checked in as soon as it is at rest, and closed where that would come too late.
+    pub(super) fn look_for_rest(&mut self, id: ServerId, net: &mut impl Net) {
+        let Some(server) = self.servers.get(id.0 as usize) else { return };
+        if server.phase != Phase::BeingCanceled || server.cancels > 0 {
+            return;
+        }
+        let (slot, close_reason) = (server.pool, server.close_reason);
+        match (self.try_rest(id), close_reason) {
+            (_, Some(reason)) => {
+                self.close_server(id, reason, net);
+                self.serve(slot, net);
+            }
+            (Some(resting), None) => self.check_in(resting, net),
+            (None, None) => {}
+        }
+    }
+
+    /// Gives a server at rest away to another worker.
+    pub(super) fn move_server(&mut self, resting: Resting, to: WorkerId, net: &mut impl Net) {
+        let (id, now) = (resting.id(), self.now);
         let mut server = self.servers.remove(id.0 as usize);
         server.enter(Phase::Idle(now));
         server.hold = Hold::default();
@@ -320,23 +360,27 @@ impl Core {
         self.give_back(id, net);
     }
 
-    /// An unlinked server that is at rest: kept apart while a cancel is aimed at it, then through the reset query where the
-    /// pool wants one, then lent on.
+    /// A clean server that has just lost its client: checked in, or kept apart while a cancel is aimed at it.
     pub(super) fn give_back(&mut self, id: ServerId, net: &mut impl Net) {
-        let server = &mut self.servers[id.0 as usize];
-        if server.cancels > 0 {
-            return server.enter(Phase::BeingCanceled);
+        match self.try_rest(id) {
+            Some(resting) => self.check_in(resting, net),
+            None => self.servers[id.0 as usize].enter(Phase::BeingCanceled),
         }
+    }
+
+    /// A server at rest, after a client: through the reset query where it needs one, then lent on.
+    fn check_in(&mut self, resting: Resting, net: &mut impl Net) {
+        let server = &self.servers[resting.id().0 as usize];
         let rules = &self.pools[server.pool.0 as usize].rules;
-        let session = rules.mode == crate::config::PoolMode::Session;
+        let session = rules.mode == PoolMode::Session || server.owes_reset;
         if (session || rules.reset_always)
             && !rules.server_reset_query.is_empty()
             && server.close_reason.is_none()
         {
             let sql = Arc::clone(&rules.server_reset_query);
-            self.start_task(id, Task::Reset, &sql, net);
+            self.start_task(resting.id(), Task::Reset, &sql, net);
         } else {
-            self.settle(id, net);
+            self.settle(resting, net);
         }
     }
 
@@ -348,7 +392,7 @@ impl Core {
     }
 
     /// Closes a server that nobody is linked to any more (its client may have just left).
-    fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+    pub(super) fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         let now = self.now;
         self.stop_query(id, net);
         net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());

@@ -4,7 +4,7 @@
 //! `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
 
 use super::client::{Canceled, Stand};
-use super::engine::{Core, Leave};
+use super::engine::{Core, Leave, Resting};
 use super::hold::Reason;
 use super::pool::{Pool, PoolSlot, Waiter};
 use super::server::{Phase, Server, Task};
@@ -151,10 +151,10 @@ impl Core {
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),
                 Fitness::Check => return self.check(server, net),
-                Fitness::Fit if !self.is_movable(server) => {
-                    return self.pools[slot.0 as usize].put_idle(server);
-                }
-                Fitness::Fit => return self.move_server(server, by, net),
+                Fitness::Fit => match self.try_move(server) {
+                    Some(resting) => return self.move_server(resting, by, net),
+                    None => return self.pools[slot.0 as usize].put_idle(server),
+                },
             }
         }
         if !self.pools[slot.0 as usize].share.is_full() {
@@ -162,9 +162,10 @@ impl Core {
         }
     }
 
-    /// Whether a free server can go to another worker now.
-    fn is_movable(&self, id: ServerId) -> bool {
-        self.just_sent_to != Some(id) && self.servers[id.0 as usize].is_movable()
+    /// A server at rest that can go to another worker now.
+    fn try_move(&self, id: ServerId) -> Option<Resting> {
+        let is_movable = self.just_sent_to != Some(id) && self.servers[id.0 as usize].is_movable();
+        is_movable.then(|| self.try_rest(id)).flatten()
     }
 
     /// What a free server needs before it is lent.
@@ -216,17 +217,17 @@ impl Core {
         let server = &mut self.servers[id.0 as usize];
         server.enter(Phase::Tested(task));
         server.task_failed = false;
+        server.owes_reset &= task != Task::Reset;
         server.request_at = now;
         let mut query = Vec::with_capacity(sql.len() + 8);
         encode::query(&mut query, sql);
         net.send(Peer::Server(id), &query);
     }
 
-    /// Check-in of an unlinked server at rest: closed if its time is over, else lent on, moved, or kept idle.
-    pub(super) fn settle(&mut self, id: ServerId, net: &mut impl Net) {
-        let now = self.now;
+    /// The end of a check-in: closed if its time is over, else lent on, moved, or kept idle.
+    pub(super) fn settle(&mut self, resting: Resting, net: &mut impl Net) {
+        let (id, now) = (resting.id(), self.now);
         let server = &mut self.servers[id.0 as usize];
-        assert!(server.is_clean(), "server {} is checked in unclean", server.identity.socket_id);
         let slot = server.pool;
         if server.phase == Phase::Tested(Task::Check) {
             let pool = &mut self.pools[slot.0 as usize];
@@ -250,9 +251,9 @@ impl Core {
         let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
         if let Some((worker, since)) = there
             && here.is_none_or(|here| since + Micros(limits::REMOTE_WAITER_LEAD_US) < here)
-            && self.is_movable(id)
+            && let Some(resting) = self.try_move(id)
         {
-            return self.move_server(id, worker, net);
+            return self.move_server(resting, worker, net);
         }
         match self.take_waiter(slot) {
             Some(waiter) => self.lend(waiter, id, net),

@@ -25,7 +25,8 @@ mod statements;
 mod upstream;
 
 pub use command::{
-    Answer, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
+    Answer, CancelFate, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow,
+    ServerState,
 };
 pub use engine::{Core, MovedServer};
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};

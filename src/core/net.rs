@@ -34,7 +34,7 @@ pub enum Note {
         idle_at: WorkerId,
     },
     /// Open a connection to the server's endpoint, send its cancel key, wait for the end of stream, then tell this worker
-    /// `Core::cancel_sent` with the same socket id.
+    /// what became of it with the same socket id (`Core::cancel_over`).
     SendCancel {
         /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the pooler itself ends the query.
         client: u64,

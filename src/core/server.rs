@@ -1,6 +1,6 @@
 //! One server of this worker: its phase, what it owes, what it holds.
 //!
-//! Invariant: a server in phase `Idle` is at a frame's edge, owes nothing, is outside a transaction and has no unfinished
+//! Invariant: a server in phase `Idle` is in the middle of no message of anybody's, owes nothing, is outside a transaction and has no unfinished
 //! cancel aimed at it; [`Server::enter`] asserts it, since lending any other would show one tenant's rows to another.
 
 use super::client::Client;
@@ -56,6 +56,8 @@ pub(super) struct Server {
     pub is_half_sent: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<&'static str>,
+    /// It has served a session of its client's own, or may have: not lent on before the reset query.
+    pub owes_reset: bool,
     /// The pooler's own query was answered by an error.
     pub task_failed: bool,
     /// Cancel requests sent for it and not yet known to be over.
@@ -88,6 +90,7 @@ impl Server {
             blocked: false,
             is_half_sent: false,
             close_reason: None,
+            owes_reset: false,
             task_failed: false,
             cancels: 0,
             generation: login.generation,
@@ -121,13 +124,14 @@ impl Server {
         self.phase = phase;
     }
 
-    /// Owes nothing, in no transaction (not even an implicit one), at a frame's edge in both directions: may be taken back.
+    /// Owes nothing, in no transaction (not even an implicit one), no client has half a message of it, nor it half of a
+    /// client's: may be taken back. It may still be in the middle of a message that nobody gets, a notification for one.
     #[inline]
     pub fn is_clean(&self) -> bool {
         self.status == IDLE
             && self.expected.is_settled()
             && !self.expected.is_unready()
-            && self.partial == Partial::None
+            && !self.is_midway()
             && !self.is_half_sent
     }
 

@@ -9,7 +9,7 @@ use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::Host;
-use crate::core::{Answer, CancelKey, Command, ServerIdentity};
+use crate::core::{Answer, CancelFate, CancelKey, Command, ServerIdentity};
 use crate::wire::startup;
 use crate::worker::Mail;
 use dashmap::DashMap;
@@ -158,23 +158,44 @@ impl Plane {
 pub(super) async fn run(plane: Arc<Plane>, errand: Errand) {
     let identity = &errand.identity;
     let (id, db, user, peer) = (identity.socket_id, &identity.database, &identity.user, &identity.remote);
-    match carry(&plane, &errand).await {
+    let fate = match carry(&plane, &errand).await {
         Ok(()) => {
-            tracing::debug!(side = "S", id, db = %db, user = %user, peer = %peer, "successfully sent cancel request")
+            tracing::debug!(side = "S", id, db = %db, user = %user, peer = %peer, "successfully sent cancel request");
+            CancelFate::Taken
         }
-        Err(why) => {
-            tracing::info!(side = "S", id, db = %db, user = %user, peer = %peer, "cancel request given up: {why}")
+        Err(GivenUp { why, fate }) => {
+            tracing::info!(side = "S", id, db = %db, user = %user, peer = %peer, "cancel request given up: {why}");
+            fate
         }
-    }
-    plane.worker(errand.worker).send(Mail::CancelSent(errand.server));
+    };
+    plane.worker(errand.worker).send(Mail::CancelOver(errand.server, fate));
 }
 
-async fn carry(plane: &Plane, errand: &Errand) -> Result<(), String> {
+/// A cancel request that has not certainly been taken.
+#[derive(Debug)]
+struct GivenUp {
+    why: String,
+    /// Never [`CancelFate::Taken`].
+    fate: CancelFate,
+}
+
+impl GivenUp {
+    fn unsent(why: impl Into<String>) -> Self {
+        Self { why: why.into(), fate: CancelFate::NeverSent }
+    }
+
+    fn in_doubt(why: impl Into<String>) -> Self {
+        Self { why: why.into(), fate: CancelFate::Unknown }
+    }
+}
+
+async fn carry(plane: &Plane, errand: &Errand) -> Result<(), GivenUp> {
     let Errand { identity, key, .. } = errand;
-    let entry = plane.registry.find(&identity.database, &identity.user).ok_or("database removed")?;
+    let found = plane.registry.find(&identity.database, &identity.user);
+    let entry = found.ok_or_else(|| GivenUp::unsent("database removed"))?;
     let patience = span(entry.share.rules().cancel_wait_timeout);
     let waited = tokio::time::timeout(patience, place(plane, &entry)).await;
-    let _place = waited.map_err(|_| "cancel_wait_timeout")?;
+    let _place = waited.map_err(|_| GivenUp::unsent("cancel_wait_timeout"))?;
     let policy = plane.policy.load_full();
     let settings = &policy.snapshot.settings;
     let (host, port, address) = match &identity.remote {
@@ -182,21 +203,32 @@ async fn carry(plane: &Plane, errand: &Errand) -> Result<(), String> {
         Address::Unix { port, .. } => (Host::UnixDir(Arc::clone(&identity.host)), *port, None),
     };
     let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
-    let target = target.ok_or("no TLS for this entry")?;
+    let target = target.ok_or_else(|| GivenUp::unsent("no TLS for this entry"))?;
+    let deadline = tokio::time::Instant::now().checked_add(span(settings.server_connect_timeout));
+    let opened = by(deadline, plane.connect(settings, &target)).await;
+    let mut opened = opened
+        .ok_or_else(|| GivenUp::unsent("connect timeout"))?
+        .map_err(|error| GivenUp::unsent(error.reason))?;
+    let mut request = Vec::new();
+    startup::write_cancel_request(&mut request, key.pid, &key.secret);
     let send = async {
-        let mut opened = plane.connect(settings, &target).await.map_err(|error| error.reason.to_owned())?;
-        let mut request = Vec::new();
-        startup::write_cancel_request(&mut request, key.pid, &key.secret);
         opened.send(&request).await.map_err(|error| error.to_string())?;
         // PostgreSQL closes when it has passed the signal on
-        opened.wait_for_end().await;
-        Ok::<_, String>(())
+        opened.wait_for_end().await.map_err(|error| error.to_string())
     };
-    let outcome = tokio::time::timeout(span(settings.server_connect_timeout), send).await;
-    outcome.map_err(|_| "connect timeout".to_owned())??;
+    let sent = by(deadline, send).await;
+    sent.ok_or_else(|| GivenUp::in_doubt("connect timeout"))?.map_err(GivenUp::in_doubt)?;
     // the endpoint answers, so the next login need not wait for its retry
     plane.places.forget_failure(&entry.share);
     Ok(())
+}
+
+/// What `work` comes to, or `None` where that takes until after `deadline`.
+async fn by<T>(deadline: Option<tokio::time::Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
 }
 
 /// The host as the entry has it, so that its certificate is looked at in the same way as the server's was.

@@ -198,9 +198,19 @@ impl Opened {
     }
 
     /// Waits for the other side's end of stream, dropping what it sends.
-    pub async fn wait_for_end(&mut self) {
+    ///
+    /// # Errors
+    /// The stream has broken off instead. An end without TLS's goodbye is an end: PostgreSQL sends none.
+    pub async fn wait_for_end(&mut self) -> io::Result<()> {
         let mut space = [0; 512];
-        while matches!(self.stream().read(&mut space).await, Ok(1..)) {}
+        loop {
+            match self.stream().read(&mut space).await {
+                Ok(1..) => {}
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Ends a session that PostgreSQL may count: Terminate, TLS's goodbye, then PostgreSQL's end of stream, for at most
@@ -210,7 +220,7 @@ impl Opened {
             let mut message = Vec::new();
             encode::empty(&mut message, tags::client::TERMINATE);
             if self.send(&message).await.is_ok() && self.stream().shutdown().await.is_ok() {
-                self.wait_for_end().await;
+                let _ = self.wait_for_end().await; // however it ends
             }
         };
         drop(tokio::time::timeout(Duration::from_millis(limits::SERVER_LINGER_MS), goodbye).await);

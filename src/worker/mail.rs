@@ -1,7 +1,7 @@
 //! What reaches a worker from outside its loop.
 
 use crate::base::{PoolId, WorkerId};
-use crate::core::{Answer, ClientLogin, Command, MovedServer, ServerLogin};
+use crate::core::{Answer, CancelFate, ClientLogin, Command, MovedServer, ServerLogin};
 use crate::io::Channel;
 
 /// Takes a worker's answer; called on the worker's thread, so it only passes the answer on.
@@ -22,8 +22,8 @@ pub enum Mail {
         /// On this worker.
         by: WorkerId,
     },
-    /// A cancel request has been sent to the server with this socket id, or given up.
-    CancelSent(u64),
+    /// What became of a cancel request for the server with this socket id.
+    CancelOver(u64, CancelFate),
     /// An operator's question or order.
     Command(Command, Reply),
     /// End the loop: close everything at once.

@@ -141,7 +141,9 @@ impl Worker {
                 self.driver.act(&mut self.core, now, |core, net| core.server_moved_in(id, state, now, net));
             }
             Mail::Nudge { pool, by } => driver.act(core, now, |core, net| core.nudged(pool, by, now, net)),
-            Mail::CancelSent(server) => driver.act(core, now, |core, net| core.cancel_sent(server, now, net)),
+            Mail::CancelOver(server, fate) => {
+                driver.act(core, now, |core, net| core.cancel_over(server, fate, now, net));
+            }
             Mail::Command(command, reply) => {
                 reply(driver.act(core, now, |core, net| core.command(command, now, net)));
             }

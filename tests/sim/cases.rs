@@ -5,8 +5,8 @@ use super::session::REPORTED;
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
-    Authorization, CancelKey, ClientIdentity, ClientLogin, Command, Core, DatabaseShare, Farewell, Gate,
-    MovedServer, Net, Note, PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
+    Answer, Authorization, CancelKey, ClientIdentity, ClientLogin, Command, Core, DatabaseShare, Farewell,
+    Gate, MovedServer, Net, Note, PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::{client as ask, server as answer};
@@ -24,8 +24,8 @@ pub struct Notebook {
     input: Vec<u8>,
     pub sent: BTreeMap<Peer, Vec<u8>>,
     pub notes: Vec<Note>,
-    acts: Vec<String>,
-    moved: Option<MovedServer>,
+    pub acts: Vec<String>,
+    pub moved: Option<MovedServer>,
 }
 
 impl Net for Notebook {
@@ -73,7 +73,7 @@ pub struct Bench {
 
 impl Bench {
     /// A client and an idle server.
-    fn new(mode: PoolMode, max_prepared_statements: u32) -> Self {
+    pub fn new(mode: PoolMode, max_prepared_statements: u32) -> Self {
         Self::with(mode, max_prepared_statements, None)
     }
 
@@ -97,6 +97,16 @@ impl Bench {
     }
 
     pub fn client(&mut self) -> Peer {
+        self.client_with(params())
+    }
+
+    /// A client whose session has an `application_name` of its own.
+    pub fn client_named(&mut self, name: &str) -> Peer {
+        let at = names().position("application_name").expect("it is always tracked");
+        self.client_with(params().with(at, name))
+    }
+
+    fn client_with(&mut self, params: ParamSet) -> Peer {
         let id = self.core.reserve_client();
         let identity = ClientIdentity {
             socket_id: 1 + u64::from(id.0),
@@ -111,7 +121,7 @@ impl Bench {
         let login = ClientLogin {
             identity: Arc::new(identity),
             pool: Arc::clone(&self.share),
-            params: params(),
+            params,
             rules: ClientRules::default(),
             login_time: Micros(0),
             welcome: Box::default(),
@@ -165,8 +175,8 @@ impl Bench {
         std::mem::take(&mut self.net.acts)
     }
 
-    pub fn command(&mut self, command: Command) {
-        self.core.command(command, self.now, &mut self.net);
+    pub fn command(&mut self, command: Command) -> Answer {
+        self.core.command(command, self.now, &mut self.net)
     }
 
     pub fn janitor(&mut self) {
@@ -187,7 +197,7 @@ fn params() -> ParamSet {
     REPORTED.iter().fold(names.empty_set(), add)
 }
 
-fn rules() -> PoolRules {
+pub fn rules() -> PoolRules {
     let mut rules = super::plan::rules(&mut super::rng::Rng::new(0), PoolMode::Transaction, false);
     rules.server_check_query = None;
     rules.server_lifetime = Micros::from_secs(3600);
@@ -227,7 +237,7 @@ pub fn notice() -> Vec<u8> {
     frame(answer::NOTICE_RESPONSE, b"unasked")
 }
 
-fn error() -> Vec<u8> {
+pub fn error() -> Vec<u8> {
     let mut out = Vec::new();
     encode::error(&mut out, Severity::Error, "22012", "failed");
     out
@@ -249,7 +259,7 @@ pub fn bind(name: &str) -> Vec<u8> {
     frame(ask::BIND, format!("\0{name}\0\0\0\0\0\0\0").as_bytes())
 }
 
-fn execute() -> Vec<u8> {
+pub fn execute() -> Vec<u8> {
     frame(ask::EXECUTE, &[0; 5])
 }
 

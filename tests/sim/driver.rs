@@ -9,8 +9,8 @@ use super::ground::{Event, Ground};
 use super::launcher::Eviction;
 use pgweir::base::{Peer, PoolId, WorkerId, limits};
 use pgweir::core::{
-    Answer, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin, ServerState,
-    StatementRegistry,
+    Answer, CancelFate, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin,
+    ServerState, StatementRegistry,
 };
 use pgweir::wire::encode;
 use pgweir::wire::tags::client::{QUERY, TERMINATE};
@@ -28,7 +28,7 @@ pub enum Letter {
     Nudge(PoolId, WorkerId),
     /// Close an idle server for somebody who starves.
     Evict(Eviction),
-    CancelSent(u64),
+    CancelOver(u64, CancelFate),
     Command(Command),
 }
 
@@ -148,7 +148,7 @@ impl Driver {
                 self.core.server_moved_in(id, state, now, &mut self.calls);
             }
             Letter::Nudge(pool, by) => self.core.nudged(pool, by, now, &mut self.calls),
-            Letter::CancelSent(server) => self.core.cancel_sent(server, now, &mut self.calls),
+            Letter::CancelOver(server, fate) => self.core.cancel_over(server, fate, now, &mut self.calls),
             Letter::Evict(Eviction { scope, .. }) => {
                 answer = Some(self.core.command(Command::EvictIdle(scope), now, &mut self.calls));
             }

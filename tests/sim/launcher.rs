@@ -11,8 +11,8 @@ use super::world::{World, defaults, nowhere, param_set};
 use pgweir::base::{Micros, PoolId, limits};
 use pgweir::config::PoolMode;
 use pgweir::core::{
-    Answer, Authorization, CancelKey, Command, DatabaseShare, PoolShare, Scope, ServerIdentity, ServerLogin,
-    Use, Verdict, Want,
+    Answer, Authorization, CancelFate, CancelKey, Command, DatabaseShare, PoolShare, Scope, ServerIdentity,
+    ServerLogin, Use, Verdict, Want,
 };
 use pgweir::wire::Fault;
 use std::sync::Arc;
@@ -270,6 +270,7 @@ impl World {
         if let (false, Remote::Client(client)) = (is_applied, self.ground.wires[asker as usize].remote) {
             self.clients[client].cancels = self.clients[client].cancels.saturating_sub(1);
         }
-        self.ground.post(worker, Letter::CancelSent(socket));
+        let fate = if is_lost { CancelFate::NeverSent } else { CancelFate::Taken };
+        self.ground.post(worker, Letter::CancelOver(socket, fate));
     }
 }

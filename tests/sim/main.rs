@@ -14,6 +14,7 @@ mod ear;
 mod ground;
 mod launcher;
 mod plan;
+mod rest;
 mod rng;
 mod script;
 mod server;
