@@ -66,6 +66,7 @@ impl Scrape {
             max_client_conn: settings.max_client_conn.into(),
             max_user_connections: settings.max_user_connections.into(),
             log_lines_lost: self.log.lines_lost(),
+            driver_faults: self.console.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
             iam_logins_waiting: iam.all_desks().iter().map(|desk| desk.turns.state().waiting as u64).sum(),
             iam_login_wait,
             iam_login_wait_us,

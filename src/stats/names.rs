@@ -33,6 +33,8 @@ pub struct ProcessLevels {
     pub max_user_connections: u64,
     /// Log lines that could not be written fast enough and were dropped.
     pub log_lines_lost: u64,
+    /// Connections that a worker's driver has ended because it was mistaken about them.
+    pub driver_faults: u64,
     /// Logins by IAM that wait for their turn.
     pub iam_logins_waiting: u64,
     /// How long logins by IAM waited for their turns.
@@ -497,6 +499,13 @@ pub const METRICS: &[Metric] = &[
         source: Source::ProcessCounter(|p| p.log_lines_lost),
         show: "",
         help: "Log lines dropped because they could not be written fast enough.",
+    },
+    Metric {
+        name: "pgweir_driver_faults_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.driver_faults),
+        show: "",
+        help: "Connections ended because a worker was mistaken about their bytes; anything but 0 is a bug to report.",
     },
 ];
 

@@ -1,10 +1,10 @@
-//! The outside of a worker: its mailbox, and how many clients it has.
+//! The outside of a worker: its mailbox, how many clients it has, and how often its driver was mistaken.
 
 use super::Mail;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sends letters to one worker; cheap to clone, never blocks for long.
@@ -17,6 +17,7 @@ struct Mailbox {
     letters: Mutex<Letters>,
     wake: OwnedFd,
     clients: AtomicU32,
+    driver_faults: AtomicU64,
 }
 
 #[derive(Default)]
@@ -32,7 +33,12 @@ impl WorkerHandle {
     /// The system's, where it gives no eventfd.
     pub fn new() -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Self(Arc::new(Mailbox { letters: Mutex::default(), wake, clients: AtomicU32::new(0) })))
+        Ok(Self(Arc::new(Mailbox {
+            letters: Mutex::default(),
+            wake,
+            clients: AtomicU32::new(0),
+            driver_faults: AtomicU64::new(0),
+        })))
     }
 
     /// Puts a letter into the mailbox and wakes the loop. Letters to a worker that has ended are dropped.
@@ -62,6 +68,15 @@ impl WorkerHandle {
     /// Takes `count` clients off the number, because they are gone.
     pub(super) fn clients_gone(&self, count: u32) {
         self.0.clients.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Connections that its driver has ended because it was mistaken about them.
+    pub fn driver_faults(&self) -> u64 {
+        self.0.driver_faults.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_driver_faults(&self, faults: u64) {
+        self.0.driver_faults.store(faults, Ordering::Relaxed);
     }
 
     /// Everything that waits, in order.

@@ -115,6 +115,7 @@ impl Worker {
             if now >= next_pass {
                 self.driver.act(&mut self.core, now, |core, net| core.janitor(now, net));
                 self.driver.expire(now);
+                self.me.set_driver_faults(self.driver.faults());
                 next_pass = now + period;
             }
             self.carry_out();
