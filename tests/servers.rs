@@ -14,10 +14,10 @@ use pgweir::base::{Address, Micros, WorkerId};
 use pgweir::config::{IoBackend, Snapshot};
 use pgweir::core::{
     Answer, Authorization, CancelKey, ClientIdentity, ClientLogin, Command, PoolShare, Scope, ServerIdentity,
-    ServerLogin, Stance, StatementRegistry, Want,
+    ServerLogin, Stance, StatementRegistry, Verdict, Want,
 };
 use pgweir::io::{Channel, Clock};
-use pgweir::login::{Launch, Phase, Plane, Policy, ServersTls, auth_query, launch};
+use pgweir::login::{Phase, Plane, Policy, ServersTls, auth_query, launch};
 use pgweir::wire::{Fault, TrackedNames};
 use pgweir::worker::{self, Mail, Seat, WorkerHandle};
 use std::os::unix::net::UnixStream;
@@ -132,9 +132,9 @@ impl Rig {
     fn old_server(&self, database: &str, user: &str) -> String {
         let pool = self.pool(database, user);
         let want = Want::Waiter { since: self.plane.now() };
-        let Ok(Launch { place, .. }) = self.plane.places.consider(&pool, want, self.plane.now()) else {
-            panic!("room for a server")
-        };
+        let verdict = self.plane.places.decide(|ledger| ledger.consider(&pool, want, self.plane.now()));
+        assert!(matches!(verdict, Verdict::Launch { .. }), "room for a server");
+        let place = self.plane.places.given(&pool);
         let socket = postgres().socket_directory().join(format!(".s.PGSQL.{}", postgres().port));
         let socket = UnixStream::connect(socket).expect("PostgreSQL listens");
         let mut login = Raw::over(socket.try_clone().expect("a descriptor"));

@@ -14,6 +14,7 @@ mod expect;
 mod handover;
 mod hold;
 mod janitor;
+mod launcher;
 mod ledger;
 mod lend;
 mod net;
@@ -30,6 +31,7 @@ pub use command::{
 };
 pub use engine::{Core, MovedServer};
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
+pub use launcher::{Action, Demand, Event, Launcher};
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, PoolShare, Stance};

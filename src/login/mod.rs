@@ -51,7 +51,7 @@ pub use iam_report::IamRow;
 pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
 pub use login_counts::{LoginCounts, LoginTrouble};
 pub use logins::{LoginEntry, LoginRow, Logins};
-pub use places::{Launch, Place, Places};
+pub use places::{Place, Places};
 pub use plane::{ClientTls, ConsoleVisit, Doors, Order, Phase, Plane, Policy, Rights, Stream, Welcome};
 pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
 pub use secrets::ServerSecrets;

@@ -6,7 +6,7 @@
 
 use super::launch::LauncherDoor;
 use crate::base::{Micros, PoolId};
-use crate::core::{Ledger, PoolShare, Scope, Use, Verdict, Want};
+use crate::core::{Ledger, PoolShare, Use};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The ledger, shared.
@@ -21,22 +21,14 @@ impl Places {
         Arc::new(Self { ledger: Mutex::default(), launcher })
     }
 
-    /// Asks the ledger for a server of `pool`: the place where the verdict is to launch, else the verdict.
-    ///
-    /// # Errors
-    /// Every verdict but `Launch`.
-    pub fn consider(
-        self: &Arc<Self>,
-        pool: &Arc<PoolShare>,
-        want: Want,
-        now: Micros,
-    ) -> Result<Launch, Verdict> {
-        match self.ledger().consider(pool, want, now) {
-            Verdict::Launch { from_reserve } => {
-                Ok(Launch { place: self.place(pool, Use::LoggingIn), from_reserve })
-            }
-            verdict => Err(verdict),
-        }
+    /// Has something decided about the ledger as a whole.
+    pub fn decide<T>(&self, decide: impl FnOnce(&mut Ledger) -> T) -> T {
+        decide(&mut self.ledger())
+    }
+
+    /// The place of a server to be opened, where the ledger has just given one ([`crate::core::Verdict::Launch`]).
+    pub fn given(self: &Arc<Self>, pool: &Arc<PoolShare>) -> Place {
+        self.place(pool, Use::LoggingIn)
     }
 
     /// A place for a cancel request's connection, if there is one.
@@ -48,24 +40,9 @@ impl Places {
         Place { pool: Arc::clone(pool), used_for, places: Arc::clone(self) }
     }
 
-    /// No worker had an idle server in `scope`.
-    pub fn nothing_to_evict(&self, scope: &Scope) {
-        self.ledger().nothing_to_evict(scope);
-    }
-
     /// The next login of this pool need not wait for `server_login_retry`.
     pub fn forget_failure(&self, pool: &Arc<PoolShare>) {
         self.ledger().forget_failure(pool);
-    }
-
-    /// Whether `pool` is below every cap; the reserve aside.
-    pub fn has_room(&self, pool: &Arc<PoolShare>) -> bool {
-        self.ledger().has_room(pool)
-    }
-
-    /// Whether a server of `pool` was retired at a cap and can be replaced now.
-    pub fn owes_replacement(&self, pool: &Arc<PoolShare>) -> bool {
-        self.ledger().owes_replacement(pool)
     }
 
     /// Pools whose wants may be met now that a place of `pool` is back.
@@ -108,14 +85,6 @@ impl Places {
     }
 }
 
-/// A place to open a server in.
-pub struct Launch {
-    /// It.
-    pub place: Place,
-    /// It is one of `reserve_pool_size`.
-    pub from_reserve: bool,
-}
-
 /// One place of a pool; given back by being dropped.
 pub struct Place {
     pool: Arc<PoolShare>,
@@ -156,16 +125,21 @@ mod tests {
     use super::super::launch;
     use super::super::registry::tests::share;
     use super::*;
+    use crate::core::{Verdict, Want};
 
-    const WANT: Want = Want::Waiter { since: Micros(0) };
+    fn consider(places: &Arc<Places>, pool: &Arc<PoolShare>, now: Micros) -> Result<Place, Verdict> {
+        match places.decide(|ledger| ledger.consider(pool, Want::Waiter { since: Micros(0) }, now)) {
+            Verdict::Launch { .. } => Ok(places.given(pool)),
+            verdict => Err(verdict),
+        }
+    }
 
     #[test]
     fn a_place_is_held_from_launch_to_drop() {
         let (door, mut inbox) = launch::door();
         let places = Places::new(door);
         let pool = share("db", "user");
-        let launched = places.consider(&pool, WANT, Micros(1)).map(|launch| launch.place);
-        let Ok(place) = launched else { panic!("no place") };
+        let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
         assert_eq!(places.pool_servers(pool.id), (1, 0));
         let place = place.into_live();
         assert_eq!((places.pool_servers(pool.id), pool.live_count()), ((0, 1), 1));
@@ -181,12 +155,12 @@ mod tests {
         let (door, _inbox) = launch::door();
         let places = Places::new(door);
         let pool = share("db", "user");
-        let Ok(launch) = places.consider(&pool, WANT, Micros(1)) else { panic!("no place") };
-        launch.place.login_failed("connect failed".into(), Micros(10));
-        drop(launch);
+        let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
+        place.login_failed("connect failed".into(), Micros(10));
+        drop(place);
         assert_eq!(places.all_servers(), 0);
-        assert!(matches!(places.consider(&pool, WANT, Micros(2)), Err(Verdict::Later(Micros(11)))));
+        assert!(matches!(consider(&places, &pool, Micros(2)), Err(Verdict::Later(Micros(11)))));
         places.forget_failure(&pool);
-        assert!(places.consider(&pool, WANT, Micros(2)).is_ok());
+        assert!(consider(&places, &pool, Micros(2)).is_ok());
     }
 }

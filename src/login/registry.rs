@@ -7,7 +7,7 @@ use super::login_counts::LoginCounts;
 use super::welcome::WelcomeDesk;
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
-use crate::core::{DatabaseShare, Gate, PoolShare};
+use crate::core::{DatabaseShare, Demand, Gate, PoolShare};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -75,6 +75,16 @@ impl PoolEntry {
     /// fail.
     fn keeps_minimum(&self) -> bool {
         self.is_forced() && self.share.rules().min_pool_size > 0
+    }
+
+    /// How it looks to the launcher.
+    pub fn demand(&self) -> Demand {
+        Demand {
+            share: Arc::clone(&self.share),
+            welcome_since: self.welcome.oldest_waiter(),
+            clients: self.client_count(),
+            is_forced: self.is_forced(),
+        }
     }
 
     /// Whether the pool is gone: nothing is to be opened for it any more.

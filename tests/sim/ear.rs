@@ -9,10 +9,11 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 18] = [
+const REASONS: [&str; 19] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
+    "cancel request in doubt",
     "client disconnect while server was not ready",
     "database configuration changed",
     "database removed",

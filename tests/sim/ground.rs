@@ -50,6 +50,8 @@ pub enum Event {
     CancelBegins(Errand),
     /// It reaches its server, or is lost on its way.
     CancelArrives(Errand),
+    /// It was given up, and takes effect after all.
+    CancelTakesEffect(Errand),
     /// Something from outside: an operator, a fault.
     Weather,
     /// An operator's pause, suspension or the like ends.

@@ -1,5 +1,5 @@
-//! The login plane as far as a run needs it: opens servers within the places that `core::Ledger` gives, evicts idle ones
-//! for those who starve, carries cancels. Asks as the launcher of the program does, and passes over all pools as often.
+//! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides, within the places
+//! that `core::Ledger` gives; keeps those who wait for a pool's first server; carries cancels. It decides nothing.
 
 use super::driver::Letter;
 use super::ground::{Errand, Event};
@@ -8,11 +8,12 @@ use super::server::SimServer;
 use super::session::Session;
 use super::wire::Remote;
 use super::world::{World, defaults, nowhere, param_set};
-use pgweir::base::{Micros, PoolId, limits};
+use pgweir::base::{Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
+use pgweir::core::Event as Happens;
 use pgweir::core::{
-    Answer, Authorization, CancelFate, CancelKey, Command, DatabaseShare, PoolShare, Scope, ServerIdentity,
-    ServerLogin, Use, Verdict, Want,
+    Action, Answer, Authorization, CancelFate, CancelKey, ClientLogin, Command, DatabaseShare, Demand,
+    Launcher, PoolShare, Scope, ServerIdentity, ServerLogin, Use,
 };
 use pgweir::wire::Fault;
 use std::sync::Arc;
@@ -25,13 +26,27 @@ pub struct SimPool {
     /// Since when its stance is what it is, and which workers have looked at their servers since that or their greatest age changed.
     pub stance_since: u64,
     pub looked: Vec<bool>,
+    /// Clients that wait until the pool has had a server: since when, socket, login.
+    pub desk: Vec<(Micros, u64, ClientLogin)>,
+    /// The generation whose server has taught what clients are welcomed with.
+    welcome_of: Option<u32>,
+    /// A later one, of which no server can be had for the time being.
+    welcome_stands_in: Option<u32>,
 }
 
 impl SimPool {
     pub fn new(at: usize, database: Arc<DatabaseShare>, plan: &PoolPlan, workers: usize) -> Self {
         let rules = Arc::new(plan.rules.clone());
         let share = PoolShare::new(PoolId(at as u32), database, plan.user.as_str().into(), rules, workers);
-        Self { share: Arc::new(share), logins: 0, stance_since: 0, looked: vec![false; workers] }
+        Self {
+            share: Arc::new(share),
+            logins: 0,
+            stance_since: 0,
+            looked: vec![false; workers],
+            desk: Vec::new(),
+            welcome_of: None,
+            welcome_stands_in: None,
+        }
     }
 }
 
@@ -47,101 +62,120 @@ impl World {
     /// Everything that a lost note would have told is found here.
     pub fn launcher_pass(&mut self) {
         for at in 0..self.pools.len() {
-            self.heal(at);
-            self.look_at(at, false);
-            self.replace_retired(at);
-            let share = Arc::clone(&self.pools[at].share);
-            if self.has_clients(at) && share.live_count() < share.rules().min_pool_size {
-                self.consider(at, Want::Minimum);
-            }
+            self.launcher_hears(at, Happens::Pass);
         }
         self.ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::LauncherPass);
     }
 
-    fn has_clients(&self, at: usize) -> bool {
-        self.clients.iter().any(|client| client.pool == at && client.is_here())
+    /// A pool as the login plane tells of it.
+    fn demand(&self, at: usize) -> Demand {
+        let clients = self.clients.iter().filter(|client| client.pool == at && client.is_here());
+        Demand {
+            share: Arc::clone(&self.pools[at].share),
+            welcome_since: self.pools[at].desk.first().map(|(since, ..)| *since),
+            clients: clients.count() as u32,
+            is_forced: !self.is_calm && self.plan.pools[at].rules.min_pool_size > 1,
+        }
+    }
+
+    fn launcher_hears(&mut self, at: usize, event: impl FnOnce(Demand) -> Happens) {
+        let event = event(self.demand(at));
+        self.launcher_decides(event);
+    }
+
+    fn launcher_decides(&mut self, event: Happens) {
+        let now = self.ground.micros();
+        for action in Launcher::new(self.drivers.len()).handle(event, &mut self.ledger, now) {
+            self.carry_out(action);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Open { pool, .. } => self.open(pool.id.0 as usize),
+            Action::Nudge { pool, idle_at, by } => {
+                self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
+            }
+            Action::Evict { scope, worker } => {
+                let worker = usize::from(worker.0);
+                self.ground.log(|| format!("{scope:?} is full: is one idle at {worker}?"));
+                self.ground.post(worker, Letter::Evict(Eviction { scope, worker }));
+            }
+            Action::Retire(pool) => self.tell_all(&|| Command::Sweep(Scope::Pool(pool))),
+            Action::MakeSure(pool) => self.make_sure(pool.0 as usize),
+            Action::LookAgain(pool, after) => {
+                self.ground.after(after.0, Event::Consider(pool.0 as usize, false));
+            }
+            Action::WelcomeAsBefore(pool) => {
+                let at = pool.0 as usize;
+                let pool = &mut self.pools[at];
+                pool.welcome_stands_in = pool.welcome_of.map(|_| pool.share.generation());
+                self.welcome(at);
+            }
+        }
+    }
+
+    fn open(&mut self, at: usize) {
+        let login_us = self.ground.rng.range(100, LOGIN_US_MAX);
+        let generation = self.pools[at].share.generation();
+        let began = self.ground.now;
+        self.ground.after(login_us, Event::LoginOver { pool: at, generation, began });
+        self.check_caps(at);
+    }
+
+    /// A probe finds out whether logins work, now or later.
+    fn make_sure(&mut self, at: usize) {
+        if self.ground.rng.percent(70) {
+            return self.launcher_hears(at, Happens::SureOfLogin);
+        }
+        let later = self.ground.micros() + Micros(self.ground.rng.range(1_000, 50_000));
+        self.pools[at].share.postpone_renewal(later);
     }
 
     /// A server of the pool is past its soft age.
     pub fn renew(&mut self, at: usize) {
-        if self.has_clients(at) {
-            return self.consider(at, Want::Renewal);
-        }
-        self.pools[at].share.want_retirement();
-        self.retire(at);
+        self.launcher_hears(at, Happens::PastSoftAge);
     }
 
-    /// Has a server past its soft age closed wherever there is a free one, if that is wanted.
-    fn retire(&mut self, at: usize) {
-        let share = Arc::clone(&self.pools[at].share);
-        if share.is_retirement_wanted() {
-            self.tell_all(&|| Command::Sweep(Scope::Pool(share.id)));
-        }
-    }
-
-    /// Opens the replacement of a server that was retired at a cap.
-    pub fn replace_retired(&mut self, at: usize) {
-        let share = Arc::clone(&self.pools[at].share);
-        if self.has_clients(at) && self.ledger.owes_replacement(&share) {
-            self.consider(at, Want::Renewal);
-        }
-    }
-
-    /// A client waits on one worker while another has idle servers, and has for a whole pass.
-    fn heal(&mut self, at: usize) {
-        let share = &self.pools[at].share;
-        let Some((by, since)) = share.oldest_waiter() else { return };
-        let waited = self.ground.micros().since(since);
-        if waited >= Micros::from_millis(limits::JANITOR_PERIOD_MS)
-            && !share.database.is_paused()
-            && let Some(idle_at) = share.idle_elsewhere(by)
-        {
-            self.ground.post(usize::from(idle_at.0), Letter::Nudge(share.id, by));
-        }
-    }
-
-    /// Opens a server for the clients that wait, if there are any; `asked`: somebody has just asked for one.
+    /// A pool is looked at; `asked`: somebody has just asked for a server.
     pub fn look_at(&mut self, at: usize, asked: bool) {
-        let share = &self.pools[at].share;
-        let fails = share.failing().is_some() && share.live_count() == 0;
-        let since = match share.oldest_waiter() {
-            Some(_) if !asked && share.idle_total() > 0 => return,
-            Some((_, since)) => since,
-            None if asked && fails => self.ground.micros(),
-            None => return,
-        };
-        self.consider(at, Want::Waiter { since });
-    }
-
-    fn consider(&mut self, at: usize, want: Want) {
-        let share = Arc::clone(&self.pools[at].share);
-        let now = self.ground.micros();
-        match self.ledger.consider(&share, want, now) {
-            Verdict::Launch { .. } => {
-                let login_us = self.ground.rng.range(100, LOGIN_US_MAX);
-                let generation = share.generation();
-                self.ground.after(login_us, Event::LoginOver { pool: at, generation, began: now.0 });
-                self.check_caps(at);
-            }
-            Verdict::EvictFirst(scope) => {
-                self.ground.log(|| format!("pool {at} starves: {scope:?}"));
-                self.ground.post(0, Letter::Evict(Eviction { scope, worker: 0 }));
-            }
-            Verdict::RetireFirst => self.retire(at),
-            Verdict::Full | Verdict::Later(_) | Verdict::Nothing => {}
-        }
+        let event = if asked { Happens::Asked } else { Happens::Again };
+        self.launcher_hears(at, event);
     }
 
     /// A worker has said whether it had an idle server to close.
     pub fn evicted(&mut self, eviction: Eviction, found: bool) {
-        if found {
-            return; // its place comes back by itself
+        let worker = WorkerId(eviction.worker as u16);
+        self.launcher_decides(Happens::EvictionTried { scope: eviction.scope, worker, found });
+    }
+
+    /// The launcher hears that a place of the pool was returned.
+    pub fn place_free(&mut self, at: usize) {
+        let revived = self.ledger.revived_by(&self.pools[at].share);
+        let demands = revived.iter().map(|share| self.demand(share.id.0 as usize)).collect();
+        self.launcher_decides(Happens::PlaceFree(demands));
+    }
+
+    /// A client that has proved who it is waits until its pool has had a server, as long as it is of today's generation.
+    pub fn client_at_the_desk(&mut self, at: usize, socket: u64, login: ClientLogin) {
+        let now = self.ground.micros();
+        self.pools[at].desk.push((now, socket, login));
+        self.welcome(at);
+        if !self.pools[at].desk.is_empty() {
+            self.ground.after(0, Event::Consider(at, true));
         }
-        let worker = eviction.worker + 1;
-        if worker < self.drivers.len() {
-            self.ground.post(worker, Letter::Evict(Eviction { worker, ..eviction }));
-        } else {
-            self.ledger.nothing_to_evict(&eviction.scope);
+    }
+
+    /// Lets in those who wait for the pool's welcome, if it is known.
+    fn welcome(&mut self, at: usize) {
+        let pool = &mut self.pools[at];
+        let generation = Some(pool.share.generation());
+        if pool.welcome_of != generation && pool.welcome_stands_in != generation {
+            return;
+        }
+        for (_, socket, login) in std::mem::take(&mut pool.desk) {
+            let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
+            self.ground.post(worker, Letter::Client(socket, login));
         }
     }
 
@@ -154,13 +188,27 @@ impl World {
                 let fault = Fault::LoginFailing { cached: "no luck".to_owned() };
                 self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
             }
-            self.ledger.returned(&share, Use::LoggingIn);
-            return self.look_at_revived(at);
+            return self.login_ends(at);
+        }
+        // Nobody wants it any more; it may be seen too late, too.
+        let is_obsolete = generation != share.generation() || share.database.is_paused();
+        if is_obsolete && self.ground.rng.percent(80) {
+            return self.login_ends(at);
         }
         self.ledger.logged_in(&share);
         self.hand_over(at, generation, began);
-        self.ground.after(0, Event::Consider(at, false));
-        self.retire(at);
+        let pool = &mut self.pools[at];
+        if pool.welcome_of != Some(generation) {
+            (pool.welcome_of, pool.welcome_stands_in) = (Some(generation), None);
+            self.welcome(at);
+        }
+        let delay = self.ground.rng.below(2_000);
+        self.ground.after(delay, Event::Consider(at, false));
+    }
+
+    fn login_ends(&mut self, at: usize) {
+        self.ledger.returned(&self.pools[at].share, Use::LoggingIn);
+        self.look_at_revived(at);
     }
 
     /// A new server goes to the worker where a client has waited longest.
@@ -216,16 +264,10 @@ impl World {
         self.look_at_revived(at);
     }
 
-    /// Whoever has waited longest where the place was is looked at first.
+    /// The launcher hears of it a little later than others may.
     fn look_at_revived(&mut self, at: usize) {
-        let mut revived = self.ledger.revived_by(&self.pools[at].share);
-        revived.sort_by_key(|share| share.oldest_waiter().map_or(Micros::NEVER, |(_, since)| since));
-        for share in &revived {
-            self.ground.after(0, Event::Consider(share.id.0 as usize, false));
-        }
-        for share in revived {
-            self.ground.after(0, Event::Replace(share.id.0 as usize));
-        }
+        let delay = self.ground.rng.below(300);
+        self.ground.after(delay, Event::Replace(at));
     }
 
     /// A cancel request is to be sent, within the connections that the ledger allows for it.
@@ -246,11 +288,30 @@ impl World {
         self.servers[index].pool
     }
 
-    /// A cancel request reaches its server, or was lost; its worker is told.
+    /// A cancel request reaches its server, or is lost, or is given up on its way and arrives late; its worker is told.
     pub fn cancel_arrives(&mut self, errand: Errand) {
-        let Errand { server: socket, secret, asker, worker } = errand;
+        let Errand { server: socket, worker, .. } = errand;
         let pool = self.pool_of_server(socket);
         self.ledger.returned(&self.pools[pool].share, Use::Cancel);
+        let fate = match self.ground.rng.below(10) {
+            0 => CancelFate::NeverSent,
+            1 => CancelFate::Unknown,
+            _ => CancelFate::Taken,
+        };
+        match fate {
+            CancelFate::Unknown => {
+                let delay = self.ground.rng.below(500_000);
+                self.ground.after(delay, Event::CancelTakesEffect(errand));
+            }
+            CancelFate::Taken => self.cancel_takes_effect(errand),
+            CancelFate::NeverSent => self.cancel_was_in_vain(errand),
+        }
+        self.ground.post(worker, Letter::CancelOver(socket, fate));
+    }
+
+    /// A cancel request ends what its server runs, if anything; the client that asked for it must be the one that has it.
+    pub fn cancel_takes_effect(&mut self, errand: Errand) {
+        let Errand { server: socket, secret, asker, .. } = errand;
         for driver in &mut self.drivers {
             let Answer::Servers(rows) = driver.ask(Command::Servers, &self.ground) else {
                 panic!("rows are asked for")
@@ -265,12 +326,14 @@ impl World {
         };
         let server = &mut self.servers[index];
         assert_eq!(server.secret, secret, "a cancel brings its server's key");
-        let is_lost = self.ground.rng.percent(10);
-        let is_applied = !is_lost && server.cancel(index, &self.pools_of_clients, &mut self.ground);
-        if let (false, Remote::Client(client)) = (is_applied, self.ground.wires[asker as usize].remote) {
+        if !server.cancel(index, &self.pools_of_clients, &mut self.ground) {
+            self.cancel_was_in_vain(errand);
+        }
+    }
+
+    fn cancel_was_in_vain(&mut self, errand: Errand) {
+        if let Remote::Client(client) = self.ground.wires[errand.asker as usize].remote {
             self.clients[client].cancels = self.clients[client].cancels.saturating_sub(1);
         }
-        let fate = if is_lost { CancelFate::NeverSent } else { CancelFate::Taken };
-        self.ground.post(worker, Letter::CancelOver(socket, fate));
     }
 }

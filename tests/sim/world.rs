@@ -187,7 +187,7 @@ impl World {
             Event::LoginOver { pool, generation, began } => self.login_over(pool, generation, began),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
             Event::Renew(pool) => self.renew(pool),
-            Event::Replace(pool) => self.replace_retired(pool),
+            Event::Replace(pool) => self.place_free(pool),
             Event::LauncherPass => self.launcher_pass(),
             Event::StatementOver { server, run } => {
                 let index = server as usize;
@@ -195,6 +195,7 @@ impl World {
             }
             Event::CancelBegins(errand) => self.cancel_begins(errand),
             Event::CancelArrives(errand) => self.cancel_arrives(errand),
+            Event::CancelTakesEffect(errand) => self.cancel_takes_effect(errand),
             Event::Weather => self.weather(),
             Event::Clear(spell) => self.clear(spell),
             Event::Calm => self.calm(),
@@ -359,8 +360,7 @@ impl World {
             login_time: Micros(0),
             welcome: Box::default(),
         };
-        let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
-        self.ground.post(worker, Letter::Client(socket, login));
+        self.client_at_the_desk(pool, socket, login);
         self.ground.after(0, Event::ClientTurn(index));
     }
 

@@ -6,7 +6,7 @@ use crate::core::{DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
 use proptest::prelude::*;
 
-fn rules() -> PoolRules {
+pub(in crate::core) fn rules() -> PoolRules {
     PoolRules {
         mode: PoolMode::Transaction,
         pool_size: 2,
@@ -39,7 +39,7 @@ fn rules() -> PoolRules {
 }
 
 /// Pools over databases `d0, d1, …` and users `u0, u1, …`, all with the same rules.
-fn pools(databases: u32, users: u32, rules: &PoolRules) -> Vec<Arc<PoolShare>> {
+pub(in crate::core) fn pools(databases: u32, users: u32, rules: &PoolRules) -> Vec<Arc<PoolShare>> {
     let gate = Arc::new(Gate::default());
     let mut pools = Vec::new();
     for d in 0..databases {
