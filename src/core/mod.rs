@@ -21,6 +21,7 @@ mod pool;
 mod server;
 mod share;
 mod share_statements;
+mod statement_memory;
 mod statements;
 mod upstream;
 
@@ -32,4 +33,5 @@ pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, Server
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, PoolShare, Stance};
-pub use statements::{Statement, StatementRegistry};
+pub use statement_memory::Meter;
+pub use statements::StatementRegistry;

@@ -33,6 +33,9 @@ pub struct ProcessLevels {
     pub max_user_connections: u64,
     /// Log lines that could not be written fast enough and were dropped.
     pub log_lines_lost: u64,
+    /// Bytes of prepared statements and of clients' names for them, and how many statements were forgotten to make room.
+    pub statement_bytes: u64,
+    pub statements_forgotten: u64,
     /// Logins by IAM that wait for their turn.
     pub iam_logins_waiting: u64,
     /// How long logins by IAM waited for their turns.
@@ -491,6 +494,20 @@ pub const METRICS: &[Metric] = &[
         "CONFIG.max_user_connections",
         "Most servers allowed for a user, unless set otherwise for it; 0 is no bound.",
     ),
+    Metric {
+        name: "pgweir_prepared_statements_bytes",
+        unit: Unit::Bytes,
+        source: Source::Process(|p| p.statement_bytes),
+        show: "MEM.prepared_statements",
+        help: "Memory of all prepared statements and of clients' names for them.",
+    },
+    Metric {
+        name: "pgweir_prepared_statements_forgotten_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.statements_forgotten),
+        show: "",
+        help: "Prepared statements that no client had a name for and that were forgotten to make room.",
+    },
     Metric {
         name: "pgweir_log_lines_lost_total",
         unit: Unit::Count,
