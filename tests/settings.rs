@@ -69,6 +69,7 @@ fn the_order_is_show_configs() {
         names[ours..],
         [
             "workers",
+            "prepared_statements_memory",
             "io_backend",
             "allow_core_dump",
             "metrics_listen",

@@ -108,3 +108,37 @@ pub const ACCEPT_BACKOFF_MS: u64 = 100;
 
 /// Between two looks whether what a command of the console waits for has come about (PAUSE, SUSPEND, WAIT_CLOSE).
 pub const CONSOLE_POLL_MS: u64 = 20;
+
+// What one client can make a worker hold: a read buffer, or one Parse under way (STATEMENT_BYTES_MAX); what it does not take
+// of one call's output (a read buffer, MADE_BYTES_PER_CALL and one statement); the names it has given and their texts
+// (CLIENT_STATEMENT_BYTES_MAX, within `prepared_statements_memory` for all clients together); its parameters
+// (PARAMETERS_BYTES_MAX). What one server can: a read buffer; what it does not take of one call's output, as above; its
+// parameters; `max_prepared_statements` numbers of 40 bytes; EXPECTED_MAX answers owed, and what one call adds to them
+// (three for each of FRAMES_PER_CALL), of 16 bytes.
+
+/// Frames of a client in one call of the core; the rest is looked at when others have had their turn. A read buffer of usual
+/// frames has fewer.
+pub const FRAMES_PER_CALL: u32 = 1_024;
+
+/// Bytes made for a server in one call of the core (Parse messages of ours) after which the rest waits until the driver has
+/// seen whether the server takes them. One more statement may come on top.
+pub const MADE_BYTES_PER_CALL: usize = 256 * 1024;
+
+/// Answers owed by one server beyond which its client is not read. PostgreSQL holds back 8,192 bytes of answers of 5 bytes or
+/// more until it is asked to flush, so that more than twice as many are never owed to a client that only waits.
+pub const EXPECTED_MAX: usize = 4_096;
+
+/// Most bytes of a message that has no long part: PostgreSQL's own bound (`PQ_SMALL_MESSAGE_LIMIT`). So names end here, too.
+pub const SMALL_MESSAGE_BYTES_MAX: u32 = 10_000;
+
+/// Most bytes of a Parse that prepares a shared statement: it is kept, and comes whole before it is looked at.
+pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of the names that one client has given to statements, and of their texts.
+pub const CLIENT_STATEMENT_BYTES_MAX: usize = 64 << 20;
+
+/// Statements that no client names at present are kept in this part of `prepared_statements_memory`: a quarter.
+pub const UNNAMED_STATEMENTS_PART: usize = 4;
+
+/// Most bytes of a server's parameters that are kept (tracked ones, with their names): a startup packet has no more.
+pub const PARAMETERS_BYTES_MAX: usize = 65_536;

@@ -150,6 +150,7 @@ struct Workers {
     threads: Vec<JoinHandle<()>>,
     names: TrackedNames,
     clock: Clock,
+    statements: Arc<StatementRegistry>,
     plane: Arc<OnceLock<Arc<Plane>>>,
 }
 
@@ -165,9 +166,9 @@ impl Workers {
             threads: Vec::new(),
             names: TrackedNames::new(settings.track_extra_parameters.iter().map(|name| &**name)),
             clock: Clock::new(),
+            statements: Arc::default(),
             plane: Arc::default(),
         };
-        let statements = Arc::new(StatementRegistry::default());
         for number in 0..count {
             let plane = Arc::clone(&workers.plane);
             let notes = move |from: WorkerId, note: Note| {
@@ -178,7 +179,7 @@ impl Workers {
             let seat = Seat {
                 id: WorkerId(number as u16),
                 names: workers.names.clone(),
-                statements: Arc::clone(&statements),
+                statements: Arc::clone(&workers.statements),
                 clock: workers.clock,
                 notes: Arc::new(notes),
                 workers: workers.handles.clone(),
@@ -191,6 +192,7 @@ impl Workers {
 
     /// Who the workers' notes go to; no worker has a connection before.
     fn connect(&self, plane: &Arc<Plane>) {
+        plane.set_statements(Arc::clone(&self.statements));
         let _ = self.plane.set(Arc::clone(plane)); // called once
     }
 

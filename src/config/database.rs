@@ -102,6 +102,8 @@ pub struct Database {
     pub reserve_pool_size: Option<u32>,
     /// Overrides `max_db_connections`.
     pub max_db_connections: Option<u32>,
+    /// `prepared_statements_memory` of this database alone.
+    pub prepared_statements_bytes: Option<usize>,
     /// Overrides `max_db_client_connections`.
     pub max_db_client_connections: Option<u32>,
     /// Overrides `server_lifetime`.
@@ -146,6 +148,7 @@ impl Database {
             min_pool_size: None,
             reserve_pool_size: None,
             max_db_connections: None,
+            prepared_statements_bytes: None,
             max_db_client_connections: None,
             server_lifetime: None,
             query_wait_timeout: None,

@@ -7,7 +7,7 @@ use super::choices::{LoadBalance, SslMode};
 use super::database::{Database, Hosts, PeerEntry, UserEntry};
 use super::iam::ServerAuth;
 use super::rules::PoolMode;
-use super::value::{BadValue, Limit, Size, Span, Value};
+use super::value::{BadValue, Bytes, Limit, Size, Span, Value};
 use crate::base::{Micros, Password};
 use std::sync::Arc;
 
@@ -90,6 +90,8 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "reserve_pool": Size, |db, size| db.reserve_pool_size = size.0, "Older name of reserve_pool_size.";
     "max_db_connections": Limit, |db, limit| db.max_db_connections = limit.0,
         "Overrides the setting max_db_connections; 0: does not.";
+    "prepared_statements_memory": Bytes, |db, bytes| db.prepared_statements_bytes = Some(bytes.0),
+        "Bytes that the prepared statements of this database's clients may take, within the setting prepared_statements_memory; default: no bound of its own.";
     "max_db_client_connections": Limit, |db, limit| db.max_db_client_connections = limit.0,
         "Overrides the setting max_db_client_connections; 0: does not.";
     "server_lifetime": Span, |db, span| db.server_lifetime = span.0,

@@ -8,7 +8,7 @@ use super::choices::{
     TlsProtocols, Workers,
 };
 use super::rules::PoolMode;
-use super::value::{BadValue, FileMode, List, ListenOn, Value};
+use super::value::{BadValue, Bytes, FileMode, List, ListenOn, Value};
 use crate::base::Micros;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -319,6 +319,8 @@ settings! {
     user: Option<Text> = NULL, Restart, Active, "User that the process becomes after it has started as root.";
     verbose: Count = NULL, Reload, Active, "Level of detail in the log: 1 adds DEBUG lines, 2 adds NOISE.";
     workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
+    prepared_statements_memory: Bytes = "256 MB", Reload, Active,
+        "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then a Parse is refused.";
     io_backend: IoBackend = "auto", Restart, Active,
         "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
     allow_core_dump: bool = "0", Restart, Active,

@@ -240,6 +240,37 @@ impl Value for FileMode {
     }
 }
 
+/// A number of bytes, with a unit as PostgreSQL writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+impl Bytes {
+    /// From the largest on, so that each size is shown with the largest unit that it is a multiple of.
+    const UNITS: [(&'static str, usize); 4] = [("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)];
+}
+
+impl Value for Bytes {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit.trim_start() {
+            "" => Some(1),
+            unit => {
+                Self::UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, size)| *size)
+            }
+        };
+        let bytes = number.parse::<usize>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
+        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or_else(not_accepted::<Self>)
+    }
+    fn show(&self) -> Option<String> {
+        let (unit, size) = Self::UNITS.into_iter().find(|(_, size)| self.0.is_multiple_of(*size))?;
+        Some(format!("{} {unit}", self.0 / size))
+    }
+    fn accepted() -> String {
+        "a number of bytes above 0, with B, kB, MB or GB behind it or nothing".to_owned()
+    }
+}
+
 /// Where the Prometheus page is served; nowhere if empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenOn(pub Option<SocketAddr>);
@@ -330,6 +361,25 @@ mod tests {
         }
         assert_eq!(FileMode::parse("0777"), Ok(FileMode(511)));
         assert_eq!(FileMode(511).show().as_deref(), Some("511"));
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        for (text, bytes, shown) in [
+            ("1", 1, "1 B"),
+            ("1024", 1024, "1 kB"),
+            ("256MB", 256 << 20, "256 MB"),
+            ("3 gb", 3 << 30, "3 GB"),
+            ("1025 kB", 1025 << 10, "1025 kB"),
+        ] {
+            assert_eq!(Bytes::parse(text), Ok(Bytes(bytes)), "{text}");
+            assert_eq!(Bytes(bytes).show().as_deref(), Some(shown));
+        }
+        for bad in
+            ["", "0", "0MB", "-1", "MB", "1 TB", "1.5 GB", "1 M B", "99999999999999999999", "999999999999 GB"]
+        {
+            assert!(Bytes::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Console {
     }
 
     /// SHOW MEM: what is kept by the name of PgBouncer's cache that comes nearest. Bytes of one are of the value itself, not of
-    /// what it points to; what lies inside other values, or is shared, is not counted.
+    /// what it points to; what lies inside other values, or is shared, is not counted; but texts and names of prepared statements are, by the byte.
     pub(super) async fn mem(&self) -> Vec<MemRow> {
         let policy = self.plane.policy.load_full();
         let snapshot = &policy.snapshot;
@@ -272,6 +272,7 @@ impl Console {
             row("iobuf_cache", limits::READ_BUFFER_BYTES, self.plane.workers.len() as u64),
             uncounted("var_list_cache", size_of::<Option<Arc<str>>>() * self.plane.names.count()),
             row("server_prepared_statement_cache", Core::STATEMENT_BYTES, statements),
+            row("prepared_statements", 1, self.plane.statements().bytes() as u64),
         ]
     }
 

@@ -30,8 +30,21 @@ enum Onward {
 impl Core {
     /// See [`Core::received`].
     pub(super) fn server_received(&mut self, id: ServerId, input: &[u8], net: &mut impl Net) -> usize {
+        let consumed = self.walk_server(id, input, net);
+        if let Some(server) = self.servers.get(id.0 as usize)
+            && let Some(client) = server.link()
+            && server.expected.is_open()
+        {
+            self.clients[client.0 as usize].hold.lift(Reason::Owed, Peer::Client(client), net);
+        }
+        consumed
+    }
+
+    /// What a server has sent, frame by frame. Each costs no more than its bytes do: no budget is needed beside the input's
+    /// own length.
+    fn walk_server(&mut self, id: ServerId, input: &[u8], net: &mut impl Net) -> usize {
         let now = self.now;
-        let mut walk = Walk { input, run: 0..0 };
+        let mut walk = Walk::new(input);
         let server = &mut self.servers[id.0 as usize];
         server.heard_at = now;
         let (bytes, forward) = server.partial.take(input.len());
@@ -81,8 +94,12 @@ impl Core {
         if opened && !walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES {
             return Onward::Later;
         }
-        if header.tag == tag::PARAMETER_STATUS {
-            self.note_parameter(id, walk.payload(header));
+        if header.tag == tag::PARAMETER_STATUS
+            && !(walk.is_whole(header) && self.note_parameter(id, walk.payload(header)))
+        {
+            self.flush_downstream(id, walk, net);
+            self.close_server(id, "parameters too long", net);
+            return Onward::Gone;
         }
         match self.servers[id.0 as usize].phase {
             Phase::Linked(client) => self.relayed_frame(id, client, header, walk, net),
@@ -119,9 +136,8 @@ impl Core {
                 Fate::Forward
             }
             tag::COMMAND_COMPLETE => {
-                if forgets_statements(walk.payload(header)) {
-                    server.statements.clear();
-                    self.clients[client.0 as usize].statements = None;
+                if has_forgotten_statements(walk.payload(header)) {
+                    self.forget_statements(id, client);
                 }
                 self.servers[id.0 as usize].expected.answered(header.tag)
             }
@@ -267,6 +283,7 @@ impl Core {
         let client_row = &mut self.clients[client.0 as usize];
         client_row.stand = Stand::Idle;
         client_row.hold.lift(Reason::LinkBlocked, Peer::Client(client), net);
+        client_row.hold.lift(Reason::Owed, Peer::Client(client), net);
         self.give_back(id, net);
     }
 
@@ -296,7 +313,9 @@ impl Core {
         let mut done = None;
         match header.tag {
             tag::ERROR_RESPONSE => server.task_failed = true,
-            tag::COMMAND_COMPLETE if forgets_statements(walk.payload(header)) => server.statements.clear(),
+            tag::COMMAND_COMPLETE if has_forgotten_statements(walk.payload(header)) => {
+                server.statements.clear()
+            }
             tag::READY_FOR_QUERY => {
                 done = backend::ready_status(walk.payload(header)).ok().or(Some(transaction::FAILED))
             }
@@ -385,13 +404,18 @@ impl Core {
         }
     }
 
-    /// ParameterStatus: the server's row, and that of the client for whom it happened.
-    fn note_parameter(&mut self, id: ServerId, payload: &[u8]) {
-        let Ok((name, value)) = backend::parameter_status(payload) else { return };
-        let Some(position) = self.names.position(name) else { return };
+    /// ParameterStatus: the server's row, and that of the client for whom it happened. False where the values are more than is
+    /// kept: the session has them, and nobody could ever set them back.
+    fn note_parameter(&mut self, id: ServerId, payload: &[u8]) -> bool {
+        let Ok((name, value)) = backend::parameter_status(payload) else { return true };
+        let Some(position) = self.names.position(name) else { return true };
         let server = &mut self.servers[id.0 as usize];
         let before = server.params.clone();
-        server.params = before.with(position, value);
+        let after = before.with(position, value);
+        if after.bytes() > limits::PARAMETERS_BYTES_MAX {
+            return false;
+        }
+        server.params = after;
         if let Phase::Linked(client) = server.phase {
             let client = &mut self.clients[client.0 as usize];
             client.params = if client.params.same(&before) {
@@ -400,10 +424,11 @@ impl Core {
                 client.params.with(position, value)
             };
         }
+        true
     }
 }
 
 /// Whether a command has made the session forget every prepared statement.
-fn forgets_statements(payload: &[u8]) -> bool {
+fn has_forgotten_statements(payload: &[u8]) -> bool {
     matches!(payload, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0")
 }

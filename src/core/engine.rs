@@ -7,7 +7,7 @@ use super::client::{Client, Stand};
 use super::hold::{Hold, Reason};
 use super::pool::{Pool, PoolSlot};
 use super::server::{Phase, Server, Task};
-use super::statements::{Statement, StatementRegistry};
+use super::statements::{ServerStatements, StatementRegistry};
 use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use crate::config::PoolMode;
@@ -106,7 +106,7 @@ impl Core {
     /// Bytes that a worker keeps for one server, without what they point to.
     pub const SERVER_BYTES: usize = size_of::<Server>();
     /// Bytes that a server's list of prepared statements keeps for one of them, without what they point to.
-    pub const STATEMENT_BYTES: usize = size_of::<(u64, Arc<Statement>)>();
+    pub const STATEMENT_BYTES: usize = ServerStatements::ENTRY_BYTES;
 
     /// A core with no connection. `registry` is shared by all workers.
     pub fn new(worker: WorkerId, names: TrackedNames, registry: Arc<StatementRegistry>) -> Self {
@@ -255,9 +255,15 @@ impl Core {
     }
 
     /// What was sent to `peer` could not be written at once and is in the driver's hands: its link is not read meanwhile,
-    /// so that a slow reader costs one buffer, whatever the result's size.
+    /// so that a slow reader costs one buffer, whatever the result's size. Nor is a client itself that does not read.
     pub fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
         self.set_blocked(peer, true);
+        if let Peer::Client(id) = peer
+            && let Some(client) = self.clients.get_mut(id.0 as usize)
+        {
+            // What it asks for next would be answered into the same full socket, perhaps by ourselves.
+            client.hold.add(Reason::Unread, peer, net);
+        }
         match self.link_of(peer) {
             Some(Peer::Client(id)) => {
                 self.clients[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Client(id), net);
@@ -272,6 +278,11 @@ impl Core {
     /// Everything sent to `peer` has been written.
     pub fn drained(&mut self, peer: Peer, net: &mut impl Net) {
         self.set_blocked(peer, false);
+        if let Peer::Client(id) = peer
+            && let Some(client) = self.clients.get_mut(id.0 as usize)
+        {
+            client.hold.lift(Reason::Unread, peer, net);
+        }
         match self.link_of(peer) {
             Some(Peer::Client(id)) => {
                 self.clients[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Client(id), net);

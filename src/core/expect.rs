@@ -4,20 +4,20 @@
 //! (the one condition for taking it back), which answers the client must not see, and where answers that we make up belong.
 //! Source: PostgreSQL documentation, "Message Flow": "Extended Query", "Pipelining", "COPY Operations".
 
-use super::statements::Statement;
+use super::statements::StatementId;
+use crate::base::limits;
 use crate::wire::tags::server;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// One answer that is owed for one message sent (or answered in the server's place).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Expect {
     /// ParseComplete for the client's Parse; the statement if it was registered on the server.
-    Parse(Option<Arc<Statement>>),
+    Parse(Option<StatementId>),
     /// ParseComplete for a Parse that we sent: the client does not see it.
-    ParseOurs(Arc<Statement>),
+    ParseOurs(StatementId),
     /// The client's Parse was not sent, since the server has the statement: we answer.
-    ParseFake,
+    ParseFake(StatementId),
     /// BindComplete.
     Bind,
     /// RowDescription or NoData.
@@ -27,7 +27,7 @@ pub(super) enum Expect {
     /// CloseComplete.
     Close,
     /// CloseComplete for a statement that we evicted: the client does not see it.
-    CloseOurs(Arc<Statement>),
+    CloseOurs(StatementId),
     /// The client's Close is answered by us.
     CloseFake,
     /// ReadyForQuery for a Sync.
@@ -38,6 +38,13 @@ pub(super) enum Expect {
     Function,
     /// Not an answer: the place in the stream where the client ended its COPY data.
     CopyEnd,
+}
+
+impl Expect {
+    /// Whether a statement is still to be prepared or closed on the server.
+    fn changes_statements(self) -> bool {
+        matches!(self, Self::Parse(Some(_)) | Self::ParseOurs(_) | Self::CloseOurs(_))
+    }
 }
 
 /// What becomes of a server's message.
@@ -61,10 +68,16 @@ pub(super) enum CopyIn {
     Failed,
 }
 
-/// The answers owed by one server.
+/// The answers owed by one server. It grows with what a client sends ahead: whoever pushes looks at [`Expected::is_full`].
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     queue: VecDeque<Expect>,
+    /// How many in the queue change statements.
+    changes: usize,
+    /// How many in the queue are ends of COPY data.
+    copy_ends: usize,
+    /// A command that makes the session forget its statements is among what the queue stands for.
+    forgets: bool,
     copy: CopyIn,
     /// The server failed in the extended protocol and discards everything up to a Sync that has not been sent yet.
     skipping: bool,
@@ -107,6 +120,42 @@ impl Expected {
         self.queue.is_empty()
     }
 
+    /// So much is owed that the client is not read until there is less.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.queue.len() >= limits::EXPECTED_MAX
+    }
+
+    /// Whether a client that was not read for what it is owed may go on.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.queue.len() <= limits::EXPECTED_MAX / 2 && !self.is_forgetting()
+    }
+
+    /// Whether the server may hold answers back until it is told to flush: what was sent last does not ask for ReadyForQuery.
+    pub fn needs_flush(&self) -> bool {
+        let fake = |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake);
+        let last_sent = self.queue.iter().rev().find(|expect| !fake(expect));
+        last_sent.is_some_and(|last| !matches!(last, Expect::Sync | Expect::Simple | Expect::Function))
+    }
+
+    /// What was sent last may make the session forget its statements. It lasts until all is answered: before that nobody
+    /// knows what the server holds.
+    pub fn note_forgetting(&mut self) {
+        self.forgets = true;
+    }
+
+    /// Whether the session may be about to forget its statements.
+    #[inline]
+    pub fn is_forgetting(&self) -> bool {
+        self.forgets && !self.queue.is_empty()
+    }
+
+    /// What was sent behind the message that the server answers now.
+    pub fn behind(&self) -> impl Iterator<Item = Expect> {
+        self.queue.iter().skip(1).copied()
+    }
+
     /// The server discards what it gets until a Sync.
     #[inline]
     pub fn is_skipping(&self) -> bool {
@@ -121,6 +170,11 @@ impl Expected {
             if self.amid == Amid::Data {
                 self.amid = Amid::Sync;
             }
+            if self.copy == CopyIn::Running && self.copy_ends == 0 {
+                // The server ignores it; that there was one is all that counts if the COPY fails.
+                self.unready = true;
+                return;
+            }
         }
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
         self.unready = true;
@@ -128,15 +182,38 @@ impl Expected {
             // PostgreSQL's protocol does not ask for an end of data after the error, and not every client sends one.
             self.copy = CopyIn::No;
         }
+        self.add(expect);
+    }
+
+    #[inline]
+    fn add(&mut self, expect: Expect) {
+        if self.queue.is_empty() {
+            self.forgets = false;
+        }
+        self.changes += usize::from(expect.changes_statements());
+        self.copy_ends += usize::from(matches!(expect, Expect::CopyEnd));
         self.queue.push_back(expect);
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Expect> {
+        let expect = self.queue.pop_front()?;
+        self.changes -= usize::from(expect.changes_statements());
+        self.copy_ends -= usize::from(matches!(expect, Expect::CopyEnd));
+        Some(expect)
+    }
+
+    /// Takes the first `count`, and gives them to `undo`, the last one first.
+    fn take_back(&mut self, count: usize, undo: impl FnMut(Expect)) {
+        let taken = || self.queue.iter().take(count);
+        self.changes -= taken().filter(|expect| expect.changes_statements()).count();
+        self.copy_ends -= taken().filter(|expect| matches!(expect, Expect::CopyEnd)).count();
+        self.queue.drain(..count).rev().for_each(undo);
     }
 
     /// Whether statements are still to be prepared or closed.
     pub fn changes_statements(&self) -> bool {
-        let changes = |expect: &Expect| {
-            matches!(expect, Expect::Parse(Some(_)) | Expect::ParseOurs(_) | Expect::CloseOurs(_))
-        };
-        self.queue.iter().any(changes)
+        self.changes > 0
     }
 
     /// Whether the client's COPY data have somewhere to go: the server takes them, or may be about to.
@@ -157,18 +234,21 @@ impl Expected {
             self.amid = Amid::NoData;
         }
         match self.copy {
-            CopyIn::Running => self.queue.push_back(Expect::CopyEnd),
+            CopyIn::Running => self.add(Expect::CopyEnd),
             CopyIn::Failed => self.copy = CopyIn::No,
             // Sent ahead of the server's CopyInResponse: it belongs to a query that is still unanswered.
-            CopyIn::No if !self.queue.is_empty() => self.queue.push_back(Expect::CopyEnd),
+            CopyIn::No if !self.queue.is_empty() => self.add(Expect::CopyEnd),
             CopyIn::No => return false,
         }
         true
     }
 
-    /// The server has begun to take COPY data.
+    /// The server has begun to take COPY data. Syncs that were sent ahead lie amid them unless the data's end does, too.
     pub fn copy_began(&mut self) {
         self.copy = CopyIn::Running;
+        if self.copy_ends == 0 {
+            self.strip_copy();
+        }
     }
 
     /// A message of the server that is neither ErrorResponse nor ReadyForQuery.
@@ -193,7 +273,7 @@ impl Expected {
             ) => Fate::Forward,
             _ => return Fate::Forward,
         };
-        self.queue.pop_front();
+        self.take();
         fate
     }
 
@@ -201,17 +281,17 @@ impl Expected {
     #[inline]
     pub fn take_fake(&mut self) -> Option<u8> {
         let tag = match self.queue.front()? {
-            Expect::ParseFake => server::PARSE_COMPLETE,
+            Expect::ParseFake(_) => server::PARSE_COMPLETE,
             Expect::CloseFake => server::CLOSE_COMPLETE,
             _ => return None,
         };
-        self.queue.pop_front();
+        self.take();
         Some(tag)
     }
 
     /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each answer that will not
     /// come is given to `undo`, the last one first: a statement may be evicted and prepared again in one batch.
-    pub fn failed(&mut self, mut undo: impl FnMut(Expect)) {
+    pub fn failed(&mut self, undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
             self.amid = if matches!(self.amid, Amid::Sync | Amid::Lost) { Amid::Lost } else { Amid::NoData };
@@ -221,7 +301,7 @@ impl Expected {
             Some(_) => {}
         }
         let sync = self.queue.iter().position(|expect| matches!(expect, Expect::Sync));
-        self.queue.drain(..sync.unwrap_or(self.queue.len())).rev().for_each(&mut undo);
+        self.take_back(sync.unwrap_or(self.queue.len()), undo);
         self.skipping = sync.is_none();
     }
 
@@ -232,12 +312,12 @@ impl Expected {
         let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
         let asked_at = self.queue.iter().position(asks).unwrap_or(self.queue.len());
         if asked_at > 0 {
-            self.queue.drain(..asked_at).rev().for_each(undo);
+            self.take_back(asked_at, undo);
         }
-        self.queue.pop_front();
+        self.take();
         // The data's end of a COPY that never began, or was refused before its data came.
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
-            self.queue.pop_front();
+            self.take();
         }
         self.unready = !self.queue.is_empty();
         if self.amid == Amid::Lost {
@@ -248,17 +328,25 @@ impl Expected {
     }
 
     /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the end was there.
+    /// Looks at no more than it forgets, but for what a client sends amid its data and PostgreSQL refuses.
     fn strip_copy(&mut self) -> bool {
-        let Some(end) = self.queue.iter().position(|expect| matches!(expect, Expect::CopyEnd)) else {
+        if self.copy_ends == 0 {
             self.queue.retain(|expect| !matches!(expect, Expect::Sync));
             return false;
-        };
-        let mut position = 0;
-        self.queue.retain(|expect| {
-            let keep = position > end || !matches!(expect, Expect::Sync | Expect::CopyEnd);
-            position += 1;
-            keep
-        });
+        }
+        let mut kept = 0;
+        while let Some(expect) = self.queue.pop_front() {
+            match expect {
+                Expect::CopyEnd => break,
+                Expect::Sync => {}
+                _ => {
+                    self.queue.push_back(expect);
+                    kept += 1;
+                }
+            }
+        }
+        self.queue.rotate_right(kept);
+        self.copy_ends -= 1;
         true
     }
 }
@@ -316,23 +404,23 @@ mod tests {
 
     #[test]
     fn what_an_error_undoes_is_undone_from_the_end() {
-        let registry = super::super::statements::StatementRegistry::default();
-        let [old, new] = [b"old\0", b"new\0"].map(|rest| registry.intern(rest));
+        let [old, new] = [StatementId(1), StatementId(2)];
         let mut owed = expected(vec![
             Expect::Bind,
-            Expect::ParseOurs(Arc::clone(&new)),
-            Expect::CloseOurs(Arc::clone(&old)),
-            Expect::ParseOurs(Arc::clone(&old)),
-            Expect::CloseOurs(Arc::clone(&new)),
+            Expect::CloseOurs(old),
+            Expect::ParseOurs(new),
+            Expect::CloseOurs(new),
+            Expect::ParseOurs(old),
             Expect::Sync,
         ]);
-        let mut held = std::collections::BTreeSet::from([old.id]);
+        let mut held = std::collections::BTreeSet::from([old]);
         owed.failed(|expect| match expect {
-            Expect::ParseOurs(statement) => drop(held.remove(&statement.id)),
-            Expect::CloseOurs(statement) => drop(held.insert(statement.id)),
+            Expect::ParseOurs(statement) => drop(held.remove(&statement)),
+            Expect::CloseOurs(statement) => drop(held.insert(statement)),
             _ => {}
         });
-        assert_eq!(held, std::collections::BTreeSet::from([old.id]), "nothing of it has happened");
+        assert_eq!(held, std::collections::BTreeSet::from([old]), "nothing of it has happened");
+        assert!(!owed.changes_statements());
         owed.ready(|_| panic!("nothing to undo"));
         assert!(owed.is_settled());
     }
@@ -361,7 +449,8 @@ mod tests {
 
     #[test]
     fn answers_of_ours_keep_their_place() {
-        let mut owed = expected(vec![Expect::Bind, Expect::ParseFake, Expect::CloseFake, Expect::Sync]);
+        let mut owed =
+            expected(vec![Expect::Bind, Expect::ParseFake(StatementId(1)), Expect::CloseFake, Expect::Sync]);
         assert_eq!(owed.take_fake(), None);
         owed.answered(b'2');
         assert_eq!(owed.take_fake(), Some(b'1'));
@@ -446,5 +535,52 @@ mod tests {
         owed.push(Expect::Sync);
         owed.ready(drop);
         assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn syncs_amid_copy_data_are_not_kept() {
+        let mut owed = expected(vec![Expect::Simple]);
+        (0..10).for_each(|_| owed.push(Expect::Sync));
+        owed.copy_began();
+        (0..10_000).for_each(|_| owed.push(Expect::Sync));
+        assert_eq!(owed.queue.len(), 1, "the server ignores them all");
+        owed.copy_ended();
+        owed.push(Expect::Sync);
+        owed.answered(b'C');
+        owed.ready(drop);
+        assert!(!owed.is_settled(), "the one behind the data is answered");
+        owed.ready(drop);
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn pipelined_copies_end_one_by_one() {
+        let mut owed = Expected::default();
+        for _ in 0..100 {
+            owed.push(Expect::Simple);
+            owed.copy_ended();
+        }
+        for n in 1..=100 {
+            owed.copy_began();
+            owed.answered(b'C');
+            owed.ready(drop);
+            assert_eq!((owed.queue.len(), owed.copy_ends), (2 * (100 - n), 100 - n));
+        }
+        assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn what_may_forget_statements_is_pending_until_all_is_answered() {
+        let mut owed = expected(vec![Expect::Simple]);
+        owed.note_forgetting();
+        owed.push(Expect::Bind);
+        owed.push(Expect::Sync);
+        owed.ready(drop);
+        assert!(owed.is_forgetting() && !owed.is_open());
+        owed.answered(b'2');
+        owed.ready(drop);
+        assert!(!owed.is_forgetting() && owed.is_open());
+        owed.push(Expect::Sync);
+        assert!(!owed.is_forgetting(), "a new request has nothing to do with it");
     }
 }

@@ -13,6 +13,11 @@ pub(super) enum Reason {
     LinkBlocked = 2,
     /// SUSPEND.
     Suspended = 4,
+    /// A client that does not read what it is sent.
+    Unread = 8,
+    /// A client that is owed very many answers, or whose statement nobody can tell from a forgotten one before those owed
+    /// are there.
+    Owed = 16,
 }
 
 /// The reasons that hold one peer at present.

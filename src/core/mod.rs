@@ -22,6 +22,7 @@ mod pool;
 mod server;
 mod share;
 mod share_statements;
+mod statement_memory;
 mod statements;
 mod upstream;
 
@@ -35,4 +36,5 @@ pub use launcher::{Action, Demand, Event, Launcher};
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, PoolShare, Stance};
-pub use statements::{Statement, StatementRegistry};
+pub use statement_memory::Meter;
+pub use statements::StatementRegistry;

@@ -64,6 +64,13 @@ pub trait Net {
     /// (even if nothing new came), then with what arrives.
     fn resume(&mut self, peer: Peer);
 
+    /// What the current `Core::received` leaves of `peer`'s bytes is handed in again, when other connections have had their
+    /// turn. `peer` is not paused.
+    fn again(&mut self, peer: Peer) {
+        self.pause(peer);
+        self.resume(peer);
+    }
+
     /// Ends the connection. The id is free from this call on: the driver must no longer use it for this connection.
     fn close(&mut self, peer: Peer, farewell: Farewell);
 

@@ -1,6 +1,7 @@
 //! What the workers share of one pool: a few atomics that are written when something unusual happens (a queue becomes
 //! non-empty, a connection opens), never per transaction by another core.
 
+use super::statement_memory::Meter;
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
 use crate::wire::{Fault, sqlstate};
@@ -81,12 +82,19 @@ pub struct DatabaseShare {
     gate: Arc<Gate>,
     paused: AtomicBool,
     disabled: AtomicBool,
+    statements: Meter,
 }
 
 impl DatabaseShare {
     /// A database under the process's gate.
     pub fn new(name: Arc<str>, gate: Arc<Gate>) -> Self {
-        Self { name, gate, paused: AtomicBool::new(false), disabled: AtomicBool::new(false) }
+        let (paused, disabled) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { name, gate, paused, disabled, statements: Meter::default() }
+    }
+
+    /// What the prepared statements of its clients take, and may take.
+    pub fn statements(&self) -> &Meter {
+        &self.statements
     }
 
     /// PAUSE db, RESUME db.

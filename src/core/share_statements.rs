@@ -1,14 +1,16 @@
 //! Named statements of a client, under the names that servers know them by.
 //!
 //! A statement is prepared on whatever server the client is lent: a Parse of what the server already holds is answered here,
-//! a Bind of what it does not hold is preceded by a Parse of ours. PgBouncer behaviour, surface section 10.
+//! a Bind of what it does not hold is preceded by a Parse of ours. What is kept of a message is bounded: names by
+//! `limits::SMALL_MESSAGE_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
 
 use super::Net;
 use super::engine::Core;
 use super::expect::Expect;
-use super::statements::Statement;
+use super::server::Server;
+use super::statements::{ServerStatements, Statement, StatementId};
 use super::upstream::{Step, Walk};
-use crate::base::{ClientId, Peer, ServerId};
+use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::wire::frontend;
 use crate::wire::tags::{client as tag, server as answer, target};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode};
@@ -24,12 +26,17 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         let now = self.now;
+        if header.tag == tag::PARSE && header.frame_bytes > limits::STATEMENT_BYTES_MAX {
+            return self.refuse(id, Fault::StatementTooLong, net);
+        }
         if header.tag != tag::BIND && !walk.is_whole(header) {
             return Step::Later;
         }
         let name = match name_of(header.tag, walk.payload(header)) {
             Ok(Some(name)) => name,
-            Ok(None) if walk.is_whole(header) => return self.refuse(id, broken(header.tag), net),
+            Ok(None) if walk.is_whole(header) || walk.payload(header).len() >= NAMES_BYTES_MAX => {
+                return self.refuse(id, broken(header.tag), net);
+            }
             Ok(None) => return Step::Later,
             Err(fault) => return self.refuse(id, fault, net),
         };
@@ -42,6 +49,10 @@ impl Core {
             Ok(server) => server,
             Err(step) => return step,
         };
+        if self.servers[server.0 as usize].expected.is_forgetting() {
+            // Whether the server still holds what it is about to be asked for is known when it has answered.
+            return self.wait_for_answers(id, server, walk, net);
+        }
         self.begin_request(id, now);
         self.flush_upstream(id, walk, net);
         match header.tag {
@@ -58,11 +69,19 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Step {
-        let now = self.now;
-        match self.need_server(id, header, walk, net) {
-            Ok(server) => self.pass_frame(id, server, header, walk, now),
-            Err(step) => step,
+        let server = match self.need_server(id, header, walk, net) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        let forgets = header.tag == tag::PARSE && {
+            let unnamed = walk.payload(header).get(1..).unwrap_or_default();
+            frontend::forgets_statements(unnamed)
+        };
+        let step = self.pass_frame(id, server, header, walk, self.now);
+        if forgets {
+            self.servers[server.0 as usize].expected.note_forgetting();
         }
+        step
     }
 
     /// Parse: names the statement for the client, and prepares it on the server unless that has it.
@@ -76,43 +95,62 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         let rest = &walk.payload(header)[name.len() + 1..];
-        let statement = self.registry.intern(rest);
-        let client = &mut self.clients[id.0 as usize];
-        if !client.statements.get_or_insert_default().insert(name, Arc::clone(&statement)) {
-            let who = &client.identity;
-            tracing::error!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                "prepared statement '{}' was already prepared", String::from_utf8_lossy(name));
-            return self.refuse(id, Fault::StatementExists, net);
-        }
+        let statement = match self.name_statement(id, name, rest) {
+            Ok(statement) => statement,
+            Err(fault) => return self.refuse(id, fault, net),
+        };
+        let client = &self.clients[id.0 as usize];
         let counters = &mut self.pools[client.pool.0 as usize].counters;
         counters.client_parse_count += 1;
         counters.client_bytes += header.frame_bytes as u64;
         let server = &mut self.servers[server_id.0 as usize];
         if !server.expected.is_skipping() {
-            if server.statements.touch(&statement) {
-                self.answer_ourselves(id, server_id, Expect::ParseFake, answer::PARSE_COMPLETE, net);
+            if server.statements.touch(statement.id) {
+                let fake = Expect::ParseFake(statement.id);
+                self.answer_ourselves(id, server_id, fake, answer::PARSE_COMPLETE, net);
             } else {
-                self.prepare(server_id, &statement, Expect::Parse(Some(Arc::clone(&statement))), net);
+                let made = self.prepare(server_id, &statement, Expect::Parse(Some(statement.id)), net);
+                walk.count_made(made);
             }
         }
         self.drop_frame(id, header.frame_bytes, walk);
         Step::Next
     }
 
-    /// Sends our Parse of a statement, and Closes of those that have to go for it.
-    fn prepare(&mut self, id: ServerId, statement: &Arc<Statement>, expect: Expect, net: &mut impl Net) {
+    /// Gives a client's statement its name.
+    fn name_statement(&mut self, id: ClientId, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
+        let client = &mut self.clients[id.0 as usize];
+        let statements = client.statements.get_or_insert_default();
+        if statements.find(name).is_some() {
+            let who = &client.identity;
+            tracing::error!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "prepared statement '{}' was already prepared", String::from_utf8_lossy(name));
+            return Err(Fault::StatementExists);
+        }
+        let database = &self.pools[client.pool.0 as usize].share.database;
+        let named = self.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
+        let statement = Arc::clone(&named.statement);
+        statements.insert(name, named).map_err(|_| Fault::ClientStatementsFull)?;
+        Ok(statement)
+    }
+
+    /// Sends our Parse of a statement, behind Closes of those that have to go for it (a PgBouncer there answers a Close that
+    /// it need not pass on at once, and before a Parse). Returns how many bytes that were.
+    fn prepare(&mut self, id: ServerId, statement: &Statement, expect: Expect, net: &mut impl Net) -> usize {
         let server = &mut self.servers[id.0 as usize];
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.counters.server_parse_count += 1;
-        let mut frames = Vec::with_capacity(statement.rest.len() + 32);
-        encode::parse(&mut frames, statement.name.as_bytes(), &statement.rest);
-        server.expected.push(expect);
-        server.statements.insert(Arc::clone(statement));
-        while let Some(old) = server.statements.evict(pool.rules.max_prepared_statements as usize) {
-            encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, old.name.as_bytes());
+        let mut frames = Vec::with_capacity(statement.rest.len() + 64);
+        let others_max = (pool.rules.max_prepared_statements as usize).saturating_sub(1);
+        while let Some(old) = server.statements.evict(others_max) {
+            encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, old.to_string().as_bytes());
             server.expected.push(Expect::CloseOurs(old));
         }
+        encode::parse(&mut frames, statement.name.as_bytes(), &statement.rest);
+        server.expected.push(expect);
+        server.statements.insert(statement.id);
         net.send(Peer::Server(id), &frames);
+        frames.len()
     }
 
     /// Bind or Describe of a named statement: under the server's name for it.
@@ -137,12 +175,15 @@ impl Core {
             self.drop_frame(id, header.frame_bytes, walk);
             return Step::Next;
         }
-        if !server.statements.touch(&statement) {
-            self.prepare(server_id, &statement, Expect::ParseOurs(Arc::clone(&statement)), net);
+        if !server.statements.touch(statement.id) {
+            walk.count_made(self.prepare(server_id, &statement, Expect::ParseOurs(statement.id), net));
         }
         let server = &mut self.servers[server_id.0 as usize];
         let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
         server.expected.push(expect);
+        if statement.forgets {
+            server.expected.note_forgetting();
+        }
         self.send_renamed(id, server_id, &statement, name, header, walk, net);
         Step::Next
     }
@@ -226,15 +267,46 @@ impl Core {
     }
 
     /// Undoes on the server's side what an answer that will not come would have confirmed; whether there was anything.
-    pub(super) fn undo(statements: &mut super::statements::ServerStatements, expect: Expect) -> bool {
+    pub(super) fn undo(statements: &mut ServerStatements, expect: Expect) -> bool {
         match expect {
-            Expect::Parse(Some(statement)) | Expect::ParseOurs(statement) => statements.remove(&statement),
-            Expect::CloseOurs(statement) => statements.restore(statement),
+            Expect::Parse(Some(statement)) | Expect::ParseOurs(statement) => statements.remove(statement),
+            Expect::CloseOurs(statement) => statements.insert(statement),
             _ => return false,
         }
         true
     }
+
+    /// A command has made the session forget its statements. What was prepared or named behind it is not meant: it is taken
+    /// from the answers that are still owed.
+    pub(super) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
+        let Server { statements, expected, close_reason, .. } = &mut self.servers[id.0 as usize];
+        statements.clear();
+        let mut named: Vec<StatementId> = Vec::new();
+        for expect in expected.behind() {
+            match expect {
+                Expect::Parse(Some(statement)) => {
+                    statements.insert(statement);
+                    named.push(statement);
+                }
+                Expect::ParseOurs(statement) => statements.insert(statement),
+                Expect::ParseFake(statement) => named.push(statement),
+                // It was evicted before it was forgotten: should that be undone, nobody would know.
+                Expect::CloseOurs(_) => {
+                    close_reason.get_or_insert("prepared statements in doubt");
+                }
+                _ => {}
+            }
+        }
+        let client = &mut self.clients[client.0 as usize];
+        match &mut client.statements {
+            Some(statements) if !named.is_empty() => statements.retain(&named),
+            _ => client.statements = None,
+        }
+    }
 }
+
+/// Most bytes in which the names of a Bind must end.
+const NAMES_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX as usize;
 
 /// Sends a frame that has no payload.
 pub(super) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {
@@ -259,6 +331,7 @@ fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault
     let name = match frame_tag {
         tag::PARSE => frontend::parse_view(payload).map_err(fault)?.name,
         tag::BIND => match frontend::bind_view(payload).map_err(fault)? {
+            Some(view) if view.rest_at > NAMES_BYTES_MAX => return Err(broken(frame_tag)),
             Some(view) => view.statement,
             None => return Ok(None),
         },

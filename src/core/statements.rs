@@ -1,92 +1,318 @@
 //! Prepared statements shared over servers: what a statement is, which ones a client has named, which ones a server holds.
 //!
 //! A statement is identified by its text and parameter types; each distinct one gets a process-wide name `PGBOUNCER_<n>` that is
-//! never reused, so a server can carry it from worker to worker. Only protocol-level named statements are tracked
-//! (PgBouncer behaviour, surface section 10).
+//! never reused, so a server can carry it from worker to worker. Only protocol-level named statements are tracked.
+//!
+//! Who holds what: texts lie in the registry alone, each once; a client holds names ([`Named`]), a server numbers. So the
+//! registry knows every byte ([`StatementRegistry::bytes`]) and keeps them within its limit: what no client names at
+//! present is forgotten, the least recently named first; where that is not enough, a Parse is refused.
 
-use dashmap::DashMap;
+use super::DatabaseShare;
+use super::statement_memory::Meter;
+use crate::base::limits;
+use crate::wire::frontend;
 use lru::LruCache;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Statements that nobody uses are dropped from the registry when it has grown by this many since the last sweep.
-const SWEEP_GROWTH: usize = 1_000;
+/// The registry's parts, each under a lock of its own: workers meet in one only when they prepare at the same time.
+const SHARDS: usize = 16;
+
+/// What one distinct statement costs beside its text, and one name beside its letters: entries of tables, allocations.
+const TEXT_COST: usize = 256;
+const NAME_COST: usize = 64;
+
+/// The number of a distinct statement; its name on every server is made from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct StatementId(pub u64);
+
+impl fmt::Display for StatementId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PGBOUNCER_{}", self.0)
+    }
+}
 
 /// One distinct statement of the process.
 #[derive(Debug)]
-pub struct Statement {
-    /// Its number; the name is made from it.
-    pub id: u64,
-    /// Its name on every server: `PGBOUNCER_<id>`.
+pub(super) struct Statement {
+    pub id: StatementId,
+    /// Its name on every server.
     pub name: Box<str>,
     /// What follows the name in a Parse message: query text, zero byte, parameter types.
     pub rest: Box<[u8]>,
+    /// Executing it makes a session forget its statements.
+    pub forgets: bool,
+    home: Weak<StatementRegistry>,
+    shard: usize,
 }
 
-/// All distinct statements of the process, shared by the workers. Looked at when a client prepares, never when it executes.
+/// A statement as a key: by its text and types.
+#[derive(Debug)]
+struct ByRest(Arc<Statement>);
+
+impl Borrow<[u8]> for ByRest {
+    fn borrow(&self) -> &[u8] {
+        &self.0.rest
+    }
+}
+
+impl Hash for ByRest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.rest.hash(state);
+    }
+}
+
+impl PartialEq for ByRest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.rest == other.0.rest
+    }
+}
+
+impl Eq for ByRest {}
+
+/// How many names stand for a statement in each database; a database is known by where its share lies.
+type Users = HashMap<usize, u32>;
+
+#[derive(Debug)]
+struct Shard {
+    by_rest: HashSet<ByRest>,
+    users: HashMap<StatementId, Users>,
+    /// Statements that no client names at present.
+    unnamed: LruCache<StatementId, Arc<Statement>>,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { by_rest: HashSet::new(), users: HashMap::new(), unnamed: LruCache::unbounded() }
+    }
+}
+
+/// All distinct statements of the process, shared by the workers. Looked at when a client prepares or forgets a name, never
+/// when it executes.
 #[derive(Debug, Default)]
 pub struct StatementRegistry {
-    by_rest: DashMap<Box<[u8]>, Arc<Statement>>,
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
     next_id: AtomicU64,
-    swept_len: AtomicUsize,
+    /// Texts and names.
+    meter: Meter,
+    /// The texts that no client names at present.
+    unnamed_bytes: AtomicUsize,
+    /// The shard that forgets next.
+    next_shard: AtomicUsize,
+    forgotten: AtomicU64,
 }
 
+/// Why a statement gets no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
 impl StatementRegistry {
-    /// The statement with this text and types, made if it is new.
-    pub fn intern(&self, rest: &[u8]) -> Arc<Statement> {
-        if let Some(found) = self.by_rest.get(rest) {
-            return Arc::clone(&found);
-        }
-        self.sweep();
-        let entry = self.by_rest.entry(rest.into()).or_insert_with(|| {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-            Arc::new(Statement { id, name: format!("PGBOUNCER_{id}").into(), rest: rest.into() })
-        });
-        Arc::clone(&entry)
+    /// Bytes of all statements and of the names that clients have given to them.
+    pub fn bytes(&self) -> usize {
+        self.meter.bytes()
+    }
+
+    /// Most bytes that there may be (`prepared_statements_memory`).
+    pub fn bytes_max(&self) -> usize {
+        self.meter.bytes_max()
+    }
+
+    /// Sets that; what is too much now is forgotten as others come, and as clients leave.
+    pub fn set_bytes_max(&self, bytes: usize) {
+        self.meter.set_bytes_max(bytes);
     }
 
     /// How many distinct statements are known.
     pub fn count(&self) -> usize {
-        self.by_rest.len()
+        self.shards.iter().map(|shard| lock(shard).by_rest.len()).sum()
     }
 
-    /// Drops the statements that only the registry still knows, when it has grown enough to be worth a walk.
-    fn sweep(&self) {
-        if self.by_rest.len() < 2 * self.swept_len.load(Ordering::Relaxed) + SWEEP_GROWTH {
-            return;
+    /// How many were forgotten to make room.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// A name of `name_bytes` for the statement with this text and types, which is made if it is new.
+    pub(super) fn name(
+        self: &Arc<Self>,
+        name_bytes: usize,
+        rest: &[u8],
+        database: &Arc<DatabaseShare>,
+    ) -> Result<Named, NoRoom> {
+        let shard = self.hasher.hash_one(rest) as usize % SHARDS;
+        let found = lock(&self.shards[shard]).by_rest.get(rest).map(|key| Arc::clone(&key.0));
+        let is_new = found.is_none();
+        let statement = found.unwrap_or_else(|| self.make(shard, rest));
+        let charged = name_cost(name_bytes) + if is_new { text_cost(&statement) } else { 0 };
+        self.make_room(charged)?;
+        let mut held = lock(&self.shards[shard]);
+        // Another worker may have made it, or forgotten it, since we have looked.
+        let known = held.by_rest.get(rest).map(|key| Arc::clone(&key.0));
+        match (&known, is_new) {
+            (Some(_), true) => self.meter.discharge(text_cost(&statement)),
+            (None, false) => self.meter.charge_anyway(text_cost(&statement)),
+            _ => {}
         }
-        self.by_rest.retain(|_, statement| Arc::strong_count(statement) > 1);
-        self.swept_len.store(self.by_rest.len(), Ordering::Relaxed);
+        let statement = known.unwrap_or_else(|| {
+            held.by_rest.insert(ByRest(Arc::clone(&statement)));
+            statement
+        });
+        let users = held.users.entry(statement.id).or_default();
+        let here = users.entry(Arc::as_ptr(database) as usize).or_default();
+        *here += 1;
+        let for_database = name_cost(name_bytes) + if *here == 1 { text_cost(&statement) } else { 0 };
+        if held.unnamed.pop(&statement.id).is_some() {
+            self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
+        }
+        drop(held);
+        // From here on its drop settles the accounts.
+        let has_room = database.statements().charge(for_database);
+        if !has_room {
+            database.statements().charge_anyway(for_database);
+        }
+        let named = Named { statement, database: Arc::clone(database), name_bytes };
+        if has_room { Ok(named) } else { Err(NoRoom) }
+    }
+
+    fn make(self: &Arc<Self>, shard: usize, rest: &[u8]) -> Arc<Statement> {
+        let id = StatementId(self.next_id.fetch_add(1, Ordering::Relaxed) + 1);
+        Arc::new(Statement {
+            id,
+            name: id.to_string().into(),
+            rest: rest.into(),
+            forgets: frontend::forgets_statements(rest),
+            home: Arc::downgrade(self),
+            shard,
+        })
+    }
+
+    /// Charges `bytes`, for which statements are forgotten that nobody names.
+    fn make_room(&self, bytes: usize) -> Result<(), NoRoom> {
+        while !self.meter.charge(bytes) {
+            if !self.forget_one() {
+                return Err(NoRoom);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the least recently named statement of the next shard that has one; false where none has.
+    fn forget_one(&self) -> bool {
+        let first = self.next_shard.fetch_add(1, Ordering::Relaxed);
+        (first..first + SHARDS).any(|at| {
+            let mut shard = lock(&self.shards[at % SHARDS]);
+            let Some((id, statement)) = shard.unnamed.pop_lru() else { return false };
+            shard.users.remove(&id);
+            shard.by_rest.remove(&*statement.rest);
+            self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
+            self.meter.discharge(text_cost(&statement));
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
+            true
+        })
+    }
+
+    /// A name is given up. Statements that nobody names are kept for those who come again, within their part of the memory.
+    fn give_up(&self, named: &Named) {
+        let statement = &named.statement;
+        let mut shard = lock(&self.shards[statement.shard]);
+        let Some(users) = shard.users.get_mut(&statement.id) else { return };
+        let database = Arc::as_ptr(&named.database) as usize;
+        let Some(here) = users.get_mut(&database) else { return };
+        *here -= 1;
+        let mut for_database = name_cost(named.name_bytes);
+        if *here == 0 {
+            users.remove(&database);
+            for_database += text_cost(statement);
+        }
+        named.database.statements().discharge(for_database);
+        self.meter.discharge(name_cost(named.name_bytes));
+        if users.is_empty() {
+            shard.users.remove(&statement.id);
+            shard.unnamed.put(statement.id, Arc::clone(statement));
+            self.unnamed_bytes.fetch_add(text_cost(statement), Ordering::Relaxed);
+        }
+        drop(shard);
+        let most = || self.bytes_max() / limits::UNNAMED_STATEMENTS_PART;
+        while (self.unnamed_bytes.load(Ordering::Relaxed) > most() || self.bytes() > self.bytes_max())
+            && self.forget_one()
+        {}
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn text_cost(statement: &Statement) -> usize {
+    TEXT_COST + statement.rest.len()
+}
+
+fn name_cost(name_bytes: usize) -> usize {
+    NAME_COST + name_bytes
+}
+
+/// A name that stands for a statement: while it lives the statement is known, and both are counted.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub statement: Arc<Statement>,
+    database: Arc<DatabaseShare>,
+    name_bytes: usize,
+}
+
+impl Named {
+    /// What it costs its client: the text is counted although others may have it, too.
+    fn cost(&self) -> usize {
+        name_cost(self.name_bytes) + text_cost(&self.statement)
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if let Some(registry) = self.statement.home.upgrade() {
+            registry.give_up(self);
+        }
     }
 }
 
 /// The names that one client has given.
 #[derive(Debug, Default)]
 pub(super) struct ClientStatements {
-    by_name: HashMap<Box<[u8]>, Arc<Statement>>,
+    by_name: HashMap<Box<[u8]>, Named>,
+    bytes: usize,
 }
 
 impl ClientStatements {
     /// The statement that the client calls `name`.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.by_name.get(name)
+        self.by_name.get(name).map(|named| &named.statement)
     }
 
-    /// Names a statement; false if the name is taken.
-    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) -> bool {
-        match self.by_name.entry(name.into()) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(statement);
-                true
-            }
+    /// Names a statement; refused where the client would have more than its part. The name must be free.
+    pub fn insert(&mut self, name: &[u8], named: Named) -> Result<(), NoRoom> {
+        if self.bytes + named.cost() > limits::CLIENT_STATEMENT_BYTES_MAX {
+            return Err(NoRoom);
         }
+        self.bytes += named.cost();
+        self.by_name.insert(name.into(), named);
+        Ok(())
     }
 
     /// Forgets one name.
     pub fn remove(&mut self, name: &[u8]) {
-        self.by_name.remove(name);
+        if let Some(named) = self.by_name.remove(name) {
+            self.bytes -= named.cost();
+        }
+    }
+
+    /// Forgets all names but those of `kept`.
+    pub fn retain(&mut self, kept: &[StatementId]) {
+        self.by_name.retain(|_, named| kept.contains(&named.statement.id));
+        self.bytes = self.by_name.values().map(Named::cost).sum();
     }
 
     /// How many names there are.
@@ -98,40 +324,35 @@ impl ClientStatements {
 /// The statements that one server holds, least recently used first to go.
 #[derive(Debug, Default)]
 pub(super) struct ServerStatements {
-    held: Option<Box<LruCache<u64, Arc<Statement>>>>,
+    held: Option<Box<LruCache<StatementId, ()>>>,
 }
 
 impl ServerStatements {
     /// Whether the server holds it; marks it as used.
     #[inline]
-    pub fn touch(&mut self, statement: &Statement) -> bool {
-        self.held.as_mut().is_some_and(|held| held.get(&statement.id).is_some())
+    pub fn touch(&mut self, statement: StatementId) -> bool {
+        self.held.as_mut().is_some_and(|held| held.get(&statement).is_some())
     }
 
-    /// The server is about to hold it.
-    pub fn insert(&mut self, statement: Arc<Statement>) {
-        self.held.get_or_insert_with(|| Box::new(LruCache::unbounded())).put(statement.id, statement);
+    /// The server is about to hold it, or holds it after all: its Close never happened.
+    pub fn insert(&mut self, statement: StatementId) {
+        self.held.get_or_insert_with(|| Box::new(LruCache::unbounded())).put(statement, ());
     }
 
     /// The server does not hold it after all.
-    pub fn remove(&mut self, statement: &Statement) {
+    pub fn remove(&mut self, statement: StatementId) {
         if let Some(held) = &mut self.held {
-            held.pop(&statement.id);
+            held.pop(&statement);
         }
     }
 
-    /// Puts back what was to be evicted: its Close never happened.
-    pub fn restore(&mut self, statement: Arc<Statement>) {
-        self.insert(statement);
-    }
-
     /// Takes the least recently used statement while there are more than `count_max`.
-    pub fn evict(&mut self, count_max: usize) -> Option<Arc<Statement>> {
+    pub fn evict(&mut self, count_max: usize) -> Option<StatementId> {
         let held = self.held.as_mut()?;
         if held.len() <= count_max {
             return None;
         }
-        held.pop_lru().map(|(_, statement)| statement)
+        held.pop_lru().map(|(statement, ())| statement)
     }
 
     /// The server has forgotten all (DEALLOCATE ALL, DISCARD ALL).
@@ -143,42 +364,144 @@ impl ServerStatements {
     pub fn count(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.len())
     }
+
+    /// Bytes that the list keeps for one of them.
+    pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 4])>();
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Gate;
     use super::*;
 
-    #[test]
-    fn equal_texts_are_one_statement_and_names_are_never_reused() {
-        let registry = StatementRegistry::default();
-        let one = registry.intern(b"select 1\0\0\0");
-        assert!(Arc::ptr_eq(&one, &registry.intern(b"select 1\0\0\0")));
-        let two = registry.intern(b"select 2\0\0\0");
-        assert_eq!((&*one.name, &*two.name), ("PGBOUNCER_1", "PGBOUNCER_2"));
+    fn database() -> Arc<DatabaseShare> {
+        Arc::new(DatabaseShare::new("db".into(), Arc::new(Gate::default())))
+    }
+
+    fn text(n: usize, bytes: usize) -> Vec<u8> {
+        format!("select {n} /*{}*/\0\0\0", "x".repeat(bytes)).into_bytes()
     }
 
     #[test]
-    fn the_registry_forgets_what_nobody_uses() {
-        let registry = StatementRegistry::default();
-        let kept = registry.intern(b"kept\0");
-        for n in 0..10 * SWEEP_GROWTH {
-            registry.intern(format!("select {n}\0").as_bytes());
+    fn equal_texts_are_one_statement_and_names_are_never_reused() {
+        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
+        let one = registry.name(1, b"select 1\0\0\0", &db).unwrap();
+        let same = registry.name(1, b"select 1\0\0\0", &db).unwrap();
+        assert!(Arc::ptr_eq(&one.statement, &same.statement));
+        let two = registry.name(1, b"select 2\0\0\0", &db).unwrap();
+        assert_eq!((&*one.statement.name, &*two.statement.name), ("PGBOUNCER_1", "PGBOUNCER_2"));
+    }
+
+    #[test]
+    fn every_byte_is_counted_once_and_given_back() {
+        let (registry, one, two) = (Arc::new(StatementRegistry::default()), database(), database());
+        let rest = text(1, 1000);
+        let cost = TEXT_COST + rest.len();
+        let names: Vec<_> =
+            [&one, &one, &two].into_iter().map(|db| registry.name(10, &rest, db).unwrap()).collect();
+        assert_eq!(registry.bytes(), cost + 3 * (NAME_COST + 10), "the text lies there once");
+        assert_eq!(one.statements().bytes(), cost + 2 * (NAME_COST + 10));
+        assert_eq!(two.statements().bytes(), cost + NAME_COST + 10);
+        drop(names);
+        assert_eq!((one.statements().bytes(), two.statements().bytes()), (0, 0));
+        assert_eq!((registry.bytes(), registry.count()), (cost, 1), "kept for whoever comes again");
+    }
+
+    #[test]
+    fn what_nobody_names_makes_room_the_oldest_first() {
+        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
+        registry.set_bytes_max(1 << 20);
+        let kept = registry.name(1, &text(0, 1000), &db).unwrap();
+        for n in 1..1000 {
+            drop(registry.name(1, &text(n, 1000), &db).unwrap());
+            assert!(registry.bytes() <= (1 << 20) / limits::UNNAMED_STATEMENTS_PART + 1500, "{n}");
         }
-        assert!(registry.count() <= 3 * SWEEP_GROWTH, "{}", registry.count());
-        assert!(Arc::ptr_eq(&kept, &registry.intern(b"kept\0")));
+        assert!(registry.forgotten() > 0);
+        let last = registry.name(1, &text(999, 1000), &db).unwrap();
+        assert_eq!(last.statement.id, StatementId(1000), "the last one is still known");
+        let again = registry.name(1, &text(0, 1000), &db).unwrap();
+        assert!(Arc::ptr_eq(&again.statement, &kept.statement), "what is named is never forgotten");
+    }
+
+    #[test]
+    fn the_limit_holds_whoever_names_what() {
+        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
+        registry.set_bytes_max(100_000);
+        let mut names = Vec::new();
+        while let Ok(named) = registry.name(1, &text(names.len(), 1000), &db) {
+            names.push(named);
+            assert!(registry.bytes() <= 100_000 && names.len() < 100);
+        }
+        assert!(names.len() > 70, "{}", names.len());
+        let before = registry.bytes();
+        assert!(registry.name(1, &text(1000, 1000), &db).is_err());
+        assert_eq!(registry.bytes(), before, "a refusal costs nothing");
+        names.truncate(10);
+        assert!(registry.name(1, &text(1000, 1000), &db).is_ok());
+    }
+
+    #[test]
+    fn a_database_has_a_limit_of_its_own() {
+        let (registry, small, other) = (Arc::new(StatementRegistry::default()), database(), database());
+        small.statements().set_bytes_max(10_000);
+        let names: Vec<_> = (0..100).map_while(|n| registry.name(1, &text(n, 1000), &small).ok()).collect();
+        assert!((5..10).contains(&names.len()), "{}", names.len());
+        assert!(small.statements().bytes() <= 10_000);
+        assert!(registry.name(1, &text(100, 1000), &other).is_ok());
+    }
+
+    #[test]
+    fn a_client_has_a_limit_of_its_own() {
+        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
+        let mut client = ClientStatements::default();
+        let rest = text(0, 1 << 20);
+        let mut count = 0;
+        while client.insert(format!("s{count}").as_bytes(), registry.name(8, &rest, &db).unwrap()).is_ok() {
+            count += 1;
+        }
+        assert_eq!(count, limits::CLIENT_STATEMENT_BYTES_MAX / ((1 << 20) + 400));
+        client.remove(b"s0");
+        assert!(client.insert(b"s0", registry.name(8, &rest, &db).unwrap()).is_ok());
+        client.retain(&[]);
+        assert_eq!((client.count(), client.bytes), (0, 0));
+    }
+
+    #[test]
+    fn workers_that_name_at_once_agree_on_the_sum() {
+        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
+        registry.set_bytes_max(50_000);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut names = Vec::new();
+                    for n in 0..2000 {
+                        names.extend(registry.name(4, &text(n % 97, 300), &db));
+                        if names.len() > 20 {
+                            names.clear();
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(db.statements().bytes(), 0);
+        let known: usize = registry
+            .shards
+            .iter()
+            .flat_map(|s| lock(s).by_rest.iter().map(|k| text_cost(&k.0)).collect::<Vec<_>>())
+            .sum();
+        assert_eq!(registry.bytes(), known);
+        assert_eq!(registry.unnamed_bytes.load(Ordering::Relaxed), known);
     }
 
     #[test]
     fn the_least_recently_used_goes_first() {
-        let registry = StatementRegistry::default();
-        let [a, b, c] = [b"a\0", b"b\0", b"c\0"].map(|rest| registry.intern(rest));
+        let [a, b, c] = [1, 2, 3].map(StatementId);
         let mut server = ServerStatements::default();
-        [&a, &b, &c].into_iter().for_each(|statement| server.insert(Arc::clone(statement)));
-        assert!(server.touch(&a));
-        assert!(Arc::ptr_eq(&server.evict(2).expect("three held"), &b));
-        assert!(server.evict(2).is_none());
-        server.restore(b);
+        [a, b, c].into_iter().for_each(|statement| server.insert(statement));
+        assert!(server.touch(a));
+        assert_eq!(server.evict(2), Some(b));
+        assert_eq!(server.evict(2), None);
+        server.insert(b);
         assert_eq!(server.count(), 3);
     }
 }

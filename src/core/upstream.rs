@@ -8,22 +8,46 @@ use super::Net;
 use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::expect::Expect;
-use super::hold::Partial;
+use super::hold::{Partial, Reason};
 use super::lend::Got;
 use super::server::Phase;
+use super::share_statements::send_empty;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::PoolMode;
 use crate::wire::tags::client as tag;
-use crate::wire::{Fault, FrameHeader, encode, sqlstate};
+use crate::wire::{Fault, FrameHeader, encode, frontend, sqlstate};
 use std::ops::Range;
 
 /// The input at hand and what of it has been decided: `run` is to be forwarded, everything before it is done.
 pub(super) struct Walk<'a> {
     pub input: &'a [u8],
     pub run: Range<usize>,
+    /// What this call may still do for one client before others have their turn.
+    frames_left: u32,
+    made_left: usize,
 }
 
 impl<'a> Walk<'a> {
+    /// At the begin of `input`, with a whole call's budget.
+    #[inline]
+    pub fn new(input: &'a [u8]) -> Self {
+        let (frames_left, made_left) = (limits::FRAMES_PER_CALL, limits::MADE_BYTES_PER_CALL);
+        Self { input, run: 0..0, frames_left, made_left }
+    }
+
+    /// Counts a frame; false where the budget is spent, and the rest of the input has to wait.
+    #[inline]
+    fn may_go_on(&mut self) -> bool {
+        let may = self.frames_left > 0 && self.made_left > 0;
+        self.frames_left = self.frames_left.saturating_sub(1);
+        may
+    }
+
+    /// Counts bytes that were made for what the input asks, beside itself.
+    pub fn count_made(&mut self, bytes: usize) {
+        self.made_left = self.made_left.saturating_sub(bytes);
+    }
+
     /// The bytes from the end of the run on.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
@@ -61,13 +85,22 @@ pub(super) enum Step {
 impl Core {
     /// See [`Core::received`].
     pub(super) fn client_received(&mut self, id: ClientId, input: &[u8], net: &mut impl Net) -> usize {
-        let mut walk = Walk { input, run: 0..0 };
+        let mut walk = Walk::new(input);
         if let Step::Gone = self.continue_client_frame(id, &mut walk, net) {
             return input.len();
         }
         let length_max = self.packet_bytes_max(id);
+        let owed = self.clients[id.0 as usize].link().filter(|_| !walk.rest().is_empty());
+        if let Some(server) = owed.filter(|server| self.servers[server.0 as usize].expected.is_full()) {
+            self.wait_for_answers(id, server, &mut walk, net);
+            return walk.run.end;
+        }
         loop {
             let step = match FrameHeader::read(walk.rest(), length_max) {
+                Ok(Some(header)) if !frontend::has_plausible_length(header) => {
+                    self.bad_header(id, &walk, net)
+                }
+                Ok(Some(_)) if !walk.may_go_on() => self.yield_turn(id, net),
                 Ok(Some(header)) => self.client_frame(id, header, &mut walk, net),
                 Ok(None) => Step::Later,
                 Err(_) => self.bad_header(id, &walk, net),
@@ -81,6 +114,31 @@ impl Core {
                 Step::Gone => return input.len(),
             }
         }
+    }
+
+    /// Leaves the rest of a client's input for its next turn.
+    fn yield_turn(&mut self, id: ClientId, net: &mut impl Net) -> Step {
+        if self.clients[id.0 as usize].hold.is_free() {
+            net.again(Peer::Client(id));
+        }
+        Step::Later
+    }
+
+    /// Does not read a client until its server has answered. The server may hold answers back until it is asked for them, and
+    /// who would ask is not read: so they are asked for here, which a session takes or ignores amid any batch.
+    pub(super) fn wait_for_answers(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        self.flush_upstream(id, walk, net);
+        if self.servers[server.0 as usize].expected.needs_flush() {
+            send_empty(Peer::Server(server), tag::FLUSH, net);
+        }
+        self.clients[id.0 as usize].hold.add(Reason::Owed, Peer::Client(id), net);
+        Step::Later
     }
 
     /// Bytes that belong to a frame of which the head was decided earlier.
@@ -159,6 +217,9 @@ impl Core {
             tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE if self.shares_statements(id) => {
                 return self.statement_frame(id, header, walk, net);
             }
+            tag::QUERY if self.shares_statements(id) => {
+                return self.query_frame(id, header, walk, net);
+            }
             tag::QUERY
             | tag::FUNCTION_CALL
             | tag::PARSE
@@ -174,6 +235,29 @@ impl Core {
             Ok(server) => self.pass_frame(id, server, header, walk, now),
             Err(step) => step,
         }
+    }
+
+    /// A simple query where statements are shared: it may make its session forget them.
+    fn query_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        let server = match self.need_server(id, header, walk, net) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        if !walk.is_whole(header) && header.frame_bytes < frontend::FORGETTING_BYTES_MAX {
+            return Step::Later;
+        }
+        let forgets = frontend::forgets_statements(walk.payload(header));
+        let step = self.pass_frame(id, server, header, walk, self.now);
+        if forgets {
+            self.servers[server.0 as usize].expected.note_forgetting();
+        }
+        step
     }
 
     /// Whether named statements of this client are shared over servers.

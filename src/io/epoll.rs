@@ -191,7 +191,8 @@ impl Epoll {
     }
 
     fn run_ready(&mut self, machine: &mut impl Machine, now: Micros) {
-        for _ in 0..READY_PER_TURN {
+        // Who becomes ready meanwhile, and asks to be called again, has its turn behind the events of others.
+        for _ in 0..self.table.ready.len().min(READY_PER_TURN) {
             let Some(key) = self.table.ready.pop_front() else { return };
             if let Some(conn) = self.table.conn(key) {
                 conn.flags.clear(flag::READY);

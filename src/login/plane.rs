@@ -18,13 +18,13 @@ use super::verifiers::Verifiers;
 use crate::auth::UserList;
 use crate::base::{Micros, WorkerId};
 use crate::config::{PoolRules, Snapshot, SslMode};
-use crate::core::{Answer, ClientIdentity, Command, Gate, Note, PoolShare};
+use crate::core::{Answer, ClientIdentity, Command, Gate, Note, PoolShare, StatementRegistry};
 use crate::io::Clock;
 use crate::wire::{ParamSet, TrackedNames};
 use crate::worker::{Mail, WorkerHandle};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -126,6 +126,7 @@ pub struct Plane {
     pub names: TrackedNames,
     /// The pools and databases there are.
     pub registry: Registry,
+    statements: OnceLock<Arc<StatementRegistry>>,
     /// The ledger of places, with its lock.
     pub places: Arc<Places>,
     /// Wakes the launcher.
@@ -183,6 +184,7 @@ impl Plane {
             iam: Iam::new(&policy.snapshot, clock),
             policy: ArcSwap::new(policy),
             registry: Registry::new(Arc::clone(&gate), workers.len()),
+            statements: OnceLock::new(),
             gate,
             workers,
             names,
@@ -204,6 +206,16 @@ impl Plane {
         };
         let doors = Doors { launcher: launcher_inbox, console: console_inbox, orders: orders_inbox };
         (Arc::new(plane), doors)
+    }
+
+    /// The process's prepared statements: the workers', from when they are connected.
+    pub fn statements(&self) -> &Arc<StatementRegistry> {
+        self.statements.get_or_init(Arc::default)
+    }
+
+    /// Makes the workers' statements known, before anything else is.
+    pub fn set_statements(&self, statements: Arc<StatementRegistry>) {
+        let _ = self.statements.set(statements); // called once
     }
 
     /// The next socket id of SHOW, counted from 1.

@@ -245,6 +245,7 @@ impl Registry {
                 tracing::info!("registered new auto-database: {name}");
             }
             let share = Arc::new(DatabaseShare::new(Arc::clone(&config.name), Arc::clone(&self.gate)));
+            limit_statements(&share, &config);
             let entry = DatabaseEntry { share, config, is_auto, pools: BTreeMap::new(), unused_since: None };
             tables.databases.insert(name.into(), entry);
         }
@@ -299,6 +300,7 @@ impl Registry {
             if let Some(config) = snapshot.database(name) {
                 entry.is_auto = !snapshot.databases.contains_key(name);
                 entry.pools.values().for_each(|pool| pool.config.store(Arc::clone(&config)));
+                limit_statements(&entry.share, &config);
                 entry.config = config;
             }
         }
@@ -370,6 +372,11 @@ impl Tables {
         pool.removed.store(true, Ordering::Release);
         self.by_id.remove(&pool.share.id);
     }
+}
+
+/// `prepared_statements_memory` of one database.
+fn limit_statements(share: &DatabaseShare, config: &Database) {
+    share.statements().set_bytes_max(config.prepared_statements_bytes.unwrap_or(usize::MAX));
 }
 
 #[cfg(test)]

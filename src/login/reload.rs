@@ -15,6 +15,7 @@ impl Plane {
     /// At the start: makes known what the policy says.
     pub fn begin(&self) {
         let snapshot = Arc::clone(&self.policy.load().snapshot);
+        self.statements().set_bytes_max(snapshot.settings.prepared_statements_memory.0);
         self.registry.adopt(&snapshot);
         self.iam.adopt(&snapshot);
     }
@@ -29,6 +30,7 @@ impl Plane {
                 self.remove(&view.config.name);
             }
         }
+        self.statements().set_bytes_max(policy.snapshot.settings.prepared_statements_memory.0);
         self.registry.adopt(&policy.snapshot);
         self.iam.adopt(&policy.snapshot);
         for entry in self.registry.entries() {

@@ -52,6 +52,7 @@ impl Scrape {
         let lists = self.console.lists();
         let policy = self.console.plane.policy.load();
         let settings = &policy.snapshot.settings;
+        let statements = self.console.plane.statements();
         let iam = &self.console.plane.iam;
         let (iam_login_wait, iam_login_wait_us) = iam.login_waits();
         ProcessLevels {
@@ -67,6 +68,8 @@ impl Scrape {
             max_user_connections: settings.max_user_connections.into(),
             log_lines_lost: self.log.lines_lost(),
             driver_faults: self.console.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
+            statement_bytes: statements.bytes() as u64,
+            statements_forgotten: statements.forgotten(),
             iam_logins_waiting: iam.all_desks().iter().map(|desk| desk.turns.state().waiting as u64).sum(),
             iam_login_wait,
             iam_login_wait_us,

@@ -35,6 +35,9 @@ pub struct ProcessLevels {
     pub log_lines_lost: u64,
     /// Connections that a worker's driver has ended because it was mistaken about them.
     pub driver_faults: u64,
+    /// Bytes of prepared statements and of clients' names for them, and how many statements were forgotten to make room.
+    pub statement_bytes: u64,
+    pub statements_forgotten: u64,
     /// Logins by IAM that wait for their turn.
     pub iam_logins_waiting: u64,
     /// How long logins by IAM waited for their turns.
@@ -493,6 +496,20 @@ pub const METRICS: &[Metric] = &[
         "CONFIG.max_user_connections",
         "Most servers allowed for a user, unless set otherwise for it; 0 is no bound.",
     ),
+    Metric {
+        name: "pgweir_prepared_statements_bytes",
+        unit: Unit::Bytes,
+        source: Source::Process(|p| p.statement_bytes),
+        show: "MEM.prepared_statements",
+        help: "Memory of all prepared statements and of clients' names for them.",
+    },
+    Metric {
+        name: "pgweir_prepared_statements_forgotten_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.statements_forgotten),
+        show: "",
+        help: "Prepared statements that no client had a name for and that were forgotten to make room.",
+    },
     Metric {
         name: "pgweir_log_lines_lost_total",
         unit: Unit::Count,

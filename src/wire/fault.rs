@@ -96,6 +96,12 @@ pub enum Fault {
     UnknownPacket,
     StatementExists,
     StatementMissing,
+    /// A Parse longer than any that is kept.
+    StatementTooLong,
+    /// No room for one more statement: its database's, or that of all.
+    StatementsFull,
+    /// The same, of one client.
+    ClientStatementsFull,
     ParsePacket,
     BrokenPacket {
         name: &'static str,
@@ -182,6 +188,9 @@ impl Fault {
             Self::UnknownPacket => "unknown pkt",
             Self::StatementExists => "prepared statement name is already in use",
             Self::StatementMissing => "prepared statement did not exist",
+            Self::StatementTooLong => "prepared statement is too long",
+            Self::StatementsFull => "prepared statements take too much memory (prepared_statements_memory)",
+            Self::ClientStatementsFull => "prepared statements of one client take too much memory",
             Self::ParsePacket => "failed to parse packet",
             Self::BrokenPacket { name } => return format!("broken {name} packet").into(),
             Self::OutOfMemory => "out of memory",
@@ -189,11 +198,15 @@ impl Fault {
         })
     }
 
-    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words and for servers that cannot be had.
+    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words, for servers that cannot be had and for
+    /// bounds of ours.
     pub fn sqlstate(&self) -> &str {
         match self {
             Self::Relayed { sqlstate, .. } => sqlstate,
             Self::NoServer { .. } => sqlstate::CONNECTION_FAILURE,
+            Self::StatementTooLong | Self::StatementsFull | Self::ClientStatementsFull => {
+                sqlstate::OUT_OF_MEMORY
+            }
             _ => sqlstate::PROTOCOL_VIOLATION,
         }
     }

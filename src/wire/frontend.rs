@@ -4,9 +4,10 @@
 //! SQL: it only says where they are, or that the payload does not have the form that its tag promises.
 //! Source: PostgreSQL documentation, "Message Formats".
 
-use super::WireError;
 use super::cstr;
 use super::tags::{client, target};
+use super::{FrameHeader, WireError};
+use crate::base::limits;
 
 /// A Parse message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,33 @@ pub fn target_view(payload: &[u8]) -> Result<TargetView<'_>, WireError> {
     }
 }
 
+/// Whether a message may be as long as its header says: those without a payload have none, and names and the like end where
+/// PostgreSQL ends them (`SocketBackend` in its `postgres.c`).
+#[inline]
+pub fn has_plausible_length(header: FrameHeader) -> bool {
+    let length = header.frame_bytes - 1;
+    match header.tag {
+        client::QUERY | client::COPY_DATA | client::BIND | client::PARSE | client::FUNCTION_CALL => true,
+        client::SYNC | client::FLUSH | client::COPY_DONE => length == 4,
+        client::EXECUTE | client::DESCRIBE | client::CLOSE | client::COPY_FAIL | client::TERMINATE => {
+            length <= limits::SMALL_MESSAGE_BYTES_MAX as usize
+        }
+        _ => true, // refused for its tag
+    }
+}
+
+/// A whole Query of [`forgets_statements`] has fewer bytes than this, unless it is written in an unusual way.
+pub const FORGETTING_BYTES_MAX: usize = 128;
+
+/// Whether SQL text (the front of a payload, up to a zero byte or its end) begins with a command that can make a session forget
+/// its prepared statements: DISCARD or DEALLOCATE. One that stands elsewhere in the text is not found.
+#[inline]
+pub fn forgets_statements(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let begins = |word: &[u8]| text.get(..word.len()).is_some_and(|front| front.eq_ignore_ascii_case(word));
+    begins(b"DISCARD") || begins(b"DEALLOCATE")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +165,31 @@ mod tests {
         assert_eq!(query_view(b"select 1\0"), Ok(&b"select 1"[..]));
         assert!(query_view(b"select 1").is_err());
         assert!(query_view(b"select 1\0\0").is_err());
+    }
+
+    #[test]
+    fn lengths_are_those_that_postgresql_takes() {
+        let header = |tag, length: usize| FrameHeader { tag, frame_bytes: 1 + length };
+        for tag in [client::SYNC, client::FLUSH, client::COPY_DONE] {
+            assert!(has_plausible_length(header(tag, 4)));
+            assert!(!has_plausible_length(header(tag, 5)) && !has_plausible_length(header(tag, 40_000)));
+        }
+        for tag in [client::EXECUTE, client::DESCRIBE, client::CLOSE, client::TERMINATE] {
+            assert!(has_plausible_length(header(tag, 10_000)) && !has_plausible_length(header(tag, 10_001)));
+        }
+        for tag in [client::QUERY, client::BIND, client::PARSE, client::COPY_DATA] {
+            assert!(has_plausible_length(header(tag, 1 << 30)));
+        }
+    }
+
+    #[test]
+    fn commands_that_forget_are_found_at_the_front() {
+        for text in [&b"DISCARD ALL\0"[..], b" \n deallocate all\0", b"Deallocate x", b"discard plans;"] {
+            assert!(forgets_statements(text), "{}", text.escape_ascii());
+        }
+        for text in [&b""[..], b"d", b"DISCAR", b"delete from t", b"select 'DISCARD ALL'"] {
+            assert!(!forgets_statements(text), "{}", text.escape_ascii());
+        }
     }
 
     proptest! {

@@ -71,6 +71,11 @@ impl ParamSet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Bytes of all values.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|value| value.len()).sum()
+    }
+
     /// Values in the order of the names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&Arc<str>>> {
         self.0.iter().map(Option::as_ref)

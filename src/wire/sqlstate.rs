@@ -15,6 +15,8 @@ pub const QUERY_CANCELED: SqlState = "57014";
 pub const CANNOT_CONNECT_NOW: SqlState = "57P03";
 /// too_many_connections: a server that takes no more.
 pub const TOO_MANY_CONNECTIONS: SqlState = "53300";
+/// out_of_memory: a bound of ours is reached.
+pub const OUT_OF_MEMORY: SqlState = "53200";
 /// invalid_password.
 pub const INVALID_PASSWORD: SqlState = "28P01";
 /// invalid_authorization_specification.

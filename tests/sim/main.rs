@@ -6,6 +6,7 @@
 
 mod ages;
 mod backend;
+mod bounds;
 mod cases;
 mod check;
 mod client;

@@ -1,0 +1,50 @@
+//! A count of bytes with a limit, shared by all workers. Knows nothing of what is counted.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What prepared statements take, and may take: in all, or in one database.
+#[derive(Debug)]
+pub struct Meter {
+    bytes: AtomicUsize,
+    bytes_max: AtomicUsize,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self { bytes: AtomicUsize::new(0), bytes_max: AtomicUsize::new(usize::MAX) }
+    }
+}
+
+impl Meter {
+    /// What is counted now.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The limit.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit; what is counted already stays.
+    pub fn set_bytes_max(&self, bytes: usize) {
+        self.bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` unless that is too much.
+    pub(super) fn charge(&self, bytes: usize) -> bool {
+        let most = self.bytes_max();
+        let sum = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= most);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
+    }
+
+    /// Counts `bytes` that are there whatever the limit says.
+    pub(super) fn charge_anyway(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// They are gone.
+    pub(super) fn discharge(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
