@@ -6,7 +6,7 @@ use super::pool::PoolSlot;
 use super::server::Phase;
 use super::{Answer, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId};
-use crate::config::PoolRules;
+use crate::config::{PoolMode, PoolRules};
 use crate::wire::Fault;
 use std::sync::Arc;
 
@@ -176,8 +176,13 @@ impl Core {
     }
 
     fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
-        if let Some(slot) = self.pool_slots.get(&pool) {
-            self.pools[slot.0 as usize].rules = rules;
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        let session = |rules: &PoolRules| rules.mode == PoolMode::Session;
+        let before = std::mem::replace(&mut self.pools[slot.0 as usize].rules, Arc::clone(&rules));
+        if session(&before) && !session(&rules) {
+            let lent = |server: &super::server::Server| !matches!(server.phase, Phase::Idle(_));
+            let servers = self.servers.iter_mut().filter(|(_, server)| server.pool == slot && lent(server));
+            servers.for_each(|(_, server)| server.owes_reset = true);
         }
     }
 

@@ -110,6 +110,9 @@ impl Core {
         if self.suspended {
             self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
         }
+        if self.share(slot).is_removed() {
+            self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
+        }
     }
 
     /// A server has finished its login; it serves the longest waiting client or becomes idle.
@@ -296,7 +299,7 @@ impl Core {
         }
         let rules = &self.pools[server.pool.0 as usize].rules;
         let session = rules.mode == crate::config::PoolMode::Session;
-        if (session || rules.reset_always)
+        if (session || rules.reset_always || std::mem::take(&mut server.owes_reset))
             && !rules.server_reset_query.is_empty()
             && server.close_reason.is_none()
         {

@@ -58,6 +58,8 @@ pub(super) struct Server {
     pub close_reason: Option<&'static str>,
     /// The pooler's own query was answered by an error.
     pub task_failed: bool,
+    /// It was lent for a session, in a pool that lends for transactions meanwhile.
+    pub owes_reset: bool,
     /// Cancel requests sent for it and not yet known to be over.
     pub cancels: u32,
     pub generation: u32,
@@ -89,6 +91,7 @@ impl Server {
             is_half_sent: false,
             close_reason: None,
             task_failed: false,
+            owes_reset: false,
             cancels: 0,
             generation: login.generation,
             authorization: login.authorization.unwrap_or(Authorization::ENDLESS),

@@ -25,7 +25,7 @@ pub struct Notebook {
     pub sent: BTreeMap<Peer, Vec<u8>>,
     pub notes: Vec<Note>,
     acts: Vec<String>,
-    moved: Option<MovedServer>,
+    pub moved: Option<MovedServer>,
 }
 
 impl Net for Notebook {
