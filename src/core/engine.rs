@@ -156,6 +156,9 @@ impl Core {
         if self.suspended {
             self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
         }
+        if self.share(slot).is_removed() {
+            self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
+        }
     }
 
     /// A server has finished its login; it serves the longest waiting client or becomes idle.

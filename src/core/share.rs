@@ -169,6 +169,7 @@ pub struct PoolShare {
     generation: AtomicU32,
     /// Servers on their way from one worker to another.
     moving: AtomicU32,
+    removed: AtomicBool,
     lifetime_close: Turn,
     renewal: Turn,
     retirement: AtomicBool,
@@ -201,6 +202,7 @@ impl PoolShare {
             live: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             moving: AtomicU32::new(0),
+            removed: AtomicBool::new(false),
             lifetime_close: Turn::default(),
             renewal: Turn::default(),
             retirement: AtomicBool::new(false),
@@ -321,6 +323,17 @@ impl PoolShare {
     /// RECONNECT, or a changed connect string: every server opened before is `close_needed`.
     pub fn bump_generation(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether the pool is gone: nothing is opened for it any more, and who comes to it late is turned away.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// It is gone. A server that is on its way, from its login or between workers, is not lent again either.
+    pub fn set_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+        self.bump_generation();
     }
 
     /// Why logins to servers fail at present; `None` = the last one succeeded.

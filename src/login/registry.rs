@@ -10,7 +10,7 @@ use crate::config::{Database, Snapshot};
 use crate::core::{DatabaseShare, Demand, Gate, PoolShare};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What the login plane keeps of one pool beside what workers share.
@@ -27,7 +27,6 @@ pub struct PoolEntry {
     pub logins: LoginCounts,
     clients: AtomicU32,
     cancels_waiting: AtomicU32,
-    removed: AtomicBool,
     unused_since: AtomicU64,
     catch_up_until: AtomicU64,
 }
@@ -89,7 +88,7 @@ impl PoolEntry {
 
     /// Whether the pool is gone: nothing is to be opened for it any more.
     pub fn is_removed(&self) -> bool {
-        self.removed.load(Ordering::Acquire)
+        self.share.is_removed()
     }
 
     /// For how long nobody has used it, as the janitor's passes see it; `None` = it is in use.
@@ -210,7 +209,6 @@ impl Registry {
             logins: LoginCounts::default(),
             clients: AtomicU32::new(0),
             cancels_waiting: AtomicU32::new(0),
-            removed: AtomicBool::new(false),
             unused_since: AtomicU64::new(Micros::NEVER.0),
             catch_up_until: AtomicU64::new(0),
         });
@@ -369,7 +367,7 @@ impl Registry {
 
 impl Tables {
     fn forget(&mut self, pool: &PoolEntry) {
-        pool.removed.store(true, Ordering::Release);
+        pool.share.set_removed();
         self.by_id.remove(&pool.share.id);
     }
 }

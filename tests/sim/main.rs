@@ -21,6 +21,7 @@ mod script;
 mod server;
 mod session;
 mod sql;
+mod supply;
 mod weather;
 mod wire;
 mod world;

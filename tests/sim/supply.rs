@@ -1,0 +1,69 @@
+//! Who gets which server, and what becomes of one first, case by case: one `Core` without a network, its peers played by
+//! hand.
+
+use super::cases::{Bench, CLIENT, SERVER, complete, query, ready};
+use pgweir::base::{Micros, PoolId, WorkerId};
+use pgweir::config::{PoolMode, PoolRules};
+use pgweir::core::{Command, Scope};
+use std::sync::Arc;
+
+const CLOSED: &str = "close Server(ServerId(0)) Terminate";
+
+impl Bench {
+    fn reload(&mut self, change: impl FnOnce(&mut PoolRules)) {
+        let mut rules = PoolRules::clone(&self.share.rules());
+        change(&mut rules);
+        let rules = Arc::new(rules);
+        self.share.set_rules(Arc::clone(&rules));
+        self.command(Command::Rules(PoolId(0), rules));
+    }
+
+    fn answered(&mut self) {
+        let mut answers = complete("SELECT 1");
+        answers.extend(ready(b'I'));
+        self.says(SERVER, &answers);
+    }
+}
+
+#[test]
+fn what_a_session_has_left_behind_is_reset_also_after_a_reload_to_transaction_pooling() {
+    let mut bench = Bench::with(PoolMode::Session, 0, None);
+    bench.says(CLIENT, &query("set search_path to mine"));
+    bench.answered();
+    bench.sent(SERVER);
+    bench.reload(|rules| rules.mode = PoolMode::Transaction);
+    bench.says(CLIENT, &query("select 1"));
+    bench.sent(SERVER);
+    bench.answered();
+    assert!(bench.sent(SERVER).contains("DISCARD ALL"), "the next client would have the first one's session");
+    bench.answered();
+    bench.says(CLIENT, &query("select 1"));
+    bench.answered();
+    assert!(!bench.sent(SERVER).contains("DISCARD ALL"), "once is enough");
+}
+
+#[test]
+fn a_client_on_its_way_into_a_pool_that_is_removed_meanwhile_is_turned_away() {
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    bench.share.set_removed();
+    bench.command(Command::Kill(Scope::Pool(PoolId(0))));
+    bench.net.sent.clear();
+    let late = bench.client();
+    assert!(bench.sent(late).contains("database removed"));
+    assert_eq!(bench.core.counts().0, 0);
+}
+
+#[test]
+fn a_server_on_its_way_to_another_worker_does_not_outlive_its_pool() {
+    let mut here = Bench::with(PoolMode::Transaction, 0, None);
+    here.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut here.net);
+    let moved = here.net.moved.take().expect("the idle server goes where it is wanted");
+    // each bench has a share of its own: the same pool
+    let mut there = Bench::with(PoolMode::Transaction, 0, None);
+    there.share.set_removed();
+    there.command(Command::Kill(Scope::Pool(PoolId(0))));
+    there.acts();
+    let id = there.core.reserve_server();
+    there.core.server_moved_in(id, moved, Micros(4), &mut there.net);
+    assert_eq!(there.acts(), [CLOSED]);
+}
