@@ -9,10 +9,12 @@
 use crate::base::PoolId;
 use crate::base::limits::{METRICS_POOLS_MAX, METRICS_SOURCES_MAX};
 use crate::stats::names::{
-    LOGIN_LABELS, METRICS, Metric, OTHER, POOL_LABELS, ProcessLevels, REFRESH_LABELS, SOURCE_LABELS, Source,
-    Unit, VERSION_INFO,
+    LOGIN_LABELS, METRICS, Metric, OTHER, POOL_LABELS, REFRESH_LABELS, SOURCE_LABELS, Source, Unit,
+    VERSION_INFO,
 };
-use crate::stats::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
+use crate::stats::{
+    Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels, ProcessLevels,
+};
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::LabelSet;
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};

@@ -8,7 +8,7 @@ use super::page::{PoolSample, Sample, Series};
 use crate::base::VERSION;
 use crate::config::CONSOLE_DATABASE;
 use crate::console::{CONSOLE_POOL, Console};
-use crate::stats::names::ProcessLevels;
+use crate::stats::ProcessLevels;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes the page of metrics.

@@ -14,7 +14,7 @@ mod window;
 pub use ages::Ages;
 pub use counters::PoolCounters;
 pub use histogram::Histogram;
-pub use levels::PoolLevels;
+pub use levels::{PoolLevels, ProcessLevels};
 pub use logins::{CredentialLevels, LOGIN_FAILURES, LoginCounters, Outcome};
 pub use totals::{Per, STATS, Stat, Totals};
 pub use window::Window;

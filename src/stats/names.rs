@@ -4,7 +4,7 @@
 //! also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that dashboards carry over; the rest
 //! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
 
-use super::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels};
+use super::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels, ProcessLevels};
 
 /// What a metric's figures are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,37 +15,6 @@ pub enum Unit {
     Bytes,
     /// Microseconds inside, printed as seconds.
     Seconds,
-}
-
-/// What is true of the process as a whole: SHOW LISTS and a little more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are PgBouncer's lists and settings")]
-pub struct ProcessLevels {
-    pub databases: u64,
-    pub users: u64,
-    pub pools: u64,
-    pub used_clients: u64,
-    pub login_clients: u64,
-    pub used_servers: u64,
-    pub dns_names: u64,
-    pub dns_queries: u64,
-    pub max_client_conn: u64,
-    pub max_user_connections: u64,
-    /// Log lines that could not be written fast enough and were dropped.
-    pub log_lines_lost: u64,
-    /// Connections that a worker's driver has ended because it was mistaken about them.
-    pub driver_faults: u64,
-    /// Bytes of prepared statements and of clients' names for them, and how many statements were forgotten to make room.
-    pub statement_bytes: u64,
-    pub statements_forgotten: u64,
-    /// Logins by IAM that wait for their turn.
-    pub iam_logins_waiting: u64,
-    /// How long logins by IAM waited for their turns.
-    pub iam_login_wait: Histogram,
-    /// The sum of that, in microseconds.
-    pub iam_login_wait_us: u64,
-    /// Seconds that AWS's clock is ahead of ours; `None` = no answer of AWS has told.
-    pub clock_skew_s: Option<i64>,
 }
 
 /// Where a metric's figure comes from; says also what kind of metric it is.
