@@ -6,16 +6,17 @@
 //! that the machine has closed stays here without an id until it has been seen off (`linger.rs`).
 
 use super::conn::{Conn, Life, flag};
+use super::kernel::{Kernel, Linux, Socket};
 use super::outgoing::Outgoing;
 use super::{Burst, Channel, Machine};
 use crate::base::{Micros, Peer, WorkerId};
 use crate::core::{Farewell, MovedServer, Net, Note};
 use crate::wire::{encode, tags};
 use rustix::event::epoll;
-use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::ops::Range;
 
 /// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger ones are written at once.
@@ -49,11 +50,11 @@ impl Key {
 }
 
 /// A server that leaves for another worker.
-pub struct Departure {
+pub struct Departure<S = OwnedFd> {
     /// Where it goes.
     pub to: WorkerId,
     /// Socket, TLS session, bytes not consumed.
-    pub channel: Channel,
+    pub channel: Channel<S>,
     /// What the machine knows of it.
     pub state: MovedServer,
     /// Where it was here.
@@ -69,26 +70,26 @@ enum News {
 }
 
 /// The connections of one worker.
-pub struct Table {
-    pub(super) epoll: OwnedFd,
-    conns: Slab<Conn>,
+pub struct Table<K: Kernel = Linux> {
+    pub(super) kernel: K,
+    conns: Slab<Conn<K::Socket>>,
     clients: Vec<Key>,
     servers: Vec<Key>,
     outgoing: Outgoing,
-    burst: Option<Burst>,
+    burst: Option<Burst<K::Ring>>,
     news: VecDeque<News>,
     pub(super) ready: VecDeque<Key>,
     pub(super) lingering: Vec<(Micros, Key)>,
-    pub(super) departures: Vec<Departure>,
+    pub(super) departures: Vec<Departure<K::Socket>>,
     pub(super) notes: Vec<Note>,
     generation: u32,
 }
 
-impl Table {
+impl<K: Kernel> Table<K> {
     /// An empty table.
-    pub(super) fn new(epoll: OwnedFd, burst: Option<Burst>) -> Self {
+    pub(super) fn new(kernel: K, burst: Option<Burst<K::Ring>>) -> Self {
         Self {
-            epoll,
+            kernel,
             conns: Slab::new(),
             clients: Vec::new(),
             servers: Vec::new(),
@@ -104,16 +105,14 @@ impl Table {
     }
 
     /// Takes a connection in under `peer`, which must be free. One that cannot be watched is reported as closed.
-    pub(super) fn adopt(&mut self, peer: Peer, channel: Channel) {
+    pub(super) fn adopt(&mut self, peer: Peer, channel: Channel<K::Socket>) {
         self.generation = self.generation.wrapping_add(1);
         let mut conn = Conn::new(channel, peer, self.generation);
         let entry = self.conns.vacant_entry();
         let index = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         assert!(index != u32::MAX, "more connections than a worker can number");
         let key = Key { index, generation: self.generation };
-        if let Err(error) =
-            epoll::add(&self.epoll, conn.fd(), epoll::EventData::new_u64(key.to_u64()), interest(false))
-        {
+        if let Err(error) = self.kernel.add(conn.fd(), key.to_u64(), interest(false)) {
             tracing::error!("cannot watch a socket: {error}");
             conn.flags.set(flag::ENDED | flag::BROKEN);
         }
@@ -131,7 +130,7 @@ impl Table {
 
     /// The connection of `key`, unless it is gone.
     #[inline]
-    pub(super) fn conn(&mut self, key: Key) -> Option<&mut Conn> {
+    pub(super) fn conn(&mut self, key: Key) -> Option<&mut Conn<K::Socket>> {
         self.conns.get_mut(key.index as usize).filter(|conn| conn.generation == key.generation)
     }
 
@@ -295,7 +294,7 @@ impl Table {
                         self.write_out(burst);
                     }
                     if let Some(conn) = self.conn(key) {
-                        burst.add(key, conn.fd().as_raw_fd(), |out| conn.seal(parts, out));
+                        burst.add(key, conn.fd().raw(), |out| conn.seal(parts, out));
                     }
                 }
                 _ => {
@@ -312,7 +311,7 @@ impl Table {
     }
 
     /// Writes what `burst` holds, and draws the consequences.
-    fn write_out(&mut self, burst: &mut Burst) {
+    fn write_out(&mut self, burst: &mut Burst<K::Ring>) {
         burst.run(|key, outcome, bytes| {
             if let Some(conn) = self.conn(key) {
                 conn.written(outcome, bytes);
@@ -344,8 +343,7 @@ impl Table {
         } else {
             conn.flags.clear(flag::WATCHED);
         }
-        let data = epoll::EventData::new_u64(key.to_u64());
-        if let Err(error) = epoll::modify(&self.epoll, conn.fd(), data, interest(on)) {
+        if let Err(error) = self.kernel.modify(conn.fd(), key.to_u64(), interest(on)) {
             tracing::error!("cannot watch a socket: {error}");
             conn.flags.set(flag::ENDED | flag::BROKEN);
             self.enqueue(key);
@@ -359,7 +357,7 @@ fn interest(room_to_write: bool) -> epoll::EventFlags {
     if room_to_write { always | epoll::EventFlags::OUT } else { always }
 }
 
-impl Net for Table {
+impl<K: Kernel> Net for Table<K> {
     #[inline]
     fn forward(&mut self, to: Peer, range: Range<usize>) {
         if let Some(key) = self.find(to) {
@@ -424,7 +422,7 @@ impl Net for Table {
             conn.send(&mut [IoSlice::new(&waiting)]);
         }
         assert!(!conn.has_backlog(), "{server:?} moved with something unsent");
-        if let Err(error) = epoll::delete(&self.epoll, conn.fd()) {
+        if let Err(error) = self.kernel.delete(conn.fd()) {
             // It cannot be watched elsewhere then either; its new worker finds that out.
             tracing::error!("cannot stop watching a socket: {error}");
         }
@@ -434,18 +432,4 @@ impl Net for Table {
     fn notify(&mut self, note: Note) {
         self.notes.push(note);
     }
-}
-
-impl From<Key> for epoll::EventData {
-    fn from(key: Key) -> Self {
-        Self::new_u64(key.to_u64())
-    }
-}
-
-/// An epoll instance.
-///
-/// # Errors
-/// The system's, where it gives no more descriptors.
-pub(super) fn new_epoll() -> io::Result<OwnedFd> {
-    Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
 }
