@@ -8,12 +8,12 @@
 //!
 //! Source: io_uring(7), io_uring_enter(2), io_uring_setup(2).
 
+use super::kernel::{Ring, Write};
 use super::table::Key;
 use io_uring::{IoUring, opcode, types};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::io;
-use std::ops::Range;
 
 /// Writes in one call.
 const WRITES_MAX: u32 = 64;
@@ -21,17 +21,12 @@ const WRITES_MAX: u32 = 64;
 /// Larger writes are not worth the copy.
 pub const WRITE_BYTES_MAX: usize = 4 * 1024;
 
-/// One write, to be done.
-struct Write {
-    to: Key,
-    fd: RawFd,
-    range: Range<usize>,
-}
-
 /// The writes of the next call.
-pub struct Burst {
-    ring: IoUring,
-    writes: Vec<Write>,
+pub struct Burst<R: Ring = IoUring> {
+    ring: R,
+    /// Whom each write is for.
+    keys: Vec<Key>,
+    writes: Vec<Write<R::Raw>>,
     bytes: Vec<u8>,
 }
 
@@ -45,7 +40,14 @@ impl Burst {
         if !ring.params().is_feature_linked_file() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        Ok(Self { ring, writes: Vec::new(), bytes: Vec::new() })
+        Ok(Self::over(ring))
+    }
+}
+
+impl<R: Ring> Burst<R> {
+    /// Nothing to write yet, and `ring` to write it.
+    pub fn over(ring: R) -> Self {
+        Self { ring, keys: Vec::new(), writes: Vec::new(), bytes: Vec::new() }
     }
 
     /// Whether the next write needs a call first.
@@ -55,17 +57,21 @@ impl Burst {
 
     /// Whether the last write is to `to`: what comes next for it must be added, too.
     pub fn ends_with(&self, to: Key) -> bool {
-        self.writes.last().is_some_and(|write| write.to == to)
+        self.keys.last() == Some(&to)
     }
 
-    /// Adds the bytes that `fill` appends. The writes to one destination come one after the other. `fd` must stay open
+    /// Adds the bytes that `fill` appends. The writes to one destination come one after the other. `raw` must stay open
     /// until [`Burst::run`].
-    pub fn add(&mut self, to: Key, fd: RawFd, fill: impl FnOnce(&mut Vec<u8>)) {
+    pub fn add(&mut self, to: Key, raw: R::Raw, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
+        let is_more = self.ends_with(to);
         fill(&mut self.bytes);
         match self.writes.last_mut() {
-            Some(last) if last.to == to => last.range.end = self.bytes.len(),
-            _ => self.writes.push(Write { to, fd, range: start..self.bytes.len() }),
+            Some(last) if is_more => last.range.end = self.bytes.len(),
+            _ => {
+                self.keys.push(to);
+                self.writes.push(Write { to: raw, range: start..self.bytes.len() });
+            }
         }
     }
 
@@ -73,13 +79,31 @@ impl Burst {
     ///
     /// # Panics
     /// Where the kernel does not give back what it was given: nothing is known of the writes then.
-    #[expect(unsafe_code, reason = "what the ring is given must outlive the call, which only we can promise")]
     pub fn run(&mut self, mut written: impl FnMut(Key, Result<usize, Errno>, &[u8])) {
-        let Self { ring, writes, bytes } = self;
-        let mut queue = ring.submission();
+        let Self { ring, keys, writes, bytes } = self;
+        ring.write_all(writes, bytes, |at, outcome| {
+            written(keys[at], outcome, &bytes[writes[at].range.clone()]);
+        });
+        keys.clear();
+        writes.clear();
+        bytes.clear();
+    }
+}
+
+impl Ring for IoUring {
+    type Raw = RawFd;
+
+    #[expect(unsafe_code, reason = "what the ring is given must outlive the call, which only we can promise")]
+    fn write_all(
+        &mut self,
+        writes: &[Write<RawFd>],
+        bytes: &[u8],
+        mut written: impl FnMut(usize, Result<usize, Errno>),
+    ) {
+        let mut queue = self.submission();
         for (at, write) in writes.iter().enumerate() {
             let part = &bytes[write.range.clone()];
-            let send = opcode::Send::new(types::Fd(write.fd), part.as_ptr(), part.len() as u32)
+            let send = opcode::Send::new(types::Fd(write.to), part.as_ptr(), part.len() as u32)
                 .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
                 .build()
                 .user_data(at as u64);
@@ -90,21 +114,18 @@ impl Burst {
         drop(queue);
         let mut open = writes.len();
         while open > 0 {
-            match ring.submit_and_wait(open) {
+            match self.submit_and_wait(open) {
                 Ok(_) => {}
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
                 Err(error) => panic!("the ring of writes has failed: {error}"),
             }
-            for done in ring.completion() {
-                let write = &writes[done.user_data() as usize];
+            for done in self.completion() {
                 let outcome =
                     usize::try_from(done.result()).map_err(|_| Errno::from_raw_os_error(-done.result()));
-                written(write.to, outcome, &bytes[write.range.clone()]);
+                written(done.user_data() as usize, outcome);
                 open -= 1;
             }
         }
-        writes.clear();
-        bytes.clear();
     }
 }

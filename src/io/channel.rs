@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 pub type Guard = Box<dyn Send>;
 
 /// One connection that is past its login, whole: what it has read and not used and what it could not send travel with it.
-pub struct Channel {
+pub struct Channel<S = OwnedFd> {
     /// The connected, non-blocking socket.
-    pub fd: OwnedFd,
+    pub fd: S,
     /// The TLS session, handshake done; `None` = plain.
     pub tls: Option<Box<rustls::Connection>>,
     /// Plain bytes already read from the peer and not yet consumed.

@@ -4,10 +4,11 @@
 //! dropped in the order of the fields: the socket is closed before the guard is let go.
 
 use super::burst::WRITE_BYTES_MAX;
+use super::kernel::Socket;
 use super::session::{self, RECORD_BYTES_MAX};
-use super::{Channel, Guard, socket};
+use super::{Channel, Guard};
 use crate::base::Peer;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::io::{ErrorKind, IoSlice};
 
@@ -74,8 +75,8 @@ struct Backlog {
 }
 
 /// One connection.
-pub struct Conn {
-    fd: OwnedFd,
+pub struct Conn<S = OwnedFd> {
+    fd: S,
     tls: Option<Box<rustls::Connection>>,
     backlog: Option<Box<Backlog>>,
     /// Bytes handed in and not consumed.
@@ -86,10 +87,10 @@ pub struct Conn {
     guard: Guard,
 }
 
-impl Conn {
+impl<S: Socket> Conn<S> {
     /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones; what it still has to
     /// send goes on to be unsent.
-    pub fn new(channel: Channel, peer: Peer, generation: u32) -> Self {
+    pub fn new(channel: Channel<S>, peer: Peer, generation: u32) -> Self {
         let Channel { fd, mut tls, unread, unsent, guard } = channel;
         let (mut kept, mut flags) = (unread, Flags::default());
         if let Some(tls) = &mut tls {
@@ -107,13 +108,13 @@ impl Conn {
     }
 
     /// The connection as a value again, with what is unsent.
-    pub fn into_channel(self) -> Channel {
+    pub fn into_channel(self) -> Channel<S> {
         let unsent = self.backlog.map_or_else(Vec::new, |backlog| backlog.into_rest());
         Channel { fd: self.fd, tls: self.tls, unread: self.kept, unsent, guard: self.guard }
     }
 
     /// The socket.
-    pub fn fd(&self) -> &OwnedFd {
+    pub fn fd(&self) -> &S {
         &self.fd
     }
 
@@ -147,11 +148,11 @@ impl Conn {
     /// whether the stream has ended, is in the flags. `cipher` is scratch space for TLS.
     pub fn read(&mut self, space: &mut [u8], cipher: &mut [u8]) -> usize {
         let Some(tls) = &mut self.tls else {
-            let got = socket::recv(self.fd.as_fd(), space);
+            let got = self.fd.recv(space);
             return self.note_read(got, space.len());
         };
         let waits = tls.wants_write();
-        let got = socket::recv(self.fd.as_fd(), cipher);
+        let got = self.fd.recv(cipher);
         let fed = match got {
             Ok(n @ 1..) => session::decrypt(tls, &cipher[..n], space),
             _ => session::Decrypted::default(),
@@ -246,7 +247,7 @@ impl Conn {
 
     fn send_plain(&mut self, mut parts: &mut [IoSlice<'_>]) {
         loop {
-            match socket::send(self.fd.as_fd(), parts) {
+            match self.fd.send(parts) {
                 Ok(n) => IoSlice::advance_slices(&mut parts, n),
                 Err(Errno::AGAIN) => return self.backlog.get_or_insert_default().append(parts),
                 Err(_) => return self.flags.set(flag::BROKEN),
@@ -260,7 +261,7 @@ impl Conn {
     /// Writes what is unsent until there is nothing left or the socket is full.
     pub fn flush(&mut self) {
         if let Some(backlog) = &mut self.backlog {
-            match backlog.flush(|bytes| socket::send(self.fd.as_fd(), &[IoSlice::new(bytes)])) {
+            match backlog.flush(|bytes| self.fd.send(&[IoSlice::new(bytes)])) {
                 Ok(()) => self.backlog = None,
                 Err(Errno::AGAIN) => {}
                 Err(_) => self.flags.set(flag::BROKEN),
@@ -269,7 +270,7 @@ impl Conn {
         if self.backlog.is_none()
             && let Some(tls) = &mut self.tls
         {
-            match session::push(tls, self.fd.as_fd()) {
+            match session::push(tls, &self.fd) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.flags.set(flag::BROKEN),
@@ -282,7 +283,7 @@ impl Conn {
 
     /// Reads once without looking at the bytes, TLS or not.
     pub fn read_raw(&mut self, space: &mut [u8]) {
-        let got = socket::recv(self.fd.as_fd(), space);
+        let got = self.fd.recv(space);
         self.note_read(got, space.len());
     }
 
@@ -296,7 +297,7 @@ impl Conn {
 
     /// Tells the peer that nothing more will come.
     pub fn shutdown_write(&self) {
-        socket::shutdown_write(self.fd.as_fd());
+        self.fd.shutdown_write();
     }
 }
 
@@ -332,7 +333,8 @@ mod tests {
 
     #[test]
     fn an_idle_plain_connection_is_small() {
-        assert!(size_of::<Conn>() <= 96, "{}", size_of::<Conn>());
+        let bytes = size_of::<Conn<OwnedFd>>();
+        assert!(bytes <= 96, "{bytes}");
     }
 
     #[test]

@@ -12,8 +12,9 @@
 //! Source: epoll(7), "Level-triggered and edge-triggered"; tcp(7).
 
 use super::conn::flag;
-use super::table::{Call, Departure, Key, Table, new_epoll};
-use super::{Burst, Channel, Clock, Machine};
+use super::kernel::{Kernel, Linux, WAKE};
+use super::table::{Call, Departure, Key, Table};
+use super::{Burst, Channel, Machine};
 use crate::base::{Micros, Peer, limits};
 use crate::core::Note;
 use crate::wire::{encode, tags};
@@ -38,9 +39,6 @@ const FRONT_BYTES_MAX: usize = 8 * 1024;
 /// Ciphertext read at once: the rest of the read buffer's size is room for kept bytes and for a record's remains.
 const CIPHER_BYTES: usize = limits::READ_BUFFER_BYTES / 2;
 
-/// What the eventfd that ends a wait carries; no connection has generation 0.
-const WAKE: u64 = 0;
-
 /// What one turn has seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
@@ -51,43 +49,41 @@ pub struct Turn {
 }
 
 /// One worker's driver.
-pub struct Epoll {
-    table: Table,
+pub struct Epoll<K: Kernel = Linux> {
+    table: Table<K>,
     later: Vec<Key>,
     buffer: Box<[u8]>,
     cipher: Box<[u8]>,
-    wake: OwnedFd,
     farewell: Vec<u8>,
 }
 
 impl Epoll {
-    /// A driver without connections. `wake` is an eventfd: writing to it ends a wait. It is never read: with edges each
-    /// write counts. Without `burst` every write is a system call of its own.
+    /// A driver without connections. `wake` is an eventfd: writing to it ends a wait. Without `burst` every write is a system
+    /// call of its own.
     ///
     /// # Errors
     /// The system's, where it gives no epoll instance.
     pub fn new(wake: OwnedFd, burst: Option<Burst>) -> io::Result<Self> {
-        let epoll = new_epoll()?;
-        epoll::add(
-            &epoll,
-            &wake,
-            epoll::EventData::new_u64(WAKE),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
+        Ok(Self::over(Linux::new(wake)?, burst))
+    }
+}
+
+impl<K: Kernel> Epoll<K> {
+    /// A driver without connections over any kernel: for the simulation.
+    pub fn over(kernel: K, burst: Option<Burst<K::Ring>>) -> Self {
         let mut farewell = Vec::new();
         encode::empty(&mut farewell, tags::client::TERMINATE);
-        Ok(Self {
-            table: Table::new(epoll, burst),
+        Self {
+            table: Table::new(kernel, burst),
             later: Vec::new(),
             buffer: vec![0; limits::READ_BUFFER_BYTES].into(),
             cipher: vec![0; CIPHER_BYTES].into(),
-            wake,
             farewell,
-        })
+        }
     }
 
     /// Takes a connection in under `peer`. Bytes that came with it are handed to the machine in the next turn.
-    pub fn adopt(&mut self, peer: Peer, channel: Channel) {
+    pub fn adopt(&mut self, peer: Peer, channel: Channel<K::Socket>) {
         self.table.adopt(peer, channel);
     }
 
@@ -96,7 +92,7 @@ impl Epoll {
         &mut self,
         machine: &mut M,
         now: Micros,
-        call: impl FnOnce(&mut M, &mut Call<'_, '_>) -> R,
+        call: impl FnOnce(&mut M, &mut Call<'_, '_, K>) -> R,
     ) -> R {
         let result = call(machine, &mut Call::new(&mut self.table));
         self.table.settle(machine, now);
@@ -109,13 +105,18 @@ impl Epoll {
     }
 
     /// Servers that have left for other workers since the last call.
-    pub fn take_departures(&mut self) -> Vec<Departure> {
+    pub fn take_departures(&mut self) -> Vec<Departure<K::Socket>> {
         std::mem::take(&mut self.table.departures)
     }
 
     /// What the world outside is to learn since the last call.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.table.notes)
+    }
+
+    /// Whether something is to be done without an event: the next turn does not wait.
+    pub fn is_busy(&self) -> bool {
+        !self.later.is_empty() || !self.table.ready.is_empty()
     }
 
     /// Connections held, open or lingering.
@@ -128,19 +129,25 @@ impl Epoll {
         self.table.faults
     }
 
-    /// Waits at most `timeout` for events, then handles them and everything that they make ready.
+    /// Waits at most `timeout` for events, then handles them and everything that they make ready. `clock` tells the time when
+    /// the wait is over.
     ///
     /// # Errors
     /// The system's, other than an interruption: the loop cannot go on.
-    pub fn turn(&mut self, machine: &mut impl Machine, clock: &Clock, timeout: Micros) -> io::Result<Turn> {
-        let timeout = if self.later.is_empty() && self.table.ready.is_empty() { timeout } else { Micros(0) };
+    pub fn turn(
+        &mut self,
+        machine: &mut impl Machine,
+        clock: impl FnOnce() -> Micros,
+        timeout: Micros,
+    ) -> io::Result<Turn> {
+        let timeout = if self.is_busy() { Micros(0) } else { timeout };
         let mut space = [const { MaybeUninit::uninit() }; EVENTS_PER_TURN];
-        let events = match epoll::wait(&self.table.epoll, &mut space, Some(&timespec(timeout))) {
-            Ok((events, _)) => events,
-            Err(Errno::INTR) => &mut [],
+        let events = match self.table.kernel.wait(&mut space, &timespec(timeout)) {
+            Ok(events) => events,
+            Err(Errno::INTR) => &[],
             Err(error) => return Err(error.into()),
         };
-        let mut turn = Turn { now: clock.now(), woken: false };
+        let mut turn = Turn { now: clock(), woken: false };
         for key in self.later.drain(..) {
             self.table.ready.push_back(key);
         }
@@ -294,13 +301,6 @@ impl Epoll {
         if is_gone || conn.flags.any(flag::BROKEN) {
             self.table.report_closed(machine, key, peer, now);
         }
-    }
-}
-
-impl Drop for Epoll {
-    fn drop(&mut self) {
-        // The eventfd may live on in the mailbox; it must not be watched by nobody.
-        let _ = epoll::delete(&self.table.epoll, &self.wake);
     }
 }
 

@@ -6,13 +6,14 @@
 //! away only when `pg_stat_activity` has forgotten it. Every wait has a bound of `limits`.
 
 use super::conn::{Life, flag};
+use super::kernel::Kernel;
 use super::table::{Key, Table};
 use crate::base::{Micros, Peer, limits};
 
 /// Reads in one turn from a connection that is only being emptied.
 const DISCARDS_PER_TURN: usize = 16;
 
-impl Table {
+impl<K: Kernel> Table<K> {
     /// Takes the next step with a connection that the machine has closed.
     pub(super) fn see_off(&mut self, key: Key, now: Micros) {
         let Some(conn) = self.conn(key) else { return };

@@ -4,8 +4,7 @@
 //! alone would read 4 KiB at a time. What a peer does not take stays in the session's own queue of records; the driver
 //! counts that as unsent. Never does a handshake: that is over when a connection reaches a worker.
 
-use super::socket;
-use rustix::fd::BorrowedFd;
+use super::kernel::Socket;
 use rustls::Connection;
 use std::io::{self, IoSlice, Read, Write};
 
@@ -94,23 +93,23 @@ pub fn take_ciphertext(tls: &mut Connection, out: &mut Vec<u8>) -> io::Result<()
 ///
 /// # Errors
 /// What the socket says, `WouldBlock` for full.
-pub fn push(tls: &mut Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn push(tls: &mut Connection, socket: &impl Socket) -> io::Result<()> {
     while tls.wants_write() {
-        tls.write_tls(&mut Sink(fd))?;
+        tls.write_tls(&mut Sink(socket))?;
     }
     Ok(())
 }
 
 /// A socket as a session writes to it.
-struct Sink<'a>(BorrowedFd<'a>);
+struct Sink<'a, S>(&'a S);
 
-impl Write for Sink<'_> {
+impl<S: Socket> Write for Sink<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(socket::send(self.0, &[IoSlice::new(bytes)])?)
+        Ok(self.0.send(&[IoSlice::new(bytes)])?)
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(socket::send(self.0, parts)?)
+        Ok(self.0.send(parts)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,16 +7,17 @@
 //! here without an id until it has been seen off (`linger.rs`); one that it moves takes along whatever is unsent.
 
 use super::conn::{Conn, Life, flag};
+use super::kernel::{Kernel, Linux, Socket};
 use super::outgoing::Outgoing;
 use super::{Burst, Channel, Machine};
 use crate::base::{Micros, Peer, WorkerId};
 use crate::core::{Farewell, MovedServer, Net, Note};
 use crate::wire::{encode, tags};
 use rustix::event::epoll;
-use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::ops::Range;
 
 /// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger ones are written at once.
@@ -50,11 +51,11 @@ impl Key {
 }
 
 /// A server that leaves for another worker.
-pub struct Departure {
+pub struct Departure<S = OwnedFd> {
     /// Where it goes.
     pub to: WorkerId,
     /// Socket, TLS session, bytes not consumed, bytes not sent.
-    pub channel: Channel,
+    pub channel: Channel<S>,
     /// What the machine knows of it.
     pub state: MovedServer,
     /// Where it was here.
@@ -70,29 +71,29 @@ enum News {
 }
 
 /// The connections of one worker.
-pub struct Table {
-    pub(super) epoll: OwnedFd,
-    conns: Slab<Conn>,
+pub struct Table<K: Kernel = Linux> {
+    pub(super) kernel: K,
+    conns: Slab<Conn<K::Socket>>,
     clients: Vec<Key>,
     servers: Vec<Key>,
     /// What waits for the end of the turn: it borrows nothing.
     waiting: Outgoing<'static>,
-    burst: Option<Burst>,
+    burst: Option<Burst<K::Ring>>,
     news: VecDeque<News>,
     pub(super) ready: VecDeque<Key>,
     pub(super) lingering: Vec<(Micros, Key)>,
-    pub(super) departures: Vec<Departure>,
+    pub(super) departures: Vec<Departure<K::Socket>>,
     pub(super) notes: Vec<Note>,
     generation: u32,
     /// Connections ended by [`Table::fail`].
     pub(super) faults: u64,
 }
 
-impl Table {
+impl<K: Kernel> Table<K> {
     /// An empty table.
-    pub(super) fn new(epoll: OwnedFd, burst: Option<Burst>) -> Self {
+    pub(super) fn new(kernel: K, burst: Option<Burst<K::Ring>>) -> Self {
         Self {
-            epoll,
+            kernel,
             conns: Slab::new(),
             clients: Vec::new(),
             servers: Vec::new(),
@@ -109,16 +110,14 @@ impl Table {
     }
 
     /// Takes a connection in under `peer`, which must be free. One that cannot be watched is reported as closed.
-    pub(super) fn adopt(&mut self, peer: Peer, channel: Channel) {
+    pub(super) fn adopt(&mut self, peer: Peer, channel: Channel<K::Socket>) {
         self.generation = self.generation.wrapping_add(1);
         let mut conn = Conn::new(channel, peer, self.generation);
         let entry = self.conns.vacant_entry();
         let index = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         assert!(index != u32::MAX, "more connections than a worker can number");
         let key = Key { index, generation: self.generation };
-        if let Err(error) =
-            epoll::add(&self.epoll, conn.fd(), epoll::EventData::new_u64(key.to_u64()), interest(false))
-        {
+        if let Err(error) = self.kernel.add(conn.fd(), key.to_u64(), interest(false)) {
             tracing::error!("cannot watch a socket: {error}");
             conn.flags.set(flag::ENDED | flag::BROKEN);
         }
@@ -136,7 +135,7 @@ impl Table {
 
     /// The connection of `key`, unless it is gone.
     #[inline]
-    pub(super) fn conn(&mut self, key: Key) -> Option<&mut Conn> {
+    pub(super) fn conn(&mut self, key: Key) -> Option<&mut Conn<K::Socket>> {
         self.conns.get_mut(key.index as usize).filter(|conn| conn.generation == key.generation)
     }
 
@@ -322,7 +321,7 @@ impl Table {
                         self.write_out(burst);
                     }
                     if let Some(conn) = self.conn(key) {
-                        burst.add(key, conn.fd().as_raw_fd(), |out| conn.seal(parts, out));
+                        burst.add(key, conn.fd().raw(), |out| conn.seal(parts, out));
                     }
                 }
                 _ => {
@@ -338,7 +337,7 @@ impl Table {
     }
 
     /// Writes what `burst` holds, and draws the consequences.
-    fn write_out(&mut self, burst: &mut Burst) {
+    fn write_out(&mut self, burst: &mut Burst<K::Ring>) {
         burst.run(|key, outcome, bytes| {
             if let Some(conn) = self.conn(key) {
                 conn.written(outcome, bytes);
@@ -370,8 +369,7 @@ impl Table {
         } else {
             conn.flags.clear(flag::WATCHED);
         }
-        let data = epoll::EventData::new_u64(key.to_u64());
-        if let Err(error) = epoll::modify(&self.epoll, conn.fd(), data, interest(on)) {
+        if let Err(error) = self.kernel.modify(conn.fd(), key.to_u64(), interest(on)) {
             tracing::error!("cannot watch a socket: {error}");
             conn.flags.set(flag::ENDED | flag::BROKEN);
             self.enqueue(key);
@@ -386,21 +384,21 @@ fn interest(room_to_write: bool) -> epoll::EventFlags {
 }
 
 /// The table during one call of the machine. What is lent of the call's input cannot outlive it.
-pub struct Call<'t, 'i> {
-    table: &'t mut Table,
+pub struct Call<'t, 'i, K: Kernel> {
+    table: &'t mut Table<K>,
     input: &'i [u8],
     /// Takes everything while much of the input is lent; `None` where all is copied and waits.
     lent: Option<Outgoing<'i>>,
 }
 
-impl<'t> Call<'t, 'static> {
+impl<'t, K: Kernel> Call<'t, 'static, K> {
     /// A call without input.
-    pub(super) fn new(table: &'t mut Table) -> Self {
+    pub(super) fn new(table: &'t mut Table<K>) -> Self {
         Self { table, input: &[], lent: None }
     }
 }
 
-impl Call<'_, '_> {
+impl<K: Kernel> Call<'_, '_, K> {
     #[inline]
     fn make(&mut self, key: Key, bytes: &[u8]) {
         match &mut self.lent {
@@ -410,7 +408,7 @@ impl Call<'_, '_> {
     }
 }
 
-impl Net for Call<'_, '_> {
+impl<K: Kernel> Net for Call<'_, '_, K> {
     #[inline]
     fn forward(&mut self, to: Peer, range: Range<usize>) {
         let Some(key) = self.table.find(to) else { return };
@@ -482,7 +480,7 @@ impl Net for Call<'_, '_> {
         if !unsent.is_empty() {
             conn.send(&mut [IoSlice::new(&unsent)]);
         }
-        if let Err(error) = epoll::delete(&self.table.epoll, conn.fd()) {
+        if let Err(error) = self.table.kernel.delete(conn.fd()) {
             // It cannot be watched elsewhere then either; its new worker finds that out.
             tracing::error!("cannot stop watching a socket: {error}");
         }
@@ -492,18 +490,4 @@ impl Net for Call<'_, '_> {
     fn notify(&mut self, note: Note) {
         self.table.notes.push(note);
     }
-}
-
-impl From<Key> for epoll::EventData {
-    fn from(key: Key) -> Self {
-        Self::new_u64(key.to_u64())
-    }
-}
-
-/// An epoll instance.
-///
-/// # Errors
-/// The system's, where it gives no more descriptors.
-pub(super) fn new_epoll() -> io::Result<OwnedFd> {
-    Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
 }

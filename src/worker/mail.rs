@@ -3,18 +3,19 @@
 use crate::base::{PoolId, WorkerId};
 use crate::core::{Answer, CancelFate, ClientLogin, Command, MovedServer, ServerLogin};
 use crate::io::Channel;
+use rustix::fd::OwnedFd;
 
 /// Takes a worker's answer; called on the worker's thread, so it only passes the answer on.
 pub type Reply = Box<dyn FnOnce(Answer) + Send>;
 
 /// One letter to a worker.
-pub enum Mail {
+pub enum Mail<S = OwnedFd> {
     /// A client past its login.
-    Client(Box<(Channel, ClientLogin)>),
+    Client(Box<(Channel<S>, ClientLogin)>),
     /// A server past its login.
-    Server(Box<(Channel, ServerLogin)>),
+    Server(Box<(Channel<S>, ServerLogin)>),
     /// An idle server of another worker.
-    Moved(Box<(Channel, MovedServer)>),
+    Moved(Box<(Channel<S>, MovedServer)>),
     /// Another worker's clients wait.
     Nudge {
         /// For a server of this pool.

@@ -1,11 +1,18 @@
 //! One loop per core: a driver, a `Core`, a mailbox. Knows no setting's name; decides nothing about clients or servers.
+//!
+//! [`Worker`], [`Post`] and [`Mind`] are public for the simulation, which runs whole workers without threads.
 
 mod handle;
 mod mail;
+mod mind;
 mod run;
 #[cfg(test)]
 mod tests;
+#[expect(clippy::module_inception, reason = "the room's own thing")]
+mod worker;
 
 pub use handle::WorkerHandle;
 pub use mail::{Mail, Reply};
+pub use mind::{Mind, Tiding};
 pub use run::{Notes, Seat, spawn};
+pub use worker::{Post, Worker};

@@ -1,13 +1,14 @@
-//! The loop: wait, events, letters, the janitor's pass; then what the core wants from the world outside.
+//! A worker's thread: round after round until it is told to stop (`worker.rs` says what a round does).
 //!
-//! Never decides about a client or a server: it only carries values between driver, core, mailbox and other workers.
+//! Gives the worker its core, its driver over the kernel, and its ways out: mailbox, other workers, notes, the clock.
 
-use super::{Mail, WorkerHandle};
-use crate::base::{ClientId, Micros, Peer, ServerId, WorkerId, limits};
+use super::{Mail, Post, Worker, WorkerHandle};
+use crate::base::{Micros, WorkerId};
 use crate::config::IoBackend;
 use crate::core::{Core, Note, StatementRegistry};
-use crate::io::{Burst, Channel, Clock, Epoll};
+use crate::io::{Burst, Clock, Epoll};
 use crate::wire::TrackedNames;
+use rustix::fd::OwnedFd;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -47,13 +48,19 @@ pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
     let name = format!("worker-{}", seat.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
         let id = seat.id;
-        let mut worker = Worker::new(seat, driver);
+        let core = Core::new(id, seat.names.clone(), Arc::clone(&seat.statements));
+        let me = seat.workers[usize::from(id.0)].clone();
+        let mut worker = Worker::new(id, core, driver, Place { seat, me });
+        let run = || {
+            while worker.round()?.is_continue() {}
+            Ok::<_, io::Error>(())
+        };
         // With `panic = "abort"` the panic hook has the last word instead.
-        match catch_unwind(AssertUnwindSafe(|| worker.run())) {
+        match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => fatal(&format!("worker {} cannot wait for events: {error}", id.0)),
             Err(_) => {
-                let connections = worker.driver.connections();
+                let connections = worker.driver().connections();
                 fatal(&format!("worker {} panicked with {connections} connections", id.0));
             }
         }
@@ -79,110 +86,40 @@ fn fatal(text: &str) -> ! {
     std::process::abort()
 }
 
-struct Worker {
+/// What a worker's thread stands on.
+struct Place {
     seat: Seat,
     me: WorkerHandle,
-    core: Core,
-    driver: Epoll,
-    /// Clients that have ever come; less those that are here now, they are gone.
-    clients_come: u32,
-    clients_gone: u32,
 }
 
-impl Worker {
-    fn new(seat: Seat, driver: Epoll) -> Self {
-        let me = seat.workers[usize::from(seat.id.0)].clone();
-        let core = Core::new(seat.id, seat.names.clone(), Arc::clone(&seat.statements));
-        Self { seat, me, core, driver, clients_come: 0, clients_gone: 0 }
+impl Post for Place {
+    type Socket = OwnedFd;
+
+    fn now(&self) -> Micros {
+        self.seat.clock.now()
     }
 
-    fn run(&mut self) -> io::Result<()> {
-        let period = Micros::from_millis(limits::JANITOR_PERIOD_MS);
-        let mut next_pass = self.seat.clock.now() + period;
-        let mut now = self.seat.clock.now();
-        loop {
-            let turn = self.driver.turn(&mut self.core, &self.seat.clock, next_pass.since(now))?;
-            now = turn.now;
-            if turn.woken {
-                for mail in self.me.take() {
-                    if let Mail::Stop = mail {
-                        drop(self.me.close());
-                        return Ok(());
-                    }
-                    self.deliver(mail, now);
-                }
-            }
-            if now >= next_pass {
-                self.driver.act(&mut self.core, now, |core, net| core.janitor(now, net));
-                self.driver.expire(now);
-                self.me.set_driver_faults(self.driver.faults());
-                next_pass = now + period;
-            }
-            self.carry_out();
-        }
+    fn take(&mut self) -> Vec<Mail> {
+        self.me.take()
     }
 
-    fn deliver(&mut self, mail: Mail, now: Micros) {
-        let Self { core, driver, .. } = self;
-        match mail {
-            Mail::Client(parts) => {
-                let (channel, login) = *parts;
-                self.clients_come = self.clients_come.wrapping_add(1);
-                let id = self.adopt_client(channel);
-                self.driver.act(&mut self.core, now, |core, net| core.client_joined(id, login, now, net));
-            }
-            Mail::Server(parts) => {
-                let (channel, login) = *parts;
-                let id = self.adopt_server(channel);
-                self.driver.act(&mut self.core, now, |core, net| core.server_joined(id, login, now, net));
-            }
-            Mail::Moved(parts) => {
-                let (channel, state) = *parts;
-                let id = self.adopt_server(channel);
-                self.driver.act(&mut self.core, now, |core, net| core.server_moved_in(id, state, now, net));
-            }
-            Mail::Nudge { pool, by } => driver.act(core, now, |core, net| core.nudged(pool, by, now, net)),
-            Mail::CancelOver(server, fate) => {
-                driver.act(core, now, |core, net| core.cancel_over(server, fate, now, net));
-            }
-            Mail::Command(command, reply) => {
-                reply(driver.act(core, now, |core, net| core.command(command, now, net)));
-            }
-            Mail::Stop => {}
-        }
+    fn close(&mut self) {
+        drop(self.me.close());
     }
 
-    fn adopt_client(&mut self, channel: Channel) -> ClientId {
-        let id = self.core.reserve_client();
-        self.driver.adopt(Peer::Client(id), channel);
-        id
+    fn send(&mut self, to: WorkerId, mail: Mail) {
+        self.seat.workers[usize::from(to.0)].send(mail);
     }
 
-    fn adopt_server(&mut self, channel: Channel) -> ServerId {
-        let id = self.core.reserve_server();
-        self.driver.adopt(Peer::Server(id), channel);
-        id
+    fn note(&mut self, note: Note) {
+        (self.seat.notes)(self.seat.id, note);
     }
 
-    /// Sends out what the turn has left for others.
-    fn carry_out(&mut self) {
-        for departure in self.driver.take_departures() {
-            let mail = Mail::Moved(Box::new((departure.channel, departure.state)));
-            self.seat.workers[usize::from(departure.to.0)].send(mail);
-        }
-        for note in self.driver.take_notes() {
-            match note {
-                Note::Nudge { pool, idle_at } => {
-                    self.seat.workers[usize::from(idle_at.0)].send(Mail::Nudge { pool, by: self.seat.id });
-                }
-                note => (self.seat.notes)(self.seat.id, note),
-            }
-        }
-        let here = u32::try_from(self.core.counts().0).unwrap_or(u32::MAX);
-        let gone = self.clients_come.wrapping_sub(here);
-        if gone != self.clients_gone {
-            self.me.clients_gone(gone.wrapping_sub(self.clients_gone));
-            self.clients_gone = gone;
-        }
+    fn clients_gone(&mut self, count: u32) {
+        self.me.clients_gone(count);
+    }
+
+    fn driver_faults(&mut self, count: u64) {
+        self.me.set_driver_faults(count);
     }
 }

@@ -104,7 +104,8 @@ impl Bench {
         let limit = Instant::now() + Duration::from_secs(30);
         while !done(machine) {
             assert!(Instant::now() < limit, "waited in vain: {what}");
-            self.now = self.driver.turn(machine, &self.clock, Micros::from_millis(5)).expect("turn").now;
+            self.now =
+                self.driver.turn(machine, || self.clock.now(), Micros::from_millis(5)).expect("turn").now;
             self.driver.expire(self.now);
         }
     }
@@ -112,7 +113,8 @@ impl Bench {
     /// Takes turns until nothing happens any more for some of them.
     fn settle<M: Machine>(&mut self, machine: &mut M) {
         for _ in 0..5 {
-            self.now = self.driver.turn(machine, &self.clock, Micros::from_millis(2)).expect("turn").now;
+            self.now =
+                self.driver.turn(machine, || self.clock.now(), Micros::from_millis(2)).expect("turn").now;
         }
     }
 

@@ -1,0 +1,157 @@
+//! One round of the loop: wait, events, letters, the janitor's pass; then what the core wants from the world outside.
+//!
+//! Never decides about a client or a server: it only carries values between driver, core, mailbox and other workers. Knows no
+//! thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the simulation (`tests/sim`).
+
+use super::Mail;
+use super::mind::{Mind, Tiding};
+use crate::base::{Micros, Peer, WorkerId, limits};
+use crate::core::{Answer, Command, Note};
+use crate::io::{Epoll, Kernel};
+use std::io;
+use std::ops::ControlFlow;
+
+/// A worker's ways to the world outside.
+pub trait Post {
+    /// What letters carry.
+    type Socket;
+    /// The time; never goes back.
+    fn now(&self) -> Micros;
+    /// Everything that waits in the worker's mailbox, in order.
+    fn take(&mut self) -> Vec<Mail<Self::Socket>>;
+    /// Closes the mailbox for good.
+    fn close(&mut self);
+    /// Sends a letter to another worker, or to itself.
+    fn send(&mut self, to: WorkerId, mail: Mail<Self::Socket>);
+    /// Passes on what the world outside is to learn.
+    fn note(&mut self, note: Note);
+    /// So many clients more are gone.
+    fn clients_gone(&mut self, count: u32);
+    /// So many connections have ended because the driver was mistaken, in all.
+    fn driver_faults(&mut self, count: u64);
+}
+
+/// What one loop holds.
+pub struct Worker<M, K: Kernel, P> {
+    id: WorkerId,
+    mind: M,
+    driver: Epoll<K>,
+    post: P,
+    now: Micros,
+    next_pass: Micros,
+    /// Clients that have ever come; less those that are here now, they are gone.
+    clients_come: u32,
+    clients_gone: u32,
+}
+
+impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
+    /// A worker without connections.
+    pub fn new(id: WorkerId, mind: M, driver: Epoll<K>, post: P) -> Self {
+        let now = post.now();
+        let next_pass = now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
+        Self { id, mind, driver, post, now, next_pass, clients_come: 0, clients_gone: 0 }
+    }
+
+    /// Waits for events, the mailbox or the next pass, and does what there is to do. Breaks at [`Mail::Stop`].
+    ///
+    /// # Errors
+    /// The system's, where it cannot wait: the loop cannot go on.
+    pub fn round(&mut self) -> io::Result<ControlFlow<()>> {
+        let Self { post, .. } = self;
+        let turn = self.driver.turn(&mut self.mind, || post.now(), self.next_pass.since(self.now))?;
+        self.now = turn.now;
+        if turn.woken {
+            for mail in self.post.take() {
+                if let Mail::Stop = mail {
+                    self.post.close();
+                    return Ok(ControlFlow::Break(()));
+                }
+                self.deliver(mail);
+            }
+        }
+        if self.now >= self.next_pass {
+            self.tell(Tiding::Pass);
+            self.driver.expire(self.now);
+            self.post.driver_faults(self.driver.faults());
+            self.next_pass = self.now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
+        }
+        self.carry_out();
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn deliver(&mut self, mail: Mail<K::Socket>) {
+        match mail {
+            Mail::Client(parts) => {
+                let (channel, login) = *parts;
+                self.clients_come = self.clients_come.wrapping_add(1);
+                let id = self.mind.core().reserve_client();
+                self.driver.adopt(Peer::Client(id), channel);
+                self.tell(Tiding::Client(id, login));
+            }
+            Mail::Server(parts) => {
+                let (channel, login) = *parts;
+                let id = self.mind.core().reserve_server();
+                self.driver.adopt(Peer::Server(id), channel);
+                self.tell(Tiding::Server(id, login));
+            }
+            Mail::Moved(parts) => {
+                let (channel, state) = *parts;
+                let id = self.mind.core().reserve_server();
+                self.driver.adopt(Peer::Server(id), channel);
+                self.tell(Tiding::Moved(id, state));
+            }
+            Mail::Nudge { pool, by } => self.tell(Tiding::Nudge(pool, by)),
+            Mail::CancelOver(server, fate) => self.tell(Tiding::CancelOver(server, fate)),
+            Mail::Command(command, reply) => reply(self.command(command)),
+            Mail::Stop => {}
+        }
+    }
+
+    fn tell(&mut self, tiding: Tiding) {
+        let now = self.now;
+        self.driver.act(&mut self.mind, now, |mind, net| mind.told(tiding, now, net));
+    }
+
+    /// Asks or orders something, between two rounds.
+    pub fn command(&mut self, command: Command) -> Answer {
+        let now = self.now;
+        self.driver.act(&mut self.mind, now, |mind, net| mind.command(command, now, net))
+    }
+
+    /// Sends out what the round has left for others.
+    fn carry_out(&mut self) {
+        for departure in self.driver.take_departures() {
+            let mail = Mail::Moved(Box::new((departure.channel, departure.state)));
+            self.post.send(departure.to, mail);
+        }
+        for note in self.driver.take_notes() {
+            match note {
+                Note::Nudge { pool, idle_at } => {
+                    self.post.send(idle_at, Mail::Nudge { pool, by: self.id });
+                }
+                note => self.post.note(note),
+            }
+        }
+        let here = u32::try_from(self.mind.core().counts().0).unwrap_or(u32::MAX);
+        let gone = self.clients_come.wrapping_sub(here);
+        if gone != self.clients_gone {
+            self.post.clients_gone(gone.wrapping_sub(self.clients_gone));
+            self.clients_gone = gone;
+        }
+    }
+
+    /// When the janitor's next pass is due.
+    pub fn next_pass(&self) -> Micros {
+        self.next_pass
+    }
+
+    /// The mind, to look at.
+    pub fn mind(&mut self) -> &mut M {
+        &mut self.mind
+    }
+
+    /// The driver, to look at.
+    pub fn driver(&self) -> &Epoll<K> {
+        &self.driver
+    }
+}
