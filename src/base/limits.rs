@@ -51,6 +51,10 @@ pub const LAST_WORDS_BYTES: usize = 4_096;
 /// cores costs more than a small unfairness.
 pub const REMOTE_WAITER_LEAD_US: u64 = 10_000;
 
+/// Where a cap is shared, a client of another pool gets a server's place only if it has waited this much longer than the
+/// longest waiting client of the server's own pool: the change costs a close and a login, some milliseconds at both ends.
+pub const FAIR_LEAD_US: u64 = 50_000;
+
 /// Longest error text sent to a client, as PgBouncer cuts its own.
 pub const ERROR_TEXT_BYTES_MAX: usize = 127;
 

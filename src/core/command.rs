@@ -2,7 +2,7 @@
 
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
-use crate::core::{ClientIdentity, ServerIdentity};
+use crate::core::{ClientIdentity, PoolShare, ServerIdentity};
 use crate::stats::PoolCounters;
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -18,6 +18,18 @@ pub enum Scope {
     User(Arc<str>),
     /// One pool.
     Pool(PoolId),
+}
+
+impl Scope {
+    /// Whether the pool of that share is meant.
+    pub fn holds(&self, share: &PoolShare) -> bool {
+        match self {
+            Self::All => true,
+            Self::Database(name) => share.database.name == *name,
+            Self::User(name) => share.user == *name,
+            Self::Pool(id) => share.id == *id,
+        }
+    }
 }
 
 /// A question or an order to one worker.

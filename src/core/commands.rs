@@ -56,13 +56,11 @@ impl Core {
 
     /// Pools of this worker that a command is for.
     fn slots_in(&self, scope: &Scope) -> Vec<PoolSlot> {
-        let inside = |pool: &super::pool::Pool| match scope {
-            Scope::All => true,
-            Scope::Database(name) => pool.share.database.name == *name,
-            Scope::User(name) => pool.share.user == *name,
-            Scope::Pool(id) => pool.share.id == *id,
-        };
-        self.pools.iter().filter(|(_, pool)| inside(pool)).map(|(key, _)| PoolSlot(key as u32)).collect()
+        self.pools
+            .iter()
+            .filter(|(_, pool)| scope.holds(&pool.share))
+            .map(|(key, _)| PoolSlot(key as u32))
+            .collect()
     }
 
     fn servers_of(&self, slot: PoolSlot) -> Vec<ServerId> {

@@ -222,7 +222,7 @@ impl Thought<'_> {
             Some(since) => since,
             // clients of a pool whose logins fail are turned away instead of waiting, and ask all the same
             None if prompt == Prompt::Asked && fails => self.now,
-            None => return,
+            None => return self.ledger.wants_nothing(share),
         };
         self.consider(share, Want::Waiter { since });
     }

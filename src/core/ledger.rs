@@ -10,9 +10,10 @@
 //! kept from then on: nothing is launched until the counts have come down.
 //! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1.
 
+use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};
 use crate::base::{Micros, PoolId, limits};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Who wants a server.
@@ -27,6 +28,16 @@ pub enum Want {
     Minimum,
     /// A server past its soft age is to be replaced: comes after all others, evicts nothing, takes nothing of the reserve.
     Renewal,
+}
+
+impl Want {
+    /// Since when the client waits that it is for; [`Micros::NEVER`] where none does.
+    fn since(self) -> Micros {
+        match self {
+            Self::Waiter { since } => since,
+            Self::Minimum | Self::Renewal => Micros::NEVER,
+        }
+    }
 }
 
 /// What is to be done about a want.
@@ -88,7 +99,10 @@ impl Account {
 #[derive(Debug, Default)]
 struct Room {
     servers: u32,
+    /// Workers are asked for an idle server, or one is being closed.
     evicting: bool,
+    /// They had none: who starves longest claims the next one that is released.
+    claim: Option<Arc<Claim>>,
 }
 
 impl Room {
@@ -96,10 +110,19 @@ impl Room {
         servers_max > 0 && self.servers >= servers_max
     }
 
-    fn give_back(&mut self) {
-        self.servers -= 1;
-        self.evicting = false;
+    /// Whether room is being made already.
+    fn is_making_room(&self) -> bool {
+        self.evicting || self.claim.as_ref().is_some_and(|claim| !claim.is_open())
     }
+}
+
+/// A pool that was denied for the sake of a shared cap.
+#[derive(Debug)]
+struct Starving {
+    /// Whose cap that was.
+    at: Scope,
+    /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
+    since: Micros,
 }
 
 /// The counts of all pools.
@@ -109,12 +132,15 @@ pub struct Ledger {
     databases: HashMap<Arc<str>, Room>,
     users: HashMap<Arc<str>, Room>,
     /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
-    starved: BTreeSet<PoolId>,
+    starved: BTreeMap<PoolId, Starving>,
 }
 
 impl Ledger {
     /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps [`PoolShare::is_full`] up to date.
     pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
+        if matches!(want, Want::Waiter { .. }) {
+            self.starved.remove(&pool.id); // whether it does is judged anew
+        }
         let verdict = self.judge(pool, want, now);
         match (want, &verdict) {
             (Want::Waiter { .. }, Verdict::Full | Verdict::EvictFirst(_) | Verdict::Later(_)) => {
@@ -174,15 +200,41 @@ impl Ledger {
             }
             _ => {}
         }
-        let may_evict = matches!(want, Want::Waiter { .. });
-        if self.database(pool).is_full(rules.max_db_connections) {
-            let scope = Scope::Database(Arc::clone(&pool.database.name));
-            return self.make_room(pool.id, scope, may_evict);
-        }
-        if self.user(pool).is_full(rules.max_user_connections) {
-            return self.make_room(pool.id, Scope::User(Arc::clone(&pool.user)), may_evict);
+        let caps = [rules.max_db_connections, rules.max_user_connections];
+        for (scope, servers_max) in scopes_of(pool).into_iter().zip(caps) {
+            let servers = self.room(&scope).map_or(0, |room| room.servers);
+            if servers_max > 0 && servers >= servers_max {
+                return self.make_room(pool.id, scope, want);
+            }
+            if servers_max > 0 && self.go_before(pool.id, want, &scope) >= servers_max - servers {
+                self.starve(pool.id, scope, want);
+                return Verdict::Full;
+            }
         }
         Verdict::Launch { from_reserve }
+    }
+
+    /// How many pools starve in `scope` whose clients go before that of `want`: a place that came back a moment ago is theirs.
+    fn go_before(&self, pool: PoolId, want: Want, scope: &Scope) -> u32 {
+        let others =
+            self.starving_in(scope).filter(|(id, since)| *id != pool && goes_before(*since, want.since()));
+        others.count() as u32
+    }
+
+    /// Pools that starve in `scope` and are still served, and since when.
+    fn starving_in(&self, scope: &Scope) -> impl Iterator<Item = (PoolId, Micros)> {
+        let is_served = |id| self.accounts.get(id).is_some_and(|account| !account.share.is_removed());
+        let starved =
+            self.starved.iter().filter(move |(id, starving)| starving.at == *scope && is_served(id));
+        starved.map(|(id, starving)| (*id, starving.since))
+    }
+
+    fn starve(&mut self, pool: PoolId, at: Scope, want: Want) {
+        let since = match (want, self.starved.get(&pool)) {
+            (Want::Minimum | Want::Renewal, Some(known)) => known.since,
+            _ => want.since(),
+        };
+        self.starved.insert(pool, Starving { at, since });
     }
 
     /// A renewal comes last: it takes no place for which others starve, and none that is not there; and one comes after the
@@ -213,7 +265,7 @@ impl Ledger {
 
     fn others_starve(&self, pool: &PoolShare) -> bool {
         let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
-        let mut starved = self.starved.iter().filter(|id| **id != pool.id);
+        let mut starved = self.starved.keys().filter(|id| **id != pool.id);
         starved.any(|id| self.accounts.get(id).is_some_and(|account| rivals(&account.share)))
     }
 
@@ -224,22 +276,62 @@ impl Ledger {
     }
 
     /// At most one eviction at a time in a room: its place must be back before the next is asked for.
-    fn make_room(&mut self, pool: PoolId, scope: Scope, may_evict: bool) -> Verdict {
-        self.starved.insert(pool);
+    fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want) -> Verdict {
+        self.starve(pool, scope.clone(), want);
+        let may_evict = matches!(want, Want::Waiter { .. });
         match self.room(&scope) {
-            Some(room) if may_evict && !room.evicting => {
+            Some(room) if may_evict && !room.is_making_room() => {
                 room.evicting = true;
+                self.withdraw_claim(&scope);
                 Verdict::EvictFirst(scope)
             }
             _ => Verdict::Full,
         }
     }
 
-    /// No worker had an idle server in `scope`: the next want there may try again.
+    /// No worker had an idle server in `scope`: the next want there may try again, and whoever starves longest has a claim on
+    /// the next one that is released.
     pub fn nothing_to_evict(&mut self, scope: &Scope) {
+        let Some(room) = self.room(scope) else { return };
+        room.evicting = false;
+        self.withdraw_claim(scope);
+        let waiting = self.starving_in(scope).filter(|(_, since)| *since != Micros::NEVER);
+        let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
+        let claim = Claim::new(since);
+        let rivals = self.accounts.values().filter(|account| account.servers() > 0);
+        for rival in rivals.filter(|account| account.share.id != claimant && scope.holds(&account.share)) {
+            rival.share.set_claim(Some(Arc::clone(&claim)));
+        }
         if let Some(room) = self.room(scope) {
+            room.claim = Some(claim);
+        }
+    }
+
+    fn withdraw_claim(&mut self, scope: &Scope) {
+        let Some(claim) = self.room(scope).and_then(|room| room.claim.take()) else { return };
+        let has_it = |share: &PoolShare| share.claim().is_some_and(|its| Arc::ptr_eq(&its, &claim));
+        for share in self.accounts.values().map(|account| &account.share).filter(|share| scope.holds(share)) {
+            if share.is_claimed() && has_it(share) {
+                share.set_claim(None);
+            }
+        }
+    }
+
+    /// Nobody waits for a server of `pool`: it does not starve, and claims nothing.
+    pub fn wants_nothing(&mut self, pool: &PoolShare) {
+        let Some(Starving { at, .. }) = self.starved.remove(&pool.id) else { return };
+        if self.room(&at).is_some_and(|room| !room.is_making_room()) {
+            self.withdraw_claim(&at);
+        }
+    }
+
+    /// A place in the room is free again, and with it what was done to make room.
+    fn give_back(&mut self, scope: &Scope) {
+        if let Some(room) = self.room(scope) {
+            room.servers -= 1;
             room.evicting = false;
         }
+        self.withdraw_claim(scope);
     }
 
     /// The login in progress has succeeded: its place is a live server's from now on.
@@ -309,14 +401,15 @@ impl Ledger {
             pool.postpone_renewal(account.retry_at);
         }
         pool.set_full(false);
-        self.database(pool).give_back();
-        self.user(pool).give_back();
+        for scope in scopes_of(pool) {
+            self.give_back(&scope);
+        }
     }
 
     /// The pools whose wants may be met now that a place of `pool` was returned: itself, and those that starve in the same
     /// database or for the same user. They may be asked for again, so their workers are told.
     pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
-        let starved: Vec<PoolId> = self.starved.iter().copied().collect();
+        let starved: Vec<PoolId> = self.starved.keys().copied().collect();
         let mut revived: Vec<Arc<PoolShare>> = Vec::new();
         for id in starved.into_iter().filter(|id| *id != pool.id) {
             let Some(account) = self.accounts.get(&id) else { continue };
@@ -396,6 +489,11 @@ impl Ledger {
             Scope::All | Scope::Pool(_) => None,
         }
     }
+}
+
+/// The rooms whose caps a pool shares with others.
+fn scopes_of(pool: &PoolShare) -> [Scope; 2] {
+    [Scope::Database(Arc::clone(&pool.database.name)), Scope::User(Arc::clone(&pool.user))]
 }
 
 #[cfg(test)]

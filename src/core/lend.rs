@@ -319,16 +319,20 @@ impl Core {
         if pool.share.database.is_paused() {
             return Some("pause mode");
         }
-        if now >= server.authorization.soft_at {
-            return self.reason_of_old(server, pool);
+        if now >= server.authorization.soft_at
+            && let Some(reason) = self.reason_of_old(server)
+        {
+            return Some(reason);
+        }
+        if pool.share.is_claimed() && pool.share.yields_server(now) {
+            return Some("evicted");
         }
         self.lifetime_over(server, pool)
     }
 
     #[cold]
-    fn reason_of_old(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
-        let reason = self.too_old(server).or_else(|| self.retires(server));
-        reason.or_else(|| self.lifetime_over(server, pool))
+    fn reason_of_old(&self, server: &Server) -> Option<&'static str> {
+        self.too_old(server).or_else(|| self.retires(server))
     }
 
     /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for it: only the

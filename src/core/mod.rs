@@ -5,6 +5,7 @@
 //! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
 
 mod age;
+mod claim;
 mod client;
 mod command;
 mod commands;

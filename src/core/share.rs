@@ -1,6 +1,7 @@
 //! What the workers share of one pool: a few atomics that are written when something unusual happens (a queue becomes
 //! non-empty, a connection opens), never per transaction by another core.
 
+use super::claim::Claim;
 use super::statement_memory::Meter;
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
@@ -177,6 +178,8 @@ pub struct PoolShare {
     /// A server is kept beyond its hard age.
     overstay: AtomicBool,
     max_age: AtomicU64,
+    is_claimed: AtomicBool,
+    claim: ArcSwapOption<Claim>,
     failing: ArcSwapOption<String>,
     obstacle: ArcSwapOption<String>,
     rules: ArcSwap<PoolRules>,
@@ -209,6 +212,8 @@ impl PoolShare {
             stance: AtomicU8::new(Stance::default() as u8),
             overstay: AtomicBool::new(false),
             max_age: AtomicU64::new(Micros::NEVER.0),
+            is_claimed: AtomicBool::new(false),
+            claim: ArcSwapOption::empty(),
             failing: ArcSwapOption::empty(),
             obstacle: ArcSwapOption::empty(),
         }
@@ -371,6 +376,23 @@ impl PoolShare {
             }
             None => Fault::LoginFailing { cached },
         })
+    }
+
+    /// Whether a client of another pool claims a server of this one: looked at whenever one is free.
+    #[inline]
+    pub fn is_claimed(&self) -> bool {
+        self.is_claimed.load(Ordering::Relaxed)
+    }
+
+    /// That claim.
+    pub(super) fn claim(&self) -> Option<Arc<Claim>> {
+        self.claim.load_full()
+    }
+
+    /// Set by the ledger.
+    pub(super) fn set_claim(&self, claim: Option<Arc<Claim>>) {
+        self.is_claimed.store(claim.is_some(), Ordering::Relaxed);
+        self.claim.store(claim);
     }
 
     /// A server is kept beyond its hard age.

@@ -2,9 +2,9 @@
 //! hand.
 
 use super::cases::{Bench, CLIENT, SERVER, complete, query, ready};
-use pgweir::base::{Micros, PoolId, WorkerId};
+use pgweir::base::{Micros, PoolId, WorkerId, limits};
 use pgweir::config::{PoolMode, PoolRules};
-use pgweir::core::{Command, Scope};
+use pgweir::core::{Command, Ledger, PoolShare, Scope, Verdict, Want};
 use std::sync::Arc;
 
 const CLOSED: &str = "close Server(ServerId(0)) Terminate";
@@ -40,6 +40,32 @@ fn what_a_session_has_left_behind_is_reset_also_after_a_reload_to_transaction_po
     bench.says(CLIENT, &query("select 1"));
     bench.answered();
     assert!(!bench.sent(SERVER).contains("DISCARD ALL"), "once is enough");
+}
+
+#[test]
+fn a_released_server_goes_to_the_pool_that_starves_longer() {
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    let starved =
+        PoolShare::new(PoolId(1), Arc::clone(&bench.share.database), "other".into(), bench.share.rules(), 2);
+    bench.reload(|rules| rules.max_db_connections = 1);
+    starved.set_rules(bench.share.rules());
+    let (mut ledger, starved, want) =
+        (Ledger::default(), Arc::new(starved), Want::Waiter { since: Micros(5) });
+    assert!(matches!(ledger.consider(&bench.share, want, Micros(5)), Verdict::Launch { .. }));
+    ledger.logged_in(&bench.share);
+    bench.says(CLIENT, &query("select 1"));
+    let second = bench.client();
+    bench.says(second, &query("select 2"));
+    assert!(matches!(ledger.consider(&starved, want, Micros(5)), Verdict::EvictFirst(_)));
+    ledger.nothing_to_evict(&Scope::Database("db".into()));
+    bench.acts();
+    bench.now = Micros(limits::FAIR_LEAD_US);
+    bench.answered();
+    assert!(!bench.acts().contains(&CLOSED.to_owned()), "the second client here has waited longer");
+    bench.now = Micros(2 * limits::FAIR_LEAD_US);
+    bench.says(CLIENT, &query("select 3"));
+    bench.answered();
+    assert!(bench.acts().contains(&CLOSED.to_owned()), "those who wait here have come later");
 }
 
 #[test]

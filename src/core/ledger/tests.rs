@@ -58,9 +58,9 @@ fn one(rules: &PoolRules) -> Arc<PoolShare> {
 }
 
 const WAITER: Want = Want::Waiter { since: Micros(0) };
-const LAUNCH: Verdict = Verdict::Launch { from_reserve: false };
+pub(in crate::core) const LAUNCH: Verdict = Verdict::Launch { from_reserve: false };
 
-fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: Micros) {
+pub(in crate::core) fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: Micros) {
     assert_eq!(ledger.consider(pool, WAITER, now), LAUNCH);
     ledger.logged_in(pool);
 }
@@ -425,6 +425,8 @@ struct Shadow {
 struct Model {
     pools: Vec<Arc<PoolShare>>,
     shadows: Vec<Shadow>,
+    /// Since when a client of each pool waits that was denied.
+    denied: Vec<Option<Micros>>,
     ledger: Ledger,
     now: Micros,
 }
@@ -450,8 +452,14 @@ impl Model {
             let reserve = rules.pool_size == 0 || shadow.live < rules.pool_size + rules.reserve_pool_size;
             assert!(shadow.logging_in == 0 && shared && reserve && from_reserve != in_size);
             self.shadows[at].logging_in = 1;
-        } else if matches!(want, Want::Waiter { .. }) && shadow.logging_in == 0 && !shadow.failed {
-            assert!(!in_size || !shared, "room was refused: {verdict:?}");
+            self.denied[at] = None;
+        } else if let Want::Waiter { since } = want
+            && shadow.logging_in == 0
+            && !shadow.failed
+        {
+            let earlier = self.denied.iter().flatten().any(|other| goes_before(*other, since));
+            assert!(!in_size || !shared || earlier, "room was refused: {verdict:?}");
+            self.denied[at] = Some(since);
         }
         if let Verdict::EvictFirst(_) = verdict {
             assert!(!shared);
@@ -544,7 +552,9 @@ proptest! {
         let start = PoolRules { reserve_pool_size: 1, max_db_connections: 4, max_user_connections: 5, ..rules() };
         let pools = pools(2, 3, &start);
         let shadows = vec![Shadow::default(); pools.len()];
-        let mut model = Model { pools, shadows, ledger: Ledger::default(), now: Micros::from_secs(1_000) };
+        let denied = vec![None; pools.len()];
+        let mut model =
+            Model { pools, shadows, denied, ledger: Ledger::default(), now: Micros::from_secs(1_000) };
         for step in &steps {
             model.act(step);
             model.check();
