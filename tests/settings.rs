@@ -74,6 +74,8 @@ fn the_order_is_show_configs() {
             "allow_core_dump",
             "metrics_listen",
             "log_format",
+            "max_login_conn",
+            "max_scram_iterations",
             "iam_credential_source",
             "iam_login_timeout",
             "iam_static_stability",

@@ -1,12 +1,12 @@
 //! SCRAM-SHA-256 without channel binding, both sides, as machines that each step consumes.
 //!
 //! Server: [`ScramServer::start`] takes the client's first message, [`ScramServer::finish`] its last. Client:
-//! [`ScramClient::start`], [`ScramClient::answer`], [`ServerProof::check`]. Nonces are handed in. No step tells whether a
+//! [`ScramClient::start`], [`ScramClient::challenged`], [`Challenge::answer`], [`ServerProof::check`]. Nonces are handed in. No step tells whether a
 //! user exists: a server started without a verifier goes through the same exchange and fails at its end.
 //! Sources: RFC 5802, RFC 7677; gs2 and authorization identity rules as PostgreSQL has them.
 
 use super::secret::{Key, ScramKeys, ScramSecret};
-use crate::base::{Password, limits};
+use crate::base::Password;
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -44,6 +44,14 @@ pub enum ScramError {
     /// The server refused the proof.
     #[error("server refused the SCRAM proof")]
     Refused,
+    /// The server asks for more work than is allowed.
+    #[error("the server asks for {asked} iterations, max_scram_iterations is {allowed}")]
+    TooManyIterations {
+        /// What it asks for.
+        asked: u32,
+        /// What is allowed.
+        allowed: u32,
+    },
 }
 
 /// The salt that user `user` seems to have where there is no such user: always the same while `seed` is.
@@ -161,6 +169,31 @@ pub struct ScramClient {
     bare: String,
 }
 
+/// A client's half of an exchange that the server has answered: what is missing is a proof.
+#[derive(Debug)]
+pub struct Challenge {
+    /// Both first messages.
+    auth_message: String,
+    nonce: String,
+    salt: Vec<u8>,
+    iterations: u32,
+}
+
+/// What it takes to make keys of a password for one server: PBKDF2's time.
+#[derive(Debug)]
+pub struct Sum {
+    password: Password,
+    salt: Vec<u8>,
+    iterations: u32,
+}
+
+impl Sum {
+    /// Both keys.
+    pub fn compute(self) -> ScramKeys {
+        derive_keys(self.password.expose().as_bytes(), &self.salt, self.iterations)
+    }
+}
+
 /// What the server must still show: that it knows the verifier.
 #[derive(Debug)]
 pub struct ServerProof {
@@ -180,15 +213,12 @@ impl ScramClient {
         (Self { nonce, bare }, first)
     }
 
-    /// Takes the server's first message; gives what to check its last one with, and the message to answer.
+    /// Takes the server's first message, which may ask for at most `iterations_max` iterations.
     ///
     /// # Errors
-    /// [`ScramError::Malformed`], [`ScramError::Unsupported`], [`ScramError::Mismatch`] where the nonce is not made from ours.
-    pub fn answer(
-        self,
-        credentials: &Credentials,
-        server_first: &[u8],
-    ) -> Result<(ServerProof, String), ScramError> {
+    /// [`ScramError::Malformed`], [`ScramError::Unsupported`], [`ScramError::TooManyIterations`], [`ScramError::Mismatch`] where
+    /// the nonce is not made from ours.
+    pub fn challenged(self, server_first: &[u8], iterations_max: u32) -> Result<Challenge, ScramError> {
         let server_first = std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
         if server_first.starts_with("m=") {
             return Err(ScramError::Unsupported);
@@ -201,20 +231,32 @@ impl ScramClient {
         }
         let salt = decode(salt)?;
         let iterations: u32 = iterations.parse().map_err(|_| ScramError::Malformed)?;
-        if iterations == 0 || iterations > limits::SCRAM_ITERATIONS_MAX {
+        if iterations == 0 {
             return Err(ScramError::Unsupported);
         }
-        let keys = match credentials {
-            Credentials::Password(password) => derive_keys(password.expose().as_bytes(), &salt, iterations),
-            Credentials::Keys(keys) => keys.clone(),
-        };
-        let without_proof = format!("c={},r={nonce}", BASE64_STANDARD.encode(GS2_HEADER));
-        let auth_message = format!("{},{server_first},{without_proof}", self.bare);
+        if iterations > iterations_max {
+            return Err(ScramError::TooManyIterations { asked: iterations, allowed: iterations_max });
+        }
+        let auth_message = format!("{},{server_first}", self.bare);
+        Ok(Challenge { auth_message, nonce: nonce.to_owned(), salt, iterations })
+    }
+}
+
+impl Challenge {
+    /// What makes keys for it of a password.
+    pub fn sum(&self, password: &Password) -> Sum {
+        Sum { password: password.clone(), salt: self.salt.clone(), iterations: self.iterations }
+    }
+
+    /// What to check the server's last message with, and the message to answer.
+    pub fn answer(self, keys: &ScramKeys) -> (ServerProof, String) {
+        let without_proof = format!("c={},r={}", BASE64_STANDARD.encode(GS2_HEADER), self.nonce);
+        let auth_message = format!("{},{without_proof}", self.auth_message);
         let signature = hmac_sha256(stored_key(&keys.client_key).as_slice(), auth_message.as_bytes());
         let proof = xor(&keys.client_key, &signature);
         let client_final = format!("{without_proof},p={}", BASE64_STANDARD.encode(proof.as_slice()));
         let signature = hmac_sha256(keys.server_key.as_slice(), auth_message.as_bytes());
-        Ok((ServerProof { signature }, client_final))
+        (ServerProof { signature }, client_final)
     }
 }
 

@@ -1,11 +1,35 @@
 //! Every fixed bound of the program with its reason. Bounds that an operator may move are settings, not here.
 
-/// Most bytes of one startup packet: PostgreSQL's own bound is 10,000, PgBouncer's first two bytes must be zero.
-pub const STARTUP_BYTES_MAX: usize = 65_535;
+/// Most bytes of one startup packet: PostgreSQL's own bound (MAX_STARTUP_PACKET_LENGTH). PgBouncer takes what fits into pkt_buf,
+/// 4,096 bytes.
+pub const STARTUP_BYTES_MAX: usize = 10_000;
 
-/// Most bytes of one message before a client is authenticated (password and SASL messages): a stranger may make us hold no
-/// more than this. PgBouncer's stored secrets end at 65,530 bytes.
-pub const LOGIN_MESSAGE_BYTES_MAX: usize = 65_536;
+/// Most bytes of one message before a client is authenticated (password and SASL messages). A stranger makes us hold one such
+/// message and its task, some 20 KiB together; PgBouncer takes passwords of up to 2,047 bytes.
+pub const LOGIN_MESSAGE_BYTES_MAX: usize = 10_240;
+
+/// How long a client that has not proven who it is may take for its next message while others wait for its place: five round
+/// trips of a login over a bad line. Nobody waits: client_login_timeout.
+pub const LOGIN_GRACE_MS: u64 = 1_000;
+
+/// Between two looks whether a place for one more login has come free, where nobody says so.
+pub const LOGIN_ROOM_POLL_MS: u64 = 50;
+
+/// Clients that have not proven who they are have at most this part of the files that the process may open, so that clients,
+/// servers and the log find theirs.
+pub const LOGIN_FILES_PART: u64 = 4;
+
+/// Connections of which nobody has proven himself that the log hears of in one go, and a second after that: a flood must not fill
+/// the disk, nor push other lines out.
+pub const LOG_STRANGERS_BURST: u64 = 1_000;
+/// See [`LOG_STRANGERS_BURST`].
+pub const LOG_STRANGERS_PER_SECOND: u64 = 50;
+
+/// Bytes passed over of a client that has had our last words, so that closing does not take them back.
+pub const FAREWELL_BYTES_MAX: usize = 65_536;
+
+/// Most bytes that a client who waits for its pool's first server may send ahead: they are held until a worker has it.
+pub const SENT_AHEAD_BYTES_MAX: usize = 8_192;
 
 /// Bytes of one worker's read buffer: the prototypes gained nothing from more, and lost 2.4x on large results with 4 KiB.
 pub const READ_BUFFER_BYTES: usize = 65_536;
@@ -34,6 +58,15 @@ pub const AUTH_QUERY_MESSAGE_BYTES_MAX: u32 = 1 << 18;
 /// Answers of auth_query that are kept: an entry `*` lets one user ask for any number of databases.
 pub const FOUND_SECRETS_MAX: usize = 100_000;
 
+/// Lookups of auth_query at a time, in all and in one database; others wait for their turns. Whoever asks may be anybody.
+pub const LOOKUPS_MAX: usize = 64;
+/// See [`LOOKUPS_MAX`].
+pub const LOOKUPS_PER_DATABASE_MAX: usize = 16;
+
+/// Databases that `*` made for auth_query and in which nobody has proven himself yet: beyond it the one looked into first is
+/// forgotten, its servers closed. Those that are being looked into are [`LOOKUPS_MAX`] at most, and come on top.
+pub const UNPROVEN_DATABASES_MAX: usize = 32;
+
 /// Names of servers' hosts that are remembered; beyond it those that have expired are forgotten first.
 pub const DNS_NAMES_MAX: usize = 10_000;
 
@@ -58,11 +91,11 @@ pub const FAIR_LEAD_US: u64 = 50_000;
 /// Longest error text sent to a client, as PgBouncer cuts its own.
 pub const ERROR_TEXT_BYTES_MAX: usize = 127;
 
-/// Longest user or database name of a login, as PgBouncer has it.
+/// Longest user name of a login: PgBouncer's MAX_USERNAME (include/bouncer.h) without the zero byte.
 pub const NAME_BYTES_MAX: usize = 127;
 
-/// Most PBKDF2 iterations that a server's SCRAM challenge may ask of us: about 3 s of one core. PostgreSQL's default is 4,096.
-pub const SCRAM_ITERATIONS_MAX: u32 = 10_000_000;
+/// Longest database name of a login: PgBouncer's MAX_DBNAME (include/bouncer.h) without the zero byte, and PostgreSQL's own.
+pub const DATABASE_NAME_BYTES_MAX: usize = 63;
 
 /// Longest secret of a line in auth_file, as PgBouncer has it.
 pub const SECRET_BYTES_MAX: usize = 65_530;
@@ -109,6 +142,9 @@ pub const VERIFIERS_MAX: usize = 10_000;
 /// Pause before accepting again when the system has no descriptor or memory for one more connection: some of those there are
 /// will end meanwhile.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
+
+/// Between two log lines that say so.
+pub const ACCEPT_COMPLAINT_MS: u64 = 5_000;
 
 /// Between two looks whether what a command of the console waits for has come about (PAUSE, SUSPEND, WAIT_CLOSE).
 pub const CONSOLE_POLL_MS: u64 = 20;

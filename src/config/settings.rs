@@ -327,6 +327,10 @@ settings! {
         "1: a crash may leave a core, and programs of the same user may look into the memory, where passwords and keys are.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";
     log_format: LogFormat = "text", Reload, Active, "Form of log lines: PgBouncer's, or a JSON object each.";
+    max_login_conn: Count = "500", Reload, Active,
+        "Client connections that have not proven who they are, beside max_client_conn; 0: a quarter of the open files, which is the most in any case.";
+    max_scram_iterations: NonZeroU32 = "1000000", Reload, Active,
+        "Iterations of SCRAM that a server or a stored secret may ask for.";
     iam_credential_source: Text = "default", Reload, Active,
         "Where AWS credentials come from: default (the first of the following that is there), env, profile, web_identity, container, imds; or process.";
     iam_login_timeout: Seconds = "15", Reload, Active,

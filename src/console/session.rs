@@ -359,7 +359,7 @@ impl Session {
             self.send(&words).await?;
             self.stream.shutdown().await?;
             let mut passed_over = 0;
-            while passed_over < limits::LOGIN_MESSAGE_BYTES_MAX {
+            while passed_over < limits::FAREWELL_BYTES_MAX {
                 self.inbox.clear();
                 self.read().await?;
                 passed_over += self.inbox.len();

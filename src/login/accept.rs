@@ -6,8 +6,9 @@
 use super::client::{self, Arrival};
 use super::listen::{Listeners, SocketFile, tcp_options};
 use super::plane::{Phase, Plane};
+use super::strangers::Stranger;
 use super::stream::Socket;
-use crate::base::{Address, limits};
+use crate::base::{Address, Micros, limits};
 use crate::io::options;
 use std::io;
 use std::net::SocketAddr;
@@ -89,30 +90,44 @@ impl Acceptors {
 
 async fn accept_tcp(plane: Arc<Plane>, listener: TcpListener) {
     let mut phase = plane.watch_phase();
+    let mut shortage = Shortage::default();
     loop {
-        let accepted = tokio::select! {
-            accepted = next(&plane, || listener.accept()) => accepted,
+        let accept = async {
+            let (stream, remote) = next(&plane, &mut shortage, || listener.accept()).await?;
+            let welcomed = welcome_tcp(&plane, stream, Address::Tcp(canonical(remote))).await;
+            Some(welcomed)
+        };
+        let welcomed = tokio::select! {
+            welcomed = accept => welcomed,
             // an error means that the plane is gone
             _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
         };
-        if let Some((stream, remote)) = accepted
-            && let Err(error) = welcome_tcp(&plane, stream, remote)
-        {
+        if let Some(Err(error)) = welcomed {
             tracing::debug!("client gone while being accepted: {error}");
         }
     }
 }
 
-fn welcome_tcp(plane: &Arc<Plane>, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
+/// Waits for room for one more login: meanwhile the kernel queues those who come.
+async fn welcome_tcp(plane: &Arc<Plane>, stream: TcpStream, remote: Address) -> io::Result<()> {
     options::tune(stream.as_fd(), &tcp_options(&plane.policy.load().snapshot.settings))?;
-    let local = stream.local_addr()?;
-    let arrival = Arrival {
-        remote: Address::Tcp(canonical(remote)),
-        local: Address::Tcp(canonical(local)),
-        socket: Socket::Tcp(stream),
-    };
+    let local = Address::Tcp(canonical(stream.local_addr()?));
+    let stranger = plane.admit_stranger(&remote).await;
+    let arrival = Arrival { remote, local, socket: Socket::Tcp(stream), stranger };
     tokio::spawn(client::serve(plane.clone(), arrival));
     Ok(())
+}
+
+impl Plane {
+    async fn admit_stranger(&self, remote: &Address) -> Stranger {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let of_files = files.map_or(usize::MAX, |files| (files / limits::LOGIN_FILES_PART) as usize);
+        let limit = || match self.policy.load().snapshot.settings.max_login_conn {
+            0 => of_files,
+            most => of_files.min(most as usize),
+        };
+        self.strangers.admit(remote, limit).await
+    }
 }
 
 /// An IPv4 client of a socket for both families (systemd's may be one) is shown as what it is.
@@ -121,37 +136,65 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 async fn accept_unix(plane: Arc<Plane>, listener: UnixListener, _file: Option<SocketFile>) {
+    let mut shortage = Shortage::default();
     loop {
-        if let Some((stream, _)) = next(&plane, || listener.accept()).await
-            && let Err(error) = welcome_unix(&plane, stream)
+        if let Some((stream, _)) = next(&plane, &mut shortage, || listener.accept()).await
+            && let Err(error) = welcome_unix(&plane, stream).await
         {
             tracing::debug!("client gone while being accepted: {error}");
         }
     }
 }
 
-fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> {
+async fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let port = plane.policy.load().snapshot.settings.listen_port;
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
     let remote = Address::Unix { port, pid, uid: peer.uid() };
     let local = Address::Unix { port, pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
-    tokio::spawn(client::serve(plane.clone(), Arrival { socket: Socket::Unix(stream), remote, local }));
+    let stranger = plane.admit_stranger(&remote).await;
+    let arrival = Arrival { socket: Socket::Unix(stream), remote, local, stranger };
+    tokio::spawn(client::serve(plane.clone(), arrival));
     Ok(())
 }
 
 /// The next connection, `None` where that failed: with a pause where only time can help.
-async fn next<T, F: Future<Output = io::Result<T>>>(plane: &Plane, accept: impl FnOnce() -> F) -> Option<T> {
+async fn next<T, F: Future<Output = io::Result<T>>>(
+    plane: &Plane,
+    shortage: &mut Shortage,
+    accept: impl FnOnce() -> F,
+) -> Option<T> {
     plane.accepting.wait().await;
     match accept().await {
         Ok(accepted) => Some(accepted),
         Err(error) => {
             if is_shortage(&error) {
-                tracing::error!("accept() failed: {error}");
+                if shortage.is_to_be_told(plane.now()) {
+                    tracing::error!("accept() failed: {error}");
+                }
+                plane.strangers.make_room();
                 tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
             }
             None
         }
+    }
+}
+
+/// When the log was last told that connections cannot be accepted.
+#[derive(Debug, Default)]
+struct Shortage {
+    told_at: Option<Micros>,
+}
+
+impl Shortage {
+    /// Not each time that it is tried again.
+    fn is_to_be_told(&mut self, now: Micros) -> bool {
+        let pause = Micros::from_millis(limits::ACCEPT_COMPLAINT_MS);
+        let is_due = self.told_at.is_none_or(|then| now.since(then) >= pause);
+        if is_due {
+            self.told_at = Some(now);
+        }
+        is_due
     }
 }
 
@@ -170,6 +213,14 @@ mod tests {
     fn only_shortages_are_waited_out() {
         assert!(is_shortage(&rustix::io::Errno::MFILE.into()));
         assert!(!is_shortage(&rustix::io::Errno::CONNABORTED.into()));
+    }
+
+    #[test]
+    fn the_log_hears_of_a_shortage_now_and_then() {
+        let mut shortage = Shortage::default();
+        let tell = |at: u64| shortage.is_to_be_told(Micros::from_millis(at));
+        let told: Vec<_> = (0..150).map(|tries| tries * limits::ACCEPT_BACKOFF_MS).map(tell).collect();
+        assert_eq!(told.iter().filter(|told| **told).count(), 3, "in 15 seconds");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! behaviour, surface §7.2.
 
 use super::plane::Plane;
-use super::registry::PoolEntry;
+use super::registry::{PoolEntry, Visit};
 use crate::auth::Secret;
 use crate::base::{Address, Micros, limits};
 use crate::config::{CONSOLE_DATABASE, Database, Settings};
@@ -30,13 +30,18 @@ pub fn runs_in(settings: &Settings, database: &Database) -> Arc<str> {
 }
 
 /// What auth_query says of `user` to a client of `database`; `None` = there is no such user. A NULL secret is one that
-/// nothing proves. What is found is kept for logins to servers.
+/// nothing proves. `begin` is called when its turn has come; what it gives is held until the answer is there.
 ///
 /// # Errors
 /// `Fault::Config` where auth_query cannot be run or answers what it should not; what else ends a client's wait.
 /// # Cancel safety
 /// Dropping it leaves the queue; the caller's login timeout bounds it.
-pub async fn lookup(plane: &Plane, database: &str, user: &str) -> Result<Option<Arc<Secret>>, Fault> {
+pub async fn lookup<Begun>(
+    plane: &Plane,
+    database: &str,
+    user: &str,
+    begin: impl FnOnce() -> Begun,
+) -> Result<Option<Arc<Secret>>, Fault> {
     let policy = plane.policy.load_full();
     let settings = &policy.snapshot.settings;
     let config = match database {
@@ -50,22 +55,23 @@ pub async fn lookup(plane: &Plane, database: &str, user: &str) -> Result<Option<
         tracing::error!("cannot use the reserved \"{CONSOLE_DATABASE}\" database as an auth_dbname");
         return Err(Fault::Config);
     }
-    let entry = plane
+    // who asks may be anybody, and name any database of `*`
+    let _turn = plane.lookups.turn(&runs_in).await;
+    let _begun = begin();
+    let visit = plane
         .registry
-        .pool_as(&policy.snapshot, &runs_in, &runner)
+        .visit_as(&policy.snapshot, &runs_in, &runner)
         .ok_or_else(|| not_configured(&runs_in))?;
+    plane.forget_unproven();
+    let entry = Arc::clone(visit.entry());
     if entry.share.database.is_disabled() {
         let text = format!("authentication database \"{runs_in}\" is disabled");
         return Err(Fault::Relayed { sqlstate: sqlstate::PROTOCOL_VIOLATION.into(), text });
     }
     let query = config.auth_query.as_deref().unwrap_or(&settings.auth_query);
-    let mut stream = join(plane, &entry).map_err(|error| complain(&error.to_string()))?;
+    let mut stream = join(plane, &entry, visit).map_err(|error| complain(&error.to_string()))?;
     stream.write_all(&question(query, user)).await.map_err(|error| complain(&error.to_string()))?;
-    let found = answer(&mut stream).await?;
-    if let Some(secret) = &found {
-        plane.secrets.learn(database, user, Arc::clone(secret));
-    }
-    Ok(found)
+    answer(&mut stream).await
 }
 
 fn not_configured(database: &str) -> Fault {
@@ -79,7 +85,7 @@ fn complain(why: &str) -> Fault {
 }
 
 /// Makes a client of the pool, and gives our end of its connection.
-fn join(plane: &Plane, entry: &Arc<PoolEntry>) -> std::io::Result<UnixStream> {
+fn join(plane: &Plane, entry: &PoolEntry, visit: Visit) -> std::io::Result<UnixStream> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     theirs.set_nonblocking(true)?;
@@ -110,7 +116,7 @@ fn join(plane: &Plane, entry: &Arc<PoolEntry>) -> std::io::Result<UnixStream> {
         tls: None,
         unread: Vec::new(),
         unsent: Vec::new(),
-        guard: Box::new(entry.visit()),
+        guard: Box::new(visit),
     };
     plane.worker(plane.quietest_worker()).send(Mail::Client(Box::new((channel, login))));
     UnixStream::from_std(ours)

@@ -5,6 +5,7 @@
 //! "Message Flow" and "SASL Authentication".
 
 use super::greet::LoginEnd;
+use super::lanes::Lanes;
 use super::stream::ClientStream;
 use super::verifiers::Verifiers;
 use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
@@ -28,6 +29,19 @@ pub struct ProofRules<'a> {
     pub scram_iterations: u32,
     /// Makes what SCRAM checks against.
     pub verifiers: &'a Verifiers,
+    /// Computes what takes its time.
+    pub sums: Sums<'a>,
+}
+
+/// Where PBKDF2 is computed for a client.
+#[derive(Clone, Copy)]
+pub struct Sums<'a> {
+    /// Turns at it.
+    pub lanes: &'a Lanes,
+    /// The lane of this client.
+    pub lane: &'a str,
+    /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
+    pub iterations_max: u32,
 }
 
 /// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where it proved itself by SCRAM
@@ -59,9 +73,22 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     let password = read_password(stream).await?;
     let Some(secret) = rules.secret.cloned() else { return Err(Fault::PasswordWrong.into()) };
     let user = rules.user.to_owned();
-    // off the runtime's threads: checking a password against a SCRAM verifier takes PBKDF2's time
-    let check = tokio::task::spawn_blocking(move || secret.is_password(&user, &password));
-    if check.await.unwrap_or(false) { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
+    let is_right = match &*secret {
+        Secret::Plain(_) | Secret::Md5(_) => secret.is_password(&user, &password),
+        Secret::Scram(verifier) if verifier.iterations > rules.sums.iterations_max => {
+            let (count, most) = (verifier.iterations, rules.sums.iterations_max);
+            tracing::warn!(
+                "secret of user {user} has {count} SCRAM iterations, max_scram_iterations is {most}"
+            );
+            false
+        }
+        Secret::Scram(_) => {
+            let _ours = stream.ours();
+            let turn = rules.sums.lanes.turn(rules.sums.lane).await;
+            turn.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
+        }
+    };
+    if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
 }
 
 async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
@@ -79,7 +106,9 @@ async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     authentication::write_sasl_request(&mut out, SCRAM_SHA_256);
     stream.send(&out).await?;
     let payload = read_answer(stream).await?;
-    let verifier = rules.verifiers.of(rules.user, rules.secret, rules.scram_iterations).await;
+    let ours = stream.ours();
+    let verifier = rules.verifiers.of(rules.user, rules.secret, rules.scram_iterations, rules.sums).await;
+    drop(ours);
     let (server, challenge) = begin_scram(verifier, &payload)?;
     out.clear();
     authentication::write_sasl_continue(&mut out, challenge.as_bytes());

@@ -5,22 +5,23 @@
 
 use super::admissions::Admission;
 use super::auth_query;
-use super::authenticate::{ProofRules, prove};
+use super::authenticate::{ProofRules, Sums, prove};
 use super::cancel::ClientKey;
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
 use super::plane::{ConsoleVisit, Phase, Plane, Policy, Rights};
+use super::strangers::Stranger;
 use super::stream::{ClientStream, Socket};
 use super::welcome_words::{WelcomeWords, own_params};
 use crate::auth::Secret;
-use crate::base::{Address, Micros, WorkerId};
+use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
 use crate::core::{ClientIdentity, ClientLogin, PoolShare};
 use crate::io::Guard;
 use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
-use crate::wire::{Fault, authentication};
+use crate::wire::{Fault, authentication, tags};
 use crate::worker::Mail;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// A client that has just been accepted.
@@ -32,6 +33,8 @@ pub struct Arrival {
     pub remote: Address,
     /// Our end.
     pub local: Address,
+    /// Its place among those who have not proven who they are.
+    pub stranger: Stranger,
 }
 
 /// Takes one client through its login, to a worker, to the console, or to its end.
@@ -39,24 +42,58 @@ pub struct Arrival {
 /// # Cancel safety
 /// The client is cut off.
 pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
-    let mut stream = ClientStream::new(arrival.socket);
-    let mut visitor = Visitor::new(&plane, arrival.remote, arrival.local);
+    let stranger = Arc::new(arrival.stranger);
+    let mut stream = ClientStream::new(arrival.socket).paced(Arc::clone(stranger.pace()));
+    let mut visitor = Visitor::new(&plane, arrival.remote, arrival.local, Arc::clone(&stranger));
     let patience = span(plane.policy.load().snapshot.settings.client_login_timeout);
-    let waited = tokio::time::timeout(patience, visitor.log_in(&plane, &mut stream)).await;
-    let outcome = waited.unwrap_or_else(|_| Err(visitor.timed_out()));
-    match outcome {
+    let outcome = tokio::select! {
+        biased; // what the client has sent comes first: it may just have moved on
+        waited = tokio::time::timeout(patience, visitor.log_in(&plane, &mut stream)) => waited.ok(),
+        () = stranger.cut_off() => Some(Err(LoginEnd::Silent("others wait to log in (max_login_conn)".to_owned()))),
+    };
+    match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
         Ok(Way::Cancel(key)) => {
             drop(visitor);
+            stranger.leave();
             plane.cancel(key).await;
+            stream.close().await;
         }
         Ok(Way::Console { rights, admission }) => visitor.hand_to_console(&plane, stream, rights, admission),
         Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
         Err(end) => {
             visitor.log_end(&plane, &end);
             drop(visitor);
-            if let LoginEnd::Fault(fault) = end {
-                stream.farewell(&fault.message()).await;
+            tokio::select! {
+                () = take_leave(stream, &end) => {}
+                () = stranger.cut_off() => {}
             }
+        }
+    }
+}
+
+/// Tells the client why it is refused, where it is told.
+async fn take_leave(stream: ClientStream, end: &LoginEnd) {
+    match end {
+        LoginEnd::Fault(fault) => stream.farewell(&fault.message()).await,
+        LoginEnd::Silent(_) | LoginEnd::Unsaid => stream.close().await,
+    }
+}
+
+/// Returns when the client has left, or says that it does. What it sends ahead is kept, up to a bound.
+///
+/// # Cancel safety
+/// Nothing is lost.
+async fn gone(stream: &mut ClientStream) -> LoginEnd {
+    loop {
+        let sent = stream.unread();
+        if sent.first() == Some(&tags::client::TERMINATE) {
+            return LoginEnd::Silent("client close request".to_owned());
+        }
+        if sent.len() >= limits::SENT_AHEAD_BYTES_MAX {
+            std::future::pending::<()>().await;
+        }
+        if let Err(error) = stream.read_more().await {
+            return error.into();
         }
     }
 }
@@ -94,6 +131,23 @@ struct Visitor {
     user: Arc<str>,
     row: LoginEntry,
     stage: Stage,
+    stranger: Arc<Stranger>,
+    /// Whether the log hears of it; decided when there is first something to say.
+    is_heard: OnceLock<bool>,
+}
+
+/// What is known of a user.
+struct Found {
+    /// `None`: there is no such user.
+    secret: Option<Arc<Secret>>,
+    /// auth_query said so: servers are logged in to with it once it has proven the client.
+    is_from_query: bool,
+}
+
+impl Found {
+    fn nothing() -> Self {
+        Self { secret: None, is_from_query: false }
+    }
 }
 
 /// How far a login has come: what its timeout is called.
@@ -113,7 +167,7 @@ macro_rules! log {
 }
 
 impl Visitor {
-    fn new(plane: &Plane, remote: Address, local: Address) -> Self {
+    fn new(plane: &Plane, remote: Address, local: Address, stranger: Arc<Stranger>) -> Self {
         let id = plane.next_socket_id();
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let row = plane.logins.enter(LoginRow {
@@ -135,7 +189,15 @@ impl Visitor {
             user: "(nouser)".into(),
             row,
             stage: Stage::Proving,
+            stranger,
+            is_heard: OnceLock::new(),
         }
+    }
+
+    /// Whether a line about it is to be logged: always, once it has proven who it is.
+    fn may_log(&self, plane: &Plane) -> bool {
+        let is_stranger = matches!(self.stage, Stage::Proving);
+        !is_stranger || *self.is_heard.get_or_init(|| plane.strangers.may_log())
     }
 
     async fn log_in(&mut self, plane: &Plane, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
@@ -145,7 +207,7 @@ impl Visitor {
             Greeting::Cancel(key) => return Ok(Way::Cancel(ClientKey::try_from(&*key).unwrap_or_default())),
         };
         let policy = plane.policy.load_full();
-        self.introduce(&startup, stream, &policy.snapshot.settings);
+        self.introduce(plane, &startup, stream, &policy.snapshot.settings);
         if startup.replication != Replication::No {
             return Err(Fault::ReplicationUnavailable.into());
         }
@@ -160,10 +222,11 @@ impl Visitor {
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(&policy, database.as_deref())?;
+        self.prove(plane, &policy, database.as_deref(), stream).await?;
         let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
         let admission = plane.admissions.admit(&self.database, &self.user, &limits)?;
-        self.prove(plane, &policy, database.as_deref(), stream).await?;
         let database = self.may_enter(plane, &policy, database)?;
+        self.stranger.leave();
         let handover = self.enter(plane, &policy, &database, &startup, stream, admission).await?;
         Ok(Way::Worker(Box::new(handover)))
     }
@@ -182,11 +245,11 @@ impl Visitor {
     }
 
     /// Takes the names that the client has said.
-    fn introduce(&mut self, startup: &Startup, stream: &ClientStream, settings: &Settings) {
+    fn introduce(&mut self, plane: &Plane, startup: &Startup, stream: &ClientStream, settings: &Settings) {
         self.database = startup.database.as_str().into();
         self.user = startup.user.as_str().into();
         let tls = stream.tls_text();
-        if settings.log_connections {
+        if settings.log_connections && self.may_log(plane) {
             let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
             let tls = if tls.is_empty() { "no" } else { &tls };
             log!(info, self, "login attempt: db={db} user={user} tls={tls} replication={replication}");
@@ -222,11 +285,11 @@ impl Visitor {
     ) -> Result<Way, LoginEnd> {
         let settings = &policy.snapshot.settings;
         let is_admin = self.is_own_account() || settings.admin_users.has(&self.user);
-        let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
-        let admission = plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
         if !self.is_own_account() && settings.auth_type != AuthType::Any {
             self.prove(plane, policy, None, stream).await?;
         }
+        let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
+        let admission = plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
         let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
         let rights = match (is_admin, may_look) {
             (true, _) => Rights::Admin,
@@ -255,15 +318,25 @@ impl Visitor {
     ) -> Result<(), LoginEnd> {
         let settings = &policy.snapshot.settings;
         let is_any = settings.auth_type == AuthType::Any;
-        let secret = if is_any { None } else { self.secret(plane, policy, database).await? };
+        let found =
+            if is_any { Found::nothing() } else { self.secret(plane, policy, database, stream).await? };
+        let secret = found.secret;
         let rules = ProofRules {
             auth_type: settings.auth_type,
             user: &self.user,
             secret: secret.as_ref(),
             scram_iterations: settings.scram_iterations.get(),
             verifiers: &plane.verifiers,
+            sums: Sums {
+                lanes: &plane.sums,
+                lane: &format!("client {}", self.remote.host_text()),
+                iterations_max: settings.max_scram_iterations.get(),
+            },
         };
         let keys = prove(stream, &rules).await?;
+        if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
+            plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+        }
         if let (Some(keys), Some(secret)) = (keys, &secret) {
             plane.secrets.learn_keys(&self.user, secret, keys);
         }
@@ -277,9 +350,10 @@ impl Visitor {
         plane: &Plane,
         policy: &Policy,
         database: Option<&Database>,
-    ) -> Result<Option<Arc<Secret>>, LoginEnd> {
+        stream: &ClientStream,
+    ) -> Result<Found, LoginEnd> {
         if let Some(secret) = policy.users.secret(&self.user) {
-            return Ok(Some(secret.clone()));
+            return Ok(Found { secret: Some(secret.clone()), is_from_query: false });
         }
         let settings = &policy.snapshot.settings;
         let has_query = match database {
@@ -287,15 +361,18 @@ impl Visitor {
             None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
         };
         if has_query {
-            let found = auth_query::lookup(plane, &self.database, &self.user).await?;
-            return found.map(Some).ok_or_else(|| Fault::NoSuchUser.into());
+            let found = auth_query::lookup(plane, &self.database, &self.user, || stream.ours()).await?;
+            let secret = found.ok_or(Fault::NoSuchUser)?;
+            return Ok(Found { secret: Some(secret), is_from_query: true });
         }
         let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
         if is_forced {
-            return Ok(Some(Arc::new(Secret::none())));
+            return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
         }
-        log!(info, self, "no such user: {}", self.user);
-        Ok(None)
+        if self.may_log(plane) {
+            log!(info, self, "no such user: {}", self.user);
+        }
+        Ok(Found::nothing())
     }
 
     /// What only a client that has proved who it is may learn: whether its database is there for it.
@@ -339,6 +416,7 @@ impl Visitor {
         let welcome = tokio::select! {
             biased;
             welcome = plane.welcome(&entry.share) => welcome?,
+            end = gone(stream) => return Err(end),
             () = tokio::time::sleep(span(rules.query_wait_timeout)) => {
                 return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
             }
@@ -420,7 +498,11 @@ impl Visitor {
         let (reason, is_told) = match end {
             LoginEnd::Fault(fault) => (fault.text(), true),
             LoginEnd::Silent(reason) => (reason.as_str().into(), false),
+            LoginEnd::Unsaid => return,
         };
+        if !self.may_log(plane) {
+            return;
+        }
         if settings.log_disconnections {
             let age = plane.now().since(self.arrived).as_secs();
             log!(info, self, "closing because: {reason} (age={age}s)");

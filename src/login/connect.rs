@@ -5,6 +5,7 @@
 
 use super::credential::Cover;
 use super::dns::Ttl;
+use super::lanes::Lanes;
 use super::listen::tcp_options;
 use super::plane::{Plane, Stream};
 use super::server_login::{Handshake, LoginError};
@@ -300,6 +301,7 @@ pub async fn log_in(
     opened: &mut Opened,
     handshake: &mut Handshake,
     first: &[u8],
+    sums: &Lanes,
 ) -> Result<Vec<u8>, LoginFailure> {
     let crashed = |_| LoginFailure::Crashed;
     opened.send(first).await.map_err(crashed)?;
@@ -311,6 +313,11 @@ pub async fn log_in(
         }
         let consumed = handshake.received(&input, &mut output).map_err(LoginFailure::Login)?;
         input.drain(..consumed);
+        if let Some(sum) = handshake.sum() {
+            let turn = sums.turn(&format!("server {}", opened.remote)).await;
+            let keys = turn.compute(move || sum.compute()).await.ok_or(LoginFailure::Crashed)?;
+            handshake.computed(&keys, &mut output);
+        }
         if !output.is_empty() {
             opened.send(&output).await.map_err(crashed)?;
             output.zeroize();

@@ -5,7 +5,7 @@
 
 use super::stream::ClientStream;
 use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};
-use crate::wire::{Fault, TrackedNames, tags};
+use crate::wire::{Fault, FrameHeader, TrackedNames, tags};
 use std::io;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub enum LoginEnd {
     Fault(Fault),
     /// The connection is closed without a word; the log has the reason.
     Silent(String),
+    /// The same, and nothing for the log either: health checks connect and leave every few seconds. As PgBouncer does it.
+    Unsaid,
 }
 
 impl From<Fault> for LoginEnd {
@@ -67,7 +69,14 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// The login cannot be taken up again.
 pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<Greeting, LoginEnd> {
     while stream.unread().is_empty() {
-        stream.read_more().await?;
+        // whoever leaves before a single byte was only looking whether we are there
+        stream.read_more().await.map_err(|_| LoginEnd::Unsaid)?;
+    }
+    while let Some(first) = typed_message(stream.unread()) {
+        match first {
+            Typed::Whole(end) => return Err(LoginEnd::Silent(end.to_owned())),
+            Typed::Begun => stream.read_more().await?,
+        }
     }
     if stream.unread()[0] == TLS_HANDSHAKE
         && let Some(config) = rules.tls
@@ -101,6 +110,31 @@ pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<
                 return Ok(Greeting::Startup(Box::new(startup)));
             }
         }
+    }
+}
+
+/// A message that a session has, in front of the StartupMessage.
+enum Typed {
+    /// Its header is there, which says all there is to log.
+    Whole(&'static str),
+    /// Its header is not there yet.
+    Begun,
+}
+
+/// What a driver whose user changed his mind begins with (Terminate), or one that is out of step. Like PostgreSQL and
+/// PgBouncer (`handle_client_startup` in src/client.c) we have no words for it: an error would be news to nobody.
+fn typed_message(input: &[u8]) -> Option<Typed> {
+    use tags::client::{BIND, CLOSE, DESCRIBE, EXECUTE, FLUSH, FUNCTION_CALL, PARSE, QUERY, SYNC, TERMINATE};
+    let tag = *input.first()?;
+    match tag {
+        BIND | CLOSE | DESCRIBE | EXECUTE | FLUSH | FUNCTION_CALL | PARSE | QUERY | SYNC | TERMINATE => {}
+        _ => return None,
+    }
+    match FrameHeader::read(input, i32::MAX.unsigned_abs()) {
+        Ok(None) => Some(Typed::Begun),
+        Ok(Some(_)) if tag == TERMINATE => Some(Typed::Whole("client close request")),
+        Ok(Some(_)) => Some(Typed::Whole("bad packet")),
+        Err(_) => None,
     }
 }
 

@@ -311,7 +311,7 @@ impl Attempt {
         let plan = self.plan(&opened, signer)?;
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
-        let outcome = connect::log_in(opened, handshake, &first).await;
+        let outcome = connect::log_in(opened, handshake, &first, &self.plane.sums).await;
         let ((db, user), peer) = (self.names(), &line.peer);
         for error in handshake.query_errors() {
             let id = self.socket_id;
@@ -368,6 +368,7 @@ impl Attempt {
             credential: credential.map_err(Broken::Token)?,
             cover: opened.cover,
             nonce: scram::nonce_text(random),
+            scram_iterations_max: self.policy.snapshot.settings.max_scram_iterations.get(),
         })
     }
 

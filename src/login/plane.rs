@@ -8,15 +8,17 @@ use super::admissions::Admissions;
 use super::cancel::CancelKeys;
 use super::dns::Dns;
 use super::iam::Iam;
+use super::lanes::Lanes;
 use super::launch::LauncherDoor;
 use super::logins::Logins;
 use super::places::Places;
 use super::registry::{PoolEntry, Registry};
 use super::secrets::ServerSecrets;
 use super::servers_tls::ServersTls;
+use super::strangers::Strangers;
 use super::verifiers::Verifiers;
 use crate::auth::UserList;
-use crate::base::{Micros, WorkerId};
+use crate::base::{Micros, WorkerId, limits};
 use crate::config::{PoolRules, Snapshot, SslMode};
 use crate::core::{Answer, ClientIdentity, Command, Gate, Note, PoolShare, StatementRegistry};
 use crate::io::Clock;
@@ -141,6 +143,12 @@ pub struct Plane {
     pub iam: Iam,
     /// How many clients there are, and the limits on them.
     pub admissions: Admissions,
+    /// Clients that have not proven who they are.
+    pub strangers: Arc<Strangers>,
+    /// Turns at computing what takes a core's time: PBKDF2, for servers that ask for it and for clients.
+    pub sums: Lanes,
+    /// Turns at auth_query.
+    pub lookups: Lanes,
     /// The clients that are logging in.
     pub logins: Logins,
     /// Servers that are being logged in to.
@@ -166,6 +174,11 @@ pub struct Doors {
     pub console: mpsc::UnboundedReceiver<ConsoleVisit>,
     /// For `boot`.
     pub orders: mpsc::UnboundedReceiver<Order>,
+}
+
+/// At most half of the cores compute for those who log in.
+fn computing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 impl Plane {
@@ -194,6 +207,9 @@ impl Plane {
             dns: Dns::default(),
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
+            strangers: Arc::new(Strangers::new(clock)),
+            lookups: Lanes::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
+            sums: Lanes::new(computing_threads(), computing_threads()),
             logins: Logins::default(),
             server_logins: Logins::default(),
             verifiers: Verifiers::default(),

@@ -107,6 +107,13 @@ impl PoolEntry {
 /// One client of a pool, counted; see [`PoolEntry::visit`].
 pub struct Visit(Arc<PoolEntry>);
 
+impl Visit {
+    /// The pool.
+    pub fn entry(&self) -> &Arc<PoolEntry> {
+        &self.0
+    }
+}
+
 impl Drop for Visit {
     fn drop(&mut self) {
         self.0.clients.fetch_sub(1, Ordering::AcqRel);
@@ -130,14 +137,38 @@ pub struct DatabaseEntry {
     pub config: Arc<Database>,
     /// Made from `*`.
     pub is_auto: bool,
+    /// Whether a client has proven that it may ask for it.
+    standing: Standing,
     pools: BTreeMap<Arc<str>, Arc<PoolEntry>>,
     unused_since: Option<Micros>,
+}
+
+/// Whether a database that `*` made is one that somebody has a right to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Made for auth_query; the number is its key in [`Tables::unproven`].
+    Unproven(u32),
+    /// Of the files, or proven.
+    Known,
+}
+
+/// On whose behalf a database is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Of somebody who has proven that he may.
+    Proven,
+    /// Of auth_query, for anybody.
+    Anybody,
 }
 
 #[derive(Default)]
 struct Tables {
     databases: BTreeMap<Arc<str>, DatabaseEntry>,
     by_id: HashMap<PoolId, Arc<PoolEntry>>,
+    /// Names of databases that were made for auth_query, in that order; those that are proven or gone are dropped when it is
+    /// gone through.
+    unproven: BTreeMap<u32, Arc<str>>,
+    made: u32,
 }
 
 /// The databases and pools there are.
@@ -170,33 +201,42 @@ impl Registry {
     /// The pool of a database entry for clients that log in as `user`: that of the entry's own user where it names one.
     /// Made if it is new; `None` where `snapshot` has no such database, not even `*`.
     pub fn pool(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
-        self.pool_of(snapshot, database, |config| config.user.clone().unwrap_or_else(|| user.into()))
+        let user = |config: &Database| config.user.clone().unwrap_or_else(|| user.into());
+        self.pool_of(snapshot, database, Asker::Proven, user, Arc::clone)
     }
 
-    /// As [`Registry::pool`], of `user` even where the entry names another: auth_query's.
+    /// As [`Registry::pool`], of `user` even where the entry names another.
     pub fn pool_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
-        self.pool_of(snapshot, database, |_| user.into())
+        self.pool_of(snapshot, database, Asker::Proven, |_| user.into(), Arc::clone)
     }
 
-    fn pool_of(
+    /// As [`Registry::pool_as`], for auth_query: whoever it asks for may be anybody. It is counted before anybody can take
+    /// it out again ([`Registry::take_unproven`]).
+    pub fn visit_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Visit> {
+        self.pool_of(snapshot, database, Asker::Anybody, |_| user.into(), PoolEntry::visit)
+    }
+
+    fn pool_of<T>(
         &self,
         snapshot: &Snapshot,
         database: &str,
+        asker: Asker,
         user: impl Fn(&Database) -> Arc<str>,
-    ) -> Option<Arc<PoolEntry>> {
+        take: impl Fn(&Arc<PoolEntry>) -> T,
+    ) -> Option<T> {
         let known = self
             .read()
             .databases
             .get(database)
-            .and_then(|entry| entry.pools.get(&user(&entry.config)).cloned());
+            .and_then(|entry| entry.pools.get(&user(&entry.config)).map(&take));
         if known.is_some() {
             return known;
         }
         let mut tables = self.write();
-        let entry = self.ensure_database(&mut tables, snapshot, database)?;
+        let entry = self.ensure_database(&mut tables, snapshot, database, asker)?;
         let user = user(&entry.config);
         if let Some(pool) = entry.pools.get(&user) {
-            return Some(Arc::clone(pool)); // made by someone else meanwhile
+            return Some(take(pool)); // made by someone else meanwhile
         }
         let id = PoolId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let rules = Arc::new(snapshot.pool_rules(&entry.config, &user));
@@ -214,7 +254,7 @@ impl Registry {
         });
         entry.pools.insert(user, Arc::clone(&pool));
         tables.by_id.insert(id, Arc::clone(&pool));
-        Some(pool)
+        Some(take(&pool))
     }
 
     /// The pool of exactly this database and pool user, if there is one.
@@ -222,12 +262,43 @@ impl Registry {
         self.read().databases.get(database)?.pools.get(user).cloned()
     }
 
-    /// A database's switches; an entry is made from `*` if need be. `None` where there is no such database.
+    /// A database's switches, for a client that has proven that it may ask for it; an entry is made from `*` if need be. `None`
+    /// where there is no such database.
     pub fn database(&self, snapshot: &Snapshot, name: &str) -> Option<Arc<DatabaseShare>> {
-        if let Some(entry) = self.read().databases.get(name) {
+        if let Some(entry) = self.read().databases.get(name)
+            && matches!(entry.standing, Standing::Known)
+        {
             return Some(Arc::clone(&entry.share));
         }
-        self.ensure_database(&mut self.write(), snapshot, name).map(|entry| Arc::clone(&entry.share))
+        let mut tables = self.write();
+        let entry = self.ensure_database(&mut tables, snapshot, name, Asker::Proven)?;
+        Some(Arc::clone(&entry.share))
+    }
+
+    /// Takes out those databases that were made for auth_query and in which nobody has proven himself, but for the newest `most`
+    /// and those that are being looked into; returns their pools.
+    pub fn take_unproven(&self, most: usize) -> Vec<Arc<PoolEntry>> {
+        if self.read().unproven.len() <= most {
+            return Vec::new();
+        }
+        let mut tables = self.write();
+        let Tables { unproven, databases, .. } = &mut *tables;
+        let standing = |entry: &DatabaseEntry| entry.standing;
+        unproven
+            .retain(|number, name| databases.get(name).map(standing) == Some(Standing::Unproven(*number)));
+        let mut surplus = unproven.len().saturating_sub(most);
+        let mut taken = Vec::new();
+        unproven.retain(|_, name| {
+            let is_free = |entry: &DatabaseEntry| entry.pools.values().all(|pool| pool.client_count() == 0);
+            let goes = surplus > 0 && databases.get(name).is_some_and(is_free);
+            if goes {
+                surplus -= 1;
+                taken.extend(databases.remove(name).into_iter().flat_map(|entry| entry.pools.into_values()));
+            }
+            !goes
+        });
+        taken.iter().for_each(|pool| tables.forget(pool));
+        taken
     }
 
     fn ensure_database<'a>(
@@ -235,19 +306,29 @@ impl Registry {
         tables: &'a mut Tables,
         snapshot: &Snapshot,
         name: &str,
+        asker: Asker,
     ) -> Option<&'a mut DatabaseEntry> {
         if !tables.databases.contains_key(name) {
             let config = snapshot.database(name)?;
             let is_auto = !snapshot.databases.contains_key(name);
-            if is_auto {
-                tracing::info!("registered new auto-database: {name}");
+            let number = tables.made;
+            tables.made += 1;
+            let standing = if is_auto { Standing::Unproven(number) } else { Standing::Known };
+            if is_auto && asker == Asker::Anybody {
+                tables.unproven.insert(number, name.into());
             }
             let share = Arc::new(DatabaseShare::new(Arc::clone(&config.name), Arc::clone(&self.gate)));
             limit_statements(&share, &config);
-            let entry = DatabaseEntry { share, config, is_auto, pools: BTreeMap::new(), unused_since: None };
+            let pools = BTreeMap::new();
+            let entry = DatabaseEntry { share, config, is_auto, standing, pools, unused_since: None };
             tables.databases.insert(name.into(), entry);
         }
-        tables.databases.get_mut(name)
+        let entry = tables.databases.get_mut(name)?;
+        if asker == Asker::Proven && entry.standing != Standing::Known {
+            entry.standing = Standing::Known;
+            tracing::info!("registered new auto-database: {name}");
+        }
+        Some(entry)
     }
 
     /// The pool of that number, unless it is gone.
@@ -292,11 +373,14 @@ impl Registry {
     pub fn adopt(&self, snapshot: &Snapshot) {
         let mut tables = self.write();
         for name in snapshot.databases.keys() {
-            self.ensure_database(&mut tables, snapshot, name);
+            self.ensure_database(&mut tables, snapshot, name, Asker::Proven);
         }
         for (name, entry) in &mut tables.databases {
             if let Some(config) = snapshot.database(name) {
                 entry.is_auto = !snapshot.databases.contains_key(name);
+                if !entry.is_auto {
+                    entry.standing = Standing::Known;
+                }
                 entry.pools.values().for_each(|pool| pool.config.store(Arc::clone(&config)));
                 limit_statements(&entry.share, &config);
                 entry.config = config;
@@ -432,6 +516,37 @@ pub(super) mod tests {
         assert!(registry.databases()[0].is_auto);
         assert!(registry.database(&snapshot, "paused").is_some());
         assert_eq!(registry.databases().len(), 2);
+    }
+
+    #[test]
+    fn what_strangers_name_is_forgotten_before_what_somebody_has_a_right_to() {
+        let snapshot = snapshot("* = auth_user=boss\nown =", "");
+        let registry = registry();
+        let look_into = |name: &str| registry.visit_as(&snapshot, name, "boss").unwrap();
+        let names = || -> String {
+            registry
+                .databases()
+                .iter()
+                .map(|entry| entry.config.name.to_string())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        drop(look_into("own"));
+        let busy = look_into("a");
+        for name in ["b", "c", "d", "e"] {
+            drop(look_into(name));
+        }
+        assert!(registry.database(&snapshot, "c").is_some(), "its client has proven himself");
+        assert!(registry.take_unproven(4).is_empty());
+        let taken = registry.take_unproven(3);
+        assert_eq!((&*taken[0].share.database.name, taken.len()), ("b", 1));
+        assert!(taken[0].is_removed() && registry.by_id(taken[0].share.id).is_none());
+        assert_eq!(names(), "a c d e own", "a is being looked into");
+        drop(busy);
+        registry.take_unproven(0);
+        assert_eq!(names(), "c own");
+        drop(look_into("c"));
+        assert!(registry.take_unproven(0).is_empty() && names() == "c own");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::iam_entry;
 use super::plane::{Phase, Plane, Policy};
 use super::registry::PoolEntry;
+use crate::base::limits;
 use crate::config::{Changes, ClientRules, DatabaseChange};
 use crate::core::{ClientRulesOf, Command, Scope};
 use crate::wire::Fault;
@@ -81,7 +82,17 @@ impl Plane {
 
     /// An entry that the files no longer have: all its clients and servers are dropped.
     fn remove(&self, database: &str) {
-        for entry in self.registry.remove(database) {
+        self.close(self.registry.remove(database));
+    }
+
+    /// Databases that auth_query was to look into and that nobody has proven a right to: those beyond a bound are forgotten.
+    pub(super) fn forget_unproven(&self) {
+        self.close(self.registry.take_unproven(limits::UNPROVEN_DATABASES_MAX));
+    }
+
+    /// Pools that have been taken out of the registry.
+    fn close(&self, pools: Vec<Arc<PoolEntry>>) {
+        for entry in pools {
             entry.welcome.refuse(Fault::DatabaseRemoved);
             self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
             self.places.forget(&entry.share); // one that still has servers is forgotten with the last of them

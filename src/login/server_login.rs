@@ -1,12 +1,13 @@
 //! Logging in to a server, without the server: bytes in, bytes out, a result at the end.
 //!
-//! Never touches a socket; never keeps more than one message. From the StartupMessage to the ReadyForQuery after which the
+//! Never touches a socket, never computes for long; never keeps more than one message. From the StartupMessage to the ReadyForQuery after which the
 //! server may be lent, the entry's `connect_query` included. Sources: PostgreSQL documentation, "Message Flow", "SASL
 //! Authentication"; PgBouncer behaviour, surface §7.3, §9 (`connect_query`), §14 (texts of the log).
 
 use super::credential::{Cover, Credential, Stored};
+use crate::auth::ScramKeys;
 use crate::auth::md5;
-use crate::auth::scram::{Credentials, ScramClient, ScramError, ServerProof};
+use crate::auth::scram::{Challenge, Credentials, ScramClient, ScramError, ServerProof, Sum};
 use crate::base::limits;
 use crate::core::CancelKey;
 use crate::iam::denial::{Asked, Outcome, Stage};
@@ -167,6 +168,8 @@ pub struct LoginPlan {
     pub cover: Cover,
     /// SCRAM's nonce, fresh for each login.
     pub nonce: String,
+    /// `max_scram_iterations`.
+    pub scram_iterations_max: u32,
 }
 
 /// What a login that succeeded has taught.
@@ -191,6 +194,8 @@ enum Step {
     TokenSent,
     /// SCRAM: our first message is out.
     ScramBegun(ScramClient, Credentials),
+    /// SCRAM: the keys for the server's challenge are to be computed, by whoever has the time.
+    ScramChallenged(Challenge, Option<Sum>),
     /// SCRAM: our proof is out.
     ScramProven(ServerProof),
     /// AuthenticationOk has come.
@@ -236,7 +241,7 @@ impl Handshake {
     /// The login has failed; the connection is of no more use.
     pub fn received(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, LoginError> {
         let mut at = 0;
-        while !self.is_done() {
+        while !self.is_done() && !matches!(self.step, Step::ScramChallenged(..)) {
             let skipped = self.skip.min(input.len() - at);
             (self.skip, at) = (self.skip - skipped, at + skipped);
             let rest = &input[at..];
@@ -336,9 +341,15 @@ impl Handshake {
             }
             (Step::Asked, AuthRequest::Sasl(mechanisms)) => self.begin_scram(mechanisms, out)?,
             (Step::ScramBegun(client, credentials), AuthRequest::SaslContinue(challenge)) => {
-                let (proof, answer) = client.answer(&credentials, challenge).map_err(LoginError::Scram)?;
-                authentication::write_sasl_response(out, answer.as_bytes());
-                Step::ScramProven(proof)
+                let challenge = client.challenged(challenge, self.plan.scram_iterations_max);
+                let challenge = challenge.map_err(LoginError::Scram)?;
+                match credentials {
+                    Credentials::Keys(keys) => answer_challenge(challenge, &keys, out),
+                    Credentials::Password(password) => {
+                        let sum = challenge.sum(&password);
+                        Step::ScramChallenged(challenge, Some(sum))
+                    }
+                }
             }
             (Step::ScramProven(proof), AuthRequest::SaslFinal(last)) => {
                 proof.check(last).map_err(|error| match error {
@@ -352,6 +363,22 @@ impl Handshake {
             (_, _) => return Err(LoginError::Scram(ScramError::Malformed)),
         };
         Ok(())
+    }
+
+    /// What is to be computed before the login can go on, once: nothing more is consumed until [`Handshake::computed`].
+    pub fn sum(&mut self) -> Option<Sum> {
+        match &mut self.step {
+            Step::ScramChallenged(_, sum) => sum.take(),
+            _ => None,
+        }
+    }
+
+    /// It has been computed.
+    pub fn computed(&mut self, keys: &ScramKeys, out: &mut Vec<u8>) {
+        self.step = match std::mem::replace(&mut self.step, Step::Asked) {
+            Step::ScramChallenged(challenge, _) => answer_challenge(challenge, keys, out),
+            other => other,
+        };
     }
 
     /// A token answers the request for a cleartext password, once, and nothing else; and without that request there is no
@@ -443,6 +470,12 @@ impl Handshake {
     pub fn finish(self) -> LoggedIn {
         LoggedIn { reported: self.reported, key: self.key }
     }
+}
+
+fn answer_challenge(challenge: Challenge, keys: &ScramKeys, out: &mut Vec<u8>) -> Step {
+    let (proof, answer) = challenge.answer(keys);
+    authentication::write_sasl_response(out, answer.as_bytes());
+    Step::ScramProven(proof)
 }
 
 /// What `connect_query` may bring that is of no interest.

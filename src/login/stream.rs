@@ -3,6 +3,7 @@
 //! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own bytes. Reads no
 //! message itself. Ends as a value for a worker, or as a stream for the console.
 
+use super::strangers::{Ours, Pace};
 use super::tls_text::tls_text;
 use crate::base::limits;
 use crate::io::{Channel, Guard};
@@ -58,12 +59,29 @@ enum Transport {
 pub struct ClientStream {
     transport: Transport,
     inbox: Vec<u8>,
+    pace: Option<Arc<Pace>>,
 }
 
 impl ClientStream {
     /// A stream of which nothing has been read.
     pub fn new(socket: Socket) -> Self {
-        Self { transport: Transport::Plain(socket), inbox: Vec::new() }
+        Self { transport: Transport::Plain(socket), inbox: Vec::new(), pace: None }
+    }
+
+    /// Tells `pace` of every whole message.
+    pub fn paced(self, pace: Arc<Pace>) -> Self {
+        Self { pace: Some(pace), ..self }
+    }
+
+    /// The client waits for us until the guard is dropped.
+    pub fn ours(&self) -> Option<Ours> {
+        self.pace.as_ref().map(Pace::ours)
+    }
+
+    fn step(&self) {
+        if let Some(pace) = &self.pace {
+            pace.step();
+        }
     }
 
     /// What was read and not consumed.
@@ -75,6 +93,7 @@ impl ClientStream {
     pub fn consume(&mut self, bytes: usize) {
         self.inbox.drain(..bytes);
         self.inbox.shrink_to(READ_BYTES);
+        self.step();
     }
 
     /// Appends to [`ClientStream::unread`] what comes next.
@@ -84,7 +103,7 @@ impl ClientStream {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn read_more(&mut self) -> io::Result<()> {
-        self.inbox.reserve(READ_BYTES);
+        self.inbox.reserve_exact(READ_BYTES); // doubling would cost a stranger twice what it sends
         let read = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.inbox).await?,
             Transport::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
@@ -117,6 +136,7 @@ impl ClientStream {
         let rewound = Rewound { front: std::mem::take(&mut self.inbox), socket };
         let stream = tokio_rustls::TlsAcceptor::from(config.clone()).accept(rewound).await?;
         self.transport = Transport::Tls(Box::new(stream));
+        self.step();
         Ok(())
     }
 
@@ -143,7 +163,7 @@ impl ClientStream {
             self.send(words).await?;
             self.shutdown().await?;
             let mut passed_over = 0;
-            while passed_over < limits::LOGIN_MESSAGE_BYTES_MAX {
+            while passed_over < limits::FAREWELL_BYTES_MAX {
                 self.inbox.clear();
                 self.read_more().await?;
                 passed_over += self.inbox.len();
@@ -152,6 +172,15 @@ impl ClientStream {
         };
         // whether it heard us or not, it is gone either way
         let _ = tokio::time::timeout(Duration::from_millis(limits::CLIENT_LINGER_MS), goodbye).await;
+    }
+
+    /// Closes without a word: over TLS with its close_notify, which tells an end from a cut line.
+    ///
+    /// # Cancel safety
+    /// The stream is closed at once.
+    pub async fn close(mut self) {
+        let limit = Duration::from_millis(limits::CLIENT_LINGER_MS);
+        let _ = tokio::time::timeout(limit, self.shutdown()).await; // a client that is gone needs none
     }
 
     /// The stream as a worker takes it. Everything sent must have been flushed, which [`ClientStream::send`] does.

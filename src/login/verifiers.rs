@@ -4,6 +4,7 @@
 //! tell a user with a plain password from one who does not exist. Source: PgBouncer behaviour, surface §7.1; the mock is
 //! PostgreSQL's.
 
+use super::authenticate::Sums;
 use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::limits;
@@ -37,13 +38,19 @@ impl Verifiers {
     ///
     /// # Cancel safety
     /// Dropping it loses at most the work of deriving.
-    pub async fn of(&self, user: &str, secret: Option<&Arc<Secret>>, iterations: u32) -> Verifier {
+    pub async fn of(
+        &self,
+        user: &str,
+        secret: Option<&Arc<Secret>>,
+        iterations: u32,
+        sums: Sums<'_>,
+    ) -> Verifier {
         let salt = mock_salt(&self.seed, user);
         let mock = Verifier::Mock { salt, iterations };
         match secret.map(|secret| (secret, &**secret)) {
             Some((_, Secret::Scram(secret))) => Verifier::Known(secret.clone()),
             Some((secret, Secret::Plain(password))) if !password.is_empty() => {
-                self.derive(user, secret, salt, iterations).await.map_or(mock, Verifier::Known)
+                self.derive(user, secret, salt, iterations, sums).await.map_or(mock, Verifier::Known)
             }
             _ => mock,
         }
@@ -55,31 +62,45 @@ impl Verifiers {
         secret: &Arc<Secret>,
         salt: [u8; SALT_BYTES],
         iterations: u32,
+        sums: Sums<'_>,
     ) -> Option<Arc<ScramSecret>> {
-        if let Some(known) = self.derived.get(user)
-            && known.0 == *secret
-            && known.1.iterations == iterations
-        {
-            return Some(known.1.clone());
+        if let Some(known) = self.known(user, secret, iterations) {
+            return Some(known);
+        }
+        let turn = sums.lanes.turn(sums.lane).await;
+        if let Some(known) = self.known(user, secret, iterations) {
+            return Some(known); // by somebody whose turn came first
         }
         let Secret::Plain(password) = (**secret).clone() else { return None };
-        // off the runtime's threads: iterations are a setting, and others wait for theirs
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
-        let verifier = Arc::new(tokio::task::spawn_blocking(work).await.ok()?);
+        let (verifier, _turn) = turn.compute_and_hold(work).await?;
+        let verifier = Arc::new(verifier);
         if self.derived.len() >= limits::VERIFIERS_MAX {
             self.derived.clear();
         }
         self.derived.insert(user.into(), (secret.clone(), verifier.clone()));
         Some(verifier)
     }
+
+    fn known(&self, user: &str, secret: &Arc<Secret>, iterations: u32) -> Option<Arc<ScramSecret>> {
+        let known = self.derived.get(user)?;
+        let is_it = known.0 == *secret && known.1.iterations == iterations;
+        is_it.then(|| known.1.clone())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::Lanes;
+
+    fn sums(lanes: &Lanes) -> Sums<'_> {
+        Sums { lanes, lane: "a client", iterations_max: 1 }
+    }
 
     async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {
-        match verifiers.of("u", Some(secret), iterations).await {
+        let lanes = Lanes::new(1, 1);
+        match verifiers.of("u", Some(secret), iterations, sums(&lanes)).await {
             Verifier::Known(secret) => secret,
             Verifier::Mock { .. } => panic!("a mock"),
         }
@@ -97,15 +118,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_while_it_is_derived_waits_and_takes_it() {
+        let (verifiers, lanes) = (Arc::new(Verifiers::new([1; 32])), Lanes::new(1, 1));
+        let secret = Arc::new(Secret::parse("pencil"));
+        let turn = lanes.turn("another").await;
+        let derive = || {
+            let (verifiers, secret, lanes) = (Arc::clone(&verifiers), Arc::clone(&secret), lanes.clone());
+            tokio::spawn(async move { verifiers.of("u", Some(&secret), 10, sums(&lanes)).await })
+        };
+        let (one, other) = (derive(), derive());
+        drop(turn);
+        let (Verifier::Known(one), Verifier::Known(other)) = (one.await.unwrap(), other.await.unwrap())
+        else {
+            panic!("mocks")
+        };
+        assert!(Arc::ptr_eq(&one, &other));
+    }
+
+    #[tokio::test]
     async fn strangers_see_the_salt_that_users_have() {
         let verifiers = Verifiers::new([1; 32]);
         let derived = known(&verifiers, &Arc::new(Secret::parse("pencil")), 10).await;
         for secret in
             [None, Some(Arc::new(Secret::none())), Some(Arc::new(Secret::parse(&format!("md5{:032}", 0))))]
         {
-            let Verifier::Mock { salt, iterations } = verifiers.of("u", secret.as_ref(), 10).await else {
-                panic!("not a mock: {secret:?}")
-            };
+            let lanes = Lanes::new(1, 1);
+            let verifier = verifiers.of("u", secret.as_ref(), 10, sums(&lanes)).await;
+            let Verifier::Mock { salt, iterations } = verifier else { panic!("not a mock: {secret:?}") };
             assert_eq!((&salt[..], iterations), (&*derived.salt, 10));
         }
     }

@@ -50,7 +50,7 @@ pub enum FirstPacket<'a> {
 /// Bytes of the whole packet at the front of `input`, header included; `Ok(None)` where its header is not there yet.
 ///
 /// # Errors
-/// [`Fault::BadPacketHeader`] for a length that cannot be (below 8, 64 kB and more) or an unknown code,
+/// [`Fault::BadPacketHeader`] for a length that cannot be (below 8, above [`limits::STARTUP_BYTES_MAX`]) or an unknown code,
 /// [`Fault::OldProtocol`] for protocol 2, [`Fault::PasswordBeforeStartup`] for a password message.
 pub fn packet_bytes(input: &[u8]) -> Result<Option<usize>, Fault> {
     let Some((&first, rest)) = input.split_first() else { return Ok(None) };
@@ -175,7 +175,7 @@ impl Startup {
     /// Reads the payload of a StartupMessage of protocol 3.`minor`.
     ///
     /// # Errors
-    /// [`Fault::StartupUnterminated`], [`Fault::NoUser`], [`Fault::NameTooLong`], [`Fault::NotUtf8`],
+    /// [`Fault::StartupUnterminated`], [`Fault::NoUser`], [`Fault::NameTooLong`], [`Fault::NoSuchDatabase`], [`Fault::NotUtf8`],
     /// [`Fault::UnsupportedParameter`], [`Fault::UnsupportedParameterInOptions`], [`Fault::UnsupportedOptions`].
     pub fn read(
         minor: u16,
@@ -239,6 +239,10 @@ impl Startup {
         }
         if self.database.is_empty() {
             self.database.clone_from(&self.user);
+        }
+        if self.database.len() > limits::DATABASE_NAME_BYTES_MAX {
+            // no database can have such a name, whoever asks for it
+            return Err(Fault::NoSuchDatabase { name: self.database });
         }
         // `options` is read only here, because whether it is read at all depends on `replication`, wherever that stood
         if self.replication == Replication::No

@@ -230,6 +230,11 @@ impl Raw {
         Some(frame)
     }
 
+    /// Whether the stream ends here, over TLS by its close_notify.
+    pub fn ends_in_order(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0))
+    }
+
     /// Reads single bytes that are no frame (the answer to SSLRequest).
     #[track_caller]
     pub fn read_byte(&mut self) -> u8 {

@@ -18,6 +18,7 @@ mod pooling;
 mod reload;
 mod signals;
 mod statements;
+mod strangers;
 mod timeouts;
 mod tls;
 mod watch;

@@ -152,6 +152,21 @@ fn bytes_behind_the_request_for_tls_are_an_attack() {
 }
 
 #[test]
+fn a_cancel_request_ends_in_order() {
+    let pooler = client_tls("require").start();
+    let mut running = Raw::tls(pooler.port, "localhost", &certs().ca());
+    running.startup(&[("user", "app"), ("database", "app")]);
+    assert_eq!(running.outcome().status, Some(b'I'));
+    running.send(&raw::query("select pg_sleep(20)"));
+    for key in [running.key.clone(), vec![7; 8]] {
+        let mut cancel = Raw::tls(pooler.port, "localhost", &certs().ca());
+        cancel.send(&raw::cancel_request(&key));
+        assert!(cancel.ends_in_order(), "libpq takes the end of TLS without close_notify for an error");
+    }
+    assert!(running.outcome().errors[0].contains("57014"), "it was cancelled");
+}
+
+#[test]
 fn a_refused_request_is_answered_with_n() {
     let pooler = PoolerSetup::new(postgres()).start();
     let mut raw = Raw::tcp(pooler.port);

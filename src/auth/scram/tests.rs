@@ -35,11 +35,27 @@ fn the_server_says_what_rfc_7677_says() {
     assert!(keys == derive_keys(b"pencil", &salt, 4096), "the keys recovered from the proof");
 }
 
+/// Iterations that the server may ask for.
+const MOST: u32 = 10_000;
+
+fn answer(
+    client: ScramClient,
+    credentials: &Credentials,
+    first: &str,
+) -> Result<(ServerProof, String), ScramError> {
+    let challenge = client.challenged(first.as_bytes(), MOST)?;
+    let keys = match credentials {
+        Credentials::Password(password) => challenge.sum(password).compute(),
+        Credentials::Keys(keys) => keys.clone(),
+    };
+    Ok(challenge.answer(&keys))
+}
+
 #[test]
 fn the_client_says_what_rfc_7677_says() {
     let (client, first) = ScramClient::start_as("user", CLIENT_NONCE.to_owned());
     assert_eq!(first, CLIENT_FIRST);
-    let (proof, last) = client.answer(&password("pencil"), SERVER_FIRST.as_bytes()).unwrap();
+    let (proof, last) = answer(client, &password("pencil"), SERVER_FIRST).unwrap();
     assert_eq!(last, CLIENT_FINAL);
     assert_eq!(proof.check(SERVER_FINAL.as_bytes()), Ok(()));
 }
@@ -48,7 +64,7 @@ fn the_client_says_what_rfc_7677_says() {
 fn exchange(verifier: Verifier, credentials: &Credentials) -> Result<ScramKeys, ScramError> {
     let (client, first) = ScramClient::start(nonce_text([1; NONCE_BYTES]));
     let (server, first) = ScramServer::start(verifier, first.as_bytes(), &nonce_text([2; NONCE_BYTES]))?;
-    let (proof, last) = client.answer(credentials, first.as_bytes())?;
+    let (proof, last) = answer(client, credentials, &first)?;
     let (last, keys) = server.finish(last.as_bytes())?;
     proof.check(last.as_bytes())?;
     Ok(keys)
@@ -111,11 +127,11 @@ fn the_last_message_must_fit_the_first() {
 
 #[test]
 fn a_server_that_does_not_know_the_password_is_found_out() {
-    let answer = |first: &str| {
+    let said = |first: &str| {
         let (client, _) = ScramClient::start_as("user", CLIENT_NONCE.to_owned());
-        client.answer(&password("pencil"), first.as_bytes())
+        answer(client, &password("pencil"), first)
     };
-    let proof = || answer(SERVER_FIRST).unwrap().0;
+    let proof = || said(SERVER_FIRST).unwrap().0;
     assert_eq!(
         proof().check(&SERVER_FINAL.replace("6rri", "6rrj").into_bytes()),
         Err(ScramError::WrongSignature)
@@ -123,11 +139,14 @@ fn a_server_that_does_not_know_the_password_is_found_out() {
     assert_eq!(proof().check(b"v=AAAA"), Err(ScramError::WrongSignature));
     assert_eq!(proof().check(b"e=invalid-proof"), Err(ScramError::Refused));
     assert_eq!(proof().check(b"x"), Err(ScramError::Malformed));
-    let refused = |first: &str| answer(first).map(|_| ()).unwrap_err();
+    let refused = |first: &str| said(first).map(|_| ()).unwrap_err();
     assert_eq!(refused(&SERVER_FIRST.replace("r=r", "r=s")), ScramError::Mismatch);
     assert_eq!(refused(&format!("r={CLIENT_NONCE},s=QQ==,i=1")), ScramError::Mismatch);
     assert_eq!(refused(&SERVER_FIRST.replace("i=4096", "i=0")), ScramError::Unsupported);
-    assert_eq!(refused(&SERVER_FIRST.replace("i=4096", "i=4294967295")), ScramError::Unsupported);
+    let too_many = |asked| ScramError::TooManyIterations { asked, allowed: MOST };
+    assert_eq!(refused(&SERVER_FIRST.replace("i=4096", "i=10001")), too_many(10_001));
+    assert_eq!(refused(&SERVER_FIRST.replace("i=4096", "i=4294967295")), too_many(u32::MAX));
+    assert!(said(&SERVER_FIRST.replace("i=4096", "i=10000")).is_ok());
     assert_eq!(refused(&SERVER_FIRST.replace("i=4096", "i=x")), ScramError::Malformed);
     assert_eq!(refused(&format!("m=x,{SERVER_FIRST}")), ScramError::Unsupported);
 }
@@ -158,7 +177,7 @@ proptest! {
         prop_assert!(server.finish(&last).is_err());
         let (client, _) = ScramClient::start("abc".to_owned());
         let keys = ScramKeys { client_key: Zeroizing::new([1; 32]), server_key: Zeroizing::new([2; 32]) };
-        let _ = client.answer(&Credentials::Keys(keys), &first);
+        let _ = client.challenged(&first, MOST).map(|challenge| challenge.answer(&keys));
         let proof = ServerProof { signature: Zeroizing::new([0; 32]) };
         prop_assert!(proof.check(&last).is_err());
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth::ScramSecret;
-use crate::auth::scram::{Credentials, ScramClient};
+use crate::auth::scram::ScramClient;
 use crate::base::Password;
 use crate::login::stream::Socket;
 use crate::wire::authentication::AuthRequest;
@@ -39,8 +39,9 @@ async fn play(mut peer: UnixStream, user: &str, password: &str) -> &'static str 
                 authentication::write_sasl_initial(&mut out, SCRAM_SHA_256, message.as_bytes());
             }
             AuthRequest::SaslContinue(challenge) => {
-                let credentials = Credentials::Password(Password::new(password));
-                let (check, message) = scram.take().unwrap().answer(&credentials, challenge).unwrap();
+                let challenge = scram.take().unwrap().challenged(challenge, 10_000).unwrap();
+                let keys = challenge.sum(&Password::new(password)).compute();
+                let (check, message) = challenge.answer(&keys);
                 proof = Some(check);
                 authentication::write_sasl_response(&mut out, message.as_bytes());
             }
@@ -56,6 +57,11 @@ async fn play(mut peer: UnixStream, user: &str, password: &str) -> &'static str 
     }
 }
 
+/// A verifier of more than 1,000 iterations is too much.
+fn sums(lanes: &Lanes) -> Sums<'_> {
+    Sums { lanes, lane: "a client", iterations_max: 1_000 }
+}
+
 async fn run(
     auth_type: AuthType,
     secret: Option<&str>,
@@ -65,13 +71,14 @@ async fn run(
     let secret = secret.map(|text| Arc::new(Secret::parse(text)));
     let server = async move {
         let mut stream = ClientStream::new(Socket::Unix(ours));
-        let verifiers = Verifiers::new([1; 32]);
+        let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
         let rules = ProofRules {
             auth_type,
             user: "bob",
             secret: secret.as_ref(),
             scram_iterations: 16,
             verifiers: &verifiers,
+            sums: sums(&lanes),
         };
         prove(&mut stream, &rules).await.map(|keys| keys.is_some())
     };
@@ -133,13 +140,24 @@ async fn trust_wants_a_known_user() {
     assert_eq!(run(AuthType::Any, None, "").await, ("nothing", Ok(false)));
 }
 
+#[tokio::test]
+async fn a_verifier_that_takes_too_long_proves_nobody() {
+    let verifier = |iterations| {
+        let secret = Arc::new(ScramSecret::derive(b"pencil", b"some salt", iterations));
+        Secret::Scram(secret).to_text().expose().to_owned()
+    };
+    assert_eq!(run(AuthType::Plain, Some(&verifier(1_000)), "pencil").await.1, Ok(false));
+    let refused = run(AuthType::Plain, Some(&verifier(1_001)), "pencil").await.1;
+    assert_eq!(refused, Err(Fault::PasswordWrong.into()));
+}
+
 /// What a client is told that answers the request for a proof with `script`.
 async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.write_all(script).await.unwrap();
     theirs.shutdown().await.unwrap();
     let mut stream = ClientStream::new(Socket::Unix(ours));
-    let verifiers = Verifiers::new([1; 32]);
+    let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
     let secret = Arc::new(Secret::parse("pencil"));
     let rules = ProofRules {
         auth_type,
@@ -147,6 +165,7 @@ async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
         secret: Some(&secret),
         scram_iterations: 16,
         verifiers: &verifiers,
+        sums: sums(&lanes),
     };
     prove(&mut stream, &rules).await.unwrap_err()
 }

@@ -64,7 +64,8 @@ const TCP: &str = "127.0.0.1:50000";
 fn arrive(plane: &Arc<Plane>, remote: Address) -> UnixStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
-    tokio::spawn(serve(plane.clone(), Arrival { socket: Socket::Unix(ours), remote, local }));
+    let stranger = plane.strangers.enter(&remote);
+    tokio::spawn(serve(plane.clone(), Arrival { socket: Socket::Unix(ours), remote, local, stranger }));
     theirs
 }
 
@@ -211,16 +212,61 @@ async fn with_any_everybody_is_the_databases_user() {
 }
 
 #[tokio::test]
-async fn limits_are_met_before_the_proof() {
+async fn who_has_not_proven_himself_takes_no_clients_place() {
     let (plane, _doors) = welcoming("d =\ne =", "auth_type = plain\nmax_client_conn = 1", "u");
-    let mut first = over_tcp(&plane);
-    say_hello(&mut first, &[("user", "u"), ("database", "d")]).await;
-    assert_eq!(message(&mut first).await.unwrap().0, tags::server::AUTHENTICATION);
+    let mut stranger = over_tcp(&plane);
+    say_hello(&mut stranger, &[("user", "u"), ("database", "d")]).await;
+    assert_eq!(message(&mut stranger).await.unwrap().0, tags::server::AUTHENTICATION);
+    assert_eq!((plane.admissions.all(), plane.strangers.count()), (0, 1));
+    let mut client = over_tcp(&plane);
+    say_hello(&mut client, &[("user", "u"), ("database", "d")]).await;
+    assert_eq!(conversation(&mut client, "pencil").await.last().unwrap().0, tags::server::READY_FOR_QUERY);
+    assert_eq!((plane.admissions.all(), plane.strangers.count()), (1, 1));
     let second = [("user", "v"), ("database", "e")];
-    assert_eq!(refused(&plane, &second, "").await, "no more connections allowed (max_client_conn)");
-    drop(first);
-    until(|| plane.admissions.all() == 0).await;
     assert_eq!(refused(&plane, &second, "wrong").await, "password authentication failed");
+    assert_eq!(refused(&plane, &second, "pen").await, "no more connections allowed (max_client_conn)");
+}
+
+#[tokio::test]
+async fn who_leaves_while_he_waits_for_a_server_gives_his_place_back_at_once() {
+    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    let user = [("user", "u"), ("database", "d")];
+    let mut here = Vec::new();
+    for _ in 0..3 {
+        let mut peer = over_tcp(&plane);
+        say_hello(&mut peer, &user).await;
+        here.push(peer);
+    }
+    until(|| plane.logins.rows().iter().filter(|row| row.is_waiting).count() == 3).await;
+    assert_eq!((plane.admissions.all(), plane.strangers.count()), (3, 0));
+    here.pop();
+    until(|| plane.admissions.all() == 2).await;
+    here[0].write_all(b"X\0\0\0\x04").await.unwrap();
+    until(|| plane.admissions.all() == 1).await;
+    here[1].write_all(&[b'Q'; 3 * limits::SENT_AHEAD_BYTES_MAX]).await.unwrap();
+    let entry = plane.pool_entry("d", "u").unwrap();
+    until(|| entry.client_count() == 1).await;
+    let mut cut_short = here.pop().unwrap();
+    entry.welcome.refuse(Fault::ServerShuttingDown);
+    assert!(!refusal_text(&mut cut_short).await.is_empty(), "what was sent ahead is passed over");
+}
+
+/// The last words' text, whatever their SQLSTATE.
+async fn refusal_text(peer: &mut UnixStream) -> String {
+    let (_, payload) = message(peer).await.expect("an answer");
+    ErrorFields::read(&payload).unwrap().message().into_owned()
+}
+
+#[tokio::test]
+async fn who_is_late_makes_room_for_others() {
+    let (plane, _doors) = plane_of("d =", "auth_type = plain");
+    let mut late = over_tcp(&plane);
+    say_hello(&mut late, &[("user", "u"), ("database", "d")]).await;
+    assert_eq!(message(&mut late).await.unwrap().0, tags::server::AUTHENTICATION);
+    let remote = Address::Tcp(TCP.parse().unwrap());
+    let _next = plane.strangers.admit(&remote, || 1).await;
+    assert!(message(&mut late).await.is_none(), "closed without a word");
+    assert_eq!((plane.strangers.cut_off(), plane.strangers.count()), (1, 1));
 }
 
 #[tokio::test]
@@ -336,7 +382,7 @@ async fn cancel_requests_are_never_answered() {
 }
 
 /// Collects lines as `LEVEL fields message`.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Lines {
@@ -374,4 +420,20 @@ async fn the_log_says_what_scripts_look_for() {
         let found = found.unwrap_or_else(|| panic!("{level} {text} is not in {lines:#?}"));
         assert!(found.contains(&common), "{found}");
     }
+}
+
+#[tokio::test]
+async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() {
+    use tracing_subscriber::layer::SubscriberExt;
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    drop(over_tcp(&plane));
+    until(|| plane.logins.count() == 0).await;
+    assert!(lines.0.lock().unwrap().is_empty(), "{lines:?}");
+    while plane.strangers.may_log() {}
+    lines.0.lock().unwrap().clear();
+    refused(&plane, &[("user", "stranger"), ("database", "d")], "").await;
+    let heard = lines.0.lock().unwrap().clone();
+    assert!(heard.iter().all(|line| line.contains("left out of the log")) && heard.len() <= 1, "{heard:#?}");
 }

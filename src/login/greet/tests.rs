@@ -115,8 +115,22 @@ async fn bytes_smuggled_in_behind_a_request_are_refused() {
 #[tokio::test]
 async fn clients_that_go_away_are_not_told_anything() {
     let gone = Err(LoginEnd::Silent("client unexpected eof".to_owned()));
-    assert_eq!(greet_plain(b"").await, gone);
     assert_eq!(greet_plain(&startup_message()[..9]).await, gone);
+    assert_eq!(greet_plain(b"").await, Err(LoginEnd::Unsaid), "a probe");
+}
+
+#[tokio::test]
+async fn messages_of_a_session_before_it_has_begun_are_not_answered() {
+    for (script, reason) in [
+        (&b"X\0\0\0\x04"[..], "client close request"),
+        (b"S\0\0\0\x04", "bad packet"),
+        (b"Q\0\0\0\x0dselect 1\0", "bad packet"),
+        (b"P\0\xff\0\0", "bad packet"),
+    ] {
+        assert_eq!(greet_plain(script).await, Err(LoginEnd::Silent(reason.to_owned())), "{script:?}");
+    }
+    let answer = greet_plain(b"Q\0\0\0\x03").await;
+    assert!(matches!(answer, Err(LoginEnd::Fault(Fault::BadPacketHeader { .. }))), "{answer:?}");
 }
 
 #[tokio::test]

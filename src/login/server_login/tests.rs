@@ -20,6 +20,7 @@ fn plan(secret: Option<Secret>) -> LoginPlan {
         credential: secret.map(|secret| Credential::Stored(Stored { secret: Arc::new(secret), keys: None })),
         cover: Cover::None,
         nonce: NONCE.into(),
+        scram_iterations_max: 4,
     }
 }
 
@@ -47,6 +48,10 @@ fn welcome(out: &mut Vec<u8>) {
 fn feed(handshake: &mut Handshake, input: &[u8]) -> Result<Vec<u8>, LoginError> {
     let mut out = Vec::new();
     assert_eq!(handshake.received(input, &mut out)?, input.len());
+    if let Some(sum) = handshake.sum() {
+        assert_eq!(handshake.received(b"more", &mut out), Ok(0), "what comes meanwhile waits");
+        handshake.computed(&sum.compute(), &mut out);
+    }
     Ok(out)
 }
 
@@ -119,6 +124,16 @@ fn scram(
 
 fn verifier() -> Arc<ScramSecret> {
     Arc::new(ScramSecret::derive(b"pencil", b"some salt", 4))
+}
+
+#[test]
+fn a_server_may_not_ask_for_more_work_than_is_allowed() {
+    let verifier = |iterations| Arc::new(ScramSecret::derive(b"pencil", b"some salt", iterations));
+    assert!(scram(plain(), &verifier(4), |last| last).is_ok());
+    let error = scram(plain(), &verifier(5), |last| last).unwrap_err();
+    assert_eq!(error, LoginError::Scram(ScramError::TooManyIterations { asked: 5, allowed: 4 }));
+    let told = error.log().unwrap();
+    assert!(told.ends_with("the server asks for 5 iterations, max_scram_iterations is 4"), "{told}");
 }
 
 #[test]

@@ -78,13 +78,13 @@ fn headers_that_cannot_be() {
         first_packet(&header(7, VERSION_3_0)),
         Err(Fault::BadPacketHeader { hex: "0000000700030000".into() })
     );
-    for (length, code) in [(65_536, VERSION_3_0), (8, 4 << 16), (8, 1 << 16), (9, CODE_SSL), (8, 1234 << 16)]
+    for (length, code) in [(10_001, VERSION_3_0), (8, 4 << 16), (8, 1 << 16), (9, CODE_SSL), (8, 1234 << 16)]
     {
         let packet = header(length, code);
         let answer = first_packet(&packet);
         assert!(matches!(answer, Err(Fault::BadPacketHeader { .. })), "{length} {code:#x}: {answer:?}");
     }
-    assert_eq!(first_packet(&header(65_535, VERSION_3_0)), Ok(None));
+    assert_eq!(first_packet(&header(10_000, VERSION_3_0)), Ok(None));
 }
 
 #[test]
@@ -93,8 +93,13 @@ fn user_and_database() {
     assert_eq!((startup.user.as_str(), startup.database.as_str()), ("u", "d"));
     assert_eq!(read(&[("user", "u")]).unwrap().database, "u");
     assert_eq!(read(&[("database", "d")]), Err(Fault::NoUser));
+    assert!(read(&[("user", "u"), ("database", &"d".repeat(63))]).is_ok());
+    let too_long = "d".repeat(64);
+    let no_such = Err(Fault::NoSuchDatabase { name: too_long.clone() });
+    assert_eq!(read(&[("user", "u"), ("database", &too_long)]), no_such);
+    assert_eq!(read(&[("user", &too_long)]), no_such, "the database of the user's name");
     assert_eq!(read(&[("user", "")]), Err(Fault::NoUser));
-    assert!(read(&[("user", &"u".repeat(127))]).is_ok());
+    assert!(read(&[("user", &"u".repeat(127)), ("database", "d")]).is_ok());
     assert_eq!(read(&[("user", &"u".repeat(128))]), Err(Fault::NameTooLong));
     assert_eq!(Startup::read(0, b"user\0\xff\0\0", &names(), NOTHING), Err(Fault::NotUtf8));
 }
@@ -190,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_written_is_read(user in "[^\0]{1,40}", database in "[^\0]{1,40}", zone in "[^\0]{0,40}") {
+    fn what_was_written_is_read(user in "[^\0]{1,30}", database in "[^\0]{1,15}", zone in "[^\0]{0,40}") {
         let startup = read(&[("user", &user), ("database", &database), ("TimeZone", &zone)]).unwrap();
         prop_assert_eq!(startup.user, user);
         prop_assert_eq!(startup.database, database);
