@@ -182,3 +182,6 @@ pub const UNNAMED_STATEMENTS_PART: usize = 4;
 
 /// Most bytes of a server's parameters that are kept (tracked ones, with their names): a startup packet has no more.
 pub const PARAMETERS_BYTES_MAX: usize = 65_536;
+
+/// Places in a pool's queue whose clients wait no more (a cancel, a disconnect), beyond as many as there are waiting clients.
+pub const STALE_WAITERS_MAX: usize = 64;

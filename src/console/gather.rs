@@ -257,9 +257,9 @@ impl Console {
         let lists = self.lists();
         let statements: u64 =
             self.servers().await.iter().map(|server| server.prepared_statements as u64).sum();
-        let row = |name, bytes, used| MemRow { name, bytes, used: Some(used) };
-        let uncounted = |name, bytes| MemRow { name, bytes, used: None };
-        vec![
+        let row = |name: &'static str, bytes, used| MemRow { name: name.into(), bytes, used: Some(used) };
+        let uncounted = |name: &'static str, bytes| MemRow { name: name.into(), bytes, used: None };
+        let mut rows = vec![
             row("user_cache", size_of::<UserEntry>(), snapshot.users.len() as u64),
             row("credentials_cache", size_of::<crate::auth::Secret>(), policy.users.count() as u64),
             row("db_cache", size_of::<Database>(), self.plane.registry.databases().len() as u64),
@@ -273,7 +273,17 @@ impl Console {
             uncounted("var_list_cache", size_of::<Option<Arc<str>>>() * self.plane.names.count()),
             row("server_prepared_statement_cache", Core::STATEMENT_BYTES, statements),
             row("prepared_statements", 1, self.plane.statements().bytes() as u64),
-        ]
+        ];
+        let of_databases = self.plane.registry.databases().into_iter().filter_map(|view| {
+            let name = format!("prepared_statements of {}", view.share.name).into();
+            Some(view.share.statements().bytes() as u64).filter(|bytes| *bytes > 0).map(|bytes| MemRow {
+                name,
+                bytes: 1,
+                used: Some(bytes),
+            })
+        });
+        rows.extend(of_databases);
+        rows
     }
 
     /// Closes a period of statistics: its averages over everything.

@@ -5,6 +5,7 @@
 use super::rows::{Cell, Rows};
 use super::tables;
 use crate::config::{CONSOLE_DATABASE, Snapshot, UserEntry, Value};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// SHOW CONFIG.
@@ -138,10 +139,10 @@ pub fn state(standing: Standing) -> Rows {
 }
 
 /// One row of SHOW MEM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemRow {
     /// PgBouncer's name of the cache.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Bytes of one, without what it points to.
     pub bytes: usize,
     /// How many there are; `None` = not counted.
@@ -153,7 +154,13 @@ pub fn mem(caches: &[MemRow]) -> Rows {
     let mut rows = Rows::new(tables::columns("mem"));
     for cache in caches {
         let total = cache.used.map(|used| used * cache.bytes as u64);
-        rows.push(&[cache.name.into(), cache.bytes.into(), cache.used.into(), Cell::Number(0), total.into()]);
+        rows.push(&[
+            (*cache.name).into(),
+            cache.bytes.into(),
+            cache.used.into(),
+            Cell::Number(0),
+            total.into(),
+        ]);
     }
     rows
 }
@@ -246,8 +253,8 @@ mod tests {
     #[test]
     fn memory_that_is_not_counted_is_not_made_up() {
         let rows = mem(&[
-            MemRow { name: "a", bytes: 10, used: Some(3) },
-            MemRow { name: "b", bytes: 10, used: None },
+            MemRow { name: "a".into(), bytes: 10, used: Some(3) },
+            MemRow { name: "b".into(), bytes: 10, used: None },
         ]);
         assert_eq!(read(&rows), ["a|10|3|0|30", "b|10|NULL|0|NULL"]);
     }

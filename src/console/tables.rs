@@ -390,7 +390,7 @@ pub const TABLES: &[Shown] = &[
         "mem",
         Source::Mem,
         &[text("name"), int4("size"), int4("used"), int4("free"), int4("memtotal")],
-        "What the process keeps: bytes of one, how many there are, bytes of all. Parts behind pointers are not counted, but for `prepared_statements`: all their bytes (`prepared_statements_memory`).",
+        "What the process keeps: bytes of one, how many there are, bytes of all. Parts behind pointers are not counted, but for `prepared_statements` (in all, and of each database that has any): all their bytes.",
     ),
     table(
         2,

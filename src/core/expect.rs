@@ -45,7 +45,15 @@ impl Expect {
     fn changes_statements(self) -> bool {
         matches!(self, Self::Parse(Some(_)) | Self::ParseOurs(_) | Self::CloseOurs(_))
     }
+
+    /// Whether a ParseComplete stands for it.
+    fn prepares(self) -> bool {
+        matches!(self, Self::Parse(_) | Self::ParseOurs(_) | Self::ParseFake(_))
+    }
 }
+
+/// How many ParseCompletes may be owed before a CloseComplete that comes early.
+const CLOSED_EARLY_MAX: usize = 64;
 
 /// What becomes of a server's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +268,9 @@ impl Expected {
             self.amid = if self.amid == Amid::Lost { Amid::Lost } else { Amid::NoData };
         }
         let Some(front) = self.queue.front() else { return Fate::Forward };
+        if tag == server::CLOSE_COMPLETE && front.prepares() {
+            return self.closed_early();
+        }
         let fate = match (front, tag) {
             (Expect::ParseOurs(_), server::PARSE_COMPLETE)
             | (Expect::CloseOurs(_), server::CLOSE_COMPLETE) => Fate::Swallow,
@@ -274,6 +285,22 @@ impl Expected {
             _ => return Fate::Forward,
         };
         self.take();
+        fate
+    }
+
+    /// CloseComplete before a ParseComplete that is owed first: a PgBouncer up to 1.25 answers a Close at once where it owes
+    /// nothing but ParseCompletes of its own making (`handle_close_statement_command` in its `prepare.c`).
+    #[cold]
+    fn closed_early(&mut self) -> Fate {
+        let ahead = self.queue.iter().take(CLOSED_EARLY_MAX).position(|expect| !expect.prepares());
+        let fate = match ahead.map(|at| (at, self.queue[at])) {
+            Some((at, closed @ Expect::CloseOurs(_))) => (at, closed, Fate::Swallow),
+            Some((at, closed @ Expect::Close)) => (at, closed, Fate::Forward),
+            _ => return Fate::Forward,
+        };
+        let (at, closed, fate) = fate;
+        self.queue.remove(at);
+        self.changes -= usize::from(closed.changes_statements());
         fate
     }
 
@@ -567,6 +594,31 @@ mod tests {
             assert_eq!((owed.queue.len(), owed.copy_ends), (2 * (100 - n), 100 - n));
         }
         assert!(owed.is_settled());
+    }
+
+    #[test]
+    fn a_close_that_is_answered_before_its_turn_is_known_for_what_it_is() {
+        let [old, older, new, newer] = [1, 2, 3, 4].map(StatementId);
+        let mut owed = expected(vec![
+            Expect::CloseOurs(old),
+            Expect::Parse(Some(new)),
+            Expect::CloseOurs(older),
+            Expect::ParseOurs(newer),
+            Expect::Bind,
+            Expect::Sync,
+        ]);
+        let fates: Vec<_> = b"33112".iter().map(|tag| owed.answered(*tag)).collect();
+        use Fate::{Forward, Swallow};
+        assert_eq!(fates, [Swallow, Swallow, Forward, Swallow, Forward]);
+        assert!(!owed.changes_statements());
+        owed.ready(|_| panic!("nothing to undo"));
+        assert!(owed.is_settled());
+        let mut owed = expected(vec![Expect::Parse(None), Expect::Bind, Expect::CloseOurs(old)]);
+        assert_eq!(
+            (owed.answered(b'3'), owed.queue.len()),
+            (Forward, 3),
+            "no Close can be answered before a Bind"
+        );
     }
 
     #[test]

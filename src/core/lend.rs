@@ -376,6 +376,12 @@ impl Core {
     /// Drops stale places at the front and tells the other workers since when the first one waits.
     pub(super) fn trim_queue(&mut self, slot: PoolSlot) {
         self.next_waiter(slot);
+        if self.pools[slot.0 as usize].is_mostly_stale() {
+            // Behind a client that waits for long, others may come and be cancelled without end.
+            let mut waiters = std::mem::take(&mut self.pools[slot.0 as usize].waiters);
+            waiters.retain(|waiter| self.is_waiting(waiter));
+            self.pools[slot.0 as usize].waiters = waiters;
+        }
         self.pools[slot.0 as usize].publish_waiting();
     }
 

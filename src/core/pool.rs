@@ -1,7 +1,7 @@
 //! This worker's part of one pool: its idle servers, its queue of waiting clients, its counters.
 
 use super::PoolShare;
-use crate::base::{ClientId, Micros, ServerId, WorkerId};
+use crate::base::{ClientId, Micros, ServerId, WorkerId, limits};
 use crate::config::PoolRules;
 use crate::stats::PoolCounters;
 use std::collections::VecDeque;
@@ -85,6 +85,11 @@ impl Pool {
 
     fn publish_idle(&self) {
         self.share.set_idle(self.worker, self.idle.len() as u32);
+    }
+
+    /// Whether most places in the queue are stale, and worth a walk.
+    pub fn is_mostly_stale(&self) -> bool {
+        self.waiters.len() > 2 * self.waiting as usize + limits::STALE_WAITERS_MAX
     }
 
     /// Whether clients wait for whom no server is being checked.

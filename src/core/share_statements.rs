@@ -14,6 +14,7 @@ use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::wire::frontend;
 use crate::wire::tags::{client as tag, server as answer, target};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Core {
@@ -281,15 +282,15 @@ impl Core {
     pub(super) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
         let Server { statements, expected, close_reason, .. } = &mut self.servers[id.0 as usize];
         statements.clear();
-        let mut named: Vec<StatementId> = Vec::new();
+        let mut named: HashSet<StatementId> = HashSet::new();
         for expect in expected.behind() {
             match expect {
                 Expect::Parse(Some(statement)) => {
                     statements.insert(statement);
-                    named.push(statement);
+                    named.insert(statement);
                 }
                 Expect::ParseOurs(statement) => statements.insert(statement),
-                Expect::ParseFake(statement) => named.push(statement),
+                Expect::ParseFake(statement) => drop(named.insert(statement)),
                 // It was evicted before it was forgotten: should that be undone, nobody would know.
                 Expect::CloseOurs(_) => {
                     close_reason.get_or_insert("prepared statements in doubt");

@@ -50,7 +50,7 @@ pub enum LoginError {
     Wire(WireError),
     /// A message that has no place here.
     UnknownPacket(u8),
-    /// More parameters than any server has.
+    /// More parameters, or longer ones, than any server has.
     TooMuch,
 }
 
@@ -429,6 +429,11 @@ impl Handshake {
             Some(at) => value.clone_into(&mut self.reported[at].1),
             None if self.reported.len() == limits::SERVER_PARAMETERS_MAX => return Err(LoginError::TooMuch),
             None => self.reported.push((name.to_owned(), value.to_owned())),
+        }
+        // They stay for as long as the pool does, and every client is welcomed with them.
+        let bytes: usize = self.reported.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > limits::PARAMETERS_BYTES_MAX {
+            return Err(LoginError::TooMuch);
         }
         Ok(())
     }

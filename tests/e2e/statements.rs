@@ -2,7 +2,7 @@
 //! Source: PgBouncer behaviour, surface §10.
 
 use crate::common::raw::{self, Raw};
-use crate::common::{Pooler, PoolerSetup, postgres};
+use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 
 fn pooler(statements_max: u32) -> Pooler {
     PoolerSetup::new(postgres())
@@ -149,4 +149,75 @@ fn parse_complete_comes_at_its_place_in_a_pipeline() {
         raw::sync(),
     ]);
     assert_eq!(outcome.tags, "12DC12DC3Z", "{outcome:?}");
+}
+
+/// Prepares statements of 10 kB and more until that is refused; how many there were.
+fn prepare_without_end(client: &mut Raw) -> usize {
+    for number in 0.. {
+        let text = format!("select {number} /*{}*/", "x".repeat(10_000));
+        client.send(&[raw::parse(&format!("s{number}"), &text), raw::sync()].concat());
+        let answer = client.read().expect("an answer");
+        if answer.tag == b'E' {
+            assert_eq!(answer.field(b'C').as_deref(), Some("53200"), "{answer:?}");
+            return number;
+        }
+        assert_eq!((answer.tag, client.outcome().tags.as_str()), (b'1', "Z"));
+    }
+    unreachable!("the memory has no bound")
+}
+
+#[test]
+fn statements_take_no_more_memory_than_is_allowed() {
+    let pooler = PoolerSetup::new(postgres())
+        .database("app", "pool_size=2")
+        .database("small", "dbname=app pool_size=2 prepared_statements_memory=200kB")
+        .set("prepared_statements_memory", "1 MB")
+        .start();
+    let bytes = |of: &str| {
+        let rows = pooler.console().simple("SHOW MEM").records();
+        let row = rows.into_iter().find(|row| row["name"] == format!("prepared_statements{of}"));
+        row.map_or(0, |row| row["memtotal"].parse::<usize>().expect("a number"))
+    };
+    let mut client = Raw::log_in(pooler.port, "app", "small");
+    let count = prepare_without_end(&mut client);
+    assert!((15..20).contains(&count), "{count} of 10 kB within 200 kB");
+    let mut client = pooler.client();
+    let mut kept = pooler.client();
+    prepare(&mut kept, "mine", "select 5");
+    let count = prepare_without_end(&mut client);
+    assert!((90..105).contains(&count), "{count} of 10 kB within 1 MB");
+    assert_eq!(run(&mut kept, "mine", &[]), "5", "only the one that wants more is ended");
+    wait_until("its names are gone", || bytes(" of app") < 2_000);
+    assert!(bytes("") < 300_000, "a quarter is kept for those who come again: {}", bytes(""));
+    let mut next = pooler.client();
+    let count = prepare_without_end(&mut next);
+    assert!((90..105).contains(&count), "{count}: what was kept makes room");
+}
+
+#[test]
+fn what_is_prepared_behind_discard_all_in_one_packet_is_kept() {
+    let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=1").start();
+    let mut others: Vec<Raw> = (0..2).map(|_| pooler.client()).collect();
+    others.iter_mut().for_each(|other| prepare(other, "theirs", "select 40 + 2"));
+    let extended =
+        [raw::parse("", "deallocate all"), raw::bind("", &[]), raw::execute(), raw::sync()].concat();
+    for forget in [raw::query("DISCARD ALL"), raw::query("deallocate all"), extended] {
+        let mut client = pooler.client();
+        prepare(&mut client, "old", "select 1");
+        let batch = [
+            raw::parse("s", "select 40 + 2"),
+            raw::describe("s"),
+            raw::bind("s", &[]),
+            raw::execute(),
+            raw::sync(),
+        ];
+        client.send(&[forget, batch.concat()].concat());
+        assert!(client.outcome().errors.is_empty());
+        let outcome = client.outcome();
+        assert_eq!((outcome.tags.as_str(), outcome.value()), ("1tT2DCZ", "42".to_owned()));
+        for other in &mut others {
+            assert_eq!(run(other, "theirs", &[]), "42");
+        }
+        assert_eq!(run(&mut client, "s", &[]), "42");
+    }
 }

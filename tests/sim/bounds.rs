@@ -3,6 +3,7 @@
 use super::cases::{Bench, CLIENT, SERVER, bind, complete, empties, frame, parse, query, ready};
 use pgweir::base::{Peer, limits};
 use pgweir::config::PoolMode;
+use pgweir::core::Command;
 use pgweir::wire::tags::{client as ask, server as answer};
 
 const PAUSED: &str = "pause Client(ClientId(0))";
@@ -226,4 +227,20 @@ fn a_session_whose_parameters_cannot_be_kept_is_closed() {
     let acts = bench.acts();
     assert!(acts.iter().any(|act| act.starts_with("close Server")), "{acts:?}");
     assert!(acts.iter().any(|act| act.starts_with("close Client")), "{acts:?}");
+}
+
+#[test]
+fn a_queue_does_not_grow_by_those_who_left_it() {
+    let mut bench = bench(0);
+    bench.says(CLIENT, &query("begin")); // has the only server
+    let first = bench.client();
+    bench.says(first, &query("select 1"));
+    let other = bench.client();
+    let length = |bench: &Bench| format!("{:?}", bench.core).matches("Waiter {").count();
+    for _ in 0..500 {
+        bench.says(other, &query("select 1"));
+        bench.command(Command::Cancel(3));
+        bench.says(other, b"");
+        assert!(length(&bench) <= limits::STALE_WAITERS_MAX + 5, "{}", length(&bench));
+    }
 }

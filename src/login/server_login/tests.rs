@@ -294,6 +294,14 @@ fn what_has_no_place_is_refused() {
         (0..=limits::SERVER_PARAMETERS_MAX).for_each(|n| encode::parameter_status(out, &n.to_string(), ""));
     });
     assert_eq!(feed(&mut handshake, &many).unwrap_err(), LoginError::TooMuch);
+    let (mut handshake, _) = Handshake::start(plan(None));
+    let long = bytes(|out| {
+        authentication::write_ok(out);
+        (0..8).for_each(|n| {
+            encode::parameter_status(out, &n.to_string(), &"x".repeat(limits::PARAMETERS_BYTES_MAX / 8));
+        });
+    });
+    assert_eq!(feed(&mut handshake, &long).unwrap_err(), LoginError::TooMuch);
 }
 
 proptest! {
