@@ -31,6 +31,8 @@ pub struct ProcessLevels {
     pub dns_queries: u64,
     pub max_client_conn: u64,
     pub max_user_connections: u64,
+    /// Clients that made room for others before they had proven who they are.
+    pub login_clients_cut_off: u64,
     /// Log lines that could not be written fast enough and were dropped.
     pub log_lines_lost: u64,
     /// Logins by IAM that wait for their turn.
@@ -491,6 +493,13 @@ pub const METRICS: &[Metric] = &[
         "CONFIG.max_user_connections",
         "Most servers allowed for a user, unless set otherwise for it; 0 is no bound.",
     ),
+    Metric {
+        name: "pgweir_login_clients_cut_off_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.login_clients_cut_off),
+        show: "",
+        help: "Clients that had not proven who they are and made room for others (max_login_conn).",
+    },
     Metric {
         name: "pgweir_log_lines_lost_total",
         unit: Unit::Count,
