@@ -106,14 +106,20 @@ pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 /// Pools with metrics of their own; all others are summed. Some 100 lines a pool: the page stays within about 5 MB.
 pub const METRICS_POOLS_MAX: usize = 500;
 
+/// Pools whose counters a worker copies in one turn, some 6 KB each: queries wait less than a millisecond for it.
+pub const STATS_POOLS_MAX: usize = 64;
+
 /// Sources of AWS credentials with metrics of their own; all others are summed. A dozen lines each.
 pub const METRICS_SOURCES_MAX: usize = 100;
 
 /// Most bytes of one request to the metrics page: Prometheus sends a few hundred.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 8_192;
 
-/// Requests to the metrics page served at a time; a few scrapers are usual.
+/// Connections to the metrics page at a time; a few scrapers are usual. Beyond it the slowest makes room.
 pub const HTTP_CONNECTIONS_MAX: usize = 16;
+
+/// A request to the metrics page must have come within this.
+pub const HTTP_ASK_MS: u64 = 3_000;
 
 /// A request to the metrics page must be read and answered within this, or the connection is cut.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;

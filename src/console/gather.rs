@@ -168,10 +168,14 @@ impl Console {
     /// What every pool of servers has counted since it was made, logins to them included.
     pub async fn counters(&self) -> HashMap<PoolId, PoolCounters> {
         let mut merged: HashMap<PoolId, PoolCounters> = HashMap::new();
-        for answer in self.plane.ask_all(|| Command::Stats).await {
-            let Answer::Stats(pools) = answer else { continue };
-            for (pool, counters) in pools {
-                merged.entry(pool).or_default().merge(&counters);
+        let mut from = Some(0);
+        while let Some(place) = from.take() {
+            for answer in self.plane.ask_all(|| Command::Stats(place)).await {
+                let Answer::Stats(pools, next) = answer else { continue };
+                from = from.or(next);
+                for (pool, counters) in pools {
+                    merged.entry(pool).or_default().merge(&counters);
+                }
             }
         }
         for entry in self.plane.registry.entries() {

@@ -69,8 +69,8 @@ pub enum Command {
     Servers,
     /// SHOW POOLS and the metrics page's gauges.
     Pools,
-    /// SHOW STATS and the metrics page's counters.
-    Stats,
+    /// SHOW STATS and the metrics page's counters: of the pools from this place on, so many that no query waits for it.
+    Stats(usize),
     /// Drop what is known of a pool that has no client and no server, its counters too.
     Forget(PoolId),
 }
@@ -112,8 +112,8 @@ pub enum Answer {
     Servers(Vec<ServerRow>),
     /// Rows of pools.
     Pools(Vec<PoolRow>),
-    /// Counters of pools.
-    Stats(Vec<(PoolId, PoolCounters)>),
+    /// Counters of pools, and the place that comes next.
+    Stats(Vec<(PoolId, PoolCounters)>, Option<usize>),
 }
 
 /// Where a client stands, as SHOW names it.

@@ -8,7 +8,7 @@ use super::server::Phase;
 use super::{
     Answer, CancelFate, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState,
 };
-use crate::base::{ClientId, Micros, Peer, PoolId, ServerId};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -44,14 +44,17 @@ impl Core {
             Command::Clients => return Answer::Clients(self.client_rows(now)),
             Command::Servers => return Answer::Servers(self.server_rows(now)),
             Command::Pools => return Answer::Pools(self.pool_rows(now)),
-            Command::Stats => {
-                let counters =
-                    |(_, pool): (usize, &super::pool::Pool)| (pool.share.id, pool.counters.clone());
-                return Answer::Stats(self.pools.iter().map(counters).collect());
-            }
+            Command::Stats(from) => return self.stats_from(from),
             Command::Forget(pool) => self.forget(pool),
         }
         Answer::Done
+    }
+
+    fn stats_from(&self, from: usize) -> Answer {
+        let next = from.saturating_add(limits::STATS_POOLS_MAX);
+        let pools = (from..next.min(self.pools.capacity())).filter_map(|place| self.pools.get(place));
+        let counters = pools.map(|pool| (pool.share.id, pool.counters.clone())).collect();
+        Answer::Stats(counters, (next < self.pools.capacity()).then_some(next))
     }
 
     /// Pools of this worker that a command is for.
@@ -322,5 +325,38 @@ impl Core {
             row
         };
         self.pools.iter().map(finished).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::WorkerId;
+    use crate::config::Snapshot;
+    use crate::core::{DatabaseShare, Gate, PoolShare, StatementRegistry};
+    use crate::wire::TrackedNames;
+
+    #[test]
+    fn counters_of_many_pools_are_copied_in_slices_and_each_once() {
+        let mut core = Core::new(WorkerId(0), TrackedNames::new([]), Arc::new(StatementRegistry::default()));
+        let database = Arc::new(DatabaseShare::new("db".into(), Arc::new(Gate::default())));
+        let snapshot =
+            Snapshot::load_with("test.ini", None, &|_| Ok(b"[databases]\ndb =\n[pgbouncer]\n".to_vec()));
+        let snapshot = snapshot.unwrap_or_else(|_| panic!("a valid configuration"));
+        let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").expect("the entry"), "u"));
+        let count = 2 * limits::STATS_POOLS_MAX as u32 + 7;
+        for id in 0..count {
+            let share = PoolShare::new(PoolId(id), Arc::clone(&database), "u".into(), Arc::clone(&rules), 1);
+            core.pool_slot(&Arc::new(share));
+        }
+        core.forget(PoolId(3));
+        let (mut seen, mut from) = (Vec::new(), Some(0));
+        while let Some(place) = from {
+            let Answer::Stats(pools, next) = core.stats_from(place) else { panic!("no counters") };
+            assert!(pools.len() <= limits::STATS_POOLS_MAX);
+            seen.extend(pools.into_iter().map(|(id, _)| id.0));
+            from = next;
+        }
+        assert_eq!(seen, (0..count).filter(|id| *id != 3).collect::<Vec<_>>());
     }
 }

@@ -232,7 +232,7 @@ impl Core {
     }
 
     /// This worker's part of a pool, made at the first sight of it.
-    fn pool_slot(&mut self, share: &Arc<PoolShare>) -> PoolSlot {
+    pub(super) fn pool_slot(&mut self, share: &Arc<PoolShare>) -> PoolSlot {
         if let Some(slot) = self.pool_slots.get(&share.id) {
             return *slot;
         }

@@ -1,17 +1,17 @@
 //! The least HTTP/1.1 that Prometheus, a load balancer and a browser need: GET of three pages, one request a connection.
 //!
 //! Never holds more than `limits::HTTP_REQUEST_BYTES_MAX` of a request, more than `limits::HTTP_CONNECTIONS_MAX` connections,
-//! or one longer than `limits::HTTP_TIMEOUT_MS`: a slow or hostile scraper costs itself only. Says nothing but metrics, and whether
-//! clients can be served.
+//! or one longer than `limits::HTTP_TIMEOUT_MS`: where all places are taken, the slowest makes room. A slow or hostile scraper
+//! costs itself only. Says nothing but metrics, and whether clients can be served.
 //! Source: RFC 9112.
 
-use crate::base::limits::{HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
+use super::seats::{Seat, Seats, Stage};
+use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// The Content-Type of the Prometheus text format.
@@ -23,8 +23,8 @@ const INDEX: &str =
 
 /// What makes the pages.
 pub trait Metrics: Send + Sync + 'static {
-    /// The page of metrics as it is now.
-    fn page(&self) -> impl Future<Output = String> + Send;
+    /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the same.
+    fn page(&self) -> impl Future<Output = Arc<str>> + Send;
 
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
@@ -35,54 +35,60 @@ pub trait Metrics: Send + Sync + 'static {
 /// # Cancel safety
 /// Dropping it stops accepting; requests under way are answered.
 pub async fn serve<M: Metrics>(listener: TcpListener, metrics: Arc<M>) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let seats = Seats::new(HTTP_CONNECTIONS_MAX);
     let time = Duration::from_millis(HTTP_TIMEOUT_MS);
     loop {
-        // The semaphore is never closed: without a place there is only waiting.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let metrics = Arc::clone(&metrics);
+                let (metrics, seat) = (Arc::clone(&metrics), seats.seat().await);
                 tokio::spawn(async move {
-                    // A scraper that goes away or is too slow is its own affair.
-                    let _ = timeout(time, answer(stream, &*metrics)).await;
-                    drop(place);
+                    tokio::select! {
+                        // A scraper that goes away or is too slow is its own affair.
+                        _ = timeout(time, answer(stream, &*metrics, &seat)) => {}
+                        () = seat.wanted() => {}
+                    }
                 });
             }
             Err(error) => {
                 tracing::warn!("metrics_listen: accept failed: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
             }
         }
     }
 }
 
+/// Between two tries where accepting fails: of a process without descriptors the log hears a line now and then.
+const ACCEPT_AGAIN_MS: u64 = 1_000;
+
 /// Reads one request and answers it.
-async fn answer<S, M>(mut stream: S, metrics: &M) -> std::io::Result<()>
+async fn answer<S, M>(mut stream: S, metrics: &M, seat: &Seat) -> std::io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     M: Metrics,
 {
-    let head = match read_head(&mut stream).await? {
+    let head = timeout(Duration::from_millis(HTTP_ASK_MS), read_head(&mut stream)).await;
+    let head = match head.map_err(|_| std::io::ErrorKind::TimedOut)?? {
         Some(head) => head,
         None => {
             return respond(&mut stream, "431 Request Header Fields Too Large", TEXT_TYPE, "", Body::Sent)
                 .await;
         }
     };
-    let (status, kind, text, body) = match target(&head) {
+    seat.enter(Stage::Served);
+    let (status, kind, text, body): (_, _, Arc<str>, _) = match target(&head) {
         Some((body, "/metrics")) => ("200 OK", METRICS_TYPE, metrics.page().await, body),
         Some((body, "/ready")) => {
             let (status, text) = readiness(&metrics.obstacles());
-            (status, TEXT_TYPE, text, body)
+            (status, TEXT_TYPE, text.into(), body)
         }
-        Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.to_owned(), body),
+        Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.into(), body),
         Some((body, _)) => {
-            ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".to_owned(), body)
+            ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".into(), body)
         }
-        None if head.starts_with(b"GET ") => ("400 Bad Request", TEXT_TYPE, String::new(), Body::Sent),
-        None => ("405 Method Not Allowed", TEXT_TYPE, "only GET\n".to_owned(), Body::Sent),
+        None if head.starts_with(b"GET ") => ("400 Bad Request", TEXT_TYPE, "".into(), Body::Sent),
+        None => ("405 Method Not Allowed", TEXT_TYPE, "only GET\n".into(), Body::Sent),
     };
+    seat.enter(Stage::Taking);
     respond(&mut stream, status, kind, &text, body).await
 }
 
@@ -151,12 +157,13 @@ async fn respond(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpStream;
 
     struct Fixed;
 
     impl Metrics for Fixed {
-        async fn page(&self) -> String {
-            "up 1\n".to_owned()
+        async fn page(&self) -> Arc<str> {
+            "up 1\n".into()
         }
 
         fn obstacles(&self) -> Vec<String> {
@@ -166,10 +173,13 @@ mod tests {
 
     /// What is answered to `request`, sent in two parts.
     fn ask(request: &[u8]) -> String {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (client, server) = tokio::io::duplex(64);
-            let served = tokio::spawn(async move { answer(server, &Fixed).await });
+            let served = tokio::spawn(async move {
+                let seat = Seats::new(1).seat().await;
+                answer(server, &Fixed, &seat).await
+            });
             let (mut from, mut to) = tokio::io::split(client);
             let (front, rest) = request.split_at(request.len() / 2);
             let write = async {
@@ -216,5 +226,37 @@ mod tests {
         assert!(ask(&[b'A'; 2 * HTTP_REQUEST_BYTES_MAX]).starts_with("HTTP/1.1 431 "));
         assert_eq!(ask(b""), "");
         assert_eq!(ask(b"GET / HTTP/1.1\r\n"), "", "half a request, then the end");
+    }
+
+    /// What is answered to a GET of `path`; `None`: the connection is closed without an answer.
+    async fn get(address: std::net::SocketAddr, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.ok()?;
+        (!text.is_empty()).then_some(text)
+    }
+
+    #[tokio::test]
+    async fn slow_ones_make_room_and_the_slowest_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Arc::new(Fixed)));
+        let mut slow = Vec::new();
+        for _ in 0..HTTP_CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /re").await.unwrap();
+            slow.push(stream);
+        }
+        for _ in 0..3 {
+            assert!(get(address, "/metrics").await.is_some_and(|text| text.ends_with("up 1\n")));
+        }
+        let mut end = [0; 1];
+        assert!(matches!(slow[0].read(&mut end).await, Ok(0) | Err(_)), "the oldest had to go");
+        let last = slow.last_mut().unwrap();
+        last.write_all(b"ady HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        last.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 503 "), "the youngest is served: {text}");
     }
 }

@@ -7,6 +7,7 @@ pub mod line;
 pub mod log;
 pub mod page;
 mod scrape;
+mod seats;
 pub mod sink;
 
 pub use scrape::Scrape;

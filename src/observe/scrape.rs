@@ -1,27 +1,33 @@
 //! What the metrics page samples at a scrape: the workers' counters, by way of the console, which merges them anyway.
 //!
-//! One scrape at a time is rendered; the lock around [`Series`] is the page's own and held for the rendering alone.
+//! One scrape at a time is made, for all who ask meanwhile, and rendered on a thread where nobody waits behind it: a login may
+//! not wait for a page of megabytes. The lock around [`Series`] is the page's own and held for the rendering alone.
 
 use super::http::Metrics;
 use super::log::Log;
 use super::page::{PoolSample, Sample, Series};
-use crate::base::VERSION;
+use crate::base::{Micros, VERSION};
 use crate::config::CONSOLE_DATABASE;
 use crate::console::{CONSOLE_POOL, Console};
 use crate::stats::ProcessLevels;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Makes the page of metrics.
 pub struct Scrape {
     console: Arc<Console>,
     log: Log,
-    series: Mutex<Series>,
+    series: Arc<Mutex<Series>>,
+    last: Shared,
 }
+
+/// The page that was made last, as long as somebody still reads it, and when it was begun.
+type Shared = tokio::sync::Mutex<(Micros, Weak<str>)>;
 
 impl Scrape {
     /// A page about the process that `console` is of.
     pub fn new(console: Arc<Console>, log: Log) -> Self {
-        Self { console, log, series: Mutex::default() }
+        let last = Shared::new((Micros(0), Arc::downgrade(&Arc::<str>::from(""))));
+        Self { console, log, series: Arc::default(), last }
     }
 
     async fn sample(&self) -> Sample {
@@ -66,6 +72,7 @@ impl Scrape {
             dns_queries: lists.dns_queries,
             max_client_conn: settings.max_client_conn.into(),
             max_user_connections: settings.max_user_connections.into(),
+            login_clients_cut_off: self.console.plane.strangers.cut_off(),
             log_lines_lost: self.log.lines_lost(),
             driver_faults: self.console.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
             statement_bytes: statements.bytes() as u64,
@@ -79,9 +86,21 @@ impl Scrape {
 }
 
 impl Metrics for Scrape {
-    async fn page(&self) -> String {
-        let sample = self.sample().await;
-        self.series.lock().unwrap_or_else(PoisonError::into_inner).page(sample)
+    async fn page(&self) -> Arc<str> {
+        let now = || self.console.plane.now();
+        let asked_at = now();
+        let mut last = self.last.lock().await;
+        if last.0 >= asked_at
+            && let Some(page) = last.1.upgrade()
+        {
+            return page; // it was begun while this one waited for another
+        }
+        let begun_at = now();
+        let (sample, series) = (self.sample().await, Arc::clone(&self.series));
+        let render = move || series.lock().unwrap_or_else(PoisonError::into_inner).page(sample);
+        let page: Arc<str> = tokio::task::spawn_blocking(render).await.unwrap_or_default().into();
+        *last = (begun_at, Arc::downgrade(&page));
+        page
     }
 
     fn obstacles(&self) -> Vec<String> {

@@ -480,6 +480,13 @@ pub const METRICS: &[Metric] = &[
         help: "Prepared statements that no client had a name for and that were forgotten to make room.",
     },
     Metric {
+        name: "pgweir_login_clients_cut_off_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.login_clients_cut_off),
+        show: "",
+        help: "Clients that had not proven who they are and made room for others (max_login_conn).",
+    },
+    Metric {
         name: "pgweir_log_lines_lost_total",
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.log_lines_lost),

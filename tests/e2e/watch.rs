@@ -4,6 +4,8 @@
 use crate::common::page::{self, get, value};
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, free_port, postgres, wait_until};
+use std::io::Write;
+use std::net::TcpStream;
 
 fn with_metrics() -> (Pooler, u16) {
     let port = free_port();
@@ -111,4 +113,23 @@ fn every_period_ends_with_a_line_of_statistics() {
                 && line.ends_with(" us")
         })
     });
+}
+
+#[test]
+fn the_pages_answer_beside_those_that_are_slow_to_ask_and_to_read() {
+    let (pooler, port) = with_metrics();
+    drop(pooler.client());
+    let connect = || TcpStream::connect(("127.0.0.1", port)).expect("the page is served");
+    let mut slow: Vec<TcpStream> = Vec::new();
+    for number in 0..48 {
+        let mut stream = connect();
+        let request: &[u8] = if number % 2 == 0 { b"GET /re" } else { b"GET /metrics HTTP/1.1\r\n\r\n" };
+        let _ = stream.write_all(request); // it may have had to make room
+        slow.push(stream);
+    }
+    for _ in 0..3 {
+        assert_eq!(get(port, "/ready").1, "ready\n");
+        assert_eq!(get(port, "/metrics").0, "HTTP/1.1 200 OK");
+    }
+    assert_eq!(pooler.client().simple("select 'served'").value(), "served");
 }

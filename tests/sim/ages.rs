@@ -28,8 +28,8 @@ impl Bench {
     }
 
     fn counters(&mut self) -> PoolCounters {
-        match self.core.command(Command::Stats, self.now, &mut self.net) {
-            Answer::Stats(mut stats) => stats.remove(0).1,
+        match self.core.command(Command::Stats(0), self.now, &mut self.net) {
+            Answer::Stats(mut stats, _) => stats.remove(0).1,
             answer => panic!("{answer:?}"),
         }
     }

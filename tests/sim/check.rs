@@ -161,7 +161,7 @@ impl World {
     fn check_counters(&mut self) {
         let mut sums: Vec<_> = self.pools.iter().map(|_| PoolCounters::default()).collect();
         for driver in &mut self.drivers {
-            let Answer::Stats(stats) = driver.ask(Command::Stats, &self.ground) else {
+            let Answer::Stats(stats, _) = driver.ask(Command::Stats(0), &self.ground) else {
                 panic!("rows are asked for")
             };
             for (pool, counters) in stats {
