@@ -242,14 +242,43 @@ fn tls_is_verified_as_far_as_the_mode_says() {
 #[test]
 fn keys_that_a_client_has_proven_are_passed_through() {
     let stored = postgres().psql("postgres", "select rolpassword from pg_authid where rolname = 'scrammer'");
-    let rig = Rig::new("db = {pg} dbname=app", TRANSACTION, &format!("\"scrammer\" \"{stored}\""));
+    let settings = format!("{TRANSACTION}\nserver_login_retry=600");
+    let rig = Rig::new("db = {pg} dbname=app", &settings, &format!("\"scrammer\" \"{stored}\""));
     assert_eq!(rig.welcome("db", "scrammer"), Err(Fault::WrongPasswordType));
     let secret = Arc::new(Secret::parse(&stored));
     let Secret::Scram(verifier) = &*secret else { panic!("not a SCRAM verifier: {stored}") };
     let ScramSecret { salt, iterations, .. } = &**verifier;
     rig.plane.secrets.learn_keys("scrammer", &secret, derive_keys(b"scrammer-secret", salt, *iterations));
-    rig.plane.reconnect(None); // forgets the retry's pause
-    rig.welcome("db", "scrammer").expect("a login with the client's keys");
+    rig.welcome("db", "scrammer").expect("a login with the client's keys, without the retry's pause");
+}
+
+#[test]
+fn a_refusal_is_the_answer_to_all_who_come_until_it_is_none_any_more() {
+    let rig = Rig::new("late = {pg} dbname=late", "server_login_retry=1", "");
+    for _ in 0..5 {
+        assert_eq!(rig.welcome("late", "app").unwrap_err().sqlstate(), "3D000");
+    }
+    postgres().psql("postgres", "create database late");
+    wait_until("whoever comes is let in", || rig.welcome("late", "app").is_ok());
+}
+
+#[test]
+fn another_secret_is_tried_at_once() {
+    let retry = "server_login_retry=600";
+    let rig = Rig::new("db = {pg} dbname=app user=plain password=wrong\nfile = {pg} dbname=app", retry, "");
+    let welcome = |database| rig.welcome(database, "plain").map(drop);
+    let refused = |database| welcome(database).map_err(|fault| fault.sqlstate().to_owned());
+    for _ in 0..8 {
+        assert_eq!(refused("db"), Err("28P01".to_owned()));
+    }
+    rig.adopt("db = {pg} dbname=app user=plain password=plain-secret\nfile = {pg} dbname=app", retry, "");
+    assert_eq!(refused("db"), Ok(()), "a reload brings the right one");
+    rig.plane.secrets.learn("file", "plain", Arc::new(Secret::parse("old")));
+    for _ in 0..8 {
+        assert_eq!(refused("file"), Err("28P01".to_owned()));
+    }
+    rig.plane.secrets.learn("file", "plain", Arc::new(Secret::parse("plain-secret")));
+    assert_eq!(refused("file"), Ok(()), "what auth_query says of a client is news, too");
 }
 
 #[test]

@@ -338,7 +338,7 @@ impl PoolShare {
         self.failing.load_full()
     }
 
-    /// Set by the ledger after each login to a server.
+    /// Set by the ledger after each login to a server, and by the login plane where that says nothing any more.
     pub fn set_failing(&self, text: Option<String>) {
         self.failing.store(text.map(Arc::new));
     }

@@ -35,6 +35,7 @@ mod server_tls;
 mod servers_tls;
 mod stream;
 mod tls_text;
+mod tries;
 mod turns;
 mod verifiers;
 mod welcome;
