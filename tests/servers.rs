@@ -313,6 +313,24 @@ fn a_server_that_is_not_there_keeps_clients_waiting_until_it_is() {
 }
 
 #[test]
+fn one_client_has_one_server_opened() {
+    let databases: Vec<_> = (0..60).map(|n| format!("d{n} = {{pg}} dbname=app")).collect();
+    let rig = Rig::new(&databases.join("\n"), TRANSACTION, "");
+    for n in 0..60 {
+        let database = format!("d{n}");
+        rig.welcome(&database, "app").expect("a login");
+        let (mut client, _) = rig.client_on(n % WORKERS, &database, "app");
+        assert_eq!(client.simple("select 1").value(), "1");
+        assert_eq!(client.simple("select 2").value(), "2");
+    }
+    wait_until("no login is under way", || {
+        (0..60).all(|n| rig.plane.places.pool_servers(rig.pool(&format!("d{n}"), "app").id).0 == 0)
+    });
+    let more: Vec<_> = (0..60).filter(|n| rig.live(&format!("d{n}"), "app") > 1).collect();
+    assert!(more.is_empty(), "pools with more than one server: {more:?}");
+}
+
+#[test]
 fn a_dead_host_of_a_list_costs_no_retry() {
     let port = postgres().port;
     for balance in ["round-robin", "disable"] {

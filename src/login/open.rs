@@ -472,12 +472,14 @@ impl Attempt {
         self.entry.tries.forget();
         let worker = self.worker();
         drop(row);
+        let expected = share.expect_server();
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         // not before: a client that was let in first would find no server and have another one opened
         let welcome = || Welcome { reported: logged_in.reported, params };
         self.entry.welcome.learn(self.generation, welcome);
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
+        drop(expected);
         self.plane.launcher.look_again(share.id);
     }
 
