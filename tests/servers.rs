@@ -242,14 +242,43 @@ fn tls_is_verified_as_far_as_the_mode_says() {
 #[test]
 fn keys_that_a_client_has_proven_are_passed_through() {
     let stored = postgres().psql("postgres", "select rolpassword from pg_authid where rolname = 'scrammer'");
-    let rig = Rig::new("db = {pg} dbname=app", TRANSACTION, &format!("\"scrammer\" \"{stored}\""));
+    let settings = format!("{TRANSACTION}\nserver_login_retry=600");
+    let rig = Rig::new("db = {pg} dbname=app", &settings, &format!("\"scrammer\" \"{stored}\""));
     assert_eq!(rig.welcome("db", "scrammer"), Err(Fault::WrongPasswordType));
     let secret = Arc::new(Secret::parse(&stored));
     let Secret::Scram(verifier) = &*secret else { panic!("not a SCRAM verifier: {stored}") };
     let ScramSecret { salt, iterations, .. } = &**verifier;
     rig.plane.secrets.learn_keys("scrammer", &secret, derive_keys(b"scrammer-secret", salt, *iterations));
-    rig.plane.reconnect(None); // forgets the retry's pause
-    rig.welcome("db", "scrammer").expect("a login with the client's keys");
+    rig.welcome("db", "scrammer").expect("a login with the client's keys, without the retry's pause");
+}
+
+#[test]
+fn a_refusal_is_the_answer_to_all_who_come_until_it_is_none_any_more() {
+    let rig = Rig::new("late = {pg} dbname=late", "server_login_retry=1", "");
+    for _ in 0..5 {
+        assert_eq!(rig.welcome("late", "app").unwrap_err().sqlstate(), "3D000");
+    }
+    postgres().psql("postgres", "create database late");
+    wait_until("whoever comes is let in", || rig.welcome("late", "app").is_ok());
+}
+
+#[test]
+fn another_secret_is_tried_at_once() {
+    let retry = "server_login_retry=600";
+    let rig = Rig::new("db = {pg} dbname=app user=plain password=wrong\nfile = {pg} dbname=app", retry, "");
+    let welcome = |database| rig.welcome(database, "plain").map(drop);
+    let refused = |database| welcome(database).map_err(|fault| fault.sqlstate().to_owned());
+    for _ in 0..8 {
+        assert_eq!(refused("db"), Err("28P01".to_owned()));
+    }
+    rig.adopt("db = {pg} dbname=app user=plain password=plain-secret\nfile = {pg} dbname=app", retry, "");
+    assert_eq!(refused("db"), Ok(()), "a reload brings the right one");
+    rig.plane.secrets.learn("file", "plain", Arc::new(Secret::parse("old")));
+    for _ in 0..8 {
+        assert_eq!(refused("file"), Err("28P01".to_owned()));
+    }
+    rig.plane.secrets.learn("file", "plain", Arc::new(Secret::parse("plain-secret")));
+    assert_eq!(refused("file"), Ok(()), "what auth_query says of a client is news, too");
 }
 
 #[test]
@@ -281,6 +310,24 @@ fn a_server_that_is_not_there_keeps_clients_waiting_until_it_is() {
     rig.adopt("db = {pg} dbname=app", "server_login_retry=600", "");
     rig.runtime.block_on(waiting).expect("no panic").expect("a welcome, without the retry's pause");
     assert_eq!(pool.failing(), None);
+}
+
+#[test]
+fn one_client_has_one_server_opened() {
+    let databases: Vec<_> = (0..60).map(|n| format!("d{n} = {{pg}} dbname=app")).collect();
+    let rig = Rig::new(&databases.join("\n"), TRANSACTION, "");
+    for n in 0..60 {
+        let database = format!("d{n}");
+        rig.welcome(&database, "app").expect("a login");
+        let (mut client, _) = rig.client_on(n % WORKERS, &database, "app");
+        assert_eq!(client.simple("select 1").value(), "1");
+        assert_eq!(client.simple("select 2").value(), "2");
+    }
+    wait_until("no login is under way", || {
+        (0..60).all(|n| rig.plane.places.pool_servers(rig.pool(&format!("d{n}"), "app").id).0 == 0)
+    });
+    let more: Vec<_> = (0..60).filter(|n| rig.live(&format!("d{n}"), "app") > 1).collect();
+    assert!(more.is_empty(), "pools with more than one server: {more:?}");
 }
 
 #[test]

@@ -88,6 +88,10 @@ pub const REMOTE_WAITER_LEAD_US: u64 = 10_000;
 /// longest waiting client of the server's own pool: the change costs a close and a login, some milliseconds at both ends.
 pub const FAIR_LEAD_US: u64 = 50_000;
 
+/// For so long a server's own refusal of a login is the answer to whoever comes, the first time; each further one counts for
+/// twice as long, up to `server_login_retry`.
+pub const REFUSAL_PAUSE_MS: u64 = 10;
+
 /// Longest error text sent to a client, as PgBouncer cuts its own.
 pub const ERROR_TEXT_BYTES_MAX: usize = 127;
 

@@ -172,10 +172,10 @@ impl Core {
     pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
         self.now = now;
         let MovedServer(mut server, share) = moved;
-        share.server_arrives();
         server.pool = self.pool_slot(&share);
         server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
+        share.server_arrives();
     }
 
     fn adopt(&mut self, id: ServerId, mut server: Server, net: &mut impl Net) {

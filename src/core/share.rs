@@ -154,6 +154,16 @@ impl Turn {
     }
 }
 
+/// A server that is on its way; see [`PoolShare::expect_server`].
+#[derive(Debug)]
+pub struct Expected(Arc<PoolShare>);
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.0.server_arrives();
+    }
+}
+
 /// One pool (database entry, pool user) over all workers.
 #[derive(Debug)]
 pub struct PoolShare {
@@ -168,7 +178,7 @@ pub struct PoolShare {
     full: AtomicBool,
     live: AtomicU32,
     generation: AtomicU32,
-    /// Servers on their way from one worker to another.
+    /// Servers on their way to a worker, from another one or from their login.
     moving: AtomicU32,
     removed: AtomicBool,
     lifetime_close: Turn,
@@ -315,6 +325,12 @@ impl PoolShare {
         self.moving.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// A server is on its way to a worker until what is returned is dropped.
+    pub fn expect_server(self: &Arc<Self>) -> Expected {
+        self.server_leaves();
+        Expected(Arc::clone(self))
+    }
+
     /// Whether a server is on its way to a client that waits.
     pub fn is_moving(&self) -> bool {
         self.moving.load(Ordering::Acquire) > 0
@@ -346,7 +362,7 @@ impl PoolShare {
         self.failing.load_full()
     }
 
-    /// Set by the ledger after each login to a server.
+    /// Set by the ledger after each login to a server, and by the login plane where that says nothing any more.
     pub fn set_failing(&self, text: Option<String>) {
         self.failing.store(text.map(Arc::new));
     }

@@ -36,7 +36,7 @@ pub enum Credential {
 }
 
 /// What is stored of a password.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// It.
     pub secret: Arc<Secret>,

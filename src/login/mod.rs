@@ -37,6 +37,7 @@ mod servers_tls;
 mod strangers;
 mod stream;
 mod tls_text;
+mod tries;
 mod turns;
 mod verifiers;
 mod welcome;

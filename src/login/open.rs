@@ -13,6 +13,7 @@ use super::places::Place;
 use super::plane::{Plane, Policy, Welcome};
 use super::registry::PoolEntry;
 use super::server_login::{Handshake, LoggedIn, LoginError, LoginPlan};
+use super::tries::Sent;
 use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Database, Host, LoadBalance};
@@ -34,6 +35,7 @@ pub(super) struct Attempt {
     pub socket_id: u64,
     generation: u32,
     started: Micros,
+    sent: Sent,
     /// Whom it is for.
     pub want: Want,
     /// It is to find out whether it can be done, no more.
@@ -93,6 +95,8 @@ pub(super) enum Sequel {
     Nothing,
     /// Until `server_login_retry` is over, clients of a pool without servers are refused.
     Retry,
+    /// The same, but this is the server's own answer, for which it may be asked again soon.
+    Refused,
     /// The same until this time.
     RefuseUntil(Micros),
     /// Clients wait; the next attempt is made not before this time.
@@ -163,8 +167,10 @@ impl Attempt {
         // First: where a reload comes in between, what follows may be newer than this, and counts as older; never the
         // other way round.
         let generation = entry.share.generation();
+        let policy = plane.policy.load_full();
         Self {
-            policy: plane.policy.load_full(),
+            sent: plane.would_send(&policy, &entry),
+            policy,
             config: entry.config.load_full(),
             socket_id: plane.next_socket_id(),
             generation,
@@ -246,7 +252,13 @@ impl Attempt {
                     self.log_connect_error(&line.peer, &error);
                     failure = Failure::new(error.reason);
                 }
-                Err(broken) => return Err(self.failure(broken, &line.peer)),
+                Err(broken) => {
+                    let is_answer = matches!(&broken,
+                        Broken::Login(LoginFailure::Login(error)) if error.is_answer());
+                    let failure = self.failure(broken, &line.peer);
+                    let sequel = if is_answer { Sequel::Refused } else { failure.sequel };
+                    return Err(Failure { sequel, ..failure });
+                }
             }
             self.leave_host();
         }
@@ -458,14 +470,17 @@ impl Attempt {
             authorization,
         };
         share.set_obstacle(None);
+        self.entry.tries.forget();
         let worker = self.worker();
         drop(row);
+        let expected = share.expect_server();
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         // not before: a client that was let in first would find no server and have another one opened
         let welcome = || Welcome { reported: logged_in.reported, params };
         self.entry.welcome.learn(self.generation, welcome);
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
+        drop(expected);
         self.plane.launcher.look_again(share.id);
     }
 
@@ -497,7 +512,15 @@ impl Attempt {
             // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
             Sequel::Retry => {
                 share.set_obstacle(None);
+                self.entry.tries.failed(self.sent.clone());
                 place.login_failed(text(), retry);
+            }
+            Sequel::Refused => {
+                share.set_obstacle(None);
+                let (sent, fault) = (self.sent.clone(), failure.fault.clone());
+                let fault = fault.unwrap_or(Fault::LoginFailing { cached: text() });
+                let until = self.entry.tries.refused(sent, fault, self.plane.now(), retry);
+                place.login_failed(text(), until.since(self.started));
             }
             Sequel::RefuseUntil(until) => {
                 share.set_obstacle(Some(text()));

@@ -4,6 +4,7 @@
 //! `reload.rs`. Source: PgBouncer behaviour, surface §2 (`*`), §3 (`autodb_idle_timeout`, `pool_idle_timeout`).
 
 use super::login_counts::LoginCounts;
+use super::tries::Tries;
 use super::welcome::WelcomeDesk;
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
@@ -25,6 +26,8 @@ pub struct PoolEntry {
     pub host_turn: AtomicUsize,
     /// Logins to its servers.
     pub logins: LoginCounts,
+    /// What its last login came to, where it failed.
+    pub tries: Tries,
     clients: AtomicU32,
     cancels_waiting: AtomicU32,
     unused_since: AtomicU64,
@@ -247,6 +250,7 @@ impl Registry {
             welcome: WelcomeDesk::default(),
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
+            tries: Tries::default(),
             clients: AtomicU32::new(0),
             cancels_waiting: AtomicU32::new(0),
             unused_since: AtomicU64::new(Micros::NEVER.0),

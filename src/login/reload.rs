@@ -40,6 +40,9 @@ impl Plane {
             if is_dirty || !policy.snapshot.proves_as_before(&before.snapshot, name, user) {
                 self.renew(&entry);
             }
+            if self.ends_pause_for_change(&entry) {
+                self.launcher.need_server(entry.share.id);
+            }
             if let Some(Ok(rules)) = iam_entry::rules(&policy.snapshot, &entry.config.load(), user) {
                 entry.share.set_max_age(rules.ages.max_age);
             }
@@ -58,6 +61,7 @@ impl Plane {
     /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.
     fn renew(&self, entry: &PoolEntry) {
         self.iam.forget_back_off(&entry.share.user);
+        entry.tries.forget();
         entry.share.bump_generation();
         self.places.forget_failure(&entry.share);
         self.tell_all(|| Command::Sweep(Scope::Pool(entry.share.id)));

@@ -79,7 +79,7 @@ impl Plane {
         }
     }
 
-    fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
+    pub(super) fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
         let (database, user) = (&entry.share.database.name, &entry.share.user);
         let of_entry = (!config.password.is_empty() && entry.is_forced())
             .then(|| Arc::new(Secret::parse(config.password.expose())));

@@ -89,6 +89,13 @@ impl LoginError {
         })
     }
 
+    /// Whether the server has answered that this database or this role is not to be had, in its own words.
+    pub fn is_answer(&self) -> bool {
+        let is_answer =
+            |sqlstate: &str| sqlstate == sqlstate::INVALID_CATALOG_NAME || sqlstate.starts_with("28");
+        matches!(self, Self::Refused { sqlstate, .. } if is_answer(sqlstate))
+    }
+
     /// What the pool's waiting clients are told and ended with; `None` = they go on waiting, since it may pass.
     pub fn fault(&self) -> Option<Fault> {
         let own = |text: &str| {

@@ -156,12 +156,16 @@ impl Plane {
     /// Dropping it only withdraws the request; the caller's login timeout bounds it.
     pub async fn welcome(&self, pool: &Arc<PoolShare>) -> Result<Arc<Welcome>, Fault> {
         let Some(entry) = self.registry.by_id(pool.id) else { return Err(Fault::DatabaseRemoved) };
+        self.ends_pause_for_change(&entry); // the client may have brought what the last login lacked
         if let Some(welcome) = entry.welcome.known(pool.generation()) {
             // a pool without servers whose logins fail turns its clients away: each that comes is a reason to try again
             if pool.live_count() == 0 && pool.failing().is_some() {
                 self.launcher.need_server(pool.id);
             }
             return Ok(welcome);
+        }
+        if let Some(fault) = entry.tries.refusal(self.now()) {
+            return Err(fault);
         }
         self.wait_for_welcome(&entry).await
     }

@@ -21,5 +21,7 @@ pub const OUT_OF_MEMORY: SqlState = "53200";
 pub const INVALID_PASSWORD: SqlState = "28P01";
 /// invalid_authorization_specification.
 pub const INVALID_AUTHORIZATION: SqlState = "28000";
+/// invalid_catalog_name: no such database.
+pub const INVALID_CATALOG_NAME: SqlState = "3D000";
 /// successful_completion, on notices.
 pub const SUCCESSFUL_COMPLETION: SqlState = "00000";

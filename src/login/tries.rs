@@ -1,0 +1,160 @@
+//! What a pool's last login came to, where it failed: what it had sent, and the server's own refusal.
+//!
+//! A server that refuses a login in its own words (no such database, no such role, a wrong password) has answered: whoever
+//! comes is told so at once, and asked is anew by the first one who comes after a pause, which doubles with each refusal from
+//! `limits::REFUSAL_PAUSE_MS` to `server_login_retry`. So a database that is created a moment later is there, and a storm of
+//! clients is no storm of logins. A login that would send something else ends every pause at once. Never shows a secret.
+//! PgBouncer lets each later client wait for `server_login_retry` instead (launch_new_connection() in src/objects.c).
+
+use super::credential::Stored;
+use super::plane::{Plane, Policy};
+use super::registry::PoolEntry;
+use crate::base::{Micros, limits};
+use crate::config::Database;
+use crate::wire::Fault;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All that a login depends on: where it goes, and what it proves itself with.
+#[derive(Clone, PartialEq)]
+pub(super) struct Sent {
+    config: Arc<Database>,
+    stored: Option<Stored>,
+}
+
+/// The last login of one pool, as long as it has failed.
+#[derive(Default)]
+pub struct Tries {
+    last: Mutex<Option<Failed>>,
+}
+
+struct Failed {
+    sent: Sent,
+    refusal: Option<Refusal>,
+}
+
+struct Refusal {
+    fault: Fault,
+    until: Micros,
+    pause: Micros,
+}
+
+impl Tries {
+    /// A login that sent this has failed, by no word of the server's.
+    pub(super) fn failed(&self, sent: Sent) {
+        *self.last() = Some(Failed { sent, refusal: None });
+    }
+
+    /// A login that sent this was refused by the server; until when that is the answer, `longest` at the most.
+    pub(super) fn refused(&self, sent: Sent, fault: Fault, now: Micros, longest: Micros) -> Micros {
+        let mut last = self.last();
+        let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
+        let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
+        let pause = match before {
+            Some(before) if now.since(before.until) <= longest => Micros(2 * before.pause.0),
+            _ => first,
+        };
+        let pause = pause.min(longest);
+        let until = now + pause;
+        *last = Some(Failed { sent, refusal: Some(Refusal { fault, until, pause }) });
+        until
+    }
+
+    /// A login has succeeded, or may again.
+    pub(super) fn forget(&self) {
+        *self.last() = None;
+    }
+
+    /// The server's refusal, as long as it is the answer.
+    pub(super) fn refusal(&self, now: Micros) -> Option<Fault> {
+        let last = self.last();
+        let refusal = last.as_ref()?.refusal.as_ref()?;
+        (now < refusal.until).then(|| refusal.fault.clone())
+    }
+
+    /// Whether the last login has failed and had sent something else than this.
+    fn differs_from(&self, now: impl FnOnce() -> Sent) -> bool {
+        self.last().as_ref().is_some_and(|failed| failed.sent != now())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Failed>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Plane {
+    /// What a login to a server of `entry` would send.
+    pub(super) fn would_send(&self, policy: &Policy, entry: &PoolEntry) -> Sent {
+        let config = entry.config.load_full();
+        Sent { stored: self.stored(policy, entry, &config), config }
+    }
+
+    /// Whether the next login of a pool whose logins fail would send something else than the last one: then it need not wait.
+    pub(super) fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
+        let policy = self.policy.load();
+        let ends = entry.tries.differs_from(|| self.would_send(&policy, entry));
+        if ends {
+            entry.tries.forget();
+            self.places.forget_failure(&entry.share);
+            entry.share.set_failing(None); // who comes now waits for what becomes of it
+        }
+        ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::tests::snapshot;
+    use super::*;
+    use crate::auth::Secret;
+
+    const LONGEST: Micros = Micros::from_secs(15);
+
+    fn sent(password: &str) -> Sent {
+        let config = snapshot("db =", "").database("db").expect("an entry");
+        Sent { config, stored: Some(Stored { secret: Arc::new(Secret::parse(password)), keys: None }) }
+    }
+
+    fn fault() -> Fault {
+        Fault::Relayed { sqlstate: "3D000".into(), text: "none".into() }
+    }
+
+    #[test]
+    fn a_refusal_is_the_answer_until_its_pause_is_over() {
+        let tries = Tries::default();
+        let now = Micros::from_secs(9);
+        assert_eq!(tries.refusal(now), None);
+        let until = tries.refused(sent("a"), fault(), now, LONGEST);
+        assert_eq!(until, now + Micros::from_millis(limits::REFUSAL_PAUSE_MS));
+        assert_eq!((tries.refusal(now), tries.refusal(until)), (Some(fault()), None));
+        tries.forget();
+        assert_eq!(tries.refusal(now), None);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_when_nobody_has_come() {
+        let tries = Tries::default();
+        let mut now = Micros::from_secs(9);
+        let mut pauses = Vec::new();
+        for _ in 0..14 {
+            let until = tries.refused(sent("a"), fault(), now, LONGEST);
+            pauses.push(until.since(now).0);
+            now = until;
+        }
+        assert!(pauses.windows(2).all(|two| two[1] == (2 * two[0]).min(LONGEST.0)), "{pauses:?}");
+        assert_eq!(pauses.last(), Some(&LONGEST.0));
+        now = now + LONGEST + Micros(1);
+        let until = tries.refused(sent("a"), fault(), now, LONGEST);
+        assert_eq!(until.since(now), Micros::from_millis(limits::REFUSAL_PAUSE_MS));
+    }
+
+    #[test]
+    fn another_secret_begins_anew() {
+        let tries = Tries::default();
+        let now = Micros::from_secs(9);
+        let first = tries.refused(sent("a"), fault(), now, LONGEST);
+        assert!(!tries.differs_from(|| sent("a")) && tries.differs_from(|| sent("b")));
+        assert_eq!(tries.refused(sent("b"), fault(), now, LONGEST), first);
+        tries.failed(sent("b"));
+        assert_eq!(tries.refusal(now), None, "it is no word of the server's");
+    }
+}
