@@ -38,14 +38,14 @@ impl World {
 
     /// A client's transaction begins on a server: its authorization is good for that. In session pooling a client keeps the
     /// server that it has, and anywhere one that has told it half a notice.
-    pub fn check_begin(&self, socket: u64) {
+    pub fn check_begin(&self, socket: u64, was_speaking: bool) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("transactions begin on servers") };
         let server = &self.servers[index];
         let pool = &self.pools[server.pool];
         let Some(authorization) = server.authorization else { return };
         let is_session = self.plan.pools[server.pool].rules.mode == PoolMode::Session;
-        if is_session || server.is_speaking(&self.ground) {
+        if is_session || was_speaking || server.is_speaking(&self.ground) {
             return;
         }
         let now = self.ground.micros();
@@ -104,7 +104,7 @@ impl World {
             let Answer::Pools(rows) = driver.ask(Command::Pools, &self.ground) else {
                 panic!("rows are asked for")
             };
-            let (clients, servers) = driver.core.counts();
+            let (clients, servers) = driver.counts();
             let in_rows: u32 = rows.iter().map(|row| row.cl_active + row.cl_idle + row.cl_waiting).sum();
             assert_eq!(in_rows as usize, clients, "clients in SHOW POOLS");
             let servers_of = |row: &pgweir::core::PoolRow| {
@@ -138,7 +138,7 @@ impl World {
         let mut idle_published = 0;
         let mut idle = 0;
         for driver in &mut self.drivers {
-            let (clients, servers) = driver.core.counts();
+            let (clients, servers) = driver.counts();
             assert_eq!(clients, 0, "clients are left");
             assert_eq!(driver.connections(), servers, "sockets are left");
             let Answer::Pools(rows) = driver.ask(Command::Pools, &self.ground) else {
@@ -188,8 +188,8 @@ impl World {
 
     /// Everything was closed.
     pub fn check_end(&mut self) {
-        for driver in &self.drivers {
-            assert_eq!(driver.core.counts(), (0, 0), "connections are left");
+        for driver in &mut self.drivers {
+            assert_eq!(driver.counts(), (0, 0), "connections are left");
             assert_eq!(driver.connections(), 0, "sockets are left");
         }
         for (at, pool) in self.pools.iter().enumerate() {

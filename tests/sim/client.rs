@@ -205,6 +205,9 @@ impl SimClient {
             return self.vanish(ground);
         }
         if is_over {
+            let wire = &mut ground.wires[self.socket as usize];
+            (wire.up.shut, wire.is_left) = (true, true);
+            ground.wake_pooler(self.socket);
             self.over();
             return;
         }

@@ -1,30 +1,29 @@
-//! One worker: a whole `Core` over the simulated network. The second implementation of `core::Net`.
+//! One worker as the world sees it: the program's own `worker::Worker` with its driver and its `Core`, over simulated sockets.
 //!
-//! Holds to what `core/net.rs` promises the core: calls take effect in order; unconsumed bytes are kept and handed in again in
-//! front of new ones; `resume` hands in what is kept even if nothing new came; a paused peer is not read, but a paused client
-//! that is gone is reported; what a peer does not take at once is kept for it and reported as `blocked`, then `drained`; a
-//! closed server is waited for until its end of stream, and only then is its place given back.
+//! Decides nothing and keeps no byte: it lends the wires to a round of the worker, and passes on what comes of it.
 
-use super::ground::{Event, Ground};
+use super::ground::Ground;
+use super::kernel::{Net, SimKernel, SimRing, SimSocket};
 use super::launcher::Eviction;
-use pgweir::base::{Peer, PoolId, WorkerId, limits};
+use super::mind::Listener;
+use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::core::{
-    Answer, CancelFate, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin,
-    ServerState, StatementRegistry,
+    Answer, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState, StatementRegistry,
 };
-use pgweir::wire::encode;
-use pgweir::wire::tags::client::{QUERY, TERMINATE};
+use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
+use pgweir::worker::{Mail, Post, Worker};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What reaches a worker from outside.
 #[derive(Debug)]
 pub enum Letter {
     Client(u64, ClientLogin),
     Server(u64, usize, ServerLogin),
-    Moved(Box<(Conn, MovedServer)>),
+    Moved(Box<Moving>),
     Nudge(PoolId, WorkerId),
     /// Close an idle server for somebody who starves.
     Evict(Eviction),
@@ -32,436 +31,215 @@ pub enum Letter {
     Command(Command),
 }
 
-/// What the core has asked for during one call.
-#[derive(Debug)]
-enum Call {
-    Forward(Peer, Range<usize>),
-    Send(Peer, Vec<u8>),
-    Pause(Peer),
-    Resume(Peer),
-    Close(Peer, Farewell),
-    Move(Peer, WorkerId, Box<MovedServer>),
-    Notify(Note),
-}
+/// A server between two workers.
+pub struct Moving(Channel<SimSocket>, MovedServer);
 
-/// Takes down the core's calls, to be done in order when it returns.
-#[derive(Debug, Default)]
-pub struct Calls(Vec<Call>);
-
-impl Net for Calls {
-    fn forward(&mut self, to: Peer, range: Range<usize>) {
-        self.0.push(Call::Forward(to, range));
-    }
-
-    fn send(&mut self, to: Peer, bytes: &[u8]) {
-        self.0.push(Call::Send(to, bytes.to_vec()));
-    }
-
-    fn pause(&mut self, peer: Peer) {
-        self.0.push(Call::Pause(peer));
-    }
-
-    fn resume(&mut self, peer: Peer) {
-        self.0.push(Call::Resume(peer));
-    }
-
-    fn close(&mut self, peer: Peer, farewell: Farewell) {
-        self.0.push(Call::Close(peer, farewell));
-    }
-
-    fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
-        self.0.push(Call::Move(server, to, Box::new(state)));
-    }
-
-    fn notify(&mut self, note: Note) {
-        self.0.push(Call::Notify(note));
+impl fmt::Debug for Moving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server {}", self.0.fd.wire)
     }
 }
 
-/// The pooler's end of one connection.
+/// What a letter was answered.
 #[derive(Debug)]
-pub struct Conn {
-    socket: u64,
-    /// `None` once the core has closed it.
-    peer: Option<Peer>,
-    /// The pool of a server, whose place it holds.
-    place: Option<usize>,
-    kept: Vec<u8>,
-    unsent: Vec<u8>,
-    paused: bool,
-    offer: bool,
-    blocked: bool,
+pub enum Reply {
+    Evicted(Eviction, bool),
+    /// A client's cancel: whether there was anything to cancel.
+    Cancelled(u64, bool),
+}
+
+/// Places of servers that are free again: pool and socket. Guards tell it when they are let go.
+pub type Returned = Arc<Mutex<Vec<(usize, u64)>>>;
+
+struct Place {
+    returned: Returned,
+    what: (usize, u64),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner).push(self.what);
+    }
+}
+
+/// What a worker has and does outside of its loop.
+#[derive(Default)]
+struct Desk {
+    now: Micros,
+    inbox: Vec<Mail<SimSocket>>,
+    sent: Vec<(usize, Letter)>,
+    notes: Vec<Note>,
+}
+
+struct SimPost(Rc<RefCell<Desk>>);
+
+impl Post for SimPost {
+    type Socket = SimSocket;
+
+    fn now(&self) -> Micros {
+        self.0.borrow().now
+    }
+
+    fn take(&mut self) -> Vec<Mail<SimSocket>> {
+        std::mem::take(&mut self.0.borrow_mut().inbox)
+    }
+
+    fn close(&mut self) {
+        panic!("nobody stops a worker");
+    }
+
+    fn send(&mut self, to: WorkerId, mail: Mail<SimSocket>) {
+        let letter = match mail {
+            Mail::Moved(parts) => Letter::Moved(Box::new(Moving(parts.0, parts.1))),
+            Mail::Nudge { pool, by } => Letter::Nudge(pool, by),
+            _ => panic!("workers send each other servers and nudges"),
+        };
+        self.0.borrow_mut().sent.push((usize::from(to.0), letter));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.0.borrow_mut().notes.push(note);
+    }
+
+    fn clients_gone(&mut self, _: u32) {}
+
+    fn driver_faults(&mut self, count: u64) {
+        assert_eq!(count, 0, "the driver was mistaken about a connection");
+    }
 }
 
 /// One worker.
-#[derive(Debug)]
 pub struct Driver {
-    pub core: Core,
-    worker: usize,
-    calls: Calls,
-    conns: BTreeMap<u64, Conn>,
-    sockets: BTreeMap<Peer, u64>,
-    /// Servers that their present client has said something to, and that client.
-    links: BTreeMap<u64, u64>,
-    /// Whose bytes the core looks at.
-    at_hand: u64,
+    worker: Worker<Listener, SimKernel, SimPost>,
+    at: usize,
+    net: Net,
+    desk: Rc<RefCell<Desk>>,
+    replies: Arc<Mutex<Vec<Reply>>>,
+    returned: Returned,
 }
 
 impl Driver {
-    pub fn new(worker: usize, names: TrackedNames, registry: Arc<StatementRegistry>) -> Self {
-        Self {
-            core: Core::new(WorkerId(worker as u16), names, registry),
-            worker,
-            calls: Calls::default(),
-            conns: BTreeMap::new(),
-            sockets: BTreeMap::new(),
-            links: BTreeMap::new(),
-            at_hand: 0,
-        }
+    pub fn new(
+        at: usize,
+        names: TrackedNames,
+        registry: Arc<StatementRegistry>,
+        ground: &Ground,
+        returned: &Returned,
+    ) -> Self {
+        let id = WorkerId(at as u16);
+        let net = Rc::clone(&ground.net);
+        let desk = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
+        let burst = ground.cuts.has_ring.then(|| Burst::over(SimRing(Rc::clone(&net))));
+        let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
+        let mind = Listener::new(at, Core::new(id, names, registry), Rc::clone(&net));
+        let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&desk)));
+        Self { worker, at, net, desk, replies: Arc::default(), returned: Arc::clone(returned) }
     }
 
     /// Connections held, those that are being seen off included.
     pub fn connections(&self) -> usize {
-        self.conns.len()
+        self.worker.driver().connections()
     }
 
-    pub fn deliver(&mut self, letter: Letter, ground: &mut Ground) -> Option<Answer> {
-        let now = ground.micros();
-        let mut answer = None;
-        match letter {
-            Letter::Client(socket, login) => {
-                let id = self.core.reserve_client();
-                self.adopt(Conn::new(socket, Peer::Client(id), None), ground);
-                self.core.client_joined(id, login, now, &mut self.calls);
-            }
+    /// Clients and servers.
+    pub fn counts(&mut self) -> (usize, usize) {
+        self.worker.mind().core.counts()
+    }
+
+    /// When the worker looks at everything the next time.
+    pub fn next_pass(&self) -> u64 {
+        self.worker.next_pass().0
+    }
+
+    /// Puts a letter into the mailbox, for the next round.
+    pub fn put(&mut self, letter: Letter) {
+        let guard = |what| Box::new(Place { returned: Arc::clone(&self.returned), what });
+        let channel = |wire, guard| {
+            let fd = SimSocket::new(wire, &self.net);
+            Channel { fd, tls: None, unread: Vec::new(), unsent: Vec::new(), guard }
+        };
+        let replies = Arc::clone(&self.replies);
+        let tell = move |reply| replies.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
+        let is_found = |answer| matches!(answer, Answer::Found(true));
+        let mail = match letter {
+            Letter::Client(socket, login) => Mail::Client(Box::new((channel(socket, Box::new(())), login))),
             Letter::Server(socket, pool, login) => {
-                let id = self.core.reserve_server();
-                self.adopt(Conn::new(socket, Peer::Server(id), Some(pool)), ground);
-                self.core.server_joined(id, login, now, &mut self.calls);
+                Mail::Server(Box::new((channel(socket, guard((pool, socket))), login)))
             }
-            Letter::Moved(moved) => {
-                let (mut conn, state) = *moved;
-                let id = self.core.reserve_server();
-                conn.peer = Some(Peer::Server(id));
-                conn.offer = true;
-                self.adopt(conn, ground);
-                self.core.server_moved_in(id, state, now, &mut self.calls);
+            Letter::Moved(moving) => {
+                let Moving(channel, state) = *moving;
+                self.worker.mind().expect(channel.fd.wire);
+                Mail::Moved(Box::new((channel, state)))
             }
-            Letter::Nudge(pool, by) => self.core.nudged(pool, by, now, &mut self.calls),
-            Letter::CancelOver(server, fate) => self.core.cancel_over(server, fate, now, &mut self.calls),
-            Letter::Evict(Eviction { scope, .. }) => {
-                answer = Some(self.core.command(Command::EvictIdle(scope), now, &mut self.calls));
+            Letter::Nudge(pool, by) => Mail::Nudge { pool, by },
+            Letter::CancelOver(server, fate) => Mail::CancelOver(server, fate),
+            Letter::Evict(eviction) => {
+                let command = Command::EvictIdle(eviction.scope.clone());
+                let reply = move |answer| tell(Reply::Evicted(eviction, is_found(answer)));
+                Mail::Command(command, Box::new(reply))
             }
-            Letter::Command(command) => answer = Some(self.core.command(command, now, &mut self.calls)),
-        }
-        self.settle(&[], ground);
-        answer
+            Letter::Command(Command::Cancel(asker)) => {
+                let reply = move |answer| tell(Reply::Cancelled(asker, is_found(answer)));
+                Mail::Command(Command::Cancel(asker), Box::new(reply))
+            }
+            Letter::Command(command) => Mail::Command(command, Box::new(drop)),
+        };
+        self.desk.borrow_mut().inbox.push(mail);
     }
 
-    pub fn janitor(&mut self, ground: &mut Ground) {
-        self.core.janitor(ground.micros(), &mut self.calls);
-        self.settle(&[], ground);
+    /// One round of the worker's loop; what its letters were answered.
+    pub fn round(&mut self, ground: &mut Ground) -> Vec<Reply> {
+        let is_woken = {
+            let mut desk = self.desk.borrow_mut();
+            desk.now = ground.micros();
+            !desk.inbox.is_empty()
+        };
+        {
+            let mut shared = self.net.borrow_mut();
+            std::mem::swap(&mut shared.wires, &mut ground.wires);
+            shared.now = ground.now;
+            shared.is_woken = is_woken;
+        }
+        let round = self.worker.round();
+        assert!(round.is_ok_and(|flow| flow.is_continue()), "a worker goes on");
+        self.take_back(ground);
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *replies)
+    }
+
+    /// Passes on what has come of a round.
+    fn take_back(&mut self, ground: &mut Ground) {
+        let touched = {
+            let mut shared = self.net.borrow_mut();
+            std::mem::swap(&mut shared.wires, &mut ground.wires);
+            ground.begun.append(&mut shared.begun);
+            ground.bereaved.append(&mut shared.bereaved);
+            std::mem::take(&mut shared.touched)
+        };
+        touched.into_iter().for_each(|socket| ground.wake_remote(socket));
+        ground.returned.append(&mut self.returned.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut desk = self.desk.borrow_mut();
+        let (sent, notes) = (std::mem::take(&mut desk.sent), std::mem::take(&mut desk.notes));
+        drop(desk);
+        sent.into_iter().for_each(|(to, letter)| ground.post(to, letter));
+        ground.notes.extend(notes.into_iter().map(|note| (self.at, note)));
+        if self.worker.driver().is_busy() || ground.wires.has_edges(self.at) {
+            ground.wake_worker(self.at);
+        }
     }
 
     /// A question that changes nothing.
     pub fn ask(&mut self, command: Command, ground: &Ground) -> Answer {
-        let answer = self.core.command(command, ground.micros(), &mut self.calls);
-        assert!(self.calls.0.is_empty(), "a question does nothing");
-        answer
+        self.worker.mind().ask(command, ground.micros())
     }
 
     /// Whether a server is free and read from, with nothing kept of it or for it.
     pub fn is_idle_server(&mut self, socket: u64, ground: &Ground) -> bool {
-        let Some(conn) = self.conns.get(&socket) else { return false };
-        let is_still = conn.kept.is_empty() && conn.unsent.is_empty() && !conn.paused && conn.peer.is_some();
+        let wire = &ground.wires[socket as usize];
+        let is_still = wire.held == 0 && wire.owed.is_empty() && !wire.is_paused && !wire.is_closed;
         let Answer::Servers(rows) = self.ask(Command::Servers, ground) else { panic!("rows are asked for") };
         let row = rows.iter().find(|row| row.identity.socket_id == socket);
         is_still && row.is_some_and(|row| matches!(row.state, ServerState::Idle | ServerState::Used))
-    }
-
-    fn adopt(&mut self, conn: Conn, ground: &mut Ground) {
-        let Some(peer) = conn.peer else { panic!("only live connections are adopted") };
-        let socket = conn.socket;
-        ground.wires[socket as usize].worker = Some(self.worker);
-        ground.wake_pooler(socket);
-        assert!(self.sockets.insert(peer, socket).is_none(), "{peer:?} is taken");
-        self.conns.insert(socket, conn);
-    }
-
-    /// Does what there is to do for one connection.
-    pub fn turn(&mut self, socket: u64, ground: &mut Ground) {
-        self.flush(socket, ground);
-        let Some(conn) = self.conns.get_mut(&socket) else { return };
-        let Some(peer) = conn.peer else { return self.see_off(socket, ground) };
-        let wire = &mut ground.wires[socket as usize];
-        if conn.paused {
-            let farewell = [TERMINATE, 0, 0, 0, 4];
-            let gone = wire.up.is_ended() || (wire.up.shut && wire.up.bytes() == farewell);
-            if matches!(peer, Peer::Client(_)) && (gone || wire.is_reset) {
-                self.closed(socket, peer, ground);
-            }
-            return;
-        }
-        if wire.is_reset || (wire.up.is_ended() && !conn.offer) {
-            return self.closed(socket, peer, ground);
-        }
-        let fresh = if std::mem::take(&mut conn.offer) && ground.rng.percent(50) {
-            Vec::new()
-        } else {
-            let room = limits::READ_BUFFER_BYTES - conn.kept.len().min(limits::READ_BUFFER_BYTES / 2);
-            let bytes_max = (ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize).min(room);
-            let was_full = wire.up.is_full();
-            let fresh = wire.up.read(bytes_max);
-            if was_full {
-                ground.wake_remote(socket);
-            }
-            fresh
-        };
-        let wire = &ground.wires[socket as usize];
-        if !wire.up.is_empty() || wire.up.shut {
-            ground.wake_pooler(socket);
-        }
-        let mut input = std::mem::take(&mut conn.kept);
-        input.extend_from_slice(&fresh);
-        if !input.is_empty() {
-            self.hand_in(socket, peer, &input, ground);
-        }
-    }
-
-    fn hand_in(&mut self, socket: u64, peer: Peer, input: &[u8], ground: &mut Ground) {
-        self.at_hand = socket;
-        let consumed = self.core.received(peer, input, ground.micros(), &mut self.calls);
-        assert!(consumed <= input.len(), "more consumed than there is");
-        let worker = self.worker;
-        ground.log(|| {
-            let tag = char::from(*input.first().unwrap_or(&0));
-            format!(
-                "worker {worker} got {} bytes of {peer:?} ({socket}, {tag:?}), took {consumed}",
-                input.len()
-            )
-        });
-        if let Some(conn) = self.conns.get_mut(&socket) {
-            conn.kept = input[consumed..].to_vec();
-            assert!(
-                conn.kept.len() <= limits::READ_BUFFER_BYTES,
-                "{} bytes are kept of {peer:?}",
-                conn.kept.len()
-            );
-        }
-        self.settle(input, ground);
-    }
-
-    /// Does what the core has asked for, and tells it who does not take its bytes.
-    fn settle(&mut self, input: &[u8], ground: &mut Ground) {
-        let mut input = input;
-        while !self.calls.0.is_empty() {
-            let mut touched = Vec::new();
-            for call in std::mem::take(&mut self.calls.0) {
-                self.call(call, input, &mut touched, ground);
-            }
-            input = &[];
-            for socket in touched {
-                let Some(conn) = self.conns.get_mut(&socket) else { continue };
-                let Some(peer) = conn.peer else { continue };
-                if !conn.unsent.is_empty() && !std::mem::replace(&mut conn.blocked, true) {
-                    self.core.blocked(peer, &mut self.calls);
-                }
-            }
-        }
-        self.forget_links(ground);
-    }
-
-    fn call(&mut self, call: Call, input: &[u8], touched: &mut Vec<u64>, ground: &mut Ground) {
-        ground.log(|| match &call {
-            Call::Send(peer, bytes) => {
-                format!("worker {}   Send({peer:?}) {}", self.worker, frames_text(bytes))
-            }
-            call => format!("worker {}   {call:.80?}", self.worker),
-        });
-        self.witness_begin(&call, ground);
-        match call {
-            Call::Forward(to, range) => touched.extend(self.write(to, &input[range], ground)),
-            Call::Send(to, bytes) => touched.extend(self.write(to, &bytes, ground)),
-            Call::Pause(peer) => {
-                if let Some(conn) = self.find(peer) {
-                    assert!(!conn.paused, "{peer:?} is paused twice");
-                    conn.paused = true;
-                    let socket = conn.socket;
-                    ground.wake_pooler(socket);
-                }
-            }
-            Call::Resume(peer) => {
-                if let Some(conn) = self.find(peer) {
-                    assert!(conn.paused, "{peer:?} is resumed, but was not paused");
-                    conn.paused = false;
-                    conn.offer = true;
-                    let socket = conn.socket;
-                    ground.wake_pooler(socket);
-                }
-            }
-            Call::Close(peer, farewell) => self.close(peer, farewell, ground),
-            Call::Move(server, to, state) => {
-                let Some(socket) = self.sockets.remove(&server) else { panic!("an unknown server is moved") };
-                let Some(mut conn) = self.conns.remove(&socket) else { panic!("{server:?} is not here") };
-                assert!(conn.unsent.is_empty(), "{server:?} moves with something unsent");
-                conn.paused = false;
-                ground.wires[socket as usize].worker = None;
-                ground.log(|| format!("{socket} moves to worker {}", to.0));
-                ground.post(usize::from(to.0), Letter::Moved(Box::new((conn, *state))));
-            }
-            Call::Notify(note) => ground.notes.push((self.worker, note)),
-        }
-    }
-
-    /// Takes down that a client's transaction begins on a server. Simple queries that the pooler makes are its own.
-    fn witness_begin(&mut self, call: &Call, ground: &mut Ground) {
-        let (Call::Forward(to @ Peer::Server(_), _) | Call::Send(to @ Peer::Server(_), _)) = call else {
-            return;
-        };
-        if matches!(call, Call::Send(_, bytes) if bytes[0] == QUERY) {
-            return;
-        }
-        let Some(server) = self.sockets.get(to).copied() else { return };
-        if self.links.insert(server, self.at_hand) != Some(self.at_hand) {
-            ground.begun.push(server);
-        }
-    }
-
-    /// Links that have ended are no links.
-    fn forget_links(&mut self, ground: &Ground) {
-        if self.links.is_empty() {
-            return;
-        }
-        let Answer::Servers(rows) = self.ask(Command::Servers, ground) else { panic!("rows are asked for") };
-        let linked = rows.iter().filter_map(|row| Some((row.identity.socket_id, row.link?)));
-        let linked: BTreeMap<_, _> = linked.collect();
-        self.links.retain(|server, client| linked.get(server) == Some(client));
-    }
-
-    fn find(&mut self, peer: Peer) -> Option<&mut Conn> {
-        self.conns.get_mut(self.sockets.get(&peer)?)
-    }
-
-    fn write(&mut self, to: Peer, bytes: &[u8], ground: &mut Ground) -> Option<u64> {
-        let conn = self.find(to)?;
-        conn.unsent.extend_from_slice(bytes);
-        let bound = 2 * limits::READ_BUFFER_BYTES;
-        let unsent = conn.unsent.len() - bytes.len();
-        assert!(unsent <= bound, "{unsent} bytes are unsent to {to:?}");
-        let socket = conn.socket;
-        self.push_out(socket, ground);
-        Some(socket)
-    }
-
-    /// Writes what the wire takes.
-    fn push_out(&mut self, socket: u64, ground: &mut Ground) {
-        let Some(conn) = self.conns.get_mut(&socket) else { return };
-        let wire = &mut ground.wires[socket as usize];
-        if wire.is_reset && !conn.unsent.is_empty() {
-            conn.unsent.clear();
-            return ground.wake_pooler(socket);
-        }
-        let written = wire.down.write(&conn.unsent);
-        conn.unsent.drain(..written);
-        if written > 0 {
-            ground.wake_remote(socket);
-        }
-    }
-
-    fn flush(&mut self, socket: u64, ground: &mut Ground) {
-        self.push_out(socket, ground);
-        let Some(conn) = self.conns.get_mut(&socket) else { return };
-        if conn.blocked && conn.unsent.is_empty() {
-            conn.blocked = false;
-            if let Some(peer) = conn.peer {
-                self.core.drained(peer, &mut self.calls);
-                self.settle(&[], ground);
-            }
-        }
-    }
-
-    fn close(&mut self, peer: Peer, farewell: Farewell, ground: &mut Ground) {
-        let Some(socket) = self.sockets.remove(&peer) else { return };
-        let Some(conn) = self.conns.get_mut(&socket) else { return };
-        conn.peer = None;
-        conn.kept.clear();
-        ground.log(|| format!("the core closes {socket} ({peer:?}): {farewell:?}"));
-        let bound_ms = match farewell {
-            Farewell::Cut => return self.drop_conn(socket, ground),
-            Farewell::Close if matches!(peer, Peer::Client(_)) => limits::CLIENT_LINGER_MS,
-            Farewell::Close => limits::SERVER_LINGER_MS,
-            Farewell::Terminate => {
-                encode::empty(&mut conn.unsent, TERMINATE);
-                limits::SERVER_LINGER_MS
-            }
-        };
-        ground.after(bound_ms * 1_000, Event::LingerOver(socket));
-        self.push_out(socket, ground);
-        ground.wake_pooler(socket);
-    }
-
-    /// A connection that the core has closed: flushed, then shut, then waited for.
-    fn see_off(&mut self, socket: u64, ground: &mut Ground) {
-        let Some(conn) = self.conns.get(&socket) else { return };
-        let wire = &mut ground.wires[socket as usize];
-        let was_full = wire.up.is_full();
-        wire.up.read(usize::MAX);
-        let flushed = conn.unsent.is_empty();
-        let ended = wire.is_reset || (flushed && (conn.place.is_none() || wire.up.shut));
-        if flushed {
-            wire.down.shut = true;
-            ground.wake_remote(socket);
-        }
-        if ended {
-            self.drop_conn(socket, ground);
-        } else if was_full {
-            ground.wake_remote(socket);
-        }
-    }
-
-    pub fn linger_over(&mut self, socket: u64, ground: &mut Ground) {
-        if self.conns.get(&socket).is_some_and(|conn| conn.peer.is_none()) {
-            ground.log(|| format!("{socket} is not waited for any longer"));
-            self.drop_conn(socket, ground);
-        }
-    }
-
-    fn drop_conn(&mut self, socket: u64, ground: &mut Ground) {
-        let Some(conn) = self.conns.remove(&socket) else { return };
-        ground.wires[socket as usize].drop_pooler_end();
-        ground.wake_remote(socket);
-        ground.returned.extend(conn.place.map(|pool| (pool, socket)));
-    }
-
-    /// The peer is gone.
-    fn closed(&mut self, socket: u64, peer: Peer, ground: &mut Ground) {
-        if let Peer::Server(_) = peer {
-            let Answer::Servers(rows) = self.ask(Command::Servers, ground) else {
-                panic!("rows are asked for")
-            };
-            let row = rows.iter().find(|row| row.identity.socket_id == socket);
-            let link = row.and_then(|row| row.link);
-            ground.bereaved.extend(link.map(|client| (client, socket)));
-        }
-        self.sockets.remove(&peer);
-        self.drop_conn(socket, ground);
-        self.core.closed(peer, ground.micros(), &mut self.calls);
-        self.settle(&[], ground);
-    }
-}
-
-impl Conn {
-    fn new(socket: u64, peer: Peer, place: Option<usize>) -> Self {
-        Self {
-            socket,
-            peer: Some(peer),
-            place,
-            kept: Vec::new(),
-            unsent: Vec::new(),
-            paused: false,
-            offer: false,
-            blocked: false,
-        }
     }
 }
 

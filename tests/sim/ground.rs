@@ -3,6 +3,7 @@
 //! Nothing here knows what a pooler, a server or a client is.
 
 use super::driver::Letter;
+use super::kernel::{Habits, Net, Shared, Wires};
 use super::rng::{HASH_START, Rng, hash};
 use super::wire::Wire;
 use pgweir::base::Micros;
@@ -14,25 +15,22 @@ use std::fmt;
 /// Something that happens at its time.
 #[derive(Debug)]
 pub enum Event {
-    /// The pooler's end of a wire may have something to do.
-    PoolerTurn(u64),
+    /// Bytes arrive at the pooler's end of a wire, or room, or an end.
+    Arrival(u64),
+    /// A worker goes round its loop.
+    WorkerTurn(usize),
     /// The other end.
     RemoteTurn(u64),
-    /// A closed server has been waited for long enough.
-    LingerOver(u64),
     /// A worker looks into its mailbox.
     Mail(usize),
+    /// A worker's next pass is due.
     Janitor(usize),
     /// A client goes on with its script.
     ClientTurn(usize),
     /// A new client comes.
     ClientComes,
     /// The login of a server is over.
-    LoginOver {
-        pool: usize,
-        generation: u32,
-        began: u64,
-    },
+    LoginOver { pool: usize, generation: u32, began: u64 },
     /// Look whether a pool needs a server; whether somebody has just asked for one.
     Consider(usize, bool),
     /// A pool has a server past its soft age.
@@ -42,10 +40,7 @@ pub enum Event {
     /// The launcher looks at all pools.
     LauncherPass,
     /// A statement that takes its time is over, if it still runs.
-    StatementOver {
-        server: u64,
-        run: u64,
-    },
+    StatementOver { server: u64, run: u64 },
     /// A cancel request is to be sent.
     CancelBegins(Errand),
     /// It reaches its server, or is lost on its way.
@@ -75,19 +70,26 @@ pub struct Errand {
 /// Which way bytes are cut and delayed in this run.
 #[derive(Clone, Debug)]
 pub struct Cuts {
-    /// Most bytes of one read, either side.
+    /// Most bytes that arrive at once, either side.
     pub read_bytes_max: usize,
     /// Most bytes on their way in one direction.
     pub wire_bytes: (u64, u64),
     /// Longest delay of a turn, in microseconds.
     pub delay_us_max: u64,
+    /// Longest time that a worker lets pass before it looks for events: the longer, the more it sees at once.
+    pub nap_us_max: u64,
+    /// Workers have a ring of writes.
+    pub has_ring: bool,
+    pub habits: Habits,
 }
 
 pub struct Ground {
     pub now: u64,
     pub rng: Rng,
     pub cuts: Cuts,
-    pub wires: Vec<Wire>,
+    /// Lent to the sockets while a worker runs.
+    pub wires: Wires,
+    pub net: Net,
     /// Letters to the workers, in the order of their sending.
     pub mail: Vec<VecDeque<Letter>>,
     /// What the workers want the world to learn.
@@ -96,10 +98,11 @@ pub struct Ground {
     pub returned: Vec<(usize, u64)>,
     /// (client's socket, server's socket): linked when the server's end was seen.
     pub bereaved: Vec<(u64, u64)>,
-    /// Servers on which a client's transaction begins: the first bytes of a link go out to them.
-    pub begun: Vec<u64>,
+    /// Servers on which a client's transaction begins: the first bytes of a link go out to them; whether they were speaking.
+    pub begun: Vec<(u64, bool)>,
     agenda: BTreeMap<(u64, u64), Event>,
     mailed_until: Vec<u64>,
+    worker_due: Vec<bool>,
     seq: u64,
     hash: u64,
     logs: bool,
@@ -110,8 +113,9 @@ impl Ground {
         Self {
             now: 1_000_000,
             rng: Rng::new(seed),
+            net: Shared::net(Rng::new(!seed), cuts.habits, logs),
             cuts,
-            wires: vec![Wire::default()],
+            wires: Wires::new(workers),
             mail: (0..workers).map(|_| VecDeque::new()).collect(),
             notes: Vec::new(),
             returned: Vec::new(),
@@ -119,6 +123,7 @@ impl Ground {
             begun: Vec::new(),
             agenda: BTreeMap::new(),
             mailed_until: vec![0; workers],
+            worker_due: vec![false; workers],
             seq: 0,
             hash: HASH_START,
             logs,
@@ -145,7 +150,8 @@ impl Ground {
         self.hash = hash(hash(self.hash, &time.to_le_bytes()), &seq.to_le_bytes());
         if !matches!(
             event,
-            Event::PoolerTurn(_)
+            Event::Arrival(_)
+                | Event::WorkerTurn(_)
                 | Event::RemoteTurn(_)
                 | Event::Janitor(_)
                 | Event::LauncherPass
@@ -165,8 +171,36 @@ impl Ground {
         let wire = &mut self.wires[socket as usize];
         if !std::mem::replace(&mut wire.pooler_due, true) {
             let delay = self.delay();
-            self.after(delay, Event::PoolerTurn(socket));
+            self.after(delay, Event::Arrival(socket));
         }
+    }
+
+    /// Something of what is on its way to the pooler arrives.
+    pub fn arrival(&mut self, socket: u64) {
+        let bytes_max = self.rng.range(1, self.cuts.read_bytes_max as u64) as usize;
+        let wire = &mut self.wires[socket as usize];
+        wire.pooler_due = false;
+        wire.up.arrive(bytes_max);
+        let is_news = !wire.readiness().is_empty();
+        if wire.up.is_under_way() {
+            self.wake_pooler(socket);
+        }
+        if is_news && let Some(worker) = self.wires.edge(socket) {
+            self.wake_worker(worker);
+        }
+    }
+
+    /// A worker is to go round its loop, soon.
+    pub fn wake_worker(&mut self, worker: usize) {
+        if !std::mem::replace(&mut self.worker_due[worker], true) {
+            let nap = self.rng.below(self.cuts.nap_us_max + 1);
+            self.after(nap, Event::WorkerTurn(worker));
+        }
+    }
+
+    /// A worker goes round its loop now.
+    pub fn worker_wakes(&mut self, worker: usize) {
+        self.worker_due[worker] = false;
     }
 
     /// The other end is to look at a wire, soon.

@@ -1,5 +1,5 @@
-//! Whole workers in a simulated world: `core::Core` over a simulated network, simulated PostgreSQL servers and clients at
-//! random, in virtual time, everything from one number.
+//! Whole workers in a simulated world: the program's own `worker::Worker`, driver and `Core` over simulated sockets, simulated
+//! PostgreSQL servers and clients at random, in virtual time, everything from one number.
 //!
 //! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
@@ -13,7 +13,9 @@ mod client;
 mod driver;
 mod ear;
 mod ground;
+mod kernel;
 mod launcher;
+mod mind;
 mod plan;
 mod rest;
 mod rng;

@@ -1,6 +1,7 @@
 //! What one run is like: everything that is drawn from the seed before it begins.
 
 use super::ground::Cuts;
+use super::kernel::Habits;
 use super::rng::Rng;
 use super::script::Manners;
 use pgweir::base::Micros;
@@ -51,6 +52,9 @@ impl Plan {
             read_bytes_max,
             wire_bytes: (room / 2, room),
             delay_us_max: *rng.pick(&[0, 20, 200, 2_000]),
+            nap_us_max: *rng.pick(&[0, 0, 50, 1_000, 5_000]),
+            has_ring: rng.percent(60),
+            habits: Habits { short_writes: *rng.pick(&[0, 0, 20, 70]), short_waits: *rng.pick(&[0, 0, 30]) },
         };
         let timeouts = faults && rng.percent(30);
         let modes = [PoolMode::Transaction, PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];

@@ -186,7 +186,8 @@ impl SimServer {
     fn end(&mut self, ground: &mut Ground) {
         ground.log(|| format!("server {} ends", self.socket));
         self.is_alive = false;
-        ground.wires[self.socket as usize].up.shut = true;
+        let wire = &mut ground.wires[self.socket as usize];
+        (wire.up.shut, wire.is_left) = (true, true);
         ground.wake_pooler(self.socket);
     }
 

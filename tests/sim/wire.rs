@@ -1,11 +1,15 @@
-//! One connection of the simulated network: two directions of limited room, ends that can be shut or break.
+//! One connection of the simulated network: two directions of limited room, ends that can be shut or break, and what the
+//! pooler's end of it owes.
 
+use rustix::event::epoll::EventFlags;
 use std::collections::VecDeque;
 
 /// One direction.
 #[derive(Debug, Default)]
 pub struct Pipe {
     bytes: VecDeque<u8>,
+    /// How many of them have arrived at the reader's end.
+    arrived: usize,
     room: usize,
     /// Its writer has shut it: end of stream after the bytes.
     pub shut: bool,
@@ -14,13 +18,22 @@ pub struct Pipe {
 impl Pipe {
     /// Takes as much as there is room for.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
-        let taken = bytes.len().min(self.room.saturating_sub(self.bytes.len()));
+        let taken = bytes.len().min(self.room());
         self.bytes.extend(&bytes[..taken]);
         taken
     }
 
+    /// So many bytes more arrive; returns how many there were.
+    pub fn arrive(&mut self, bytes_max: usize) -> usize {
+        let more = bytes_max.min(self.bytes.len() - self.arrived);
+        self.arrived += more;
+        more
+    }
+
+    /// Bytes that have been read are gone.
     pub fn read(&mut self, bytes_max: usize) -> Vec<u8> {
-        let taken = bytes_max.min(self.bytes.len());
+        let taken = bytes_max.min(self.arrived);
+        self.arrived -= taken;
         let (front, back) = self.bytes.as_slices();
         let mut bytes = front[..taken.min(front.len())].to_vec();
         bytes.extend_from_slice(&back[..taken - bytes.len()]);
@@ -28,8 +41,20 @@ impl Pipe {
         bytes
     }
 
+    pub fn room(&self) -> usize {
+        self.room.saturating_sub(self.bytes.len())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    pub fn has_arrived(&self) -> bool {
+        self.arrived > 0
+    }
+
+    pub fn is_under_way(&self) -> bool {
+        self.arrived < self.bytes.len()
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -44,6 +69,16 @@ impl Pipe {
     pub fn is_ended(&self) -> bool {
         self.shut && self.bytes.is_empty()
     }
+
+    /// The end of the stream has arrived behind what has.
+    pub fn end_has_arrived(&self) -> bool {
+        self.shut && !self.is_under_way()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.arrived = 0;
+    }
 }
 
 /// Who is at the other end.
@@ -53,6 +88,13 @@ pub enum Remote {
     Nobody,
     Client(usize),
     Server(usize),
+}
+
+/// What the pooler's end is watched for, and by what name.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    pub data: u64,
+    pub interest: EventFlags,
 }
 
 /// One connection between the pooler and a client or a server.
@@ -68,12 +110,24 @@ pub struct Wire {
     pub worker: Option<usize>,
     /// The other end has vanished: what is sent is lost, what was on its way is lost.
     pub is_reset: bool,
+    /// The other end has been closed: what it sent is still to be read, what is sent to it fails.
+    pub is_left: bool,
     /// The pooler has let go of its end; what comes is lost.
     pub is_dropped: bool,
     /// How much later than others the other end gets round to anything, in microseconds.
     pub slowness_us: u64,
     pub pooler_due: bool,
     pub remote_due: bool,
+    pub watch: Option<Watch>,
+    /// It stands on its worker's list of those with an edge.
+    pub is_ready: bool,
+    /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come next.
+    pub owed: VecDeque<u8>,
+    /// Bytes that the driver has read and the core has not consumed.
+    pub held: usize,
+    /// The core has closed it: what comes is nobody's.
+    pub is_closed: bool,
+    pub is_paused: bool,
 }
 
 impl Wire {
@@ -85,15 +139,31 @@ impl Wire {
     /// The other end breaks off.
     pub fn reset(&mut self) {
         self.is_reset = true;
-        self.up.bytes.clear();
-        self.down.bytes.clear();
+        self.up.clear();
+        self.down.clear();
     }
 
     /// The pooler lets go of its end; what it had written is still delivered.
     pub fn drop_pooler_end(&mut self) {
         self.is_dropped = true;
         self.worker = None;
+        self.watch = None;
         self.down.shut = true;
-        self.up.bytes.clear();
+        self.up.clear();
+        self.owed.clear();
+    }
+
+    /// What a wait tells of it.
+    pub fn readiness(&self) -> EventFlags {
+        let Some(watch) = self.watch else { return EventFlags::empty() };
+        let mut flags = EventFlags::empty();
+        let ended = self.up.end_has_arrived();
+        flags.set(EventFlags::IN, self.up.has_arrived() || ended || self.is_reset);
+        flags.set(EventFlags::RDHUP, ended || self.is_reset);
+        flags.set(EventFlags::OUT, self.is_reset || self.is_left || !self.down.is_full());
+        flags &= watch.interest;
+        flags.set(EventFlags::HUP, self.is_reset || (ended && self.down.shut));
+        flags.set(EventFlags::ERR, self.is_reset);
+        flags
     }
 }

@@ -1,7 +1,7 @@
 //! One run: workers, servers, clients and the ledger over one ground, from the first event to the last.
 
 use super::client::{SimClient, Stage};
-use super::driver::{Driver, Letter};
+use super::driver::{Driver, Letter, Reply, Returned};
 use super::ear;
 use super::ground::{Errand, Event, Ground};
 use super::launcher::SimPool;
@@ -36,6 +36,8 @@ pub struct World {
     pub ledger: Ledger,
     pub names: TrackedNames,
     pub pools_of_clients: Vec<usize>,
+    /// Pools of which each worker is told to look at the servers, in its next round.
+    swept: Vec<Vec<usize>>,
     to_come: u32,
 }
 
@@ -47,7 +49,9 @@ impl World {
         ground.log(|| format!("{plan:#?}"));
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
         let registry = Arc::new(StatementRegistry::default());
-        let driver = |worker| Driver::new(worker, names.clone(), Arc::clone(&registry));
+        let returned = Returned::default();
+        let driver = |worker| Driver::new(worker, names.clone(), Arc::clone(&registry), &ground, &returned);
+        let drivers = (0..plan.workers).map(driver).collect();
         let gate = Arc::new(Gate::default());
         let mut databases = BTreeMap::new();
         let pools = plan.pools.iter().enumerate().map(|(at, pool)| {
@@ -58,7 +62,7 @@ impl World {
         });
         let mut world = Self {
             pools: pools.collect(),
-            drivers: (0..plan.workers).map(driver).collect(),
+            drivers,
             servers: Vec::new(),
             clients: Vec::new(),
             gate,
@@ -66,6 +70,7 @@ impl World {
             ledger: Ledger::default(),
             names,
             pools_of_clients: Vec::new(),
+            swept: vec![Vec::new(); plan.workers],
             to_come: plan.clients,
             ground,
             plan,
@@ -76,7 +81,7 @@ impl World {
 
     fn begin(&mut self) {
         for worker in 0..self.drivers.len() {
-            self.ground.after(1_000 * worker as u64, Event::Janitor(worker));
+            self.ground.at(self.drivers[worker].next_pass(), Event::Janitor(worker));
         }
         for _ in 0..self.plan.clients {
             let delay = if self.ground.rng.percent(70) { 2_000 } else { self.plan.calm_at_us };
@@ -153,31 +158,20 @@ impl World {
     }
 
     /// Nobody is being seen off.
-    fn is_still(&self) -> bool {
-        self.drivers.iter().all(|driver| driver.connections() == driver.core.counts().1)
+    fn is_still(&mut self) -> bool {
+        self.drivers.iter_mut().all(|driver| driver.connections() == driver.counts().1)
     }
 
     fn event(&mut self, event: Event) {
         let ground = &mut self.ground;
         match event {
-            Event::PoolerTurn(socket) => {
-                let wire = &mut ground.wires[socket as usize];
-                wire.pooler_due = false;
-                if let Some(worker) = wire.worker {
-                    self.drivers[worker].turn(socket, ground);
-                }
-            }
+            Event::Arrival(socket) => ground.arrival(socket),
+            Event::WorkerTurn(worker) => self.worker_turn(worker),
             Event::RemoteTurn(socket) => self.remote_turn(socket),
-            Event::LingerOver(socket) => {
-                if let Some(worker) = ground.wires[socket as usize].worker {
-                    self.drivers[worker].linger_over(socket, ground);
-                }
-            }
             Event::Mail(worker) => self.mail(worker),
             Event::Janitor(worker) => {
-                self.drivers[worker].janitor(ground);
-                self.pools.iter_mut().for_each(|pool| pool.looked[worker] = true);
-                ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::Janitor(worker));
+                self.worker_turn(worker);
+                self.ground.at(self.drivers[worker].next_pass(), Event::Janitor(worker));
             }
             Event::ClientTurn(index) => {
                 self.clients[index].is_due = false;
@@ -233,42 +227,60 @@ impl World {
         self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
         match &letter {
             Letter::Command(Command::Sweep(Scope::Pool(id))) => {
-                self.pools[id.0 as usize].looked[worker] = true;
+                self.swept[worker].push(id.0 as usize);
             }
             // Its login may have begun before what the worker has seen last: it is looked at with the next pass.
-            Letter::Server(_, _, login) => self.pools[login.pool.id.0 as usize].looked[worker] = false,
+            Letter::Server(_, _, login) => {
+                let pool = login.pool.id.0 as usize;
+                self.pools[pool].looked[worker] = false;
+                self.swept[worker].retain(|swept| *swept != pool);
+            }
             _ => {}
         }
-        let (asker, eviction) = match &letter {
-            Letter::Command(Command::Cancel(asker)) => (*asker, None),
-            Letter::Evict(eviction) => (0, Some(eviction.clone())),
-            _ => return drop(self.drivers[worker].deliver(letter, &mut self.ground)),
-        };
-        let answer = self.drivers[worker].deliver(letter, &mut self.ground);
-        let Some(Answer::Found(found)) = answer else { panic!("it is found or not") };
-        if let Some(eviction) = eviction {
-            return self.evicted(eviction, found);
+        self.drivers[worker].put(letter);
+        self.ground.wake_worker(worker);
+    }
+
+    /// A worker goes round its loop.
+    pub fn worker_turn(&mut self, worker: usize) {
+        self.ground.worker_wakes(worker);
+        let pass = self.drivers[worker].next_pass();
+        let replies = self.drivers[worker].round(&mut self.ground);
+        let mut askers = Vec::new();
+        for reply in replies {
+            match reply {
+                Reply::Evicted(eviction, found) => self.evicted(eviction, found),
+                Reply::Cancelled(asker, found) => {
+                    if !found && let Remote::Client(index) = self.ground.wires[asker as usize].remote {
+                        self.clients[index].cancels -= 1;
+                    }
+                    askers.push(asker);
+                }
+            }
         }
-        if !found && let Remote::Client(index) = self.ground.wires[asker as usize].remote {
-            self.clients[index].cancels -= 1;
+        self.pass_on_for(&askers);
+        for pool in std::mem::take(&mut self.swept[worker]) {
+            self.pools[pool].looked[worker] = true;
         }
-        self.pass_on_for(asker);
+        if self.drivers[worker].next_pass() != pass {
+            self.pools.iter_mut().for_each(|pool| pool.looked[worker] = true);
+        }
     }
 
     fn pass_on(&mut self) {
-        self.pass_on_for(0);
+        self.pass_on_for(&[]);
     }
 
-    /// Passes on what the workers want the world to learn; a cancel among it was asked for by the client on wire `asker`.
-    fn pass_on_for(&mut self, asker: u64) {
+    /// Passes on what the workers want the world to learn; cancels among it were asked for by the clients on the wires `askers`.
+    fn pass_on_for(&mut self, askers: &[u64]) {
         for (client, server) in std::mem::take(&mut self.ground.bereaved) {
             self.ground.log(|| format!("{client} loses {server}"));
             if let Remote::Client(index) = self.ground.wires[client as usize].remote {
                 self.clients[index].causes.bereaved = true;
             }
         }
-        for socket in std::mem::take(&mut self.ground.begun) {
-            self.check_begin(socket);
+        for (socket, was_speaking) in std::mem::take(&mut self.ground.begun) {
+            self.check_begin(socket, was_speaking);
         }
         for (socket, reason) in ear::aged() {
             self.check_aged(socket, &reason);
@@ -289,7 +301,10 @@ impl World {
                     self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
                 }
                 Note::SendCancel { client, server, key, .. } => {
-                    assert!(client == asker || client == 0, "a cancel is sent that nobody asked for");
+                    assert!(
+                        askers.contains(&client) || client == 0,
+                        "a cancel is sent that nobody asked for"
+                    );
                     let secret = u64::from_be_bytes(key.secret[..].try_into().expect("eight bytes"));
                     self.cancel_begins(Errand { server, secret, worker, asker: client });
                 }
@@ -310,7 +325,7 @@ impl World {
             pool.share.database.set_paused(false);
             pool.share.database.set_disabled(false);
         }
-        for wire in &mut self.ground.wires {
+        for wire in self.ground.wires.iter_mut() {
             wire.slowness_us = 0;
         }
         self.tell_all(&|| Command::Unsuspend);

@@ -1,0 +1,305 @@
+//! A worker's mind that is listened to: a whole `Core`, and beside it a book of what it has asked the driver for.
+//!
+//! What is asked for is done by the real driver; the book is what the simulated sockets compare the driver's writes with, and
+//! holds that a client is given the bytes of no server but the one that it is linked to.
+
+use super::driver::frames_text;
+use super::kernel::{Net as World, OWED_BYTES_MAX};
+use pgweir::base::{Micros, Peer, WorkerId, limits};
+use pgweir::core::{Answer, Command, Core, Farewell, MovedServer, Net, Note};
+use pgweir::io::Machine;
+use pgweir::wire::encode;
+use pgweir::wire::tags::client::{QUERY, TERMINATE};
+use pgweir::worker::{Mind, Tiding};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+
+/// Takes nothing: for questions.
+pub struct Silence;
+
+impl Net for Silence {
+    fn forward(&mut self, _: Peer, _: Range<usize>) {
+        panic!("a question does nothing");
+    }
+
+    fn send(&mut self, _: Peer, _: &[u8]) {
+        panic!("a question does nothing");
+    }
+
+    fn pause(&mut self, _: Peer) {
+        panic!("a question does nothing");
+    }
+
+    fn resume(&mut self, _: Peer) {
+        panic!("a question does nothing");
+    }
+
+    fn close(&mut self, _: Peer, _: Farewell) {
+        panic!("a question does nothing");
+    }
+
+    fn move_server(&mut self, _: Peer, _: WorkerId, _: MovedServer) {
+        panic!("a question does nothing");
+    }
+
+    fn notify(&mut self, _: Note) {
+        panic!("a question does nothing");
+    }
+}
+
+/// A core that is listened to.
+pub struct Listener {
+    pub core: Core,
+    book: Book,
+}
+
+/// What is known of its connections.
+struct Book {
+    worker: usize,
+    world: World,
+    sockets: BTreeMap<Peer, u64>,
+    /// Wires of servers that are coming from other workers.
+    coming: VecDeque<u64>,
+    /// Servers that their present client has said something to, and that client.
+    links: BTreeMap<u64, u64>,
+    /// Whose bytes the core looks at.
+    at_hand: u64,
+    /// Clients that were given some of them.
+    fed: BTreeSet<u64>,
+}
+
+/// The driver's `Net`, listened to while the core looks at `input`.
+struct Spy<'a, N> {
+    net: &'a mut N,
+    book: &'a mut Book,
+    input: &'a [u8],
+}
+
+impl Listener {
+    pub fn new(worker: usize, core: Core, world: World) -> Self {
+        let book = Book {
+            worker,
+            world,
+            sockets: BTreeMap::new(),
+            coming: VecDeque::new(),
+            links: BTreeMap::new(),
+            at_hand: 0,
+            fed: BTreeSet::new(),
+        };
+        Self { core, book }
+    }
+
+    /// A server is about to come from another worker.
+    pub fn expect(&mut self, wire: u64) {
+        self.book.coming.push_back(wire);
+    }
+
+    /// A question that changes nothing.
+    pub fn ask(&mut self, command: Command, now: Micros) -> Answer {
+        self.core.command(command, now, &mut Silence)
+    }
+
+    /// The links that there are: server's socket and client's.
+    fn linked(&mut self) -> BTreeMap<u64, u64> {
+        let now = Micros(self.book.world.borrow().now);
+        let Answer::Servers(rows) = self.ask(Command::Servers, now) else { panic!("rows are asked for") };
+        rows.iter().filter_map(|row| Some((row.identity.socket_id, row.link?))).collect()
+    }
+
+    /// Calls the core, and then forgets links that have ended.
+    fn listen<N: Net, R>(
+        &mut self,
+        net: &mut N,
+        input: &[u8],
+        call: impl FnOnce(&mut Core, &mut Spy<'_, N>) -> R,
+    ) -> R {
+        let result = call(&mut self.core, &mut Spy { net, book: &mut self.book, input });
+        if !self.book.links.is_empty() {
+            let linked = self.linked();
+            self.book.links.retain(|server, client| linked.get(server) == Some(client));
+        }
+        result
+    }
+}
+
+impl Book {
+    fn join(&mut self, peer: Peer, socket: u64) {
+        assert!(self.sockets.insert(peer, socket).is_none(), "{peer:?} is taken");
+    }
+
+    /// So much is to be sent.
+    fn owe(&mut self, to: Peer, bytes: &[u8]) {
+        let Some(socket) = self.sockets.get(&to).copied() else { return };
+        let shared = &mut *self.world.borrow_mut();
+        let wire = &mut shared.wires[socket as usize];
+        let unsent = wire.owed.len();
+        assert!(unsent <= OWED_BYTES_MAX, "{unsent} bytes are unsent to {to:?}");
+        wire.owed.extend(bytes);
+    }
+
+    /// Takes down that a client's transaction begins on a server. Simple queries that the pooler makes are its own.
+    fn witness_begin(&mut self, to: Peer, made: Option<&[u8]>) {
+        if !matches!(to, Peer::Server(_)) || made.is_some_and(|bytes| bytes[0] == QUERY) {
+            return;
+        }
+        let Some(server) = self.sockets.get(&to).copied() else { return };
+        if self.links.insert(server, self.at_hand) != Some(self.at_hand) {
+            let shared = &mut *self.world.borrow_mut();
+            let is_speaking = !shared.wires[server as usize].up.is_empty();
+            shared.begun.push((server, is_speaking));
+        }
+    }
+
+    fn set_paused(&mut self, peer: Peer, paused: bool) {
+        let Some(socket) = self.sockets.get(&peer) else { return };
+        let wire = &mut self.world.borrow_mut().wires[*socket as usize];
+        let was = std::mem::replace(&mut wire.is_paused, paused);
+        assert!(was != paused, "{peer:?} is paused or resumed twice");
+    }
+
+    fn log(&self, line: impl FnOnce() -> String) {
+        self.world.borrow().log(|| format!("worker {}   {}", self.worker, line()));
+    }
+}
+
+impl<N: Net> Net for Spy<'_, N> {
+    fn forward(&mut self, to: Peer, range: Range<usize>) {
+        self.book.log(|| format!("forward({to:?}, {range:?})"));
+        if let (Peer::Client(_), Some(client)) = (to, self.book.sockets.get(&to)) {
+            self.book.fed.insert(*client);
+        }
+        self.book.witness_begin(to, None);
+        self.book.owe(to, &self.input[range.clone()]);
+        self.net.forward(to, range);
+    }
+
+    fn send(&mut self, to: Peer, bytes: &[u8]) {
+        self.book.log(|| format!("send({to:?}) {}", frames_text(bytes)));
+        if bytes.is_empty() {
+            return self.net.send(to, bytes);
+        }
+        self.book.witness_begin(to, Some(bytes));
+        self.book.owe(to, bytes);
+        self.net.send(to, bytes);
+    }
+
+    fn pause(&mut self, peer: Peer) {
+        self.book.log(|| format!("pause({peer:?})"));
+        self.book.set_paused(peer, true);
+        self.net.pause(peer);
+    }
+
+    fn resume(&mut self, peer: Peer) {
+        self.book.log(|| format!("resume({peer:?})"));
+        self.book.set_paused(peer, false);
+        self.net.resume(peer);
+    }
+
+    fn close(&mut self, peer: Peer, farewell: Farewell) {
+        self.book.log(|| format!("close({peer:?}, {farewell:?})"));
+        if let Some(socket) = self.book.sockets.get(&peer).copied() {
+            if farewell == Farewell::Terminate {
+                let mut goodbye = Vec::new();
+                encode::empty(&mut goodbye, TERMINATE);
+                self.book.owe(peer, &goodbye);
+            }
+            let wire = &mut self.book.world.borrow_mut().wires[socket as usize];
+            (wire.is_closed, wire.held) = (true, 0);
+        }
+        self.book.sockets.remove(&peer);
+        self.net.close(peer, farewell);
+    }
+
+    fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
+        self.book.log(|| format!("move({server:?}) to worker {}", to.0));
+        let Some(socket) = self.book.sockets.remove(&server) else { panic!("an unknown server is moved") };
+        self.book.world.borrow_mut().wires[socket as usize].is_paused = false;
+        self.net.move_server(server, to, state);
+    }
+
+    fn notify(&mut self, note: Note) {
+        self.book.log(|| format!("notify({note:.60?})"));
+        self.net.notify(note);
+    }
+}
+
+impl Machine for Listener {
+    fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
+        let Some(socket) = self.book.sockets.get(&peer).copied() else {
+            panic!("{peer:?} is heard, but not there")
+        };
+        self.book.at_hand = socket;
+        let before = matches!(peer, Peer::Server(_)).then(|| self.linked().get(&socket).copied());
+        self.book.log(|| format!("got {} bytes of {peer:?} ({socket})", input.len()));
+        let consumed = self.listen(net, input, |core, net| core.received(peer, input, now, net));
+        assert!(consumed <= input.len(), "more consumed than there is");
+        let fed = std::mem::take(&mut self.book.fed);
+        if let Some(before) = before.filter(|_| !fed.is_empty()) {
+            let after = self.linked().get(&socket).copied();
+            let is_linked = |client: &u64| [before, after].contains(&Some(*client));
+            assert!(
+                fed.iter().all(is_linked),
+                "{fed:?} got bytes of server {socket}, linked to {before:?}, then {after:?}"
+            );
+        }
+        self.book.log(|| format!("  took {consumed} of {peer:?}"));
+        let wire = &mut self.book.world.borrow_mut().wires[socket as usize];
+        if !wire.is_closed {
+            assert!(input.len() <= wire.held, "{peer:?} is heard to say more than it has said");
+            wire.held -= consumed;
+            let held = wire.held;
+            assert!(held <= limits::READ_BUFFER_BYTES, "{held} bytes are kept of {peer:?}");
+        }
+        consumed
+    }
+
+    fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
+        self.book.log(|| format!("{peer:?} is gone"));
+        let Some(socket) = self.book.sockets.get(&peer).copied() else {
+            panic!("{peer:?} is gone, but was not there")
+        };
+        if let Peer::Server(_) = peer {
+            let client = self.linked().get(&socket).copied();
+            let bereaved = client.map(|client| (client, socket));
+            self.book.world.borrow_mut().bereaved.extend(bereaved);
+        }
+        self.book.sockets.remove(&peer);
+        self.listen(net, &[], |core, net| core.closed(peer, now, net));
+    }
+
+    fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
+        self.book.log(|| format!("{peer:?} is blocked"));
+        self.listen(net, &[], |core, net| core.blocked(peer, net));
+    }
+
+    fn drained(&mut self, peer: Peer, net: &mut impl Net) {
+        self.book.log(|| format!("{peer:?} is drained"));
+        self.listen(net, &[], |core, net| core.drained(peer, net));
+    }
+}
+
+impl Mind for Listener {
+    fn core(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    fn told(&mut self, tiding: Tiding, now: Micros, net: &mut impl Net) {
+        match &tiding {
+            Tiding::Client(id, login) => self.book.join(Peer::Client(*id), login.identity.socket_id),
+            Tiding::Server(id, login) => self.book.join(Peer::Server(*id), login.identity.socket_id),
+            Tiding::Moved(id, _) => {
+                let Some(socket) = self.book.coming.pop_front() else {
+                    panic!("a server comes from nowhere")
+                };
+                self.book.join(Peer::Server(*id), socket);
+            }
+            Tiding::Nudge(..) | Tiding::CancelOver(..) | Tiding::Pass => {}
+        }
+        self.book.log(|| format!("is told {tiding:.60?}"));
+        self.listen(net, &[], |core, net| core.told(tiding, now, net));
+    }
+
+    fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
+        self.listen(net, &[], |core, net| core.command(command, now, net))
+    }
+}
