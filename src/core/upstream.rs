@@ -198,10 +198,14 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         let now = self.now;
-        let client = &self.clients[id.0 as usize];
+        let client = &mut self.clients[id.0 as usize];
+        if client.canceled == Canceled::Next && header.tag == tag::FLUSH {
+            client.canceled = Canceled::No; // it asks for nothing, so there is nothing to cancel
+        }
         if client.canceled != Canceled::No {
             return self.answer_canceled(id, header, walk, net);
         }
+        let client = &self.clients[id.0 as usize];
         match header.tag {
             tag::TERMINATE => {
                 self.flush_upstream(id, walk, net);

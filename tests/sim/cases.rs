@@ -500,3 +500,22 @@ fn a_message_is_sent_to_its_end_before_the_client_is_refused() {
     assert_eq!(sent, parsed, "all of it, and nothing of what follows");
     assert!(bench.acts().iter().any(|act| act.starts_with(&format!("close {CLIENT:?}"))));
 }
+
+#[test]
+fn a_cancel_that_finds_only_a_flush_is_not_answered() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    let waiting = bench.client();
+    bench.says(CLIENT, &query("begin"));
+    bench.says(waiting, &empties(&[ask::FLUSH]));
+    bench.command(Command::Cancel(2));
+    bench.says(waiting, b"");
+    assert_eq!(bench.sent(waiting), "", "PostgreSQL would not know of anything to cancel");
+    bench.says(waiting, &query("select 1"));
+    assert_eq!(bench.sent(waiting), "", "nor is what comes later cancelled");
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    bench.says(CLIENT, &query("commit"));
+    bench.sent(SERVER);
+    bench.says(SERVER, &[complete("COMMIT"), ready(b'I')].concat());
+    bench.says(waiting, b"");
+    assert_eq!(bench.sent(SERVER), "H[] Q[select 1~]");
+}

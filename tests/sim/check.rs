@@ -12,8 +12,11 @@ use pgweir::stats::PoolCounters;
 const ENDED_BY_LIFETIME: &str = "a server ends early for server_lifetime";
 const ENDED_BY_MAX_AGE: &str = "a server ends early for a lowered iam_max_age";
 
+pub const MOVED_GATHERED: &str = "a server moves with bytes gathered";
+pub const MOVED_FULL: &str = "a server moves with bytes gathered for a full socket";
+
 /// What runs must have come to, or the checks have checked nothing.
-pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
+pub const SHOWN: [&str; 4] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE, MOVED_GATHERED, MOVED_FULL];
 
 impl World {
     /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
@@ -176,7 +179,12 @@ impl World {
             assert!(sum.xact_time.count() <= sum.xact_count, "{sum:?}");
             let plan = &self.plan.pools[at];
             // one that begins with what was answered here begins anew where its server grows too old before it hears of it
-            let anew = if plan.rules.max_prepared_statements > 0 { sum.server_assignment_count } else { 0 };
+            // and a Flush alone is lent a server, though nothing of a transaction is in it
+            let anew = if plan.rules.max_prepared_statements > 0 || self.plan.flushes > 0 {
+                sum.server_assignment_count
+            } else {
+                0
+            };
             let begun = sum.xact_time.count()..=sum.xact_count + anew;
             match plan.max_age_us {
                 Some(_) => assert!(begun.contains(&sum.auth_age.count()), "on a server each: {sum:?}"),

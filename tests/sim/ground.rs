@@ -49,6 +49,8 @@ pub enum Event {
     CancelTakesEffect(Errand),
     /// Something from outside: an operator, a fault.
     Weather,
+    /// Servers are notified.
+    Notify,
     /// An operator's pause, suspension or the like ends.
     Clear(super::weather::Spell),
     /// No new work, no new faults: from here on everything must drain.

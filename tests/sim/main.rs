@@ -1,7 +1,8 @@
 //! Whole workers in a simulated world: the program's own `worker::Worker`, driver and `Core` over simulated sockets, simulated
 //! PostgreSQL servers and clients at random, in virtual time, everything from one number.
 //!
-//! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many. What is asserted
+//! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many, from
+//! `PGWEIR_SIM_FROM=<n>` on; `PGWEIR_SIM_GO_ON=1` goes on after a failure and lists all of them. What is asserted
 //! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
 mod ages;
@@ -86,6 +87,39 @@ fn run(seed: u64, faults: bool) -> Result<u64, String> {
     })
 }
 
+/// Runs seeds on all cores and lists those that fail, each with the first line of why.
+fn list_all(seeds: std::ops::Range<u64>, faults: bool) {
+    let next = AtomicU64::new(seeds.start);
+    let failed = std::sync::Mutex::new(Vec::new());
+    std::panic::set_hook(Box::new(|_| {}));
+    let run_some = || {
+        while let seed @ 0.. = next.fetch_add(1, Ordering::Relaxed)
+            && seed < seeds.end
+        {
+            if let Err(panic) = catch_unwind(|| live(seed, faults, false)) {
+                let text = text_of(&*panic);
+                let text = text.lines().next().unwrap_or_default().to_owned();
+                failed.lock().expect("no run panics here").push((seed, text));
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| drop(scope.spawn(run_some)));
+    });
+    drop(std::panic::take_hook());
+    let mut failed = failed.into_inner().expect("no run panics here");
+    failed.sort();
+    let lines: Vec<_> = failed.iter().map(|(seed, text)| format!("seed {seed}: {text}")).collect();
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds fail:\n{}",
+        failed.len(),
+        seeds.end - seeds.start,
+        lines.join("\n")
+    );
+}
+
 /// Runs seeds on all cores; the first failure ends it.
 fn run_all(seeds: std::ops::Range<u64>, faults: bool) {
     let next = AtomicU64::new(seeds.start);
@@ -124,7 +158,14 @@ fn report(seed: u64, faults: bool) {
 fn worlds_with_faults_keep_every_promise() {
     match from_environment("PGWEIR_SIM_SEED") {
         Some(seed) => report(seed, true),
-        None => run_all(0..from_environment("PGWEIR_SIM_SEEDS").unwrap_or(SEEDS), true),
+        None => {
+            let from = from_environment("PGWEIR_SIM_FROM").unwrap_or(0);
+            let seeds = from..from + from_environment("PGWEIR_SIM_SEEDS").unwrap_or(SEEDS);
+            match from_environment("PGWEIR_SIM_GO_ON") {
+                Some(1..) => list_all(seeds, true),
+                _ => run_all(seeds, true),
+            }
+        }
     }
 }
 

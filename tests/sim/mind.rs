@@ -3,7 +3,9 @@
 //! What is asked for is done by the real driver; the book is what the simulated sockets compare the driver's writes with, and
 //! holds that a client is given the bytes of no server but the one that it is linked to.
 
+use super::check::{MOVED_FULL, MOVED_GATHERED};
 use super::driver::frames_text;
+use super::ear;
 use super::kernel::{Net as World, OWED_BYTES_MAX};
 use pgweir::base::{Micros, Peer, WorkerId, limits};
 use pgweir::core::{Answer, Command, Core, Farewell, MovedServer, Net, Note};
@@ -213,7 +215,13 @@ impl<N: Net> Net for Spy<'_, N> {
     fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
         self.book.log(|| format!("move({server:?}) to worker {}", to.0));
         let Some(socket) = self.book.sockets.remove(&server) else { panic!("an unknown server is moved") };
-        self.book.world.borrow_mut().wires[socket as usize].is_paused = false;
+        {
+            let wire = &mut self.book.world.borrow_mut().wires[socket as usize];
+            wire.is_paused = false;
+            if !wire.owed.is_empty() {
+                ear::hear(if wire.down.room() < wire.owed.len() { MOVED_FULL } else { MOVED_GATHERED });
+            }
+        }
         self.net.move_server(server, to, state);
     }
 

@@ -27,6 +27,10 @@ pub struct Plan {
     pub ends_by_shutdown: bool,
     pub client_rules: ClientRules,
     pub think_us_max: u64,
+    /// How often clients say Flush, in a hundred.
+    pub flushes: u64,
+    /// So many of a hundred clients do not read before the calm.
+    pub deaf: u64,
     /// New servers report a change of a parameter at once, not before the next ReadyForQuery.
     pub reports_at_once: bool,
     /// When the weather ends.
@@ -86,6 +90,8 @@ impl Plan {
             ends_by_shutdown: faults && rng.percent(20),
             client_rules,
             think_us_max: *rng.pick(&[0, 1_000, 20_000, if timeouts { 500_000 } else { 50_000 }]),
+            flushes: *rng.pick(&[0, 5, 40]),
+            deaf: *rng.pick(&[0, 0, 10]),
             reports_at_once: rng.percent(30),
             calm_at_us: rng.range(200_000, 1_500_000),
         }
@@ -99,6 +105,7 @@ impl Plan {
             named: rules.mode == PoolMode::Session || rules.max_prepared_statements > 0,
             large_bytes: (room * 60).min(50_000) as usize,
             rude: self.rude,
+            flushes: self.flushes,
             think_us_max: self.think_us_max,
         }
     }

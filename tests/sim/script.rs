@@ -47,6 +47,8 @@ pub struct Manners {
     pub large_bytes: usize,
     /// Leaves without a word, sends nonsense, cancels.
     pub rude: bool,
+    /// So many of a hundred of its packets are followed by Flushes, at any time.
+    pub flushes: u64,
     pub think_us_max: u64,
 }
 
@@ -135,8 +137,19 @@ impl<'a> Script<'a> {
     }
 
     fn send(&mut self) {
-        if !self.pending.is_empty() {
-            self.steps.push_back(Step::Send(std::mem::take(&mut self.pending)));
+        if self.pending.is_empty() {
+            return;
+        }
+        self.steps.push_back(Step::Send(std::mem::take(&mut self.pending)));
+        if self.rng.percent(self.manners.flushes) {
+            for _ in 0..self.rng.range(1, 8) {
+                let think_us = self.rng.below(1_000);
+                self.steps.push_back(Step::Think(think_us));
+                let mut flush = Vec::new();
+                let count = if self.rng.percent(20) { self.rng.range(1, 300) } else { 1 };
+                (0..count).for_each(|_| encode::empty(&mut flush, tag::FLUSH));
+                self.steps.push_back(Step::Send(flush));
+            }
         }
     }
 
@@ -502,7 +515,8 @@ impl<'a> Script<'a> {
             self.send();
             let think_us = self.rng.below(us);
             self.steps.push_back(Step::Think(think_us));
-            self.steps.push_back(Step::Cancel);
+            let cancels = if self.rng.percent(40) { self.rng.range(2, 5) } else { 1 };
+            (0..cancels).for_each(|_| self.steps.push_back(Step::Cancel));
         }
     }
 
@@ -551,6 +565,8 @@ impl<'a> Script<'a> {
             let cut = self.rng.below(self.pending.len() as u64 + 1) as usize;
             self.pending.truncate(cut);
         }
+        // Nothing of a message that is cut may be made up for.
+        self.manners.flushes *= u64::from(!is_cut);
         self.send();
         if self.rng.percent(50) {
             let think_us = self.rng.below(3_000);

@@ -136,6 +136,26 @@ impl SimServer {
         }
     }
 
+    /// Other sessions notify this one, which has listened: at once if it is at rest. Many, and long ones.
+    pub fn is_notified(&mut self, ground: &mut Ground) {
+        if !self.is_alive || !self.backend.is_at_rest() || self.unsent.len() > UNSENT_BYTES_MAX {
+            return;
+        }
+        ground.log(|| format!("server {} is notified", self.socket));
+        let long_bytes = (ground.cuts.read_bytes_max as u64).min(ground.cuts.wire_bytes.0) * 20;
+        let long_bytes = long_bytes.clamp(40, 8_000);
+        for _ in 0..ground.rng.range(1, 12) {
+            let payload_bytes =
+                if ground.rng.percent(30) { ground.rng.below(long_bytes) } else { ground.rng.below(40) };
+            encode::frame(&mut self.unsent, NOTIFICATION_RESPONSE, |out| {
+                out.extend([0, 0, 0, 7]);
+                encode::cstr(out, b"channel");
+                encode::cstr(out, &vec![b'n'; payload_bytes as usize]);
+            });
+        }
+        self.flush(ground);
+    }
+
     /// Messages that nobody asked for.
     fn chatter(&mut self, ground: &mut Ground) {
         match ground.rng.below(3) {
@@ -167,6 +187,12 @@ impl SimServer {
     /// Some of what it has said has not been heard yet: perhaps half a notice has.
     pub fn is_speaking(&self, ground: &Ground) -> bool {
         !self.unsent.is_empty() || !ground.wires[self.socket as usize].up.is_empty()
+    }
+
+    /// Nothing is under way to it or from it.
+    pub fn is_quiet(&self, ground: &Ground) -> bool {
+        let wire = &ground.wires[self.socket as usize];
+        !self.is_speaking(ground) && wire.down.is_empty() && wire.owed.is_empty()
     }
 
     /// In no transaction, with nothing to do when it has read `coming`. COPY data may be left over from one that

@@ -34,7 +34,8 @@ impl World {
         let gap_us = self.ground.rng.below(gap_us);
         self.ground.after(gap_us, Event::Weather);
         let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
-        match self.ground.rng.below(21) {
+        match self.ground.rng.below(25) {
+            21..=24 => self.notify(),
             18..=20 => self.max_age_changes(pool),
             16 | 17 => self.stance_changes(pool),
             0 | 1 => self.pause(pool),
@@ -213,6 +214,23 @@ impl World {
                     self.servers[index].flush(&mut self.ground);
                 }
             }
+        }
+    }
+
+    /// Sessions that listen are notified, one or all of them, and again a few moments later.
+    pub fn notify(&mut self) {
+        let all = self.ground.rng.percent(30);
+        let alive: Vec<_> = (0..self.servers.len()).filter(|at| self.servers[*at].is_alive).collect();
+        if alive.is_empty() {
+            return;
+        }
+        let one = *self.ground.rng.pick(&alive);
+        for at in alive.into_iter().filter(|at| all || *at == one) {
+            self.servers[at].is_notified(&mut self.ground);
+        }
+        if !self.is_calm && self.ground.rng.percent(60) {
+            let soon = self.ground.rng.below(3_000);
+            self.ground.after(soon, Event::Notify);
         }
     }
 

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// After the weather has ended, everything must be over within this time.
 const DRAIN_US_MAX: u64 = 60_000_000;
 
+/// How late a client that does not read gets round to it.
+const DEAF_US: u64 = 400_000;
+
 /// Events of one run; more means that something goes round in circles.
 const EVENTS_MAX: u64 = 3_000_000;
 
@@ -157,9 +160,11 @@ impl World {
             && self.ground.mail.iter().all(|letters| letters.is_empty())
     }
 
-    /// Nobody is being seen off.
+    /// Nobody is being seen off, and all that was sent to servers and by them has come.
     fn is_still(&mut self) -> bool {
-        self.drivers.iter_mut().all(|driver| driver.connections() == driver.counts().1)
+        let is_quiet = |server: &SimServer| !server.is_alive || server.is_quiet(&self.ground);
+        self.servers.iter().all(is_quiet)
+            && self.drivers.iter_mut().all(|driver| driver.connections() == driver.counts().1)
     }
 
     fn event(&mut self, event: Event) {
@@ -191,6 +196,7 @@ impl World {
             Event::CancelArrives(errand) => self.cancel_arrives(errand),
             Event::CancelTakesEffect(errand) => self.cancel_takes_effect(errand),
             Event::Weather => self.weather(),
+            Event::Notify => self.notify(),
             Event::Clear(spell) => self.clear(spell),
             Event::Calm => self.calm(),
         }
@@ -347,6 +353,9 @@ impl World {
         wire.remote = Remote::Client(index);
         if self.ground.rng.percent(15) {
             wire.slowness_us = self.ground.rng.below(300);
+        }
+        if self.ground.rng.percent(self.plan.deaf) {
+            self.ground.wires[socket as usize].slowness_us = DEAF_US;
         }
         let (values, params) = self.client_params();
         let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
