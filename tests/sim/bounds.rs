@@ -19,7 +19,7 @@ fn tags(bench: &mut Bench, peer: Peer) -> String {
     let (mut at, mut tags) = (0, String::new());
     while at < bytes.len() {
         tags.push(bytes[at] as char);
-        at += 1 + u32::from_be_bytes(bytes[at + 1..at + 5].try_into().unwrap()) as usize;
+        at += 1 + u32::from_be_bytes(bytes[at + 1..at + 5].try_into().expect("four bytes")) as usize;
     }
     tags
 }
