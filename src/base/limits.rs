@@ -25,6 +25,11 @@ pub const LOG_STRANGERS_BURST: u64 = 1_000;
 /// See [`LOG_STRANGERS_BURST`].
 pub const LOG_STRANGERS_PER_SECOND: u64 = 50;
 
+/// Databases that are made for auth_query because anybody has named them: in one go, and a second after that.
+pub const NEW_DATABASES_BURST: u64 = 500;
+/// See [`NEW_DATABASES_BURST`].
+pub const NEW_DATABASES_PER_SECOND: u64 = 100;
+
 /// Bytes passed over of a client that has had our last words, so that closing does not take them back.
 pub const FAREWELL_BYTES_MAX: usize = 65_536;
 

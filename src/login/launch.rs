@@ -207,6 +207,7 @@ impl Launcher {
     }
 
     fn forget_unused(&self) {
+        self.plane.forget_unproven();
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         let settings = &snapshot.settings;
         let servers = |pool| {
