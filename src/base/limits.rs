@@ -5,7 +5,7 @@
 pub const STARTUP_BYTES_MAX: usize = 10_000;
 
 /// Most bytes of one message before a client is authenticated (password and SASL messages). A stranger makes us hold one such
-/// message and its task, some 20 KiB together; PgBouncer takes passwords of up to 2,047 bytes.
+/// message and its task, 14 kB together, and 23 kB over TLS; PgBouncer takes passwords of up to 2,047 bytes.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 10_240;
 
 /// How long a client that has not proven who it is may take for its next message while others wait for its place: five round
@@ -24,6 +24,11 @@ pub const LOGIN_FILES_PART: u64 = 4;
 pub const LOG_STRANGERS_BURST: u64 = 1_000;
 /// See [`LOG_STRANGERS_BURST`].
 pub const LOG_STRANGERS_PER_SECOND: u64 = 50;
+
+/// Databases that are made for auth_query because anybody has named them: in one go, and a second after that.
+pub const NEW_DATABASES_BURST: u64 = 500;
+/// See [`NEW_DATABASES_BURST`].
+pub const NEW_DATABASES_PER_SECOND: u64 = 100;
 
 /// Bytes passed over of a client that has had our last words, so that closing does not take them back.
 pub const FAREWELL_BYTES_MAX: usize = 65_536;

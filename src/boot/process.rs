@@ -2,6 +2,8 @@
 //!
 //! Source: PgBouncer behaviour, surface section 1.1.
 
+use crate::base::limits;
+use crate::config::Settings;
 use nix::unistd::{Gid, Pid, Uid, User};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
@@ -58,7 +60,7 @@ pub(super) fn daemonise() -> Result<(), String> {
 
 /// Lets the process open as many files as the system allows. PgBouncer only logs the limit; thousands of clients on a soft
 /// limit of 1,024 are the commonest of accidents.
-pub(super) fn raise_file_limit() {
+pub(super) fn raise_file_limit(settings: &Settings) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -68,7 +70,28 @@ pub(super) fn raise_file_limit() {
     }
     let text = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     let now = getrlimit(Resource::Nofile);
-    tracing::info!("kernel file descriptor limit: {} (hard: {})", text(now.current), text(now.maximum));
+    let clients = settings.max_client_conn;
+    tracing::info!(
+        "kernel file descriptor limit: {} (hard: {}); max_client_conn: {clients}",
+        text(now.current),
+        text(now.maximum)
+    );
+    if let Some(limit) = now.current.filter(|limit| !has_room(*limit, settings)) {
+        tracing::warn!(
+            "{limit} open files are too few for max_client_conn {clients} and those who log in, servers not counted"
+        );
+    }
+}
+
+/// Whether so many open files are enough for all the clients that are allowed, before any server is opened.
+fn has_room(limit: u64, settings: &Settings) -> bool {
+    const OWN: u64 = 64; // listeners, log, workers' own, files being read
+    let clients = u64::from(settings.max_client_conn);
+    let strangers = match settings.max_login_conn {
+        0 => limit / limits::LOGIN_FILES_PART,
+        most => u64::from(most).min(limit / limits::LOGIN_FILES_PART),
+    };
+    clients + strangers + OWN <= limit
 }
 
 /// The pidfile; removed when it is dropped.
@@ -119,7 +142,16 @@ impl Drop for PidFile {
 
 #[cfg(test)]
 mod tests {
-    use super::PidFile;
+    use super::{PidFile, has_room};
+    use crate::config::Settings;
+
+    #[test]
+    fn open_files_must_do_for_clients_and_strangers() {
+        let settings = Settings { max_client_conn: 1_000, max_login_conn: 100, ..Settings::default() };
+        assert!(has_room(1_164, &settings) && !has_room(1_163, &settings));
+        let quarter = Settings { max_login_conn: 0, ..settings };
+        assert!(has_room(1_420, &quarter) && !has_room(1_410, &quarter));
+    }
 
     #[test]
     fn a_pidfile_guards_against_a_second_start_and_survives_a_crash() {

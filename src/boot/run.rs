@@ -64,7 +64,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
         .map_err(|error| one(format!("could not open the log file {}: {error}", &*settings.logfile)))?;
     log.catch_panics();
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    process::raise_file_limit();
+    process::raise_file_limit(&settings);
     let result = serve(loaded.policy, &settings, inherited, stderr, &log, pidfile.as_deref());
     if let Err(error) = &result {
         tracing::error!(fatal = true, "{error}");

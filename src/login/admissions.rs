@@ -1,7 +1,7 @@
 //! How many clients there are, in all, per database and per user, and the limits on them.
 //!
-//! A client is counted from its StartupMessage until its socket has ended: half-open connections that have not said who
-//! they are count for nothing, so a flood of them keeps nobody out. Counts are taken and given back once per client.
+//! A client is counted from its proof of who it is until its socket has ended: those before it have a limit of their own
+//! (`strangers.rs`), so a flood of them keeps nobody out. Counts are taken and given back once per client.
 //! Source: PgBouncer behaviour, surface §8.1 (`max_client_conn`, `max_db_client_connections`,
 //! `max_user_client_connections`).
 

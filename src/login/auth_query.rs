@@ -56,6 +56,10 @@ pub async fn lookup<Begun>(
         return Err(Fault::Config);
     }
     // who asks may be anybody, and name any database of `*`
+    if plane.registry.find(&runs_in, &runner).is_none() && !policy.snapshot.databases.contains_key(&*runs_in)
+    {
+        plane.strangers.new_database().await;
+    }
     let _turn = plane.lookups.turn(&runs_in).await;
     let _begun = begin();
     let visit = plane

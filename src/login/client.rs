@@ -10,7 +10,7 @@ use super::cancel::ClientKey;
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
 use super::plane::{ConsoleVisit, Phase, Plane, Policy, Rights};
-use super::strangers::Stranger;
+use super::strangers::{Pace, Stranger};
 use super::stream::{ClientStream, Socket};
 use super::welcome_words::{WelcomeWords, own_params};
 use crate::auth::Secret;
@@ -62,10 +62,13 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
         Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
         Err(end) => {
             visitor.log_end(&plane, &end);
+            // whoever is told why counts again, also where he has proven himself: nothing else bounds how many there are
+            stranger.leave();
+            let leaving = plane.strangers.enter(&visitor.remote);
             drop(visitor);
             tokio::select! {
                 () = take_leave(stream, &end) => {}
-                () = stranger.cut_off() => {}
+                () = leaving.cut_off() => {}
             }
         }
     }
@@ -350,7 +353,7 @@ impl Visitor {
         plane: &Plane,
         policy: &Policy,
         database: Option<&Database>,
-        stream: &ClientStream,
+        stream: &mut ClientStream,
     ) -> Result<Found, LoginEnd> {
         if let Some(secret) = policy.users.secret(&self.user) {
             return Ok(Found { secret: Some(secret.clone()), is_from_query: false });
@@ -361,7 +364,13 @@ impl Visitor {
             None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
         };
         if has_query {
-            let found = auth_query::lookup(plane, &self.database, &self.user, || stream.ours()).await?;
+            let pace = stream.pace();
+            let begin = || pace.as_ref().map(Pace::ours);
+            let found = tokio::select! {
+                biased;
+                found = auth_query::lookup(plane, &self.database, &self.user, begin) => found?,
+                end = gone(stream) => return Err(end),
+            };
             let secret = found.ok_or(Fault::NoSuchUser)?;
             return Ok(Found { secret: Some(secret), is_from_query: true });
         }

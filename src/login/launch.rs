@@ -160,6 +160,7 @@ impl Carrier {
     }
 
     fn forget_unused(&self) {
+        self.plane.forget_unproven();
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         let settings = &snapshot.settings;
         let servers = |pool| {

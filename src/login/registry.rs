@@ -3,6 +3,8 @@
 //! One lock around ordered maps, read once per login. Never opens anything; what running pools must be told of a change is
 //! `reload.rs`. Source: PgBouncer behaviour, surface §2 (`*`), §3 (`autodb_idle_timeout`, `pool_idle_timeout`).
 
+mod unproven;
+
 use super::login_counts::LoginCounts;
 use super::tries::Tries;
 use super::welcome::WelcomeDesk;
@@ -87,6 +89,12 @@ impl PoolEntry {
             clients: self.client_count(),
             is_forced: self.is_forced(),
         }
+    }
+
+    /// Nothing is to be opened for it any more, and nobody is let in.
+    fn leave(&self, by_id: &mut HashMap<PoolId, Arc<Self>>) {
+        self.share.set_removed();
+        by_id.remove(&self.share.id);
     }
 
     /// Whether the pool is gone: nothing is to be opened for it any more.
@@ -279,32 +287,6 @@ impl Registry {
         Some(Arc::clone(&entry.share))
     }
 
-    /// Takes out those databases that were made for auth_query and in which nobody has proven himself, but for the newest `most`
-    /// and those that are being looked into; returns their pools.
-    pub fn take_unproven(&self, most: usize) -> Vec<Arc<PoolEntry>> {
-        if self.read().unproven.len() <= most {
-            return Vec::new();
-        }
-        let mut tables = self.write();
-        let Tables { unproven, databases, .. } = &mut *tables;
-        let standing = |entry: &DatabaseEntry| entry.standing;
-        unproven
-            .retain(|number, name| databases.get(name).map(standing) == Some(Standing::Unproven(*number)));
-        let mut surplus = unproven.len().saturating_sub(most);
-        let mut taken = Vec::new();
-        unproven.retain(|_, name| {
-            let is_free = |entry: &DatabaseEntry| entry.pools.values().all(|pool| pool.client_count() == 0);
-            let goes = surplus > 0 && databases.get(name).is_some_and(is_free);
-            if goes {
-                surplus -= 1;
-                taken.extend(databases.remove(name).into_iter().flat_map(|entry| entry.pools.into_values()));
-            }
-            !goes
-        });
-        taken.iter().for_each(|pool| tables.forget(pool));
-        taken
-    }
-
     fn ensure_database<'a>(
         &self,
         tables: &'a mut Tables,
@@ -455,8 +437,7 @@ impl Registry {
 
 impl Tables {
     fn forget(&mut self, pool: &PoolEntry) {
-        pool.share.set_removed();
-        self.by_id.remove(&pool.share.id);
+        pool.leave(&mut self.by_id);
     }
 }
 
@@ -476,7 +457,7 @@ pub(super) mod tests {
             .expect("a valid configuration")
     }
 
-    fn registry() -> Registry {
+    pub fn registry() -> Registry {
         Registry::new(Arc::new(Gate::default()), 2)
     }
 
@@ -520,37 +501,6 @@ pub(super) mod tests {
         assert!(registry.databases()[0].is_auto);
         assert!(registry.database(&snapshot, "paused").is_some());
         assert_eq!(registry.databases().len(), 2);
-    }
-
-    #[test]
-    fn what_strangers_name_is_forgotten_before_what_somebody_has_a_right_to() {
-        let snapshot = snapshot("* = auth_user=boss\nown =", "");
-        let registry = registry();
-        let look_into = |name: &str| registry.visit_as(&snapshot, name, "boss").unwrap();
-        let names = || -> String {
-            registry
-                .databases()
-                .iter()
-                .map(|entry| entry.config.name.to_string())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        drop(look_into("own"));
-        let busy = look_into("a");
-        for name in ["b", "c", "d", "e"] {
-            drop(look_into(name));
-        }
-        assert!(registry.database(&snapshot, "c").is_some(), "its client has proven himself");
-        assert!(registry.take_unproven(4).is_empty());
-        let taken = registry.take_unproven(3);
-        assert_eq!((&*taken[0].share.database.name, taken.len()), ("b", 1));
-        assert!(taken[0].is_removed() && registry.by_id(taken[0].share.id).is_none());
-        assert_eq!(names(), "a c d e own", "a is being looked into");
-        drop(busy);
-        registry.take_unproven(0);
-        assert_eq!(names(), "c own");
-        drop(look_into("c"));
-        assert!(registry.take_unproven(0).is_empty() && names() == "c own");
     }
 
     #[test]

@@ -86,20 +86,27 @@ impl Plane {
 
     /// An entry that the files no longer have: all its clients and servers are dropped.
     fn remove(&self, database: &str) {
-        self.close(self.registry.remove(database));
+        for entry in self.registry.remove(database) {
+            entry.welcome.refuse(Fault::DatabaseRemoved);
+            self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
+            self.places.forget(&entry.share); // one that still has servers is forgotten with the last of them
+        }
     }
 
     /// Databases that auth_query was to look into and that nobody has proven a right to: those beyond a bound are forgotten.
     pub(super) fn forget_unproven(&self) {
-        self.close(self.registry.take_unproven(limits::UNPROVEN_DATABASES_MAX));
-    }
-
-    /// Pools that have been taken out of the registry.
-    fn close(&self, pools: Vec<Arc<PoolEntry>>) {
-        for entry in pools {
-            entry.welcome.refuse(Fault::DatabaseRemoved);
-            self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
-            self.places.forget(&entry.share); // one that still has servers is forgotten with the last of them
+        let servers = |pool| {
+            let (logging_in, live) = self.places.pool_servers(pool);
+            logging_in + live
+        };
+        let unproven = self.registry.take_unproven(limits::UNPROVEN_DATABASES_MAX, servers);
+        for entry in unproven.gone {
+            self.places.forget(&entry.share);
+            self.tell_all(|| Command::Forget(entry.share.id));
+        }
+        for entry in unproven.to_close {
+            entry.share.bump_generation();
+            self.tell_all(|| Command::Sweep(Scope::Pool(entry.share.id)));
         }
     }
 

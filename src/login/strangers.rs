@@ -78,6 +78,8 @@ pub struct Strangers {
     left: Notify,
     cut_off: AtomicU64,
     lines: Mutex<Lines>,
+    /// Held by the one that waits for its turn; the others wait for it.
+    new_databases: tokio::sync::Mutex<Bucket>,
 }
 
 #[derive(Debug, Default)]
@@ -108,8 +110,28 @@ pub struct Stranger {
 impl Strangers {
     /// Nobody here yet.
     pub fn new(clock: Clock) -> Self {
-        let lines = Mutex::new(Lines { left: limits::LOG_STRANGERS_BURST, at: clock.now(), left_out: 0 });
-        Self { clock, table: Mutex::default(), left: Notify::new(), cut_off: AtomicU64::new(0), lines }
+        let bucket = |burst, per_second| Bucket { left: burst, at: clock.now(), burst, per_second };
+        let lines = bucket(limits::LOG_STRANGERS_BURST, limits::LOG_STRANGERS_PER_SECOND);
+        let new_databases = bucket(limits::NEW_DATABASES_BURST, limits::NEW_DATABASES_PER_SECOND);
+        Self {
+            clock,
+            table: Mutex::default(),
+            left: Notify::new(),
+            cut_off: AtomicU64::new(0),
+            lines: Mutex::new(Lines { room: lines, left_out: 0 }),
+            new_databases: tokio::sync::Mutex::new(new_databases),
+        }
+    }
+
+    /// Waits until one more database may be made for auth_query. Each costs a login to a server, with its lines in the log.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the queue.
+    pub async fn new_database(&self) {
+        let mut room = self.new_databases.lock().await;
+        while !room.take(self.clock.now()) {
+            tokio::time::sleep(Duration::from_micros(1_000_000 / room.per_second)).await;
+        }
     }
 
     /// How many there are.
@@ -231,31 +253,43 @@ impl Drop for Stranger {
     }
 }
 
+/// So many in one go, and so many a second after that.
+#[derive(Debug)]
+struct Bucket {
+    left: u64,
+    at: Micros,
+    burst: u64,
+    per_second: u64,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Micros) -> bool {
+        let earned = now.since(self.at).0 / (1_000_000 / self.per_second);
+        if earned > 0 {
+            self.left = (self.left + earned).min(self.burst);
+            self.at = now;
+        }
+        let is_there = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_there
+    }
+}
+
 /// How many of them the log still takes.
 #[derive(Debug)]
 struct Lines {
-    left: u64,
-    at: Micros,
+    room: Bucket,
     left_out: u64,
 }
 
 impl Lines {
     /// `None`: there is no room. `Some`: there is, and so many were left out since the last.
     fn take(&mut self, now: Micros) -> Option<u64> {
-        let earned = now.since(self.at).0 / (1_000_000 / limits::LOG_STRANGERS_PER_SECOND);
-        if earned > 0 {
-            self.left = (self.left + earned).min(limits::LOG_STRANGERS_BURST);
-            self.at = now;
-        }
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                Some(std::mem::take(&mut self.left_out))
-            }
-            None => {
-                self.left_out += 1;
-                None
-            }
+        if self.room.take(now) {
+            Some(std::mem::take(&mut self.left_out))
+        } else {
+            self.left_out += 1;
+            None
         }
     }
 }
@@ -346,12 +380,27 @@ mod tests {
 
     #[test]
     fn the_log_takes_a_burst_and_then_so_many_a_second() {
-        let mut lines = Lines { left: 2, at: Micros(0), left_out: 0 };
+        let room = Bucket { left: 2, at: Micros(0), burst: 7, per_second: 5 };
+        let mut lines = Lines { room, left_out: 0 };
         let took: Vec<_> = (0..4).map(|_| lines.take(Micros(1))).collect();
         assert_eq!(took, [Some(0), Some(0), None, None]);
         assert_eq!(lines.take(Micros::from_secs(1)), Some(2), "it says how many were left out");
-        assert_eq!(lines.left, limits::LOG_STRANGERS_PER_SECOND - 1);
+        assert_eq!(lines.room.left, 4);
         lines.take(Micros::from_secs(1_000_000));
-        assert_eq!(lines.left, limits::LOG_STRANGERS_BURST - 1);
+        assert_eq!(lines.room.left, 6, "never more than a burst");
+    }
+
+    #[tokio::test]
+    async fn new_databases_come_in_a_burst_and_then_one_after_the_other() {
+        let strangers = strangers();
+        for _ in 0..limits::NEW_DATABASES_BURST {
+            strangers.new_database().await;
+        }
+        let begun_at = strangers.clock.now();
+        for _ in 0..10 {
+            strangers.new_database().await;
+        }
+        let took = strangers.clock.now().since(begun_at);
+        assert!(took >= Micros::from_millis(10 * 1_000 / limits::NEW_DATABASES_PER_SECOND / 2), "{took:?}");
     }
 }

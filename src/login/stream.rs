@@ -73,6 +73,11 @@ impl ClientStream {
         Self { pace: Some(pace), ..self }
     }
 
+    /// Whom it tells.
+    pub fn pace(&self) -> Option<Arc<Pace>> {
+        self.pace.clone()
+    }
+
     /// The client waits for us until the guard is dropped.
     pub fn ours(&self) -> Option<Ours> {
         self.pace.as_ref().map(Pace::ours)

@@ -8,7 +8,8 @@ use super::launcher::Eviction;
 use super::mind::Listener;
 use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::core::{
-    Answer, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState, StatementRegistry,
+    Answer, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState,
+    StatementRegistry,
 };
 use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};

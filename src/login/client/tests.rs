@@ -249,6 +249,10 @@ async fn who_leaves_while_he_waits_for_a_server_gives_his_place_back_at_once() {
     let mut cut_short = here.pop().unwrap();
     entry.welcome.refuse(Fault::ServerShuttingDown);
     assert!(!refusal_text(&mut cut_short).await.is_empty(), "what was sent ahead is passed over");
+    until(|| plane.admissions.all() == 0).await;
+    assert_eq!(plane.strangers.count(), 1, "it has its last words, and does not close");
+    drop(cut_short);
+    until(|| plane.strangers.count() == 0).await;
 }
 
 /// The last words' text, whatever their SQLSTATE.
