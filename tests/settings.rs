@@ -70,6 +70,7 @@ fn the_order_is_show_configs() {
         [
             "workers",
             "io_backend",
+            "dns_close_moved",
             "allow_core_dump",
             "metrics_listen",
             "log_format",

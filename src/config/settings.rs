@@ -321,6 +321,8 @@ settings! {
     workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
     io_backend: IoBackend = "auto", Restart, Active,
         "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
+    dns_close_moved: bool = "1", Reload, Active,
+        "1: when a host is looked up anew, its servers at other addresses are closed, idle ones at once; 0: they stay.";
     allow_core_dump: bool = "0", Restart, Active,
         "1: a crash may leave a core, and programs of the same user may look into the memory, where passwords and keys are.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";

@@ -25,6 +25,7 @@ impl Core {
             Command::FailWaiting(pool, fault) => {
                 self.end_waiting(&Scope::Pool(pool), &fault, net);
             }
+            Command::HostMoved(host, addresses) => self.leave_addresses(&host, &addresses, net),
             Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
             Command::Suspend => return Answer::Found(self.suspend(net)),
             Command::DropUnsent => self.drop_unsent(net),
