@@ -3,7 +3,7 @@
 use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::PoolSlot;
-use super::server::Phase;
+use super::server::{Debt, Phase};
 use super::{Answer, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId};
 use crate::config::{PoolMode, PoolRules};
@@ -181,7 +181,7 @@ impl Core {
         if session(&before) && !session(&rules) {
             let lent = |server: &super::server::Server| !matches!(server.phase, Phase::Idle(_));
             let servers = self.servers.iter_mut().filter(|(_, server)| server.pool == slot && lent(server));
-            servers.for_each(|(_, server)| server.owes_reset = true);
+            servers.for_each(|(_, server)| server.debt = Debt::Reset);
         }
     }
 

@@ -6,7 +6,7 @@
 use super::client::{Client, Stand};
 use super::hold::{Hold, Reason};
 use super::pool::{Pool, PoolSlot};
-use super::server::{Phase, Server, Task};
+use super::server::{Debt, Phase, Server, Task};
 use super::statements::{Statement, StatementRegistry};
 use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
@@ -299,7 +299,7 @@ impl Core {
         }
         let rules = &self.pools[server.pool.0 as usize].rules;
         let session = rules.mode == crate::config::PoolMode::Session;
-        if (session || rules.reset_always || std::mem::take(&mut server.owes_reset))
+        if (session || rules.reset_always || std::mem::take(&mut server.debt) == Debt::Reset)
             && !rules.server_reset_query.is_empty()
             && server.close_reason.is_none()
         {

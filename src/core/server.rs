@@ -58,8 +58,7 @@ pub(super) struct Server {
     pub close_reason: Option<&'static str>,
     /// The pooler's own query was answered by an error.
     pub task_failed: bool,
-    /// It was lent for a session, in a pool that lends for transactions meanwhile.
-    pub owes_reset: bool,
+    pub debt: Debt,
     /// Cancel requests sent for it and not yet known to be over.
     pub cancels: u32,
     pub generation: u32,
@@ -70,6 +69,15 @@ pub(super) struct Server {
     /// When its last message came.
     pub heard_at: Micros,
     pub statements: ServerStatements,
+}
+
+/// What a server owes when it is given back, whatever its pool's mode says by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Debt {
+    #[default]
+    None,
+    /// The reset query: it was lent for a session, in a pool that lends for transactions meanwhile.
+    Reset,
 }
 
 /// Transaction status of ReadyForQuery: outside a transaction.
@@ -91,7 +99,7 @@ impl Server {
             is_half_sent: false,
             close_reason: None,
             task_failed: false,
-            owes_reset: false,
+            debt: Debt::None,
             cancels: 0,
             generation: login.generation,
             authorization: login.authorization.unwrap_or(Authorization::ENDLESS),
