@@ -71,6 +71,7 @@ fn the_order_is_show_configs() {
             "workers",
             "prepared_statements_memory",
             "io_backend",
+            "dns_close_moved",
             "allow_core_dump",
             "metrics_listen",
             "log_format",

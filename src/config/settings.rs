@@ -323,6 +323,8 @@ settings! {
         "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then a Parse is refused.";
     io_backend: IoBackend = "auto", Restart, Active,
         "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
+    dns_close_moved: bool = "1", Reload, Active,
+        "1: when a host is looked up anew, its servers at other addresses are closed, idle ones at once; 0: they stay.";
     allow_core_dump: bool = "0", Restart, Active,
         "1: a crash may leave a core, and programs of the same user may look into the memory, where passwords and keys are.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";

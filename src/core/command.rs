@@ -5,6 +5,7 @@ use crate::config::PoolRules;
 use crate::core::{ClientIdentity, PoolShare, ServerIdentity};
 use crate::stats::PoolCounters;
 use crate::wire::Fault;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Which pools a command is for.
@@ -46,6 +47,9 @@ pub enum Command {
     RefuseWaiting,
     /// The server refused a login to this pool and none is live: disconnect the clients that wait, with what it said.
     FailWaiting(PoolId, Fault),
+    /// This host has these addresses now: close servers of it that have another, idle ones at once, others when they are
+    /// released.
+    HostMoved(Arc<str>, Arc<[IpAddr]>),
     /// Close the server that has been idle longest. Answer: `Found`.
     EvictIdle(Scope),
     /// SUSPEND: flush everything, read nothing.

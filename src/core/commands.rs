@@ -4,7 +4,7 @@ use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::hold::Reason;
 use super::pool::PoolSlot;
-use super::server::Phase;
+use super::server::{Debt, Phase};
 use super::{
     Answer, CancelFate, ClientRow, ClientState, Command, Net, PoolRow, Scope, ServerRow, ServerState,
 };
@@ -28,6 +28,7 @@ impl Core {
             Command::FailWaiting(pool, fault) => {
                 self.end_waiting(&Scope::Pool(pool), &fault, net);
             }
+            Command::HostMoved(host, addresses) => self.leave_addresses(&host, &addresses, net),
             Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
             Command::Suspend => self.suspend(net),
             Command::IsAllSent => return Answer::Found(self.is_all_sent()),
@@ -190,8 +191,10 @@ impl Core {
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
         let was_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
         if was_session && rules.mode != PoolMode::Session {
-            for (_, server) in &mut self.servers {
-                server.owes_reset |= server.pool == slot && !matches!(server.phase, Phase::Idle(_));
+            for (_, server) in self.servers.iter_mut().filter(|(_, server)| server.pool == slot) {
+                if !matches!(server.phase, Phase::Idle(_)) {
+                    server.debt = Debt::Reset;
+                }
             }
         }
         self.pools[slot.0 as usize].rules = rules;

@@ -6,7 +6,7 @@
 use super::client::{Client, Stand};
 use super::hold::{Hold, Reason};
 use super::pool::{Pool, PoolSlot};
-use super::server::{Phase, Server, Task};
+use super::server::{Debt, Phase, Server, Task};
 use super::statements::{ServerStatements, StatementRegistry};
 use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
@@ -386,7 +386,7 @@ impl Core {
     fn check_in(&mut self, resting: Resting, net: &mut impl Net) {
         let server = &self.servers[resting.id().0 as usize];
         let rules = &self.pools[server.pool.0 as usize].rules;
-        let session = rules.mode == PoolMode::Session || server.owes_reset;
+        let session = rules.mode == PoolMode::Session || server.debt == Debt::Reset;
         if (session || rules.reset_always)
             && !rules.server_reset_query.is_empty()
             && server.close_reason.is_none()

@@ -7,10 +7,11 @@ use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave, Resting};
 use super::hold::Reason;
 use super::pool::{Pool, PoolSlot, Waiter};
-use super::server::{Phase, Server, Task};
+use super::server::{Debt, Phase, Server, Task};
 use super::{Authorization, Net, Note};
-use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, encode};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What became of a client that wants a server.
@@ -217,7 +218,9 @@ impl Core {
         let server = &mut self.servers[id.0 as usize];
         server.enter(Phase::Tested(task));
         server.task_failed = false;
-        server.owes_reset &= task != Task::Reset;
+        if task == Task::Reset {
+            server.debt = Debt::None;
+        }
         server.request_at = now;
         let mut query = Vec::with_capacity(sql.len() + 8);
         encode::query(&mut query, sql);
@@ -297,6 +300,24 @@ impl Core {
                         self.lend(waiter, server, net);
                     }
                 }
+            }
+        }
+    }
+
+    /// `host` has these addresses now: its servers that have another are closed, idle ones at once.
+    pub(super) fn leave_addresses(&mut self, host: &str, addresses: &[IpAddr], net: &mut impl Net) {
+        let is_left = |server: &Server| match &server.identity.remote {
+            Address::Tcp(at) => &*server.identity.host == host && !addresses.contains(&at.ip()),
+            Address::Unix { .. } => false,
+        };
+        for (_, server) in self.servers.iter_mut().filter(|(_, server)| is_left(server)) {
+            server.close_reason.get_or_insert("host has moved");
+        }
+        for id in self.free_servers(None) {
+            let server = &self.servers[id.0 as usize];
+            if let (slot, Some(reason)) = (server.pool, server.close_reason) {
+                self.close_server(id, reason, net);
+                self.serve(slot, net);
             }
         }
     }

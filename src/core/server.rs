@@ -56,10 +56,9 @@ pub(super) struct Server {
     pub is_half_sent: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<&'static str>,
-    /// It has served a session of its client's own, or may have: not lent on before the reset query.
-    pub owes_reset: bool,
     /// The pooler's own query was answered by an error.
     pub task_failed: bool,
+    pub debt: Debt,
     /// Cancel requests sent for it and not yet known to be over.
     pub cancels: u32,
     pub generation: u32,
@@ -70,6 +69,15 @@ pub(super) struct Server {
     /// When its last message came.
     pub heard_at: Micros,
     pub statements: ServerStatements,
+}
+
+/// What a server owes when it is given back, whatever its pool's mode says by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Debt {
+    #[default]
+    None,
+    /// The reset query: it was lent for a session, in a pool that lends for transactions meanwhile.
+    Reset,
 }
 
 /// Transaction status of ReadyForQuery: outside a transaction.
@@ -90,8 +98,8 @@ impl Server {
             blocked: false,
             is_half_sent: false,
             close_reason: None,
-            owes_reset: false,
             task_failed: false,
+            debt: Debt::None,
             cancels: 0,
             generation: login.generation,
             authorization: login.authorization.unwrap_or(Authorization::ENDLESS),

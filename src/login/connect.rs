@@ -13,6 +13,7 @@ use super::server_tls::ServerTls;
 use super::tls_text::tls_text;
 use crate::base::{Address, limits};
 use crate::config::{Host, Settings, SslMode};
+use crate::core::Command;
 use crate::io::options::tune;
 use crate::io::{Channel, Guard};
 use crate::wire::{encode, startup, tags};
@@ -105,7 +106,14 @@ impl Plane {
             (Host::Ip(address), _) => vec![*address],
             (Host::Name(name), _) => {
                 let ttl = Ttl { found: settings.dns_max_ttl, not_found: settings.dns_nxdomain_ttl };
-                self.dns.look_up(name, ttl, || self.now()).await
+                let found = self.dns.look_up(name, ttl, || self.now()).await;
+                if found.is_news && settings.dns_close_moved {
+                    let (host, addresses) =
+                        (target.host.to_string().into(), found.addresses.as_slice().into());
+                    let order = || Command::HostMoved(Arc::clone(&host), Arc::clone(&addresses));
+                    self.tell_all(order);
+                }
+                found.addresses
             }
         };
         let mut failure = ConnectError::new("server DNS lookup failed", "");

@@ -20,6 +20,8 @@ struct Name {
     /// Held while the name is looked up.
     flight: tokio::sync::Mutex<()>,
     answer: Mutex<Option<Answer>>,
+    /// What was found last, whatever has become of later look-ups.
+    found: Mutex<Option<Arc<[IpAddr]>>>,
     turn: AtomicUsize,
 }
 
@@ -28,6 +30,15 @@ struct Name {
 struct Answer {
     addresses: Arc<[IpAddr]>,
     until: Micros,
+}
+
+/// What is known of a host's addresses.
+#[derive(Debug)]
+pub struct Found {
+    /// They, beginning with the one whose turn it is; none where it cannot be looked up.
+    pub addresses: Vec<IpAddr>,
+    /// It was looked up just now, and had been before: what is connected to another address is left behind.
+    pub is_news: bool,
 }
 
 /// How long answers are kept.
@@ -51,19 +62,18 @@ pub struct DnsRow {
 }
 
 impl Dns {
-    /// The addresses of `host`, beginning with the one whose turn it is; none where it cannot be looked up. `now` is read
-    /// again when the answer is there.
+    /// The addresses of `host`. `now` is read again when the answer is there.
     ///
     /// # Cancel safety
     /// Dropping it leaves the look-up to others who wait for the same name.
-    pub async fn look_up(&self, host: &str, ttl: Ttl, now: impl Fn() -> Micros) -> Vec<IpAddr> {
+    pub async fn look_up(&self, host: &str, ttl: Ttl, now: impl Fn() -> Micros) -> Found {
         let name = self.name(host, now());
         if let Some(answer) = name.fresh(now()) {
-            return name.next(&answer);
+            return Found { addresses: name.next(&answer), is_news: false };
         }
         let _flight = name.flight.lock().await;
         if let Some(answer) = name.fresh(now()) {
-            return name.next(&answer);
+            return Found { addresses: name.next(&answer), is_news: false };
         }
         let found = match tokio::net::lookup_host((host, 0)).await {
             Ok(found) => found.map(|address| address.ip()).collect(),
@@ -72,8 +82,16 @@ impl Dns {
                 Vec::new()
             }
         };
+        let had_some = name.found().is_some();
         let answer = name.learn(found, ttl, now());
-        name.next(&answer)
+        let addresses = name.next(&answer);
+        Found { is_news: had_some && !addresses.is_empty(), addresses }
+    }
+
+    /// The addresses of `host` where `address` is none of them any more.
+    pub fn left_behind(&self, host: &str, address: IpAddr) -> Option<Arc<[IpAddr]>> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(host)?.found().filter(|addresses| !addresses.contains(&address))
     }
 
     fn name(&self, host: &str, now: Micros) -> Arc<Name> {
@@ -117,6 +135,10 @@ impl Name {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn found(&self) -> Option<Arc<[IpAddr]>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn fresh(&self, now: Micros) -> Option<Answer> {
         self.answer().filter(|answer| now < answer.until)
     }
@@ -126,6 +148,9 @@ impl Name {
         found.retain(|address| seen.insert(*address));
         let kept = if found.is_empty() { ttl.not_found } else { ttl.found };
         let answer = Answer { addresses: found.into(), until: now + kept };
+        if !answer.addresses.is_empty() {
+            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&answer.addresses));
+        }
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
         answer
     }
@@ -172,14 +197,29 @@ mod tests {
         assert!(name.fresh(Micros::from_secs(5)).is_none());
     }
 
+    #[test]
+    fn who_is_left_behind_is_known_although_a_look_up_has_failed_meanwhile() {
+        let dns = Dns::default();
+        let name = dns.name("db", Micros(0));
+        assert!(dns.left_behind("db", ip(1)).is_none() && dns.left_behind("other", ip(1)).is_none());
+        name.learn(vec![ip(1)], TTL, Micros(0));
+        name.learn(Vec::new(), TTL, Micros(1));
+        assert!(dns.left_behind("db", ip(1)).is_none(), "a failure moves nobody");
+        name.learn(vec![ip(2)], TTL, Micros(2));
+        assert_eq!(dns.left_behind("db", ip(1)).as_deref(), Some(&[ip(2)][..]));
+    }
+
     #[tokio::test]
     async fn localhost_is_found_once_and_kept() {
         let dns = Dns::default();
         let first = dns.look_up("localhost", TTL, || Micros(0)).await;
+        assert!(!first.is_news, "nobody can be connected to it yet");
+        let first = first.addresses;
         assert!(!first.is_empty() && first.iter().all(IpAddr::is_loopback));
         assert_eq!(dns.rows(Micros(0)).len(), 1);
+        assert!(!dns.look_up("localhost", TTL, || Micros(0)).await.is_news);
         let expired = dns.look_up("localhost", TTL, || Micros::from_secs(20)).await;
-        assert_eq!(expired.len(), first.len());
+        assert_eq!((expired.addresses.len(), expired.is_news), (first.len(), true));
         assert_eq!(dns.rows(Micros::from_secs(20))[0].ttl_s, 15);
     }
 }

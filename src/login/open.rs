@@ -474,7 +474,11 @@ impl Attempt {
         let worker = self.worker();
         drop(row);
         let expected = share.expect_server();
+        let identity = Arc::clone(&login.identity);
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
+        if let Some(order) = self.left_behind(&identity) {
+            self.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
+        }
         // not before: a client that was let in first would find no server and have another one opened
         let welcome = || Welcome { reported: logged_in.reported, params };
         self.entry.welcome.learn(self.generation, welcome);
@@ -482,6 +486,14 @@ impl Attempt {
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
         drop(expected);
         self.plane.launcher.look_again(share.id);
+    }
+
+    /// What is to be said of a new server whose host has moved while it was logged in to.
+    fn left_behind(&self, server: &ServerIdentity) -> Option<Command> {
+        let Address::Tcp(at) = &server.remote else { return None };
+        let addresses = self.plane.dns.left_behind(&server.host, at.ip())?;
+        let closes = self.policy.snapshot.settings.dns_close_moved;
+        closes.then(|| Command::HostMoved(Arc::clone(&server.host), addresses))
     }
 
     fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {

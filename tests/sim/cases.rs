@@ -68,6 +68,8 @@ pub struct Bench {
     pub now: Micros,
     /// What the next server has.
     pub authorization: Option<Authorization>,
+    /// Where the next server is.
+    pub remote: Address,
     kept: BTreeMap<Peer, Vec<u8>>,
 }
 
@@ -89,6 +91,7 @@ impl Bench {
             share: Arc::new(share),
             now: Micros(2),
             authorization,
+            remote: nowhere(),
             kept: BTreeMap::new(),
         };
         bench.client();
@@ -136,7 +139,7 @@ impl Bench {
             socket_id: 100 + u64::from(id.0),
             database: "db".into(),
             user: "user".into(),
-            remote: nowhere(),
+            remote: self.remote.clone(),
             local: nowhere(),
             host: "host".into(),
             tls: String::new(),

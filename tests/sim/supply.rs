@@ -2,9 +2,10 @@
 //! hand.
 
 use super::cases::{Bench, CLIENT, SERVER, complete, query, ready};
-use pgweir::base::{Micros, PoolId, WorkerId, limits};
+use pgweir::base::{Address, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use pgweir::config::{PoolMode, PoolRules};
 use pgweir::core::{Command, Ledger, PoolShare, Scope, Verdict, Want};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 const CLOSED: &str = "close Server(ServerId(0)) Terminate";
@@ -66,6 +67,33 @@ fn a_released_server_goes_to_the_pool_that_starves_longer() {
     bench.says(CLIENT, &query("select 3"));
     bench.answered();
     assert!(bench.acts().contains(&CLOSED.to_owned()), "those who wait here have come later");
+}
+
+#[test]
+fn servers_at_an_address_that_their_host_has_left_are_closed_when_they_are_free() {
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    bench.reload(|rules| rules.round_robin = false);
+    let [old, new] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+    for address in [old, old, new] {
+        bench.remote = Address::Tcp((address, 5432).into());
+        bench.server();
+    }
+    // the last one to join is the first one to be lent: 0 has no address, 1 and 2 the old one, 3 the new one
+    let second = bench.client();
+    bench.says(CLIENT, &query("select 1"));
+    bench.says(second, &query("select 2"));
+    bench.acts();
+    bench.command(Command::HostMoved("another".into(), [new].into()));
+    assert!(bench.acts().is_empty());
+    bench.command(Command::HostMoved("host".into(), [new].into()));
+    assert_eq!(bench.acts(), ["close Server(ServerId(1)) Terminate"], "the idle one at once");
+    let mut answers = complete("SELECT 1");
+    answers.extend(ready(b'I'));
+    for busy in [2, 3] {
+        bench.says(Peer::Server(ServerId(busy)), &answers);
+    }
+    let closed: Vec<_> = bench.acts().into_iter().filter(|act| act.starts_with("close")).collect();
+    assert_eq!(closed, ["close Server(ServerId(2)) Terminate"], "the busy one when it is released");
 }
 
 #[test]
