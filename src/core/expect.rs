@@ -5,7 +5,6 @@
 //! Source: PostgreSQL documentation, "Message Flow": "Extended Query", "Pipelining", "COPY Operations".
 
 use super::statements::StatementId;
-use crate::base::limits;
 use crate::wire::tags::server;
 use std::collections::VecDeque;
 
@@ -76,7 +75,7 @@ pub(super) enum CopyIn {
     Failed,
 }
 
-/// The answers owed by one server. It grows with what a client sends ahead: whoever pushes looks at [`Expected::is_full`].
+/// The answers owed by one server. It grows with what a client sends ahead: whoever pushes looks at its length.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     queue: VecDeque<Expect>,
@@ -128,16 +127,10 @@ impl Expected {
         self.queue.is_empty()
     }
 
-    /// So much is owed that the client is not read until there is less.
+    /// How many answers are owed.
     #[inline]
-    pub fn is_full(&self) -> bool {
-        self.queue.len() >= limits::EXPECTED_MAX
-    }
-
-    /// Whether a client that was not read for what it is owed may go on.
-    #[inline]
-    pub fn is_open(&self) -> bool {
-        self.queue.len() <= limits::EXPECTED_MAX / 2 && !self.is_forgetting()
+    pub fn len(&self) -> usize {
+        self.queue.len()
     }
 
     /// Whether the server may hold answers back until it is told to flush: what was sent last does not ask for ReadyForQuery.
@@ -628,10 +621,10 @@ mod tests {
         owed.push(Expect::Bind);
         owed.push(Expect::Sync);
         owed.ready(drop);
-        assert!(owed.is_forgetting() && !owed.is_open());
+        assert!(owed.is_forgetting());
         owed.answered(b'2');
         owed.ready(drop);
-        assert!(!owed.is_forgetting() && owed.is_open());
+        assert!(!owed.is_forgetting());
         owed.push(Expect::Sync);
         assert!(!owed.is_forgetting(), "a new request has nothing to do with it");
     }

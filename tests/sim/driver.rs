@@ -9,7 +9,7 @@ use super::ground::{Event, Ground};
 use super::launcher::Eviction;
 use pgweir::base::{Peer, PoolId, WorkerId, limits};
 use pgweir::core::{
-    Answer, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin, ServerState,
+    Answer, Bounds, ClientLogin, Command, Core, Farewell, MovedServer, Net, Note, ServerLogin, ServerState,
     StatementRegistry,
 };
 use pgweir::wire::encode;
@@ -108,9 +108,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(worker: usize, names: TrackedNames, registry: Arc<StatementRegistry>) -> Self {
+    pub fn new(worker: usize, names: TrackedNames, registry: Arc<StatementRegistry>, bounds: Bounds) -> Self {
+        let mut core = Core::new(WorkerId(worker as u16), names, registry);
+        core.set_bounds(bounds);
         Self {
-            core: Core::new(WorkerId(worker as u16), names, registry),
+            core,
             worker,
             calls: Calls::default(),
             conns: BTreeMap::new(),
@@ -205,7 +207,8 @@ impl Driver {
         if wire.is_reset || (wire.up.is_ended() && !conn.offer) {
             return self.closed(socket, peer, ground);
         }
-        let fresh = if std::mem::take(&mut conn.offer) && ground.rng.percent(50) {
+        // What is kept is offered by itself: a connection that asks to be called again would read on for ever otherwise.
+        let fresh = if std::mem::take(&mut conn.offer) && (!conn.kept.is_empty() || ground.rng.percent(50)) {
             Vec::new()
         } else {
             let room = limits::READ_BUFFER_BYTES - conn.kept.len().min(limits::READ_BUFFER_BYTES / 2);

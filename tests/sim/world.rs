@@ -47,7 +47,7 @@ impl World {
         ground.log(|| format!("{plan:#?}"));
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
         let registry = Arc::new(StatementRegistry::default());
-        let driver = |worker| Driver::new(worker, names.clone(), Arc::clone(&registry));
+        let driver = |worker| Driver::new(worker, names.clone(), Arc::clone(&registry), plan.bounds);
         let gate = Arc::new(Gate::default());
         let mut databases = BTreeMap::new();
         let pools = plan.pools.iter().enumerate().map(|(at, pool)| {
