@@ -33,7 +33,8 @@ impl Core {
         let consumed = self.walk_server(id, input, net);
         if let Some(server) = self.servers.get(id.0 as usize)
             && let Some(client) = server.link()
-            && server.expected.is_open()
+            && server.expected.len() <= self.bounds.expected_max / 2
+            && !server.expected.is_forgetting()
         {
             self.clients[client.0 as usize].hold.lift(Reason::Owed, Peer::Client(client), net);
         }
@@ -44,7 +45,7 @@ impl Core {
     /// own length.
     fn walk_server(&mut self, id: ServerId, input: &[u8], net: &mut impl Net) -> usize {
         let now = self.now;
-        let mut walk = Walk::new(input);
+        let mut walk = Walk::new(input, self.bounds);
         let server = &mut self.servers[id.0 as usize];
         server.heard_at = now;
         let (bytes, forward) = server.partial.take(input.len());

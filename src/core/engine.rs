@@ -8,7 +8,7 @@ use super::hold::{Hold, Reason};
 use super::pool::{Pool, PoolSlot};
 use super::server::{Debt, Phase, Server, Task};
 use super::statements::{ServerStatements, StatementRegistry};
-use super::{ClientLogin, Farewell, Net, PoolShare, ServerLogin};
+use super::{Bounds, ClientLogin, Farewell, Net, PoolShare, ServerLogin};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use crate::config::PoolMode;
 use crate::wire::{Fault, TrackedNames};
@@ -66,6 +66,7 @@ pub struct Core {
     pub(super) next_ticket: u64,
     pub(super) refusing: bool,
     pub(super) suspended: bool,
+    pub(super) bounds: Bounds,
     /// Where a renamed frame's front is put together; kept for its memory.
     pub(super) scratch: Vec<u8>,
     /// The time of the event at hand.
@@ -121,11 +122,17 @@ impl Core {
             next_ticket: 0,
             refusing: false,
             suspended: false,
+            bounds: Bounds::default(),
             scratch: Vec::new(),
             now: Micros(0),
             last_pass: Micros(0),
             just_sent_to: None,
         }
+    }
+
+    /// Replaces the bounds on one call's work and on answers owed.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
     }
 
     /// The slot that the next [`Core::client_joined`] will use, so that the driver can adopt the socket under its id first.

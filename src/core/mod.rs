@@ -5,6 +5,7 @@
 //! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
 
 mod age;
+mod bounds;
 mod claim;
 mod client;
 mod command;
@@ -27,6 +28,7 @@ mod statement_memory;
 mod statements;
 mod upstream;
 
+pub use bounds::Bounds;
 pub use command::{
     Answer, CancelFate, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow,
     ServerState,

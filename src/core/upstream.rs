@@ -4,7 +4,6 @@
 //! Opens only what it must: named Parse, Bind, Describe and Close when statements are shared. Never keeps a byte: what
 //! cannot be used yet is left to the driver. Source: PostgreSQL documentation, "Message Flow".
 
-use super::Net;
 use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::expect::Expect;
@@ -12,6 +11,7 @@ use super::hold::{Partial, Reason};
 use super::lend::Got;
 use super::server::Phase;
 use super::share_statements::send_empty;
+use super::{Bounds, Net};
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::PoolMode;
 use crate::wire::tags::client as tag;
@@ -30,8 +30,8 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// At the begin of `input`, with a whole call's budget.
     #[inline]
-    pub fn new(input: &'a [u8]) -> Self {
-        let (frames_left, made_left) = (limits::FRAMES_PER_CALL, limits::MADE_BYTES_PER_CALL);
+    pub fn new(input: &'a [u8], bounds: Bounds) -> Self {
+        let (frames_left, made_left) = (bounds.frames_per_call, bounds.made_bytes_per_call);
         Self { input, run: 0..0, frames_left, made_left }
     }
 
@@ -85,13 +85,15 @@ pub(super) enum Step {
 impl Core {
     /// See [`Core::received`].
     pub(super) fn client_received(&mut self, id: ClientId, input: &[u8], net: &mut impl Net) -> usize {
-        let mut walk = Walk::new(input);
+        let mut walk = Walk::new(input, self.bounds);
         if let Step::Gone = self.continue_client_frame(id, &mut walk, net) {
             return input.len();
         }
         let length_max = self.packet_bytes_max(id);
-        let owed = self.clients[id.0 as usize].link().filter(|_| !walk.rest().is_empty());
-        if let Some(server) = owed.filter(|server| self.servers[server.0 as usize].expected.is_full()) {
+        if let Some(server) = self.clients[id.0 as usize].link()
+            && self.servers[server.0 as usize].expected.len() >= self.bounds.expected_max
+            && !walk.rest().is_empty()
+        {
             self.wait_for_answers(id, server, &mut walk, net);
             return walk.run.end;
         }

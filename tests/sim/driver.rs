@@ -8,7 +8,7 @@ use super::launcher::Eviction;
 use super::mind::Listener;
 use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::core::{
-    Answer, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState,
+    Answer, Bounds, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState,
     StatementRegistry,
 };
 use pgweir::io::{Burst, Channel, Epoll};
@@ -125,6 +125,7 @@ impl Driver {
         names: TrackedNames,
         registry: Arc<StatementRegistry>,
         ground: &Ground,
+        bounds: Bounds,
         returned: &Returned,
     ) -> Self {
         let id = WorkerId(at as u16);
@@ -132,7 +133,9 @@ impl Driver {
         let desk = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
         let burst = ground.cuts.has_ring.then(|| Burst::over(SimRing(Rc::clone(&net))));
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
-        let mind = Listener::new(at, Core::new(id, names, registry), Rc::clone(&net));
+        let mut core = Core::new(id, names, registry);
+        core.set_bounds(bounds);
+        let mind = Listener::new(at, core, Rc::clone(&net));
         let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&desk)));
         Self { worker, at, net, desk, replies: Arc::default(), returned: Arc::clone(returned) }
     }

@@ -6,6 +6,7 @@ use super::rng::Rng;
 use super::script::Manners;
 use pgweir::base::Micros;
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
+use pgweir::core::Bounds;
 
 /// How long a login to a server takes at the most.
 pub const LOGIN_US_MAX: u64 = 10_000;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub reports_at_once: bool,
     /// When the weather ends.
     pub calm_at_us: u64,
+    /// The core's own, or so small that every world meets them.
+    pub bounds: Bounds,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +97,7 @@ impl Plan {
             deaf: *rng.pick(&[0, 0, 10]),
             reports_at_once: rng.percent(30),
             calm_at_us: rng.range(200_000, 1_500_000),
+            bounds: bounds(rng),
         }
     }
 
@@ -133,6 +137,17 @@ impl Plan {
 pub fn max_age_us(rng: &mut Rng, cuts: &Cuts) -> u64 {
     let turns = 300 / cuts.read_bytes_max as u64 + 4;
     LOGIN_US_MAX + *rng.pick(&[20_000, 60_000, 200_000, 700_000]) + 3 * turns * cuts.delay_us_max
+}
+
+fn bounds(rng: &mut Rng) -> Bounds {
+    if rng.percent(50) {
+        return Bounds::default();
+    }
+    Bounds {
+        frames_per_call: *rng.pick(&[1, 2, 5, 50]),
+        made_bytes_per_call: *rng.pick(&[1, 100, 5_000]),
+        expected_max: *rng.pick(&[2, 4, 30]), // a COPY that waits for data is one
+    }
 }
 
 fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {

@@ -53,7 +53,9 @@ impl World {
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
         let registry = Arc::new(StatementRegistry::default());
         let returned = Returned::default();
-        let driver = |worker| Driver::new(worker, names.clone(), Arc::clone(&registry), &ground, &returned);
+        let driver = |worker| {
+            Driver::new(worker, names.clone(), Arc::clone(&registry), &ground, plan.bounds, &returned)
+        };
         let drivers = (0..plan.workers).map(driver).collect();
         let gate = Arc::new(Gate::default());
         let mut databases = BTreeMap::new();
