@@ -4,11 +4,12 @@
 //! SUSPEND nobody is accepted. Source: PgBouncer behaviour, surface §1.2.
 
 use super::client::{self, Arrival};
-use super::listen::{Listeners, SocketFile, tcp_options};
+use super::listen::{Listeners, tcp_options};
 use super::plane::{Phase, Plane};
 use super::stream::Socket;
 use crate::base::{Address, limits};
 use crate::io::options;
+use crate::tasks;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -68,11 +69,18 @@ impl Acceptors {
         let mut tasks = JoinSet::new();
         for listener in listeners.tcp {
             let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(accept_tcp(plane.clone(), listener));
+            let (plane, listener) = (plane.clone(), Arc::new(listener));
+            let accept = move || accept_tcp(plane.clone(), listener.clone());
+            tasks.spawn(tasks::keep("an accept loop", accept));
         }
         for socket in listeners.unix {
             let listener = UnixListener::from_std(socket.listener)?;
-            tasks.spawn(accept_unix(plane.clone(), listener, socket.file));
+            let (plane, listener, file) = (plane.clone(), Arc::new(listener), socket.file);
+            let accept = move || {
+                let _file = &file; // removed with the task
+                accept_unix(plane.clone(), listener.clone())
+            };
+            tasks.spawn(tasks::keep("an accept loop", accept));
         }
         plane.accepting.begun.store(true, Ordering::Release);
         Ok(Self(tasks))
@@ -87,7 +95,7 @@ impl Acceptors {
     }
 }
 
-async fn accept_tcp(plane: Arc<Plane>, listener: TcpListener) {
+async fn accept_tcp(plane: Arc<Plane>, listener: Arc<TcpListener>) {
     let mut phase = plane.watch_phase();
     loop {
         let accepted = tokio::select! {
@@ -111,7 +119,7 @@ fn welcome_tcp(plane: &Arc<Plane>, stream: TcpStream, remote: SocketAddr) -> io:
         local: Address::Tcp(canonical(local)),
         socket: Socket::Tcp(stream),
     };
-    tokio::spawn(client::serve(plane.clone(), arrival));
+    tasks::spawn("client login", arrival.remote.clone(), client::serve(plane.clone(), arrival));
     Ok(())
 }
 
@@ -120,7 +128,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-async fn accept_unix(plane: Arc<Plane>, listener: UnixListener, _file: Option<SocketFile>) {
+async fn accept_unix(plane: Arc<Plane>, listener: Arc<UnixListener>) {
     loop {
         if let Some((stream, _)) = next(&plane, || listener.accept()).await
             && let Err(error) = welcome_unix(&plane, stream)
@@ -136,7 +144,8 @@ fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> {
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
     let remote = Address::Unix { port, pid, uid: peer.uid() };
     let local = Address::Unix { port, pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
-    tokio::spawn(client::serve(plane.clone(), Arrival { socket: Socket::Unix(stream), remote, local }));
+    let arrival = Arrival { socket: Socket::Unix(stream), remote, local };
+    tasks::spawn("client login", arrival.remote.clone(), client::serve(plane.clone(), arrival));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
 use crate::auth::{ScramKeys, Secret, md5};
 use crate::base::limits;
 use crate::config::AuthType;
+use crate::tasks;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
 use std::sync::Arc;
@@ -60,8 +61,12 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     let Some(secret) = rules.secret.cloned() else { return Err(Fault::PasswordWrong.into()) };
     let user = rules.user.to_owned();
     // off the runtime's threads: checking a password against a SCRAM verifier takes PBKDF2's time
-    let check = tokio::task::spawn_blocking(move || secret.is_password(&user, &password));
-    if check.await.unwrap_or(false) { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
+    let check = move || secret.is_password(&user, &password);
+    if tasks::blocking("password check", rules.user, check).await.unwrap_or(false) {
+        Ok(())
+    } else {
+        Err(Fault::PasswordWrong.into())
+    }
 }
 
 async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {

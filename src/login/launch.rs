@@ -11,6 +11,7 @@ use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::{Micros, PoolId, WorkerId, limits};
 use crate::core::{Answer, Command, PoolShare, Scope, Verdict, Want};
+use crate::tasks;
 use crate::worker::Mail;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +126,8 @@ impl Launcher {
             }
             News::PlaceReturned(share) => self.place_returned(&share),
             News::SendCancel(errand) => {
-                tokio::spawn(super::cancel::run(Arc::clone(&self.plane), errand));
+                let run = super::cancel::run(Arc::clone(&self.plane), errand);
+                tasks::spawn("cancel", "for a client", run);
             }
         }
     }
@@ -245,7 +247,7 @@ impl Launcher {
     /// Looks at the pool again when a letter between workers has had its time.
     fn look_soon(&self, id: PoolId) {
         let door = self.plane.launcher.clone();
-        tokio::spawn(async move {
+        tasks::spawn("second look", id.0, async move {
             tokio::time::sleep(LETTER_TIME).await;
             door.look_again(id);
         });
@@ -278,10 +280,11 @@ impl Launcher {
                     let (db, user) = (&entry.share.database.name, &entry.share.user);
                     tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
                 }
-                tokio::spawn(open::open(Arc::clone(&self.plane), Arc::clone(entry), place, want));
+                let open = open::open(Arc::clone(&self.plane), Arc::clone(entry), place, want);
+                tasks::spawn("server login", pool_name(entry), open);
             }
             Err(Verdict::EvictFirst(scope)) => {
-                tokio::spawn(evict(Arc::clone(&self.plane), scope));
+                tasks::spawn("eviction", pool_name(entry), evict(Arc::clone(&self.plane), scope));
             }
             Err(Verdict::RetireFirst) => self.retire(entry.share.id),
             Err(Verdict::Full) => entry.welcome.settle_for_older(entry.share.generation()),
@@ -294,6 +297,11 @@ impl Launcher {
 fn oldest_waiter(entry: &PoolEntry) -> Option<Micros> {
     let for_server = entry.share.oldest_waiter().map(|(_, since)| since);
     for_server.into_iter().chain(entry.welcome.oldest_waiter()).min()
+}
+
+/// How the log names a pool whose task has panicked.
+pub(super) fn pool_name(entry: &PoolEntry) -> String {
+    format!("{}/{}", entry.share.database.name, entry.share.user)
 }
 
 fn welcomed(entry: &PoolEntry) -> bool {

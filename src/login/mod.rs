@@ -48,6 +48,7 @@ pub use dns::{Dns, DnsRow};
 pub use iam::Iam;
 pub use iam_desk::{IamDesk, LoginReport, Tally};
 pub use iam_report::IamRow;
+pub use launch::LauncherInbox;
 pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
 pub use login_counts::{LoginCounts, LoginTrouble};
 pub use logins::{LoginEntry, LoginRow, Logins};

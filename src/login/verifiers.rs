@@ -7,6 +7,7 @@
 use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::limits;
+use crate::tasks;
 use dashmap::DashMap;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Verifiers {
         let Secret::Plain(password) = (**secret).clone() else { return None };
         // off the runtime's threads: iterations are a setting, and others wait for theirs
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
-        let verifier = Arc::new(tokio::task::spawn_blocking(work).await.ok()?);
+        let verifier = Arc::new(tasks::blocking("key derivation", user, work).await?);
         if self.derived.len() >= limits::VERIFIERS_MAX {
             self.derived.clear();
         }

@@ -66,6 +66,7 @@ impl Scrape {
             max_client_conn: settings.max_client_conn.into(),
             max_user_connections: settings.max_user_connections.into(),
             log_lines_lost: self.log.lines_lost(),
+            panics: self.log.panics(),
             iam_logins_waiting: iam.all_desks().iter().map(|desk| desk.turns.state().waiting as u64).sum(),
             iam_login_wait,
             iam_login_wait_us,
@@ -82,5 +83,9 @@ impl Metrics for Scrape {
 
     fn obstacles(&self) -> Vec<String> {
         self.console.obstacles()
+    }
+
+    fn panics(&self) -> u64 {
+        self.log.panics()
     }
 }

@@ -7,6 +7,7 @@ use crate::base::{ClientId, Micros, Peer, ServerId, WorkerId, limits};
 use crate::config::IoBackend;
 use crate::core::{Core, Note, StatementRegistry};
 use crate::io::{Burst, Channel, Clock, Epoll};
+use crate::tasks;
 use crate::wire::TrackedNames;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,22 +41,18 @@ pub struct Seat {
 /// The system's, where it gives no epoll instance or no thread.
 ///
 /// # Panics
-/// Never returns from a panic of the worker: the process is aborted, since a pooler that limps on could hand one tenant's
-/// rows to another.
+/// Not from a panic of the worker: that aborts the process, since a pooler that limps on could hand one tenant's rows to
+/// another.
 pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
     let name = format!("worker-{}", seat.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
         let id = seat.id;
         let mut worker = Worker::new(seat, driver);
-        // With `panic = "abort"` the panic hook has the last word instead.
         match catch_unwind(AssertUnwindSafe(|| worker.run())) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => fatal(&format!("worker {} cannot wait for events: {error}", id.0)),
-            Err(_) => {
-                let connections = worker.driver.connections();
-                fatal(&format!("worker {} panicked with {connections} connections", id.0));
-            }
+            Ok(Err(error)) => tasks::abort(&format!("worker {} cannot wait for events: {error}", id.0)),
+            Err(_) => tasks::abort(&format!("worker {} has panicked with {}", id.0, state(&worker))),
         }
     })
 }
@@ -74,9 +71,13 @@ fn burst(seat: &Seat) -> Option<Burst> {
     burst.ok()
 }
 
-fn fatal(text: &str) -> ! {
-    tracing::error!("{text}, aborting");
-    std::process::abort()
+/// What a worker that has panicked held, as far as it can still tell.
+fn state(worker: &Worker) -> String {
+    let counts = || {
+        let (clients, servers) = worker.core.counts();
+        format!("{} connections, {clients} clients and {servers} servers", worker.driver.connections())
+    };
+    catch_unwind(AssertUnwindSafe(counts)).unwrap_or_else(|_| "a state that cannot be told".to_owned())
 }
 
 struct Worker {
