@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, lowest first; a room imports only rooms before it.
 const RANK: &[&str] = &[
-    "base", "wire", "config", "auth", "stats", "core", "io", "worker", "iam", "login", "console", "observe",
-    "boot",
+    "base", "wire", "config", "auth", "stats", "tasks", "core", "io", "worker", "iam", "login", "console",
+    "observe", "boot",
 ];
 
 /// Rooms that import less than their rank would let them.
-const NARROW: &[(&str, &[&str])] = &[("iam", &["base", "wire", "config", "auth", "stats", "iam"])];
+const NARROW: &[(&str, &[&str])] = &[("iam", &["base", "wire", "config", "auth", "stats", "tasks", "iam"])];
 
 /// Rooms that touch no socket, no task and no clock.
 const PURE: &[&str] = &["base", "wire", "config", "auth", "stats", "core"];
@@ -191,6 +191,25 @@ fn unsafe_is_only_in_io() {
         }
     }
     none("`unsafe` stands only in io, under its reason", offences);
+}
+
+#[test]
+fn every_task_begins_in_tasks() {
+    let files = sources("src");
+    let elsewhere = files.iter().filter(|file| file.room() != Some("tasks"));
+    none(
+        "a task begins by tasks::spawn or tasks::blocking, so that its panic is told and counted",
+        lines(elsewhere, |_, line| {
+            let bare = ["tokio::spawn", "spawn_blocking", "spawn_local", "tokio::task::spawn", "set_hook"];
+            let of_hook = line.contains("set_hook(") && line.contains("panic::");
+            let of_set = line.contains("tasks.spawn(") && !line.contains("tasks::keep");
+            (bare.iter().any(|word| line.contains(word)) && !of_hook) || of_set
+        }),
+    );
+    let program: String = files.iter().flat_map(|file| file.program().map(|(_, line)| line)).collect();
+    assert!(program.contains("tokio::spawn(guarded("), "the rule looks for what is there");
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    assert!(manifest.expect("ours").contains("panic = \"unwind\""), "a panic must not end the process");
 }
 
 #[test]

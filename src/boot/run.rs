@@ -16,6 +16,7 @@ use crate::io::{Clock, listener};
 use crate::login::{self, Acceptors, Listeners, Plane};
 use crate::observe::log::{self, Log};
 use crate::observe::{Scrape, http};
+use crate::tasks;
 use crate::wire::TrackedNames;
 use crate::worker::{self, Mail, Seat, WorkerHandle};
 use std::path::Path;
@@ -117,15 +118,12 @@ fn serve(
         Process { plane: Arc::clone(&plane), console: Arc::clone(&console), log: log.clone(), stderr };
     runtime.block_on(async {
         plane.begin();
-        tokio::spawn(login::launch::run(Arc::clone(&plane), doors.launcher));
-        tokio::spawn(Arc::clone(&plane).watch_iam());
-        tokio::spawn(Arc::clone(&console).serve(doors.console));
-        tokio::spawn(Arc::clone(&console).keep_stats(|line| systemd::notify(&format!("STATUS={line}"))));
+        begin_tasks(&plane, &console, doors.launcher, doors.console);
         serve_metrics(settings, console, log).await?;
         let acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
         systemd::notify("READY=1");
-        let end = process.serve(doors.orders, signals).await;
+        let end = tasks::vital("the task of signals and orders", process.serve(doors.orders, signals)).await;
         acceptors.close().await;
         end
     })?;
@@ -140,8 +138,31 @@ async fn serve_metrics(settings: &Settings, console: Arc<Console>, log: &Log) ->
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("cannot listen on metrics_listen {address}: {error}"))?;
     tracing::info!("serving metrics on http://{address}/metrics");
-    tokio::spawn(http::serve(listener, Arc::new(Scrape::new(console, log.clone()))));
+    let (listener, scrape) = (Arc::new(listener), Arc::new(Scrape::new(console, log.clone())));
+    let serve = move || http::serve(Arc::clone(&listener), Arc::clone(&scrape));
+    tasks::spawn("metrics", address, tasks::keep("the accept loop of metrics", serve));
     Ok(())
+}
+
+/// The tasks that run as long as the process. The launcher's panic ends it, since the ledger's counts may be wrong behind it, and
+/// so does the console's door, which does nothing that could go wrong; the others have no state and begin again.
+fn begin_tasks(
+    plane: &Arc<Plane>,
+    console: &Arc<Console>,
+    launcher: login::LauncherInbox,
+    visits: tokio::sync::mpsc::UnboundedReceiver<login::ConsoleVisit>,
+) {
+    const PROCESS: &str = "process";
+    let (watched, shown) = (Arc::clone(plane), Arc::clone(console));
+    let launch = login::launch::run(Arc::clone(plane), launcher);
+    tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
+    let door = Arc::clone(console).serve(visits);
+    tasks::spawn("console", PROCESS, tasks::vital("the console's door", door));
+    let watch = move || Arc::clone(&watched).watch_iam();
+    tasks::spawn("IAM watch", PROCESS, tasks::keep("the watch over logins by IAM", watch));
+    let status = |line: &str| systemd::notify(&format!("STATUS={line}"));
+    let count = move || Arc::clone(&shown).keep_stats(status);
+    tasks::spawn("statistics", PROCESS, tasks::keep("the clock of statistics", count));
 }
 
 /// The data workers' threads.

@@ -12,6 +12,7 @@ use super::{session, show_pools, show_process, show_sockets};
 use crate::config::CONSOLE_DATABASE;
 use crate::login::{ConsoleVisit, Plane};
 use crate::stats::Window;
+use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::sqlstate;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +43,8 @@ impl Console {
     /// Clients that are there are served on.
     pub async fn serve(self: Arc<Self>, mut door: mpsc::UnboundedReceiver<ConsoleVisit>) {
         while let Some(visit) = door.recv().await {
-            tokio::spawn(session::serve(Arc::clone(&self), visit));
+            let peer = visit.identity.remote.clone();
+            tasks::spawn("console client", peer, session::serve(Arc::clone(&self), visit));
         }
     }
 

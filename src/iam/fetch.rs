@@ -3,8 +3,8 @@
 //! Providers are made anew for each fetch: those of the library keep what they once read (a profile's file, the last
 //! credentials of the metadata service) and give it out again without a word when reading fails. Keeping is done here, by
 //! [`super::keeper`]. Each call is bounded in time; pauses between fetches are the keeper's too.
-//! The library panics over some answers and settings that make no sense, and a panic ends the process: what it would trip over
-//! (a role's name, a relative URI, an access key that fits no header) is looked at here before it comes to that.
+//! The library panics over some answers and settings that make no sense (a role's name that makes no path, a relative URI without
+//! its slash, a full one without its scheme): that ends the fetch, as [`Reason::Garbage`].
 //! Never logs, never prints; errors come out as [`FetchError`], which holds no text of an answer.
 //! Source: aws-config 1.13, read and measured.
 
@@ -13,12 +13,13 @@ use super::credentials::Credentials;
 use super::endpoint::Region;
 use super::failure::{self, FetchError, Reason};
 use super::profile::{self, Base, Step};
-use super::source::{Role, SourceKey, SourceKind, is_name};
+use super::source::{Role, SourceKey, SourceKind};
+use crate::tasks;
 use aws_config::BehaviorVersion;
 use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::imds::{self, credentials::ImdsCredentialsProvider};
+use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -26,7 +27,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
 use aws_config::{Region as AwsRegion, SdkConfig};
 use aws_credential_types::Credentials as AwsCredentials;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
 use aws_smithy_http_client::tls;
@@ -139,7 +139,7 @@ impl AwsSource {
         match kind {
             SourceKind::Imds => self.fetch_from_imds(config).await,
             SourceKind::Container => {
-                container_uri()?;
+                is_container()?;
                 provide(EcsCredentialsProvider::builder().configure(&config).build()).await
             }
             _ => provide(EnvironmentVariableCredentialsProvider::new()).await,
@@ -175,25 +175,14 @@ impl AwsSource {
     }
 
     /// The library lengthens the life of expired credentials by its own clock; one that stands still lets them come out as they
-    /// are. It panics over a role's name that makes no path, such as the page of a proxy in between; so the name is asked
-    /// for and looked at here.
+    /// are.
     async fn fetch_from_imds(&self, config: ProviderConfig) -> Result<AwsCredentials, FetchError> {
         const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
             return Err(FetchError::with(Reason::NotConfigured, format!("{DISABLED} is set")));
         }
         let config = config.with_time_source(Standing);
-        let client = imds::Client::builder().configure(&config).build();
-        let answer = client.get("/latest/meta-data/iam/security-credentials/").await;
-        let answer = answer.map_err(|error| FetchError::read(&CredentialsError::provider_error(error)))?;
-        let role = answer.as_ref().lines().next().unwrap_or_default().trim();
-        if !is_name(role) {
-            return Err(FetchError::with(Reason::Garbage, "the metadata service named no role"));
-        }
-        provide(
-            ImdsCredentialsProvider::builder().configure(&config).imds_client(client).profile(role).build(),
-        )
-        .await
+        provide(ImdsCredentialsProvider::builder().configure(&config).build()).await
     }
 
     async fn assume(&self, role: &Step, base: AwsCredentials) -> Result<AwsCredentials, FetchError> {
@@ -252,11 +241,13 @@ impl AwsSource {
 
 impl Fetch for AwsSource {
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>> {
-        Box::pin(async move { self.fetch_all().await })
+        Box::pin(async move { alone("fetch of credentials", &self.key, self.fetch_all()).await })
     }
 
     fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {
-        Box::pin(async move { self.principal(&credentials).await })
+        Box::pin(
+            async move { alone("question for the principal", &self.key, self.principal(&credentials)).await },
+        )
     }
 }
 
@@ -268,11 +259,26 @@ impl From<&Role> for Step {
     }
 }
 
+/// What a panic of the AWS library comes to.
+pub(super) fn panicked() -> FetchError {
+    FetchError::with(Reason::Garbage, "the AWS library has panicked over it")
+}
+
+/// Calls of the library, whose panic ends them alone.
+async fn alone<T>(
+    what: &'static str,
+    key: &SourceKey,
+    calls: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, FetchError> {
+    tasks::guarded(what, key, calls).await.unwrap_or_else(|| Err(panicked()))
+}
+
 async fn provide(provider: impl ProvideCredentials) -> Result<AwsCredentials, FetchError> {
     checked(provider.provide_credentials().await.map_err(|error| FetchError::read(&error))?)
 }
 
-/// The library panics when it is to sign with an access key whose id fits no header. AWS's have letters and digits only.
+/// An access key's id is letters and digits at AWS. One that cannot be is refused before anything is signed with it: tokens
+/// made with it would be refused one by one.
 fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
     let id = credentials.access_key_id();
     let is_plain = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -298,17 +304,8 @@ fn env(name: &str) -> Result<String, FetchError> {
     value.ok_or_else(|| FetchError::with(Reason::NotConfigured, format!("{name} is not set")))
 }
 
-/// The library panics over a relative URI without its slash, and over a full one without its scheme.
-fn container_uri() -> Result<(), FetchError> {
-    const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-    const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-    let wrong = |why: String| Err(FetchError::with(Reason::Misconfigured, why));
-    match (env(RELATIVE), env(FULL)) {
-        (Ok(uri), _) if !uri.starts_with('/') => wrong(format!("{RELATIVE} does not begin with a slash")),
-        (Err(_), Ok(uri)) if !uri.starts_with("http://") && !uri.starts_with("https://") => {
-            wrong(format!("{FULL} does not begin with http:// or https://"))
-        }
-        (Err(unset), Err(_)) => Err(unset),
-        _ => Ok(()),
-    }
+/// Whether this is a container with credentials; else the library calls it one that answers wrong.
+fn is_container() -> Result<(), FetchError> {
+    let relative = env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    relative.or_else(|unset| env("AWS_CONTAINER_CREDENTIALS_FULL_URI").map_err(|_| unset)).map(drop)
 }

@@ -8,10 +8,11 @@ use super::clock::WallClock;
 use super::credentials::{CredentialState, Credentials, came_expired};
 use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
-use super::fetch::{AwsSource, Fetch, Fetched, Fetching, http_client};
+use super::fetch::{self, AwsSource, Fetch, Fetched, Fetching, http_client};
 use super::schedule::Schedule;
 use super::skew::{Dated, Skew};
 use super::source::{SourceKey, SourceKind};
+use crate::tasks;
 use arc_swap::ArcSwap;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use std::collections::HashMap;
@@ -216,7 +217,8 @@ impl Source {
             flight: None,
             told_at: None,
         };
-        let task = tokio::spawn(keeper.run()).abort_handle();
+        let name = keeper.name.clone();
+        let task = tasks::spawn("credentials", name, keeper.run()).abort_handle();
         Self { key, shared, task }
     }
 
@@ -329,7 +331,19 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// A panic is a fetch that has failed: the next one comes at its time.
     async fn run(mut self) {
+        loop {
+            let name = self.name.clone();
+            if tasks::guarded("fetching credentials", name, self.follow()).await.is_none() {
+                self.flight = None;
+                self.failed(fetch::panicked(), self.now());
+                self.shared.fetches.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    async fn follow(&mut self) {
         loop {
             let wait = self.schedule.wait(self.now());
             if wait.is_zero() {

@@ -1,8 +1,8 @@
 //! What a profile of `~/.aws` says: where its first credentials come from, and which roles are assumed one after the other.
 //!
 //! The files are read by the AWS library, anew each time; what follows from them is read here and not there, because the
-//! library then asks the metadata service and signs calls of STS by itself, and panics over answers that make no sense.
-//! Here each step's credentials are looked at before the next one uses them ([`super::fetch`]).
+//! library then asks the metadata service and calls STS by itself, under its own clock and session names; here each step is
+//! one of [`super::fetch`]'s.
 //! Never calls anything, never shows a value: they may be secrets.
 //! Source: AWS SDKs and Tools Reference Guide, "Assume role credential provider"; the order of aws-config 1.13.
 

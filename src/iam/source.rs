@@ -194,11 +194,6 @@ impl FromStr for SessionName {
     }
 }
 
-/// Whether `text` can be the name of a role, at most 64 characters as IAM has it.
-pub(super) fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(is_of_names)
-}
-
 /// Letters, digits and what else IAM has in names.
 fn is_of_names(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-')

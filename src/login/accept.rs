@@ -4,12 +4,13 @@
 //! SUSPEND nobody is accepted. Source: PgBouncer behaviour, surface §1.2.
 
 use super::client::{self, Arrival};
-use super::listen::{Listeners, SocketFile, tcp_options};
+use super::listen::{Listeners, tcp_options};
 use super::plane::{Phase, Plane};
 use super::strangers::Stranger;
 use super::stream::Socket;
 use crate::base::{Address, Micros, limits};
 use crate::io::options;
+use crate::tasks;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -69,11 +70,18 @@ impl Acceptors {
         let mut tasks = JoinSet::new();
         for listener in listeners.tcp {
             let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(accept_tcp(plane.clone(), listener));
+            let (plane, listener) = (plane.clone(), Arc::new(listener));
+            let accept = move || accept_tcp(plane.clone(), listener.clone());
+            tasks.spawn(tasks::keep("an accept loop", accept));
         }
         for socket in listeners.unix {
             let listener = UnixListener::from_std(socket.listener)?;
-            tasks.spawn(accept_unix(plane.clone(), listener, socket.file));
+            let (plane, listener, file) = (plane.clone(), Arc::new(listener), socket.file);
+            let accept = move || {
+                let _file = &file; // removed with the task
+                accept_unix(plane.clone(), listener.clone())
+            };
+            tasks.spawn(tasks::keep("an accept loop", accept));
         }
         plane.accepting.begun.store(true, Ordering::Release);
         Ok(Self(tasks))
@@ -88,7 +96,7 @@ impl Acceptors {
     }
 }
 
-async fn accept_tcp(plane: Arc<Plane>, listener: TcpListener) {
+async fn accept_tcp(plane: Arc<Plane>, listener: Arc<TcpListener>) {
     let mut phase = plane.watch_phase();
     let mut shortage = Shortage::default();
     loop {
@@ -114,7 +122,7 @@ async fn welcome_tcp(plane: &Arc<Plane>, stream: TcpStream, remote: Address) -> 
     let local = Address::Tcp(canonical(stream.local_addr()?));
     let stranger = plane.admit_stranger(&remote).await;
     let arrival = Arrival { remote, local, socket: Socket::Tcp(stream), stranger };
-    tokio::spawn(client::serve(plane.clone(), arrival));
+    tasks::spawn("client login", arrival.remote.clone(), client::serve(plane.clone(), arrival));
     Ok(())
 }
 
@@ -135,7 +143,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-async fn accept_unix(plane: Arc<Plane>, listener: UnixListener, _file: Option<SocketFile>) {
+async fn accept_unix(plane: Arc<Plane>, listener: Arc<UnixListener>) {
     let mut shortage = Shortage::default();
     loop {
         if let Some((stream, _)) = next(&plane, &mut shortage, || listener.accept()).await
@@ -154,7 +162,7 @@ async fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> 
     let local = Address::Unix { port, pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
     let stranger = plane.admit_stranger(&remote).await;
     let arrival = Arrival { socket: Socket::Unix(stream), remote, local, stranger };
-    tokio::spawn(client::serve(plane.clone(), arrival));
+    tasks::spawn("client login", arrival.remote.clone(), client::serve(plane.clone(), arrival));
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use crate::base::Micros;
 use crate::core::{Command, Scope, Stance};
 use crate::iam::Alarm;
 use crate::iam::rules::Rules;
+use crate::tasks;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -171,7 +172,7 @@ impl Plane {
 
     fn probe(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules, under_way: Probe) {
         let attempt = Attempt::probe(Arc::clone(self), Arc::clone(entry));
-        tokio::spawn(async move {
+        tasks::spawn("login probe", super::launch::pool_name(entry), async move {
             attempt.find_out(&rules).await;
             drop(under_way);
         });

@@ -4,6 +4,7 @@
 //! lane; the lanes that wait get theirs one after the other, however long the others' queues. Never waits for who holds a turn,
 //! never counts who waits: these are logins, which have limits of their own.
 
+use crate::tasks;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -147,7 +148,7 @@ impl Turn {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<(T, Self)> {
-        tokio::task::spawn_blocking(move || (work(), self)).await.ok()
+        tasks::blocking("PBKDF2", "a login", move || (work(), self)).await
     }
 }
 

@@ -7,8 +7,10 @@
 use super::cancel::Errand;
 use super::open;
 use super::plane::Plane;
+use super::registry::PoolEntry;
 use crate::base::{PoolId, WorkerId, limits};
 use crate::core::{Action, Answer, Command, Demand, Event, Launcher, PoolShare, Scope, Want};
+use crate::tasks;
 use crate::worker::Mail;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +121,8 @@ impl Carrier {
                 self.handle(Event::EvictionTried { scope, worker, found });
             }
             News::SendCancel(errand) => {
-                tokio::spawn(super::cancel::run(Arc::clone(&self.plane), errand));
+                let run = super::cancel::run(Arc::clone(&self.plane), errand);
+                tasks::spawn("cancel", "for a client", run);
             }
         }
     }
@@ -186,7 +189,7 @@ impl Carrier {
             Action::Open { pool, want, from_reserve } => self.open(&pool, want, from_reserve),
             Action::Nudge { pool, idle_at, by } => plane.worker(idle_at).send(Mail::Nudge { pool, by }),
             Action::Evict { scope, worker } => {
-                tokio::spawn(evict(Arc::clone(plane), scope, worker));
+                tasks::spawn("eviction", worker.0, evict(Arc::clone(plane), scope, worker));
             }
             Action::Retire(pool) => plane.tell_all(|| Command::Sweep(Scope::Pool(pool))),
             Action::MakeSure(pool) => {
@@ -197,7 +200,7 @@ impl Carrier {
             }
             Action::LookAgain(pool, after) => {
                 let door = plane.launcher.clone();
-                tokio::spawn(async move {
+                tasks::spawn("second look", pool.0, async move {
                     tokio::time::sleep(Duration::from_micros(after.0)).await;
                     door.look_again(pool);
                 });
@@ -217,8 +220,14 @@ impl Carrier {
             let (db, user) = (&share.database.name, &share.user);
             tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
         }
-        tokio::spawn(open::open(Arc::clone(&self.plane), entry, place, want));
+        let name = pool_name(&entry);
+        tasks::spawn("server login", name, open::open(Arc::clone(&self.plane), entry, place, want));
     }
+}
+
+/// How the log names a pool whose task has panicked.
+pub(super) fn pool_name(entry: &PoolEntry) -> String {
+    format!("{}/{}", entry.share.database.name, entry.share.user)
 }
 
 /// Has `worker` close an idle server in `scope`, if it has one.

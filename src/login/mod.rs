@@ -52,6 +52,7 @@ pub use iam::Iam;
 pub use iam_desk::{IamDesk, LoginReport, Tally};
 pub use iam_report::IamRow;
 pub use lanes::Lanes;
+pub use launch::LauncherInbox;
 pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
 pub use login_counts::{LoginCounts, LoginTrouble};
 pub use logins::{LoginEntry, LoginRow, Logins};

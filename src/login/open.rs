@@ -18,6 +18,7 @@ use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Database, Host, LoadBalance};
 use crate::core::{Authorization, Command, Scope, ServerIdentity, ServerLogin, Want};
+use crate::tasks;
 use crate::wire::{Fault, ParamSet};
 use crate::worker::Mail;
 use std::borrow::Cow;
@@ -156,7 +157,10 @@ fn epoch_s() -> u64 {
 pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: Want) {
     let attempt = Attempt::new(plane, entry, want);
     let mut line = Line::default();
-    match attempt.run(&mut line).await {
+    let peer = super::launch::pool_name(&attempt.entry);
+    let outcome = tasks::guarded("server login", peer, attempt.run(&mut line)).await;
+    // a login that panics is one that fails: the next one comes after `server_login_retry`
+    match outcome.unwrap_or_else(|| Err(Failure::new("the pooler's login has panicked"))) {
         Ok(unread) => attempt.hand_over(line, unread, place).await,
         Err(failure) => attempt.fail(line, failure, place).await,
     }

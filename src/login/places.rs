@@ -7,7 +7,8 @@
 use super::launch::LauncherDoor;
 use crate::base::{Micros, PoolId};
 use crate::core::{Ledger, PoolShare, Use};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::tasks;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The ledger, shared.
 pub struct Places {
@@ -81,7 +82,8 @@ impl Places {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        // counts that a panic has left half-way would be more servers than a cap allows, for ever
+        self.ledger.lock().unwrap_or_else(|_| tasks::abort("the ledger has panicked"))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::base::Micros;
 use crate::iam::budget::{Budget, Priority, Ticket};
 use crate::io::Clock;
 use crate::stats::Histogram;
+use crate::tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,7 +88,9 @@ impl Turns {
             queue.waiting.insert(ticket, turn);
             if queue.serve(now).is_some() && !queue.is_served {
                 queue.is_served = true;
-                tokio::spawn(Arc::clone(self).give_out());
+                let turns = Arc::clone(self);
+                let give_out = tasks::keep("the queue of turns", move || Arc::clone(&turns).give_out());
+                tasks::spawn("turns", "logins by IAM", give_out);
             }
             Waiting { turns: self, ticket }
         };

@@ -7,6 +7,7 @@
 
 use super::seats::{Seat, Seats, Stage};
 use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
+use crate::tasks;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,20 +29,23 @@ pub trait Metrics: Send + Sync + 'static {
 
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
+
+    /// Panics since the start, each of which has ended one task.
+    fn panics(&self) -> u64;
 }
 
 /// Answers requests on `listener` for ever.
 ///
 /// # Cancel safety
 /// Dropping it stops accepting; requests under way are answered.
-pub async fn serve<M: Metrics>(listener: TcpListener, metrics: Arc<M>) {
+pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
     let seats = Seats::new(HTTP_CONNECTIONS_MAX);
     let time = Duration::from_millis(HTTP_TIMEOUT_MS);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (metrics, seat) = (Arc::clone(&metrics), seats.seat().await);
-                tokio::spawn(async move {
+                tasks::spawn("scrape", peer, async move {
                     tokio::select! {
                         // A scraper that goes away or is too slow is its own affair.
                         _ = timeout(time, answer(stream, &*metrics, &seat)) => {}
@@ -78,7 +82,7 @@ where
     let (status, kind, text, body): (_, _, Arc<str>, _) = match target(&head) {
         Some((body, "/metrics")) => ("200 OK", METRICS_TYPE, metrics.page().await, body),
         Some((body, "/ready")) => {
-            let (status, text) = readiness(&metrics.obstacles());
+            let (status, text) = readiness(&metrics.obstacles(), metrics.panics());
             (status, TEXT_TYPE, text.into(), body)
         }
         Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.into(), body),
@@ -93,11 +97,15 @@ where
 }
 
 /// The answer to who asks whether clients can be served.
-fn readiness(obstacles: &[String]) -> (&'static str, String) {
-    match obstacles {
+fn readiness(obstacles: &[String], panics: u64) -> (&'static str, String) {
+    let (status, mut text) = match obstacles {
         [] => ("200 OK", "ready\n".to_owned()),
         some => ("503 Service Unavailable", some.iter().map(|why| format!("not ready: {why}\n")).collect()),
+    };
+    if panics > 0 {
+        text.push_str(&format!("panics: {panics}\n"));
     }
+    (status, text)
 }
 
 /// Whether the answer's body is sent: HEAD wants its length only.
@@ -169,6 +177,10 @@ mod tests {
         fn obstacles(&self) -> Vec<String> {
             vec!["one".to_owned(), "another".to_owned()]
         }
+
+        fn panics(&self) -> u64 {
+            0
+        }
     }
 
     /// What is answered to `request`, sent in two parts.
@@ -212,7 +224,8 @@ mod tests {
         let answer = ask(b"GET /ready HTTP/1.1\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nnot ready: one\nnot ready: another\n"), "{answer}");
-        assert_eq!(readiness(&[]), ("200 OK", "ready\n".to_owned()));
+        assert_eq!(readiness(&[], 0), ("200 OK", "ready\n".to_owned()));
+        assert_eq!(readiness(&[], 2), ("200 OK", "ready\npanics: 2\n".to_owned()));
     }
 
     #[test]
@@ -241,7 +254,7 @@ mod tests {
     async fn slow_ones_make_room_and_the_slowest_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Arc::new(Fixed)));
+        tokio::spawn(serve(Arc::new(listener), Arc::new(Fixed)));
         let mut slow = Vec::new();
         for _ in 0..HTTP_CONNECTIONS_MAX {
             let mut stream = TcpStream::connect(address).await.unwrap();

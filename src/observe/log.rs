@@ -2,15 +2,17 @@
 //!
 //! [`start`] installs the one subscriber of the process; the [`Log`] it gives changes verbosity and destinations while running.
 //! An event below the verbosity in force costs a comparison. `error!(fatal = true, …)` is FATAL; spans are not used.
-//! Invariant: logging never waits, except [`Log::flush`] and [`Log::redirect`], which boot and reload call.
+//! Invariant: logging never waits, except for FATAL, the process's last word, and in [`Log::flush`] and [`Log::redirect`], which
+//! boot and reload call. A panic's line shows no word that was not written into the program.
 
 use super::line::{Entry, Level};
 use super::sink::{self, Destinations, Letter, Lost};
 use crate::base::limits::LOG_LINES_WAITING_MAX;
 use jiff::Timestamp;
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
@@ -20,12 +22,16 @@ use tracing::{Event, Metadata, Subscriber, span};
 /// How long [`Log::flush`] and [`Log::redirect`] wait for a destination that does not take lines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The name of the writer's thread.
+const WRITER: &str = "log";
+
 /// The running log. Cheap to clone.
 #[derive(Clone)]
 pub struct Log {
     letters: SyncSender<Letter>,
     verbosity: Arc<AtomicU8>,
     lost: Arc<Lost>,
+    panics: Arc<AtomicU64>,
 }
 
 /// Starts the writer thread and makes it this process's log. Call it after a daemon's forks: threads do not survive them.
@@ -45,8 +51,11 @@ impl Log {
         let (letters, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
         let lost = Arc::new(Lost::default());
         let counted = lost.clone();
-        std::thread::Builder::new().name("log".into()).spawn(move || sink::run(&inbox, outputs, &counted))?;
-        Ok(Self { letters, verbosity: Arc::new(AtomicU8::new(verbosity)), lost })
+        std::thread::Builder::new()
+            .name(WRITER.into())
+            .spawn(move || sink::run(&inbox, outputs, &counted))?;
+        let verbosity = Arc::new(AtomicU8::new(verbosity));
+        Ok(Self { letters, verbosity, lost, panics: Arc::default() })
     }
 
     /// DEBUG lines from 1, NOISE lines from 2 on (`verbose`, `-v`).
@@ -95,14 +104,26 @@ impl Log {
         self.lost.total()
     }
 
-    /// Logs a panic as FATAL and writes it out before the process aborts.
+    /// Panics since [`Log::catch_panics`].
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Counts every panic from now on, and logs its place. Whom it ends is told by who catches it (`tasks`, `worker`).
     pub fn catch_panics(&self) {
         let log = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
+            log.panics.fetch_add(1, Ordering::Relaxed);
             let thread = std::thread::current();
             let name = thread.name().unwrap_or("unnamed").to_owned();
-            log.put(Entry::new(Timestamp::now(), Level::Fatal, format!("thread {name}: {panic}")));
-            log.flush();
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let text = format!("thread {name} panicked at {place}: {}", words(panic.payload()));
+            if name == WRITER {
+                // nobody writes lines any more, and a pooler that runs on without a word helps nobody
+                eprintln!("{text}");
+                std::process::abort();
+            }
+            log.put(Entry::new(Timestamp::now(), Level::Error, text));
         }));
     }
 
@@ -119,6 +140,17 @@ impl Log {
             _ => LevelFilter::TRACE,
         }
     }
+}
+
+/// What may be shown of a panic: words that stand in the program. Those that were put together as it ran may hold a peer's bytes, a
+/// secret among them; of these only an index out of bounds is shown, which holds two numbers.
+fn words(payload: &(dyn Any + Send)) -> &str {
+    const NUMBERS_ONLY: [&str; 4] =
+        ["index out of bounds: ", "range start index ", "range end index ", "slice index starts at "];
+    let made = payload.downcast_ref::<String>().map(String::as_str);
+    let shown = made.filter(|text| NUMBERS_ONLY.iter().any(|start| text.starts_with(start)));
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    literal.or(shown).unwrap_or("its text is not shown, it may hold a secret")
 }
 
 /// Takes the events of this program's own code.
@@ -140,7 +172,12 @@ impl Subscriber for Tap {
     }
 
     fn event(&self, event: &Event<'_>) {
-        self.0.put(Entry::of(event, Timestamp::now()));
+        let entry = Entry::of(event, Timestamp::now());
+        let is_last = entry.level == Level::Fatal;
+        self.0.put(entry);
+        if is_last {
+            self.0.flush();
+        }
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -183,6 +220,16 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         text.lines().map(|line| line.split_once("] ").map_or(line, |(_, rest)| rest).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_panic_shows_no_word_that_a_peer_may_have_sent() {
+        let caught = |panics: fn()| std::panic::catch_unwind(panics).unwrap_err();
+        let secret = || assert_eq!("sesame", std::hint::black_box("open"), "the password");
+        assert_eq!(words(&*caught(secret)), "its text is not shown, it may hold a secret");
+        assert_eq!(words(&*caught(|| panic!("plain words"))), "plain words");
+        let beyond = || assert!([1][std::hint::black_box(4)] == 1);
+        assert_eq!(words(&*caught(beyond)), "index out of bounds: the len is 1 but the index is 4");
     }
 
     #[test]
@@ -297,7 +344,8 @@ mod tests {
         let path = scratch("lost");
         let (letters, inbox) = sync_channel(4);
         let lost = Arc::new(Lost::default());
-        let log = Log { letters, verbosity: Arc::new(AtomicU8::new(0)), lost: lost.clone() };
+        let (verbosity, panics) = (Arc::new(AtomicU8::new(0)), Arc::default());
+        let log = Log { letters, verbosity, lost: lost.clone(), panics };
         tracing::subscriber::with_default(Tap(log.clone()), || {
             for line in 0..10 {
                 tracing::info!("line {line}");

@@ -10,6 +10,7 @@ use crate::base::{Micros, VERSION};
 use crate::config::CONSOLE_DATABASE;
 use crate::console::{CONSOLE_POOL, Console};
 use crate::stats::ProcessLevels;
+use crate::tasks;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Makes the page of metrics.
@@ -77,6 +78,7 @@ impl Scrape {
             driver_faults: self.console.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
             statement_bytes: statements.bytes() as u64,
             statements_forgotten: statements.forgotten(),
+            panics: self.log.panics(),
             iam_logins_waiting: iam.all_desks().iter().map(|desk| desk.turns.state().waiting as u64).sum(),
             iam_login_wait,
             iam_login_wait_us,
@@ -98,12 +100,16 @@ impl Metrics for Scrape {
         let begun_at = now();
         let (sample, series) = (self.sample().await, Arc::clone(&self.series));
         let render = move || series.lock().unwrap_or_else(PoisonError::into_inner).page(sample);
-        let page: Arc<str> = tokio::task::spawn_blocking(render).await.unwrap_or_default().into();
+        let page: Arc<str> = tasks::blocking("page", "metrics", render).await.unwrap_or_default().into();
         *last = (begun_at, Arc::downgrade(&page));
         page
     }
 
     fn obstacles(&self) -> Vec<String> {
         self.console.obstacles()
+    }
+
+    fn panics(&self) -> u64 {
+        self.log.panics()
     }
 }

@@ -73,6 +73,8 @@ pub struct ProcessLevels {
     pub max_user_connections: u64,
     /// Clients that had not proven who they are and made room for others.
     pub login_clients_cut_off: u64,
+    /// Panics that have ended one task each.
+    pub panics: u64,
     /// Log lines that could not be written fast enough and were dropped.
     pub log_lines_lost: u64,
     /// Connections that a worker's driver has ended because it was mistaken about them.

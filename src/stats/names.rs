@@ -500,6 +500,13 @@ pub const METRICS: &[Metric] = &[
         show: "",
         help: "Connections ended because a worker was mistaken about their bytes; anything but 0 is a bug to report.",
     },
+    Metric {
+        name: "pgweir_panics_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.panics),
+        show: "",
+        help: "Panics, each of which has ended one login, scrape, console client or fetch of credentials; a fault of the pooler's.",
+    },
 ];
 
 /// What the documentation says of readiness.
@@ -507,7 +514,8 @@ const READY: &str = "\
     `http://<metrics_listen>/ready` answers 200 and `ready` when clients can be served: the listeners are up, the pooler is neither\n\
     suspended nor shutting down, and every source of AWS credentials that the configuration needs has usable ones. Else it answers 503,\n\
     and the reasons one a line. A PAUSE, a server that is down and a login that is denied do not count: they concern some databases\n\
-    only, and SHOW IAM and the metrics tell of them.\n\n";
+    only, and SHOW IAM and the metrics tell of them. Where something of the pooler has panicked since the start, a last line says how often:\n\
+    `panics: 1`; it goes on without what that has ended, and the log has the place.\n\n";
 
 /// The documentation's page of metrics: one Markdown table, made from [`METRICS`].
 pub fn markdown() -> String {

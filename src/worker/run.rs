@@ -6,7 +6,8 @@ use super::{Mail, Post, Worker, WorkerHandle};
 use crate::base::{Micros, WorkerId};
 use crate::config::IoBackend;
 use crate::core::{Core, Note, StatementRegistry};
-use crate::io::{Burst, Clock, Epoll};
+use crate::io::{Burst, Clock, Epoll, Linux};
+use crate::tasks;
 use crate::wire::TrackedNames;
 use rustix::fd::OwnedFd;
 use std::io;
@@ -41,8 +42,8 @@ pub struct Seat {
 /// The system's, where it gives no epoll instance or no thread.
 ///
 /// # Panics
-/// Never returns from a panic of the worker: the process is aborted, since a pooler that limps on could hand one tenant's
-/// rows to another.
+/// Not from a panic of the worker: that aborts the process, since a pooler that limps on could hand one tenant's rows to
+/// another.
 pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
     let name = format!("worker-{}", seat.id.0);
@@ -55,14 +56,10 @@ pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
             while worker.round()?.is_continue() {}
             Ok::<_, io::Error>(())
         };
-        // With `panic = "abort"` the panic hook has the last word instead.
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => fatal(&format!("worker {} cannot wait for events: {error}", id.0)),
-            Err(_) => {
-                let connections = worker.driver().connections();
-                fatal(&format!("worker {} panicked with {connections} connections", id.0));
-            }
+            Ok(Err(error)) => tasks::abort(&format!("worker {} cannot wait for events: {error}", id.0)),
+            Err(_) => tasks::abort(&format!("worker {} has panicked with {}", id.0, state(&mut worker))),
         }
     })
 }
@@ -81,9 +78,13 @@ fn burst(seat: &Seat) -> Option<Burst> {
     burst.ok()
 }
 
-fn fatal(text: &str) -> ! {
-    tracing::error!("{text}, aborting");
-    std::process::abort()
+/// What a worker that has panicked held, as far as it can still tell.
+fn state(worker: &mut Worker<Core, Linux, Place>) -> String {
+    let counts = || {
+        let (clients, servers) = worker.mind().counts();
+        format!("{} connections, {clients} clients and {servers} servers", worker.driver().connections())
+    };
+    catch_unwind(AssertUnwindSafe(counts)).unwrap_or_else(|_| "a state that cannot be told".to_owned())
 }
 
 /// What a worker's thread stands on.

@@ -237,6 +237,11 @@ impl Driver {
         self.worker.mind().ask(command, ground.micros())
     }
 
+    /// Whether it has something to do without an event: letters, or connections that were put off.
+    pub fn has_more(&self) -> bool {
+        !self.desk.borrow().inbox.is_empty() || self.worker.driver().is_busy()
+    }
+
     /// Whether a server is free and read from, with nothing kept of it or for it.
     pub fn is_idle_server(&mut self, socket: u64, ground: &Ground) -> bool {
         let wire = &ground.wires[socket as usize];

@@ -201,7 +201,8 @@ impl World {
         for index in 0..self.servers.len() {
             let socket = self.servers[index].socket;
             let Some(worker) = self.ground.wires[socket as usize].worker else { continue };
-            if !self.drivers[worker].is_idle_server(socket, &self.ground) {
+            // What else the worker is about to do would come first.
+            if self.drivers[worker].has_more() || !self.drivers[worker].is_idle_server(socket, &self.ground) {
                 continue;
             }
             if self.servers[index].change_by_itself(at, "by itself", &mut self.ground) {

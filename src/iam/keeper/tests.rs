@@ -25,6 +25,7 @@ enum Answer {
     Key(u32, i64),
     Fails(Reason),
     Hangs,
+    Panics,
 }
 
 /// Answers by the script, then by its last line for ever.
@@ -72,6 +73,7 @@ impl Fetch for Script {
                 }
                 Answer::Fails(reason) => Err(FetchError::new(reason)),
                 Answer::Hangs => std::future::pending().await,
+                Answer::Panics => panic!("over an answer"),
             };
             self.at_once.fetch_sub(1, Ordering::SeqCst);
             result
@@ -135,6 +137,16 @@ async fn credentials_are_there_and_renewed_before_their_end() {
     assert_eq!(report.principal.as_deref(), Some("arn:aws:sts::1:assumed-role/a/b"));
     assert_eq!(script.identified.load(Ordering::SeqCst), 2, "asked once for each");
     assert!(report.next_refresh_at.is_some() && report.failure.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_library_is_a_fetch_that_has_failed() {
+    let (source, script) = imds(&[Answer::Panics, Answer::Key(1, 3600)]);
+    source.fetched_after(0).await;
+    let failure = source.report().failure.expect("it is told");
+    assert_eq!(failure.0.reason, Reason::Garbage);
+    source.fetched_after(1).await;
+    assert_eq!((script.fetches(), key_of(&source).as_str()), (2, "0001"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,146 @@
+//! Where every task of the login plane begins: what it is, for whom, and what its panic costs.
+//!
+//! [`spawn`]: the task alone. [`keep`]: begun again after a pause. [`vital`]: the process. A panic is logged and counted by the
+//! hook of `observe::log`, which knows the place; here it is said whom it has ended. Places, permits and sockets that the task
+//! held are given back as it is dropped.
+//! A lock that was held is used on (`PoisonError::into_inner`): what locks guard here is tables and counts, changed by calls that
+//! leave them whole; the ledger alone, whose counts are the caps, ends the process.
+//! Never shows a panic's text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this file.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Between the panic of a task that is kept and its next beginning: one that panics at once must not spin.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Begins a task whose panic ends it alone. Its handle gives `None` then.
+pub fn spawn<F>(
+    what: &'static str,
+    peer: impl Display + Send + 'static,
+    task: F,
+) -> JoinHandle<Option<F::Output>>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(guarded(what, peer, task))
+}
+
+/// Runs `task` up to its end or its panic: `None`.
+///
+/// # Cancel safety
+/// That of `task`.
+pub async fn guarded<F: Future>(what: &'static str, peer: impl Display, task: F) -> Option<F::Output> {
+    let result = catch(task).await;
+    if result.is_err() {
+        tracing::error!("{what} ({peer}) has panicked and ends alone");
+    }
+    result.ok()
+}
+
+/// Runs what may block, or computes for long, off the runtime's threads; `None` where it panicked.
+///
+/// # Cancel safety
+/// The work goes on, its result is lost.
+pub async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    peer: impl Display,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let result = tokio::task::spawn_blocking(work).await;
+    if result.as_ref().is_err_and(tokio::task::JoinError::is_panic) {
+        tracing::error!("{what} ({peer}) has panicked and ends alone");
+    }
+    result.ok()
+}
+
+/// Runs what `begin` begins, and begins it again whenever it panics: for loops that keep no state of their own.
+///
+/// # Cancel safety
+/// That of the task.
+pub async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() -> F) -> F::Output {
+    loop {
+        match catch(begin()).await {
+            Ok(end) => return end,
+            Err(_) => tracing::error!("{what} has panicked and begins again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Runs what the pooler cannot do without and cannot begin again: its panic ends the process.
+///
+/// # Cancel safety
+/// That of `task`.
+pub async fn vital<F: Future>(what: &'static str, task: F) -> F::Output {
+    match catch(task).await {
+        Ok(end) => end,
+        Err(_) => abort(&format!("{what} has panicked")),
+    }
+}
+
+/// The process cannot go on.
+pub fn abort(why: &str) -> ! {
+    tracing::error!(fatal = true, "{why}, aborting");
+    std::process::abort()
+}
+
+/// The result, or the panic's payload. A future that has panicked is not asked again.
+async fn catch<F: Future>(task: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut task = pin!(task);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_task_alone_and_gives_back_what_it_held() {
+        let permits = Arc::new(Semaphore::new(1));
+        for round in 0..3 {
+            let permit = permits.clone().try_acquire_owned().expect("the last round's is back");
+            let hurt = spawn("a task", round, async move {
+                let _held = permit;
+                tokio::task::yield_now().await;
+                panic!("of this task");
+            });
+            let well = spawn("another", round, async move { round });
+            assert_eq!(hurt.await.unwrap(), None::<()>);
+            assert_eq!(well.await.unwrap(), Some(round));
+        }
+        assert_eq!(permits.available_permits(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_begins_again() {
+        let begun = AtomicU32::new(0);
+        let end = keep("a loop", || async {
+            let round = begun.fetch_add(1, Ordering::Relaxed);
+            assert!(round == 3, "not yet");
+            round
+        });
+        assert_eq!(end.await, 3);
+    }
+
+    #[tokio::test]
+    async fn blocking_work_that_panics_is_none() {
+        assert_eq!(blocking("work", "x", || 7).await, Some(7));
+        assert_eq!(blocking("work", "x", || -> u32 { panic!("of this work") }).await, None);
+    }
+}
