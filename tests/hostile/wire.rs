@@ -1,5 +1,7 @@
 //! A socket for bytes that are no protocol, with short patience, and the dice that choose them.
 
+#![allow(clippy::print_stdout, reason = "a run tells its seed and figures")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};

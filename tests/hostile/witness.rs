@@ -1,5 +1,7 @@
 //! The client that behaves: it asks on while others attack, and each of its answers has to be right and in time.
 
+#![allow(clippy::print_stdout, reason = "a run tells its seed and figures")]
+
 use crate::common::Pooler;
 use crate::common::raw::Raw;
 use std::sync::atomic::{AtomicBool, Ordering};
