@@ -241,13 +241,13 @@ impl AwsSource {
 
 impl Fetch for AwsSource {
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>> {
-        Box::pin(async move { alone("fetch of credentials", &self.key, self.fetch_all()).await })
+        Box::pin(async move { alone("fetch of credentials", &self.key, Box::pin(self.fetch_all())).await })
     }
 
     fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {
-        Box::pin(
-            async move { alone("question for the principal", &self.key, self.principal(&credentials)).await },
-        )
+        Box::pin(async move {
+            alone("question for the principal", &self.key, Box::pin(self.principal(&credentials))).await
+        })
     }
 }
 

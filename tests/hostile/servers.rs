@@ -1,0 +1,252 @@
+//! An evil PostgreSQL: in each of [`SCRIPTS`] it says at login, or to the first query, what no server should.
+
+use crate::common::raw::frame;
+use crate::common::{PoolerSetup, postgres, wait_until};
+use crate::states::log_in;
+use crate::wire::Wire;
+use crate::witness::beside;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// When it goes astray.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// It has read the startup.
+    Login,
+    /// It has let the login pass and has read something.
+    Query,
+}
+
+/// What follows its words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It closes.
+    Close,
+    /// It says nothing more, and reads nothing.
+    Hang,
+    /// It says the same again and again, up to 64 MiB.
+    Repeat,
+    /// It says the rest one byte at a time.
+    Drip,
+}
+
+type Script = (&'static str, When, fn() -> Vec<u8>, Then);
+
+fn length(tag: u8, length: u32) -> Vec<u8> {
+    [&[tag][..], &length.to_be_bytes()].concat()
+}
+
+fn error(severity: &str, code: &str, text: &str) -> Vec<u8> {
+    frame(b'E', format!("S{severity}\0V{severity}\0C{code}\0M{text}\0\0").as_bytes())
+}
+
+fn auth(kind: u32, more: &[u8]) -> Vec<u8> {
+    frame(b'R', &[&kind.to_be_bytes()[..], more].concat())
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    frame(b'Z', &[status])
+}
+
+fn row(bytes: usize) -> Vec<u8> {
+    let length = u32::try_from(bytes).expect("short").to_be_bytes();
+    frame(b'D', &[&[0, 1][..], &length, &vec![b'x'; bytes]].concat())
+}
+
+fn status(name: &str, value: &str) -> Vec<u8> {
+    frame(b'S', format!("{name}\0{value}\0").as_bytes())
+}
+
+fn welcome() -> Vec<u8> {
+    let parameters =
+        [("server_version", "15.0"), ("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];
+    let statuses = parameters.iter().flat_map(|(name, value)| status(name, value)).collect();
+    [auth(0, &[]), statuses, frame(b'K', &[0, 0, 0, 9, 1, 2, 3, 4]), ready(b'I')].concat()
+}
+
+use Then::{Close, Drip, Hang, Repeat};
+use When::{Login, Query};
+
+const SCRIPTS: &[Script] = &[
+    ("login-silent", Login, Vec::new, Hang),
+    ("login-closed", Login, Vec::new, Close),
+    ("login-noise", Login, || b"\xff\xfe\xfd\xfc\xfb\xfa".to_vec(), Close),
+    ("login-http", Login, || b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Close),
+    ("login-half-header", Login, || vec![b'R', 0, 0], Hang),
+    ("login-length-0", Login, || length(b'R', 0), Hang),
+    ("login-length-3", Login, || length(b'R', 3), Hang),
+    ("login-length-2g", Login, || length(b'R', 0x7fff_ffff), Hang),
+    ("login-length-4g", Login, || length(b'E', 0xffff_ffff), Repeat),
+    ("login-auth-empty", Login, || frame(b'R', &[]), Close),
+    ("login-auth-unknown", Login, || auth(99, &[]), Hang),
+    ("login-kerberos", Login, || auth(2, &[]), Hang),
+    ("login-gss", Login, || auth(7, &[]), Hang),
+    ("login-md5-short", Login, || auth(5, &[1]), Hang),
+    ("login-md5", Login, || auth(5, &[1, 2, 3, 4]), Hang),
+    ("login-clear", Login, || auth(3, &[]), Hang),
+    ("login-sasl-none", Login, || auth(10, &[0]), Hang),
+    ("login-sasl-unknown", Login, || auth(10, b"SCRAM-SHA-999\0\0"), Hang),
+    ("login-sasl-endless", Login, || auth(10, &[b'x'; 4000]), Hang),
+    ("login-sasl-hangs", Login, || auth(10, b"SCRAM-SHA-256\0\0"), Hang),
+    ("login-sasl-continue-first", Login, || auth(11, b"r=x,s=eA==,i=4096"), Hang),
+    ("login-sasl-final-first", Login, || auth(12, b"v=eA=="), Hang),
+    ("login-auth-twice", Login, || [auth(0, &[]), auth(0, &[])].concat(), Hang),
+    ("login-no-ready", Login, || auth(0, &[]), Hang),
+    ("login-ready-first", Login, || ready(b'I'), Hang),
+    ("login-ready-in-tx", Login, || [auth(0, &[]), ready(b'T')].concat(), Close),
+    ("login-ready-nonsense", Login, || [auth(0, &[]), ready(b'?')].concat(), Close),
+    ("login-row", Login, || row(10), Hang),
+    ("login-refused", Login, || error("FATAL", "28000", "not you"), Close),
+    ("login-error-noise", Login, || frame(b'E', b"S"), Close),
+    ("login-error-lines", Login, || error("FATAL", "57P03", "one\ntwo\u{1}"), Close),
+    ("login-error-huge", Login, || error("FATAL", "28000", &"x".repeat(100_000)), Close),
+    ("login-notices", Login, || frame(b'N', b"SNOTICE\0C00000\0Magain\0\0"), Repeat),
+    ("login-parameters", Login, || [auth(0, &[]), status("name", "value")].concat(), Repeat),
+    ("login-parameter-open", Login, || [auth(0, &[]), frame(b'S', b"no end")].concat(), Hang),
+    ("login-key-short", Login, || [auth(0, &[]), frame(b'K', &[1])].concat(), Hang),
+    ("login-key-long", Login, || [auth(0, &[]), frame(b'K', &[7; 300])].concat(), Hang),
+    ("login-drip", Login, welcome, Drip),
+    ("query-silent", Query, Vec::new, Hang),
+    ("query-closed", Query, Vec::new, Close),
+    ("query-noise", Query, || b"\xff\xfe\xfd\xfc\xfb\xfa".to_vec(), Close),
+    ("query-half-row", Query, || row(1000)[..500].to_vec(), Hang),
+    ("query-half-row-closed", Query, || row(1000)[..500].to_vec(), Close),
+    ("query-length-0", Query, || length(b'D', 0), Hang),
+    ("query-length-2g", Query, || length(b'D', 0x7fff_ffff), Repeat),
+    ("query-rows", Query, || row(60_000), Repeat),
+    ("query-ready-twice", Query, || [ready(b'I'), ready(b'I')].concat(), Hang),
+    ("query-ready-nonsense", Query, || ready(b'?'), Hang),
+    ("query-ready-long", Query, || frame(b'Z', b"II"), Hang),
+    ("query-auth", Query, || auth(0, &[]), Hang),
+    ("query-key", Query, || frame(b'K', &[0; 8]), Hang),
+    ("query-copy-both", Query, || frame(b'W', &[0, 0, 0]), Hang),
+    ("query-copy-in", Query, || frame(b'G', &[0, 0, 0]), Hang),
+    ("query-parse-complete", Query, || [frame(b'1', &[]), ready(b'I')].concat(), Hang),
+    ("query-notifications", Query, || frame(b'A', b"\0\0\0\x09channel\0x\0"), Repeat),
+    ("query-parameter-open", Query, || frame(b'S', b"no end"), Hang),
+    ("query-parameter-huge", Query, || status("application_name", &"x".repeat(500_000)), Repeat),
+    ("query-error-fatal", Query, || error("FATAL", "57P01", "going"), Close),
+    ("query-error-noise", Query, || frame(b'E', b"S"), Hang),
+];
+
+/// Most that an endless script says.
+const WORDS_MAX: usize = 64 << 20;
+
+/// Lives as long as the test, or until the pooler hangs up.
+fn misbehave(mut stream: TcpStream, script: &Script, stop: &AtomicBool) -> std::io::Result<()> {
+    let (_, when, words, then) = script;
+    let mut chunk = [0; 4096];
+    stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+    stream.set_write_timeout(Some(Duration::from_millis(500)))?;
+    let mut read = |stream: &mut TcpStream| loop {
+        match stream.read(&mut chunk) {
+            Ok(count) => return count > 0,
+            Err(_) if stop.load(Ordering::Relaxed) => return false,
+            Err(_) => {}
+        }
+    };
+    if !read(&mut stream) {
+        return Ok(());
+    }
+    if *when == Query {
+        stream.write_all(&welcome())?;
+        if !read(&mut stream) {
+            return Ok(());
+        }
+    }
+    let words = words();
+    match then {
+        Drip => {
+            for byte in &words {
+                stream.write_all(&[*byte])?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Repeat => {
+            let mut said = 0;
+            while said < WORDS_MAX && !stop.load(Ordering::Relaxed) {
+                stream.write_all(&words)?;
+                said += words.len();
+            }
+        }
+        Close | Hang => stream.write_all(&words)?,
+    }
+    while *then != Close && read(&mut stream) {}
+    Ok(())
+}
+
+fn listen(listener: &TcpListener, script: &'static Script, stop: &AtomicBool) {
+    listener.set_nonblocking(true).expect("is a socket");
+    std::thread::scope(|scope| {
+        while !stop.load(Ordering::Relaxed) {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).expect("is a socket");
+                    scope.spawn(move || drop(misbehave(stream, script, stop)));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    });
+}
+
+/// One client of an evil server: it is answered or ended in time, whatever the server does. Returns how long that took.
+fn suffer(port: u16, name: &str) -> Duration {
+    let began = Instant::now();
+    let mut wire = Wire::connect(port);
+    log_in(&mut wire, "app", name);
+    wire.send(&frame(b'Q', b"select 'sound'\0"));
+    let got = wire.read_until(b"Z\0\0\0\x05", Duration::from_secs(12));
+    assert!(!got.windows(5).any(|part| part == b"quiet"), "{name} got another's row");
+    began.elapsed()
+}
+
+#[test]
+fn an_evil_postgresql_hurts_its_own_clients_alone() {
+    assert!(SCRIPTS.len() >= 50, "{} scripts", SCRIPTS.len());
+    let listeners: Vec<_> =
+        SCRIPTS.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
+    let mut setup = PoolerSetup::new(postgres())
+        .set("workers", 2)
+        .set("server_connect_timeout", 2)
+        .set("server_login_retry", 1)
+        .set("query_timeout", 3)
+        .set("query_wait_timeout", 4)
+        .set("client_login_timeout", 6)
+        .database("quiet", "dbname=app pool_size=2");
+    for ((name, ..), listener) in SCRIPTS.iter().zip(&listeners) {
+        let port = listener.local_addr().expect("it is bound").port();
+        setup = setup.database_at(name, &format!("host=127.0.0.1 port={port} dbname=app pool_size=1"));
+    }
+    let mut pooler = setup.start();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (script, listener) in SCRIPTS.iter().zip(&listeners) {
+            let stop = &stop;
+            scope.spawn(move || listen(listener, script, stop));
+        }
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            beside("an evil PostgreSQL", &mut pooler, |pooler| {
+                let port = pooler.port;
+                let ask = |name: &'static str| scope.spawn(move || suffer(port, name));
+                let clients: Vec<_> = SCRIPTS.iter().map(|(name, ..)| (*name, ask(name))).collect();
+                for (name, client) in clients {
+                    let took = client.join().expect("told above");
+                    assert!(
+                        took < Duration::from_secs(14),
+                        "the client of {name} was left alone for {took:?}"
+                    );
+                }
+            });
+        }));
+        stop.store(true, Ordering::Relaxed);
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    wait_until("the log names every offender", || {
+        let log = pooler.log();
+        let names = |line: &str, name: &str| line.contains(" S-") && line.contains(&format!("{name}/"));
+        SCRIPTS.iter().all(|(name, ..)| log.lines().any(|line| names(line, name)))
+    });
+}

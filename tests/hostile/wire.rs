@@ -1,0 +1,106 @@
+//! A socket for bytes that are no protocol, with short patience, and the dice that choose them.
+
+#![allow(clippy::print_stdout, reason = "a run tells its seed and figures")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+/// A small generator with a seed.
+#[derive(Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64, number: usize) -> Self {
+        let mut dice = Self((seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1);
+        for _ in 0..8 {
+            dice.below(2);
+        }
+        dice
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).expect("below a usize")
+    }
+
+    pub fn bytes(&mut self, most: usize) -> Vec<u8> {
+        let count = 1 + self.below(most);
+        (0..count).map(|_| u8::try_from(self.below(256)).expect("a byte")).collect()
+    }
+}
+
+/// The seed of this run, printed so that it can be repeated.
+pub fn seed() -> u64 {
+    let given = std::env::var("PGWEIR_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("PGWEIR_SEED={seed}");
+    seed
+}
+
+/// How long a timed test runs: `PGWEIR_HOSTILE_SECONDS`, or `usual_s`.
+pub fn length(usual_s: u64) -> Duration {
+    let given = std::env::var("PGWEIR_HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(given.unwrap_or(usual_s))
+}
+
+/// One connection of somebody who keeps to no rule.
+pub struct Wire(TcpStream);
+
+impl Wire {
+    pub fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+        stream.set_nodelay(true).expect("is a TCP socket");
+        stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a positive duration");
+        Self(stream)
+    }
+
+    /// Sends what the other side still takes.
+    pub fn send(&mut self, bytes: &[u8]) -> &mut Self {
+        let _ = self.0.write_all(bytes);
+        self
+    }
+
+    /// What comes until `end` stands in it, the stream ends, nothing came for `patience`, or 1 MiB is there.
+    pub fn read_until(&mut self, end: &[u8], patience: Duration) -> Vec<u8> {
+        let deadline = Instant::now() + patience;
+        let (mut got, mut chunk) = (Vec::new(), [0; 4096]);
+        let is_there = |got: &[u8]| !end.is_empty() && got.windows(end.len()).any(|part| part == end);
+        while got.len() < 1 << 20 && !is_there(&got) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.0.set_read_timeout(Some(left)).expect("a positive duration");
+            match self.0.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => got.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        got
+    }
+
+    /// What comes next; nothing at the end, or where nothing comes for long.
+    pub fn read_some(&mut self) -> Vec<u8> {
+        let mut chunk = vec![0; 16 << 10];
+        self.0.set_read_timeout(Some(Duration::from_secs(15))).expect("a positive duration");
+        let count = self.0.read(&mut chunk).unwrap_or(0);
+        chunk.truncate(count);
+        chunk
+    }
+
+    /// Up to a ReadyForQuery, whatever its status.
+    pub fn ready(&mut self) -> &mut Self {
+        self.read_until(b"Z\0\0\0\x05", Duration::from_secs(3));
+        self
+    }
+
+    /// Says that no more comes from here.
+    pub fn half_close(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
