@@ -182,6 +182,15 @@ fn servers_do_grow_old() {
 }
 
 #[test]
+fn servers_do_move_with_more_than_their_sockets_take() {
+    let shows = |seed| {
+        live(seed, true, false);
+        ear::heard().contains(check::MOVED_FULL)
+    };
+    assert!((3_000_000..3_005_000).any(shows), "none of these worlds has shown: {}", check::MOVED_FULL);
+}
+
+#[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 1_000_000..1_000_020 {
         let [one, two] = [(), ()].map(|()| live(seed, false, false));

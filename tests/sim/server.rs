@@ -261,7 +261,10 @@ impl SimServer {
     /// At rest with nothing under way: its parameters change by themselves, as after a reload of its own configuration.
     pub fn change_by_itself(&mut self, at: usize, value: &str, ground: &mut Ground) -> bool {
         let wire = &mut ground.wires[self.socket as usize];
-        let is_quiet = wire.up.is_empty() && wire.down.is_empty() && !wire.is_reset && !wire.is_dropped;
+        // Heard in one piece, or others come in between.
+        let has_room = wire.up.room() >= 64;
+        let is_quiet =
+            has_room && wire.up.is_empty() && wire.down.is_empty() && !wire.is_reset && !wire.is_dropped;
         if !self.is_alive || !is_quiet || !self.unsent.is_empty() || !self.backend.is_at_rest() {
             return false;
         }

@@ -206,14 +206,9 @@ impl World {
                 continue;
             }
             if self.servers[index].change_by_itself(at, "by itself", &mut self.ground) {
-                while !self.ground.wires[socket as usize].up.is_empty()
-                    && let Some(worker) = self.ground.wires[socket as usize].worker
-                {
-                    self.ground.wires[socket as usize].up.arrive(usize::MAX);
-                    self.ground.wires.edge_first(socket);
-                    self.worker_turn(worker);
-                    self.servers[index].flush(&mut self.ground);
-                }
+                self.ground.wires[socket as usize].up.arrive(usize::MAX);
+                self.ground.wires.edge_first(socket);
+                self.worker_turn(worker);
             }
         }
     }
