@@ -132,7 +132,9 @@ impl Plan {
 /// Long enough for a server to be logged in to, set up and spoken to, however slowly bytes go in this run.
 pub fn max_age_us(rng: &mut Rng, cuts: &Cuts) -> u64 {
     let turns = 300 / cuts.read_bytes_max as u64 + 4;
-    LOGIN_US_MAX + *rng.pick(&[20_000, 60_000, 200_000, 700_000]) + 3 * turns * cuts.delay_us_max
+    LOGIN_US_MAX
+        + *rng.pick(&[20_000, 60_000, 200_000, 700_000])
+        + 3 * turns * (cuts.delay_us_max + cuts.nap_us_max)
 }
 
 fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {
