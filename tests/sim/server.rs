@@ -179,7 +179,8 @@ impl SimServer {
         if written > 0 {
             ground.wake_pooler(self.socket);
         }
-        if written > 0 && self.unsent.len() < UNSENT_BYTES_MAX && self.backend.has_work() {
+        let has_work = self.backend.has_work() || !ground.wires[self.socket as usize].down.is_empty();
+        if written > 0 && self.unsent.len() < UNSENT_BYTES_MAX && has_work {
             ground.wake_remote(self.socket);
         }
     }
