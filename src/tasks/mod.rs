@@ -28,7 +28,8 @@ pub fn spawn<F>(
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    tokio::spawn(guarded(what, peer, task))
+    // Boxed first: each function that it passes through would keep room for the whole of it, for as long as it lives.
+    tokio::spawn(guarded(what, peer, Box::pin(task)))
 }
 
 /// Runs `task` up to its end or its panic: `None`.
