@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest fuzz setup
+.PHONY: help quickstart test check bench loadtest seeds fuzz setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -9,6 +9,7 @@ help:
 	@echo "make check        format, lints, documentation"
 	@echo "make bench        microbenchmarks (criterion)"
 	@echo "make loadtest     compare with PgBouncer, write the table of the README; QUICK=1 for a short look"
+	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make fuzz         each fuzz target for a minute; SECONDS_EACH=n for another time"
 
 quickstart:
@@ -35,3 +36,6 @@ loadtest:
 
 fuzz:
 	@sh fuzz/run.sh
+
+seeds:
+	@sh tests/seeds.sh $(or $(SEEDS),200000) $(or $(FROM),0)

@@ -35,7 +35,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs of one `cargo test`.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 5_000;
 
 /// Lines of the log that a failure's report shows, unless `PGWEIR_SIM_LINES` says otherwise.
 const LOG_LINES: u64 = 150;
