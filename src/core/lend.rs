@@ -260,7 +260,23 @@ impl Core {
         }
         match self.take_waiter(slot) {
             Some(waiter) => self.lend(waiter, id, net),
-            None => self.pools[slot.0 as usize].put_idle(id),
+            None => {
+                self.pools[slot.0 as usize].put_idle(id);
+                self.look_for_late_waiter(id, slot, net);
+            }
+        }
+    }
+
+    /// A client of another worker may have begun to wait after it was looked for above and before this server was seen to be
+    /// idle: then it has found none, nobody has looked since, and it would wait for the janitor.
+    fn look_for_late_waiter(&mut self, id: ServerId, slot: PoolSlot, net: &mut impl Net) {
+        let pool = &self.pools[slot.0 as usize];
+        if pool.share.has_waiter_after_all(self.worker)
+            && let Some((worker, _)) = pool.share.oldest_waiter_elsewhere(self.worker)
+            && let Some(resting) = self.try_move(id)
+        {
+            self.pools[slot.0 as usize].remove_idle(id);
+            self.move_server(resting, worker, net);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::PoolRules;
 use crate::wire::{Fault, sqlstate};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.
@@ -257,6 +257,17 @@ impl PoolShare {
         self.oldest_in(mask)
     }
 
+    /// Whether a client of another worker waits, now that `here` has published an idle server. One of two who cross each other,
+    /// that client with its look at what is idle ([`PoolShare::idle_elsewhere`]) or this, sees the other.
+    #[inline]
+    pub fn has_waiter_after_all(&self, here: WorkerId) -> bool {
+        if self.slots.len() < 2 {
+            return false;
+        }
+        fence(Ordering::SeqCst);
+        self.oldest_waiter_elsewhere(here).is_some()
+    }
+
     /// Since when the longest waiting client of all workers waits.
     pub fn oldest_waiter(&self) -> Option<(WorkerId, Micros)> {
         self.oldest_in(self.waiting_mask.load(Ordering::Acquire))
@@ -272,6 +283,7 @@ impl PoolShare {
 
     /// A worker other than `here` that has idle servers, the one with most of them.
     pub fn idle_elsewhere(&self, here: WorkerId) -> Option<WorkerId> {
+        fence(Ordering::SeqCst); // see `has_waiter_after_all`
         (0..self.slots.len())
             .filter(|k| *k != here.0 as usize)
             .map(|k| (self.slots[k].idle.load(Ordering::Relaxed), WorkerId(k as u16)))
