@@ -109,8 +109,12 @@ impl Core {
     #[cold]
     pub(super) fn retires(&self, server: &Server) -> Option<&'static str> {
         let share = self.share(server.pool);
-        let has_just_come = !server.is_used() && server.phase == Phase::Idle(self.now);
-        (share.stance().renews() && !has_just_come && share.take_retirement()).then_some(RENEWED)
+        (share.stance().renews() && !self.has_just_come(server) && share.take_retirement()).then_some(RENEWED)
+    }
+
+    /// Whether a free server has only just come from its login: whoever waits gets it first, however long that has taken.
+    pub(super) fn has_just_come(&self, server: &Server) -> bool {
+        !server.is_used() && server.phase == Phase::Idle(self.now)
     }
 
     /// A free server past its soft age stays for now: asks for another in its place, if it is the pool's time for that.

@@ -373,7 +373,8 @@ impl Core {
     }
 
     /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for it: only the
-    /// lifetime 0, one use, ends it here, and not while no other can be had.
+    /// lifetime 0, one use, ends it here, and not while no other can be had. One whose login has taken longer than the lifetime serves
+    /// whoever waits first: closed as it comes, the next would be, too.
     fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
         let now = self.now;
         let age = now.since(server.connected_at);
@@ -382,6 +383,7 @@ impl Core {
         } else {
             let spacing = Micros(pool.rules.server_lifetime.0 / u64::from(pool.rules.pool_size.max(1)));
             age >= pool.rules.server_lifetime
+                && !self.has_just_come(server)
                 && server.authorization == Authorization::ENDLESS
                 && pool.share.may_close_for_age(now, spacing)
         };

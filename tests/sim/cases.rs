@@ -134,6 +134,11 @@ impl Bench {
     }
 
     pub fn server(&mut self) -> Peer {
+        self.server_at(Micros(1))
+    }
+
+    /// A server whose login began at the start and is over at that time.
+    pub fn server_at(&mut self, now: Micros) -> Peer {
         let id = self.core.reserve_server();
         let identity = ServerIdentity {
             socket_id: 100 + u64::from(id.0),
@@ -154,7 +159,7 @@ impl Bench {
             connected_at: Micros(0),
             authorization: self.authorization,
         };
-        self.core.server_joined(id, login, Micros(1), &mut self.net);
+        self.core.server_joined(id, login, now, &mut self.net);
         Peer::Server(id)
     }
 

@@ -213,3 +213,20 @@ fn a_server_in_the_middle_of_a_notification_moves_and_goes_on_there() {
     assert_eq!(rest, 0);
     assert!(!there.acts().iter().any(|act| act.starts_with("close")));
 }
+
+#[test]
+fn a_server_whose_login_took_longer_than_its_lifetime_serves_first() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    let lifetime = Micros::from_millis(1);
+    bench.command(Command::Rules(PoolId(0), Arc::new(PoolRules { server_lifetime: lifetime, ..rules() })));
+    bench.says(CLIENT, &query("select 1"));
+    let waiting = bench.client();
+    bench.says(waiting, &query("select 2"));
+    bench.now = Micros::from_secs(5);
+    let late = bench.server_at(bench.now);
+    assert_eq!(bench.acts().iter().filter(|act| act.starts_with("close")).count(), 0);
+    bench.says(waiting, b"");
+    assert_eq!(bench.sent(late), "Q[select 2~]", "the next one would be no younger");
+    bench.says(late, &[complete("SELECT 1"), ready(b'I')].concat());
+    assert!(bench.acts().contains(&format!("close {late:?} Terminate")));
+}
