@@ -220,10 +220,7 @@ impl Core {
                 self.cancel_waiting(id, net);
                 true
             }
-            Stand::Lent(server) => {
-                self.cancel_lent(id, server, net);
-                true
-            }
+            Stand::Lent(server) => self.cancel_lent(id, server, net),
             Stand::Linked(server) => self.cancel_running(socket_id, server, net),
         }
     }
@@ -231,18 +228,17 @@ impl Core {
     /// The client has got a server, to which its query has not been sent yet. While parameters are being set for it the
     /// server stays its own (`Core::task_done`), and so it does to the end of a message that the client has half of
     /// (`Core::message_over`).
-    fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) {
+    fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
         let client = &mut self.clients[id.0 as usize];
-        let server = &self.servers[server_id.0 as usize];
-        client.canceled = Canceled::Next;
-        if !matches!(server.phase, Phase::Linked(_)) {
-            return;
+        if !client.request.running {
+            return false; // another cancel has been answered
         }
-        if server.is_midway() {
-            client.hold.add(Reason::Waiting, Peer::Client(id), net);
-        } else {
+        client.canceled = Canceled::Next;
+        let server = &self.servers[server_id.0 as usize];
+        if matches!(server.phase, Phase::Linked(_)) && !server.is_midway() {
             self.part_canceled(id, server_id, net);
         }
+        true
     }
 
     fn cancel_running(&mut self, client: u64, id: ServerId, net: &mut impl Net) -> bool {

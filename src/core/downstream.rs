@@ -271,9 +271,11 @@ impl Core {
         };
         let Phase::Linked(client_id) = server.phase else { return };
         let client = &mut self.clients[client_id.0 as usize];
-        if matches!(client.stand, Stand::Lent(_)) && client.canceled != Canceled::No {
+        if client.canceled != Canceled::No {
             client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
-            self.part_canceled(client_id, id, net);
+            if matches!(client.stand, Stand::Lent(_)) {
+                self.part_canceled(client_id, id, net);
+            }
         }
     }
 

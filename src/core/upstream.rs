@@ -441,6 +441,11 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         let client = &mut self.clients[id.0 as usize];
+        if client.link().is_some_and(|server| self.servers[server.0 as usize].is_midway()) {
+            // The answer would become a part of the message that the client has half of: see `Core::message_over`.
+            client.hold.add(Reason::Waiting, Peer::Client(id), net);
+            return Step::Later;
+        }
         let mut answer = Vec::new();
         if client.canceled == Canceled::Next {
             let text = "canceling statement due to user request";

@@ -153,6 +153,7 @@ fn a_query_that_is_canceled_in_the_middle_of_a_notification_is_answered_behind_i
     bench.says(SERVER, &[&complete("SELECT 1"), &ready(b'I'), &note[..9]].concat());
     bench.acts();
     bench.command(Command::Cancel(2));
+    bench.says(waiting, b"");
     assert_eq!(bench.acts(), [format!("pause {waiting:?}")]);
     bench.says(SERVER, &note[9..]);
     assert_eq!(bench.acts(), [format!("resume {waiting:?}")]);
@@ -229,4 +230,34 @@ fn a_server_whose_login_took_longer_than_its_lifetime_serves_first() {
     assert_eq!(bench.sent(late), "Q[select 2~]", "the next one would be no younger");
     bench.says(late, &[complete("SELECT 1"), ready(b'I')].concat());
     assert!(bench.acts().contains(&format!("close {late:?} Terminate")));
+}
+
+#[test]
+fn a_second_cancel_hits_no_later_query() {
+    let mut bench = Bench::new(PoolMode::Session, 0);
+    let client = bench.client_named("of its own");
+    bench.says(client, &query("select 1"));
+    bench.command(Command::Cancel(2));
+    bench.says(SERVER, &[complete("SET"), ready(b'I')].concat());
+    bench.says(client, b"");
+    assert_eq!(bench.sent(client), CANCELED);
+    bench.net.sent.clear();
+    bench.command(Command::Cancel(2));
+    bench.says(client, &query("select 2"));
+    assert_eq!(bench.sent(SERVER), "Q[select 2~]");
+}
+
+#[test]
+fn a_canceled_session_is_answered_behind_the_notification_that_came_with_its_parameters() {
+    let mut bench = Bench::new(PoolMode::Session, 0);
+    let client = bench.client_named("of its own");
+    bench.says(client, &query("select 1"));
+    bench.command(Command::Cancel(2));
+    let note = notification();
+    bench.says(SERVER, &[&complete("SET"), &ready(b'I'), &note[..9]].concat());
+    bench.says(client, b"");
+    bench.says(SERVER, &note[9..]);
+    bench.says(client, b"");
+    let sent = bench.net.sent.remove(&client).unwrap_or_default();
+    assert_eq!(sent[..note.len()], note, "whole, and nothing of ours inside");
 }

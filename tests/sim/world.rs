@@ -164,7 +164,8 @@ impl World {
 
     /// Nobody is being seen off, and all that was sent to servers and by them has come.
     fn is_still(&mut self) -> bool {
-        let is_quiet = |server: &SimServer| !server.is_alive || server.is_quiet(&self.ground);
+        let is_over = |server: &SimServer| self.ground.wires[server.socket as usize].is_dropped;
+        let is_quiet = |server: &SimServer| is_over(server) || server.is_quiet(&self.ground);
         self.servers.iter().all(is_quiet)
             && self.drivers.iter_mut().all(|driver| driver.connections() == driver.counts().1)
     }
