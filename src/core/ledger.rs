@@ -247,8 +247,11 @@ impl Ledger {
         if self.has_room(pool) {
             return Verdict::Launch { from_reserve: false };
         }
-        pool.want_retirement();
         let account = self.account(pool);
+        if account.owed > 0 {
+            return Verdict::Nothing; // one was retired, and its place is not back yet: slow PostgreSQLs are not emptied
+        }
+        pool.want_retirement();
         // What is retired from the reserve is not missed.
         let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
         account.owed += u32::from(is_missed);

@@ -304,6 +304,11 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
         assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "one after the other");
         assert!(!ledger.owes_replacement(&pool), "its place is not free yet");
         assert!(pool.take_retirement());
+        assert_eq!(
+            ledger.consider(&pool, Want::Renewal, Micros(2)),
+            Verdict::Nothing,
+            "that one is still going"
+        );
         ledger.returned(&pool, Use::Live);
         assert!(ledger.owes_replacement(&pool));
         assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
@@ -453,13 +458,11 @@ impl Model {
             assert!(shadow.logging_in == 0 && shared && reserve && from_reserve != in_size);
             self.shadows[at].logging_in = 1;
             self.denied[at] = None;
-        } else if let Want::Waiter { since } = want
-            && shadow.logging_in == 0
-            && !shadow.failed
-        {
+        } else if let Want::Waiter { since } = want {
             let earlier = self.denied.iter().flatten().any(|other| goes_before(*other, since));
-            assert!(!in_size || !shared || earlier, "room was refused: {verdict:?}");
-            self.denied[at] = Some(since);
+            let may_wait = shadow.logging_in > 0 || shadow.failed;
+            assert!(!in_size || !shared || earlier || may_wait, "room was refused: {verdict:?}");
+            self.denied[at] = Some(since); // one whose login has failed may starve, too, when its pause is over
         }
         if let Verdict::EvictFirst(_) = verdict {
             assert!(!shared);
