@@ -12,7 +12,7 @@ use super::iam_entry;
 use super::open::Attempt;
 use super::plane::Plane;
 use super::registry::PoolEntry;
-use crate::base::Micros;
+use crate::base::{Micros, limits};
 use crate::core::{Command, Scope, Stance};
 use crate::iam::Alarm;
 use crate::iam::rules::Rules;
@@ -31,8 +31,9 @@ const REMIND: Micros = Micros::from_secs(600);
 /// whatever is left is closed then. At the usual pace it is enough for 1,200.
 const CATCH_UP: Micros = Micros::from_secs(60);
 
-/// For how long a login that was accepted shows that the next one will be.
-const SURE_FOR: Micros = Micros::from_secs(1);
+/// For how long a login that was accepted shows that the next one will be: until a renewal that was put off for a probe is
+/// asked for again. A pool whose servers are idle asks at a janitor's pass, which may come late by another one.
+const SURE_FOR: Micros = Micros::from_millis(LOOK_AGAIN.as_millis() as u64 + 3 * limits::JANITOR_PERIOD_MS);
 
 impl Plane {
     /// Keeps up what the servers of every pool are worth, for as long as the process lives.

@@ -65,8 +65,7 @@ fn a_lowered_age_counts_for_servers_that_are_there() {
     assert!(client.simple("select 1").errors.is_empty());
     pooler.rewrite(|setup| setup.database_at("app", &server.entry("iam_max_age=10")));
     assert!(pooler.ask("reload").errors.is_empty());
-    // Renewed as a rule; where its replacement has come and is not seen as one, closed at its hard age. Both are the new ones.
-    pooler.wait_for_log("closing because: authorization ");
+    pooler.wait_for_log("closing because: authorization renewed");
     assert!(born_at.elapsed() > Duration::from_secs(7), "four fifths of it, and as late as any");
     assert!(client.simple("select 1").errors.is_empty());
     end(pooler);
