@@ -87,6 +87,8 @@ struct Account {
     renews: Option<u32>,
     /// Servers that were retired at a cap and not replaced yet.
     owed: u32,
+    /// One was retired at a cap, and no place of a live server has come back since.
+    is_retiring: bool,
 }
 
 impl Account {
@@ -248,9 +250,10 @@ impl Ledger {
             return Verdict::Launch { from_reserve: false };
         }
         let account = self.account(pool);
-        if account.owed > 0 {
-            return Verdict::Nothing; // one was retired, and its place is not back yet: slow PostgreSQLs are not emptied
+        if account.is_retiring {
+            return Verdict::Nothing; // slow PostgreSQLs are not emptied
         }
+        account.is_retiring = true;
         pool.want_retirement();
         // What is retired from the reserve is not missed.
         let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
@@ -395,6 +398,7 @@ impl Ledger {
         };
         assert!(*count > 0, "a place was returned that was never taken");
         *count -= 1;
+        account.is_retiring &= used_for != Use::Live;
         pool.set_live_count(account.live);
         if used_for == Use::Cancel {
             return;
@@ -474,6 +478,7 @@ impl Ledger {
             retry_at: Micros(0),
             renews: None,
             owed: 0,
+            is_retiring: false,
         })
     }
 

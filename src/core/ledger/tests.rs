@@ -318,6 +318,19 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
 }
 
 #[test]
+fn a_retired_one_s_place_that_another_pool_took_puts_off_no_renewal() {
+    let pools = pools(1, 2, &PoolRules { max_db_connections: 2, ..rules() });
+    let mut ledger = Ledger::default();
+    (0..2).for_each(|_| launch(&mut ledger, &pools[0], Micros(1)));
+    assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::RetireFirst);
+    assert!(pools[0].take_retirement());
+    assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::Nothing);
+    ledger.returned(&pools[0], Use::Live);
+    launch(&mut ledger, &pools[1], Micros(1));
+    assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::RetireFirst);
+}
+
+#[test]
 fn whoever_a_server_is_opened_for_it_replaces_the_retired_one() {
     let pool = one(&PoolRules { pool_size: 1, ..rules() });
     let mut ledger = Ledger::default();
