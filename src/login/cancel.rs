@@ -10,6 +10,7 @@ use super::registry::PoolEntry;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::Host;
 use crate::core::{Answer, CancelFate, CancelKey, Command, ServerIdentity};
+use crate::tasks;
 use crate::wire::startup;
 use crate::worker::Mail;
 use dashmap::DashMap;
@@ -158,7 +159,10 @@ impl Plane {
 pub(super) async fn run(plane: Arc<Plane>, errand: Errand) {
     let identity = &errand.identity;
     let (id, db, user, peer) = (identity.socket_id, &identity.database, &identity.user, &identity.remote);
-    let fate = match carry(&plane, &errand).await {
+    let carried =
+        tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(&plane, &errand)));
+    // The worker hears of it in any case, or the server would be kept apart for ever.
+    let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
         Ok(()) => {
             tracing::debug!(side = "S", id, db = %db, user = %user, peer = %peer, "successfully sent cancel request");
             CancelFate::Taken

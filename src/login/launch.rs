@@ -232,7 +232,9 @@ pub(super) fn pool_name(entry: &PoolEntry) -> String {
 
 /// Has `worker` close an idle server in `scope`, if it has one.
 async fn evict(plane: Arc<Plane>, scope: Scope, worker: WorkerId) {
-    let answer = plane.ask(worker, Command::EvictIdle(scope.clone())).await;
-    let found = matches!(answer, Some(Answer::Found(true)));
+    let ask = plane.ask(worker, Command::EvictIdle(scope.clone()));
+    let answer = tasks::guarded("eviction", worker.0, Box::pin(ask)).await;
+    // Said in any case: until then nobody else is evicted in this scope.
+    let found = matches!(answer, Some(Some(Answer::Found(true))));
     plane.launcher.say(News::EvictionTried(scope, worker, found));
 }
