@@ -289,7 +289,9 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Sends a query and at once its cancel: it may hit or come too late, but it is this client's alone.
+    /// Sends a query and at once its cancel: it may hit or come too late, but it is this client's alone. Whoever sent it
+    /// waits until its connection is closed, as libpq does: from then on it can hit nothing, so any later query that ends
+    /// as cancelled was hit by somebody else's.
     fn cancel(&mut self) -> Step {
         let text = format!("select pg_sleep(0.05), '{}'", self.number);
         if self.raw.try_send(&raw::query(&text)).is_err() {
@@ -304,6 +306,7 @@ impl<'a> Client<'a> {
             "client {}: {outcome:?}",
             self.number
         );
+        assert!(messenger.ends_in_order(), "client {}: its cancel request was not seen through", self.number);
         Ok(())
     }
 }
