@@ -193,7 +193,10 @@ impl<K: Kernel> Epoll<K> {
                 machine.drained(peer, &mut Call::new(&mut self.table));
                 self.table.settle(machine, now);
             }
-            None => self.table.see_off(key, now),
+            None => {
+                self.table.settle(machine, now); // what it was sent last may still wait for the end of the turn
+                self.table.see_off(key, now);
+            }
         }
     }
 

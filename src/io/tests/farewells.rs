@@ -149,6 +149,34 @@ fn close_writes_everything_first() {
     assert_eq!((alive.count(), bench.driver.connections()), (0, 0));
 }
 
+/// The goodbye waits for the end of the turn in which the last of what was unsent before is taken.
+#[test]
+fn a_goodbye_that_waits_is_written_before_our_side_is_shut() {
+    const OTHER: Peer = Peer::Server(ServerId(1));
+    for burst in [true, false] {
+        let mut bench = if burst { Bench::new() } else { Bench::with(None) };
+        let (mut far, _alive) = adopt(&mut bench, CLIENT);
+        let (mut far_other, _other_alive) = adopt(&mut bench, OTHER);
+        let mut machine = Script::new(|_, input: &[u8], net: &mut dyn Net| {
+            net.send(CLIENT, b"FATAL: the end");
+            net.close(CLIENT, Farewell::Close);
+            input.len()
+        });
+        let mut sent = 0;
+        while !machine.was_told(Told::Blocked(CLIENT)) {
+            bench.act(&mut machine, |net| net.send(CLIENT, &[1; 20_000]));
+            sent += 20_000;
+        }
+        // Both are events of one turn: first the bytes that lead to the goodbye, then the room.
+        far_other.write_all(b"x").expect("write");
+        let mut got = vec![0; sent - 20_000];
+        far.read_exact(&mut got).expect("read");
+        bench.settle(&mut machine);
+        far.read_to_end(&mut got).expect("read");
+        assert_eq!(String::from_utf8_lossy(&got[sent..]), "FATAL: the end", "burst {burst}");
+    }
+}
+
 #[test]
 fn the_id_of_a_closed_connection_is_free_at_once() {
     let mut bench = Bench::new();
