@@ -75,6 +75,10 @@ pub const UNPROVEN_DATABASES_MAX: usize = 32;
 /// Names of servers' hosts that are remembered; beyond it those that have expired are forgotten first.
 pub const DNS_NAMES_MAX: usize = 10_000;
 
+/// For so long a worker remembers that a host has moved: a server that was on its way to it meanwhile, from its login or from
+/// another worker, may be one that stayed at the old address.
+pub const HOST_MOVED_MS: u64 = 60_000;
+
 /// A client's last words (an error, a result) are flushed for at most this long after we decided to close.
 pub const CLIENT_LINGER_MS: u64 = 5_000;
 

@@ -28,7 +28,7 @@ impl Core {
             Command::FailWaiting(pool, fault) => {
                 self.end_waiting(&Scope::Pool(pool), &fault, net);
             }
-            Command::HostMoved(host, addresses) => self.leave_addresses(&host, &addresses, net),
+            Command::HostMoved(host, addresses) => self.leave_addresses(host, addresses, net),
             Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
             Command::Suspend => self.suspend(net),
             Command::IsAllSent => return Answer::Found(self.is_all_sent()),
@@ -208,6 +208,13 @@ impl Core {
             self.pools.remove(slot.0 as usize);
             self.pool_slots.remove(&pool);
         }
+    }
+
+    /// Drops what is known of pools that are gone, when the last that was on its way to them has come and gone.
+    pub(super) fn forget_removed(&mut self) {
+        let removed = self.pools.iter().filter(|(_, pool)| pool.share.is_removed());
+        let removed: Vec<_> = removed.map(|(_, pool)| pool.share.id).collect();
+        removed.into_iter().for_each(|id| self.forget(id));
     }
 
     /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle, nor for one whose query has

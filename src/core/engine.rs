@@ -5,6 +5,7 @@
 
 use super::client::{Client, Stand};
 use super::hold::{Hold, Reason};
+use super::moved::MovedHost;
 use super::pool::{Pool, PoolSlot};
 use super::server::{Debt, Phase, Server, Task};
 use super::statements::{ServerStatements, StatementRegistry};
@@ -64,6 +65,8 @@ pub struct Core {
     pub(super) pools: Slab<Pool>,
     pub(super) pool_slots: HashMap<PoolId, PoolSlot>,
     pub(super) next_ticket: u64,
+    /// Hosts that have moved a short while ago.
+    pub(super) moved_hosts: Vec<MovedHost>,
     pub(super) refusing: bool,
     pub(super) suspended: bool,
     pub(super) bounds: Bounds,
@@ -120,6 +123,7 @@ impl Core {
             pools: Slab::new(),
             pool_slots: HashMap::new(),
             next_ticket: 0,
+            moved_hosts: Vec::new(),
             refusing: false,
             suspended: false,
             bounds: Bounds::default(),
@@ -186,6 +190,7 @@ impl Core {
     }
 
     fn adopt(&mut self, id: ServerId, mut server: Server, net: &mut impl Net) {
+        self.end_if_left(&mut server);
         let pool = &mut self.pools[server.pool.0 as usize];
         server.limit_age(pool);
         pool.servers += 1;

@@ -58,6 +58,8 @@ impl Core {
             self.trim_queue(slot);
             self.serve(slot, net);
         }
+        self.forget_removed();
+        self.forget_moved_hosts();
     }
 
     /// Counts anew which servers are being checked for a client that waits: one that has not answered for a whole pass may

@@ -82,6 +82,8 @@ struct Account {
     live: u32,
     cancels: u32,
     attempt_at: Micros,
+    /// The pool's as the login in progress began.
+    generation: u32,
     retry_at: Micros,
     /// The login in progress is a renewal's; so many servers were live as it began.
     renews: Option<u32>,
@@ -167,6 +169,7 @@ impl Ledger {
         let account = self.account(pool);
         account.logging_in += 1;
         account.attempt_at = now;
+        account.generation = pool.generation();
         account.renews = (want == Want::Renewal && account.owed == 0).then_some(account.live);
         account.owed = account.owed.saturating_sub(1);
         self.database(pool).servers += 1;
@@ -355,25 +358,36 @@ impl Ledger {
         pool.set_failing(None);
     }
 
-    /// The login in progress has failed: no other is tried until `retry` after its start. `reason` is what clients that
+    /// The login in progress has failed: no other is tried until `retry` after its start, unless the pool has a new generation
+    /// since. `reason` is what clients that
     /// need a server meanwhile are told. The place itself comes back by [`Ledger::returned`].
     pub fn login_failed(&mut self, pool: &Arc<PoolShare>, reason: String, retry: Micros) {
-        let account = self.account(pool);
-        account.retry_at = account.attempt_at + retry;
-        pool.set_failing(Some(reason));
+        if self.postpone(pool, retry) {
+            pool.set_failing(Some(reason));
+        }
     }
 
     /// The login in progress has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
     pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, retry: Micros) {
-        let account = self.account(pool);
-        account.retry_at = account.attempt_at + retry;
+        self.postpone(pool, retry);
         pool.set_failing(None);
+    }
+
+    /// Whether a login's failure says anything about the next one: not where that would go elsewhere or send something else.
+    fn postpone(&mut self, pool: &Arc<PoolShare>, retry: Micros) -> bool {
+        let account = self.account(pool);
+        let is_of_today = account.generation == pool.generation();
+        if is_of_today {
+            account.retry_at = account.attempt_at + retry;
+        }
+        is_of_today
     }
 
     /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
     /// connect string has changed): the next login need not wait for the retry.
     pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {
         self.account(pool).retry_at = Micros(0);
+        pool.set_failing(None); // who comes now waits for what becomes of it
     }
 
     /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are fewer than twice
@@ -475,6 +489,7 @@ impl Ledger {
             live: 0,
             cancels: 0,
             attempt_at: Micros(0),
+            generation: pool.generation(),
             retry_at: Micros(0),
             renews: None,
             owed: 0,

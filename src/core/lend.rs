@@ -9,9 +9,8 @@ use super::hold::Reason;
 use super::pool::{Pool, PoolSlot, Waiter};
 use super::server::{Debt, Phase, Server, Task};
 use super::{Authorization, Net, Note};
-use crate::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, encode};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What became of a client that wants a server.
@@ -316,24 +315,6 @@ impl Core {
                         self.lend(waiter, server, net);
                     }
                 }
-            }
-        }
-    }
-
-    /// `host` has these addresses now: its servers that have another are closed, idle ones at once.
-    pub(super) fn leave_addresses(&mut self, host: &str, addresses: &[IpAddr], net: &mut impl Net) {
-        let is_left = |server: &Server| match &server.identity.remote {
-            Address::Tcp(at) => &*server.identity.host == host && !addresses.contains(&at.ip()),
-            Address::Unix { .. } => false,
-        };
-        for (_, server) in self.servers.iter_mut().filter(|(_, server)| is_left(server)) {
-            server.close_reason.get_or_insert("host has moved");
-        }
-        for id in self.free_servers(None) {
-            let server = &self.servers[id.0 as usize];
-            if let (slot, Some(reason)) = (server.pool, server.close_reason) {
-                self.close_server(id, reason, net);
-                self.serve(slot, net);
             }
         }
     }

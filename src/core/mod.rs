@@ -19,6 +19,7 @@ mod janitor;
 mod launcher;
 mod ledger;
 mod lend;
+mod moved;
 mod net;
 mod pool;
 mod server;

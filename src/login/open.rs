@@ -514,8 +514,12 @@ impl Attempt {
         waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.plane.workers.len() as u64) as u16))
     }
 
-    async fn fail(&self, mut line: Line, failure: Failure, place: Place) {
+    async fn fail(&self, mut line: Line, mut failure: Failure, place: Place) {
         let share = &self.entry.share;
+        if share.generation() != self.generation {
+            // a reload has changed what the next one sends: nobody is told of this one, nor waits for it
+            (failure.sequel, failure.fault) = (Sequel::Nothing, None);
+        }
         let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
         let is_known = share.obstacle().is_some_and(|known| *known == text());
         // one line is enough for what is tried each second and fails before there is a connection

@@ -4,7 +4,7 @@
 use super::cases::{Bench, CLIENT, SERVER, complete, query, ready};
 use pgweir::base::{Address, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use pgweir::config::{PoolMode, PoolRules};
-use pgweir::core::{Command, Ledger, PoolShare, Scope, Verdict, Want};
+use pgweir::core::{Answer, Command, Ledger, PoolShare, Scope, Verdict, Want};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -120,4 +120,38 @@ fn a_server_on_its_way_to_another_worker_does_not_outlive_its_pool() {
     let id = there.core.reserve_server();
     there.core.server_moved_in(id, moved, Micros(4), &mut there.net);
     assert_eq!(there.acts(), [CLOSED]);
+}
+
+#[test]
+fn a_server_on_its_way_to_another_worker_does_not_outlive_its_host_s_move() {
+    let [old, new] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+    for (lead_ms, closed) in [(0, 1), (limits::HOST_MOVED_MS, 0)] {
+        let mut here = Bench::with(PoolMode::Transaction, 0, None);
+        here.core.closed(SERVER, Micros(2), &mut here.net);
+        here.remote = Address::Tcp((old, 5432).into());
+        here.server();
+        here.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut here.net);
+        let moved = here.net.moved.take().expect("the idle server goes where it is wanted");
+        let mut there = Bench::with(PoolMode::Transaction, 0, None);
+        there.command(Command::HostMoved("host".into(), [new].into()));
+        there.acts();
+        there.now = there.now + Micros::from_millis(lead_ms);
+        there.janitor();
+        let id = there.core.reserve_server();
+        there.core.server_moved_in(id, moved, there.now, &mut there.net);
+        let closes = there.acts().iter().filter(|act| act.starts_with("close")).count();
+        assert_eq!(closes, closed, "{lead_ms} ms after the order");
+    }
+}
+
+#[test]
+fn a_worker_keeps_nothing_of_a_pool_that_was_removed() {
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    bench.share.set_removed();
+    bench.command(Command::Kill(Scope::Pool(PoolId(0))));
+    let late = bench.client(); // as one whose login was under way
+    assert!(bench.sent(late).contains("database removed"));
+    bench.janitor();
+    let Answer::Stats(stats, _) = bench.command(Command::Stats(0)) else { panic!("rows are asked for") };
+    assert!(stats.is_empty());
 }

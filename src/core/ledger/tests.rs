@@ -137,6 +137,29 @@ fn clients_of_a_role_that_is_denied_hear_so_whenever_they_come() {
 }
 
 #[test]
+fn what_a_login_has_sent_before_a_reload_says_nothing_of_the_next_one() {
+    let pool = one(&rules());
+    for is_postponed in [false, true] {
+        let mut ledger = Ledger::default();
+        assert!(matches!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Launch { .. }));
+        pool.bump_generation();
+        ledger.forget_failure(&pool);
+        match is_postponed {
+            true => ledger.login_postponed(&pool, Micros::from_secs(15)),
+            false => ledger.login_failed(&pool, "wrong password".into(), Micros::from_secs(15)),
+        }
+        ledger.returned(&pool, Use::LoggingIn);
+        assert_eq!(pool.failing(), None);
+        assert!(matches!(ledger.consider(&pool, WAITER, Micros(2)), Verdict::Launch { .. }));
+        ledger.login_failed(&pool, "wrong password".into(), Micros::from_secs(15));
+        ledger.returned(&pool, Use::LoggingIn);
+        assert!(matches!(ledger.consider(&pool, WAITER, Micros(3)), Verdict::Later(_)), "that one does");
+        ledger.forget_failure(&pool);
+        assert_eq!(pool.failing(), None, "nobody is told of it any more");
+    }
+}
+
+#[test]
 fn a_failed_login_is_retried_only_after_the_pause() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
