@@ -4,7 +4,7 @@ use super::ear;
 use super::server::SimServer;
 use super::wire::Remote;
 use super::world::World;
-use pgweir::base::{Micros, WorkerId};
+use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::config::PoolMode;
 use pgweir::core::{Answer, Authorization, Command, Stance};
 use pgweir::stats::PoolCounters;
@@ -45,12 +45,16 @@ impl World {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("transactions begin on servers") };
         let server = &self.servers[index];
-        let pool = &self.pools[server.pool];
-        let Some(authorization) = server.authorization else { return };
-        let is_session = self.plan.pools[server.pool].rules.mode == PoolMode::Session;
-        if is_session || was_speaking || server.is_speaking(&self.ground) {
+        // Half a notice may have been lost with it, and it takes part in nothing any more.
+        if wire.is_reset {
             return;
         }
+        let pool = &self.pools[server.pool];
+        let plan = &self.plan.pools[server.pool];
+        if plan.rules.mode == PoolMode::Session || was_speaking || server.is_speaking(&self.ground) {
+            return;
+        }
+        let Some(authorization) = server.authorization else { return };
         let now = self.ground.micros();
         match pool.share.stance() {
             Stance::KeepOn | Stance::CatchUp => {}
@@ -75,6 +79,15 @@ impl World {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("servers are recycled") };
         let server = &self.servers[index];
+        if reason == ear::MOVED {
+            let address = self.dns.address(&self.plan.pools[server.pool].database);
+            assert_ne!(server.address, address, "server {socket} was closed for nothing: {reason}");
+            assert!(
+                !server.is_alive || server.is_at_rest(&wire.down.bytes()),
+                "server {socket} was closed in the middle of its work: {reason}"
+            );
+            return;
+        }
         let Some(authorization) = server.authorization else { return };
         if ear::GIVEN_UP.contains(&reason) {
             let stance = self.pools[server.pool].share.stance();
@@ -157,7 +170,29 @@ impl World {
             assert_eq!(self.ledger.pool_cancels(pool.share.id), 0, "pool {at}");
         }
         assert_eq!(idle_published, idle, "published idle servers");
+        self.check_changed();
         self.check_counters();
+    }
+
+    /// What reloads and DNS have ended has ended: no server is left of an entry that is gone, nor at an address that its
+    /// host has left, and no worker keeps anything of such an entry.
+    fn check_changed(&mut self) {
+        for server in self.servers.iter().filter(|server| server.is_alive) {
+            let (socket, share) = (server.socket, &self.pools[server.pool].share);
+            assert!(!share.is_removed(), "server {socket} outlives its entry");
+            let address = self.dns.address(&share.database.name);
+            assert_eq!(
+                server.address, address,
+                "server {socket} is kept at an address that its host has left"
+            );
+        }
+        for driver in &mut self.drivers {
+            let Answer::Stats(stats, _) = driver.ask(Command::Stats(0), &self.ground) else {
+                panic!("rows are asked for")
+            };
+            let is_gone = |pool: &PoolId| self.pools[pool.0 as usize].share.is_removed();
+            assert!(!stats.iter().any(|(pool, _)| is_gone(pool)), "a worker keeps a pool that is gone");
+        }
     }
 
     /// What was counted is what can have happened.
@@ -171,7 +206,7 @@ impl World {
                 sums[pool.0 as usize].merge(&counters);
             }
         }
-        for (at, sum) in sums.iter().enumerate() {
+        for (at, sum) in sums.iter().enumerate().filter(|(at, _)| !self.pools[*at].share.is_removed()) {
             assert_eq!(sum.client_login_count, self.pools[at].logins, "logins of pool {at}");
             assert_eq!(sum.wait_time.count(), sum.server_assignment_count, "each link was waited for once");
             assert!(sum.xact_count <= sum.query_count, "{sum:?}");

@@ -8,8 +8,11 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+/// Why one is closed whose host is elsewhere now.
+pub const MOVED: &str = "host has moved";
+
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 19] = [
+const REASONS: [&str; 20] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
@@ -18,6 +21,7 @@ const REASONS: [&str; 19] = [
     "database configuration changed",
     "database removed",
     "evicted",
+    MOVED,
     "idle transaction timeout",
     "pause mode",
     "prepared statements in doubt",
@@ -127,7 +131,7 @@ impl Subscriber for Ear {
         let known = if self.faults { &REASONS[..] } else { &QUIET_REASONS[..] };
         assert!(known.contains(&reason), "a server was closed because: {reason}");
         hear(reason);
-        if reason.starts_with("authorization") || GIVEN_UP.contains(&reason) {
+        if reason == MOVED || reason.starts_with("authorization") || GIVEN_UP.contains(&reason) {
             AGED.with_borrow_mut(|aged| aged.push((line.id, reason.to_owned())));
         }
     }

@@ -30,7 +30,7 @@ pub enum Event {
     /// A new client comes.
     ClientComes,
     /// The login of a server is over.
-    LoginOver { pool: usize, generation: u32, began: u64 },
+    LoginOver(super::reloads::Login),
     /// Look whether a pool needs a server; whether somebody has just asked for one.
     Consider(usize, bool),
     /// A pool has a server past its soft age.
@@ -51,6 +51,8 @@ pub enum Event {
     Weather,
     /// Servers are notified.
     Notify,
+    /// Entries that a reload had removed are there again: these pools' successors.
+    EntryComes(Vec<usize>),
     /// An operator's pause, suspension or the like ends.
     Clear(super::weather::Spell),
     /// No new work, no new faults: from here on everything must drain.

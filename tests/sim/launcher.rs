@@ -4,11 +4,12 @@
 use super::driver::Letter;
 use super::ground::{Errand, Event};
 use super::plan::{LOGIN_US_MAX, PoolPlan};
+use super::reloads::{Login, REFUSED_RETRY, ip};
 use super::server::SimServer;
 use super::session::Session;
 use super::wire::Remote;
 use super::world::{World, defaults, nowhere, param_set};
-use pgweir::base::{Micros, PoolId, WorkerId, limits};
+use pgweir::base::{Address, Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
 use pgweir::core::Event as Happens;
 use pgweir::core::{
@@ -26,6 +27,11 @@ pub struct SimPool {
     /// Since when its stance is what it is, and which workers have looked at their servers since that or their greatest age changed.
     pub stance_since: u64,
     pub looked: Vec<bool>,
+    /// What a login proves itself with, and what servers take.
+    pub secret: u32,
+    pub taken: u32,
+    /// When what a login sends was changed, and none has begun since.
+    pub changed_at: Option<u64>,
     /// Clients that wait until the pool has had a server: since when, socket, login.
     pub desk: Vec<(Micros, u64, ClientLogin)>,
     /// The generation whose server has taught what clients are welcomed with.
@@ -43,6 +49,9 @@ impl SimPool {
             logins: 0,
             stance_since: 0,
             looked: vec![false; workers],
+            secret: 0,
+            taken: 0,
+            changed_at: None,
             desk: Vec::new(),
             welcome_of: None,
             welcome_stands_in: None,
@@ -72,13 +81,26 @@ impl World {
         let clients = self.clients.iter().filter(|client| client.pool == at && client.is_here());
         Demand {
             share: Arc::clone(&self.pools[at].share),
-            welcome_since: self.pools[at].desk.first().map(|(since, ..)| *since),
+            welcome_since: self.pools[at]
+                .desk
+                .iter()
+                .find(|(_, socket, _)| self.stands_there(*socket))
+                .map(|(since, ..)| *since),
             clients: clients.count() as u32,
             is_forced: !self.is_calm && self.plan.pools[at].rules.min_pool_size > 1,
         }
     }
 
-    fn launcher_hears(&mut self, at: usize, event: impl FnOnce(Demand) -> Happens) {
+    /// Whether a client that was sent to the desk has not gone away.
+    fn stands_there(&self, socket: u64) -> bool {
+        !self.ground.wires[socket as usize].is_reset
+    }
+
+    /// Something about a pool; nothing where it is gone.
+    pub fn launcher_hears(&mut self, at: usize, event: impl FnOnce(Demand) -> Happens) {
+        if self.pools[at].share.is_removed() {
+            return;
+        }
         let event = event(self.demand(at));
         self.launcher_decides(event);
     }
@@ -117,9 +139,12 @@ impl World {
 
     fn open(&mut self, at: usize) {
         let login_us = self.ground.rng.range(100, LOGIN_US_MAX);
-        let generation = self.pools[at].share.generation();
-        let began = self.ground.now;
-        self.ground.after(login_us, Event::LoginOver { pool: at, generation, began });
+        let (began, address) = (self.ground.now, self.dns.address(&self.plan.pools[at].database));
+        let pool = &mut self.pools[at];
+        pool.changed_at = None;
+        let (generation, secret) = (pool.share.generation(), pool.secret);
+        let login = Login { pool: at, generation, began, address, secret };
+        self.ground.after(login_us, Event::LoginOver(login));
         self.check_caps(at);
     }
 
@@ -152,8 +177,12 @@ impl World {
     /// The launcher hears that a place of the pool was returned.
     pub fn place_free(&mut self, at: usize) {
         let revived = self.ledger.revived_by(&self.pools[at].share);
-        let demands = revived.iter().map(|share| self.demand(share.id.0 as usize)).collect();
+        let revived = revived.iter().filter(|share| !share.is_removed());
+        let demands = revived.map(|share| self.demand(share.id.0 as usize)).collect();
         self.launcher_decides(Happens::PlaceFree(demands));
+        if self.pools[at].share.is_removed() {
+            self.ledger.forget(&self.pools[at].share);
+        }
     }
 
     /// A client that has proved who it is waits until its pool has had a server, as long as it is of today's generation.
@@ -174,17 +203,23 @@ impl World {
             return;
         }
         for (_, socket, login) in std::mem::take(&mut pool.desk) {
+            if !self.stands_there(socket) {
+                continue;
+            }
             let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
             self.ground.post(worker, Letter::Client(socket, login));
         }
     }
 
-    pub fn login_over(&mut self, at: usize, generation: u32, began: u64) {
+    pub fn login_over(&mut self, login: Login) {
+        let Login { pool: at, generation, .. } = login;
         let share = Arc::clone(&self.pools[at].share);
-        if self.plan.logins_fail && !self.is_calm && self.ground.rng.percent(30) {
-            let retry = Micros(self.ground.rng.range(1_000, 100_000));
+        let is_refused = login.secret != self.pools[at].taken;
+        if is_refused || self.plan.logins_fail && !self.is_calm && self.ground.rng.percent(30) {
+            let retry =
+                if is_refused { REFUSED_RETRY } else { Micros(self.ground.rng.range(1_000, 100_000)) };
             self.ledger.login_failed(&share, "no luck".to_owned(), retry);
-            if share.live_count() == 0 {
+            if share.live_count() == 0 && generation == share.generation() {
                 let fault = Fault::LoginFailing { cached: "no luck".to_owned() };
                 self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
             }
@@ -196,9 +231,9 @@ impl World {
             return self.login_ends(at);
         }
         self.ledger.logged_in(&share);
-        self.hand_over(at, generation, began);
+        self.hand_over(login);
         let pool = &mut self.pools[at];
-        if pool.welcome_of != Some(generation) {
+        if pool.welcome_of != Some(generation) && !pool.share.is_removed() {
             (pool.welcome_of, pool.welcome_stands_in) = (Some(generation), None);
             self.welcome(at);
         }
@@ -212,7 +247,8 @@ impl World {
     }
 
     /// A new server goes to the worker where a client has waited longest.
-    fn hand_over(&mut self, at: usize, generation: u32, began: u64) {
+    fn hand_over(&mut self, login: Login) {
+        let Login { pool: at, generation, began, address, .. } = login;
         let ground = &mut self.ground;
         let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
         let socket = ground.new_wire();
@@ -224,9 +260,9 @@ impl World {
             socket_id: socket,
             database: plan.database.as_str().into(),
             user: plan.user.as_str().into(),
-            remote: nowhere(),
+            remote: Address::Tcp((ip(address), 5432).into()),
             local: nowhere(),
-            host: "sim".into(),
+            host: plan.database.as_str().into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
             cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
@@ -250,8 +286,13 @@ impl World {
         let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);
         server.connected_at = Micros(began);
         server.authorization = authorization;
+        server.address = address;
         self.servers.push(server);
         ground.post(worker, Letter::Server(socket, at, login));
+        let host = plan.database.clone();
+        if self.dns.address(&host) != address {
+            self.tell_of_address(worker, &host);
+        }
     }
 
     /// A server's socket has ended, and with it the place.
@@ -259,7 +300,14 @@ impl World {
         let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
             panic!("only servers hold places")
         };
-        assert!(!self.servers[index].is_alive, "the place of server {socket} is given back while it lives");
+        let wire = &self.ground.wires[socket as usize];
+        let bound_us = 1_000 * limits::SERVER_LINGER_MS;
+        if self.servers[index].is_alive {
+            // One that goes on for long with what it has begun is given up; it ends at its next write.
+            let has_lingered = wire.closed_at.is_some_and(|at| self.ground.now >= at + bound_us);
+            assert!(has_lingered, "the place of server {socket} is given back while it lives");
+            self.servers[index].end(&mut self.ground);
+        }
         self.ledger.returned(&self.pools[at].share, Use::Live);
         self.look_at_revived(at);
     }

@@ -18,6 +18,7 @@ mod kernel;
 mod launcher;
 mod mind;
 mod plan;
+mod reloads;
 mod rest;
 mod rng;
 mod script;

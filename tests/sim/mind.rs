@@ -205,8 +205,9 @@ impl<N: Net> Net for Spy<'_, N> {
                 encode::empty(&mut goodbye, TERMINATE);
                 self.book.owe(peer, &goodbye);
             }
-            let wire = &mut self.book.world.borrow_mut().wires[socket as usize];
-            (wire.is_closed, wire.held) = (true, 0);
+            let shared = &mut *self.book.world.borrow_mut();
+            let wire = &mut shared.wires[socket as usize];
+            (wire.is_closed, wire.held, wire.closed_at) = (true, 0, Some(shared.now));
         }
         self.book.sockets.remove(&peer);
         self.net.close(peer, farewell);

@@ -24,6 +24,8 @@ pub struct Plan {
     /// Clients break off, send nonsense, cancel.
     pub rude: bool,
     pub logins_fail: bool,
+    /// Reloads change what logins send and which entries there are, and names lead elsewhere.
+    pub changes: bool,
     /// From the calm on, clients that would have to wait are refused.
     pub ends_by_shutdown: bool,
     pub client_rules: ClientRules,
@@ -52,6 +54,8 @@ pub struct PoolPlan {
 impl Plan {
     /// `faults`: whether there may be any.
     pub fn draw(rng: &mut Rng, faults: bool) -> Self {
+        // What worlds have had for long is drawn as ever, so that the seeds of old findings show the same.
+        let mut later = Rng::new(rng.clone().next() ^ u64::MAX);
         let faults = faults && rng.percent(80);
         let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
         let room = *rng.pick(&[16, 300, 5_000, 100_000]);
@@ -90,6 +94,7 @@ impl Plan {
             faults,
             rude: faults && rng.percent(70),
             logins_fail: faults && rng.percent(30),
+            changes: faults && later.percent(50),
             ends_by_shutdown: faults && rng.percent(20),
             client_rules,
             think_us_max: *rng.pick(&[0, 1_000, 20_000, if timeouts { 500_000 } else { 50_000 }]),
@@ -128,7 +133,7 @@ impl Plan {
         add(any(&|rules| rules.fast_close), "database configuration changed");
         add(self.faults, "suspend_timeout");
         add(self.ends_by_shutdown, "server shutting down");
-        add(self.logins_fail, "server login has been failing");
+        add(self.logins_fail || self.changes, "server login has been failing");
         faults
     }
 }

@@ -42,6 +42,8 @@ pub struct SimServer {
     pub connected_at: Micros,
     pub born_at: u64,
     pub authorization: Option<Authorization>,
+    /// Where it is.
+    pub address: u8,
 }
 
 impl SimServer {
@@ -61,6 +63,7 @@ impl SimServer {
             connected_at: Micros(0),
             born_at: ground.now,
             authorization: None,
+            address: 0,
         }
     }
 
@@ -210,7 +213,7 @@ impl SimServer {
         is_quiet
     }
 
-    fn end(&mut self, ground: &mut Ground) {
+    pub fn end(&mut self, ground: &mut Ground) {
         ground.log(|| format!("server {} ends", self.socket));
         self.is_alive = false;
         let wire = &mut ground.wires[self.socket as usize];

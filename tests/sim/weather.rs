@@ -20,6 +20,8 @@ pub enum Spell {
     /// SUSPEND has waited for long enough.
     Unsent,
     Disabled(usize),
+    /// Servers take another secret than the pooler sends.
+    Rotated(usize),
     /// The other end of a wire is slow.
     Slow(u64),
 }
@@ -33,8 +35,13 @@ impl World {
         let gap_us = *self.ground.rng.pick(&[1_000, 10_000, 100_000]);
         let gap_us = self.ground.rng.below(gap_us);
         self.ground.after(gap_us, Event::Weather);
-        let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
-        match self.ground.rng.below(25) {
+        let served: Vec<_> = (0..self.pools.len()).filter(|at| !self.pools[*at].share.is_removed()).collect();
+        if served.is_empty() {
+            return;
+        }
+        let pool = *self.ground.rng.pick(&served);
+        match self.ground.rng.below(if self.plan.changes { 29 } else { 25 }) {
+            25..=28 => self.configuration_changes(pool),
             21..=24 => self.notify(),
             18..=20 => self.max_age_changes(pool),
             16 | 17 => self.stance_changes(pool),
@@ -70,6 +77,7 @@ impl World {
             Spell::Unsent => self.tell_all(&|| Command::DropUnsent),
             Spell::Suspended => self.tell_all(&|| Command::Unsuspend),
             Spell::Disabled(pool) => self.pools[pool].share.database.set_disabled(false),
+            Spell::Rotated(pool) => self.secret_is_reloaded(pool),
             Spell::Slow(socket) => self.ground.wires[socket as usize].slowness_us = 0,
         }
     }

@@ -127,6 +127,8 @@ pub struct Wire {
     pub held: usize,
     /// The core has closed it: what comes is nobody's.
     pub is_closed: bool,
+    /// When that was.
+    pub closed_at: Option<u64>,
     pub is_paused: bool,
 }
 

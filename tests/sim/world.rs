@@ -6,6 +6,7 @@ use super::ear;
 use super::ground::{Errand, Event, Ground};
 use super::launcher::SimPool;
 use super::plan::Plan;
+use super::reloads::Dns;
 use super::rng::Rng;
 use super::server::SimServer;
 use super::session::{BOGUS_ZONE, REPORTED, Session};
@@ -39,6 +40,7 @@ pub struct World {
     pub ledger: Ledger,
     pub names: TrackedNames,
     pub pools_of_clients: Vec<usize>,
+    pub dns: Dns,
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
@@ -76,6 +78,7 @@ impl World {
             names,
             pools_of_clients: Vec::new(),
             swept: vec![Vec::new(); plan.workers],
+            dns: Dns::new(plan.workers),
             to_come: plan.clients,
             ground,
             plan,
@@ -152,6 +155,7 @@ impl World {
         self.pass_on();
         if events.is_multiple_of(64) {
             self.check_counts();
+            self.check_changes();
         }
     }
 
@@ -186,7 +190,8 @@ impl World {
                 self.client_goes_on(index);
             }
             Event::ClientComes => self.client_comes(),
-            Event::LoginOver { pool, generation, began } => self.login_over(pool, generation, began),
+            Event::LoginOver(login) => self.login_over(login),
+            Event::EntryComes(gone) => self.entry_comes(gone),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
             Event::Renew(pool) => self.renew(pool),
             Event::Replace(pool) => self.place_free(pool),
@@ -235,12 +240,19 @@ impl World {
         let Some(letter) = self.ground.mail[worker].pop_front() else { panic!("a letter was lost") };
         self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
         match &letter {
+            // Not before: who goes while he waits for his pool's first server has never been handed over.
+            Letter::Client(_, login) => self.pools[login.pool.id.0 as usize].logins += 1,
             Letter::Command(Command::Sweep(Scope::Pool(id))) => {
                 self.swept[worker].push(id.0 as usize);
             }
+            Letter::Command(Command::HostMoved(host, addresses)) => self.dns.is_told(worker, host, addresses),
             // Its login may have begun before what the worker has seen last: it is looked at with the next pass.
             Letter::Server(_, _, login) => {
                 let pool = login.pool.id.0 as usize;
+                let (host, address) = (&*self.plan.pools[pool].database, &login.identity.remote);
+                if let Address::Tcp(at) = address {
+                    self.dns.server_comes(worker, host, at.ip());
+                }
                 self.pools[pool].looked[worker] = false;
                 self.swept[worker].retain(|swept| *swept != pool);
             }
@@ -268,6 +280,7 @@ impl World {
             }
         }
         self.pass_on_for(&askers);
+        self.host_letters_read(worker);
         for pool in std::mem::take(&mut self.swept[worker]) {
             self.pools[pool].looked[worker] = true;
         }
@@ -290,6 +303,7 @@ impl World {
         }
         for (socket, was_speaking) in std::mem::take(&mut self.ground.begun) {
             self.check_begin(socket, was_speaking);
+            self.check_address(socket);
         }
         for (socket, reason) in ear::aged() {
             self.check_aged(socket, &reason);
@@ -346,7 +360,7 @@ impl World {
 
     fn client_comes(&mut self) {
         let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
-        if self.pools[pool].share.database.is_disabled() {
+        if self.pools[pool].share.is_removed() || self.pools[pool].share.database.is_disabled() {
             return self.ground.after(10_000, Event::ClientComes);
         }
         self.to_come -= 1;
@@ -367,7 +381,6 @@ impl World {
         client.causes.common = self.plan.common_faults();
         self.clients.push(client);
         self.pools_of_clients.push(pool);
-        self.pools[pool].logins += 1;
         let plan = &self.plan.pools[pool];
         let identity = ClientIdentity {
             socket_id: socket,
