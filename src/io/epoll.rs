@@ -27,8 +27,8 @@ use std::mem::MaybeUninit;
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 512;
 
-/// Reads of one connection in one turn.
-const READS_PER_TURN: usize = 4;
+/// Reads of one connection in one turn for one event, and as many when it is ready without one.
+pub const READS_PER_TURN: usize = 4;
 
 /// Connections taken from the ready list in one turn: a machine that resumes for ever must not starve the mailbox.
 const READY_PER_TURN: usize = 4_096;

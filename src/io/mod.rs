@@ -24,7 +24,7 @@ pub mod tls;
 pub use burst::Burst;
 pub use channel::{Channel, Guard};
 pub use clock::Clock;
-pub use epoll::{Epoll, Turn};
+pub use epoll::{Epoll, READS_PER_TURN, Turn};
 pub use kernel::{Kernel, Linux, Ring, Socket, WAKE, Write};
 pub use machine::Machine;
 pub use table::{Call, Departure};

@@ -15,6 +15,8 @@ const ENDED_BY_MAX_AGE: &str = "a server ends early for a lowered iam_max_age";
 pub const MOVED_GATHERED: &str = "a server moves with bytes gathered";
 pub const MOVED_FULL: &str = "a server moves with bytes gathered for a full socket";
 
+pub const MOVED_TLS: &str = "a server moves with its TLS session";
+
 /// What runs must have come to, or the checks have checked nothing.
 pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
 
@@ -83,7 +85,7 @@ impl World {
             let address = self.dns.address(&self.plan.pools[server.pool].database);
             assert_ne!(server.address, address, "server {socket} was closed for nothing: {reason}");
             assert!(
-                !server.is_alive || server.is_at_rest(&wire.down.bytes()),
+                !server.is_alive || server.is_at_rest(&wire.coming()),
                 "server {socket} was closed in the middle of its work: {reason}"
             );
             return;
@@ -94,7 +96,7 @@ impl World {
             assert!(stance.renews(), "server {socket} was given up under {stance:?}: {reason}");
             return;
         }
-        let is_at_rest = !server.is_alive || server.is_at_rest(&wire.down.bytes());
+        let is_at_rest = !server.is_alive || server.is_at_rest(&wire.coming());
         assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
         self.hear_early_end(server, authorization, reason);
     }

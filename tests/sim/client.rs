@@ -175,10 +175,11 @@ impl SimClient {
         if wire.is_dropped {
             self.unsent.clear();
         }
-        let written = wire.up.write(&self.unsent);
+        let renews_keys = wire.tls.is_some() && ground.rng.percent(3);
+        let written = wire.say(&self.unsent, renews_keys);
         self.unsent.drain(..written);
         if self.stage == Stage::Leaving && self.unsent.is_empty() && !wire.up.shut {
-            wire.up.shut = true;
+            wire.say_end();
             ground.wake_pooler(self.socket);
         } else if written > 0 {
             ground.wake_pooler(self.socket);
@@ -193,7 +194,7 @@ impl SimClient {
         let wire = &mut ground.wires[self.socket as usize];
         let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
         let was_full = wire.down.is_full();
-        let bytes = wire.down.read(bytes_max);
+        let bytes = wire.hear(bytes_max);
         let (has_more, is_over) = (!wire.down.is_empty() || wire.down.shut, wire.down.is_ended());
         if was_full && !wire.is_dropped {
             ground.wake_pooler(self.socket);
@@ -206,7 +207,8 @@ impl SimClient {
         }
         if is_over {
             let wire = &mut ground.wires[self.socket as usize];
-            (wire.up.shut, wire.is_left) = (true, true);
+            wire.say_end();
+            wire.is_left = true;
             ground.wake_pooler(self.socket);
             self.over();
             return;

@@ -6,6 +6,7 @@ use super::ground::Ground;
 use super::kernel::{Net, SimKernel, SimRing, SimSocket};
 use super::launcher::Eviction;
 use super::mind::Listener;
+use super::tls::Far;
 use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::core::{
     Answer, Bounds, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState,
@@ -135,7 +136,7 @@ impl Driver {
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
         let mut core = Core::new(id, names, registry);
         core.set_bounds(bounds);
-        let mind = Listener::new(at, core, Rc::clone(&net));
+        let mind = Listener::new(at, core, bounds, Rc::clone(&net));
         let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&desk)));
         Self { worker, at, net, desk, replies: Arc::default(), returned: Arc::clone(returned) }
     }
@@ -156,11 +157,12 @@ impl Driver {
     }
 
     /// Puts a letter into the mailbox, for the next round.
-    pub fn put(&mut self, letter: Letter) {
+    pub fn put(&mut self, letter: Letter, ground: &mut Ground) {
         let guard = |what| Box::new(Place { returned: Arc::clone(&self.returned), what });
-        let channel = |wire, guard| {
+        let mut channel = |wire: u64, guard| {
             let fd = SimSocket::new(wire, &self.net);
-            Channel { fd, tls: None, unread: Vec::new(), unsent: Vec::new(), guard }
+            let tls = ground.wires[wire as usize].tls.as_mut().and_then(Far::take_near);
+            Channel { fd, tls, unread: Vec::new(), unsent: Vec::new(), guard }
         };
         let replies = Arc::clone(&self.replies);
         let tell = move |reply| replies.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
@@ -203,6 +205,7 @@ impl Driver {
             std::mem::swap(&mut shared.wires, &mut ground.wires);
             shared.now = ground.now;
             shared.is_woken = is_woken;
+            shared.round.begin();
         }
         let round = self.worker.round();
         assert!(round.is_ok_and(|flow| flow.is_continue()), "a worker goes on");
@@ -245,7 +248,9 @@ impl Driver {
     /// Whether a server is free and read from, with nothing kept of it or for it.
     pub fn is_idle_server(&mut self, socket: u64, ground: &Ground) -> bool {
         let wire = &ground.wires[socket as usize];
-        let is_still = wire.held == 0 && wire.owed.is_empty() && !wire.is_paused && !wire.is_closed;
+        let is_said = wire.tls.as_ref().is_none_or(|tls| tls.said.is_empty());
+        let is_still =
+            is_said && wire.held == 0 && wire.owed.is_empty() && !wire.is_paused && !wire.is_closed;
         let Answer::Servers(rows) = self.ask(Command::Servers, ground) else { panic!("rows are asked for") };
         let row = rows.iter().find(|row| row.identity.socket_id == socket);
         is_still && row.is_some_and(|row| matches!(row.state, ServerState::Idle | ServerState::Used))

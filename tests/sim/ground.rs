@@ -5,6 +5,7 @@
 use super::driver::Letter;
 use super::kernel::{Habits, Net, Shared, Wires};
 use super::rng::{HASH_START, Rng, hash};
+use super::tls::Far;
 use super::wire::Wire;
 use pgweir::base::Micros;
 use pgweir::core::Note;
@@ -225,11 +226,16 @@ impl Ground {
         self.at(time, Event::Mail(worker));
     }
 
-    /// A new wire; its number is the socket id.
-    pub fn new_wire(&mut self) -> u64 {
+    /// A new wire, under TLS in so many of a hundred cases; its number is the socket id.
+    pub fn new_wire(&mut self, tls_percent: u64, is_client: bool) -> u64 {
         let (low, high) = self.cuts.wire_bytes;
         let rooms = [self.rng.range(low, high) as usize, self.rng.range(low, high) as usize];
-        self.wires.push(Wire::new(rooms));
+        let mut wire = Wire::new(rooms);
+        if tls_percent > 0 && self.rng.percent(tls_percent) {
+            let (is_old_version, is_polite) = (self.rng.percent(30), self.rng.percent(60));
+            wire.tls = Some(Far::new(is_client, is_old_version, is_polite));
+        }
+        self.wires.push(wire);
         self.wires.len() as u64 - 1
     }
 

@@ -6,6 +6,7 @@
 
 use super::rng::Rng;
 use super::wire::{Watch, Wire};
+use super::work::Round;
 use pgweir::base::limits;
 use pgweir::io::{Kernel, Ring, Socket, WAKE, Write};
 use rustix::event::Timespec;
@@ -93,6 +94,8 @@ pub struct Shared {
     pub logs: bool,
     /// Wires of which the other end has something to look at.
     pub touched: Vec<u64>,
+    /// What the worker that runs has done in this round.
+    pub round: Round,
     /// Somebody has put something into the mailbox of the worker that runs.
     pub is_woken: bool,
     /// Servers on which a client's transaction begins, and whether they had something more to say.
@@ -113,6 +116,7 @@ impl Shared {
             habits,
             logs,
             touched: Vec::new(),
+            round: Round::default(),
             is_woken: false,
             begun: Vec::new(),
             bereaved: Vec::new(),
@@ -137,7 +141,8 @@ impl Shared {
             return if wire.up.end_has_arrived() { Ok(0) } else { Err(Errno::AGAIN) };
         }
         space[..bytes.len()].copy_from_slice(&bytes);
-        if !wire.is_closed {
+        self.round.reads(socket, bytes.len());
+        if !wire.is_closed && wire.tls.is_none() {
             wire.held += bytes.len();
             assert!(wire.held <= HELD_BYTES_MAX, "{} bytes are held of wire {socket}", wire.held);
         }
@@ -159,10 +164,12 @@ impl Shared {
             room = self.rng.range(1, room as u64) as usize;
         }
         let mut written = 0;
+        let is_plain = wire.tls.is_none();
         for part in parts {
             let taken = part.len().min(room - written);
-            let is_owed = part.len() <= wire.owed.len() - written
-                && wire.owed.range(written..).zip(part).all(|(owed, byte)| owed == byte);
+            let is_owed = !is_plain
+                || part.len() <= wire.owed.len() - written
+                    && wire.owed.range(written..).zip(part).all(|(owed, byte)| owed == byte);
             assert!(
                 is_owed,
                 "foreign bytes for wire {socket} ({:?}): nobody has sent {:?}, but {:?}",
@@ -178,7 +185,9 @@ impl Shared {
                 break;
             }
         }
-        wire.owed.drain(..written);
+        if is_plain {
+            wire.owed.drain(..written);
+        }
         wire.down.arrive(usize::MAX);
         if written == 0 {
             return Err(Errno::AGAIN);
@@ -215,12 +224,13 @@ impl Socket for SimSocket {
         let shared = &mut *self.net.borrow_mut();
         let wire = &mut shared.wires[self.wire as usize];
         assert!(
-            wire.owed.is_empty() || wire.is_reset || wire.is_left,
+            wire.tls.is_some() || wire.owed.is_empty() || wire.is_reset || wire.is_left,
             "wire {} is shut with {} bytes unsent",
             self.wire,
             wire.owed.len()
         );
         wire.down.shut = true;
+        wire.is_shut_properly = true;
         shared.touched.push(self.wire);
     }
 

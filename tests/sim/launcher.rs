@@ -251,7 +251,7 @@ impl World {
         let Login { pool: at, generation, began, address, .. } = login;
         let ground = &mut self.ground;
         let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
-        let socket = ground.new_wire();
+        let socket = ground.new_wire(self.plan.tls, false);
         let index = self.servers.len();
         ground.wires[socket as usize].remote = Remote::Server(index);
         let session = Session::new(&defaults(), &defaults(), self.plan.reports_at_once);

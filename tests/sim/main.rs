@@ -12,6 +12,7 @@ mod cases;
 mod check;
 mod client;
 mod driver;
+mod drives;
 mod ear;
 mod ground;
 mod kernel;
@@ -26,8 +27,10 @@ mod server;
 mod session;
 mod sql;
 mod supply;
+mod tls;
 mod weather;
 mod wire;
+mod work;
 mod world;
 
 use std::cell::RefCell;
@@ -192,6 +195,17 @@ fn servers_do_move_with_bytes_gathered() {
         kinds.iter().all(|kind| ear::heard().contains(*kind))
     };
     assert!(seeds.into_iter().any(has_shown), "these worlds move servers at rest only");
+}
+
+#[test]
+fn worlds_meet_what_they_assert() {
+    let kinds = [ear::MOVED, check::MOVED_TLS, work::AT_THE_BOUND[0], work::AT_THE_BOUND[1]];
+    let has_shown = |seed| {
+        live(seed, true, false);
+        kinds.iter().all(|kind| ear::heard().contains(*kind))
+    };
+    let missing = || kinds.into_iter().filter(|kind| !ear::heard().contains(*kind)).collect::<Vec<_>>();
+    assert!((4_000_000..4_001_000).any(has_shown), "none of these worlds has shown: {:?}", missing());
 }
 
 #[test]

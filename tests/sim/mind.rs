@@ -3,12 +3,14 @@
 //! What is asked for is done by the real driver; the book is what the simulated sockets compare the driver's writes with, and
 //! holds that a client is given the bytes of no server but the one that it is linked to.
 
-use super::check::{MOVED_FULL, MOVED_GATHERED};
+use super::check::{MOVED_FULL, MOVED_GATHERED, MOVED_TLS};
 use super::driver::frames_text;
 use super::ear;
 use super::kernel::{Net as World, OWED_BYTES_MAX};
+use super::tls::RECORD_BYTES_MAX;
+use super::work::Calls;
 use pgweir::base::{Micros, Peer, WorkerId, limits};
-use pgweir::core::{Answer, Command, Core, Farewell, MovedServer, Net, Note};
+use pgweir::core::{Answer, Bounds, Command, Core, Farewell, MovedServer, Net, Note};
 use pgweir::io::Machine;
 use pgweir::wire::encode;
 use pgweir::wire::tags::client::{QUERY, TERMINATE};
@@ -68,6 +70,8 @@ struct Book {
     at_hand: u64,
     /// Clients that were given some of them.
     fed: BTreeSet<u64>,
+    /// What one call comes to.
+    calls: Calls,
 }
 
 /// The driver's `Net`, listened to while the core looks at `input`.
@@ -78,7 +82,7 @@ struct Spy<'a, N> {
 }
 
 impl Listener {
-    pub fn new(worker: usize, core: Core, world: World) -> Self {
+    pub fn new(worker: usize, core: Core, bounds: Bounds, world: World) -> Self {
         let book = Book {
             worker,
             world,
@@ -87,6 +91,7 @@ impl Listener {
             links: BTreeMap::new(),
             at_hand: 0,
             fed: BTreeSet::new(),
+            calls: Calls::new(bounds),
         };
         Self { core, book }
     }
@@ -134,7 +139,7 @@ impl Book {
         let Some(socket) = self.sockets.get(&to).copied() else { return };
         let shared = &mut *self.world.borrow_mut();
         let wire = &mut shared.wires[socket as usize];
-        let unsent = wire.owed.len();
+        let unsent = wire.unsent();
         assert!(unsent <= OWED_BYTES_MAX, "{unsent} bytes are unsent to {to:?}");
         wire.owed.extend(bytes);
     }
@@ -182,6 +187,7 @@ impl<N: Net> Net for Spy<'_, N> {
         }
         self.book.witness_begin(to, Some(bytes));
         self.book.owe(to, bytes);
+        self.book.calls.makes(to, bytes.len());
         self.net.send(to, bytes);
     }
 
@@ -219,7 +225,9 @@ impl<N: Net> Net for Spy<'_, N> {
         {
             let wire = &mut self.book.world.borrow_mut().wires[socket as usize];
             wire.is_paused = false;
-            if !wire.owed.is_empty() {
+            if wire.tls.is_some() {
+                ear::hear(MOVED_TLS);
+            } else if !wire.owed.is_empty() {
                 ear::hear(if wire.down.room() < wire.owed.len() { MOVED_FULL } else { MOVED_GATHERED });
             }
         }
@@ -238,10 +246,17 @@ impl Machine for Listener {
             panic!("{peer:?} is heard, but not there")
         };
         self.book.at_hand = socket;
+        self.book.calls.begin();
+        self.book.world.borrow_mut().round.calls(socket);
         let before = matches!(peer, Peer::Server(_)).then(|| self.linked().get(&socket).copied());
         self.book.log(|| format!("got {} bytes of {peer:?} ({socket})", input.len()));
         let consumed = self.listen(net, input, |core, net| core.received(peer, input, now, net));
         assert!(consumed <= input.len(), "more consumed than there is");
+        let is_open = self.book.sockets.contains_key(&peer);
+        // What comes of one that is closed is passed over.
+        if matches!(peer, Peer::Client(_)) && is_open {
+            self.book.calls.end(socket, input.len(), &input[..consumed]);
+        }
         let fed = std::mem::take(&mut self.book.fed);
         if let Some(before) = before.filter(|_| !fed.is_empty()) {
             let after = self.linked().get(&socket).copied();
@@ -254,10 +269,14 @@ impl Machine for Listener {
         self.book.log(|| format!("  took {consumed} of {peer:?}"));
         let wire = &mut self.book.world.borrow_mut().wires[socket as usize];
         if !wire.is_closed {
-            assert!(input.len() <= wire.held, "{peer:?} is heard to say more than it has said");
-            wire.held -= consumed;
-            let held = wire.held;
-            assert!(held <= limits::READ_BUFFER_BYTES, "{held} bytes are kept of {peer:?}");
+            if let Some(tls) = &mut wire.tls {
+                wire.held = tls.consume(input, consumed);
+            } else {
+                assert!(input.len() <= wire.held, "{peer:?} is heard to say more than it has said");
+                wire.held -= consumed;
+            }
+            let held_max = limits::READ_BUFFER_BYTES + if wire.tls.is_some() { RECORD_BYTES_MAX } else { 0 };
+            assert!(wire.held <= held_max, "{} bytes are kept of {peer:?}", wire.held);
         }
         consumed
     }

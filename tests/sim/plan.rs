@@ -11,6 +11,9 @@ use pgweir::core::Bounds;
 /// How long a login to a server takes at the most.
 pub const LOGIN_US_MAX: u64 = 10_000;
 
+/// So many of a hundred runs have connections under TLS: their cryptography takes most of their time.
+const TLS_PERCENT: u64 = 8;
+
 /// One run's make-up.
 #[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Plan {
     /// Clients break off, send nonsense, cancel.
     pub rude: bool,
     pub logins_fail: bool,
+    /// So many of a hundred connections are under TLS.
+    pub tls: u64,
     /// Reloads change what logins send and which entries there are, and names lead elsewhere.
     pub changes: bool,
     /// From the calm on, clients that would have to wait are refused.
@@ -94,6 +99,7 @@ impl Plan {
             faults,
             rude: faults && rng.percent(70),
             logins_fail: faults && rng.percent(30),
+            tls: if later.percent(TLS_PERCENT) { *later.pick(&[30, 100]) } else { 0 },
             changes: faults && later.percent(50),
             ends_by_shutdown: faults && rng.percent(20),
             client_rules,

@@ -75,9 +75,9 @@ impl SimServer {
         let wire = &mut ground.wires[self.socket as usize];
         if self.unsent.len() < UNSENT_BYTES_MAX {
             let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
-            let bytes = wire.down.read(bytes_max);
-            self.backend.feed(&bytes);
-            if !bytes.is_empty() {
+            let has_more = !wire.down.is_empty();
+            self.backend.feed(&wire.hear(bytes_max));
+            if has_more {
                 ground.wake_pooler(self.socket);
                 ground.wake_remote(self.socket);
             }
@@ -177,7 +177,8 @@ impl SimServer {
         if wire.is_dropped {
             self.unsent.clear();
         }
-        let written = wire.up.write(&self.unsent);
+        let renews_keys = wire.tls.is_some() && ground.rng.percent(3);
+        let written = wire.say(&self.unsent, renews_keys);
         self.unsent.drain(..written);
         if written > 0 {
             ground.wake_pooler(self.socket);
@@ -217,7 +218,8 @@ impl SimServer {
         ground.log(|| format!("server {} ends", self.socket));
         self.is_alive = false;
         let wire = &mut ground.wires[self.socket as usize];
-        (wire.up.shut, wire.is_left) = (true, true);
+        wire.say_end();
+        wire.is_left = true;
         ground.wake_pooler(self.socket);
     }
 

@@ -1,6 +1,7 @@
 //! One connection of the simulated network: two directions of limited room, ends that can be shut or break, and what the
 //! pooler's end of it owes.
 
+use super::tls::Far;
 use rustix::event::epoll::EventFlags;
 use std::collections::VecDeque;
 
@@ -23,6 +24,11 @@ impl Pipe {
         taken
     }
 
+    /// Takes all of it, room or not.
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
     /// So many bytes more arrive; returns how many there were.
     pub fn arrive(&mut self, bytes_max: usize) -> usize {
         let more = bytes_max.min(self.bytes.len() - self.arrived);
@@ -43,6 +49,10 @@ impl Pipe {
 
     pub fn room(&self) -> usize {
         self.room.saturating_sub(self.bytes.len())
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -112,6 +122,8 @@ pub struct Wire {
     pub is_reset: bool,
     /// The other end has been closed: what it sent is still to be read, what is sent to it fails.
     pub is_left: bool,
+    /// The pooler has shut its side after all it had to say.
+    pub is_shut_properly: bool,
     /// The pooler has let go of its end; what comes is lost.
     pub is_dropped: bool,
     /// How much later than others the other end gets round to anything, in microseconds.
@@ -121,7 +133,10 @@ pub struct Wire {
     pub watch: Option<Watch>,
     /// It stands on its worker's list of those with an edge.
     pub is_ready: bool,
-    /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come next.
+    /// The far end's session, where there is TLS: the pipes carry records then.
+    pub tls: Option<Far>,
+    /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come next. Where there
+    /// is TLS, what the far end has not read yet.
     pub owed: VecDeque<u8>,
     /// Bytes that the driver has read and the core has not consumed.
     pub held: usize,
@@ -138,6 +153,56 @@ impl Wire {
         Self { up: pipe(rooms[0]), down: pipe(rooms[1]), ..Self::default() }
     }
 
+    /// The other end says so much of it as there is room for.
+    pub fn say(&mut self, bytes: &[u8], renews_keys: bool) -> usize {
+        let Some(tls) = &mut self.tls else { return self.up.write(bytes) };
+        let taken = bytes.len().min(self.up.room());
+        if taken > 0 && !self.is_dropped {
+            self.up.push(&tls.say(&bytes[..taken], renews_keys));
+        }
+        taken
+    }
+
+    /// The other end will say no more.
+    pub fn say_end(&mut self) {
+        if let Some(tls) = &mut self.tls
+            && !self.up.shut
+            && tls.is_polite
+        {
+            self.up.push(&tls.say_goodbye());
+        }
+        self.up.shut = true;
+    }
+
+    /// The other end reads: what it gets is what is owed to it.
+    pub fn hear(&mut self, bytes_max: usize) -> Vec<u8> {
+        let bytes = self.down.read(bytes_max);
+        let Some(tls) = &mut self.tls else { return bytes };
+        let plain = tls.hear(&bytes);
+        assert!(
+            plain.len() <= self.owed.len() && self.owed.iter().zip(&plain).all(|(owed, byte)| owed == byte),
+            "foreign bytes for {:?}: nobody has sent {:?}",
+            self.remote,
+            String::from_utf8_lossy(&plain[..plain.len().min(80)]),
+        );
+        self.owed.drain(..plain.len());
+        if self.is_shut_properly && self.down.is_ended() {
+            assert!(tls.has_heard_goodbye, "{:?} has heard no goodbye of TLS", self.remote);
+            assert!(self.owed.is_empty(), "{:?} is left with {} bytes unsent", self.remote, self.owed.len());
+        }
+        plain
+    }
+
+    /// What is on its way to the other end, or is to be.
+    pub fn coming(&self) -> Vec<u8> {
+        if self.tls.is_some() { self.owed.iter().copied().collect() } else { self.down.bytes() }
+    }
+
+    /// What the driver has not written yet, at the most.
+    pub fn unsent(&self) -> usize {
+        if self.tls.is_some() { self.owed.len().saturating_sub(self.down.len()) } else { self.owed.len() }
+    }
+
     /// The other end breaks off.
     pub fn reset(&mut self) {
         self.is_reset = true;
@@ -152,7 +217,9 @@ impl Wire {
         self.watch = None;
         self.down.shut = true;
         self.up.clear();
-        self.owed.clear();
+        if self.tls.is_none() || self.is_reset {
+            self.owed.clear();
+        }
     }
 
     /// What a wait tells of it.

@@ -258,7 +258,7 @@ impl World {
             }
             _ => {}
         }
-        self.drivers[worker].put(letter);
+        self.drivers[worker].put(letter, &mut self.ground);
         self.ground.wake_worker(worker);
     }
 
@@ -364,7 +364,7 @@ impl World {
             return self.ground.after(10_000, Event::ClientComes);
         }
         self.to_come -= 1;
-        let socket = self.ground.new_wire();
+        let socket = self.ground.new_wire(self.plan.tls, true);
         let index = self.clients.len();
         let wire = &mut self.ground.wires[socket as usize];
         wire.remote = Remote::Client(index);
