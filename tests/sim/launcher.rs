@@ -30,7 +30,7 @@ pub struct SimPool {
     /// What a login proves itself with, and what servers take.
     pub secret: u32,
     pub taken: u32,
-    /// When what a login sends was changed, and none has begun since.
+    /// What a login sends was changed, and none has begun since: since when nothing stands against it.
     pub changed_at: Option<u64>,
     /// Clients that wait until the pool has had a server: since when, socket, login.
     pub desk: Vec<(Micros, u64, ClientLogin)>,

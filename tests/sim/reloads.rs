@@ -220,23 +220,22 @@ impl World {
         }
     }
 
-    /// A login has been begun since what it sends has changed, where somebody waits and nothing stands against it.
+    /// A login is begun with what a reload has brought, where somebody waits and nothing stands against it.
     pub fn check_changes(&mut self) {
-        let patience = Micros::from_millis(3 * limits::JANITOR_PERIOD_MS);
-        let now = self.ground.micros();
+        let patience_us = 3_000 * limits::JANITOR_PERIOD_MS;
         for at in 0..self.pools.len() {
+            let Some(since) = self.pools[at].changed_at else { continue };
             let share = Arc::clone(&self.pools[at].share);
-            let Some(changed_at) = self.pools[at].changed_at else { continue };
-            let waits_since = share.oldest_waiter().map(|(_, since)| since.max(Micros(changed_at)));
-            let is_open = !share.is_removed()
+            let is_open = share.oldest_waiter().is_some()
+                && !share.is_removed()
                 && !share.database.is_paused()
                 && self.ledger.pool_servers(share.id) == (0, 0)
                 && self.ledger.has_room(&share);
-            if let Some(since) = waits_since.filter(|_| is_open) {
-                assert!(
-                    now.since(since) < patience,
-                    "pool {at}: nothing is tried with what a reload has brought"
-                );
+            if is_open {
+                let is_early = self.ground.now < since + patience_us;
+                assert!(is_early, "pool {at}: nothing is tried with what a reload has brought");
+            } else {
+                self.pools[at].changed_at = Some(self.ground.now);
             }
         }
     }
