@@ -138,25 +138,19 @@ fn clients_of_a_role_that_is_denied_hear_so_whenever_they_come() {
 
 #[test]
 fn what_a_login_has_sent_before_a_reload_says_nothing_of_the_next_one() {
-    let pool = one(&rules());
-    for is_postponed in [false, true] {
-        let mut ledger = Ledger::default();
-        assert!(matches!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Launch { .. }));
-        pool.bump_generation();
-        ledger.forget_failure(&pool);
-        match is_postponed {
-            true => ledger.login_postponed(&pool, Micros::from_secs(15)),
-            false => ledger.login_failed(&pool, "wrong password".into(), Micros::from_secs(15)),
-        }
-        ledger.returned(&pool, Use::LoggingIn);
-        assert_eq!(pool.failing(), None);
-        assert!(matches!(ledger.consider(&pool, WAITER, Micros(2)), Verdict::Launch { .. }));
-        ledger.login_failed(&pool, "wrong password".into(), Micros::from_secs(15));
-        ledger.returned(&pool, Use::LoggingIn);
-        assert!(matches!(ledger.consider(&pool, WAITER, Micros(3)), Verdict::Later(_)), "that one does");
-        ledger.forget_failure(&pool);
-        assert_eq!(pool.failing(), None, "nobody is told of it any more");
-    }
+    let (pool, mut ledger) = (one(&rules()), Ledger::default());
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    pool.bump_generation();
+    ledger.forget_failure(&pool);
+    ledger.login_failed(&pool, "wrong password".into(), Micros(9));
+    ledger.returned(&pool, Use::LoggingIn);
+    assert_eq!(pool.failing(), None);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(2)), LAUNCH);
+    ledger.login_failed(&pool, "wrong password".into(), Micros(9));
+    ledger.returned(&pool, Use::LoggingIn);
+    assert!(matches!(ledger.consider(&pool, WAITER, Micros(3)), Verdict::Later(_)), "that one does");
+    ledger.forget_failure(&pool);
+    assert_eq!(pool.failing(), None, "nobody is told of it any more");
 }
 
 #[test]
