@@ -191,8 +191,8 @@ impl SimClient {
         if self.stage == Stage::Gone {
             return;
         }
+        let bytes_max = ground.cut(self.socket);
         let wire = &mut ground.wires[self.socket as usize];
-        let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
         let was_full = wire.down.is_full();
         let bytes = wire.hear(bytes_max);
         let (has_more, is_over) = (!wire.down.is_empty() || wire.down.shut, wire.down.is_ended());

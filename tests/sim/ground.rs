@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::fmt;
 
+/// What a record adds to a message, and some of it for a key that is renewed.
+const RECORD_OVERHEAD_BYTES: usize = 50;
+
 /// Something that happens at its time.
 #[derive(Debug)]
 pub enum Event {
@@ -180,9 +183,15 @@ impl Ground {
         }
     }
 
+    /// How many bytes go over a wire at once this time; of records, which are longer than what they say, more.
+    pub fn cut(&mut self, socket: u64) -> usize {
+        let more = if self.wires[socket as usize].tls.is_some() { RECORD_OVERHEAD_BYTES } else { 0 };
+        self.rng.range(1, (self.cuts.read_bytes_max + more) as u64) as usize
+    }
+
     /// Something of what is on its way to the pooler arrives.
     pub fn arrival(&mut self, socket: u64) {
-        let bytes_max = self.rng.range(1, self.cuts.read_bytes_max as u64) as usize;
+        let bytes_max = self.cut(socket);
         let wire = &mut self.wires[socket as usize];
         wire.pooler_due = false;
         wire.up.arrive(bytes_max);

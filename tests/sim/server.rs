@@ -72,9 +72,9 @@ impl SimServer {
         if !self.is_alive {
             return;
         }
-        let wire = &mut ground.wires[self.socket as usize];
         if self.unsent.len() < UNSENT_BYTES_MAX {
-            let bytes_max = ground.rng.range(1, ground.cuts.read_bytes_max as u64) as usize;
+            let bytes_max = ground.cut(self.socket);
+            let wire = &mut ground.wires[self.socket as usize];
             let has_more = !wire.down.is_empty();
             self.backend.feed(&wire.hear(bytes_max));
             if has_more {
