@@ -12,7 +12,7 @@ use pgweir::core::Bounds;
 pub const LOGIN_US_MAX: u64 = 10_000;
 
 /// So many of a hundred runs have connections under TLS: their cryptography takes most of their time.
-const TLS_PERCENT: u64 = 8;
+const TLS_PERCENT: u64 = 4;
 
 /// One run's make-up.
 #[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
