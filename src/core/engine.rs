@@ -78,7 +78,7 @@ pub struct Core {
     pub(super) just_sent_to: Option<ServerId>,
 }
 
-/// That a server is at rest: whole messages in both directions, nothing owed, no transaction, no cancel under way. Only
+/// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no transaction, no cancel under way. Only
 /// [`Core::try_rest`] makes one, and nothing that lends, keeps or moves a server does without.
 #[derive(Debug)]
 pub(super) struct Resting(ServerId);
@@ -190,21 +190,35 @@ impl Core {
         server.limit_age(pool);
         pool.servers += 1;
         pool.asked = false;
+        // What came with it may be an answer that nobody has asked for: it is looked at first (`Core::heard_out`).
+        server.speaks_on = net.has_unread(Peer::Server(id));
+        let is_heard = !server.speaks_on;
         let key = self.servers.insert(server);
         assert_eq!(key, id.0 as usize, "a server joins under the id reserved for it");
         if self.suspended {
             self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
         }
+        if is_heard {
+            self.settle_or_close(id, net);
+        }
+    }
+
+    /// A server that nobody is linked to has done what it had to do.
+    pub(super) fn settle_or_close(&mut self, id: ServerId, net: &mut impl Net) {
         match self.try_rest(id) {
             Some(resting) => self.settle(resting, net),
-            None => self.close_server(id, "server was not ready", net),
+            None => {
+                let slot = self.servers[id.0 as usize].pool;
+                self.close_server(id, "server was not ready", net);
+                self.serve(slot, net);
+            }
         }
     }
 
     /// Whether a server is at rest now.
     pub(super) fn try_rest(&self, id: ServerId) -> Option<Resting> {
         let server = self.servers.get(id.0 as usize)?;
-        (server.is_clean() && server.cancels == 0).then_some(Resting(id))
+        (server.is_clean() && server.cancels == 0 && !server.speaks_on).then_some(Resting(id))
     }
 
     /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was kept apart is

@@ -25,6 +25,7 @@ mod server;
 mod session;
 mod sql;
 mod supply;
+mod unasked;
 mod weather;
 mod wire;
 mod world;
