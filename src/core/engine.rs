@@ -61,6 +61,8 @@ pub struct Core {
     pub(super) registry: Arc<StatementRegistry>,
     pub(super) clients: Slab<Client>,
     pub(super) servers: Slab<Server>,
+    /// Clients by their socket ids: what cancel requests and KILL_CLIENT name.
+    pub(super) by_socket: HashMap<u64, ClientId>,
     pub(super) pools: Slab<Pool>,
     pub(super) pool_slots: HashMap<PoolId, PoolSlot>,
     pub(super) next_ticket: u64,
@@ -117,6 +119,7 @@ impl Core {
             registry,
             clients: Slab::new(),
             servers: Slab::new(),
+            by_socket: HashMap::new(),
             pools: Slab::new(),
             pool_slots: HashMap::new(),
             next_ticket: 0,
@@ -157,6 +160,7 @@ impl Core {
             pool.counters.login_time_us += login.login_time.0;
             pool.counters.login_time.record(login.login_time.0);
         }
+        self.by_socket.insert(login.identity.socket_id, id);
         let key = self.clients.insert(Client::new(login, slot, now));
         assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
         net.send(Peer::Client(id), &welcome);
@@ -370,6 +374,7 @@ impl Core {
     fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
         let now = self.now;
         let client = self.clients.remove(id.0 as usize);
+        self.by_socket.remove(&client.identity.socket_id);
         self.log_client(&client, leave, now);
         let pool = &mut self.pools[client.pool.0 as usize];
         pool.clients -= 1;
