@@ -39,6 +39,7 @@ pub(super) enum Phase {
 }
 
 /// One server.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 #[derive(Debug)]
 pub(super) struct Server {
     pub identity: Arc<ServerIdentity>,

@@ -26,6 +26,7 @@ mod session;
 mod sql;
 mod supply;
 mod unasked;
+mod unnamed;
 mod weather;
 mod wire;
 mod world;
