@@ -38,6 +38,9 @@ impl Net for Sink {
     }
     fn close(&mut self, _peer: Peer, _farewell: Farewell) {}
     fn move_server(&mut self, _server: Peer, _to: WorkerId, _state: MovedServer) {}
+    fn has_unread(&self, _peer: Peer) -> bool {
+        false
+    }
     fn notify(&mut self, _note: Note) {}
 }
 

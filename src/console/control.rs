@@ -360,11 +360,18 @@ impl Control {
         let _ = self.plane.orders.send(Order::Shutdown(phase));
     }
 
-    /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. For `boot`, which looks for the end.
+    /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. SUSPEND ends, or nobody whom it waits for could ever
+    /// leave. For `boot`, which looks for the end.
     pub fn begin_shutdown(&self, phase: Phase) {
         let mut switch = self.switch();
+        let is_suspended = switch.standing == Standing::Suspended;
         if phase == Phase::WaitForServers && switch.standing != Standing::Paused {
             switch.turn(Standing::Paused);
+        } else if is_suspended {
+            switch.turn(Standing::Active);
+        }
+        if is_suspended {
+            self.plane.tell_all(|| Command::Unsuspend);
         }
         self.plane.begin_shutdown(phase);
     }

@@ -5,7 +5,6 @@
 //! transactions: none is ever cut for its age, and a client's session (session pooling) lives on, told of once in the log.
 //! Whether a replacement can be had is not decided here but by the ledger. Never on the path of a young server: whoever calls
 //! has compared the time with [`Authorization::soft_at`] or [`Authorization::hard_at`] first.
-//! Source: the project's notes on IAM, "Recycling backends so authorization changes bite".
 
 use super::client::Stand;
 use super::engine::Core;

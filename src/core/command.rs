@@ -67,6 +67,8 @@ pub enum Command {
     ClientRules(ClientRulesOf),
     /// Cancel what the client with this socket id runs or waits for. Answer: `Found`.
     Cancel(u64),
+    /// Nothing: that it is answered says that every note of an earlier turn has been sent out.
+    Barrier,
     /// SHOW CLIENTS, SHOW SOCKETS.
     Clients,
     /// SHOW SERVERS, SHOW SOCKETS.

@@ -42,6 +42,7 @@ impl Core {
                 }
             }
             Command::Cancel(socket_id) => return Answer::Found(self.cancel(socket_id, net)),
+            Command::Barrier => {}
             Command::Clients => return Answer::Clients(self.client_rows(now)),
             Command::Servers => return Answer::Servers(self.server_rows(now)),
             Command::Pools => return Answer::Pools(self.pool_rows(now)),
@@ -106,8 +107,7 @@ impl Core {
     }
 
     fn find_client(&self, socket_id: u64) -> Option<ClientId> {
-        let found = self.clients.iter().find(|(_, client)| client.identity.socket_id == socket_id);
-        found.map(|(key, _)| ClientId(key as u32))
+        self.by_socket.get(&socket_id).copied()
     }
 
     fn find_server(&self, socket_id: u64) -> Option<ServerId> {
@@ -133,9 +133,8 @@ impl Core {
 
     /// Closes the free server that has been idle longest.
     fn evict_idle(&mut self, scope: &Scope, net: &mut impl Net) -> bool {
-        let slots = self.slots_in(scope);
         let idle_since = |(key, server): (usize, &super::server::Server)| match server.phase {
-            Phase::Idle(since) if slots.contains(&server.pool) => Some((since, ServerId(key as u32))),
+            Phase::Idle(since) if scope.holds(self.share(server.pool)) => Some((since, ServerId(key as u32))),
             _ => None,
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };

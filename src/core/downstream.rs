@@ -60,7 +60,12 @@ impl Core {
         loop {
             let onward = match FrameHeader::read(walk.rest(), u32::MAX) {
                 Ok(Some(header)) => self.server_frame(id, header, &mut walk, net),
-                Ok(None) => Onward::Later,
+                Ok(None) => match walk.rest().first() {
+                    Some(tag) if self.servers[id.0 as usize].is_out_of_step(*tag) => {
+                        self.lose_step(id, "unexpected message", &mut walk, net)
+                    }
+                    _ => Onward::Later,
+                },
                 Err(_) => {
                     self.close_server(id, "bad packet header from server", net);
                     Onward::Gone
@@ -73,13 +78,26 @@ impl Core {
                     if forward {
                         self.message_over(id, net);
                     }
-                    self.look_for_rest(id, net);
+                    self.heard_out(id, net);
                     return walk.run.end;
                 }
-                // What follows belongs to the worker that the server has moved to; if it is closed, to nobody.
+                // It is closed: what follows is nobody's.
                 Onward::Gone => return walk.run.end,
             }
         }
+    }
+
+    /// All that has come of a server has been looked at: what had to wait for that is done.
+    fn heard_out(&mut self, id: ServerId, net: &mut impl Net) {
+        let Some(server) = self.servers.get_mut(id.0 as usize) else { return };
+        if std::mem::take(&mut server.speaks_on) {
+            match server.phase {
+                Phase::Tested(_) => return self.task_done(id, net),
+                Phase::Idle(_) => return self.settle_or_close(id, net),
+                Phase::Linked(_) | Phase::Preparing(_) | Phase::BeingCanceled => {}
+            }
+        }
+        self.look_for_rest(id, net);
     }
 
     /// One frame.
@@ -90,6 +108,9 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Onward {
+        if self.servers[id.0 as usize].is_out_of_step(header.tag) {
+            return self.lose_step(id, "unexpected message", walk, net);
+        }
         let opened =
             matches!(header.tag, tag::READY_FOR_QUERY | tag::PARAMETER_STATUS | tag::COMMAND_COMPLETE);
         if opened && !walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES {
@@ -102,10 +123,14 @@ impl Core {
             self.close_server(id, "parameters too long", net);
             return Onward::Gone;
         }
-        match self.servers[id.0 as usize].phase {
+        let server = &self.servers[id.0 as usize];
+        match server.phase {
             Phase::Linked(client) => self.relayed_frame(id, client, header, walk, net),
-            Phase::Preparing(_) | Phase::Tested(_) => self.task_frame(id, header, walk, net),
-            Phase::Idle(_) | Phase::BeingCanceled => self.unasked_frame(id, header, walk, net),
+            Phase::Preparing(_) => self.task_frame(id, header, walk, net),
+            Phase::Tested(_) if !server.speaks_on => self.task_frame(id, header, walk, net),
+            Phase::Tested(_) | Phase::Idle(_) | Phase::BeingCanceled => {
+                self.unasked_frame(id, header, walk, net)
+            }
         }
     }
 
@@ -182,6 +207,7 @@ impl Core {
         };
         let server = &mut self.servers[id.0 as usize];
         server.status = status;
+        server.speaks_on = walk.rest().len() > header.frame_bytes;
         let statements = &mut server.statements;
         server.expected.ready(|expect| {
             Self::undo(statements, expect);
@@ -326,7 +352,12 @@ impl Core {
         }
         self.skip_server_frame(id, header, walk);
         let Some(status) = done else { return Onward::Next };
-        self.servers[id.0 as usize].status = status;
+        let server = &mut self.servers[id.0 as usize];
+        server.status = status;
+        server.speaks_on = !walk.rest().is_empty();
+        if server.speaks_on && matches!(server.phase, Phase::Tested(_)) {
+            return Onward::Next; // `Core::heard_out` goes on
+        }
         self.task_done(id, net);
         if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
     }
@@ -368,19 +399,12 @@ impl Core {
                 self.close_server(id, reason, net);
                 self.serve(slot, net);
             }
-            Phase::Tested(_) => match self.try_rest(id) {
-                Some(resting) => self.settle(resting, net),
-                None => {
-                    self.close_server(id, "server was not ready", net);
-                    self.serve(slot, net);
-                }
-            },
+            Phase::Tested(_) => self.settle_or_close(id, net),
             Phase::Idle(_) | Phase::Linked(_) | Phase::BeingCanceled => {}
         }
     }
 
-    /// A server that nobody is linked to speaks: parameters and notices are fine, anything else means that it ends or that
-    /// we have lost step with it.
+    /// A server that nobody is linked to speaks of itself: that is fine, unless it is its end.
     fn unasked_frame(
         &mut self,
         id: ServerId,
@@ -388,23 +412,27 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Onward {
-        match header.tag {
-            tag::PARAMETER_STATUS | tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => {
-                self.skip_server_frame(id, header, walk);
-                Onward::Next
-            }
-            _ => {
-                let reason = if header.tag == tag::ERROR_RESPONSE {
-                    "server conn crashed?"
-                } else {
-                    "unexpected message"
-                };
-                let slot = self.servers[id.0 as usize].pool;
-                self.close_server(id, reason, net);
-                self.serve(slot, net);
-                Onward::Gone
-            }
+        if header.tag == tag::ERROR_RESPONSE {
+            return self.lose_step(id, "server conn crashed?", walk, net);
         }
+        self.skip_server_frame(id, header, walk);
+        Onward::Next
+    }
+
+    /// What a server says is nobody's answer: what comes behind it would be one too late, so it is closed.
+    #[cold]
+    fn lose_step(
+        &mut self,
+        id: ServerId,
+        reason: &'static str,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Onward {
+        self.flush_downstream(id, walk, net);
+        let slot = self.servers[id.0 as usize].pool;
+        self.close_server(id, reason, net);
+        self.serve(slot, net);
+        Onward::Gone
     }
 
     /// ParameterStatus: the server's row, and that of the client for whom it happened. False where the values are more than is

@@ -62,6 +62,8 @@ pub struct Core {
     pub(super) registry: Arc<StatementRegistry>,
     pub(super) clients: Slab<Client>,
     pub(super) servers: Slab<Server>,
+    /// Clients by their socket ids: what cancel requests and KILL_CLIENT name.
+    pub(super) by_socket: HashMap<u64, ClientId>,
     pub(super) pools: Slab<Pool>,
     pub(super) pool_slots: HashMap<PoolId, PoolSlot>,
     pub(super) next_ticket: u64,
@@ -81,7 +83,7 @@ pub struct Core {
     pub(super) just_sent_to: Option<ServerId>,
 }
 
-/// That a server is at rest: whole messages in both directions, nothing owed, no transaction, no cancel under way. Only
+/// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no transaction, no cancel under way. Only
 /// [`Core::try_rest`] makes one, and nothing that lends, keeps or moves a server does without.
 #[derive(Debug)]
 pub(super) struct Resting(ServerId);
@@ -120,6 +122,7 @@ impl Core {
             registry,
             clients: Slab::new(),
             servers: Slab::new(),
+            by_socket: HashMap::new(),
             pools: Slab::new(),
             pool_slots: HashMap::new(),
             next_ticket: 0,
@@ -161,6 +164,7 @@ impl Core {
             pool.counters.login_time_us += login.login_time.0;
             pool.counters.login_time.record(login.login_time.0);
         }
+        self.by_socket.insert(login.identity.socket_id, id);
         let key = self.clients.insert(Client::new(login, slot, now));
         assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
         net.send(Peer::Client(id), &welcome);
@@ -195,21 +199,35 @@ impl Core {
         server.limit_age(pool);
         pool.servers += 1;
         pool.asked = false;
+        // What came with it may be an answer that nobody has asked for: it is looked at first (`Core::heard_out`).
+        server.speaks_on = net.has_unread(Peer::Server(id));
+        let is_heard = !server.speaks_on;
         let key = self.servers.insert(server);
         assert_eq!(key, id.0 as usize, "a server joins under the id reserved for it");
         if self.suspended {
             self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
         }
+        if is_heard {
+            self.settle_or_close(id, net);
+        }
+    }
+
+    /// A server that nobody is linked to has done what it had to do.
+    pub(super) fn settle_or_close(&mut self, id: ServerId, net: &mut impl Net) {
         match self.try_rest(id) {
             Some(resting) => self.settle(resting, net),
-            None => self.close_server(id, "server was not ready", net),
+            None => {
+                let slot = self.servers[id.0 as usize].pool;
+                self.close_server(id, "server was not ready", net);
+                self.serve(slot, net);
+            }
         }
     }
 
     /// Whether a server is at rest now.
     pub(super) fn try_rest(&self, id: ServerId) -> Option<Resting> {
         let server = self.servers.get(id.0 as usize)?;
-        (server.is_clean() && server.cancels == 0).then_some(Resting(id))
+        (server.is_clean() && server.cancels == 0 && !server.speaks_on).then_some(Resting(id))
     }
 
     /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was kept apart is
@@ -361,6 +379,7 @@ impl Core {
     fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
         let now = self.now;
         let client = self.clients.remove(id.0 as usize);
+        self.by_socket.remove(&client.identity.socket_id);
         self.log_client(&client, leave, now);
         let pool = &mut self.pools[client.pool.0 as usize];
         pool.clients -= 1;

@@ -37,12 +37,19 @@ pub(super) enum Expect {
     Function,
     /// Not an answer: the place in the stream where the client ended its COPY data.
     CopyEnd,
+    /// Nothing any more: what stood here was amid COPY data, or their end.
+    Gone,
 }
 
 impl Expect {
     /// Whether a statement is still to be prepared or closed on the server.
     fn changes_statements(self) -> bool {
         matches!(self, Self::Parse(Some(_)) | Self::ParseOurs(_) | Self::CloseOurs(_))
+    }
+
+    /// Whether it has to do with a statement that a server holds or a client has named.
+    fn names(self) -> bool {
+        self.changes_statements() || matches!(self, Self::ParseFake(_))
     }
 
     /// Whether a ParseComplete stands for it.
@@ -53,6 +60,23 @@ impl Expect {
 
 /// How many ParseCompletes may be owed before a CloseComplete that comes early.
 const CLOSED_EARLY_MAX: usize = 64;
+
+/// How often the answers owed are looked through for statements that were named behind a command that forgets them, while they
+/// are owed; only what [`crate::wire::frontend::forgets_statements`] does not recognize can have any behind it.
+const FORGETTINGS_MAX: u32 = 16;
+
+/// What is to be done where a server says that its session has forgotten its statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forgetting {
+    /// It has not been asked to, or was heard to say so already.
+    Nothing,
+    /// None was named behind it.
+    All,
+    /// Some were named behind it: they stay.
+    ButBehind,
+    /// It has said so more often than anybody looks.
+    TooOften,
+}
 
 /// What becomes of a server's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +100,26 @@ pub(super) enum CopyIn {
 }
 
 /// The answers owed by one server. It grows with what a client sends ahead: whoever pushes looks at its length.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     queue: VecDeque<Expect>,
     /// How many in the queue change statements.
     changes: usize,
+    /// How many in the queue have to do with statements.
+    names: usize,
     /// How many in the queue are ends of COPY data.
     copy_ends: usize,
+    /// How many in the queue are [`Expect::Gone`]; the first one never is.
+    gone: usize,
+    /// So many at the front are known to be neither Syncs nor ends of COPY data.
+    plain: usize,
+    /// How often the server has forgotten statements while this was owed, and whether by its answer to the first.
+    forgettings: u32,
+    front_forgot: bool,
+    /// How many answers the ends of COPYs have looked at.
+    #[cfg(test)]
+    looked_at: usize,
     /// A command that makes the session forget its statements is among what the queue stands for.
     forgets: bool,
     copy: CopyIn,
@@ -135,7 +172,8 @@ impl Expected {
 
     /// Whether the server may hold answers back until it is told to flush: what was sent last does not ask for ReadyForQuery.
     pub fn needs_flush(&self) -> bool {
-        let fake = |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake);
+        let fake =
+            |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Gone);
         let last_sent = self.queue.iter().rev().find(|expect| !fake(expect));
         last_sent.is_some_and(|last| !matches!(last, Expect::Sync | Expect::Simple | Expect::Function))
     }
@@ -190,7 +228,9 @@ impl Expected {
     fn add(&mut self, expect: Expect) {
         if self.queue.is_empty() {
             self.forgets = false;
+            self.forgettings = 0;
         }
+        self.names += usize::from(expect.names());
         self.changes += usize::from(expect.changes_statements());
         self.copy_ends += usize::from(matches!(expect, Expect::CopyEnd));
         self.queue.push_back(expect);
@@ -200,16 +240,46 @@ impl Expected {
     fn take(&mut self) -> Option<Expect> {
         let expect = self.queue.pop_front()?;
         self.changes -= usize::from(expect.changes_statements());
+        self.names -= usize::from(expect.names());
         self.copy_ends -= usize::from(matches!(expect, Expect::CopyEnd));
+        self.front_is_over(1);
         Some(expect)
+    }
+
+    /// The first `count` are not owed any more.
+    #[inline]
+    fn front_is_over(&mut self, count: usize) {
+        self.front_forgot &= count == 0;
+        self.plain = self.plain.saturating_sub(count);
+        while self.gone > 0 && matches!(self.queue.front(), Some(Expect::Gone)) {
+            self.queue.pop_front();
+            self.gone -= 1;
+            self.plain = self.plain.saturating_sub(1);
+        }
+    }
+
+    /// The server says that the session has forgotten its statements, in answer to what is owed first.
+    pub fn forget(&mut self) -> Forgetting {
+        let may_forget = matches!(self.queue.front(), Some(Expect::Simple | Expect::Execute));
+        if !may_forget || std::mem::replace(&mut self.front_forgot, true) {
+            return Forgetting::Nothing;
+        }
+        if self.names == 0 {
+            return Forgetting::All;
+        }
+        self.forgettings += 1;
+        if self.forgettings > FORGETTINGS_MAX { Forgetting::TooOften } else { Forgetting::ButBehind }
     }
 
     /// Takes the first `count`, and gives them to `undo`, the last one first.
     fn take_back(&mut self, count: usize, undo: impl FnMut(Expect)) {
         let taken = || self.queue.iter().take(count);
         self.changes -= taken().filter(|expect| expect.changes_statements()).count();
+        self.names -= taken().filter(|expect| expect.names()).count();
         self.copy_ends -= taken().filter(|expect| matches!(expect, Expect::CopyEnd)).count();
+        self.gone -= taken().filter(|expect| matches!(expect, Expect::Gone)).count();
         self.queue.drain(..count).rev().for_each(undo);
+        self.front_is_over(count);
     }
 
     /// Whether statements are still to be prepared or closed.
@@ -293,7 +363,9 @@ impl Expected {
         };
         let (at, closed, fate) = fate;
         self.queue.remove(at);
+        self.plain -= usize::from(at < self.plain);
         self.changes -= usize::from(closed.changes_statements());
+        self.names -= usize::from(closed.names());
         fate
     }
 
@@ -348,26 +420,32 @@ impl Expected {
     }
 
     /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the end was there.
-    /// Looks at no more than it forgets, but for what a client sends amid its data and PostgreSQL refuses.
+    /// Looks at each answer owed once, however many COPYs there are.
     fn strip_copy(&mut self) -> bool {
-        if self.copy_ends == 0 {
-            self.queue.retain(|expect| !matches!(expect, Expect::Sync));
-            return false;
-        }
-        let mut kept = 0;
-        while let Some(expect) = self.queue.pop_front() {
-            match expect {
-                Expect::CopyEnd => break,
-                Expect::Sync => {}
-                _ => {
-                    self.queue.push_back(expect);
-                    kept += 1;
-                }
+        let ends = self.copy_ends > 0;
+        while let Some(expect) = self.queue.get_mut(self.plain) {
+            self.plain += 1;
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
+            }
+            let is_end = matches!(expect, Expect::CopyEnd);
+            if is_end || matches!(expect, Expect::Sync) {
+                *expect = Expect::Gone;
+                self.gone += 1;
+            }
+            if is_end {
+                self.copy_ends -= 1;
+                break;
             }
         }
-        self.queue.rotate_right(kept);
-        self.copy_ends -= 1;
-        true
+        while self.gone > 0 && matches!(self.queue.back(), Some(Expect::Gone)) {
+            self.queue.pop_back();
+            self.gone -= 1;
+        }
+        self.plain = self.plain.min(self.queue.len());
+        self.front_is_over(0);
+        ends
     }
 }
 

@@ -1,4 +1,6 @@
-//! The seam between a `Core` and whatever moves its bytes: the epoll driver, an io_uring driver, the simulation.
+//! The seam between a `Core` and whatever moves its bytes: `io`'s driver, or a test that plays its part.
+//!
+//! Says what each side may ask of the other, and in which order; moves nothing itself.
 
 use super::handover::{CancelKey, ServerIdentity};
 use crate::base::{Peer, PoolId, WorkerId};
@@ -75,9 +77,13 @@ pub trait Net {
     fn close(&mut self, peer: Peer, farewell: Farewell);
 
     /// Detaches a server (socket, TLS session, kept bytes) and gives it with `state` to another worker, where
-    /// `Core::server_moved_in` receives it. The id is free from this call on. The server is idle: nothing is unsent.
-    /// A pause does not travel with it.
+    /// `Core::server_moved_in` receives it. The id is free from this call on. What is unsent travels with it, what the call at
+    /// hand has sent to it included; a pause does not.
     fn move_server(&mut self, server: Peer, to: WorkerId, state: super::MovedServer);
+
+    /// Whether bytes of `peer` lie with the driver that no `Core::received` has been called with: it will be, as after
+    /// [`Net::resume`].
+    fn has_unread(&self, peer: Peer) -> bool;
 
     /// Tells the world outside.
     fn notify(&mut self, note: Note);

@@ -11,7 +11,7 @@ use super::statements::ServerStatements;
 use super::{Authorization, Farewell, Note, ServerIdentity, ServerLogin, ServerState};
 use crate::base::{ClientId, Micros};
 use crate::wire::ParamSet;
-use crate::wire::tags::transaction;
+use crate::wire::tags::{server, transaction};
 use std::sync::Arc;
 
 /// Work that the pooler itself gives a server.
@@ -39,6 +39,7 @@ pub(super) enum Phase {
 }
 
 /// One server.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 #[derive(Debug)]
 pub(super) struct Server {
     pub identity: Arc<ServerIdentity>,
@@ -54,6 +55,8 @@ pub(super) struct Server {
     pub blocked: bool,
     /// The front of a message has been sent to it, the rest is still with its client.
     pub is_half_sent: bool,
+    /// It has said more behind the end of its work, or of its login, than has been looked at: until then it is not at rest.
+    pub speaks_on: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<&'static str>,
     /// The pooler's own query was answered by an error.
@@ -97,6 +100,7 @@ impl Server {
             partial: Partial::None,
             blocked: false,
             is_half_sent: false,
+            speaks_on: false,
             close_reason: None,
             task_failed: false,
             debt: Debt::None,
@@ -124,7 +128,7 @@ impl Server {
         assert!(legal, "server {}: {:?} -> {phase:?}", self.identity.socket_id, self.phase);
         if matches!(phase, Idle(_)) {
             assert!(
-                self.is_clean() && self.cancels == 0,
+                self.is_clean() && self.cancels == 0 && !self.speaks_on,
                 "server {} is lent unclean",
                 self.identity.socket_id
             );
@@ -141,6 +145,26 @@ impl Server {
             && !self.expected.is_unready()
             && !self.is_midway()
             && !self.is_half_sent
+    }
+
+    /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of nothing but parameters,
+    /// notices, notifications, and of its end.
+    #[inline]
+    pub fn is_out_of_step(&self, tag: u8) -> bool {
+        let is_asked = match self.phase {
+            Phase::Linked(_) => !self.expected.is_settled() || self.expected.is_unready(),
+            Phase::Preparing(_) => true,
+            Phase::Tested(_) => !self.speaks_on,
+            Phase::Idle(_) | Phase::BeingCanceled => false,
+        };
+        !is_asked
+            && !matches!(
+                tag,
+                server::PARAMETER_STATUS
+                    | server::NOTICE_RESPONSE
+                    | server::NOTIFICATION_RESPONSE
+                    | server::ERROR_RESPONSE
+            )
     }
 
     /// Whether it was ever lent.

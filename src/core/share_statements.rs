@@ -6,14 +6,15 @@
 
 use super::Net;
 use super::engine::Core;
-use super::expect::Expect;
+use super::expect::{Expect, Forgetting};
 use super::server::Server;
-use super::statements::{ServerStatements, Statement, StatementId};
+use super::statements::{NAME_PREFIX, ServerStatements, Statement, StatementId};
 use super::upstream::{Step, Walk};
 use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::wire::frontend;
 use crate::wire::tags::{client as tag, server as answer, target};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -95,6 +96,11 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Step {
+        if self.servers[server_id.0 as usize].expected.is_skipping() {
+            // The server would pass over it, too: the name stays free.
+            self.drop_frame(id, header.frame_bytes, walk);
+            return Step::Next;
+        }
         let rest = &walk.payload(header)[name.len() + 1..];
         let statement = match self.name_statement(id, name, rest) {
             Ok(statement) => statement,
@@ -105,14 +111,12 @@ impl Core {
         counters.client_parse_count += 1;
         counters.client_bytes += header.frame_bytes as u64;
         let server = &mut self.servers[server_id.0 as usize];
-        if !server.expected.is_skipping() {
-            if server.statements.touch(statement.id) {
-                let fake = Expect::ParseFake(statement.id);
-                self.answer_ourselves(id, server_id, fake, answer::PARSE_COMPLETE, net);
-            } else {
-                let made = self.prepare(server_id, &statement, Expect::Parse(Some(statement.id)), net);
-                walk.count_made(made);
-            }
+        if server.statements.touch(statement.id) {
+            let fake = Expect::ParseFake(statement.id);
+            self.answer_ourselves(id, server_id, fake, answer::PARSE_COMPLETE, net);
+        } else {
+            let made = self.prepare(server_id, &statement, Expect::Parse(Some(statement.id)), net);
+            walk.count_made(made);
         }
         self.drop_frame(id, header.frame_bytes, walk);
         Step::Next
@@ -165,10 +169,6 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         let client = &self.clients[id.0 as usize];
-        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
-        else {
-            return self.refuse(id, Fault::StatementMissing, net);
-        };
         let counters = &mut self.pools[client.pool.0 as usize].counters;
         counters.bind_count += u64::from(header.tag == tag::BIND);
         let server = &mut self.servers[server_id.0 as usize];
@@ -176,16 +176,22 @@ impl Core {
             self.drop_frame(id, header.frame_bytes, walk);
             return Step::Next;
         }
+        let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
+        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
+        else {
+            server.expected.push(expect);
+            self.send_renamed(id, server_id, &nobodys(name), name, header, walk, net);
+            return Step::Next;
+        };
         if !server.statements.touch(statement.id) {
             walk.count_made(self.prepare(server_id, &statement, Expect::ParseOurs(statement.id), net));
         }
         let server = &mut self.servers[server_id.0 as usize];
-        let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
         server.expected.push(expect);
         if statement.forgets {
             server.expected.note_forgetting();
         }
-        self.send_renamed(id, server_id, &statement, name, header, walk, net);
+        self.send_renamed(id, server_id, statement.name.as_bytes(), name, header, walk, net);
         Step::Next
     }
 
@@ -196,7 +202,7 @@ impl Core {
         &mut self,
         id: ClientId,
         server: ServerId,
-        statement: &Statement,
+        known_as: &[u8],
         name: &[u8],
         header: FrameHeader,
         walk: &mut Walk<'_>,
@@ -209,13 +215,13 @@ impl Core {
             _ => 1,
         };
         let behind = HEADER_BYTES + lead + name.len() + 1;
-        let length = header.frame_bytes - 1 - name.len() + statement.name.len();
+        let length = header.frame_bytes - 1 - name.len() + known_as.len();
         let mut front = std::mem::take(&mut self.scratch);
         front.clear();
         front.push(header.tag);
         front.extend_from_slice(&(length as u32).to_be_bytes());
         front.extend_from_slice(&payload[..lead]);
-        encode::cstr(&mut front, statement.name.as_bytes());
+        encode::cstr(&mut front, known_as);
         net.send(Peer::Server(server), &front);
         self.scratch = front;
         let pool = self.clients[id.0 as usize].pool;
@@ -236,12 +242,14 @@ impl Core {
     ) {
         self.flush_upstream(id, walk, net);
         let client = &mut self.clients[id.0 as usize];
-        if let Some(statements) = &mut client.statements {
+        let skips =
+            client.link().is_some_and(|server| self.servers[server.0 as usize].expected.is_skipping());
+        if let Some(statements) = client.statements.as_mut().filter(|_| !skips) {
             statements.remove(name);
         }
         self.pools[client.pool.0 as usize].counters.client_bytes += header.frame_bytes as u64;
         match client.link() {
-            Some(server) if !self.servers[server.0 as usize].expected.is_skipping() => {
+            Some(server) if !skips => {
                 self.answer_ourselves(id, server, Expect::CloseFake, answer::CLOSE_COMPLETE, net);
             }
             Some(_) => {}
@@ -277,10 +285,23 @@ impl Core {
         true
     }
 
-    /// A command has made the session forget its statements. What was prepared or named behind it is not meant: it is taken
-    /// from the answers that are still owed.
+    /// A server says that a command has made the session forget its statements. What was prepared or named behind it is not
+    /// meant: it is taken from the answers that are still owed, where there are any.
     pub(super) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
         let Server { statements, expected, close_reason, .. } = &mut self.servers[id.0 as usize];
+        match expected.forget() {
+            Forgetting::Nothing => return,
+            Forgetting::ButBehind => {}
+            Forgetting::All => {
+                statements.clear();
+                self.clients[client.0 as usize].statements = None;
+                return;
+            }
+            Forgetting::TooOften => {
+                close_reason.get_or_insert("prepared statements in doubt");
+                return;
+            }
+        }
         statements.clear();
         let mut named: HashSet<StatementId> = HashSet::new();
         for expect in expected.behind() {
@@ -312,6 +333,12 @@ const NAMES_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX as usize;
 /// Sends a frame that has no payload.
 pub(super) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {
     net.send(to, &[tag, 0, 0, 0, 4]);
+}
+
+/// What a server is told instead of a name that its client has not given: it says that there is no such statement, as it would
+/// to a client of its own, and the session goes on behind the next Sync. What looks like a name of ours is none.
+fn nobodys(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.starts_with(NAME_PREFIX.as_bytes()) { [name, b" "].concat().into() } else { name.into() }
 }
 
 fn broken(frame_tag: u8) -> Fault {

@@ -30,9 +30,12 @@ const NAME_COST: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct StatementId(pub u64);
 
+/// How the names begin that servers know statements by.
+pub(super) const NAME_PREFIX: &str = "PGBOUNCER_";
+
 impl fmt::Display for StatementId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PGBOUNCER_{}", self.0)
+        write!(f, "{NAME_PREFIX}{}", self.0)
     }
 }
 

@@ -487,6 +487,11 @@ impl<K: Kernel> Net for Call<'_, '_, K> {
         self.table.departures.push(Departure { to, channel: conn.into_channel(), state, from: key });
     }
 
+    fn has_unread(&self, peer: Peer) -> bool {
+        let conn = self.table.find(peer).and_then(|key| self.table.conns.get(key.index as usize));
+        conn.is_some_and(|conn| !conn.kept.is_empty())
+    }
+
     fn notify(&mut self, note: Note) {
         self.table.notes.push(note);
     }

@@ -145,8 +145,8 @@ impl Plane {
         let found = self.ask(worker, Command::Cancel(client)).await;
         if matches!(found, Some(Answer::Found(true))) {
             // The errand is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
-            // that to one of the next: no client has this socket id.
-            self.ask(worker, Command::Cancel(u64::MAX)).await;
+            // that to one of the next.
+            self.ask(worker, Command::Barrier).await;
         }
         if self.cancel_keys.is_watched(client) {
             drop(self.cancel_keys.take_watchers(client)); // nothing is sent out: the client waits, or has nothing running

@@ -11,7 +11,7 @@ use pgweir::core::{
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::{client as ask, server as answer};
 use pgweir::wire::{ParamSet, TrackedNames};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub struct Notebook {
     pub notes: Vec<Note>,
     pub acts: Vec<String>,
     pub moved: Option<MovedServer>,
+    /// Whose bytes lie with the driver.
+    unread: BTreeSet<Peer>,
 }
 
 impl Net for Notebook {
@@ -53,6 +55,10 @@ impl Net for Notebook {
     fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
         self.acts.push(format!("move {server:?} to {}", to.0));
         self.moved = Some(state);
+    }
+
+    fn has_unread(&self, peer: Peer) -> bool {
+        self.unread.contains(&peer)
     }
 
     fn notify(&mut self, note: Note) {
@@ -137,6 +143,26 @@ impl Bench {
         self.server_at(Micros(1))
     }
 
+    /// A server that has said more behind its login: [`Bench::says`] hands that in.
+    pub fn server_with(&mut self, unread: &[u8]) -> Peer {
+        let id = self.core.reserve_server();
+        self.keep(Peer::Server(id), unread);
+        self.server()
+    }
+
+    /// A server of another worker has come, of which so much is unread.
+    pub fn moved_in(&mut self, moved: MovedServer, unread: &[u8]) -> Peer {
+        let id = self.core.reserve_server();
+        self.keep(Peer::Server(id), unread);
+        self.core.server_moved_in(id, moved, self.now, &mut self.net);
+        Peer::Server(id)
+    }
+
+    fn keep(&mut self, peer: Peer, unread: &[u8]) {
+        self.kept.insert(peer, unread.to_vec());
+        self.net.unread.insert(peer);
+    }
+
     /// A server whose login began at the start and is over at that time.
     pub fn server_at(&mut self, now: Micros) -> Peer {
         let id = self.core.reserve_server();
@@ -168,6 +194,7 @@ impl Bench {
         let mut input = self.kept.remove(&peer).unwrap_or_default();
         input.extend_from_slice(bytes);
         self.net.input = input.clone();
+        self.net.unread.remove(&peer);
         let consumed = self.core.received(peer, &input, self.now, &mut self.net);
         self.kept.insert(peer, input[consumed..].to_vec());
         input.len() - consumed
@@ -316,8 +343,8 @@ fn what_follows_the_boundary_goes_with_the_server() {
     bench.share.set_waiting_since(WorkerId(1), Micros(0));
     let mut answers = complete("SELECT 1");
     answers.extend(ready(b'I'));
-    answers.extend(&notice()[..7]);
-    assert_eq!(bench.says(SERVER, &answers), 7, "they are the next worker's to read");
+    answers.extend(&notice()[..4]);
+    assert_eq!(bench.says(SERVER, &answers), 4, "they are the next worker's to read");
     assert_eq!(bench.acts().last().map(String::as_str), Some("move Server(ServerId(0)) to 1"));
 }
 

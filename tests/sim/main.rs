@@ -28,6 +28,8 @@ mod session;
 mod sql;
 mod supply;
 mod tls;
+mod unasked;
+mod unnamed;
 mod weather;
 mod wire;
 mod work;

@@ -46,6 +46,10 @@ impl Net for Silence {
         panic!("a question does nothing");
     }
 
+    fn has_unread(&self, _: Peer) -> bool {
+        panic!("a question does nothing");
+    }
+
     fn notify(&mut self, _: Note) {
         panic!("a question does nothing");
     }
@@ -232,6 +236,10 @@ impl<N: Net> Net for Spy<'_, N> {
             }
         }
         self.net.move_server(server, to, state);
+    }
+
+    fn has_unread(&self, peer: Peer) -> bool {
+        self.net.has_unread(peer)
     }
 
     fn notify(&mut self, note: Note) {

@@ -542,11 +542,6 @@ impl<'a> Script<'a> {
                 encode::empty(&mut self.pending, tag::SYNC);
                 self.known.provoked = Some("prepared statement name is already in use");
             }
-            _ if shared && self.rng.percent(50) => {
-                self.bind(b"", b"never prepared", &[]);
-                encode::empty(&mut self.pending, tag::SYNC);
-                self.known.provoked = Some("prepared statement did not exist");
-            }
             _ => {
                 encode::empty(&mut self.pending, b'p');
                 self.known.provoked = Some("unknown pkt");

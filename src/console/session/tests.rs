@@ -1,5 +1,6 @@
 //! Sessions over an in-memory stream, before a plane that has databases but no worker and so no server.
 
+use super::super::show_process::Standing;
 use super::*;
 use crate::base::Address;
 use crate::config::Snapshot;
@@ -214,7 +215,7 @@ async fn commands_change_what_state_and_databases_show() {
     assert_eq!(visitor.ask("kill app").await, tag("KILL"));
     assert_eq!(visitor.ask("resume app").await, tag("RESUME"));
     assert_eq!(visitor.ask("pause").await, tag("PAUSE"));
-    assert_eq!(console.control.standing(), super::super::show_process::Standing::Paused);
+    assert_eq!(console.control.standing(), Standing::Paused);
     for command in ["pause", "pause app", "suspend", "kill", "kill app"] {
         assert_eq!(visitor.ask(command).await, error("already suspended/paused"), "{command}");
     }
@@ -279,6 +280,18 @@ async fn shutdown_is_an_order_to_the_process() {
 }
 
 #[tokio::test]
+async fn a_shutdown_that_waits_ends_a_suspension() {
+    for (phase, standing) in
+        [(Phase::WaitForClients, Standing::Active), (Phase::WaitForServers, Standing::Paused)]
+    {
+        let (console, _orders) = console();
+        console.control.suspend().unwrap();
+        console.control.begin_shutdown(phase);
+        assert_eq!(console.control.standing(), standing, "{phase:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_extended_protocol_is_refused_and_ends_the_session() {
     let (console, _orders) = console();
     for (sent, text) in [
@@ -328,9 +341,9 @@ async fn a_suspended_process_resumes_when_the_last_visitor_leaves() {
     while console.visits.count() > 1 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(console.control.standing(), super::super::show_process::Standing::Suspended);
+    assert_eq!(console.control.standing(), Standing::Suspended);
     drop(first);
-    while console.control.standing() != super::super::show_process::Standing::Active {
+    while console.control.standing() != Standing::Active {
         tokio::task::yield_now().await;
     }
 }

@@ -255,3 +255,53 @@ fn what_may_forget_statements_is_pending_until_all_is_answered() {
     owed.push(Expect::Sync);
     assert!(!owed.is_forgetting(), "a new request has nothing to do with it");
 }
+
+#[test]
+fn copies_sent_ahead_cost_what_they_are_however_they_are_answered() {
+    const COUNT: usize = 3000;
+    // ends of data behind queries that never were COPYs, Syncs among them; the server says that each is one
+    let mut owed = expected(vec![Expect::Simple; COUNT]);
+    (0..COUNT).for_each(|_| assert!(owed.copy_ended()));
+    owed.push(Expect::Sync);
+    for _ in 0..COUNT {
+        owed.copy_began();
+        owed.answered(b'C');
+    }
+    assert!(owed.looked_at <= 2 * COUNT + 2, "{} were looked at", owed.looked_at);
+    assert_eq!(owed.copy_ends, 0);
+    // no end of data at all
+    let mut owed = expected(vec![Expect::Simple; COUNT]);
+    owed.push(Expect::Sync);
+    (0..COUNT).for_each(|_| owed.copy_began());
+    assert!(owed.looked_at <= COUNT + 1, "{} were looked at", owed.looked_at);
+    (0..COUNT).for_each(|_| {
+        owed.answered(b'C');
+        owed.ready(drop);
+    });
+    assert!(owed.is_settled());
+}
+
+#[test]
+fn what_a_server_says_to_have_forgotten_counts_once_for_what_it_was_asked() {
+    let mut owed = expected(vec![Expect::Simple, Expect::Bind, Expect::Execute]);
+    assert_eq!(owed.forget(), Forgetting::All);
+    assert_eq!(owed.forget(), Forgetting::Nothing, "it has said so");
+    owed.ready(drop);
+    assert_eq!(owed.forget(), Forgetting::Nothing, "a Bind makes nobody forget");
+    owed.answered(b'2');
+    owed.push(Expect::ParseFake(StatementId(1)));
+    assert_eq!(owed.forget(), Forgetting::ButBehind);
+    assert_eq!(Expected::default().forget(), Forgetting::Nothing, "it was asked nothing");
+}
+
+#[test]
+fn a_server_that_forgets_without_end_is_not_listened_to_without_end() {
+    let mut owed = expected(vec![Expect::Simple; 100]);
+    owed.push(Expect::Parse(Some(StatementId(1))));
+    let mut looked = 0;
+    for _ in 0..100 {
+        looked += u32::from(owed.forget() == Forgetting::ButBehind);
+        owed.ready(drop);
+    }
+    assert_eq!(looked, FORGETTINGS_MAX);
+}
