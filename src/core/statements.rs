@@ -5,7 +5,8 @@
 //!
 //! Who holds what: texts lie in the registry alone, each once; a client holds names ([`Named`]), a server numbers. So the
 //! registry knows every byte ([`StatementRegistry::bytes`]) and keeps them within its limit: what no client names at
-//! present is forgotten, the least recently named first; where that is not enough, a Parse is refused.
+//! present is forgotten, the least recently named first; where that is not enough, a Parse is refused. The last quarter is
+//! for databases that hold less than their share ([`StatementRegistry::share`]): who takes all it can leaves them that.
 
 use super::DatabaseShare;
 use super::statement_memory::Meter;
@@ -102,6 +103,10 @@ pub struct StatementRegistry {
     meter: Meter,
     /// The texts that no client names at present.
     unnamed_bytes: AtomicUsize,
+    /// Databases of the configuration.
+    databases: AtomicUsize,
+    /// Databases whose clients have named something.
+    holders: AtomicUsize,
     /// The shard that forgets next.
     next_shard: AtomicUsize,
     forgotten: AtomicU64,
@@ -127,6 +132,22 @@ impl StatementRegistry {
         self.meter.set_bytes_max(bytes);
     }
 
+    /// Sets how many databases the configuration names.
+    pub fn set_databases(&self, count: usize) {
+        self.databases.store(count, Ordering::Relaxed);
+    }
+
+    /// What every database may hold whatever the others do: an equal part of the quarter kept for that. One part more than
+    /// there are databases, so that one that no file names finds something, too.
+    pub fn share(&self) -> usize {
+        let databases = self.databases.load(Ordering::Relaxed).max(self.holders.load(Ordering::Relaxed));
+        self.kept_for_shares() / (databases + 1)
+    }
+
+    fn kept_for_shares(&self) -> usize {
+        self.bytes_max() / limits::STATEMENT_SHARES_PART
+    }
+
     /// How many distinct statements are known.
     pub fn count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).by_rest.len()).sum()
@@ -145,19 +166,20 @@ impl StatementRegistry {
         database: &Arc<DatabaseShare>,
     ) -> Result<Named, NoRoom> {
         let shard = self.hasher.hash_one(rest) as usize % SHARDS;
-        let found = lock(&self.shards[shard]).by_rest.get(rest).map(|key| Arc::clone(&key.0));
+        let (found, is_here) = self.look(shard, rest, database);
         let is_new = found.is_none();
         let statement = found.unwrap_or_else(|| self.make(shard, rest));
-        let charged = name_cost(name_bytes) + if is_new { text_cost(&statement) } else { 0 };
-        self.make_room(charged)?;
+        let cost =
+            |with_text: bool| name_cost(name_bytes) + if with_text { text_cost(&statement) } else { 0 };
+        self.make_room(cost(is_new), self.bytes_max_for(database, cost(!is_here)))?;
         let mut held = lock(&self.shards[shard]);
         // Another worker may have made it, or forgotten it, since we have looked.
         let known = held.by_rest.get(rest).map(|key| Arc::clone(&key.0));
         match (&known, is_new) {
             (Some(_), true) => self.meter.discharge(text_cost(&statement)),
             (None, false) => self.meter.charge_anyway(text_cost(&statement)),
-            _ => {}
-        }
+            _ => 0,
+        };
         let statement = known.unwrap_or_else(|| {
             held.by_rest.insert(ByRest(Arc::clone(&statement)));
             statement
@@ -170,13 +192,35 @@ impl StatementRegistry {
             self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
         }
         drop(held);
-        // From here on its drop settles the accounts.
-        let has_room = database.statements().charge(for_database);
-        if !has_room {
-            database.statements().charge_anyway(for_database);
+        let before = database.statements().charge_anyway(for_database);
+        if before == 0 {
+            self.holders.fetch_add(1, Ordering::Relaxed);
         }
+        // From here on its drop settles the accounts.
         let named = Named { statement, database: Arc::clone(database), name_bytes };
+        let has_room = before.saturating_add(for_database) <= database.statements().bytes_max();
         if has_room { Ok(named) } else { Err(NoRoom) }
+    }
+
+    /// The statement with this text and types, and whether a client of `database` has named it.
+    fn look(
+        &self,
+        shard: usize,
+        rest: &[u8],
+        database: &Arc<DatabaseShare>,
+    ) -> (Option<Arc<Statement>>, bool) {
+        let held = lock(&self.shards[shard]);
+        let Some(found) = held.by_rest.get(rest).map(|key| Arc::clone(&key.0)) else { return (None, false) };
+        let users = held.users.get(&found.id);
+        let is_here = users.is_some_and(|users| users.contains_key(&(Arc::as_ptr(database) as usize)));
+        (Some(found), is_here)
+    }
+
+    /// How many bytes there may be in all once `database` holds `added` more: what is kept for shares is only for those who
+    /// stay within theirs. Clients of one database that ask on two workers at once may both be let in; the total holds.
+    fn bytes_max_for(&self, database: &DatabaseShare, added: usize) -> usize {
+        let is_within = database.statements().bytes() + added <= self.share();
+        self.bytes_max() - if is_within { 0 } else { self.kept_for_shares() }
     }
 
     fn make(self: &Arc<Self>, shard: usize, rest: &[u8]) -> Arc<Statement> {
@@ -191,9 +235,9 @@ impl StatementRegistry {
         })
     }
 
-    /// Charges `bytes`, for which statements are forgotten that nobody names.
-    fn make_room(&self, bytes: usize) -> Result<(), NoRoom> {
-        while !self.meter.charge(bytes) {
+    /// Charges `bytes` within `most`, for which statements are forgotten that nobody names.
+    fn make_room(&self, bytes: usize, most: usize) -> Result<(), NoRoom> {
+        while !self.meter.charge(bytes, most) {
             if !self.forget_one() {
                 return Err(NoRoom);
             }
@@ -229,7 +273,9 @@ impl StatementRegistry {
             users.remove(&database);
             for_database += text_cost(statement);
         }
-        named.database.statements().discharge(for_database);
+        if named.database.statements().discharge(for_database) == for_database {
+            self.holders.fetch_sub(1, Ordering::Relaxed);
+        }
         self.meter.discharge(name_cost(named.name_bytes));
         if users.is_empty() {
             shard.users.remove(&statement.id);
@@ -437,7 +483,7 @@ mod tests {
             names.push(named);
             assert!(registry.bytes() <= 100_000 && names.len() < 100);
         }
-        assert!(names.len() > 60, "{}", names.len());
+        assert!(names.len() > 45, "{}", names.len());
         let before = registry.bytes();
         assert!(registry.name(1, &text(1000, 1000), &db).is_err());
         assert_eq!(registry.bytes(), before, "a refusal costs nothing");
@@ -453,6 +499,71 @@ mod tests {
         assert!((5..10).contains(&names.len()), "{}", names.len());
         assert!(small.statements().bytes() <= 10_000);
         assert!(registry.name(1, &text(100, 1000), &other).is_ok());
+    }
+
+    #[test]
+    fn who_takes_all_it_can_leaves_the_others_their_share() {
+        let (registry, greedy, other) = (Arc::new(StatementRegistry::default()), database(), database());
+        registry.set_bytes_max(1_000_000);
+        registry.set_databases(2);
+        let fill = |db: &Arc<DatabaseShare>, from: usize| -> Vec<_> {
+            (from..from + 10_000).map_while(|n| registry.name(1, &text(n, 1000), db).ok()).collect()
+        };
+        let taken = fill(&greedy, 0);
+        assert!((700_000..=750_000).contains(&greedy.statements().bytes()), "three quarters, no more");
+        let its = fill(&other, 20_000);
+        let share = registry.share();
+        assert!((share - 2000..=share).contains(&other.statements().bytes()), "of {share}");
+        assert!(registry.name(1, &text(10_000, 1000), &greedy).is_err(), "who holds most is refused");
+        assert!(registry.bytes() <= 1_000_000);
+        drop(taken);
+        assert!(fill(&other, 30_000).len() > 400, "what is free is anybody's");
+        assert!(!its.is_empty());
+    }
+
+    #[test]
+    fn databases_that_no_file_names_count_while_they_hold_something() {
+        let registry = Arc::new(StatementRegistry::default());
+        registry.set_bytes_max(1_000_000);
+        let databases: Vec<_> = (0..9).map(|_| database()).collect();
+        let alone = registry.share();
+        let names: Vec<_> = databases.iter().map(|db| registry.name(1, b"select 1\0\0\0", db)).collect();
+        assert_eq!(registry.share(), alone / 10);
+        drop(names);
+        assert_eq!(registry.share(), alone);
+    }
+
+    proptest::proptest! {
+        /// Texts are shared, names come and go: the total holds, and nobody is refused below its share.
+        #[test]
+        fn nobody_is_refused_below_its_share(
+            steps in proptest::collection::vec((0..4_usize, 0..60_usize, 0..3_u8), 1..600),
+        ) {
+            let registry = Arc::new(StatementRegistry::default());
+            registry.set_bytes_max(60_000);
+            registry.set_databases(4);
+            let databases: Vec<_> = (0..4).map(|_| database()).collect();
+            let mut held: Vec<Vec<Named>> = (0..4).map(|_| Vec::new()).collect();
+            for (at, number, what) in steps {
+                if what == 0 && !held[at].is_empty() {
+                    let which = number % held[at].len();
+                    held[at].swap_remove(which);
+                    continue;
+                }
+                // Database 0 and 1 have the same texts, the others texts of their own.
+                let rest = text(number + 100 * at.saturating_sub(1), 100 * (number % 16));
+                let before = databases[at].statements().bytes();
+                match registry.name(4, &rest, &databases[at]) {
+                    Ok(named) => held[at].push(named),
+                    Err(NoRoom) => {
+                        let wanted = name_cost(4) + TEXT_COST + rest.len();
+                        proptest::prop_assert!(before + wanted > registry.share(), "{before} and {wanted}");
+                        proptest::prop_assert_eq!(before, databases[at].statements().bytes());
+                    }
+                }
+                proptest::prop_assert!(registry.bytes() <= 60_000);
+            }
+        }
     }
 
     #[test]
