@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest seeds fuzz setup
+.PHONY: help quickstart test check bench loadtest seeds fuzz model asan miri setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -10,6 +10,9 @@ help:
 	@echo "make bench        microbenchmarks (criterion)"
 	@echo "make loadtest     compare with PgBouncer, write the table of the README; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
+	@echo "make model        loom over what threads share: every order of them"
+	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
+	@echo "make miri         unit tests of the pure rooms in miri; FILTER=..."
 	@echo "make fuzz         each fuzz target for a minute; SECONDS_EACH=n for another time"
 
 quickstart:
@@ -39,3 +42,12 @@ fuzz:
 
 seeds:
 	@sh tests/seeds.sh $(or $(SEEDS),200000) $(or $(FROM),0)
+
+model:
+	@sh tests/model.sh
+
+asan:
+	@sh tests/asan.sh $(SUITES)
+
+miri:
+	@sh tests/miri.sh $(FILTER)

@@ -19,6 +19,10 @@ mod janitor;
 mod launcher;
 mod ledger;
 mod lend;
+#[cfg(all(test, feature = "model"))]
+mod models {
+    mod tests;
+}
 mod net;
 mod pool;
 mod server;

@@ -1,6 +1,6 @@
 //! A count of bytes with a limit, shared by all workers. Knows nothing of what is counted.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::base::sync::{AtomicUsize, Ordering};
 
 /// What prepared statements take, and may take: in all, or in one database.
 #[derive(Debug)]

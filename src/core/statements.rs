@@ -11,14 +11,14 @@
 use super::DatabaseShare;
 use super::statement_memory::Meter;
 use crate::base::limits;
+use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, RandomState};
 use crate::wire::frontend;
 use lru::LruCache;
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError, Weak};
 
 /// The registry's parts, each under a lock of its own: workers meet in one only when they prepare at the same time.
 const SHARDS: usize = 16;
