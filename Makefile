@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest seeds fuzz model asan miri setup
+.PHONY: help quickstart test check bench loadtest seeds fuzz model asan setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -12,7 +12,6 @@ help:
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
 	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
-	@echo "make miri         unit tests of the pure rooms in miri; FILTER=..."
 	@echo "make fuzz         each fuzz target for a minute; SECONDS_EACH=n for another time"
 
 quickstart:
@@ -48,6 +47,3 @@ model:
 
 asan:
 	@sh tests/asan.sh $(SUITES)
-
-miri:
-	@sh tests/miri.sh $(FILTER)

@@ -15,7 +15,9 @@ CARGO_TARGET_DIR=$target/asan RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
 export PGWEIR_BIN="$target/asan/$host/debug/pgweir" ASAN_OPTIONS="log_path=$logs/asan:detect_leaks=0"
 status=0
 for suite in ${*:-isolation e2e hostile}; do
-    cargo test --locked --test "$suite" || status=$?
+    # Left out: what measures the program's memory, which the sanitizer takes much of.
+    cargo test --locked --test "$suite" -- --skip a_client_that_never_reads_holds_no_memory \
+        --skip a_flood_of_half_open_connections_costs_little --skip one_holds_little_however_much || status=$?
 done
 if [ -n "$(ls "$logs")" ]; then
     cat "$logs"/*
