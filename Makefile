@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest seeds fuzz setup
+.PHONY: help quickstart test check bench loadtest seeds fuzz model asan setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -10,6 +10,8 @@ help:
 	@echo "make bench        microbenchmarks (criterion)"
 	@echo "make loadtest     compare with PgBouncer, write the table of the README; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
+	@echo "make model        loom over what threads share: every order of them"
+	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
 	@echo "make fuzz         each fuzz target for a minute; SECONDS_EACH=n for another time"
 
 quickstart:
@@ -39,3 +41,9 @@ fuzz:
 
 seeds:
 	@sh tests/seeds.sh $(or $(SEEDS),200000) $(or $(FROM),0)
+
+model:
+	@sh tests/model.sh
+
+asan:
+	@sh tests/asan.sh $(SUITES)

@@ -6,6 +6,7 @@ mod address;
 mod ids;
 pub mod limits;
 mod secret;
+pub mod sync;
 mod time;
 mod version;
 

@@ -320,7 +320,7 @@ settings! {
     verbose: Count = NULL, Reload, Active, "Level of detail in the log: 1 adds DEBUG lines, 2 adds NOISE.";
     workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
     prepared_statements_memory: Bytes = "256 MB", Reload, Active,
-        "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then a Parse is refused.";
+        "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then a Parse is refused. A quarter is kept for databases that hold less than an equal share of it.";
     io_backend: IoBackend = "auto", Restart, Active,
         "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
     dns_close_moved: bool = "1", Reload, Active,

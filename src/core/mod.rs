@@ -20,6 +20,10 @@ mod launcher;
 mod ledger;
 mod lend;
 mod moved;
+#[cfg(all(test, feature = "model"))]
+mod models {
+    mod tests;
+}
 mod net;
 mod pool;
 mod server;

@@ -3,12 +3,12 @@
 
 use super::claim::Claim;
 use super::statement_memory::Meter;
+use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
 use crate::wire::{Fault, sqlstate};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// What becomes of a pool's servers as their authorizations grow old. The login plane knows whether a new login would succeed
 /// and sets it; the core obeys, always between transactions. Servers without an [`super::Authorization`] are never touched.

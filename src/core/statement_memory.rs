@@ -1,6 +1,6 @@
 //! A count of bytes with a limit, shared by all workers. Knows nothing of what is counted.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::base::sync::{AtomicUsize, Ordering};
 
 /// What prepared statements take, and may take: in all, or in one database.
 #[derive(Debug)]
@@ -31,20 +31,19 @@ impl Meter {
         self.bytes_max.store(bytes, Ordering::Relaxed);
     }
 
-    /// Counts `bytes` unless that is too much.
-    pub(super) fn charge(&self, bytes: usize) -> bool {
-        let most = self.bytes_max();
+    /// Counts `bytes` unless there were more than `most` then.
+    pub(super) fn charge(&self, bytes: usize, most: usize) -> bool {
         let sum = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= most);
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
     }
 
-    /// Counts `bytes` that are there whatever the limit says.
-    pub(super) fn charge_anyway(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts `bytes` that are there whatever the limit says; returns what was counted before.
+    pub(super) fn charge_anyway(&self, bytes: usize) -> usize {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed)
     }
 
-    /// They are gone.
-    pub(super) fn discharge(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// They are gone; returns what was counted before.
+    pub(super) fn discharge(&self, bytes: usize) -> usize {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed)
     }
 }

@@ -5,19 +5,20 @@
 //!
 //! Who holds what: texts lie in the registry alone, each once; a client holds names ([`Named`]), a server numbers. So the
 //! registry knows every byte ([`StatementRegistry::bytes`]) and keeps them within its limit: what no client names at
-//! present is forgotten, the least recently named first; where that is not enough, a Parse is refused.
+//! present is forgotten, the least recently named first; where that is not enough, a Parse is refused. The last quarter is
+//! for databases that hold less than their share ([`StatementRegistry::share`]): who takes all it can leaves them that.
 
 use super::DatabaseShare;
 use super::statement_memory::Meter;
 use crate::base::limits;
+use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, RandomState};
 use crate::wire::frontend;
 use lru::LruCache;
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError, Weak};
 
 /// The registry's parts, each under a lock of its own: workers meet in one only when they prepare at the same time.
 const SHARDS: usize = 16;
@@ -105,6 +106,10 @@ pub struct StatementRegistry {
     meter: Meter,
     /// The texts that no client names at present.
     unnamed_bytes: AtomicUsize,
+    /// Databases of the configuration.
+    databases: AtomicUsize,
+    /// Databases whose clients have named something.
+    holders: AtomicUsize,
     /// The shard that forgets next.
     next_shard: AtomicUsize,
     forgotten: AtomicU64,
@@ -130,6 +135,22 @@ impl StatementRegistry {
         self.meter.set_bytes_max(bytes);
     }
 
+    /// Sets how many databases the configuration names.
+    pub fn set_databases(&self, count: usize) {
+        self.databases.store(count, Ordering::Relaxed);
+    }
+
+    /// What every database may hold whatever the others do: an equal part of the quarter kept for that. One part more than
+    /// there are databases, so that one that no file names finds something, too.
+    pub fn share(&self) -> usize {
+        let databases = self.databases.load(Ordering::Relaxed).max(self.holders.load(Ordering::Relaxed));
+        self.kept_for_shares() / (databases + 1)
+    }
+
+    fn kept_for_shares(&self) -> usize {
+        self.bytes_max() / limits::STATEMENT_SHARES_PART
+    }
+
     /// How many distinct statements are known.
     pub fn count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).by_rest.len()).sum()
@@ -148,19 +169,20 @@ impl StatementRegistry {
         database: &Arc<DatabaseShare>,
     ) -> Result<Named, NoRoom> {
         let shard = self.hasher.hash_one(rest) as usize % SHARDS;
-        let found = lock(&self.shards[shard]).by_rest.get(rest).map(|key| Arc::clone(&key.0));
+        let (found, is_here) = self.look(shard, rest, database);
         let is_new = found.is_none();
         let statement = found.unwrap_or_else(|| self.make(shard, rest));
-        let charged = name_cost(name_bytes) + if is_new { text_cost(&statement) } else { 0 };
-        self.make_room(charged)?;
+        let cost =
+            |with_text: bool| name_cost(name_bytes) + if with_text { text_cost(&statement) } else { 0 };
+        self.make_room(cost(is_new), self.bytes_max_for(database, cost(!is_here)))?;
         let mut held = lock(&self.shards[shard]);
         // Another worker may have made it, or forgotten it, since we have looked.
         let known = held.by_rest.get(rest).map(|key| Arc::clone(&key.0));
         match (&known, is_new) {
             (Some(_), true) => self.meter.discharge(text_cost(&statement)),
             (None, false) => self.meter.charge_anyway(text_cost(&statement)),
-            _ => {}
-        }
+            _ => 0,
+        };
         let statement = known.unwrap_or_else(|| {
             held.by_rest.insert(ByRest(Arc::clone(&statement)));
             statement
@@ -173,13 +195,35 @@ impl StatementRegistry {
             self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
         }
         drop(held);
-        // From here on its drop settles the accounts.
-        let has_room = database.statements().charge(for_database);
-        if !has_room {
-            database.statements().charge_anyway(for_database);
+        let before = database.statements().charge_anyway(for_database);
+        if before == 0 {
+            self.holders.fetch_add(1, Ordering::Relaxed);
         }
+        // From here on its drop settles the accounts.
         let named = Named { statement, database: Arc::clone(database), name_bytes };
+        let has_room = before.saturating_add(for_database) <= database.statements().bytes_max();
         if has_room { Ok(named) } else { Err(NoRoom) }
+    }
+
+    /// The statement with this text and types, and whether a client of `database` has named it.
+    fn look(
+        &self,
+        shard: usize,
+        rest: &[u8],
+        database: &Arc<DatabaseShare>,
+    ) -> (Option<Arc<Statement>>, bool) {
+        let held = lock(&self.shards[shard]);
+        let Some(found) = held.by_rest.get(rest).map(|key| Arc::clone(&key.0)) else { return (None, false) };
+        let users = held.users.get(&found.id);
+        let is_here = users.is_some_and(|users| users.contains_key(&(Arc::as_ptr(database) as usize)));
+        (Some(found), is_here)
+    }
+
+    /// How many bytes there may be in all once `database` holds `added` more: what is kept for shares is only for those who
+    /// stay within theirs. Clients of one database that ask on two workers at once may both be let in; the total holds.
+    fn bytes_max_for(&self, database: &DatabaseShare, added: usize) -> usize {
+        let is_within = database.statements().bytes() + added <= self.share();
+        self.bytes_max() - if is_within { 0 } else { self.kept_for_shares() }
     }
 
     fn make(self: &Arc<Self>, shard: usize, rest: &[u8]) -> Arc<Statement> {
@@ -194,9 +238,9 @@ impl StatementRegistry {
         })
     }
 
-    /// Charges `bytes`, for which statements are forgotten that nobody names.
-    fn make_room(&self, bytes: usize) -> Result<(), NoRoom> {
-        while !self.meter.charge(bytes) {
+    /// Charges `bytes` within `most`, for which statements are forgotten that nobody names.
+    fn make_room(&self, bytes: usize, most: usize) -> Result<(), NoRoom> {
+        while !self.meter.charge(bytes, most) {
             if !self.forget_one() {
                 return Err(NoRoom);
             }
@@ -232,7 +276,9 @@ impl StatementRegistry {
             users.remove(&database);
             for_database += text_cost(statement);
         }
-        named.database.statements().discharge(for_database);
+        if named.database.statements().discharge(for_database) == for_database {
+            self.holders.fetch_sub(1, Ordering::Relaxed);
+        }
         self.meter.discharge(name_cost(named.name_bytes));
         if users.is_empty() {
             shard.users.remove(&statement.id);
@@ -378,138 +424,4 @@ impl ServerStatements {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Gate;
-    use super::*;
-
-    fn database() -> Arc<DatabaseShare> {
-        Arc::new(DatabaseShare::new("db".into(), Arc::new(Gate::default())))
-    }
-
-    fn text(n: usize, bytes: usize) -> Vec<u8> {
-        format!("select {n} /*{}*/\0\0\0", "x".repeat(bytes)).into_bytes()
-    }
-
-    #[test]
-    fn equal_texts_are_one_statement_and_names_are_never_reused() {
-        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
-        let one = registry.name(1, b"select 1\0\0\0", &db).unwrap();
-        let same = registry.name(1, b"select 1\0\0\0", &db).unwrap();
-        assert!(Arc::ptr_eq(&one.statement, &same.statement));
-        let two = registry.name(1, b"select 2\0\0\0", &db).unwrap();
-        assert_eq!((&*one.statement.name, &*two.statement.name), ("PGBOUNCER_1", "PGBOUNCER_2"));
-    }
-
-    #[test]
-    fn every_byte_is_counted_once_and_given_back() {
-        let (registry, one, two) = (Arc::new(StatementRegistry::default()), database(), database());
-        let rest = text(1, 1000);
-        let cost = TEXT_COST + rest.len();
-        let names: Vec<_> =
-            [&one, &one, &two].into_iter().map(|db| registry.name(10, &rest, db).unwrap()).collect();
-        assert_eq!(registry.bytes(), cost + 3 * (NAME_COST + 10), "the text lies there once");
-        assert_eq!(one.statements().bytes(), cost + 2 * (NAME_COST + 10));
-        assert_eq!(two.statements().bytes(), cost + NAME_COST + 10);
-        drop(names);
-        assert_eq!((one.statements().bytes(), two.statements().bytes()), (0, 0));
-        assert_eq!((registry.bytes(), registry.count()), (cost, 1), "kept for whoever comes again");
-    }
-
-    #[test]
-    fn what_nobody_names_makes_room_the_oldest_first() {
-        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
-        registry.set_bytes_max(1 << 20);
-        let kept = registry.name(1, &text(0, 1000), &db).unwrap();
-        for n in 1..1000 {
-            drop(registry.name(1, &text(n, 1000), &db).unwrap());
-            assert!(registry.bytes() <= (1 << 20) / limits::UNNAMED_STATEMENTS_PART + 2000, "{n}");
-        }
-        assert!(registry.forgotten() > 0);
-        let last = registry.name(1, &text(999, 1000), &db).unwrap();
-        assert_eq!(last.statement.id, StatementId(1000), "the last one is still known");
-        let again = registry.name(1, &text(0, 1000), &db).unwrap();
-        assert!(Arc::ptr_eq(&again.statement, &kept.statement), "what is named is never forgotten");
-    }
-
-    #[test]
-    fn the_limit_holds_whoever_names_what() {
-        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
-        registry.set_bytes_max(100_000);
-        let mut names = Vec::new();
-        while let Ok(named) = registry.name(1, &text(names.len(), 1000), &db) {
-            names.push(named);
-            assert!(registry.bytes() <= 100_000 && names.len() < 100);
-        }
-        assert!(names.len() > 60, "{}", names.len());
-        let before = registry.bytes();
-        assert!(registry.name(1, &text(1000, 1000), &db).is_err());
-        assert_eq!(registry.bytes(), before, "a refusal costs nothing");
-        names.truncate(10);
-        assert!(registry.name(1, &text(1000, 1000), &db).is_ok());
-    }
-
-    #[test]
-    fn a_database_has_a_limit_of_its_own() {
-        let (registry, small, other) = (Arc::new(StatementRegistry::default()), database(), database());
-        small.statements().set_bytes_max(10_000);
-        let names: Vec<_> = (0..100).map_while(|n| registry.name(1, &text(n, 1000), &small).ok()).collect();
-        assert!((5..10).contains(&names.len()), "{}", names.len());
-        assert!(small.statements().bytes() <= 10_000);
-        assert!(registry.name(1, &text(100, 1000), &other).is_ok());
-    }
-
-    #[test]
-    fn a_client_has_a_limit_of_its_own() {
-        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
-        let mut client = ClientStatements::default();
-        let rest = text(0, 1 << 20);
-        let mut count = 0;
-        while client.insert(format!("s{count}").as_bytes(), registry.name(8, &rest, &db).unwrap()).is_ok() {
-            count += 1;
-        }
-        assert_eq!(count, limits::CLIENT_STATEMENT_BYTES_MAX / (TEXT_COST + rest.len() + NAME_COST + 8));
-        client.remove(b"s0");
-        assert!(client.insert(b"s0", registry.name(8, &rest, &db).unwrap()).is_ok());
-        client.retain(&HashSet::new());
-        assert_eq!((client.count(), client.bytes), (0, 0));
-    }
-
-    #[test]
-    fn workers_that_name_at_once_agree_on_the_sum() {
-        let (registry, db) = (Arc::new(StatementRegistry::default()), database());
-        registry.set_bytes_max(50_000);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let mut names = Vec::new();
-                    for n in 0..2000 {
-                        names.extend(registry.name(4, &text(n % 97, 300), &db));
-                        if names.len() > 20 {
-                            names.clear();
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(db.statements().bytes(), 0);
-        let known: usize = registry
-            .shards
-            .iter()
-            .flat_map(|s| lock(s).by_rest.iter().map(|k| text_cost(&k.0)).collect::<Vec<_>>())
-            .sum();
-        assert_eq!(registry.bytes(), known);
-        assert_eq!(registry.unnamed_bytes.load(Ordering::Relaxed), known);
-    }
-
-    #[test]
-    fn the_least_recently_used_goes_first() {
-        let [a, b, c] = [1, 2, 3].map(StatementId);
-        let mut server = ServerStatements::default();
-        [a, b, c].into_iter().for_each(|statement| server.insert(statement));
-        assert!(server.touch(a));
-        assert_eq!(server.evict(2), Some(b));
-        assert_eq!(server.evict(2), None);
-        server.insert(b);
-        assert_eq!(server.count(), 3);
-    }
-}
+mod tests;

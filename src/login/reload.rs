@@ -7,7 +7,7 @@ use super::iam_entry;
 use super::plane::{Phase, Plane, Policy};
 use super::registry::PoolEntry;
 use crate::base::limits;
-use crate::config::{Changes, ClientRules, DatabaseChange};
+use crate::config::{Changes, ClientRules, DatabaseChange, Snapshot};
 use crate::core::{ClientRulesOf, Command, Scope};
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -16,9 +16,14 @@ impl Plane {
     /// At the start: makes known what the policy says.
     pub fn begin(&self) {
         let snapshot = Arc::clone(&self.policy.load().snapshot);
-        self.statements().set_bytes_max(snapshot.settings.prepared_statements_memory.0);
+        self.limit_statements(&snapshot);
         self.registry.adopt(&snapshot);
         self.iam.adopt(&snapshot);
+    }
+
+    fn limit_statements(&self, snapshot: &Snapshot) {
+        self.statements().set_bytes_max(snapshot.settings.prepared_statements_memory.0);
+        self.statements().set_databases(snapshot.databases.len());
     }
 
     /// Puts `policy` in force, and brings every pool and client to what it says.
@@ -31,7 +36,7 @@ impl Plane {
                 self.remove(&view.config.name);
             }
         }
-        self.statements().set_bytes_max(policy.snapshot.settings.prepared_statements_memory.0);
+        self.limit_statements(&policy.snapshot);
         self.registry.adopt(&policy.snapshot);
         self.iam.adopt(&policy.snapshot);
         for entry in self.registry.entries() {

@@ -1,11 +1,11 @@
 //! The outside of a worker: its mailbox, how many clients it has, and how often its driver was mistaken.
 
 use super::Mail;
+use crate::base::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// Sends letters to one worker; cheap to clone, never blocks for long.
 #[derive(Clone)]
@@ -18,6 +18,9 @@ struct Mailbox {
     wake: OwnedFd,
     clients: AtomicU32,
     driver_faults: AtomicU64,
+    /// A model has no loop that the eventfd could wake: it counts.
+    #[cfg(feature = "model")]
+    rings: AtomicU64,
 }
 
 #[derive(Default)]
@@ -38,6 +41,8 @@ impl WorkerHandle {
             wake,
             clients: AtomicU32::new(0),
             driver_faults: AtomicU64::new(0),
+            #[cfg(feature = "model")]
+            rings: AtomicU64::new(0),
         })))
     }
 
@@ -97,6 +102,8 @@ impl WorkerHandle {
     }
 
     fn wake(&self) {
+        #[cfg(feature = "model")]
+        self.0.rings.fetch_add(1, Ordering::AcqRel);
         // It fails only when the counter is full, and then the loop has been woken often enough.
         let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
     }
@@ -135,5 +142,50 @@ mod tests {
         assert_eq!(handle.close().len(), 1);
         handle.send(nudge(2));
         assert!(handle.take().is_empty());
+    }
+}
+
+/// Every order of the senders and the loop (`make model`).
+#[cfg(all(test, feature = "model"))]
+mod models {
+    use super::*;
+    use crate::base::{PoolId, WorkerId};
+    use loom::thread;
+
+    fn nudge() -> Mail {
+        Mail::Nudge { pool: PoolId(0), by: WorkerId(0) }
+    }
+
+    #[test]
+    fn no_letter_waits_without_a_ring_to_come() {
+        let mut bounded = loom::model::Builder::new();
+        bounded.preemption_bound = Some(3);
+        bounded.check(|| {
+            let handle = WorkerHandle::new().expect("eventfd");
+            let senders: Vec<_> = (0..2)
+                .map(|_| {
+                    let handle = handle.clone();
+                    thread::spawn(move || handle.send(nudge()))
+                })
+                .collect();
+            let seen = handle.0.rings.load(Ordering::Acquire);
+            let taken = handle.take().len();
+            senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
+            let left = handle.take().len();
+            assert_eq!(taken + left, 2);
+            assert!(left == 0 || handle.0.rings.load(Ordering::Acquire) > seen, "the loop sleeps on {left}");
+        });
+    }
+
+    #[test]
+    fn a_letter_to_a_closing_mailbox_is_returned_or_dropped() {
+        loom::model(|| {
+            let handle = WorkerHandle::new().expect("eventfd");
+            let sender = handle.clone();
+            let there = thread::spawn(move || sender.send(nudge()));
+            let found = handle.close().len();
+            there.join().expect("no panic");
+            assert!(found <= 1 && handle.take().is_empty(), "nothing lies in a closed mailbox");
+        });
     }
 }
