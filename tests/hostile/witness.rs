@@ -7,6 +7,7 @@ use crate::common::raw::Raw;
 use crate::wire::is_long;
 use pgweir::base::limits;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// No answer may take longer, on the slowest machine; the figure itself is printed. (Speed is the load test's affair.)
@@ -52,6 +53,9 @@ impl Held {
     }
 }
 
+/// Held by the attack that is under way in a long run.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn percentile(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() * 99 / 100]
@@ -88,6 +92,8 @@ fn resident_kib(pooler: &Pooler) -> u64 {
 /// Runs `attack` while the witness asks on in database `quiet`; then holds the pooler to its promises, memory to `held`.
 #[track_caller]
 pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, attack: impl FnOnce(&Pooler) -> T) -> T {
+    // where figures are asserted, another test's attack is not to be among them
+    let _alone = is_long().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
     let mut raw = Raw::log_in(pooler.port, "app", "quiet");
     let enough = if is_long() { 2 * ANSWERS_MIN } else { 100 };
     let mut before = ask(&mut raw, pooler, |count| count == enough);
