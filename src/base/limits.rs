@@ -30,6 +30,11 @@ pub const NEW_DATABASES_BURST: u64 = 500;
 /// See [`NEW_DATABASES_BURST`].
 pub const NEW_DATABASES_PER_SECOND: u64 = 100;
 
+/// Cancel requests that are carried to one server at a time. What comes beyond goes as one more, when one of those is over: a key
+/// may be used as often as its holder likes, and each request carried costs a connection to PostgreSQL for up to
+/// `cancel_wait_timeout` and `server_connect_timeout`. (The requester's own connection counts against `max_login_conn`.)
+pub const CANCELS_PER_SERVER_MAX: usize = 4;
+
 /// Bytes passed over of a client that has had our last words, so that closing does not take them back.
 pub const FAREWELL_BYTES_MAX: usize = 65_536;
 

@@ -13,6 +13,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 /// What the event that ends a wait from outside carries; no connection has generation 0.
@@ -40,6 +41,11 @@ pub trait Socket {
 
     /// Its name.
     fn raw(&self) -> Self::Raw;
+
+    /// Whose end the other one is, for the log.
+    fn peer_text(&self) -> String {
+        "a peer without an address".to_owned()
+    }
 }
 
 /// One write of a [`Ring`]'s call.
@@ -120,6 +126,12 @@ impl Socket for OwnedFd {
     #[inline]
     fn raw(&self) -> RawFd {
         self.as_raw_fd()
+    }
+
+    fn peer_text(&self) -> String {
+        let peer = rustix::net::getpeername(self).ok().flatten();
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        peer.map_or_else(|| "a peer over a Unix socket".to_owned(), |peer| peer.to_string())
     }
 }
 

@@ -118,7 +118,7 @@ impl<K: Kernel> Table<K> {
         assert!(index != u32::MAX, "more connections than a worker can number");
         let key = Key { index, generation: self.generation };
         if let Err(error) = self.kernel.add(conn.fd(), key.to_u64(), interest(false)) {
-            tracing::error!("cannot watch a socket: {error}");
+            tracing::error!("cannot watch the socket of {}: {error}", conn.fd().peer_text());
             conn.flags.set(flag::ENDED | flag::BROKEN);
         }
         conn.flush();
@@ -266,7 +266,10 @@ impl<K: Kernel> Table<K> {
     #[cold]
     fn fail(&mut self, key: Key, what: &str) {
         let Some(conn) = self.conn(key) else { return };
-        tracing::error!("a connection is ended because of a fault of the driver's: {what}: {:?}", conn.life);
+        let (peer, life) = (conn.fd().peer_text(), conn.life);
+        tracing::error!(
+            "the connection with {peer} ({life:?}) is ended because of a fault of the driver's: {what}"
+        );
         conn.flags.set(flag::ENDED | flag::BROKEN);
         self.faults += 1;
         self.enqueue(key);
@@ -370,7 +373,7 @@ impl<K: Kernel> Table<K> {
             conn.flags.clear(flag::WATCHED);
         }
         if let Err(error) = self.kernel.modify(conn.fd(), key.to_u64(), interest(on)) {
-            tracing::error!("cannot watch a socket: {error}");
+            tracing::error!("cannot watch the socket of {}: {error}", conn.fd().peer_text());
             conn.flags.set(flag::ENDED | flag::BROKEN);
             self.enqueue(key);
         }
@@ -482,7 +485,7 @@ impl<K: Kernel> Net for Call<'_, '_, K> {
         }
         if let Err(error) = self.table.kernel.delete(conn.fd()) {
             // It cannot be watched elsewhere then either; its new worker finds that out.
-            tracing::error!("cannot stop watching a socket: {error}");
+            tracing::error!("cannot stop watching the socket of {}: {error}", conn.fd().peer_text());
         }
         self.table.departures.push(Departure { to, channel: conn.into_channel(), state, from: key });
     }

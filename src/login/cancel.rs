@@ -1,13 +1,15 @@
 //! Cancel requests: from the key that a client was given to the errand to the server that runs its query.
 //!
 //! The worker decides whether there is anything to cancel and keeps the server from being lent meanwhile; here the request
-//! is carried to PostgreSQL, within the count that the ledger allows. Source: PgBouncer behaviour, surface §11.1;
-//! PostgreSQL documentation, "Canceling Requests in Progress".
+//! is carried to PostgreSQL, within the count that the ledger allows. However many requests the holder of a key sends, few
+//! are carried to one server at a time: the others join one that has not been sent yet, which ends the same query.
+//! Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's `accept_cancel_request` (src/objects.c).
 
+use super::open::span;
 use super::places::Place;
 use super::plane::Plane;
 use super::registry::PoolEntry;
-use crate::base::{Address, Micros, WorkerId, limits};
+use crate::base::{Address, WorkerId, limits};
 use crate::config::Host;
 use crate::core::{Answer, CancelFate, CancelKey, Command, ServerIdentity};
 use crate::tasks;
@@ -17,7 +19,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, watch};
 
 /// A cancel key as clients have it: process id and secret of BackendKeyData, as one.
 pub type ClientKey = [u8; 8];
@@ -31,15 +33,17 @@ enum Holder {
     Console(Arc<Notify>),
 }
 
-/// The keys of all clients, and who waits for a client's cancel to be done.
+/// The keys of all clients, who waits for a client's cancel to be done, and what is carried to each server.
 #[derive(Clone, Default)]
 pub struct CancelKeys(Arc<Tables>);
 
 #[derive(Default)]
 struct Tables {
     holders: DashMap<ClientKey, Holder>,
-    /// By the socket id of the client that is cancelled.
-    watchers: DashMap<u64, Vec<oneshot::Sender<()>>>,
+    /// By the socket id of the client that is cancelled. Dropped when that is done, which its watchers wait for.
+    watched: DashMap<u64, watch::Sender<()>>,
+    /// By the socket id of the server.
+    errands: DashMap<u64, Errands>,
 }
 
 /// A client's key; it means nothing any more once this is dropped.
@@ -84,21 +88,100 @@ impl CancelKeys {
         }
     }
 
-    /// Takes a client's watchers along with its errand.
-    fn take_watchers(&self, client: u64) -> Vec<oneshot::Sender<()>> {
-        self.0.watchers.remove(&client).map(|(_, watchers)| watchers).unwrap_or_default()
+    /// Takes what a client's watchers wait for along with its errand.
+    fn take_watched(&self, client: u64) -> Option<watch::Sender<()>> {
+        self.0.watched.remove(&client).map(|(_, done)| done)
     }
 
-    fn watch(&self, client: u64) -> oneshot::Receiver<()> {
-        let (done, watcher) = oneshot::channel();
-        self.0.watchers.entry(client).or_default().push(done);
-        watcher
+    fn watch(&self, client: u64) -> Watch {
+        let done = self.0.watched.entry(client).or_insert_with(|| watch::Sender::new(())).subscribe();
+        Watch { done, forget: Forget { keys: self.clone(), client } }
     }
 
     /// Whether somebody still waits for an errand of this client to begin.
     fn is_watched(&self, client: u64) -> bool {
-        self.0.watchers.contains_key(&client)
+        self.0.watched.contains_key(&client)
     }
+
+    /// Whether `errand` may be carried now; if not, what becomes of it.
+    fn take_in(&self, errand: Errand) -> TakenIn {
+        let mut errands = self.0.errands.entry(errand.server).or_default();
+        if errands.under_way < limits::CANCELS_PER_SERVER_MAX {
+            errands.under_way += 1;
+            return TakenIn::Carry(errand);
+        }
+        match &mut errands.next {
+            Some(next) => {
+                next.join(errand);
+                TakenIn::Joined
+            }
+            next => {
+                *next = Some(errand);
+                TakenIn::Next
+            }
+        }
+    }
+
+    /// One of the errands to this server is over. Returns the one that is carried in its stead.
+    fn over(&self, server: u64) -> Option<Errand> {
+        let Entry::Occupied(mut entry) = self.0.errands.entry(server) else { return None };
+        let errands = entry.get_mut();
+        if let Some(next) = errands.next.take() {
+            return Some(next);
+        }
+        errands.under_way -= 1;
+        if errands.under_way == 0 {
+            entry.remove();
+        }
+        None
+    }
+}
+
+/// Somebody's wait for the cancel of one client to be done.
+struct Watch {
+    done: watch::Receiver<()>,
+    /// Dropped behind `done`.
+    forget: Forget,
+}
+
+impl Watch {
+    /// # Cancel safety
+    /// The wait is given up.
+    async fn done(mut self) {
+        while self.done.changed().await.is_ok() {} // nothing is ever sent: it ends when the sender is dropped
+        drop(self.forget);
+    }
+}
+
+/// Forgets what nobody watches any more.
+struct Forget {
+    keys: CancelKeys,
+    client: u64,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.keys.0.watched.remove_if(&self.client, |_, done| done.receiver_count() == 0);
+    }
+}
+
+/// Cancel requests for one server.
+#[derive(Default)]
+struct Errands {
+    /// So many are being carried.
+    under_way: usize,
+    /// Carried when one of those is over. What comes meanwhile joins it.
+    next: Option<Errand>,
+}
+
+/// What becomes of a new errand.
+enum TakenIn {
+    /// It is carried at once.
+    Carry(Errand),
+    /// It is carried when another is over.
+    Next,
+    /// Another that has not been sent yet goes there for it.
+    Joined,
 }
 
 /// A cancel request on its way to a server. Whoever waits for it goes on when it is dropped.
@@ -112,8 +195,25 @@ pub struct Errand {
     /// The server's own key.
     pub key: CancelKey,
     /// Dropped with the errand.
-    _watchers: Vec<oneshot::Sender<()>>,
+    watched: Vec<watch::Sender<()>>,
+    /// How many of `watched` are looked through for those that nobody waits for any more.
+    sweep_at: usize,
 }
+
+impl Errand {
+    /// Goes for another one, too. Whoever does not wait any more costs nothing for long: requests may come and go by the
+    /// thousand while this one waits.
+    fn join(&mut self, other: Self) {
+        self.watched.extend(other.watched);
+        if self.watched.len() >= self.sweep_at {
+            self.watched.retain(|done| done.receiver_count() > 0);
+            self.sweep_at = WATCHED_SWEEP.max(2 * self.watched.len());
+        }
+    }
+}
+
+/// Fewer are not worth looking through.
+const WATCHED_SWEEP: usize = 32;
 
 impl Plane {
     /// An errand for what the client with socket id `client` runs.
@@ -125,7 +225,8 @@ impl Plane {
         identity: Arc<ServerIdentity>,
         key: CancelKey,
     ) -> Errand {
-        Errand { worker, server, identity, key, _watchers: self.cancel_keys.take_watchers(client) }
+        let watched = self.cancel_keys.take_watched(client).into_iter().collect();
+        Errand { worker, server, identity, key, watched, sweep_at: WATCHED_SWEEP }
     }
 
     /// Cancels what the client that was given `key` runs or waits for. Returns when the request has been taken in by the
@@ -141,7 +242,7 @@ impl Plane {
             Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
             None => return tracing::debug!("failed cancel request: unknown key"),
         };
-        let done = self.cancel_keys.watch(client);
+        let watch = self.cancel_keys.watch(client);
         let found = self.ask(worker, Command::Cancel(client)).await;
         if matches!(found, Some(Answer::Found(true))) {
             // The errand is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
@@ -149,18 +250,41 @@ impl Plane {
             self.ask(worker, Command::Barrier).await;
         }
         if self.cancel_keys.is_watched(client) {
-            drop(self.cancel_keys.take_watchers(client)); // nothing is sent out: the client waits, or has nothing running
+            drop(self.cancel_keys.take_watched(client)); // nothing is sent out: the client waits, or has nothing running
         }
-        drop(done.await);
+        watch.done().await;
+    }
+}
+
+/// Sends an errand on its way, now or when another to the same server is over.
+pub(super) fn begin(plane: &Arc<Plane>, errand: Errand) {
+    let (worker, server) = (errand.worker, errand.server);
+    match plane.cancel_keys.take_in(errand) {
+        TakenIn::Carry(errand) => {
+            drop(tasks::spawn("cancel", "for a client", run(Arc::clone(plane), errand)))
+        }
+        TakenIn::Next => {}
+        // The one that it has joined keeps the server apart.
+        TakenIn::Joined => plane.worker(worker).send(Mail::CancelOver(server, CancelFate::NeverSent)),
+    }
+}
+
+/// Carries a cancel request, and then those that have waited for that.
+async fn run(plane: Arc<Plane>, errand: Errand) {
+    let mut carried = Some(errand);
+    while let Some(errand) = carried {
+        let server = errand.server;
+        carry_through(&plane, errand).await;
+        carried = plane.cancel_keys.over(server);
     }
 }
 
 /// Carries a cancel request to its server, then tells the worker, whatever became of it.
-pub(super) async fn run(plane: Arc<Plane>, errand: Errand) {
+async fn carry_through(plane: &Plane, errand: Errand) {
     let identity = &errand.identity;
     let (id, db, user, peer) = (identity.socket_id, &identity.database, &identity.user, &identity.remote);
     let carried =
-        tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(&plane, &errand)));
+        tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(plane, &errand)));
     // The worker hears of it in any case, or the server would be kept apart for ever.
     let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
         Ok(()) => {
@@ -253,14 +377,67 @@ async fn place(plane: &Plane, entry: &PoolEntry) -> Place {
     }
 }
 
-/// A setting's span; zero = without end.
-fn span(setting: Micros) -> Duration {
-    if setting == Micros(0) { Duration::MAX } else { Duration::from_micros(setting.0) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn errand(keys: &CancelKeys, client: u64, server: u64) -> Errand {
+        let address = Address::Unix { port: 0, pid: 0, uid: 0 };
+        let key = CancelKey { pid: 1, secret: Box::new([0; 4]) };
+        let identity = Arc::new(ServerIdentity {
+            socket_id: server,
+            database: "d".into(),
+            user: "u".into(),
+            remote: address.clone(),
+            local: address,
+            host: "".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: key.clone(),
+        });
+        let watched = keys.take_watched(client).into_iter().collect();
+        Errand { worker: WorkerId(0), server, identity, key, watched, sweep_at: WATCHED_SWEEP }
+    }
+
+    fn carried(keys: &CancelKeys, client: u64, server: u64) -> Option<Errand> {
+        match keys.take_in(errand(keys, client, server)) {
+            TakenIn::Carry(errand) => Some(errand),
+            TakenIn::Next | TakenIn::Joined => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn however_many_requests_come_few_are_carried_and_the_others_join_the_next() {
+        let keys = CancelKeys::default();
+        let under_way: Vec<_> =
+            std::iter::from_fn(|| carried(&keys, 7, 1)).take(limits::CANCELS_PER_SERVER_MAX + 1).collect();
+        assert_eq!(under_way.len(), limits::CANCELS_PER_SERVER_MAX, "the last one is the next");
+        assert!(carried(&keys, 8, 2).is_some(), "another server has its own");
+        for _ in 0..10_000 {
+            let gone = keys.watch(7);
+            assert!(matches!(keys.take_in(errand(&keys, 7, 1)), TakenIn::Joined));
+            drop(gone);
+        }
+        let here: Vec<_> = (0..3)
+            .map(|_| {
+                let watch = keys.watch(7);
+                assert!(carried(&keys, 7, 1).is_none());
+                watch
+            })
+            .collect();
+        drop(under_way);
+        let next = keys.over(1).expect("all others as one");
+        assert!(next.watched.len() <= 2 * WATCHED_SWEEP, "{} are kept", next.watched.len());
+        assert!(here.iter().all(|watch| watch.done.has_changed().is_ok()), "they still wait");
+        drop(next);
+        for watch in here {
+            watch.done().await;
+        }
+        for _ in 0..limits::CANCELS_PER_SERVER_MAX {
+            assert!(keys.over(1).is_none());
+        }
+        assert_eq!(keys.0.errands.len(), 1, "nothing is kept of a server without errands");
+    }
 
     #[test]
     fn a_key_is_positive_and_means_something_until_it_is_dropped() {
@@ -281,9 +458,20 @@ mod tests {
     async fn who_watches_goes_on_when_the_errand_is_over() {
         let keys = CancelKeys::default();
         let (first, second) = (keys.watch(7), keys.watch(7));
-        let watchers = keys.take_watchers(7);
+        let watched = keys.take_watched(7);
         assert!(!keys.is_watched(7));
-        drop(watchers);
-        assert!(first.await.is_err() && second.await.is_err());
+        drop(watched);
+        first.done().await;
+        second.done().await;
+    }
+
+    #[test]
+    fn who_goes_away_leaves_nothing_to_be_watched() {
+        let keys = CancelKeys::default();
+        let (first, second) = (keys.watch(7), keys.watch(7));
+        drop(first);
+        assert!(keys.is_watched(7));
+        drop(second);
+        assert!(!keys.is_watched(7));
     }
 }

@@ -9,6 +9,7 @@ use super::authenticate::{ProofRules, Sums, prove};
 use super::cancel::ClientKey;
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
+use super::open::span;
 use super::plane::{ConsoleVisit, Phase, Plane, Policy, Rights};
 use super::strangers::{Pace, Stranger};
 use super::stream::{ClientStream, Socket};
@@ -22,7 +23,7 @@ use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
 use crate::worker::Mail;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// A client that has just been accepted.
 #[derive(Debug)]
@@ -54,9 +55,16 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
     match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
         Ok(Way::Cancel(key)) => {
             drop(visitor);
-            stranger.leave();
-            plane.cancel(key).await;
-            stream.close().await;
+            // It counts as long as its connection is there, and makes room like anybody who is late: the request is carried
+            // all the same.
+            let cancel = async {
+                plane.cancel(key).await;
+                stream.close().await;
+            };
+            tokio::select! {
+                () = cancel => {}
+                () = stranger.cut_off() => {}
+            }
         }
         Ok(Way::Console { rights, admission }) => visitor.hand_to_console(&plane, stream, rights, admission),
         Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
@@ -99,11 +107,6 @@ async fn gone(stream: &mut ClientStream) -> LoginEnd {
             return error.into();
         }
     }
-}
-
-/// A setting's span; zero = without end.
-fn span(setting: Micros) -> Duration {
-    if setting == Micros(0) { Duration::MAX } else { Duration::from_micros(setting.0) }
 }
 
 /// Where a client goes from here.

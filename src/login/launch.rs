@@ -120,10 +120,7 @@ impl Carrier {
             News::EvictionTried(scope, worker, found) => {
                 self.handle(Event::EvictionTried { scope, worker, found });
             }
-            News::SendCancel(errand) => {
-                let run = super::cancel::run(Arc::clone(&self.plane), errand);
-                tasks::spawn("cancel", "for a client", run);
-            }
+            News::SendCancel(errand) => super::cancel::begin(&self.plane, errand),
         }
     }
 

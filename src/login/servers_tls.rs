@@ -40,6 +40,12 @@ impl ServersTls {
         }
     }
 
+    /// The same towards everybody.
+    #[cfg(test)]
+    pub fn of_all(common: ServerTls) -> Self {
+        Self { mode: common.mode, ca_file: "".into(), common, own: HashMap::new() }
+    }
+
     /// Reads the files that settings and entries name, each once.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ struct Table {
     origins: HashMap<Origin, usize>,
 }
 
-/// One of them. Counts until [`Slot::leave`], or until the last reference of its [`Stranger`] is gone.
+/// One of them. Counts until [`Stranger::leave`], or until the last reference of its [`Stranger`] is gone.
 #[derive(Debug)]
 pub struct Slot {
     number: u64,
@@ -151,8 +151,8 @@ impl Strangers {
     pub async fn admit(self: &Arc<Self>, remote: &Address, limit: impl Fn() -> usize) -> Stranger {
         loop {
             let left = self.left.notified();
-            if self.count() < limit().max(1) {
-                return self.enter(remote);
+            if let Some(stranger) = self.enter_below(limit().max(1), remote) {
+                return stranger;
             }
             self.make_room();
             // Nobody may leave and nobody be late enough yet: then only time helps.
@@ -162,7 +162,15 @@ impl Strangers {
 
     /// Adds one, whatever the limit.
     pub fn enter(self: &Arc<Self>, remote: &Address) -> Stranger {
+        self.enter_into(&mut self.table(), remote)
+    }
+
+    fn enter_below(self: &Arc<Self>, limit: usize, remote: &Address) -> Option<Stranger> {
         let mut table = self.table();
+        (table.slots.len() < limit).then(|| self.enter_into(&mut table, remote))
+    }
+
+    fn enter_into(self: &Arc<Self>, table: &mut Table, remote: &Address) -> Stranger {
         let number = table.next;
         table.next += 1;
         let slot = Arc::new(Slot {
@@ -330,6 +338,21 @@ mod tests {
         let _next = next.await.unwrap();
         drop(first);
         assert_eq!((strangers.count(), strangers.cut_off()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn who_comes_in_by_another_listener_meanwhile_is_counted() {
+        let strangers = strangers();
+        let others = Mutex::new(Vec::new());
+        let limit = || {
+            others.lock().unwrap().push(strangers.enter(&from("10.0.0.2")));
+            3
+        };
+        let _first = strangers.admit(&from("10.0.0.1"), limit).await;
+        let address = from("10.0.0.1");
+        let full = strangers.admit(&address, limit);
+        assert!(tokio::time::timeout(Duration::from_millis(1), full).await.is_err());
+        assert_eq!(strangers.count(), 3, "never more than the limit");
     }
 
     #[tokio::test]

@@ -27,6 +27,9 @@ pub enum Socket {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// Over a Unix socket, and panics when it is read once the trap is set.
+    #[cfg(test)]
+    Trap(UnixStream, Arc<std::sync::atomic::AtomicBool>),
 }
 
 impl Socket {
@@ -35,6 +38,8 @@ impl Socket {
         Ok(match self {
             Self::Tcp(stream) => stream.into_std()?.into(),
             Self::Unix(stream) => stream.into_std()?.into(),
+            #[cfg(test)]
+            Self::Trap(stream, _) => stream.into_std()?.into(),
         })
     }
 }
@@ -297,6 +302,11 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, out),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, out),
+            #[cfg(test)]
+            Self::Trap(stream, is_set) => {
+                assert!(!is_set.load(std::sync::atomic::Ordering::Relaxed), "the trap has sprung");
+                Pin::new(stream).poll_read(cx, out)
+            }
         }
     }
 }
@@ -306,6 +316,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(test)]
+            Self::Trap(stream, _) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -313,6 +325,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(test)]
+            Self::Trap(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -320,6 +334,8 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(test)]
+            Self::Trap(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

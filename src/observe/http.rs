@@ -24,8 +24,9 @@ const INDEX: &str =
 
 /// What makes the pages.
 pub trait Metrics: Send + Sync + 'static {
-    /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the same.
-    fn page(&self) -> impl Future<Output = Arc<str>> + Send;
+    /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the same. `None`: making
+    /// it has panicked.
+    fn page(&self) -> impl Future<Output = Option<Arc<str>>> + Send;
 
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
@@ -80,7 +81,10 @@ where
     };
     seat.enter(Stage::Served);
     let (status, kind, text, body): (_, _, Arc<str>, _) = match target(&head) {
-        Some((body, "/metrics")) => ("200 OK", METRICS_TYPE, metrics.page().await, body),
+        Some((body, "/metrics")) => match metrics.page().await {
+            Some(page) => ("200 OK", METRICS_TYPE, page, body),
+            None => ("500 Internal Server Error", TEXT_TYPE, "the log says why\n".into(), body),
+        },
         Some((body, "/ready")) => {
             let (status, text) = readiness(&metrics.obstacles(), metrics.panics());
             (status, TEXT_TYPE, text.into(), body)
@@ -165,13 +169,14 @@ async fn respond(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use tokio::net::TcpStream;
 
     struct Fixed;
 
     impl Metrics for Fixed {
-        async fn page(&self) -> Arc<str> {
-            "up 1\n".into()
+        async fn page(&self) -> Option<Arc<str>> {
+            Some("up 1\n".into())
         }
 
         fn obstacles(&self) -> Vec<String> {
@@ -271,5 +276,41 @@ mod tests {
         let mut text = String::new();
         last.read_to_string(&mut text).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 503 "), "the youngest is served: {text}");
+    }
+
+    /// Its first page cannot be made, making the second panics.
+    #[derive(Default)]
+    struct Unlucky(AtomicU64);
+
+    impl Metrics for Unlucky {
+        async fn page(&self) -> Option<Arc<str>> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => None,
+                1 => panic!("of this scrape"),
+                _ => Some("up 1\n".into()),
+            }
+        }
+
+        fn obstacles(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn panics(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_scrape_and_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(Arc::new(listener), Arc::new(Unlucky::default())));
+        let first = get(address, "/metrics").await.unwrap();
+        assert!(first.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{first}");
+        assert_eq!(get(address, "/metrics").await, None, "its connection is closed");
+        for _ in 0..2 * HTTP_CONNECTIONS_MAX {
+            assert!(get(address, "/metrics").await.is_some_and(|text| text.ends_with("\r\nup 1\n")));
+        }
+        assert!(get(address, "/ready").await.is_some_and(|text| text.contains("\npanics: ")));
     }
 }

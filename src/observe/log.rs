@@ -46,7 +46,7 @@ pub fn start(to: Destinations, verbosity: u8) -> io::Result<Log> {
 
 impl Log {
     /// A log with a writer of its own that nobody logs to yet.
-    fn new(to: Destinations, verbosity: u8) -> io::Result<Self> {
+    pub(super) fn new(to: Destinations, verbosity: u8) -> io::Result<Self> {
         let outputs = to.open()?;
         let (letters, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
         let lost = Arc::new(Lost::default());
@@ -336,6 +336,23 @@ mod tests {
             line.starts_with("<132>")
                 && line.ends_with(&format!(" weir[{}]: for syslog", std::process::id()))
         );
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn panics_are_counted_and_their_place_is_logged() {
+        let path = scratch("panics");
+        let log = Log::new(to_file(&path, Format::Text), 0).unwrap();
+        let before = std::panic::take_hook();
+        log.catch_panics();
+        let ended = std::thread::Builder::new().name("unlucky".into()).spawn(|| panic!("plain words"));
+        assert!(ended.unwrap().join().is_err());
+        std::panic::set_hook(before);
+        log.flush();
+        assert!(log.panics() >= 1, "other tests may panic at the same time");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let place = format!("thread unlucky panicked at {}:", file!());
+        assert!(text.contains(&place) && text.contains(": plain words"), "{text}");
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -60,6 +60,9 @@ pub struct Series {
     rest: HashMap<PoolId, PoolCounters>,
     /// What pools of the rest had counted before they went; `None` = there never was a rest.
     gone: Option<PoolCounters>,
+    /// Rendering panics.
+    #[cfg(test)]
+    pub(super) trap: bool,
 }
 
 impl Series {
@@ -97,6 +100,8 @@ impl Series {
     /// Renders the page.
     pub fn page(&mut self, sample: Sample) -> String {
         let pools = self.arrange(sample.pools);
+        #[cfg(test)]
+        assert!(!self.trap, "the trap has sprung");
         let labels: Vec<LabelSet> = pools
             .iter()
             .map(|pool| label_set([(POOL_LABELS[0], &*pool.database), (POOL_LABELS[1], &*pool.user)]))

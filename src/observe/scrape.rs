@@ -88,21 +88,21 @@ impl Scrape {
 }
 
 impl Metrics for Scrape {
-    async fn page(&self) -> Arc<str> {
+    async fn page(&self) -> Option<Arc<str>> {
         let now = || self.console.plane.now();
         let asked_at = now();
         let mut last = self.last.lock().await;
         if last.0 >= asked_at
             && let Some(page) = last.1.upgrade()
         {
-            return page; // it was begun while this one waited for another
+            return Some(page); // it was begun while this one waited for another
         }
         let begun_at = now();
         let (sample, series) = (self.sample().await, Arc::clone(&self.series));
         let render = move || series.lock().unwrap_or_else(PoisonError::into_inner).page(sample);
-        let page: Arc<str> = tasks::blocking("page", "metrics", render).await.unwrap_or_default().into();
+        let page: Arc<str> = tasks::blocking("page", "metrics", render).await?.into();
         *last = (begun_at, Arc::downgrade(&page));
-        page
+        Some(page)
     }
 
     fn obstacles(&self) -> Vec<String> {
@@ -111,5 +111,35 @@ impl Metrics for Scrape {
 
     fn panics(&self) -> u64 {
         self.log.panics()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Snapshot;
+    use crate::io::Clock;
+    use crate::login::{Plane, Policy, ServersTls};
+    use crate::observe::sink::Destinations;
+    use crate::wire::TrackedNames;
+
+    #[tokio::test]
+    async fn rendering_that_panics_makes_no_page_and_the_next_is_made() {
+        let text = "[databases]\nd =\n[pgbouncer]\n";
+        let policy = Policy {
+            snapshot: Arc::new(Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap()),
+            users: Arc::default(),
+            client_tls: None,
+            server_tls: ServersTls::disabled(),
+        };
+        let (plane, _doors) =
+            Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+        let log = Log::new(Destinations::default(), 0).unwrap();
+        let scrape = Scrape::new(Console::new(plane), log);
+        let set = |trap| scrape.series.lock().unwrap_or_else(PoisonError::into_inner).trap = trap;
+        set(true);
+        assert!(scrape.page().await.is_none());
+        set(false);
+        assert!(scrape.page().await.is_some_and(|page| page.contains("pgweir_panics_total")));
     }
 }

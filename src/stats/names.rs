@@ -505,7 +505,7 @@ pub const METRICS: &[Metric] = &[
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.panics),
         show: "",
-        help: "Panics, each of which has ended one login, scrape, console client or fetch of credentials; a fault of the pooler's.",
+        help: "Panics, a fault of the pooler's each: it has ended one login, cancel request, scrape, console client or fetch of credentials, or had a loop begin again; the log says which.",
     },
 ];
 

@@ -59,7 +59,11 @@ pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tasks::abort(&format!("worker {} cannot wait for events: {error}", id.0)),
-            Err(_) => tasks::abort(&format!("worker {} has panicked with {}", id.0, state(&mut worker))),
+            Err(_) => tasks::abort(&format!(
+                "worker {} has panicked, which may have mixed rows; it held {}",
+                id.0,
+                state(&mut worker)
+            )),
         }
     })
 }

@@ -1,12 +1,12 @@
 //! Floods and slowness, each with a bound: many connections, many bytes, a server that stands still, a pooler that does.
 
 use crate::common::raw::{Raw, bind, execute, parse, query, sync};
-use crate::common::{PoolerSetup, postgres, programs, wait_until};
+use crate::common::{Pooler, PoolerSetup, account, postgres, programs, wait_until};
 use crate::states::log_in;
 use crate::wire::Wire;
-use crate::witness::beside;
+use crate::witness::{Held, beside};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres())
@@ -17,22 +17,35 @@ fn setup() -> PoolerSetup {
         .database("evil", "dbname=app pool_size=2")
 }
 
+/// The witness, both pools, and so many that attack.
+fn clients(count: usize) -> Held {
+    Held { clients: 1 + count, servers: 4, ..Held::default() }
+}
+
+fn strangers(count: usize) -> Held {
+    Held { strangers: count, ..clients(1) }
+}
+
+fn signal(pid: impl ToString, name: &str) {
+    programs::run(Command::new("kill").args(["-s", name, &pid.to_string()]));
+}
+
 #[test]
 fn connections_that_come_and_go_cost_others_nothing() {
     let mut pooler = setup().start();
-    beside("comers and goers", &mut pooler, |pooler| {
+    beside("comers and goers", &mut pooler, strangers(100), |pooler| {
         for _ in 0..10 {
             let half_open: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
             drop(half_open);
         }
-        (0..200).for_each(|_| log_in(&mut Wire::connect(pooler.port), "app", "evil"));
+        (0..200).for_each(|_| drop(log_in(&mut Wire::connect(pooler.port), "app", "evil")));
     });
 }
 
 #[test]
 fn who_sends_one_byte_a_second_is_ended_and_named() {
     let mut pooler = setup().start();
-    beside("slow logins", &mut pooler, |pooler| {
+    beside("slow logins", &mut pooler, strangers(100), |pooler| {
         let mut slow: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
         slow.iter_mut().for_each(|wire| {
             wire.send(&[0, 0, 0]);
@@ -44,7 +57,7 @@ fn who_sends_one_byte_a_second_is_ended_and_named() {
 #[test]
 fn who_does_not_read_is_not_read_from() {
     let mut pooler = setup().start();
-    beside("answers unread", &mut pooler, |pooler| {
+    beside("answers unread", &mut pooler, clients(6), |pooler| {
         let mut deaf: Vec<Wire> = (0..6).map(|_| Wire::connect(pooler.port)).collect();
         for (number, wire) in deaf.iter_mut().enumerate() {
             let (user, database) = if number < 2 { ("admin", "pgbouncer") } else { ("app", "evil") };
@@ -66,8 +79,12 @@ fn who_does_not_read_is_not_read_from() {
 
 #[test]
 fn many_statements_of_one_client_stay_within_the_bound() {
-    let mut pooler = setup().set("max_prepared_statements", 100).start();
-    beside("many statements", &mut pooler, |pooler| {
+    const MEMORY: usize = 4 << 20;
+    let settings = setup().set("max_prepared_statements", 100).set("prepared_statements_memory", "4 MB");
+    let mut pooler = settings.start();
+    // one more may be on its way to a server
+    let held = Held { statement_bytes: 2 * MEMORY, ..clients(1) };
+    beside("many statements", &mut pooler, held, |pooler| {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");
         for round in 0..20 {
             let text = |number: usize| format!("select '{}{round}.{number}'", "x".repeat(20_000));
@@ -85,13 +102,12 @@ fn many_statements_of_one_client_stay_within_the_bound() {
 #[test]
 fn a_server_that_stands_still_holds_up_its_own_clients_alone() {
     let mut pooler = setup().set("query_timeout", 2).start();
-    beside("SIGSTOP of a backend", &mut pooler, |pooler| {
+    beside("SIGSTOP of a backend", &mut pooler, clients(1), |pooler| {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");
         let pid = raw.simple("select pg_backend_pid()").value();
-        let signal = |name: &str| programs::run(Command::new("kill").args(["-s", name, &pid]));
-        signal("STOP");
+        signal(&pid, "STOP");
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| raw.simple("select 1")));
-        signal("CONT");
+        signal(&pid, "CONT");
         let outcome = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert_eq!(outcome.status, None, "it is ended: {outcome:?}");
     });
@@ -109,4 +125,115 @@ fn a_pooler_that_stood_still_goes_on() {
         assert_eq!(raw.outcome().rows, [[Some(round.to_string())]]);
     }
     wait_until("it is at rest", || pooler.ask("show pools").errors.is_empty());
+}
+
+#[test]
+fn a_client_that_stands_still_holds_up_itself_alone() {
+    let mut pooler = setup().start();
+    let mut psql = Command::new(programs::postgres("psql"));
+    psql.args(["-X", "-At", "-h", "127.0.0.1", "-U", "app", "-d", "evil", "-p", &pooler.port.to_string()]);
+    psql.args(["-c", "select pg_sleep(0.5); select repeat('stopped', 150000) from generate_series(1, 60)"]);
+    let waits = "select count(*) from pg_stat_activity where query like '%''stopped''%' and wait_event = '";
+    let waits = |event: &str| postgres().psql("postgres", &format!("{waits}{event}'")) == "1";
+    beside("SIGSTOP of a client", &mut pooler, clients(1), |_| {
+        let mut psql = psql.stdout(std::process::Stdio::null()).spawn().expect("psql runs");
+        let stopped = std::panic::catch_unwind(|| {
+            wait_until("its query runs", || waits("PgSleep"));
+            signal(psql.id(), "STOP");
+            wait_until("its answer is in nobody's memory but PostgreSQL's", || waits("ClientWrite"));
+        });
+        signal(psql.id(), "CONT");
+        stopped.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(psql.wait().expect("is our child").success(), "it gets its answer all the same");
+    });
+}
+
+/// Has the pooler find no descriptor beyond `more` than it has.
+fn leave_descriptors(pooler: &Pooler, more: usize) {
+    let most = pooler.descriptors() + more;
+    let (pid, limit) = (pooler.pid().to_string(), format!("--nofile={most}:"));
+    // under the pooler's own account: it may, and root in a container may not
+    programs::run(account::command("prlimit").args(["--pid", &pid, &limit]));
+}
+
+#[test]
+fn a_process_without_descriptors_serves_on_and_says_so_once() {
+    // the settings that let a test count them where it is not root
+    let mut pooler = setup().set("allow_core_dump", 1).start();
+    drop(Raw::log_in(pooler.port, "app", "evil"));
+    let told = |pooler: &Pooler| pooler.log().matches("accept() failed").count();
+    beside("no descriptors", &mut pooler, strangers(100), |pooler| {
+        leave_descriptors(pooler, 3);
+        let began = Instant::now();
+        let mut strangers: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
+        // whoever says nothing is not accepted (tcp_defer_accept)
+        strangers.iter_mut().for_each(|wire| {
+            wire.send(&[0, 0]);
+        });
+        pooler.wait_for_log("accept() failed");
+        pooler.wait_for_log("closing because: others wait to log in");
+        // a line for each five seconds, however often it is tried
+        let most = 1 + began.elapsed().as_secs() / 5;
+        assert!(told(pooler) as u64 <= most, "{} lines, {most} are right", told(pooler));
+        drop(strangers);
+        wait_until("logins work again", || {
+            let mut wire = Wire::connect(pooler.port);
+            !log_in(&mut wire, "app", "evil").is_empty()
+        });
+        let mut raw = Raw::log_in(pooler.port, "app", "evil");
+        assert_eq!(raw.simple("select 'served'").value(), "served");
+    });
+}
+
+/// A PostgreSQL that lets one in, never answers its query, and accepts nothing more: who wants to cancel waits in its backlog.
+fn deaf_postgresql() -> (u16, std::sync::mpsc::Sender<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("is bound").port();
+    let (open, opened) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut first, _) = listener.accept().expect("somebody comes");
+        std::io::Read::read(&mut first, &mut [0; 4096]).expect("a startup");
+        std::io::Write::write_all(&mut first, &crate::servers::welcome()).expect("it is read");
+        let _ = opened.recv();
+    });
+    (port, open)
+}
+
+#[test]
+fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
+    const LOGINS: usize = 20;
+    let (port, open) = deaf_postgresql();
+    let mut pooler = setup()
+        .set("max_login_conn", LOGINS)
+        .set("allow_core_dump", 1)
+        .database_at("deaf", &format!("host=127.0.0.1 port={port} pool_size=100"))
+        .start();
+    let mut holder = Raw::log_in(pooler.port, "app", "deaf");
+    holder.send(&query("select 'never answered'"));
+    beside("cancel requests", &mut pooler, strangers(LOGINS), |pooler| {
+        let row = || {
+            let rows = pooler.ask("show pools").records();
+            rows.into_iter().find(|row| row["database"] == "deaf").expect("there is a pool")
+        };
+        wait_until("the query runs", || row()["cl_active"] == "1" && row()["sv_active"] == "1");
+        let before = pooler.descriptors();
+        let request = crate::common::raw::cancel_request(&holder.key);
+        let mut requests: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
+        requests.iter_mut().for_each(|wire| {
+            wire.send(&request);
+        });
+        wait_until("they are carried", || row()["cl_active_cancel_req"] == "4");
+        // they make room for each other, and for whoever else comes
+        assert_eq!(Raw::log_in(pooler.port, "app", "evil").simple("select 'in'").value(), "in");
+        for _ in 0..20 {
+            let (row, open) = (row(), pooler.descriptors());
+            assert_eq!((&*row["cl_active_cancel_req"], &*row["cl_waiting_cancel_req"]), ("4", "0"));
+            // those who wait to log in, what is carried; the two connections that ask here, and a server of theirs
+            assert!(open <= before + LOGINS + 4 + 8, "{open} descriptors, {before} before");
+        }
+        drop((requests, open));
+        wait_until("nothing is left", || {
+            row()["cl_active_cancel_req"] == "0" && pooler.descriptors() <= before + 8
+        });
+    });
 }

@@ -9,6 +9,7 @@ mod clients;
 mod common;
 mod crosstalk;
 mod floods;
+mod panics;
 mod servers;
 mod states;
 mod wire;

@@ -4,7 +4,7 @@ use crate::common::raw::frame;
 use crate::common::{PoolerSetup, postgres, wait_until};
 use crate::states::log_in;
 use crate::wire::Wire;
-use crate::witness::beside;
+use crate::witness::{Held, beside, closed, peer_port};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,10 @@ enum When {
     Login,
     /// It has let the login pass and has read something.
     Query,
+    /// As before, and a request to cancel that has come.
+    Cancel,
+    /// That request comes: its connection is what goes astray.
+    Request,
 }
 
 /// What follows its words.
@@ -59,7 +63,7 @@ fn status(name: &str, value: &str) -> Vec<u8> {
     frame(b'S', format!("{name}\0{value}\0").as_bytes())
 }
 
-fn welcome() -> Vec<u8> {
+pub fn welcome() -> Vec<u8> {
     let parameters =
         [("server_version", "15.0"), ("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];
     let statuses = parameters.iter().flat_map(|(name, value)| status(name, value)).collect();
@@ -67,7 +71,10 @@ fn welcome() -> Vec<u8> {
 }
 
 use Then::{Close, Drip, Hang, Repeat};
-use When::{Login, Query};
+use When::{Cancel, Login, Query, Request};
+
+/// How a CancelRequest begins.
+const CANCEL_REQUEST: [u8; 8] = [0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e];
 
 const SCRIPTS: &[Script] = &[
     ("login-silent", Login, Vec::new, Hang),
@@ -129,30 +136,66 @@ const SCRIPTS: &[Script] = &[
     ("query-parameter-huge", Query, || status("application_name", &"x".repeat(500_000)), Repeat),
     ("query-error-fatal", Query, || error("FATAL", "57P01", "going"), Close),
     ("query-error-noise", Query, || frame(b'E', b"S"), Hang),
+    ("cancel-ignored", Cancel, Vec::new, Hang),
+    ("cancel-closed", Cancel, Vec::new, Close),
+    ("cancel-noise", Cancel, || b"\xff\xfe\xfd\xfc\xfb\xfa".to_vec(), Hang),
+    ("cancel-half-row", Cancel, || row(1000)[..500].to_vec(), Hang),
+    ("cancel-half-row-closed", Cancel, || row(1000)[..500].to_vec(), Close),
+    ("cancel-rows", Cancel, || row(60_000), Repeat),
+    ("cancel-error-without-end", Cancel, || error("ERROR", "57014", "canceling"), Hang),
+    ("cancel-half-notification", Cancel, || frame(b'A', b"\0\0\0\x09channel\0x\0")[..9].to_vec(), Hang),
+    ("cancel-ready-twice", Cancel, || [ready(b'I'), ready(b'I')].concat(), Hang),
+    ("cancel-ready-in-tx", Cancel, || [error("ERROR", "57014", "canceling"), ready(b'T')].concat(), Hang),
+    ("cancel-length-2g", Cancel, || length(b'E', 0x7fff_ffff), Repeat),
+    ("cancel-request-hangs", Request, Vec::new, Hang),
+    ("cancel-request-answered", Request, || error("FATAL", "57P03", "not now"), Hang),
+    ("cancel-request-endless", Request, || row(60_000), Repeat),
 ];
 
 /// Most that an endless script says.
 const WORDS_MAX: usize = 64 << 20;
 
+/// One listener's part of the test.
+struct Stage<'a> {
+    script: &'static Script,
+    /// The test is over.
+    stop: &'a AtomicBool,
+    /// A request to cancel has come.
+    canceled: AtomicBool,
+}
+
 /// Lives as long as the test, or until the pooler hangs up.
-fn misbehave(mut stream: TcpStream, script: &Script, stop: &AtomicBool) -> std::io::Result<()> {
-    let (_, when, words, then) = script;
+fn misbehave(mut stream: TcpStream, stage: &Stage<'_>) -> std::io::Result<()> {
+    let Stage { script: (_, when, words, then), stop, canceled } = stage;
     let mut chunk = [0; 4096];
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     stream.set_write_timeout(Some(Duration::from_millis(500)))?;
     let mut read = |stream: &mut TcpStream| loop {
         match stream.read(&mut chunk) {
-            Ok(count) => return count > 0,
-            Err(_) if stop.load(Ordering::Relaxed) => return false,
+            Ok(count) => return chunk[..count].to_vec(),
+            Err(_) if stop.load(Ordering::Relaxed) => return Vec::new(),
             Err(_) => {}
         }
     };
-    if !read(&mut stream) {
+    let first = read(&mut stream);
+    let is_request = first.starts_with(&CANCEL_REQUEST);
+    if is_request {
+        canceled.store(true, Ordering::Relaxed);
+    }
+    if first.is_empty() || (is_request && *when != Request) {
         return Ok(());
     }
-    if *when == Query {
+    if *when != Login && !is_request {
         stream.write_all(&welcome())?;
-        if !read(&mut stream) {
+        if read(&mut stream).is_empty() {
+            return Ok(());
+        }
+        let waits = || matches!(when, Cancel | Request) && !canceled.load(Ordering::Relaxed);
+        while waits() && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if *when == Request {
+            while !read(&mut stream).is_empty() {}
             return Ok(());
         }
     }
@@ -173,18 +216,18 @@ fn misbehave(mut stream: TcpStream, script: &Script, stop: &AtomicBool) -> std::
         }
         Close | Hang => stream.write_all(&words)?,
     }
-    while *then != Close && read(&mut stream) {}
+    while *then != Close && !read(&mut stream).is_empty() {}
     Ok(())
 }
 
-fn listen(listener: &TcpListener, script: &'static Script, stop: &AtomicBool) {
+fn listen(listener: &TcpListener, stage: &Stage<'_>) {
     listener.set_nonblocking(true).expect("is a socket");
     std::thread::scope(|scope| {
-        while !stop.load(Ordering::Relaxed) {
+        while !stage.stop.load(Ordering::Relaxed) {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(false).expect("is a socket");
-                    scope.spawn(move || drop(misbehave(stream, script, stop)));
+                    scope.spawn(move || drop(misbehave(stream, stage)));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -193,11 +236,14 @@ fn listen(listener: &TcpListener, script: &'static Script, stop: &AtomicBool) {
 }
 
 /// One client of an evil server: it is answered or ended in time, whatever the server does. Returns how long that took.
-fn suffer(port: u16, name: &str) -> Duration {
+fn suffer(port: u16, (name, when, ..): &Script) -> Duration {
     let began = Instant::now();
     let mut wire = Wire::connect(port);
-    log_in(&mut wire, "app", name);
+    let key = log_in(&mut wire, "app", name);
     wire.send(&frame(b'Q', b"select 'sound'\0"));
+    if matches!(when, Cancel | Request) {
+        wire.cancel(&key);
+    }
     let got = wire.read_until(b"Z\0\0\0\x05", Duration::from_secs(12));
     assert!(!got.windows(5).any(|part| part == b"quiet"), "{name} got another's row");
     began.elapsed()
@@ -224,14 +270,20 @@ fn an_evil_postgresql_hurts_its_own_clients_alone() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for (script, listener) in SCRIPTS.iter().zip(&listeners) {
-            let stop = &stop;
-            scope.spawn(move || listen(listener, script, stop));
+            let stage = Stage { script, stop: &stop, canceled: AtomicBool::new(false) };
+            scope.spawn(move || listen(listener, &stage));
         }
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            beside("an evil PostgreSQL", &mut pooler, |pooler| {
+            let held = Held {
+                clients: SCRIPTS.len() + 1,
+                servers: SCRIPTS.len() + 2,
+                busy: SCRIPTS.len() as u32,
+                ..Held::default()
+            };
+            beside("an evil PostgreSQL", &mut pooler, held, |pooler| {
                 let port = pooler.port;
-                let ask = |name: &'static str| scope.spawn(move || suffer(port, name));
-                let clients: Vec<_> = SCRIPTS.iter().map(|(name, ..)| (*name, ask(name))).collect();
+                let ask = |script: &'static Script| scope.spawn(move || suffer(port, script));
+                let clients: Vec<_> = SCRIPTS.iter().map(|script| (script.0, ask(script))).collect();
                 for (name, client) in clients {
                     let took = client.join().expect("told above");
                     assert!(
@@ -244,9 +296,18 @@ fn an_evil_postgresql_hurts_its_own_clients_alone() {
         stop.store(true, Ordering::Relaxed);
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
-    wait_until("the log names every offender", || {
+    wait_until("the log names every offender and says why it was ended", || {
         let log = pooler.log();
-        let names = |line: &str, name: &str| line.contains(" S-") && line.contains(&format!("{name}/"));
-        SCRIPTS.iter().all(|(name, ..)| log.lines().any(|line| names(line, name)))
+        let lines = closed(&log, " S-");
+        SCRIPTS.iter().zip(&listeners).all(|((name, ..), listener)| {
+            let port = listener.local_addr().expect("it is bound").port();
+            let names = |line: &&str| line.contains(&format!(" {name}/")) && peer_port(line) == Some(port);
+            lines.iter().any(names)
+        })
     });
+    let log = pooler.log();
+    let quiet = |line: &&str| line.contains(" quiet/") && !line.contains("client unexpected eof");
+    let others: Vec<_> =
+        ["C", "S"].into_iter().flat_map(|side| closed(&log, &format!(" {side}-"))).filter(quiet).collect();
+    assert!(others.is_empty(), "others were ended: {others:#?}");
 }

@@ -26,8 +26,11 @@ fn start(user: &str, database: &str) -> Vec<u8> {
     startup_message(196_608, &[("user", user), ("database", database)])
 }
 
-pub fn log_in(wire: &mut Wire, user: &str, database: &str) {
-    wire.send(&start(user, database)).ready();
+/// Returns the cancel key; nothing, where it is not let in.
+pub fn log_in(wire: &mut Wire, user: &str, database: &str) -> Vec<u8> {
+    let welcome = wire.send(&start(user, database)).read_until(b"Z\0\0\0\x05", Duration::from_secs(3));
+    let key = welcome.windows(5).position(|part| part == b"K\0\0\0\x0c");
+    key.and_then(|at| welcome.get(at + 5..at + 13)).map(<[u8]>::to_vec).unwrap_or_default()
 }
 
 fn batch(wire: &mut Wire, frames: &[Vec<u8>]) {
@@ -45,6 +48,17 @@ fn flush() -> Vec<u8> {
 fn copy_in(wire: &mut Wire) {
     wire.send(&query("create temp table if not exists sink (t text)")).ready();
     wire.send(&query("copy sink from stdin")).read_until(b"G\0\0\0", Duration::from_secs(3));
+}
+
+/// Logs in and sends `frames`, then has what they ask for cancelled, and does not wait for that.
+fn canceled(wire: &mut Wire, database: &str, frames: &[Vec<u8>]) {
+    let key = log_in(wire, "app", database);
+    batch(wire, frames);
+    wire.cancel(&key);
+}
+
+fn sleep() -> Vec<u8> {
+    query("select pg_sleep(0.2)")
 }
 
 use Door::{Console, Fresh, Guarded, In};
@@ -196,6 +210,22 @@ pub const STATES: &[State] = &[
     }),
     ("waiting with a pipeline", In("full"), |wire| {
         batch(wire, &[named(), bind("hostile", &["v"]), execute(), sync()])
+    }),
+    ("being cancelled", Fresh, |wire| canceled(wire, "evil", &[sleep()])),
+    ("being cancelled, half a query behind", Fresh, |wire| {
+        canceled(wire, "evil", &[sleep(), query("select 1")[..9].to_vec()])
+    }),
+    ("being cancelled in a batch", Fresh, |wire| {
+        canceled(wire, "evil", &[parse("", "select pg_sleep(0.2)"), bind("", &[]), execute(), flush()])
+    }),
+    ("being cancelled in COPY in", Fresh, |wire| {
+        let sink = query("create temp table if not exists sink (t text); copy sink from stdin");
+        canceled(wire, "evil", &[sink, frame(b'd', b"one\n")])
+    }),
+    ("being cancelled while waiting", Fresh, |wire| canceled(wire, "full", &[sleep()])),
+    ("cancelled, and being told", Fresh, |wire| {
+        canceled(wire, "evil", &[sleep()]);
+        wire.read_until(b"57014", Duration::from_secs(1));
     }),
     ("at the console", Console, |_| {}),
     ("half a SHOW", Console, |wire| {

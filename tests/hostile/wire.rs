@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a run tells its seed and figures")]
 
+use crate::common::raw::cancel_request;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -44,6 +45,11 @@ pub fn seed() -> u64 {
 pub fn length(usual_s: u64) -> Duration {
     let given = std::env::var("PGWEIR_HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(given.unwrap_or(usual_s))
+}
+
+/// Whether this is the long variant, in which figures are worth asserting.
+pub fn is_long() -> bool {
+    length(0) >= Duration::from_secs(60)
 }
 
 /// One connection of somebody who keeps to no rule.
@@ -97,6 +103,17 @@ impl Wire {
     pub fn ready(&mut self) -> &mut Self {
         self.read_until(b"Z\0\0\0\x05", Duration::from_secs(3));
         self
+    }
+
+    /// Our port, by which the log names us.
+    pub fn port(&self) -> u16 {
+        self.0.local_addr().expect("it is connected").port()
+    }
+
+    /// Has what `key` stands for cancelled, from a connection of its own that waits for nothing.
+    pub fn cancel(&self, key: &[u8]) {
+        let port = self.0.peer_addr().expect("it is connected").port();
+        Self::connect(port).send(&cancel_request(key));
     }
 
     /// Says that no more comes from here.

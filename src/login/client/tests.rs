@@ -11,6 +11,7 @@ use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, TrackedNames, sqlstate, tags};
 use crate::worker::WorkerHandle;
 use std::sync::Mutex;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -441,3 +442,6 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
     let heard = lines.0.lock().unwrap().clone();
     assert!(heard.iter().all(|line| line.contains("left out of the log")) && heard.len() <= 1, "{heard:#?}");
 }
+
+#[path = "tests/panics.rs"]
+mod panics;

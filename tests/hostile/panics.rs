@@ -1,0 +1,103 @@
+//! A command of the console that panics, by a stream that does as it is written to: it costs that client, and no other.
+//! (What a panic costs elsewhere is tried in the crate, beside what panics: `login/client/tests/panics.rs`, `observe/`.)
+
+use crate::common::raw::query;
+use pgweir::base::Address;
+use pgweir::config::Snapshot;
+use pgweir::console::Console;
+use pgweir::core::ClientIdentity;
+use pgweir::io::Clock;
+use pgweir::login::{ConsoleVisit, Plane, Policy, Rights, ServersTls};
+use pgweir::wire::TrackedNames;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+
+/// Panics when a row's description is written.
+struct Trap(DuplexStream);
+
+impl AsyncRead for Trap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for Trap {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        assert!(bytes.first() != Some(&b'T'), "the trap has sprung");
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+fn plane() -> (Arc<Plane>, pgweir::login::Doors) {
+    let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok("[databases]\n[pgbouncer]\n".into()));
+    let policy = Policy {
+        snapshot: Arc::new(snapshot.unwrap_or_else(|_| panic!("it is sound"))),
+        users: Arc::default(),
+        client_tls: None,
+        server_tls: ServersTls::disabled(),
+    };
+    Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new())
+}
+
+/// A visitor whose far end is returned, with what its visit holds.
+fn visit(
+    plane: &Plane,
+    wrap: impl FnOnce(DuplexStream) -> Box<dyn pgweir::login::Stream>,
+) -> (DuplexStream, Arc<()>) {
+    let (near, far) = tokio::io::duplex(16 << 10);
+    let (held, here) = (Arc::new(()), Address::Unix { port: 0, pid: 0, uid: 0 });
+    let identity = ClientIdentity {
+        socket_id: plane.next_socket_id(),
+        database: "pgbouncer".into(),
+        user: "admin".into(),
+        remote: here.clone(),
+        local: here,
+        tls: String::new(),
+        connected_at_epoch_s: 0,
+        internal: false,
+    };
+    let visit = ConsoleVisit {
+        stream: wrap(near),
+        identity: Arc::new(identity),
+        rights: Rights::Admin,
+        guard: Box::new(Arc::clone(&held)),
+    };
+    assert!(plane.console.send(visit).is_ok(), "the console is open");
+    (far, held)
+}
+
+#[tokio::test]
+async fn a_command_of_the_console_that_panics_ends_its_client_alone() {
+    let (plane, doors) = plane();
+    let console = Console::new(Arc::clone(&plane));
+    tokio::spawn(Arc::clone(&console).serve(doors.console));
+    let (mut unlucky, held) = visit(&plane, |near| Box::new(Trap(near)));
+    let (mut other, _) = visit(&plane, |near| Box::new(near));
+    unlucky.write_all(&query("show version")).await.expect("it is read");
+    let mut got = Vec::new();
+    unlucky.read_to_end(&mut got).await.expect("it ends");
+    assert!(got.ends_with(b"Z\0\0\0\x05I"), "its welcome, and nothing behind it");
+    while Arc::strong_count(&held) > 1 || console.visits.count() != 1 {
+        tokio::task::yield_now().await;
+    }
+    other.write_all(&query("show version")).await.expect("it is read");
+    let mut got = Vec::new();
+    while !got.windows(7).any(|part| part == b"pgweir ") {
+        assert!(other.read_buf(&mut got).await.expect("it is served") > 0, "{got:?}");
+    }
+}
