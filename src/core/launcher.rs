@@ -210,15 +210,20 @@ impl Thought<'_> {
         let share = &pool.share;
         let fails = share.failing().is_some() && share.live_count() == 0;
         let is_welcomed = pool.welcome_since.is_none();
-        let since = match pool.oldest_waiter() {
+        let outlook = share.outlook();
+        let since = match outlook.waiting_since.into_iter().chain(pool.welcome_since).min() {
             // idle servers are for those who wait; one more is opened only if that does not help
-            Some(_) if prompt == Prompt::Routine && share.idle_total() > 0 && is_welcomed => return,
+            Some(_) if prompt == Prompt::Routine && outlook.idle > 0 && is_welcomed => return,
             // one is on its way already: whether more are wanted shows when it has arrived
-            Some(_) if share.is_moving() && is_welcomed => {
+            Some(_) if outlook.is_moving && is_welcomed => {
                 return self.actions.push(Action::LookAgain(share.id, LETTER_TIME));
             }
             // whoever asked may not have seen yet what another worker has
             Some(_) if prompt == Prompt::Asked && is_welcomed && self.nudge(share) => return,
+            // one was idle a moment ago: it is the waiting client's own worker's, or has left for it
+            Some(_) if outlook.idle > 0 && is_welcomed => {
+                return self.actions.push(Action::LookAgain(share.id, LETTER_TIME));
+            }
             Some(since) => since,
             // clients of a pool whose logins fail are turned away instead of waiting, and ask all the same
             None if prompt == Prompt::Asked && fails => self.now,

@@ -147,6 +147,8 @@ impl Core {
         if self.pools[slot.0 as usize].share.database.is_paused() {
             return;
         }
+        // On its way from before it is no idle one any more: see `PoolShare::outlook`.
+        let _leaving = self.share(slot).expect_server();
         while let Some(server) = self.pools[slot.0 as usize].take_idle() {
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),

@@ -43,6 +43,6 @@ pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, Server
 pub use launcher::{Action, Demand, Event, Launcher};
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
-pub use share::{DatabaseShare, Gate, PoolShare, Stance};
+pub use share::{DatabaseShare, Gate, Outlook, PoolShare, Stance};
 pub use statement_memory::Meter;
 pub use statements::StatementRegistry;

@@ -154,6 +154,17 @@ impl Turn {
     }
 }
 
+/// How it stands with those who wait for a server; see [`PoolShare::outlook`].
+#[derive(Clone, Copy, Debug)]
+pub struct Outlook {
+    /// Idle servers over all workers.
+    pub idle: u32,
+    /// A server is on its way to a worker.
+    pub is_moving: bool,
+    /// Since when the longest waiting client waits, if one does.
+    pub waiting_since: Option<Micros>,
+}
+
 /// A server that is on its way; see [`PoolShare::expect_server`].
 #[derive(Debug)]
 pub struct Expected(Arc<PoolShare>);
@@ -229,10 +240,10 @@ impl PoolShare {
         }
     }
 
-    /// Publishes how many idle servers `worker` has. Plain store on the worker's own line.
+    /// Publishes how many idle servers `worker` has. A store on the worker's own line, no more.
     #[inline]
     pub fn set_idle(&self, worker: WorkerId, count: u32) {
-        self.slots[worker.0 as usize].idle.store(count, Ordering::Relaxed);
+        self.slots[worker.0 as usize].idle.store(count, Ordering::Release);
     }
 
     /// Publishes since when the oldest client of `worker` waits; [`Micros::NEVER`] = none waits.
@@ -294,7 +305,16 @@ impl PoolShare {
 
     /// Idle servers over all workers, as last published.
     pub fn idle_total(&self) -> u32 {
-        self.slots.iter().map(|slot| slot.idle.load(Ordering::Relaxed)).sum()
+        self.slots.iter().map(|slot| slot.idle.load(Ordering::Acquire)).sum()
+    }
+
+    /// What helps those who wait, and since when the first of them does. A server that goes from one worker's idle ones to a
+    /// client of another is seen in one of the three: as idle, as moving, or by that its client waits no more. So they are
+    /// read in that order, and written so by whoever moves it.
+    pub fn outlook(&self) -> Outlook {
+        let idle = self.idle_total();
+        let is_moving = self.is_moving();
+        Outlook { idle, is_moving, waiting_since: self.oldest_waiter().map(|(_, since)| since) }
     }
 
     /// The rules in force. Workers keep their own copy (`Command::Rules` replaces it): this is for the login plane.

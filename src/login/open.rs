@@ -459,6 +459,8 @@ impl Attempt {
             connected_at_epoch_s: epoch_s(),
             cancel_key: logged_in.key,
         });
+        // on its way from before its login is over: see `PoolShare::outlook`
+        let expected = share.expect_server();
         let place = place.into_live();
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
@@ -477,7 +479,6 @@ impl Attempt {
         self.entry.tries.forget();
         let worker = self.worker();
         drop(row);
-        let expected = share.expect_server();
         let identity = Arc::clone(&login.identity);
         self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         if let Some(order) = self.left_behind(&identity) {

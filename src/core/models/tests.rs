@@ -61,6 +61,28 @@ fn a_server_that_is_expected_is_moving_until_it_arrives() {
 }
 
 #[test]
+fn a_server_that_moves_to_the_one_client_that_waits_is_never_overlooked() {
+    loom::model(|| {
+        let pool = pool();
+        pool.set_waiting_since(THERE, Micros(1));
+        pool.set_idle(HERE, 1);
+        let other = Arc::clone(&pool);
+        let workers = thread::spawn(move || {
+            let leaving = other.expect_server();
+            other.set_idle(HERE, 0);
+            other.server_leaves();
+            drop(leaving);
+            other.set_waiting_since(THERE, Micros::NEVER);
+            other.server_arrives();
+        });
+        let seen = pool.outlook();
+        let is_helped = seen.idle > 0 || seen.is_moving || seen.waiting_since.is_none();
+        assert!(is_helped, "a second server would be opened for it: {seen:?}");
+        workers.join().expect("no panic");
+    });
+}
+
+#[test]
 fn two_that_charge_at_once_stay_within_the_limit() {
     loom::model(|| {
         let meter = Arc::new(Meter::default());
