@@ -41,7 +41,7 @@ impl Core {
                     client.rules = rules_of.0(&client.identity.user, &client.identity.database);
                 }
             }
-            Command::Cancel(socket_id) => return Answer::Found(self.cancel(socket_id, net)),
+            Command::Cancel(client, request) => return Answer::Found(self.cancel(client, request, net)),
             Command::Barrier => {}
             Command::Clients => return Answer::Clients(self.client_rows(now)),
             Command::Servers => return Answer::Servers(self.server_rows(now)),
@@ -218,7 +218,7 @@ impl Core {
 
     /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle, nor for one whose query has
     /// not reached a server: that one never starts.
-    fn cancel(&mut self, socket_id: u64, net: &mut impl Net) -> bool {
+    fn cancel(&mut self, socket_id: u64, request: u64, net: &mut impl Net) -> bool {
         let Some(id) = self.find_client(socket_id) else { return false };
         match self.clients[id.0 as usize].stand {
             Stand::Idle => false,
@@ -227,7 +227,7 @@ impl Core {
                 true
             }
             Stand::Lent(server) => self.cancel_lent(id, server, net),
-            Stand::Linked(server) => self.cancel_running(socket_id, server, net),
+            Stand::Linked(server) => self.cancel_running(socket_id, request, server, net),
         }
     }
 
@@ -247,13 +247,13 @@ impl Core {
         true
     }
 
-    fn cancel_running(&mut self, client: u64, id: ServerId, net: &mut impl Net) -> bool {
+    fn cancel_running(&mut self, client: u64, request: u64, id: ServerId, net: &mut impl Net) -> bool {
         let server = &mut self.servers[id.0 as usize];
         if !matches!(server.phase, Phase::Linked(_)) || server.expected.is_settled() {
             return false;
         }
         server.cancels += 1;
-        net.notify(server.cancel_note(client));
+        net.notify(server.cancel_note(client, request));
         true
     }
 

@@ -66,10 +66,7 @@ impl Core {
                     }
                     _ => Onward::Later,
                 },
-                Err(_) => {
-                    self.close_server(id, "bad packet header from server", net);
-                    Onward::Gone
-                }
+                Err(_) => self.lose_step(id, "bad packet header from server", &mut walk, net),
             };
             match onward {
                 Onward::Next => {}
@@ -119,9 +116,7 @@ impl Core {
         if header.tag == tag::PARAMETER_STATUS
             && !(walk.is_whole(header) && self.note_parameter(id, walk.payload(header)))
         {
-            self.flush_downstream(id, walk, net);
-            self.close_server(id, "parameters too long", net);
-            return Onward::Gone;
+            return self.lose_step(id, "parameters too long", walk, net);
         }
         let server = &self.servers[id.0 as usize];
         match server.phase {
@@ -202,8 +197,7 @@ impl Core {
         net: &mut impl Net,
     ) -> Onward {
         let Ok(status) = backend::ready_status(walk.payload(header)) else {
-            self.close_server(id, "bad packet from server", net);
-            return Onward::Gone;
+            return self.lose_step(id, "bad packet from server", walk, net);
         };
         let server = &mut self.servers[id.0 as usize];
         server.status = status;

@@ -452,7 +452,7 @@ impl Core {
     fn stop_query(&self, id: ServerId, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
         if !server.expected.is_settled() {
-            net.notify(server.cancel_note(0));
+            net.notify(server.cancel_note(0, 0));
         }
     }
 

@@ -147,7 +147,7 @@ impl Core {
         if self.pools[slot.0 as usize].share.database.is_paused() {
             return;
         }
-        // On its way from before it is no idle one any more: see `PoolShare::outlook`.
+        // Counted as moving before it ceases to count as idle: see `PoolShare::outlook`.
         let _leaving = self.share(slot).expect_server();
         while let Some(server) = self.pools[slot.0 as usize].take_idle() {
             match self.fitness(server, now) {
@@ -276,6 +276,7 @@ impl Core {
             && let Some((worker, _)) = pool.share.oldest_waiter_elsewhere(self.worker)
             && let Some(resting) = self.try_move(id)
         {
+            let _leaving = self.share(slot).expect_server();
             self.pools[slot.0 as usize].remove_idle(id);
             self.move_server(resting, worker, net);
         }

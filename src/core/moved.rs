@@ -44,7 +44,8 @@ impl Core {
         self.moved_hosts.retain(|earlier| earlier.host != moved.host);
         self.moved_hosts.push(moved);
         for id in self.free_servers(None) {
-            let server = &self.servers[id.0 as usize];
+            // serving a pool may have closed others of them
+            let Some(server) = self.servers.get(id.0 as usize) else { continue };
             if let (slot, Some(reason)) = (server.pool, server.close_reason) {
                 self.close_server(id, reason, net);
                 self.serve(slot, net);
@@ -62,7 +63,7 @@ impl Core {
     /// Nothing is on its way for so long.
     pub(super) fn forget_moved_hosts(&mut self) {
         let now = self.now;
-        let is_late = |moved: &MovedHost| now.since(moved.since) < Micros::from_millis(limits::HOST_MOVED_MS);
-        self.moved_hosts.retain(is_late);
+        let is_recent = |moved: &MovedHost| now.since(moved.since) < Micros::from_millis(limits::HOST_MOVED_MS);
+        self.moved_hosts.retain(is_recent);
     }
 }

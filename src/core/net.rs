@@ -40,6 +40,8 @@ pub enum Note {
     SendCancel {
         /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the pooler itself ends the query.
         client: u64,
+        /// The number of that request; 0 where there is none.
+        request: u64,
         /// Socket id (SHOW `id`) of the server whose query is to be cancelled.
         server: u64,
         /// Where it is.

@@ -179,9 +179,10 @@ impl Server {
     }
 
     /// The errand that cancels what it runs, for the client with this socket id.
-    pub fn cancel_note(&self, client: u64) -> Note {
+    pub fn cancel_note(&self, client: u64, request: u64) -> Note {
         Note::SendCancel {
             client,
+            request,
             server: self.identity.socket_id,
             identity: Arc::clone(&self.identity),
             key: self.identity.cancel_key.clone(),

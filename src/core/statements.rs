@@ -223,7 +223,8 @@ impl StatementRegistry {
     /// stay within theirs. Clients of one database that ask on two workers at once may both be let in; the total holds.
     fn bytes_max_for(&self, database: &DatabaseShare, added: usize) -> usize {
         let is_within = database.statements().bytes() + added <= self.share();
-        self.bytes_max() - if is_within { 0 } else { self.kept_for_shares() }
+        let most = self.bytes_max(); // once: a reload may change it meanwhile
+        most - if is_within { 0 } else { most / limits::STATEMENT_SHARES_PART }
     }
 
     fn make(self: &Arc<Self>, shard: usize, rest: &[u8]) -> Arc<Statement> {

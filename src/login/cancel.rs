@@ -18,6 +18,7 @@ use crate::worker::Mail;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -40,8 +41,9 @@ pub struct CancelKeys(Arc<Tables>);
 #[derive(Default)]
 struct Tables {
     holders: DashMap<ClientKey, Holder>,
-    /// By the socket id of the client that is cancelled. Dropped when that is done, which its watchers wait for.
+    /// By the number of the request. Dropped when its errand is over, which whoever asked waits for.
     watched: DashMap<u64, watch::Sender<()>>,
+    requests: AtomicU64,
     /// By the socket id of the server.
     errands: DashMap<u64, Errands>,
 }
@@ -88,19 +90,18 @@ impl CancelKeys {
         }
     }
 
-    /// Takes what a client's watchers wait for along with its errand.
-    fn take_watched(&self, client: u64) -> Option<watch::Sender<()>> {
-        self.0.watched.remove(&client).map(|(_, done)| done)
+    /// Takes what the sender of a request waits for along with its errand.
+    fn take_watched(&self, request: u64) -> Option<watch::Sender<()>> {
+        self.0.watched.remove(&request).map(|(_, done)| done)
     }
 
-    fn watch(&self, client: u64) -> Watch {
-        let done = self.0.watched.entry(client).or_insert_with(|| watch::Sender::new(())).subscribe();
-        Watch { done, forget: Forget { keys: self.clone(), client } }
-    }
-
-    /// Whether somebody still waits for an errand of this client to begin.
-    fn is_watched(&self, client: u64) -> bool {
-        self.0.watched.contains_key(&client)
+    /// A new request, and the wait for its own errand: one that another request has sent out may be over before this one's
+    /// begins.
+    fn watch(&self) -> Watch {
+        let request = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, done) = watch::channel(());
+        self.0.watched.insert(request, sender);
+        Watch { done, forget: Forget { keys: self.clone(), request } }
     }
 
     /// Whether `errand` may be carried now; if not, what becomes of it.
@@ -137,7 +138,7 @@ impl CancelKeys {
     }
 }
 
-/// Somebody's wait for the cancel of one client to be done.
+/// Somebody's wait for a request's errand to be over.
 struct Watch {
     done: watch::Receiver<()>,
     /// Dropped behind `done`.
@@ -153,15 +154,15 @@ impl Watch {
     }
 }
 
-/// Forgets what nobody watches any more.
+/// Forgets a request that nobody waits for any more.
 struct Forget {
     keys: CancelKeys,
-    client: u64,
+    request: u64,
 }
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        self.keys.0.watched.remove_if(&self.client, |_, done| done.receiver_count() == 0);
+        self.keys.0.watched.remove(&self.request);
     }
 }
 
@@ -216,16 +217,16 @@ impl Errand {
 const WATCHED_SWEEP: usize = 32;
 
 impl Plane {
-    /// An errand for what the client with socket id `client` runs.
+    /// The errand of a request; of none where that is 0.
     pub(super) fn errand(
         &self,
         worker: WorkerId,
-        client: u64,
+        request: u64,
         server: u64,
         identity: Arc<ServerIdentity>,
         key: CancelKey,
     ) -> Errand {
-        let watched = self.cancel_keys.take_watched(client).into_iter().collect();
+        let watched = self.cancel_keys.take_watched(request).into_iter().collect();
         Errand { worker, server, identity, key, watched, sweep_at: WATCHED_SWEEP }
     }
 
@@ -242,16 +243,15 @@ impl Plane {
             Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
             None => return tracing::debug!("failed cancel request: unknown key"),
         };
-        let watch = self.cancel_keys.watch(client);
-        let found = self.ask(worker, Command::Cancel(client)).await;
+        let watch = self.cancel_keys.watch();
+        let request = watch.forget.request;
+        let found = self.ask(worker, Command::Cancel(client, request)).await;
         if matches!(found, Some(Answer::Found(true))) {
             // The errand is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
             // that to one of the next.
             self.ask(worker, Command::Barrier).await;
         }
-        if self.cancel_keys.is_watched(client) {
-            drop(self.cancel_keys.take_watched(client)); // nothing is sent out: the client waits, or has nothing running
-        }
+        drop(self.cancel_keys.take_watched(request)); // still there: the client waits, or has nothing running
         watch.done().await;
     }
 }
@@ -381,7 +381,7 @@ async fn place(plane: &Plane, entry: &PoolEntry) -> Place {
 mod tests {
     use super::*;
 
-    fn errand(keys: &CancelKeys, client: u64, server: u64) -> Errand {
+    fn errand(keys: &CancelKeys, request: u64, server: u64) -> Errand {
         let address = Address::Unix { port: 0, pid: 0, uid: 0 };
         let key = CancelKey { pid: 1, secret: Box::new([0; 4]) };
         let identity = Arc::new(ServerIdentity {
@@ -395,12 +395,12 @@ mod tests {
             connected_at_epoch_s: 0,
             cancel_key: key.clone(),
         });
-        let watched = keys.take_watched(client).into_iter().collect();
+        let watched = keys.take_watched(request).into_iter().collect();
         Errand { worker: WorkerId(0), server, identity, key, watched, sweep_at: WATCHED_SWEEP }
     }
 
-    fn carried(keys: &CancelKeys, client: u64, server: u64) -> Option<Errand> {
-        match keys.take_in(errand(keys, client, server)) {
+    fn carried(keys: &CancelKeys, request: u64, server: u64) -> Option<Errand> {
+        match keys.take_in(errand(keys, request, server)) {
             TakenIn::Carry(errand) => Some(errand),
             TakenIn::Next | TakenIn::Joined => None,
         }
@@ -410,18 +410,18 @@ mod tests {
     async fn however_many_requests_come_few_are_carried_and_the_others_join_the_next() {
         let keys = CancelKeys::default();
         let under_way: Vec<_> =
-            std::iter::from_fn(|| carried(&keys, 7, 1)).take(limits::CANCELS_PER_SERVER_MAX + 1).collect();
+            std::iter::from_fn(|| carried(&keys, 0, 1)).take(limits::CANCELS_PER_SERVER_MAX + 1).collect();
         assert_eq!(under_way.len(), limits::CANCELS_PER_SERVER_MAX, "the last one is the next");
-        assert!(carried(&keys, 8, 2).is_some(), "another server has its own");
+        assert!(carried(&keys, 0, 2).is_some(), "another server has its own");
         for _ in 0..10_000 {
-            let gone = keys.watch(7);
-            assert!(matches!(keys.take_in(errand(&keys, 7, 1)), TakenIn::Joined));
+            let gone = keys.watch();
+            assert!(matches!(keys.take_in(errand(&keys, gone.forget.request, 1)), TakenIn::Joined));
             drop(gone);
         }
         let here: Vec<_> = (0..3)
             .map(|_| {
-                let watch = keys.watch(7);
-                assert!(carried(&keys, 7, 1).is_none());
+                let watch = keys.watch();
+                assert!(carried(&keys, watch.forget.request, 1).is_none());
                 watch
             })
             .collect();
@@ -455,23 +455,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_watches_goes_on_when_the_errand_is_over() {
+    async fn who_asks_waits_for_the_errand_of_its_own_request() {
         let keys = CancelKeys::default();
-        let (first, second) = (keys.watch(7), keys.watch(7));
-        let watched = keys.take_watched(7);
-        assert!(!keys.is_watched(7));
-        drop(watched);
+        let (first, second) = (keys.watch(), keys.watch());
+        drop(errand(&keys, first.forget.request, 1));
         first.done().await;
+        assert!(second.done.has_changed().is_ok(), "its errand has not begun");
+        let own = errand(&keys, second.forget.request, 1);
+        assert!(keys.0.watched.is_empty());
+        drop(own);
         second.done().await;
     }
 
     #[test]
     fn who_goes_away_leaves_nothing_to_be_watched() {
         let keys = CancelKeys::default();
-        let (first, second) = (keys.watch(7), keys.watch(7));
+        let (first, second) = (keys.watch(), keys.watch());
         drop(first);
-        assert!(keys.is_watched(7));
+        assert_eq!(keys.0.watched.len(), 1);
         drop(second);
-        assert!(!keys.is_watched(7));
+        assert!(keys.0.watched.is_empty());
     }
 }

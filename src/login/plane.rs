@@ -272,8 +272,8 @@ impl Plane {
             Note::NeedServer(pool) => self.launcher.need_server(pool),
             Note::NeedRenewal(pool) => self.launcher.need_renewal(pool),
             Note::Nudge { pool, idle_at } => self.worker(idle_at).send(Mail::Nudge { pool, by: from }),
-            Note::SendCancel { client, server, identity, key } => {
-                self.launcher.send_cancel(self.errand(from, client, server, identity, key));
+            Note::SendCancel { request, server, identity, key, .. } => {
+                self.launcher.send_cancel(self.errand(from, request, server, identity, key));
             }
         }
     }

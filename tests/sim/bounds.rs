@@ -239,7 +239,7 @@ fn a_queue_does_not_grow_by_those_who_left_it() {
     let length = |bench: &Bench| format!("{:?}", bench.core).matches("Waiter {").count();
     for _ in 0..500 {
         bench.says(other, &query("select 1"));
-        bench.command(Command::Cancel(3));
+        bench.command(Command::Cancel(3, 0));
         bench.says(other, b"");
         assert!(length(&bench) <= limits::STALE_WAITERS_MAX + 5, "{}", length(&bench));
     }

@@ -542,7 +542,7 @@ fn a_cancel_that_finds_only_a_flush_is_not_answered() {
     let waiting = bench.client();
     bench.says(CLIENT, &query("begin"));
     bench.says(waiting, &empties(&[ask::FLUSH]));
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     bench.says(waiting, b"");
     assert_eq!(bench.sent(waiting), "", "PostgreSQL would not know of anything to cancel");
     bench.says(waiting, &query("select 1"));

@@ -184,9 +184,9 @@ impl Driver {
                 let reply = move |answer| tell(Reply::Evicted(eviction, is_found(answer)));
                 Mail::Command(command, Box::new(reply))
             }
-            Letter::Command(Command::Cancel(asker)) => {
+            Letter::Command(Command::Cancel(asker, _)) => {
                 let reply = move |answer| tell(Reply::Cancelled(asker, is_found(answer)));
-                Mail::Command(Command::Cancel(asker), Box::new(reply))
+                Mail::Command(Command::Cancel(asker, 0), Box::new(reply))
             }
             Letter::Command(command) => Mail::Command(command, Box::new(drop)),
         };

@@ -262,7 +262,7 @@ fn a_server_that_is_canceled_and_notified_serves_on() {
             stage.settle();
             stage.says(client, &query("select pg_sleep(20)"));
             stage.settle();
-            stage.put(0, Letter::Command(Command::Cancel(client)));
+            stage.put(0, Letter::Command(Command::Cancel(client, 0)));
             stage.says(server, &[&complete("SELECT 1"), &ready(b'I'), &note[..cut]].concat());
             stage.round(0);
             stage.put(0, Letter::CancelOver(server, fate));

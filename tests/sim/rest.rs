@@ -13,7 +13,7 @@ const SERVER_SOCKET: u64 = 100;
 const CANCELED: &str = "E[SERROR~C57014~Mcanceling statement due to user request~] Z[I]";
 
 fn cancel(bench: &mut Bench) {
-    bench.command(Command::Cancel(CLIENT_SOCKET));
+    bench.command(Command::Cancel(CLIENT_SOCKET, 0));
 }
 
 fn cancel_over(bench: &mut Bench, fate: CancelFate) {
@@ -109,7 +109,7 @@ fn a_query_that_is_canceled_while_its_server_is_prepared_never_starts() {
     let client = bench.client_named("of its own");
     bench.says(client, &query("select 1"));
     assert!(bench.sent(SERVER).starts_with("Q[SET application_name"));
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     bench.says(SERVER, &[complete("SET"), ready(b'I')].concat());
     bench.says(client, b"");
     assert_eq!(bench.sent(client), CANCELED);
@@ -135,7 +135,7 @@ fn a_query_that_is_canceled_before_its_server_heard_of_it_never_starts() {
             bench.says(SERVER, &[complete("DISCARD ALL"), ready(b'I')].concat());
         }
         bench.net.sent.clear();
-        bench.command(Command::Cancel(2));
+        bench.command(Command::Cancel(2, 0));
         bench.says(waiting, b"");
         assert_eq!(bench.sent(waiting), CANCELED, "{mode:?}");
         assert_eq!(bench.sent(SERVER), "", "{mode:?}");
@@ -153,7 +153,7 @@ fn a_query_that_is_canceled_in_the_middle_of_a_notification_is_answered_behind_i
     bench.says(SERVER, &[complete("SELECT 1"), ready(b'I')].concat());
     bench.says(SERVER, &note[..9]);
     bench.acts();
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     bench.says(waiting, b"");
     assert_eq!(bench.acts(), [format!("pause {waiting:?}")]);
     bench.says(SERVER, &note[9..]);
@@ -238,12 +238,12 @@ fn a_second_cancel_hits_no_later_query() {
     let mut bench = Bench::new(PoolMode::Session, 0);
     let client = bench.client_named("of its own");
     bench.says(client, &query("select 1"));
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     bench.says(SERVER, &[complete("SET"), ready(b'I')].concat());
     bench.says(client, b"");
     assert_eq!(bench.sent(client), CANCELED);
     bench.net.sent.clear();
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     bench.says(client, &query("select 2"));
     assert_eq!(bench.sent(SERVER), "Q[select 2~]");
 }
@@ -253,7 +253,7 @@ fn a_canceled_session_is_answered_behind_the_notification_that_came_with_its_par
     let mut bench = Bench::new(PoolMode::Session, 0);
     let client = bench.client_named("of its own");
     bench.says(client, &query("select 1"));
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     let note = notification();
     bench.says(SERVER, &[&complete("SET"), &ready(b'I'), &note[..9]].concat());
     bench.says(client, b"");

@@ -164,3 +164,30 @@ fn an_answer_amid_a_transaction_that_has_asked_nothing_ends_it() {
         bench.says(CLIENT, &asked);
     }
 }
+
+/// A server breaks the protocol behind the rest of a row: the client has the row whole, and then learns of the end.
+#[test]
+fn what_came_before_a_server_broke_the_protocol_is_told_first() {
+    let row = frame(answer::DATA_ROW, &[b'x'; 40]);
+    let long = [b"TimeZone\0".to_vec(), vec![b'z'; 200_000], vec![0]].concat();
+    let breaches = [
+        b"D\0\0\0\0".to_vec(),
+        frame(answer::READY_FOR_QUERY, b""),
+        frame(answer::READY_FOR_QUERY, b"?"),
+        frame(answer::PARAMETER_STATUS, &long),
+    ];
+    for breach in breaches {
+        for cut in [7, 20, row.len() - 1, row.len()] {
+            let mut bench = Bench::new(PoolMode::Transaction, 0);
+            bench.says(CLIENT, &query("select 1"));
+            bench.sent(SERVER);
+            bench.says(SERVER, &row[..cut]);
+            bench.says(SERVER, &[&row[cut..], &*breach].concat());
+            let told = bench.sent(CLIENT);
+            let (first, then) = told.split_once(']').expect("a row");
+            assert_eq!(first.matches('x').count(), 40, "{told}");
+            assert!(then.trim_start().starts_with('E'), "cut at {cut}: {told}");
+            assert!(closes(&mut bench, SERVER));
+        }
+    }
+}

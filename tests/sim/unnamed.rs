@@ -44,7 +44,7 @@ fn a_batch_that_was_cancelled_before_it_began_leaves_its_names_free() {
     let waiting = bench.client();
     let batch = [parse("x", "select 1"), bind("x"), execute(), sync()].concat();
     bench.says(waiting, &batch);
-    bench.command(Command::Cancel(2));
+    bench.command(Command::Cancel(2, 0));
     bench.says(waiting, b"");
     assert!(bench.sent(waiting).ends_with("Z[I]"));
     bench.says(waiting, &[bind("x"), execute(), sync()].concat());

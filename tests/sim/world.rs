@@ -230,7 +230,7 @@ impl World {
         if std::mem::take(&mut client.wants_cancel) {
             let socket = client.socket;
             match self.ground.wires[socket as usize].worker {
-                Some(worker) => self.ground.post(worker, Letter::Command(Command::Cancel(socket))),
+                Some(worker) => self.ground.post(worker, Letter::Command(Command::Cancel(socket, 0))),
                 None => self.clients[index].cancels -= 1,
             }
         }
