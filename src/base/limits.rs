@@ -205,7 +205,8 @@ pub const CLIENT_STATEMENT_BYTES_MAX: usize = 64 << 20;
 pub const UNNAMED_STATEMENTS_PART: usize = 4;
 
 /// This part of `prepared_statements_memory`, a quarter, is kept for databases that hold less than their share of it: an equal
-/// one for each that is configured or holds statements, and one for the next.
+/// one for each that is configured or holds statements (the greater of the two numbers counts, so those that `*` makes lower
+/// everybody's), and one for the next.
 pub const STATEMENT_SHARES_PART: usize = 4;
 
 /// Most bytes of a server's parameters that are kept (tracked ones, with their names): a startup packet has no more.

@@ -320,11 +320,11 @@ settings! {
     verbose: Count = NULL, Reload, Active, "Level of detail in the log: 1 adds DEBUG lines, 2 adds NOISE.";
     workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
     prepared_statements_memory: Bytes = "256 MB", Reload, Active,
-        "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then a Parse is refused. A quarter is kept for databases that hold less than an equal share of it.";
+        "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then the client that asks for one more is ended (53200); one database alone gets three quarters. A quarter is kept for databases that hold less than an equal share of it.";
     io_backend: IoBackend = "auto", Restart, Active,
         "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
     dns_close_moved: bool = "1", Reload, Active,
-        "1: when a host is looked up anew, its servers at other addresses are closed, idle ones at once; 0: they stay.";
+        "1: when a host is looked up anew, which only the opening of a server causes, its servers at other addresses are closed, idle ones at once; 0: they stay.";
     allow_core_dump: bool = "0", Restart, Active,
         "1: a crash may leave a core, and programs of the same user may look into the memory, where passwords and keys are.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";

@@ -63,7 +63,8 @@ impl Core {
     /// Nothing is on its way for so long.
     pub(super) fn forget_moved_hosts(&mut self) {
         let now = self.now;
-        let is_recent = |moved: &MovedHost| now.since(moved.since) < Micros::from_millis(limits::HOST_MOVED_MS);
+        let is_recent =
+            |moved: &MovedHost| now.since(moved.since) < Micros::from_millis(limits::HOST_MOVED_MS);
         self.moved_hosts.retain(is_recent);
     }
 }

@@ -512,7 +512,11 @@ impl Visitor {
             LoginEnd::Silent(reason) => (reason.as_str().into(), false),
             LoginEnd::Unsaid => return,
         };
-        if !self.may_log(plane) {
+        let is_logged = settings.log_disconnections
+            || (is_told && settings.log_pooler_errors)
+            || (settings.log_connections && is_about_the_client(end));
+        // asked last: what the settings leave out takes nothing of what others may write
+        if !is_logged || !self.may_log(plane) {
             return;
         }
         if settings.log_disconnections {
