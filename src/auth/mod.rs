@@ -2,7 +2,8 @@
 //!
 //! Pure: no socket, no clock, no file, no randomness of its own (nonces and salts are handed in). Secrets are compared in
 //! constant time and never appear in `Debug` or errors. Sources: RFC 5802, RFC 7677, PostgreSQL documentation "Password
-//! Authentication" and "SASL Authentication"; PgBouncer behaviour, surface §5 and §7.
+//! Authentication" and "SASL Authentication"; PgBouncer, doc/config.md ("Authentication settings", "Authentication
+//! file format").
 
 pub mod md5;
 pub mod scram;

@@ -1,7 +1,7 @@
 //! What is kept of a user's password: the password itself, its md5 hash, or SCRAM's derived keys.
 //!
 //! Never shows any of it: `Debug` tells only the kind. The text forms are those of `pg_authid.rolpassword` and of auth_file
-//! (PgBouncer behaviour, surface §5).
+//! (PgBouncer, doc/config.md, "Authentication file format").
 
 use super::{md5, scram};
 use crate::base::Password;

@@ -1,8 +1,8 @@
 //! auth_file (userlist.txt): who may log in with which secret.
 //!
 //! Lines `"user" "secret" anything`; `""` inside is a quote; `;` begins a comment line. The first broken line ends the
-//! reading, and the users in front of it stay, as with PgBouncer (surface §5); unlike there, an entry must stand on
-//! one line. Reads text, not files.
+//! reading, and the users in front of it stay, as with PgBouncer (doc/config.md, "Authentication file format"); unlike
+//! there, an entry must stand on one line. Reads text, not files.
 
 use super::Secret;
 use crate::base::limits;

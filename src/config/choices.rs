@@ -1,6 +1,6 @@
 //! Settings that are one word out of a few: each enum with its words, and the words of PgBouncer that this version refuses.
 //!
-//! Words are matched whatever their case and shown as listed here. Source: PgBouncer behaviour, surface §3.
+//! Words are matched whatever their case and shown as listed here. Source: PgBouncer, doc/config.md.
 
 use super::rules::PoolMode;
 use super::value::{BadValue, Value, not_accepted};

@@ -1,7 +1,8 @@
 //! Connection strings, the values of `[databases]`, `[users]` and `[peers]`: `key=value` pairs separated by spaces.
 //!
 //! Pure. A value is bare, up to the next space, or stands in single quotes with `''` for one; it is never empty. Spaces
-//! (0x20 only) may stand around `=`. Source: PgBouncer behaviour, surface §2 "Connection strings".
+//! (0x20 only) may stand around `=`. Source: PgBouncer, doc/config.md ("Section
+//! [databases]").
 
 /// Why a text is no connection string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! What a reload changed, as far as running pools must be told.
 //!
 //! Everything else (limits, times, modes, passwords) takes effect by itself once the new snapshot is in force.
-//! Source: PgBouncer behaviour, surface §2 "Effects of a reload on running pools", §9 (server TLS).
+//! Source: PgBouncer, doc/usage.md (RELOAD, RECONNECT).
 
 use super::settings::{Setting, TABLE};
 use super::snapshot::Snapshot;

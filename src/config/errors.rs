@@ -1,6 +1,6 @@
 //! What can be wrong with configuration files, and how it is told: one line per error, PgBouncer's words where it has some.
 //!
-//! An error never holds a password or a whole connection string. Source: PgBouncer behaviour, surface §2.
+//! An error never holds a password or a whole connection string. Source: PgBouncer, src/loader.c.
 
 use super::connstr::ConnStrError;
 use super::value::BadValue;

@@ -1,7 +1,8 @@
 //! The ini format: lines -> sections and `key = value` tokens, each with its file and line, includes followed.
 //!
 //! Knows no section, setting or key by name. Bounded: depth and number of files, bytes of a file. Goes on after a wrong
-//! line so that every error is found. Source: PgBouncer behaviour, surface §2.
+//! line so that every error is found. Source: PgBouncer, doc/config.md ("Description", "Include
+//! directive").
 
 use super::errors::{ConfigError, Place, Problem};
 use crate::base::limits;

@@ -1,7 +1,7 @@
 //! Tokens -> settings and entries: what each section's keys mean, and everything that is wrong with them.
 //!
 //! Goes on after an error so that every one is found. What it has built is used only if there was none.
-//! Source: PgBouncer behaviour, surface §2 and §4.
+//! Source: PgBouncer, doc/config.md ("Section [databases]", "Section [users]").
 
 use super::CONSOLE_DATABASE;
 use super::connstr;

@@ -1,7 +1,7 @@
 //! Every setting of `[pgbouncer]`: one row each, in the order of SHOW CONFIG, PgBouncer's first and then our own.
 //!
 //! From the table come the typed [`Settings`], the ini reader's names, SHOW CONFIG, SET, the rules of reload, the warnings
-//! about what takes no effect and `configs/reference.ini`. Never reads a file. Source: PgBouncer behaviour, surface §3.
+//! about what takes no effect and `configs/reference.ini`. Never reads a file. Source: PgBouncer, doc/config.md.
 
 use super::choices::{
     AuthDbname, AuthType, CipherList, IoBackend, LogFormat, SslMode, SyslogFacility, Tls13Suites,

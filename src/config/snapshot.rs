@@ -1,7 +1,7 @@
 //! One whole configuration: made by reading files, never edited, replaced as a whole.
 //!
 //! Invariant: what exists is valid. A load that fails returns every error and changes nothing.
-//! Source: PgBouncer behaviour, surface §2 to §4 and §6.4 (SET).
+//! Source: PgBouncer, doc/config.md; doc/usage.md (SET).
 
 use super::CONSOLE_DATABASE;
 use super::database::{Database, PeerEntry, UserEntry};

@@ -8,7 +8,7 @@
 //! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`; a pool has at
 //! most one login in progress. A renewal keeps them, too: where no place is free, a server is retired first. Lowered caps are
 //! kept from then on: nothing is launched until the counts have come down.
-//! Source: PgBouncer behaviour, surface §9 "Launching servers" and §11.1.
+//! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};

@@ -1,8 +1,9 @@
 //! TLS sessions' settings, made from files: everything towards clients, and the parts that servers' side shares.
 //!
-//! Never opens a connection. Towards clients (surface §8.1, §15): a client's certificate is asked for where a CA file is
-//! set; up to `require` it may have none, but one that it shows must verify; `verify-ca` and `verify-full` demand one.
-//! Suites and key exchanges are the library's: forward secrecy and AEAD always, no RSA key exchange.
+//! Never opens a connection. Towards clients (PgBouncer, doc/config.md, `client_tls_sslmode`): a client's certificate
+//! is asked for where a CA file is set; up to `require` it may have none, but one that it shows must verify;
+//! `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward secrecy and AEAD
+//! always, no RSA key exchange.
 
 use super::leaf::{self, Issuers, Role};
 use crate::config::{Settings, SslMode, Tls13Suites, TlsProtocols, Value};

@@ -1,7 +1,7 @@
 //! Accepting clients: one task per listening socket, one per client.
 //!
 //! Never waits for a client. TCP is closed when a soft shutdown begins, Unix sockets stay open for the console; during
-//! SUSPEND nobody is accepted. Source: PgBouncer behaviour, surface §1.2.
+//! SUSPEND nobody is accepted. Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
 
 use super::client::{self, Arrival};
 use super::listen::{Listeners, tcp_options};

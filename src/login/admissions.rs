@@ -2,7 +2,7 @@
 //!
 //! A client is counted from its proof of who it is until its socket has ended: those before it have a limit of their own
 //! (`strangers.rs`), so a flood of them keeps nobody out. Counts are taken and given back once per client.
-//! Source: PgBouncer behaviour, surface §8.1 (`max_client_conn`, `max_db_client_connections`,
+//! Source: PgBouncer, doc/config.md (`max_client_conn`, `max_db_client_connections`,
 //! `max_user_client_connections`).
 
 use crate::config::ClientLimits;

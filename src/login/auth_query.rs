@@ -1,8 +1,8 @@
 //! auth_query: asking a database for a user's secret.
 //!
-//! The pooler plays a client of its own: one end of a socket pair goes to a worker like any client's, so that limits, waiting
-//! and PAUSE hold for it as for others; no session parameter of the real client travels with it. Source: PgBouncer
-//! behaviour, surface §7.2.
+//! The pooler plays a client of its own: one end of a socket pair goes to a worker like any client's, so that limits,
+//! waiting and PAUSE hold for it as for others; no session parameter of the real client travels with it. Source:
+//! PgBouncer, doc/config.md (`auth_query`).
 
 use super::plane::Plane;
 use super::registry::{PoolEntry, Visit};

@@ -1,7 +1,7 @@
 //! A client's proof of who it is: trust, plain, md5, scram-sha-256.
 //!
 //! Whether a user exists is not shown: without one the same exchange runs and fails at its end. Never knows where a secret
-//! came from, nor what the client may do. Source: PgBouncer behaviour, surface §7.1; PostgreSQL documentation,
+//! came from, nor what the client may do. Source: PgBouncer, doc/config.md (`auth_type`); PostgreSQL documentation,
 //! "Message Flow" and "SASL Authentication".
 
 use super::greet::LoginEnd;

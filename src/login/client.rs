@@ -1,7 +1,7 @@
 //! One client's whole login: greeting, limits, proof, welcome, and the hand-over to a worker or to the console.
 //!
 //! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the channel.
-//! Source: PgBouncer behaviour, surface §7.1 (order of checks), §8.1, §8.2, §14 (log lines).
+//! Source: PgBouncer, src/client.c (order of checks, log lines).
 
 use super::admissions::Admission;
 use super::auth_query;

@@ -1,7 +1,7 @@
 //! Opening one connection to one host of a database: address, socket, TLS; and carrying a login over it.
 //!
-//! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer behaviour, surface §4 (`host`),
-//! §9 (server TLS, close reasons), §14; PostgreSQL documentation, "Message Flow", SSL Session Encryption.
+//! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer, doc/config.md (`host`,
+//! "TLS settings"); PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
 use super::credential::Cover;
 use super::dns::Ttl;

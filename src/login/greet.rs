@@ -1,7 +1,7 @@
 //! From the first byte to the StartupMessage: requests for encryption, direct TLS, cancel requests.
 //!
-//! Never judges who the client is. Source: PostgreSQL documentation, "SSL Session Encryption"; PgBouncer behaviour,
-//! surface §8.1.
+//! Never judges who the client is. Source: PostgreSQL documentation, "SSL Session Encryption"; PgBouncer,
+//! src/client.c.
 
 use super::stream::ClientStream;
 use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};

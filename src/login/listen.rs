@@ -1,7 +1,8 @@
 //! The sockets that clients come in by: those that the settings ask for, or those that systemd hands over.
 //!
 //! Opens and closes them; accepting is `accept.rs`. A file of a Unix socket that we made is removed when its socket is
-//! dropped. Source: PgBouncer behaviour, surface §1.1, §1.3, §1.4.
+//! dropped. Source: PgBouncer, doc/config.md (`listen_addr`,
+//! `unix_socket_dir`).
 
 use crate::config::Settings;
 use crate::io::listener::{self, TcpListening};

@@ -2,7 +2,7 @@
 //!
 //! Runs in a place that the ledger has given; the place ends with the connection, whichever way. Tries each host of the
 //! entry once, so that one dead host of several costs no client its time. Logins by IAM go by rules of their own, in
-//! `open_iam.rs`. Source: PgBouncer behaviour, surface §7.3, §8.2, §9, §14.
+//! `open_iam.rs`. Source: PgBouncer, src/server.c and src/objects.c (launch_new_connection).
 
 use super::connect::{self, ConnectError, LoginFailure, Opened, Target};
 use super::iam::{NoToken, Signer};

@@ -1,7 +1,8 @@
 //! The databases and pools there are: made when first asked for, changed by reloads, forgotten when long unused.
 //!
 //! One lock around ordered maps, read once per login. Never opens anything; what running pools must be told of a change is
-//! `reload.rs`. Source: PgBouncer behaviour, surface §2 (`*`), §3 (`autodb_idle_timeout`, `pool_idle_timeout`).
+//! `reload.rs`. Source: PgBouncer, doc/config.md (`*`, `autodb_idle_timeout`,
+//! `pool_idle_timeout`).
 
 mod unproven;
 

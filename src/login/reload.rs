@@ -1,7 +1,6 @@
 //! What running pools are told when the policy changes or an operator orders it: adopt, RECONNECT, KILL, shutdown.
 //!
-//! Decides nothing about files or the console's grammar. Source: PgBouncer behaviour, surface §2 "Effects of a reload on
-//! running pools", §1.2, §6.4.
+//! Decides nothing about files or the console's grammar. Source: PgBouncer, doc/usage.md (RELOAD, RECONNECT).
 
 use super::iam_entry;
 use super::plane::{Phase, Plane, Policy};

@@ -1,6 +1,7 @@
 //! What servers are logged in to with: the order of sources, and what clients' logins have taught.
 //!
-//! Kept in memory only, never shown. Source: PgBouncer behaviour, surface §7.2, §7.3.
+//! Kept in memory only, never shown. Source: PgBouncer, doc/config.md (`auth_query`, "Authentication file
+//! format").
 
 use super::credential::{Credential, Stored};
 use super::iam::{NoToken, Signer};

@@ -1,8 +1,8 @@
 //! Logging in to a server, without the server: bytes in, bytes out, a result at the end.
 //!
-//! Never touches a socket, never computes for long; never keeps more than one message. From the StartupMessage to the ReadyForQuery after which the
-//! server may be lent, the entry's `connect_query` included. Sources: PostgreSQL documentation, "Message Flow", "SASL
-//! Authentication"; PgBouncer behaviour, surface §7.3, §9 (`connect_query`), §14 (texts of the log).
+//! Never touches a socket, never computes for long; never keeps more than one message. From the StartupMessage to the
+//! ReadyForQuery after which the server may be lent, the entry's `connect_query` included. Sources: PostgreSQL
+//! documentation, "Message Flow", "SASL Authentication"; PgBouncer, doc/config.md (`connect_query`), src/server.c.
 
 use super::credential::{Cover, Credential, Stored};
 use crate::auth::ScramKeys;

@@ -1,8 +1,8 @@
 //! TLS towards servers: what `server_tls_*` says, made ready for handshakes.
 //!
-//! Never opens a connection. What of a certificate is verified: nothing up to `require`, its chain with `verify-ca`, chain and
-//! name with `verify-full`. Source: PgBouncer behaviour, surface §9; PostgreSQL documentation, "SSL Support" (a name is looked
-//! for in the common name only where the certificate has no alternative names).
+//! Never opens a connection. What of a certificate is verified: nothing up to `require`, its chain with `verify-ca`,
+//! chain and name with `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings"); PostgreSQL documentation, "SSL
+//! Support" (a name is looked for in the common name only where the certificate has no alternative names).
 
 use crate::config::{Settings, SslMode};
 use crate::io::leaf::{self, Issuers, Role};

@@ -1,7 +1,7 @@
 //! TLS towards the servers of every database entry: what the settings say, or what an entry says in its place.
 //!
 //! Each pair of mode and CA file is read once, however many entries have it. Never opens a connection.
-//! Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer behaviour, surface §9.
+//! Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings").
 
 use super::server_tls::ServerTls;
 use crate::config::{Database, ServerAuth, Settings, Snapshot, SslMode};

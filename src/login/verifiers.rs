@@ -1,8 +1,8 @@
 //! What SCRAM clients are checked against: a user's stored verifier, one derived from a plain password, or a mock.
 //!
-//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a stranger cannot
-//! tell a user with a plain password from one who does not exist. Source: PgBouncer behaviour, surface §7.1; the mock is
-//! PostgreSQL's.
+//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a stranger
+//! cannot tell a user with a plain password from one who does not exist. Source: PgBouncer, doc/config.md
+//! (`auth_type`); the mock is PostgreSQL's.
 
 use super::authenticate::Sums;
 use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};

@@ -1,7 +1,7 @@
 //! What clients of a pool are welcomed with, and the queue of those who wait for it.
 //!
 //! Until a pool's first server has logged in, nobody knows what to tell its clients, so they wait here; a server's refusal
-//! is passed on to all of them. Never knows a socket. Source: PgBouncer behaviour, surface §8.2.
+//! is passed on to all of them. Never knows a socket. Source: PgBouncer, src/client.c.
 
 use super::plane::{Phase, Plane, Welcome};
 use super::registry::PoolEntry;

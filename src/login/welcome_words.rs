@@ -1,6 +1,6 @@
 //! What a client is told at the end of its login, and the session parameters that it begins with.
 //!
-//! Pure. Source: PgBouncer behaviour, surface §8.2 (order of the messages), §3 (`application_name_add_host`,
+//! Pure. Source: PgBouncer, src/proto.c (order of the messages), doc/config.md (`application_name_add_host`,
 //! `login_notify_message`).
 
 use super::cancel::ClientKey;

@@ -2,7 +2,7 @@
 //!
 //! They have no tag: `length: u32` (counts itself), `code: u32`, payload. Pure reading; who may log in is decided elsewhere.
 //! Source: PostgreSQL documentation, "Message Formats" and "SSL Session Encryption"; which parameters are accepted and the
-//! texts of refusals: PgBouncer behaviour, surface §8.1.
+//! texts of refusals: PgBouncer, src/client.c, and doc/config.md (`ignore_startup_parameters`).
 
 use super::{Fault, TrackedNames, cstr, encode, tags};
 use crate::base::limits;

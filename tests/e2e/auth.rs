@@ -1,5 +1,5 @@
 //! Who gets in: every method on the client side, every kind of stored secret, every demand of the server.
-//! Source: PgBouncer behaviour, surface §7.
+//! Source: PgBouncer, doc/config.md ("Authentication settings").
 
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs};

@@ -1,5 +1,5 @@
 //! The admin database: exact columns, commands and their effects, errors.
-//! Source: PgBouncer behaviour, surface §6.
+//! Source: PgBouncer, doc/usage.md ("Admin console").
 
 use crate::common::raw::{self, Raw};
 use crate::common::{PoolerSetup, postgres, wait_until};

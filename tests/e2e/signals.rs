@@ -1,5 +1,5 @@
 //! The process: start-up failures, arguments, signals, shutdown in its three forms, the pid file.
-//! Source: PgBouncer behaviour, surface §1.
+//! Source: PgBouncer, doc/usage.md ("Command line switches", "Signals").
 
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};

@@ -1,5 +1,5 @@
 //! Protocol-level prepared statements over servers that do not know them: names, LRU, errors, DEALLOCATE ALL.
-//! Source: PgBouncer behaviour, surface §10.
+//! Source: PgBouncer, doc/config.md (`max_prepared_statements`).
 
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};

@@ -1,5 +1,5 @@
 //! Every timeout that a client can run into, and the lifetimes of servers.
-//! Source: PgBouncer behaviour, surface §12 and §9.
+//! Source: PgBouncer, doc/config.md ("Connection sanity checks, timeouts", "Dangerous timeouts").
 
 use crate::common::raw;
 use crate::common::{PoolerSetup, postgres, wait_until};
