@@ -62,7 +62,8 @@ pub struct Core {
     pub(super) registry: Arc<StatementRegistry>,
     pub(super) clients: Slab<Client>,
     pub(super) servers: Slab<Server>,
-    /// Clients by their socket ids: what cancel requests and KILL_CLIENT name.
+    /// Clients by their socket ids, which cancel requests and KILL_CLIENT name. The pooler's own clients all have 0: no
+    /// more than one of them is here, and nobody names it.
     pub(super) by_socket: HashMap<u64, ClientId>,
     pub(super) pools: Slab<Pool>,
     pub(super) pool_slots: HashMap<PoolId, PoolSlot>,
@@ -83,8 +84,9 @@ pub struct Core {
     pub(super) just_sent_to: Option<ServerId>,
 }
 
-/// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no transaction, no cancel under way. Only
-/// [`Core::try_rest`] makes one, and nothing that lends, keeps or moves a server does without.
+/// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no
+/// transaction, no cancel under way. Only [`Core::try_rest`] makes one, and nothing that lends, keeps or moves a
+/// server does without.
 #[derive(Debug)]
 pub(super) struct Resting(ServerId);
 
