@@ -3,7 +3,7 @@
 import re
 import statistics
 
-BASE = "PgBouncer"
+PGBOUNCER, BEFORE, ONE, TWO = "PgBouncer", "before", "pgweir", "pgweir 2"
 BEGIN, END = "<!-- loadtest:begin -->", "<!-- loadtest:end -->"
 
 
@@ -15,10 +15,10 @@ def line(run):
     )
 
 
-def ratios(runs, cell, variant, figure):
-    """The ratio to PgBouncer of each round of a cell; a lower CPU or latency is better, a higher tps."""
+def ratios(runs, cell, base_variant, variant, figure):
+    """The ratio to what is compared with, of each round of a cell; a lower CPU or latency is better, a higher tps."""
     found = []
-    for base in (run for run in runs if run["variant"] == BASE and key(run) == cell):
+    for base in (run for run in runs if run["variant"] == base_variant and key(run) == cell):
         for own in (run for run in runs if run["variant"] == variant and key(run) == cell):
             if own["round"] == base["round"] and figure(base) and figure(own) is not None:
                 found.append(figure(own) / figure(base))
@@ -51,15 +51,16 @@ def show(values):
 
 
 def table(outcome):
-    runs, versions = outcome["runs"], outcome["versions"]
+    runs, versions, base = outcome["runs"], outcome["versions"], outcome["base"]
+    against = "the earlier " + versions[base] if base == BEFORE else versions[base]
     out = [
-        f"pgweir at {outcome['commit']} against {versions[BASE]}, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs,"
-        f" {outcome['date']}; ratios to PgBouncer = 1.00, median of {outcome['rounds']} interleaved rounds of"
+        f"pgweir at {outcome['commit']} against {against}, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs,"
+        f" {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']} interleaved rounds of"
         f" {outcome['seconds']} s (lowest–highest). Higher tps is better; for everything else lower is better."
         " CPU is the pooler's own time per transaction; norm divides it by that of PostgreSQL and pgbench in the same run.",
         "",
     ]
-    names = {"pgweir": "one worker", "pgweir 2": "two workers (against PgBouncer's one process)"}
+    names = {ONE: "one worker", TWO: "two workers (against PgBouncer's one process)"}
     for variant, title in names.items():
         present = sorted({key(run) for run in runs if run["variant"] == variant}, key=order)
         if not present:
@@ -70,19 +71,19 @@ def table(outcome):
         missing = False
         for cell in present:
             transport, protocol, clients = cell
-            cols = [show(ratios(runs, cell, variant, figure)) for _, figure in FIGURES]
+            cols = [show(ratios(runs, cell, base, variant, figure)) for _, figure in FIGURES]
             missing = missing or cols[0] == "–"
             out.append(f"| {protocol}{', TLS' if transport == 'tls' else ''} | {clients} | " + " | ".join(cols) + " |")
         if missing:
-            out += ["", f"–: {versions[BASE]} keeps no prepared statements in transaction pooling; nothing to compare with."]
+            out += ["", f"–: {versions[base]} keeps no prepared statements in transaction pooling; nothing to compare with."]
         out.append("")
     if outcome["idle"]:
-        out += ["**Resident memory for each idle client, bytes**", "", "| | " + BASE + " | pgweir |", "|---|---:|---:|"]
+        out += ["**Resident memory for each idle client, bytes**", "", f"| | {base} | pgweir |", "|---|---:|---:|"]
         for transport in ("plain", "tls"):
             found = {one["variant"]: one for one in outcome["idle"] if one["transport"] == transport}
             if found:
                 count = next(iter(found.values()))["clients"]
-                cols = [f"{found[name]['bytes']:.0f}" if name in found else "–" for name in (BASE, "pgweir")]
+                cols = [f"{found[name]['bytes']:.0f}" if name in found else "–" for name in (base, ONE)]
                 out.append(f"| {transport}, {count} clients | " + " | ".join(cols) + " |")
     return "\n".join(out).rstrip()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares pgweir with a PgBouncer on the same PostgreSQL, in interleaved rounds, and writes the README's table.
 
-    loadtest/run.py [--quick] [--readme] [--minutes N] [--pgweir FILE] [--pgbouncer FILE]
+    loadtest/run.py [--quick] [--readme] [--minutes N] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
 
 Everything runs on loopback under one unprivileged account (as root: `postgres`), in a temporary directory that is removed.
 A cell is a protocol, a number of clients, and plain or TLS. Within a round every variant runs every cell once, the
@@ -14,6 +14,9 @@ pgbench; the CPU time of the pooler, from /proc/PID/task/*/schedstat (nanosecond
 the same work. "cpu norm" divides the pooler's CPU time by that of all the others in the same run before the ratio is taken,
 which cancels drift of the machine; believe a result where raw and norm agree. Memory is the resident set for each of many
 idle clients that have run one query.
+
+With --before, an earlier pgweir (one worker) stands in PgBouncer's place: what a change costs, cell by cell. Two programs that are
+one and the same show what the machine's noise is.
 
 Only the Python standard library is needed. setup: tests/setup.sh loadtest.
 """
@@ -58,7 +61,10 @@ def arguments():
     parse.add_argument("--idle-clients", type=int, default=2000)
     parse.add_argument("--pgweir", default=None, help="another program than the release build of this tree")
     parse.add_argument("--pgbouncer", default=None, help="default: the one on PATH or in /usr/sbin")
+    parse.add_argument("--before", default=None, help="an earlier pgweir to compare with, in place of a PgBouncer")
     chosen = parse.parse_args()
+    if chosen.before and chosen.readme:
+        parse.error("the README's table compares with PgBouncer: --before and --readme exclude each other")
     if chosen.quick:
         chosen.rounds, chosen.seconds, chosen.idle_clients = 1, 2, min(chosen.idle_clients, 500)
         chosen.clients = chosen.clients or (8, 128)
@@ -208,7 +214,7 @@ def rounds(chosen, account, directory, postgres, variants):
             for variant in variants[turn:] + variants[:turn]:
                 if protocol == "prepared" and not variant.prepares():
                     continue
-                if variant.name == "pgweir 2" and transport == "tls":
+                if variant.name == report.TWO and transport == "tls":
                     continue  # two workers are compared in plain only, to keep the time
                 figures = run_cell(account, directory, postgres, variant, protocol, clients, transport, chosen.seconds)
                 results.append({"round": number, **figures})
@@ -224,7 +230,7 @@ def idle_memory(chosen, account, directory, postgres, variants):
     """Bytes resident for each idle client, on fresh instances."""
     results = []
     for variant in variants:
-        if variant.name == "pgweir 2":
+        if variant.name == report.TWO:
             continue
         for transport, clients in (("plain", chosen.idle_clients), ("tls", min(500, chosen.idle_clients))):
             if transport not in chosen.transports:
@@ -238,24 +244,32 @@ def idle_memory(chosen, account, directory, postgres, variants):
     return results
 
 
-def main():
-    chosen = arguments()
-    raise_descriptor_limit()
+def compared(chosen, pgweir):
+    """The poolers of a run: what the others are compared with comes first."""
+    if chosen.before:
+        return [Variant(report.BEFORE, chosen.before, {"workers": 1}), Variant(report.ONE, pgweir, {"workers": 1})]
     pgbouncer = chosen.pgbouncer or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if not pgbouncer:
         sys.exit("no pgbouncer to compare with: run tests/setup.sh loadtest")
+    # A PgBouncer in pgweir's place, to see what the method says of equals, knows no `workers`.
+    said = subprocess.run([pgweir, "--version"], capture_output=True, text=True).stdout
+    equals = "libevent" in said
+    return [
+        Variant(report.PGBOUNCER, pgbouncer, {}),
+        Variant(report.ONE, pgweir, {} if equals else {"workers": 1}),
+        Variant(report.TWO, pgweir, {} if equals else {"workers": 2}),
+    ]
+
+
+def main():
+    chosen = arguments()
+    raise_descriptor_limit()
     if chosen.pgweir:
         pgweir = chosen.pgweir
     else:
         subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
         pgweir = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/pgweir"
-    variants = [Variant("PgBouncer", pgbouncer, {})]
-    # A PgBouncer in pgweir's place, to see what the method says of equals, knows no `workers`.
-    said = subprocess.run([pgweir, "--version"], capture_output=True, text=True).stdout
-    equals = "libevent" in said
-    variants.append(Variant("pgweir", pgweir, {} if equals else {"workers": 1}))
-    variants.append(Variant("pgweir 2", pgweir, {} if equals else {"workers": 2}))
-
+    variants = compared(chosen, pgweir)
     account = Account()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="pgweir-load-"))
     directory.chmod(0o755)
@@ -286,7 +300,7 @@ def main():
     outcome = {
         "date": datetime.date.today().isoformat(), "commit": commit, "cpus": os.cpu_count(),
         "rounds": 1 + max(run["round"] for run in runs), "seconds": chosen.seconds,
-        "versions": {variant.name: variant.version() for variant in variants},
+        "base": variants[0].name, "versions": {variant.name: variant.version() for variant in variants},
         "runs": runs, "idle": memory,
     }  # fmt: skip
     file = ROOT / "loadtest/results" / f"{outcome['date']}-{commit or 'tree'}.json"

@@ -47,6 +47,10 @@ pub const READ_BUFFER_BYTES: usize = 65_536;
 /// Most workers: one bit each in a pool's mask of waiting workers.
 pub const WORKERS_MAX: usize = 64;
 
+/// Connections that a worker's tables have room for from the start. What is not used is never touched and takes no memory; so
+/// large a table is mapped by itself, and grows without being copied and without leaving a hole behind.
+pub const CONNECTIONS_AT_START: usize = 2_048;
+
 /// Between two passes of the janitor: PgBouncer looks three times a second, and its timeouts are documented so.
 pub const JANITOR_PERIOD_MS: u64 = 333;
 

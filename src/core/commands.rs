@@ -107,7 +107,7 @@ impl Core {
     }
 
     fn find_client(&self, socket_id: u64) -> Option<ClientId> {
-        self.by_socket.get(&socket_id).copied()
+        self.by_socket.find(socket_id, |id| self.clients[id.0 as usize].identity.socket_id)
     }
 
     fn find_server(&self, socket_id: u64) -> Option<ServerId> {

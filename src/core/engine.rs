@@ -8,9 +8,10 @@ use super::hold::{Hold, Reason};
 use super::moved::MovedHost;
 use super::pool::{Pool, PoolSlot};
 use super::server::{Debt, Phase, Server, Task};
+use super::socket_index::SocketIndex;
 use super::statements::{ServerStatements, StatementRegistry};
 use super::{Bounds, ClientLogin, Farewell, Net, PoolShare, ServerLogin};
-use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::config::PoolMode;
 use crate::wire::{Fault, TrackedNames};
 use slab::Slab;
@@ -62,9 +63,8 @@ pub struct Core {
     pub(super) registry: Arc<StatementRegistry>,
     pub(super) clients: Slab<Client>,
     pub(super) servers: Slab<Server>,
-    /// Clients by their socket ids, which cancel requests and KILL_CLIENT name. The pooler's own clients all have 0: no
-    /// more than one of them is here, and nobody names it.
-    pub(super) by_socket: HashMap<u64, ClientId>,
+    /// All clients but the pooler's own, which have no socket id.
+    pub(super) by_socket: SocketIndex,
     pub(super) pools: Slab<Pool>,
     pub(super) pool_slots: HashMap<PoolId, PoolSlot>,
     pub(super) next_ticket: u64,
@@ -122,9 +122,9 @@ impl Core {
             worker,
             names,
             registry,
-            clients: Slab::new(),
+            clients: Slab::with_capacity(limits::CONNECTIONS_AT_START),
             servers: Slab::new(),
-            by_socket: HashMap::new(),
+            by_socket: SocketIndex::default(),
             pools: Slab::new(),
             pool_slots: HashMap::new(),
             next_ticket: 0,
@@ -166,9 +166,13 @@ impl Core {
             pool.counters.login_time_us += login.login_time.0;
             pool.counters.login_time.record(login.login_time.0);
         }
-        self.by_socket.insert(login.identity.socket_id, id);
         let key = self.clients.insert(Client::new(login, slot, now));
         assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
+        let Self { by_socket, clients, .. } = self;
+        let identity = &clients[key].identity;
+        if !identity.internal {
+            by_socket.insert(identity.socket_id, id, |id| clients[id.0 as usize].identity.socket_id);
+        }
         net.send(Peer::Client(id), &welcome);
         if self.suspended {
             self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
@@ -380,8 +384,11 @@ impl Core {
     /// Forgets a client whose connection has ended or is being ended, and decides what becomes of its server.
     fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
         let now = self.now;
-        let client = self.clients.remove(id.0 as usize);
-        self.by_socket.remove(&client.identity.socket_id);
+        let Self { by_socket, clients, .. } = self;
+        by_socket.remove(clients[id.0 as usize].identity.socket_id, |id| {
+            clients[id.0 as usize].identity.socket_id
+        });
+        let client = clients.remove(id.0 as usize);
         self.log_client(&client, leave, now);
         let pool = &mut self.pools[client.pool.0 as usize];
         pool.clients -= 1;

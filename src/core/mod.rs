@@ -29,6 +29,7 @@ mod pool;
 mod server;
 mod share;
 mod share_statements;
+mod socket_index;
 mod statement_memory;
 mod statements;
 mod upstream;

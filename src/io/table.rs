@@ -10,7 +10,7 @@ use super::conn::{Conn, Life, flag};
 use super::kernel::{Kernel, Linux, Socket};
 use super::outgoing::Outgoing;
 use super::{Burst, Channel, Machine};
-use crate::base::{Micros, Peer, WorkerId};
+use crate::base::{Micros, Peer, WorkerId, limits};
 use crate::core::{Farewell, MovedServer, Net, Note};
 use crate::wire::{encode, tags};
 use rustix::event::epoll;
@@ -94,7 +94,7 @@ impl<K: Kernel> Table<K> {
     pub(super) fn new(kernel: K, burst: Option<Burst<K::Ring>>) -> Self {
         Self {
             kernel,
-            conns: Slab::new(),
+            conns: Slab::with_capacity(limits::CONNECTIONS_AT_START),
             clients: Vec::new(),
             servers: Vec::new(),
             waiting: Outgoing::default(),

@@ -91,15 +91,22 @@ impl Admission {
         user: &Arc<str>,
         limits: &ClientLimits,
     ) -> Result<(), Fault> {
-        self.database = Some(database.clone());
-        if raise(&self.counts.databases, database, limits.max_db_client_connections) {
+        let (database, is_beyond) = raise(&self.counts.databases, database, limits.max_db_client_connections);
+        self.database = Some(database);
+        if is_beyond {
             return Err(Fault::TooManyDatabaseClients);
         }
-        self.user = Some(user.clone());
-        if raise(&self.counts.users, user, limits.max_user_client_connections) {
+        let (user, is_beyond) = raise(&self.counts.users, user, limits.max_user_client_connections);
+        self.user = Some(user);
+        if is_beyond {
             return Err(Fault::TooManyUserClients);
         }
         Ok(())
+    }
+
+    /// The database and the user that it is counted under: one copy for all clients of these names.
+    pub fn names(&self) -> Option<(Arc<str>, Arc<str>)> {
+        self.database.clone().zip(self.user.clone())
     }
 }
 
@@ -113,11 +120,13 @@ impl Drop for Admission {
     }
 }
 
-/// Adds one; whether there are now more than `max` (0 = unlimited).
-fn raise(counts: &DashMap<Arc<str>, u32>, name: &Arc<str>, max: u32) -> bool {
-    let mut count = counts.entry(name.clone()).or_default();
+/// Adds one; the name as all that are counted have it, and whether there are now more than `max` (0 = unlimited).
+fn raise(counts: &DashMap<Arc<str>, u32>, name: &Arc<str>, max: u32) -> (Arc<str>, bool) {
+    let entry = counts.entry(name.clone());
+    let name = entry.key().clone();
+    let mut count = entry.or_default();
     *count += 1;
-    max > 0 && *count > max
+    (name, max > 0 && *count > max)
 }
 
 /// Takes one off, and forgets the name with its last client: strangers can name anything.
@@ -141,6 +150,21 @@ mod tests {
             max_db_client_connections: database,
             max_user_client_connections: user,
         }
+    }
+
+    #[test]
+    fn clients_of_one_name_share_one_copy_of_it() {
+        let (admissions, limits) = (Admissions::default(), limits(0, 0, 0));
+        let admit = |database: &str, user: &str| {
+            let limits = ClientLimits { max_client_conn: u32::MAX, ..limits };
+            admissions.admit(&database.into(), &user.into(), &limits).unwrap()
+        };
+        let (first, second, other) = (admit("d", "u"), admit("d", "u"), admit("d", "v"));
+        let (database, user) = first.names().unwrap();
+        let names = second.names().unwrap();
+        assert!(Arc::ptr_eq(&names.0, &database) && Arc::ptr_eq(&names.1, &user));
+        let names = other.names().unwrap();
+        assert!(Arc::ptr_eq(&names.0, &database) && &*names.1 == "v");
     }
 
     #[test]

@@ -231,6 +231,9 @@ impl Visitor {
         self.prove(plane, &policy, database.as_deref(), stream).await?;
         let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
         let admission = plane.admissions.admit(&self.database, &self.user, &limits)?;
+        if let Some(names) = admission.names() {
+            (self.database, self.user) = names; // thousands of clients, a few names
+        }
         let database = self.may_enter(plane, &policy, database)?;
         self.stranger.leave();
         let handover = self.enter(plane, &policy, &database, &startup, stream, admission).await?;
