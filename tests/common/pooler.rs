@@ -206,6 +206,11 @@ impl Pooler {
         self.child.id()
     }
 
+    /// The port of the PostgreSQL behind it.
+    pub fn postgres_port(&self) -> u16 {
+        self.setup.postgres_port
+    }
+
     /// The directory of its files and its Unix socket.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -108,7 +108,7 @@ fn clients_go_astray_in_every_state() {
     assert_eq!(holder.simple("begin").status, Some(b'T'));
     let until = Instant::now() + length(6);
     // the witness, the holder, eight that attack and whose last clients may not be gone yet; the pools' sizes and the page's own
-    let held = Held { strangers: 64, clients: 2 + 16, servers: 2 + 4 + 1, busy: 8, ..Held::default() };
+    let held = Held { strangers: 64, clients: 2 + 16, servers: 2 + 4 + 1, ..Held::default() };
     let runs = beside("clients astray", &mut pooler, held, |pooler| {
         let ports = (pooler.port, guarded.port);
         std::thread::scope(|scope| {

@@ -231,7 +231,6 @@ fn nobody_gets_a_byte_of_another() {
         strangers: CLIENTS,
         clients: 2 * CLIENTS + 1,
         servers: 2 * (1 + 1 + 2 + 5) + 2,
-        busy: CLIENTS as u32,
         ..Held::default()
     };
     beside("cross-talk", &mut pooler, held, |pooler| load(pooler, seed, &counts));

@@ -274,12 +274,7 @@ fn an_evil_postgresql_hurts_its_own_clients_alone() {
             scope.spawn(move || listen(listener, &stage));
         }
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let held = Held {
-                clients: SCRIPTS.len() + 1,
-                servers: SCRIPTS.len() + 2,
-                busy: SCRIPTS.len() as u32,
-                ..Held::default()
-            };
+            let held = Held { clients: SCRIPTS.len() + 1, servers: SCRIPTS.len() + 2, ..Held::default() };
             beside("an evil PostgreSQL", &mut pooler, held, |pooler| {
                 let port = pooler.port;
                 let ask = |script: &'static Script| scope.spawn(move || suffer(port, script));
