@@ -106,7 +106,11 @@ const COMMANDS: &[Usage] = &[
     ),
     usage("KILL [<db>]", "Drops all clients and servers at once and leaves the database paused."),
     usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
-    usage("SUSPEND", "Sends out what is buffered and stops reading; answers when all is sent."),
+    usage(
+        "SUSPEND",
+        "Sends out what is buffered and stops reading and accepting, consoles too; answers when all is sent. Ends with RESUME, or \
+         when no admin is connected any more.",
+    ),
     usage("SHUTDOWN", "Ends the process at once."),
     usage(
         "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
@@ -141,6 +145,7 @@ pub fn markdown() -> String {
     let mut page = String::from(
         "# The console\n\n\
          Connect to the database `pgbouncer` with psql, as one of `admin_users` (everything) or `stats_users` (SHOW).\n\
+         Over the Unix socket the account that the pooler runs as may log in as user `pgbouncer`, without a password (everything).\n\
          This page is generated from `src/console/tables.rs`; `BLESS=1 cargo test console_page` rewrites it.\n\n\
          ## Commands\n\n| command | what it does |\n|---|---|\n",
     );
