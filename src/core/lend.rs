@@ -148,7 +148,7 @@ impl Core {
             return;
         }
         // Counted as moving before it ceases to count as idle: see `PoolShare::outlook`.
-        let _leaving = self.share(slot).expect_server();
+        let _leaving = self.share(slot).server_under_way();
         while let Some(server) = self.pools[slot.0 as usize].take_idle() {
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),
@@ -276,7 +276,7 @@ impl Core {
             && let Some((worker, _)) = pool.share.oldest_waiter_elsewhere(self.worker)
             && let Some(resting) = self.try_move(id)
         {
-            let _leaving = self.share(slot).expect_server();
+            let _leaving = self.share(slot).server_under_way();
             self.pools[slot.0 as usize].remove_idle(id);
             self.move_server(resting, worker, net);
         }

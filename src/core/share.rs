@@ -165,11 +165,11 @@ pub struct Outlook {
     pub waiting_since: Option<Micros>,
 }
 
-/// A server that is on its way; see [`PoolShare::expect_server`].
+/// A server that is on its way; see [`PoolShare::server_under_way`].
 #[derive(Debug)]
-pub struct Expected(Arc<PoolShare>);
+pub struct ServerUnderWay(Arc<PoolShare>);
 
-impl Drop for Expected {
+impl Drop for ServerUnderWay {
     fn drop(&mut self) {
         self.0.server_arrives();
     }
@@ -358,9 +358,9 @@ impl PoolShare {
     }
 
     /// A server is on its way to a worker until what is returned is dropped.
-    pub fn expect_server(self: &Arc<Self>) -> Expected {
+    pub fn server_under_way(self: &Arc<Self>) -> ServerUnderWay {
         self.server_leaves();
-        Expected(Arc::clone(self))
+        ServerUnderWay(Arc::clone(self))
     }
 
     /// Whether a server is on its way to a client that waits.

@@ -460,7 +460,7 @@ impl Attempt {
             cancel_key: logged_in.key,
         });
         // on its way from before its login is over: see `PoolShare::outlook`
-        let expected = share.expect_server();
+        let expected = share.server_under_way();
         let place = place.into_live();
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,

@@ -50,9 +50,9 @@ fn one_of_two_workers_takes_a_turn() {
 fn a_server_that_is_expected_is_moving_until_it_arrives() {
     loom::model(|| {
         let pool = pool();
-        let expected = pool.expect_server();
+        let expected = pool.server_under_way();
         let other = Arc::clone(&pool);
-        let there = thread::spawn(move || drop(other.expect_server()));
+        let there = thread::spawn(move || drop(other.server_under_way()));
         assert!(pool.is_moving());
         drop(expected);
         there.join().expect("no panic");
@@ -68,7 +68,7 @@ fn a_server_that_moves_to_the_one_client_that_waits_is_never_overlooked() {
         pool.set_idle(HERE, 1);
         let other = Arc::clone(&pool);
         let workers = thread::spawn(move || {
-            let leaving = other.expect_server();
+            let leaving = other.server_under_way();
             other.set_idle(HERE, 0);
             other.server_leaves();
             drop(leaving);
