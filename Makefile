@@ -8,7 +8,7 @@ help:
 	@echo "make test         run every test, end with the totals"
 	@echo "make check        format, lints, documentation"
 	@echo "make bench        microbenchmarks (criterion)"
-	@echo "make loadtest     compare with PgBouncer, write the table of the README; QUICK=1 for a short look"
+	@echo "make loadtest     compare with PgBouncer, write the tables of the README; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
 	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
@@ -35,6 +35,7 @@ bench:
 loadtest:
 	@sh tests/setup.sh loadtest
 	python3 loadtest/run.py $(if $(QUICK),--quick,--readme)
+	python3 loadtest/logins.py $(if $(QUICK),--quick,--readme)
 
 fuzz:
 	@sh fuzz/run.sh

@@ -4,7 +4,6 @@ import re
 import statistics
 
 PGBOUNCER, BEFORE, ONE, TWO = "PgBouncer", "before", "pgweir", "pgweir 2"
-BEGIN, END = "<!-- loadtest:begin -->", "<!-- loadtest:end -->"
 
 
 def line(run):
@@ -93,10 +92,11 @@ def order(cell):
     return transport != "plain", ["simple", "extended", "prepared"].index(protocol), clients
 
 
-def into_readme(path, text):
-    """Replaces what stands between the markers."""
+def into_readme(path, text, name="loadtest"):
+    """Replaces what stands between the markers of that name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     old = path.read_text()
-    new = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.S)
+    new = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", old, flags=re.S)
     if new == old and text not in old:
-        raise RuntimeError(f"{path.name} has no markers {BEGIN} … {END}")
+        raise RuntimeError(f"{path.name} has no markers {begin} … {end}")
     path.write_text(new)

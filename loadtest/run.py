@@ -77,6 +77,7 @@ class Variant:
 
     def __init__(self, name, program, extra):
         self.name, self.program, self.extra = name, program, extra
+        self.users = '"postgres" ""\n'
         self.port = None
         self.process = None
 
@@ -110,7 +111,7 @@ class Variant:
         lines = ["[databases]", f"bench = host=127.0.0.1 port={postgres_port} dbname=bench", "[pgbouncer]"]
         lines += [f"{key} = {value}" for key, value in settings.items()]
         (home / "pooler.ini").write_text("\n".join(lines) + "\n")
-        (home / "userlist.txt").write_text('"postgres" ""\n')
+        (home / "userlist.txt").write_text(self.users)
         account.own(home)
         self.process = Process(account, [program, home / "pooler.ini"], home / "log", signal.SIGTERM)
         target = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "bench", "-c", "select 1"]
@@ -244,6 +245,14 @@ def idle_memory(chosen, account, directory, postgres, variants):
     return results
 
 
+def make_certificate(directory):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+         "2", "-subj", "/CN=localhost", "-keyout", directory / "tls.key", "-out", directory / "tls.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
 def compared(chosen, pgweir):
     """The poolers of a run: what the others are compared with comes first."""
     if chosen.before:
@@ -277,11 +286,7 @@ def main():
     try:
         for name in set(SCRIPTS.values()):
             shutil.copy(ROOT / "loadtest" / name, directory / name)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-             "2", "-subj", "/CN=localhost", "-keyout", directory / "tls.key", "-out", directory / "tls.crt"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        make_certificate(directory)
         account.own(directory)
         postgres = PostgreSQL(account, directory)
         started.append(postgres.process)
