@@ -67,20 +67,25 @@ fn orders() -> Result<Orders, Failure> {
             Long("database") => orders.database = args.value()?.string()?,
             Long("clients") => orders.clients = args.value()?.parse()?,
             Long("seconds") => orders.seconds = args.value()?.parse()?,
-            Long("tls") => orders.tls = Some(connector(false)),
-            Long("tls-resumed") => orders.tls = Some(connector(true)),
+            Long("tls") => orders.tls = Some(connector(false)?),
+            Long("tls-resumed") => orders.tls = Some(connector(true)?),
             other => return Err(other.unexpected().into()),
         }
     }
     Ok(orders)
 }
 
-fn connector(resumes: bool) -> TlsConnector {
-    let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Credulous));
+fn connector(resumes: bool) -> Result<TlsConnector, Failure> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    // what every pooler speaks: none must pay for a key exchange that the other does not know
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous));
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     config.resumption = if resumes { Resumption::in_memory_sessions(16) } else { Resumption::disabled() };
-    TlsConnector::from(Arc::new(config))
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Believes every certificate: to judge them is none of the pooler's costs.

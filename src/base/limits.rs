@@ -8,6 +8,11 @@ pub const STARTUP_BYTES_MAX: usize = 10_000;
 /// message and its task, 14 kB together, and 23 kB over TLS; PgBouncer takes passwords of up to 2,047 bytes.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 10_240;
 
+/// A key that seals TLS sessions of clients into tickets does so for an hour, and opens them for another: who has got hold of one
+/// can read what was recorded of the sessions of TLS 1.2 in its tickets, so it must not grow old; a client that comes again
+/// mostly does so within minutes.
+pub const TLS_TICKET_KEY_S: u32 = 3_600;
+
 /// How long a client that has not proven who it is may take for its next message while others wait for its place: five round
 /// trips of a login over a bad line. Nobody waits: client_login_timeout.
 pub const LOGIN_GRACE_MS: u64 = 1_000;

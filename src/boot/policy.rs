@@ -61,7 +61,7 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     look_at_iam(&mut snapshot)?;
     let (users, notes) = read_users(&snapshot, before).map_err(|error| vec![error])?;
-    let (client_tls, server_tls) = set_up_tls(&snapshot).map_err(|error| vec![error])?;
+    let (client_tls, server_tls) = set_up_tls(&snapshot, before).map_err(|error| vec![error])?;
     let policy = Policy { snapshot: Arc::new(snapshot), users: Arc::new(users), client_tls, server_tls };
     Ok(Loaded { policy, notes })
 }
@@ -87,7 +87,7 @@ pub(super) fn with_setting(
         (Arc::new(users), notes)
     };
     let of_tls = key.starts_with("client_tls") || key.starts_with("server_tls");
-    let tls = of_tls.then(|| set_up_tls(&snapshot)).transpose();
+    let tls = of_tls.then(|| set_up_tls(&snapshot, Some(before))).transpose();
     let (tls, why) = match tls {
         Ok(tls) => (tls, None),
         Err(error) => (None, Some(error)),
@@ -122,10 +122,14 @@ const CA_FILE: &str = "server_tls_ca_file";
 /// What handshakes need, with clients and with servers.
 type Tls = (Option<ClientTls>, ServersTls);
 
-fn set_up_tls(snapshot: &Snapshot) -> Result<Tls, String> {
+fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, String> {
     let failed = |error: TlsError| format!("TLS setup failed: {error}");
-    let config = tls::server_config(&snapshot.settings).map_err(failed)?;
-    let client = config.map(|config| ClientTls { mode: snapshot.settings.client_tls_sslmode, config });
+    let before = before.and_then(|before| before.client_tls.as_ref()).map(|tls| &tls.acceptor);
+    let acceptor = tls::acceptor(&snapshot.settings).map_err(failed)?;
+    let client = acceptor.map(|acceptor| ClientTls {
+        mode: snapshot.settings.client_tls_sslmode,
+        acceptor: acceptor.or_before(before),
+    });
     let server = ServersTls::load(snapshot).map_err(|failed| entry_tls_error(snapshot, failed))?;
     Ok((client, server))
 }

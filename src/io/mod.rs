@@ -19,6 +19,7 @@ mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tickets;
 pub mod tls;
 
 pub use burst::Burst;

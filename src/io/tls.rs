@@ -5,8 +5,11 @@
 //! `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward secrecy and AEAD
 //! always, no RSA key exchange.
 
+use super::Clock;
 use super::leaf::{self, Issuers, Role};
+use super::tickets::TicketKeys;
 use crate::config::{Settings, SslMode, Tls13Suites, TlsProtocols, Value};
+use ::aws_lc_rs::digest::{self, SHA256};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -86,12 +89,30 @@ pub enum TlsError {
     },
 }
 
-/// What TLS handshakes with clients need; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak where TLS is a
+/// What takes clients' handshakes.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    /// For handshakes.
+    pub config: Arc<ServerConfig>,
+    /// A digest of all that it was made from, where it gives tickets.
+    origin: Option<[u8; 32]>,
+}
+
+impl Acceptor {
+    /// `before`, where that was made from the same and gives tickets: those that clients have stay good. Any other change
+    /// makes them worthless.
+    pub fn or_before(self, before: Option<&Self>) -> Self {
+        let is_as_before = |before: &&Self| self.origin.is_some() && self.origin == before.origin;
+        before.filter(is_as_before).cloned().unwrap_or(self)
+    }
+}
+
+/// What takes clients' handshakes; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak where TLS is a
 /// client's choice.
 ///
 /// # Errors
 /// The first thing that is wrong with the settings or their files.
-pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+pub fn acceptor(settings: &Settings) -> Result<Option<Acceptor>, TlsError> {
     let mode = settings.client_tls_sslmode;
     let Some(versions) = versions(mode, "client_tls_protocols", &settings.client_tls_protocols)? else {
         return Ok(None);
@@ -102,22 +123,43 @@ pub fn server_config(settings: &Settings) -> Result<Option<Arc<ServerConfig>>, T
     }
     let provider = provider("client_tls13_ciphers", settings.client_tls13_ciphers.as_ref())?;
     let verifier = client_verifier(settings, &provider)?;
-    let identity = identity(
-        "client",
-        certificates("client_tls_cert_file", cert)?,
-        private_key("client_tls_key_file", key)?,
-        &provider,
-    )?;
+    let chain = certificates("client_tls_cert_file", cert)?;
+    let key = private_key("client_tls_key_file", key)?;
+    // A ticket would stand for a certificate that nobody has looked at again: its end, its authority.
+    let gives_tickets = !verifier.offer_client_auth();
+    let origin = gives_tickets.then(|| origin(&versions, &provider, &chain, &key));
+    let identity = identity("client", chain, key, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(|error| refused("client", &error))?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // PostgreSQL's drivers do not resume sessions: tickets would be sent and kept for nobody.
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Some(Arc::new(config)))
+    config.session_storage = Arc::new(NoServerSessionStorage {}); // tickets hold the sessions themselves
+    config.send_tls13_tickets = usize::from(gives_tickets);
+    if gives_tickets {
+        config.ticketer = Arc::new(TicketKeys::new(Clock::new()));
+    }
+    Ok(Some(Acceptor { config: Arc::new(config), origin }))
+}
+
+/// A digest of what handshakes go by.
+fn origin(
+    versions: &[&SupportedProtocolVersion],
+    provider: &CryptoProvider,
+    chain: &[CertificateDer<'_>],
+    key: &PrivateKeyDer<'_>,
+) -> [u8; 32] {
+    let spoken = format!("{versions:?} {:?}", provider.cipher_suites);
+    let mut digest = digest::Context::new(&SHA256);
+    let parts = [spoken.as_bytes(), key.secret_der()];
+    for part in parts.into_iter().chain(chain.iter().map(|certificate| &**certificate)) {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut origin = [0; 32];
+    origin.copy_from_slice(digest.finish().as_ref());
+    origin
 }
 
 fn client_verifier(
@@ -321,6 +363,10 @@ fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> TlsError {
 }
 
 #[cfg(test)]
+#[path = "tls/tests/resumption.rs"]
+mod resumption;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Setting;
@@ -331,7 +377,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// PEM files of one authority, removed when dropped.
-    struct Files(PathBuf);
+    pub struct Files(PathBuf);
 
     impl Drop for Files {
         fn drop(&mut self) {
@@ -340,12 +386,12 @@ mod tests {
     }
 
     impl Files {
-        fn path(&self, name: &str) -> String {
+        pub fn path(&self, name: &str) -> String {
             self.0.join(name).display().to_string()
         }
 
         /// An authority in `ca.crt`, a certificate for localhost in `site.crt` with its key in `site.key`.
-        fn new() -> Self {
+        pub fn new() -> Self {
             static COUNT: AtomicU32 = AtomicU32::new(0);
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let files =
@@ -367,7 +413,7 @@ mod tests {
             files
         }
 
-        fn settings(&self, more: &[(&str, &str)]) -> Settings {
+        pub fn settings(&self, more: &[(&str, &str)]) -> Settings {
             let files = [
                 ("client_tls_sslmode", "require".to_owned()),
                 ("client_tls_cert_file", self.path("site.crt")),
@@ -382,7 +428,7 @@ mod tests {
         }
 
         /// A client of this authority; with `own`, one that shows a certificate.
-        fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
+        pub fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
             let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder();
             let roots = authorities("x", &self.path("ca.crt")).unwrap();
             let builder = builder.with_root_certificates(roots);
@@ -403,7 +449,7 @@ mod tests {
 
     /// Shakes hands in memory; the suite agreed on.
     fn handshake(ours: &Settings, theirs: ClientConfig) -> Result<String, rustls::Error> {
-        let ours = server_config(ours).unwrap().unwrap();
+        let ours = acceptor(ours).unwrap().unwrap().config;
         let mut server = ServerConnection::new(ours)?;
         let mut client = ClientConnection::new(Arc::new(theirs), ServerName::try_from("localhost").unwrap())?;
         for _ in 0..10 {
@@ -425,7 +471,7 @@ mod tests {
     }
 
     fn refusal(settings: &Settings) -> String {
-        server_config(settings).unwrap_err().to_string()
+        acceptor(settings).unwrap_err().to_string()
     }
 
     #[test]
@@ -461,11 +507,9 @@ mod tests {
     fn versions_and_suites_are_those_that_are_asked_for() {
         let files = Files::new();
         let old = |mode| {
-            server_config(
-                &files.settings(&[("client_tls_protocols", "tlsv1.0"), ("client_tls_sslmode", mode)]),
-            )
+            acceptor(&files.settings(&[("client_tls_protocols", "tlsv1.0"), ("client_tls_sslmode", mode)]))
         };
-        assert!(old("prefer").is_ok_and(|config| config.is_none()), "without TLS where that will do");
+        assert!(old("prefer").is_ok_and(|acceptor| acceptor.is_none()), "without TLS where that will do");
         let refusal_of_old = old("require").unwrap_err().to_string();
         assert_eq!(
             refusal_of_old,
@@ -490,7 +534,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_setting_and_file() {
         let (files, others) = (Files::new(), Files::new());
-        assert!(server_config(&Settings::default()).unwrap().is_none());
+        assert!(acceptor(&Settings::default()).unwrap().is_none());
         let text = refusal(&files.settings(&[("client_tls_key_file", "")]));
         assert!(text.contains("client_tls_key_file and client_tls_cert_file must be set"), "{text}");
         let text = refusal(&files.settings(&[("client_tls_sslmode", "verify-full")]));

@@ -245,7 +245,7 @@ impl Visitor {
         let settings = &policy.snapshot.settings;
         let tls = policy.client_tls.as_ref().filter(|_| matches!(self.remote, Address::Tcp(_)));
         let rules = GreetRules {
-            tls: tls.map(|tls| &tls.config),
+            tls: tls.map(|tls| &tls.acceptor.config),
             tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
             names: &plane.names,
             ignored: IgnoredNames(&settings.ignore_startup_parameters),

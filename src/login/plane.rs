@@ -22,6 +22,7 @@ use crate::base::{Micros, WorkerId, limits};
 use crate::config::{PoolRules, Snapshot, SslMode};
 use crate::core::{Answer, ClientIdentity, Command, Gate, Note, PoolShare, StatementRegistry};
 use crate::io::Clock;
+use crate::io::tls::Acceptor;
 use crate::wire::{ParamSet, TrackedNames};
 use crate::worker::{Mail, WorkerHandle};
 use arc_swap::ArcSwap;
@@ -36,7 +37,7 @@ pub struct ClientTls {
     /// `client_tls_sslmode`.
     pub mode: SslMode,
     /// For handshakes.
-    pub config: Arc<rustls::ServerConfig>,
+    pub acceptor: Acceptor,
 }
 
 /// The configuration in force, with all that was made from its files. Replaced whole by a reload.

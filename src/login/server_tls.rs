@@ -328,7 +328,7 @@ mod tests {
         for protocols in ["tlsv1.2", "tlsv1.3"] {
             let settings = settings_of_version_1(&directory, protocols);
             let us = ServerTls::from_settings(&settings).unwrap().config.unwrap();
-            let postgres = tls::server_config(&settings).unwrap().unwrap();
+            let postgres = tls::acceptor(&settings).unwrap().unwrap().config;
             let outcome = |host: &'static str| {
                 let mut us = ClientConnection::new(us.clone(), ServerName::try_from(host).unwrap())?;
                 let mut postgres = ServerConnection::new(postgres.clone())?;

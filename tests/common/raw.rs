@@ -118,6 +118,20 @@ impl std::fmt::Debug for Raw {
     }
 }
 
+/// A TLS client that believes the authority in the file `ca`, and remembers its sessions.
+pub fn trusting(ca: &Path) -> Arc<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = CertificateDer::from_pem_file(ca).expect("a certificate");
+    roots.add(pem).expect("an authority");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions that the provider knows")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
 const DEADLINE: Duration = Duration::from_secs(20);
 
 impl Raw {
@@ -143,17 +157,8 @@ impl Raw {
     /// nothing more is sent.
     #[track_caller]
     pub fn tls(port: u16, name: &'static str, ca: &Path) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        let pem = CertificateDer::from_pem_file(ca).expect("a certificate");
-        roots.add(pem).expect("an authority");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions that the provider knows")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let name = ServerName::try_from(name).expect("a DNS name");
-        let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a sound configuration");
+        let session = rustls::ClientConnection::new(trusting(ca), name).expect("a sound configuration");
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a positive duration");
         stream.set_nodelay(true).expect("is a TCP socket");

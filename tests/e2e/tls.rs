@@ -3,6 +3,11 @@
 use crate::common::certs::certs;
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
 
 fn client_tls(mode: &str) -> PoolerSetup {
     PoolerSetup::new(postgres())
@@ -224,6 +229,46 @@ fn large_answers_come_whole_through_both_tls_sides() {
     let mut psql = programs::limited(programs::postgres("psql"));
     let said = programs::run(psql.args(["-X", "-At", "-c", "select repeat('x', 20 << 20)", "-d", &target]));
     assert_eq!(said.trim_end().len(), 20 << 20);
+}
+
+/// Begins a login over TLS as a client with these sessions in memory, up to the first answer: behind the ticket.
+fn shake_hands(pooler: &Pooler, client: &Arc<ClientConfig>) -> HandshakeKind {
+    let name = ServerName::try_from("localhost").expect("a DNS name");
+    let mut session = ClientConnection::new(Arc::clone(client), name).expect("a sound configuration");
+    let mut socket = TcpStream::connect(("127.0.0.1", pooler.port)).expect("somebody listens");
+    socket.write_all(&raw::SSL_REQUEST).expect("it reads");
+    let mut byte = [0];
+    socket.read_exact(&mut byte).expect("an answer");
+    assert_eq!(byte, *b"S");
+    let mut stream = rustls::Stream::new(&mut session, &mut socket);
+    let startup = raw::startup_message(196_608, &[("user", "app"), ("database", "app")]);
+    stream.write_all(&startup).expect("it reads");
+    stream.read_exact(&mut byte).expect("an answer");
+    assert_eq!(byte, *b"R");
+    session.handshake_kind().expect("hands were shaken")
+}
+
+#[test]
+fn sessions_are_resumed_until_a_reload_that_changes_the_certificate() {
+    use HandshakeKind::{Full, Resumed};
+    let mut pooler = client_tls("require").set("client_tls_ca_file", "").start();
+    let client = raw::trusting(&certs().ca());
+    let kinds = [(); 8].map(|()| shake_hands(&pooler, &client));
+    assert!(kinds[0] == Full && kinds[1..].iter().all(|kind| *kind == Resumed), "{kinds:?}");
+    assert_eq!(connect(&pooler, "sslmode=require").as_deref(), Ok("in"), "who wants no ticket");
+    let reload = |pooler: &Pooler| assert!(console(pooler).simple("reload").errors.is_empty());
+    reload(&pooler);
+    assert_eq!(shake_hands(&pooler, &client), Resumed, "nothing has changed");
+    pooler.rewrite(|setup| {
+        setup
+            .set("client_tls_cert_file", certs().rds().display())
+            .set("client_tls_key_file", certs().rds_key().display())
+    });
+    reload(&pooler);
+    assert_eq!([(); 2].map(|()| shake_hands(&pooler, &client)), [Full, Resumed]);
+    pooler.rewrite(|setup| setup.set("client_tls_ca_file", certs().ca().display()));
+    reload(&pooler);
+    assert_eq!([(); 2].map(|()| shake_hands(&pooler, &client)), [Full, Full], "certificates are looked at");
 }
 
 /// A visit of the console over the Unix socket, where TLS is never asked for.
