@@ -14,6 +14,7 @@ use std::sync::Arc;
 /// Makes verifiers, and remembers those that cost PBKDF2's time.
 pub struct Verifiers {
     seed: [u8; 32],
+    most: usize,
     derived: DashMap<Box<str>, (Arc<Secret>, Arc<ScramSecret>)>,
 }
 
@@ -30,7 +31,7 @@ impl Default for Verifiers {
 impl Verifiers {
     /// None remembered yet. `seed` is random and secret: it makes salts.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { seed, derived: DashMap::new() }
+        Self { seed, most: limits::VERIFIERS_MAX, derived: DashMap::new() }
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are those of secrets
@@ -75,7 +76,7 @@ impl Verifiers {
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
         let (verifier, _turn) = turn.compute_and_hold(work).await?;
         let verifier = Arc::new(verifier);
-        if self.derived.len() >= limits::VERIFIERS_MAX {
+        if self.derived.len() >= self.most {
             self.derived.clear();
         }
         self.derived.insert(user.into(), (secret.clone(), verifier.clone()));
@@ -115,6 +116,20 @@ mod tests {
         let changed = known(&verifiers, &Arc::new(Secret::parse("pen")), 10).await;
         assert!(*changed != *first, "a new password");
         assert_eq!(known(&verifiers, &secret, 20).await.iterations, 20, "a new setting");
+    }
+
+    #[tokio::test]
+    async fn no_more_are_remembered_than_the_bound_says_and_one_for_each_user() {
+        let verifiers = Verifiers { most: 3, ..Verifiers::new([1; 32]) };
+        let lanes = Lanes::new(1, 1);
+        for number in 0..20 {
+            let secret = Arc::new(Secret::parse(&format!("secret {number}")));
+            for user in ["u".to_owned(), format!("u{number}")] {
+                verifiers.of(&user, Some(&secret), 1, sums(&lanes)).await;
+                assert!((1..=3).contains(&verifiers.derived.len()));
+                assert!(verifiers.derived.get(&*user).is_some_and(|known| known.0 == secret), "the last one");
+            }
+        }
     }
 
     #[tokio::test]
