@@ -61,6 +61,7 @@ def arguments():
     parse.add_argument("--scenarios", type=lambda text: text.split(","), default=[*LOGINS, STORM])
     parse.add_argument("--set", action="append", default=[], help="NAME=VALUE for both poolers' [pgbouncer]")
     parse.add_argument("--pgweir", default=None, help="another program than the release build of this tree")
+    parse.add_argument("--load", default=None, help="another program than the release build of loadtest/logins.rs")
     parse.add_argument("--pgbouncer", default=None, help="default: the one on PATH or in /usr/sbin")
     parse.add_argument("--before", default=None, help="an earlier pgweir to compare with, in place of a PgBouncer")
     chosen = parse.parse_args()
@@ -141,8 +142,10 @@ def built(name):
 
 
 def build(chosen):
-    command = ["cargo", "build", "--release", "--locked", "--example", "logins"]
-    subprocess.run(command + ([] if chosen.pgweir else ["--bin", "pgweir"]), cwd=run.ROOT, check=True)
+    wanted = [] if chosen.load else ["--example", "logins"]
+    wanted += [] if chosen.pgweir else ["--bin", "pgweir"]
+    if wanted:
+        subprocess.run(["cargo", "build", "--release", "--locked", *wanted], cwd=run.ROOT, check=True)
 
 
 class Load:
@@ -248,7 +251,7 @@ def main():
     stops = []
     try:
         program = directory / "logins"
-        shutil.copy(built("release/examples/logins"), program)
+        shutil.copy(chosen.load or built("release/examples/logins"), program)
         program.chmod(0o755)
         shutil.copy(run.ROOT / "loadtest/select1.sql", directory)
         run.make_certificate(directory)
