@@ -202,7 +202,8 @@ fn every_task_begins_in_tasks() {
         lines(elsewhere, |_, line| {
             let bare = ["tokio::spawn", "spawn_blocking", "spawn_local", "tokio::task::spawn", "set_hook"];
             let of_hook = line.contains("set_hook(") && line.contains("panic::");
-            let of_set = line.contains("tasks.spawn(") && !line.contains("tasks::keep");
+            let is_set = line.contains("tasks.spawn(") || line.contains("spawn_on(");
+            let of_set = is_set && !line.contains("tasks::keep");
             (bare.iter().any(|word| line.contains(word)) && !of_hook) || of_set
         }),
     );

@@ -23,7 +23,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-/// Threads of the login plane: logins are short and many, and what is slow in them (PBKDF2) runs on the blocking pool.
+/// Threads of the login plane without the clients' logins, which have threads of their own (`login::Acceptors`): logins to
+/// servers, the console, metrics. What is slow in them (PBKDF2) runs on the blocking pool.
 const LOGIN_THREADS: usize = 2;
 
 /// Runs the pooler until it is told to end.
@@ -116,18 +117,19 @@ fn serve(
     let console = Console::new(Arc::clone(&plane));
     let process =
         Process { plane: Arc::clone(&plane), console: Arc::clone(&console), log: log.clone(), stderr };
-    runtime.block_on(async {
+    let acceptors = runtime.block_on(async {
         plane.begin();
         begin_tasks(&plane, &console, doors.launcher, doors.console);
         serve_metrics(settings, console, log).await?;
-        let acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
+        let mut acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
         systemd::notify("READY=1");
         let end = tasks::vital("the task of signals and orders", process.serve(doors.orders, signals)).await;
         acceptors.close().await;
-        end
+        end.map(|()| acceptors)
     })?;
     workers.stop();
+    drop(acceptors); // with those who are still logging in
     runtime.shutdown_background();
     Ok(())
 }

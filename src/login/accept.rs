@@ -1,23 +1,25 @@
-//! Accepting clients: one task per listening socket, one per client.
+//! Accepting clients: one task per listening socket, one per client, on threads that give way to the workers.
 //!
-//! Never waits for a client. TCP is closed when a soft shutdown begins, Unix sockets stay open for the console; during
-//! SUSPEND nobody is accepted. Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
+//! A client logs in on one thread, and mostly on that of its listening socket's loop, so that it wakes no other; who come many
+//! at once are spread over all. Never waits for a client. TCP is closed when a soft shutdown begins, Unix sockets stay open
+//! for the console; during SUSPEND nobody is accepted. Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
 
+use super::bell::Bell;
 use super::client::{self, Arrival};
 use super::listen::{Listeners, tcp_options};
 use super::plane::{Phase, Plane};
 use super::strangers::Stranger;
 use super::stream::Socket;
 use crate::base::{Address, Micros, limits};
-use crate::io::options;
-use crate::tasks;
+use crate::io::{Accepted, Door, Listening, options};
+use crate::tasks::{self, Threads};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -57,84 +59,170 @@ impl Accepting {
     }
 }
 
-/// The tasks that accept; dropping it ends them, and so does the end of the runtime.
+/// The tasks that accept, and the threads that they and the logins run on; dropping it ends them.
 #[derive(Debug)]
-pub struct Acceptors(JoinSet<()>);
+pub struct Acceptors {
+    tasks: JoinSet<()>,
+    _threads: Arc<Threads>,
+}
 
 impl Acceptors {
-    /// Begins to accept on every one of `listeners`. To be called on the runtime.
+    /// Begins to accept on every one of `listeners`.
     ///
     /// # Errors
-    /// The system's, where a socket cannot be watched.
+    /// The system's, where a socket cannot be watched or a thread not be started.
     pub fn start(plane: &Arc<Plane>, listeners: Listeners) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = cores.min(limits::LOGIN_THREADS_MAX);
+        let threads = Arc::new(Threads::start("client", count, limits::LOGIN_NICE)?);
+        let bells: Arc<[_]> = (0..count).map(|_| Arc::new(Bell::default())).collect();
         let mut tasks = JoinSet::new();
-        for listener in listeners.tcp {
-            let listener = TcpListener::from_std(listener)?;
-            let (plane, listener) = (plane.clone(), Arc::new(listener));
-            let accept = move || accept_tcp(plane.clone(), listener.clone());
-            tasks.spawn(tasks::keep("an accept loop", accept));
+        for (number, bell) in bells.iter().enumerate() {
+            let (bell, plane) = (Arc::clone(bell), Arc::clone(plane));
+            let ring = move || Arc::clone(&bell).keep_ringing(Arc::clone(&plane));
+            tasks.spawn_on(tasks::keep("a bell", ring), threads.handle(number));
         }
-        for socket in listeners.unix {
-            let listener = UnixListener::from_std(socket.listener)?;
-            let (plane, listener, file) = (plane.clone(), Arc::new(listener), socket.file);
+        let tcp = listeners.tcp.into_iter().map(|listener| (Listening::Tcp(listener), None));
+        let unix = listeners.unix.into_iter().map(|socket| (Listening::Unix(socket.listener), socket.file));
+        for (number, (listening, file)) in tcp.chain(unix).enumerate() {
+            let home = number % count;
+            let on_loop = threads.handle(home).clone();
+            let on_thread = on_loop.enter();
+            let door = Arc::new(Door::watch(listening)?);
+            drop(on_thread);
+            let (plane, threads, bells) = (Arc::clone(plane), Arc::clone(&threads), Arc::clone(&bells));
+            let hall = Hall { plane, threads, bells, home };
             let accept = move || {
                 let _file = &file; // removed with the task
-                accept_unix(plane.clone(), listener.clone())
+                accept(hall.clone(), Arc::clone(&door))
             };
-            tasks.spawn(tasks::keep("an accept loop", accept));
+            tasks.spawn_on(tasks::keep("an accept loop", accept), &on_loop);
         }
         plane.accepting.begun.store(true, Ordering::Release);
-        Ok(Self(tasks))
+        Ok(Self { tasks, _threads: threads })
     }
 
     /// Stops accepting everywhere; returns when every socket is closed and its file removed.
     ///
     /// # Cancel safety
     /// The sockets are closed all the same.
-    pub async fn close(mut self) {
-        self.0.shutdown().await;
+    pub async fn close(&mut self) {
+        self.tasks.shutdown().await;
     }
 }
 
-async fn accept_tcp(plane: Arc<Plane>, listener: Arc<TcpListener>) {
-    let mut phase = plane.watch_phase();
+async fn accept(hall: Hall, door: Arc<Door>) {
+    let mut phase = hall.plane.watch_phase();
     let mut shortage = Shortage::default();
     loop {
-        let accept = async {
-            let (stream, remote) = next(&plane, &mut shortage, || listener.accept()).await?;
-            let welcomed = welcome_tcp(&plane, stream, Address::Tcp(canonical(remote))).await;
-            Some(welcomed)
-        };
-        let welcomed = tokio::select! {
-            welcomed = accept => welcomed,
+        tokio::select! {
+            () = hall.round(&door, &mut shortage) => {}
             // an error means that the plane is gone
-            _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
-        };
-        if let Some(Err(error)) = welcomed {
-            tracing::debug!("client gone while being accepted: {error}");
+            _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running) => return,
         }
     }
 }
 
-/// Waits for room for one more login: meanwhile the kernel queues those who come.
-async fn welcome_tcp(plane: &Arc<Plane>, stream: TcpStream, remote: Address) -> io::Result<()> {
-    options::tune(stream.as_fd(), &tcp_options(&plane.policy.load().snapshot.settings))?;
-    let local = Address::Tcp(canonical(stream.local_addr()?));
-    let stranger = plane.admit_stranger(&remote).await;
-    let arrival = Arrival { remote, local, socket: Socket::Tcp(stream), stranger };
-    tasks::spawn("client login", arrival.remote.clone(), client::serve(plane.clone(), arrival));
-    Ok(())
+/// What an accept loop leads to: the threads that clients log in on.
+#[derive(Clone)]
+struct Hall {
+    plane: Arc<Plane>,
+    threads: Arc<Threads>,
+    /// One for each thread.
+    bells: Arc<[Arc<Bell>]>,
+    /// The thread of the loop itself.
+    home: usize,
+}
+
+/// A client on its way to its thread.
+struct Guest {
+    accepted: Accepted,
+    stranger: Stranger,
+}
+
+impl Hall {
+    /// Waits for clients and takes those who are there: so many for each thread, the loop's own first.
+    async fn round(&self, door: &Door, shortage: &mut Shortage) {
+        self.plane.accepting.wait().await;
+        let mut next = Some(door.accept().await);
+        for step in 0..self.threads.count() {
+            let number = (self.home + step) % self.threads.count();
+            let mut guests = Vec::new();
+            while guests.len() < limits::ACCEPTS_PER_THREAD {
+                let accepted = match next.take() {
+                    Some(accepted) => accepted,
+                    None if self.plane.accepting.is_suspended() => return self.receive(number, guests),
+                    None => door.accept_now(),
+                };
+                match accepted {
+                    Ok(accepted) => guests = self.admit(number, guests, accepted).await,
+                    Err(error) => {
+                        self.receive(number, guests);
+                        return self.trouble(&error, shortage).await;
+                    }
+                }
+            }
+            self.receive(number, guests);
+        }
+        tokio::task::yield_now().await; // to those of this thread
+    }
+
+    /// Adds one more to `guests`. Where there is no room it waits until there is; meanwhile the kernel queues those who come, and
+    /// those who are in already go on.
+    async fn admit(&self, number: usize, mut guests: Vec<Guest>, accepted: Accepted) -> Vec<Guest> {
+        let plane = &self.plane;
+        let remote = match &accepted {
+            Accepted::Tcp(_, remote) => Address::Tcp(canonical(*remote)),
+            Accepted::Unix(_) => Address::Unix { port: 0, pid: 0, uid: 0 },
+        };
+        let stranger = match plane.strangers.enter_below(plane.strangers_max(), &remote) {
+            Some(stranger) => stranger,
+            None => {
+                self.receive(number, std::mem::take(&mut guests));
+                plane.strangers.admit(&remote, || plane.strangers_max()).await
+            }
+        };
+        guests.push(Guest { accepted, stranger });
+        guests
+    }
+
+    /// Begins the logins of `guests` on the thread of that number.
+    fn receive(&self, number: usize, guests: Vec<Guest>) {
+        if guests.is_empty() {
+            return; // it is not woken for nobody
+        }
+        let (plane, bell) = (Arc::clone(&self.plane), Arc::clone(&self.bells[number]));
+        let begin = move || {
+            for guest in guests {
+                if let Err(error) = begin(&plane, guest, &bell) {
+                    tracing::debug!("client gone while being accepted: {error}");
+                }
+            }
+        };
+        if number == self.home { begin() } else { self.threads.call(number, "accepting", begin) }
+    }
+
+    /// Nobody could be accepted: a pause, where only time can help.
+    async fn trouble(&self, error: &io::Error, shortage: &mut Shortage) {
+        if is_shortage(error) {
+            if shortage.is_to_be_told(self.plane.now()) {
+                tracing::error!("accept() failed: {error}");
+            }
+            self.plane.strangers.make_room();
+            tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
+        }
+    }
 }
 
 impl Plane {
-    async fn admit_stranger(&self, remote: &Address) -> Stranger {
+    /// How many clients may be logging in.
+    fn strangers_max(&self) -> usize {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let of_files = files.map_or(usize::MAX, |files| (files / limits::LOGIN_FILES_PART) as usize);
-        let limit = || match self.policy.load().snapshot.settings.max_login_conn {
+        match self.policy.load().snapshot.settings.max_login_conn {
             0 => of_files,
             most => of_files.min(most as usize),
-        };
-        self.strangers.admit(remote, limit).await
+        }
     }
 }
 
@@ -143,49 +231,30 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-async fn accept_unix(plane: Arc<Plane>, listener: Arc<UnixListener>) {
-    let mut shortage = Shortage::default();
-    loop {
-        if let Some((stream, _)) = next(&plane, &mut shortage, || listener.accept()).await
-            && let Err(error) = welcome_unix(&plane, stream).await
-        {
-            tracing::debug!("client gone while being accepted: {error}");
+/// Begins a client's login, on the thread that this is called on.
+fn begin(plane: &Arc<Plane>, guest: Guest, bell: &Arc<Bell>) -> io::Result<()> {
+    let policy = plane.policy.load();
+    let settings = &policy.snapshot.settings;
+    let (socket, remote, local) = match guest.accepted {
+        Accepted::Tcp(socket, remote) => {
+            options::tune(socket.as_fd(), &tcp_options(settings))?;
+            let stream = TcpStream::from(socket);
+            let local = Address::Tcp(canonical(stream.local_addr()?));
+            (Socket::Fresh(Some(stream)), Address::Tcp(canonical(remote)), local)
         }
-    }
-}
-
-async fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> {
-    let peer = stream.peer_cred()?;
-    let port = plane.policy.load().snapshot.settings.listen_port;
-    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
-    let remote = Address::Unix { port, pid, uid: peer.uid() };
-    let local = Address::Unix { port, pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
-    let stranger = plane.admit_stranger(&remote).await;
-    let arrival = Arrival { socket: Socket::Unix(stream), remote, local, stranger };
-    tasks::spawn("client login", arrival.remote.clone(), client::serve(plane.clone(), arrival));
+        Accepted::Unix(socket) => {
+            let stream = UnixStream::from_std(socket.into())?;
+            let (peer, port) = (stream.peer_cred()?, settings.listen_port);
+            let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+            let uid = rustix::process::getuid().as_raw();
+            let local = Address::Unix { port, pid: std::process::id(), uid };
+            (Socket::Unix(stream), Address::Unix { port, pid, uid: peer.uid() }, local)
+        }
+    };
+    let bell = Some(Arc::clone(bell));
+    let arrival = Arrival { remote, local, socket, stranger: guest.stranger, bell };
+    tasks::spawn("client login", arrival.remote.clone(), client::serve(Arc::clone(plane), arrival));
     Ok(())
-}
-
-/// The next connection, `None` where that failed: with a pause where only time can help.
-async fn next<T, F: Future<Output = io::Result<T>>>(
-    plane: &Plane,
-    shortage: &mut Shortage,
-    accept: impl FnOnce() -> F,
-) -> Option<T> {
-    plane.accepting.wait().await;
-    match accept().await {
-        Ok(accepted) => Some(accepted),
-        Err(error) => {
-            if is_shortage(&error) {
-                if shortage.is_to_be_told(plane.now()) {
-                    tracing::error!("accept() failed: {error}");
-                }
-                plane.strangers.make_room();
-                tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
-            }
-            None
-        }
-    }
 }
 
 /// When the log was last told that connections cannot be accepted.

@@ -6,6 +6,7 @@
 use super::admissions::Admission;
 use super::auth_query;
 use super::authenticate::{ProofRules, Sums, prove};
+use super::bell::Bell;
 use super::cancel::ClientKey;
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
@@ -36,6 +37,8 @@ pub struct Arrival {
     pub local: Address,
     /// Its place among those who have not proven who they are.
     pub stranger: Stranger,
+    /// What wakes its worker; `None`: it is woken for this client alone.
+    pub bell: Option<Arc<Bell>>,
 }
 
 /// Takes one client through its login, to a worker, to the console, or to its end.
@@ -57,17 +60,20 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
             drop(visitor);
             // It counts as long as its connection is there, and makes room like anybody who is late: the request is carried
             // all the same.
-            let cancel = async {
+            // boxed, as are other ways that few go: all would have room for them
+            let cancel = Box::pin(async {
                 plane.cancel(key).await;
                 stream.close().await;
-            };
+            });
             tokio::select! {
                 () = cancel => {}
                 () = stranger.cut_off() => {}
             }
         }
         Ok(Way::Console { rights, admission }) => visitor.hand_to_console(&plane, stream, rights, admission),
-        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
+        Ok(Way::Worker(handover)) => {
+            visitor.hand_to_worker(&plane, stream, *handover, arrival.bell.as_deref())
+        }
         Err(end) => {
             visitor.log_end(&plane, &end);
             // whoever is told why counts again, also where he has proven himself: nothing else bounds how many there are
@@ -75,7 +81,7 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
             let leaving = plane.strangers.enter(&visitor.remote);
             drop(visitor);
             tokio::select! {
-                () = take_leave(stream, &end) => {}
+                () = Box::pin(take_leave(stream, &end)) => {}
                 () = leaving.cut_off() => {}
             }
         }
@@ -223,7 +229,7 @@ impl Visitor {
             stream.send(&out).await?;
         }
         if &*self.database == CONSOLE_DATABASE {
-            return self.log_in_to_console(plane, &policy, stream).await;
+            return Box::pin(self.log_in_to_console(plane, &policy, stream)).await;
         }
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
@@ -374,7 +380,7 @@ impl Visitor {
             let begin = || pace.as_ref().map(Pace::ours);
             let found = tokio::select! {
                 biased;
-                found = auth_query::lookup(plane, &self.database, &self.user, begin) => found?,
+                found = Box::pin(auth_query::lookup(plane, &self.database, &self.user, begin)) => found?,
                 end = gone(stream) => return Err(end),
             };
             let secret = found.ok_or(Fault::NoSuchUser)?;
@@ -479,12 +485,16 @@ impl Visitor {
         })
     }
 
-    fn hand_to_worker(self, plane: &Plane, stream: ClientStream, handover: Handover) {
+    fn hand_to_worker(self, plane: &Plane, stream: ClientStream, handover: Handover, bell: Option<&Bell>) {
         let Handover { worker, login, guard } = handover;
         match stream.into_channel(guard) {
             Ok(channel) => {
                 drop(self); // its row: whom the worker has welcomed is no more a login in progress
-                plane.worker(worker).send(Mail::Client(Box::new((channel, login))));
+                let mail = Mail::Client(Box::new((channel, login)));
+                match bell {
+                    Some(bell) => bell.send(plane, worker, mail),
+                    None => plane.worker(worker).send(mail),
+                }
             }
             Err(error) => self.log_end(plane, &error.into()),
         }

@@ -157,7 +157,7 @@ async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result
 
 async fn handshake(stream: &mut ClientStream, config: &Arc<rustls::ServerConfig>) -> Result<(), LoginEnd> {
     let failed = |error: io::Error| LoginEnd::Silent(format!("TLS handshake failed: {error}"));
-    stream.start_tls(config).await.map_err(failed)
+    Box::pin(stream.start_tls(config)).await.map_err(failed) // boxed: who comes without pays nothing
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod accept;
 mod admissions;
 pub mod auth_query;
 mod authenticate;
+mod bell;
 mod cancel;
 mod client;
 mod connect;
@@ -45,6 +46,7 @@ mod welcome_words;
 
 pub use accept::{Accepting, Acceptors};
 pub use admissions::{Admission, Admissions};
+pub use bell::Bell;
 pub use cancel::{CancelKeys, ClientKey, KeyHolder};
 pub use client::{Arrival, serve};
 pub use dns::{Dns, DnsRow};

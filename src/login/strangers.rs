@@ -151,7 +151,7 @@ impl Strangers {
     pub async fn admit(self: &Arc<Self>, remote: &Address, limit: impl Fn() -> usize) -> Stranger {
         loop {
             let left = self.left.notified();
-            if let Some(stranger) = self.enter_below(limit().max(1), remote) {
+            if let Some(stranger) = self.enter_below(limit(), remote) {
                 return stranger;
             }
             self.make_room();
@@ -165,9 +165,10 @@ impl Strangers {
         self.enter_into(&mut self.table(), remote)
     }
 
-    fn enter_below(self: &Arc<Self>, limit: usize, remote: &Address) -> Option<Stranger> {
+    /// Adds one if there are fewer than `limit`.
+    pub fn enter_below(self: &Arc<Self>, limit: usize, remote: &Address) -> Option<Stranger> {
         let mut table = self.table();
-        (table.slots.len() < limit).then(|| self.enter_into(&mut table, remote))
+        (table.slots.len() < limit.max(1)).then(|| self.enter_into(&mut table, remote))
     }
 
     fn enter_into(self: &Arc<Self>, table: &mut Table, remote: &Address) -> Stranger {

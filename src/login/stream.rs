@@ -7,7 +7,7 @@ use super::strangers::{Ours, Pace};
 use super::tls_text::tls_text;
 use crate::base::limits;
 use crate::io::{Channel, Guard};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ const READ_BYTES: usize = 1024;
 /// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
+    /// Over TCP, not watched by a loop: what has come already can be read, and mostly all that a login without a proof needs has
+    /// (`tcp_defer_accept`). Watched from the first wait on. Never `None`.
+    Fresh(Option<std::net::TcpStream>),
     /// Over TCP.
     Tcp(TcpStream),
     /// Over a Unix socket.
@@ -33,9 +36,29 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Does `io` on a socket that no loop watches; has it watched where that would have to wait: `Pending`, with nothing woken yet.
+    fn unwatched<T>(
+        &mut self,
+        io: impl FnOnce(&std::net::TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let Self::Fresh(fresh) = self else { return Poll::Pending };
+        let done = fresh.as_ref().map_or(Err(io::ErrorKind::NotConnected.into()), io);
+        match (done, fresh.take()) {
+            (Err(error), Some(socket)) if error.kind() == io::ErrorKind::WouldBlock => {
+                *self = Self::Tcp(TcpStream::from_std(socket)?);
+                Poll::Pending
+            }
+            (done, socket) => {
+                *self = Self::Fresh(socket);
+                Poll::Ready(done)
+            }
+        }
+    }
+
     /// Gives up tokio's hold on it; it stays non-blocking.
     fn into_fd(self) -> io::Result<OwnedFd> {
         Ok(match self {
+            Self::Fresh(stream) => stream.ok_or(io::ErrorKind::NotConnected)?.into(),
             Self::Tcp(stream) => stream.into_std()?.into(),
             Self::Unix(stream) => stream.into_std()?.into(),
             #[cfg(test)]
@@ -299,7 +322,12 @@ fn take_front(from: &mut Vec<u8>, out: &mut ReadBuf<'_>) {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        if let Poll::Ready(read) = this.unwatched(|mut socket| socket.read(out.initialize_unfilled())) {
+            return Poll::Ready(read.map(|bytes| out.advance(bytes)));
+        }
+        match this {
+            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, out),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, out),
             #[cfg(test)]
@@ -313,7 +341,12 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        if let Poll::Ready(written) = this.unwatched(|mut socket| socket.write(bytes)) {
+            return Poll::Ready(written);
+        }
+        match this {
+            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(test)]
@@ -323,6 +356,7 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            Self::Fresh(_) => Poll::Ready(Ok(())),
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(test)]
@@ -331,7 +365,12 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        if let Poll::Ready(done) = this.unwatched(|socket| socket.shutdown(std::net::Shutdown::Write)) {
+            return Poll::Ready(done);
+        }
+        match this {
+            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(test)]

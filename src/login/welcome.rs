@@ -167,7 +167,7 @@ impl Plane {
         if let Some(fault) = entry.tries.refusal(self.now()) {
             return Err(fault);
         }
-        self.wait_for_welcome(&entry).await
+        Box::pin(self.wait_for_welcome(&entry)).await // boxed: most need not wait
     }
 
     async fn wait_for_welcome(&self, entry: &PoolEntry) -> Result<Arc<Welcome>, Fault> {

@@ -7,6 +7,10 @@
 //! leave them whole; the ledger alone, whose counts are the caps, ends the process.
 //! Never shows a panic's text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this file.
 
+mod threads;
+
+pub use threads::Threads;
+
 use std::any::Any;
 use std::fmt::Display;
 use std::future::Future;

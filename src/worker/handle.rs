@@ -1,7 +1,7 @@
 //! The outside of a worker: its mailbox, how many clients it has, and how often its driver was mistaken.
 
 use super::Mail;
-use crate::base::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::base::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use std::io;
@@ -26,6 +26,8 @@ struct Mailbox {
 #[derive(Default)]
 struct Letters {
     waiting: Vec<Mail>,
+    /// The loop has been woken for those that wait.
+    is_rung: bool,
     is_closed: bool,
 }
 
@@ -48,21 +50,44 @@ impl WorkerHandle {
 
     /// Puts a letter into the mailbox and wakes the loop. Letters to a worker that has ended are dropped.
     pub fn send(&self, mail: Mail) {
+        if self.post(mail) {
+            self.ring();
+        }
+    }
+
+    /// Puts a letter into the mailbox; whether the loop is still to be woken for it ([`WorkerHandle::ring`]), which whoever has
+    /// more to send does once for all of them.
+    #[must_use]
+    pub fn post(&self, mail: Mail) -> bool {
         let is_client = matches!(mail, Mail::Client(_));
-        let mut letters = self.0.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self.letters();
         if letters.is_closed {
             drop(letters); // the letter's guards may send letters themselves
-            return drop(mail);
+            drop(mail);
+            return false;
         }
-        let was_empty = letters.waiting.is_empty();
         letters.waiting.push(mail);
+        let is_rung = letters.is_rung;
         drop(letters);
         if is_client {
             self.0.clients.fetch_add(1, Ordering::Relaxed);
         }
-        if was_empty {
+        !is_rung
+    }
+
+    /// Wakes the loop, unless it has been for all that waits.
+    pub fn ring(&self) {
+        let mut letters = self.letters();
+        let is_due = !letters.is_rung && !letters.waiting.is_empty();
+        letters.is_rung |= is_due;
+        drop(letters);
+        if is_due {
             self.wake();
         }
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.0.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Clients of this worker, those on their way to it included: new ones go to the worker with the fewest.
@@ -86,12 +111,14 @@ impl WorkerHandle {
 
     /// Everything that waits, in order.
     pub(crate) fn take(&self) -> Vec<Mail> {
-        std::mem::take(&mut self.0.letters.lock().unwrap_or_else(PoisonError::into_inner).waiting)
+        let mut letters = self.letters();
+        letters.is_rung = false;
+        std::mem::take(&mut letters.waiting)
     }
 
     /// Closes the mailbox for good; returns what was in it.
     pub(super) fn close(&self) -> Vec<Mail> {
-        let mut letters = self.0.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self.letters();
         letters.is_closed = true;
         std::mem::take(&mut letters.waiting)
     }
@@ -136,6 +163,25 @@ mod tests {
     }
 
     #[test]
+    fn letters_that_are_posted_wake_when_the_bell_is_rung_or_another_is_sent() {
+        let handle = WorkerHandle::new().expect("eventfd");
+        let mut count = [0; 8];
+        let mut is_woken = || rustix::io::read(&handle.0.wake, &mut count).is_ok();
+        handle.ring();
+        assert!(!is_woken(), "for nothing");
+        assert!(handle.post(nudge(0)) && handle.post(nudge(1)) && !is_woken());
+        handle.ring();
+        handle.ring();
+        assert!(is_woken() && !is_woken(), "once");
+        assert!(!handle.post(nudge(2)), "it has been woken for this one, too");
+        assert_eq!(handle.take().len(), 3);
+        assert!(handle.post(nudge(3)));
+        handle.send(nudge(4));
+        assert!(is_woken(), "what is sent waits for nobody's bell");
+        assert_eq!(handle.take().len(), 2);
+    }
+
+    #[test]
     fn a_closed_mailbox_drops_what_comes() {
         let handle = WorkerHandle::new().expect("eventfd");
         handle.send(nudge(1));
@@ -165,7 +211,11 @@ mod models {
             let senders: Vec<_> = (0..2)
                 .map(|_| {
                     let handle = handle.clone();
-                    thread::spawn(move || handle.send(nudge()))
+                    thread::spawn(move || {
+                        if handle.post(nudge()) {
+                            handle.ring();
+                        }
+                    })
                 })
                 .collect();
             let seen = handle.0.rings.load(Ordering::Acquire);

@@ -66,7 +66,10 @@ fn arrive(plane: &Arc<Plane>, remote: Address) -> UnixStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
     let stranger = plane.strangers.enter(&remote);
-    tokio::spawn(serve(plane.clone(), Arrival { socket: Socket::Unix(ours), remote, local, stranger }));
+    tokio::spawn(serve(
+        plane.clone(),
+        Arrival { socket: Socket::Unix(ours), remote, local, stranger, bell: None },
+    ));
     theirs
 }
 
