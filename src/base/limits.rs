@@ -110,8 +110,9 @@ pub const FAIR_LEAD_US: u64 = 50_000;
 /// twice as long, up to `server_login_retry`.
 pub const REFUSAL_PAUSE_MS: u64 = 10;
 
-/// Longest error text sent to a client, as PgBouncer cuts its own.
-pub const ERROR_TEXT_BYTES_MAX: usize = 127;
+/// What is kept of each text of a server's error, for whoever is told of it. PgBouncer cuts at 127 bytes (disconnect_client() in
+/// src/objects.c), inside of what tells a refused host, user and database.
+pub const ERROR_TEXT_BYTES_MAX: usize = 1_000;
 
 /// Longest user name of a login: PgBouncer's MAX_USERNAME (include/bouncer.h) without the zero byte.
 pub const NAME_BYTES_MAX: usize = 127;
