@@ -182,8 +182,8 @@ pub const CONSOLE_POLL_MS: u64 = 20;
 // of one call's output (a read buffer, MADE_BYTES_PER_CALL and one statement); the names it has given and their texts
 // (CLIENT_STATEMENT_BYTES_MAX, within `prepared_statements_memory` for all clients together); its parameters
 // (PARAMETERS_BYTES_MAX). What one server can: a read buffer; what it does not take of one call's output, as above; its
-// parameters; `max_prepared_statements` numbers of 40 bytes; EXPECTED_MAX answers owed, and what one call adds to them
-// (three for each of FRAMES_PER_CALL), of 16 bytes.
+// parameters; `max_prepared_statements` numbers of 72 bytes; EXPECTED_MAX answers owed, and what one call adds to them
+// (three for each of FRAMES_PER_CALL, and a Close for each statement beyond a lowered `max_prepared_statements`), of 16 bytes.
 
 /// Frames of a client in one call of the core; the rest is looked at when others have had their turn. A read buffer of usual
 /// frames has fewer.

@@ -2,7 +2,7 @@
 //!
 //! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows come from the
 //! `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter, since tools read them by position.
-//! Source: PgBouncer behaviour, surface section 6.3.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Column, Type};
 

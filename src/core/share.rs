@@ -363,7 +363,7 @@ impl PoolShare {
         ServerUnderWay(Arc::clone(self))
     }
 
-    /// Whether a server is on its way to a client that waits.
+    /// Whether a server is on its way to a worker: from another one, or from its login.
     pub fn is_moving(&self) -> bool {
         self.moving.load(Ordering::Acquire) > 0
     }

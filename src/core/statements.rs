@@ -420,8 +420,9 @@ impl ServerStatements {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
-    /// Bytes that the list keeps for one of them.
-    pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 4])>();
+    /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and two slots of a table
+    /// that has just grown.
+    pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 8])>();
 }
 
 #[cfg(test)]

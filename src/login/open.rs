@@ -460,7 +460,7 @@ impl Attempt {
             cancel_key: logged_in.key,
         });
         // on its way from before its login is over: see `PoolShare::outlook`
-        let expected = share.server_under_way();
+        let under_way = share.server_under_way();
         let place = place.into_live();
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
@@ -489,7 +489,7 @@ impl Attempt {
         self.entry.welcome.learn(self.generation, welcome);
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
-        drop(expected);
+        drop(under_way);
         self.plane.launcher.look_again(share.id);
     }
 

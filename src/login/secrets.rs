@@ -11,6 +11,7 @@ use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
 use crate::config::Database;
 use dashmap::DashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// (database entry, user).
@@ -31,11 +32,7 @@ const VERIFIERS_MAX: usize = 16;
 impl ServerSecrets {
     /// `secret` is what auth_query says of `user` for clients of `database`.
     pub fn learn(&self, database: &str, user: &str, secret: Arc<Secret>) {
-        if self.found.len() >= limits::FOUND_SECRETS_MAX {
-            // whoever it belongs to brings it again with the next login
-            let any = self.found.iter().next().map(|entry| entry.key().clone());
-            any.map(|account| self.found.remove(&account));
-        }
+        forget_one_of(&self.found);
         self.found.insert((database.into(), user.into()), secret);
     }
 
@@ -46,6 +43,9 @@ impl ServerSecrets {
 
     /// A client has logged in by SCRAM against the verifier `secret`, and shown that it holds `keys`.
     pub fn learn_keys(&self, user: &str, secret: &Arc<Secret>, keys: ScramKeys) {
+        if !self.keys.contains_key(user) {
+            forget_one_of(&self.keys);
+        }
         let mut kept = self.keys.entry(user.into()).or_default();
         kept.retain(|(of, _)| of != secret);
         if kept.len() == VERIFIERS_MAX {
@@ -57,6 +57,14 @@ impl ServerSecrets {
     fn keys(&self, user: &str, secret: &Secret) -> Option<ScramKeys> {
         let kept = self.keys.get(user)?;
         kept.iter().find(|(of, _)| **of == *secret).map(|(_, keys)| keys.clone())
+    }
+}
+
+/// Makes room for one more where the bound is reached: whoever loses something brings it again with the next login.
+fn forget_one_of<K: Clone + Eq + Hash, V>(kept: &DashMap<K, V>) {
+    if kept.len() >= limits::FOUND_SECRETS_MAX {
+        let any = kept.iter().next().map(|entry| entry.key().clone());
+        any.map(|key| kept.remove(&key));
     }
 }
 
@@ -110,6 +118,22 @@ mod tests {
             secrets.learn_keys("u", &verifier(&[salt]), derive_keys(b"pencil", &[salt], 1));
         }
         assert!(secrets.keys("u", &one).is_none(), "the oldest goes first");
+    }
+
+    #[test]
+    fn so_many_are_kept_and_no_more() {
+        let secrets = ServerSecrets::default();
+        let none = Arc::new(Secret::none());
+        let keys = derive_keys(b"pencil", b"salt", 1);
+        for number in 0..limits::FOUND_SECRETS_MAX + 3 {
+            let user = number.to_string();
+            secrets.learn("db", &user, Arc::clone(&none));
+            secrets.learn_keys(&user, &none, keys.clone());
+        }
+        assert_eq!(secrets.found.len(), limits::FOUND_SECRETS_MAX);
+        assert_eq!(secrets.keys.len(), limits::FOUND_SECRETS_MAX);
+        let last = (limits::FOUND_SECRETS_MAX + 2).to_string();
+        assert!(secrets.found("db", &last).is_some() && secrets.keys(&last, &none).is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Text prints the message and the prefix made of `side`, `id`, `db`, `user`, `peer`, and no other field: what a field may
 //! hold is decided where it is logged, and only JSON readers see the rest. Invariant: a line is one line, and no longer than
 //! `limits::LOG_LINE_BYTES_MAX` (JSON: its message and each field are).
-//! Source: PgBouncer behaviour, surface section 14; RFC 3164 for syslog; RFC 8259 for JSON.
+//! Source: PgBouncer, include/util.h (slog_…) and doc/config.md (Log settings); RFC 3164 for syslog; RFC 8259 for JSON.
 
 use crate::base::limits::LOG_LINE_BYTES_MAX;
 use jiff::{Timestamp, tz::TimeZone};
