@@ -14,6 +14,10 @@ pub const LOGIN_US_MAX: u64 = 10_000;
 /// So many of a hundred runs have connections under TLS: their cryptography takes most of their time.
 const TLS_PERCENT: u64 = 4;
 
+/// So many of a hundred runs have wires that hold more than a round reads, and clients and servers that fill them.
+const WIDE_PERCENT: u64 = 1;
+const WIDE_BYTES: usize = 3 << 20;
+
 /// One run's make-up.
 #[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Clone, Debug)]
@@ -64,9 +68,16 @@ impl Plan {
         let faults = faults && rng.percent(80);
         let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
         let room = *rng.pick(&[16, 300, 5_000, 100_000]);
+        let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
+        let is_wide = latest.percent(WIDE_PERCENT);
+        let (read_bytes_max, wire_bytes) = if is_wide {
+            (WIDE_BYTES, (WIDE_BYTES as u64, WIDE_BYTES as u64))
+        } else {
+            (read_bytes_max, (room / 2, room))
+        };
         let cuts = Cuts {
             read_bytes_max,
-            wire_bytes: (room / 2, room),
+            wire_bytes,
             delay_us_max: *rng.pick(&[0, 20, 200, 2_000]),
             nap_us_max: *rng.pick(&[0, 0, 50, 1_000, 5_000]),
             has_ring: rng.percent(60),
@@ -118,7 +129,11 @@ impl Plan {
         Manners {
             mode: rules.mode,
             named: rules.mode == PoolMode::Session || rules.max_prepared_statements > 0,
-            large_bytes: (room * 60).min(50_000) as usize,
+            large_bytes: if self.cuts.wire_bytes.0 >= WIDE_BYTES as u64 {
+                WIDE_BYTES / 3
+            } else {
+                (room * 60).min(50_000) as usize
+            },
             rude: self.rude,
             flushes: self.flushes,
             think_us_max: self.think_us_max,
