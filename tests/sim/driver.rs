@@ -134,9 +134,9 @@ impl Driver {
         let desk = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
         let burst = ground.cuts.has_ring.then(|| Burst::over(SimRing(Rc::clone(&net))));
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
-        let mut core = Core::new(id, names, registry);
+        let mut core = Core::new(id, names, Arc::clone(&registry));
         core.set_bounds(bounds);
-        let mind = Listener::new(at, core, bounds, Rc::clone(&net));
+        let mind = Listener::new(at, core, registry, bounds, Rc::clone(&net));
         let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&desk)));
         Self { worker, at, net, desk, replies: Arc::default(), returned: Arc::clone(returned) }
     }

@@ -7,7 +7,7 @@ use super::weather::Spell;
 use super::wire::Remote;
 use super::world::World;
 use pgweir::base::{Micros, limits};
-use pgweir::core::{Answer, Command, DatabaseShare, Event as Happens, Scope};
+use pgweir::core::{Answer, Command, Event as Happens, Scope};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -208,8 +208,7 @@ impl World {
 
     /// The files have the entry again: pools of their own, with nothing of the old ones.
     pub fn entry_comes(&mut self, gone: Vec<usize>) {
-        let name = self.plan.pools[gone[0]].database.as_str().into();
-        let database = Arc::new(DatabaseShare::new(name, Arc::clone(&self.gate)));
+        let database = self.plan.database(&self.plan.pools[gone[0]].database, &self.gate);
         for old in gone {
             let (at, plan) = (self.pools.len(), self.plan.pools[old].clone());
             let mut pool = SimPool::new(at, Arc::clone(&database), &plan, self.drivers.len());

@@ -3,7 +3,7 @@
 use super::ear;
 use super::wire::Wire;
 use pgweir::base::{Peer, limits};
-use pgweir::core::Bounds;
+use pgweir::core::{Bounds, ServerLoad};
 use pgweir::io::{DISCARDS_PER_TURN, READS_PER_TURN};
 use std::collections::BTreeMap;
 
@@ -22,6 +22,15 @@ const BYTES_PER_CALL: usize = limits::READ_BUFFER_BYTES + limits::LAST_WORDS_BYT
 
 /// A Bind or a Close goes on with another name than it came with.
 const RENAMED_BYTES_MAX: usize = 40;
+
+/// A Bind of a statement that its server does not hold is owed an answer, and our Parse another; a Parse, one of its own. Closes of
+/// statements that have to go for it come on top.
+pub const OWED_PER_FRAME: usize = 2;
+
+/// A server holds no more statements: the most that `plan::rules` draws.
+pub const PREPARED_MAX: usize = 100;
+
+pub const OWES_ALL: &str = "a server owes as much as it may, and its client says more";
 
 /// What is shown by worlds in which these bounds are met, not only kept.
 pub const AT_THE_BOUND: [&str; 4] = [
@@ -149,7 +158,7 @@ impl Calls {
     }
 
     /// A client's call is over; it has consumed that.
-    pub fn end(&mut self, socket: u64, input: usize, consumed: &[u8]) {
+    pub fn end(&mut self, socket: u64, input: usize, consumed: &[u8]) -> usize {
         let frames = self.streams.entry(socket).or_default().pass(consumed);
         let frames_max = self.bounds.frames_per_call;
         assert!(frames <= frames_max, "one call takes {frames} messages of wire {socket}");
@@ -159,5 +168,29 @@ impl Calls {
         let renamed = (frames as usize + 1) * RENAMED_BYTES_MAX;
         let made_max = self.bounds.made_bytes_per_call + self.largest + input + renamed;
         assert!(self.made <= made_max, "one call makes {} bytes, for wire {socket}", self.made);
+        frames as usize
+    }
+
+    /// A client's call is over: what its server owes has grown by what the frames ask for, and not at all where it owed very much.
+    pub fn check_owed(
+        &self,
+        before: Option<ServerLoad>,
+        after: Option<ServerLoad>,
+        frames: usize,
+        input: usize,
+    ) {
+        let (Some(before), Some(after)) = (before, after) else { return };
+        if before.socket_id != after.socket_id || input == 0 {
+            return;
+        }
+        let is_full = before.answers_owed >= self.bounds.expected_max;
+        let most = if is_full { 0 } else { OWED_PER_FRAME * (1 + frames) + before.statements };
+        assert!(
+            after.answers_owed <= before.answers_owed + most,
+            "{frames} frames of a client add to what is owed: {before:?}, {after:?}"
+        );
+        if is_full {
+            ear::hear(OWES_ALL);
+        }
     }
 }

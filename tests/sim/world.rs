@@ -13,7 +13,7 @@ use super::session::{BOGUS_ZONE, REPORTED, Session};
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
-    Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Ledger, Note, Scope, StatementRegistry,
+    Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, Scope, StatementRegistry,
 };
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ pub struct World {
     pub names: TrackedNames,
     pub pools_of_clients: Vec<usize>,
     pub dns: Dns,
+    pub registry: Arc<StatementRegistry>,
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
@@ -54,6 +55,7 @@ impl World {
         ground.log(|| format!("{plan:#?}"));
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
         let registry = Arc::new(StatementRegistry::default());
+        registry.set_bytes_max(plan.memory.bytes_max);
         let returned = Returned::default();
         let driver = |worker| {
             Driver::new(worker, names.clone(), Arc::clone(&registry), &ground, plan.bounds, &returned)
@@ -62,9 +64,9 @@ impl World {
         let gate = Arc::new(Gate::default());
         let mut databases = BTreeMap::new();
         let pools = plan.pools.iter().enumerate().map(|(at, pool)| {
-            let database = databases.entry(pool.database.clone()).or_insert_with(|| {
-                Arc::new(DatabaseShare::new(pool.database.as_str().into(), Arc::clone(&gate)))
-            });
+            let database = databases
+                .entry(pool.database.clone())
+                .or_insert_with(|| plan.database(&pool.database, &gate));
             SimPool::new(at, Arc::clone(database), pool, plan.workers)
         });
         let mut world = Self {
@@ -79,6 +81,7 @@ impl World {
             pools_of_clients: Vec::new(),
             swept: vec![Vec::new(); plan.workers],
             dns: Dns::new(plan.workers),
+            registry,
             to_come: plan.clients,
             ground,
             plan,
@@ -153,6 +156,7 @@ impl World {
         let Some(event) = self.ground.next() else { panic!("the janitors never rest") };
         self.event(event);
         self.pass_on();
+        self.check_statement_memory();
         if events.is_multiple_of(64) {
             self.check_counts();
             self.check_changes();
