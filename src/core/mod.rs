@@ -46,6 +46,6 @@ pub use launcher::{Action, Demand, Event, Launcher};
 pub use ledger::{Ledger, Use, Verdict, Want};
 pub use load::{ClientLoad, ServerLoad};
 pub use net::{Farewell, Net, Note};
-pub use share::{DatabaseShare, Gate, Outlook, PoolShare, Stance};
+pub use share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};
 pub use statement_memory::Meter;
 pub use statements::StatementRegistry;

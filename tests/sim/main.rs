@@ -212,6 +212,7 @@ fn worlds_meet_what_they_assert() {
         plan::STATEMENTS_FULL,
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
+        launcher::REFUSED,
     ];
     let has_shown = |seed| {
         live(seed, true, false);

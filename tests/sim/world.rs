@@ -15,6 +15,7 @@ use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
     Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, Scope, StatementRegistry,
 };
+use pgweir::login::Errands;
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct World {
     pub names: TrackedNames,
     pub pools_of_clients: Vec<usize>,
     pub dns: Dns,
+    /// Cancel requests on their way to each server.
+    pub errands: BTreeMap<u64, Errands<Errand>>,
     pub registry: Arc<StatementRegistry>,
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
@@ -82,6 +85,7 @@ impl World {
             swept: vec![Vec::new(); plan.workers],
             dns: Dns::new(plan.workers),
             registry,
+            errands: BTreeMap::new(),
             to_come: plan.clients,
             ground,
             plan,
@@ -197,14 +201,14 @@ impl World {
             Event::LoginOver(login) => self.login_over(login),
             Event::EntryComes(gone) => self.entry_comes(gone),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
-            Event::Renew(pool) => self.renew(pool),
+            Event::Renew(pool) => self.past_soft_age(pool),
             Event::Replace(pool) => self.place_free(pool),
             Event::LauncherPass => self.launcher_pass(),
             Event::StatementOver { server, run } => {
                 let index = server as usize;
                 self.servers[index].statement_over(index, run, &self.pools_of_clients, ground);
             }
-            Event::CancelBegins(errand) => self.cancel_begins(errand),
+            Event::CancelWaits(errand) => self.cancel_waits(errand),
             Event::CancelArrives(errand) => self.cancel_arrives(errand),
             Event::CancelTakesEffect(errand) => self.cancel_takes_effect(errand),
             Event::Weather => self.weather(),
@@ -246,7 +250,7 @@ impl World {
         match &letter {
             // Not before: who goes while he waits for his pool's first server has never been handed over.
             Letter::Client(_, login) => self.pools[login.pool.id.0 as usize].logins += 1,
-            Letter::Command(Command::Sweep(Scope::Pool(id))) => {
+            Letter::Command(Command::Sweep(Scope::Pool(id))) | Letter::HandedOver(id, _) => {
                 self.swept[worker].push(id.0 as usize);
             }
             Letter::Command(Command::HostMoved(host, addresses)) => self.dns.is_told(worker, host, addresses),
@@ -275,6 +279,7 @@ impl World {
         for reply in replies {
             match reply {
                 Reply::Evicted(eviction, found) => self.evicted(eviction, found),
+                Reply::HandedOver(pool) => self.look_at(pool.0 as usize, false),
                 Reply::Cancelled(asker, found) => {
                     if !found && let Remote::Client(index) = self.ground.wires[asker as usize].remote {
                         self.clients[index].cancels -= 1;
