@@ -1,4 +1,5 @@
-//! What one call may do for one client, what may be owed to it and kept for it: `base::limits`, or less where a test wants to meet them.
+//! What one call may do for one client, what may be owed to it and kept for it: `base::limits`, or less
+//! where a test wants to meet them.
 
 use crate::base::limits;
 

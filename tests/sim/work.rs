@@ -23,7 +23,7 @@ const BYTES_PER_CALL: usize = limits::READ_BUFFER_BYTES + limits::LAST_WORDS_BYT
 /// A Bind or a Close goes on with another name than it came with.
 const RENAMED_BYTES_MAX: usize = 40;
 
-/// A Bind of a statement that its server does not hold is owed an answer, and our Parse another; a Parse, one of its own. Closes of
+/// A Bind of a statement that its server does not hold is owed an answer, and our Parse another. Closes of
 /// statements that have to go for it come on top.
 pub const OWED_PER_FRAME: usize = 2;
 
@@ -171,7 +171,8 @@ impl Calls {
         frames as usize
     }
 
-    /// A client's call is over: what its server owes has grown by what the frames ask for, and not at all where it owed very much.
+    /// A client's call is over: what its server owes has grown by what the frames ask for, and not at all where
+    /// it owed very much.
     pub fn check_owed(
         &self,
         before: Option<ServerLoad>,
