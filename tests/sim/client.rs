@@ -6,7 +6,9 @@
 
 use super::backend::{Backend, CANCELED, Work};
 use super::driver::frames_text;
+use super::ear;
 use super::ground::{Event, Ground};
+use super::plan::{CLIENT_STATEMENTS_FULL, PARAMETERS_TOO_LONG, STATEMENTS_FULL};
 use super::script::{Knowledge, Manners, Script, Step};
 use super::session::{BOGUS_ZONE, Session};
 use pgweir::config::PoolMode;
@@ -364,6 +366,11 @@ impl SimClient {
             }
         };
         assert!(known, "client {} was ended without a cause: {text}", self.index);
+        for what in [STATEMENTS_FULL, CLIENT_STATEMENTS_FULL, PARAMETERS_TOO_LONG] {
+            if text.starts_with(what) {
+                ear::hear(what);
+            }
+        }
         self.stage = Stage::Leaving;
         self.is_told = true;
     }

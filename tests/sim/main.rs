@@ -201,7 +201,19 @@ fn servers_do_move_with_bytes_gathered() {
 
 #[test]
 fn worlds_meet_what_they_assert() {
-    let kinds = [ear::MOVED, check::MOVED_TLS, work::AT_THE_BOUND[0], work::AT_THE_BOUND[1]];
+    let kinds = [
+        ear::MOVED,
+        check::MOVED_TLS,
+        work::AT_THE_BOUND[0],
+        work::AT_THE_BOUND[1],
+        work::AT_THE_BOUND[2],
+        work::OWES_ALL,
+        check::FORGOTTEN,
+        plan::STATEMENTS_FULL,
+        plan::CLIENT_STATEMENTS_FULL,
+        plan::PARAMETERS_TOO_LONG,
+        launcher::REFUSED,
+    ];
     let has_shown = |seed| {
         live(seed, true, false);
         kinds.iter().all(|kind| ear::heard().contains(*kind))
