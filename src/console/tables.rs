@@ -108,8 +108,8 @@ const COMMANDS: &[Usage] = &[
     usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
     usage(
         "SUSPEND",
-        "Sends out what is buffered and stops reading and accepting, consoles too; answers when all is sent. Ends with RESUME, or \
-         when no admin is connected any more.",
+        "Sends out what is buffered and stops reading and accepting; answers when all is sent. Consoles that are open are answered \
+         on. Ends with RESUME, or when no admin is connected any more.",
     ),
     usage("SHUTDOWN", "Ends the process at once."),
     usage(
