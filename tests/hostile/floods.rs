@@ -77,23 +77,32 @@ fn who_does_not_read_is_not_read_from() {
     });
 }
 
+/// Texts of statements: rounds, statements in each, bytes of each. Six times what memory is allowed to grow by.
+const TEXTS: (usize, usize, usize) = (80, 20, 100_000);
+
 #[test]
 fn many_statements_of_one_client_stay_within_the_bound() {
     const MEMORY: usize = 4 << 20;
+    let (rounds, statements, bytes) = TEXTS;
     let settings = setup().set("max_prepared_statements", 100).set("prepared_statements_memory", "4 MB");
     let mut pooler = settings.start();
     // one more may be on its way to a server
     let held = Held { statement_bytes: 2 * MEMORY, ..clients(1) };
+    assert!(rounds * statements * bytes > 5 * held.most_bytes(), "what is sent could be held: {held:?}");
     beside("many statements", &mut pooler, held, |pooler| {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");
-        for round in 0..20 {
-            let text = |number: usize| format!("select '{}{round}.{number}'", "x".repeat(20_000));
-            let many: Vec<_> =
-                (0..50).map(|number| parse(&format!("s{round}.{number}"), &text(number))).collect();
-            let outcome = raw.ask(&[many.concat(), sync()]);
-            assert!(outcome.status.is_none_or(|status| status == b'I'), "{:?}", outcome.errors);
-            if outcome.status.is_none() {
-                break; // ended for it: as good
+        for round in 0..rounds {
+            let text = |number: usize| format!("select '{}{round}.{number}'", "x".repeat(bytes));
+            let many: Vec<_> = (0..statements)
+                .map(|number| parse(&format!("s{round}.{number}"), &text(number)))
+                .chain([sync()])
+                .collect();
+            let taken = raw.try_send(&many.concat());
+            let outcome = raw.outcome();
+            match outcome.status {
+                Some(status) => assert!(taken.is_ok() && status == b'I', "{:?}", outcome.errors),
+                // ended for it, and comes again
+                None => raw = Raw::log_in(pooler.port, "app", "evil"),
             }
         }
     });

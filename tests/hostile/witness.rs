@@ -39,13 +39,14 @@ impl Held {
     /// what the allocator has got back and keeps.
     const OTHER_BYTES: usize = 12 << 20;
 
-    fn most_kib(self) -> u64 {
+    /// By how much memory may grow.
+    pub fn most_bytes(self) -> usize {
         let call = 2 * limits::READ_BUFFER_BYTES + limits::MADE_BYTES_PER_CALL + limits::PARAMETERS_BYTES_MAX;
         // a startup or a message, and the task
         let stranger = limits::STARTUP_BYTES_MAX + limits::LOGIN_MESSAGE_BYTES_MAX;
         let server = call + 16 * limits::EXPECTED_MAX + limits::SERVER_LOGIN_MESSAGE_BYTES_MAX as usize;
         let peers = self.strangers * stranger + self.clients * call + self.servers * server;
-        (peers + self.statement_bytes + Self::OTHER_BYTES) as u64 >> 10
+        peers + self.statement_bytes + Self::OTHER_BYTES
     }
 }
 
@@ -146,7 +147,7 @@ pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, attack: impl FnOnc
     let (mut during, mut during_direct) = witnessed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let (count, worst) = (during.times.len(), during.times.iter().max().copied().unwrap_or_default());
     let grown = during.resident_kib.max(pooler.resident_kib()).saturating_sub(before.resident_kib);
-    let most = held.most_kib();
+    let most = held.most_bytes() as u64 >> 10;
     let (quiet, p99, quiet_direct) = (before.p99(), during.p99(), before_direct.p99());
     let p99_direct = if during_direct.times.is_empty() { quiet_direct } else { during_direct.p99() };
     println!(
