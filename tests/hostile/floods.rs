@@ -87,7 +87,7 @@ fn many_statements_of_one_client_stay_within_the_bound() {
     let settings = setup().set("max_prepared_statements", 100).set("prepared_statements_memory", "4 MB");
     let mut pooler = settings.start();
     // one more may be on its way to a server
-    let held = Held { statement_bytes: 2 * MEMORY, ..clients(1) };
+    let held = Held { bytes: 2 * MEMORY, ..clients(1) };
     assert!(rounds * statements * bytes > 5 * held.most_bytes(), "what is sent could be held: {held:?}");
     beside("many statements", &mut pooler, held, |pooler| {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");

@@ -4,6 +4,7 @@
 //! Each test asserts that the witness is answered right and in time, that memory stays within a bound, that the process lives, and
 //! that the log names the offender. `PGWEIR_HOSTILE_SECONDS` makes it long (for each timed test), `PGWEIR_SEED` repeats a run's choices.
 
+mod amplifiers;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;

@@ -30,8 +30,8 @@ pub struct Held {
     pub clients: usize,
     /// Servers at a time, those that are logged in to included.
     pub servers: usize,
-    /// Texts of statements, as the settings and the client's own bound have it.
-    pub statement_bytes: usize,
+    /// What else there is a bound for: texts of statements by their setting, buffers.
+    pub bytes: usize,
 }
 
 impl Held {
@@ -46,7 +46,7 @@ impl Held {
         let stranger = limits::STARTUP_BYTES_MAX + limits::LOGIN_MESSAGE_BYTES_MAX;
         let server = call + 16 * limits::EXPECTED_MAX + limits::SERVER_LOGIN_MESSAGE_BYTES_MAX as usize;
         let peers = self.strangers * stranger + self.clients * call + self.servers * server;
-        peers + self.statement_bytes + Self::OTHER_BYTES
+        peers + self.bytes + Self::OTHER_BYTES
     }
 }
 
