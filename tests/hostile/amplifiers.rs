@@ -6,7 +6,7 @@ use crate::common::raw::{query, startup_message};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use crate::servers::{error, notice, row, status, welcome, welcome_with};
 use crate::wire::Wire;
-use crate::witness::{Held, beside};
+use crate::witness::{Held, beside, only_ended};
 use pgweir::base::limits;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,6 +21,9 @@ const WORDS_MAX: usize = 8 << 20;
 
 /// The most that a client is told where a server refuses a login with a long text, all its messages together.
 const TOLD_MAX: usize = 4_096;
+
+/// Databases of the server, one for each round of a long run: of another one nobody remembers a refusal.
+const ROUNDS: usize = 50;
 
 /// When nothing more can come of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,8 @@ struct Amplifier {
     clients: usize,
     pool_size: usize,
     until: Until,
+    /// Why its clients are ended.
+    ends: &'static [&'static str],
     /// What is said to a startup; where that is no welcome, the server closes then. The number counts connections.
     login: fn(usize) -> Vec<u8>,
     /// What is said to a query, again and again until nobody takes more; nothing: the server closes, when it may.
@@ -56,6 +61,13 @@ struct Stage {
 }
 
 impl Stage {
+    /// Another round: another first connection.
+    fn begin(&self) {
+        self.connections.store(0, Ordering::Relaxed);
+        self.said.store(0, Ordering::Relaxed);
+        self.may_close.store(false, Ordering::Relaxed);
+    }
+
     fn until(&self, flag: &AtomicBool) {
         while !flag.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
@@ -115,9 +127,9 @@ fn listen(listener: &TcpListener, amplifier: &Amplifier, stage: &Stage) {
 }
 
 /// A client that reads nothing. Its question goes ahead of its welcome.
-fn come(pooler: &Pooler, amplifier: &Amplifier) -> Wire {
+fn come(pooler: &Pooler, amplifier: &Amplifier, database: &str) -> Wire {
     let mut wire = Wire::connect(pooler.port);
-    let startup = startup_message(196_608, &[("user", "app"), ("database", "evil")]);
+    let startup = startup_message(196_608, &[("user", "app"), ("database", database)]);
     let asked = if amplifier.until == Until::Told { Vec::new() } else { query("select 1") };
     wire.send(&[startup, asked].concat());
     wire
@@ -128,7 +140,7 @@ fn settle(pooler: &Pooler, amplifier: &Amplifier, stage: &Stage, deaf: &[Wire]) 
     if amplifier.until == Until::ToldWaiting {
         wait_until("all wait but the first", || {
             let waiting = |row: &std::collections::BTreeMap<String, String>| {
-                row["database"] == "evil" && row["cl_waiting"] == (deaf.len() - 1).to_string()
+                row["database"].starts_with("evil") && row["cl_waiting"] == (deaf.len() - 1).to_string()
             };
             pooler.ask("show pools").records().iter().any(waiting)
         });
@@ -137,7 +149,8 @@ fn settle(pooler: &Pooler, amplifier: &Amplifier, stage: &Stage, deaf: &[Wire]) 
     match amplifier.until {
         Until::Told => wait_until("each is told something", || deaf.iter().all(Wire::has_words)),
         Until::ToldWaiting => wait_until("nobody is left", || {
-            let is_evil = |row: &std::collections::BTreeMap<String, String>| row["database"] == "evil";
+            let is_evil =
+                |row: &std::collections::BTreeMap<String, String>| row["database"].starts_with("evil");
             !pooler.ask("show clients").records().iter().any(is_evil)
         }),
         Until::Said => {
@@ -151,22 +164,30 @@ fn amplify(amplifier: &Amplifier, held: Held) -> (Pooler, Vec<Wire>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     let server = format!("host=127.0.0.1 port={port} dbname=app pool_size={}", amplifier.pool_size);
-    let mut pooler = PoolerSetup::new(postgres())
+    let mut setup = PoolerSetup::new(postgres())
         .set("workers", 2)
         .set("max_client_conn", 2 * amplifier.clients)
         .set("max_login_conn", 2 * amplifier.clients)
         .database("quiet", "dbname=app pool_size=2")
-        .database_at("evil", &server)
-        .start();
-    let stage = Stage::default();
+        .set("log_connections", 0);
+    for round in 0..ROUNDS {
+        setup = setup.database_at(&format!("evil{round}"), &server);
+    }
+    let mut pooler = setup.start();
+    let (stage, mut rounds) = (Stage::default(), (0..ROUNDS).cycle());
     let deaf = std::thread::scope(|scope| {
         scope.spawn(|| listen(&listener, amplifier, &stage));
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            beside(amplifier.what, &mut pooler, held, |pooler| {
-                let deaf: Vec<Wire> = (0..amplifier.clients).map(|_| come(pooler, amplifier)).collect();
+            let deaf = beside(amplifier.what, &mut pooler, held, |pooler| {
+                stage.begin();
+                let database = format!("evil{}", rounds.next().expect("they go round"));
+                let come = |_| come(pooler, amplifier, &database);
+                let deaf: Vec<Wire> = (0..amplifier.clients).map(come).collect();
                 settle(pooler, amplifier, &stage, &deaf);
                 deaf
-            })
+            });
+            only_ended(&pooler, amplifier.ends);
+            deaf
         }));
         stage.stop.store(true, Ordering::Relaxed);
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -203,6 +224,7 @@ fn a_long_refusal_is_told_to_everybody_in_short() {
         clients: 400,
         pool_size: 1,
         until: Until::Told,
+        ends: &["xxxx"],
         login: |_| error("FATAL", "28000", &"x".repeat(LONG)),
         answer: Vec::new,
     };
@@ -217,6 +239,7 @@ fn a_long_refusal_is_told_to_those_who_wait_in_short() {
         clients: 400,
         pool_size: 1,
         until: Until::ToldWaiting,
+        ends: &["xxxx", "server conn crashed"],
         login: |number| if number == 0 { welcome() } else { error("FATAL", "28000", &"x".repeat(LONG)) },
         answer: Vec::new,
     };
@@ -231,6 +254,7 @@ fn a_long_welcome_is_kept_once() {
         clients: 400,
         pool_size: 1,
         until: Until::Told,
+        ends: &[],
         login: |_| {
             let statuses: Vec<_> =
                 (0..60).map(|number| status(&number.to_string(), &"x".repeat(1_000))).collect();
@@ -250,7 +274,8 @@ fn what_clients_do_not_read_is_not_read_of_their_servers() {
     ];
     for (what, answer) in scripts {
         let login = |_| welcome();
-        let unread = Amplifier { what, clients: 40, pool_size: 40, until: Until::Said, login, answer };
+        let unread =
+            Amplifier { what, clients: 40, pool_size: 40, until: Until::Said, ends: &[], login, answer };
         amplify(&unread, a_buffer_each(unread.clients));
     }
 }
@@ -262,6 +287,7 @@ fn parameters_are_kept_within_their_bound() {
         clients: 40,
         pool_size: 40,
         until: Until::Said,
+        ends: &[],
         login: |_| welcome(),
         // a client and its server both remember the last one
         answer: || status("application_name", &"x".repeat(60_000)),

@@ -1,7 +1,7 @@
 //! An evil PostgreSQL: in each of [`SCRIPTS`] it says at login, or to the first query, what no server should.
 
 use crate::common::raw::frame;
-use crate::common::{PoolerSetup, postgres, wait_until};
+use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use crate::states::log_in;
 use crate::wire::Wire;
 use crate::witness::{Held, beside, closed, peer_port};
@@ -311,6 +311,9 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             beside(what, &mut pooler, held, |pooler| {
                 let port = pooler.port;
+                for flag in stages.iter().flat_map(|stage| [&stage.canceled, &stage.said]) {
+                    flag.store(false, Ordering::Relaxed);
+                }
                 let clients: Vec<_> =
                     stages.iter().map(|stage| (stage, scope.spawn(move || suffer(port, stage)))).collect();
                 for (stage, client) in clients {
@@ -333,6 +336,10 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
             lines.iter().any(|line| line.contains(&name) && peer_port(line) == Some(port))
         })
     });
+    none_of_the_quiet_was_ended(&pooler);
+}
+
+fn none_of_the_quiet_was_ended(pooler: &Pooler) {
     let log = pooler.log();
     let quiet = |line: &&str| line.contains(" quiet/") && !line.contains("client unexpected eof");
     let others: Vec<_> =
