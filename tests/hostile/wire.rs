@@ -73,8 +73,9 @@ impl Wire {
     pub fn read_until(&mut self, end: &[u8], patience: Duration) -> Vec<u8> {
         let deadline = Instant::now() + patience;
         let (mut got, mut chunk) = (Vec::new(), [0; 4096]);
-        let is_there = |got: &[u8]| !end.is_empty() && got.windows(end.len()).any(|part| part == end);
-        while got.len() < 1 << 20 && !is_there(&got) {
+        let is_end = |part: &[u8]| !end.is_empty() && part.windows(end.len()).any(|part| part == end);
+        let mut is_there = false;
+        while got.len() < 1 << 20 && !is_there {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -82,12 +83,25 @@ impl Wire {
             self.0.set_read_timeout(Some(left)).expect("a positive duration");
             match self.0.read(&mut chunk) {
                 Ok(0) => break,
-                Ok(count) => got.extend_from_slice(&chunk[..count]),
+                Ok(count) => {
+                    // it may have begun in what came before
+                    let new = got.len().saturating_sub(end.len());
+                    got.extend_from_slice(&chunk[..count]);
+                    is_there = is_end(&got[new..]);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         got
+    }
+
+    /// Whether something has come, which stays unread.
+    pub fn has_words(&self) -> bool {
+        self.0.set_nonblocking(true).expect("is a socket");
+        let is_there = self.0.peek(&mut [0]).is_ok();
+        self.0.set_nonblocking(false).expect("is a socket");
+        is_there
     }
 
     /// What comes next; nothing at the end, or where nothing comes for long.
