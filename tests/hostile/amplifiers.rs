@@ -265,9 +265,12 @@ fn a_long_welcome_is_kept_once() {
     amplify(&long, a_few_words(long.clients));
 }
 
+/// Makes what a server says.
+type Script = fn() -> Vec<u8>;
+
 #[test]
 fn what_clients_do_not_read_is_not_read_of_their_servers() {
-    let scripts: [(&str, fn() -> Vec<u8>); 3] = [
+    let scripts: [(&str, Script); 3] = [
         ("rows unread", || row(60_000)),
         ("long rows unread", || row(LONG)),
         ("long notices unread", || notice(&"x".repeat(LONG))),
