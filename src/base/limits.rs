@@ -71,6 +71,8 @@ pub const AUTH_QUERY_MESSAGE_BYTES_MAX: u32 = 1 << 18;
 
 /// Answers of auth_query that are kept: an entry `*` lets one user ask for any number of databases.
 pub const FOUND_SECRETS_MAX: usize = 100_000;
+/// Bytes of them, and as many again of the verifiers that clients have proven keys for, and of what is derived from passwords.
+pub const FOUND_SECRETS_BYTES_MAX: usize = 64 << 20;
 
 /// Lookups of auth_query at a time, in all and in one database; others wait for their turns. Whoever asks may be anybody.
 pub const LOOKUPS_MAX: usize = 64;

@@ -20,6 +20,7 @@ pub mod iam_entry;
 mod iam_probe;
 mod iam_report;
 pub mod iam_trial;
+mod kept;
 mod lanes;
 pub mod launch;
 mod listen;
