@@ -260,7 +260,8 @@ fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
             assert!(open <= before + LOGINS + 4 + 8, "{open} descriptors, {before} before");
         }
     });
-    only_ended(&pooler, &["others wait to log in"]);
+    // a request whose connection makes room is carried all the same: nobody has lost anything
+    only_ended(&pooler, &[]);
     drop(open);
     wait_until("nothing is left", || {
         row(&pooler)["cl_active_cancel_req"] == "0"

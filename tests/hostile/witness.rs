@@ -58,7 +58,7 @@ impl Held {
 }
 
 /// Why a client is gone that nobody ended.
-const OWN_ENDS: [&str; 2] = ["client unexpected eof", "client close request"];
+const OWN_ENDS: [&str; 3] = ["client unexpected eof", "client close request", "client connection failed"];
 
 /// Held by the attack that is under way in a long run.
 static ALONE: Mutex<()> = Mutex::new(());
