@@ -49,8 +49,8 @@ pub struct SimClient {
     pub causes: Causes,
     /// Cancels asked for of which the outcome is not known yet.
     pub cancels: u32,
-    /// Wants one now.
-    pub wants_cancel: bool,
+    /// How many of them are to be sent now.
+    pub wants_cancels: u32,
     /// Batches of work before it leaves.
     pub batches: u32,
     pub is_due: bool,
@@ -88,7 +88,7 @@ impl SimClient {
             stage: Stage::Talking,
             causes: Causes::default(),
             cancels: 0,
-            wants_cancel: false,
+            wants_cancels: 0,
             batches: ground.rng.range(1, 8) as u32,
             is_due: false,
             manners,
@@ -127,7 +127,7 @@ impl SimClient {
                 }
                 Step::Cancel => {
                     self.cancels += 1;
-                    self.wants_cancel = true;
+                    self.wants_cancels += 1;
                 }
                 Step::Terminate => {
                     self.unsent.extend([b'X', 0, 0, 0, 4]);

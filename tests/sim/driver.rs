@@ -4,8 +4,8 @@
 
 use super::ground::Ground;
 use super::kernel::{Net, SimKernel, SimRing, SimSocket};
-use super::launcher::Eviction;
 use super::mind::Listener;
+use super::plane::Eviction;
 use super::tls::Far;
 use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::core::{

@@ -8,6 +8,7 @@
 mod ages;
 mod backend;
 mod bounds;
+mod cancels;
 mod cases;
 mod check;
 mod client;
@@ -16,9 +17,9 @@ mod drives;
 mod ear;
 mod ground;
 mod kernel;
-mod launcher;
 mod mind;
 mod plan;
+mod plane;
 mod reloads;
 mod rest;
 mod rng;
@@ -212,7 +213,8 @@ fn worlds_meet_what_they_assert() {
         plan::STATEMENTS_FULL,
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
-        launcher::REFUSED,
+        cancels::JOINED,
+        plane::REFUSED,
     ];
     let has_shown = |seed| {
         live(seed, true, false);

@@ -1,7 +1,7 @@
 //! What reloads and DNS do to a pooler that works: names lead elsewhere, credentials change, entries go and come back.
 
 use super::ground::Event;
-use super::launcher::SimPool;
+use super::plane::SimPool;
 use super::weather::Spell;
 use super::wire::Remote;
 use super::world::World;

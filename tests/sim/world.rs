@@ -4,8 +4,8 @@ use super::client::{SimClient, Stage};
 use super::driver::{Driver, Letter, Reply, Returned};
 use super::ear;
 use super::ground::{Errand, Event, Ground};
-use super::launcher::SimPool;
 use super::plan::Plan;
+use super::plane::SimPool;
 use super::reloads::Dns;
 use super::rng::Rng;
 use super::server::SimServer;
@@ -235,8 +235,8 @@ impl World {
     fn client_goes_on(&mut self, index: usize) {
         let client = &mut self.clients[index];
         client.proceed(self.is_calm, &mut self.ground);
-        if std::mem::take(&mut client.wants_cancel) {
-            let socket = client.socket;
+        let socket = client.socket;
+        for _ in 0..std::mem::take(&mut client.wants_cancels) {
             match self.ground.wires[socket as usize].worker {
                 Some(worker) => self.ground.post(worker, Letter::Command(Command::Cancel(socket, 0))),
                 None => self.clients[index].cancels -= 1,
