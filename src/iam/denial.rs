@@ -14,6 +14,13 @@ use std::collections::HashMap;
 /// The longest pause between two tries.
 const BACK_OFF_MAX: Micros = Micros::from_secs(15);
 
+/// Refusals of a user that was let in before count for so long as a fault of IAM's that passes: RDS refuses for a moment when it
+/// fails over, or when others log in there too often. Clients wait meanwhile, and are not told that they may not.
+const GRACE: Micros = Micros::from_secs(5);
+
+/// The longest pause within that time.
+const GRACE_PAUSE: Micros = Micros::from_secs(1);
+
 /// A denial is proven by this many refusals …
 const PROOF_REFUSALS: u32 = 3;
 
@@ -180,12 +187,14 @@ pub enum Others {
 }
 
 /// What is known on this side when a token was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// The login budget of the endpoint is strained ([`super::budget::Budget::is_strained`]).
     pub is_strained: bool,
     /// This very user was let in within the last minute.
     pub was_let_in: bool,
+    /// This very user was let in at some time.
+    pub is_known: bool,
     /// The last fetch of credentials failed, so the ones that signed may be dead.
     pub are_stale: bool,
     /// Seconds that the server's clock is ahead of ours, where that was measured.
@@ -284,11 +293,13 @@ impl Reactions {
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
         let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
         let others = self.others(user, first_refused_at, now);
-        let class = class_of(kind, evidence, others, refused_for);
+        let inferred = class_of(kind, evidence, others, refused_for);
+        let is_brief = inferred == Class::Denied && is_refusal && evidence.is_known && refused_for < GRACE;
+        let class = if is_brief { Class::Service } else { inferred };
         // What the service, the clock or the credentials may have caused proves nothing once they are well again.
         let denied_since = match known.and_then(|known| known.denied_since) {
             since if !is_refusal => since,
-            _ if class != Class::Denied => None,
+            _ if inferred != Class::Denied => None,
             _ if others == Others::Refused => first_refused_at,
             since => since.or(Some(now)),
         };
@@ -297,6 +308,7 @@ impl Reactions {
         let step = match steps {
             0 if is_refusal && class != Class::Throttled => Step::Again,
             1 if is_refusal && class != Class::Throttled => Step::RefreshThenAgain,
+            _ if is_brief => Step::BackOff(now + back_off(steps, jitter).min(GRACE_PAUSE)),
             _ => Step::BackOff(now + back_off(steps, jitter)),
         };
         let judgement = Judgement { kind, class, step };

@@ -79,7 +79,7 @@ fn probably(class: Class) -> &'static str {
         Class::Throttled => "because of too many logins at a time",
         Class::Clock => "because the clocks disagree",
         Class::Credentials => "because the credentials could not be renewed",
-        Class::Service => "because IAM fails: other users are refused there too",
+        Class::Service => "because IAM fails at present",
         Class::Denied | Class::Unreachable => "because this principal may not",
     }
 }

@@ -178,7 +178,7 @@ impl Iam {
     /// What is known of logins that `source` signs for, but for the budget.
     pub(super) fn evidence(&self, source: &Source) -> Evidence {
         let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
-        Evidence { is_strained: false, was_let_in: false, are_stale, skew_s: self.skew_s() }
+        Evidence { are_stale, skew_s: self.skew_s(), ..Evidence::default() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
@@ -402,8 +402,7 @@ mod tests {
         assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
         let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
         let fail = |outcome: Outcome<'_>| {
-            let calm = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
-            desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, Micros::NEVER);
+            desk.failed(&Who { user: &user, source: &"x" }, &outcome, Evidence::default(), Micros::NEVER);
         };
         fail(Outcome::Unreachable);
         let strict = Stance::KeepToHardAge;

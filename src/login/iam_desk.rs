@@ -154,7 +154,8 @@ impl IamDesk {
         let is_strained = self.turns.is_strained();
         let now = self.clock.now();
         let was_let_in = self.has_accepted(who.user, now - LET_IN_SPAN);
-        let evidence = Evidence { is_strained, was_let_in, ..evidence };
+        let is_known = self.has_accepted(who.user, Micros(0));
+        let evidence = Evidence { is_strained, was_let_in, is_known, ..evidence };
         let mut book = self.book();
         let judgement =
             book.reactions.failed(who.user, outcome, &evidence, begun_at, now, fastrand::f64())?;
@@ -228,8 +229,6 @@ mod tests {
     use crate::iam::denial::{Asked, Stage};
     use crate::wire::sqlstate;
 
-    const CALM: Evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
-
     fn desk() -> IamDesk {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
         IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
@@ -243,7 +242,9 @@ mod tests {
     fn failures_are_counted_explained_and_told_once() {
         let (desk, user) = (desk(), Arc::from("app"));
         let who = Who { user: &user, source: &"imds" };
-        let fail = |outcome: Outcome<'_>| desk.failed(&who, &outcome, CALM, desk.clock.now()).unwrap();
+        let fail = |outcome: Outcome<'_>| {
+            desk.failed(&who, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+        };
         let first = fail(refused());
         assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
         assert!(!fail(refused()).is_news);
@@ -274,7 +275,12 @@ mod tests {
         let message = "The IAM authentication failed because of too many competing requests";
         let sqlstate = sqlstate::INVALID_AUTHORIZATION;
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
-        let judged = desk.failed(&Who { user: &user, source: &"imds" }, &outcome, CALM, desk.clock.now());
+        let judged = desk.failed(
+            &Who { user: &user, source: &"imds" },
+            &outcome,
+            Evidence::default(),
+            desk.clock.now(),
+        );
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
         assert_eq!(desk.turns.state().rate, 10);
     }

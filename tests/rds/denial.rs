@@ -99,7 +99,8 @@ fn a_revoked_permission_ends_the_pool_once_it_is_proven_and_not_before() {
         std::thread::sleep(Duration::from_millis(200));
     }
     const STEP: &str = "check rds-db:connect for dbuser app";
-    let denied = Story { last_error: STEP, ok: 2..=2, ..DENIED };
+    let failed = &[("denied", SOME), ("service", SOME)][..];
+    let denied = Story { last_error: STEP, ok: 2..=2, failed, ..DENIED };
     case.is(&Story { stance: "keep_on", ..denied.clone() }, &server);
     drains_to(&rds, &[pid], Duration::from_secs(60));
     const WHY: &str = "the token for role app was refused, probably because this principal may not";
@@ -113,7 +114,7 @@ fn a_revoked_permission_ends_the_pool_once_it_is_proven_and_not_before() {
     assert!((3..=30).contains(&refused), "it is tried, but with pauses: {refused} times");
     rds.behave("");
     served_again(&pooler);
-    case.is(&Story { ok: 3..=u64::MAX, failed: DENIED.failed, ..Story::FINE }, &server);
+    case.is(&Story { ok: 3..=u64::MAX, failed, ..Story::FINE }, &server);
 }
 
 #[test]
@@ -164,6 +165,26 @@ fn a_role_that_is_permitted_later_is_served_without_a_reload() {
     rds.behave("");
     served_again(&pooler);
     case.is(&Story { failed: DENIED.failed, ..Story::FINE }, &server);
+}
+
+#[test]
+fn a_brief_refusal_of_a_role_that_was_let_in_before_costs_waiting() {
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env", rds.database());
+    let pooler = rds.pooler().database_at("second", &text).set("query_wait_timeout", 30).start();
+    let case = Case::of(&rds, &pooler);
+    assert_eq!(whoami(&pooler, "app"), "app");
+    rds.behave("denied=app");
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| attempt(&pooler, "app", "second"));
+        let refusals = || rds.codes("app").iter().filter(|code| **code == 403).count();
+        wait_until("fresh tokens do not help", || refusals() > 3);
+        rds.behave("");
+        assert_eq!(client.join().expect("it came to an end").as_deref(), Ok("app"));
+    });
+    let server = Server { refused: &["NotAuthorized: role"], ..Server::FINE };
+    case.is(&Story { database: "second", failed: &[("service", SOME)], ..Story::FINE }, &server);
+    assert!(!pooler.log().contains("28000"), "{}", pooler.log());
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const CALM: Evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
+const CALM: Evidence =
+    Evidence { is_strained: false, was_let_in: false, is_known: false, are_stale: false, skew_s: None };
 
 const fn s(seconds: u64) -> Micros {
     Micros::from_secs(seconds)
@@ -95,6 +96,42 @@ fn a_fresh_token_then_fresh_credentials_then_patience() {
     all.accepted("app", now);
     assert_eq!(all.trouble("app"), None);
     assert_eq!(fail(&mut all, "app", refused(), now).step, Step::Again, "success starts anew");
+}
+
+/// Refuses `app`, which was let in before, at `at`.
+fn refuse_known(all: &mut Reactions, at: Micros, jitter: f64) -> Judgement {
+    let known = Evidence { is_known: true, ..CALM };
+    all.failed("app", &refused(), &known, at, at, jitter).unwrap()
+}
+
+#[test]
+fn who_was_let_in_before_is_not_denied_for_a_moment() {
+    let mut all = Reactions::default();
+    let mut now = s(100);
+    while now < s(100) + GRACE {
+        let judged = refuse_known(&mut all, now, 1.0);
+        assert_eq!(judged.class, Class::Service, "{:?} after the first refusal", now.since(s(100)));
+        now = match judged.step {
+            Step::Again | Step::RefreshThenAgain => now + Micros::from_millis(30),
+            Step::BackOff(until) => until,
+        };
+    }
+    let judged = refuse_known(&mut all, now, 1.0);
+    assert_eq!(judged.class, Class::Denied, "it lasts");
+    assert!(!all.proven_denied("app", now));
+    refuse_known(&mut all, s(160), 1.0);
+    assert!(all.proven_denied("app", s(160)), "the proof counts from the first refusal");
+    all.accepted("app", s(161));
+    assert_eq!(refuse_known(&mut all, s(162), 1.0).class, Class::Service, "a trouble of its own");
+    let said = all.failed(
+        "new",
+        &Outcome::Asked(Asked::Scram),
+        &Evidence { is_known: true, ..CALM },
+        s(1),
+        s(1),
+        1.0,
+    );
+    assert_eq!(said.unwrap().class, Class::Denied, "the server said so itself");
 }
 
 #[test]
@@ -206,6 +243,23 @@ fn memory_is_bounded() {
 }
 
 proptest! {
+    /// However the dice fall, a client of a pool without servers is served within a second of the end of a brief refusal.
+    #[test]
+    fn a_brief_refusal_is_tried_again_within_a_second(jitters in prop::collection::vec(0.0..1.0f64, 1..40)) {
+        let mut all = Reactions::default();
+        let mut now = s(100);
+        for jitter in jitters {
+            if now >= s(100) + GRACE {
+                break;
+            }
+            let judged = refuse_known(&mut all, now, jitter);
+            prop_assert_eq!(judged.class, Class::Service);
+            let next = if let Step::BackOff(until) = judged.step { until } else { now + Micros(1) };
+            prop_assert!(next.since(now) <= GRACE_PAUSE);
+            now = next;
+        }
+    }
+
     #[test]
     fn any_words_of_a_server_are_judged(state in ".{0,6}", message in ".{0,60}", at: u64, begun: u64, jitter: f64) {
         let mut all = Reactions::default();

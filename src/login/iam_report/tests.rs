@@ -87,7 +87,7 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let (plane, _doors) = plane();
     let user = Arc::from("app");
     let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
-    let calm = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
+    let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
         desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, crate::base::Micros::NEVER);
