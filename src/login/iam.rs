@@ -12,7 +12,7 @@ use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
 use crate::iam::age::{Authorization, Verdict};
-use crate::iam::denial::{Class, Evidence};
+use crate::iam::denial::{Evidence, Suspicion};
 use crate::iam::rules::Rules;
 use crate::iam::{
     CredentialState, Endpoint, MintError, Region, Source, SourceKind, Sources, StaticStability, SystemClock,
@@ -175,10 +175,11 @@ impl Iam {
         desk
     }
 
-    /// What is known of logins that `source` signs for, but for the budget.
-    pub(super) fn evidence(&self, source: &Source) -> Evidence {
+    /// What is known of logins that `source` signs for under `rules`, but for the budget.
+    pub(super) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
         let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
-        Evidence { are_stale, skew_s: self.skew_s(), ..Evidence::default() }
+        let (skew_s, patience) = (self.skew_s(), rules.ages.patience());
+        Evidence { are_stale, skew_s, patience, ..Evidence::default() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
@@ -241,14 +242,15 @@ impl Iam {
 
     /// What becomes of servers of `user` whose authorization grows old.
     pub(super) fn stance(&self, rules: &Rules, user: &str) -> Stance {
-        self.trouble(rules, user).map_or(Stance::Renew, |class| stance_under(class, rules))
+        self.trouble(rules, user).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
     }
 
-    /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known, and where `rules` are in force no more.
-    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
+    /// Whether `user` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is known, and where `rules` are
+    /// in force no more.
+    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
         match self.source(rules)?.current() {
             Ok(_) => self.refusal(rules, user),
-            Err(_) => Some(Class::Credentials),
+            Err(_) => Some(Suspicion::Unfounded),
         }
     }
 
@@ -262,13 +264,12 @@ impl Iam {
         outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
-    /// Why every endpoint refuses `user`.
-    fn refusal(&self, rules: &Rules, user: &str) -> Option<Class> {
-        let desks = self.desks();
-        let classes = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.class(user));
-        let classes: Vec<Class> = classes.collect::<Option<_>>()?;
-        // one host whose trouble may pass is a way in
-        classes.iter().copied().find(|class| *class != Class::Denied).or(classes.first().copied())
+    /// Whether `user` may be denied where every endpoint refuses it: one host whose trouble may pass is a way in.
+    fn refusal(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
+        let (desks, patience) = (self.desks(), rules.ages.patience());
+        let suspicions =
+            rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(user, patience));
+        suspicions.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// Whether nothing fails, as far as is known: every source has credentials, every user can be logged in.
@@ -298,8 +299,7 @@ impl Iam {
         let desks = self.desks();
         let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
         known.len() == rules.endpoints.len()
-            && known.iter().all(|desk| desk.class(user).is_some())
-            && known.iter().all(|desk| desk.is_left_alone(user))
+            && known.iter().all(|desk| desk.trouble(user).is_some() && desk.is_left_alone(user))
     }
 
     /// `None`: one of this user is under way there already.
@@ -315,7 +315,7 @@ impl Iam {
 }
 
 /// The rules are those of age; a server in its youth and at its hard age shows what they say.
-fn stance_under(trouble: Class, rules: &Rules) -> Stance {
+fn stance_under(trouble: Suspicion, rules: &Rules) -> Stance {
     let [young, soft, hard] = [0, 1, 2].map(Micros);
     let server = Authorization { since: young, soft_at: soft, hard_at: hard };
     let at = |now| server.verdict(now, Some(trouble), &rules.ages);
@@ -395,7 +395,7 @@ mod tests {
         let stances = || {
             ["drain", "keep", "drop", "strict"].map(|name| {
                 let rules = rules(&snapshot, name);
-                iam.refusal(&rules, "app").map_or(Stance::Renew, |class| stance_under(class, &rules))
+                iam.refusal(&rules, "app").map_or(Stance::Renew, |trouble| stance_under(trouble, &rules))
             })
         };
         assert_eq!(stances(), [Stance::Renew; 4]);

@@ -5,7 +5,7 @@
 
 use super::turns::{Turns, Waits};
 use crate::base::Micros;
-use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Reactions, Step};
+use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Patience, Reactions, Step, Suspicion};
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const REMIND: Micros = Micros::from_secs(600);
 
 /// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
-const PROBE_AFTER: Micros = Micros::from_secs(2);
+const PROBE_AFTER: Micros = Micros::from_secs(1);
 
 /// Who was let in within this time is no stranger to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
@@ -125,9 +125,9 @@ impl IamDesk {
         Some((book.tallies.get(user)?.brief.clone()?, class))
     }
 
-    /// The class of the trouble of `user` as servers that work go by it.
-    pub fn class(&self, user: &str) -> Option<Class> {
-        self.book().reactions.class(user, self.clock.now())
+    /// Whether `user` may be denied, if it is in trouble: servers that work go by it.
+    pub fn suspicion(&self, user: &str, patience: Patience) -> Option<Suspicion> {
+        self.book().reactions.suspicion(user, self.clock.now(), patience)
     }
 
     /// A login as `user` was accepted. Returns whether its logins had failed before.
@@ -251,9 +251,10 @@ mod tests {
         assert!(fail(refused()).is_news, "nothing helped");
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
+        let suspicion = |user| desk.suspicion(user, Patience::default());
         let (text, class) = desk.trouble("app").unwrap();
         assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
-        assert_eq!((class, desk.class("app")), (Class::Denied, Some(Class::Denied)));
+        assert_eq!((class, suspicion("app")), (Class::Denied, Some(Suspicion::Proven)));
         assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
         let report = desk.report_of("app").unwrap();
         assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));

@@ -14,7 +14,7 @@
 //! | 2 | wrong region | `logins::a_token_for_the_wrong_region_is_refused_and_the_region_named` |
 //! | 3 | wrong host, an alias | `logins::a_token_for_an_alias_is_refused_and_the_alias_warned_of` |
 //! | 4 | wrong key | `logins::a_wrong_key_is_tried_less_and_less_often_and_told_once` |
-//! | 5 | role revoked, pool alive | `denial::a_role_that_left_rds_iam_keeps_its_transactions_and_loses_its_servers`, `denial::a_revoked_permission_ends_the_pool_once_it_is_proven_and_not_before`, `denial::on_denied_decides_what_becomes_of_the_servers` |
+//! | 5 | role revoked, pool alive | `denial::a_role_that_left_rds_iam_keeps_its_transactions_and_loses_its_servers`, `denial::a_revoked_permission_ends_the_pool_with_the_age_of_its_servers`, `denial::on_denied_decides_what_becomes_of_the_servers` |
 //! | 6 | role restored | `denial::a_role_that_is_permitted_later_is_served_without_a_reload` |
 //! | 7 | clocks 5 and 20 minutes apart | `logins::clocks_that_disagree_are_told_as_such` |
 //! | 8 | no IMDS at the start | `credentials::clients_wait_for_credentials_that_are_not_there_yet` |

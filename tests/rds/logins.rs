@@ -8,9 +8,15 @@ use crate::common::{secrets, wait_until};
 use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, attempt, refused_with, whoami};
 use std::time::{Duration, Instant};
 
-/// Tokens were refused, and no reason is known but that the principal may not. That is not proven before a minute is over.
+/// Tokens were refused, and no reason is known but that the principal may not.
 fn denied() -> Story<'static> {
-    Story { class: "denied", ok: 0..=0, failed: &[("denied", SOME)], stance: "keep_on", ..Story::FINE }
+    Story {
+        class: "denied",
+        ok: 0..=0,
+        failed: &[("denied", SOME)],
+        stance: "keep_to_hard_age",
+        ..Story::FINE
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reports and IAM REFRESH over a plane without workers, with sources that find nothing.
 
 use super::*;
-use crate::iam::denial::{Asked, Class, Evidence, Outcome};
+use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion};
 use crate::io::Clock;
 use crate::login::iam_desk::Who;
 use crate::login::registry::tests::snapshot;
@@ -91,7 +91,8 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
         desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, crate::base::Micros::NEVER);
-        assert_eq!((desk.class("app"), desk.may_try("app").is_err()), (Some(Class::Denied), true));
+        let suspicion = desk.suspicion("app", calm.patience);
+        assert_eq!((suspicion, desk.may_try("app").is_err()), (Some(Suspicion::Proven), true));
     };
     deny();
     assert_eq!((plane.refresh_iam(Some("plain")), plane.refresh_iam(Some("pair"))), (0, 1));
