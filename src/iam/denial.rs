@@ -19,8 +19,16 @@ const BACK_OFF_MAX: Micros = Micros::from_secs(15);
 /// fails over, or when others log in there too often. Clients wait meanwhile, and are not told that they may not.
 const GRACE: Micros = Micros::from_secs(5);
 
-/// The longest pause within that time.
-const GRACE_PAUSE: Micros = Micros::from_secs(1);
+/// The same where logins are many there: so long it may take until the pace has found what RDS lets through, and each user has
+/// had its turn.
+const CROWDED_GRACE: Micros = Micros::from_secs(30);
+
+/// When a user that was refused was let in again by itself, refusals of others are no denials for so long: some logins pass and
+/// some do not.
+const HEALING_SPAN: Micros = Micros::from_secs(15);
+
+/// The longest pause while a refusal may pass by itself at any moment.
+const SHORT_PAUSE: Micros = Micros::from_secs(1);
 
 /// A denial is proven by this many refusals …
 const PROOF_REFUSALS: u32 = 3;
@@ -247,10 +255,23 @@ pub struct Evidence {
     pub patience: Patience,
 }
 
+impl Evidence {
+    /// For how long refusals that look like a denial are none yet to clients.
+    fn grace(&self) -> Micros {
+        match (self.is_strained, self.is_known) {
+            (true, _) => CROWDED_GRACE,
+            (false, true) => GRACE,
+            (false, false) => Micros(0),
+        }
+    }
+}
+
 /// The class of a failure; `refused_for`: since the first refusal of this user.
 fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros) -> Class {
-    // Throttling hits whoever comes: not the one role alone that nobody has seen get in.
-    let may_be_throttled = evidence.is_strained && (evidence.was_let_in || others != Others::Fine);
+    // Throttling hits whoever comes: not the one role alone that nobody has seen get in for long.
+    let may_get_in = evidence.is_known || others != Others::Fine;
+    let is_recent = evidence.was_let_in || refused_for < CROWDED_GRACE;
+    let may_be_throttled = evidence.is_strained && may_get_in && is_recent;
     let patience = evidence.patience;
     let is_everybody = match others {
         Others::Refused => true,
@@ -356,6 +377,8 @@ impl Reaction {
 pub struct Reactions {
     users: HashMap<Box<str>, Reaction>,
     accepted_at: Option<Micros>,
+    /// When somebody was let in whose tokens had been refused shortly before, for no reason that is known here.
+    healed_at: Option<Micros>,
 }
 
 impl Reactions {
@@ -381,8 +404,10 @@ impl Reactions {
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
         let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
         let others = self.others(user, first_refused_at, now);
+        let heals = self.healed_at.is_some_and(|at| now.since(at) < HEALING_SPAN);
+        let evidence = &Evidence { is_strained: evidence.is_strained || heals, ..*evidence };
         let inferred = class_of(kind, evidence, others, refused_for);
-        let is_brief = inferred == Class::Denied && is_refusal && evidence.is_known && refused_for < GRACE;
+        let is_brief = inferred == Class::Denied && is_refusal && refused_for < evidence.grace();
         let class = if is_brief { Class::Service } else { inferred };
         // What the service, the clock or the credentials may have caused proves nothing once they are well again.
         let denied_since = match known.and_then(|known| known.denied_since) {
@@ -398,7 +423,8 @@ impl Reactions {
         };
         let steps = known.map_or(0, |known| known.steps);
         let pause = match back_off(steps, jitter) {
-            pause if is_brief => pause.min(GRACE_PAUSE),
+            // the endpoint's pace holds back more than a pause of this user's could
+            pause if is_brief || class == Class::Throttled => pause.min(SHORT_PAUSE),
             pause => pause,
         };
         // the refusal that proves a denial comes as soon as it may
@@ -431,7 +457,12 @@ impl Reactions {
 
     /// A login as `user` was accepted: its troubles are over.
     pub fn accepted(&mut self, user: &str, now: Micros) {
-        self.users.remove(user);
+        let before = self.users.remove(user);
+        // what took longer was a permission that was given back, or an outage
+        let is_passing = |since: Micros| now.since(since) < CROWDED_GRACE;
+        if before.and_then(|known| known.suspected_since).is_some_and(is_passing) {
+            self.healed_at = Some(now);
+        }
         self.accepted_at = Some(now);
     }
 

@@ -110,7 +110,10 @@ fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> Strin
 
 fn after_a_refused_token(class: Class, endpoint: &Endpoint, user: &str) -> String {
     match class {
-        Class::Throttled => "lower iam_login_rate, or open fewer connections".to_owned(),
+        Class::Throttled => {
+            "the pace is lowered by itself; if it stays so, lower iam_login_rate or open fewer connections"
+                .to_owned()
+        }
         Class::Clock => "synchronise this machine's clock".to_owned(),
         Class::Credentials => "look at the source in SHOW IAM".to_owned(),
         Class::Service => {

@@ -151,7 +151,7 @@ impl IamDesk {
         evidence: Evidence,
         begun_at: Micros,
     ) -> Option<Judged> {
-        let is_strained = self.turns.is_strained();
+        let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
         let was_let_in = self.has_accepted(who.user, now - LET_IN_SPAN);
         let is_known = self.has_accepted(who.user, Micros(0));
@@ -177,7 +177,7 @@ impl IamDesk {
         }
         drop(book);
         if class == Class::Throttled {
-            self.turns.throttled();
+            self.turns.throttled(begun_at);
         }
         Some(Judged { judgement, text, brief, is_news })
     }
@@ -265,9 +265,12 @@ mod tests {
         let report = desk.report_of("app").unwrap();
         assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
         assert!(report.tally.accepted_at.is_some());
-        fail(refused());
-        fail(refused());
-        assert!(fail(refused()).is_news, "it was fine in between");
+        let again = fail(refused());
+        assert_eq!(
+            (again.judgement.class, again.is_news),
+            (Class::Throttled, true),
+            "it was fine in between"
+        );
     }
 
     #[test]

@@ -258,6 +258,48 @@ fn a_network_that_is_cut_in_the_middle_of_a_login_holds_up_nobody_else() {
 }
 
 #[test]
+fn a_server_that_takes_fewer_logins_than_are_tried_is_told_as_that_and_tried_less() {
+    const DATABASES: usize = 24;
+    const RATE: u32 = 40;
+    const TAKES: u32 = 4;
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env iam_login_rate={RATE} pool_size=3", rds.database());
+    let setup =
+        (0..DATABASES).fold(rds.pooler(), |setup, number| setup.database_at(&format!("app{number}"), &text));
+    let pooler = setup.set("query_wait_timeout", 60).start();
+    assert_eq!(attempt(&pooler, "app", "app0").as_deref(), Ok("app"));
+    rds.behave(&format!("limit={TAKES}"));
+    std::thread::scope(|scope| {
+        let visit = |number: usize, user: &'static str| {
+            let pooler = &pooler;
+            scope.spawn(move || attempt(pooler, user, &format!("app{number}")))
+        };
+        let clients: Vec<_> =
+            (0..DATABASES).flat_map(|number| [visit(number, "app"), visit(number, "reader")]).collect();
+        for client in clients {
+            client.join().expect("it came to an end").expect("it was served");
+        }
+    });
+    let refused = rds.verdicts().iter().filter(|verdict| verdict.code == 429).count();
+    assert!(refused > 0, "it was tried as fast as that");
+    let tried = rds.verdicts().len();
+    assert!(
+        refused < tried / 2 + RATE as usize,
+        "{refused} of {tried} logins were refused: the pace does not adapt"
+    );
+    let rows = pooler.ask("show iam").records();
+    let rate =
+        |row: &std::collections::BTreeMap<String, String>| row["login_rate"].parse::<u32>().expect("a pace");
+    assert!(rows.iter().all(|row| rate(row) <= RATE / 2), "{rows:?}");
+    assert!(rows.iter().any(|row| row["throttled"] != "0"), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["logins_denied"] == "0"),
+        "the alert on denials stays silent: {rows:?}"
+    );
+    assert!(!pooler.log().contains("28000"), "{}", pooler.log());
+}
+
+#[test]
 fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
     const DATABASES: usize = 10;
     const CLIENTS: usize = 500;

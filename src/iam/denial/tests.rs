@@ -82,7 +82,8 @@ fn a_refusal_is_classed_by_what_is_known_here() {
     assert_eq!(class(strained, Others::Refused), Class::Throttled);
     assert_eq!(class(strained, Others::None), Class::Throttled);
     assert_eq!(class(strained, Others::Fine), Class::Denied, "others get in, this one never did");
-    assert_eq!(class(Evidence { was_let_in: true, ..strained }, Others::Fine), Class::Throttled);
+    let let_in = Evidence { was_let_in: true, is_known: true, ..strained };
+    assert_eq!(class(let_in, Others::Fine), Class::Throttled);
     assert_eq!(
         class(Evidence { are_stale: true, ..strained }, Others::None),
         Class::Credentials,
@@ -148,6 +149,45 @@ fn who_was_let_in_before_is_not_denied_for_a_moment() {
         1.0,
     );
     assert_eq!(said.unwrap().class, Class::Denied, "the server said so itself");
+}
+
+#[test]
+fn some_that_pass_and_some_that_do_not_are_too_many_and_no_denial() {
+    let mut all = Reactions::default();
+    let known = Evidence { is_known: true, was_let_in: true, ..CALM };
+    let refuse = |all: &mut Reactions, evidence: &Evidence, at| {
+        all.failed("app", &refused(), evidence, at, at, 1.0).unwrap()
+    };
+    assert_eq!(refuse(&mut all, &known, s(100)).class, Class::Service, "nothing tells yet");
+    all.accepted("app", s(101));
+    for at in [102, 104, 106] {
+        let judged = refuse(&mut all, &known, s(at));
+        assert_eq!(judged.class, Class::Throttled);
+        assert_eq!(
+            all.suspects("app", s(at)),
+            Suspicion::Founded,
+            "a server is not lent beyond its age for it"
+        );
+        let Step::BackOff(until) = judged.step else { panic!("another token does not help") };
+        assert!(until.since(s(at)) <= SHORT_PAUSE, "the pace holds back enough");
+        all.accepted("app", s(at + 1));
+    }
+    let mut quiet = all.clone();
+    assert_eq!(
+        refuse(&mut quiet, &known, s(107) + HEALING_SPAN).class,
+        Class::Service,
+        "it has long been well"
+    );
+    let stranger = all.failed("new", &refused(), &CALM, s(108), s(108), 1.0).unwrap();
+    assert_eq!(stranger.class, Class::Throttled, "it may be one of those");
+    all.accepted("app", s(109));
+    let mut last = None;
+    for at in [110, 120, 130, 140] {
+        refuse(&mut all, &known, s(at));
+        all.accepted("app", s(at));
+        last = all.failed("new", &refused(), &CALM, s(at), s(at), 1.0);
+    }
+    assert_eq!(last.unwrap().class, Class::Denied, "others get in again and again, this one never did");
 }
 
 #[test]
@@ -417,7 +457,7 @@ proptest! {
             let judged = refuse_known(&mut all, now, jitter);
             prop_assert_eq!(judged.class, Class::Service);
             let next = if let Step::BackOff(until) = judged.step { until } else { now + Micros(1) };
-            prop_assert!(next.since(now) <= GRACE_PAUSE);
+            prop_assert!(next.since(now) <= SHORT_PAUSE);
             now = next;
         }
     }
