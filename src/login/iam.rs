@@ -15,8 +15,8 @@ use crate::iam::age::{Authorization, Verdict};
 use crate::iam::denial::{Evidence, Suspicion};
 use crate::iam::rules::Rules;
 use crate::iam::{
-    CredentialState, Endpoint, MintError, Region, Source, SourceKind, Sources, StaticStability, SystemClock,
-    Token, WallClock,
+    CredentialState, Endpoint, MintError, Region, Skew, Source, SourceKind, Sources, StaticStability,
+    SystemClock, Token, WallClock,
 };
 use crate::io::Clock;
 use crate::stats::Histogram;
@@ -38,6 +38,8 @@ pub struct Iam {
     /// Where, and as whom, probes are under way.
     probed: Arc<Mutex<HashSet<Aim>>>,
     waits: Arc<Waits>,
+    /// By how much our clock was set since RDS has taken a token: no answer of AWS's need ever come for that.
+    set_since: Skew,
     /// Until when some pool may catch up.
     catch_up_until: AtomicU64,
 }
@@ -106,6 +108,7 @@ impl Iam {
             desks: Mutex::default(),
             probed: Arc::default(),
             waits: Arc::default(),
+            set_since: Skew::default(),
             catch_up_until: AtomicU64::new(0),
         }
     }
@@ -178,13 +181,19 @@ impl Iam {
     /// What is known of logins that `source` signs for under `rules`, but for the budget.
     pub(super) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
         let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
-        let (skew_s, patience) = (self.skew_s(), rules.ages.patience());
+        let skew_s = self.skew_s().or_else(|| self.set_since.seconds(self.wall.now()));
+        let patience = rules.ages.patience();
         Evidence { are_stale, skew_s, patience, ..Evidence::default() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
     pub fn skew_s(&self) -> Option<i64> {
         self.sources.get().and_then(|sources| sources.skew().seconds(self.wall.now()))
+    }
+
+    /// RDS has taken a token that was made by our clock just now.
+    pub(super) fn token_was_taken(&self) {
+        self.set_since.agree(self.wall.now());
     }
 
     /// AWS's time, as this machine has it.

@@ -155,6 +155,7 @@ impl Attempt {
     }
 
     fn accepted(&self, iam: &Endeavour<'_>) {
+        self.plane.iam.token_was_taken();
         if iam.desk.accepted(&self.entry.share.user) {
             let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
             tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
