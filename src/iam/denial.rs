@@ -240,6 +240,7 @@ pub enum Suspicion {
 
 /// What is known on this side when a token was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own, and any may go with any other")]
 pub struct Evidence {
     /// The login budget of the endpoint is strained ([`super::budget::Budget::is_strained`]).
     pub is_strained: bool,
