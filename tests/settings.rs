@@ -79,6 +79,7 @@ fn the_order_is_show_configs() {
             "max_scram_iterations",
             "iam_credential_source",
             "iam_login_timeout",
+            "iam_all_denied",
             "iam_static_stability",
             "iam_strict_lifetime"
         ]

@@ -7,6 +7,7 @@ use super::budget::LOGIN_RATE;
 use super::endpoint::{Endpoint, Region};
 use super::source::{Role, SourceKey, SourceKind};
 use crate::base::Micros;
+use crate::config::AllDenied;
 use std::fmt;
 use std::str::FromStr;
 
@@ -48,6 +49,8 @@ pub struct Keys<'a> {
     pub iam_login_rate: Option<&'a str>,
     /// `iam_on_denied`.
     pub iam_on_denied: Option<&'a str>,
+    /// `iam_all_denied`.
+    pub all_denied: AllDenied,
     /// `iam_strict_lifetime`.
     pub lifetime: Lifetime,
 }
@@ -120,7 +123,7 @@ impl Rules {
         let rate = [LOGIN_RATE.into(), 1, LOGIN_RATE_MOST.into()];
         let rate = refused.number("iam_login_rate", keys.iam_login_rate, rate);
         let on_denied: OnDenied = refused.parse("iam_on_denied", keys.iam_on_denied).unwrap_or_default();
-        let ages = AgeRules { max_age, on_denied, lifetime: keys.lifetime };
+        let ages = AgeRules { max_age, on_denied, all_denied: keys.all_denied, lifetime: keys.lifetime };
         match source {
             Some(source) if refused.0.is_empty() => {
                 let login_rate = u32::try_from(rate).unwrap_or(LOGIN_RATE);
@@ -211,6 +214,7 @@ mod tests {
             iam_max_age: Some("30"),
             iam_login_rate: Some("5"),
             iam_on_denied: Some("drop_now"),
+            all_denied: AllDenied::Service,
             lifetime: Lifetime::Strict,
         };
         let rules = Rules::read(&keys).unwrap();
@@ -222,6 +226,7 @@ mod tests {
         let ages = AgeRules {
             max_age: Micros::from_secs(30),
             on_denied: OnDenied::DropNow,
+            all_denied: AllDenied::Service,
             lifetime: Lifetime::Strict,
         };
         assert_eq!((rules.ages, rules.login_rate), (ages, 5));

@@ -38,6 +38,7 @@ fn read(snapshot: &Snapshot, database: &Database, user: &str) -> Result<Rules, V
         iam_port: endpoint.port.as_deref(),
         iam_region: endpoint.region.as_deref(),
         iam_login_rate: endpoint.login_rate.as_deref(),
+        all_denied: snapshot.settings.iam_all_denied,
         ..keys_of(&identity)
     };
     match Rules::read(&keys) {
