@@ -122,6 +122,14 @@ pub const DATABASE_NAME_BYTES_MAX: usize = 63;
 /// Longest secret of a line in auth_file, as PgBouncer has it.
 pub const SECRET_BYTES_MAX: usize = 65_530;
 
+/// Longest token of AWS IAM: what a server reads as a password. PostgreSQL 14 and later take a message of 65,535 bytes
+/// (PG_MAX_AUTH_TOKEN_LENGTH), of which its length takes four and the zero behind it one.
+pub const TOKEN_BYTES_MAX: usize = 65_530;
+
+/// Longest session token of AWS credentials, as it is encoded in a token: all else there takes less than 1,530 bytes. AWS's own
+/// have some thousand, and it names no bound.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 64_000;
+
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 

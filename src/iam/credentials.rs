@@ -6,7 +6,6 @@
 use super::failure::Reason;
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::identity::Identity;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +16,6 @@ const KEY_TAIL_CHARS: usize = 4;
 #[derive(Clone)]
 pub struct Credentials {
     aws: AwsCredentials,
-    /// The same, in the wrapping that the signer takes.
-    identity: Identity,
     generation: u64,
     usable_until: Option<SystemTime>,
 }
@@ -26,7 +23,7 @@ pub struct Credentials {
 impl Credentials {
     /// Credentials that came from a source as the `generation`th different ones.
     pub(super) fn new(aws: AwsCredentials, generation: u64) -> Self {
-        Self { identity: aws.clone().into(), usable_until: aws.expiry(), aws, generation }
+        Self { usable_until: aws.expiry(), aws, generation }
     }
 
     /// Credentials from their parts, for tests and measurements.
@@ -72,9 +69,19 @@ impl Credentials {
         self.aws.session_token().is_some()
     }
 
-    /// For the signer.
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    /// The access key's id, for the signer.
+    pub(super) fn key_id(&self) -> &str {
+        self.aws.access_key_id()
+    }
+
+    /// The secret key, for the signer.
+    pub(super) fn secret(&self) -> &str {
+        self.aws.secret_access_key()
+    }
+
+    /// The session token of temporary ones, for the signer.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.aws.session_token()
     }
 
     /// For calls of AWS's services.

@@ -14,6 +14,7 @@ use super::endpoint::Region;
 use super::failure::{self, FetchError, Reason};
 use super::profile::{self, Base, Step};
 use super::source::{Role, SourceKey, SourceKind};
+use super::token;
 use crate::tasks;
 use aws_config::BehaviorVersion;
 use aws_config::credential_process::CredentialProcessProvider;
@@ -277,14 +278,28 @@ async fn provide(provider: impl ProvideCredentials) -> Result<AwsCredentials, Fe
     checked(provider.provide_credentials().await.map_err(|error| FetchError::read(&error))?)
 }
 
-/// An access key's id is letters and digits at AWS. One that cannot be is refused before anything is signed with it: tokens
-/// made with it would be refused one by one.
+/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot be one is refused before
+/// anything is signed with it: tokens made with it would be refused one by one, or not be sent at all.
 fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
+    let garbage = |why: &str| Err(FetchError::with(Reason::Garbage, why));
     let id = credentials.access_key_id();
-    let is_plain = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    is_plain
-        .then_some(credentials)
-        .ok_or_else(|| FetchError::with(Reason::Garbage, "the access key's id has signs that none can have"))
+    if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return garbage("the access key's id has signs that none can have");
+    }
+    match credentials.session_token() {
+        // programs that print keys which need none write it so
+        Some("") => Ok(without_session(&credentials)),
+        Some(session) if !token::is_session_token(session) => {
+            garbage("the session token has signs that none can have, or is longer than any that can sign")
+        }
+        _ => Ok(credentials),
+    }
+}
+
+/// The same keys, without a session token.
+fn without_session(credentials: &AwsCredentials) -> AwsCredentials {
+    let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
+    AwsCredentials::new(id, secret, None, credentials.expiry(), "without session")
 }
 
 fn retries() -> RetryConfig {

@@ -71,6 +71,8 @@ struct Behaviour {
     names: String,
     /// The access key's id that is given out; empty: one that is like AWS's.
     key: String,
+    /// The session token that is given out; empty: one with signs that have to be encoded.
+    session: String,
     /// Spaces behind each answer, which mean nothing.
     padding: usize,
     /// Seconds that its clock is ahead.
@@ -89,6 +91,7 @@ impl Default for Behaviour {
             role: true,
             names: ROLE.to_owned(),
             key: String::new(),
+            session: String::new(),
             padding: 0,
             ahead_s: 0,
         }
@@ -112,6 +115,7 @@ impl Behaviour {
                 "role" => all.role = value == "1",
                 "names" => all.names = value.to_owned(),
                 "key" => all.key = value.to_owned(),
+                "session" => all.session = value.to_owned(),
                 "padding" => all.padding = value.parse().expect("a number"),
                 _ => panic!("no such behaviour: {name}"),
             }
@@ -305,6 +309,9 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
     let mut made = Made::new(service, behaviour.life_s, serial);
     if !behaviour.key.is_empty() {
         made.key.clone_from(&behaviour.key);
+    }
+    if !behaviour.session.is_empty() {
+        made.session.clone_from(&behaviour.session);
     }
     let mut response = match service {
         Service::Imds => imds(request, &behaviour, &made),
