@@ -126,7 +126,8 @@ impl AwsSource {
         match kind {
             SourceKind::Profile | SourceKind::Process => self.fetch_from_profile(kind).await,
             SourceKind::WebIdentity => {
-                let (token_file, arn) = (env("AWS_WEB_IDENTITY_TOKEN_FILE")?, env("AWS_ROLE_ARN")?);
+                let token_file = env("AWS_WEB_IDENTITY_TOKEN_FILE")?;
+                let arn = env("AWS_ROLE_ARN").map_err(half)?;
                 let named = env("AWS_ROLE_SESSION_NAME").ok().filter(|_| !self.key.names_its_session());
                 self.exchange(token_file, Step { arn, external_id: None, session_name: named }).await
             }
@@ -143,7 +144,10 @@ impl AwsSource {
                 is_container()?;
                 provide(EcsCredentialsProvider::builder().configure(&config).build()).await
             }
-            _ => provide(EnvironmentVariableCredentialsProvider::new()).await,
+            _ => {
+                is_environment()?;
+                provide(EnvironmentVariableCredentialsProvider::new()).await
+            }
         }
     }
 
@@ -317,6 +321,23 @@ fn timeouts() -> TimeoutConfig {
 fn env(name: &str) -> Result<String, FetchError> {
     let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     value.ok_or_else(|| FetchError::with(Reason::NotConfigured, format!("{name} is not set")))
+}
+
+/// One half is there and this one is not: whoever set that meant this source, and no other is to take its place.
+fn half(mut missing: FetchError) -> FetchError {
+    missing.reason = Reason::Misconfigured;
+    missing
+}
+
+/// Whether the environment holds keys; whole ones, or what is there is an error.
+fn is_environment() -> Result<(), FetchError> {
+    let id = env("AWS_ACCESS_KEY_ID");
+    let secret = env("AWS_SECRET_ACCESS_KEY").or_else(|unset| env("SECRET_ACCESS_KEY").map_err(|_| unset));
+    match (id, secret) {
+        (Ok(_), Ok(_)) => Ok(()),
+        (Err(unset), Err(_)) if env("AWS_SESSION_TOKEN").is_err() => Err(unset),
+        (Err(unset), _) | (_, Err(unset)) => Err(half(unset)),
+    }
 }
 
 /// Whether this is a container with credentials; else the library calls it one that answers wrong.

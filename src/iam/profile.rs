@@ -13,6 +13,9 @@ use aws_credential_types::Credentials as AwsCredentials;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 
+/// The profile that is read where nobody names one.
+const DEFAULT: &str = "default";
+
 /// The way to a profile's credentials.
 pub(super) struct Path {
     /// Where the first ones come from.
@@ -54,6 +57,9 @@ pub(super) async fn read(name: Option<&str>) -> Result<Path, FetchError> {
 }
 
 async fn read_from(fs: &Fs, env: &Env, name: Option<&str>) -> Result<Path, FetchError> {
+    let of_environment = env.get("AWS_PROFILE").unwrap_or_default();
+    // the library takes an empty name for one
+    let name = name.or_else(|| of_environment.is_empty().then_some(DEFAULT));
     let name = name.map(|name| name.to_owned().into());
     let profiles = aws_config::profile::load(fs, env, &EnvConfigFiles::default(), name).await;
     follow(&profiles.map_err(|_| wrong("the profiles' files cannot be read"))?)
@@ -63,8 +69,7 @@ async fn read_from(fs: &Fs, env: &Env, name: Option<&str>) -> Result<Path, Fetch
 fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
     let mut roles = Vec::new();
     let mut visited = vec![profiles.selected_profile()];
-    let missing = || FetchError::with(Reason::NotConfigured, "no such profile");
-    let mut profile = profiles.get_profile(visited[0]).ok_or_else(missing)?;
+    let mut profile = profiles.get_profile(visited[0]).ok_or_else(|| missing(visited[0]))?;
     let base = loop {
         if let (2.., Some(Ok(keys))) = (visited.len(), keys(profile)) {
             break Base::Keys(keys);
@@ -80,10 +85,16 @@ fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
             return Err(wrong("its source_profile leads back to it"));
         }
         visited.push(source);
-        profile = profiles.get_profile(source).ok_or_else(missing)?;
+        profile = profiles.get_profile(source).ok_or_else(|| wrong("its source_profile is not there"))?;
     };
     roles.reverse();
     Ok(Path { base, roles })
+}
+
+/// There need not be a profile `default`, which nobody has asked for; any other one was named.
+fn missing(name: &str) -> FetchError {
+    let reason = if name == DEFAULT { Reason::NotConfigured } else { Reason::Misconfigured };
+    FetchError::with(reason, "no such profile")
 }
 
 /// The role that a profile assumes with the credentials of another one or of a source.
@@ -198,13 +209,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_the_profile_that_nobody_named_may_be_missing() {
+        for (name, reason) in [
+            (None, Reason::NotConfigured),
+            (Some("default"), Reason::NotConfigured),
+            (Some("prod"), Reason::Misconfigured),
+        ] {
+            let of_environment: Vec<_> = name.map(|name| ("AWS_PROFILE", name)).into_iter().collect();
+            for (environment, given) in [(&of_environment[..], None), (&[], name)] {
+                let (fs, env) = (Fs::from_slice(&[]), Env::from_slice(environment));
+                let error = read_from(&fs, &env, given).await.err().map(|error| error.reason);
+                assert_eq!(error, Some(reason), "{name:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn what_makes_no_sense_is_refused() {
         use Reason::{Misconfigured, NotConfigured};
         for (config, reason) in [
-            ("", NotConfigured),
-            ("[profile q]\n", NotConfigured),
+            ("", Misconfigured),
+            ("[profile q]\n", Misconfigured),
             ("[profile p]\nregion=eu-west-1\n", NotConfigured),
-            ("[profile p]\nrole_arn=r\nsource_profile=gone\n", NotConfigured),
+            ("[profile p]\nrole_arn=r\nsource_profile=gone\n", Misconfigured),
             ("[profile p]\nrole_arn=r\n", Misconfigured),
             ("[profile p]\nrole_arn=r\nsource_profile=q\ncredential_source=Environment\n", Misconfigured),
             ("[profile p]\nrole_arn=r\ncredential_source=Elsewhere\n", Misconfigured),

@@ -13,8 +13,8 @@ pub const SESSION_NAME: &str = "pgweir";
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
-    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One that breaks hands over to the
-    /// next only if it is not there at all.
+    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One hands over to the next only if it is
+    /// not there at all: half of one is an error.
     Default,
     /// `AWS_ACCESS_KEY_ID` and its kin.
     Env,
@@ -64,7 +64,7 @@ impl SourceKind {
             Self::Default => {
                 "none of env, profile, web_identity, container, imds gave any; pin one with iam_credential_source"
             }
-            Self::Env => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for this process",
+            Self::Env => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, both, for this process",
             Self::Profile => {
                 "check the profile (iam_profile) in the files AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
             }

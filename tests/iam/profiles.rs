@@ -20,7 +20,7 @@ fn a_profile_is_read_anew_each_time() {
                 stage.write("credentials", &format!("[prod]\n{keys}"));
             };
             let of_prod = profile(SourceKind::Profile, "prod");
-            assert_eq!(fetch(&of_prod).await.err().unwrap().reason, Reason::NotConfigured);
+            assert_eq!(fetch(&of_prod).await.err().unwrap().reason, Reason::Misconfigured);
             for id in ["AKIAOLD", "AKIANEW"] {
                 write(id);
                 let fetched = fetch(&of_prod).await.unwrap();

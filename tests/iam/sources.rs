@@ -316,6 +316,51 @@ fn the_chain_ends_at_imds_and_does_not_step_over_what_is_broken() {
     );
 }
 
+/// Environments in which a source is half there, and what is missing.
+const HALVES: [(&[(&str, &str)], &str); 7] = [
+    (&[("AWS_ACCESS_KEY_ID", "AKIAENV")], "AWS_SECRET_ACCESS_KEY is not set"),
+    (&[("AWS_ACCESS_KEY_ID", "AKIAENV"), ("AWS_SECRET_ACCESS_KEY", " ")], "AWS_SECRET_ACCESS_KEY is not set"),
+    (&[("AWS_SECRET_ACCESS_KEY", SECRET_MARK)], "AWS_ACCESS_KEY_ID is not set"),
+    (&[("AWS_SESSION_TOKEN", SECRET_MARK)], "AWS_ACCESS_KEY_ID is not set"),
+    (
+        &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_SESSION_TOKEN", SECRET_MARK)],
+        "AWS_ACCESS_KEY_ID is not set",
+    ),
+    (&[("AWS_PROFILE", "nobody")], "no such profile"),
+    (&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/there")], "AWS_ROLE_ARN is not set"),
+];
+
+#[test]
+fn half_a_source_is_an_error_of_the_chain_and_no_other_identity_is_taken() {
+    for (half, missing) in HALVES {
+        play(
+            |fake, _| {
+                let half = half.iter().map(|(name, value)| (*name, (*value).to_owned()));
+                half.chain([imds(fake), container(fake)]).collect()
+            },
+            async |stage| {
+                let error = fetch(&key(SourceKind::Default)).await.err().unwrap();
+                assert_eq!(error.reason, Reason::Misconfigured, "{half:?}: {error}");
+                assert!(error.to_string().contains(missing), "{half:?}: {error}");
+                assert_eq!((stage.calls(Imds), stage.calls(Container)), (vec![], vec![]), "{half:?}");
+            },
+        );
+    }
+}
+
+#[test]
+fn what_is_set_to_nothing_is_not_there() {
+    play(
+        |fake, _| {
+            let empty = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"];
+            let more = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+            let empty = empty.into_iter().chain(more).map(|name| (name, String::new()));
+            empty.chain([imds(fake)]).collect()
+        },
+        async |_| assert_eq!(fetch(&key(SourceKind::Default)).await.unwrap().via, SourceKind::Imds),
+    );
+}
+
 /// A server's certificate for `localhost`, and the PEM of who issued it.
 fn certificate() -> (rustls::ServerConfig, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a plain host name");
