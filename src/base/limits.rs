@@ -130,6 +130,9 @@ pub const TOKEN_BYTES_MAX: usize = 65_530;
 /// have some thousand, and it names no bound.
 pub const SESSION_TOKEN_BYTES_MAX: usize = 64_000;
 
+/// Longest web identity that is read from its file: STS takes 20,000 characters.
+pub const WEB_IDENTITY_BYTES_MAX: usize = 20_000;
+
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 

@@ -3,7 +3,8 @@
 //! Invariant: nothing secret is printed, not even by `Debug`; the keys are wiped on drop (by the AWS library's own type, which
 //! holds them).
 
-use super::failure::Reason;
+use super::failure::{FetchError, Reason};
+use super::token;
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use std::fmt;
@@ -163,6 +164,30 @@ impl fmt::Display for CredentialState {
 pub(super) fn came_expired(aws: &AwsCredentials, now: SystemTime) -> bool {
     const LEAST: Duration = Duration::from_secs(5);
     aws.expiry().is_some_and(|expiry| expiry <= now + LEAST)
+}
+
+/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot be one is refused before
+/// anything is signed with it: tokens made with it would be refused one by one, or not be sent at all.
+pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
+    let garbage = |why: &str| Err(FetchError::with(Reason::Garbage, why));
+    let id = credentials.access_key_id();
+    if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return garbage("the access key's id has signs that none can have");
+    }
+    match credentials.session_token() {
+        // programs that print keys which need none write it so
+        Some("") => Ok(without_session(&credentials)),
+        Some(session) if !token::is_session_token(session) => {
+            garbage("the session token has signs that none can have, or is longer than any that can sign")
+        }
+        _ => Ok(credentials),
+    }
+}
+
+/// The same keys, without a session token.
+fn without_session(credentials: &AwsCredentials) -> AwsCredentials {
+    let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
+    AwsCredentials::new(id, secret, None, credentials.expiry(), "without session")
 }
 
 #[cfg(test)]

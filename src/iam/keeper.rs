@@ -8,13 +8,13 @@ use super::clock::WallClock;
 use super::credentials::{CredentialState, Credentials, came_expired};
 use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
-use super::fetch::{self, AwsSource, Fetch, Fetched, Fetching, http_client};
+use super::fetch::{self, AwsSource, Fetch, Fetched, Fetching};
+use super::http::Http;
 use super::schedule::Schedule;
-use super::skew::{Dated, Skew};
+use super::skew::Skew;
 use super::source::{SourceKey, SourceKind};
 use crate::tasks;
 use arc_swap::ArcSwap;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -53,7 +53,7 @@ pub enum StaticStability {
 pub struct Sources {
     clock: Arc<dyn WallClock>,
     stability: StaticStability,
-    http: SharedHttpClient,
+    http: Http,
     skew: Skew,
     arrived: Arc<Notify>,
     by_key: Mutex<HashMap<SourceKey, Arc<Source>>>,
@@ -63,8 +63,7 @@ impl Sources {
     /// No source yet; nothing is called before one is asked for.
     pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
         let skew = Skew::default();
-        let dated = Dated { inner: http_client(), skew: skew.clone() };
-        let http = SharedHttpClient::new(dated);
+        let http = Http::telling(skew.clone());
         Self { clock, stability, http, skew, arrived: Arc::default(), by_key: Mutex::default() }
     }
 
@@ -416,7 +415,7 @@ impl Keeper {
 
     /// Credentials came: they are what is signed with from now on.
     fn keep(&mut self, fetched: Fetched, now: SystemTime) {
-        let Fetched { credentials, via } = fetched;
+        let Fetched { credentials, via, principal } = fetched;
         self.schedule.loaded(now, credentials.expiry(), fastrand::f64());
         let before = self.shared.memory.load_full();
         let old = before.credentials.as_ref();
@@ -425,7 +424,12 @@ impl Keeper {
         let credentials = Arc::new(Credentials::new(credentials, generation));
         self.tell_loaded(&before, &credentials, via, now);
         self.told_at = None;
+        self.tell_principal(&before, principal.as_deref());
         self.change(|memory, next_at| {
+            if let Some(principal) = principal {
+                (memory.principal, memory.unidentified) = (Some(principal.into()), None);
+                memory.identified = generation;
+            }
             memory.credentials = Some(credentials);
             memory.via = Some(via);
             memory.failure = None;
@@ -490,9 +494,7 @@ impl Keeper {
         };
         match answer.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout))) {
             Ok(arn) => {
-                if memory.principal.as_deref() != Some(&arn) {
-                    tracing::info!("iam source {}: principal {arn}", self.name);
-                }
+                self.tell_principal(&memory, Some(&arn));
                 self.change(|memory, _| {
                     (memory.principal, memory.unidentified) = (Some(arn.into()), None);
                     memory.identified = generation;
@@ -507,6 +509,12 @@ impl Keeper {
             }
         }
         self.shared.fetches.send_modify(|_| {}); // who waits for the name looks again
+    }
+
+    fn tell_principal(&self, before: &Memory, principal: Option<&str>) {
+        if let Some(arn) = principal.filter(|arn| before.principal.as_deref() != Some(arn)) {
+            tracing::info!("iam source {}: principal {arn}", self.name);
+        }
     }
 
     fn tell_loaded(&self, before: &Memory, new: &Credentials, via: SourceKind, now: SystemTime) {

@@ -8,6 +8,7 @@
 
 use super::failure::{FetchError, Reason};
 use super::source::SourceKind;
+use super::sts::Step;
 use aws_config::profile::{Profile, ProfileSet};
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_runtime::env_config::file::EnvConfigFiles;
@@ -41,13 +42,6 @@ pub(super) enum Base {
     Other(SourceKind),
 }
 
-/// A role to assume.
-pub(super) struct Step {
-    pub arn: String,
-    pub external_id: Option<String>,
-    pub session_name: Option<String>,
-}
-
 /// Reads the files and follows the profile `name`, or the one that the environment names.
 ///
 /// # Errors
@@ -56,13 +50,24 @@ pub(super) async fn read(name: Option<&str>) -> Result<Path, FetchError> {
     read_from(&Fs::real(), &Env::real(), name).await
 }
 
+/// What the profile `name`, or the one that the environment names, says under each of `names`; nothing where the files cannot be
+/// read.
+pub(super) async fn values<const N: usize>(name: Option<&str>, names: [&str; N]) -> [Option<String>; N] {
+    let profiles = load(&Fs::real(), &Env::real(), name).await.ok();
+    names.map(|name| profiles.as_ref()?.get(name).map(ToOwned::to_owned))
+}
+
 async fn read_from(fs: &Fs, env: &Env, name: Option<&str>) -> Result<Path, FetchError> {
+    follow(&load(fs, env, name).await?)
+}
+
+async fn load(fs: &Fs, env: &Env, name: Option<&str>) -> Result<ProfileSet, FetchError> {
     let of_environment = env.get("AWS_PROFILE").unwrap_or_default();
     // the library takes an empty name for one
     let name = name.or_else(|| of_environment.is_empty().then_some(DEFAULT));
     let name = name.map(|name| name.to_owned().into());
     let profiles = aws_config::profile::load(fs, env, &EnvConfigFiles::default(), name).await;
-    follow(&profiles.map_err(|_| wrong("the profiles' files cannot be read"))?)
+    profiles.map_err(|_| wrong("the profiles' files cannot be read"))
 }
 
 /// Follows a profile to its first credentials. Keys in the file go first where another profile refers to them.

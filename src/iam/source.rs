@@ -208,6 +208,7 @@ pub struct SourceKey {
     role: Option<Role>,
     session_name: Option<SessionName>,
     region: Option<Region>,
+    sts_region: Option<Region>,
 }
 
 impl SourceKey {
@@ -227,7 +228,15 @@ impl SourceKey {
             role,
             session_name: session_name.filter(|_| names_session),
             region: calls_sts.then(|| region.clone()),
+            sts_region: None,
         }
+    }
+
+    /// The same, calling the STS of `region`, whatever else names one; `None` leaves it to that.
+    #[must_use]
+    pub fn at_sts_of(self, region: Option<Region>) -> Self {
+        let of_databases = if region.is_some() { None } else { self.region };
+        Self { region: of_databases, sts_region: region, ..self }
     }
 
     /// The kind of source.
@@ -255,7 +264,12 @@ impl SourceKey {
         self.session_name.is_some()
     }
 
-    /// The region whose STS is called, where this source calls one.
+    /// The region whose STS is called in any case, where one is set.
+    pub fn sts_region(&self) -> Option<&Region> {
+        self.sts_region.as_ref()
+    }
+
+    /// The region whose STS is called where nothing else names one, if this source calls it.
     pub fn region(&self) -> Option<&Region> {
         self.region.as_ref()
     }
@@ -342,6 +356,9 @@ mod tests {
             key(Imds, None, role(Some("t2")), "eu-west-1")
         );
         assert_ne!(key(Imds, None, role(None), "eu-west-1"), key(Imds, None, role(None), "us-east-1"));
+        let at = |of: &str, sts: &str| key(WebIdentity, None, None, of).at_sts_of(sts.parse().ok());
+        assert_eq!(at("eu-west-1", "eu-west-3"), at("us-east-1", "eu-west-3"));
+        assert_ne!(at("eu-west-1", "eu-west-3"), at("eu-west-1", ""));
         let named = |kind| key(kind, None, None, "eu-west-1").session_name().to_owned();
         assert_eq!((named(Profile), named(WebIdentity)), ("memememe".into(), "memememe".into()));
         assert_eq!((named(Imds), named(Container)), (SESSION_NAME.into(), SESSION_NAME.into()));

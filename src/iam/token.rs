@@ -297,7 +297,7 @@ mod tests {
         let longest = limits::SESSION_TOKEN_BYTES_MAX;
         for session in ["x".to_owned(), "/+=".repeat(1100), "+".repeat(longest / 3), "x".repeat(longest)] {
             assert!(is_session_token(&session));
-            let token = mint_longest(&session).ok().expect("it signs");
+            let token = mint_longest(&session).expect("it signs");
             assert!(token.expose().len() > encoded_len(&session));
             assert!(token.expose().len() <= limits::TOKEN_BYTES_MAX, "{}", token.expose().len());
         }

@@ -59,6 +59,7 @@ fn keys_of(identity: &IamIdentity) -> Keys<'_> {
         iam_role_arn: identity.role_arn.as_deref(),
         iam_external_id: identity.external_id.as_ref().map(|id| id.expose()),
         iam_session_name: identity.session_name.as_deref(),
+        iam_sts_region: identity.sts_region.as_deref(),
         iam_max_age: identity.max_age.as_deref(),
         iam_on_denied: identity.on_denied.as_deref(),
         lifetime: if identity.strict_lifetime == Some(true) { Lifetime::Strict } else { Lifetime::Lenient },

@@ -2,7 +2,7 @@
 
 use crate::fake::Service::{self, Container, Imds, Sts};
 use crate::fake::{FakeAws, SECRET_MARK};
-use crate::stage::{Stage, container, fetch, imds, key, no_imds, play, play_with, region, sts};
+use crate::stage::{Stage, container, fetch, imds, key, no_imds, play, region, sts};
 use pgweir::iam::{
     FetchError, Fetched, Reason, Role, SourceKey, SourceKind, Sources, StaticStability, SystemClock,
 };
@@ -359,44 +359,4 @@ fn what_is_set_to_nothing_is_not_there() {
         },
         async |_| assert_eq!(fetch(&key(SourceKind::Default)).await.unwrap().via, SourceKind::Imds),
     );
-}
-
-/// A server's certificate for `localhost`, and the PEM of who issued it.
-fn certificate() -> (rustls::ServerConfig, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a plain host name");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .expect("they belong together");
-    (config, made.cert.pem())
-}
-
-#[test]
-fn sts_is_called_over_verified_tls() {
-    for trusted in [true, false] {
-        let (tls, pem) = certificate();
-        let (_, other) = certificate();
-        play_with(
-            move || FakeAws::start_tls(tls),
-            move |fake, directory| {
-                let roots = directory.join("roots.pem");
-                std::fs::write(&roots, if trusted { pem } else { other }).unwrap();
-                std::fs::write(directory.join("jwt"), "ey").unwrap();
-                fake.set(Sts, "expects=ey");
-                let mut environment = web_identity(fake, directory);
-                environment.push(("SSL_CERT_FILE", roots.display().to_string()));
-                environment.push(("PGWEIR_TEST_TRUSTED", trusted.to_string()));
-                environment
-            },
-            async |_| {
-                let fetched = fetch(&key(SourceKind::WebIdentity)).await;
-                let trusted = std::env::var("PGWEIR_TEST_TRUSTED").unwrap() == "true";
-                assert_eq!(
-                    fetched.err().map(|error| error.reason),
-                    (!trusted).then_some(Reason::Unreachable)
-                );
-            },
-        );
-    }
 }

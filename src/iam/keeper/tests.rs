@@ -69,7 +69,7 @@ impl Fetch for Script {
                     let key = format!("AKID{number:04}");
                     let session = Some("session".to_owned());
                     let credentials = AwsCredentials::new(key, "secret", session, Some(expires_at), "script");
-                    Ok(Fetched { credentials, via: self.via })
+                    Ok(Fetched { credentials, via: self.via, principal: None })
                 }
                 Answer::Fails(reason) => Err(FetchError::new(reason)),
                 Answer::Hangs => std::future::pending().await,

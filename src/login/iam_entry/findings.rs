@@ -9,9 +9,10 @@ use crate::config::{
     Snapshot, UserEntry,
 };
 use crate::iam::rules::{BadKey, Keys, Rules};
-use crate::iam::{Endpoint, SourceKind};
+use crate::iam::{Endpoint, Region, SourceKind};
 use crate::login::server_tls;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Names that one warning tells.
@@ -56,17 +57,24 @@ pub fn check(snapshot: &Snapshot) -> Findings {
 
 impl Findings {
     fn check_settings(&mut self, snapshot: &Snapshot) {
-        const KEY: &str = "iam_credential_source";
-        let text = &snapshot.settings.iam_credential_source;
-        if let Err(why) = text.parse::<SourceKind>() {
-            let problem = Problem::BadSetting {
-                key: KEY,
-                value: text.to_string(),
-                why: BadValue::Refused(why.to_string()),
-            };
-            self.errors
-                .push(ConfigError { place: place(snapshot, snapshot.places.settings.get(KEY)), problem });
+        let settings = &snapshot.settings;
+        let source = &settings.iam_credential_source;
+        if let Err(why) = source.parse::<SourceKind>() {
+            self.refuse_setting(snapshot, "iam_credential_source", source, &why);
         }
+        let region = &settings.iam_sts_region;
+        if let Err(why) = region.parse::<Region>()
+            && !region.is_empty()
+        {
+            self.refuse_setting(snapshot, "iam_sts_region", region, &why);
+        }
+    }
+
+    fn refuse_setting(&mut self, snapshot: &Snapshot, key: &'static str, value: &str, why: &dyn Display) {
+        let why = BadValue::Refused(why.to_string());
+        let problem = Problem::BadSetting { key, value: value.to_owned(), why };
+        let place = place(snapshot, snapshot.places.settings.get(key));
+        self.errors.push(ConfigError { place, problem });
     }
 
     fn refuse_of_database(&mut self, snapshot: &Snapshot, database: &Database, bad: BadKey) {
