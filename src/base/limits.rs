@@ -133,6 +133,12 @@ pub const SESSION_TOKEN_BYTES_MAX: usize = 64_000;
 /// Longest web identity that is read from its file: STS takes 20,000 characters.
 pub const WEB_IDENTITY_BYTES_MAX: usize = 20_000;
 
+/// A `credential_process` is ended after this time: it may ask a service that is slow, but nobody who has to type.
+pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
+
+/// Most bytes that a `credential_process` may print: credentials with the longest session token that can sign, twice.
+pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
+
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 

@@ -13,11 +13,11 @@ use super::credentials::{Credentials, checked};
 use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
 use super::http::Http;
+use super::process;
 use super::profile::{self, Base};
 use super::source::{Role, SourceKey, SourceKind};
 use super::sts::{Given, Step, Sts};
 use crate::tasks;
-use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
@@ -59,7 +59,7 @@ pub trait Fetch: Send + Sync + 'static {
     /// # Errors
     /// Why nothing came.
     /// # Cancel safety
-    /// Nothing is lost; a program that was started goes on.
+    /// Nothing is lost; a program that was started is ended.
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>>;
 
     /// Asks whom `credentials` belong to: the principal's ARN.
@@ -146,7 +146,7 @@ impl AwsSource {
         }
         let mut given = match path.base {
             Base::Keys(keys) => of_nobody(checked(keys)?),
-            Base::Process(command) => of_nobody(provide(CredentialProcessProvider::new(command)).await?),
+            Base::Process(command) => of_nobody(process::run(&command).await?),
             Base::WebIdentity { token_file, role } => self.sts.exchange(&token_file, &role).await?,
             Base::Other(kind) => of_nobody(self.fetch_here(kind).await?),
         };

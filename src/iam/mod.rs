@@ -17,6 +17,7 @@ mod failure;
 mod fetch;
 mod http;
 mod keeper;
+mod process;
 mod profile;
 pub mod rules;
 mod schedule;

@@ -80,6 +80,9 @@ fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
             break Base::Keys(keys);
         }
         let Some(role) = role(profile) else { break base(profile, visited.len() == 1)? };
+        if profile.get("mfa_serial").is_some() {
+            return Err(wrong("mfa_serial is not supported: nobody is there to type a code"));
+        }
         roles.push(role);
         let source = match (profile.get("source_profile"), profile.get("credential_source")) {
             (Some(source), None) if source != profile.name() => source,
@@ -247,6 +250,7 @@ mod tests {
                 Misconfigured,
             ),
             ("[profile p]\naws_access_key_id=A\n", Misconfigured),
+            ("[profile p]\nrole_arn=r\ncredential_source=Environment\nmfa_serial=m\n", Misconfigured),
             ("[profile p]\nweb_identity_token_file=/t\n", Misconfigured),
             ("[profile p]\nsso_session=x\n", Misconfigured),
             ("[profile p]\nlogin_session=x\n", Misconfigured),

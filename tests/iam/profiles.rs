@@ -57,6 +57,7 @@ fn a_process_gives_credentials_and_its_words_stay_hidden() {
             for command in [
                 format!("echo {SECRET_MARK} >&2; exit 3"),
                 format!("echo {SECRET_MARK}"),
+                format!("yes {SECRET_MARK}"),
                 "/no/such/program".to_owned(),
             ] {
                 of(&command);
