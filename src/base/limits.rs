@@ -139,6 +139,10 @@ pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
 /// Most bytes that a `credential_process` may print: credentials with the longest session token that can sign, twice.
 pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
 
+/// Sessions of STS that one process asks for in a second, after a burst of as many: AWS lets some hundred through for a whole
+/// account and region, which others share.
+pub const STS_CALLS_PER_SECOND: u32 = 20;
+
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 

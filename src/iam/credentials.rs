@@ -90,6 +90,11 @@ impl Credentials {
         SharedCredentialsProvider::new(self.aws.clone())
     }
 
+    /// A copy for STS, which gives a role's for them.
+    pub(super) fn lent(&self) -> AwsCredentials {
+        self.aws.clone()
+    }
+
     /// Whether keys and session token are those of `aws`.
     pub(super) fn have_keys_of(&self, aws: &AwsCredentials) -> bool {
         self.aws.access_key_id() == aws.access_key_id()

@@ -13,6 +13,7 @@ use super::credentials::{Credentials, checked};
 use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
 use super::http::Http;
+use super::keeper::Source;
 use super::process;
 use super::profile::{self, Base};
 use super::source::{Role, SourceKey, SourceKind};
@@ -72,6 +73,8 @@ pub trait Fetch: Send + Sync + 'static {
 /// The source of [`SourceKey`], at AWS.
 pub struct AwsSource {
     key: SourceKey,
+    /// What assumes its role; `None`: it fetches that itself, each time.
+    base: Option<Arc<Source>>,
     sts: Sts,
     clock: Arc<dyn WallClock>,
     http: Http,
@@ -82,10 +85,32 @@ impl AwsSource {
     /// one.
     pub fn new(key: SourceKey, near: Region, clock: Arc<dyn WallClock>, http: Http) -> Self {
         let sts = Sts::new(&key, near, Arc::clone(&clock), http.clone());
-        Self { key, sts, clock, http }
+        Self { key, base: None, sts, clock, http }
+    }
+
+    /// The same, with a role that the credentials of `base` assume: one source for any number of roles.
+    pub(super) fn on(self, base: Option<Arc<Source>>) -> Self {
+        Self { base, ..self }
     }
 
     async fn fetch_all(&self) -> Result<Fetched, FetchError> {
+        match (self.key.role(), &self.base) {
+            (Some(role), Some(base)) => self.fetch_on(base, role).await,
+            _ => self.fetch_alone().await,
+        }
+    }
+
+    async fn fetch_on(&self, base: &Source, role: &Role) -> Result<Fetched, FetchError> {
+        let (credentials, via) = base.lend().await?;
+        let assumed = self.sts.assume(&Step::from(role), credentials).await;
+        if assumed.as_ref().is_err_and(|error| error.reason == Reason::Identity) {
+            base.force_refresh();
+        }
+        let Given { credentials, principal } = assumed?;
+        Ok(Fetched { credentials, via, principal })
+    }
+
+    async fn fetch_alone(&self) -> Result<Fetched, FetchError> {
         let (given, via) = match self.key.kind() {
             SourceKind::Default => self.fetch_chain().await?,
             kind => (self.fetch_from(kind).await?, kind),

@@ -239,6 +239,23 @@ impl SourceKey {
         Self { region: of_databases, sts_region: region, ..self }
     }
 
+    /// The source whose credentials assume this one's role; `None` where there is no role.
+    pub(super) fn base(&self) -> Option<Self> {
+        self.role.as_ref()?;
+        let calls_sts = self.kind.may_call_sts();
+        Some(Self {
+            role: None,
+            session_name: self.session_name.clone().filter(|_| calls_sts),
+            region: self.region.clone().filter(|_| calls_sts),
+            ..self.clone()
+        })
+    }
+
+    /// Whether each fetch opens a session of STS.
+    pub(super) fn opens_sessions(&self) -> bool {
+        self.role.is_some() || self.kind == SourceKind::WebIdentity
+    }
+
     /// The kind of source.
     pub fn kind(&self) -> SourceKind {
         self.kind
@@ -356,6 +373,10 @@ mod tests {
             key(Imds, None, role(Some("t2")), "eu-west-1")
         );
         assert_ne!(key(Imds, None, role(None), "eu-west-1"), key(Imds, None, role(None), "us-east-1"));
+        let base_of = |kind| key(kind, None, role(None), "eu-west-1").base();
+        assert_eq!(base_of(Imds), Some(key(Imds, None, None, "us-east-1")));
+        assert_eq!(base_of(WebIdentity), Some(key(WebIdentity, None, None, "eu-west-1")));
+        assert_eq!(key(Imds, None, None, "eu-west-1").base(), None);
         let at = |of: &str, sts: &str| key(WebIdentity, None, None, of).at_sts_of(sts.parse().ok());
         assert_eq!(at("eu-west-1", "eu-west-3"), at("us-east-1", "eu-west-3"));
         assert_ne!(at("eu-west-1", "eu-west-3"), at("eu-west-1", ""));
