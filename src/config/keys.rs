@@ -121,7 +121,7 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "iam_profile": Text, |db, profile| db.iam.profile = Some(profile),
         "Profile of AWS's own files, for the sources default, profile and process.";
     "iam_role_arn": Text, |db, arn| db.iam.role_arn = Some(arn),
-        "Role that the credentials assume before they sign.";
+        "Role that the credentials assume before they sign; {database} and {user} in it stand for names that the files give.";
     "iam_external_id": Password, |db, id| db.iam.external_id = Some(id),
         "External id that the role's trust policy asks for.";
     "iam_session_name": Text, |db, name| db.iam.session_name = Some(name),

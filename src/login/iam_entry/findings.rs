@@ -3,7 +3,7 @@
 //! An error is what cannot work whoever comes; what fails for some, or has no effect, is a warning. Pure.
 
 use super::foreseen::{Foreseen, Whose, entries, pools, users_with_keys};
-use super::keys_of;
+use super::{keys_of, role};
 use crate::config::{
     BadValue, ConfigError, Database, EntryProblem, IamIdentity, Place, PoolMode, Problem, ServerAuth,
     Snapshot, UserEntry,
@@ -104,7 +104,10 @@ impl Findings {
         const ANY_HOST: &str = "db.any.us-east-1.rds.amazonaws.com";
         const ANY_ROLE: &str = "arn:aws:iam::123456789012:role/any";
         let own = keys_of(&user.iam);
-        let role = own.iam_role_arn.or(Some(ANY_ROLE));
+        let names = role::Names { database: Some("any"), user: Some(&**name) };
+        let filled = own.iam_role_arn.map(|template| role::fill(template, names));
+        // what is wrong with a template is told in the words for any role
+        let role = filled.as_ref().map_or(Some(ANY_ROLE), |arn| arn.as_deref().ok().or(own.iam_role_arn));
         let keys = Keys { hosts: &[ANY_HOST], port: 5432, iam_role_arn: role, ..own };
         for bad in Rules::read(&keys).err().into_iter().flatten() {
             let problem = EntryProblem::Unfit { key: bad.key, why: bad.why };
