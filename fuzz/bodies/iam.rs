@@ -174,7 +174,7 @@ fn answers(role: Vec<u8>, imds: Vec<u8>, sts: Vec<u8>) {
     // time stands still but for sleeping: pauses between tries take none
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
-    let source = Arc::new(AwsSource::new(key, region, Arc::new(SystemClock), http));
+    let source = Arc::new(AwsSource::new(key, region, Arc::new(SystemClock), http.into()));
     match runtime.block_on(Arc::clone(&source).fetch()) {
         Ok(fetched) => {
             let credentials = fetched.credentials;

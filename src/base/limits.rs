@@ -125,6 +125,27 @@ pub const DATABASE_NAME_BYTES_MAX: usize = 63;
 /// Longest secret of a line in auth_file, as PgBouncer has it.
 pub const SECRET_BYTES_MAX: usize = 65_530;
 
+/// Longest token of AWS IAM: what a server reads as a password. PostgreSQL 14 and later take a message of 65,535 bytes
+/// (PG_MAX_AUTH_TOKEN_LENGTH), of which its length takes four and the zero behind it one.
+pub const TOKEN_BYTES_MAX: usize = 65_530;
+
+/// Longest session token of AWS credentials, as it is encoded in a token: all else there takes less than 1,530 bytes. AWS's own
+/// have some thousand, and it names no bound.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 64_000;
+
+/// Longest web identity that is read from its file: STS takes 20,000 characters.
+pub const WEB_IDENTITY_BYTES_MAX: usize = 20_000;
+
+/// A `credential_process` is ended after this time: it may ask a service that is slow, but nobody who has to type.
+pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
+
+/// Most bytes that a `credential_process` may print: credentials with the longest session token that can sign, twice.
+pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
+
+/// Sessions of STS that one process asks for in a second, after a burst of as many: AWS lets some hundred through for a whole
+/// account and region, which others share.
+pub const STS_CALLS_PER_SECOND: u32 = 20;
+
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 

@@ -109,6 +109,8 @@ pub struct IamIdentity {
     pub external_id: Option<Password>,
     /// `iam_session_name`.
     pub session_name: Text,
+    /// `iam_sts_region`.
+    pub sts_region: Text,
     /// `iam_max_age`.
     pub max_age: Text,
     /// `iam_on_denied`.
@@ -131,6 +133,7 @@ impl IamIdentity {
             role_arn: self.role_arn.clone().or_else(|| base.role_arn.clone()),
             external_id: self.external_id.clone().or(under_role.external_id),
             session_name: self.session_name.clone().or_else(|| base.session_name.clone()),
+            sts_region: self.sts_region.clone().or_else(|| base.sts_region.clone()),
             max_age: self.max_age.clone().or_else(|| base.max_age.clone()),
             on_denied: self.on_denied.clone().or_else(|| base.on_denied.clone()),
             strict_lifetime: self.strict_lifetime.or(base.strict_lifetime),
@@ -171,6 +174,7 @@ impl Snapshot {
     pub fn iam_identity(&self, database: &Database, user: &str) -> IamIdentity {
         let settings = IamIdentity {
             credential_source: Some(Arc::clone(&self.settings.iam_credential_source)),
+            sts_region: Some(Arc::clone(&self.settings.iam_sts_region)),
             strict_lifetime: Some(self.settings.iam_strict_lifetime),
             ..IamIdentity::default()
         };

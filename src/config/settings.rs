@@ -336,6 +336,8 @@ settings! {
         "Iterations of SCRAM that a server or a stored secret may ask for.";
     iam_credential_source: Text = "default", Reload, Active,
         "Where AWS credentials come from: default (the first of the following that is there), env, profile, web_identity, container, imds; or process.";
+    iam_sts_region: Text = "", Reload, Active,
+        "Region whose STS is called; default: what AWS_REGION, AWS_DEFAULT_REGION or the profile names, else that of the database.";
     iam_login_timeout: Seconds = "15", Reload, Active,
         "Seconds that connecting and logging in to a server by IAM may take, waiting for iam_login_rate not included; 0 for ever.";
     iam_all_denied: AllDenied = "iam_max_age", Reload, Active,

@@ -43,6 +43,8 @@ pub struct Keys<'a> {
     pub iam_external_id: Option<&'a str>,
     /// `iam_session_name`.
     pub iam_session_name: Option<&'a str>,
+    /// `iam_sts_region`; empty is none.
+    pub iam_sts_region: Option<&'a str>,
     /// `iam_max_age`, in seconds.
     pub iam_max_age: Option<&'a str>,
     /// `iam_login_rate`.
@@ -173,7 +175,9 @@ fn source(keys: &Keys<'_>, region: Option<&Region>, refused: &mut Refused) -> Op
         refused.add("iam_external_id", "it belongs to a role: set iam_role_arn");
     }
     let session_name = refused.parse("iam_session_name", keys.iam_session_name);
-    Some(SourceKey::new(kind, profile, role, session_name, region?))
+    let sts_region = keys.iam_sts_region.filter(|text| !text.is_empty());
+    let sts_region = refused.parse("iam_sts_region", sts_region);
+    Some(SourceKey::new(kind, profile, role, session_name, region?).at_sts_of(sts_region))
 }
 
 #[cfg(test)]
@@ -211,6 +215,7 @@ mod tests {
             iam_role_arn: Some("arn:aws:iam::123456789012:role/db"),
             iam_external_id: Some("tenant"),
             iam_session_name: Some("pool"),
+            iam_sts_region: Some("eu-west-1"),
             iam_max_age: Some("30"),
             iam_login_rate: Some("5"),
             iam_on_denied: Some("drop_now"),
@@ -223,6 +228,7 @@ mod tests {
         assert_eq!(rules.endpoints[1].region().as_str(), "eu-west-3");
         assert_eq!(rules.source.to_string(), "profile(prod) as arn:aws:iam::123456789012:role/db");
         assert_eq!(rules.source.session_name(), "pool");
+        assert_eq!(rules.source.sts_region().map(Region::as_str), Some("eu-west-1"));
         let ages = AgeRules {
             max_age: Micros::from_secs(30),
             on_denied: OnDenied::DropNow,
@@ -241,6 +247,7 @@ mod tests {
             iam_credential_source: Some("ec2"),
             iam_role_arn: Some("db-ro"),
             iam_session_name: Some("a b"),
+            iam_sts_region: Some("Ireland"),
             iam_max_age: Some("5"),
             iam_login_rate: Some("1000"),
             iam_on_denied: Some("panic"),
@@ -256,6 +263,7 @@ mod tests {
                 "iam_credential_source",
                 "iam_role_arn",
                 "iam_session_name",
+                "iam_sts_region",
                 "iam_max_age",
                 "iam_login_rate",
                 "iam_on_denied"

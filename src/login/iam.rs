@@ -87,7 +87,8 @@ impl Signer {
     /// # Errors
     /// Why there are none.
     pub fn may_mint(&self) -> Result<(), NoToken> {
-        self.source.current().map(|_| ()).map_err(|state| self.without(state))
+        let usable = self.source.current().map(|_| ());
+        usable.inspect_err(|_| self.source.want()).map_err(|state| self.without(state))
     }
 
     fn without(&self, state: CredentialState) -> NoToken {

@@ -290,7 +290,7 @@ impl Attempt {
             NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
                 Sequel::WaitUntil(until)
             }
-            NoToken::Mint(MintError::User | MintError::Signing) => Sequel::Retry,
+            NoToken::Mint(MintError::User | MintError::TooLong | MintError::Date) => Sequel::Retry,
         };
         let failure = Failure { sequel, ..Failure::new(why.to_string()) };
         GivenUp { failure, is_of_host: false }
