@@ -47,7 +47,8 @@ impl Pace {
 
     /// STS has asked for fewer calls.
     pub fn throttled(&self) {
-        self.budget().throttled(self.now());
+        let now = self.now();
+        self.budget().throttled(now, now); // its calls are short: one of the pace of before is not told from one of now
     }
 
     /// Takes a turn; where there is none yet: how long until there may be one.
