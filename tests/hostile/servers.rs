@@ -173,6 +173,8 @@ struct Stage {
     listener: TcpListener,
     /// The test is over.
     stop: AtomicBool,
+    /// A query has come.
+    asked: AtomicBool,
     /// A request to cancel has come.
     canceled: AtomicBool,
     /// It has said its words, or nobody took them any more.
@@ -182,8 +184,8 @@ struct Stage {
 impl Stage {
     fn new(script: &'static Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let (stop, canceled, said) = Default::default();
-        Self { script, listener, stop, canceled, said }
+        let (stop, asked, canceled, said) = Default::default();
+        Self { script, listener, stop, asked, canceled, said }
     }
 
     fn port(&self) -> u16 {
@@ -206,7 +208,7 @@ impl Stage {
 
 /// Lives as long as the test, or until the pooler hangs up.
 fn misbehave(mut stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
-    let Stage { script: (_, when, words, then), stop, canceled, .. } = stage;
+    let Stage { script: (_, when, words, then), stop, asked, canceled, .. } = stage;
     let mut chunk = [0; 4096];
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     stream.set_write_timeout(Some(Duration::from_millis(500)))?;
@@ -230,6 +232,7 @@ fn misbehave(mut stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
         if read(&mut stream).is_empty() {
             return Ok(());
         }
+        asked.store(true, Ordering::Relaxed);
         let waits = || matches!(when, Cancel | Request) && !canceled.load(Ordering::Relaxed);
         while waits() && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
@@ -283,6 +286,8 @@ fn suffer(port: u16, stage: &Stage) -> Duration {
     let key = log_in(&mut wire, "app", name);
     wire.send(&frame(b'Q', b"select 'sound'\0"));
     if matches!(when, Cancel | Request) {
+        // one that came before would end the query while it waits for a server, which would never be asked
+        wait_until(&format!("{name} is asked"), || stage.asked.load(Ordering::Relaxed));
         wire.cancel(&key);
     }
     if *then == Repeat {
@@ -318,7 +323,7 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             beside(what, &mut pooler, held, |pooler| {
                 let port = pooler.port;
-                for flag in stages.iter().flat_map(|stage| [&stage.canceled, &stage.said]) {
+                for flag in stages.iter().flat_map(|stage| [&stage.asked, &stage.canceled, &stage.said]) {
                     flag.store(false, Ordering::Relaxed);
                 }
                 let clients: Vec<_> =
