@@ -24,9 +24,9 @@ impl Choice for ServerAuth {
     const WORDS: &'static [(&'static str, Self)] = &[("password", Self::Password), ("rds_iam", Self::RdsIam)];
 }
 
-/// What it means where every role of an endpoint is refused at once (`iam_all_denied`): a permission that was taken away from
-/// all of them, or a fault of RDS's own. From here both look the same, so it is the operator's choice which of the two
-/// mistakes is the lesser one.
+/// What it means where every role of an endpoint is refused at once (`iam_all_denied`): a permission that was
+/// taken away from all of them, or a fault of RDS's own. From here both look the same, so it is the operator's
+/// choice which of the two mistakes is the lesser one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AllDenied {
     /// A fault, but none for whose sake a server serves beyond its age.

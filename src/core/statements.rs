@@ -425,8 +425,8 @@ impl ServerStatements {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
-    /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and two slots of a table
-    /// that has just grown.
+    /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and two
+    /// slots of a table that has just grown.
     pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 8])>();
 }
 

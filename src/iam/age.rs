@@ -1,10 +1,11 @@
 //! How old a server's authorization may grow, and what is done about it.
 //!
-//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers are replaced. From
-//! its login on a server is young, then its replacement is wanted (soft age), then it serves no new transaction (hard age).
-//! A transaction is never cut here: every [`Verdict`] is about a server between transactions.
-//! If no replacement can be had, the reason decides: what may be a denial ends at the hard age, a failure of AWS or of the way to
-//! it keeps what works. Pure: monotonic time and dice come in as arguments.
+//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers are
+//! replaced. From its login on a server is young, then its replacement is wanted (soft age), then it serves no
+//! new transaction (hard age). A transaction is never cut here: every [`Verdict`] is about a server between
+//! transactions.
+//! If no replacement can be had, the reason decides: what may be a denial ends at the hard age, a failure of
+//! AWS or of the way to it keeps what works. Pure: monotonic time and dice come in as arguments.
 
 use super::denial::{Patience, Suspicion};
 use crate::base::Micros;

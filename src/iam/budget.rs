@@ -1,10 +1,12 @@
 //! How many logins a second one endpoint is asked to take, and who goes first.
 //!
-//! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login looks like a
-//! refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the order is by priority, then by
-//! arrival. Where RDS lets fewer through than we try, because of others or of what it is, the pace settles there: a burst of
-//! refusals that looks like throttling halves it, and it grows by 1/s each 10 s.
-//! Pure: monotonic time comes in as argument. Memory: one entry for each login that waits, which the pools' own limits bound.
+//! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login
+//! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the order
+//! is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of what it
+//! is, the pace settles there: a burst of refusals that looks like throttling halves it, and it grows by 1/s
+//! each 10 s.
+//! Pure: monotonic time comes in as argument. Memory: one entry for each login that waits, which the pools' own
+//! limits bound.
 
 use crate::base::Micros;
 use std::collections::VecDeque;
@@ -156,8 +158,8 @@ impl Budget {
         self.rate
     }
 
-    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up that its refusal may be our own
-    /// doing. Its own turn does not count.
+    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up that its
+    /// refusal may be our own doing. Its own turn does not count.
     pub fn is_strained(&mut self, since: Micros, now: Micros) -> bool {
         self.fill(now);
         self.is_low() || self.strained_at.is_some_and(|at| at >= since)
@@ -168,8 +170,8 @@ impl Budget {
         self.level + SECOND_US < self.level_max() / 2 || self.waiting() > 0
     }
 
-    /// A login that was begun at `begun_at` looked throttled: the pace is halved, at most once each 2 s, and not for a login of
-    /// the pace of before, however long it took.
+    /// A login that was begun at `begun_at` looked throttled: the pace is halved, at most once each 2 s, and
+    /// not for a login of the pace of before, however long it took.
     pub fn throttled(&mut self, begun_at: Micros, now: Micros) {
         if self.halved_at.is_some_and(|at| now.since(at) < HALVING_GAP || begun_at < at) {
             return;

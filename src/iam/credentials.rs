@@ -171,8 +171,9 @@ pub(super) fn came_expired(aws: &AwsCredentials, now: SystemTime) -> bool {
     aws.expiry().is_some_and(|expiry| expiry <= now + LEAST)
 }
 
-/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot be one is refused before
-/// anything is signed with it: tokens made with it would be refused one by one, or not be sent at all.
+/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot be one
+/// is refused before anything is signed with it: tokens made with it would be refused one by one, or not be
+/// sent at all.
 pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
     let garbage = |why: &str| Err(FetchError::with(Reason::Garbage, why));
     let id = credentials.access_key_id();

@@ -15,16 +15,17 @@ use std::collections::HashMap;
 /// The longest pause between two tries.
 const BACK_OFF_MAX: Micros = Micros::from_secs(15);
 
-/// Refusals of a user that was let in before count for so long as a fault of IAM's that passes: RDS refuses for a moment when it
-/// fails over, or when others log in there too often. Clients wait meanwhile, and are not told that they may not.
+/// Refusals of a user that was let in before count for so long as a fault of IAM's that passes: RDS refuses for
+/// a moment when it fails over, or when others log in there too often. Clients wait meanwhile, and are not told
+/// that they may not.
 const GRACE: Micros = Micros::from_secs(5);
 
-/// The same where logins are many there: so long it may take until the pace has found what RDS lets through, and each user has
-/// had its turn.
+/// The same where logins are many there: so long it may take until the pace has found what RDS lets through,
+/// and each user has had its turn.
 const CROWDED_GRACE: Micros = Micros::from_secs(30);
 
-/// When a user that was refused was let in again by itself, refusals of others are no denials for so long: some logins pass and
-/// some do not.
+/// When a user that was refused was let in again by itself, refusals of others are no denials for so long: some
+/// logins pass and some do not.
 const HEALING_SPAN: Micros = Micros::from_secs(15);
 
 /// The longest pause while a refusal may pass by itself at any moment.
@@ -33,8 +34,9 @@ const SHORT_PAUSE: Micros = Micros::from_secs(1);
 /// A denial is proven by this many refusals …
 const PROOF_REFUSALS: u32 = 3;
 
-/// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass. Where servers grow no
-/// older than ten times this, it is a tenth of their age: the least that is left of it when the last renewal is due.
+/// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass. Where
+/// servers grow no older than ten times this, it is a tenth of their age: the least that is left of it when the
+/// last renewal is due.
 const PROOF_SPAN: Micros = Micros::from_secs(60);
 
 /// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever took a permission

@@ -104,8 +104,9 @@ impl Region {
 }
 
 impl Region {
-    /// The region in the URL of an endpoint of STS: what stands behind the label `sts` or `sts-fips`, be it in AWS's own name, in
-    /// that of a VPC's endpoint or of a proxy that is named alike. The endpoint without a region lies in us-east-1.
+    /// The region in the URL of an endpoint of STS: what stands behind the label `sts` or `sts-fips`, be it in
+    /// AWS's own name, in that of a VPC's endpoint or of a proxy that is named alike. The endpoint without a
+    /// region lies in us-east-1.
     pub(super) fn of_sts(url: &str) -> Option<Self> {
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = normal(host.split(['/', ':', '?', '#']).next()?);

@@ -81,8 +81,8 @@ pub struct AwsSource {
 }
 
 impl AwsSource {
-    /// The source of that key; nothing is called before [`Fetch::fetch`]. `near`: whose STS is called where nothing else names
-    /// one.
+    /// The source of that key; nothing is called before [`Fetch::fetch`]. `near`: whose STS is called where
+    /// nothing else names one.
     pub fn new(key: SourceKey, near: Region, clock: Arc<dyn WallClock>, http: Http) -> Self {
         let sts = Sts::new(&key, near, Arc::clone(&clock), http.clone());
         Self { key, base: None, sts, clock, http }

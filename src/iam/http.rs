@@ -1,9 +1,9 @@
 //! The HTTP client of all calls to AWS: whom it trusts, which proxy it goes through.
 //!
-//! Trusted are the system's authorities, or in their place those of the file `AWS_CA_BUNDLE`. Calls over TLS go through
-//! `HTTPS_PROXY`, but for hosts that `NO_PROXY` names; those of the instance's metadata and of a container's endpoint have no
-//! TLS, and go through none. All that is read once, when the first call is made; what cannot be read fails that call, and is
-//! read again for the next.
+//! Trusted are the system's authorities, or in their place those of the file `AWS_CA_BUNDLE`. Calls over TLS go
+//! through `HTTPS_PROXY`, but for hosts that `NO_PROXY` names; those of the instance's metadata and of a
+//! container's endpoint have no TLS, and go through none. All that is read once, when the first call is made;
+//! what cannot be read fails that call, and is read again for the next.
 //! Never logs, never shows a proxy's address, in which a password may stand.
 //! Source: AWS SDKs and Tools Reference Guide, "General configuration"; curl's meaning of the proxy variables.
 

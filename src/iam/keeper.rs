@@ -219,8 +219,8 @@ impl Source {
         self.shared.wanted.send_replace(true);
     }
 
-    /// Credentials for STS, and what gave them. Where there are none the next fetch is waited for, for a while. Those that may
-    /// sign although they have expired are none to STS.
+    /// Credentials for STS, and what gave them. Where there are none the next fetch is waited for, for a while.
+    /// Those that may sign although they have expired are none to STS.
     ///
     /// # Errors
     /// Why there are none.

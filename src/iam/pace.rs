@@ -1,8 +1,9 @@
 //! How fast the sources of one process ask STS for sessions, all together.
 //!
-//! A pooler for many tenants assumes a role for each, and would ask for all of them in its first second. So each fetch that asks
-//! STS waits for its turn: those whose credentials a login waits for first, the others one behind the other. When STS asks for
-//! fewer calls the pace is halved for all of them, and grows back ([`super::budget`]).
+//! A pooler for many tenants assumes a role for each, and would ask for all of them in its first second. So
+//! each fetch that asks STS waits for its turn: those whose credentials a login waits for first, the others one
+//! behind the other. When STS asks for fewer calls the pace is halved for all of them, and grows back
+//! ([`super::budget`]).
 //! Holds nothing but a count; a wait that is dropped leaves nothing behind.
 
 use super::budget::{Budget, Priority};

@@ -1,8 +1,8 @@
 //! Credentials that a program prints (`credential_process` of a profile).
 //!
-//! The program runs in a process group of its own, which is ended with all that it has started when it takes too long, prints too
-//! much, or is not wanted any more. What it says on its standard error is not read: it may hold secrets.
-//! Never shows the command, nor what was printed.
+//! The program runs in a process group of its own, which is ended with all that it has started when it takes
+//! too long, prints too much, or is not wanted any more. What it says on its standard error is not read: it may
+//! hold secrets. Never shows the command, nor what was printed.
 //! Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
 
 use super::credentials::checked;

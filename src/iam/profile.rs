@@ -50,8 +50,8 @@ pub(super) async fn read(name: Option<&str>) -> Result<Path, FetchError> {
     read_from(&Fs::real(), &Env::real(), name).await
 }
 
-/// What the profile `name`, or the one that the environment names, says under each of `names`; nothing where the files cannot be
-/// read.
+/// What the profile `name`, or the one that the environment names, says under each of `names`; nothing where
+/// the files cannot be read.
 pub(super) async fn values<const N: usize>(name: Option<&str>, names: [&str; N]) -> [Option<String>; N] {
     let profiles = load(&Fs::real(), &Env::real(), name).await.ok();
     names.map(|name| profiles.as_ref()?.get(name).map(ToOwned::to_owned))

@@ -54,8 +54,8 @@ impl Skew {
         self.take(theirs.timestamp().as_second(), up);
     }
 
-    /// Something that was dated `now`, by our clock, was taken by whoever looks at dates: that clock and ours agree, to some
-    /// minutes. From then on this tells by how much ours was set.
+    /// Something that was dated `now`, by our clock, was taken by whoever looks at dates: that clock and ours
+    /// agree, to some minutes. From then on this tells by how much ours was set.
     pub fn agree(&self, now: SystemTime) {
         self.agree_at(now, uptime());
     }

@@ -13,8 +13,8 @@ pub const SESSION_NAME: &str = "pgweir";
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
-    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One hands over to the next only if it is
-    /// not there at all: half of one is an error.
+    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One hands over to the
+    /// next only if it is not there at all: half of one is an error.
     Default,
     /// `AWS_ACCESS_KEY_ID` and its kin.
     Env,

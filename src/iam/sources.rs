@@ -38,8 +38,8 @@ impl Sources {
         Self { common: Common { arrived, ..self.common.clone() }, ..self }
     }
 
-    /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of its databases.
-    /// Call it within a tokio runtime.
+    /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of
+    /// its databases. Call it within a tokio runtime.
     pub fn source(&self, key: &SourceKey, near: &Region) -> Arc<Source> {
         if let Some(known) = self.known(key) {
             return known;
@@ -89,7 +89,8 @@ impl Sources {
         &self.skew
     }
 
-    /// Forgets the sources that `wanted` does not hold for: after a reload. Their tasks end when nobody holds them any more.
+    /// Forgets the sources that `wanted` does not hold for: after a reload. Their tasks end when nobody holds
+    /// them any more.
     pub fn retain(&self, wanted: impl Fn(&SourceKey) -> bool) {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| wanted(key));
     }

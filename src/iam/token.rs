@@ -116,8 +116,8 @@ impl Token {
 
 /// The whole text: host, port, `query` and what the signature adds to it, the signature last.
 ///
-/// The request is put together here, since the library's own signer makes a URI of it, whose length is bounded, and panics where
-/// that is not one. The key and the signature are the library's.
+/// The request is put together here, since the library's own signer makes a URI of it, whose length is bounded,
+/// and panics where that is not one. The key and the signature are the library's.
 fn presign(
     endpoint: &Endpoint,
     query: &str,
@@ -180,8 +180,8 @@ fn hash_of_request(endpoint: &Endpoint, query: &str, session: &str) -> String {
     })
 }
 
-/// Whether a session token may belong to credentials that sign: one that HTTP can carry, and so short that whatever it signs is
-/// a password that servers read.
+/// Whether a session token may belong to credentials that sign: one that HTTP can carry, and so short that
+/// whatever it signs is a password that servers read.
 pub(super) fn is_session_token(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic()) && encoded_len(text) <= limits::SESSION_TOKEN_BYTES_MAX
 }

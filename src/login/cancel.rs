@@ -96,8 +96,8 @@ impl CancelKeys {
         self.0.watched.remove(&request).map(|(_, done)| done)
     }
 
-    /// A new request, and the wait for its own errand: one that another request has sent out may be over before this one's
-    /// begins.
+    /// A new request, and the wait for its own errand: one that another request has sent out may be over before
+    /// this one's begins.
     fn watch(&self) -> Watch {
         let request = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, done) = watch::channel(());

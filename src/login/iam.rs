@@ -255,8 +255,8 @@ impl Iam {
         self.trouble(rules, user).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
     }
 
-    /// Whether `user` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is known, and where `rules` are
-    /// in force no more.
+    /// Whether `user` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
+    /// known, and where `rules` are in force no more.
     pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
         match self.source(rules)?.current() {
             Ok(_) => self.refusal(rules, user),

@@ -1,7 +1,8 @@
-//! A table of what can be had again: it keeps so many entries and so many bytes, and forgets any others to stay within them.
+//! A table of what can be had again: it keeps so many entries and so many bytes, and forgets any others to stay
+//! within them.
 //!
-//! For secrets that answers of auth_query bring: how many there are, and how long, is for others to say. Never forgets the
-//! entry that was changed last.
+//! For secrets that answers of auth_query bring: how many there are, and how long, is for others to say. Never
+//! forgets the entry that was changed last.
 
 use dashmap::DashMap;
 use std::hash::Hash;

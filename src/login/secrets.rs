@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// (database entry, user).
 type Account = (Arc<str>, Arc<str>);
 
-/// What clients' logins have taught, to be used for logins to servers. What is forgotten comes again with the next login.
+/// What clients' logins have taught, to be used for logins to servers. What is forgotten comes again with the
+/// next login.
 pub struct ServerSecrets {
     /// Secrets that authenticated clients (auth_query's answers), by database entry and user.
     found: Kept<Account, Found>,

@@ -79,8 +79,8 @@ impl<S: PartialEq> Tries<S> {
         (now < refusal.until).then(|| refusal.fault.clone())
     }
 
-    /// Whether the last login has failed and had sent something else than this: then the failure is nobody's answer any more,
-    /// and the ledger is to forget it, too.
+    /// Whether the last login has failed and had sent something else than this: then the failure is nobody's
+    /// answer any more, and the ledger is to forget it, too.
     pub fn end_for_change(&self, now: impl FnOnce() -> S) -> bool {
         let ends = self.differs_from(now);
         if ends {

@@ -58,8 +58,8 @@ pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
 /// Between two tries where accepting fails: of a process without descriptors the log hears a line now and then.
 const ACCEPT_AGAIN_MS: u64 = 1_000;
 
-/// Answers one request, unless that takes too long or somebody else needs the seat. A scraper that goes away or is too slow is
-/// its own affair.
+/// Answers one request, unless that takes too long or somebody else needs the seat. A scraper that goes away or
+/// is too slow is its own affair.
 async fn answer_in_time<S, M>(stream: S, metrics: &M, seat: &Seat)
 where
     S: AsyncRead + AsyncWrite + Unpin,

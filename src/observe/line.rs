@@ -195,8 +195,8 @@ impl Entry {
     }
 }
 
-/// What a terminal obeys in place of showing it: control characters, and those that turn the direction of writing. Names and
-/// texts come from clients and servers.
+/// What a terminal obeys in place of showing it: control characters, and those that turn the direction of
+/// writing. Names and texts come from clients and servers.
 fn is_unprintable(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

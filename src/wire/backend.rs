@@ -73,8 +73,8 @@ impl<'a> ErrorFields<'a> {
     }
 }
 
-/// The first [`limits::ERROR_TEXT_BYTES_MAX`] bytes, no character of UTF-8 in halves: what is kept of a server's words, and told
-/// to as many clients as wait, is no longer than that.
+/// The first [`limits::ERROR_TEXT_BYTES_MAX`] bytes, no character of UTF-8 in halves: what is kept of a
+/// server's words, and told to as many clients as wait, is no longer than that.
 fn cut(text: &[u8]) -> &[u8] {
     let most = text.len().min(limits::ERROR_TEXT_BYTES_MAX);
     let is_between = |end: &usize| text.get(*end).is_none_or(|byte| byte & 0xc0 != 0x80);

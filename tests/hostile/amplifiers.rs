@@ -1,11 +1,12 @@
-//! Servers that have much made of little: what one of them says is told to many clients, or kept for them, and those do not read.
+//! Servers that have much made of little: what one of them says is told to many clients, or kept for them, and
+//! those do not read.
 //!
 //! Each has its own allowance, far below what it says times its clients.
 
 use crate::common::raw::{query, startup_message};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use crate::servers::{error, notice, row, status, welcome, welcome_with};
-use crate::wire::Wire;
+use crate::wire::{Wire, listen};
 use crate::witness::{Held, beside, only_ended};
 use pgweir::base::limits;
 use std::io::{ErrorKind, Read, Write};
@@ -111,21 +112,6 @@ fn speak(mut stream: TcpStream, amplifier: &Amplifier, stage: &Stage) -> std::io
     Ok(())
 }
 
-fn listen(listener: &TcpListener, amplifier: &Amplifier, stage: &Stage) {
-    listener.set_nonblocking(true).expect("is a socket");
-    std::thread::scope(|scope| {
-        while !stage.stop.load(Ordering::Relaxed) {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(false).expect("is a socket");
-                    scope.spawn(move || drop(speak(stream, amplifier, stage)));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
-    });
-}
-
 /// A client that reads nothing. Its question goes ahead of its welcome.
 fn come(pooler: &Pooler, amplifier: &Amplifier, database: &str) -> Wire {
     let mut wire = Wire::connect(pooler.port);
@@ -176,7 +162,9 @@ fn amplify(amplifier: &Amplifier, held: Held) -> (Pooler, Vec<Wire>) {
     let mut pooler = setup.start();
     let (stage, mut rounds) = (Stage::default(), (0..ROUNDS).cycle());
     let deaf = std::thread::scope(|scope| {
-        scope.spawn(|| listen(&listener, amplifier, &stage));
+        scope.spawn(|| {
+            listen(&listener, &stage.stop, |stream| drop(speak(stream, amplifier, &stage)));
+        });
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let deaf = beside(amplifier.what, &mut pooler, held, |pooler| {
                 stage.begin();

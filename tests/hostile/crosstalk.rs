@@ -52,7 +52,7 @@ impl<'a> Client<'a> {
             frames.iter().find(|frame| frame.tag == b'K').map(|frame| frame.body.clone()).unwrap_or_default();
     }
 
-    /// The letter that fills this client's answers: no other client of another database has it.
+    /// What this client's answer of that step is: no other client's answer is the same.
     fn tag(&self, step: usize) -> String {
         format!("<{}/{}/{}/{step}>", self.database, self.user, self.number)
     }

@@ -3,7 +3,7 @@
 use crate::common::raw::frame;
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use crate::states::log_in;
-use crate::wire::Wire;
+use crate::wire::{Wire, listen};
 use crate::witness::{Held, beside, closed, peer_port};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -261,22 +261,6 @@ fn misbehave(mut stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
     Ok(())
 }
 
-fn listen(stage: &Stage) {
-    let listener = &stage.listener;
-    listener.set_nonblocking(true).expect("is a socket");
-    std::thread::scope(|scope| {
-        while !stage.stop.load(Ordering::Relaxed) {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(false).expect("is a socket");
-                    scope.spawn(move || drop(misbehave(stream, stage)));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
-    });
-}
-
 /// One client of an evil server: it is answered or ended in time, whatever the server does. Returns how long that took.
 /// Where the server says something without end, nothing of it is read until it can say no more.
 fn suffer(port: u16, stage: &Stage) -> Duration {
@@ -319,7 +303,9 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
     }
     let mut pooler = setup.start();
     std::thread::scope(|scope| {
-        stages.iter().for_each(|stage| drop(scope.spawn(|| listen(stage))));
+        for stage in &stages {
+            scope.spawn(|| listen(&stage.listener, &stage.stop, |stream| drop(misbehave(stream, stage))));
+        }
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             beside(what, &mut pooler, held, |pooler| {
                 let port = pooler.port;

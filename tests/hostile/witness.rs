@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 /// No answer may take longer, on the slowest machine; the figure itself is printed. (Speed is the load test's affair.)
 const SLOWEST: Duration = Duration::from_secs(5);
 
-/// In a long run, so many times the quiet p99 is the most that an attack may make of it. Attackers and PostgreSQL share the
-/// pooler's cores here; how much that alone costs, a second client knows that asks PostgreSQL itself: where the attack slows it
-/// down, the client behind the pooler may be slowed down as much once more.
+/// In a long run, so many times the quiet p99 is the most that an attack may make of it. Attackers and
+/// PostgreSQL share the pooler's cores here; how much that alone costs, a second client knows that asks
+/// PostgreSQL itself: where the attack slows it down, the client behind the pooler may be slowed down as much
+/// once more.
 const P99_TIMES: f64 = 2.0;
 
-/// More than that is no more the machine's doing, whatever the other client sees: an attack that makes PostgreSQL itself so slow
-/// is one that the pooler should have held back.
+/// More than that is no more the machine's doing, whatever the other client sees: an attack that makes
+/// PostgreSQL itself so slow is one that the pooler should have held back.
 const MACHINE_TIMES_MAX: f64 = 100.0;
 
 /// Fewer answers have no p99 that says anything: in a long run an attack is repeated until there are as many.
@@ -131,8 +132,9 @@ fn resident_kib(pooler: &Pooler) -> u64 {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pooler.resident_kib())).unwrap_or(0)
 }
 
-/// Runs `attack` while the witness asks on in database `quiet`, in a long run again and again until there are [`ANSWERS_MIN`]
-/// answers; then holds the pooler to its promises, memory to `held`. Returns what the last run gave.
+/// Runs `attack` while the witness asks on in database `quiet`, in a long run again and again until there are
+/// [`ANSWERS_MIN`] answers; then holds the pooler to its promises, memory to `held`. Returns what the last run
+/// gave.
 #[track_caller]
 pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, mut attack: impl FnMut(&Pooler) -> T) -> T {
     // where figures are asserted, another test's attack is not to be among them
@@ -197,8 +199,9 @@ pub fn closed<'l>(log: &'l str, side: &str) -> Vec<&'l str> {
     log.lines().filter(is_one).collect()
 }
 
-/// Only offenders were ended: of the clients, those that went by themselves, and those whose end is told with one of `reasons`
-/// and an address (one client at least for each; no reason: nobody was); of the witness's servers, none.
+/// Only offenders were ended: of the clients, those that went by themselves, and those whose end is told with
+/// one of `reasons` and an address (one client at least for each; no reason: nobody was); of the witness's
+/// servers, none.
 #[track_caller]
 pub fn only_ended(pooler: &Pooler, reasons: &[&str]) {
     let names = |line: &str, reason: &str| line.contains(reason) && peer_port(line).is_some();

@@ -16,7 +16,8 @@ fn web_identity(directory: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The environment, what the settings say, what the profile says, and which host is called. The databases are in eu-west-1.
+/// The environment, what the settings say, what the profile says, and which host is called. The databases are
+/// in eu-west-1.
 type Called = (&'static [(&'static str, &'static str)], &'static str, &'static str, &'static str);
 
 const CALLED: [Called; 15] = [

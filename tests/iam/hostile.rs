@@ -149,8 +149,8 @@ fn an_access_key_of_sts_that_makes_no_header_is_an_error() {
     );
 }
 
-/// Session tokens that cannot sign, as JSON and XML hold them: too long, or too long once they are encoded, or with signs that no
-/// URL holds.
+/// Session tokens that cannot sign, as JSON and XML hold them: too long, or too long once they are encoded, or
+/// with signs that no URL holds.
 fn no_sessions() -> Vec<String> {
     let (long, encoded) = ("x".repeat(70_000), "+".repeat(22_000));
     vec![long, encoded, "a b".into(), "AKIA\u{200b}ZERO".into(), "caf\u{e9}".into(), "a\tb".into()]

@@ -1,5 +1,5 @@
-//! How old a server's login is when the last transaction of a revoked role begins on it, for each choice that an operator has
-//! (the table of `docs/iam.md`, here with the shortest `iam_max_age`).
+//! How old a server's login is when the last transaction of a revoked role begins on it, for each choice that
+//! an operator has (the table of `docs/iam.md`, here with the shortest `iam_max_age`).
 //!
 //! The age is PostgreSQL's own: when the transaction began, less `pg_stat_activity.backend_start`.
 
@@ -34,8 +34,8 @@ const DATABASES: [(&str, &str); 4] = [
     ("keep", "iam_on_denied=keep"),
 ];
 
-/// Begins a transaction every tenth of a second until `end`, or until the client is turned away; how old the oldest login
-/// was on which one began.
+/// Begins a transaction every tenth of a second until `end`, or until the client is turned away; how old the
+/// oldest login was on which one began.
 fn oldest(mut client: Raw, end: Instant) -> f64 {
     let mut oldest = 0.0_f64;
     while Instant::now() < end {

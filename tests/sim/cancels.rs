@@ -1,4 +1,5 @@
-//! Cancel requests on their way: what the program's own `login::Errands` says is carried, is carried here, late, lost, or in doubt.
+//! Cancel requests on their way: what the program's own `login::Errands` says is carried, is carried here,
+//! late, lost, or in doubt.
 
 use super::driver::Letter;
 use super::ear;
@@ -89,7 +90,8 @@ impl World {
         self.cancel_is_over(errand, fate);
     }
 
-    /// A cancel request ends what its server runs, if anything; the client that asked for it must be the one that has it.
+    /// A cancel request ends what its server runs, if anything; the client that asked for it must be the one
+    /// that has it.
     pub fn cancel_takes_effect(&mut self, errand: Errand) {
         let Errand { server: socket, secret, asker, .. } = errand;
         for driver in &mut self.drivers {

@@ -282,7 +282,8 @@ fn a_server_that_is_canceled_and_notified_serves_on() {
     }
 }
 
-/// A message of megabytes is there at once, and all the room that it takes: still others have their turn between two parts.
+/// A message of megabytes is there at once, and all the room that it takes: still others have their turn
+/// between two parts.
 #[test]
 fn however_much_has_come_one_round_reads_so_much_of_it() {
     for tls in [0, 100] {

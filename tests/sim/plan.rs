@@ -210,8 +210,8 @@ impl StatementMemory {
     }
 }
 
-/// In a few worlds clients are ended because what they make the pooler keep is too much: a statement takes half a thousand
-/// bytes, parameters as by default 43.
+/// In a few worlds clients are ended because what they make the pooler keep is too much: a statement takes half
+/// a thousand bytes, parameters as by default 43.
 fn scarce(bounds: Bounds, faults: bool, rng: &mut Rng) -> Bounds {
     let (names_little, says_little) = (faults && rng.percent(5), faults && rng.percent(5));
     let statements =

@@ -1,6 +1,7 @@
-//! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides, within the places
-//! that `core::Ledger` gives, and keeps what logins have come to in the program's `login::Tries`; puts chance and virtual time in
-//! place of sockets, and keeps those who wait for a pool's first server.
+//! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides,
+//! within the places that `core::Ledger` gives, and keeps what logins have come to in the program's
+//! `login::Tries`; puts chance and virtual time in place of sockets, and keeps those who wait for a pool's
+//! first server.
 
 use super::client::Stage;
 use super::driver::Letter;

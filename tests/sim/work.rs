@@ -16,8 +16,8 @@ const CALLS_PER_ROUND: usize = TURNS_PER_ROUND * READS_PER_TURN;
 /// One that the core has closed is only being emptied.
 const DISCARDS_PER_ROUND: usize = TURNS_PER_ROUND * DISCARDS_PER_TURN;
 
-/// What is read of one connection before the core is called with it: what fits into the buffer, and the last words of a client
-/// that has hung up.
+/// What is read of one connection before the core is called with it: what fits into the buffer, and the last
+/// words of a client that has hung up.
 const BYTES_PER_CALL: usize = limits::READ_BUFFER_BYTES + limits::LAST_WORDS_BYTES;
 
 /// A Bind or a Close goes on with another name than it came with.

@@ -404,8 +404,9 @@ impl Vain {
 }
 
 proptest! {
-    /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes of them besides,
-    /// and however the others fare: three fresh tokens are refused before the hard age comes, and none is lent beyond it.
+    /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes of
+    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, and
+    /// none is lent beyond it.
     #[test]
     fn no_transaction_begins_beyond_the_age_after_a_revocation(
         (max_age, soft, jitter) in (10u64..2000, 0.0..1.0f64, 0.0..1.0f64),
@@ -445,7 +446,8 @@ proptest! {
         }
     }
 
-    /// However the dice fall, a client of a pool without servers is served within a second of the end of a brief refusal.
+    /// However the dice fall, a client of a pool without servers is served within a second of the end of a
+    /// brief refusal.
     #[test]
     fn a_brief_refusal_is_tried_again_within_a_second(jitters in prop::collection::vec(0.0..1.0f64, 1..40)) {
         let mut all = Reactions::default();
