@@ -29,5 +29,6 @@ pub use clock::Clock;
 pub use door::{Accepted, Door, Listening};
 pub use epoll::{Epoll, READS_PER_TURN, Turn};
 pub use kernel::{Kernel, Linux, Ring, Socket, WAKE, Write};
+pub use linger::DISCARDS_PER_TURN;
 pub use machine::Machine;
 pub use table::{Call, Departure};

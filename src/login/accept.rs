@@ -53,9 +53,21 @@ impl Accepting {
         self.begun.load(Ordering::Acquire)
     }
 
-    async fn wait(&self) {
-        // it fails only when the sender is gone, and that is `self`
-        let _ = self.on.subscribe().wait_for(|on| *on).await;
+    /// What `accept` brings while clients are accepted; whoever comes meanwhile stays with the kernel.
+    ///
+    /// # Cancel safety
+    /// That of what `accept` begins; it is dropped when accepting stops.
+    async fn while_on<T, F: Future<Output = T>>(&self, accept: impl Fn() -> F) -> T {
+        let mut on = self.on.subscribe();
+        loop {
+            // it fails only when the sender is gone, and that is `self`
+            let _ = on.wait_for(|on| *on).await;
+            tokio::select! {
+                biased;
+                _ = on.wait_for(|on| !*on) => {}
+                accepted = accept() => return accepted,
+            }
+        }
     }
 }
 
@@ -143,8 +155,7 @@ struct Guest {
 impl Hall {
     /// Waits for clients and takes those who are there: so many for each thread, the loop's own first.
     async fn round(&self, door: &Door, shortage: &mut Shortage) {
-        self.plane.accepting.wait().await;
-        let mut next = Some(door.accept().await);
+        let mut next = Some(self.plane.accepting.while_on(|| door.accept()).await);
         for step in 0..self.threads.count() {
             let number = (self.home + step) % self.threads.count();
             let mut guests = Vec::new();
@@ -307,17 +318,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn suspending_holds_and_resuming_lets_go() {
+    async fn suspending_holds_who_comes_then_and_resuming_lets_go() {
+        let (client, clients) = async_channel();
         let accepting = Arc::new(Accepting::default());
-        accepting.wait().await;
-        accepting.set(false);
-        let waiting = tokio::spawn({
+        let accept = {
             let accepting = accepting.clone();
-            async move { accepting.wait().await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+            move || {
+                let (accepting, clients) = (accepting.clone(), clients.clone());
+                tokio::spawn(async move {
+                    accepting.while_on(|| async { clients.lock().await.recv().await }).await
+                })
+            }
+        };
+        client.send(1).unwrap();
+        assert_eq!(accept().await.unwrap(), Some(1));
+        let waiting = accept();
+        tokio::task::yield_now().await; // it waits in accept() already
+        accepting.set(false);
+        client.send(2).unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+        }
         accepting.set(true);
-        waiting.await.unwrap();
+        assert_eq!(waiting.await.unwrap(), Some(2));
+    }
+
+    type Clients = Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<u32>>>;
+
+    fn async_channel() -> (tokio::sync::mpsc::UnboundedSender<u32>, Clients) {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (sender, Arc::new(tokio::sync::Mutex::new(receiver)))
     }
 }

@@ -66,12 +66,12 @@ impl WorkerHandle {
             drop(mail);
             return false;
         }
+        if is_client {
+            self.0.clients.fetch_add(1, Ordering::Relaxed); // before anybody can read of it, and count it off again
+        }
         letters.waiting.push(mail);
         let is_rung = letters.is_rung;
         drop(letters);
-        if is_client {
-            self.0.clients.fetch_add(1, Ordering::Relaxed);
-        }
         !is_rung
     }
 
