@@ -224,10 +224,9 @@ def table(outcome):
         f"Client logins: pgweir at {outcome['commit']} against {outcome['versions'][base]}, all on the same {outcome['cpus']}"
         f" CPUs, {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']} interleaved rounds of"
         f" {outcome['seconds']} s (lowest–highest), {outcome['clients']} clients. CPU is the pooler's own time for each login.",
-        "",
-        f"| login | CPU, {base} | CPU | logins/s | p99 |",
-        "|---|---:|---:|---:|---:|",
     ]
+    if present & set(LOGINS):
+        out += ["", f"| login | CPU, {base} | CPU | logins/s | p99 |", "|---|---:|---:|---:|---:|"]
     for scenario in (name for name in LOGINS if name in present):
         cols = [report.show(ratios(results, scenario, base, figure)) for figure in ("cpu_us", "rate", "p99_us")]
         out.append(f"| {scenario} | {median(results, scenario, base, 'cpu_us'):.0f} µs | " + " | ".join(cols) + " |")
