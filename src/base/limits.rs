@@ -198,17 +198,19 @@ pub const CONFIG_ERRORS_MAX: usize = 100;
 /// SCRAM verifiers derived from plain passwords that are remembered: deriving one costs a millisecond, keeping one 300 bytes.
 pub const VERIFIERS_MAX: usize = 10_000;
 
-/// Threads that clients log in on, at most one for each core. A TLS handshake takes a few hundred microseconds: eight threads do
+/// Threads that clients who want TLS log in on, at most one for each core. A TLS handshake takes a few hundred microseconds: eight threads do
 /// tens of thousands of logins a second.
 pub const LOGIN_THREADS_MAX: usize = 8;
 
-/// By how much the threads that clients log in on are less urgent than those of the workers: nice(2) 10 leaves them a tenth of
+/// By how much the threads that clients who want TLS log in on are less urgent than those of the workers: nice(2) 10 leaves them a tenth of
 /// a core that is wanted by both, and all that is left over.
 pub const LOGIN_NICE: i32 = 10;
 
-/// Clients that one thread takes when many come at once, before the next thread gets as many: to wake that costs as much as a
-/// login by trust.
-pub const ACCEPTS_PER_THREAD: usize = 4;
+/// Tasks of logins that a worker lets go on in a round, each some microseconds, before it looks after queries again.
+pub const TASKS_PER_ROUND: usize = 16;
+
+/// Clients that a worker accepts in a round, some ten microseconds each, before it looks after queries again.
+pub const ACCEPTS_PER_ROUND: usize = 8;
 
 /// Pause before accepting again when the system has no descriptor or memory for one more connection: some of those there are
 /// will end meanwhile.

@@ -24,8 +24,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-/// Threads of the login plane without the clients' logins, which have threads of their own (`login::Acceptors`): logins to
-/// servers, the console, metrics. What is slow in them (PBKDF2) runs on the blocking pool.
+/// Threads of the login plane without the clients' logins, which run on the workers and on threads for handshakes
+/// (`login::Acceptors`): logins to servers, the console, metrics. What is slow in them (PBKDF2) runs on the blocking pool.
 const LOGIN_THREADS: usize = 2;
 
 /// Runs the pooler until it is told to end.

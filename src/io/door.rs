@@ -1,14 +1,15 @@
-//! A listening socket that a loop of tokio watches, and what comes in by it: connections that no loop watches yet.
+//! A listening socket at which several loops wait, and what comes in by it: connections that no loop watches yet.
 //!
 //! Never says who may come in, nor on which loop a connection goes on.
 
+use super::watch::{Interest, Watch};
 use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 /// A non-blocking listening socket.
 #[derive(Debug)]
@@ -28,15 +29,19 @@ pub enum Accepted {
     Unix(OwnedFd),
 }
 
-/// See above.
+/// One loop's side of a listening socket.
 #[derive(Debug)]
-pub struct Door(AsyncFd<Listening>);
+pub struct Door {
+    listening: Arc<Listening>,
+    watch: Mutex<Watch>,
+    local: Option<SocketAddr>,
+}
 
-impl AsRawFd for Listening {
-    fn as_raw_fd(&self) -> RawFd {
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener) => listener.as_raw_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
         }
     }
 }
@@ -56,18 +61,14 @@ impl Listening {
 }
 
 impl Door {
-    /// Has the loop that this is called on watch the socket.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn watch(listening: Listening) -> io::Result<Self> {
-        #[expect(
-            unsafe_code,
-            reason = "what is registered must stay open as long as it is, which only we can promise"
-        )]
-        // SAFETY: `Listening` owns its socket and always names the same one; it is dropped with the registration.
-        let watched = unsafe { AsyncFd::register_with_interest(listening, Interest::READABLE) };
-        Ok(Self(watched?))
+    /// For the task whose place in its loop `watch` is.
+    pub fn new(listening: Arc<Listening>, watch: Watch) -> Self {
+        let local = match &*listening {
+            Listening::Tcp(listener) => listener.local_addr().ok(),
+            Listening::Unix(_) => None,
+        };
+        let local = local.filter(|local| !local.ip().is_unspecified());
+        Self { listening, watch: Mutex::new(watch), local }
     }
 
     /// The next connection, waited for.
@@ -77,7 +78,17 @@ impl Door {
     /// # Cancel safety
     /// None is lost.
     pub async fn accept(&self) -> io::Result<Accepted> {
-        self.0.async_io(Interest::READABLE, Listening::accept).await
+        std::future::poll_fn(|_| match self.accept_now() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+                match watch.wait_for(Interest::Connections, self.listening.as_fd()) {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                }
+            }
+            other => Poll::Ready(other),
+        })
+        .await
     }
 
     /// A connection that is there already.
@@ -85,33 +96,72 @@ impl Door {
     /// # Errors
     /// The system's, `WouldBlock` where there is none.
     pub fn accept_now(&self) -> io::Result<Accepted> {
-        self.0.get_ref().accept()
+        self.listening.accept()
     }
 
     /// Whether it is TCP's.
     pub fn is_tcp(&self) -> bool {
-        matches!(self.0.get_ref(), Listening::Tcp(_))
+        matches!(*self.listening, Listening::Tcp(_))
+    }
+
+    /// Our end of all its connections, where it is the same for all.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+}
+
+impl Drop for Door {
+    /// Other loops may go on: they must not wait for what this one is woken for.
+    fn drop(&mut self) {
+        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = watch.end(self.listening.as_fd()); // it fails only where nothing is watched
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::event::{Timespec, epoll};
     use std::net::TcpStream;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
-    #[tokio::test]
-    async fn connections_come_in_without_blocking_and_say_where_from() {
+    /// Whether the loop finds the task ready.
+    fn is_ready(epoll: &OwnedFd, task: u32) -> bool {
+        let mut space = [std::mem::MaybeUninit::uninit(); 4];
+        let (events, _) = epoll::wait(epoll, &mut space, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
+        events.iter().any(|event| super::super::watch::task(event.data.u64()) == Some(task))
+    }
+
+    fn poll(door: &Door) -> Poll<io::Result<Accepted>> {
+        pin!(door.accept()).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn loops_that_wait_are_told_until_they_leave_and_connections_do_not_block() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let door = Door::watch(Listening::Tcp(listener)).unwrap();
-        assert_eq!(door.accept_now().unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        for _ in 0..3 {
-            let client = TcpStream::connect(address).unwrap();
-            let Accepted::Tcp(socket, remote) = door.accept().await.unwrap() else { panic!("not TCP") };
-            assert_eq!(remote, client.local_addr().unwrap());
-            let error = rustix::io::read(&socket, &mut [0; 1]).unwrap_err();
-            assert_eq!(error, rustix::io::Errno::AGAIN, "it does not block");
-        }
+        let (address, listening) = (listener.local_addr().unwrap(), Arc::new(Listening::Tcp(listener)));
+        let loops = [7, 8].map(|task| {
+            let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+            (Door::new(Arc::clone(&listening), Watch::new(Arc::clone(&epoll), task)), epoll, task)
+        });
+        assert!(loops.iter().all(|(door, ..)| poll(door).is_pending()));
+        assert!(!loops.iter().any(|(_, epoll, task)| is_ready(epoll, *task)));
+        let client = TcpStream::connect(address).unwrap();
+        assert!(loops.iter().any(|(_, epoll, task)| is_ready(epoll, *task)));
+        let Poll::Ready(Ok(Accepted::Tcp(socket, remote))) = poll(&loops[0].0) else { panic!("not TCP") };
+        assert_eq!(Some(remote), client.local_addr().ok());
+        assert_eq!(loops[0].0.local(), Some(address));
+        assert_eq!(
+            rustix::io::read(&socket, &mut [0; 1]),
+            Err(rustix::io::Errno::AGAIN),
+            "it does not block"
+        );
+        let [(first, epoll, task), (second, other, number)] = loops;
+        drop(first);
+        let _client = TcpStream::connect(address).unwrap();
+        assert!(!is_ready(&epoll, task), "it has left");
+        assert!(is_ready(&other, number) && poll(&second).is_ready());
     }
 }

@@ -14,7 +14,7 @@
 use super::conn::flag;
 use super::kernel::{Kernel, Linux, WAKE};
 use super::table::{Call, Departure, Key, Table};
-use super::{Burst, Channel, Machine};
+use super::{Burst, Channel, Machine, watch};
 use crate::base::{Micros, Peer, limits};
 use crate::core::Note;
 use crate::wire::{encode, tags};
@@ -23,6 +23,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 512;
@@ -55,6 +56,8 @@ pub struct Epoll<K: Kernel = Linux> {
     buffer: Box<[u8]>,
     cipher: Box<[u8]>,
     farewell: Vec<u8>,
+    /// Tasks that are ready ([`super::Watch`]).
+    tasks: Vec<u32>,
 }
 
 impl Epoll {
@@ -65,6 +68,11 @@ impl Epoll {
     /// The system's, where it gives no epoll instance.
     pub fn new(wake: OwnedFd, burst: Option<Burst>) -> io::Result<Self> {
         Ok(Self::over(Linux::new(wake)?, burst))
+    }
+
+    /// The epoll instance, for what tasks watch ([`super::Watch`]).
+    pub fn instance(&self) -> Arc<OwnedFd> {
+        self.table.kernel.instance()
     }
 }
 
@@ -79,6 +87,7 @@ impl<K: Kernel> Epoll<K> {
             buffer: vec![0; limits::READ_BUFFER_BYTES].into(),
             cipher: vec![0; CIPHER_BYTES].into(),
             farewell,
+            tasks: Vec::new(),
         }
     }
 
@@ -112,6 +121,11 @@ impl<K: Kernel> Epoll<K> {
     /// What the world outside is to learn since the last call.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.table.notes)
+    }
+
+    /// The numbers of the tasks that the last turn has found ready.
+    pub fn ready_tasks(&mut self) -> std::vec::Drain<'_, u32> {
+        self.tasks.drain(..)
     }
 
     /// Whether something is to be done without an event: the next turn does not wait.
@@ -154,7 +168,10 @@ impl<K: Kernel> Epoll<K> {
         for event in events.iter() {
             match event.data.u64() {
                 WAKE => turn.woken = true,
-                data => self.event(machine, Key::from_u64(data), event.flags, turn.now),
+                data => match watch::task(data) {
+                    Some(task) => self.tasks.push(task),
+                    None => self.event(machine, Key::from_u64(data), event.flags, turn.now),
+                },
             }
         }
         self.run_ready(machine, turn.now);

@@ -15,8 +15,9 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
-/// What the event that ends a wait from outside carries; no connection has generation 0.
+/// What the event that ends a wait from outside carries; no connection has generation 0, and no task number 0.
 pub const WAKE: u64 = 0;
 
 /// One end of a connected stream: never blocks, never raises a signal, is closed when dropped.
@@ -77,7 +78,8 @@ pub trait Kernel {
     /// Its ring of writes.
     type Ring: Ring<Raw = <Self::Socket as Socket>::Raw>;
 
-    /// Watches a socket from now on; its events carry `data`. What is so already is the first event.
+    /// Watches a socket from now on, also one that a task of this loop had watched ([`super::Watch`]); its events carry `data`.
+    /// What is so already is the first event.
     ///
     /// # Errors
     /// The system's, where it cannot watch one more.
@@ -137,7 +139,7 @@ impl Socket for OwnedFd {
 
 /// The kernel that we run on: an epoll instance, and the eventfd that ends its waits.
 pub struct Linux {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     wake: OwnedFd,
 }
 
@@ -150,7 +152,14 @@ impl Linux {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let by_edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), by_edges)?;
-        Ok(Self { epoll, wake })
+        Ok(Self { epoll: Arc::new(epoll), wake })
+    }
+}
+
+impl Linux {
+    /// The epoll instance, for what tasks watch ([`super::Watch`]).
+    pub(super) fn instance(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.epoll)
     }
 }
 
@@ -166,7 +175,10 @@ impl Kernel for Linux {
     type Ring = IoUring;
 
     fn add(&self, socket: &OwnedFd, data: u64, interest: epoll::EventFlags) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(data), interest)?)
+        match epoll::add(&self.epoll, socket, epoll::EventData::new_u64(data), interest) {
+            Err(Errno::EXIST) => self.modify(socket, data, interest),
+            added => Ok(added?),
+        }
     }
 
     fn modify(&self, socket: &OwnedFd, data: u64, interest: epoll::EventFlags) -> io::Result<()> {

@@ -22,6 +22,7 @@ mod table;
 mod tests;
 mod tickets;
 pub mod tls;
+mod watch;
 
 pub use burst::Burst;
 pub use channel::{Channel, Guard};
@@ -32,3 +33,4 @@ pub use kernel::{Kernel, Linux, Ring, Socket, WAKE, Write};
 pub use linger::DISCARDS_PER_TURN;
 pub use machine::Machine;
 pub use table::{Call, Departure};
+pub use watch::{Interest, Watch};

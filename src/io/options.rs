@@ -29,8 +29,37 @@ pub struct TcpOptions {
 /// # Errors
 /// The system's, for the first option that it refuses; those in front of it are set.
 pub fn tune(socket: BorrowedFd<'_>, options: &TcpOptions) -> io::Result<()> {
-    let socket = SockRef::from(&socket);
+    SockRef::from(&socket).set_tcp_nodelay(true)?;
+    tune_more(socket, options)
+}
+
+/// Has the connections of a listening TCP socket begin with what most have, so that it costs no system call for each: small
+/// writes are sent at once, and with `keepalive` silent peers are probed as the system does it.
+///
+/// # Errors
+/// The system's.
+pub fn tune_listener(listener: BorrowedFd<'_>, keepalive: bool) -> io::Result<()> {
+    let socket = SockRef::from(&listener);
     socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(keepalive)
+}
+
+/// As [`tune`], for a connection of a listening socket that [`tune_listener`] was called for with `keepalive`.
+///
+/// # Errors
+/// The system's, for the first option that it refuses; those in front of it are set.
+pub fn tune_accepted(socket: BorrowedFd<'_>, options: &TcpOptions, keepalive: bool) -> io::Result<()> {
+    if keepalive && !options.keepalive {
+        SockRef::from(&socket).set_keepalive(false)?;
+    }
+    let has_numbers =
+        options.keepalive_idle_s > 0 || options.keepalive_interval_s > 0 || options.keepalive_probes > 0;
+    let is_left = options.keepalive && (has_numbers || !keepalive);
+    tune_more(socket, &TcpOptions { keepalive: is_left, ..*options })
+}
+
+fn tune_more(socket: BorrowedFd<'_>, options: &TcpOptions) -> io::Result<()> {
+    let socket = SockRef::from(&socket);
     if options.buffer_bytes > 0 {
         socket.set_recv_buffer_size(options.buffer_bytes as usize)?;
         socket.set_send_buffer_size(options.buffer_bytes as usize)?;
@@ -100,6 +129,25 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(9)));
         assert!(socket.recv_buffer_size().unwrap() >= 32_768);
+    }
+
+    #[test]
+    fn what_comes_in_is_tuned_as_the_settings_say_now_whatever_its_listener_had() {
+        for (keepalive, wanted, idle_s) in
+            [(true, true, 0), (true, false, 0), (false, true, 0), (false, false, 0), (true, true, 33)]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            tune_listener(listener.as_fd(), keepalive).unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            let options = TcpOptions { keepalive: wanted, keepalive_idle_s: idle_s, ..TcpOptions::default() };
+            tune_accepted(stream.as_fd(), &options, keepalive).unwrap();
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert_eq!(socket.keepalive().unwrap(), wanted, "{keepalive} {wanted} {idle_s}");
+            let idle = socket.tcp_keepalive_time().unwrap().as_secs();
+            assert!(idle_s == 0 || idle == u64::from(idle_s));
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl<K: Kernel> Table<K> {
 
     /// Takes a connection in under `peer`, which must be free. One that cannot be watched is reported as closed.
     pub(super) fn adopt(&mut self, peer: Peer, channel: Channel<K::Socket>) {
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.generation.checked_add(1).unwrap_or(1); // 0 is not a connection's
         let mut conn = Conn::new(channel, peer, self.generation);
         let entry = self.conns.vacant_entry();
         let index = u32::try_from(entry.key()).unwrap_or(u32::MAX);

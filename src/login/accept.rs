@@ -1,26 +1,31 @@
-//! Accepting clients: one task per listening socket, one per client, on threads that give way to the workers.
+//! Accepting clients: on each worker one task per listening socket, and one per client that logs in.
 //!
-//! A client logs in on one thread, and mostly on that of its listening socket's loop, so that it wakes no other; who come many
-//! at once are spread over all. Never waits for a client. TCP is closed when a soft shutdown begins, Unix sockets stay open
-//! for the console; during SUSPEND nobody is accepted. Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
+//! A client is accepted, logs in and stays on one worker, so that none of it costs a word to another thread; but who wants TLS
+//! leaves for a thread that gives way to the workers (`berth.rs`), since handshakes cost a hundred times what a query does. A
+//! round takes so many clients and no more, so that queries wait for a few at most. Never waits for a client. TCP is closed when
+//! a soft shutdown begins, Unix sockets stay open for the console; during SUSPEND nobody is accepted.
+//! Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
 
 use super::bell::Bell;
-use super::client::{self, Arrival};
-use super::listen::{Listeners, tcp_options};
+use super::berth::{Berth, exit};
+use super::client::{self, Arrival, Home};
+use super::listen::{Listeners, SocketFile, tcp_options};
 use super::plane::{Phase, Plane};
 use super::strangers::Stranger;
-use super::stream::Socket;
-use crate::base::{Address, Micros, limits};
-use crate::io::{Accepted, Door, Listening, options};
+use super::stream::{Fresh, Socket};
+use crate::base::{Address, Micros, WorkerId, limits};
+use crate::io::{Accepted, Door, Listening, Watch, options};
 use crate::tasks::{self, Threads};
+use crate::worker::{Mail, Task};
+use rustix::net::sockopt::socket_peercred;
+use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Whether clients are accepted at present.
@@ -71,47 +76,70 @@ impl Accepting {
     }
 }
 
-/// The tasks that accept, and the threads that they and the logins run on; dropping it ends them.
+/// The tasks that accept, and the threads for logins that leave their workers; dropping it ends both.
 #[derive(Debug)]
 pub struct Acceptors {
-    tasks: JoinSet<()>,
+    closing: watch::Sender<bool>,
+    /// Nothing comes: it ends with the last task that accepts.
+    loops: mpsc::Receiver<Infallible>,
+    files: Vec<SocketFile>,
+    _bells: JoinSet<()>,
     _threads: Arc<Threads>,
 }
 
 impl Acceptors {
-    /// Begins to accept on every one of `listeners`.
+    /// Begins to accept on every one of `listeners`, on every worker.
     ///
     /// # Errors
-    /// The system's, where a socket cannot be watched or a thread not be started.
+    /// The system's, where a thread cannot be started or a socket not be tuned.
     pub fn start(plane: &Arc<Plane>, listeners: Listeners) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = cores.min(limits::LOGIN_THREADS_MAX);
         let threads = Arc::new(Threads::start("client", count, limits::LOGIN_NICE)?);
         let bells: Arc<[_]> = (0..count).map(|_| Arc::new(Bell::default())).collect();
-        let mut tasks = JoinSet::new();
+        let mut ringers = JoinSet::new();
         for (number, bell) in bells.iter().enumerate() {
             let (bell, plane) = (Arc::clone(bell), Arc::clone(plane));
             let ring = move || Arc::clone(&bell).keep_ringing(Arc::clone(&plane));
-            tasks.spawn_on(tasks::keep("a bell", ring), threads.handle(number));
+            ringers.spawn_on(tasks::keep("a bell", ring), threads.handle(number));
         }
-        let tcp = listeners.tcp.into_iter().map(|listener| (Listening::Tcp(listener), None));
-        let unix = listeners.unix.into_iter().map(|socket| (Listening::Unix(socket.listener), socket.file));
-        for (number, (listening, file)) in tcp.chain(unix).enumerate() {
-            let home = number % count;
-            let on_loop = threads.handle(home).clone();
-            let on_thread = on_loop.enter();
-            let door = Arc::new(Door::watch(listening)?);
-            drop(on_thread);
-            let (plane, threads, bells) = (Arc::clone(plane), Arc::clone(&threads), Arc::clone(&bells));
-            let hall = Hall { plane, threads, bells, home };
-            let accept = move || {
-                let _file = &file; // removed with the task
-                accept(hall.clone(), Arc::clone(&door))
-            };
-            tasks.spawn_on(tasks::keep("an accept loop", accept), &on_loop);
+        let (closing, _) = watch::channel(false);
+        let (is_here, loops) = mpsc::channel(1);
+        let (unix, files): (Vec<_>, Vec<_>) =
+            listeners.unix.into_iter().map(|socket| (Listening::Unix(socket.listener), socket.file)).unzip();
+        let keepalive = plane.policy.load().snapshot.settings.tcp_keepalive;
+        for listener in &listeners.tcp {
+            options::tune_listener(listener.as_fd(), keepalive)?;
+        }
+        let all: Vec<_> = listeners.tcp.into_iter().map(Listening::Tcp).chain(unix).map(Arc::new).collect();
+        let shortage = Arc::new(Mutex::default());
+        for (number, worker) in plane.workers.iter().enumerate() {
+            let hall = Arc::new(Hall {
+                plane: Arc::clone(plane),
+                threads: Arc::clone(&threads),
+                bells: Arc::clone(&bells),
+                worker: WorkerId(number as u16),
+                next: AtomicUsize::new(number),
+                keepalive,
+                shortage: Arc::clone(&shortage),
+            });
+            for listening in &all {
+                let (hall, listening, is_here) = (Arc::clone(&hall), Arc::clone(listening), is_here.clone());
+                let closing = closing.subscribe();
+                let begin = move |watch| {
+                    Box::pin(keep_accepting(hall, Door::new(listening, watch), closing, is_here)) as Task
+                };
+                worker.send(Mail::Task(Box::new(begin)));
+            }
         }
         plane.accepting.begun.store(true, Ordering::Release);
-        Ok(Self { tasks, _threads: threads })
+        Ok(Self {
+            closing,
+            loops,
+            files: files.into_iter().flatten().collect(),
+            _bells: ringers,
+            _threads: threads,
+        })
     }
 
     /// Stops accepting everywhere; returns when every socket is closed and its file removed.
@@ -119,104 +147,121 @@ impl Acceptors {
     /// # Cancel safety
     /// The sockets are closed all the same.
     pub async fn close(&mut self) {
-        self.tasks.shutdown().await;
+        self.closing.send_replace(true);
+        let _ = self.loops.recv().await; // there is nothing that could come
+        self.files.clear();
     }
 }
 
-async fn accept(hall: Hall, door: Arc<Door>) {
+async fn keep_accepting(
+    hall: Arc<Hall>,
+    door: Door,
+    closing: watch::Receiver<bool>,
+    is_here: mpsc::Sender<Infallible>,
+) {
+    let door = Arc::new(door);
+    tasks::keep("an accept loop", || accept(Arc::clone(&hall), Arc::clone(&door), closing.clone())).await;
+    drop(door);
+    drop(is_here); // not before the socket is closed
+}
+
+async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
     let mut phase = hall.plane.watch_phase();
-    let mut shortage = Shortage::default();
-    loop {
-        tokio::select! {
-            () = hall.round(&door, &mut shortage) => {}
-            // an error means that the plane is gone
-            _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running) => return,
-        }
+    tokio::select! {
+        () = hall.rounds(&door) => {}
+        // errors mean that plane or acceptors are gone
+        _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running) => {}
+        _ = closing.wait_for(|closing| *closing) => {}
     }
 }
 
-/// What an accept loop leads to: the threads that clients log in on.
-#[derive(Clone)]
+/// What a worker's accept loops lead to: logins on the worker, and the threads that they may leave it for.
 struct Hall {
     plane: Arc<Plane>,
     threads: Arc<Threads>,
     /// One for each thread.
     bells: Arc<[Arc<Bell>]>,
-    /// The thread of the loop itself.
-    home: usize,
-}
-
-/// A client on its way to its thread.
-struct Guest {
-    accepted: Accepted,
-    stranger: Stranger,
+    worker: WorkerId,
+    /// Counts those who have come: each has a thread of its own choice should it leave.
+    next: AtomicUsize,
+    /// The listening sockets have SO_KEEPALIVE.
+    keepalive: bool,
+    /// Every worker's: the log hears of it once.
+    shortage: Arc<Mutex<Shortage>>,
 }
 
 impl Hall {
-    /// Waits for clients and takes those who are there: so many for each thread, the loop's own first.
-    async fn round(&self, door: &Door, shortage: &mut Shortage) {
-        let mut next = Some(self.plane.accepting.while_on(|| door.accept()).await);
-        for step in 0..self.threads.count() {
-            let number = (self.home + step) % self.threads.count();
-            let mut guests = Vec::new();
-            while guests.len() < limits::ACCEPTS_PER_THREAD {
-                let accepted = match next.take() {
-                    Some(accepted) => accepted,
-                    None if self.plane.accepting.is_suspended() => return self.receive(number, guests),
-                    None => door.accept_now(),
-                };
-                match accepted {
-                    Ok(accepted) => guests = self.admit(number, guests, accepted).await,
-                    Err(error) => {
-                        self.receive(number, guests);
-                        return self.trouble(&error, shortage).await;
-                    }
-                }
-            }
-            self.receive(number, guests);
+    async fn rounds(self: &Arc<Self>, door: &Door) {
+        loop {
+            self.round(door).await;
         }
-        tokio::task::yield_now().await; // to those of this thread
     }
 
-    /// Adds one more to `guests`. Where there is no room it waits until there is; meanwhile the kernel queues those who come, and
-    /// those who are in already go on.
-    async fn admit(&self, number: usize, mut guests: Vec<Guest>, accepted: Accepted) -> Vec<Guest> {
+    /// Waits for clients and takes those who are there, up to a bound.
+    async fn round(self: &Arc<Self>, door: &Door) {
+        let mut next = Some(self.plane.accepting.while_on(|| door.accept()).await);
+        let limit = self.plane.strangers_max();
+        for _ in 0..limits::ACCEPTS_PER_ROUND {
+            let accepted = match next.take() {
+                Some(accepted) => accepted,
+                None if self.plane.accepting.is_suspended() => return,
+                None => door.accept_now(),
+            };
+            match accepted {
+                Ok(accepted) => self.receive(accepted, door, limit).await,
+                Err(error) => return self.trouble(&error).await,
+            }
+        }
+        tokio::task::yield_now().await; // to queries
+    }
+
+    /// Begins the login of one more. Where there is no room it waits until there is; meanwhile the kernel queues those who come.
+    async fn receive(self: &Arc<Self>, accepted: Accepted, door: &Door, limit: usize) {
         let plane = &self.plane;
         let remote = match &accepted {
             Accepted::Tcp(_, remote) => Address::Tcp(canonical(*remote)),
             Accepted::Unix(_) => Address::Unix { port: 0, pid: 0, uid: 0 },
         };
-        let stranger = match plane.strangers.enter_below(plane.strangers_max(), &remote) {
+        let stranger = match plane.strangers.enter_below(limit, &remote) {
             Some(stranger) => stranger,
-            None => {
-                self.receive(number, std::mem::take(&mut guests));
-                plane.strangers.admit(&remote, || plane.strangers_max()).await
-            }
+            None => plane.strangers.admit(&remote, || plane.strangers_max()).await,
         };
-        guests.push(Guest { accepted, stranger });
-        guests
+        let (hall, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
+        let begin = move |watch| hall.log_in(accepted, way, stranger, watch);
+        plane.worker(self.worker).send(Mail::Task(Box::new(begin)));
     }
 
-    /// Begins the logins of `guests` on the thread of that number.
-    fn receive(&self, number: usize, guests: Vec<Guest>) {
-        if guests.is_empty() {
-            return; // it is not woken for nobody
-        }
-        let (plane, bell) = (Arc::clone(&self.plane), Arc::clone(&self.bells[number]));
-        let begin = move || {
-            for guest in guests {
-                if let Err(error) = begin(&plane, guest, &bell) {
-                    tracing::debug!("client gone while being accepted: {error}");
-                }
+    /// A client's login, which begins on this worker.
+    fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, stranger: Stranger, watch: Watch) -> Task {
+        let (exit, leaving) = exit();
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.count();
+        let berth = Berth { watch, exit };
+        let home = Home { worker: self.worker, bell: Arc::clone(&self.bells[number]) };
+        match arrival(&self.plane, accepted, &way, stranger, berth, home) {
+            Ok(arrival) => {
+                let remote = arrival.remote.clone();
+                // boxed, as `tasks::spawn` does
+                let login = Box::pin(client::serve(Arc::clone(&self.plane), arrival));
+                let login = Box::pin(async move {
+                    let _ = tasks::guarded("client login", remote, login).await; // its panic is told
+                });
+                Box::pin(leaving.guest(login, Arc::clone(&self.threads), number))
             }
-        };
-        if number == self.home { begin() } else { self.threads.call(number, "accepting", begin) }
+            Err(error) => {
+                tracing::debug!("client gone while being accepted: {error}");
+                Box::pin(std::future::ready(()))
+            }
+        }
     }
 
     /// Nobody could be accepted: a pause, where only time can help.
-    async fn trouble(&self, error: &io::Error, shortage: &mut Shortage) {
+    async fn trouble(&self, error: &io::Error) {
         if is_shortage(error) {
-            if shortage.is_to_be_told(self.plane.now()) {
+            let is_to_be_told = {
+                let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+                shortage.is_to_be_told(self.plane.now())
+            };
+            if is_to_be_told {
                 tracing::error!("accept() failed: {error}");
             }
             self.plane.strangers.make_room();
@@ -242,30 +287,46 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Begins a client's login, on the thread that this is called on.
-fn begin(plane: &Arc<Plane>, guest: Guest, bell: &Arc<Bell>) -> io::Result<()> {
+/// What all who come in by a listening socket have of it.
+struct Way {
+    /// Our end, where it is the same for all.
+    local: Option<SocketAddr>,
+    /// It has SO_KEEPALIVE, and so have they.
+    keepalive: bool,
+}
+
+/// A client as it comes in.
+fn arrival(
+    plane: &Plane,
+    accepted: Accepted,
+    way: &Way,
+    stranger: Stranger,
+    berth: Berth,
+    home: Home,
+) -> io::Result<Arrival> {
     let policy = plane.policy.load();
     let settings = &policy.snapshot.settings;
-    let (socket, remote, local) = match guest.accepted {
+    let (fresh, remote, local) = match accepted {
         Accepted::Tcp(socket, remote) => {
-            options::tune(socket.as_fd(), &tcp_options(settings))?;
-            let stream = TcpStream::from(socket);
-            let local = Address::Tcp(canonical(stream.local_addr()?));
-            (Socket::Fresh(Some(stream)), Address::Tcp(canonical(remote)), local)
+            options::tune_accepted(socket.as_fd(), &tcp_options(settings), way.keepalive)?;
+            let local = way.local.map_or_else(|| local_address(&socket), Ok)?;
+            let remote = Address::Tcp(canonical(remote));
+            (Fresh::new(socket, true, berth), remote, Address::Tcp(canonical(local)))
         }
         Accepted::Unix(socket) => {
-            let stream = UnixStream::from_std(socket.into())?;
-            let (peer, port) = (stream.peer_cred()?, settings.listen_port);
-            let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+            let (peer, port) = (socket_peercred(&socket)?, settings.listen_port);
+            let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();
             let uid = rustix::process::getuid().as_raw();
             let local = Address::Unix { port, pid: std::process::id(), uid };
-            (Socket::Unix(stream), Address::Unix { port, pid, uid: peer.uid() }, local)
+            (Fresh::new(socket, false, berth), Address::Unix { port, pid, uid: peer.uid.as_raw() }, local)
         }
     };
-    let bell = Some(Arc::clone(bell));
-    let arrival = Arrival { remote, local, socket, stranger: guest.stranger, bell };
-    tasks::spawn("client login", arrival.remote.clone(), client::serve(Arc::clone(plane), arrival));
-    Ok(())
+    Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, stranger, home: Some(home) })
+}
+
+fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let local = rustix::net::getsockname(socket)?;
+    SocketAddr::try_from(local).map_err(|_| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// When the log was last told that connections cannot be accepted.
@@ -344,10 +405,10 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Some(2));
     }
 
-    type Clients = Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<u32>>>;
+    type Clients = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<u32>>>;
 
-    fn async_channel() -> (tokio::sync::mpsc::UnboundedSender<u32>, Clients) {
-        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    fn async_channel() -> (mpsc::UnboundedSender<u32>, Clients) {
+        let (sender, receiver) = mpsc::unbounded_channel();
         (sender, Arc::new(tokio::sync::Mutex::new(receiver)))
     }
 }

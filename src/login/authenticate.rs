@@ -5,12 +5,13 @@
 //! "Message Flow" and "SASL Authentication".
 
 use super::greet::LoginEnd;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Turn};
+use super::random::Randomness;
 use super::stream::ClientStream;
 use super::verifiers::Verifiers;
 use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
 use crate::auth::{ScramKeys, Secret, md5};
-use crate::base::limits;
+use crate::base::{Address, limits};
 use crate::config::AuthType;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
@@ -27,6 +28,8 @@ pub struct ProofRules<'a> {
     pub secret: Option<&'a Arc<Secret>>,
     /// `scram_iterations`.
     pub scram_iterations: u32,
+    /// Makes salts and nonces.
+    pub random: &'a Randomness,
     /// Makes what SCRAM checks against.
     pub verifiers: &'a Verifiers,
     /// Computes what takes its time.
@@ -38,14 +41,21 @@ pub struct ProofRules<'a> {
 pub struct Sums<'a> {
     /// Turns at it.
     pub lanes: &'a Lanes,
-    /// The lane of this client.
-    pub lane: &'a str,
+    /// Whose lane it is.
+    pub client: &'a Address,
     /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
     pub iterations_max: u32,
 }
 
+impl Sums<'_> {
+    /// This client's turn, in the lane of its address.
+    pub(super) async fn turn(&self) -> Turn {
+        self.lanes.turn(&format!("client {}", self.client.host_text())).await
+    }
+}
+
 /// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where it proved itself by SCRAM
-/// against a stored verifier. AuthenticationOk is not sent.
+/// against a stored verifier. AuthenticationOk is not sent, and SASL's last word waits for it.
 ///
 /// # Errors
 /// The method's fault, the same for wrong proofs and unknown users; silent ones.
@@ -84,7 +94,7 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
         }
         Secret::Scram(_) => {
             let _ours = stream.ours();
-            let turn = rules.sums.lanes.turn(rules.sums.lane).await;
+            let turn = rules.sums.turn().await;
             turn.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
         }
     };
@@ -92,7 +102,7 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
 }
 
 async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
-    let salt = random()?;
+    let salt = random(rules)?;
     let mut out = Vec::new();
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
@@ -109,7 +119,8 @@ async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     let ours = stream.ours();
     let verifier = rules.verifiers.of(rules.user, rules.secret, rules.scram_iterations, rules.sums).await;
     drop(ours);
-    let (server, challenge) = begin_scram(verifier, &payload)?;
+    let nonce = nonce_text(random::<NONCE_BYTES>(rules)?);
+    let (server, challenge) = begin_scram(verifier, &nonce, &payload)?;
     out.clear();
     authentication::write_sasl_continue(&mut out, challenge.as_bytes());
     stream.send(&out).await?;
@@ -117,27 +128,22 @@ async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     let (last, keys) = server.finish(&payload).map_err(|_| Fault::SaslFailed)?;
     out.clear();
     authentication::write_sasl_final(&mut out, last.as_bytes());
-    stream.send(&out).await?;
+    stream.hold(&out); // AuthenticationOk mostly follows at once
     Ok(keys)
 }
 
-fn begin_scram(verifier: Verifier, payload: &[u8]) -> Result<(ScramServer, String), LoginEnd> {
+fn begin_scram(verifier: Verifier, nonce: &str, payload: &[u8]) -> Result<(ScramServer, String), LoginEnd> {
     let (mechanism, first) = authentication::sasl_initial(payload).map_err(|_| Fault::SaslFailed)?;
     if mechanism != SCRAM_SHA_256.as_bytes() {
         return Err(Fault::SaslMechanism.into());
     }
-    let nonce = nonce_text(random::<NONCE_BYTES>()?);
-    let begun = first.and_then(|first| ScramServer::start(verifier, first, &nonce).ok());
+    let begun = first.and_then(|first| ScramServer::start(verifier, first, nonce).ok());
     begun.ok_or_else(|| Fault::SaslFailed.into())
 }
 
 /// Fresh random bytes.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], LoginEnd> {
-    let mut bytes = [0; N];
-    match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(_) => Err(LoginEnd::Silent("no randomness from the system".to_owned())),
-    }
+fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
+    rules.random.take().ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))
 }
 
 /// A PasswordMessage's text, never empty.

@@ -1,4 +1,4 @@
-//! The bell of one login thread: it wakes the workers once for all clients that the thread has finished in one go.
+//! The bell of one thread for handshakes: it wakes the workers once for all clients that the thread has finished in one go.
 //!
 //! Never holds a letter: those lie in the workers' mailboxes, and whatever else wakes a worker delivers them, too. A worker that
 //! is woken for one client at a time would spend more on waking than on the client.

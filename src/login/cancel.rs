@@ -9,6 +9,7 @@ use super::errands::{Errands, Joins, TakenIn};
 use super::open::span;
 use super::places::Place;
 use super::plane::Plane;
+use super::random::Randomness;
 use super::registry::PoolEntry;
 use crate::base::{Address, WorkerId, limits};
 use crate::config::Host;
@@ -42,6 +43,7 @@ pub struct CancelKeys(Arc<Tables>);
 #[derive(Default)]
 struct Tables {
     holders: DashMap<ClientKey, Holder>,
+    random: Randomness,
     /// By the number of the request. Dropped when its errand is over, which whoever asked waits for.
     watched: DashMap<u64, watch::Sender<()>>,
     requests: AtomicU64,
@@ -81,8 +83,7 @@ impl CancelKeys {
 
     fn issue_to(&self, holder: Holder) -> Option<KeyHolder> {
         loop {
-            let mut key = ClientKey::default();
-            aws_lc_rs::rand::fill(&mut key).ok()?;
+            let mut key: ClientKey = self.0.random.take()?;
             key[0] &= 0x7f; // some drivers read the process id as a signed number and refuse a negative one
             if let Entry::Vacant(free) = self.0.holders.entry(key) {
                 free.insert(holder);

@@ -37,8 +37,17 @@ pub struct Arrival {
     pub local: Address,
     /// Its place among those who have not proven who they are.
     pub stranger: Stranger,
-    /// What wakes its worker; `None`: it is woken for this client alone.
-    pub bell: Option<Arc<Bell>>,
+    /// Where it begins; `None`: on no worker.
+    pub home: Option<Home>,
+}
+
+/// The worker on whose loop a login begins.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// Its number.
+    pub worker: WorkerId,
+    /// What wakes workers for the thread that the login may leave for.
+    pub bell: Arc<Bell>,
 }
 
 /// Takes one client through its login, to a worker, to the console, or to its end.
@@ -48,7 +57,8 @@ pub struct Arrival {
 pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
     let stranger = Arc::new(arrival.stranger);
     let mut stream = ClientStream::new(arrival.socket).paced(Arc::clone(stranger.pace()));
-    let mut visitor = Visitor::new(&plane, arrival.remote, arrival.local, Arc::clone(&stranger));
+    let mut visitor =
+        Visitor::new(&plane, arrival.remote, arrival.local, Arc::clone(&stranger), arrival.home);
     let patience = span(plane.policy.load().snapshot.settings.client_login_timeout);
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
@@ -71,9 +81,7 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
             }
         }
         Ok(Way::Console { rights, admission }) => visitor.hand_to_console(&plane, stream, rights, admission),
-        Ok(Way::Worker(handover)) => {
-            visitor.hand_to_worker(&plane, stream, *handover, arrival.bell.as_deref())
-        }
+        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
         Err(end) => {
             visitor.log_end(&plane, &end);
             // whoever is told why counts again, also where he has proven himself: nothing else bounds how many there are
@@ -144,6 +152,7 @@ struct Visitor {
     row: LoginEntry,
     stage: Stage,
     stranger: Arc<Stranger>,
+    home: Option<Home>,
     /// Whether the log hears of it; decided when there is first something to say.
     is_heard: OnceLock<bool>,
 }
@@ -179,7 +188,13 @@ macro_rules! log {
 }
 
 impl Visitor {
-    fn new(plane: &Plane, remote: Address, local: Address, stranger: Arc<Stranger>) -> Self {
+    fn new(
+        plane: &Plane,
+        remote: Address,
+        local: Address,
+        stranger: Arc<Stranger>,
+        home: Option<Home>,
+    ) -> Self {
         let id = plane.next_socket_id();
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let row = plane.logins.enter(LoginRow {
@@ -202,6 +217,7 @@ impl Visitor {
             row,
             stage: Stage::Proving,
             stranger,
+            home,
             is_heard: OnceLock::new(),
         }
     }
@@ -341,10 +357,11 @@ impl Visitor {
             user: &self.user,
             secret: secret.as_ref(),
             scram_iterations: settings.scram_iterations.get(),
+            random: &plane.random,
             verifiers: &plane.verifiers,
             sums: Sums {
                 lanes: &plane.sums,
-                lane: &format!("client {}", self.remote.host_text()),
+                client: &self.remote,
                 iterations_max: settings.max_scram_iterations.get(),
             },
         };
@@ -445,7 +462,8 @@ impl Visitor {
         };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
         let params = own_params(&plane.names, &welcome.params, startup, add_host);
-        let worker = plane.quietest_worker();
+        let here = self.home.as_ref().filter(|_| stream.is_on_loop()).map(|home| home.worker);
+        let worker = here.map_or_else(|| plane.quietest_worker(), |here| plane.quiet_worker(here));
         let key = plane
             .cancel_keys
             .issue(worker, self.id)
@@ -457,7 +475,8 @@ impl Visitor {
             key: key.key(),
             notice: &settings.login_notify_message,
         };
-        let welcome = words.write().into();
+        let mut welcome = stream.take_held();
+        welcome.append(&mut words.write());
         if entry.is_removed() {
             return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
         }
@@ -467,7 +486,7 @@ impl Visitor {
             params,
             rules,
             login_time: plane.now().since(self.arrived),
-            welcome,
+            welcome: welcome.into(),
         };
         Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
     }
@@ -485,8 +504,15 @@ impl Visitor {
         })
     }
 
-    fn hand_to_worker(self, plane: &Plane, stream: ClientStream, handover: Handover, bell: Option<&Bell>) {
+    fn hand_to_worker(mut self, plane: &Plane, mut stream: ClientStream, handover: Handover) {
         let Handover { worker, login, guard } = handover;
+        let home = self.home.take();
+        let bell = home.as_ref().filter(|_| !stream.is_on_loop()).map(|home| Arc::clone(&home.bell));
+        if home.is_some_and(|home| home.worker != worker)
+            && let Err(error) = stream.leave_loop()
+        {
+            return self.log_end(plane, &error.into());
+        }
         match stream.into_channel(guard) {
             Ok(channel) => {
                 drop(self); // its row: whom the worker has welcomed is no more a login in progress
@@ -500,7 +526,10 @@ impl Visitor {
         }
     }
 
-    fn hand_to_console(self, plane: &Plane, stream: ClientStream, rights: Rights, admission: Admission) {
+    fn hand_to_console(self, plane: &Plane, mut stream: ClientStream, rights: Rights, admission: Admission) {
+        if let Err(error) = stream.leave_loop() {
+            return self.log_end(plane, &error.into());
+        }
         let identity = self.identity(&stream);
         let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
         if plane.console.send(visit).is_err() {

@@ -12,6 +12,7 @@ use super::lanes::Lanes;
 use super::launch::LauncherDoor;
 use super::logins::Logins;
 use super::places::Places;
+use super::random::Randomness;
 use super::registry::{PoolEntry, Registry};
 use super::secrets::ServerSecrets;
 use super::servers_tls::ServersTls;
@@ -156,6 +157,8 @@ pub struct Plane {
     pub server_logins: Logins,
     /// What SCRAM clients are checked against.
     pub verifiers: Verifiers,
+    /// Salts and nonces of clients' logins.
+    pub random: Randomness,
     /// Whether clients are accepted at present.
     pub accepting: Accepting,
     /// Takes clients of the database `pgbouncer`.
@@ -214,6 +217,7 @@ impl Plane {
             logins: Logins::default(),
             server_logins: Logins::default(),
             verifiers: Verifiers::default(),
+            random: Randomness::default(),
             accepting: Accepting::default(),
             console,
             orders,
@@ -288,6 +292,13 @@ impl Plane {
     pub fn quietest_worker(&self) -> WorkerId {
         let quietest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.client_count());
         WorkerId(quietest.map_or(0, |(at, _)| at as u16))
+    }
+
+    /// `here`, unless another worker has fewer clients by more than an eighth: who comes to a worker mostly stays there.
+    pub fn quiet_worker(&self, here: WorkerId) -> WorkerId {
+        let quietest = self.quietest_worker();
+        let fewest = self.worker(quietest).client_count();
+        if self.worker(here).client_count() <= fewest + fewest / 8 + 1 { here } else { quietest }
     }
 
     /// The pool for clients of `database` that log in as `user` (the entry's own user goes first), made if it is new; `None`

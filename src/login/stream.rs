@@ -3,12 +3,15 @@
 //! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own bytes. Reads no
 //! message itself. Ends as a value for a worker, or as a stream for the console.
 
+use super::berth::Berth;
 use super::strangers::{Ours, Pace};
 use super::tls_text::tls_text;
 use crate::base::limits;
-use crate::io::{Channel, Guard};
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use crate::io::{Channel, Guard, Interest, Socket as _};
+use rustix::io::Errno;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,12 +23,20 @@ use tokio_rustls::server::TlsStream;
 /// Bytes that one read makes room for: a StartupMessage and a password fit.
 const READ_BYTES: usize = 1024;
 
+/// A connected socket that no loop of tokio's watches.
+#[derive(Debug)]
+pub struct Fresh {
+    fd: OwnedFd,
+    is_tcp: bool,
+    berth: Option<Berth>,
+}
+
 /// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// Over TCP, not watched by a loop: what has come already can be read, and mostly all that a login without a proof needs has
-    /// (`tcp_defer_accept`). Watched from the first wait on. Never `None`.
-    Fresh(Option<std::net::TcpStream>),
+    /// What has come already can be read, and mostly all that a login without a proof needs has (`tcp_defer_accept`). From the
+    /// first wait on it is watched: by the worker where it has a place on one's loop, else by tokio. Never `None`.
+    Fresh(Option<Fresh>),
     /// Over TCP.
     Tcp(TcpStream),
     /// Over a Unix socket.
@@ -35,30 +46,58 @@ pub enum Socket {
     Trap(UnixStream, Arc<std::sync::atomic::AtomicBool>),
 }
 
-impl Socket {
-    /// Does `io` on a socket that no loop watches; has it watched where that would have to wait: `Pending`, with nothing woken yet.
-    fn unwatched<T>(
-        &mut self,
-        io: impl FnOnce(&std::net::TcpStream) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        let Self::Fresh(fresh) = self else { return Poll::Pending };
-        let done = fresh.as_ref().map_or(Err(io::ErrorKind::NotConnected.into()), io);
-        match (done, fresh.take()) {
-            (Err(error), Some(socket)) if error.kind() == io::ErrorKind::WouldBlock => {
-                *self = Self::Tcp(TcpStream::from_std(socket)?);
-                Poll::Pending
-            }
-            (done, socket) => {
-                *self = Self::Fresh(socket);
-                Poll::Ready(done)
-            }
-        }
+impl Fresh {
+    /// A non-blocking socket with a place on a worker's loop.
+    pub fn new(fd: OwnedFd, is_tcp: bool, berth: Berth) -> Self {
+        Self { fd, is_tcp, berth: Some(berth) }
     }
 
-    /// Gives up tokio's hold on it; it stays non-blocking.
+    /// Gives its place on the worker's loop back, if it has one.
+    fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
+        let mut berth = self.berth.take();
+        if let Some(berth) = &mut berth {
+            berth.watch.end(self.fd.as_fd())?;
+        }
+        Ok(berth)
+    }
+}
+
+impl Socket {
+    /// Does `io` on a fresh socket, and has it watched where that would have to wait; `None`: tokio watches it.
+    fn unwatched<T>(
+        &mut self,
+        interest: Interest,
+        io: impl FnOnce(&OwnedFd) -> Result<T, Errno>,
+    ) -> Option<Poll<io::Result<T>>> {
+        let Self::Fresh(slot) = self else { return None };
+        let Some(fresh) = slot else { return Some(Poll::Ready(Err(io::ErrorKind::NotConnected.into()))) };
+        match io(&fresh.fd) {
+            Err(Errno::AGAIN) => {}
+            done => return Some(Poll::Ready(done.map_err(io::Error::from))),
+        }
+        if let Some(berth) = &mut fresh.berth {
+            let watched = berth.watch.wait_for(interest, fresh.fd.as_fd());
+            return Some(watched.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending));
+        }
+        let Fresh { fd, is_tcp, .. } = slot.take()?;
+        let watched = if is_tcp {
+            TcpStream::from_std(fd.into()).map(Self::Tcp)
+        } else {
+            UnixStream::from_std(fd.into()).map(Self::Unix)
+        };
+        match watched {
+            Ok(watched) => *self = watched,
+            Err(error) => return Some(Poll::Ready(Err(error))),
+        }
+        None
+    }
+
+    /// Gives up whatever loop's hold on it; it stays non-blocking.
     fn into_fd(self) -> io::Result<OwnedFd> {
         Ok(match self {
-            Self::Fresh(stream) => stream.ok_or(io::ErrorKind::NotConnected)?.into(),
+            Self::Fresh(fresh) => {
+                fresh.ok_or(io::ErrorKind::NotConnected)?.fd // its worker goes on to watch it
+            }
             Self::Tcp(stream) => stream.into_std()?.into(),
             Self::Unix(stream) => stream.into_std()?.into(),
             #[cfg(test)]
@@ -87,13 +126,15 @@ enum Transport {
 pub struct ClientStream {
     transport: Transport,
     inbox: Vec<u8>,
+    /// Words that go out with the next ones.
+    held: Vec<u8>,
     pace: Option<Arc<Pace>>,
 }
 
 impl ClientStream {
     /// A stream of which nothing has been read.
     pub fn new(socket: Socket) -> Self {
-        Self { transport: Transport::Plain(socket), inbox: Vec::new(), pace: None }
+        Self { transport: Transport::Plain(socket), inbox: Vec::new(), held: Vec::new(), pace: None }
     }
 
     /// Tells `pace` of every whole message.
@@ -136,6 +177,9 @@ impl ClientStream {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn read_more(&mut self) -> io::Result<()> {
+        if !self.held.is_empty() {
+            self.send_held().await?; // what the client waits for comes before what we wait for
+        }
         self.inbox.reserve_exact(READ_BYTES); // doubling would cost a stranger twice what it sends
         let read = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.inbox).await?,
@@ -145,6 +189,25 @@ impl ClientStream {
         if read > 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    /// Sends `bytes` with what is sent next, or before the client is waited for.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// What is held and not sent: whoever asks sends it.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+
+    async fn send_held(&mut self) -> io::Result<()> {
+        while !self.held.is_empty() {
+            let (transport, held) = (&mut self.transport, &self.held);
+            let written = poll_fn(|context| transport.poll_write(context, held)).await?;
+            self.held.drain(..written); // with no wait behind the write: nothing is lost, nothing sent twice
+        }
+        self.flush().await
+    }
+
     /// Sends all of `bytes`.
     ///
     /// # Errors
@@ -152,6 +215,10 @@ impl ClientStream {
     /// # Cancel safety
     /// A part may have been sent.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.held.is_empty() {
+            self.hold(bytes);
+            return self.send_held().await;
+        }
         self.write_all(bytes).await?;
         self.flush().await
     }
@@ -163,6 +230,9 @@ impl ClientStream {
     /// # Cancel safety
     /// The stream is lost.
     pub async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
+        if let Some(berth) = self.leave_loop()? {
+            berth.exit.take().await; // what a handshake costs must not make queries wait
+        }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -171,6 +241,22 @@ impl ClientStream {
         self.transport = Transport::Tls(Box::new(stream));
         self.step();
         Ok(())
+    }
+
+    /// Whether it is on a worker's loop.
+    pub fn is_on_loop(&self) -> bool {
+        matches!(&self.transport, Transport::Plain(Socket::Fresh(Some(fresh))) if fresh.berth.is_some())
+    }
+
+    /// Takes it off the worker's loop that it is on, if it is, and gives its place there back.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
+        match &mut self.transport {
+            Transport::Plain(Socket::Fresh(Some(fresh))) => fresh.leave_loop(),
+            Transport::Plain(_) | Transport::Tls(_) | Transport::Lost => Ok(None),
+        }
     }
 
     /// Whether the stream is encrypted.
@@ -216,7 +302,8 @@ impl ClientStream {
         let _ = tokio::time::timeout(limit, self.shutdown()).await; // a client that is gone needs none
     }
 
-    /// The stream as a worker takes it. Everything sent must have been flushed, which [`ClientStream::send`] does.
+    /// The stream as a worker takes it: the one on whose loop it is, where it is on one. Everything sent must have been flushed,
+    /// which [`ClientStream::send`] does.
     ///
     /// # Errors
     /// The system's; the connection is closed.
@@ -255,6 +342,13 @@ macro_rules! on_stream {
     };
 }
 
+impl Transport {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let lost = Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        on_stream!(self, stream => Pin::new(stream).poll_write(cx, bytes), lost: lost)
+    }
+}
+
 impl AsyncRead for ClientStream {
     /// What lies unread comes first.
     fn poll_read(
@@ -272,8 +366,7 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let lost = Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-        on_stream!(&mut self.transport, stream => Pin::new(stream).poll_write(cx, bytes), lost: lost)
+        self.transport.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -323,11 +416,11 @@ fn take_front(from: &mut Vec<u8>, out: &mut ReadBuf<'_>) {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Poll::Ready(read) = this.unwatched(|mut socket| socket.read(out.initialize_unfilled())) {
-            return Poll::Ready(read.map(|bytes| out.advance(bytes)));
+        if let Some(done) = this.unwatched(Interest::Bytes, |fd| fd.recv(out.initialize_unfilled())) {
+            return done.map_ok(|bytes| out.advance(bytes));
         }
         match this {
-            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Fresh(_) => Poll::Pending,
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, out),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, out),
             #[cfg(test)]
@@ -342,11 +435,11 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Poll::Ready(written) = this.unwatched(|mut socket| socket.write(bytes)) {
-            return Poll::Ready(written);
+        if let Some(done) = this.unwatched(Interest::Room, |fd| fd.send(&[IoSlice::new(bytes)])) {
+            return done;
         }
         match this {
-            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Fresh(_) => Poll::Pending,
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             #[cfg(test)]
@@ -366,11 +459,14 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Poll::Ready(done) = this.unwatched(|socket| socket.shutdown(std::net::Shutdown::Write)) {
-            return Poll::Ready(done);
+        if let Some(done) = this.unwatched(Interest::Room, |fd| {
+            fd.shutdown_write();
+            Ok(())
+        }) {
+            return done;
         }
         match this {
-            Self::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Fresh(_) => Poll::Pending,
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(test)]

@@ -79,7 +79,7 @@ impl Verifiers {
         if let Some(known) = self.known(user, secret, iterations) {
             return Some(known);
         }
-        let turn = sums.lanes.turn(sums.lane).await;
+        let turn = sums.turn().await;
         if let Some(known) = self.known(user, secret, iterations) {
             return Some(known); // by somebody whose turn came first
         }
@@ -100,10 +100,13 @@ impl Verifiers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Address;
     use crate::login::Lanes;
 
+    const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
+
     fn sums(lanes: &Lanes) -> Sums<'_> {
-        Sums { lanes, lane: "a client", iterations_max: 1 }
+        Sums { lanes, client: &CLIENT, iterations_max: 1 }
     }
 
     async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {

@@ -1,11 +1,12 @@
 //! Threads for tasks that are short, many and not urgent: each has a loop of its own, so that what begins on one stays there and
 //! wakes no other, and all of them give way to the process's other threads.
 //!
-//! Never moves a task to another thread: who begins it says where. Source: setpriority(2), NOTES (a nice value is a thread's).
+//! Never moves a task to another thread: who hands it over says where. A task must not panic (`tasks::guarded`).
+//! Source: setpriority(2), NOTES (a nice value is a thread's).
 
-use super::guarded;
 use rustix::process::{getpriority_process, setpriority_process};
 use std::io;
+use std::pin::Pin;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -51,9 +52,9 @@ impl Threads {
         &self.handles[number]
     }
 
-    /// Calls `begin` on the thread of that number: the tasks that it spawns run there.
-    pub fn call(&self, number: usize, what: &'static str, begin: impl FnOnce() + Send + 'static) {
-        drop(self.handle(number).spawn(guarded(what, number, async move { begin() })));
+    /// Runs `task` on the thread of that number from now on.
+    pub fn take_over(&self, number: usize, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        drop(self.handle(number).spawn(task));
     }
 }
 
@@ -86,13 +87,12 @@ mod tests {
         let (told, tell) = (mpsc::channel(), nice());
         for number in 0..threads.count() {
             let told = told.0.clone();
-            threads.call(number, "a test", move || {
-                crate::tasks::spawn("a task", number, async move {
-                    let before = name();
-                    tokio::task::yield_now().await;
-                    let _ = told.send((before, name(), nice()));
-                });
-            });
+            let task = async move {
+                let before = name();
+                tokio::task::yield_now().await;
+                let _ = told.send((before, name(), nice()));
+            };
+            threads.take_over(number, Box::pin(task));
         }
         let mut said: Vec<_> = (0..2).map(|_| told.1.recv().expect("it runs")).collect();
         said.sort();
@@ -113,12 +113,11 @@ mod tests {
         let threads = Threads::start("test", 1, 0).expect("threads");
         let (tell, told) = mpsc::channel();
         let tell = Tell(tell);
-        threads.call(0, "a test", move || {
-            crate::tasks::spawn("a task", 0, async move {
-                let _tell = tell;
-                std::future::pending::<()>().await;
-            });
-        });
+        let task = async move {
+            let _tell = tell;
+            std::future::pending::<()>().await;
+        };
+        threads.take_over(0, Box::pin(task));
         drop(threads);
         told.recv().expect("the task was dropped");
     }

@@ -1,5 +1,6 @@
 //! What reaches a worker from outside its loop.
 
+use super::Begin;
 use crate::base::{PoolId, WorkerId};
 use crate::core::{Answer, CancelFate, ClientLogin, Command, MovedServer, ServerLogin};
 use crate::io::Channel;
@@ -27,6 +28,10 @@ pub enum Mail<S = OwnedFd> {
     CancelOver(u64, CancelFate),
     /// An operator's question or order.
     Command(Command, Reply),
+    /// A task to begin on the loop.
+    Task(Begin),
+    /// The task of that number may go on.
+    Wake(u32),
     /// End the loop: close everything at once.
     Stop,
 }

@@ -6,6 +6,7 @@ mod handle;
 mod mail;
 mod mind;
 mod run;
+mod tasks;
 #[cfg(test)]
 mod tests;
 #[expect(clippy::module_inception, reason = "the room's own thing")]
@@ -15,4 +16,5 @@ pub use handle::WorkerHandle;
 pub use mail::{Mail, Reply};
 pub use mind::{Mind, Tiding};
 pub use run::{Notes, Seat, spawn};
+pub use tasks::{Begin, Task};
 pub use worker::{Post, Worker};

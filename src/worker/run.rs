@@ -2,7 +2,8 @@
 //!
 //! Gives the worker its core, its driver over the kernel, and its ways out: mailbox, other workers, notes, the clock.
 
-use super::{Mail, Post, Worker, WorkerHandle};
+use super::tasks::Tasks;
+use super::{Begin, Mail, Post, Worker, WorkerHandle};
 use crate::base::{Micros, WorkerId};
 use crate::config::IoBackend;
 use crate::core::{Core, Note, StatementRegistry};
@@ -46,12 +47,16 @@ pub struct Seat {
 /// another.
 pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
+    let epoll = driver.instance();
+    let timers = tokio::runtime::Handle::try_current().ok(); // of the tasks: whoever starts no runtime begins none
     let name = format!("worker-{}", seat.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
+        let _timers = timers.as_ref().map(tokio::runtime::Handle::enter);
         let id = seat.id;
         let core = Core::new(id, seat.names.clone(), Arc::clone(&seat.statements));
         let me = seat.workers[usize::from(id.0)].clone();
-        let mut worker = Worker::new(id, core, driver, Place { seat, me });
+        let tasks = Tasks::new(me.clone(), epoll);
+        let mut worker = Worker::new(id, core, driver, Place { seat, me, tasks });
         let run = || {
             while worker.round()?.is_continue() {}
             Ok::<_, io::Error>(())
@@ -95,6 +100,7 @@ fn state(worker: &mut Worker<Core, Linux, Place>) -> String {
 struct Place {
     seat: Seat,
     me: WorkerHandle,
+    tasks: Tasks,
 }
 
 impl Post for Place {
@@ -110,6 +116,22 @@ impl Post for Place {
 
     fn close(&mut self) {
         drop(self.me.close());
+    }
+
+    fn begin(&mut self, task: Begin) {
+        self.tasks.begin(task);
+    }
+
+    fn wake(&mut self, task: u32) {
+        self.tasks.wake(task);
+    }
+
+    fn run_tasks(&mut self) -> bool {
+        self.tasks.run()
+    }
+
+    fn has_tasks(&self) -> bool {
+        self.tasks.is_busy()
     }
 
     fn send(&mut self, to: WorkerId, mail: Mail) {

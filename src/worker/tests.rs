@@ -1,20 +1,66 @@
 //! Workers with their real core, between socket pairs that play clients and servers.
 
-use super::{Mail, Seat, WorkerHandle, spawn};
+use super::{Mail, Seat, Task, WorkerHandle, spawn};
 use crate::base::{Address, Micros, WorkerId};
 use crate::config::{ClientRules, IoBackend, Snapshot};
 use crate::core::{
     Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare,
     ServerIdentity, ServerLogin, StatementRegistry,
 };
-use crate::io::{Channel, Clock};
+use crate::io::{Channel, Clock, Interest, Watch};
 use crate::wire::{TrackedNames, encode, tags};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// Tells of its end.
+struct Told(std::sync::mpsc::Sender<&'static str>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped");
+    }
+}
+
+#[test]
+fn tasks_go_on_when_their_socket_is_ready_or_they_are_woken_and_end_with_their_worker() {
+    let plant = Plant::new(1);
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let (tell, told) = channel();
+    let (wake, woken) = tokio::sync::oneshot::channel::<()>();
+    let task = move |mut watch: Watch| {
+        Box::pin(async move {
+            let told = Told(tell);
+            let bytes = std::future::poll_fn(|_| match (&near).read(&mut [0; 8]) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    watch.wait_for(Interest::Bytes, near.as_fd()).unwrap();
+                    told.0.send("waits").unwrap();
+                    std::task::Poll::Pending
+                }
+                other => std::task::Poll::Ready(other.unwrap()),
+            })
+            .await;
+            assert_eq!(bytes, 1);
+            told.0.send("has read").unwrap();
+            woken.await.unwrap();
+            told.0.send("is woken").unwrap();
+            std::future::pending::<()>().await;
+        }) as Task
+    };
+    plant.workers[0].send(Mail::Task(Box::new(task)));
+    assert_eq!(told.recv().unwrap(), "waits");
+    far.write_all(b"x").unwrap();
+    assert_eq!(told.recv().unwrap(), "has read");
+    wake.send(()).unwrap();
+    assert_eq!(told.recv().unwrap(), "is woken");
+    plant.workers[0].send(Mail::Stop);
+    assert_eq!(told.recv().unwrap(), "dropped");
+}
 
 /// Running workers and one pool, in transaction mode.
 struct Plant {

@@ -3,13 +3,16 @@
 //! Never decides about a client or a server: it only carries values between driver, core, mailbox and other workers. Knows no
 //! thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the simulation (`tests/sim`).
 
-use super::Mail;
 use super::mind::{Mind, Tiding};
+use super::{Begin, Mail};
 use crate::base::{Micros, Peer, WorkerId, limits};
 use crate::core::{Answer, Command, Note};
 use crate::io::{Epoll, Kernel};
 use std::io;
 use std::ops::ControlFlow;
+
+/// Looks into the mailbox in one round: a client is accepted, logs in and joins within one, if it can.
+const MAILS_PER_ROUND: usize = 4;
 
 /// A worker's ways to the world outside.
 pub trait Post {
@@ -17,10 +20,18 @@ pub trait Post {
     type Socket;
     /// The time; never goes back.
     fn now(&self) -> Micros;
-    /// Everything that waits in the worker's mailbox, in order.
+    /// Everything that waits in the worker's mailbox, in order. Once it was empty, what comes wakes the loop.
     fn take(&mut self) -> Vec<Mail<Self::Socket>>;
     /// Closes the mailbox for good.
     fn close(&mut self);
+    /// Begins a task on this loop.
+    fn begin(&mut self, task: Begin);
+    /// The task of that number may go on.
+    fn wake(&mut self, task: u32);
+    /// Lets tasks that may go on do so; whether any had to.
+    fn run_tasks(&mut self) -> bool;
+    /// Whether any is left that may go on.
+    fn has_tasks(&self) -> bool;
     /// Sends a letter to another worker, or to itself.
     fn send(&mut self, to: WorkerId, mail: Mail<Self::Socket>);
     /// Passes on what the world outside is to learn.
@@ -39,6 +50,8 @@ pub struct Worker<M, K: Kernel, P> {
     post: P,
     now: Micros,
     next_pass: Micros,
+    /// The mailbox was not empty when it was last looked into.
+    has_mail: bool,
     /// Clients that have ever come; less those that are here now, they are gone.
     clients_come: u32,
     clients_gone: u32,
@@ -49,7 +62,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     pub fn new(id: WorkerId, mind: M, driver: Epoll<K>, post: P) -> Self {
         let now = post.now();
         let next_pass = now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
-        Self { id, mind, driver, post, now, next_pass, clients_come: 0, clients_gone: 0 }
+        Self { id, mind, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
     }
 
     /// Waits for events, the mailbox or the next pass, and does what there is to do. Breaks at [`Mail::Stop`].
@@ -58,15 +71,22 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     /// The system's, where it cannot wait: the loop cannot go on.
     pub fn round(&mut self) -> io::Result<ControlFlow<()>> {
         let Self { post, .. } = self;
-        let turn = self.driver.turn(&mut self.mind, || post.now(), self.next_pass.since(self.now))?;
+        let is_busy = self.has_mail || post.has_tasks();
+        let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
+        let turn = self.driver.turn(&mut self.mind, || post.now(), patience)?;
         self.now = turn.now;
-        if turn.woken {
-            for mail in self.post.take() {
-                if let Mail::Stop = mail {
-                    self.post.close();
+        for task in self.driver.ready_tasks() {
+            self.post.wake(task);
+        }
+        if self.post.run_tasks() || turn.woken || self.has_mail {
+            self.has_mail = true;
+            for _ in 0..MAILS_PER_ROUND {
+                if self.take_mail().is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
-                self.deliver(mail);
+                if !self.has_mail {
+                    break;
+                }
             }
         }
         if self.now >= self.next_pass {
@@ -77,6 +97,20 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         }
         self.carry_out();
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Delivers what is in the mailbox.
+    fn take_mail(&mut self) -> ControlFlow<()> {
+        let letters = self.post.take();
+        self.has_mail = !letters.is_empty();
+        for mail in letters {
+            if let Mail::Stop = mail {
+                self.post.close();
+                return ControlFlow::Break(());
+            }
+            self.deliver(mail);
+        }
+        ControlFlow::Continue(())
     }
 
     fn deliver(&mut self, mail: Mail<K::Socket>) {
@@ -103,6 +137,8 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             Mail::Nudge { pool, by } => self.tell(Tiding::Nudge(pool, by)),
             Mail::CancelOver(server, fate) => self.tell(Tiding::CancelOver(server, fate)),
             Mail::Command(command, reply) => reply(self.command(command)),
+            Mail::Task(task) => self.post.begin(task),
+            Mail::Wake(task) => self.post.wake(task),
             Mail::Stop => {}
         }
     }

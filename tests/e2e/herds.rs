@@ -1,5 +1,6 @@
-//! Clients that come many at once: every one is served, by threads that share the work and give way to the workers.
+//! Clients that come many at once: every one is served; handshakes and the like are for threads that give way to the workers.
 
+use crate::common::certs::certs;
 use crate::common::raw::Raw;
 use crate::common::{Pooler, PoolerSetup, postgres};
 use std::collections::BTreeMap;
@@ -9,23 +10,26 @@ use std::path::PathBuf;
 #[derive(Debug)]
 struct Thread {
     nice: i32,
-    /// How often it has been given a core.
+    /// How long it has had a core, in nanoseconds.
+    ran_ns: u64,
+    /// How often it has been given one.
     turns: u64,
 }
 
-/// The threads whose names begin so.
-fn threads(pooler: &Pooler, prefix: &str) -> BTreeMap<String, Thread> {
+/// The threads whose names begin so, by name and number.
+fn threads(pooler: &Pooler, prefix: &str) -> BTreeMap<(String, PathBuf), Thread> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", pooler.pid())).expect("it runs");
     let thread = |task: PathBuf| {
         let read = |file: &str| std::fs::read_to_string(task.join(file)).ok(); // it may have ended meanwhile
         let (stat, schedstat) = (read("stat")?, read("schedstat")?);
         // the fields behind the name, which may hold anything; the 19th of all is the nice value
         let nice = stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()?;
-        let turns = schedstat.split_whitespace().nth(2)?.parse().ok()?;
-        Some((read("comm")?.trim().to_owned(), Thread { nice, turns }))
+        let mut counts = schedstat.split_whitespace().map(|count| count.parse().ok());
+        let (ran_ns, turns) = (counts.next()??, counts.nth(1)??);
+        Some(((read("comm")?.trim().to_owned(), task), Thread { nice, ran_ns, turns }))
     };
     let all = tasks.filter_map(|task| thread(task.ok()?.path()));
-    all.filter(|(name, _)| name.starts_with(prefix)).collect()
+    all.filter(|((name, _), _)| name.starts_with(prefix)).collect()
 }
 
 /// A client that has asked to be let in and does not wait for the answer.
@@ -35,9 +39,14 @@ fn knock(pooler: &Pooler) -> Raw {
     raw
 }
 
+fn are_served(herd: &mut [Raw]) {
+    herd.iter_mut().for_each(|client| assert_eq!(client.outcome().status, Some(b'I')));
+    herd.iter_mut().for_each(|client| assert_eq!(client.simple("select 1").value(), "1"));
+}
+
 #[test]
-fn all_login_threads_take_their_part_of_a_herd_and_give_way_to_workers() {
-    let pooler = PoolerSetup::new(postgres()).start();
+fn who_needs_no_handshake_logs_in_on_a_worker_and_wakes_no_other_thread() {
+    let pooler = PoolerSetup::new(postgres()).set("workers", 2).start();
     drop(pooler.client());
     let mut console = pooler.console();
     assert_eq!(console.simple("suspend").commands, ["SUSPEND"]);
@@ -46,22 +55,66 @@ fn all_login_threads_take_their_part_of_a_herd_and_give_way_to_workers() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert_eq!(before.len(), cores.min(8), "{before:?}");
     assert_eq!(console.simple("resume").commands, ["RESUME"]);
-    herd.iter_mut().for_each(|client| assert_eq!(client.outcome().status, Some(b'I')));
-    let after = threads(&pooler, "client-");
-    let workers = threads(&pooler, "worker-");
+    are_served(&mut herd);
+    for (name, thread) in threads(&pooler, "client-") {
+        assert_eq!(thread.turns, before[&name].turns, "{name:?}");
+    }
+}
+
+#[test]
+fn all_login_threads_take_their_part_of_handshakes_and_give_way_to_workers() {
+    let pooler = PoolerSetup::new(postgres())
+        .set("workers", 2)
+        .set("client_tls_sslmode", "allow")
+        .set("client_tls_cert_file", certs().server().display())
+        .set("client_tls_key_file", certs().server_key().display())
+        .start();
+    let before = threads(&pooler, "client-");
+    let mut herd: Vec<Raw> = (0..4 * before.len())
+        .map(|_| {
+            let mut raw = Raw::tls(pooler.port, "localhost", &certs().ca());
+            raw.startup(&[("user", "app"), ("database", "app")]);
+            raw
+        })
+        .collect();
+    are_served(&mut herd);
+    let (after, workers) = (threads(&pooler, "client-"), threads(&pooler, "worker-"));
     let nice = workers.values().map(|worker| worker.nice).max().expect("a worker");
     for (name, thread) in &after {
-        assert!(thread.turns > before[name].turns, "{name} took nobody: {before:?} {after:?}");
+        assert!(thread.turns > before[name].turns, "{name:?} took nobody: {before:?} {after:?}");
         assert!(thread.nice > nice || thread.nice == 19, "{after:?} {workers:?}");
     }
-    herd.iter_mut().for_each(|client| assert_eq!(client.simple("select 1").value(), "1"));
+}
+
+#[test]
+fn what_a_secret_costs_to_derive_is_not_taken_from_queries_or_from_other_logins() {
+    let pooler = PoolerSetup::new(postgres())
+        .set("auth_type", "scram-sha-256")
+        .set("scram_iterations", 1_000_000)
+        .set("max_scram_iterations", 1_000_000)
+        .user("slow", "a password")
+        .start();
+    let spent = |prefix: &str| threads(&pooler, prefix).values().map(|thread| thread.ran_ns).sum::<u64>();
+    let all = ["worker-", "client-", "login"];
+    let before = all.map(spent);
+    let mut client = Raw::tcp(pooler.port);
+    client.startup(&[("user", "slow"), ("database", "app")]);
+    assert_eq!(client.read().expect("a request").body[..4], 10_u32.to_be_bytes(), "SASL");
+    let first = b"SCRAM-SHA-256\0\0\0\0\x10n,,n=,r=abcdefgh";
+    client.send(&[&[b'p'][..], &(first.len() as u32 + 4).to_be_bytes(), first].concat());
+    assert_eq!(client.read().expect("a challenge").body[..4], 11_u32.to_be_bytes(), "SASLContinue");
+    let [workers, handshakes, others] = {
+        let after = all.map(spent);
+        [0, 1, 2].map(|at| after[at] - before[at])
+    };
+    assert!(workers + handshakes < others / 4, "{workers} {handshakes} {others}");
 }
 
 #[test]
 fn a_herd_is_served_although_only_one_may_log_in_at_a_time() {
-    let pooler = PoolerSetup::new(postgres()).set("max_login_conn", 1).start();
+    let pooler = PoolerSetup::new(postgres()).set("workers", 2).set("max_login_conn", 1).start();
     let mut herd: Vec<Raw> = (0..40).map(|_| knock(&pooler)).collect();
-    herd.iter_mut().for_each(|client| assert_eq!(client.outcome().status, Some(b'I')));
+    are_served(&mut herd);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use pgweir::core::{
 };
 use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};
-use pgweir::worker::{Mail, Post, Worker};
+use pgweir::worker::{Begin, Mail, Post, Worker};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -91,6 +91,22 @@ impl Post for SimPost {
 
     fn close(&mut self) {
         panic!("nobody stops a worker");
+    }
+
+    fn begin(&mut self, _: Begin) {
+        panic!("logins are values here");
+    }
+
+    fn wake(&mut self, _: u32) {
+        panic!("nobody has begun a task");
+    }
+
+    fn run_tasks(&mut self) -> bool {
+        false
+    }
+
+    fn has_tasks(&self) -> bool {
+        false
     }
 
     fn send(&mut self, to: WorkerId, mail: Mail<SimSocket>) {

@@ -57,9 +57,11 @@ async fn play(mut peer: UnixStream, user: &str, password: &str) -> &'static str 
     }
 }
 
+const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
+
 /// A verifier of more than 1,000 iterations is too much.
 fn sums(lanes: &Lanes) -> Sums<'_> {
-    Sums { lanes, lane: "a client", iterations_max: 1_000 }
+    Sums { lanes, client: &CLIENT, iterations_max: 1_000 }
 }
 
 async fn run(
@@ -77,10 +79,13 @@ async fn run(
             user: "bob",
             secret: secret.as_ref(),
             scram_iterations: 16,
+            random: &Randomness::default(),
             verifiers: &verifiers,
             sums: sums(&lanes),
         };
-        prove(&mut stream, &rules).await.map(|keys| keys.is_some())
+        let keys = prove(&mut stream, &rules).await?;
+        stream.send(&[]).await.unwrap(); // what is held
+        Ok(keys.is_some())
     };
     tokio::join!(play(theirs, "bob", password), server)
 }
@@ -164,6 +169,7 @@ async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
         user: "bob",
         secret: Some(&secret),
         scram_iterations: 16,
+        random: &Randomness::default(),
         verifiers: &verifiers,
         sums: sums(&lanes),
     };

@@ -68,7 +68,7 @@ fn arrive(plane: &Arc<Plane>, remote: Address) -> UnixStream {
     let stranger = plane.strangers.enter(&remote);
     tokio::spawn(serve(
         plane.clone(),
-        Arrival { socket: Socket::Unix(ours), remote, local, stranger, bell: None },
+        Arrival { socket: Socket::Unix(ours), remote, local, stranger, home: None },
     ));
     theirs
 }

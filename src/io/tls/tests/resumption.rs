@@ -93,7 +93,7 @@ fn where_certificates_of_clients_are_looked_at_they_are_each_time() {
     let files = Files::new();
     let ca = files.path("ca.crt");
     for version in VERSIONS {
-        for mode in ["require", "verify-ca"] {
+        for mode in ["require", "verify-ca", "verify-full"] {
             let client = client(&files);
             let open = made(&files, &[version]);
             assert_eq!(connect(&open, &client), Full);

@@ -33,7 +33,7 @@ fn trapped(plane: &Arc<Plane>) -> (JoinHandle<Option<()>>, UnixStream, Arc<Atomi
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
     let (stranger, trap) = (plane.strangers.enter(&remote), Arc::new(AtomicBool::new(false)));
     let socket = Socket::Trap(ours, Arc::clone(&trap));
-    let arrival = Arrival { socket, remote: remote.clone(), local, stranger, bell: None };
+    let arrival = Arrival { socket, remote: remote.clone(), local, stranger, home: None };
     (tasks::spawn("client login", remote, serve(Arc::clone(plane), arrival)), theirs, trap)
 }
 

@@ -1,0 +1,157 @@
+//! Tasks on a worker's loop: what is short and has one socket, such as a client's login, and ends where its connection goes on.
+//!
+//! A task that has all it needs runs to its end as it begins, without a word to another thread. Bounded in a round, so that
+//! queries wait for a few tasks at most. Never knows what a task does; a task must not block and must not panic
+//! (`tasks::guarded`), since here it would end the process.
+
+use super::{Mail, WorkerHandle};
+use crate::base::limits;
+use crate::io::Watch;
+use rustix::fd::OwnedFd;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+/// A task.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes a task for the place that it gets.
+pub type Begin = Box<dyn FnOnce(Watch) -> Task + Send>;
+
+/// The tasks of one worker.
+pub struct Tasks {
+    me: WorkerHandle,
+    epoll: Arc<OwnedFd>,
+    here: Slab<Task>,
+    /// By place: a task that comes where another was is woken by what was that one's, too, which costs a look.
+    wakers: Vec<Waker>,
+    ready: VecDeque<u32>,
+}
+
+/// Wakes the task in one place from wherever it is called.
+struct Bell {
+    worker: WorkerHandle,
+    task: u32,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.worker.send(Mail::Wake(self.task));
+    }
+}
+
+impl Tasks {
+    /// None yet; their sockets are watched by `epoll`, the instance that the worker waits at.
+    pub fn new(me: WorkerHandle, epoll: Arc<OwnedFd>) -> Self {
+        Self { me, epoll, here: Slab::new(), wakers: Vec::new(), ready: VecDeque::new() }
+    }
+
+    /// Begins a task.
+    pub fn begin(&mut self, begin: Begin) {
+        let place = self.here.vacant_entry();
+        // INVARIANT: descriptors are numbered by 31 bits, and every task has one.
+        let number = u32::try_from(place.key() + 1).expect("fewer tasks than descriptors");
+        place.insert(begin(Watch::new(Arc::clone(&self.epoll), number)));
+        if self.wakers.len() < number as usize {
+            let bell = Bell { worker: self.me.clone(), task: number };
+            self.wakers.push(Waker::from(Arc::new(bell)));
+        }
+        self.poll(number);
+    }
+
+    /// The task of that number may go on.
+    pub fn wake(&mut self, number: u32) {
+        self.ready.push_back(number);
+    }
+
+    /// Lets those that are ready go on, up to a bound; whether there were any.
+    pub fn run(&mut self) -> bool {
+        let is_any = self.is_busy();
+        if is_any {
+            self.me.open_eyes();
+        }
+        for _ in 0..limits::TASKS_PER_ROUND {
+            let Some(number) = self.ready.pop_front() else { break };
+            self.poll(number);
+        }
+        is_any
+    }
+
+    /// Whether any is ready.
+    pub fn is_busy(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn poll(&mut self, number: u32) {
+        let index = number as usize - 1;
+        let Some(task) = self.here.get_mut(index) else { return };
+        let mut context = Context::from_waker(&self.wakers[index]);
+        if task.as_mut().poll(&mut context).is_ready() {
+            drop(self.here.remove(index));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::epoll;
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
+
+    fn tasks() -> (Tasks, WorkerHandle) {
+        let me = WorkerHandle::new().expect("eventfd");
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
+        (Tasks::new(me.clone(), Arc::new(epoll)), me)
+    }
+
+    #[test]
+    fn a_round_lets_so_many_go_on_and_no_more() {
+        let (mut tasks, me) = tasks();
+        let polls = Arc::new(AtomicUsize::new(0));
+        let count = limits::TASKS_PER_ROUND + 5;
+        for _ in 0..count {
+            let polls = Arc::clone(&polls);
+            let task = poll_fn(move |context| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                context.waker().wake_by_ref(); // it wants to go on at once
+                Poll::Pending
+            });
+            tasks.begin(Box::new(|_| Box::pin(task)));
+        }
+        let woken = |tasks: &mut Tasks| {
+            for mail in me.take() {
+                if let Mail::Wake(task) = mail {
+                    tasks.wake(task);
+                }
+            }
+        };
+        assert!(!tasks.is_busy(), "who wakes it sends a letter");
+        woken(&mut tasks);
+        for total in [limits::TASKS_PER_ROUND, count] {
+            assert!(tasks.run());
+            assert_eq!(polls.load(Ordering::Relaxed), count + total);
+        }
+        assert!(!tasks.is_busy() && !tasks.run());
+        woken(&mut tasks);
+        assert!(tasks.is_busy(), "in their turn");
+    }
+
+    #[test]
+    fn a_task_that_ends_leaves_its_place_and_a_late_word_for_it_does_nothing() {
+        let (mut tasks, _) = tasks();
+        for _ in 0..3 {
+            tasks.begin(Box::new(|_| Box::pin(std::future::ready(()))));
+        }
+        assert!(tasks.here.is_empty() && tasks.wakers.len() == 1);
+        tasks.wake(1);
+        assert!(tasks.run() && tasks.here.is_empty());
+    }
+}
