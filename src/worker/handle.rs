@@ -226,6 +226,7 @@ mod models {
                     })
                 })
                 .collect();
+            handle.open_eyes(); // as a loop does whose tasks go on
             let seen = handle.0.rings.load(Ordering::Acquire);
             let take_all = || {
                 std::iter::repeat_with(|| handle.take().len()).take_while(|count| *count > 0).sum::<usize>()
