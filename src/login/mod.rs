@@ -65,7 +65,7 @@ pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
 pub use secrets::ServerSecrets;
 pub use server_tls::ServerTls;
 pub use servers_tls::{EntryTlsError, ServersTls};
-pub use strangers::{Stranger, Strangers};
+pub use strangers::{Crowd, Stranger, Strangers, Waited};
 pub use stream::Socket;
 pub use tls_text::tls_text;
 pub use tries::Tries;

@@ -27,6 +27,7 @@ mod script;
 mod server;
 mod session;
 mod sql;
+mod strangers;
 mod supply;
 mod tls;
 mod unasked;
