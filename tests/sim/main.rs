@@ -215,6 +215,8 @@ fn worlds_meet_what_they_assert() {
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
         cancels::JOINED,
+        strangers::CUT_OFF,
+        strangers::MOVED_ON,
         plane::REFUSED,
     ];
     let has_shown = |seed| {

@@ -5,6 +5,7 @@
 //! that was waited for longer than the grace, and of those the right one; a free place stays empty no longer than
 //! a loop looks again; whoever moves on in time comes through.
 
+use super::ear;
 use super::ground::{Event, Ground};
 use super::plan::Plan;
 use super::rng::Rng;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 /// Far more than any guest's steps take, as a multiple of the grace.
 const PATIENCE_GRACES: u64 = 12;
+
+pub const CUT_OFF: &str = "a stranger has to go, and one that waits comes in";
+pub const MOVED_ON: &str = "a stranger that is told to go has moved on";
 
 pub struct Door {
     rng: Rng,
@@ -229,8 +233,10 @@ impl Door {
         if is_late {
             assert!(!guest.is_client, "guest {index} has moved on in time, and is cut off");
             self.cut_off += 1;
+            ear::hear(CUT_OFF);
             self.leaves(index, ground);
         } else {
+            ear::hear(MOVED_ON);
             guest.place = Place::Inside { number, is_told: false };
         }
     }
