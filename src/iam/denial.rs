@@ -3,14 +3,16 @@
 //! RDS never says why it refuses a token: an expired, forged, forbidden or throttled one and a fault of its own all look the
 //! same (28000). So the reason is inferred from what is known here ([`Evidence`]), and no single refusal counts as a denial.
 //! The steps: mint a fresh token and try once more at once; have new credentials fetched and try once more; then back off with
-//! jitter, for each (endpoint, user) apart. Pure: monotonic time and dice come in as arguments.
+//! jitter, for each (endpoint, user, principal) apart ([`Who`]). Pure: monotonic time and dice come in as arguments.
 //! Source: PostgreSQL and RDS behaviour as measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
 
 use super::skew::Alarm;
+use super::source::SourceKey;
 use crate::base::Micros;
 use crate::config::AllDenied;
 use crate::wire::sqlstate;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The longest pause between two tries.
 const BACK_OFF_MAX: Micros = Micros::from_secs(15);
@@ -319,7 +321,17 @@ pub struct Judgement {
     pub step: Step,
 }
 
-/// How one user of an endpoint fares.
+/// Who logs in to an endpoint: a database user, by the word of whatever AWS principal a source stands for. Each is
+/// judged alone: RDS asks whether that principal may log in as that user, and two tenants may share the user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Who {
+    /// The database user.
+    pub user: Arc<str>,
+    /// What signs.
+    pub source: SourceKey,
+}
+
+/// How one of those who log in to an endpoint fares.
 #[derive(Clone, Copy, Debug)]
 struct Reaction {
     judgement: Judgement,
@@ -375,23 +387,23 @@ impl Reaction {
     }
 }
 
-/// How logins with tokens fare at one endpoint. Holds only users that are in trouble.
+/// How logins with tokens fare at one endpoint. Holds only those that are in trouble.
 #[derive(Clone, Debug, Default)]
 pub struct Reactions {
-    users: HashMap<Box<str>, Reaction>,
+    all: HashMap<Who, Reaction>,
     accepted_at: Option<Micros>,
     /// When somebody was let in whose tokens had been refused shortly before, for no reason that is known here.
     healed_at: Option<Micros>,
 }
 
 impl Reactions {
-    /// A login as `user`, begun at `begun_at`, failed. `None`: for a reason that has nothing to do with tokens.
+    /// A login of `who`, begun at `begun_at`, failed. `None`: for a reason that has nothing to do with tokens.
     ///
     /// Logins that were under way together fail together; those that began before the last step was decided on change
     /// nothing and are told that step. `jitter` is drawn from `0.0..1.0`.
     pub fn failed(
         &mut self,
-        user: &str,
+        who: &Who,
         outcome: &Outcome<'_>,
         evidence: &Evidence,
         begun_at: Micros,
@@ -399,14 +411,14 @@ impl Reactions {
         jitter: f64,
     ) -> Option<Judgement> {
         let kind = Kind::of(outcome)?;
-        let known = self.users.get(user).copied();
+        let known = self.all.get(who).copied();
         if let Some(known) = known.filter(|known| begun_at < known.judged_at) {
             return Some(known.judgement);
         }
         let is_refusal = kind == Kind::TokenRefused;
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
         let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
-        let others = self.others(user, first_refused_at, now);
+        let others = self.others(who, first_refused_at, now);
         let heals = self.healed_at.is_some_and(|at| now.since(at) < HEALING_SPAN);
         let evidence = &Evidence { is_strained: evidence.is_strained || heals, ..*evidence };
         let inferred = class_of(kind, evidence, others, refused_for);
@@ -453,14 +465,14 @@ impl Reactions {
             denied_since,
             judged_at: now,
         };
-        self.make_room_for(user);
-        self.users.insert(user.into(), reaction);
+        self.make_room_for(who);
+        self.all.insert(who.clone(), reaction);
         Some(reaction.judgement)
     }
 
-    /// A login as `user` was accepted: its troubles are over.
-    pub fn accepted(&mut self, user: &str, now: Micros) {
-        let before = self.users.remove(user);
+    /// A login of `who` was accepted: its troubles are over.
+    pub fn accepted(&mut self, who: &Who, now: Micros) {
+        let before = self.all.remove(who);
         // what took longer was a permission that was given back, or an outage
         let is_passing = |since: Micros| now.since(since) < CROWDED_GRACE;
         if before.and_then(|known| known.suspected_since).is_some_and(is_passing) {
@@ -469,50 +481,56 @@ impl Reactions {
         self.accepted_at = Some(now);
     }
 
-    /// Whether a login as `user` may be tried now.
+    /// Whether a login of `who` may be tried now.
     ///
     /// # Errors
     /// When it may be.
-    pub fn may_try(&self, user: &str, now: Micros) -> Result<(), Micros> {
-        match self.users.get(user).map(|known| known.judgement.step) {
+    pub fn may_try(&self, who: &Who, now: Micros) -> Result<(), Micros> {
+        match self.all.get(who).map(|known| known.judgement.step) {
             Some(Step::BackOff(until)) if now < until => Err(until),
             _ => Ok(()),
         }
     }
 
-    /// The last judgement on `user`, if it is in trouble.
-    pub fn trouble(&self, user: &str) -> Option<Judgement> {
-        self.users.get(user).map(|known| known.judgement)
+    /// The last judgement on `who`, if it is in trouble.
+    pub fn trouble(&self, who: &Who) -> Option<Judgement> {
+        self.all.get(who).map(|known| known.judgement)
     }
 
-    /// Whether `user` may be denied, if it is in trouble: [`super::age::Authorization::verdict`] goes by it.
-    pub fn suspicion(&self, user: &str, now: Micros, patience: Patience) -> Option<Suspicion> {
-        let known = self.users.get(user)?;
-        Some(known.suspicion(self.others(user, known.first_refused_at, now), now, patience))
+    /// Whether `who` may be denied, if it is in trouble: [`super::age::Authorization::verdict`] goes by it.
+    pub fn suspicion(&self, who: &Who, now: Micros, patience: Patience) -> Option<Suspicion> {
+        let known = self.all.get(who)?;
+        Some(known.suspicion(self.others(who, known.first_refused_at, now), now, patience))
     }
 
     /// Whether nobody is in trouble, as far as anybody has tried within the last ten minutes.
     pub fn is_calm(&mut self, now: Micros) -> bool {
-        self.users.retain(|_, known| now.since(known.judged_at) < MEMORY_SPAN);
-        self.users.is_empty()
+        self.all.retain(|_, known| now.since(known.judged_at) < MEMORY_SPAN);
+        self.all.is_empty()
     }
 
-    /// Lets `user` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
+    /// Lets `who` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
     /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
-    pub fn forgive(&mut self, user: &str) {
-        self.users.get_mut(user).into_iter().for_each(Reaction::forgive);
+    pub fn forgive(&mut self, who: &Who) {
+        self.all.get_mut(who).into_iter().for_each(Reaction::forgive);
+    }
+
+    /// The same for whoever logs in as `user`.
+    pub fn forgive_user(&mut self, user: &str) {
+        let of_user = self.all.iter_mut().filter(|(who, _)| &*who.user == user);
+        of_user.for_each(|(_, known)| known.forgive());
     }
 
     /// The same for everybody.
     pub fn forgive_all(&mut self) {
-        self.users.values_mut().for_each(Reaction::forgive);
+        self.all.values_mut().for_each(Reaction::forgive);
     }
 
-    fn others(&self, user: &str, first_refused_at: Option<Micros>, now: Micros) -> Others {
+    fn others(&self, who: &Who, first_refused_at: Option<Micros>, now: Micros) -> Others {
         let fine =
             self.accepted_at.zip(first_refused_at).is_some_and(|(accepted, refused)| accepted >= refused);
         let is_refused = |other: &Reaction| other.refusals > 0 && now.since(other.judged_at) < SIGN_SPAN;
-        let refused = self.users.iter().any(|(name, other)| &**name != user && is_refused(other));
+        let refused = self.all.iter().any(|(name, other)| name != who && is_refused(other));
         match (fine, refused) {
             (true, _) => Others::Fine,
             (false, true) => Others::Refused,
@@ -520,11 +538,11 @@ impl Reactions {
         }
     }
 
-    fn make_room_for(&mut self, user: &str) {
-        if self.users.len() >= USERS_MAX && !self.users.contains_key(user) {
+    fn make_room_for(&mut self, who: &Who) {
+        if self.all.len() >= USERS_MAX && !self.all.contains_key(who) {
             let oldest =
-                self.users.iter().min_by_key(|(_, known)| known.judged_at).map(|(name, _)| name.clone());
-            oldest.map(|name| self.users.remove(&name));
+                self.all.iter().min_by_key(|(_, known)| known.judged_at).map(|(name, _)| name.clone());
+            oldest.map(|name| self.all.remove(&name));
         }
     }
 }

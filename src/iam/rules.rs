@@ -4,12 +4,14 @@
 
 use super::age::{AgeRules, Lifetime, MAX_AGE, OnDenied};
 use super::budget::LOGIN_RATE;
+use super::denial::Who;
 use super::endpoint::{Endpoint, Region};
 use super::source::{Role, SourceKey, SourceKind};
 use crate::base::Micros;
 use crate::config::AllDenied;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The smallest `iam_max_age`, in seconds: below it a pool would do little but log in.
 pub const MAX_AGE_S_LEAST: u64 = 10;
@@ -112,6 +114,11 @@ impl Refused {
 }
 
 impl Rules {
+    /// Who logs in by them as `user`.
+    pub fn who(&self, user: &Arc<str>) -> Who {
+        Who { user: Arc::clone(user), source: self.source.clone() }
+    }
+
     /// Reads the keys of one database.
     ///
     /// # Errors

@@ -1,15 +1,16 @@
-//! What is known of logins by IAM at one endpoint: its budget, how each user fares there, what was told of it.
+//! What is known of logins by IAM at one endpoint: its budget, how each who logs in fares there, what was told of it.
 //!
 //! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice and the lock, which is
-//! held for a few additions and never across an await. Memory: one row for each user that has logged in, bounded.
+//! held for a few additions and never across an await. Memory: one row for each ([`Who`]) that has logged in, bounded.
 
 use super::turns::{Turns, Waits};
 use crate::base::Micros;
-use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Patience, Reactions, Step, Suspicion};
+use crate::iam::denial::{
+    Class, Evidence, Judgement, Kind, Outcome, Patience, Reactions, Step, Suspicion, Who,
+};
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Between two log lines about a trouble that goes on.
@@ -21,7 +22,7 @@ const PROBE_AFTER: Micros = Micros::from_secs(1);
 /// Who was let in within this time is no stranger to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
 
-/// Users of one endpoint that are counted; beyond them, any other is forgotten.
+/// Those at one endpoint that are counted; beyond them, any other is forgotten.
 const USERS_MAX: usize = 1_000;
 
 /// One endpoint.
@@ -36,10 +37,10 @@ pub struct IamDesk {
 #[derive(Default)]
 struct Book {
     reactions: Reactions,
-    tallies: HashMap<Arc<str>, Tally>,
+    tallies: HashMap<Who, Tally>,
 }
 
-/// What was counted of one user at one endpoint.
+/// What was counted of one of those who log in at one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Logins that were accepted.
@@ -56,7 +57,7 @@ pub struct Tally {
     told: Option<(Kind, Class, Micros)>,
 }
 
-/// How one user fares at one endpoint.
+/// How one of those fares at one endpoint.
 #[derive(Clone, Debug)]
 pub struct LoginReport {
     /// As whom.
@@ -79,14 +80,6 @@ pub struct Judged {
     pub is_news: bool,
 }
 
-/// Where and as whom somebody logs in, for explanations.
-pub struct Who<'a> {
-    /// The role.
-    pub user: &'a Arc<str>,
-    /// What signs.
-    pub source: &'a dyn fmt::Display,
-}
-
 impl IamDesk {
     /// An endpoint where nobody has logged in yet. `waits` learns how long logins wait for their turns.
     pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock, waits: Arc<Waits>) -> Self {
@@ -98,45 +91,45 @@ impl IamDesk {
         &self.endpoint
     }
 
-    /// Whether a login as `user` may be tried now.
+    /// Whether a login of `who` may be tried now.
     ///
     /// # Errors
     /// When it may be.
-    pub fn may_try(&self, user: &str) -> Result<(), Micros> {
-        self.book().reactions.may_try(user, self.clock.now())
+    pub fn may_try(&self, who: &Who) -> Result<(), Micros> {
+        self.book().reactions.may_try(who, self.clock.now())
     }
 
-    /// Whether a login as `user` might have been tried for a while, and nobody did.
-    pub fn is_left_alone(&self, user: &str) -> bool {
+    /// Whether a login of `who` might have been tried for a while, and nobody did.
+    pub fn is_left_alone(&self, who: &Who) -> bool {
         let earlier = self.clock.now() - PROBE_AFTER;
-        self.book().reactions.may_try(user, earlier).is_ok()
+        self.book().reactions.may_try(who, earlier).is_ok()
     }
 
-    /// Whether a login of `user` was accepted since `since`.
-    pub fn has_accepted(&self, user: &str, since: Micros) -> bool {
+    /// Whether a login of `who` was accepted since `since`.
+    pub fn has_accepted(&self, who: &Who, since: Micros) -> bool {
         let book = self.book();
-        book.tallies.get(user).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
+        book.tallies.get(who).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
     }
 
-    /// The last failure of `user`, if its logins fail: as clients may read it, and its class.
-    pub fn trouble(&self, user: &str) -> Option<(Arc<str>, Class)> {
+    /// The last failure of `who`, if its logins fail: as clients may read it, and its class.
+    pub fn trouble(&self, who: &Who) -> Option<(Arc<str>, Class)> {
         let book = self.book();
-        let class = book.reactions.trouble(user)?.class;
-        Some((book.tallies.get(user)?.brief.clone()?, class))
+        let class = book.reactions.trouble(who)?.class;
+        Some((book.tallies.get(who)?.brief.clone()?, class))
     }
 
-    /// Whether `user` may be denied, if it is in trouble: servers that work go by it.
-    pub fn suspicion(&self, user: &str, patience: Patience) -> Option<Suspicion> {
-        self.book().reactions.suspicion(user, self.clock.now(), patience)
+    /// Whether `who` may be denied, if it is in trouble: servers that work go by it.
+    pub fn suspicion(&self, who: &Who, patience: Patience) -> Option<Suspicion> {
+        self.book().reactions.suspicion(who, self.clock.now(), patience)
     }
 
-    /// A login as `user` was accepted. Returns whether its logins had failed before.
-    pub fn accepted(&self, user: &Arc<str>) -> bool {
+    /// A login of `who` was accepted. Returns whether its logins had failed before.
+    pub fn accepted(&self, who: &Who) -> bool {
         let mut book = self.book();
-        let was_in_trouble = book.reactions.trouble(user).is_some();
+        let was_in_trouble = book.reactions.trouble(who).is_some();
         let now = self.clock.now();
-        book.reactions.accepted(user, now);
-        let tally = book.tally(user);
+        book.reactions.accepted(who, now);
+        let tally = book.tally(who);
         (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
         (tally.last_error, tally.brief, tally.told) = (None, None, None);
         was_in_trouble
@@ -146,25 +139,24 @@ impl IamDesk {
     /// has nothing to do with tokens.
     pub fn failed(
         &self,
-        who: &Who<'_>,
+        who: &Who,
         outcome: &Outcome<'_>,
         evidence: Evidence,
         begun_at: Micros,
     ) -> Option<Judged> {
         let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
-        let was_let_in = self.has_accepted(who.user, now - LET_IN_SPAN);
-        let is_known = self.has_accepted(who.user, Micros(0));
+        let was_let_in = self.has_accepted(who, now - LET_IN_SPAN);
+        let is_known = self.has_accepted(who, Micros(0));
         let evidence = Evidence { is_strained, was_let_in, is_known, ..evidence };
         let mut book = self.book();
-        let judgement =
-            book.reactions.failed(who.user, outcome, &evidence, begun_at, now, fastrand::f64())?;
+        let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
-        let (user, source) = (&**who.user, who.source);
+        let Who { user, source } = who;
         let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
         let (text, brief): (Arc<str>, Arc<str>) =
             (explanation.to_string().into(), explanation.brief().into());
-        let tally = book.tally(who.user);
+        let tally = book.tally(who);
         tally.failed[class as usize] += 1;
         (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
         let is_known =
@@ -192,19 +184,24 @@ impl IamDesk {
         self.book().reactions.forgive_all();
     }
 
-    /// Lets `user` be tried at once; see [`Reactions::forgive`].
-    pub fn forgive(&self, user: &str) {
-        self.book().reactions.forgive(user);
+    /// Lets whoever logs in as `user` be tried at once; see [`Reactions::forgive`].
+    pub fn forgive_user(&self, user: &str) {
+        self.book().reactions.forgive_user(user);
     }
 
-    /// What was counted of `user`; `None` = it has not tried yet.
-    pub fn report_of(&self, user: &str) -> Option<LoginReport> {
+    /// Lets `who` be tried at once; see [`Reactions::forgive`].
+    pub fn forgive(&self, who: &Who) {
+        self.book().reactions.forgive(who);
+    }
+
+    /// What was counted of `who`; `None` = it has not tried yet.
+    pub fn report_of(&self, who: &Who) -> Option<LoginReport> {
         let book = self.book();
-        let (user, tally) = book.tallies.get_key_value(user)?;
+        let tally = book.tallies.get(who)?;
         Some(LoginReport {
-            user: Arc::clone(user),
+            user: Arc::clone(&who.user),
             tally: tally.clone(),
-            trouble: book.reactions.trouble(user).map(|judgement| judgement.class),
+            trouble: book.reactions.trouble(who).map(|judgement| judgement.class),
         })
     }
 
@@ -214,12 +211,12 @@ impl IamDesk {
 }
 
 impl Book {
-    fn tally(&mut self, user: &Arc<str>) -> &mut Tally {
-        if self.tallies.len() >= USERS_MAX && !self.tallies.contains_key(user) {
+    fn tally(&mut self, who: &Who) -> &mut Tally {
+        if self.tallies.len() >= USERS_MAX && !self.tallies.contains_key(who) {
             let any = self.tallies.keys().next().cloned();
-            any.map(|user| self.tallies.remove(&user));
+            any.map(|any| self.tallies.remove(&any));
         }
-        self.tallies.entry(Arc::clone(user)).or_default()
+        self.tallies.entry(who.clone()).or_default()
     }
 }
 
@@ -227,11 +224,17 @@ impl Book {
 mod tests {
     use super::*;
     use crate::iam::denial::{Asked, Stage};
+    use crate::iam::{SourceKey, SourceKind};
     use crate::wire::sqlstate;
 
     fn desk() -> IamDesk {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
         IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
+    }
+
+    fn who(user: &str) -> Who {
+        let region = "eu-west-1".parse().unwrap();
+        Who { user: user.into(), source: SourceKey::new(SourceKind::Imds, None, None, None, &region) }
     }
 
     fn refused() -> Outcome<'static> {
@@ -240,10 +243,9 @@ mod tests {
 
     #[test]
     fn failures_are_counted_explained_and_told_once() {
-        let (desk, user) = (desk(), Arc::from("app"));
-        let who = Who { user: &user, source: &"imds" };
+        let (desk, app, other) = (desk(), who("app"), who("other"));
         let fail = |outcome: Outcome<'_>| {
-            desk.failed(&who, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+            desk.failed(&app, &outcome, Evidence::default(), desk.clock.now()).unwrap()
         };
         let first = fail(refused());
         assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
@@ -251,18 +253,18 @@ mod tests {
         assert!(fail(refused()).is_news, "nothing helped");
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
-        let suspicion = |user| desk.suspicion(user, Patience::default());
-        let (text, class) = desk.trouble("app").unwrap();
+        let suspicion = || desk.suspicion(&app, Patience::default());
+        let (text, class) = desk.trouble(&app).unwrap();
         assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
-        assert_eq!((class, suspicion("app")), (Class::Denied, Some(Suspicion::Proven)));
-        assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
-        let report = desk.report_of("app").unwrap();
+        assert_eq!((class, suspicion()), (Class::Denied, Some(Suspicion::Proven)));
+        assert!(desk.may_try(&app).is_err() && desk.may_try(&other).is_ok());
+        let report = desk.report_of(&app).unwrap();
         assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
         assert!(report.tally.last_error.unwrap().contains("source imds"), "for operators");
-        assert!(report.tally.accepted_at.is_none() && desk.report_of("other").is_none());
-        assert!(desk.accepted(&user) && !desk.accepted(&user));
-        assert!(desk.trouble("app").is_none() && desk.may_try("app").is_ok());
-        let report = desk.report_of("app").unwrap();
+        assert!(report.tally.accepted_at.is_none() && desk.report_of(&other).is_none());
+        assert!(desk.accepted(&app) && !desk.accepted(&app));
+        assert!(desk.trouble(&app).is_none() && desk.may_try(&app).is_ok());
+        let report = desk.report_of(&app).unwrap();
         assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
         assert!(report.tally.accepted_at.is_some());
         let again = fail(refused());
@@ -275,16 +277,11 @@ mod tests {
 
     #[test]
     fn a_proxy_that_asks_for_fewer_logins_gets_fewer() {
-        let (desk, user) = (desk(), Arc::from("app"));
+        let desk = desk();
         let message = "The IAM authentication failed because of too many competing requests";
         let sqlstate = sqlstate::INVALID_AUTHORIZATION;
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
-        let judged = desk.failed(
-            &Who { user: &user, source: &"imds" },
-            &outcome,
-            Evidence::default(),
-            desk.clock.now(),
-        );
+        let judged = desk.failed(&who("app"), &outcome, Evidence::default(), desk.clock.now());
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
         assert_eq!(desk.turns.state().rate, 10);
     }

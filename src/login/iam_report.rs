@@ -28,7 +28,7 @@ pub struct IamRow {
     pub rate: Option<u32>,
     /// Logins that wait for their turn there.
     pub waiting: usize,
-    /// What was counted there of this user, whichever database it went to.
+    /// What was counted there of this user with that source, whichever database it went to.
     pub logins: Option<LoginReport>,
     /// The pool, where there is one.
     pub pool: Option<Arc<PoolEntry>>,
@@ -76,6 +76,7 @@ impl Plane {
         let mut rows = Vec::new();
         for party in self.iam_parties(None) {
             let Some(source) = self.iam.source(&party.rules) else { continue };
+            let who = party.user.as_ref().map(|user| party.rules.who(user));
             let mut endpoints = party.rules.endpoints;
             endpoints.sort_by_cached_key(ToString::to_string);
             endpoints.dedup();
@@ -83,7 +84,7 @@ impl Plane {
                 let desk = desks.get(&endpoint);
                 let usual = TurnsState { waiting: 0, rate: party.rules.login_rate };
                 let TurnsState { waiting, rate } = desk.map_or(usual, |desk| desk.turns.state());
-                let logins = desk.zip(party.user.as_ref()).and_then(|(desk, user)| desk.report_of(user));
+                let logins = desk.zip(who.as_ref()).and_then(|(desk, who)| desk.report_of(who));
                 rows.push(IamRow {
                     database: Some(Arc::clone(&party.database)),
                     user: party.user.clone(),
@@ -118,8 +119,9 @@ impl Plane {
     pub fn refresh_iam(&self, database: Option<&str>) -> usize {
         let parties = self.iam_parties(database);
         for party in &parties {
-            let user = party.user.as_deref().unwrap_or_default();
-            self.iam.forget_back_off_at(&party.rules.endpoints, user);
+            if let Some(user) = &party.user {
+                self.iam.forget_back_off_at(&party.rules, &party.rules.who(user));
+            }
         }
         let refreshed = match database {
             None => self.iam.refresh(),

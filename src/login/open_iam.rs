@@ -7,7 +7,7 @@
 
 use super::connect::LoginFailure;
 use super::iam::{NoToken, Signer};
-use super::iam_desk::{IamDesk, Judged, Who};
+use super::iam_desk::{IamDesk, Judged};
 use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::{Handshake, LoginError};
@@ -15,7 +15,7 @@ use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::age;
 use crate::iam::budget::Priority;
-use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
+use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step, Who};
 use crate::iam::rules::{BadKey, Rules};
 use crate::iam::{Endpoint, MintError, Source};
 use crate::wire::{Fault, sqlstate};
@@ -35,6 +35,7 @@ const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(5);
 /// One endpoint that is tried.
 struct Endeavour<'a> {
     rules: &'a Rules,
+    who: &'a Who,
     /// The number of its host.
     at: usize,
     desk: &'a IamDesk,
@@ -65,14 +66,15 @@ impl Attempt {
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
         let signers = self.plane.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
-        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
+        let who = rules.who(&self.entry.share.user);
+        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&who).err()).collect();
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
             if tried > 0 {
                 self.log_close(&line.peer, &failure.reason);
             }
             let at = self.next_host();
-            let iam = Endeavour { rules, at, desk: &desks[at], signer: &signers[at] };
+            let iam = Endeavour { rules, who: &who, at, desk: &desks[at], signer: &signers[at] };
             let outcome = match pauses[at] {
                 Some(until) => Err(self.held_off(&iam, until)),
                 None => self.try_endpoint(line, &iam).await,
@@ -156,15 +158,15 @@ impl Attempt {
 
     fn accepted(&self, iam: &Endeavour<'_>) {
         self.plane.iam.token_was_taken();
-        if iam.desk.accepted(&self.entry.share.user) {
+        if iam.desk.accepted(iam.who) {
             let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
             tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
         }
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
     }
 
-    fn set_stance(&self, rules: &Rules) {
-        let stance = self.plane.iam.stance(rules, &self.entry.share.user);
+    fn set_stance(&self, iam: &Endeavour<'_>) {
+        let stance = self.plane.iam.stance(iam.rules, iam.who);
         self.plane.set_stance(&self.entry, stance);
     }
 
@@ -191,11 +193,10 @@ impl Attempt {
             return Err(self.without_token(iam, why));
         }
         let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
-        let (user, source) = (&self.entry.share.user, iam.signer.source.key());
         let mut evidence = self.plane.iam.evidence(&iam.signer.source, iam.rules);
         evidence.are_stale |= begin.are_stale;
         let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.desk.failed(&Who { user, source }, &outcome, evidence, begin.at));
+            .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at));
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
@@ -220,7 +221,7 @@ impl Attempt {
             return Err(GivenUp { failure, is_of_host: false });
         };
         self.entry.logins.judged(judged.judgement.class);
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
         self.tell(&judged, peer, &broken);
         let reason = self.failure_reason(&broken);
         let Judgement { kind, class, .. } = judged.judgement;
@@ -275,16 +276,16 @@ impl Attempt {
 
     /// Another login as this user has failed just now, perhaps of another pool.
     fn held_off(&self, iam: &Endeavour<'_>, until: Micros) -> GivenUp {
-        let known = iam.desk.trouble(&self.entry.share.user);
+        let known = iam.desk.trouble(iam.who);
         let (text, class) = known.unwrap_or_else(|| ("logins by IAM fail".into(), Class::Unreachable));
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
         let failure = failure_of(class, "logins by IAM fail at present".to_owned(), text, until);
         GivenUp { failure, is_of_host: true }
     }
 
     fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
         self.entry.logins.failed(LoginTrouble::Credentials);
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
         let until = self.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {
             NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {

@@ -3,9 +3,9 @@
 use crate::cases::{Case, Server};
 use crate::common::raw::{self, Raw};
 use crate::common::story::{SOME, Story};
-use crate::common::{Pooler, page, wait_until, wait_until_for};
+use crate::common::{Pooler, PoolerSetup, account, page, reaper, wait_until, wait_until_for};
 use crate::detour::Detour;
-use crate::rig::{Rds, attempt, refused_with, whoami};
+use crate::rig::{Rds, SECRET, attempt, refused_with, whoami};
 use std::time::{Duration, Instant};
 
 /// The shortest `iam_max_age`.
@@ -156,6 +156,46 @@ fn a_role_that_is_permitted_later_is_served_without_a_reload() {
     rds.behave("");
     served_again(&pooler);
     case.is(&Story { failed: DENIED.failed, ..Story::FINE }, &server);
+}
+
+#[test]
+fn a_tenant_whose_principal_is_denied_is_no_matter_of_another_that_logs_in_as_the_same_user() {
+    let Some(rds) = Rds::start() else { return };
+    let keys = |tenant: &str| format!("AKIA{}", tenant.to_uppercase());
+    let profile = |tenant: &str| {
+        format!("[{tenant}]\naws_access_key_id = {}\naws_secret_access_key = {SECRET}\n", keys(tenant))
+    };
+    let file = reaper::directory().join("credentials-of-tenants");
+    account::write(&file, ["acme", "globex"].map(profile).concat(), 0o644);
+    let add = |setup: PoolerSetup, tenant: &str| {
+        rds.add_key(&keys(tenant), SECRET, "-", "-");
+        let age = MAX_AGE.as_secs();
+        let text = format!("{} user=app iam_credential_source=profile iam_profile={tenant}", rds.database());
+        setup.database_at(tenant, &format!("{text} iam_max_age={age} iam_on_denied=drop_now pool_size=1"))
+    };
+    let setup = rds.pooler().environment("AWS_SHARED_CREDENTIALS_FILE", file.display());
+    let pooler = ["acme", "globex"].into_iter().fold(setup, add).start();
+    let mut clients = ["acme", "globex"].map(|tenant| Raw::log_in(pooler.port, "app", tenant));
+    let mut ask = |tenant: usize| clients[tenant].simple("select current_user");
+    assert_eq!([ask(0).value(), ask(1).value()], ["app", "app"]);
+    rds.behave(&format!("denied_key={}", keys("acme")));
+    let (begun, mut is_over) = (Instant::now(), false);
+    while begun.elapsed() < 3 * MAX_AGE {
+        let outcome = if is_over { None } else { Some(ask(0)) };
+        is_over |= outcome.is_some_and(|outcome| outcome.status.is_none());
+        assert_eq!(ask(1).value(), "app", "globex, {:?} after the revocation", begun.elapsed());
+        let told = pooler.ask("show iam").records();
+        let globex = told.iter().find(|row| row["database"] == "globex").expect("its row");
+        assert_eq!((&*globex["class"], &*globex["logins_denied"]), ("", "0"), "{globex:?}");
+        assert!(!matches!(&*globex["stance"], "keep_to_hard_age" | "close_now"), "{globex:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(is_over, "acme is denied");
+    let by = |tenant: &str, code: u16| {
+        rds.verdicts().iter().filter(|verdict| verdict.key == keys(tenant) && verdict.code == code).count()
+    };
+    assert!(by("globex", 200) >= 2 && by("globex", 403) == 0, "it was renewed: {:?}", rds.verdicts());
+    assert_eq!(by("acme", 200), 1);
 }
 
 #[test]

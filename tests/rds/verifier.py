@@ -10,6 +10,7 @@ In DIRECTORY:
                endpoint=HOST:PORT  tokens for it are good (any number of lines)
                region=REGION       of the scope that is good
                denied=USER         403 for this role (any number)
+               denied_key=ID       403 for whatever this access key has signed (any number)
                limit=N             429 for more than N logins within a second; 0: none
                delay_ms=N          waits before each answer
                fault=1             500
@@ -49,7 +50,7 @@ class Refused(Exception):
 
 class Behaviour:
     def __init__(self, text):
-        self.endpoints, self.denied = set(), set()
+        self.endpoints, self.denied, self.denied_keys = set(), set(), set()
         self.region, self.only = None, None
         self.limit = self.delay_ms = self.fault = self.ahead_s = self.times = 0
         self.text = text
@@ -59,6 +60,8 @@ class Behaviour:
                 self.endpoints.add(value)
             elif name == 'denied':
                 self.denied.add(value)
+            elif name == 'denied_key':
+                self.denied_keys.add(value)
             elif name in ('region', 'only'):
                 setattr(self, name, value)
             elif name in ('limit', 'delay_ms', 'fault', 'ahead_s', 'times'):
@@ -192,7 +195,7 @@ class Verifier:
             now = time.time() + (behaviour.ahead_s if holds else 0)
             key_id, age = token.key_id, '%.3f' % (now - token.signed_at)
             self.check(user, token, behaviour, now)
-            if concerned and user in behaviour.denied:
+            if concerned and (user in behaviour.denied or key_id in behaviour.denied_keys):
                 raise Refused(403, 'NotAuthorized: role')
             code, reason = 200, 'ok'
         except Refused as refused:

@@ -1,9 +1,9 @@
 //! Reports and IAM REFRESH over a plane without workers, with sources that find nothing.
 
 use super::*;
-use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion};
+use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion, Who};
+use crate::iam::{SourceKey, SourceKind};
 use crate::io::Clock;
-use crate::login::iam_desk::Who;
 use crate::login::registry::tests::snapshot;
 use crate::login::{Doors, Policy, ServersTls};
 use crate::wire::TrackedNames;
@@ -29,6 +29,12 @@ fn plane() -> (Arc<Plane>, Doors) {
     let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
     plane.begin();
     (plane, doors)
+}
+
+/// Who logs in to the entry `app`.
+fn app() -> Who {
+    let region = "eu-west-1".parse().unwrap();
+    Who { user: "app".into(), source: SourceKey::new(SourceKind::Container, None, None, None, &region) }
 }
 
 /// (database, user, endpoint's host, source) of every row.
@@ -74,9 +80,8 @@ async fn every_pool_endpoint_and_source_has_its_row() {
 #[tokio::test]
 async fn what_was_counted_is_told_where_the_user_is() {
     let (plane, _doors) = plane();
-    let user = Arc::from("app");
     let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
-    desk.accepted(&user);
+    desk.accepted(&app());
     let rows = plane.iam_rows();
     assert_eq!(rows[0].logins.as_ref().unwrap().tally.accepted, 1);
     assert!(rows[1..].iter().all(|row| row.logins.is_none()));
@@ -85,23 +90,22 @@ async fn what_was_counted_is_told_where_the_user_is() {
 #[tokio::test]
 async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let (plane, _doors) = plane();
-    let user = Arc::from("app");
     let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
-        desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, crate::base::Micros::NEVER);
-        let suspicion = desk.suspicion("app", calm.patience);
-        assert_eq!((suspicion, desk.may_try("app").is_err()), (Some(Suspicion::Proven), true));
+        desk.failed(&app(), &outcome, calm, crate::base::Micros::NEVER);
+        let suspicion = desk.suspicion(&app(), calm.patience);
+        assert_eq!((suspicion, desk.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
     };
     deny();
     assert_eq!((plane.refresh_iam(Some("plain")), plane.refresh_iam(Some("pair"))), (0, 1));
-    assert!(desk.may_try("app").is_err(), "not of that database");
+    assert!(desk.may_try(&app()).is_err(), "not of that database");
     assert_eq!(plane.refresh_iam(Some("app")), 1);
-    assert!(desk.may_try("app").is_ok());
+    assert!(desk.may_try(&app()).is_ok());
     deny();
     assert_eq!(plane.refresh_iam(None), 2, "all sources, those of no database too");
-    assert!(desk.may_try("app").is_ok());
+    assert!(desk.may_try(&app()).is_ok());
 }
 
 #[tokio::test]
