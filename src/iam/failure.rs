@@ -262,6 +262,10 @@ fn reason_of_code(code: &str, message: &str) -> Option<Reason> {
         | "AssumeRoleUnauthorizedAccess"
         | "AuthFailure"
         | "IDPRejectedClaim"
+        // a key that is deleted or switched off
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "UnrecognizedClientException"
         | "NotAuthorized" => Reason::Denied,
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Reason::Clock,
         // The same code for a wrong key and for a wrong clock; only the words differ.
@@ -271,10 +275,7 @@ fn reason_of_code(code: &str, message: &str) -> Option<Reason> {
         }
         "ExpiredToken"
         | "ExpiredTokenException"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
         | "InvalidIdentityToken"
-        | "InvalidAccessKeyId"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException" => Reason::Identity,
         "InternalFailure"
@@ -350,6 +351,7 @@ mod tests {
             ("Throttling", Reason::Throttled),
             ("AccessDenied", Reason::Denied),
             ("ExpiredTokenException", Reason::Identity),
+            ("InvalidClientTokenId", Reason::Denied),
             ("RequestTimeTooSkewed", Reason::Clock),
             ("ServiceUnavailable", Reason::Service),
             ("ValidationError", Reason::Misconfigured),

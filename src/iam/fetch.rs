@@ -103,8 +103,9 @@ impl AwsSource {
     async fn fetch_on(&self, base: &Source, role: &Role) -> Result<Fetched, FetchError> {
         let (credentials, via) = base.lend().await?;
         let assumed = self.sts.assume(&Step::from(role), credentials).await;
-        if assumed.as_ref().is_err_and(|error| error.reason == Reason::Identity) {
-            base.force_refresh();
+        let is_of_base = |error: &FetchError| matches!(error.reason, Reason::Identity | Reason::Denied);
+        if assumed.as_ref().is_err_and(is_of_base) {
+            base.force_refresh(); // it may have another key by now
         }
         let Given { credentials, principal } = assumed?;
         Ok(Fetched { credentials, via, principal })

@@ -12,7 +12,7 @@ use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
 use crate::iam::age::{Authorization, Verdict};
-use crate::iam::denial::{Evidence, Suspicion, Who};
+use crate::iam::denial::{Backing, Evidence, Suspicion, Who};
 use crate::iam::rules::Rules;
 use crate::iam::{
     CredentialState, Endpoint, MintError, Region, Skew, Source, SourceKind, Sources, StaticStability,
@@ -181,10 +181,10 @@ impl Iam {
 
     /// What is known of logins that `source` signs for under `rules`, but for the budget.
     pub(super) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
-        let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
+        let backing = backing(source);
         let skew_s = self.skew_s().or_else(|| self.set_since.seconds(self.wall.now()));
         let patience = rules.ages.patience();
-        Evidence { are_stale, skew_s, patience, ..Evidence::default() }
+        Evidence { backing, skew_s, patience, ..Evidence::default() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
@@ -258,9 +258,17 @@ impl Iam {
     /// Whether `who` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
     /// known, and where `rules` are in force no more.
     pub(super) fn trouble(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
-        match self.source(rules)?.current() {
+        let source = self.source(rules)?;
+        match source.current() {
             Ok(_) => self.refusal(rules, who),
-            Err(_) => Some(Suspicion::Unfounded),
+            Err(_) => {
+                let told = match backing(&source) {
+                    Backing::Denied => Suspicion::Founded,
+                    Backing::Sound | Backing::Stale => Suspicion::Unfounded,
+                };
+                // what logins have shown before outlasts their credentials
+                Some(self.refusal(rules, who).map_or(told, |shown| shown.max(told)))
+            }
         }
     }
 
@@ -321,6 +329,12 @@ impl Iam {
     fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of the credentials of `source`.
+fn backing(source: &Source) -> Backing {
+    let report = source.report();
+    report.state.backing(report.loads > 0)
 }
 
 /// The rules are those of age; a server in its youth and at its hard age shows what they say.

@@ -4,9 +4,9 @@
 //! held for a few additions and never across an await. Memory: one row for each ([`Who`]) that has logged in, bounded.
 
 use super::turns::{Turns, Waits};
-use crate::base::Micros;
+use crate::base::{Micros, limits};
 use crate::iam::denial::{
-    Class, Evidence, Judgement, Kind, Outcome, Patience, Reactions, Step, Suspicion, Who,
+    Backing, Class, Evidence, Judgement, Kind, LetIn, Outcome, Patience, Reactions, Step, Suspicion, Who,
 };
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
@@ -21,9 +21,6 @@ const PROBE_AFTER: Micros = Micros::from_secs(1);
 
 /// Who was let in within this time is no stranger to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
-
-/// Those at one endpoint that are counted; beyond them, any other is forgotten.
-const USERS_MAX: usize = 1_000;
 
 /// One endpoint.
 pub struct IamDesk {
@@ -53,6 +50,8 @@ pub struct Tally {
     pub last_error: Option<Arc<str>>,
     /// The same as clients may read it.
     brief: Option<Arc<str>>,
+    /// When it was tried last.
+    heard_at: Micros,
     /// What was logged of it last, and when.
     told: Option<(Kind, Class, Micros)>,
 }
@@ -129,7 +128,7 @@ impl IamDesk {
         let was_in_trouble = book.reactions.trouble(who).is_some();
         let now = self.clock.now();
         book.reactions.accepted(who, now);
-        let tally = book.tally(who);
+        let tally = book.tally(who, now);
         (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
         (tally.last_error, tally.brief, tally.told) = (None, None, None);
         was_in_trouble
@@ -146,24 +145,23 @@ impl IamDesk {
     ) -> Option<Judged> {
         let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
-        let was_let_in = self.has_accepted(who, now - LET_IN_SPAN);
-        let is_known = self.has_accepted(who, Micros(0));
-        let evidence = Evidence { is_strained, was_let_in, is_known, ..evidence };
         let mut book = self.book();
+        let (let_in, backing) = (book.let_in(who, now), book.backing(who, evidence.backing, now));
+        let evidence = Evidence { is_strained, let_in, backing, ..evidence };
         let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
         let Who { user, source } = who;
         let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
         let (text, brief): (Arc<str>, Arc<str>) =
             (explanation.to_string().into(), explanation.brief().into());
-        let tally = book.tally(who);
+        let tally = book.tally(who, now);
         tally.failed[class as usize] += 1;
         (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
-        let is_known =
+        let is_the_same =
             |(what, how, at): (Kind, Class, Micros)| (what, how) == (kind, class) && now.since(at) < REMIND;
         // what another try may cure at once is no news yet
         let is_final = matches!(judgement.step, Step::BackOff(_));
-        let is_news = is_final && !tally.told.is_some_and(is_known);
+        let is_news = is_final && !tally.told.is_some_and(is_the_same);
         if is_news {
             tally.told = Some((kind, class, now));
         }
@@ -211,12 +209,36 @@ impl IamDesk {
 }
 
 impl Book {
-    fn tally(&mut self, who: &Who) -> &mut Tally {
-        if self.tallies.len() >= USERS_MAX && !self.tallies.contains_key(who) {
-            let any = self.tallies.keys().next().cloned();
-            any.map(|any| self.tallies.remove(&any));
+    fn let_in(&self, who: &Who, now: Micros) -> LetIn {
+        match self.tallies.get(who).and_then(|tally| tally.accepted_at) {
+            None => LetIn::Never,
+            Some(at) if now.since(at) < LET_IN_SPAN => LetIn::Lately,
+            Some(_) => LetIn::Once,
         }
-        self.tallies.entry(who.clone()).or_default()
+    }
+
+    /// What is known of the credentials that signed for `who`: those that let another one in since its first
+    /// refusal are not dead.
+    fn backing(&self, who: &Who, told: Backing, now: Micros) -> Backing {
+        let since = self.reactions.refused_since(who).unwrap_or(now);
+        let lets_in = |(other, tally): (&Who, &Tally)| {
+            let is_proof = |at: Micros| at >= since && now.since(at) < LET_IN_SPAN;
+            other != who && other.source == who.source && tally.accepted_at.is_some_and(is_proof)
+        };
+        let are_alive = told == Backing::Stale && self.tallies.iter().any(lets_in);
+        if are_alive { Backing::Sound } else { told }
+    }
+
+    fn tally(&mut self, who: &Who, now: Micros) -> &mut Tally {
+        if self.tallies.len() >= limits::IAM_LOGINS_PER_ENDPOINT_MAX && !self.tallies.contains_key(who) {
+            let in_trouble = |who| self.reactions.trouble(who).is_some();
+            let least = self.tallies.iter().min_by_key(|(who, tally)| (in_trouble(who), tally.heard_at));
+            let least = least.map(|(who, _)| who.clone());
+            least.map(|least| self.tallies.remove(&least));
+        }
+        let tally = self.tallies.entry(who.clone()).or_default();
+        tally.heard_at = now;
+        tally
     }
 }
 
@@ -273,6 +295,31 @@ mod tests {
             (Class::Throttled, true),
             "it was fine in between"
         );
+    }
+
+    #[test]
+    fn credentials_that_let_another_in_are_no_excuse() {
+        let (desk, app, reader) = (desk(), who("app"), who("reader"));
+        let stale = Evidence { backing: Backing::Stale, ..Evidence::default() };
+        let fail = || desk.failed(&app, &refused(), stale, desk.clock.now()).unwrap().judgement.class;
+        assert_eq!(fail(), Class::Credentials);
+        let other = SourceKey::new(SourceKind::Env, None, None, None, &"eu-west-1".parse().unwrap());
+        desk.accepted(&Who { source: other, ..reader.clone() });
+        assert_eq!(fail(), Class::Credentials, "those are others");
+        desk.accepted(&reader);
+        assert_eq!(fail(), Class::Denied);
+    }
+
+    #[test]
+    fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
+        let (desk, denied) = (desk(), who("denied"));
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), desk.clock.now());
+        for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
+            desk.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
+        }
+        let is_counted = |user: &str| desk.report_of(&who(user)).is_some();
+        assert_eq!(desk.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
+        assert!(is_counted("denied") && !is_counted("user1") && is_counted("user2"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::age;
 use crate::iam::budget::Priority;
-use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step, Who};
+use crate::iam::denial::{Backing, Class, Judgement, Kind, Outcome, Stage, Step, Who};
 use crate::iam::rules::{BadKey, Rules};
 use crate::iam::{Endpoint, MintError, Source};
 use crate::wire::{Fault, sqlstate};
@@ -46,8 +46,8 @@ struct Endeavour<'a> {
 #[derive(Clone, Copy)]
 struct Begin {
     at: Micros,
-    /// The last fetch of credentials had failed.
-    are_stale: bool,
+    /// What was known of the credentials that signed.
+    backing: Backing,
     /// Which credentials signed.
     generation: Option<u64>,
 }
@@ -122,7 +122,7 @@ impl Attempt {
     fn begin(&self, iam: &Endeavour<'_>) -> Begin {
         Begin {
             at: self.plane.now(),
-            are_stale: self.plane.iam.evidence(&iam.signer.source, iam.rules).are_stale,
+            backing: self.plane.iam.evidence(&iam.signer.source, iam.rules).backing,
             generation: generation(iam.signer),
         }
     }
@@ -194,7 +194,9 @@ impl Attempt {
         }
         let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
         let mut evidence = self.plane.iam.evidence(&iam.signer.source, iam.rules);
-        evidence.are_stale |= begin.are_stale;
+        if evidence.backing == Backing::Sound {
+            evidence.backing = begin.backing; // newer ones came while the old ones were looked at
+        }
         let judged = outcome(&broken, stage)
             .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at));
         let Some(judged) = judged else {

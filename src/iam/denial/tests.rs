@@ -1,6 +1,10 @@
 //! What refusals mean, case by case.
 
+mod lasting;
+
+use super::cause::{GRACE, PROOF_REFUSALS};
 use super::*;
+use crate::config::AllDenied;
 use crate::iam::{SourceKind, age};
 use proptest::prelude::*;
 
@@ -8,9 +12,8 @@ const MINUTES_15: Patience = Patience { all_denied: AllDenied::MaxAge, max_age: 
 
 const CALM: Evidence = Evidence {
     is_strained: false,
-    was_let_in: false,
-    is_known: false,
-    are_stale: false,
+    let_in: LetIn::Never,
+    backing: Backing::Sound,
     skew_s: None,
     patience: MINUTES_15,
 };
@@ -82,27 +85,33 @@ fn servers_tell_what_they_tell() {
 
 #[test]
 fn a_refusal_is_classed_by_what_is_known_here() {
-    let class = |evidence, others| class_of(Kind::TokenRefused, &evidence, others, s(1));
+    let class = |evidence, others| Refusals::default().add(&evidence, others, s(1)).class();
     assert_eq!(class(CALM, Others::None), Class::Denied);
     assert_eq!(class(CALM, Others::Fine), Class::Denied);
     assert_eq!(class(CALM, Others::Refused), Class::Service);
-    assert_eq!(class(Evidence { are_stale: true, ..CALM }, Others::Fine), Class::Credentials);
+    assert_eq!(class(Evidence { backing: Backing::Stale, ..CALM }, Others::Fine), Class::Credentials);
+    let denied = Evidence { backing: Backing::Denied, let_in: LetIn::Lately, ..CALM };
+    assert_eq!(class(denied, Others::Refused), Class::Denied, "AWS has said so itself");
     assert_eq!(class(Evidence { skew_s: Some(-1200), ..CALM }, Others::Fine), Class::Clock);
     assert_eq!(class(Evidence { skew_s: Some(20), ..CALM }, Others::Fine), Class::Denied);
     let strained = Evidence { is_strained: true, ..CALM };
     assert_eq!(class(strained, Others::Refused), Class::Throttled);
     assert_eq!(class(strained, Others::None), Class::Throttled);
-    assert_eq!(class(strained, Others::Fine), Class::Denied, "others get in, this one never did");
-    let let_in = Evidence { was_let_in: true, is_known: true, ..strained };
+    let strange = Refusals::default().add(&strained, Others::Fine, s(1));
+    assert_eq!(strange, Cause::Moment, "others get in, this one never did");
+    let let_in = Evidence { let_in: LetIn::Lately, ..strained };
     assert_eq!(class(let_in, Others::Fine), Class::Throttled);
     assert_eq!(
-        class(Evidence { are_stale: true, ..strained }, Others::None),
+        class(Evidence { backing: Backing::Stale, ..strained }, Others::None),
         Class::Credentials,
         "no pace helps"
     );
-    assert_eq!(class_of(Kind::TokenRefused, &CALM, Others::Refused, s(600)), Class::Denied);
-    assert_eq!(class_of(Kind::EndedInLogin, &CALM, Others::None, s(0)), Class::Unreachable);
-    assert_eq!(class_of(Kind::NotMember(Asked::Md5), &CALM, Others::None, s(0)), Class::Denied);
+    let mut lasting = Refusals::default();
+    lasting.add(&CALM, Others::Refused, s(0));
+    assert_eq!(lasting.add(&CALM, Others::Refused, s(599)).class(), Class::Service);
+    assert_eq!(lasting.add(&CALM, Others::Refused, s(600)).class(), Class::Denied);
+    assert_eq!(Kind::EndedInLogin.class(), Some(Class::Unreachable));
+    assert_eq!(Kind::NotMember(Asked::Md5).class(), Some(Class::Denied));
 }
 
 #[test]
@@ -128,7 +137,7 @@ fn a_fresh_token_then_fresh_credentials_then_patience() {
 
 /// Refuses `app`, which was let in before, at `at`.
 fn refuse_known(all: &mut Reactions, at: Micros, jitter: f64) -> Judgement {
-    let known = Evidence { is_known: true, ..CALM };
+    let known = Evidence { let_in: LetIn::Once, ..CALM };
     all.failed(&who("app"), &refused(), &known, at, at, jitter).unwrap()
 }
 
@@ -154,7 +163,7 @@ fn who_was_let_in_before_is_not_denied_for_a_moment() {
     let said = all.failed(
         &who("new"),
         &Outcome::Asked(Asked::Scram),
-        &Evidence { is_known: true, ..CALM },
+        &Evidence { let_in: LetIn::Once, ..CALM },
         s(1),
         s(1),
         1.0,
@@ -165,7 +174,7 @@ fn who_was_let_in_before_is_not_denied_for_a_moment() {
 #[test]
 fn some_that_pass_and_some_that_do_not_are_too_many_and_no_denial() {
     let mut all = Reactions::default();
-    let known = Evidence { is_known: true, was_let_in: true, ..CALM };
+    let known = Evidence { let_in: LetIn::Lately, ..CALM };
     let refuse = |all: &mut Reactions, evidence: &Evidence, at| {
         all.failed(&who("app"), &refused(), evidence, at, at, 1.0).unwrap()
     };
@@ -294,9 +303,11 @@ fn what_explains_refusals_takes_the_suspicion_away() {
     let off = Evidence { skew_s: Some(1200), ..CALM };
     assert_eq!(fail_under(&mut all, CALM, 0), Suspicion::Founded);
     assert_eq!(fail_under(&mut all, off, 10), Suspicion::Unfounded);
-    assert_eq!(fail_under(&mut all, Evidence { are_stale: true, ..CALM }, 70), Suspicion::Unfounded);
     assert_eq!(fail_under(&mut all, CALM, 80), Suspicion::Founded, "the proof begins anew");
-    assert_eq!(fail_under(&mut all, CALM, 140), Suspicion::Proven);
+    let stale = Evidence { backing: Backing::Stale, ..CALM };
+    assert_eq!(fail_under(&mut all, stale, 100), Suspicion::Unfounded);
+    assert_eq!(fail_under(&mut all, CALM, 139), Suspicion::Founded, "a fetch that fails is no clock");
+    assert_eq!(fail_under(&mut all, CALM, 140), Suspicion::Proven, "but what it explains proves nothing");
 }
 
 #[test]
@@ -359,7 +370,8 @@ fn the_operator_chooses_what_it_means_that_all_are_refused() {
         (of(AllDenied::MaxAge, 60), 60, (Class::Denied, Proven)),
         (of(AllDenied::DenyAfter(s(120)), 60), 105, (Class::Service, Unfounded)),
         (of(AllDenied::DenyAfter(s(120)), 60), 120, (Class::Denied, Proven)),
-        (of(AllDenied::DenyAfter(s(0)), 900), 30, (Class::Denied, Proven)),
+        (of(AllDenied::DenyAfter(s(0)), 900), 45, (Class::Denied, Founded)),
+        (of(AllDenied::DenyAfter(s(0)), 900), 60, (Class::Denied, Proven)),
         (of(AllDenied::Service, 60), 6000, (Class::Service, Unfounded)),
     ] {
         assert_eq!(all_refused(patience, until), expected, "{patience:?} after {until} s");
@@ -368,20 +380,20 @@ fn the_operator_chooses_what_it_means_that_all_are_refused() {
 
 #[test]
 fn a_role_that_is_alone_at_its_endpoint_is_all_of_them_where_that_was_chosen() {
-    let refuse = |all_denied, is_known| {
+    let refuse = |all_denied, let_in| {
         let patience = Patience { all_denied, ..MINUTES_15 };
         let mut all = Reactions::default();
-        let evidence = Evidence { patience, is_known, ..CALM };
+        let evidence = Evidence { patience, let_in, ..CALM };
         for at in [0, 30, 60] {
             all.failed(&who("app"), &refused(), &evidence, s(at), s(at), 1.0).unwrap();
         }
         (all.trouble(&who("app")).unwrap().class, all.suspicion(&who("app"), s(60), patience).unwrap())
     };
-    assert_eq!(refuse(AllDenied::MaxAge, true), (Class::Denied, Suspicion::Proven));
-    assert_eq!(refuse(AllDenied::Service, true), (Class::Service, Suspicion::Unfounded));
-    assert_eq!(refuse(AllDenied::DenyAfter(s(61)), true), (Class::Service, Suspicion::Unfounded));
-    assert_eq!(refuse(AllDenied::DenyAfter(s(60)), true), (Class::Denied, Suspicion::Proven));
-    let never_let_in = refuse(AllDenied::Service, false);
+    assert_eq!(refuse(AllDenied::MaxAge, LetIn::Once), (Class::Denied, Suspicion::Proven));
+    assert_eq!(refuse(AllDenied::Service, LetIn::Once), (Class::Service, Suspicion::Unfounded));
+    assert_eq!(refuse(AllDenied::DenyAfter(s(61)), LetIn::Once), (Class::Service, Suspicion::Unfounded));
+    assert_eq!(refuse(AllDenied::DenyAfter(s(60)), LetIn::Once), (Class::Denied, Suspicion::Proven));
+    let never_let_in = refuse(AllDenied::Service, LetIn::Never);
     assert_eq!(never_let_in.0, Class::Denied, "its clients are told so: it is most likely set up wrongly");
 }
 
@@ -411,13 +423,15 @@ fn who_is_forgiven_is_tried_at_once_and_known_all_the_same() {
 }
 
 #[test]
-fn memory_is_bounded() {
+fn memory_is_bounded_and_denials_stay_in_it_longest() {
     let mut all = Reactions::default();
-    for number in 0..USERS_MAX + 10 {
+    fail(&mut all, "denied", Outcome::Asked(Asked::Scram), Micros(0));
+    for number in 0..REMEMBERED_MAX + 9 {
         fail(&mut all, &format!("user{number}"), refused(), Micros(number as u64));
     }
-    assert_eq!(all.all.len(), USERS_MAX);
+    assert_eq!(all.all.len(), REMEMBERED_MAX);
     assert!(all.trouble(&who("user9")).is_none() && all.trouble(&who("user10")).is_some());
+    assert!(all.trouble(&who("denied")).is_some());
 }
 
 /// What becomes of a login that is tried in vain.
@@ -426,6 +440,7 @@ enum Vain {
     Refused,
     Unreachable,
     Ended,
+    Busy,
 }
 
 impl Vain {
@@ -434,22 +449,26 @@ impl Vain {
             Self::Refused => refused(),
             Self::Unreachable => Outcome::Unreachable,
             Self::Ended => Outcome::Ended(Stage::TokenSent),
+            Self::Busy => error(sqlstate::TOO_MANY_CONNECTIONS, Stage::Greeting),
         }
     }
 }
 
 proptest! {
     /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes of
-    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, and
-    /// none is lent beyond it.
+    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, or
+    /// the server says so itself once, and none is lent beyond it.
     #[test]
     fn no_transaction_begins_beyond_the_age_after_a_revocation(
         (max_age, soft, jitter) in (10u64..2000, 0.0..1.0f64, 0.0..1.0f64),
         vain in prop::collection::vec(
-            (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended)], 0u64..5),
+            (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended), 1 => Just(Vain::Busy)], 0u64..5),
             3..60
         ),
-        (known, others, strict) in (any::<bool>(), 0u8..3, any::<bool>()),
+        (let_in, others, strict) in (
+            prop_oneof![Just(LetIn::Never), Just(LetIn::Once), Just(LetIn::Lately)], 0u8..3, any::<bool>()
+        ),
+        (is_told, backing) in (any::<bool>(), prop_oneof![Just(Backing::Sound), Just(Backing::Denied)]),
     ) {
         let login = s(1000);
         let server = age::Authorization::new(login, s(max_age), soft);
@@ -459,12 +478,15 @@ proptest! {
             all_denied: AllDenied::MaxAge,
             lifetime: if strict { age::Lifetime::Strict } else { age::Lifetime::Lenient },
         };
-        let evidence = Evidence { patience: rules.patience(), is_known: known, ..CALM };
+        let evidence = Evidence { patience: rules.patience(), let_in, backing, ..CALM };
         let mut all = Reactions::default();
         // renewals begin at the soft age, and are refused as often as fresh tokens are tried at once
         let mut now = server.soft_at;
-        for _ in 0..PROOF_REFUSALS {
+        for _ in 0..if is_told { 0 } else { PROOF_REFUSALS } {
             all.failed(&who("app"), &refused(), &evidence, now, now, jitter);
+        }
+        if is_told {
+            all.failed(&who("app"), &Outcome::Asked(Asked::Scram), &evidence, now, now, jitter);
         }
         for (outcome, late_s) in vain {
             match others {
