@@ -163,6 +163,11 @@ impl Kind {
         matches!(self, Self::NotMember(_) | Self::NoProofAsked | Self::RoleForbidden | Self::NoRule)
     }
 
+    /// Whether the server was there, and did not let this login in.
+    fn is_a_refusal(self) -> bool {
+        matches!(self, Self::TokenRefused | Self::TooMany) || self.is_the_servers_word()
+    }
+
     /// What it means by itself; `None`: that depends on what explains it.
     fn class(self) -> Option<Class> {
         match self {
@@ -212,6 +217,17 @@ pub enum Step {
     RefreshThenAgain,
     /// Try again not before this time.
     BackOff(Micros),
+}
+
+/// How logins of somebody may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As many at a time as are wanted.
+    Open,
+    /// One at a time: the server has refused it, and the next one most likely hears the same.
+    OneByOne,
+    /// Not before this time.
+    Closed(Micros),
 }
 
 /// A failed login, judged.
@@ -358,6 +374,17 @@ impl Reactions {
         match self.all.get(who).map(|known| known.judgement.step) {
             Some(Step::BackOff(until)) if now < until => Err(until),
             _ => Ok(()),
+        }
+    }
+
+    /// How logins of `who` may be tried now. What stands in the way of whoever comes, as a server that cannot be
+    /// reached does, is not for this: another host may be tried meanwhile.
+    pub fn admission(&self, who: &Who, now: Micros) -> Admission {
+        match self.trouble(who) {
+            Some(Judgement { kind, .. }) if !kind.is_a_refusal() => Admission::Open,
+            Some(Judgement { step: Step::BackOff(until), .. }) if now < until => Admission::Closed(until),
+            Some(_) => Admission::OneByOne,
+            None => Admission::Open,
         }
     }
 

@@ -3,15 +3,17 @@
 //! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice and the lock, which is
 //! held for a few additions and never across an await. Memory: one row for each ([`Who`]) that has logged in, bounded.
 
+use super::iam_gate::Gate;
 use super::turns::{Turns, Waits};
 use crate::base::{Micros, limits};
 use crate::iam::denial::{
-    Backing, Class, Evidence, Judgement, Kind, LetIn, Outcome, Patience, Reactions, Step, Suspicion, Who,
+    Admission, Backing, Class, Evidence, Judgement, Kind, LetIn, Outcome, Patience, Reactions, Step,
+    Suspicion, Who,
 };
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Between two log lines about a trouble that goes on.
 const REMIND: Micros = Micros::from_secs(600);
@@ -35,6 +37,8 @@ pub struct IamDesk {
 struct Book {
     reactions: Reactions,
     tallies: HashMap<Who, Tally>,
+    /// Of those who log in just now.
+    gates: HashMap<Who, Weak<Gate>>,
 }
 
 /// What was counted of one of those who log in at one endpoint.
@@ -98,6 +102,23 @@ impl IamDesk {
         self.book().reactions.may_try(who, self.clock.now())
     }
 
+    /// How logins of `who` may be tried now.
+    pub fn admission(&self, who: &Who) -> Admission {
+        self.book().reactions.admission(who, self.clock.now())
+    }
+
+    /// Where the logins of `who` meet while they are refused. It lasts for as long as somebody holds it.
+    pub fn gate(&self, who: &Who) -> Arc<Gate> {
+        let mut book = self.book();
+        if let Some(known) = book.gates.get(who).and_then(Weak::upgrade) {
+            return known;
+        }
+        book.gates.retain(|_, gate| gate.strong_count() > 0);
+        let gate = Arc::default();
+        book.gates.insert(who.clone(), Arc::downgrade(&gate));
+        gate
+    }
+
     /// Whether a login of `who` might have been tried for a while, and nobody did.
     pub fn is_left_alone(&self, who: &Who) -> bool {
         let earlier = self.clock.now() - PROBE_AFTER;
@@ -131,6 +152,9 @@ impl IamDesk {
         let tally = book.tally(who, now);
         (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
         (tally.last_error, tally.brief, tally.told) = (None, None, None);
+        if was_in_trouble {
+            book.tell_gate(who);
+        }
         was_in_trouble
     }
 
@@ -148,6 +172,7 @@ impl IamDesk {
         let mut book = self.book();
         let (let_in, backing) = (book.let_in(who, now), book.backing(who, evidence.backing, now));
         let evidence = Evidence { is_strained, let_in, backing, ..evidence };
+        let before = book.reactions.admission(who, now);
         let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
         let Who { user, source } = who;
@@ -164,6 +189,9 @@ impl IamDesk {
         let is_news = is_final && !tally.told.is_some_and(is_the_same);
         if is_news {
             tally.told = Some((kind, class, now));
+        }
+        if before == Admission::Open && book.reactions.admission(who, now) != Admission::Open {
+            book.tell_gate(who); // those that wait for their turns leave the queue
         }
         drop(book);
         if class == Class::Throttled {
@@ -209,6 +237,12 @@ impl IamDesk {
 }
 
 impl Book {
+    fn tell_gate(&self, who: &Who) {
+        if let Some(gate) = self.gates.get(who).and_then(Weak::upgrade) {
+            gate.tell();
+        }
+    }
+
     fn let_in(&self, who: &Who, now: Micros) -> LetIn {
         match self.tallies.get(who).and_then(|tally| tally.accepted_at) {
             None => LetIn::Never,

@@ -17,6 +17,7 @@ mod greet;
 mod iam;
 mod iam_desk;
 pub mod iam_entry;
+mod iam_gate;
 mod iam_probe;
 mod iam_report;
 pub mod iam_trial;

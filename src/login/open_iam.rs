@@ -3,11 +3,13 @@
 //! A refused token may be cured by a fresh one, then by fresh credentials: both are tried at once, in the same place, whatever
 //! `server_login_retry` says. After that the reason decides: who is denied is told at once and tried again with growing pauses;
 //! what may pass keeps clients waiting, and they learn the reason when their time is over. Every try waits for its turn in the
-//! endpoint's budget, and no try is made without credentials. The rules are [`crate::iam::denial`]'s.
+//! endpoint's budget, and no try is made without credentials. While tokens are refused one login of the same goes at a time
+//! (`iam_gate.rs`). The rules are [`crate::iam::denial`]'s.
 
 use super::connect::LoginFailure;
 use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged};
+use super::iam_gate::{Gate, Lead};
 use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::{Handshake, LoginError};
@@ -15,7 +17,7 @@ use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::age;
 use crate::iam::budget::Priority;
-use crate::iam::denial::{Backing, Class, Judgement, Kind, Outcome, Stage, Step, Who};
+use crate::iam::denial::{Admission, Backing, Class, Judgement, Kind, Outcome, Stage, Step, Who};
 use crate::iam::rules::{BadKey, Rules};
 use crate::iam::{Endpoint, MintError, Source};
 use crate::wire::{Fault, sqlstate};
@@ -50,6 +52,14 @@ struct Begin {
     backing: Backing,
     /// Which credentials signed.
     generation: Option<u64>,
+}
+
+/// How a refused try goes on.
+#[derive(Clone, Copy, Default)]
+struct GoOn {
+    wants_credentials: bool,
+    /// A pause that does not count: nobody has tried the credentials that have come since.
+    passes: Option<Micros>,
 }
 
 /// Why an endpoint was given up.
@@ -91,9 +101,11 @@ impl Attempt {
     }
 
     async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
+        let (gate, mut lead, mut go_on) = (iam.desk.gate(iam.who), None, GoOn::default());
         loop {
             wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
-            self.take_turn(iam.desk).await;
+            let turn = self.take_turn(iam, &gate, &mut lead, go_on.passes).await;
+            turn.map_err(|until| self.held_off(iam, until))?;
             let begin = self.begin(iam);
             line.begun_at = Some(begin.at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
@@ -111,9 +123,9 @@ impl Attempt {
                 Err(broken) => broken,
             };
             line.detail = broken.detail();
-            let wants_credentials = self.give_up_or_go_on(line, iam, broken, begin)?;
+            go_on = self.give_up_or_go_on(line, iam, broken, begin)?;
             line.end().await; // and with it the token that was refused
-            if wants_credentials {
+            if go_on.wants_credentials {
                 fetch_credentials(&iam.signer.source).await;
             }
         }
@@ -127,17 +139,48 @@ impl Attempt {
         }
     }
 
-    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs.
-    async fn take_turn(&self, desk: &IamDesk) {
+    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs. Where tokens are refused, or begin to be
+    /// meanwhile, it waits for the lead, too; `passes`: the pause that does not count.
+    ///
+    /// # Errors
+    /// Until when nobody of these is to try.
+    async fn take_turn(
+        &self,
+        iam: &Endeavour<'_>,
+        gate: &Arc<Gate>,
+        lead: &mut Option<Lead>,
+        passes: Option<Micros>,
+    ) -> Result<(), Micros> {
         let mut priority = match self.want {
             Want::Waiter { .. } => Priority::Client,
             Want::Minimum => Priority::MinPool,
             Want::Renewal => Priority::Recycling,
         };
+        let (turns, mut has_turn) = (&iam.desk.turns, false);
         loop {
+            let mut changed = std::pin::pin!(gate.changed());
+            changed.as_mut().enable();
+            let is_free = match iam.desk.admission(iam.who) {
+                Admission::Closed(until) if passes != Some(until) => return Err(until),
+                Admission::Open => true,
+                Admission::OneByOne | Admission::Closed(_) => {
+                    *lead = lead.take().or_else(|| gate.lead());
+                    lead.is_some()
+                }
+            };
+            if is_free && has_turn {
+                return Ok(());
+            }
+            has_turn = false; // one that is not used at once is lost: it is rare
+            let is_client = priority == Priority::Client;
+            if !is_free && is_client {
+                gate.hurry();
+            }
             tokio::select! {
-                () = desk.turns.turn(priority) => return,
-                () = self.client_comes(), if priority != Priority::Client => priority = Priority::Client,
+                () = turns.turn(priority), if is_free => has_turn = true,
+                () = gate.hurried(), if lead.is_some() && !is_client => priority = Priority::Client,
+                () = self.client_comes(), if !is_client => priority = Priority::Client,
+                () = changed, if lead.is_none() => {}
             }
         }
     }
@@ -180,14 +223,14 @@ impl Attempt {
         line.end().await;
     }
 
-    /// Looks at a failed try: returns where another one is to be made at once, and whether with fresh credentials.
+    /// Looks at a failed try: returns where another one is to be made at once, and how.
     fn give_up_or_go_on(
         &self,
         line: &Line,
         iam: &Endeavour<'_>,
         broken: Broken,
         begin: Begin,
-    ) -> Result<bool, GivenUp> {
+    ) -> Result<GoOn, GivenUp> {
         let peer = &line.peer;
         if let Broken::Token(why) = &broken {
             return Err(self.without_token(iam, why));
@@ -229,7 +272,11 @@ impl Attempt {
         let Judgement { kind, class, .. } = judged.judgement;
         // other credentials have come meanwhile, and nobody has tried those yet
         let is_outdated = kind == Kind::TokenRefused && generation(iam.signer) != begin.generation;
-        if let Step::BackOff(until) = judged.judgement.step
+        let passes = match judged.judgement.step {
+            Step::BackOff(until) => Some(until),
+            Step::Again | Step::RefreshThenAgain => None,
+        };
+        if let Some(until) = passes
             && !is_outdated
         {
             let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
@@ -237,7 +284,7 @@ impl Attempt {
             return Err(GivenUp { failure, is_of_host });
         }
         self.log_close(peer, &reason);
-        Ok(judged.judgement.step == Step::RefreshThenAgain)
+        Ok(GoOn { wants_credentials: judged.judgement.step == Step::RefreshThenAgain, passes })
     }
 
     /// The reason of "closing because: …", in the words that logins by password have.

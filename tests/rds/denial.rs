@@ -6,6 +6,7 @@ use crate::common::story::{SOME, Story};
 use crate::common::{Pooler, PoolerSetup, account, page, reaper, wait_until, wait_until_for};
 use crate::detour::Detour;
 use crate::rig::{Rds, SECRET, attempt, refused_with, whoami};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The shortest `iam_max_age`.
@@ -337,6 +338,51 @@ fn a_server_that_takes_fewer_logins_than_are_tried_is_told_as_that_and_tried_les
         "the alert on denials stays silent: {rows:?}"
     );
     assert!(!pooler.log().contains("28000"), "{}", pooler.log());
+}
+
+#[test]
+fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
+    const DATABASES: usize = 100;
+    const RATE: u32 = 20;
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env iam_login_rate={RATE} pool_size=1", rds.database());
+    let setup =
+        (0..DATABASES).fold(rds.pooler(), |setup, number| setup.database_at(&format!("app{number}"), &text));
+    let pooler = setup.set("query_wait_timeout", 60).start();
+    assert_eq!(attempt(&pooler, "app", "app0").as_deref(), Ok("app"));
+    rds.behave("denied=app");
+    let is_over = AtomicBool::new(false);
+    let slowest = std::thread::scope(|scope| {
+        for number in 1..DATABASES {
+            let (pooler, is_over) = (&pooler, &is_over);
+            let visit = move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = attempt(pooler, "app", &format!("app{number}"));
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            };
+            let thread = std::thread::Builder::new().stack_size(512 << 10);
+            thread.spawn_scoped(scope, visit).expect("a thread for each client");
+        }
+        wait_until("the role is refused", || rds.codes("app").contains(&403));
+        let took = (0..20).map(|number| {
+            let begun = Instant::now();
+            assert_eq!(attempt(&pooler, "reader", &format!("app{number}")).as_deref(), Ok("reader"));
+            let took = begun.elapsed();
+            std::thread::sleep(Duration::from_millis(500));
+            took
+        });
+        let slowest = took.max().expect("there were some");
+        is_over.store(true, Ordering::Relaxed);
+        rds.behave(""); // those that wait are served
+        slowest
+    });
+    assert!(slowest < Duration::from_secs(5), "another role waited {slowest:?} for a server");
+    let refused = rds.codes("app").iter().filter(|code| **code == 403).count();
+    assert!((3..2 * RATE as usize + 20).contains(&refused), "{refused} tries of the revoked role");
+    let rows = pooler.ask("show iam").records();
+    let rate = rows[0]["login_rate"].parse::<u32>().expect("a pace");
+    assert!(rate >= RATE / 2, "the pace has fallen to {rate}");
 }
 
 #[test]

@@ -134,6 +134,26 @@ fn a_proof_takes_as_long_where_all_are_refused_as_where_one_is() {
 }
 
 #[test]
+fn refused_logins_go_one_at_a_time_and_others_as_they_like() {
+    let mut all = Reactions::default();
+    let app = who("app");
+    assert_eq!(all.admission(&app, s(0)), Admission::Open);
+    fail(&mut all, "app", Outcome::Unreachable, s(0));
+    assert_eq!(all.admission(&app, s(0)), Admission::Open, "another host may do better");
+    fail(&mut all, "app", refused(), s(10));
+    assert_eq!(all.admission(&app, s(10)), Admission::OneByOne);
+    fail(&mut all, "app", refused(), s(11));
+    let Step::BackOff(until) = fail(&mut all, "app", refused(), s(12)).step else { panic!("no pause") };
+    assert_eq!(all.admission(&app, s(12)), Admission::Closed(until));
+    assert_eq!(all.admission(&app, until), Admission::OneByOne);
+    assert_eq!(all.admission(&who("other"), s(12)), Admission::Open);
+    all.accepted(&app, until);
+    assert_eq!(all.admission(&app, until), Admission::Open);
+    fail(&mut all, "app", Outcome::Asked(Asked::Scram), s(60));
+    assert!(matches!(all.admission(&app, s(60)), Admission::Closed(_)));
+}
+
+#[test]
 fn one_that_is_refused_again_while_only_others_get_in_is_not_throttled() {
     let mut all = Reactions::default();
     let strained = Evidence { is_strained: true, let_in: LetIn::Lately, ..CALM };
