@@ -114,13 +114,14 @@ impl Iam {
         }
     }
 
-    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end. Call it
-    /// within a tokio runtime.
-    pub fn adopt(&self, snapshot: &Snapshot) {
+    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end.
+    /// `in_use`: the rules of pools that are there, which the files need not foresee (each user of a template is another
+    /// principal); what those name stays, and begins with its first login. Call it within a tokio runtime.
+    pub fn adopt(&self, snapshot: &Snapshot, in_use: impl Iterator<Item = Rules>) {
         let mut rates: HashMap<Endpoint, u32> = HashMap::new();
         let mut keys = HashSet::new();
-        for rules in iam_entry::foreseen(snapshot) {
-            self.start_source(&rules);
+        let foreseen = iam_entry::foreseen(snapshot).inspect(|rules| drop(self.start_source(rules)));
+        for rules in foreseen.chain(in_use) {
             for endpoint in rules.endpoints {
                 let rate = rates.entry(endpoint).or_insert(rules.login_rate);
                 *rate = rules.login_rate.min(*rate);
@@ -385,12 +386,12 @@ mod tests {
         let before = snapshot(&text, "");
         let iam = Iam::new(&before, Clock::new());
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
-        iam.adopt(&before);
+        iam.adopt(&before, std::iter::empty());
         assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
         assert_eq!(iam.all_desks()[0].turns.state().rate, 7, "the least rate counts");
         let source = |name| iam.source(&rules(&before, name)).unwrap();
         assert!(Arc::ptr_eq(&source("db1"), &source("db999")));
-        iam.adopt(&snapshot("plain = host=h", ""));
+        iam.adopt(&snapshot("plain = host=h", ""), std::iter::empty());
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");
         let old = rules(&before, "db1");
         assert_eq!(iam.stance(&old, &who(&old)), Stance::Renew);
@@ -415,7 +416,7 @@ mod tests {
         let role = "iam_role_arn=arn:aws:iam::123456789012:role/tenant-{database} iam_on_denied=drop_now";
         let snapshot = snapshot(&format!("acme = {ENTRY} {role}\nglobex = {ENTRY} {role}"), "");
         let iam = Iam::new(&snapshot, Clock::new());
-        iam.adopt(&snapshot);
+        iam.adopt(&snapshot, std::iter::empty());
         let (acme, globex) = (rules(&snapshot, "acme"), rules(&snapshot, "globex"));
         let (denied, well) = (who(&acme), who(&globex));
         assert_eq!(iam.all_desks().len(), 1);
@@ -440,7 +441,7 @@ mod tests {
         );
         let snapshot = snapshot(&text, "");
         let iam = Iam::new(&snapshot, Clock::new());
-        iam.adopt(&snapshot);
+        iam.adopt(&snapshot, std::iter::empty());
         let drain = rules(&snapshot, "drain");
         let app = who(&drain);
         let stances = || {

@@ -13,6 +13,21 @@ const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
 const OTHER_HOST: &str = "db.xyz.eu-west-1.rds.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/db";
 
+fn policy(databases: &str, rest: &str) -> Policy {
+    Policy {
+        snapshot: Arc::new(snapshot(databases, rest)),
+        users: Arc::default(),
+        client_tls: None,
+        server_tls: ServersTls::disabled(),
+    }
+}
+
+fn begun(policy: Policy) -> (Arc<Plane>, Doors) {
+    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+    plane.begin();
+    (plane, doors)
+}
+
 fn plane() -> (Arc<Plane>, Doors) {
     let databases = format!(
         "app = host={HOST} user=app {BY_IAM}\n\
@@ -20,15 +35,7 @@ fn plane() -> (Arc<Plane>, Doors) {
          plain = host=10.0.0.1\n\
          * = host={HOST} {BY_IAM} iam_role_arn={ROLE}"
     );
-    let policy = Policy {
-        snapshot: Arc::new(snapshot(&databases, "")),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    };
-    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
-    plane.begin();
-    (plane, doors)
+    begun(policy(&databases, ""))
 }
 
 /// Who logs in to the entry `app`.
@@ -106,6 +113,34 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     deny();
     assert_eq!(plane.refresh_iam(None), 2, "all sources, those of no database too");
     assert!(desk.may_try(&app()).is_ok());
+}
+
+#[tokio::test]
+async fn what_pools_of_a_template_have_learnt_survives_a_reload() {
+    let role = "iam_role_arn=arn:aws:iam::123456789012:role/{user}";
+    let users = format!("[users]\nann = {role}\nbob = {role}\neve = pool_size=1");
+    let databases = format!("app = host={HOST} {BY_IAM}\nteam = host={OTHER_HOST} {BY_IAM} {role}");
+    let (plane, _doors) = begun(policy(&databases, &users));
+    let pools = [("app", "ann"), ("app", "bob"), ("team", "eve")];
+    let source = |(database, user): (&str, &str)| {
+        let snapshot = Arc::clone(&plane.policy.load().snapshot);
+        let entry = snapshot.database(database).unwrap();
+        let rules = iam_entry::rules(&snapshot, &entry, user).unwrap().unwrap();
+        Arc::clone(&plane.iam.signers(&rules)[0].source)
+    };
+    let before = pools.map(|pool| {
+        plane.pool_entry(pool.0, pool.1).unwrap();
+        source(pool)
+    });
+    let desks = plane.iam.all_desks().len();
+    plane.adopt(policy(&databases, &users));
+    for (pool, before) in pools.into_iter().zip(&before) {
+        assert!(Arc::ptr_eq(before, &source(pool)), "{pool:?} would fetch anew");
+    }
+    assert_eq!(plane.iam.all_desks().len(), desks, "what was judged there is kept, too");
+    plane.adopt(policy(&format!("app = host={HOST} {BY_IAM}"), &users.replace("bob", "rob")));
+    let left: Vec<_> = plane.iam.all_sources().iter().map(|source| source.key().to_string()).collect();
+    assert!(left.iter().all(|name| !name.ends_with("/bob") && !name.ends_with("/eve")), "{left:?}");
 }
 
 #[tokio::test]
