@@ -156,7 +156,8 @@ impl AwsSource {
             SourceKind::Imds => self.fetch_from_imds().await,
             SourceKind::Container => {
                 is_container()?;
-                provide(EcsCredentialsProvider::builder().configure(&self.provider_config()?).build()).await
+                provide(EcsCredentialsProvider::builder().configure(&self.provider_config().await?).build())
+                    .await
             }
             _ => {
                 is_environment()?;
@@ -189,13 +190,13 @@ impl AwsSource {
         if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
             return Err(FetchError::with(Reason::NotConfigured, format!("{DISABLED} is set")));
         }
-        let config = self.provider_config()?.with_time_source(Standing);
+        let config = self.provider_config().await?.with_time_source(Standing);
         provide(ImdsCredentialsProvider::builder().configure(&config).build()).await
     }
 
-    fn provider_config(&self) -> Result<ProviderConfig, FetchError> {
+    async fn provider_config(&self) -> Result<ProviderConfig, FetchError> {
         Ok(ProviderConfig::without_region()
-            .with_http_client(self.http.client()?)
+            .with_http_client(self.http.client().await?)
             .with_time_source(Shared(Arc::clone(&self.clock)))
             .with_retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .with_timeout_config(timeouts()))

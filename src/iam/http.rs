@@ -9,7 +9,9 @@
 
 use super::failure::{FetchError, Reason};
 use super::fetch::env;
+use super::file;
 use super::skew::{Dated, Skew};
+use crate::base::limits;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
@@ -21,7 +23,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The client, made when it is first wanted: its connections and the roots of trust are shared. Cheap to clone.
 #[derive(Clone, Default)]
@@ -40,14 +42,19 @@ impl Http {
     ///
     /// # Errors
     /// What the environment says makes no sense.
-    pub(super) fn client(&self) -> Result<SharedHttpClient, FetchError> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*made {
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn client(&self) -> Result<SharedHttpClient, FetchError> {
+        if let Some(client) = &*self.made() {
             return Ok(client.clone());
         }
-        let client = SharedHttpClient::new(Dated { inner: new_client()?, skew: self.skew.clone() });
-        *made = Some(client.clone());
-        Ok(client)
+        // two callers may make one each: the lock is not held while files are read
+        let new = SharedHttpClient::new(Dated { inner: new_client().await?, skew: self.skew.clone() });
+        Ok(self.made().get_or_insert(new).clone())
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<SharedHttpClient>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,8 +65,12 @@ impl From<SharedHttpClient> for Http {
     }
 }
 
-fn new_client() -> Result<SharedHttpClient, FetchError> {
-    let trust = env("AWS_CA_BUNDLE").ok().map_or_else(|| Ok(TrustStore::default()), |file| trust(&file))?;
+async fn new_client() -> Result<SharedHttpClient, FetchError> {
+    let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
+    let trust = match env("AWS_CA_BUNDLE") {
+        Ok(file) => trust(&file::read(&file, limits::AWS_CA_BUNDLE_BYTES_MAX).await.map_err(unread)?)?,
+        Err(_) => TrustStore::default(),
+    };
     let context = TlsContext::builder().with_trust_store(trust).build();
     let context = context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))?;
     let proxy = proxy()?;
@@ -74,10 +85,9 @@ fn new_client() -> Result<SharedHttpClient, FetchError> {
 }
 
 /// The authorities in a file. Only those that can be one are handed on, each by itself: the library panics over others.
-fn trust(file: &str) -> Result<TrustStore, FetchError> {
-    let pem = std::fs::read(file).map_err(|_| wrong("the file AWS_CA_BUNDLE cannot be read"))?;
+fn trust(pem: &[u8]) -> Result<TrustStore, FetchError> {
     let (mut roots, mut trusted) = (RootCertStore::empty(), TrustStore::empty());
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|_| wrong("the file AWS_CA_BUNDLE is not PEM"))?;
         let text = STANDARD.encode(&certificate);
         if roots.add(certificate).is_ok() {

@@ -15,6 +15,7 @@ mod endpoint;
 mod explain;
 mod failure;
 mod fetch;
+mod file;
 mod http;
 mod keeper;
 mod pace;
