@@ -63,6 +63,14 @@ pub trait Fetch: Send + Sync + 'static {
     /// Nothing is lost; a program that was started is ended.
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>>;
 
+    /// How many sessions of STS the next fetch asks for.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    fn sessions(self: Arc<Self>) -> Fetching<u32> {
+        Box::pin(std::future::ready(0))
+    }
+
     /// Asks whom `credentials` belong to: the principal's ARN.
     ///
     /// # Errors
@@ -134,6 +142,20 @@ impl AwsSource {
             }
         }
         Err(FetchError::new(Reason::NotConfigured))
+    }
+
+    /// Those below the role of its key.
+    async fn sessions_of_own(&self) -> u32 {
+        let of_profile = async || profile::read(self.key.profile()).await.map(|path| path.sessions());
+        let of_identity = u32::from(env("AWS_WEB_IDENTITY_TOKEN_FILE").is_ok());
+        match self.key.kind() {
+            _ if self.base.is_some() => 0,
+            SourceKind::Profile | SourceKind::Process => of_profile().await.unwrap_or(0),
+            SourceKind::WebIdentity => 1,
+            SourceKind::Default if is_environment().is_ok() => 0,
+            SourceKind::Default => of_profile().await.unwrap_or(of_identity),
+            SourceKind::Env | SourceKind::Container | SourceKind::Imds => 0,
+        }
     }
 
     async fn fetch_from(&self, kind: SourceKind) -> Result<Given, FetchError> {
@@ -211,6 +233,10 @@ fn of_nobody(credentials: AwsCredentials) -> Given {
 impl Fetch for AwsSource {
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>> {
         Box::pin(async move { alone("fetch of credentials", &self.key, Box::pin(self.fetch_all())).await })
+    }
+
+    fn sessions(self: Arc<Self>) -> Fetching<u32> {
+        Box::pin(async move { self.sessions_of_own().await + u32::from(self.key.role().is_some()) })
     }
 
     fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {

@@ -25,6 +25,14 @@ pub(super) struct Path {
     pub roles: Vec<Step>,
 }
 
+impl Path {
+    /// How many sessions of STS lie on it.
+    pub fn sessions(&self) -> u32 {
+        let of_base = u32::from(matches!(self.base, Base::WebIdentity { .. }));
+        of_base.saturating_add(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))
+    }
+}
+
 /// Where a profile's first credentials come from.
 pub(super) enum Base {
     /// They stand in the file.
