@@ -165,7 +165,7 @@ pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
     "iam_profile": Text, |user, profile| user.iam.profile = Some(profile),
         "Overrides iam_profile of the database.";
     "iam_role_arn": Text, |user, arn| user.iam.role_arn = Some(arn),
-        "Overrides iam_role_arn of the database.";
+        "Overrides iam_role_arn of the database; a template as there.";
     "iam_external_id": Password, |user, id| user.iam.external_id = Some(id),
         "External id for this user's iam_role_arn.";
     "iam_session_name": Text, |user, name| user.iam.session_name = Some(name),
