@@ -28,6 +28,9 @@ const HEALING_SPAN: Micros = Micros::from_secs(15);
 /// The longest pause while a refusal may pass by itself at any moment.
 const SHORT_PAUSE: Micros = Micros::from_secs(1);
 
+/// While tokens are refused, fresh credentials are asked for this often.
+const REFRESH_PERIOD: Micros = Micros::from_secs(60);
+
 /// For so long a verdict on one of them tells something of the refusals of others.
 const SIGN_SPAN: Micros = Micros::from_secs(60);
 
@@ -259,6 +262,8 @@ struct Reaction {
     failures: u32,
     /// What was tried at once against refused tokens: a fresh token, then fresh credentials.
     cures: u32,
+    /// When fresh credentials were asked for last.
+    refreshed_at: Option<Micros>,
     refusals: Refusals,
     /// The server has said itself that this login is not to be, and has not let it in since.
     is_told: bool,
@@ -267,7 +272,7 @@ struct Reaction {
 
 impl Reaction {
     fn forgive(&mut self) {
-        (self.failures, self.cures) = (0, 0);
+        (self.failures, self.cures, self.refreshed_at) = (0, 0, None);
         self.judgement.step = Step::BackOff(Micros(0));
     }
 
@@ -328,10 +333,14 @@ impl Reactions {
         let class = kind.class().or(cause.map(Cause::class)).unwrap_or(Class::Denied);
         let tried = known.filter(|known| now.since(known.judged_at) < MEMORY_SPAN);
         let (failures, cures) = tried.map_or((0, 0), |known| (known.failures, known.cures));
+        let refreshed_at = tried.and_then(|known| known.refreshed_at);
+        let is_long_ago = refreshed_at.is_some_and(|at| now.since(at) >= REFRESH_PERIOD);
         let step = match (cause, cures) {
             // only a refused token may be cured by another one, and not where there are too many already
             (Some(cause), 0) if cause != Cause::Throttled => Step::Again,
             (Some(cause), 1) if cause != Cause::Throttled => Step::RefreshThenAgain,
+            // they may have been replaced while the trouble lasted
+            (Some(cause), _) if cause != Cause::Throttled && is_long_ago => Step::RefreshThenAgain,
             _ => {
                 let pause = back_off(failures, jitter);
                 // the endpoint's pace holds back more than a pause of this one's could
@@ -345,7 +354,8 @@ impl Reactions {
         let reaction = Reaction {
             judgement: Judgement { kind, class, step },
             failures: failures.saturating_add(1),
-            cures: cures + u32::from(!matches!(step, Step::BackOff(_))),
+            cures: cures.saturating_add(u32::from(!matches!(step, Step::BackOff(_)))),
+            refreshed_at: if step == Step::RefreshThenAgain { Some(now) } else { refreshed_at },
             refusals,
             is_told: kind.is_the_servers_word() || before.is_some_and(|known| known.is_told),
             judged_at: now,

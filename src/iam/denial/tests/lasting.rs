@@ -83,6 +83,19 @@ fn fresh_credentials_are_asked_for_whatever_went_wrong_before() {
 }
 
 #[test]
+fn fresh_credentials_are_asked_for_once_a_minute_while_it_lasts() {
+    let mut all = Reactions::default();
+    let mut asked_at = Vec::new();
+    for at in (0..600).step_by(10) {
+        let judged = fail(&mut all, "app", refused(), s(at));
+        if judged.step == Step::RefreshThenAgain {
+            asked_at.push(at);
+        }
+    }
+    assert_eq!(asked_at, [10, 70, 130, 190, 250, 310, 370, 430, 490, 550]);
+}
+
+#[test]
 fn one_login_of_another_long_ago_does_not_make_an_outage_a_denial() {
     let patience = Patience { all_denied: AllDenied::Service, ..MINUTES_15 };
     let evidence = Evidence { let_in: LetIn::Once, patience, ..CALM };
