@@ -497,6 +497,11 @@ impl Reactions {
         self.users.is_empty()
     }
 
+    /// How many users may not be tried yet.
+    pub fn held_back(&self, now: Micros) -> usize {
+        self.users.keys().filter(|user| self.may_try(user, now).is_err()).count()
+    }
+
     /// Lets `user` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
     /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
     pub fn forgive(&mut self, user: &str) {

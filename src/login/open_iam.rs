@@ -97,12 +97,13 @@ impl Attempt {
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
-                self.entry.logins.token_sent(age);
+                iam.signer.source.token_sent(age);
             }
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
+                    self.entry.share.set_login_span(iam.desk.login_took(self.plane.now().since(begin.at)));
                     line.authorization = Some(Self::authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }

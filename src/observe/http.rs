@@ -31,6 +31,9 @@ pub trait Metrics: Send + Sync + 'static {
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
 
+    /// Why clients of one database cannot be; `None`: there is no such database.
+    fn database_obstacles(&self, name: &str) -> Option<Vec<String>>;
+
     /// Panics since the start, each of which has ended one task.
     fn panics(&self) -> u64;
 }
@@ -88,16 +91,16 @@ where
     };
     seat.enter(Stage::Served);
     let (status, kind, text, body): (_, _, Arc<str>, _) = match target(&head) {
-        Some((body, "/metrics")) => match metrics.page().await {
+        Some((body, "/metrics", _)) => match metrics.page().await {
             Some(page) => ("200 OK", METRICS_TYPE, page, body),
             None => ("500 Internal Server Error", TEXT_TYPE, "the log says why\n".into(), body),
         },
-        Some((body, "/ready")) => {
-            let (status, text) = readiness(&metrics.obstacles(), metrics.panics());
+        Some((body, "/ready", query)) => {
+            let (status, text) = ready(metrics, query);
             (status, TEXT_TYPE, text.into(), body)
         }
-        Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.into(), body),
-        Some((body, _)) => {
+        Some((body, "/", _)) => ("200 OK", HTML_TYPE, INDEX.into(), body),
+        Some((body, ..)) => {
             ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".into(), body)
         }
         None if head.starts_with(b"GET ") => ("400 Bad Request", TEXT_TYPE, "".into(), Body::Sent),
@@ -107,7 +110,60 @@ where
     respond(&mut stream, status, kind, &text, body).await
 }
 
-/// The answer to who asks whether clients can be served.
+/// The answer to who asks whether clients can be served, all of them or those of one database.
+fn ready(metrics: &impl Metrics, query: &str) -> (&'static str, String) {
+    let obstacles = match Question::read(query) {
+        Some(Question::All) => metrics.obstacles(),
+        Some(Question::Database(name)) => match metrics.database_obstacles(&name) {
+            Some(obstacles) => obstacles,
+            None => return ("404 Not Found", "no such database\n".to_owned()),
+        },
+        None => return ("400 Bad Request", "ask for one database: /ready?database=NAME\n".to_owned()),
+    };
+    readiness(&obstacles, metrics.panics())
+}
+
+/// What /ready is asked about.
+#[derive(Debug, PartialEq, Eq)]
+enum Question {
+    All,
+    Database(String),
+}
+
+impl Question {
+    /// Reads the query; `None`: more than one database, or none that could be. Parameters of other names are nothing to us.
+    fn read(query: &str) -> Option<Self> {
+        let mut names = query.split('&').filter_map(|word| match word.split_once('=') {
+            Some(("database", name)) => Some(name),
+            None if word == "database" => Some(""),
+            _ => None,
+        });
+        match (names.next(), names.next()) {
+            (None, _) => Some(Self::All),
+            (Some(name), None) => decoded(name).filter(|name| !name.is_empty()).map(Self::Database),
+            (Some(_), Some(_)) => None,
+        }
+    }
+}
+
+/// A parameter's value as a form sends it: `+` is a space, `%XX` a byte.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn readiness(obstacles: &[String], panics: u64) -> (&'static str, String) {
     let (status, mut text) = match obstacles {
         [] => ("200 OK", "ready\n".to_owned()),
@@ -140,8 +196,8 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Opt
     Ok(Some(head))
 }
 
-/// The path of a GET or HEAD, without its query.
-fn target(head: &[u8]) -> Option<(Body, &str)> {
+/// The path of a GET or HEAD, and its query.
+fn target(head: &[u8]) -> Option<(Body, &str, &str)> {
     let line = head.split(|b| *b == b'\r').next()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let body = match words.next()? {
@@ -151,8 +207,8 @@ fn target(head: &[u8]) -> Option<(Body, &str)> {
     };
     let path = words.next()?;
     let version = words.next()?;
-    (version.starts_with("HTTP/1.") && words.next().is_none())
-        .then(|| (body, path.split_once('?').map_or(path, |(path, _)| path)))
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    (version.starts_with("HTTP/1.") && words.next().is_none()).then_some((body, path, query))
 }
 
 async fn respond(
@@ -188,6 +244,14 @@ mod tests {
 
         fn obstacles(&self) -> Vec<String> {
             vec!["one".to_owned(), "another".to_owned()]
+        }
+
+        fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
+            match name {
+                "fine" => Some(Vec::new()),
+                "a b&c" => Some(vec!["it is down".to_owned()]),
+                _ => None,
+            }
         }
 
         fn panics(&self) -> u64 {
@@ -238,6 +302,27 @@ mod tests {
         assert!(answer.ends_with("\r\n\r\nnot ready: one\nnot ready: another\n"), "{answer}");
         assert_eq!(readiness(&[], 0), ("200 OK", "ready\n".to_owned()));
         assert_eq!(readiness(&[], 2), ("200 OK", "ready\npanics: 2\n".to_owned()));
+    }
+
+    #[test]
+    fn one_database_is_asked_for_by_its_name() {
+        let of = |query: &str| {
+            let answer = ask(format!("GET /ready?{query} HTTP/1.1\r\n\r\n").as_bytes());
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+        };
+        let answer = |status: &str, body: &str| (status.to_owned(), body.to_owned());
+        assert_eq!(of("database=fine"), answer("200", "ready\n"));
+        assert_eq!(of("x=y&database=f%69n%65&z"), answer("200", "ready\n"));
+        assert_eq!(of("database=a+b%26c"), answer("503", "not ready: it is down\n"));
+        assert_eq!(of("database=nowhere"), answer("404", "no such database\n"));
+        assert_eq!(of("").0, "503", "all of them");
+        assert_eq!(of("databases=fine").0, "503", "no parameter of ours");
+        for query in
+            ["database", "database=", "database=%f", "database=%zz", "database=%ff", "database=a&database=b"]
+        {
+            assert_eq!(of(query).0, "400", "{query}");
+        }
     }
 
     #[test]
@@ -322,6 +407,10 @@ mod tests {
 
         fn obstacles(&self) -> Vec<String> {
             Vec::new()
+        }
+
+        fn database_obstacles(&self, _: &str) -> Option<Vec<String>> {
+            None
         }
 
         fn panics(&self) -> u64 {

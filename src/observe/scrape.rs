@@ -52,7 +52,8 @@ impl Scrape {
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);
         let credentials = self.console.credentials();
-        Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials }
+        let databases = self.console.databases_served();
+        Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials, databases }
     }
 
     fn process(&self) -> ProcessLevels {
@@ -107,6 +108,10 @@ impl Metrics for Scrape {
 
     fn obstacles(&self) -> Vec<String> {
         self.console.obstacles()
+    }
+
+    fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
+        self.console.database_obstacles(name)
     }
 
     fn panics(&self) -> u64 {
