@@ -12,6 +12,7 @@ use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
+use crate::config::Choice;
 use crate::core::{Authorization, Want};
 use crate::iam::age;
 use crate::iam::budget::Priority;
@@ -301,8 +302,9 @@ impl Attempt {
     pub(super) fn misconfigured(&self, refused: &[BadKey]) -> Failure {
         let (db, user) = self.names();
         let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        tracing::error!(db, user, "server_auth=rds_iam is not possible here: {why}");
-        let text = format!("server_auth=rds_iam is not possible here: {why}");
+        let auth = self.policy.snapshot.server_auth(&self.config, &self.entry.share.user).word();
+        let text = format!("server_auth={auth} is not possible here: {why}");
+        tracing::error!(db, user, "{text}");
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }
