@@ -154,6 +154,9 @@ pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 /// Pools with metrics of their own; all others are summed. Some 150 lines a pool, 13 KB: the page stays within 6.7 MB.
 pub const METRICS_POOLS_MAX: usize = 500;
 
+/// Longest file of a cached token of IAM Identity Center: it holds one token and what renews it, some 5 KB.
+pub const SSO_CACHE_BYTES_MAX: usize = 65_536;
+
 /// Databases with a metric of their own; of all others the worst counts. One line each.
 pub const METRICS_DATABASES_MAX: usize = 500;
 

@@ -86,6 +86,12 @@ impl Region {
         &self.0
     }
 
+    /// What the names of AWS's endpoints there end with.
+    pub(super) fn dns_suffix(&self) -> &'static str {
+        let of_region = PARTITIONS.iter().find(|partition| self.0.starts_with(partition.regions));
+        of_region.map_or("amazonaws.com", |partition| partition.suffix)
+    }
+
     /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds` and the partition's suffix
     /// (`amazonaws.com` and its kin), or outside the commercial regions also the one after `rds`. `None` for any other name, and
     /// for the writer of a global database, which has no region in it.

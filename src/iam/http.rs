@@ -8,12 +8,13 @@
 //! Source: AWS SDKs and Tools Reference Guide, "General configuration"; curl's meaning of the proxy variables.
 
 use super::failure::{FetchError, Reason};
-use super::fetch::env;
-use super::skew::{Dated, Skew};
+use super::fetch::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
+use super::skew::{Dated, Skew, dated};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
@@ -49,6 +50,24 @@ impl Http {
         *made = Some(client.clone());
         Ok(client)
     }
+
+    /// Sends single requests that no client of the library makes, as the client's are sent. Made anew, connections and all.
+    ///
+    /// # Errors
+    /// What the environment says makes no sense.
+    pub(super) fn connector(&self) -> Result<SharedHttpConnector, FetchError> {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let (context, proxy) = (context()?, proxy()?);
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(Some(settings));
+        connector.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
+        connector.set_proxy_config(proxy);
+        let inner = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context).build();
+        Ok(dated(SharedHttpConnector::new(inner), self.skew.clone()))
+    }
 }
 
 impl From<SharedHttpClient> for Http {
@@ -59,10 +78,7 @@ impl From<SharedHttpClient> for Http {
 }
 
 fn new_client() -> Result<SharedHttpClient, FetchError> {
-    let trust = env("AWS_CA_BUNDLE").ok().map_or_else(|| Ok(TrustStore::default()), |file| trust(&file))?;
-    let context = TlsContext::builder().with_trust_store(trust).build();
-    let context = context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))?;
-    let proxy = proxy()?;
+    let (context, proxy) = (context()?, proxy()?);
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder();
         connector.set_connector_settings(settings.cloned());
@@ -71,6 +87,12 @@ fn new_client() -> Result<SharedHttpClient, FetchError> {
         let provider = Provider::rustls(CryptoMode::AwsLc);
         connector.tls_provider(provider).tls_context(context.clone()).build()
     }))
+}
+
+fn context() -> Result<TlsContext, FetchError> {
+    let trust = env("AWS_CA_BUNDLE").ok().map_or_else(|| Ok(TrustStore::default()), |file| trust(&file))?;
+    let context = TlsContext::builder().with_trust_store(trust).build();
+    context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))
 }
 
 /// The authorities in a file. Only those that can be one are handed on, each by itself: the library panics over others.

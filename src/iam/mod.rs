@@ -27,6 +27,7 @@ mod service;
 mod skew;
 mod source;
 mod sources;
+mod sso;
 mod sts;
 mod token;
 
