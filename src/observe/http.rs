@@ -5,6 +5,8 @@
 //! costs itself only. Says nothing but metrics, and whether clients can be served.
 //! Source: RFC 9112.
 
+use super::gzip;
+use super::page::Page;
 use super::seats::{Seat, Seats, Stage};
 use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
 use crate::tasks;
@@ -26,7 +28,7 @@ const INDEX: &str =
 pub trait Metrics: Send + Sync + 'static {
     /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the same. `None`: making
     /// it has panicked.
-    fn page(&self) -> impl Future<Output = Option<Arc<str>>> + Send;
+    fn page(&self) -> impl Future<Output = Option<Arc<Page>>> + Send;
 
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
@@ -85,29 +87,66 @@ where
     let head = match head.map_err(|_| std::io::ErrorKind::TimedOut)?? {
         Some(head) => head,
         None => {
-            return respond(&mut stream, "431 Request Header Fields Too Large", TEXT_TYPE, "", Body::Sent)
-                .await;
+            let text = Content::text(TEXT_TYPE, "");
+            return respond(&mut stream, "431 Request Header Fields Too Large", &text, Body::Sent).await;
         }
     };
     seat.enter(Stage::Served);
-    let (status, kind, text, body): (_, _, Arc<str>, _) = match target(&head) {
+    let text = |text: &str| Content::text(TEXT_TYPE, text);
+    let (status, content, body) = match target(&head) {
         Some((body, "/metrics", _)) => match metrics.page().await {
-            Some(page) => ("200 OK", METRICS_TYPE, page, body),
-            None => ("500 Internal Server Error", TEXT_TYPE, "the log says why\n".into(), body),
+            Some(page) => ("200 OK", Content::Page { page, is_packed: gzip::is_accepted(&head) }, body),
+            None => ("500 Internal Server Error", text("the log says why\n"), body),
         },
         Some((body, "/ready", query)) => {
-            let (status, text) = ready(metrics, query);
-            (status, TEXT_TYPE, text.into(), body)
+            let (status, told) = ready(metrics, query);
+            (status, text(&told), body)
         }
-        Some((body, "/", _)) => ("200 OK", HTML_TYPE, INDEX.into(), body),
-        Some((body, ..)) => {
-            ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".into(), body)
-        }
-        None if head.starts_with(b"GET ") => ("400 Bad Request", TEXT_TYPE, "".into(), Body::Sent),
-        None => ("405 Method Not Allowed", TEXT_TYPE, "only GET\n".into(), Body::Sent),
+        Some((body, "/", _)) => ("200 OK", Content::text(HTML_TYPE, INDEX), body),
+        Some((body, ..)) => ("404 Not Found", text("not found; the metrics are at /metrics\n"), body),
+        None if head.starts_with(b"GET ") => ("400 Bad Request", text(""), Body::Sent),
+        None => ("405 Method Not Allowed", text("only GET\n"), Body::Sent),
     };
     seat.enter(Stage::Taking);
-    respond(&mut stream, status, kind, &text, body).await
+    respond(&mut stream, status, &content, body).await
+}
+
+/// What an answer holds.
+enum Content {
+    /// A text of its type.
+    Text { kind: &'static str, text: String },
+    /// The page of metrics, as it is or packed.
+    Page { page: Arc<Page>, is_packed: bool },
+}
+
+impl Content {
+    fn text(kind: &'static str, text: &str) -> Self {
+        Self::Text { kind, text: text.to_owned() }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Text { kind, .. } => kind,
+            Self::Page { .. } => METRICS_TYPE,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text { text, .. } => text.as_bytes(),
+            Self::Page { page, is_packed: true } => &page.packed,
+            Self::Page { page, is_packed: false } => page.text.as_bytes(),
+        }
+    }
+
+    /// Lines of the head that tell how to read it.
+    fn coding(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "",
+            Self::Page { is_packed: true, .. } => "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
+            Self::Page { is_packed: false, .. } => "Vary: Accept-Encoding\r\n",
+        }
+    }
 }
 
 /// The answer to who asks whether clients can be served, all of them or those of one database.
@@ -214,17 +253,16 @@ fn target(head: &[u8]) -> Option<(Body, &str, &str)> {
 async fn respond(
     stream: &mut (impl AsyncWrite + Unpin),
     status: &str,
-    kind: &str,
-    text: &str,
+    content: &Content,
     body: Body,
 ) -> std::io::Result<()> {
-    let length = text.len();
+    let (kind, length, coding) = (content.kind(), content.bytes().len(), content.coding());
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{coding}Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     if body == Body::Sent {
-        stream.write_all(text.as_bytes()).await?;
+        stream.write_all(content.bytes()).await?;
     }
     stream.shutdown().await
 }
@@ -238,8 +276,8 @@ mod tests {
     struct Fixed;
 
     impl Metrics for Fixed {
-        async fn page(&self) -> Option<Arc<str>> {
-            Some("up 1\n".into())
+        async fn page(&self) -> Option<Arc<Page>> {
+            Some(Arc::new(Page::of("up 1\n".to_owned())))
         }
 
         fn obstacles(&self) -> Vec<String> {
@@ -289,8 +327,11 @@ mod tests {
         assert_eq!(
             ask(b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 5\r\n\
-             Connection: close\r\n\r\nup 1\n"
+             Vary: Accept-Encoding\r\nConnection: close\r\n\r\nup 1\n"
         );
+        let packed = Page::of("up 1\n".to_owned()).packed.len();
+        let head = ask(b"HEAD /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
+        assert!(head.contains(&format!("Content-Length: {packed}\r\nContent-Encoding: gzip\r\n")), "{head}");
         let head = ask(b"HEAD /metrics HTTP/1.0\r\n\r\n");
         assert!(head.contains("Content-Length: 5") && head.ends_with("\r\n\r\n"));
     }
@@ -397,11 +438,11 @@ mod tests {
     struct Unlucky(AtomicU64);
 
     impl Metrics for Unlucky {
-        async fn page(&self) -> Option<Arc<str>> {
+        async fn page(&self) -> Option<Arc<Page>> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
                 0 => None,
                 1 => panic!("of this scrape"),
-                _ => Some("up 1\n".into()),
+                _ => Some(Arc::new(Page::of("up 1\n".to_owned()))),
             }
         }
 

@@ -6,6 +6,7 @@
 //! Buckets lie on powers of two microseconds, which are edges of the slots: the counts are exact.
 //! Source: Prometheus documentation, "Exposition formats".
 
+use super::gzip::gzip;
 use crate::base::PoolId;
 use crate::base::limits::{METRICS_DATABASES_MAX, METRICS_POOLS_MAX, METRICS_SOURCES_MAX};
 use crate::stats::names::{
@@ -67,6 +68,21 @@ pub struct Series {
     /// Rendering panics.
     #[cfg(test)]
     pub(super) trap: bool,
+}
+
+/// The page that was made, as it is and packed.
+pub struct Page {
+    /// As it is.
+    pub text: String,
+    /// In the format of gzip.
+    pub packed: Vec<u8>,
+}
+
+impl Page {
+    /// Packs it.
+    pub fn of(text: String) -> Self {
+        Self { packed: gzip(text.as_bytes()), text }
+    }
 }
 
 impl Series {
@@ -424,6 +440,8 @@ mod tests {
         assert!(tokens < 30, "{tokens} lines of tokens that one source has signed");
         let bytes = page.len();
         assert!(bytes <= METRICS_PAGE_BYTES, "{bytes} bytes");
+        let packed = Page::of(page).packed.len();
+        assert!(packed <= bytes / 15, "{packed} bytes of {bytes}");
     }
 
     #[test]
