@@ -158,8 +158,14 @@ pub const STS_CALLS_PER_SECOND: u32 = 20;
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 
-/// Pools with metrics of their own; all others are summed. Some 100 lines a pool: the page stays within about 5 MB.
+/// Pools with metrics of their own; all others are summed. Some 150 lines a pool, 13 KB: the page stays within 6.7 MB.
 pub const METRICS_POOLS_MAX: usize = 500;
+
+/// Longest file of a cached token of IAM Identity Center: it holds one token and what renews it, some 5 KB.
+pub const SSO_CACHE_BYTES_MAX: usize = 65_536;
+
+/// Databases with a metric of their own; of all others the worst counts. One line each.
+pub const METRICS_DATABASES_MAX: usize = 500;
 
 /// Pools whose counters a worker copies in one turn, some 6 KB each: queries wait less than a millisecond for it.
 pub const STATS_POOLS_MAX: usize = 64;

@@ -421,6 +421,11 @@ impl Reactions {
         self.all.values().all(|known| now.since(known.judged_at) >= MEMORY_SPAN)
     }
 
+    /// How many may not be tried yet.
+    pub fn held_back(&self, now: Micros) -> usize {
+        self.all.keys().filter(|who| self.may_try(who, now).is_err()).count()
+    }
+
     /// Lets `who` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
     /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
     pub fn forgive(&mut self, who: &Who) {

@@ -155,6 +155,13 @@ impl FetchError {
         })
     }
 
+    /// Reads an error of the connector, where no client of the library is in between.
+    pub(super) fn of_connector(error: &ConnectorError) -> Self {
+        let usual = if error.is_timeout() { Reason::Timeout } else { Reason::Unreachable };
+        let found = chain(error).find_map(http::no_tls).or_else(|| chain(error).find_map(known));
+        found.unwrap_or_else(|| Self::new(usual))
+    }
+
     /// Whether the next try will come to the same, although it says that there was no connection.
     pub(super) fn is_final(&self) -> bool {
         self.detail.is_some()

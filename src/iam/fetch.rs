@@ -17,6 +17,7 @@ use super::keeper::Source;
 use super::process;
 use super::profile::{self, Base};
 use super::source::{Role, SourceKey, SourceKind};
+use super::sso;
 use super::sts::{Given, Step, Sts};
 use crate::tasks;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -32,13 +33,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// To connect to STS, a metadata service or a container's endpoint.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Calls of a container's endpoint within one fetch: the second one is for a connection that had died unnoticed.
 const ATTEMPTS: u32 = 2;
 
-/// For one call of STS and its answer.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one call of STS, or of the portal of IAM Identity Center, and its answer.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a fetch brings.
 pub struct Fetched {
@@ -196,6 +197,7 @@ impl AwsSource {
         let mut given = match path.base {
             Base::Keys(keys) => of_nobody(checked(keys)?),
             Base::Process(command) => of_nobody(process::run(&command).await?),
+            Base::Sso(seat) => of_nobody(sso::fetch(&seat, &*self.clock, &self.http).await?),
             Base::WebIdentity { token_file, role } => self.sts.exchange(&token_file, &role).await?,
             Base::Other(kind) => of_nobody(self.fetch_here(kind).await?),
         };

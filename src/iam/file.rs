@@ -4,11 +4,16 @@
 
 use rustix::fs::OFlags;
 use std::fmt;
+use std::io;
+use std::path::Path;
+use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
 /// Why a file was not read, in words that follow its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
+    /// There is none.
+    Missing,
     /// The system says no.
     Unreadable,
     /// It is no regular file.
@@ -20,7 +25,7 @@ pub(super) enum Unread {
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreadable => "cannot be read",
+            Self::Missing | Self::Unreadable => "cannot be read",
             Self::Irregular => "is no regular file",
             Self::TooLong => "is too long",
         })
@@ -32,24 +37,35 @@ impl fmt::Display for Unread {
 /// # Errors
 /// Why not.
 pub(super) async fn read(path: &str, bytes_max: usize) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    let read = open(path).await?.take(bytes_max as u64 + 1).read_to_end(&mut bytes).await;
+    read.map_err(|_| Unread::Unreadable)?;
+    if bytes.len() <= bytes_max { Ok(bytes) } else { Err(Unread::TooLong) }
+}
+
+/// A regular file, for a caller that bounds what it reads.
+///
+/// # Errors
+/// Why not.
+pub(super) async fn open(path: impl AsRef<Path>) -> Result<File, Unread> {
     let mut open = tokio::fs::OpenOptions::new();
     // without it, opening a pipe waits for whoever writes into it
     open.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    let file = open.open(path).await.map_err(|_| Unread::Unreadable)?;
-    if !file.metadata().await.is_ok_and(|about| about.is_file()) {
-        return Err(Unread::Irregular);
+    let file = open.open(path).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Unread::Missing,
+        _ => Unread::Unreadable,
+    })?;
+    match file.metadata().await.is_ok_and(|about| about.is_file()) {
+        true => Ok(file),
+        false => Err(Unread::Irregular),
     }
-    let mut bytes = Vec::new();
-    let read = file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).await;
-    read.map_err(|_| Unread::Unreadable)?;
-    if bytes.len() <= bytes_max { Ok(bytes) } else { Err(Unread::TooLong) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
     use std::time::Duration;
 
     fn path(name: &str) -> PathBuf {
@@ -66,7 +82,7 @@ mod tests {
             (&*pipe, Err(Unread::Irregular)),
             (Path::new("/dev/zero"), Err(Unread::Irregular)),
             (&*std::env::temp_dir(), Err(Unread::Irregular)),
-            (&*path("none"), Err(Unread::Unreadable)),
+            (&*path("none"), Err(Unread::Missing)),
             (&*long, Err(Unread::TooLong)),
             (&*most, Ok(b"1234".to_vec())),
         ] {

@@ -8,14 +8,15 @@
 //! Source: AWS SDKs and Tools Reference Guide, "General configuration"; curl's meaning of the proxy variables.
 
 use super::failure::{FetchError, Reason};
-use super::fetch::env;
+use super::fetch::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
 use super::file;
-use super::skew::{Dated, Skew};
+use super::skew::{Dated, Skew, dated};
 use crate::base::limits;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
@@ -56,6 +57,26 @@ impl Http {
     fn made(&self) -> MutexGuard<'_, Option<SharedHttpClient>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Sends single requests that no client of the library makes, as the client's are sent. Made anew, connections and all.
+    ///
+    /// # Errors
+    /// What the environment says makes no sense.
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn connector(&self) -> Result<SharedHttpConnector, FetchError> {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let (context, proxy) = (context().await?, proxy()?);
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(Some(settings));
+        connector.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
+        connector.set_proxy_config(proxy);
+        let inner = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context).build();
+        Ok(dated(SharedHttpConnector::new(inner), self.skew.clone()))
+    }
 }
 
 impl From<SharedHttpClient> for Http {
@@ -66,14 +87,7 @@ impl From<SharedHttpClient> for Http {
 }
 
 async fn new_client() -> Result<SharedHttpClient, FetchError> {
-    let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
-    let trust = match env("AWS_CA_BUNDLE") {
-        Ok(file) => trust(&file::read(&file, limits::AWS_CA_BUNDLE_BYTES_MAX).await.map_err(unread)?)?,
-        Err(_) => TrustStore::default(),
-    };
-    let context = TlsContext::builder().with_trust_store(trust).build();
-    let context = context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))?;
-    let proxy = proxy()?;
+    let (context, proxy) = (context().await?, proxy()?);
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder();
         connector.set_connector_settings(settings.cloned());
@@ -82,6 +96,16 @@ async fn new_client() -> Result<SharedHttpClient, FetchError> {
         let provider = Provider::rustls(CryptoMode::AwsLc);
         connector.tls_provider(provider).tls_context(context.clone()).build()
     }))
+}
+
+async fn context() -> Result<TlsContext, FetchError> {
+    let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
+    let trust = match env("AWS_CA_BUNDLE") {
+        Ok(file) => trust(&file::read(&file, limits::AWS_CA_BUNDLE_BYTES_MAX).await.map_err(unread)?)?,
+        Err(_) => TrustStore::default(),
+    };
+    let context = TlsContext::builder().with_trust_store(trust).build();
+    context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))
 }
 
 /// The authorities in a file. Only those that can be one are handed on, each by itself: the library panics over others.

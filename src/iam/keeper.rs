@@ -9,13 +9,15 @@ use super::credentials::{CredentialState, Credentials, came_expired};
 use super::failure::{FetchError, Reason};
 use super::fetch::{self, Fetch, Fetched};
 use super::pace::Pace;
+use super::report::SourceReport;
 use super::schedule::{Schedule, fetch_timeout};
 use super::source::{SourceKey, SourceKind};
+use crate::stats::Ages;
 use crate::tasks;
 use arc_swap::ArcSwap;
 use aws_credential_types::Credentials as AwsCredentials;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -65,6 +67,7 @@ pub struct Source {
     /// What assumes its role.
     base: Option<Arc<Source>>,
     shared: Arc<Shared>,
+    token_age: Mutex<Ages>,
     task: AbortHandle,
 }
 
@@ -99,42 +102,6 @@ struct Memory {
     next_at: Option<(SystemTime, SystemTime)>,
     loads: u64,
     failures: [u64; Reason::ALL.len()],
-}
-
-/// What SHOW IAM and the metrics tell of a source.
-#[derive(Clone, Debug)]
-pub struct SourceReport {
-    /// How its credentials stand.
-    pub state: CredentialState,
-    /// What gave them; of `default`, the one of its chain that did.
-    pub via: Option<SourceKind>,
-    /// The ARN that they belong to, once it is known.
-    pub principal: Option<Arc<str>>,
-    /// Why the principal is not known, where AWS was asked.
-    pub unidentified: Option<FetchError>,
-    /// The end of the access key's id.
-    pub key_tail: Option<String>,
-    /// When they expire; `None` also if they do not.
-    pub expires_at: Option<SystemTime>,
-    /// The last fetch that went well.
-    pub refreshed_at: Option<SystemTime>,
-    /// When the next fetch begins; `None` while one is under way.
-    pub next_refresh_at: Option<SystemTime>,
-    /// The failure of the last fetch, and since when all have failed.
-    pub failure: Option<(FetchError, SystemTime)>,
-    /// Fetches that went well.
-    pub loads: u64,
-    /// Fetches that failed, by reason, in the order of [`Reason::ALL`].
-    pub failures: [u64; Reason::ALL.len()],
-}
-
-impl SourceReport {
-    /// `refresh_total` by (result, reason).
-    pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let failed = Reason::ALL.into_iter().zip(self.failures);
-        std::iter::once(("ok", "", self.loads))
-            .chain(failed.map(|(reason, count)| ("failed", reason.name(), count)))
-    }
 }
 
 impl Source {
@@ -184,7 +151,7 @@ impl Source {
         };
         let name = keeper.name.clone();
         let task = tasks::spawn("credentials", name, keeper.run()).abort_handle();
-        Self { key, base, shared, task }
+        Self { key, base, shared, token_age: Mutex::default(), task }
     }
 
     /// An entry names it.
@@ -286,6 +253,12 @@ impl Source {
         let _ = finished.wait_for(is_over).await;
     }
 
+    /// A token was sent that its credentials had signed so long ago.
+    pub fn token_sent(&self, age: Duration) {
+        let us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        self.token_age.lock().unwrap_or_else(PoisonError::into_inner).record(us);
+    }
+
     /// What SHOW IAM and the metrics tell.
     pub fn report(&self) -> SourceReport {
         let memory = self.shared.memory.load();
@@ -302,6 +275,7 @@ impl Source {
             failure: memory.failure.clone(),
             loads: memory.loads,
             failures: memory.failures,
+            token_age: self.token_age.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

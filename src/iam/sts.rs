@@ -219,7 +219,9 @@ impl Hints {
 async fn read_identity(file: &str) -> Result<String, FetchError> {
     let unread = |why| match why {
         Unread::TooLong => wrong("the web identity is too long"),
-        Unread::Unreadable | Unread::Irregular => wrong("a file of the source cannot be read"),
+        Unread::Missing | Unread::Unreadable | Unread::Irregular => {
+            wrong("a file of the source cannot be read")
+        }
     };
     let token = file::read(file, limits::WEB_IDENTITY_BYTES_MAX).await.map_err(unread)?;
     let token = String::from_utf8(token).map_err(|_| wrong("a file of the source cannot be read"))?;

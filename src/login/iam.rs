@@ -7,6 +7,7 @@
 use super::credential::TokenProof;
 use super::iam_desk::IamDesk;
 use super::iam_entry;
+use super::iam_report::Refreshed;
 use super::turns::Waits;
 use crate::base::Micros;
 use crate::config::Snapshot;
@@ -208,24 +209,24 @@ impl Iam {
         self.waits.read()
     }
 
-    /// Every source fetches anew, and no back-off counts any more. Returns how many sources there are.
-    pub(super) fn refresh(&self) -> usize {
-        let sources = self.all_sources();
-        for source in &sources {
-            source.force_refresh();
-        }
-        self.desks().values().for_each(|desk| desk.forgive_all());
-        sources.len()
+    /// Every source fetches anew, and no back-off counts any more.
+    pub(super) fn refresh(&self) -> Refreshed {
+        let begin_in = self.all_sources().iter().map(|source| source.force_refresh()).collect();
+        Refreshed { begin_in, pauses: self.desks().values().map(|desk| desk.forgive_all()).sum() }
     }
 
-    /// The sources of `rules` fetch anew. Returns how many they are.
-    pub(super) fn refresh_some<'a>(&self, rules: impl Iterator<Item = &'a Rules>) -> usize {
-        let sources: HashMap<_, _> =
-            rules.filter_map(|rules| Some((&rules.source, self.source(rules)?))).collect();
-        for source in sources.values() {
-            source.force_refresh();
+    /// The sources of `parties` fetch anew, and no back-off of theirs, each one's under its rules, counts any more.
+    /// `None`: nobody has logged in there yet.
+    pub(super) fn refresh_some<'a>(
+        &self,
+        parties: impl Iterator<Item = (&'a Rules, Option<Who>)>,
+    ) -> Refreshed {
+        let (mut sources, mut pauses) = (HashMap::new(), 0);
+        for (rules, who) in parties {
+            pauses += who.map_or(0, |who| self.forget_back_off_at(rules, &who));
+            sources.extend(self.source(rules).map(|source| (&rules.source, source)));
         }
-        sources.len()
+        Refreshed { begin_in: sources.values().map(|source| source.force_refresh()).collect(), pauses }
     }
 
     /// Logins as `user` may be tried at once again, whatever signs for them.
@@ -233,10 +234,10 @@ impl Iam {
         self.desks().values().for_each(|desk| desk.forgive_user(user));
     }
 
-    /// The same, of one under its rules.
-    pub(super) fn forget_back_off_at(&self, rules: &Rules, who: &Who) {
+    /// The same, of one under its rules. Returns how many pauses that ends.
+    fn forget_back_off_at(&self, rules: &Rules, who: &Who) -> usize {
         let desks = self.desks();
-        rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forgive(who));
+        rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).map(|desk| desk.forgive(who)).sum()
     }
 
     /// Every source in use, in order of its name.

@@ -12,6 +12,7 @@ use crate::iam::denial::{
 };
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
+use crate::stats::Recent;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -23,6 +24,9 @@ const PROBE_AFTER: Micros = Micros::from_secs(1);
 
 /// Who was let in within this time is no stranger to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
+
+/// The percentile of "all but the slowest".
+const SLOWEST_BUT: usize = 99;
 
 /// One endpoint.
 pub struct IamDesk {
@@ -36,6 +40,8 @@ pub struct IamDesk {
 #[derive(Default)]
 struct Book {
     reactions: Reactions,
+    /// How long logins that were accepted have taken lately, in microseconds.
+    spans: Recent,
     tallies: HashMap<Who, Tally>,
     /// Of those who log in just now.
     gates: HashMap<Who, Weak<Gate>>,
@@ -158,6 +164,20 @@ impl IamDesk {
         was_in_trouble
     }
 
+    /// A login was accepted that has taken so long. Returns how long all but the slowest take lately.
+    pub fn login_took(&self, span: Micros) -> Micros {
+        let mut book = self.book();
+        book.spans.record(span.0);
+        book.spans.percentile(SLOWEST_BUT).map_or(span, Micros)
+    }
+
+    /// How long logins that were accepted have taken lately: the median, and all but the slowest.
+    pub fn login_spans(&self) -> Option<[Micros; 2]> {
+        let book = self.book();
+        let [median, most] = [50, SLOWEST_BUT].map(|percent| book.spans.percentile(percent));
+        Some([Micros(median?), Micros(most?)])
+    }
+
     /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`: for a reason that
     /// has nothing to do with tokens.
     pub fn failed(
@@ -205,9 +225,12 @@ impl IamDesk {
         self.book().reactions.is_calm(self.clock.now())
     }
 
-    /// Lets everybody be tried at once; see [`Reactions::forgive`].
-    pub fn forgive_all(&self) {
-        self.book().reactions.forgive_all();
+    /// Lets everybody be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
+    pub fn forgive_all(&self) -> usize {
+        let mut book = self.book();
+        let pauses = book.reactions.held_back(self.clock.now());
+        book.reactions.forgive_all();
+        pauses
     }
 
     /// Lets whoever logs in as `user` be tried at once; see [`Reactions::forgive`].
@@ -215,9 +238,12 @@ impl IamDesk {
         self.book().reactions.forgive_user(user);
     }
 
-    /// Lets `who` be tried at once; see [`Reactions::forgive`].
-    pub fn forgive(&self, who: &Who) {
-        self.book().reactions.forgive(who);
+    /// Lets `who` be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
+    pub fn forgive(&self, who: &Who) -> usize {
+        let mut book = self.book();
+        let is_held_back = book.reactions.may_try(who, self.clock.now()).is_err();
+        book.reactions.forgive(who);
+        usize::from(is_held_back)
     }
 
     /// What was counted of `who`; `None` = it has not tried yet.
@@ -354,6 +380,17 @@ mod tests {
         let is_counted = |user: &str| desk.report_of(&who(user)).is_some();
         assert_eq!(desk.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
         assert!(is_counted("denied") && !is_counted("user1") && is_counted("user2"));
+    }
+
+    #[test]
+    fn the_time_that_logins_take_is_known() {
+        let desk = desk();
+        assert_eq!(desk.login_spans(), None);
+        let ms = Micros::from_millis;
+        (1..100).for_each(|_| assert_eq!(desk.login_took(ms(20)), ms(20)));
+        assert_eq!(desk.login_took(ms(900)), ms(20), "one slow one of a hundred");
+        assert_eq!(desk.login_took(ms(900)), ms(900));
+        assert_eq!(desk.login_spans(), Some([ms(20), ms(900)]));
     }
 
     #[test]

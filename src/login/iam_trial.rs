@@ -101,7 +101,7 @@ impl Plane {
             Some(Err(bad)) => {
                 return refused(bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
             }
-            None => return refused("server_auth is not rds_iam".to_owned()),
+            None => return refused("server_auth is neither rds_iam nor dsql_iam".to_owned()),
         };
         if let Err(why) = self.iam.signers(&rules)[0].mint(user) {
             return Verdict::NoToken(why.to_string());

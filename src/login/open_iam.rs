@@ -14,6 +14,7 @@ use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
+use crate::config::Choice;
 use crate::core::{Authorization, Want};
 use crate::iam::age;
 use crate::iam::budget::Priority;
@@ -111,12 +112,13 @@ impl Attempt {
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
-                self.entry.logins.token_sent(age);
+                iam.signer.source.token_sent(age);
             }
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
+                    self.entry.share.set_login_span(iam.desk.login_took(self.plane.now().since(begin.at)));
                     line.authorization = Some(Self::authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }
@@ -350,8 +352,9 @@ impl Attempt {
     pub(super) fn misconfigured(&self, refused: &[BadKey]) -> Failure {
         let (db, user) = self.names();
         let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        tracing::error!(db, user, "server_auth=rds_iam is not possible here: {why}");
-        let text = format!("server_auth=rds_iam is not possible here: {why}");
+        let auth = self.policy.snapshot.server_auth(&self.config, &self.entry.share.user).word();
+        let text = format!("server_auth={auth} is not possible here: {why}");
+        tracing::error!(db, user, "{text}");
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }

@@ -101,17 +101,22 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
-        desk.failed(&app(), &outcome, calm, crate::base::Micros::NEVER);
+        desk.failed(&app(), &outcome, calm, Micros::NEVER);
         let suspicion = desk.suspicion(&app(), calm.patience);
         assert_eq!((suspicion, desk.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
     };
     deny();
-    assert_eq!((plane.refresh_iam(Some("plain")), plane.refresh_iam(Some("pair"))), (0, 1));
+    let refresh = |database| {
+        let refreshed = plane.refresh_iam(database);
+        (refreshed.begin_in.len(), refreshed.pauses)
+    };
+    assert_eq!((refresh(Some("plain")), refresh(Some("pair"))), ((0, 0), (1, 0)));
     assert!(desk.may_try(&app()).is_err(), "not of that database");
-    assert_eq!(plane.refresh_iam(Some("app")), 1);
+    assert_eq!(refresh(Some("app")), (1, 1));
     assert!(desk.may_try(&app()).is_ok());
     deny();
-    assert_eq!(plane.refresh_iam(None), 2, "all sources, those of no database too");
+    assert_eq!(refresh(None), (2, 1), "all sources, those of no database too");
+    assert_eq!(refresh(None), (2, 0), "nobody is kept waiting any more");
     assert!(desk.may_try(&app()).is_ok());
 }
 
@@ -157,4 +162,23 @@ async fn sources_without_credentials_stand_in_the_way() {
         format!("no AWS credentials from source container as {ROLE}: {words}"),
     ];
     assert_eq!(plane.iam_obstacles(), expected);
+}
+
+#[test]
+fn a_refresh_is_told_in_words() {
+    let told = |begin_in_ms: &[u64], pauses| {
+        let begin_in = begin_in_ms.iter().copied().map(Duration::from_millis).collect();
+        Refreshed { begin_in, pauses }.to_string()
+    };
+    assert_eq!(told(&[], 0), "no source of AWS credentials is in use");
+    let pauses = "pauses after failed logins ended";
+    assert_eq!(told(&[0], 0), format!("credentials are fetched anew: 1 source at once; {pauses}: 0"));
+    assert_eq!(
+        told(&[0, 22_100, 0, 400], 3),
+        format!("credentials are fetched anew: 2 sources at once, 2 sources within 23s; {pauses}: 3")
+    );
+    assert_eq!(
+        told(&[5_000], 1),
+        format!("credentials are fetched anew: 0 sources at once, 1 source within 5s; {pauses}: 1")
+    );
 }
