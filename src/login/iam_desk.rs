@@ -383,6 +383,21 @@ mod tests {
     }
 
     #[test]
+    fn the_pauses_of_one_principal_are_ended_and_counted_apart_from_anothers() {
+        let (desk, acme) = (desk(), who("app"));
+        let region = "eu-west-1".parse().unwrap();
+        let of_profile = SourceKey::new(SourceKind::Profile, Some("sso"), None, None, &region);
+        let globex = Who { source: of_profile, ..acme.clone() };
+        for who in [&acme, &globex] {
+            desk.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        }
+        assert_eq!((desk.forgive(&acme), desk.forgive(&acme)), (1, 0));
+        assert!(desk.may_try(&acme).is_ok() && desk.may_try(&globex).is_err());
+        assert_eq!((desk.forgive_all(), desk.forgive_all()), (1, 0));
+        assert!(desk.may_try(&globex).is_ok());
+    }
+
+    #[test]
     fn the_time_that_logins_take_is_known() {
         let desk = desk();
         assert_eq!(desk.login_spans(), None);
