@@ -1,7 +1,7 @@
 //! What a failed login with a token means, and what is tried next.
 //!
 //! RDS never says why it refuses a token: an expired, forged, forbidden or throttled one and a fault of its own all look the
-//! same (28000). So the reason is inferred from what is known here ([`cause`]), and no single refusal counts as a denial.
+//! same (28000). So the reason is inferred from what is known here (`cause`), and no single refusal counts as a denial.
 //! Where the server does say why, that holds until a login succeeds, whatever else goes wrong meanwhile.
 //! The steps: mint a fresh token and try once more at once; have new credentials fetched and try once more; then back off with
 //! jitter, for each (endpoint, user, principal) apart ([`Who`]). Pure: monotonic time and dice come in as arguments.
