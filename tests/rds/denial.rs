@@ -300,7 +300,7 @@ fn a_network_that_is_cut_in_the_middle_of_a_login_holds_up_nobody_else() {
 
 #[test]
 fn a_server_that_takes_fewer_logins_than_are_tried_is_told_as_that_and_tried_less() {
-    const DATABASES: usize = 24;
+    const DATABASES: usize = 16;
     const RATE: u32 = 40;
     const TAKES: u32 = 4;
     let Some(rds) = Rds::start() else { return };
@@ -348,7 +348,7 @@ fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
     let text = format!("{} iam_credential_source=env iam_login_rate={RATE} pool_size=1", rds.database());
     let setup =
         (0..DATABASES).fold(rds.pooler(), |setup, number| setup.database_at(&format!("app{number}"), &text));
-    let pooler = setup.set("query_wait_timeout", 60).start();
+    let pooler = setup.set("query_wait_timeout", 8).start();
     assert_eq!(attempt(&pooler, "app", "app0").as_deref(), Ok("app"));
     rds.behave("denied=app");
     let is_over = AtomicBool::new(false);
@@ -358,7 +358,7 @@ fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
             let visit = move || {
                 while !is_over.load(Ordering::Relaxed) {
                     let _ = attempt(pooler, "app", &format!("app{number}"));
-                    std::thread::sleep(Duration::from_millis(100));
+                    std::thread::sleep(Duration::from_millis(500));
                 }
             };
             let thread = std::thread::Builder::new().stack_size(512 << 10);
@@ -377,9 +377,9 @@ fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
         rds.behave(""); // those that wait are served
         slowest
     });
-    assert!(slowest < Duration::from_secs(5), "another role waited {slowest:?} for a server");
+    assert!(slowest < Duration::from_secs(15), "another role waited {slowest:?} for a server");
     let refused = rds.codes("app").iter().filter(|code| **code == 403).count();
-    assert!((3..2 * RATE as usize + 20).contains(&refused), "{refused} tries of the revoked role");
+    assert!((3..DATABASES).contains(&refused), "{refused} tries of the revoked role");
     let rows = pooler.ask("show iam").records();
     let rate = rows[0]["login_rate"].parse::<u32>().expect("a pace");
     assert!(rate >= RATE / 2, "the pace has fallen to {rate}");
