@@ -3,7 +3,7 @@
 /// Values that are remembered: enough for a 99th part of them.
 const REMEMBERED: usize = 128;
 
-/// The last [`REMEMBERED`] values.
+/// The last `REMEMBERED` values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
     values: Vec<u64>,
