@@ -12,6 +12,7 @@ mod cancels;
 mod cases;
 mod check;
 mod client;
+mod doubts;
 mod driver;
 mod drives;
 mod ear;
