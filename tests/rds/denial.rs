@@ -358,7 +358,7 @@ fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
             let visit = move || {
                 while !is_over.load(Ordering::Relaxed) {
                     let _ = attempt(pooler, "app", &format!("app{number}"));
-                    std::thread::sleep(Duration::from_millis(500));
+                    std::thread::sleep(Duration::from_millis(100));
                 }
             };
             let thread = std::thread::Builder::new().stack_size(512 << 10);
@@ -377,9 +377,9 @@ fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
         rds.behave(""); // those that wait are served
         slowest
     });
-    assert!(slowest < Duration::from_secs(15), "another role waited {slowest:?} for a server");
+    assert!(slowest < Duration::from_secs(5), "another role waited {slowest:?} for a server");
     let refused = rds.codes("app").iter().filter(|code| **code == 403).count();
-    assert!((3..DATABASES).contains(&refused), "{refused} tries of the revoked role");
+    assert!((3..2 * RATE as usize + 20).contains(&refused), "{refused} tries of the revoked role");
     let rows = pooler.ask("show iam").records();
     let rate = rows[0]["login_rate"].parse::<u32>().expect("a pace");
     assert!(rate >= RATE / 2, "the pace has fallen to {rate}");
