@@ -16,6 +16,7 @@ mod doubts;
 mod driver;
 mod drives;
 mod ear;
+mod found;
 mod ground;
 mod kernel;
 mod mind;
