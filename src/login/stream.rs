@@ -128,7 +128,7 @@ pub struct ClientStream {
     inbox: Vec<u8>,
     /// Words that go out with the next ones.
     held: Vec<u8>,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Pace>,
 }
 
 impl ClientStream {
@@ -138,12 +138,12 @@ impl ClientStream {
     }
 
     /// Tells `pace` of every whole message.
-    pub fn paced(self, pace: Arc<Pace>) -> Self {
+    pub fn paced(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
     }
 
     /// Whom it tells.
-    pub fn pace(&self) -> Option<Arc<Pace>> {
+    pub fn pace(&self) -> Option<Pace> {
         self.pace.clone()
     }
 

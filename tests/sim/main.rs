@@ -12,9 +12,11 @@ mod cancels;
 mod cases;
 mod check;
 mod client;
+mod doubts;
 mod driver;
 mod drives;
 mod ear;
+mod found;
 mod ground;
 mod kernel;
 mod mind;
@@ -27,6 +29,7 @@ mod script;
 mod server;
 mod session;
 mod sql;
+mod strangers;
 mod supply;
 mod tls;
 mod unasked;
@@ -214,6 +217,8 @@ fn worlds_meet_what_they_assert() {
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
         cancels::JOINED,
+        strangers::CUT_OFF,
+        strangers::MOVED_ON,
         plane::REFUSED,
     ];
     let has_shown = |seed| {

@@ -10,6 +10,7 @@ use super::reloads::Dns;
 use super::rng::Rng;
 use super::server::SimServer;
 use super::session::{BOGUS_ZONE, REPORTED, Session};
+use super::strangers::Door;
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
@@ -48,6 +49,8 @@ pub struct World {
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
+    /// Where clients log in, in worlds that have strangers.
+    pub door: Option<Door>,
 }
 
 impl World {
@@ -87,6 +90,7 @@ impl World {
             registry,
             errands: BTreeMap::new(),
             to_come: plan.clients,
+            door: Door::draw(Rng::new(seed.rotate_left(32)), &plan),
             ground,
             plan,
         };
@@ -106,6 +110,9 @@ impl World {
         self.ground.after(0, Event::LauncherPass);
         if self.plan.faults {
             self.ground.after(500, Event::Weather);
+        }
+        if self.door.is_some() {
+            self.ground.after(0, Event::StrangersCome);
         }
         self.ground.after(self.plan.calm_at_us, Event::Calm);
     }
@@ -170,6 +177,7 @@ impl World {
     fn is_over(&self) -> bool {
         self.is_calm
             && self.to_come == 0
+            && self.door.as_ref().is_none_or(Door::is_empty)
             && self.clients.iter().all(|client| client.stage == Stage::Gone)
             && self.ground.mail.iter().all(|letters| letters.is_empty())
     }
@@ -197,7 +205,9 @@ impl World {
                 self.clients[index].is_due = false;
                 self.client_goes_on(index);
             }
-            Event::ClientComes => self.client_comes(),
+            Event::ClientComes => self.client_comes_to_the_door(),
+            Event::StrangersCome => self.strangers_come(),
+            Event::DoorLoop(..) | Event::DoorStep(_) | Event::DoorWord(_) => self.at_the_door(&event),
             Event::LoginOver(login) => self.login_over(login),
             Event::EntryComes(gone) => self.entry_comes(gone),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
@@ -367,7 +377,7 @@ impl World {
         self.tell_all(&|| Command::Sweep(Scope::All));
     }
 
-    fn client_comes(&mut self) {
+    pub fn client_comes(&mut self) {
         let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
         if self.pools[pool].share.is_removed() || self.pools[pool].share.database.is_disabled() {
             return self.ground.after(10_000, Event::ClientComes);
