@@ -6,23 +6,21 @@
 //! a soft shutdown begins, Unix sockets stay open for the console; during SUSPEND nobody is accepted.
 //! Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
 
-use super::bell::Bell;
-use super::berth::{Berth, exit};
-use super::client::{self, Arrival, Home};
+use super::berth::{Berth, Handshakes, exit};
+use super::client::{self, Arrival};
 use super::listen::{Listeners, SocketFile, tcp_options};
 use super::plane::{Phase, Plane};
 use super::strangers::Stranger;
 use super::stream::{Fresh, Socket};
 use crate::base::{Address, Micros, WorkerId, limits};
-use crate::io::{Accepted, Door, Listening, Watch, options};
-use crate::tasks::{self, Threads};
+use crate::io::{Accepted, Door, Listening, PeerProcess, Watch, options};
+use crate::tasks;
 use crate::worker::{Mail, Task};
-use rustix::net::sockopt::socket_peercred;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -84,7 +82,7 @@ pub struct Acceptors {
     loops: mpsc::Receiver<Infallible>,
     files: Vec<SocketFile>,
     _bells: JoinSet<()>,
-    _threads: Arc<Threads>,
+    _handshakes: Arc<Handshakes>,
 }
 
 impl Acceptors {
@@ -95,14 +93,8 @@ impl Acceptors {
     pub fn start(plane: &Arc<Plane>, listeners: Listeners) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = cores.min(limits::LOGIN_THREADS_MAX);
-        let threads = Arc::new(Threads::start("client", count, limits::LOGIN_NICE)?);
-        let bells: Arc<[_]> = (0..count).map(|_| Arc::new(Bell::default())).collect();
-        let mut ringers = JoinSet::new();
-        for (number, bell) in bells.iter().enumerate() {
-            let (bell, plane) = (Arc::clone(bell), Arc::clone(plane));
-            let ring = move || Arc::clone(&bell).keep_ringing(Arc::clone(&plane));
-            ringers.spawn_on(tasks::keep("a bell", ring), threads.handle(number));
-        }
+        let handshakes = Arc::new(Handshakes::start("client", count, limits::LOGIN_NICE)?);
+        let bells = handshakes.ringers(plane);
         let (closing, _) = watch::channel(false);
         let (is_here, loops) = mpsc::channel(1);
         let (unix, files): (Vec<_>, Vec<_>) =
@@ -116,10 +108,8 @@ impl Acceptors {
         for (number, worker) in plane.workers.iter().enumerate() {
             let hall = Arc::new(Hall {
                 plane: Arc::clone(plane),
-                threads: Arc::clone(&threads),
-                bells: Arc::clone(&bells),
+                handshakes: Arc::clone(&handshakes),
                 worker: WorkerId(number as u16),
-                next: AtomicUsize::new(number),
                 keepalive,
                 shortage: Arc::clone(&shortage),
             });
@@ -137,8 +127,8 @@ impl Acceptors {
             closing,
             loops,
             files: files.into_iter().flatten().collect(),
-            _bells: ringers,
-            _threads: threads,
+            _bells: bells,
+            _handshakes: handshakes,
         })
     }
 
@@ -178,12 +168,8 @@ async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<b
 /// What a worker's accept loops lead to: logins on the worker, and the threads that they may leave it for.
 struct Hall {
     plane: Arc<Plane>,
-    threads: Arc<Threads>,
-    /// One for each thread.
-    bells: Arc<[Arc<Bell>]>,
+    handshakes: Arc<Handshakes>,
     worker: WorkerId,
-    /// Counts those who have come: each has a thread of its own choice should it leave.
-    next: AtomicUsize,
     /// The listening sockets have SO_KEEPALIVE.
     keepalive: bool,
     /// Every worker's: the log hears of it once.
@@ -233,11 +219,8 @@ impl Hall {
 
     /// A client's login, which begins on this worker.
     fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, stranger: Stranger, watch: Watch) -> Task {
-        let (exit, leaving) = exit();
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.count();
-        let berth = Berth { watch, exit };
-        let home = Home { worker: self.worker, bell: Arc::clone(&self.bells[number]) };
-        match arrival(&self.plane, accepted, &way, stranger, berth, home) {
+        let (exit, leaving) = exit(&self.handshakes);
+        match arrival(&self.plane, accepted, &way, stranger, Berth { watch, exit }, self.worker) {
             Ok(arrival) => {
                 let remote = arrival.remote.clone();
                 // boxed, as `tasks::spawn` does
@@ -245,7 +228,7 @@ impl Hall {
                 let login = Box::pin(async move {
                     let _ = tasks::guarded("client login", remote, login).await; // its panic is told
                 });
-                Box::pin(leaving.guest(login, Arc::clone(&self.threads), number))
+                Box::pin(leaving.guest(login))
             }
             Err(error) => {
                 tracing::debug!("client gone while being accepted: {error}");
@@ -302,7 +285,7 @@ fn arrival(
     way: &Way,
     stranger: Stranger,
     berth: Berth,
-    home: Home,
+    home: WorkerId,
 ) -> io::Result<Arrival> {
     let policy = plane.policy.load();
     let settings = &policy.snapshot.settings;
@@ -314,11 +297,11 @@ fn arrival(
             (Fresh::new(socket, true, berth), remote, Address::Tcp(canonical(local)))
         }
         Accepted::Unix(socket) => {
-            let (peer, port) = (socket_peercred(&socket)?, settings.listen_port);
-            let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();
-            let uid = rustix::process::getuid().as_raw();
-            let local = Address::Unix { port, pid: std::process::id(), uid };
-            (Fresh::new(socket, false, berth), Address::Unix { port, pid, uid: peer.uid.as_raw() }, local)
+            // who cannot be known is served all the same: as nobody, who has no rights by an account
+            let peer = PeerProcess::of(&socket).unwrap_or(PeerProcess::UNKNOWN);
+            let own = PeerProcess { pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
+            let address = |PeerProcess { pid, uid }| Address::Unix { port: settings.listen_port, pid, uid };
+            (Fresh::new(socket, false, berth), address(peer), address(own))
         }
     };
     Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, stranger, home: Some(home) })
@@ -355,60 +338,5 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_shortages_are_waited_out() {
-        assert!(is_shortage(&rustix::io::Errno::MFILE.into()));
-        assert!(!is_shortage(&rustix::io::Errno::CONNABORTED.into()));
-    }
-
-    #[test]
-    fn the_log_hears_of_a_shortage_now_and_then() {
-        let mut shortage = Shortage::default();
-        let tell = |at: u64| shortage.is_to_be_told(Micros::from_millis(at));
-        let told: Vec<_> = (0..150).map(|tries| tries * limits::ACCEPT_BACKOFF_MS).map(tell).collect();
-        assert_eq!(told.iter().filter(|told| **told).count(), 3, "in 15 seconds");
-    }
-
-    #[test]
-    fn mapped_addresses_are_shown_as_ipv4() {
-        let mapped = canonical("[::ffff:10.0.0.1]:7".parse().unwrap());
-        assert_eq!(mapped.to_string(), "10.0.0.1:7");
-    }
-
-    #[tokio::test]
-    async fn suspending_holds_who_comes_then_and_resuming_lets_go() {
-        let (client, clients) = async_channel();
-        let accepting = Arc::new(Accepting::default());
-        let accept = {
-            let accepting = accepting.clone();
-            move || {
-                let (accepting, clients) = (accepting.clone(), clients.clone());
-                tokio::spawn(async move {
-                    accepting.while_on(|| async { clients.lock().await.recv().await }).await
-                })
-            }
-        };
-        client.send(1).unwrap();
-        assert_eq!(accept().await.unwrap(), Some(1));
-        let waiting = accept();
-        tokio::task::yield_now().await; // it waits in accept() already
-        accepting.set(false);
-        client.send(2).unwrap();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-            assert!(!waiting.is_finished());
-        }
-        accepting.set(true);
-        assert_eq!(waiting.await.unwrap(), Some(2));
-    }
-
-    type Clients = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<u32>>>;
-
-    fn async_channel() -> (mpsc::UnboundedSender<u32>, Clients) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, Arc::new(tokio::sync::Mutex::new(receiver)))
-    }
-}
+#[path = "accept/tests.rs"]
+mod tests;

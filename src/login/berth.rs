@@ -3,13 +3,54 @@
 //! The login says so itself ([`Exit::take`]), when none of its sockets is watched by the worker any more; it goes on behind that
 //! line on the other thread. Never moves a login back: from there it goes to its worker as a value.
 
+use super::bell::Bell;
+use super::plane::Plane;
 use crate::io::Watch;
-use crate::tasks::Threads;
+use crate::tasks::{self, Threads};
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
+use tokio::task::JoinSet;
+
+/// The threads for handshakes, each with its bell. Those who come to them take turns; who needs none takes no turn.
+#[derive(Debug)]
+pub struct Handshakes {
+    threads: Threads,
+    bells: Box<[Arc<Bell>]>,
+    next: AtomicUsize,
+}
+
+impl Handshakes {
+    /// Starts `count` threads, each by `nice` less urgent than the one that calls.
+    ///
+    /// # Errors
+    /// The system's, where a thread cannot be started.
+    pub fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
+        Ok(Self {
+            threads: Threads::start(name, count, nice)?,
+            bells: (0..count).map(|_| Arc::default()).collect(),
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// Has each thread ring its bell.
+    pub fn ringers(&self, plane: &Arc<Plane>) -> JoinSet<()> {
+        let mut ringers = JoinSet::new();
+        for (number, bell) in self.bells.iter().enumerate() {
+            let (bell, plane) = (Arc::clone(bell), Arc::clone(plane));
+            let ring = move || Arc::clone(&bell).keep_ringing(Arc::clone(&plane));
+            ringers.spawn_on(tasks::keep("a bell", ring), self.threads.handle(number));
+        }
+        ringers
+    }
+
+    fn choose(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.threads.count()
+    }
+}
 
 /// A login's place on a worker's loop.
 #[derive(Debug)]
@@ -20,60 +61,56 @@ pub struct Berth {
     pub exit: Exit,
 }
 
+/// The number of the thread that a login leaves for, once it does.
+type Chosen = Arc<OnceLock<usize>>;
+
 /// The login's end of the way to another thread.
 #[derive(Debug)]
-pub struct Exit(Arc<AtomicBool>);
+pub struct Exit(Chosen, Arc<Handshakes>);
 
 /// The worker's end of it.
 #[derive(Debug)]
-pub struct Leaving(Arc<AtomicBool>);
+pub struct Leaving(Chosen, Arc<Handshakes>);
 
-/// A way to another thread.
-pub fn exit() -> (Exit, Leaving) {
-    let wants = Arc::new(AtomicBool::new(false));
-    (Exit(Arc::clone(&wants)), Leaving(wants))
+/// A way to one of the threads.
+pub fn exit(to: &Arc<Handshakes>) -> (Exit, Leaving) {
+    let chosen = Chosen::default();
+    (Exit(Arc::clone(&chosen), Arc::clone(to)), Leaving(chosen, Arc::clone(to)))
 }
 
 impl Exit {
-    /// Returns on the other thread.
+    /// Returns on the other thread, with its bell.
     ///
     /// # Cancel safety
     /// Where it runs is not known behind it: it may have left.
-    pub async fn take(self) {
+    pub async fn take(self) -> Arc<Bell> {
         let mut has_left = false;
         poll_fn(|_| {
-            if std::mem::replace(&mut has_left, true) {
-                return Poll::Ready(());
+            let number = *self.0.get_or_init(|| self.1.choose());
+            match std::mem::replace(&mut has_left, true) {
+                true => Poll::Ready(Arc::clone(&self.1.bells[number])),
+                false => Poll::Pending, // nothing wakes it: whoever takes it over asks at once
             }
-            self.0.store(true, Ordering::Release);
-            Poll::Pending // nothing wakes it: whoever takes it over asks at once
         })
-        .await;
+        .await
     }
 }
 
 impl Leaving {
-    /// Runs `login` here until it wants to leave, then on the thread of that number.
+    /// Runs `login` here until it wants to leave, then on the thread that it has chosen.
     ///
     /// # Cancel safety
     /// As long as it is here, the login is dropped with it.
-    pub async fn guest(
-        self,
-        login: Pin<Box<impl Future<Output = ()> + Send + 'static>>,
-        threads: Arc<Threads>,
-        number: usize,
-    ) {
+    pub async fn guest(self, login: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
         let mut here = Some(login);
         poll_fn(|context| {
             let Some(login) = &mut here else { return Poll::Ready(()) };
             if login.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
-            if !self.0.load(Ordering::Acquire) {
-                return Poll::Pending;
-            }
+            let Some(number) = self.0.get() else { return Poll::Pending };
             if let Some(login) = here.take() {
-                threads.take_over(number, login);
+                self.1.threads.take_over(*number, login);
             }
             Poll::Ready(())
         })
@@ -92,13 +129,20 @@ mod tests {
         task.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
+    fn handshakes(count: usize) -> Arc<Handshakes> {
+        Arc::new(Handshakes::start("berth", count, 0).expect("threads"))
+    }
+
+    fn name() -> Option<String> {
+        thread::current().name().map(str::to_owned)
+    }
+
     #[test]
     fn a_login_stays_until_it_takes_the_exit_and_goes_on_behind_it_on_the_thread() {
-        let threads = Arc::new(Threads::start("berth", 1, 0).expect("a thread"));
-        let (exit, leaving) = exit();
+        let handshakes = handshakes(1);
+        let (exit, leaving) = exit(&handshakes);
         let (tell, told) = mpsc::channel();
         let (go, mut gone) = tokio::sync::mpsc::channel::<()>(1);
-        let name = || thread::current().name().map(str::to_owned);
         let login = async move {
             gone.recv().await;
             tell.send(name()).unwrap();
@@ -107,7 +151,7 @@ mod tests {
             gone.recv().await;
             tell.send(name()).unwrap();
         };
-        let mut guest = Box::pin(leaving.guest(Box::pin(login), Arc::clone(&threads), 0));
+        let mut guest = Box::pin(leaving.guest(Box::pin(login)));
         assert!(!poll(guest.as_mut()) && told.try_recv().is_err());
         go.try_send(()).unwrap();
         assert!(poll(guest.as_mut()), "it is not here any more");
@@ -119,8 +163,25 @@ mod tests {
 
     #[test]
     fn a_login_that_never_leaves_ends_where_it_began() {
-        let threads = Arc::new(Threads::start("berth", 1, 0).expect("a thread"));
-        let (_exit, leaving) = exit();
-        assert!(poll(Box::pin(leaving.guest(Box::pin(async {}), threads, 0)).as_mut()));
+        let (_exit, leaving) = exit(&handshakes(1));
+        assert!(poll(Box::pin(leaving.guest(Box::pin(async {}))).as_mut()));
+    }
+
+    #[test]
+    fn the_threads_take_turns_and_who_stays_takes_none() {
+        let (handshakes, (tell, told)) = (handshakes(2), mpsc::channel());
+        for _ in 0..4 {
+            let (_exit, stays) = exit(&handshakes);
+            assert!(poll(Box::pin(stays.guest(Box::pin(async {}))).as_mut()));
+            let ((exit, leaving), tell) = (exit(&handshakes), tell.clone());
+            let login = async move {
+                exit.take().await;
+                tell.send(name()).unwrap();
+            };
+            assert!(poll(Box::pin(leaving.guest(Box::pin(login))).as_mut()));
+        }
+        let mut on: Vec<_> = (0..4).map(|_| told.recv().unwrap().unwrap()).collect();
+        on.sort();
+        assert_eq!(on, ["berth-0", "berth-0", "berth-1", "berth-1"]);
     }
 }

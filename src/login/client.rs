@@ -6,7 +6,6 @@
 use super::admissions::Admission;
 use super::auth_query;
 use super::authenticate::{ProofRules, Sums, prove};
-use super::bell::Bell;
 use super::cancel::ClientKey;
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
@@ -37,17 +36,8 @@ pub struct Arrival {
     pub local: Address,
     /// Its place among those who have not proven who they are.
     pub stranger: Stranger,
-    /// Where it begins; `None`: on no worker.
-    pub home: Option<Home>,
-}
-
-/// The worker on whose loop a login begins.
-#[derive(Clone, Debug)]
-pub struct Home {
-    /// Its number.
-    pub worker: WorkerId,
-    /// What wakes workers for the thread that the login may leave for.
-    pub bell: Arc<Bell>,
+    /// The worker on whose loop it begins; `None`: on none.
+    pub home: Option<WorkerId>,
 }
 
 /// Takes one client through its login, to a worker, to the console, or to its end.
@@ -152,7 +142,7 @@ struct Visitor {
     row: LoginEntry,
     stage: Stage,
     stranger: Arc<Stranger>,
-    home: Option<Home>,
+    home: Option<WorkerId>,
     /// Whether the log hears of it; decided when there is first something to say.
     is_heard: OnceLock<bool>,
 }
@@ -193,7 +183,7 @@ impl Visitor {
         remote: Address,
         local: Address,
         stranger: Arc<Stranger>,
-        home: Option<Home>,
+        home: Option<WorkerId>,
     ) -> Self {
         let id = plane.next_socket_id();
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -462,7 +452,7 @@ impl Visitor {
         };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
         let params = own_params(&plane.names, &welcome.params, startup, add_host);
-        let here = self.home.as_ref().filter(|_| stream.is_on_loop()).map(|home| home.worker);
+        let here = self.home.filter(|_| stream.is_on_loop());
         let worker = here.map_or_else(|| plane.quietest_worker(), |here| plane.quiet_worker(here));
         let key = plane
             .cancel_keys
@@ -504,11 +494,10 @@ impl Visitor {
         })
     }
 
-    fn hand_to_worker(mut self, plane: &Plane, mut stream: ClientStream, handover: Handover) {
+    fn hand_to_worker(self, plane: &Plane, mut stream: ClientStream, handover: Handover) {
         let Handover { worker, login, guard } = handover;
-        let home = self.home.take();
-        let bell = home.as_ref().filter(|_| !stream.is_on_loop()).map(|home| Arc::clone(&home.bell));
-        if home.is_some_and(|home| home.worker != worker)
+        let bell = stream.take_bell();
+        if self.home.is_some_and(|home| home != worker)
             && let Err(error) = stream.leave_loop()
         {
             return self.log_end(plane, &error.into());
@@ -585,4 +574,4 @@ fn is_about_the_client(end: &LoginEnd) -> bool {
 
 #[cfg(test)]
 #[path = "client/tests.rs"]
-mod tests;
+pub(super) mod tests;

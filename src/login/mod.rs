@@ -55,7 +55,7 @@ pub use admissions::{Admission, Admissions};
 pub use bell::Bell;
 pub use berth::{Berth, Exit};
 pub use cancel::{CancelKeys, ClientKey, KeyHolder};
-pub use client::{Arrival, Home, serve};
+pub use client::{Arrival, serve};
 pub use dns::{Dns, DnsRow};
 pub use errands::{Errands, Joins, TakenIn};
 pub use iam::Iam;

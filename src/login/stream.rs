@@ -3,6 +3,7 @@
 //! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own bytes. Reads no
 //! message itself. Ends as a value for a worker, or as a stream for the console.
 
+use super::bell::Bell;
 use super::berth::Berth;
 use super::strangers::{Ours, Pace};
 use super::tls_text::tls_text;
@@ -129,12 +130,20 @@ pub struct ClientStream {
     /// Words that go out with the next ones.
     held: Vec<u8>,
     pace: Option<Pace>,
+    /// The bell of the thread that it has left its worker for.
+    bell: Option<Arc<Bell>>,
 }
 
 impl ClientStream {
     /// A stream of which nothing has been read.
     pub fn new(socket: Socket) -> Self {
-        Self { transport: Transport::Plain(socket), inbox: Vec::new(), held: Vec::new(), pace: None }
+        Self {
+            transport: Transport::Plain(socket),
+            inbox: Vec::new(),
+            held: Vec::new(),
+            pace: None,
+            bell: None,
+        }
     }
 
     /// Tells `pace` of every whole message.
@@ -231,7 +240,7 @@ impl ClientStream {
     /// The stream is lost.
     pub async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
         if let Some(berth) = self.leave_loop()? {
-            berth.exit.take().await; // what a handshake costs must not make queries wait
+            self.bell = Some(berth.exit.take().await); // what a handshake costs must not make queries wait
         }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -241,6 +250,11 @@ impl ClientStream {
         self.transport = Transport::Tls(Box::new(stream));
         self.step();
         Ok(())
+    }
+
+    /// What wakes workers for the thread that it is on, if it has left its worker.
+    pub fn take_bell(&mut self) -> Option<Arc<Bell>> {
+        self.bell.take()
     }
 
     /// Whether it is on a worker's loop.

@@ -34,6 +34,13 @@ fn plane_of(databases: &str, settings: &str) -> (Arc<Plane>, Doors) {
 
 /// A plane whose pool (d, `user`) has had its first server.
 fn welcoming(databases: &str, settings: &str, user: &str) -> (Arc<Plane>, Doors) {
+    let (plane, doors) = welcomed(databases, settings, user);
+    tokio::spawn(welcome_clients(plane.clone()));
+    (plane, doors)
+}
+
+/// The same, and the letters to its workers stay where they are.
+pub(in crate::login) fn welcomed(databases: &str, settings: &str, user: &str) -> (Arc<Plane>, Doors) {
     let (plane, doors) = plane_of(databases, settings);
     let entry = plane.pool_entry("d", user).unwrap();
     let names = plane.names.clone();
@@ -41,7 +48,6 @@ fn welcoming(databases: &str, settings: &str, user: &str) -> (Arc<Plane>, Doors)
         reported: vec![("server_version".to_owned(), "15.4".to_owned())],
         params: names.empty_set().with(0, "ISO"),
     });
-    tokio::spawn(welcome_clients(plane.clone()));
     (plane, doors)
 }
 
