@@ -34,6 +34,12 @@ impl Pace {
         self.waited.pause();
         Ours(self.clone())
     }
+
+    /// Since when it has been waited for; `None`: it waits for us.
+    #[cfg(test)]
+    pub fn waited_since(&self) -> Option<Micros> {
+        self.waited.waited_since()
+    }
 }
 
 /// See [`Pace::ours`].
@@ -186,7 +192,8 @@ impl Stranger {
     pub async fn cut_off(&self) {
         loop {
             self.word.notified().await;
-            // what it has sent meanwhile was read first
+            // tokio looks at its sockets before it goes on here: what the client has sent meanwhile is read first
+            tokio::task::yield_now().await;
             if self.strangers.crowd().has_to_go(self.number, self.strangers.clock.now()) {
                 return;
             }
@@ -303,6 +310,32 @@ mod tests {
         strangers.make_room();
         assert!(stays(&quick).await, "it has its time");
         assert_eq!((strangers.count(), strangers.cut_off()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_has_come_counts_also_where_only_the_loop_knows_of_it() {
+        let strangers = strangers();
+        let stranger = strangers.enter(&from("10.0.0.1"));
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = tokio::net::UnixStream::from_std(near).unwrap();
+        let login = tokio::spawn(async move {
+            let log_in = async {
+                near.readable().await.unwrap();
+                stranger.pace().step();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                () = log_in => {}
+                () = stranger.cut_off() => {}
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
+        std::io::Write::write_all(&mut &far, b"x").unwrap();
+        strangers.make_room(); // before the loop has looked at its sockets
+        assert!(tokio::time::timeout(Duration::from_millis(50), login).await.is_err(), "it stays");
+        assert_eq!(strangers.cut_off(), 0);
     }
 
     #[test]

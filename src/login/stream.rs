@@ -112,6 +112,8 @@ impl Socket {
 struct Rewound {
     front: Vec<u8>,
     socket: Socket,
+    /// During the handshake: who is told that the client has sent a whole flight, which is what we answer.
+    pace: Option<Pace>,
 }
 
 #[derive(Debug)]
@@ -240,13 +242,15 @@ impl ClientStream {
     /// The stream is lost.
     pub async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
         if let Some(berth) = self.leave_loop()? {
+            let _ours = self.ours(); // the thread may have others to shake hands with first
             self.bell = Some(berth.exit.take().await); // what a handshake costs must not make queries wait
         }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let rewound = Rewound { front: std::mem::take(&mut self.inbox), socket };
-        let stream = tokio_rustls::TlsAcceptor::from(config.clone()).accept(rewound).await?;
+        let rewound = Rewound { front: std::mem::take(&mut self.inbox), socket, pace: self.pace() };
+        let mut stream = tokio_rustls::TlsAcceptor::from(config.clone()).accept(rewound).await?;
+        stream.get_mut().0.pace = None;
         self.transport = Transport::Tls(Box::new(stream));
         self.step();
         Ok(())
@@ -408,7 +412,11 @@ impl AsyncRead for Rewound {
 
 impl AsyncWrite for Rewound {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if let (Poll::Ready(Ok(_)), Some(pace)) = (&written, &self.pace) {
+            pace.step();
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -488,3 +496,7 @@ impl AsyncWrite for Socket {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "stream/tests.rs"]
+mod tests;

@@ -1,10 +1,12 @@
 //! Clients that come many at once: every one is served; handshakes and the like are for threads that give way to the workers.
 
 use crate::common::certs::certs;
-use crate::common::raw::Raw;
+use crate::common::raw::{Raw, startup_message};
 use crate::common::{Pooler, PoolerSetup, postgres};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 
 /// One thread of the pooler, as proc(5) tells it.
 #[derive(Debug)]
@@ -85,6 +87,52 @@ fn all_login_threads_take_their_part_of_handshakes_and_give_way_to_workers() {
         assert!(thread.turns > before[name].turns, "{name:?} took nobody: {before:?} {after:?}");
         assert!(thread.nice > nice || thread.nice == 19, "{after:?} {workers:?}");
     }
+}
+
+/// Takes all cores that it can get until it is dropped.
+struct Hogs(Arc<AtomicBool>);
+
+impl Hogs {
+    fn begin() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || while !is_over.load(Ordering::Relaxed) {});
+        }
+        Self(is_over)
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_herd_that_shakes_hands_beside_others_who_want_the_cores_loses_nobody() {
+    const HERD: usize = 600; // more than `max_login_conn`: some wait for the places of others
+    let pooler = PoolerSetup::new(postgres())
+        .set("workers", 2)
+        .set("client_tls_sslmode", "require")
+        .set("client_tls_cert_file", certs().server().display())
+        .set("client_tls_key_file", certs().server_key().display())
+        .start();
+    let gate = Barrier::new(HERD + 1);
+    let come = || {
+        gate.wait();
+        let mut raw = Raw::tls(pooler.port, "localhost", &certs().ca());
+        raw.try_send(&startup_message(196_608, &[("user", "app"), ("database", "app")])).ok()?;
+        (raw.outcome().status == Some(b'I')).then_some(raw)
+    };
+    let served = std::thread::scope(|scope| {
+        let herd: Vec<_> = (0..HERD).map(|_| scope.spawn(come)).collect();
+        let _hogs = Hogs::begin();
+        gate.wait();
+        herd.into_iter().filter_map(|client| client.join().ok()?).count()
+    });
+    assert_eq!(served, HERD);
+    assert!(!pooler.log().contains("others wait to log in"), "nobody was silent");
 }
 
 #[test]

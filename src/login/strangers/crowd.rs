@@ -44,6 +44,12 @@ impl Waited {
         self.0.store(Micros::NEVER.0, Ordering::Relaxed);
     }
 
+    /// Since when it is waited for.
+    #[cfg(test)]
+    pub(super) fn waited_since(&self) -> Option<Micros> {
+        self.late_since(Micros::NEVER, Micros(0))
+    }
+
     /// Since when, if that is `grace` or longer.
     fn late_since(&self, now: Micros, grace: Micros) -> Option<Micros> {
         let since = Micros(self.0.load(Ordering::Relaxed));
