@@ -130,14 +130,13 @@ impl Replication {
     /// `database`, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of `true` or `yes`); anything else is
     /// ignored.
     fn read(value: &str) -> Self {
-        let value = value.to_ascii_lowercase();
-        let is_prefix_of = |word: &str| !value.is_empty() && word.starts_with(&value);
-        match value.as_str() {
-            "database" => Self::Logical,
-            "on" | "1" => Self::Physical,
-            _ if is_prefix_of("true") || is_prefix_of("yes") => Self::Physical,
-            _ => Self::No,
+        let is = |word: &str| value.eq_ignore_ascii_case(word);
+        let is_prefix_of = |word: &str| !value.is_empty() && word.get(..value.len()).is_some_and(is);
+        if is("database") {
+            return Self::Logical;
         }
+        let is_physical = is("on") || is("1") || is_prefix_of("true") || is_prefix_of("yes");
+        if is_physical { Self::Physical } else { Self::No }
     }
 }
 
@@ -206,14 +205,14 @@ impl Startup {
         names: &TrackedNames,
         ignored: IgnoredNames<'_>,
     ) -> Result<(), Fault> {
-        let key = String::from_utf8_lossy(key);
+        let key = text(key);
         match &*key {
-            "user" => self.user = name(value)?,
-            "database" => self.database = name(value)?,
+            "user" => put(&mut self.user, name(value)?),
+            "database" => put(&mut self.database, name(value)?),
             "replication" => self.replication = Replication::read(&text(value)),
-            "options" => self.options = Some(text(value).into_owned()),
+            "options" => put(self.options.get_or_insert_default(), &text(value)),
             key => match names.position(key) {
-                Some(position) => self.track(position, text(value).into_owned()),
+                Some(position) => self.track(position, &text(value)),
                 None if ignored.has(key) => {}
                 None if key.starts_with("_pq_.") => encode::cstr(&mut self.unknown_options, key.as_bytes()),
                 None => return Err(Fault::UnsupportedParameter { name: key.to_owned() }),
@@ -223,10 +222,10 @@ impl Startup {
     }
 
     /// A later value of the same parameter wins.
-    fn track(&mut self, position: usize, value: String) {
+    fn track(&mut self, position: usize, value: &str) {
         match self.tracked.iter_mut().find(|(have, _)| *have == position) {
-            Some((_, slot)) => *slot = value,
-            None => self.tracked.push((position, value)),
+            Some((_, slot)) => put(slot, value),
+            None => self.tracked.push((position, value.to_owned())),
         }
     }
 
@@ -263,21 +262,22 @@ impl Startup {
         let lenient = ignored.has("options");
         let mut words = Words(options);
         while let Some(word) = words.next() {
-            let assignment = match word.as_str() {
-                "-c" => words.next(),
-                word => word.strip_prefix("-c").or_else(|| word.strip_prefix("--")).map(str::to_owned),
+            let next = if word == "-c" { words.next() } else { None };
+            let assignment = match &next {
+                Some(next) => Some(&**next),
+                None => word.strip_prefix("-c").or_else(|| word.strip_prefix("--")),
             };
-            let Some((key, value)) = assignment.as_deref().and_then(|pair| pair.split_once('=')) else {
+            let Some((key, value)) = assignment.and_then(|pair| pair.split_once('=')) else {
                 if lenient {
                     continue;
                 }
                 return Err(Fault::UnsupportedOptions);
             };
-            let key = key.replace('-', "_"); // as PostgreSQL reads it
+            let key = underscored(key);
             match names.position(&key) {
-                Some(position) => self.track(position, value.to_owned()),
+                Some(position) => self.track(position, value),
                 None if lenient || ignored.has(&key) => {}
-                None => return Err(Fault::UnsupportedParameterInOptions { name: key }),
+                None => return Err(Fault::UnsupportedParameterInOptions { name: key.into_owned() }),
             }
         }
         Ok(())
@@ -289,37 +289,59 @@ impl Startup {
     }
 }
 
-/// The blank-separated words of `options`; a backslash makes the next character part of the word.
+/// The blank-separated words of `options`; a backslash makes the next character part of the word. A worker reads them on its
+/// loop, so that those without a backslash, nearly all, are not copied.
 struct Words<'a>(&'a str);
 
-impl Iterator for Words<'_> {
-    type Item = String;
+impl<'a> Iterator for Words<'a> {
+    type Item = Cow<'a, str>;
 
-    fn next(&mut self) -> Option<String> {
+    fn next(&mut self) -> Option<Cow<'a, str>> {
         let input = self.0.trim_ascii_start();
-        let mut word = String::new();
-        let mut chars = input.char_indices();
-        loop {
-            match chars.next() {
-                Some((at, c)) if c.is_ascii_whitespace() => {
-                    self.0 = &input[at..];
-                    break;
+        let mut is_escaped = false;
+        let mut bytes = input.bytes().enumerate();
+        let end = loop {
+            match bytes.next() {
+                Some((at, byte)) if byte.is_ascii_whitespace() => break at,
+                Some((_, b'\\')) => {
+                    is_escaped = true;
+                    bytes.next(); // of a longer character the rest is no blank and no backslash
                 }
-                Some((_, '\\')) => word.extend(chars.next().map(|(_, c)| c)),
-                Some((_, c)) => word.push(c),
-                None => {
-                    self.0 = "";
-                    break;
-                }
+                Some(_) => {}
+                None => break input.len(),
             }
-        }
+        };
+        let (word, rest) = input.split_at(end);
+        self.0 = rest;
+        let word = if !is_escaped { Cow::Borrowed(word) } else { Cow::Owned(unescaped(word)) };
         (!input.is_empty()).then_some(word)
     }
 }
 
+/// `word` without the backslashes that make the next character part of it.
+fn unescaped(word: &str) -> String {
+    let (mut out, mut bytes) = (Vec::with_capacity(word.len()), word.bytes());
+    while let Some(byte) = bytes.next() {
+        out.extend(if byte == b'\\' { bytes.next() } else { Some(byte) });
+    }
+    // INVARIANT: UTF-8 without some of its ASCII is UTF-8; behind a backslash stands a first byte.
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// A parameter's name in `options`, as PostgreSQL reads it.
+fn underscored(key: &str) -> Cow<'_, str> {
+    if key.contains('-') { Cow::Owned(key.replace('-', "_")) } else { Cow::Borrowed(key) }
+}
+
+/// In the memory of what is there: whoever says one parameter a thousand times makes us ask for some once.
+fn put(slot: &mut String, value: &str) {
+    slot.clear();
+    slot.push_str(value);
+}
+
 /// A name: it finds users and databases, so bytes that are not UTF-8 are refused rather than made equal to others.
-fn name(value: &[u8]) -> Result<String, Fault> {
-    String::from_utf8(value.to_vec()).map_err(|_| Fault::NotUtf8)
+fn name(value: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(value).map_err(|_| Fault::NotUtf8)
 }
 
 /// A value: it is only shown and passed on, so bytes that are not UTF-8 are replaced.

@@ -182,7 +182,34 @@ fn newer_minors_and_protocol_options_are_negotiated() {
     assert_eq!(out, b"v\0\0\0\x1d\0\x03\0\0\0\0\0\x01_pq_.compression\0");
 }
 
+/// The words of `options`, character by character.
+fn words_one_by_one(options: &str) -> Vec<String> {
+    let (mut words, mut word, mut chars) = (Vec::new(), None::<String>, options.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            '\\' => word.get_or_insert_default().extend(chars.next()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn words_without_a_backslash_are_not_copied() {
+    let words: Vec<_> = Words("-c a=b\tc\\ d ").collect();
+    assert_eq!(words, ["-c", "a=b", "c d"]);
+    assert!(matches!(words[..], [Cow::Borrowed(_), Cow::Borrowed(_), Cow::Owned(_)]));
+}
+
 proptest! {
+    #[test]
+    fn words_are_what_they_are_character_by_character(options in "[ \ta\\\\=é😀]{0,24}") {
+        let words: Vec<_> = Words(&options).collect();
+        prop_assert_eq!(words, words_one_by_one(&options));
+    }
+
     #[test]
     fn any_bytes_are_read_without_a_panic(input in proptest::collection::vec(any::<u8>(), 0..96)) {
         let _ = first_packet(&input);
