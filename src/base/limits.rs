@@ -221,6 +221,9 @@ pub const LOGIN_NICE: i32 = 10;
 
 /// Tasks of logins that a worker lets go on in a round, each some microseconds, before it looks after queries again.
 pub const TASKS_PER_ROUND: usize = 16;
+/// The time for them, whatever they cost: room for some ten logins, and less than a query takes from end to end. One that has
+/// begun is not interrupted.
+pub const TASKS_US_PER_ROUND: u64 = 200;
 
 /// Clients that a worker accepts in a round, some ten microseconds each, before it looks after queries again.
 pub const ACCEPTS_PER_ROUND: usize = 8;

@@ -119,7 +119,7 @@ impl Post for Place {
     }
 
     fn begin(&mut self, task: Begin) {
-        self.tasks.begin(task);
+        self.tasks.begin(task, || self.seat.clock.now());
     }
 
     fn wake(&mut self, task: u32) {
@@ -127,7 +127,7 @@ impl Post for Place {
     }
 
     fn run_tasks(&mut self) -> bool {
-        self.tasks.run()
+        self.tasks.run(|| self.seat.clock.now())
     }
 
     fn has_tasks(&self) -> bool {

@@ -1,11 +1,11 @@
 //! Tasks on a worker's loop: what is short and has one socket, such as a client's login, and ends where its connection goes on.
 //!
-//! A task that has all it needs runs to its end as it begins, without a word to another thread. Bounded in a round, so that
-//! queries wait for a few tasks at most. Never knows what a task does; a task must not block and must not panic
+//! A task that has all it needs runs to its end as it begins, without a word to another thread. Bounded in a round, by number and
+//! by time, so that queries wait for a few tasks at most, whatever those cost. Never knows what a task does; a task must not block and must not panic
 //! (`tasks::guarded`), since here it would end the process.
 
 use super::{Mail, WorkerHandle};
-use crate::base::limits;
+use crate::base::{Micros, limits};
 use crate::io::Watch;
 use rustix::fd::OwnedFd;
 use slab::Slab;
@@ -28,6 +28,8 @@ pub struct Tasks {
     /// By place: a task that comes where another was is woken by what was that one's, too, which costs a look.
     wakers: Vec<Waker>,
     ready: VecDeque<u32>,
+    /// When this round's time for tasks is over; `None`: none has gone on in it yet.
+    over_at: Option<Micros>,
 }
 
 /// Wakes the task in one place from wherever it is called.
@@ -49,11 +51,11 @@ impl Wake for Bell {
 impl Tasks {
     /// None yet; their sockets are watched by `epoll`, the instance that the worker waits at.
     pub fn new(me: WorkerHandle, epoll: Arc<OwnedFd>) -> Self {
-        Self { me, epoll, here: Slab::new(), wakers: Vec::new(), ready: VecDeque::new() }
+        Self { me, epoll, here: Slab::new(), wakers: Vec::new(), ready: VecDeque::new(), over_at: None }
     }
 
-    /// Begins a task.
-    pub fn begin(&mut self, begin: Begin) {
+    /// Begins a task: at once, where this round has time left for it, else in its turn.
+    pub fn begin(&mut self, begin: Begin, now: impl Fn() -> Micros) {
         let place = self.here.vacant_entry();
         // INVARIANT: descriptors are numbered by 31 bits, and every task has one.
         let number = u32::try_from(place.key() + 1).expect("fewer tasks than descriptors");
@@ -62,7 +64,11 @@ impl Tasks {
             let bell = Bell { worker: self.me.clone(), task: number };
             self.wakers.push(Waker::from(Arc::new(bell)));
         }
-        self.poll(number);
+        if self.has_time(now) {
+            self.poll(number);
+        } else {
+            self.wake(number);
+        }
     }
 
     /// The task of that number may go on.
@@ -70,17 +76,28 @@ impl Tasks {
         self.ready.push_back(number);
     }
 
-    /// Lets those that are ready go on, up to a bound; whether there were any.
-    pub fn run(&mut self) -> bool {
+    /// Begins a round: lets those that are ready go on, up to a bound; whether there were any.
+    pub fn run(&mut self, now: impl Fn() -> Micros) -> bool {
+        self.over_at = None;
         let is_any = self.is_busy();
         if is_any {
             self.me.open_eyes();
         }
         for _ in 0..limits::TASKS_PER_ROUND {
-            let Some(number) = self.ready.pop_front() else { break };
-            self.poll(number);
+            if !self.is_busy() || !self.has_time(&now) {
+                break;
+            }
+            if let Some(number) = self.ready.pop_front() {
+                self.poll(number);
+            }
         }
         is_any
+    }
+
+    /// Whether one more task may go on in this round: the first may in any case.
+    fn has_time(&mut self, now: impl Fn() -> Micros) -> bool {
+        let now = now();
+        now < *self.over_at.get_or_insert(now + Micros(limits::TASKS_US_PER_ROUND))
     }
 
     /// Whether any is ready.
@@ -124,7 +141,7 @@ mod tests {
                 context.waker().wake_by_ref(); // it wants to go on at once
                 Poll::Pending
             });
-            tasks.begin(Box::new(|_| Box::pin(task)));
+            tasks.begin(Box::new(|_| Box::pin(task)), || Micros(0));
         }
         let woken = |tasks: &mut Tasks| {
             for mail in me.take() {
@@ -136,22 +153,53 @@ mod tests {
         assert!(!tasks.is_busy(), "who wakes it sends a letter");
         woken(&mut tasks);
         for total in [limits::TASKS_PER_ROUND, count] {
-            assert!(tasks.run());
+            assert!(tasks.run(|| Micros(0)));
             assert_eq!(polls.load(Ordering::Relaxed), count + total);
         }
-        assert!(!tasks.is_busy() && !tasks.run());
+        assert!(!tasks.is_busy() && !tasks.run(|| Micros(0)));
         woken(&mut tasks);
         assert!(tasks.is_busy(), "in their turn");
+    }
+
+    #[test]
+    fn a_round_gives_tasks_so_much_time_and_no_more() {
+        const COST: u64 = limits::TASKS_US_PER_ROUND / 2 + 1;
+        let (mut tasks, _) = tasks();
+        let clock = Arc::new(AtomicUsize::new(0));
+        let now = || Micros(clock.load(Ordering::Relaxed) as u64);
+        let spent = |before: Micros| now().since(before).0 / COST;
+        let begin = |tasks: &mut Tasks| {
+            let clock = Arc::clone(&clock);
+            let task = poll_fn(move |_| {
+                clock.fetch_add(COST as usize, Ordering::Relaxed);
+                Poll::<()>::Pending
+            });
+            tasks.begin(Box::new(|_| Box::pin(task)), now);
+        };
+        (0..5).for_each(|_| begin(&mut tasks));
+        assert_eq!(spent(Micros(0)), 2, "the others begin in their turn");
+        for expected in [2, 1, 0] {
+            let before = now();
+            tasks.run(now);
+            assert_eq!(spent(before), expected);
+        }
+        let before = now();
+        (0..2).for_each(|_| begin(&mut tasks));
+        tasks.wake(1);
+        tasks.run(now);
+        assert_eq!((spent(before), tasks.is_busy()), (3, false), "a new round has time again");
+        (0..2).for_each(|_| begin(&mut tasks));
+        assert_eq!((spent(before), tasks.is_busy()), (4, true), "of which what goes on takes its part");
     }
 
     #[test]
     fn a_task_that_ends_leaves_its_place_and_a_late_word_for_it_does_nothing() {
         let (mut tasks, _) = tasks();
         for _ in 0..3 {
-            tasks.begin(Box::new(|_| Box::pin(std::future::ready(()))));
+            tasks.begin(Box::new(|_| Box::pin(std::future::ready(()))), || Micros(0));
         }
         assert!(tasks.here.is_empty() && tasks.wakers.len() == 1);
         tasks.wake(1);
-        assert!(tasks.run() && tasks.here.is_empty());
+        assert!(tasks.run(|| Micros(0)) && tasks.here.is_empty());
     }
 }
