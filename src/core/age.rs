@@ -229,14 +229,12 @@ impl Core {
 
     /// A server has gone. One past its soft age was the retirement that the pool may still wait for, whatever ended it.
     pub(super) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
-        if self.now < server.authorization.soft_at {
-            return;
-        }
+        let is_old = self.now >= server.authorization.soft_at;
         let pool = &mut self.pools[server.pool.0 as usize];
-        if reason == RENEWED {
+        if is_old && reason == RENEWED {
             pool.counters.renewed += 1;
-        } else {
-            pool.share.take_retirement();
+        } else if !(is_old && pool.share.take_retirement()) {
+            pool.share.note_departure();
         }
     }
 }

@@ -54,7 +54,7 @@ impl Core {
         let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
         for slot in slots {
             // A note that went astray must not leave a client waiting: asked anew at each pass.
-            self.pools[slot.0 as usize].asked = false;
+            self.pools[slot.0 as usize].asked = 0;
             self.trim_queue(slot);
             self.serve(slot, net);
         }

@@ -42,7 +42,7 @@ pub use command::{
 pub use engine::{Core, MovedServer};
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use launcher::{Action, Demand, Event, Launcher};
-pub use ledger::{Ledger, Use, Verdict, Want};
+pub use ledger::{Ledger, Opening, Use, Verdict, Want};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, Outlook, PoolShare, Stance};
 pub use statement_memory::Meter;

@@ -129,12 +129,14 @@ impl DatabaseShare {
 #[repr(align(128))]
 struct Slot {
     idle: AtomicU32,
+    waiting: AtomicU32,
     waiting_since: AtomicU64,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { idle: AtomicU32::new(0), waiting_since: AtomicU64::new(Micros::NEVER.0) }
+        let [idle, waiting] = [(); 2].map(|()| AtomicU32::new(0));
+        Self { idle, waiting, waiting_since: AtomicU64::new(Micros::NEVER.0) }
     }
 }
 
@@ -159,10 +161,12 @@ impl Turn {
 pub struct Outlook {
     /// Idle servers over all workers.
     pub idle: u32,
-    /// A server is on its way to a worker.
-    pub is_moving: bool,
+    /// Servers on their way to a worker.
+    pub moving: u32,
     /// Since when the longest waiting client waits, if one does.
     pub waiting_since: Option<Micros>,
+    /// How many wait.
+    pub waiting: u32,
 }
 
 /// A server that is on its way; see [`PoolShare::server_under_way`].
@@ -195,6 +199,7 @@ pub struct PoolShare {
     lifetime_close: Turn,
     renewal: Turn,
     retirement: AtomicBool,
+    departed: AtomicU32,
     stance: AtomicU8,
     /// A server is kept beyond its hard age.
     overstay: AtomicBool,
@@ -230,6 +235,7 @@ impl PoolShare {
             lifetime_close: Turn::default(),
             renewal: Turn::default(),
             retirement: AtomicBool::new(false),
+            departed: AtomicU32::new(0),
             stance: AtomicU8::new(Stance::default() as u8),
             overstay: AtomicBool::new(false),
             max_age: AtomicU64::new(Micros::NEVER.0),
@@ -244,6 +250,16 @@ impl PoolShare {
     #[inline]
     pub fn set_idle(&self, worker: WorkerId, count: u32) {
         self.slots[worker.0 as usize].idle.store(count, Ordering::Release);
+    }
+
+    /// Publishes how many clients of `worker` wait. A store on the worker's own line.
+    pub fn set_waiting(&self, worker: WorkerId, count: u32) {
+        self.slots[worker.0 as usize].waiting.store(count, Ordering::Release);
+    }
+
+    /// Clients that wait, over all workers, as last published.
+    fn waiting_total(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.waiting.load(Ordering::Acquire)).sum()
     }
 
     /// Publishes since when the oldest client of `worker` waits; [`Micros::NEVER`] = none waits.
@@ -313,8 +329,9 @@ impl PoolShare {
     /// read in that order, and written so by whoever moves it.
     pub fn outlook(&self) -> Outlook {
         let idle = self.idle_total();
-        let is_moving = self.is_moving();
-        Outlook { idle, is_moving, waiting_since: self.oldest_waiter().map(|(_, since)| since) }
+        let moving = self.moving.load(Ordering::Acquire);
+        let waiting_since = self.oldest_waiter().map(|(_, since)| since);
+        Outlook { idle, moving, waiting_since, waiting: self.waiting_total() }
     }
 
     /// The rules in force. Workers keep their own copy (`Command::Rules` replaces it): this is for the login plane.
@@ -509,5 +526,21 @@ impl PoolShare {
     /// Whether the caller is the one to close a server past its soft age.
     pub fn take_retirement(&self) -> bool {
         self.is_retirement_wanted() && self.retirement.swap(false, Ordering::AcqRel)
+    }
+
+    /// A server has ended that was not retired: a renewal that is under way need not retire another one when it has come.
+    pub fn note_departure(&self) {
+        self.departed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether one has ended by itself since the first of the renewals that are under way began; each counts once.
+    pub(super) fn take_departed(&self) -> bool {
+        let less_one = |departed: u32| departed.checked_sub(1);
+        self.departed.fetch_update(Ordering::AcqRel, Ordering::Acquire, less_one).is_ok()
+    }
+
+    /// The first of the renewals that will be under way begins.
+    pub(super) fn forget_departed(&self) {
+        self.departed.store(0, Ordering::Release);
     }
 }

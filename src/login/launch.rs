@@ -9,7 +9,7 @@ use super::open;
 use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::{PoolId, WorkerId, limits};
-use crate::core::{Action, Answer, Command, Demand, Event, Launcher, PoolShare, Scope, Want};
+use crate::core::{Action, Answer, Command, Demand, Event, Launcher, Opening, PoolShare, Scope, Want};
 use crate::tasks;
 use crate::worker::Mail;
 use std::sync::Arc;
@@ -183,7 +183,7 @@ impl Carrier {
     fn carry_out(&self, action: Action) {
         let plane = &self.plane;
         match action {
-            Action::Open { pool, want, from_reserve } => self.open(&pool, want, from_reserve),
+            Action::Open { pool, want, opening } => self.open(&pool, want, opening),
             Action::Nudge { pool, idle_at, by } => plane.worker(idle_at).send(Mail::Nudge { pool, by }),
             Action::Evict { scope, worker } => {
                 tasks::spawn("eviction", worker.0, evict(Arc::clone(plane), scope, worker));
@@ -210,8 +210,9 @@ impl Carrier {
         }
     }
 
-    fn open(&self, share: &Arc<PoolShare>, want: Want, from_reserve: bool) {
-        let place = self.plane.places.given(share);
+    fn open(&self, share: &Arc<PoolShare>, want: Want, opening: Opening) {
+        let from_reserve = opening.from_reserve;
+        let place = self.plane.places.given(share, opening);
         let Some(entry) = self.plane.registry.by_id(share.id) else { return };
         if from_reserve {
             let (db, user) = (&share.database.name, &share.user);

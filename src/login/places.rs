@@ -6,7 +6,7 @@
 
 use super::launch::LauncherDoor;
 use crate::base::{Micros, PoolId};
-use crate::core::{Ledger, PoolShare, Use};
+use crate::core::{Ledger, Opening, PoolShare, Use};
 use crate::tasks;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -28,8 +28,8 @@ impl Places {
     }
 
     /// The place of a server to be opened, where the ledger has just given one ([`crate::core::Verdict::Launch`]).
-    pub fn given(self: &Arc<Self>, pool: &Arc<PoolShare>) -> Place {
-        self.place(pool, Use::LoggingIn)
+    pub fn given(self: &Arc<Self>, pool: &Arc<PoolShare>, opening: Opening) -> Place {
+        self.place(pool, Use::LoggingIn(opening))
     }
 
     /// A place for a cancel request's connection, if there is one.
@@ -98,26 +98,32 @@ impl Place {
     /// The login in this place has succeeded: it is a live server's from now on.
     #[must_use]
     pub fn into_live(mut self) -> Self {
-        assert!(self.used_for == Use::LoggingIn, "only a login becomes a live server");
-        self.places.ledger().logged_in(&self.pool);
+        self.places.ledger().logged_in(&self.pool, self.opening());
         self.used_for = Use::Live;
         self
     }
 
+    fn opening(&self) -> &Opening {
+        match &self.used_for {
+            Use::LoggingIn(opening) => opening,
+            Use::Live | Use::Cancel => unreachable!("only a login ends as one"),
+        }
+    }
+
     /// The login in this place has failed. The place stays taken until its socket has ended.
     pub fn login_failed(&self, reason: String, retry: Micros) {
-        self.places.ledger().login_failed(&self.pool, reason, retry);
+        self.places.ledger().login_failed(&self.pool, self.opening(), reason, retry);
     }
 
     /// The login in this place has failed for a reason that may pass: as [`Place::login_failed`], but clients go on waiting.
     pub fn login_postponed(&self, retry: Micros) {
-        self.places.ledger().login_postponed(&self.pool, retry);
+        self.places.ledger().login_postponed(&self.pool, self.opening(), retry);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.ledger().returned(&self.pool, self.used_for);
+        self.places.ledger().returned(&self.pool, &self.used_for);
         self.places.launcher.place_returned(Arc::clone(&self.pool));
     }
 }
@@ -131,7 +137,7 @@ mod tests {
 
     fn consider(places: &Arc<Places>, pool: &Arc<PoolShare>, now: Micros) -> Result<Place, Verdict> {
         match places.decide(|ledger| ledger.consider(pool, Want::Waiter { since: Micros(0) }, now)) {
-            Verdict::Launch { .. } => Ok(places.given(pool)),
+            Verdict::Launch(opening) => Ok(places.given(pool, opening)),
             verdict => Err(verdict),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::driver::Letter;
 use super::ground::{Errand, Event};
-use super::plan::{LOGIN_US_MAX, PoolPlan};
+use super::plan::PoolPlan;
 use super::reloads::{Login, REFUSED_RETRY, ip};
 use super::server::SimServer;
 use super::session::Session;
@@ -14,7 +14,7 @@ use pgweir::config::PoolMode;
 use pgweir::core::Event as Happens;
 use pgweir::core::{
     Action, Answer, Authorization, CancelFate, CancelKey, ClientLogin, Command, DatabaseShare, Demand,
-    Launcher, PoolShare, Scope, ServerIdentity, ServerLogin, Use,
+    Launcher, Opening, PoolShare, Scope, ServerIdentity, ServerLogin, Use,
 };
 use pgweir::wire::Fault;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct SimPool {
     pub changed_at: Option<u64>,
     /// Clients that wait until the pool has had a server: since when, socket, login.
     pub desk: Vec<(Micros, u64, ClientLogin)>,
+    /// The generation of the last login that has ended, where that succeeded, and how many have failed.
+    proven: (Option<u32>, u32),
     /// The generation whose server has taught what clients are welcomed with.
     welcome_of: Option<u32>,
     /// A later one, of which no server can be had for the time being.
@@ -53,9 +55,17 @@ impl SimPool {
             taken: 0,
             changed_at: None,
             desk: Vec::new(),
+            proven: (None, 0),
             welcome_of: None,
             welcome_stands_in: None,
         }
+    }
+}
+
+impl SimPool {
+    /// Whether several logins may be in progress: one has shown that they succeed, and its server is there.
+    pub fn is_proven(&self) -> bool {
+        self.share.live_count() > 0 && self.proven.0 == Some(self.share.generation())
     }
 }
 
@@ -114,7 +124,7 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Open { pool, .. } => self.open(pool.id.0 as usize),
+            Action::Open { pool, opening, .. } => self.open(pool.id.0 as usize, opening),
             Action::Nudge { pool, idle_at, by } => {
                 self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
             }
@@ -137,15 +147,17 @@ impl World {
         }
     }
 
-    fn open(&mut self, at: usize) {
-        let login_us = self.ground.rng.range(100, LOGIN_US_MAX);
+    fn open(&mut self, at: usize, opening: Opening) {
+        let login_us = self.ground.rng.range(100, self.plan.pools[at].login_us_max);
         let (began, address) = (self.ground.now, self.dns.address(&self.plan.pools[at].database));
         let pool = &mut self.pools[at];
         pool.changed_at = None;
         let (generation, secret) = (pool.share.generation(), pool.secret);
-        let login = Login { pool: at, generation, began, address, secret };
+        let failures = pool.proven.1;
+        let login = Login { pool: at, opening, generation, began, address, secret, failures };
         self.ground.after(login_us, Event::LoginOver(login));
         self.check_caps(at);
+        self.check_logins(at);
     }
 
     /// A probe finds out whether logins work, now or later.
@@ -212,25 +224,31 @@ impl World {
     }
 
     pub fn login_over(&mut self, login: Login) {
-        let Login { pool: at, generation, .. } = login;
+        let Login { pool: at, generation, failures, ref opening, .. } = login;
         let share = Arc::clone(&self.pools[at].share);
         let is_refused = login.secret != self.pools[at].taken;
         if is_refused || self.plan.logins_fail && !self.is_calm && self.ground.rng.percent(30) {
             let retry =
                 if is_refused { REFUSED_RETRY } else { Micros(self.ground.rng.range(1_000, 100_000)) };
-            self.ledger.login_failed(&share, "no luck".to_owned(), retry);
+            self.ledger.login_failed(&share, opening, "no luck".to_owned(), retry);
+            if generation == share.generation() {
+                self.pools[at].proven = (None, self.pools[at].proven.1 + 1);
+            }
             if share.live_count() == 0 && generation == share.generation() {
                 let fault = Fault::LoginFailing { cached: "no luck".to_owned() };
                 self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
             }
-            return self.login_ends(at);
+            return self.login_ends(login);
         }
         // Nobody wants it any more; it may be seen too late, too.
         let is_obsolete = generation != share.generation() || share.database.is_paused();
         if is_obsolete && self.ground.rng.percent(80) {
-            return self.login_ends(at);
+            return self.login_ends(login);
         }
-        self.ledger.logged_in(&share);
+        self.ledger.logged_in(&share, opening);
+        if failures == self.pools[at].proven.1 {
+            self.pools[at].proven.0 = Some(generation);
+        }
         self.hand_over(login);
         let pool = &mut self.pools[at];
         if pool.welcome_of != Some(generation) && !pool.share.is_removed() {
@@ -241,9 +259,9 @@ impl World {
         self.ground.after(delay, Event::Consider(at, false));
     }
 
-    fn login_ends(&mut self, at: usize) {
-        self.ledger.returned(&self.pools[at].share, Use::LoggingIn);
-        self.look_at_revived(at);
+    fn login_ends(&mut self, login: Login) {
+        self.ledger.returned(&self.pools[login.pool].share, &Use::LoggingIn(login.opening));
+        self.look_at_revived(login.pool);
     }
 
     /// A new server goes to the worker where a client has waited longest.
@@ -308,7 +326,7 @@ impl World {
             assert!(has_lingered, "the place of server {socket} is given back while it lives");
             self.servers[index].end(&mut self.ground);
         }
-        self.ledger.returned(&self.pools[at].share, Use::Live);
+        self.ledger.returned(&self.pools[at].share, &Use::Live);
         self.look_at_revived(at);
     }
 
@@ -340,7 +358,7 @@ impl World {
     pub fn cancel_arrives(&mut self, errand: Errand) {
         let Errand { server: socket, worker, .. } = errand;
         let pool = self.pool_of_server(socket);
-        self.ledger.returned(&self.pools[pool].share, Use::Cancel);
+        self.ledger.returned(&self.pools[pool].share, &Use::Cancel);
         let fate = match self.ground.rng.below(10) {
             0 => CancelFate::NeverSent,
             1 => CancelFate::Unknown,

@@ -54,6 +54,8 @@ pub struct PoolPlan {
     pub rules: PoolRules,
     /// How long an authorization is good for, where servers have one.
     pub max_age_us: Option<u64>,
+    /// How long a login takes at the most.
+    pub login_us_max: u64,
 }
 
 impl Plan {
@@ -84,7 +86,13 @@ impl Plan {
                 rules.max_db_connections = caps[database];
                 rules.max_user_connections = caps[2 + user];
                 let max_age_us = rng.percent(50).then(|| max_age_us(rng, &cuts));
-                PoolPlan { database: format!("db{database}"), user: format!("user{user}"), rules, max_age_us }
+                let login_us_max = match max_age_us {
+                    None if later.percent(20) => 40 * LOGIN_US_MAX,
+                    _ => LOGIN_US_MAX,
+                };
+                rules.endpoint = format!("host{database}:5432").into();
+                let (database, user) = (format!("db{database}"), format!("user{user}"));
+                PoolPlan { database, user, rules, max_age_us, login_us_max }
             })
             .collect();
         let client_rules = ClientRules {
@@ -169,6 +177,7 @@ fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {
 
 /// Rules of one pool.
 pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
+    let mut later = Rng::new(rng.clone().next() ^ u64::MAX / 3);
     PoolRules {
         mode,
         pool_size: rng.range(1, 4) as u32,
@@ -183,6 +192,8 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
             Micros::from_secs(3600)
         },
         server_idle_timeout: if rng.percent(30) { Micros::from_millis(50) } else { Micros(0) },
+        server_login_concurrency: *later.pick(&[1, 2, 16]),
+        endpoint: "host".into(),
         server_check_delay: Micros(*rng.pick(&[0, 500, 30_000])),
         server_check_query: rng.percent(50).then(|| "select 1".into()),
         server_reset_query: "DISCARD ALL".into(),

@@ -7,7 +7,7 @@ use super::weather::Spell;
 use super::wire::Remote;
 use super::world::World;
 use pgweir::base::{Micros, limits};
-use pgweir::core::{Answer, Command, DatabaseShare, Event as Happens, Scope};
+use pgweir::core::{Answer, Command, DatabaseShare, Event as Happens, Opening, Scope};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,15 +16,18 @@ use std::sync::Arc;
 pub const REFUSED_RETRY: Micros = Micros::from_secs(15);
 
 /// A login under way: what it began with, which may be true no more when it is over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Login {
     pub pool: usize,
+    pub opening: Opening,
     pub generation: u32,
     pub began: u64,
     /// Where the host's name led.
     pub address: u8,
     /// What it proves itself with.
     pub secret: u32,
+    /// How many of the pool's had failed.
+    pub failures: u32,
 }
 
 /// Where the hosts' names lead; each database has a host of its own, of the same name.
