@@ -198,6 +198,15 @@ impl Core {
         }
     }
 
+    /// Tells the ledger how many servers of each pool are past their soft age.
+    pub(super) fn publish_aged(&self) {
+        let mut aged = vec![0; self.pools.capacity()];
+        for (_, server) in &self.servers {
+            aged[server.pool.0 as usize] += u32::from(self.now >= server.authorization.soft_at);
+        }
+        self.pools.iter().for_each(|(slot, pool)| pool.share.set_aged(self.worker, aged[slot]));
+    }
+
     /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at the first pass
     /// behind its hard age.
     pub(super) fn tell_of_old_sessions(&self, last_pass: Micros) {
@@ -231,6 +240,9 @@ impl Core {
     pub(super) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
         let is_old = self.now >= server.authorization.soft_at;
         let pool = &mut self.pools[server.pool.0 as usize];
+        if is_old {
+            pool.share.lose_aged(self.worker);
+        }
         if is_old && reason == RENEWED {
             pool.counters.renewed += 1;
         } else if !(is_old && pool.share.take_retirement()) {

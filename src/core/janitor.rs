@@ -47,6 +47,7 @@ impl Core {
             }
         }
         self.limit_ages(None);
+        self.publish_aged();
         let last_pass = std::mem::replace(&mut self.last_pass, now);
         self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);

@@ -156,14 +156,16 @@ impl Thought<'_> {
         self.replace_retired(pool);
         let is_short = pool.share.live_count() < pool.share.rules().min_pool_size;
         if is_short && (pool.is_forced || pool.clients > 0) {
-            self.consider(&pool.share, Want::Minimum);
+            while self.consider(&pool.share, Want::Minimum) {}
         }
     }
 
     /// A server of the pool is past its soft age. One that nobody would miss is not replaced.
     fn renew(&mut self, pool: &Demand) {
         if pool.clients == 0 {
-            pool.share.want_retirement();
+            if !pool.share.is_retirement_wanted() {
+                pool.share.want_retirement();
+            }
             self.retire(&pool.share);
         } else if self.ledger.has_room(&pool.share) {
             self.consider(&pool.share, Want::Renewal);

@@ -11,6 +11,10 @@
 //! they succeed; beyond the first one of each pool, an endpoint has no more than that either.
 //! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
+mod renewals;
+mod timetable;
+
+use self::timetable::Timetable;
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};
 use crate::base::{Micros, PoolId, limits};
@@ -106,8 +110,15 @@ struct Account {
     retry_at: Micros,
     /// Servers that were retired at a cap and not replaced yet.
     owed: u32,
-    /// One was retired at a cap, and no place of a live server has come back since.
-    is_retiring: bool,
+    /// Servers that were retired at a cap, less the places of live servers that have come back since.
+    retiring: u32,
+    /// How long logins take lately.
+    login_time: Micros,
+    /// How long the authorization of the last server is good for that has one.
+    max_age: Micros,
+    /// When its servers are to be replaced, and for how many that was planned.
+    renewals: Timetable,
+    planned: u32,
 }
 
 impl Account {
@@ -122,7 +133,11 @@ impl Account {
             failures: 0,
             retry_at: Micros(0),
             owed: 0,
-            is_retiring: false,
+            retiring: 0,
+            login_time: Micros(0),
+            max_age: Micros::NEVER,
+            renewals: Timetable::default(),
+            planned: 0,
         }
     }
 
@@ -174,6 +189,8 @@ pub struct Ledger {
     users: HashMap<Arc<str>, Room>,
     /// Logins in progress at each endpoint that has any.
     logins_at: HashMap<Arc<str>, u32>,
+    /// When servers at each endpoint are to be replaced.
+    renewals_at: HashMap<Arc<str>, Timetable>,
     /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
     starved: BTreeMap<PoolId, Starving>,
 }
@@ -303,47 +320,6 @@ impl Ledger {
         self.starved.insert(pool, Starving { at, since });
     }
 
-    /// A renewal comes last: it takes no place for which others starve, and none that is not there; and one comes after the
-    /// other.
-    fn judge_renewal(&mut self, pool: &Arc<PoolShare>, now: Micros) -> Verdict {
-        let is_underway = pool.is_retirement_wanted() || self.account(pool).renewing > 0;
-        if !pool.stance().renews() || is_underway || self.others_starve(pool) {
-            return Verdict::Nothing;
-        }
-        if self.has_room(pool) {
-            return Verdict::Launch(self.opening(pool, Want::Renewal, false, now));
-        }
-        let account = self.account(pool);
-        if account.is_retiring {
-            return Verdict::Nothing; // slow PostgreSQLs are not emptied
-        }
-        account.is_retiring = true;
-        pool.want_retirement();
-        // What is retired from the reserve is not missed.
-        let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
-        account.owed += u32::from(is_missed);
-        Verdict::RetireFirst
-    }
-
-    /// Whether no cap is reached; the reserve aside.
-    pub fn has_room(&mut self, pool: &Arc<PoolShare>) -> bool {
-        let rules = pool.rules();
-        (rules.pool_size == 0 || self.account(pool).servers() < rules.pool_size)
-            && !self.database(pool).is_full(rules.max_db_connections)
-            && !self.user(pool).is_full(rules.max_user_connections)
-    }
-
-    fn others_starve(&self, pool: &PoolShare) -> bool {
-        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
-        let mut starved = self.starved.keys().filter(|id| **id != pool.id);
-        starved.any(|id| self.accounts.get(id).is_some_and(|account| rivals(&account.share)))
-    }
-
-    /// Whether a server of `pool` was retired at a cap and its replacement can be opened now: by [`Want::Renewal`].
-    pub fn owes_replacement(&mut self, pool: &Arc<PoolShare>) -> bool {
-        self.account(pool).owed > 0 && self.has_room(pool)
-    }
-
     /// At most one eviction at a time in a room: its place must be back before the next is asked for.
     fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want) -> Verdict {
         self.starve(pool, scope.clone(), want);
@@ -405,7 +381,7 @@ impl Ledger {
 
     /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, what that
     /// has put off stays so: the server may not take as many.
-    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening, now: Micros) {
         self.login_is_over(pool, opening);
         let account = self.account(pool);
         // The server that was to be replaced may have ended by itself meanwhile.
@@ -413,6 +389,7 @@ impl Ledger {
             pool.want_retirement();
         }
         account.live += 1;
+        account.note_login_time(opening.took(now));
         if opening.failures == account.failures {
             account.retry_at = Micros(0);
             account.proven = Some(opening.generation);
@@ -493,7 +470,7 @@ impl Ledger {
                 let account = self.account(pool);
                 assert!(account.live > 0, "a place was returned that was never taken");
                 account.live -= 1;
-                account.is_retiring = false;
+                account.retiring = account.retiring.saturating_sub(1);
                 pool.set_live_count(account.live);
             }
             Use::Cancel => {

@@ -130,13 +130,14 @@ impl DatabaseShare {
 struct Slot {
     idle: AtomicU32,
     waiting: AtomicU32,
+    aged: AtomicU32,
     waiting_since: AtomicU64,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        let [idle, waiting] = [(); 2].map(|()| AtomicU32::new(0));
-        Self { idle, waiting, waiting_since: AtomicU64::new(Micros::NEVER.0) }
+        let [idle, waiting, aged] = [(); 3].map(|()| AtomicU32::new(0));
+        Self { idle, waiting, aged, waiting_since: AtomicU64::new(Micros::NEVER.0) }
     }
 }
 
@@ -198,7 +199,7 @@ pub struct PoolShare {
     removed: AtomicBool,
     lifetime_close: Turn,
     renewal: Turn,
-    retirement: AtomicBool,
+    retirements: AtomicU32,
     departed: AtomicU32,
     stance: AtomicU8,
     /// A server is kept beyond its hard age.
@@ -234,7 +235,7 @@ impl PoolShare {
             removed: AtomicBool::new(false),
             lifetime_close: Turn::default(),
             renewal: Turn::default(),
-            retirement: AtomicBool::new(false),
+            retirements: AtomicU32::new(0),
             departed: AtomicU32::new(0),
             stance: AtomicU8::new(Stance::default() as u8),
             overstay: AtomicBool::new(false),
@@ -260,6 +261,22 @@ impl PoolShare {
     /// Clients that wait, over all workers, as last published.
     fn waiting_total(&self) -> u32 {
         self.slots.iter().map(|slot| slot.waiting.load(Ordering::Acquire)).sum()
+    }
+
+    /// Publishes how many servers of `worker` are past their soft age. A store on the worker's own line.
+    pub fn set_aged(&self, worker: WorkerId, count: u32) {
+        self.slots[worker.0 as usize].aged.store(count, Ordering::Release);
+    }
+
+    /// One of them has gone.
+    pub(super) fn lose_aged(&self, worker: WorkerId) {
+        let aged = &self.slots[worker.0 as usize].aged;
+        aged.store(aged.load(Ordering::Acquire).saturating_sub(1), Ordering::Release);
+    }
+
+    /// Servers past their soft age, over all workers, as they were counted at the last passes.
+    pub fn aged_total(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.aged.load(Ordering::Acquire)).sum()
     }
 
     /// Publishes since when the oldest client of `worker` waits; [`Micros::NEVER`] = none waits.
@@ -512,20 +529,24 @@ impl PoolShare {
         self.renewal.not_before.store(until.0, Ordering::Release);
     }
 
-    /// One server past its soft age is to be closed: its replacement has come, or can only come after. Returns whether that
-    /// is news.
-    pub fn want_retirement(&self) -> bool {
-        !self.retirement.swap(true, Ordering::AcqRel)
+    /// One more server past its soft age is to be closed: its replacement has come, or can only come after.
+    pub fn want_retirement(&self) {
+        self.retirements.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Servers past their soft age that are still to be closed.
+    pub fn wanted_retirements(&self) -> u32 {
+        self.retirements.load(Ordering::Acquire)
     }
 
     /// Whether a server past its soft age is still to be closed.
     pub fn is_retirement_wanted(&self) -> bool {
-        self.retirement.load(Ordering::Acquire)
+        self.wanted_retirements() > 0
     }
 
     /// Whether the caller is the one to close a server past its soft age.
     pub fn take_retirement(&self) -> bool {
-        self.is_retirement_wanted() && self.retirement.swap(false, Ordering::AcqRel)
+        self.is_retirement_wanted() && take_one(&self.retirements)
     }
 
     /// A server has ended that was not retired: a renewal that is under way need not retire another one when it has come.
@@ -535,12 +556,16 @@ impl PoolShare {
 
     /// Whether one has ended by itself since the first of the renewals that are under way began; each counts once.
     pub(super) fn take_departed(&self) -> bool {
-        let less_one = |departed: u32| departed.checked_sub(1);
-        self.departed.fetch_update(Ordering::AcqRel, Ordering::Acquire, less_one).is_ok()
+        take_one(&self.departed)
     }
 
     /// The first of the renewals that will be under way begins.
     pub(super) fn forget_departed(&self) {
         self.departed.store(0, Ordering::Release);
     }
+}
+
+/// Takes one off, if there is one.
+fn take_one(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok()
 }

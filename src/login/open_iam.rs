@@ -13,7 +13,6 @@ use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
-use crate::iam::age;
 use crate::iam::budget::Priority;
 use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
 use crate::iam::rules::{BadKey, Rules};
@@ -103,7 +102,7 @@ impl Attempt {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
-                    line.authorization = Some(Self::authorization(iam.rules, begin.at));
+                    line.authorization = Some(self.authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
@@ -149,9 +148,10 @@ impl Attempt {
     }
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
-    fn authorization(rules: &Rules, begun_at: Micros) -> Authorization {
-        let ages = age::Authorization::new(begun_at, rules.ages.max_age, fastrand::f64());
-        Authorization { soft_at: ages.soft_at, hard_at: ages.hard_at }
+    fn authorization(&self, rules: &Rules, begun_at: Micros) -> Authorization {
+        let (max_age, rate) = (rules.ages.max_age, rules.login_rate);
+        let soft_at = self.plane.places.plan_renewal(&self.entry.share, begun_at, max_age, rate);
+        Authorization { soft_at, hard_at: begun_at + max_age }
     }
 
     fn accepted(&self, iam: &Endeavour<'_>) {

@@ -41,6 +41,17 @@ impl Places {
         Place { pool: Arc::clone(pool), used_for, places: Arc::clone(self) }
     }
 
+    /// When a server of `pool` that logs in by IAM is to be replaced: see [`Ledger::plan_renewal`].
+    pub fn plan_renewal(
+        &self,
+        pool: &Arc<PoolShare>,
+        begun_at: Micros,
+        max_age: Micros,
+        rate: u32,
+    ) -> Micros {
+        self.ledger().plan_renewal(pool, begun_at, max_age, rate)
+    }
+
     /// The next login of this pool need not wait for `server_login_retry`.
     pub fn forget_failure(&self, pool: &Arc<PoolShare>) {
         self.ledger().forget_failure(pool);
@@ -97,8 +108,8 @@ pub struct Place {
 impl Place {
     /// The login in this place has succeeded: it is a live server's from now on.
     #[must_use]
-    pub fn into_live(mut self) -> Self {
-        self.places.ledger().logged_in(&self.pool, self.opening());
+    pub fn into_live(mut self, now: Micros) -> Self {
+        self.places.ledger().logged_in(&self.pool, self.opening(), now);
         self.used_for = Use::Live;
         self
     }
@@ -149,7 +160,7 @@ mod tests {
         let pool = share("db", "user");
         let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
         assert_eq!(places.pool_servers(pool.id), (1, 0));
-        let place = place.into_live();
+        let place = place.into_live(Micros(1));
         assert_eq!((places.pool_servers(pool.id), pool.live_count()), ((0, 1), 1));
         assert!(!places.forget(&pool));
         drop(place);

@@ -126,8 +126,8 @@ impl World {
     /// A server has ended sooner than its login said: for `server_lifetime`, or for `iam_max_age`, which was lowered.
     fn hear_early_end(&self, server: &SimServer, authorization: Authorization, reason: &str) {
         let share = &self.pools[server.pool].share;
-        // 70 hundredths of the age is the least that is drawn.
-        let youth_us = authorization.hard_at.since(server.connected_at).0 * 70 / 100;
+        // 20 hundredths of the age is the least that is planned.
+        let youth_us = authorization.hard_at.since(server.connected_at).0 * 20 / 100;
         let early_at = match reason {
             "authorization renewed" => server.connected_at + Micros(youth_us),
             _ => authorization.hard_at,

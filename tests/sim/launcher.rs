@@ -245,7 +245,7 @@ impl World {
         if is_obsolete && self.ground.rng.percent(80) {
             return self.login_ends(login);
         }
-        self.ledger.logged_in(&share, opening);
+        self.ledger.logged_in(&share, opening, self.ground.micros());
         if failures == self.pools[at].proven.1 {
             self.pools[at].proven.0 = Some(generation);
         }
@@ -286,11 +286,11 @@ impl World {
             cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
         };
         let authorization = plan.max_age_us.map(|max_age_us| {
-            let soft_us = max_age_us * ground.rng.range(70, 90) / 100;
+            let soft_at = self.ledger.plan_renewal(share, Micros(began), Micros(max_age_us), 1_000);
             let at = |age_us| Micros(began + age_us);
             let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
             let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);
-            Authorization { soft_at: at(soft_us).min(lifetime_at), hard_at: at(max_age_us) }
+            Authorization { soft_at: soft_at.min(lifetime_at), hard_at: at(max_age_us) }
         });
         let login = ServerLogin {
             identity: Arc::new(identity),

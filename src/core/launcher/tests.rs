@@ -1,5 +1,7 @@
 //! What the launcher decides, event by event; that it decides well over time is the simulation's to show (tests/sim).
 
+mod renewals;
+
 use super::super::ledger::tests::{pools, rules};
 use super::*;
 use crate::config::PoolRules;
@@ -47,7 +49,7 @@ impl Bench {
         self.wait(at);
         let actions = self.asked(at);
         let [Action::Open { opening, .. }] = &actions[..] else { panic!("{actions:?}") };
-        self.ledger.logged_in(&self.pools[at], opening);
+        self.ledger.logged_in(&self.pools[at], opening, Micros(1));
         self.pools[at].set_waiting_since(THERE, Micros::NEVER);
     }
 }
