@@ -165,11 +165,13 @@ fn pure_rooms_have_no_sockets_tasks_or_clocks() {
 fn sockets_and_tls_are_named_only_where_they_belong() {
     let files = sources("src");
     let allowed = |file: &Source| {
-        matches!(file.room(), Some("io" | "worker" | "login" | "observe" | "boot" | "console"))
+        let is_client_of_aws = file.path == "src/iam/http.rs";
+        is_client_of_aws
+            || matches!(file.room(), Some("io" | "worker" | "login" | "observe" | "boot" | "console"))
     };
     let outside = files.iter().filter(|file| !allowed(file));
     none(
-        "sockets and TLS belong to io, worker, login, observe, boot",
+        "sockets and TLS belong to io, worker, login, observe, boot, and the client of AWS",
         lines(outside, |_, line| {
             ["tokio::net", "rustls::", "socket2::", "rustix::net"].iter().any(|word| line.contains(word))
         }),
@@ -275,6 +277,28 @@ fn open_ends_are_not_left_in_the_code() {
         }
     }
     none("open ends are issues or lines of ARCHITECTURE.md", offences);
+}
+
+#[test]
+fn sources_are_those_that_a_reader_can_open() {
+    let mut files: Vec<Source> = ["src", "tests", "benches", "fuzz"].into_iter().flat_map(sources).collect();
+    for page in ["ARCHITECTURE.md", "README.md", "SECURITY.md"] {
+        let text =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("it is there");
+        files.push(Source { path: page.into(), text });
+    }
+    // written in halves, so that this file may be searched, too
+    let notes = [["surface ", "section"], ["surface ", "notes"], ["sur", "face, section"], ["../", "shared"]];
+    let notes = notes.map(|halves| halves.concat());
+    let mut offences = Vec::new();
+    for file in &files {
+        for (index, line) in file.text.lines().enumerate() {
+            if notes.iter().any(|note| line.contains(note.as_str())) {
+                offences.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
+            }
+        }
+    }
+    none("PgBouncer's documents and source, PostgreSQL's documentation and RFCs are cited", offences);
 }
 
 #[test]

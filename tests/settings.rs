@@ -79,7 +79,9 @@ fn the_order_is_show_configs() {
             "server_login_concurrency",
             "max_scram_iterations",
             "iam_credential_source",
+            "iam_sts_region",
             "iam_login_timeout",
+            "iam_all_denied",
             "iam_static_stability",
             "iam_strict_lifetime"
         ]

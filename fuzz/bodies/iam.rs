@@ -122,7 +122,7 @@ fn token(endpoint: &Endpoint, user: &str) {
 /// Any words of a server lead to a step that is not too far away, and an explanation.
 fn refusal(endpoint: &Endpoint, user: &str, state: &str, message: &str) {
     let mut all = Reactions::default();
-    let evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
+    let evidence = Evidence::default();
     let mut now = Micros(0);
     for stage in [Stage::Greeting, Stage::TokenSent, Stage::Authenticated].into_iter().cycle().take(9) {
         now = now + Micros::from_secs(20);
@@ -174,7 +174,7 @@ fn answers(role: Vec<u8>, imds: Vec<u8>, sts: Vec<u8>) {
     // time stands still but for sleeping: pauses between tries take none
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
-    let source = Arc::new(AwsSource::new(key, region, Arc::new(SystemClock), http));
+    let source = Arc::new(AwsSource::new(key, region, Arc::new(SystemClock), http.into()));
     match runtime.block_on(Arc::clone(&source).fetch()) {
         Ok(fetched) => {
             let credentials = fetched.credentials;

@@ -86,6 +86,14 @@ impl Secret {
         }
     }
 
+    /// Bytes that it holds, beyond its own size.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(text) | Self::Md5(text) => text.expose().len(),
+            Self::Scram(secret) => size_of::<ScramSecret>() + secret.salt.len(),
+        }
+    }
+
     /// Whether this is [`Secret::none`].
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Plain(password) if password.is_empty())

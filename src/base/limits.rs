@@ -47,8 +47,9 @@ pub const READ_BUFFER_BYTES: usize = 65_536;
 /// Most workers: one bit each in a pool's mask of waiting workers.
 pub const WORKERS_MAX: usize = 64;
 
-/// Connections that a worker's tables have room for from the start. What is not used is never touched and takes no memory; so
-/// large a table is mapped by itself, and grows without being copied and without leaving a hole behind.
+/// Connections that a worker's tables have room for from the start. What is not used is never touched and takes
+/// no memory; so large a table is mapped by itself, and grows without being copied and without leaving a hole
+/// behind.
 pub const CONNECTIONS_AT_START: usize = 2_048;
 
 /// Between two passes of the janitor: PgBouncer looks three times a second, and its timeouts are documented so.
@@ -71,6 +72,9 @@ pub const AUTH_QUERY_MESSAGE_BYTES_MAX: u32 = 1 << 18;
 
 /// Answers of auth_query that are kept: an entry `*` lets one user ask for any number of databases.
 pub const FOUND_SECRETS_MAX: usize = 100_000;
+/// Bytes of them, and as many again of the verifiers that clients have proven keys for, and of what is derived
+/// from passwords.
+pub const FOUND_SECRETS_BYTES_MAX: usize = 64 << 20;
 
 /// Lookups of auth_query at a time, in all and in one database; others wait for their turns. Whoever asks may be anybody.
 pub const LOOKUPS_MAX: usize = 64;
@@ -110,8 +114,9 @@ pub const FAIR_LEAD_US: u64 = 50_000;
 /// twice as long, up to `server_login_retry`.
 pub const REFUSAL_PAUSE_MS: u64 = 10;
 
-/// Longest error text sent to a client, as PgBouncer cuts its own.
-pub const ERROR_TEXT_BYTES_MAX: usize = 127;
+/// What is kept of each text of a server's error, for whoever is told of it. PgBouncer cuts at 127 bytes
+/// (disconnect_client() in src/objects.c), inside of what tells a refused host, user and database.
+pub const ERROR_TEXT_BYTES_MAX: usize = 1_000;
 
 /// Longest user name of a login: PgBouncer's MAX_USERNAME (include/bouncer.h) without the zero byte.
 pub const NAME_BYTES_MAX: usize = 127;
@@ -121,6 +126,27 @@ pub const DATABASE_NAME_BYTES_MAX: usize = 63;
 
 /// Longest secret of a line in auth_file, as PgBouncer has it.
 pub const SECRET_BYTES_MAX: usize = 65_530;
+
+/// Longest token of AWS IAM: what a server reads as a password. PostgreSQL 14 and later take a message of 65,535 bytes
+/// (PG_MAX_AUTH_TOKEN_LENGTH), of which its length takes four and the zero behind it one.
+pub const TOKEN_BYTES_MAX: usize = 65_530;
+
+/// Longest session token of AWS credentials, as it is encoded in a token: all else there takes less than 1,530
+/// bytes. AWS's own have some thousand, and it names no bound.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 64_000;
+
+/// Longest web identity that is read from its file: STS takes 20,000 characters.
+pub const WEB_IDENTITY_BYTES_MAX: usize = 20_000;
+
+/// A `credential_process` is ended after this time: it may ask a service that is slow, but nobody who has to type.
+pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
+
+/// Most bytes that a `credential_process` may print: credentials with the longest session token that can sign, twice.
+pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
+
+/// Sessions of STS that one process asks for in a second, after a burst of as many: AWS lets some hundred
+/// through for a whole account and region, which others share.
+pub const STS_CALLS_PER_SECOND: u32 = 20;
 
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
@@ -177,12 +203,13 @@ pub const ACCEPT_COMPLAINT_MS: u64 = 5_000;
 /// Between two looks whether what a command of the console waits for has come about (PAUSE, SUSPEND, WAIT_CLOSE).
 pub const CONSOLE_POLL_MS: u64 = 20;
 
-// What one client can make a worker hold: a read buffer, or one Parse under way (STATEMENT_BYTES_MAX); what it does not take
-// of one call's output (a read buffer, MADE_BYTES_PER_CALL and one statement); the names it has given and their texts
-// (CLIENT_STATEMENT_BYTES_MAX, within `prepared_statements_memory` for all clients together); its parameters
-// (PARAMETERS_BYTES_MAX). What one server can: a read buffer; what it does not take of one call's output, as above; its
-// parameters; `max_prepared_statements` numbers of 40 bytes; EXPECTED_MAX answers owed, and what one call adds to them
-// (three for each of FRAMES_PER_CALL), of 16 bytes.
+// What one client can make a worker hold: a read buffer, or one Parse under way (STATEMENT_BYTES_MAX); what it
+// does not take of one call's output (a read buffer, MADE_BYTES_PER_CALL and one statement); the names it has
+// given and their texts (CLIENT_STATEMENT_BYTES_MAX, within `prepared_statements_memory` for all clients
+// together); its parameters (PARAMETERS_BYTES_MAX). What one server can: a read buffer; what it does not take
+// of one call's output, as above; its parameters; `max_prepared_statements` numbers of 72 bytes; EXPECTED_MAX
+// answers owed, and what one call adds to them (three for each of FRAMES_PER_CALL, and a Close for each
+// statement beyond a lowered `max_prepared_statements`), of 16 bytes.
 
 /// Frames of a client in one call of the core; the rest is looked at when others have had their turn. A read buffer of usual
 /// frames has fewer.
@@ -208,9 +235,9 @@ pub const CLIENT_STATEMENT_BYTES_MAX: usize = 64 << 20;
 /// Statements that no client names at present are kept in this part of `prepared_statements_memory`: a quarter.
 pub const UNNAMED_STATEMENTS_PART: usize = 4;
 
-/// This part of `prepared_statements_memory`, a quarter, is kept for databases that hold less than their share of it: an equal
-/// one for each that is configured or holds statements (the greater of the two numbers counts, so those that `*` makes lower
-/// everybody's), and one for the next.
+/// This part of `prepared_statements_memory`, a quarter, is kept for databases that hold less than their share
+/// of it: an equal one for each that is configured or holds statements (the greater of the two numbers counts,
+/// so those that `*` makes lower everybody's), and one for the next.
 pub const STATEMENT_SHARES_PART: usize = 4;
 
 /// Most bytes of a server's parameters that are kept (tracked ones, with their names): a startup packet has no more.

@@ -1,6 +1,6 @@
 //! The command line, as PgBouncer has it, and `--check`.
 //!
-//! Pure but for reading the program's own name. Source: surface section 1.1.
+//! Pure but for reading the program's own name. Source: PgBouncer, doc/usage.md (Synopsis, Command line switches).
 
 use crate::base::VERSION;
 use lexopt::{Arg, Parser, ValueExt};

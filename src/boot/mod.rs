@@ -1,6 +1,6 @@
 //! The process: arguments, start, signals, reload, shutdown. The only room that knows all others.
 //!
-//! Never touches a connection. Source: PgBouncer behaviour, surface section 1.
+//! Never touches a connection. Source: PgBouncer, doc/usage.md and src/main.c.
 
 mod args;
 mod check_iam;

@@ -151,8 +151,8 @@ fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: Entry
 }
 
 /// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer; a reload that
-/// would lose users by it fails instead. Users that it no longer has keep existing with a password that never matches
-/// (surface sections 2 and 5).
+/// would lose users by it fails instead. Users that it no longer has keep existing with a password that never matches.
+/// Source: PgBouncer, src/loader.c (load_auth_file()).
 fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList, Vec<String>), String> {
     let Some(path) = snapshot.settings.auth_file.as_ref() else { return Ok(Default::default()) };
     let (mut users, problem) = match std::fs::read(&**path) {

@@ -1,6 +1,6 @@
 //! What the process is to the system: its user, its terminal, its pidfile, how many files it may open.
 //!
-//! Source: PgBouncer behaviour, surface section 1.1.
+//! Source: PgBouncer, src/main.c.
 
 use crate::base::limits;
 use crate::config::Settings;

@@ -19,6 +19,7 @@ use crate::observe::{Scrape, http};
 use crate::tasks;
 use crate::wire::TrackedNames;
 use crate::worker::{self, Mail, Seat, WorkerHandle};
+use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -91,7 +92,7 @@ fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> 
 fn serve(
     policy: login::Policy,
     settings: &Settings,
-    inherited: Vec<rustix::fd::OwnedFd>,
+    inherited: Vec<OwnedFd>,
     stderr: bool,
     log: &Log,
     pidfile: Option<&str>,
@@ -105,9 +106,6 @@ fn serve(
     let _on_runtime = runtime.enter();
     // Before anybody can see that we listen: a signal that comes then must not end us by its default.
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
-    let listeners =
-        if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };
-    let listeners = listeners.map_err(|error| error.to_string())?;
     let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let workers = Workers::start(settings)?;
     let (plane, doors) =
@@ -120,8 +118,9 @@ fn serve(
         plane.begin();
         begin_tasks(&plane, &console, doors.launcher, doors.console);
         serve_metrics(settings, console, log).await?;
-        let acceptors = Acceptors::start(&plane, listeners).map_err(|error| error.to_string())?;
+        let acceptors = listen(&plane, settings, inherited)?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
+        log.flush(); // who finds that we listen finds these lines, too
         systemd::notify("READY=1");
         let end = tasks::vital("the task of signals and orders", process.serve(doors.orders, signals)).await;
         acceptors.close().await;
@@ -130,6 +129,14 @@ fn serve(
     workers.stop();
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Opens the sockets for clients, or takes over those that systemd has opened, and accepts from then on.
+fn listen(plane: &Arc<Plane>, settings: &Settings, inherited: Vec<OwnedFd>) -> Result<Acceptors, String> {
+    let listeners =
+        if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };
+    let listeners = listeners.map_err(|error| error.to_string())?;
+    Acceptors::start(plane, listeners).map_err(|error| error.to_string())
 }
 
 /// Opens the page of metrics, where `metrics_listen` asks for it.

@@ -1,4 +1,4 @@
-//! Signals -> values. Source: PgBouncer behaviour, surface section 1.2.
+//! Signals -> values. Source: PgBouncer, doc/usage.md (Signals).
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};

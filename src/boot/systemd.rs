@@ -1,6 +1,6 @@
 //! The service manager: what it hands over at the start, and what it is told.
 //!
-//! Source: sd_notify(3), sd_listen_fds(3); PgBouncer behaviour, surface section 1.3.
+//! Source: sd_notify(3), sd_listen_fds(3); PgBouncer, src/main.c and src/pooler.c (use_systemd).
 
 use listenfd::ListenFd;
 use rustix::fd::OwnedFd;

@@ -6,7 +6,8 @@
 use super::choices::Choice;
 use super::database::Database;
 use super::snapshot::Snapshot;
-use crate::base::Password;
+use super::value::{BadValue, Value, not_accepted};
+use crate::base::{Micros, Password};
 use std::sync::Arc;
 
 /// What proves the pooler to servers (`server_auth`).
@@ -21,6 +22,62 @@ pub enum ServerAuth {
 
 impl Choice for ServerAuth {
     const WORDS: &'static [(&'static str, Self)] = &[("password", Self::Password), ("rds_iam", Self::RdsIam)];
+}
+
+/// What it means where every role of an endpoint is refused at once (`iam_all_denied`): a permission that was
+/// taken away from all of them, or a fault of RDS's own. From here both look the same, so it is the operator's
+/// choice which of the two mistakes is the lesser one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AllDenied {
+    /// A fault, but none for whose sake a server serves beyond its age.
+    #[default]
+    MaxAge,
+    /// A fault for so long, then a denial.
+    DenyAfter(Micros),
+    /// A fault, however long it lasts.
+    Service,
+}
+
+impl AllDenied {
+    const MAX_AGE: &str = "iam_max_age";
+    const DENY_AFTER: &str = "deny_after";
+    const SERVICE: &str = "service";
+    /// The longest time of `deny_after`, in seconds.
+    const SPAN_S_MOST: u64 = 86_400;
+}
+
+impl Value for AllDenied {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let is = |word: &str, known: &str| word.eq_ignore_ascii_case(known);
+        let words: Vec<_> = text.split_ascii_whitespace().collect();
+        match words[..] {
+            [word] if is(word, Self::MAX_AGE) => Ok(Self::MaxAge),
+            [word] if is(word, Self::SERVICE) => Ok(Self::Service),
+            [word, span] if is(word, Self::DENY_AFTER) && span.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let span = span.parse().ok().filter(|span_s| *span_s <= Self::SPAN_S_MOST);
+                span.map(|span_s| Self::DenyAfter(Micros::from_secs(span_s))).ok_or_else(not_accepted::<Self>)
+            }
+            _ => Err(not_accepted::<Self>()),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(match self {
+            Self::MaxAge => Self::MAX_AGE.to_owned(),
+            Self::DenyAfter(span) => format!("{} {}", Self::DENY_AFTER, span.as_secs()),
+            Self::Service => Self::SERVICE.to_owned(),
+        })
+    }
+
+    fn accepted() -> String {
+        format!(
+            "{}, {} SECONDS (0 to {}), {}",
+            Self::MAX_AGE,
+            Self::DENY_AFTER,
+            Self::SPAN_S_MOST,
+            Self::SERVICE
+        )
+    }
 }
 
 /// A text that need not be there.
@@ -52,6 +109,8 @@ pub struct IamIdentity {
     pub external_id: Option<Password>,
     /// `iam_session_name`.
     pub session_name: Text,
+    /// `iam_sts_region`.
+    pub sts_region: Text,
     /// `iam_max_age`.
     pub max_age: Text,
     /// `iam_on_denied`.
@@ -74,6 +133,7 @@ impl IamIdentity {
             role_arn: self.role_arn.clone().or_else(|| base.role_arn.clone()),
             external_id: self.external_id.clone().or(under_role.external_id),
             session_name: self.session_name.clone().or_else(|| base.session_name.clone()),
+            sts_region: self.sts_region.clone().or_else(|| base.sts_region.clone()),
             max_age: self.max_age.clone().or_else(|| base.max_age.clone()),
             on_denied: self.on_denied.clone().or_else(|| base.on_denied.clone()),
             strict_lifetime: self.strict_lifetime.or(base.strict_lifetime),
@@ -114,6 +174,7 @@ impl Snapshot {
     pub fn iam_identity(&self, database: &Database, user: &str) -> IamIdentity {
         let settings = IamIdentity {
             credential_source: Some(Arc::clone(&self.settings.iam_credential_source)),
+            sts_region: Some(Arc::clone(&self.settings.iam_sts_region)),
             strict_lifetime: Some(self.settings.iam_strict_lifetime),
             ..IamIdentity::default()
         };
@@ -156,6 +217,26 @@ mod tests {
             !format!("{:?}", snapshot.iam_identity(&a, "x")).contains("Some(\"x\")"),
             "not even an external id"
         );
+    }
+
+    #[test]
+    fn what_all_refusals_mean_is_read_as_it_is_shown() {
+        let span = |span_s| AllDenied::DenyAfter(Micros::from_secs(span_s));
+        for (text, value) in [
+            ("iam_max_age", AllDenied::MaxAge),
+            ("service", AllDenied::Service),
+            ("deny_after 0", span(0)),
+            ("deny_after 86400", span(86_400)),
+        ] {
+            assert_eq!(AllDenied::parse(text), Ok(value));
+            assert_eq!(value.show().as_deref(), Some(text));
+        }
+        assert_eq!(AllDenied::parse("Deny_After   30"), Ok(span(30)));
+        for text in
+            ["", "deny_after", "deny_after -1", "deny_after 86401", "deny_after 1 s", "600", "service 1"]
+        {
+            assert_eq!(AllDenied::parse(text), Err(not_accepted::<AllDenied>()), "{text}");
+        }
     }
 
     #[test]

@@ -121,11 +121,13 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "iam_profile": Text, |db, profile| db.iam.profile = Some(profile),
         "Profile of AWS's own files, for the sources default, profile and process.";
     "iam_role_arn": Text, |db, arn| db.iam.role_arn = Some(arn),
-        "Role that the credentials assume before they sign.";
+        "Role that the credentials assume before they sign; {database} and {user} in it stand for names that the files give.";
     "iam_external_id": Password, |db, id| db.iam.external_id = Some(id),
         "External id that the role's trust policy asks for.";
     "iam_session_name": Text, |db, name| db.iam.session_name = Some(name),
         "Name in AWS's logs of sessions of a role (iam_role_arn, web_identity, a profile's); default pgweir.";
+    "iam_sts_region": Text, |db, region| db.iam.sts_region = Some(region),
+        "Region whose STS is called; overrides the setting iam_sts_region.";
     "iam_max_age": Text, |db, age| db.iam.max_age = Some(age),
         "Seconds, from 10 to 86400: no client is given a server whose login is older; default 900.";
     "iam_on_denied": Text, |db, action| db.iam.on_denied = Some(action),
@@ -168,6 +170,8 @@ pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
         "External id for this user's iam_role_arn.";
     "iam_session_name": Text, |user, name| user.iam.session_name = Some(name),
         "Overrides iam_session_name of the database.";
+    "iam_sts_region": Text, |user, region| user.iam.sts_region = Some(region),
+        "Overrides iam_sts_region of the settings and of the database.";
     "iam_max_age": Text, |user, age| user.iam.max_age = Some(age),
         "Seconds; overrides iam_max_age of the database.";
     "iam_on_denied": Text, |user, action| user.iam.on_denied = Some(action),

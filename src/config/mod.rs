@@ -29,7 +29,7 @@ pub use connstr::{ConnStrError, pairs};
 pub use database::{Database, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};
 pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Places, Problem};
-pub use iam::{IamEndpoint, IamIdentity, ServerAuth};
+pub use iam::{AllDenied, IamEndpoint, IamIdentity, ServerAuth};
 pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 pub use rules::{ClientLimits, ClientRules, PoolMode, PoolRules};
 pub use settings::{Change, Effect, Setting, Settings, TABLE};

@@ -7,6 +7,7 @@ use super::choices::{
     AuthDbname, AuthType, CipherList, IoBackend, LogFormat, SslMode, SyslogFacility, Tls13Suites,
     TlsProtocols, Workers,
 };
+use super::iam::AllDenied;
 use super::rules::PoolMode;
 use super::value::{BadValue, Bytes, FileMode, List, ListenOn, Value};
 use crate::base::Micros;
@@ -337,8 +338,12 @@ settings! {
         "Iterations of SCRAM that a server or a stored secret may ask for.";
     iam_credential_source: Text = "default", Reload, Active,
         "Where AWS credentials come from: default (the first of the following that is there), env, profile, web_identity, container, imds; or process.";
+    iam_sts_region: Text = "", Reload, Active,
+        "Region whose STS is called; default: what AWS_REGION, AWS_DEFAULT_REGION or the profile names, else that of the database.";
     iam_login_timeout: Seconds = "15", Reload, Active,
         "Seconds that connecting and logging in to a server by IAM may take, waiting for iam_login_rate not included; 0 for ever.";
+    iam_all_denied: AllDenied = "iam_max_age", Reload, Active,
+        "What it means where RDS refuses every role of an endpoint: iam_max_age: perhaps a fault of its own, but no server serves beyond iam_max_age for it; deny_after SECONDS: a fault for so long, then a denial; service: a fault, however long.";
     iam_static_stability: bool = "1", Restart, Active,
         "1: expired credentials of imds and container go on signing while AWS gives no newer ones.";
     iam_strict_lifetime: bool = "0", Reload, Active,

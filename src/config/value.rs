@@ -1,7 +1,7 @@
 //! How the text of a setting or key becomes a typed value, and back into the text that SHOW CONFIG prints.
 //!
-//! Pure. Invariant: what `show` prints, `parse` reads again as the same value. Source: PgBouncer, doc/config.md; times print
-//! as C's `%g`.
+//! Pure. Invariant: what `show` prints, `parse` reads again as the same value. Source: PgBouncer,
+//! doc/config.md; times print as C's `%g`.
 
 use crate::base::{Micros, Password};
 use std::net::SocketAddr;

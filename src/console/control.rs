@@ -5,7 +5,7 @@
 //! wrong order; each change has a number, by which whoever waits knows its own. A method that must wait for servers or bytes
 //! gives a [`Goal`]; [`Control::reached`] waits for it, by questions that change nothing.
 //! Never closes a connection itself: the plane and the workers do.
-//! Source: PgBouncer behaviour, surface sections 1.2 and 6.4.
+//! Source: PgBouncer, doc/usage.md (Process controlling commands, Signals).
 
 use super::show_process::Standing;
 use crate::base::{Micros, limits};

@@ -7,7 +7,7 @@
 //! ```
 //! Blanks are space, tab, carriage return and newline; keywords ignore case. Lengths are bounded as they are written, quotes
 //! included: 15 bytes of verb, 63 of argument, 255 of value.
-//! Source: PgBouncer behaviour, surface sections 6.2 and 6.4; details seen on the wire.
+//! Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c (admin_parse_query()).
 
 use super::tables::{self, Shown};
 

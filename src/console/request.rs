@@ -1,6 +1,6 @@
 //! What a client of the console sends, from the bytes that have come: queries, and what must be refused. Pure.
 //!
-//! Only the simple query protocol is spoken here. Source: PgBouncer behaviour, surface section 6.1, seen on the wire.
+//! Only the simple query protocol is spoken here. Source: PgBouncer, src/admin.c (admin_handle_client()).
 
 use crate::base::limits::CONSOLE_QUERY_BYTES_MAX;
 use crate::wire::tags::client;

@@ -2,7 +2,7 @@
 //!
 //! Never touches the data plane but through [`Control`](super::control::Control) and what `gather` asks. A command that must
 //! wait withholds its answer; meanwhile a cancel request takes the command back, and a client that goes away leaves it in force.
-//! Source: PgBouncer behaviour, surface sections 6.1, 6.2 and 6.4.
+//! Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c.
 
 use super::console::Console;
 use super::control::{Goal, Refused};

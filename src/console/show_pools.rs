@@ -1,6 +1,6 @@
 //! SHOW POOLS, PEERS, PEER_POOLS, DATABASES: pools and what they belong to.
 //!
-//! Source: PgBouncer behaviour, surface section 6.3.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Cell, Rows};
 use super::tables;

@@ -1,6 +1,6 @@
 //! SHOW CONFIG, USERS, LISTS, MEM, STATE, VERSION, DNS_HOSTS, DNS_ZONES: what is true of the process.
 //!
-//! Source: PgBouncer behaviour, surface section 6.3.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Cell, Rows};
 use super::tables;

@@ -1,6 +1,6 @@
 //! SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS: one row a connection, ordered by database, user and id.
 //!
-//! Source: PgBouncer behaviour, surface section 6.3.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Cell, Rows};
 use super::tables::Shown;

@@ -1,7 +1,7 @@
 //! SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS: the figures of `stats::STATS` by database, or over all.
 //!
 //! A database's figures are the sums over the pools that exist; averages are made from sums, never summed.
-//! Source: PgBouncer behaviour, surface sections 6.3 and 13.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Cell, Rows};
 use super::tables;

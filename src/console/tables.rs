@@ -2,7 +2,7 @@
 //!
 //! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows come from the
 //! `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter, since tools read them by position.
-//! Source: PgBouncer behaviour, surface section 6.3.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Column, Type};
 
@@ -108,8 +108,8 @@ const COMMANDS: &[Usage] = &[
     usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
     usage(
         "SUSPEND",
-        "Sends out what is buffered and stops reading and accepting, consoles too; answers when all is sent. Ends with RESUME, or \
-         when no admin is connected any more.",
+        "Sends out what is buffered and stops reading and accepting; answers when all is sent. Consoles that are open are answered \
+         on. Ends with RESUME, or when no admin is connected any more.",
     ),
     usage("SHUTDOWN", "Ends the process at once."),
     usage(
@@ -446,7 +446,7 @@ pub const TABLES: &[Shown] = &[
          says why logins fail at present (`denied`, `throttled`, `clock`, `credentials`, `service`, `unreachable`), `last_error` \
          says it in words with the next step. `login_rate` is the pace in logins a second at the endpoint, `login_waiting` how \
          many wait for their turn. `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
-         replaced), `keep_to_hard_age` (logins are denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
+         replaced), `keep_to_hard_age` (logins are or may be denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
          fault of the user: they serve on), `catch_up` (they work again: those kept are replaced one soon after the other) or \
          `close_now`. `auth_age` is the age of the oldest authorization among the pool's \
          servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`; \

@@ -1,6 +1,6 @@
 //! Points in time as the console prints them: `YYYY-MM-DD HH:MM:SS TZ`, local.
 //!
-//! Source: PgBouncer behaviour, surface section 6.3.
+//! Source: PgBouncer, doc/usage.md (Show commands).
 
 use crate::base::Micros;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};

@@ -8,22 +8,28 @@
 //! there a pool whose servers are never idle keeps them (evict_connection() in src/objects.c).
 
 use super::PoolShare;
-use crate::base::{Micros, limits};
+use crate::base::{Micros, PoolId, limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A starving pool's claim on one server of any other in its database or of its user.
 #[derive(Debug)]
 pub struct Claim {
+    claimant: PoolId,
     /// Since when its longest waiting client waits.
     since: Micros,
     taken: AtomicBool,
 }
 
 impl Claim {
-    /// For a client that waits since then.
-    pub(super) fn new(since: Micros) -> Arc<Self> {
-        Arc::new(Self { since, taken: AtomicBool::new(false) })
+    /// For a client of that pool that waits since then.
+    pub(super) fn new(claimant: PoolId, since: Micros) -> Arc<Self> {
+        Arc::new(Self { claimant, since, taken: AtomicBool::new(false) })
+    }
+
+    /// The pool that starves.
+    pub(super) fn claimant(&self) -> PoolId {
+        self.claimant
     }
 
     /// Since when its client waits.
@@ -129,6 +135,29 @@ mod tests {
         ledger.returned(&pools[0], &Use::Live);
         let now = Micros::from_secs(20);
         begin(&mut ledger, &pools[0], waiter(now), now);
+    }
+
+    #[test]
+    fn another_pools_claim_outlives_a_want_that_ends() {
+        let rules = PoolRules { max_db_connections: 1, ..rules() };
+        for is_forgotten in [false, true] {
+            let pools = pools(1, 3, &rules);
+            let mut ledger = Ledger::default();
+            launch(&mut ledger, &pools[0], Micros(1));
+            for (pool, since) in [(&pools[1], 10), (&pools[2], 20)] {
+                let since = Micros::from_secs(since);
+                let _ = ledger.consider(pool, waiter(since), since);
+            }
+            ledger.nothing_to_evict(&Scope::Database("d0".into()));
+            assert!(pools[0].is_claimed(), "by the second pool, which starves longest");
+            let ends = |ledger: &mut Ledger, pool: &PoolShare| {
+                if is_forgotten { assert!(ledger.forget(pool)) } else { ledger.wants_nothing(pool) }
+            };
+            ends(&mut ledger, &pools[2]);
+            assert!(pools[0].is_claimed(), "it was none of the third pool's");
+            ends(&mut ledger, &pools[1]);
+            assert!(!pools[0].is_claimed(), "nobody is left who would want a server that is closed for it");
+        }
     }
 
     #[test]

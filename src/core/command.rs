@@ -65,8 +65,8 @@ pub enum Command {
     Rules(PoolId, Arc<PoolRules>),
     /// New rules for clients: recompute each client's own from the snapshot's function.
     ClientRules(ClientRulesOf),
-    /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is the request's: it
-    /// comes back with the [`super::Note::SendCancel`] that is its due.
+    /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is the
+    /// request's: it comes back with the [`super::Note::SendCancel`] that is its due.
     Cancel(u64, u64),
     /// Nothing: that it is answered says that every note of an earlier turn has been sent out.
     Barrier,

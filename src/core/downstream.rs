@@ -437,7 +437,7 @@ impl Core {
         let server = &mut self.servers[id.0 as usize];
         let before = server.params.clone();
         let after = before.with(position, value);
-        if after.bytes() > limits::PARAMETERS_BYTES_MAX {
+        if after.bytes() > self.bounds.parameter_bytes {
             return false;
         }
         server.params = after;

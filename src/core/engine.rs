@@ -85,8 +85,8 @@ pub struct Core {
 }
 
 /// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no
-/// transaction, no cancel under way. Only [`Core::try_rest`] makes one, and nothing that lends, keeps or moves a
-/// server does without.
+/// transaction, no cancel under way. Only [`Core::try_rest`] makes one, and no server becomes idle, is given back or
+/// leaves for another worker without.
 #[derive(Debug)]
 pub(super) struct Resting(ServerId);
 

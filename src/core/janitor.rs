@@ -1,7 +1,7 @@
 //! The periodic pass over one worker: timeouts of clients, ages of servers, the notice to those who queue.
 //!
-//! Rules as PgBouncer documents them (surface sections 9 and 12): checked `limits::JANITOR_PERIOD_MS` apart, so a timeout is
-//! late by at most that.
+//! Rules as PgBouncer documents them (doc/config.md, Connection sanity checks, timeouts, and Dangerous
+//! timeouts): checked `limits::JANITOR_PERIOD_MS` apart, so a timeout is late by at most that.
 
 use super::client::{Client, Stand};
 use super::engine::{Core, Leave};

@@ -342,7 +342,7 @@ impl Ledger {
         self.withdraw_claim(scope);
         let waiting = self.starving_in(scope).filter(|(_, since)| *since != Micros::NEVER);
         let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
-        let claim = Claim::new(since);
+        let claim = Claim::new(claimant, since);
         let rivals = self.accounts.values().filter(|account| account.servers() > 0);
         for rival in rivals.filter(|account| account.share.id != claimant && scope.holds(&account.share)) {
             rival.share.set_claim(Some(Arc::clone(&claim)));
@@ -365,7 +365,9 @@ impl Ledger {
     /// Nobody waits for a server of `pool`: it does not starve, and claims nothing.
     pub fn wants_nothing(&mut self, pool: &PoolShare) {
         let Some(Starving { at, .. }) = self.starved.remove(&pool.id) else { return };
-        if self.room(&at).is_some_and(|room| !room.is_making_room()) {
+        let is_its = |room: &Room| room.claim.as_ref().is_some_and(|claim| claim.claimant() == pool.id);
+        // for a claim that is taken a place comes back all the same
+        if self.room(&at).is_some_and(|room| is_its(room) && !room.is_making_room()) {
             self.withdraw_claim(&at);
         }
     }
@@ -509,8 +511,8 @@ impl Ledger {
         if self.accounts.get(&pool.id).is_some_and(|account| account.servers() + account.cancels > 0) {
             return false;
         }
+        self.wants_nothing(pool);
         self.accounts.remove(&pool.id);
-        self.starved.remove(&pool.id);
         self.databases.retain(|_, room| room.servers > 0);
         self.users.retain(|_, room| room.servers > 0);
         true

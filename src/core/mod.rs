@@ -19,6 +19,7 @@ mod janitor;
 mod launcher;
 mod ledger;
 mod lend;
+mod load;
 mod moved;
 #[cfg(all(test, feature = "model"))]
 mod models {
@@ -43,7 +44,8 @@ pub use engine::{Core, MovedServer};
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use launcher::{Action, Demand, Event, Launcher};
 pub use ledger::{Ledger, Opening, Use, Verdict, Want};
+pub use load::{ClientLoad, ServerLoad};
 pub use net::{Farewell, Net, Note};
-pub use share::{DatabaseShare, Gate, Outlook, PoolShare, Stance};
+pub use share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};
 pub use statement_memory::Meter;
 pub use statements::StatementRegistry;

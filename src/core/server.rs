@@ -223,7 +223,7 @@ impl Server {
     }
 
     /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server has reported
-    /// can be compared, and only what differs (ignoring case) is set (PgBouncer behaviour, surface section 8.3).
+    /// can be compared, and only what differs (ignoring case) is set (PgBouncer, src/varcache.c, apply_var()).
     pub fn differences(&self, client: &mut Client, names: &crate::wire::TrackedNames) -> Option<String> {
         if self.params.same(&client.params) {
             return None;

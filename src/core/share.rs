@@ -20,7 +20,7 @@ pub enum Stance {
     /// Logins work: at its soft age a server is replaced, at its hard age it is not lent any more.
     #[default]
     Renew,
-    /// Logins are denied: nothing that works is given up before its hard age, then it is not lent any more.
+    /// Logins are denied, or may be: nothing that works is given up before its hard age, then it is not lent any more.
     KeepToHardAge,
     /// Logins fail through no fault of the user: what works is not given up, lent on beyond its hard age, and counted.
     KeepOn,
@@ -397,7 +397,7 @@ impl PoolShare {
         ServerUnderWay(Arc::clone(self))
     }
 
-    /// Whether a server is on its way to a client that waits.
+    /// Whether a server is on its way to a worker: from another one, or from its login.
     pub fn is_moving(&self) -> bool {
         self.moving.load(Ordering::Acquire) > 0
     }

@@ -124,6 +124,7 @@ impl Core {
 
     /// Gives a client's statement its name.
     fn name_statement(&mut self, id: ClientId, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
+        let bytes_max = self.bounds.client_statement_bytes;
         let client = &mut self.clients[id.0 as usize];
         let statements = client.statements.get_or_insert_default();
         if statements.find(name).is_some() {
@@ -135,7 +136,7 @@ impl Core {
         let database = &self.pools[client.pool.0 as usize].share.database;
         let named = self.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
         let statement = Arc::clone(&named.statement);
-        statements.insert(name, named).map_err(|_| Fault::ClientStatementsFull)?;
+        statements.insert(name, named, bytes_max).map_err(|_| Fault::ClientStatementsFull)?;
         Ok(statement)
     }
 

@@ -1,5 +1,5 @@
-//! Clients by their socket ids, which cancel requests and KILL_CLIENT name. About 10 bytes for each client: it holds the
-//! clients' slots alone and asks the caller, who has them at hand, for the rest.
+//! Clients by their socket ids, which cancel requests and KILL_CLIENT name. About 10 bytes for each client: it
+//! holds the clients' slots alone and asks the caller, who has them at hand, for the rest.
 //!
 //! Knows no client that has left: whoever removes a client removes it here first.
 

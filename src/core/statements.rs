@@ -342,9 +342,9 @@ impl ClientStatements {
         self.by_name.get(name).map(|named| &named.statement)
     }
 
-    /// Names a statement; refused where the client would have more than its part. The name must be free.
-    pub fn insert(&mut self, name: &[u8], named: Named) -> Result<(), NoRoom> {
-        if self.bytes + named.cost() > limits::CLIENT_STATEMENT_BYTES_MAX {
+    /// Names a statement; refused where the client would have more than `bytes_max`. The name must be free.
+    pub fn insert(&mut self, name: &[u8], named: Named, bytes_max: usize) -> Result<(), NoRoom> {
+        if self.bytes + named.cost() > bytes_max {
             return Err(NoRoom);
         }
         self.bytes += named.cost();
@@ -367,7 +367,12 @@ impl ClientStatements {
     pub fn retain(&mut self, kept: &HashSet<StatementId>) {
         self.by_name.retain(|_, named| kept.contains(&named.statement.id));
         self.by_name.shrink_to_fit();
-        self.bytes = self.by_name.values().map(Named::cost).sum();
+        self.bytes = self.recount();
+    }
+
+    /// Bytes of all names and their texts, counted one by one.
+    pub fn recount(&self) -> usize {
+        self.by_name.values().map(Named::cost).sum()
     }
 
     /// How many names there are.
@@ -420,8 +425,9 @@ impl ServerStatements {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
-    /// Bytes that the list keeps for one of them.
-    pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 4])>();
+    /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and two
+    /// slots of a table that has just grown.
+    pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 8])>();
 }
 
 #[cfg(test)]

@@ -1,19 +1,22 @@
 //! How old a server's authorization may grow, and what is done about it.
 //!
-//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers are replaced. From
-//! its login on a server is young, then its replacement is wanted (soft age), then it serves no new transaction (hard age).
-//! A transaction is never cut here: every [`Verdict`] is about a server between transactions.
-//! If no replacement can be had, the reason decides: a proven denial ends at the hard age, a failure of AWS or of the way to it
-//! keeps what works. When the soft age comes is planned by `core::Ledger`. Pure: monotonic time comes in as an argument.
+//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers are
+//! replaced. From its login on a server is young, then its replacement is wanted (soft age), then it serves no
+//! new transaction (hard age). A transaction is never cut here: every [`Verdict`] is about a server between
+//! transactions.
+//! If no replacement can be had, the reason decides: what may be a denial ends at the hard age, a failure of
+//! AWS or of the way to it keeps what works. When the soft age comes is planned by `core::Ledger`. Pure: monotonic
+//! time comes in as an argument.
 
-use super::denial::Class;
+use super::denial::{Patience, Suspicion};
 use crate::base::Micros;
+use crate::config::AllDenied;
 use std::str::FromStr;
 
 /// `iam_max_age`'s default.
 pub const MAX_AGE: Micros = Micros::from_secs(900);
 
-/// `iam_on_denied`: what becomes of servers whose user is proven to be denied.
+/// `iam_on_denied`: what becomes of servers whose user is denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDenied {
     /// They serve until their hard age.
@@ -21,7 +24,7 @@ pub enum OnDenied {
     Drain,
     /// They serve on.
     Keep,
-    /// They are closed as soon as they are between transactions.
+    /// They are closed as soon as they are between transactions, once the denial is proven.
     DropNow,
 }
 
@@ -62,8 +65,17 @@ pub struct AgeRules {
     pub max_age: Micros,
     /// `iam_on_denied`.
     pub on_denied: OnDenied,
+    /// `iam_all_denied`.
+    pub all_denied: AllDenied,
     /// `iam_strict_lifetime`.
     pub lifetime: Lifetime,
+}
+
+impl AgeRules {
+    /// How long refusals may count as something that passes.
+    pub fn patience(&self) -> Patience {
+        Patience { all_denied: self.all_denied, max_age: self.max_age }
+    }
 }
 
 /// The ages of one server's authorization.
@@ -111,19 +123,19 @@ impl Authorization {
         }
     }
 
-    /// What to do with the server. `trouble`: why logins of its user fail now, if they do; a [`Class::Denied`] is given only
-    /// once it is proven ([`super::denial::Reactions::proven_denied`]).
-    pub fn verdict(&self, now: Micros, trouble: Option<Class>, rules: &AgeRules) -> Verdict {
+    /// What to do with the server. `trouble`: whether its user may be denied, if its logins fail now.
+    pub fn verdict(&self, now: Micros, trouble: Option<Suspicion>, rules: &AgeRules) -> Verdict {
+        use Suspicion::{Founded, Proven, Unfounded};
         match (self.phase(now), trouble) {
-            (_, Some(Class::Denied)) if rules.on_denied == OnDenied::DropNow => Verdict::Close,
+            (_, Some(Proven)) if rules.on_denied == OnDenied::DropNow => Verdict::Close,
             (Phase::Young, _) => Verdict::Serve,
             (Phase::Soft, None) => Verdict::Replace,
             (Phase::Soft, Some(_)) => Verdict::Serve,
             (Phase::Hard, None) => Verdict::Close,
-            (Phase::Hard, Some(Class::Denied)) if rules.on_denied == OnDenied::Keep => Verdict::Extend,
-            (Phase::Hard, Some(Class::Denied)) => Verdict::Close,
-            (Phase::Hard, Some(_)) if rules.lifetime == Lifetime::Strict => Verdict::Close,
-            (Phase::Hard, Some(_)) => Verdict::Extend,
+            (Phase::Hard, Some(Founded | Proven)) if rules.on_denied == OnDenied::Keep => Verdict::Extend,
+            (Phase::Hard, Some(Founded | Proven)) => Verdict::Close,
+            (Phase::Hard, Some(Unfounded)) if rules.lifetime == Lifetime::Strict => Verdict::Close,
+            (Phase::Hard, Some(Unfounded)) => Verdict::Extend,
         }
     }
 }
@@ -132,8 +144,12 @@ impl Authorization {
 mod tests {
     use super::*;
 
-    const RULES: AgeRules =
-        AgeRules { max_age: MAX_AGE, on_denied: OnDenied::Drain, lifetime: Lifetime::Lenient };
+    const RULES: AgeRules = AgeRules {
+        max_age: MAX_AGE,
+        on_denied: OnDenied::Drain,
+        all_denied: AllDenied::MaxAge,
+        lifetime: Lifetime::Lenient,
+    };
 
     const fn s(seconds: u64) -> Micros {
         Micros::from_secs(seconds)
@@ -153,21 +169,32 @@ mod tests {
         assert_eq!(verdict(10, None, RULES), Verdict::Serve);
         assert_eq!(verdict(700, None, RULES), Verdict::Replace);
         assert_eq!(verdict(900, None, RULES), Verdict::Close);
-        let away = [Class::Throttled, Class::Clock, Class::Credentials, Class::Service, Class::Unreachable];
-        for class in away {
-            assert_eq!(verdict(700, Some(class), RULES), Verdict::Serve, "{class:?}");
-            assert_eq!(verdict(9000, Some(class), RULES), Verdict::Extend, "{class:?}");
-            let strict = AgeRules { lifetime: Lifetime::Strict, ..RULES };
-            assert_eq!(verdict(900, Some(class), strict), Verdict::Close, "{class:?}");
-        }
-        for (on_denied, young, soft, hard) in [
-            (OnDenied::Drain, Verdict::Serve, Verdict::Serve, Verdict::Close),
-            (OnDenied::Keep, Verdict::Serve, Verdict::Serve, Verdict::Extend),
-            (OnDenied::DropNow, Verdict::Close, Verdict::Close, Verdict::Close),
+        assert_eq!(verdict(700, Some(Suspicion::Unfounded), RULES), Verdict::Serve);
+        assert_eq!(verdict(9000, Some(Suspicion::Unfounded), RULES), Verdict::Extend);
+        let strict = AgeRules { lifetime: Lifetime::Strict, ..RULES };
+        assert_eq!(verdict(900, Some(Suspicion::Unfounded), strict), Verdict::Close);
+        for (on_denied, suspected, denied) in [
+            (
+                OnDenied::Drain,
+                [Verdict::Serve, Verdict::Serve, Verdict::Close],
+                [Verdict::Serve, Verdict::Serve, Verdict::Close],
+            ),
+            (
+                OnDenied::Keep,
+                [Verdict::Serve, Verdict::Serve, Verdict::Extend],
+                [Verdict::Serve, Verdict::Serve, Verdict::Extend],
+            ),
+            (
+                OnDenied::DropNow,
+                [Verdict::Serve, Verdict::Serve, Verdict::Close],
+                [Verdict::Close, Verdict::Close, Verdict::Close],
+            ),
         ] {
             let rules = AgeRules { on_denied, ..RULES };
-            let verdicts = [10, 700, 900].map(|at| verdict(at, Some(Class::Denied), rules));
-            assert_eq!(verdicts, [young, soft, hard], "{on_denied:?}");
+            for (suspicion, expected) in [(Suspicion::Founded, suspected), (Suspicion::Proven, denied)] {
+                let verdicts = [10, 700, 900].map(|at| verdict(at, Some(suspicion), rules));
+                assert_eq!(verdicts, expected, "{on_denied:?} {suspicion:?}");
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! How many logins a second one endpoint is asked to take, and who goes first.
 //!
-//! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login looks like a
-//! refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the order is by priority, then by
-//! arrival. A burst of refusals that looks like throttling halves the pace; it grows back by 1/s each 10 s.
-//! Pure: monotonic time comes in as argument. Memory: one entry for each login that waits, which the pools' own limits bound.
+//! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login
+//! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the order
+//! is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of what it
+//! is, the pace settles there: a burst of refusals that looks like throttling halves it, and it grows by 1/s
+//! each 10 s.
+//! Pure: monotonic time comes in as argument. Memory: one entry for each login that waits, which the pools' own
+//! limits bound.
 
 use crate::base::Micros;
 use std::collections::VecDeque;
@@ -72,6 +75,8 @@ pub struct Budget {
     filled_at: Micros,
     grown_at: Micros,
     halved_at: Option<Micros>,
+    /// When a turn was given out last that was one of too many.
+    strained_at: Option<Micros>,
     waiting: [VecDeque<(u64, Micros)>; Priority::ALL.len()],
     tickets: u64,
 }
@@ -87,6 +92,7 @@ impl Budget {
             filled_at: now,
             grown_at: now,
             halved_at: None,
+            strained_at: None,
             waiting: Default::default(),
             tickets: 0,
         }
@@ -122,13 +128,14 @@ impl Budget {
         if self.level < SECOND_US {
             return None;
         }
-        for (priority, queue) in Priority::ALL.into_iter().zip(&mut self.waiting) {
-            if let Some((number, since)) = queue.pop_front() {
-                self.level -= SECOND_US;
-                return Some(Turn { ticket: Ticket { number, priority }, waited: now.since(since) });
-            }
+        let mut queues = Priority::ALL.into_iter().zip(&mut self.waiting);
+        let (priority, (number, since)) =
+            queues.find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
+        self.level -= SECOND_US;
+        if self.is_low() {
+            self.strained_at = Some(now);
         }
-        None
+        Some(Turn { ticket: Ticket { number, priority }, waited: now.since(since) })
     }
 
     /// When the next turn is, if anybody waits; never before `now`.
@@ -151,15 +158,22 @@ impl Budget {
         self.rate
     }
 
-    /// Whether the bucket is so far used up that the refusal of a login, whose own turn does not count, may be our own doing.
-    pub fn is_strained(&mut self, now: Micros) -> bool {
+    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up that its
+    /// refusal may be our own doing. Its own turn does not count.
+    pub fn is_strained(&mut self, since: Micros, now: Micros) -> bool {
         self.fill(now);
-        self.level + SECOND_US < self.level_max() / 2
+        self.is_low() || self.strained_at.is_some_and(|at| at >= since)
     }
 
-    /// Refusals looked like throttling: the pace is halved, at most once each 2 s.
-    pub fn throttled(&mut self, now: Micros) {
-        if self.halved_at.is_some_and(|at| now.since(at) < HALVING_GAP) {
+    /// Whether more than half is used up; or some wait, however slow the pace is.
+    fn is_low(&self) -> bool {
+        self.level + SECOND_US < self.level_max() / 2 || self.waiting() > 0
+    }
+
+    /// A login that was begun at `begun_at` looked throttled: the pace is halved, at most once each 2 s, and
+    /// not for a login of the pace of before, however long it took.
+    pub fn throttled(&mut self, begun_at: Micros, now: Micros) {
+        if self.halved_at.is_some_and(|at| now.since(at) < HALVING_GAP || begun_at < at) {
             return;
         }
         self.fill(now);
@@ -246,17 +260,23 @@ mod tests {
     #[test]
     fn throttling_halves_and_time_heals() {
         let mut budget = Budget::new(20, s(0));
-        budget.throttled(s(0));
-        budget.throttled(s(1));
+        budget.throttled(s(0), s(0));
+        budget.throttled(s(1), s(1));
         assert_eq!(budget.rate(), 10, "one burst of refusals counts once");
-        budget.throttled(s(3));
+        budget.throttled(s(2), s(2));
+        assert_eq!(budget.rate(), 5);
+        budget.throttled(s(1), s(9));
+        assert_eq!(budget.rate(), 5, "that login took long, and was of the pace of before");
+        let mut budget = Budget::new(20, s(0));
+        budget.throttled(s(0), s(0));
+        budget.throttled(s(3), s(3));
         assert_eq!(budget.rate(), 5);
         budget.fill(s(33));
         assert_eq!(budget.rate(), 8);
         budget.fill(s(1000));
         assert_eq!(budget.rate(), 20);
         for second in 2000..2100 {
-            budget.throttled(s(second * 3));
+            budget.throttled(s(second * 3), s(second * 3));
         }
         assert_eq!(budget.rate(), 1, "never to nothing");
     }
@@ -271,15 +291,21 @@ mod tests {
         };
         let mut budget = Budget::new(20, s(0));
         take(&mut budget, 11);
-        assert!(!budget.is_strained(s(0)));
+        assert!(!budget.is_strained(s(0), s(0)));
         take(&mut budget, 1);
-        assert!(budget.is_strained(s(0)));
-        assert!(!budget.is_strained(s(1)), "full again");
-        budget.throttled(s(10));
-        assert!(!budget.is_strained(s(10)), "the halved pace is no sign by itself");
+        assert!(budget.is_strained(s(0), s(0)));
+        assert!(!budget.is_strained(s(1), s(1)), "full again");
+        assert!(
+            budget.is_strained(s(0), s(9)),
+            "it was while that login was under way, however long that took"
+        );
+        budget.throttled(s(10), s(10));
+        assert!(!budget.is_strained(s(10), s(10)), "the halved pace is no sign by itself");
         let mut least = Budget::new(1, s(0));
         take(&mut least, 1);
-        assert!(!least.is_strained(s(0)), "one's own turn is none either");
+        assert!(!least.is_strained(s(0), s(0)), "one's own turn is none either");
+        least.ask(Priority::Recycling, s(0));
+        assert!(least.is_strained(s(0), s(0)), "others wait for theirs");
     }
 
     #[test]
@@ -287,10 +313,68 @@ mod tests {
         let mut budget = Budget::new(20, s(0));
         budget.set_rate_max(5, s(0));
         assert_eq!(budget.rate(), 5);
-        budget.throttled(s(0));
+        budget.throttled(s(0), s(0));
         budget.set_rate_max(50, s(1));
         assert_eq!(budget.rate(), 2, "what was learnt is kept");
         assert_eq!(Budget::new(0, s(0)).rate(), 1);
+    }
+
+    /// Logins that an endpoint has taken within the last second.
+    struct Endpoint {
+        most: usize,
+        taken_at: VecDeque<Micros>,
+    }
+
+    impl Endpoint {
+        fn takes(&mut self, now: Micros) -> bool {
+            self.taken_at.retain(|at| now.since(*at) < s(1));
+            let takes = self.taken_at.len() < self.most;
+            if takes {
+                self.taken_at.push_back(now);
+            }
+            takes
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// Logins are wanted without end, each takes `slow_ms` and is refused beyond what the endpoint takes.
+        #[test]
+        fn the_pace_settles_near_what_the_endpoint_takes(
+            (rate, most) in (20u32..60).prop_flat_map(|rate| (Just(rate), 2..=rate as usize)),
+            slow_ms in 1u64..3000,
+        ) {
+            let mut budget = Budget::new(rate, s(0));
+            let mut endpoint = Endpoint { most, taken_at: VecDeque::new() };
+            let mut under_way = VecDeque::new();
+            let (mut now, mut taken, mut refused) = (s(0), 0.0, 0.0);
+            while now < s(500) {
+                if budget.waiting() == 0 {
+                    budget.ask(Priority::Client, now);
+                }
+                let verdict_at = under_way.front().map(|begun_at: &Micros| *begun_at + Micros::from_millis(slow_ms));
+                let turn_at = budget.next_at(now).expect("one waits");
+                now = turn_at.min(verdict_at.unwrap_or(Micros::NEVER)).max(now);
+                if verdict_at.is_some_and(|at| at <= now) {
+                    let begun_at = under_way.pop_front().expect("it is under way");
+                    let is_late = now >= s(200);
+                    match endpoint.takes(now) {
+                        true => taken += f64::from(u8::from(is_late)),
+                        false => {
+                            refused += f64::from(u8::from(is_late));
+                            budget.throttled(begun_at, now);
+                        }
+                    }
+                }
+                while budget.next(now).is_some() {
+                    under_way.push_back(now);
+                    budget.ask(Priority::Client, now);
+                }
+            }
+            let could = 300.0 * most as f64;
+            prop_assert!(taken > 0.4 * could, "{taken} of {could}");
+            prop_assert!(refused < 0.25 * taken, "{refused} refused, {taken} taken");
+        }
     }
 
     proptest! {
@@ -328,7 +412,7 @@ mod tests {
             for (at, what) in times {
                 match what % 4 {
                     0 => { budget.ask(Priority::Client, Micros(at)); }
-                    1 => budget.throttled(Micros(at)),
+                    1 => budget.throttled(Micros(at), Micros(at)),
                     2 => { budget.next_at(Micros(at)); }
                     _ => { budget.next(Micros(at)); }
                 }

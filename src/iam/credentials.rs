@@ -3,10 +3,10 @@
 //! Invariant: nothing secret is printed, not even by `Debug`; the keys are wiped on drop (by the AWS library's own type, which
 //! holds them).
 
-use super::failure::Reason;
+use super::failure::{FetchError, Reason};
+use super::token;
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::identity::Identity;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +17,6 @@ const KEY_TAIL_CHARS: usize = 4;
 #[derive(Clone)]
 pub struct Credentials {
     aws: AwsCredentials,
-    /// The same, in the wrapping that the signer takes.
-    identity: Identity,
     generation: u64,
     usable_until: Option<SystemTime>,
 }
@@ -26,7 +24,7 @@ pub struct Credentials {
 impl Credentials {
     /// Credentials that came from a source as the `generation`th different ones.
     pub(super) fn new(aws: AwsCredentials, generation: u64) -> Self {
-        Self { identity: aws.clone().into(), usable_until: aws.expiry(), aws, generation }
+        Self { usable_until: aws.expiry(), aws, generation }
     }
 
     /// Credentials from their parts, for tests and measurements.
@@ -72,14 +70,29 @@ impl Credentials {
         self.aws.session_token().is_some()
     }
 
-    /// For the signer.
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    /// The access key's id, for the signer.
+    pub(super) fn key_id(&self) -> &str {
+        self.aws.access_key_id()
+    }
+
+    /// The secret key, for the signer.
+    pub(super) fn secret(&self) -> &str {
+        self.aws.secret_access_key()
+    }
+
+    /// The session token of temporary ones, for the signer.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.aws.session_token()
     }
 
     /// For calls of AWS's services.
     pub(super) fn provider(&self) -> SharedCredentialsProvider {
         SharedCredentialsProvider::new(self.aws.clone())
+    }
+
+    /// A copy for STS, which gives a role's for them.
+    pub(super) fn lent(&self) -> AwsCredentials {
+        self.aws.clone()
     }
 
     /// Whether keys and session token are those of `aws`.
@@ -156,6 +169,31 @@ impl fmt::Display for CredentialState {
 pub(super) fn came_expired(aws: &AwsCredentials, now: SystemTime) -> bool {
     const LEAST: Duration = Duration::from_secs(5);
     aws.expiry().is_some_and(|expiry| expiry <= now + LEAST)
+}
+
+/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot be one
+/// is refused before anything is signed with it: tokens made with it would be refused one by one, or not be
+/// sent at all.
+pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
+    let garbage = |why: &str| Err(FetchError::with(Reason::Garbage, why));
+    let id = credentials.access_key_id();
+    if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return garbage("the access key's id has signs that none can have");
+    }
+    match credentials.session_token() {
+        // programs that print keys which need none write it so
+        Some("") => Ok(without_session(&credentials)),
+        Some(session) if !token::is_session_token(session) => {
+            garbage("the session token has signs that none can have, or is longer than any that can sign")
+        }
+        _ => Ok(credentials),
+    }
+}
+
+/// The same keys, without a session token.
+fn without_session(credentials: &AwsCredentials) -> AwsCredentials {
+    let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
+    AwsCredentials::new(id, secret, None, credentials.expiry(), "without session")
 }
 
 #[cfg(test)]

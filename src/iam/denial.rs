@@ -8,16 +8,35 @@
 
 use super::skew::Alarm;
 use crate::base::Micros;
+use crate::config::AllDenied;
 use crate::wire::sqlstate;
 use std::collections::HashMap;
 
 /// The longest pause between two tries.
 const BACK_OFF_MAX: Micros = Micros::from_secs(15);
 
+/// Refusals of a user that was let in before count for so long as a fault of IAM's that passes: RDS refuses for
+/// a moment when it fails over, or when others log in there too often. Clients wait meanwhile, and are not told
+/// that they may not.
+const GRACE: Micros = Micros::from_secs(5);
+
+/// The same where logins are many there: so long it may take until the pace has found what RDS lets through,
+/// and each user has had its turn.
+const CROWDED_GRACE: Micros = Micros::from_secs(30);
+
+/// When a user that was refused was let in again by itself, refusals of others are no denials for so long: some
+/// logins pass and some do not.
+const HEALING_SPAN: Micros = Micros::from_secs(15);
+
+/// The longest pause while a refusal may pass by itself at any moment.
+const SHORT_PAUSE: Micros = Micros::from_secs(1);
+
 /// A denial is proven by this many refusals …
 const PROOF_REFUSALS: u32 = 3;
 
-/// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass.
+/// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass. Where
+/// servers grow no older than ten times this, it is a tenth of their age: the least that is left of it when the
+/// last renewal is due.
 const PROOF_SPAN: Micros = Micros::from_secs(60);
 
 /// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever took a permission
@@ -179,23 +198,90 @@ pub enum Others {
     Refused,
 }
 
-/// What is known on this side when a token was refused.
+/// How long refusals may count as something that passes: what the operator has chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// `iam_all_denied`.
+    pub all_denied: AllDenied,
+    /// `iam_max_age`.
+    pub max_age: Micros,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { all_denied: AllDenied::default(), max_age: super::age::MAX_AGE }
+    }
+}
+
+impl Patience {
+    /// For how long refusals of everybody are a fault of the service.
+    fn with_everybody(self) -> Micros {
+        match self.all_denied {
+            AllDenied::MaxAge => SERVICE_SPAN.min(self.max_age),
+            AllDenied::DenyAfter(span) => span,
+            AllDenied::Service => Micros::NEVER,
+        }
+    }
+
+    /// For how long one user has to be refused before it is proven to be denied.
+    fn with_one(self) -> Micros {
+        PROOF_SPAN.min(Micros(self.max_age.0 / 10))
+    }
+}
+
+/// Whether a user whose logins fail may be denied: servers that work go by it. The mildest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Suspicion {
+    /// What is in the way may pass, through no fault of the user.
+    Unfounded,
+    /// It may be denied: tokens are refused, and nothing that is known here explains it.
+    Founded,
+    /// It is denied beyond doubt.
+    Proven,
+}
+
+/// What is known on this side when a token was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own, and any may go with any other")]
 pub struct Evidence {
     /// The login budget of the endpoint is strained ([`super::budget::Budget::is_strained`]).
     pub is_strained: bool,
     /// This very user was let in within the last minute.
     pub was_let_in: bool,
+    /// This very user was let in at some time.
+    pub is_known: bool,
     /// The last fetch of credentials failed, so the ones that signed may be dead.
     pub are_stale: bool,
     /// Seconds that the server's clock is ahead of ours, where that was measured.
     pub skew_s: Option<i64>,
+    /// How long a refusal may count as something that passes.
+    pub patience: Patience,
+}
+
+impl Evidence {
+    /// For how long refusals that look like a denial are none yet to clients.
+    fn grace(&self) -> Micros {
+        match (self.is_strained, self.is_known) {
+            (true, _) => CROWDED_GRACE,
+            (false, true) => GRACE,
+            (false, false) => Micros(0),
+        }
+    }
 }
 
 /// The class of a failure; `refused_for`: since the first refusal of this user.
 fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros) -> Class {
-    // Throttling hits whoever comes: not the one role alone that nobody has seen get in.
-    let may_be_throttled = evidence.is_strained && (evidence.was_let_in || others != Others::Fine);
+    // Throttling hits whoever comes: not the one role alone that nobody has seen get in for long.
+    let may_get_in = evidence.is_known || others != Others::Fine;
+    let is_recent = evidence.was_let_in || refused_for < CROWDED_GRACE;
+    let may_be_throttled = evidence.is_strained && may_get_in && is_recent;
+    let patience = evidence.patience;
+    let is_everybody = match others {
+        Others::Refused => true,
+        // who was never let in, and is alone, has most likely been set up wrongly
+        Others::None => evidence.is_known && patience.all_denied != AllDenied::MaxAge,
+        Others::Fine => false,
+    };
     match kind {
         Kind::TooMany => Class::Throttled,
         Kind::TokenRefused if evidence.skew_s.is_some_and(|skew| skew.saturating_abs() > Alarm::GRAVE_S) => {
@@ -203,7 +289,7 @@ fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros
         }
         Kind::TokenRefused if evidence.are_stale => Class::Credentials,
         Kind::TokenRefused if may_be_throttled => Class::Throttled,
-        Kind::TokenRefused if others == Others::Refused && refused_for < SERVICE_SPAN => Class::Service,
+        Kind::TokenRefused if is_everybody && refused_for < patience.with_everybody() => Class::Service,
         Kind::TokenRefused | Kind::NotMember(_) | Kind::NoProofAsked | Kind::RoleForbidden | Kind::NoRule => {
             Class::Denied
         }
@@ -242,7 +328,10 @@ struct Reaction {
     /// Refusals of tokens, one for each step.
     refusals: u32,
     first_refused_at: Option<Micros>,
-    /// Since when nothing but a denial explains the refusals.
+    last_refused_at: Option<Micros>,
+    /// Since when nothing of ours (the clock, the credentials) explains the refusals.
+    suspected_since: Option<Micros>,
+    /// Since when nothing but a denial of this very user explains them.
     denied_since: Option<Micros>,
     judged_at: Micros,
 }
@@ -252,6 +341,38 @@ impl Reaction {
         self.steps = 0;
         self.judgement.step = Step::BackOff(Micros(0));
     }
+
+    /// Whether its user may be denied, where the others at the endpoint fare so.
+    fn suspicion(&self, others: Others, now: Micros, patience: Patience) -> Suspicion {
+        let Judgement { kind, class, .. } = self.judgement;
+        if class == Class::Denied && kind != Kind::TokenRefused {
+            return Suspicion::Proven; // the server has said so
+        }
+        let is_confirmed = self.refusals >= PROOF_REFUSALS;
+        let Some(since) = self.suspected_since else { return Suspicion::Unfounded };
+        if kind != Kind::TokenRefused && !is_confirmed {
+            return Suspicion::Unfounded;
+        }
+        let is_everybody = match (others, patience.all_denied) {
+            (Others::Fine, _) | (Others::None, AllDenied::MaxAge) => false,
+            (Others::Refused, _) | (Others::None, _) => true,
+        };
+        let is_over = now.since(since) >= patience.with_everybody();
+        match patience.all_denied {
+            _ if !is_everybody && self.is_proven(patience) => Suspicion::Proven,
+            _ if !is_everybody => Suspicion::Founded,
+            _ if is_over && is_confirmed => Suspicion::Proven,
+            AllDenied::MaxAge => Suspicion::Founded,
+            AllDenied::DenyAfter(_) if is_over => Suspicion::Founded,
+            AllDenied::DenyAfter(_) | AllDenied::Service => Suspicion::Unfounded,
+        }
+    }
+
+    /// Whether fresh tokens of this user were refused often and for long enough, and it alone.
+    fn is_proven(&self, patience: Patience) -> bool {
+        let (Some(since), Some(last)) = (self.denied_since, self.last_refused_at) else { return false };
+        self.refusals >= PROOF_REFUSALS && last >= since + patience.with_one()
+    }
 }
 
 /// How logins with tokens fare at one endpoint. Holds only users that are in trouble.
@@ -259,6 +380,8 @@ impl Reaction {
 pub struct Reactions {
     users: HashMap<Box<str>, Reaction>,
     accepted_at: Option<Micros>,
+    /// When somebody was let in whose tokens had been refused shortly before, for no reason that is known here.
+    healed_at: Option<Micros>,
 }
 
 impl Reactions {
@@ -284,34 +407,65 @@ impl Reactions {
         let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
         let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
         let others = self.others(user, first_refused_at, now);
-        let class = class_of(kind, evidence, others, refused_for);
+        let heals = self.healed_at.is_some_and(|at| now.since(at) < HEALING_SPAN);
+        let evidence = &Evidence { is_strained: evidence.is_strained || heals, ..*evidence };
+        let inferred = class_of(kind, evidence, others, refused_for);
+        let is_brief = inferred == Class::Denied && is_refusal && refused_for < evidence.grace();
+        let class = if is_brief { Class::Service } else { inferred };
         // What the service, the clock or the credentials may have caused proves nothing once they are well again.
         let denied_since = match known.and_then(|known| known.denied_since) {
             since if !is_refusal => since,
-            _ if class != Class::Denied => None,
+            _ if inferred != Class::Denied => None,
             _ if others == Others::Refused => first_refused_at,
             since => since.or(Some(now)),
         };
+        let suspected_since = match known.and_then(|known| known.suspected_since) {
+            since if !is_refusal => since,
+            _ if matches!(inferred, Class::Clock | Class::Credentials) => None,
+            since => since.or(Some(now)),
+        };
         let steps = known.map_or(0, |known| known.steps);
+        let pause = match back_off(steps, jitter) {
+            // the endpoint's pace holds back more than a pause of this user's could
+            pause if is_brief || class == Class::Throttled => pause.min(SHORT_PAUSE),
+            pause => pause,
+        };
+        // the refusal that proves a denial comes as soon as it may
+        let proof_at = denied_since.map(|since| since + evidence.patience.with_one()).filter(|at| *at > now);
+        let until = (now + pause).min(proof_at.unwrap_or(Micros::NEVER));
         // Only a refused token may be cured by another one, and not where there are too many already.
         let step = match steps {
             0 if is_refusal && class != Class::Throttled => Step::Again,
             1 if is_refusal && class != Class::Throttled => Step::RefreshThenAgain,
-            _ => Step::BackOff(now + back_off(steps, jitter)),
+            _ => Step::BackOff(until),
         };
-        let judgement = Judgement { kind, class, step };
-        let refusals = known.map_or(0, |known| known.refusals) + u32::from(is_refusal);
+        let reaction = Reaction {
+            judgement: Judgement { kind, class, step },
+            steps: steps.saturating_add(1),
+            refusals: known.map_or(0, |known| known.refusals) + u32::from(is_refusal),
+            first_refused_at,
+            last_refused_at: if is_refusal {
+                Some(now)
+            } else {
+                known.and_then(|known| known.last_refused_at)
+            },
+            suspected_since,
+            denied_since,
+            judged_at: now,
+        };
         self.make_room_for(user);
-        let steps = steps.saturating_add(1);
-        let reaction =
-            Reaction { judgement, steps, refusals, first_refused_at, denied_since, judged_at: now };
         self.users.insert(user.into(), reaction);
-        Some(judgement)
+        Some(reaction.judgement)
     }
 
     /// A login as `user` was accepted: its troubles are over.
     pub fn accepted(&mut self, user: &str, now: Micros) {
-        self.users.remove(user);
+        let before = self.users.remove(user);
+        // what took longer was a permission that was given back, or an outage
+        let is_passing = |since: Micros| now.since(since) < CROWDED_GRACE;
+        if before.and_then(|known| known.suspected_since).is_some_and(is_passing) {
+            self.healed_at = Some(now);
+        }
         self.accepted_at = Some(now);
     }
 
@@ -331,24 +485,10 @@ impl Reactions {
         self.users.get(user).map(|known| known.judgement)
     }
 
-    /// The class that [`super::age::Authorization::verdict`] goes by: that of the last judgement, where a denial counts only
-    /// once it is proven and as a fault of the service before.
-    pub fn class(&self, user: &str, now: Micros) -> Option<Class> {
-        let class = self.users.get(user)?.judgement.class;
-        let unproven = class == Class::Denied && !self.proven_denied(user, now);
-        Some(if unproven { Class::Service } else { class })
-    }
-
-    /// Whether `user` is denied beyond doubt: the server said so in other ways than by refusing a token, or refused fresh
-    /// tokens three times, and for a minute without any other explanation.
-    pub fn proven_denied(&self, user: &str, now: Micros) -> bool {
-        let Some(known) = self.users.get(user) else { return false };
-        let long = known.denied_since.is_some_and(|first| now.since(first) >= PROOF_SPAN);
-        match known.judgement.kind {
-            _ if known.judgement.class != Class::Denied => false,
-            Kind::TokenRefused => known.refusals >= PROOF_REFUSALS && long,
-            _ => true,
-        }
+    /// Whether `user` may be denied, if it is in trouble: [`super::age::Authorization::verdict`] goes by it.
+    pub fn suspicion(&self, user: &str, now: Micros, patience: Patience) -> Option<Suspicion> {
+        let known = self.users.get(user)?;
+        Some(known.suspicion(self.others(user, known.first_refused_at, now), now, patience))
     }
 
     /// Whether nobody is in trouble, as far as anybody has tried within the last ten minutes.

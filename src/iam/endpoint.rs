@@ -103,6 +103,21 @@ impl Region {
     }
 }
 
+impl Region {
+    /// The region in the URL of an endpoint of STS: what stands behind the label `sts` or `sts-fips`, be it in
+    /// AWS's own name, in that of a VPC's endpoint or of a proxy that is named alike. The endpoint without a
+    /// region lies in us-east-1.
+    pub(super) fn of_sts(url: &str) -> Option<Self> {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = normal(host.split(['/', ':', '?', '#']).next()?);
+        if host == "sts.amazonaws.com" {
+            return Some(Self("us-east-1".into()));
+        }
+        let mut labels = host.split('.').skip_while(|label| !matches!(*label, "sts" | "sts-fips"));
+        labels.nth(1).filter(|label| looks_like_region(label)).map(|label| Self(label.into()))
+    }
+}
+
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -289,6 +304,25 @@ mod tests {
             ".rds.us-east-1.amazonaws.com",
         ] {
             assert_eq!(region(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn regions_are_read_from_the_urls_of_sts() {
+        for (url, expected) in [
+            ("https://sts.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("https://STS.eu-west-1.amazonaws.com:443/", Some("eu-west-1")),
+            ("https://sts-fips.us-gov-west-1.amazonaws.com", Some("us-gov-west-1")),
+            ("https://sts.eu-west-1.api.aws", Some("eu-west-1")),
+            ("https://sts.cn-north-1.amazonaws.com.cn/x?y", Some("cn-north-1")),
+            ("https://vpce-0a-b.sts.eu-west-2.vpce.amazonaws.com", Some("eu-west-2")),
+            ("https://sts.amazonaws.com", Some("us-east-1")),
+            ("http://127.0.0.1:4566", None),
+            ("http://localhost/sts.eu-west-1", None),
+            ("sts", None),
+            ("", None),
+        ] {
+            assert_eq!(Region::of_sts(url).as_ref().map(Region::as_str), expected, "{url}");
         }
     }
 

@@ -79,7 +79,7 @@ fn probably(class: Class) -> &'static str {
         Class::Throttled => "because of too many logins at a time",
         Class::Clock => "because the clocks disagree",
         Class::Credentials => "because the credentials could not be renewed",
-        Class::Service => "because IAM fails: other users are refused there too",
+        Class::Service => "because IAM fails at present",
         Class::Denied | Class::Unreachable => "because this principal may not",
     }
 }
@@ -110,7 +110,10 @@ fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> Strin
 
 fn after_a_refused_token(class: Class, endpoint: &Endpoint, user: &str) -> String {
     match class {
-        Class::Throttled => "lower iam_login_rate, or open fewer connections".to_owned(),
+        Class::Throttled => {
+            "the pace is lowered by itself; if it stays so, lower iam_login_rate or open fewer connections"
+                .to_owned()
+        }
         Class::Clock => "synchronise this machine's clock".to_owned(),
         Class::Credentials => "look at the source in SHOW IAM".to_owned(),
         Class::Service => {

@@ -5,6 +5,7 @@
 //! Pure. Source: AWS STS API Reference, "Common Errors"; measured behaviour of aws-config 1.13.
 
 use super::denial::Class;
+use super::http;
 use aws_config::imds::client::error::{ImdsError, TokenError};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
@@ -140,6 +141,9 @@ impl FetchError {
 
     /// Reads an error of the AWS libraries.
     pub fn read(error: &CredentialsError) -> Self {
+        if let Some(refused) = chain(error).find_map(http::no_tls) {
+            return refused;
+        }
         if let Some(known) = chain(error).find_map(known) {
             return known;
         }
@@ -149,6 +153,11 @@ impl FetchError {
             CredentialsError::InvalidConfiguration(_) => Reason::Misconfigured,
             _ => chain(error).find_map(|error| reason_of_text(&error.to_string())).unwrap_or(Reason::Garbage),
         })
+    }
+
+    /// Whether the next try will come to the same, although it says that there was no connection.
+    pub(super) fn is_final(&self) -> bool {
+        self.detail.is_some()
     }
 
     /// Reads AWS's error code and message, the status of HTTP where there is one.
@@ -221,7 +230,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<FetchError> {
 }
 
 /// What an operation of STS answered, or that it did not.
-pub(super) fn answered<E>(error: &(dyn Error + 'static)) -> Option<FetchError>
+fn answered<E>(error: &(dyn Error + 'static)) -> Option<FetchError>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

@@ -9,28 +9,24 @@
 //! Source: aws-config 1.13, read and measured.
 
 use super::clock::{Shared, Standing, WallClock};
-use super::credentials::Credentials;
+use super::credentials::{Credentials, checked};
 use super::endpoint::Region;
-use super::failure::{self, FetchError, Reason};
-use super::profile::{self, Base, Step};
+use super::failure::{FetchError, Reason};
+use super::http::Http;
+use super::keeper::Source;
+use super::process;
+use super::profile::{self, Base};
 use super::source::{Role, SourceKey, SourceKind};
+use super::sts::{Given, Step, Sts};
 use crate::tasks;
-use aws_config::BehaviorVersion;
-use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
-use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
-use aws_config::{Region as AwsRegion, SdkConfig};
 use aws_credential_types::Credentials as AwsCredentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
-use aws_smithy_http_client::tls;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_credential_types::provider::ProvideCredentials;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,11 +34,11 @@ use std::time::Duration;
 /// To connect to STS, a metadata service or a container's endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Calls of a container's endpoint within one fetch: the second one is for a connection that had died unnoticed.
+const ATTEMPTS: u32 = 2;
+
 /// For one call of STS and its answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Calls of STS within one fetch: the second one is for a connection that had died unnoticed.
-const ATTEMPTS: u32 = 2;
 
 /// What a fetch brings.
 pub struct Fetched {
@@ -50,6 +46,8 @@ pub struct Fetched {
     pub credentials: AwsCredentials,
     /// The source that gave them; of `default`, the one of its chain that did.
     pub via: SourceKind,
+    /// Whose they are, where that was told with them.
+    pub principal: Option<String>,
 }
 
 /// A future that can wait in a task.
@@ -62,7 +60,7 @@ pub trait Fetch: Send + Sync + 'static {
     /// # Errors
     /// Why nothing came.
     /// # Cancel safety
-    /// Nothing is lost; a program that was started goes on.
+    /// Nothing is lost; a program that was started is ended.
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>>;
 
     /// Asks whom `credentials` belong to: the principal's ARN.
@@ -72,48 +70,64 @@ pub trait Fetch: Send + Sync + 'static {
     fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>>;
 }
 
-/// One client for all calls: its connections and the roots of trust are shared.
-pub fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .build_https()
-}
-
 /// The source of [`SourceKey`], at AWS.
 pub struct AwsSource {
     key: SourceKey,
-    near: Region,
+    /// What assumes its role; `None`: it fetches that itself, each time.
+    base: Option<Arc<Source>>,
+    sts: Sts,
     clock: Arc<dyn WallClock>,
-    http: SharedHttpClient,
+    http: Http,
 }
 
 impl AwsSource {
-    /// The source of that key; nothing is called before [`Fetch::fetch`]. `near`: whose STS is asked for the principal's name
-    /// where the source itself calls none.
-    pub fn new(key: SourceKey, near: Region, clock: Arc<dyn WallClock>, http: SharedHttpClient) -> Self {
-        Self { key, near, clock, http }
+    /// The source of that key; nothing is called before [`Fetch::fetch`]. `near`: whose STS is called where
+    /// nothing else names one.
+    pub fn new(key: SourceKey, near: Region, clock: Arc<dyn WallClock>, http: Http) -> Self {
+        let sts = Sts::new(&key, near, Arc::clone(&clock), http.clone());
+        Self { key, base: None, sts, clock, http }
+    }
+
+    /// The same, with a role that the credentials of `base` assume: one source for any number of roles.
+    pub(super) fn on(self, base: Option<Arc<Source>>) -> Self {
+        Self { base, ..self }
     }
 
     async fn fetch_all(&self) -> Result<Fetched, FetchError> {
-        let base = match self.key.kind() {
-            SourceKind::Default => self.fetch_chain().await?,
-            kind => Fetched { credentials: self.fetch_from(kind).await?, via: kind },
-        };
-        match self.key.role() {
-            None => Ok(base),
-            Some(role) => {
-                let role = Step::from(role);
-                Ok(Fetched { credentials: self.assume(&role, base.credentials).await?, ..base })
-            }
+        match (self.key.role(), &self.base) {
+            (Some(role), Some(base)) => self.fetch_on(base, role).await,
+            _ => self.fetch_alone().await,
         }
+    }
+
+    async fn fetch_on(&self, base: &Source, role: &Role) -> Result<Fetched, FetchError> {
+        let (credentials, via) = base.lend().await?;
+        let assumed = self.sts.assume(&Step::from(role), credentials).await;
+        if assumed.as_ref().is_err_and(|error| error.reason == Reason::Identity) {
+            base.force_refresh();
+        }
+        let Given { credentials, principal } = assumed?;
+        Ok(Fetched { credentials, via, principal })
+    }
+
+    async fn fetch_alone(&self) -> Result<Fetched, FetchError> {
+        let (given, via) = match self.key.kind() {
+            SourceKind::Default => self.fetch_chain().await?,
+            kind => (self.fetch_from(kind).await?, kind),
+        };
+        let Given { credentials, principal } = match self.key.role() {
+            None => given,
+            Some(role) => self.sts.assume(&Step::from(role), given.credentials).await?,
+        };
+        Ok(Fetched { credentials, via, principal })
     }
 
     /// The first of the chain that is there. A machine without a metadata service, the last one, looks like one that cannot
     /// reach it.
-    async fn fetch_chain(&self) -> Result<Fetched, FetchError> {
+    async fn fetch_chain(&self) -> Result<(Given, SourceKind), FetchError> {
         for via in SourceKind::CHAIN {
             match self.fetch_from(via).await {
-                Ok(credentials) => return Ok(Fetched { credentials, via }),
+                Ok(given) => return Ok((given, via)),
                 Err(error) if error.reason == Reason::NotConfigured => {}
                 Err(error) => return Err(error),
             }
@@ -121,122 +135,75 @@ impl AwsSource {
         Err(FetchError::new(Reason::NotConfigured))
     }
 
-    async fn fetch_from(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
+    async fn fetch_from(&self, kind: SourceKind) -> Result<Given, FetchError> {
         match kind {
             SourceKind::Profile | SourceKind::Process => self.fetch_from_profile(kind).await,
             SourceKind::WebIdentity => {
-                let (token_file, arn) = (env("AWS_WEB_IDENTITY_TOKEN_FILE")?, env("AWS_ROLE_ARN")?);
+                let token_file = env("AWS_WEB_IDENTITY_TOKEN_FILE")?;
+                let arn = env("AWS_ROLE_ARN").map_err(half)?;
                 let named = env("AWS_ROLE_SESSION_NAME").ok().filter(|_| !self.key.names_its_session());
-                self.exchange(token_file, Step { arn, external_id: None, session_name: named }).await
+                let role = Step { arn, external_id: None, session_name: named };
+                self.sts.exchange(&token_file, &role).await
             }
-            kind => self.fetch_here(kind).await,
+            kind => self.fetch_here(kind).await.map(of_nobody),
         }
     }
 
     /// From a source that asks neither STS nor another one.
     async fn fetch_here(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
-        let config = self.provider_config();
         match kind {
-            SourceKind::Imds => self.fetch_from_imds(config).await,
+            SourceKind::Imds => self.fetch_from_imds().await,
             SourceKind::Container => {
                 is_container()?;
-                provide(EcsCredentialsProvider::builder().configure(&config).build()).await
+                provide(EcsCredentialsProvider::builder().configure(&self.provider_config()?).build()).await
             }
-            _ => provide(EnvironmentVariableCredentialsProvider::new()).await,
+            _ => {
+                is_environment()?;
+                provide(EnvironmentVariableCredentialsProvider::new()).await
+            }
         }
     }
 
-    async fn fetch_from_profile(&self, kind: SourceKind) -> Result<AwsCredentials, FetchError> {
+    async fn fetch_from_profile(&self, kind: SourceKind) -> Result<Given, FetchError> {
         let path = profile::read(self.key.profile()).await?;
         if kind == SourceKind::Process && !matches!(path.base, Base::Process(_)) {
             return Err(FetchError::with(Reason::Misconfigured, "the profile has no credential_process"));
         }
-        let mut credentials = match path.base {
-            Base::Keys(keys) => checked(keys)?,
-            Base::Process(command) => provide(CredentialProcessProvider::new(command)).await?,
-            Base::WebIdentity { token_file, role } => self.exchange(token_file, role).await?,
-            Base::Other(kind) => self.fetch_here(kind).await?,
+        let mut given = match path.base {
+            Base::Keys(keys) => of_nobody(checked(keys)?),
+            Base::Process(command) => of_nobody(process::run(&command).await?),
+            Base::WebIdentity { token_file, role } => self.sts.exchange(&token_file, &role).await?,
+            Base::Other(kind) => of_nobody(self.fetch_here(kind).await?),
         };
         for role in &path.roles {
-            credentials = self.assume(role, credentials).await?;
+            given = self.sts.assume(role, given.credentials).await?;
         }
-        Ok(credentials)
-    }
-
-    /// STS gives credentials of a role for the token in a file.
-    async fn exchange(&self, token_file: String, role: Step) -> Result<AwsCredentials, FetchError> {
-        let session = StaticConfiguration {
-            web_identity_token_file: token_file.into(),
-            role_arn: role.arn,
-            session_name: role.session_name.unwrap_or_else(|| self.key.session_name().to_owned()),
-        };
-        let builder = WebIdentityTokenCredentialsProvider::builder().configure(&self.provider_config());
-        provide(builder.static_configuration(session).build()).await
+        Ok(given)
     }
 
     /// The library lengthens the life of expired credentials by its own clock; one that stands still lets them come out as they
     /// are.
-    async fn fetch_from_imds(&self, config: ProviderConfig) -> Result<AwsCredentials, FetchError> {
+    async fn fetch_from_imds(&self) -> Result<AwsCredentials, FetchError> {
         const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
             return Err(FetchError::with(Reason::NotConfigured, format!("{DISABLED} is set")));
         }
-        let config = config.with_time_source(Standing);
+        let config = self.provider_config()?.with_time_source(Standing);
         provide(ImdsCredentialsProvider::builder().configure(&config).build()).await
     }
 
-    async fn assume(&self, role: &Step, base: AwsCredentials) -> Result<AwsCredentials, FetchError> {
-        let session_name = role.session_name.as_deref().unwrap_or(self.key.session_name());
-        let mut builder = AssumeRoleProvider::builder(&role.arn).session_name(session_name);
-        if let Some(id) = &role.external_id {
-            builder = builder.external_id(id);
-        }
-        let config = self.sdk_config(SharedCredentialsProvider::new(base.clone())).await;
-        provide(builder.configure(&config).build_from_provider(base).await).await
-    }
-
-    fn region(&self) -> AwsRegion {
-        AwsRegion::new(self.key.region().unwrap_or(&self.near).as_str().to_owned())
-    }
-
-    fn provider_config(&self) -> ProviderConfig {
-        ProviderConfig::without_region()
-            .with_region(Some(self.region()))
-            .with_http_client(self.http.clone())
+    fn provider_config(&self) -> Result<ProviderConfig, FetchError> {
+        Ok(ProviderConfig::without_region()
+            .with_http_client(self.http.client()?)
             .with_time_source(Shared(Arc::clone(&self.clock)))
-            .with_retry_config(retries())
-            .with_timeout_config(timeouts())
+            .with_retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .with_timeout_config(timeouts()))
     }
+}
 
-    /// For calls of STS; reads what the environment and the profile say of its endpoint.
-    async fn sdk_config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
-        let defaults = aws_config::defaults(BehaviorVersion::latest());
-        let defaults = match self.key.profile() {
-            Some(name) => defaults.profile_name(name),
-            None => defaults,
-        };
-        defaults
-            .region(self.region())
-            .http_client(self.http.clone())
-            .time_source(Shared(Arc::clone(&self.clock)))
-            .retry_config(retries())
-            .timeout_config(timeouts())
-            .credentials_provider(credentials)
-            .load()
-            .await
-    }
-
-    async fn principal(&self, credentials: &Credentials) -> Result<String, FetchError> {
-        let config = self.sdk_config(credentials.provider()).await;
-        let client = aws_sdk_sts::Client::new(&config);
-        let answer = client.get_caller_identity().send().await.map_err(|error| {
-            failure::answered::<GetCallerIdentityError>(&error)
-                .unwrap_or_else(|| FetchError::new(Reason::Unreachable))
-        })?;
-        let plain = |arn: &&str| arn.len() <= 2048 && arn.bytes().all(|byte| byte.is_ascii_graphic());
-        let arn = answer.arn().filter(plain).map(ToOwned::to_owned);
-        arn.ok_or_else(|| FetchError::new(Reason::Garbage))
-    }
+/// Credentials whose source does not say whose they are.
+fn of_nobody(credentials: AwsCredentials) -> Given {
+    Given { credentials, principal: None }
 }
 
 impl Fetch for AwsSource {
@@ -246,7 +213,8 @@ impl Fetch for AwsSource {
 
     fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {
         Box::pin(async move {
-            alone("question for the principal", &self.key, Box::pin(self.principal(&credentials))).await
+            let question = self.sts.principal(credentials.provider());
+            alone("question for the principal", &self.key, Box::pin(question)).await
         })
     }
 }
@@ -277,21 +245,7 @@ async fn provide(provider: impl ProvideCredentials) -> Result<AwsCredentials, Fe
     checked(provider.provide_credentials().await.map_err(|error| FetchError::read(&error))?)
 }
 
-/// An access key's id is letters and digits at AWS. One that cannot be is refused before anything is signed with it: tokens
-/// made with it would be refused one by one.
-fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
-    let id = credentials.access_key_id();
-    let is_plain = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    is_plain
-        .then_some(credentials)
-        .ok_or_else(|| FetchError::with(Reason::Garbage, "the access key's id has signs that none can have"))
-}
-
-fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(ATTEMPTS)
-}
-
-fn timeouts() -> TimeoutConfig {
+pub(super) fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -299,9 +253,26 @@ fn timeouts() -> TimeoutConfig {
 }
 
 /// A variable of the environment that must be set.
-fn env(name: &str) -> Result<String, FetchError> {
+pub(super) fn env(name: &str) -> Result<String, FetchError> {
     let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     value.ok_or_else(|| FetchError::with(Reason::NotConfigured, format!("{name} is not set")))
+}
+
+/// One half is there and this one is not: whoever set that meant this source, and no other is to take its place.
+fn half(mut missing: FetchError) -> FetchError {
+    missing.reason = Reason::Misconfigured;
+    missing
+}
+
+/// Whether the environment holds keys; whole ones, or what is there is an error.
+fn is_environment() -> Result<(), FetchError> {
+    let id = env("AWS_ACCESS_KEY_ID");
+    let secret = env("AWS_SECRET_ACCESS_KEY").or_else(|unset| env("SECRET_ACCESS_KEY").map_err(|_| unset));
+    match (id, secret) {
+        (Ok(_), Ok(_)) => Ok(()),
+        (Err(unset), Err(_)) if env("AWS_SESSION_TOKEN").is_err() => Err(unset),
+        (Err(unset), _) | (_, Err(unset)) => Err(half(unset)),
+    }
 }
 
 /// Whether this is a container with credentials; else the library calls it one that answers wrong.

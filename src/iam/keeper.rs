@@ -6,17 +6,16 @@
 
 use super::clock::WallClock;
 use super::credentials::{CredentialState, Credentials, came_expired};
-use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
-use super::fetch::{self, AwsSource, Fetch, Fetched, Fetching, http_client};
+use super::fetch::{self, Fetch, Fetched, Fetching};
+use super::pace::Pace;
 use super::schedule::Schedule;
-use super::skew::{Dated, Skew};
 use super::source::{SourceKey, SourceKind};
 use crate::tasks;
 use arc_swap::ArcSwap;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use aws_credential_types::Credentials as AwsCredentials;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -29,6 +28,9 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The task looks at the clock this often at the least, since the clock may be set and the machine may sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// The longest that a role waits for the credentials that assume it, so that it can still tell why they do not come.
+const LEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between two log lines about a failure that goes on.
 const REMIND: Duration = Duration::from_secs(600);
@@ -49,70 +51,21 @@ pub enum StaticStability {
     Off,
 }
 
-/// The sources in use.
-pub struct Sources {
-    clock: Arc<dyn WallClock>,
-    stability: StaticStability,
-    http: SharedHttpClient,
-    skew: Skew,
-    arrived: Arc<Notify>,
-    by_key: Mutex<HashMap<SourceKey, Arc<Source>>>,
-}
-
-impl Sources {
-    /// No source yet; nothing is called before one is asked for.
-    pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
-        let skew = Skew::default();
-        let dated = Dated { inner: http_client(), skew: skew.clone() };
-        let http = SharedHttpClient::new(dated);
-        Self { clock, stability, http, skew, arrived: Arc::default(), by_key: Mutex::default() }
-    }
-
-    /// Has `arrived` notified whenever a source without usable credentials has got some.
-    #[must_use]
-    pub fn announcing_to(self, arrived: Arc<Notify>) -> Self {
-        Self { arrived, ..self }
-    }
-
-    /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of its databases.
-    /// Call it within a tokio runtime.
-    pub fn source(&self, key: &SourceKey, near: &Region) -> Arc<Source> {
-        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || {
-            let fetch = AwsSource::new(key.clone(), near.clone(), Arc::clone(&self.clock), self.http.clone());
-            let (clock, arrived) = (Arc::clone(&self.clock), Arc::clone(&self.arrived));
-            Arc::new(Source::start_announcing(key.clone(), Arc::new(fetch), clock, self.stability, arrived))
-        };
-        Arc::clone(by_key.entry(key.clone()).or_insert_with(new))
-    }
-
-    /// The source of `key`, if it is in use.
-    pub fn known(&self, key: &SourceKey) -> Option<Arc<Source>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone)
-    }
-
-    /// Every source, in the order of SHOW IAM.
-    pub fn all(&self) -> Vec<Arc<Source>> {
-        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_key.values().map(Arc::clone).collect();
-        all.sort_by_cached_key(|source| source.key.to_string());
-        all
-    }
-
-    /// How far our clock is from AWS's, as far as its answers told.
-    pub fn skew(&self) -> &Skew {
-        &self.skew
-    }
-
-    /// Forgets the sources that `wanted` does not hold for: after a reload. Their tasks end when nobody holds them any more.
-    pub fn retain(&self, wanted: impl Fn(&SourceKey) -> bool) {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| wanted(key));
-    }
+/// What all sources of one process have in common.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub clock: Arc<dyn WallClock>,
+    pub stability: StaticStability,
+    /// Told when usable credentials have come where there were none.
+    pub arrived: Arc<Notify>,
+    pub pace: Arc<Pace>,
 }
 
 /// One source, its memory and its task; the task ends with it.
 pub struct Source {
     key: SourceKey,
+    /// What assumes its role.
+    base: Option<Arc<Source>>,
     shared: Arc<Shared>,
     task: AbortHandle,
 }
@@ -125,6 +78,12 @@ struct Shared {
     arrived: Arc<Notify>,
     /// Fetches finished, well or not.
     fetches: watch::Sender<u64>,
+    /// Whether a login waits for the next one.
+    wanted: watch::Sender<bool>,
+    /// Whether an entry names it, so that its principal is worth asking for.
+    is_shown: AtomicBool,
+    /// Told when an entry names it that none has named before.
+    shown: Notify,
 }
 
 #[derive(Clone, Default)]
@@ -188,21 +147,28 @@ impl Source {
         clock: Arc<dyn WallClock>,
         stability: StaticStability,
     ) -> Self {
-        Self::start_announcing(key, fetch, clock, stability, Arc::default())
+        let common = Common { clock, stability, arrived: Arc::default(), pace: Arc::default() };
+        let source = Self::start_with(key, fetch, None, common);
+        source.show();
+        source
     }
 
-    fn start_announcing(
+    /// Starts one of many; `base`: what assumes its role. No entry names it yet.
+    pub(super) fn start_with(
         key: SourceKey,
         fetch: Arc<dyn Fetch>,
-        clock: Arc<dyn WallClock>,
-        stability: StaticStability,
-        arrived: Arc<Notify>,
+        base: Option<Arc<Self>>,
+        common: Common,
     ) -> Self {
+        let Common { clock, stability, arrived, pace } = common;
         let shared = Arc::new(Shared {
             memory: ArcSwap::default(),
             forced: Notify::new(),
             arrived,
             fetches: watch::Sender::new(0),
+            wanted: watch::Sender::new(false),
+            is_shown: AtomicBool::new(false),
+            shown: Notify::new(),
             clock,
         });
         // a role's credentials come from STS, whatever it was assumed with
@@ -214,12 +180,20 @@ impl Source {
             shared: Arc::clone(&shared),
             fetch,
             stability,
+            pace: key.opens_sessions().then_some(pace),
             flight: None,
             told_at: None,
         };
         let name = keeper.name.clone();
         let task = tasks::spawn("credentials", name, keeper.run()).abort_handle();
-        Self { key, shared, task }
+        Self { key, base, shared, task }
+    }
+
+    /// An entry names it.
+    pub(super) fn show(&self) {
+        if !self.shared.is_shown.swap(true, Ordering::AcqRel) {
+            self.shared.shown.notify_one();
+        }
     }
 
     /// What it is.
@@ -240,10 +214,44 @@ impl Source {
         }
     }
 
+    /// A login waits for credentials: a fetch that waits for its turn goes before those that nobody waits for.
+    pub fn want(&self) {
+        self.shared.wanted.send_replace(true);
+    }
+
+    /// Credentials for STS, and what gave them. Where there are none the next fetch is waited for, for a while.
+    /// Those that may sign although they have expired are none to STS.
+    ///
+    /// # Errors
+    /// Why there are none.
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn lend(&self) -> Result<(AwsCredentials, SourceKind), FetchError> {
+        let fetches = self.fetches();
+        if let Some(lent) = self.lent() {
+            return Ok(lent);
+        }
+        self.want();
+        let _ = tokio::time::timeout(LEND_TIMEOUT, self.fetched_after(fetches)).await;
+        let why = || self.shared.memory.load().failure.as_ref().map(|(error, _)| error.clone());
+        self.lent().ok_or_else(|| why().unwrap_or_else(|| FetchError::new(Reason::Timeout)))
+    }
+
+    fn lent(&self) -> Option<(AwsCredentials, SourceKind)> {
+        let memory = self.shared.memory.load();
+        let credentials = memory.credentials.as_ref()?;
+        let now = self.shared.clock.now();
+        let is_alive = credentials.expires_at().is_none_or(|at| now < at);
+        is_alive.then(|| (credentials.lent(), memory.via.unwrap_or(self.key.kind())))
+    }
+
     /// Asks for new credentials: they are fetched at once, or 30 s after the last fetch began, or when a source that has asked
     /// for fewer calls may be called again. Does not wait; returns how long until then, which is nothing while a fetch is under
     /// way.
     pub fn force_refresh(&self) -> Duration {
+        if let Some(base) = &self.base {
+            base.force_refresh();
+        }
         self.shared.forced.notify_one();
         let begins_at = self.shared.memory.load().next_at.map(|(_, forced_at)| forced_at);
         let begins_in = begins_at.and_then(|at| at.duration_since(self.shared.clock.now()).ok());
@@ -324,6 +332,8 @@ struct Keeper {
     fetch: Arc<dyn Fetch>,
     schedule: Schedule,
     stability: StaticStability,
+    /// Where each fetch opens a session of STS: the turns of those.
+    pace: Option<Arc<Pace>>,
     /// A fetch that was not waited for to its end because it may run a program: a second one would run beside it.
     flight: Option<Fetching<Result<Fetched, FetchError>>>,
     /// When the failure that goes on was logged last.
@@ -347,13 +357,23 @@ impl Keeper {
         loop {
             let wait = self.schedule.wait(self.now());
             if wait.is_zero() {
+                self.take_turn().await;
                 self.refresh().await;
                 continue;
             }
             tokio::select! {
                 () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
                 () = self.shared.forced.notified() => self.force(),
+                () = self.shared.shown.notified() => self.identify().await,
             }
+        }
+    }
+
+    async fn take_turn(&mut self) {
+        if let Some(pace) = &self.pace {
+            let mut wanted = self.shared.wanted.subscribe();
+            // the sender lives as long as self
+            pace.turn(async move { drop(wanted.wait_for(|wanted| *wanted).await) }).await;
         }
     }
 
@@ -399,6 +419,7 @@ impl Keeper {
         if let Err(error) = outcome {
             self.failed(error, now);
         }
+        self.shared.wanted.send_replace(false);
         self.shared.fetches.send_modify(|count| *count += 1);
         self.identify().await;
     }
@@ -416,7 +437,7 @@ impl Keeper {
 
     /// Credentials came: they are what is signed with from now on.
     fn keep(&mut self, fetched: Fetched, now: SystemTime) {
-        let Fetched { credentials, via } = fetched;
+        let Fetched { credentials, via, principal } = fetched;
         self.schedule.loaded(now, credentials.expiry(), fastrand::f64());
         let before = self.shared.memory.load_full();
         let old = before.credentials.as_ref();
@@ -425,7 +446,12 @@ impl Keeper {
         let credentials = Arc::new(Credentials::new(credentials, generation));
         self.tell_loaded(&before, &credentials, via, now);
         self.told_at = None;
+        self.tell_principal(&before, principal.as_deref());
         self.change(|memory, next_at| {
+            if let Some(principal) = principal {
+                (memory.principal, memory.unidentified) = (Some(principal.into()), None);
+                memory.identified = generation;
+            }
             memory.credentials = Some(credentials);
             memory.via = Some(via);
             memory.failure = None;
@@ -465,6 +491,9 @@ impl Keeper {
         }
         let covered = credentials.as_ref().is_some_and(|credentials| credentials.are_usable(now));
         self.schedule.failed(now, error.reason, covered, fastrand::f64());
+        if let (Reason::Throttled, Some(pace)) = (error.reason, &self.pace) {
+            pace.throttled();
+        }
         self.tell_failed(&error, credentials.as_deref(), now);
         self.change(|memory, next_at| {
             let since = memory.failure.as_ref().map_or(now, |(_, since)| *since);
@@ -480,7 +509,8 @@ impl Keeper {
         let memory = self.shared.memory.load_full();
         let (None, Some(credentials)) = (&memory.failure, &memory.credentials) else { return };
         let generation = credentials.generation();
-        if memory.identified == generation {
+        let is_shown = self.shared.is_shown.load(Ordering::Acquire);
+        if memory.identified == generation || !is_shown {
             return;
         }
         let question = Arc::clone(&self.fetch).identify(Arc::clone(credentials));
@@ -490,9 +520,7 @@ impl Keeper {
         };
         match answer.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout))) {
             Ok(arn) => {
-                if memory.principal.as_deref() != Some(&arn) {
-                    tracing::info!("iam source {}: principal {arn}", self.name);
-                }
+                self.tell_principal(&memory, Some(&arn));
                 self.change(|memory, _| {
                     (memory.principal, memory.unidentified) = (Some(arn.into()), None);
                     memory.identified = generation;
@@ -507,6 +535,12 @@ impl Keeper {
             }
         }
         self.shared.fetches.send_modify(|_| {}); // who waits for the name looks again
+    }
+
+    fn tell_principal(&self, before: &Memory, principal: Option<&str>) {
+        if let Some(arn) = principal.filter(|arn| before.principal.as_deref() != Some(arn)) {
+            tracing::info!("iam source {}: principal {arn}", self.name);
+        }
     }
 
     fn tell_loaded(&self, before: &Memory, new: &Credentials, via: SourceKind, now: SystemTime) {

@@ -8,10 +8,14 @@
 
 use super::failure::{FetchError, Reason};
 use super::source::SourceKind;
+use super::sts::Step;
 use aws_config::profile::{Profile, ProfileSet};
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
+
+/// The profile that is read where nobody names one.
+const DEFAULT: &str = "default";
 
 /// The way to a profile's credentials.
 pub(super) struct Path {
@@ -38,13 +42,6 @@ pub(super) enum Base {
     Other(SourceKind),
 }
 
-/// A role to assume.
-pub(super) struct Step {
-    pub arn: String,
-    pub external_id: Option<String>,
-    pub session_name: Option<String>,
-}
-
 /// Reads the files and follows the profile `name`, or the one that the environment names.
 ///
 /// # Errors
@@ -53,23 +50,39 @@ pub(super) async fn read(name: Option<&str>) -> Result<Path, FetchError> {
     read_from(&Fs::real(), &Env::real(), name).await
 }
 
+/// What the profile `name`, or the one that the environment names, says under each of `names`; nothing where
+/// the files cannot be read.
+pub(super) async fn values<const N: usize>(name: Option<&str>, names: [&str; N]) -> [Option<String>; N] {
+    let profiles = load(&Fs::real(), &Env::real(), name).await.ok();
+    names.map(|name| profiles.as_ref()?.get(name).map(ToOwned::to_owned))
+}
+
 async fn read_from(fs: &Fs, env: &Env, name: Option<&str>) -> Result<Path, FetchError> {
+    follow(&load(fs, env, name).await?)
+}
+
+async fn load(fs: &Fs, env: &Env, name: Option<&str>) -> Result<ProfileSet, FetchError> {
+    let of_environment = env.get("AWS_PROFILE").unwrap_or_default();
+    // the library takes an empty name for one
+    let name = name.or_else(|| of_environment.is_empty().then_some(DEFAULT));
     let name = name.map(|name| name.to_owned().into());
     let profiles = aws_config::profile::load(fs, env, &EnvConfigFiles::default(), name).await;
-    follow(&profiles.map_err(|_| wrong("the profiles' files cannot be read"))?)
+    profiles.map_err(|_| wrong("the profiles' files cannot be read"))
 }
 
 /// Follows a profile to its first credentials. Keys in the file go first where another profile refers to them.
 fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
     let mut roles = Vec::new();
     let mut visited = vec![profiles.selected_profile()];
-    let missing = || FetchError::with(Reason::NotConfigured, "no such profile");
-    let mut profile = profiles.get_profile(visited[0]).ok_or_else(missing)?;
+    let mut profile = profiles.get_profile(visited[0]).ok_or_else(|| missing(visited[0]))?;
     let base = loop {
         if let (2.., Some(Ok(keys))) = (visited.len(), keys(profile)) {
             break Base::Keys(keys);
         }
         let Some(role) = role(profile) else { break base(profile, visited.len() == 1)? };
+        if profile.get("mfa_serial").is_some() {
+            return Err(wrong("mfa_serial is not supported: nobody is there to type a code"));
+        }
         roles.push(role);
         let source = match (profile.get("source_profile"), profile.get("credential_source")) {
             (Some(source), None) if source != profile.name() => source,
@@ -80,10 +93,16 @@ fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
             return Err(wrong("its source_profile leads back to it"));
         }
         visited.push(source);
-        profile = profiles.get_profile(source).ok_or_else(missing)?;
+        profile = profiles.get_profile(source).ok_or_else(|| wrong("its source_profile is not there"))?;
     };
     roles.reverse();
     Ok(Path { base, roles })
+}
+
+/// There need not be a profile `default`, which nobody has asked for; any other one was named.
+fn missing(name: &str) -> FetchError {
+    let reason = if name == DEFAULT { Reason::NotConfigured } else { Reason::Misconfigured };
+    FetchError::with(reason, "no such profile")
 }
 
 /// The role that a profile assumes with the credentials of another one or of a source.
@@ -198,13 +217,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_the_profile_that_nobody_named_may_be_missing() {
+        for (name, reason) in [
+            (None, Reason::NotConfigured),
+            (Some("default"), Reason::NotConfigured),
+            (Some("prod"), Reason::Misconfigured),
+        ] {
+            let of_environment: Vec<_> = name.map(|name| ("AWS_PROFILE", name)).into_iter().collect();
+            for (environment, given) in [(&of_environment[..], None), (&[], name)] {
+                let (fs, env) = (Fs::from_slice(&[]), Env::from_slice(environment));
+                let error = read_from(&fs, &env, given).await.err().map(|error| error.reason);
+                assert_eq!(error, Some(reason), "{name:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn what_makes_no_sense_is_refused() {
         use Reason::{Misconfigured, NotConfigured};
         for (config, reason) in [
-            ("", NotConfigured),
-            ("[profile q]\n", NotConfigured),
+            ("", Misconfigured),
+            ("[profile q]\n", Misconfigured),
             ("[profile p]\nregion=eu-west-1\n", NotConfigured),
-            ("[profile p]\nrole_arn=r\nsource_profile=gone\n", NotConfigured),
+            ("[profile p]\nrole_arn=r\nsource_profile=gone\n", Misconfigured),
             ("[profile p]\nrole_arn=r\n", Misconfigured),
             ("[profile p]\nrole_arn=r\nsource_profile=q\ncredential_source=Environment\n", Misconfigured),
             ("[profile p]\nrole_arn=r\ncredential_source=Elsewhere\n", Misconfigured),
@@ -215,6 +250,7 @@ mod tests {
                 Misconfigured,
             ),
             ("[profile p]\naws_access_key_id=A\n", Misconfigured),
+            ("[profile p]\nrole_arn=r\ncredential_source=Environment\nmfa_serial=m\n", Misconfigured),
             ("[profile p]\nweb_identity_token_file=/t\n", Misconfigured),
             ("[profile p]\nsso_session=x\n", Misconfigured),
             ("[profile p]\nlogin_session=x\n", Misconfigured),

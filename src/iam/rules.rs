@@ -7,6 +7,7 @@ use super::budget::LOGIN_RATE;
 use super::endpoint::{Endpoint, Region};
 use super::source::{Role, SourceKey, SourceKind};
 use crate::base::Micros;
+use crate::config::AllDenied;
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,12 +43,16 @@ pub struct Keys<'a> {
     pub iam_external_id: Option<&'a str>,
     /// `iam_session_name`.
     pub iam_session_name: Option<&'a str>,
+    /// `iam_sts_region`; empty is none.
+    pub iam_sts_region: Option<&'a str>,
     /// `iam_max_age`, in seconds.
     pub iam_max_age: Option<&'a str>,
     /// `iam_login_rate`.
     pub iam_login_rate: Option<&'a str>,
     /// `iam_on_denied`.
     pub iam_on_denied: Option<&'a str>,
+    /// `iam_all_denied`.
+    pub all_denied: AllDenied,
     /// `iam_strict_lifetime`.
     pub lifetime: Lifetime,
 }
@@ -120,7 +125,7 @@ impl Rules {
         let rate = [LOGIN_RATE.into(), 1, LOGIN_RATE_MOST.into()];
         let rate = refused.number("iam_login_rate", keys.iam_login_rate, rate);
         let on_denied: OnDenied = refused.parse("iam_on_denied", keys.iam_on_denied).unwrap_or_default();
-        let ages = AgeRules { max_age, on_denied, lifetime: keys.lifetime };
+        let ages = AgeRules { max_age, on_denied, all_denied: keys.all_denied, lifetime: keys.lifetime };
         match source {
             Some(source) if refused.0.is_empty() => {
                 let login_rate = u32::try_from(rate).unwrap_or(LOGIN_RATE);
@@ -170,7 +175,9 @@ fn source(keys: &Keys<'_>, region: Option<&Region>, refused: &mut Refused) -> Op
         refused.add("iam_external_id", "it belongs to a role: set iam_role_arn");
     }
     let session_name = refused.parse("iam_session_name", keys.iam_session_name);
-    Some(SourceKey::new(kind, profile, role, session_name, region?))
+    let sts_region = keys.iam_sts_region.filter(|text| !text.is_empty());
+    let sts_region = refused.parse("iam_sts_region", sts_region);
+    Some(SourceKey::new(kind, profile, role, session_name, region?).at_sts_of(sts_region))
 }
 
 #[cfg(test)]
@@ -208,9 +215,11 @@ mod tests {
             iam_role_arn: Some("arn:aws:iam::123456789012:role/db"),
             iam_external_id: Some("tenant"),
             iam_session_name: Some("pool"),
+            iam_sts_region: Some("eu-west-1"),
             iam_max_age: Some("30"),
             iam_login_rate: Some("5"),
             iam_on_denied: Some("drop_now"),
+            all_denied: AllDenied::Service,
             lifetime: Lifetime::Strict,
         };
         let rules = Rules::read(&keys).unwrap();
@@ -219,9 +228,11 @@ mod tests {
         assert_eq!(rules.endpoints[1].region().as_str(), "eu-west-3");
         assert_eq!(rules.source.to_string(), "profile(prod) as arn:aws:iam::123456789012:role/db");
         assert_eq!(rules.source.session_name(), "pool");
+        assert_eq!(rules.source.sts_region().map(Region::as_str), Some("eu-west-1"));
         let ages = AgeRules {
             max_age: Micros::from_secs(30),
             on_denied: OnDenied::DropNow,
+            all_denied: AllDenied::Service,
             lifetime: Lifetime::Strict,
         };
         assert_eq!((rules.ages, rules.login_rate), (ages, 5));
@@ -236,6 +247,7 @@ mod tests {
             iam_credential_source: Some("ec2"),
             iam_role_arn: Some("db-ro"),
             iam_session_name: Some("a b"),
+            iam_sts_region: Some("Ireland"),
             iam_max_age: Some("5"),
             iam_login_rate: Some("1000"),
             iam_on_denied: Some("panic"),
@@ -251,6 +263,7 @@ mod tests {
                 "iam_credential_source",
                 "iam_role_arn",
                 "iam_session_name",
+                "iam_sts_region",
                 "iam_max_age",
                 "iam_login_rate",
                 "iam_on_denied"

@@ -51,8 +51,22 @@ impl Skew {
     /// Takes the date of an answer that has just come; a text that is none is passed over.
     fn note(&self, date: &str, up: Duration) {
         let Ok(theirs) = jiff::fmt::rfc2822::parse(date) else { return };
-        let told = Told { epoch_s: theirs.timestamp().as_second(), up };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        self.take(theirs.timestamp().as_second(), up);
+    }
+
+    /// Something that was dated `now`, by our clock, was taken by whoever looks at dates: that clock and ours
+    /// agree, to some minutes. From then on this tells by how much ours was set.
+    pub fn agree(&self, now: SystemTime) {
+        self.agree_at(now, uptime());
+    }
+
+    fn agree_at(&self, now: SystemTime, up: Duration) {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.take(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), up);
+    }
+
+    fn take(&self, epoch_s: i64, up: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Told { epoch_s, up });
     }
 }
 
@@ -165,6 +179,18 @@ mod tests {
         assert_eq!(skew.seconds_at(now + 100 * S, 105 * S), Some(600), "both go on alike");
         assert_eq!(skew.seconds_at(now + 700 * S, 105 * S), Some(0), "ours was set");
         assert_eq!(skew.seconds_at(now + 700 * S + S / 2, 105 * S), Some(0), "half a second is nothing");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_since_a_token_was_taken_is_off_by_as_much() {
+        let skew = Skew::default();
+        let now = UNIX_EPOCH + 784_111_777 * S;
+        skew.agree_at(now, 5 * S);
+        assert_eq!(skew.seconds_at(now + 3600 * S, 3605 * S), Some(0), "an hour later");
+        assert_eq!(skew.seconds_at(now + 4800 * S, 3605 * S), Some(-1200), "it was set 20 minutes ahead");
+        assert_eq!(skew.seconds_at(now + 2400 * S, 3605 * S), Some(1200), "it was set back");
+        skew.agree_at(now + 2400 * S, 3605 * S);
+        assert_eq!(skew.seconds_at(now + 2401 * S, 3606 * S), Some(0), "and is taken all the same");
     }
 
     #[test]

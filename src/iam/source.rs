@@ -13,8 +13,8 @@ pub const SESSION_NAME: &str = "pgweir";
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
-    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One that breaks hands over to the
-    /// next only if it is not there at all.
+    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One hands over to the
+    /// next only if it is not there at all: half of one is an error.
     Default,
     /// `AWS_ACCESS_KEY_ID` and its kin.
     Env,
@@ -64,7 +64,7 @@ impl SourceKind {
             Self::Default => {
                 "none of env, profile, web_identity, container, imds gave any; pin one with iam_credential_source"
             }
-            Self::Env => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for this process",
+            Self::Env => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, both, for this process",
             Self::Profile => {
                 "check the profile (iam_profile) in the files AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
             }
@@ -208,6 +208,7 @@ pub struct SourceKey {
     role: Option<Role>,
     session_name: Option<SessionName>,
     region: Option<Region>,
+    sts_region: Option<Region>,
 }
 
 impl SourceKey {
@@ -227,7 +228,32 @@ impl SourceKey {
             role,
             session_name: session_name.filter(|_| names_session),
             region: calls_sts.then(|| region.clone()),
+            sts_region: None,
         }
+    }
+
+    /// The same, calling the STS of `region`, whatever else names one; `None` leaves it to that.
+    #[must_use]
+    pub fn at_sts_of(self, region: Option<Region>) -> Self {
+        let of_databases = if region.is_some() { None } else { self.region };
+        Self { region: of_databases, sts_region: region, ..self }
+    }
+
+    /// The source whose credentials assume this one's role; `None` where there is no role.
+    pub(super) fn base(&self) -> Option<Self> {
+        self.role.as_ref()?;
+        let calls_sts = self.kind.may_call_sts();
+        Some(Self {
+            role: None,
+            session_name: self.session_name.clone().filter(|_| calls_sts),
+            region: self.region.clone().filter(|_| calls_sts),
+            ..self.clone()
+        })
+    }
+
+    /// Whether each fetch opens a session of STS.
+    pub(super) fn opens_sessions(&self) -> bool {
+        self.role.is_some() || self.kind == SourceKind::WebIdentity
     }
 
     /// The kind of source.
@@ -255,7 +281,12 @@ impl SourceKey {
         self.session_name.is_some()
     }
 
-    /// The region whose STS is called, where this source calls one.
+    /// The region whose STS is called in any case, where one is set.
+    pub fn sts_region(&self) -> Option<&Region> {
+        self.sts_region.as_ref()
+    }
+
+    /// The region whose STS is called where nothing else names one, if this source calls it.
     pub fn region(&self) -> Option<&Region> {
         self.region.as_ref()
     }
@@ -342,6 +373,13 @@ mod tests {
             key(Imds, None, role(Some("t2")), "eu-west-1")
         );
         assert_ne!(key(Imds, None, role(None), "eu-west-1"), key(Imds, None, role(None), "us-east-1"));
+        let base_of = |kind| key(kind, None, role(None), "eu-west-1").base();
+        assert_eq!(base_of(Imds), Some(key(Imds, None, None, "us-east-1")));
+        assert_eq!(base_of(WebIdentity), Some(key(WebIdentity, None, None, "eu-west-1")));
+        assert_eq!(key(Imds, None, None, "eu-west-1").base(), None);
+        let at = |of: &str, sts: &str| key(WebIdentity, None, None, of).at_sts_of(sts.parse().ok());
+        assert_eq!(at("eu-west-1", "eu-west-3"), at("us-east-1", "eu-west-3"));
+        assert_ne!(at("eu-west-1", "eu-west-3"), at("eu-west-1", ""));
         let named = |kind| key(kind, None, None, "eu-west-1").session_name().to_owned();
         assert_eq!((named(Profile), named(WebIdentity)), ("memememe".into(), "memememe".into()));
         assert_eq!((named(Imds), named(Container)), (SESSION_NAME.into(), SESSION_NAME.into()));

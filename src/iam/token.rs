@@ -8,10 +8,10 @@
 
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use aws_sigv4::http_request::{
-    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
-};
+use crate::base::limits;
+use aws_lc_rs::digest;
 use aws_sigv4::sign::v4;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
@@ -24,8 +24,17 @@ pub const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
 /// The service in the scope of the signature.
 const SERVICE: &str = "rds-db";
 
+/// The method of the signature.
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// The only header that is signed.
+const SIGNED_HEADERS: &str = "&X-Amz-SignedHeaders=host";
+
+/// The SHA-256 of no bytes: the request has no body.
+const NO_BODY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// Longest name of a role: PostgreSQL's own bound is 63, PgBouncer's is taken here.
-const USER_BYTES_MAX: usize = crate::base::limits::NAME_BYTES_MAX;
+const USER_BYTES_MAX: usize = limits::NAME_BYTES_MAX;
 
 /// A token ready to be sent. It cannot be printed:
 ///
@@ -49,9 +58,12 @@ pub enum MintError {
     /// An empty user, one that is too long, or one with a zero byte.
     #[error("no token can be made for this user name")]
     User,
-    /// The signer refused its input.
-    #[error("the token could not be signed")]
-    Signing,
+    /// No server would read so long a password.
+    #[error("the session token of the credentials makes the token too long")]
+    TooLong,
+    /// The clock shows a time that has no date.
+    #[error("this machine's clock shows no date")]
+    Date,
 }
 
 impl Token {
@@ -74,8 +86,7 @@ impl Token {
         if expires_at <= now {
             return Err(MintError::CredentialsExpired);
         }
-        let mut query = String::with_capacity("/?Action=connect&DBUser=".len() + 3 * user.len());
-        query.push_str("/?Action=connect&DBUser=");
+        let mut query = "Action=connect&DBUser=".to_owned();
         percent_encode(&mut query, user);
         let text = presign(endpoint, &query, credentials, now)?;
         Ok(Self { text, minted_at: now, expires_at })
@@ -104,57 +115,92 @@ impl Token {
 }
 
 /// The whole text: host, port, `query` and what the signature adds to it, the signature last.
+///
+/// The request is put together here, since the library's own signer makes a URI of it, whose length is bounded,
+/// and panics where that is not one. The key and the signature are the library's.
 fn presign(
     endpoint: &Endpoint,
     query: &str,
     credentials: &Credentials,
     now: SystemTime,
 ) -> Result<Zeroizing<String>, MintError> {
-    let mut settings = SigningSettings::default();
-    settings.signature_location = SignatureLocation::QueryParams;
-    settings.percent_encoding_mode = PercentEncodingMode::Single;
-    settings.expires_in = Some(TOKEN_LIFETIME);
-    let params = v4::SigningParams::builder()
-        .identity(credentials.identity())
-        .region(endpoint.region().as_str())
-        .name(SERVICE)
-        .time(now)
-        .settings(settings)
-        .build()
-        .map_err(|_| MintError::Signing)?
-        .into();
-    let url = format!("https://{endpoint}{query}");
-    let body = SignableBody::Bytes(&[]);
-    let request =
-        SignableRequest::new("GET", url, std::iter::empty(), body).map_err(|_| MintError::Signing)?;
-    let (instructions, _) = sign(request, &params).map_err(|_| MintError::Signing)?.into_parts();
-    let (_, mut added) = instructions.into_parts();
-    // The verifier does not mind the order; with the signature last the text equals that of AWS's other tools.
-    added.sort_by_key(|(name, _)| *name == "X-Amz-Signature");
-    // Each byte may become three, and a text that has to grow would leave its beginning behind in freed memory.
-    let bytes_max = added.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum::<usize>();
-    let mut text = Zeroizing::new(String::with_capacity(endpoint.host().len() + 8 + query.len() + bytes_max));
-    let room = text.capacity();
-    text.push_str(endpoint.host());
-    text.push(':');
-    text.push_str(&endpoint.port().to_string());
-    text.push_str(query);
-    for (name, value) in added {
-        let value = Zeroizing::new(value.into_owned());
-        text.push('&');
-        text.push_str(name);
-        text.push('=');
-        percent_encode(&mut text, &value);
+    let at = jiff::Timestamp::try_from(now).map_err(|_| MintError::Date)?;
+    let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let region = endpoint.region().as_str();
+    let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);
+    let mut signer = String::new();
+    percent_encode(&mut signer, &format!("{}/{scope}", credentials.key_id()));
+    let lifetime = TOKEN_LIFETIME.as_secs();
+    let query = format!(
+        "{query}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={signer}&X-Amz-Date={time}&X-Amz-Expires={lifetime}"
+    );
+    let session = session_parameter(credentials);
+    let signature = {
+        let request = hash_of_request(endpoint, &query, &session);
+        let text = format!("{ALGORITHM}\n{time}\n{scope}\n{request}");
+        let key = v4::generate_signing_key(credentials.secret(), now, region, SERVICE);
+        format!("&X-Amz-Signature={}", v4::calculate_signature(key, text.as_bytes()))
+    };
+    let authority = endpoint.to_string();
+    // The verifier does not mind the order; this one is that of AWS's other tools.
+    let parts = [&authority, "/?", &query, SIGNED_HEADERS, &session, &signature];
+    let bytes = parts.iter().map(|part| part.len()).sum();
+    if bytes > limits::TOKEN_BYTES_MAX {
+        return Err(MintError::TooLong);
     }
-    debug_assert_eq!(text.capacity(), room, "a token's text does not move");
+    // At once as long as it gets: a text that has to grow leaves its beginning behind in freed memory.
+    let mut text = Zeroizing::new(String::with_capacity(bytes));
+    parts.iter().for_each(|part| text.push_str(part));
     Ok(text)
+}
+
+/// The parameter that belongs to temporary credentials, or nothing.
+fn session_parameter(credentials: &Credentials) -> Zeroizing<String> {
+    const NAME: &str = "&X-Amz-Security-Token=";
+    let Some(session) = credentials.session() else { return Zeroizing::default() };
+    let mut text = Zeroizing::new(String::with_capacity(NAME.len() + encoded_len(session)));
+    text.push_str(NAME);
+    percent_encode(&mut text, session);
+    text
+}
+
+/// The hash of the request in its canonical form, in which the parameters stand in the order of their names.
+fn hash_of_request(endpoint: &Endpoint, query: &str, session: &str) -> String {
+    let host = match endpoint.port() {
+        443 => endpoint.host().to_owned(), // the port of https is no part of a host's name
+        _ => endpoint.to_string(),
+    };
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in ["GET\n/\n", query, session, SIGNED_HEADERS, "\nhost:", &host, "\n\nhost\n", NO_BODY] {
+        hash.update(part.as_bytes());
+    }
+    hash.finish().as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // into a String: nothing can fail
+        text
+    })
+}
+
+/// Whether a session token may belong to credentials that sign: one that HTTP can carry, and so short that
+/// whatever it signs is a password that servers read.
+pub(super) fn is_session_token(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic()) && encoded_len(text) <= limits::SESSION_TOKEN_BYTES_MAX
+}
+
+/// Whether RFC 3986 leaves a byte as it is wherever it stands.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+}
+
+/// Bytes of `text` once it is encoded.
+fn encoded_len(text: &str) -> usize {
+    text.bytes().map(|byte| if is_unreserved(byte) { 1 } else { 3 }).sum()
 }
 
 /// Appends `text`, all but RFC 3986's unreserved characters as `%XX`.
 fn percent_encode(out: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+        if is_unreserved(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');
@@ -237,11 +283,42 @@ mod tests {
         }
     }
 
+    /// A token of the longest names that there may be, signed with this session token.
+    fn mint_longest(session: &str) -> Result<Token, MintError> {
+        let host = format!("{}.com", vec!["a".repeat(63); 3].join("."));
+        let region = "r".repeat(32).parse().unwrap();
+        let endpoint = Endpoint::new(&host, u16::MAX, Some(region)).unwrap();
+        let credentials = Credentials::made_of(&"+".repeat(128), "secret", Some(session.to_owned()), None);
+        Token::mint(&endpoint, &"/".repeat(USER_BYTES_MAX), &credentials, at(1000))
+    }
+
     #[test]
-    fn long_session_tokens_fit() {
-        let session = Some("/+=".repeat(1100));
-        let credentials = Credentials::made_of("ASIA", "secret", session, None);
-        let token = Token::mint(&endpoint(), "app", &credentials, at(1000)).ok().unwrap();
-        assert!(token.expose().len() > 7000);
+    fn every_session_token_that_may_be_signs() {
+        let longest = limits::SESSION_TOKEN_BYTES_MAX;
+        for session in ["x".to_owned(), "/+=".repeat(1100), "+".repeat(longest / 3), "x".repeat(longest)] {
+            assert!(is_session_token(&session));
+            let token = mint_longest(&session).expect("it signs");
+            assert!(token.expose().len() > encoded_len(&session));
+            assert!(token.expose().len() <= limits::TOKEN_BYTES_MAX, "{}", token.expose().len());
+        }
+    }
+
+    #[test]
+    fn a_session_token_that_may_not_be_makes_no_token_and_no_panic() {
+        let longest = limits::SESSION_TOKEN_BYTES_MAX;
+        for session in ["a b", "\u{7}", "\u{200b}", &"+".repeat(longest / 3 + 1), &"x".repeat(longest + 1)] {
+            assert!(!is_session_token(session));
+        }
+        for session in ["+".repeat(22_000), "x".repeat(70_000), "\0".repeat(1_000_000)] {
+            assert_eq!(mint_longest(&session).err(), Some(MintError::TooLong));
+        }
+        assert!(mint_longest(" \n\u{200b}").is_ok(), "what a signer signs is not its business");
+    }
+
+    #[test]
+    fn a_clock_without_a_date_makes_no_token() {
+        let credentials = Credentials::made_of("AKIDEXAMPLE", "secret", None, None);
+        let beyond = at(400_000_000_000);
+        assert_eq!(Token::mint(&endpoint(), "app", &credentials, beyond).err(), Some(MintError::Date));
     }
 }

@@ -5,9 +5,9 @@
 //! call that would say so. Reads of one connection are bounded per turn, so that a large result delays others by a few buffers
 //! at most.
 //!
-//! A peer that reads slowly: what it does not take is copied to its backlog and the machine is told (`blocked`), which
-//! stops reading from whoever feeds it until `drained`. So a backlog is bounded by what one call of the machine can send:
-//! about one read buffer.
+//! A peer that reads slowly: what it does not take is copied to its backlog and the machine is told
+//! (`blocked`), which stops reading from whoever feeds it until `drained`. So a backlog is bounded by what one
+//! call of the machine can send; `base/limits.rs` has the sum.
 //!
 //! Source: epoll(7), "Level-triggered and edge-triggered"; tcp(7).
 

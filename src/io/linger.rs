@@ -10,8 +10,8 @@ use super::kernel::Kernel;
 use super::table::{Key, Table};
 use crate::base::{Micros, Peer, limits};
 
-/// Reads in one turn from a connection that is only being emptied.
-const DISCARDS_PER_TURN: usize = 16;
+/// Reads of a connection that is only being emptied, each time that it is looked at: see [`super::READS_PER_TURN`].
+pub const DISCARDS_PER_TURN: usize = 16;
 
 impl<K: Kernel> Table<K> {
     /// Takes the next step with a connection that the machine has closed.

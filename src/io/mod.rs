@@ -26,5 +26,6 @@ pub use channel::{Channel, Guard};
 pub use clock::Clock;
 pub use epoll::{Epoll, READS_PER_TURN, Turn};
 pub use kernel::{Kernel, Linux, Ring, Socket, WAKE, Write};
+pub use linger::DISCARDS_PER_TURN;
 pub use machine::Machine;
 pub use table::{Call, Departure};

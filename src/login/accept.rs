@@ -51,9 +51,21 @@ impl Accepting {
         self.begun.load(Ordering::Acquire)
     }
 
-    async fn wait(&self) {
-        // it fails only when the sender is gone, and that is `self`
-        let _ = self.on.subscribe().wait_for(|on| *on).await;
+    /// What `accept` brings while clients are accepted; whoever comes meanwhile stays with the kernel.
+    ///
+    /// # Cancel safety
+    /// That of what `accept` begins; it is dropped when accepting stops.
+    async fn while_on<T, F: Future<Output = T>>(&self, accept: impl Fn() -> F) -> T {
+        let mut on = self.on.subscribe();
+        loop {
+            // it fails only when the sender is gone, and that is `self`
+            let _ = on.wait_for(|on| *on).await;
+            tokio::select! {
+                biased;
+                _ = on.wait_for(|on| !*on) => {}
+                accepted = accept() => return accepted,
+            }
+        }
     }
 }
 
@@ -170,10 +182,9 @@ async fn welcome_unix(plane: &Arc<Plane>, stream: UnixStream) -> io::Result<()> 
 async fn next<T, F: Future<Output = io::Result<T>>>(
     plane: &Plane,
     shortage: &mut Shortage,
-    accept: impl FnOnce() -> F,
+    accept: impl Fn() -> F,
 ) -> Option<T> {
-    plane.accepting.wait().await;
-    match accept().await {
+    match plane.accepting.while_on(accept).await {
         Ok(accepted) => Some(accepted),
         Err(error) => {
             if is_shortage(&error) {
@@ -238,17 +249,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn suspending_holds_and_resuming_lets_go() {
+    async fn suspending_holds_who_comes_then_and_resuming_lets_go() {
+        let (client, clients) = async_channel();
         let accepting = Arc::new(Accepting::default());
-        accepting.wait().await;
-        accepting.set(false);
-        let waiting = tokio::spawn({
+        let accept = {
             let accepting = accepting.clone();
-            async move { accepting.wait().await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+            move || {
+                let (accepting, clients) = (accepting.clone(), clients.clone());
+                tokio::spawn(async move {
+                    accepting.while_on(|| async { clients.lock().await.recv().await }).await
+                })
+            }
+        };
+        client.send(1).unwrap();
+        assert_eq!(accept().await.unwrap(), Some(1));
+        let waiting = accept();
+        tokio::task::yield_now().await; // it waits in accept() already
+        accepting.set(false);
+        client.send(2).unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+        }
         accepting.set(true);
-        waiting.await.unwrap();
+        assert_eq!(waiting.await.unwrap(), Some(2));
+    }
+
+    type Clients = Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<u32>>>;
+
+    fn async_channel() -> (tokio::sync::mpsc::UnboundedSender<u32>, Clients) {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (sender, Arc::new(tokio::sync::Mutex::new(receiver)))
     }
 }

@@ -299,6 +299,14 @@ mod tests {
         assert_eq!(error(encode::Severity::Fatal), fatal);
     }
 
+    #[test]
+    fn what_is_longer_than_a_secret_can_be_is_not_waited_for() {
+        let header = |bytes: u32| [&[tag::DATA_ROW][..], &bytes.to_be_bytes()].concat();
+        let most = limits::AUTH_QUERY_MESSAGE_BYTES_MAX;
+        assert!(Reading::default().received(&header(most)).is_ok());
+        assert_eq!(Reading::default().received(&header(most + 1)).unwrap_err(), Fault::Config);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(input in proptest::collection::vec(any::<u8>(), 0..80)) {

@@ -5,6 +5,7 @@
 //! are carried to one server at a time: the others join one that has not been sent yet, which ends the same query.
 //! Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's `accept_cancel_request` (src/objects.c).
 
+use super::errands::{Errands, Joins, TakenIn};
 use super::open::span;
 use super::places::Place;
 use super::plane::Plane;
@@ -45,7 +46,7 @@ struct Tables {
     watched: DashMap<u64, watch::Sender<()>>,
     requests: AtomicU64,
     /// By the socket id of the server.
-    errands: DashMap<u64, Errands>,
+    errands: DashMap<u64, Errands<Errand>>,
 }
 
 /// A client's key; it means nothing any more once this is dropped.
@@ -95,8 +96,8 @@ impl CancelKeys {
         self.0.watched.remove(&request).map(|(_, done)| done)
     }
 
-    /// A new request, and the wait for its own errand: one that another request has sent out may be over before this one's
-    /// begins.
+    /// A new request, and the wait for its own errand: one that another request has sent out may be over before
+    /// this one's begins.
     fn watch(&self) -> Watch {
         let request = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, done) = watch::channel(());
@@ -105,36 +106,18 @@ impl CancelKeys {
     }
 
     /// Whether `errand` may be carried now; if not, what becomes of it.
-    fn take_in(&self, errand: Errand) -> TakenIn {
-        let mut errands = self.0.errands.entry(errand.server).or_default();
-        if errands.under_way < limits::CANCELS_PER_SERVER_MAX {
-            errands.under_way += 1;
-            return TakenIn::Carry(errand);
-        }
-        match &mut errands.next {
-            Some(next) => {
-                next.join(errand);
-                TakenIn::Joined
-            }
-            next => {
-                *next = Some(errand);
-                TakenIn::Next
-            }
-        }
+    fn take_in(&self, errand: Errand) -> TakenIn<Errand> {
+        self.0.errands.entry(errand.server).or_default().take_in(errand)
     }
 
     /// One of the errands to this server is over. Returns the one that is carried in its stead.
     fn over(&self, server: u64) -> Option<Errand> {
         let Entry::Occupied(mut entry) = self.0.errands.entry(server) else { return None };
-        let errands = entry.get_mut();
-        if let Some(next) = errands.next.take() {
-            return Some(next);
-        }
-        errands.under_way -= 1;
-        if errands.under_way == 0 {
+        let next = entry.get_mut().over();
+        if entry.get().is_empty() {
             entry.remove();
         }
-        None
+        next
     }
 }
 
@@ -166,25 +149,6 @@ impl Drop for Forget {
     }
 }
 
-/// Cancel requests for one server.
-#[derive(Default)]
-struct Errands {
-    /// So many are being carried.
-    under_way: usize,
-    /// Carried when one of those is over. What comes meanwhile joins it.
-    next: Option<Errand>,
-}
-
-/// What becomes of a new errand.
-enum TakenIn {
-    /// It is carried at once.
-    Carry(Errand),
-    /// It is carried when another is over.
-    Next,
-    /// Another that has not been sent yet goes there for it.
-    Joined,
-}
-
 /// A cancel request on its way to a server. Whoever waits for it goes on when it is dropped.
 pub struct Errand {
     /// The worker that the server is on.
@@ -201,8 +165,8 @@ pub struct Errand {
     sweep_at: usize,
 }
 
-impl Errand {
-    /// Goes for another one, too. Whoever does not wait any more costs nothing for long: requests may come and go by the
+impl Joins for Errand {
+    /// Whoever does not wait any more costs nothing for long: requests may come and go by the
     /// thousand while this one waits.
     fn join(&mut self, other: Self) {
         self.watched.extend(other.watched);

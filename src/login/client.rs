@@ -439,7 +439,7 @@ impl Visitor {
         };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
         let params = own_params(&plane.names, &welcome.params, startup, add_host);
-        let worker = emptiest_worker(plane);
+        let worker = plane.quietest_worker();
         let key = plane
             .cancel_keys
             .issue(worker, self.id)
@@ -542,12 +542,6 @@ fn is_about_the_client(end: &LoginEnd) -> bool {
         end,
         LoginEnd::Fault(PasswordWrong | SaslFailed | TrustFailed | NoSuchUser | NoSuchDatabase { .. })
     )
-}
-
-/// The worker with the fewest clients.
-fn emptiest_worker(plane: &Plane) -> WorkerId {
-    let numbered = plane.workers.iter().zip(0..);
-    WorkerId(numbered.min_by_key(|(worker, _)| worker.client_count()).map_or(0, |(_, number)| number))
 }
 
 #[cfg(test)]

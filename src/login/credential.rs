@@ -1,7 +1,8 @@
 //! What the pooler proves itself with to a server, and to whom it may be shown.
 //!
-//! The one place that decides about secrets in clear. Never prints one. Source: PgBouncer, doc/config.md ("Authentication
-//! file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a password, to be sent over TLS only).
+//! The one place that decides about secrets in clear. Never prints one. Source: PgBouncer, doc/config.md
+//! ("Authentication file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a password,
+//! to be sent over TLS only).
 
 use super::server_login::LoginError;
 use crate::auth::scram::Credentials;

@@ -190,6 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn so_many_names_are_kept_and_those_go_that_are_out_of_date() {
+        let dns = Dns::default();
+        let count = || dns.names.lock().unwrap().len();
+        for number in 0..limits::DNS_NAMES_MAX {
+            dns.name(&format!("host{number}"), Micros(0)).learn(vec![ip(1)], TTL, Micros(0));
+        }
+        dns.name("one-more", Micros(1));
+        assert_eq!(count(), limits::DNS_NAMES_MAX, "all are fresh: it is looked up each time");
+        dns.name("one-more", TTL.found);
+        assert_eq!(count(), 1);
+    }
+
+    #[test]
     fn a_failure_is_remembered_too() {
         let name = Name::default();
         let answer = name.learn(Vec::new(), TTL, Micros(0));

@@ -12,11 +12,11 @@ use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
 use crate::iam::age::{Authorization, Verdict};
-use crate::iam::denial::{Class, Evidence};
+use crate::iam::denial::{Evidence, Suspicion};
 use crate::iam::rules::Rules;
 use crate::iam::{
-    CredentialState, Endpoint, MintError, Region, Source, SourceKind, Sources, StaticStability, SystemClock,
-    Token, WallClock,
+    CredentialState, Endpoint, MintError, Region, Skew, Source, SourceKind, Sources, StaticStability,
+    SystemClock, Token, WallClock,
 };
 use crate::io::Clock;
 use crate::stats::Histogram;
@@ -38,6 +38,8 @@ pub struct Iam {
     /// Where, and as whom, probes are under way.
     probed: Arc<Mutex<HashSet<Aim>>>,
     waits: Arc<Waits>,
+    /// By how much our clock was set since RDS has taken a token: no answer of AWS's need ever come for that.
+    set_since: Skew,
     /// Until when some pool may catch up.
     catch_up_until: AtomicU64,
 }
@@ -85,7 +87,8 @@ impl Signer {
     /// # Errors
     /// Why there are none.
     pub fn may_mint(&self) -> Result<(), NoToken> {
-        self.source.current().map(|_| ()).map_err(|state| self.without(state))
+        let usable = self.source.current().map(|_| ());
+        usable.inspect_err(|_| self.source.want()).map_err(|state| self.without(state))
     }
 
     fn without(&self, state: CredentialState) -> NoToken {
@@ -106,6 +109,7 @@ impl Iam {
             desks: Mutex::default(),
             probed: Arc::default(),
             waits: Arc::default(),
+            set_since: Skew::default(),
             catch_up_until: AtomicU64::new(0),
         }
     }
@@ -175,15 +179,22 @@ impl Iam {
         desk
     }
 
-    /// What is known of logins that `source` signs for, but for the budget.
-    pub(super) fn evidence(&self, source: &Source) -> Evidence {
+    /// What is known of logins that `source` signs for under `rules`, but for the budget.
+    pub(super) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
         let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
-        Evidence { is_strained: false, was_let_in: false, are_stale, skew_s: self.skew_s() }
+        let skew_s = self.skew_s().or_else(|| self.set_since.seconds(self.wall.now()));
+        let patience = rules.ages.patience();
+        Evidence { are_stale, skew_s, patience, ..Evidence::default() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
     pub fn skew_s(&self) -> Option<i64> {
         self.sources.get().and_then(|sources| sources.skew().seconds(self.wall.now()))
+    }
+
+    /// RDS has taken a token that was made by our clock just now.
+    pub(super) fn token_was_taken(&self) {
+        self.set_since.agree(self.wall.now());
     }
 
     /// AWS's time, as this machine has it.
@@ -241,14 +252,15 @@ impl Iam {
 
     /// What becomes of servers of `user` whose authorization grows old.
     pub(super) fn stance(&self, rules: &Rules, user: &str) -> Stance {
-        self.trouble(rules, user).map_or(Stance::Renew, |class| stance_under(class, rules))
+        self.trouble(rules, user).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
     }
 
-    /// Why `user` cannot be logged in anywhere; `None` where it can, as far as is known, and where `rules` are in force no more.
-    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Class> {
+    /// Whether `user` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
+    /// known, and where `rules` are in force no more.
+    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
         match self.source(rules)?.current() {
             Ok(_) => self.refusal(rules, user),
-            Err(_) => Some(Class::Credentials),
+            Err(_) => Some(Suspicion::Unfounded),
         }
     }
 
@@ -262,13 +274,12 @@ impl Iam {
         outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
-    /// Why every endpoint refuses `user`.
-    fn refusal(&self, rules: &Rules, user: &str) -> Option<Class> {
-        let desks = self.desks();
-        let classes = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.class(user));
-        let classes: Vec<Class> = classes.collect::<Option<_>>()?;
-        // one host whose trouble may pass is a way in
-        classes.iter().copied().find(|class| *class != Class::Denied).or(classes.first().copied())
+    /// Whether `user` may be denied where every endpoint refuses it: one host whose trouble may pass is a way in.
+    fn refusal(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
+        let (desks, patience) = (self.desks(), rules.ages.patience());
+        let suspicions =
+            rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(user, patience));
+        suspicions.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// Whether nothing fails, as far as is known: every source has credentials, every user can be logged in.
@@ -298,8 +309,7 @@ impl Iam {
         let desks = self.desks();
         let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
         known.len() == rules.endpoints.len()
-            && known.iter().all(|desk| desk.class(user).is_some())
-            && known.iter().all(|desk| desk.is_left_alone(user))
+            && known.iter().all(|desk| desk.trouble(user).is_some() && desk.is_left_alone(user))
     }
 
     /// `None`: one of this user is under way there already.
@@ -315,7 +325,7 @@ impl Iam {
 }
 
 /// The rules are those of age; a server in its youth and at its hard age shows what they say.
-fn stance_under(trouble: Class, rules: &Rules) -> Stance {
+fn stance_under(trouble: Suspicion, rules: &Rules) -> Stance {
     let [young, soft, hard] = [0, 1, 2].map(Micros);
     let server = Authorization { since: young, soft_at: soft, hard_at: hard };
     let at = |now| server.verdict(now, Some(trouble), &rules.ages);
@@ -395,15 +405,14 @@ mod tests {
         let stances = || {
             ["drain", "keep", "drop", "strict"].map(|name| {
                 let rules = rules(&snapshot, name);
-                iam.refusal(&rules, "app").map_or(Stance::Renew, |class| stance_under(class, &rules))
+                iam.refusal(&rules, "app").map_or(Stance::Renew, |trouble| stance_under(trouble, &rules))
             })
         };
         assert_eq!(stances(), [Stance::Renew; 4]);
         assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
         let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
         let fail = |outcome: Outcome<'_>| {
-            let calm = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
-            desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, Micros::NEVER);
+            desk.failed(&Who { user: &user, source: &"x" }, &outcome, Evidence::default(), Micros::NEVER);
         };
         fail(Outcome::Unreachable);
         let strict = Stance::KeepToHardAge;

@@ -5,7 +5,7 @@
 
 use super::turns::{Turns, Waits};
 use crate::base::Micros;
-use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Reactions, Step};
+use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Patience, Reactions, Step, Suspicion};
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const REMIND: Micros = Micros::from_secs(600);
 
 /// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
-const PROBE_AFTER: Micros = Micros::from_secs(2);
+const PROBE_AFTER: Micros = Micros::from_secs(1);
 
 /// Who was let in within this time is no stranger to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
@@ -125,9 +125,9 @@ impl IamDesk {
         Some((book.tallies.get(user)?.brief.clone()?, class))
     }
 
-    /// The class of the trouble of `user` as servers that work go by it.
-    pub fn class(&self, user: &str) -> Option<Class> {
-        self.book().reactions.class(user, self.clock.now())
+    /// Whether `user` may be denied, if it is in trouble: servers that work go by it.
+    pub fn suspicion(&self, user: &str, patience: Patience) -> Option<Suspicion> {
+        self.book().reactions.suspicion(user, self.clock.now(), patience)
     }
 
     /// A login as `user` was accepted. Returns whether its logins had failed before.
@@ -151,10 +151,11 @@ impl IamDesk {
         evidence: Evidence,
         begun_at: Micros,
     ) -> Option<Judged> {
-        let is_strained = self.turns.is_strained();
+        let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
         let was_let_in = self.has_accepted(who.user, now - LET_IN_SPAN);
-        let evidence = Evidence { is_strained, was_let_in, ..evidence };
+        let is_known = self.has_accepted(who.user, Micros(0));
+        let evidence = Evidence { is_strained, was_let_in, is_known, ..evidence };
         let mut book = self.book();
         let judgement =
             book.reactions.failed(who.user, outcome, &evidence, begun_at, now, fastrand::f64())?;
@@ -176,7 +177,7 @@ impl IamDesk {
         }
         drop(book);
         if class == Class::Throttled {
-            self.turns.throttled();
+            self.turns.throttled(begun_at);
         }
         Some(Judged { judgement, text, brief, is_news })
     }
@@ -228,8 +229,6 @@ mod tests {
     use crate::iam::denial::{Asked, Stage};
     use crate::wire::sqlstate;
 
-    const CALM: Evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
-
     fn desk() -> IamDesk {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
         IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
@@ -243,16 +242,19 @@ mod tests {
     fn failures_are_counted_explained_and_told_once() {
         let (desk, user) = (desk(), Arc::from("app"));
         let who = Who { user: &user, source: &"imds" };
-        let fail = |outcome: Outcome<'_>| desk.failed(&who, &outcome, CALM, desk.clock.now()).unwrap();
+        let fail = |outcome: Outcome<'_>| {
+            desk.failed(&who, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+        };
         let first = fail(refused());
         assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
         assert!(!fail(refused()).is_news);
         assert!(fail(refused()).is_news, "nothing helped");
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
+        let suspicion = |user| desk.suspicion(user, Patience::default());
         let (text, class) = desk.trouble("app").unwrap();
         assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
-        assert_eq!((class, desk.class("app")), (Class::Denied, Some(Class::Denied)));
+        assert_eq!((class, suspicion("app")), (Class::Denied, Some(Suspicion::Proven)));
         assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
         let report = desk.report_of("app").unwrap();
         assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
@@ -263,9 +265,12 @@ mod tests {
         let report = desk.report_of("app").unwrap();
         assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
         assert!(report.tally.accepted_at.is_some());
-        fail(refused());
-        fail(refused());
-        assert!(fail(refused()).is_news, "it was fine in between");
+        let again = fail(refused());
+        assert_eq!(
+            (again.judgement.class, again.is_news),
+            (Class::Throttled, true),
+            "it was fine in between"
+        );
     }
 
     #[test]
@@ -274,7 +279,12 @@ mod tests {
         let message = "The IAM authentication failed because of too many competing requests";
         let sqlstate = sqlstate::INVALID_AUTHORIZATION;
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
-        let judged = desk.failed(&Who { user: &user, source: &"imds" }, &outcome, CALM, desk.clock.now());
+        let judged = desk.failed(
+            &Who { user: &user, source: &"imds" },
+            &outcome,
+            Evidence::default(),
+            desk.clock.now(),
+        );
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
         assert_eq!(desk.turns.state().rate, 10);
     }

@@ -6,6 +6,7 @@
 
 mod findings;
 mod foreseen;
+mod role;
 
 pub use findings::{Findings, check};
 pub use foreseen::{foreseen, queriers, users_with_keys};
@@ -27,7 +28,11 @@ pub fn rules(snapshot: &Snapshot, database: &Database, user: &str) -> Option<Res
 
 fn read(snapshot: &Snapshot, database: &Database, user: &str) -> Result<Rules, Vec<BadKey>> {
     let mut refused = unfit(snapshot, database);
-    let identity = snapshot.iam_identity(database, user);
+    let mut identity = snapshot.iam_identity(database, user);
+    match fill_role(snapshot, database, user, &identity) {
+        Ok(arn) => identity.role_arn = arn,
+        Err(why) => refused.push(BadKey { key: "iam_role_arn", why }),
+    }
     let hosts: Vec<_> = database.hosts.iter().map(ToString::to_string).collect();
     let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
     let endpoint = &database.iam_endpoint;
@@ -38,6 +43,7 @@ fn read(snapshot: &Snapshot, database: &Database, user: &str) -> Result<Rules, V
         iam_port: endpoint.port.as_deref(),
         iam_region: endpoint.region.as_deref(),
         iam_login_rate: endpoint.login_rate.as_deref(),
+        all_denied: snapshot.settings.iam_all_denied,
         ..keys_of(&identity)
     };
     match Rules::read(&keys) {
@@ -52,6 +58,21 @@ fn read(snapshot: &Snapshot, database: &Database, user: &str) -> Result<Rules, V
     }
 }
 
+/// The role of `user` in `database`, with the names that the files give.
+fn fill_role(
+    snapshot: &Snapshot,
+    database: &Database,
+    user: &str,
+    identity: &IamIdentity,
+) -> Result<Option<Arc<str>>, String> {
+    let is_given = database.user.as_deref() == Some(user) || snapshot.users.contains_key(user);
+    let names = role::Names {
+        database: snapshot.databases.contains_key(&database.name).then_some(&*database.name),
+        user: is_given.then_some(user),
+    };
+    identity.role_arn.as_deref().map(|template| role::fill(template, names).map(Arc::from)).transpose()
+}
+
 fn keys_of(identity: &IamIdentity) -> Keys<'_> {
     Keys {
         iam_credential_source: identity.credential_source.as_deref(),
@@ -59,6 +80,7 @@ fn keys_of(identity: &IamIdentity) -> Keys<'_> {
         iam_role_arn: identity.role_arn.as_deref(),
         iam_external_id: identity.external_id.as_ref().map(|id| id.expose()),
         iam_session_name: identity.session_name.as_deref(),
+        iam_sts_region: identity.sts_region.as_deref(),
         iam_max_age: identity.max_age.as_deref(),
         iam_on_denied: identity.on_denied.as_deref(),
         lifetime: if identity.strict_lifetime == Some(true) { Lifetime::Strict } else { Lifetime::Lenient },

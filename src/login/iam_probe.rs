@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// Between two looks at what servers are worth.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at what servers are worth, so that a verdict that time brings about takes effect within a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Between two log lines about a clock that stays off.
 const REMIND: Micros = Micros::from_secs(600);
@@ -50,7 +50,7 @@ impl Plane {
                 () = self.iam.credentials_arrive() => {
                     self.go_on_with_credentials();
                     was_calm = false;
-                    continue; // what servers are worth is looked at once a second: workers look in between
+                    continue; // what servers are worth is looked at by the clock: workers look in between
                 }
             }
             alarm = self.tell_skew(alarm);
@@ -154,7 +154,7 @@ impl Plane {
     }
 
     /// Whether a server of `entry`, at a cap, may be given up for a younger one: a login has shown a moment ago that it can be
-    /// had. If not, a probe finds out, and the renewal may be asked for again in a second.
+    /// had. If not, a probe finds out, and the renewal may be asked for again a little later.
     pub(super) fn is_sure_of_login(self: &Arc<Self>, entry: &Arc<PoolEntry>) -> bool {
         let (share, snapshot) = (&entry.share, Arc::clone(&self.policy.load().snapshot));
         let Some(Ok(rules)) = iam_entry::rules(&snapshot, &entry.config.load(), &share.user) else {

@@ -460,7 +460,7 @@ impl Attempt {
             cancel_key: logged_in.key,
         });
         // on its way from before its login is over: see `PoolShare::outlook`
-        let expected = share.server_under_way();
+        let under_way = share.server_under_way();
         let place = place.into_live(self.plane.now());
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
@@ -489,7 +489,7 @@ impl Attempt {
         self.entry.welcome.learn(self.generation, welcome);
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
         self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
-        drop(expected);
+        drop(under_way);
         self.plane.launcher.look_again(share.id);
     }
 
@@ -515,10 +515,16 @@ impl Attempt {
         waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.plane.workers.len() as u64) as u16))
     }
 
+    /// Whether the next login sends something else: by a reload, or since a client has brought what this one lacked.
+    fn is_of_yesterday(&self) -> bool {
+        self.entry.share.generation() != self.generation
+            || self.plane.would_send(&self.plane.policy.load(), &self.entry) != self.sent
+    }
+
     async fn fail(&self, mut line: Line, mut failure: Failure, place: Place) {
         let share = &self.entry.share;
-        if share.generation() != self.generation {
-            // a reload has changed what the next one sends: nobody is told of this one, nor waits for it
+        if self.is_of_yesterday() {
+            // nobody is told of this one, nor waits for it
             (failure.sequel, failure.fault) = (Sequel::Nothing, None);
         }
         let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();

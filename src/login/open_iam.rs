@@ -91,7 +91,7 @@ impl Attempt {
         loop {
             wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
             self.take_turn(iam.desk).await;
-            let begin = self.begin(iam.signer);
+            let begin = self.begin(iam);
             line.begun_at = Some(begin.at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
@@ -116,11 +116,11 @@ impl Attempt {
         }
     }
 
-    fn begin(&self, signer: &Signer) -> Begin {
+    fn begin(&self, iam: &Endeavour<'_>) -> Begin {
         Begin {
             at: self.plane.now(),
-            are_stale: self.plane.iam.evidence(&signer.source).are_stale,
-            generation: generation(signer),
+            are_stale: self.plane.iam.evidence(&iam.signer.source, iam.rules).are_stale,
+            generation: generation(iam.signer),
         }
     }
 
@@ -155,6 +155,7 @@ impl Attempt {
     }
 
     fn accepted(&self, iam: &Endeavour<'_>) {
+        self.plane.iam.token_was_taken();
         if iam.desk.accepted(&self.entry.share.user) {
             let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
             tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
@@ -191,7 +192,7 @@ impl Attempt {
         }
         let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
         let (user, source) = (&self.entry.share.user, iam.signer.source.key());
-        let mut evidence = self.plane.iam.evidence(&iam.signer.source);
+        let mut evidence = self.plane.iam.evidence(&iam.signer.source, iam.rules);
         evidence.are_stale |= begin.are_stale;
         let judged = outcome(&broken, stage)
             .and_then(|outcome| iam.desk.failed(&Who { user, source }, &outcome, evidence, begin.at));
@@ -289,7 +290,7 @@ impl Attempt {
             NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
                 Sequel::WaitUntil(until)
             }
-            NoToken::Mint(MintError::User | MintError::Signing) => Sequel::Retry,
+            NoToken::Mint(MintError::User | MintError::TooLong | MintError::Date) => Sequel::Retry,
         };
         let failure = Failure { sequel, ..Failure::new(why.to_string()) };
         GivenUp { failure, is_of_host: false }

@@ -7,7 +7,7 @@
 mod unproven;
 
 use super::login_counts::LoginCounts;
-use super::tries::Tries;
+use super::tries::{Sent, Tries};
 use super::welcome::WelcomeDesk;
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
@@ -30,7 +30,7 @@ pub struct PoolEntry {
     /// Logins to its servers.
     pub logins: LoginCounts,
     /// What its last login came to, where it failed.
-    pub tries: Tries,
+    pub(super) tries: Tries<Sent>,
     clients: AtomicU32,
     cancels_waiting: AtomicU32,
     unused_since: AtomicU64,

@@ -5,24 +5,51 @@
 
 use super::credential::{Credential, Stored};
 use super::iam::{NoToken, Signer};
+use super::kept::{Kept, Weight};
 use super::plane::{Plane, Policy};
 use super::registry::PoolEntry;
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
 use crate::config::Database;
-use dashmap::DashMap;
 use std::sync::Arc;
 
 /// (database entry, user).
 type Account = (Arc<str>, Arc<str>);
 
-/// What clients' logins have taught, to be used for logins to servers.
-#[derive(Default)]
+/// What clients' logins have taught, to be used for logins to servers. What is forgotten comes again with the
+/// next login.
 pub struct ServerSecrets {
     /// Secrets that authenticated clients (auth_query's answers), by database entry and user.
-    found: DashMap<Account, Arc<Secret>>,
-    /// Keys proven by clients' SCRAM logins, by user, with the verifier that they were proven against.
-    keys: DashMap<Arc<str>, Vec<(Arc<Secret>, ScramKeys)>>,
+    found: Kept<Account, Found>,
+    /// Keys proven by clients' SCRAM logins, by user.
+    keys: Kept<Arc<str>, Proven>,
+}
+
+impl Default for ServerSecrets {
+    fn default() -> Self {
+        let (entries, bytes) = (limits::FOUND_SECRETS_MAX, limits::FOUND_SECRETS_BYTES_MAX);
+        Self { found: Kept::new(entries, bytes), keys: Kept::new(entries, bytes) }
+    }
+}
+
+/// The last answer.
+#[derive(Default)]
+struct Found(Option<Arc<Secret>>);
+
+impl Weight for Found {
+    fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |secret| secret.bytes())
+    }
+}
+
+/// Keys, each with the verifier that they were proven against.
+#[derive(Default)]
+struct Proven(Vec<(Arc<Secret>, ScramKeys)>);
+
+impl Weight for Proven {
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(verifier, _)| size_of::<(Arc<Secret>, ScramKeys)>() + verifier.bytes()).sum()
+    }
 }
 
 /// Verifiers of one user name whose keys are kept: the same name may have another secret in each database.
@@ -31,32 +58,29 @@ const VERIFIERS_MAX: usize = 16;
 impl ServerSecrets {
     /// `secret` is what auth_query says of `user` for clients of `database`.
     pub fn learn(&self, database: &str, user: &str, secret: Arc<Secret>) {
-        if self.found.len() >= limits::FOUND_SECRETS_MAX {
-            // whoever it belongs to brings it again with the next login
-            let any = self.found.iter().next().map(|entry| entry.key().clone());
-            any.map(|account| self.found.remove(&account));
-        }
-        self.found.insert((database.into(), user.into()), secret);
+        self.found.change((database.into(), user.into()), |found| found.0 = Some(secret));
     }
 
     /// What authenticated clients of `user` in `database` last.
     pub fn found(&self, database: &str, user: &str) -> Option<Arc<Secret>> {
-        self.found.get(&(database.into(), user.into())).map(|entry| Arc::clone(entry.value()))
+        self.found.get(&(database.into(), user.into()), |found| found.0.clone()).flatten()
     }
 
     /// A client has logged in by SCRAM against the verifier `secret`, and shown that it holds `keys`.
     pub fn learn_keys(&self, user: &str, secret: &Arc<Secret>, keys: ScramKeys) {
-        let mut kept = self.keys.entry(user.into()).or_default();
-        kept.retain(|(of, _)| of != secret);
-        if kept.len() == VERIFIERS_MAX {
-            kept.remove(0);
-        }
-        kept.push((Arc::clone(secret), keys));
+        self.keys.change(user.into(), |Proven(kept)| {
+            kept.retain(|(of, _)| of != secret);
+            if kept.len() == VERIFIERS_MAX {
+                kept.remove(0);
+            }
+            kept.push((Arc::clone(secret), keys));
+        });
     }
 
     fn keys(&self, user: &str, secret: &Secret) -> Option<ScramKeys> {
-        let kept = self.keys.get(user)?;
-        kept.iter().find(|(of, _)| **of == *secret).map(|(_, keys)| keys.clone())
+        let find =
+            |Proven(kept): &Proven| kept.iter().find(|(of, _)| **of == *secret).map(|(_, keys)| keys.clone());
+        self.keys.get(&user.into(), find).flatten()
     }
 }
 
@@ -110,6 +134,23 @@ mod tests {
             secrets.learn_keys("u", &verifier(&[salt]), derive_keys(b"pencil", &[salt], 1));
         }
         assert!(secrets.keys("u", &one).is_none(), "the oldest goes first");
+    }
+
+    #[test]
+    fn long_secrets_are_kept_within_their_bytes() {
+        let secrets = ServerSecrets::default();
+        let long = "x".repeat(limits::AUTH_QUERY_MESSAGE_BYTES_MAX as usize);
+        let keys = derive_keys(b"pencil", b"salt", 1);
+        let fit = limits::FOUND_SECRETS_BYTES_MAX / long.len();
+        let users: Vec<_> = (0..2 * fit).map(|number| number.to_string()).collect();
+        for user in &users {
+            let secret = Arc::new(Secret::parse(&long));
+            secrets.learn("db", user, Arc::clone(&secret));
+            secrets.learn_keys(user, &secret, keys.clone());
+            assert!(secrets.found("db", user).is_some() && secrets.keys(user, &secret).is_some());
+        }
+        let kept = users.iter().filter(|user| secrets.found("db", user).is_some()).count();
+        assert!(kept >= fit / 2 && kept <= fit, "{kept} of {fit}");
     }
 
     #[test]

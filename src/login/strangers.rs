@@ -1,9 +1,10 @@
 //! Clients that have not proven who they are: how many there may be, who has to go when others want in, what the log hears.
 //!
-//! They count against `max_login_conn` and a quarter of the open files, not against `max_client_conn`: whoever can prove
-//! himself finds room. At the limit the next one is accepted when a login ends, or when one that we have waited for longer
-//! than [`limits::LOGIN_GRACE_MS`] is cut off: of the network with the most of them, the one that has been silent longest.
-//! Never cuts off a client that has just moved on, or that waits for us.
+//! They count against `max_login_conn` and a quarter of the open files, not against `max_client_conn`: whoever
+//! can prove himself finds room. At the limit the next one is accepted when a login ends, or when one that we
+//! have waited for longer than [`limits::LOGIN_GRACE_MS`] is cut off: of the network with the most of them, the
+//! one that has been silent longest. Never cuts off a client that has just moved on, or one that we make wait;
+//! in the queue for auth_query it is one of many who wait for each other, and may be.
 
 use crate::base::{Address, Micros, limits};
 use crate::io::Clock;
@@ -237,10 +238,10 @@ impl Stranger {
         self.strangers.left.notify_waiters();
     }
 
-    /// Returns when it has to go; never, once it has left.
+    /// Returns when it has to go; never, once it has left. Asked once for the whole of a login.
     ///
     /// # Cancel safety
-    /// A word that has come already may be lost; it comes again.
+    /// A word that has come already may be lost, and comes no more.
     pub async fn cut_off(&self) {
         loop {
             self.slot.word.notified().await;

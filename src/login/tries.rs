@@ -21,31 +21,39 @@ pub(super) struct Sent {
     stored: Option<Stored>,
 }
 
-/// The last login of one pool, as long as it has failed.
-#[derive(Default)]
-pub struct Tries {
-    last: Mutex<Option<Failed>>,
+/// The last login of one pool, as long as it has failed; `S` is all that a login depends on.
+#[derive(Debug)]
+pub struct Tries<S> {
+    last: Mutex<Option<Failed<S>>>,
 }
 
-struct Failed {
-    sent: Sent,
+#[derive(Debug)]
+struct Failed<S> {
+    sent: S,
     refusal: Option<Refusal>,
 }
 
+#[derive(Debug)]
 struct Refusal {
     fault: Fault,
     until: Micros,
     pause: Micros,
 }
 
-impl Tries {
+impl<S> Default for Tries<S> {
+    fn default() -> Self {
+        Self { last: Mutex::default() }
+    }
+}
+
+impl<S: PartialEq> Tries<S> {
     /// A login that sent this has failed, by no word of the server's.
-    pub(super) fn failed(&self, sent: Sent) {
+    pub fn failed(&self, sent: S) {
         *self.last() = Some(Failed { sent, refusal: None });
     }
 
     /// A login that sent this was refused by the server; until when that is the answer, `longest` at the most.
-    pub(super) fn refused(&self, sent: Sent, fault: Fault, now: Micros, longest: Micros) -> Micros {
+    pub fn refused(&self, sent: S, fault: Fault, now: Micros, longest: Micros) -> Micros {
         let mut last = self.last();
         let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
         let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
@@ -60,23 +68,32 @@ impl Tries {
     }
 
     /// A login has succeeded, or may again.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         *self.last() = None;
     }
 
     /// The server's refusal, as long as it is the answer.
-    pub(super) fn refusal(&self, now: Micros) -> Option<Fault> {
+    pub fn refusal(&self, now: Micros) -> Option<Fault> {
         let last = self.last();
         let refusal = last.as_ref()?.refusal.as_ref()?;
         (now < refusal.until).then(|| refusal.fault.clone())
     }
 
-    /// Whether the last login has failed and had sent something else than this.
-    fn differs_from(&self, now: impl FnOnce() -> Sent) -> bool {
+    /// Whether the last login has failed and had sent something else than this: then the failure is nobody's
+    /// answer any more, and the ledger is to forget it, too.
+    pub fn end_for_change(&self, now: impl FnOnce() -> S) -> bool {
+        let ends = self.differs_from(now);
+        if ends {
+            self.forget();
+        }
+        ends
+    }
+
+    fn differs_from(&self, now: impl FnOnce() -> S) -> bool {
         self.last().as_ref().is_some_and(|failed| failed.sent != now())
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Failed>> {
+    fn last(&self) -> MutexGuard<'_, Option<Failed<S>>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,11 +108,9 @@ impl Plane {
     /// Whether the next login of a pool whose logins fail would send something else than the last one: then it need not wait.
     pub(super) fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
         let policy = self.policy.load();
-        let ends = entry.tries.differs_from(|| self.would_send(&policy, entry));
+        let ends = entry.tries.end_for_change(|| self.would_send(&policy, entry));
         if ends {
-            entry.tries.forget();
             self.places.forget_failure(&entry.share);
-            entry.share.set_failing(None); // who comes now waits for what becomes of it
         }
         ends
     }

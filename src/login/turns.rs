@@ -119,14 +119,14 @@ impl Turns {
         self.queue().budget.set_rate_max(rate_max, self.clock.now());
     }
 
-    /// Refusals looked like throttling.
-    pub fn throttled(&self) {
-        self.queue().budget.throttled(self.clock.now());
+    /// A login that was begun at `begun_at` looked throttled.
+    pub fn throttled(&self, begun_at: Micros) {
+        self.queue().budget.throttled(begun_at, self.clock.now());
     }
 
-    /// Whether refusals may be our own doing.
-    pub fn is_strained(&self) -> bool {
-        self.queue().budget.is_strained(self.clock.now())
+    /// Whether the refusal of a login that was begun at `begun_at` may be our own doing.
+    pub fn is_strained(&self, begun_at: Micros) -> bool {
+        self.queue().budget.is_strained(begun_at, self.clock.now())
     }
 
     /// How the queue stands.

@@ -5,16 +5,28 @@
 //! (`auth_type`); the mock is PostgreSQL's.
 
 use super::authenticate::Sums;
+use super::kept::{Kept, Weight};
 use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::limits;
-use dashmap::DashMap;
 use std::sync::Arc;
 
 /// Makes verifiers, and remembers those that cost PBKDF2's time.
 pub struct Verifiers {
     seed: [u8; 32],
-    derived: DashMap<Box<str>, (Arc<Secret>, Arc<ScramSecret>)>,
+    derived: Kept<Box<str>, Derived>,
+}
+
+/// A password, and what was derived of it.
+#[derive(Default)]
+struct Derived(Option<(Arc<Secret>, Arc<ScramSecret>)>);
+
+impl Weight for Derived {
+    fn bytes(&self) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |(secret, verifier)| secret.bytes() + size_of::<ScramSecret>() + verifier.salt.len())
+    }
 }
 
 impl Default for Verifiers {
@@ -30,7 +42,7 @@ impl Default for Verifiers {
 impl Verifiers {
     /// None remembered yet. `seed` is random and secret: it makes salts.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { seed, derived: DashMap::new() }
+        Self { seed, derived: Kept::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are those of secrets
@@ -75,17 +87,13 @@ impl Verifiers {
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
         let (verifier, _turn) = turn.compute_and_hold(work).await?;
         let verifier = Arc::new(verifier);
-        if self.derived.len() >= limits::VERIFIERS_MAX {
-            self.derived.clear();
-        }
-        self.derived.insert(user.into(), (secret.clone(), verifier.clone()));
+        self.derived.change(user.into(), |derived| derived.0 = Some((secret.clone(), verifier.clone())));
         Some(verifier)
     }
 
     fn known(&self, user: &str, secret: &Arc<Secret>, iterations: u32) -> Option<Arc<ScramSecret>> {
-        let known = self.derived.get(user)?;
-        let is_it = known.0 == *secret && known.1.iterations == iterations;
-        is_it.then(|| known.1.clone())
+        let (of, verifier) = self.derived.get(&user.into(), |derived| derived.0.clone())??;
+        (of == *secret && verifier.iterations == iterations).then_some(verifier)
     }
 }
 

@@ -41,18 +41,11 @@ pub trait Metrics: Send + Sync + 'static {
 /// Dropping it stops accepting; requests under way are answered.
 pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
     let seats = Seats::new(HTTP_CONNECTIONS_MAX);
-    let time = Duration::from_millis(HTTP_TIMEOUT_MS);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (metrics, seat) = (Arc::clone(&metrics), seats.seat().await);
-                tasks::spawn("scrape", peer, async move {
-                    tokio::select! {
-                        // A scraper that goes away or is too slow is its own affair.
-                        _ = timeout(time, answer(stream, &*metrics, &seat)) => {}
-                        () = seat.wanted() => {}
-                    }
-                });
+                tasks::spawn("scrape", peer, async move { answer_in_time(stream, &*metrics, &seat).await });
             }
             Err(error) => {
                 tracing::warn!("metrics_listen: accept failed: {error}");
@@ -64,6 +57,20 @@ pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
 
 /// Between two tries where accepting fails: of a process without descriptors the log hears a line now and then.
 const ACCEPT_AGAIN_MS: u64 = 1_000;
+
+/// Answers one request, unless that takes too long or somebody else needs the seat. A scraper that goes away or
+/// is too slow is its own affair.
+async fn answer_in_time<S, M>(stream: S, metrics: &M, seat: &Seat)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Metrics,
+{
+    let time = Duration::from_millis(HTTP_TIMEOUT_MS);
+    tokio::select! {
+        _ = timeout(time, answer(stream, metrics, seat)) => {}
+        () = seat.wanted() => {}
+    }
+}
 
 /// Reads one request and answers it.
 async fn answer<S, M>(mut stream: S, metrics: &M, seat: &Seat) -> std::io::Result<()>
@@ -276,6 +283,28 @@ mod tests {
         let mut text = String::new();
         last.read_to_string(&mut text).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 503 "), "the youngest is served: {text}");
+    }
+
+    /// How long a scraper that sends `request` and takes nothing is borne with.
+    async fn borne_with(request: &[u8]) -> Duration {
+        let (mut client, server) = tokio::io::duplex(16);
+        let began = tokio::time::Instant::now();
+        let seat = Seats::new(1).seat().await;
+        let write = async {
+            let _ = client.write_all(request).await;
+        };
+        tokio::join!(answer_in_time(server, &Fixed, &seat), write);
+        drop(client);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_slow_is_left_in_time() {
+        assert_eq!(borne_with(b"GET /metr").await, Duration::from_millis(HTTP_ASK_MS));
+        assert_eq!(
+            borne_with(b"GET /metrics HTTP/1.1\r\n\r\n").await,
+            Duration::from_millis(HTTP_TIMEOUT_MS)
+        );
     }
 
     /// Its first page cannot be made, making the second panics.

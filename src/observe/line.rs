@@ -3,7 +3,7 @@
 //! Text prints the message and the prefix made of `side`, `id`, `db`, `user`, `peer`, and no other field: what a field may
 //! hold is decided where it is logged, and only JSON readers see the rest. Invariant: a line is one line, and no longer than
 //! `limits::LOG_LINE_BYTES_MAX` (JSON: its message and each field are).
-//! Source: PgBouncer behaviour, surface section 14; RFC 3164 for syslog; RFC 8259 for JSON.
+//! Source: PgBouncer, include/util.h (slog_…) and doc/config.md (Log settings); RFC 3164 for syslog; RFC 8259 for JSON.
 
 use crate::base::limits::LOG_LINE_BYTES_MAX;
 use jiff::{Timestamp, tz::TimeZone};
@@ -180,7 +180,7 @@ impl Entry {
             words.push(' ');
         }
         words.push_str(&self.message);
-        if words.contains('\n') { words.replace('\n', "\n\t") } else { words }
+        if words.contains(is_unprintable) { printable(&words) } else { words }
     }
 
     fn text_field(&mut self, field: &Field, value: String) {
@@ -193,6 +193,26 @@ impl Entry {
             name => self.extra.push((name, Extra::Text(value))),
         }
     }
+}
+
+/// What a terminal obeys in place of showing it: control characters, and those that turn the direction of
+/// writing. Names and texts come from clients and servers.
+fn is_unprintable(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Further lines are set in, as PgBouncer's are; all else that is not printable is escaped.
+fn printable(words: &str) -> String {
+    let mut printed = String::with_capacity(words.len() + 16);
+    for character in words.chars() {
+        match character {
+            '\n' => printed.push_str("\n\t"),
+            '\t' => printed.push('\t'),
+            odd if is_unprintable(odd) => printed.extend(odd.escape_unicode()),
+            usual => printed.push(usual),
+        }
+    }
+    printed
 }
 
 impl Visit for Entry {
@@ -309,6 +329,10 @@ mod tests {
     #[test]
     fn a_line_stays_one_line_and_bounded() {
         assert!(entry("a\nb").text(&TimeZone::UTC, 1).ends_with("LOG a\n\tb\n"));
+        let odd = "ä\t\u{1b}]0;x\u{7}\r\u{202e}\u{9b}z";
+        assert!(
+            entry(odd).text(&TimeZone::UTC, 1).ends_with("LOG ä\t\\u{1b}]0;x\\u{7}\\u{d}\\u{202e}\\u{9b}z\n")
+        );
         let long = entry(&"é".repeat(LOG_LINE_BYTES_MAX)).text(&TimeZone::UTC, 1);
         assert!(long.len() <= LOG_LINE_BYTES_MAX && long.ends_with("é\n"));
     }

@@ -1,4 +1,4 @@
-//! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's SHOW STATS (surface, section 13).
+//! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's doc/usage.md (SHOW STATS).
 
 use super::{Ages, Histogram, LoginCounters};
 

@@ -1,7 +1,7 @@
 //! The twelve figures of SHOW STATS as one row of numbers, in PgBouncer's column order, and how each is averaged.
 //!
 //! [`STATS`] is the one table of them: SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS and the log's `stats:` line walk it.
-//! Pure arithmetic. Source: PgBouncer behaviour, surface section 13.
+//! Pure arithmetic. Source: PgBouncer, doc/usage.md (SHOW STATS, SHOW TOTALS).
 
 use super::PoolCounters;
 

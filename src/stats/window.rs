@@ -2,7 +2,7 @@
 //!
 //! A [`Window`] remembers the figures of every pool at the last two ticks. SHOW averages what has grown since the older of
 //! them; the log line averages the period just ended. A pool that is gone is forgotten at the next tick. Time comes in as an argument.
-//! Source: PgBouncer behaviour, surface section 13.
+//! Source: PgBouncer, doc/usage.md (SHOW STATS) and src/stats.c (calc_average()).
 
 use super::Totals;
 use crate::base::{Micros, PoolId};

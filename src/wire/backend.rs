@@ -6,6 +6,7 @@
 use super::WireError;
 use super::cstr;
 use super::tags::{field, server, transaction};
+use crate::base::limits;
 use std::borrow::Cow;
 
 /// The fields of an ErrorResponse or NoticeResponse that the pooler reads. Absent ones are empty.
@@ -51,25 +52,34 @@ impl<'a> ErrorFields<'a> {
         Ok(fields)
     }
 
-    /// `FATAL`, `ERROR`, … in English where the server gives it so; empty where it is not even UTF-8.
+    /// `FATAL`, `ERROR`, … in English where the server gives it so, cut; empty where it is not even UTF-8.
     pub fn severity(&self) -> &'a str {
-        std::str::from_utf8(self.severity).unwrap_or_default()
+        std::str::from_utf8(cut(self.severity)).unwrap_or_default()
     }
 
-    /// The SQLSTATE; empty where the server sent none.
+    /// The SQLSTATE, cut; empty where the server sent none.
     pub fn sqlstate(&self) -> &'a str {
-        std::str::from_utf8(self.sqlstate).unwrap_or_default()
+        std::str::from_utf8(cut(self.sqlstate)).unwrap_or_default()
     }
 
-    /// The primary message; bytes that are not UTF-8 (a server's own encoding) are replaced.
+    /// The primary message, cut; bytes that are not UTF-8 (a server's own encoding) are replaced.
     pub fn message(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.message)
+        String::from_utf8_lossy(cut(self.message))
     }
 
-    /// The detail, empty where there is none; bytes that are not UTF-8 are replaced.
+    /// The detail, cut, empty where there is none; bytes that are not UTF-8 are replaced.
     pub fn detail(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.detail)
+        String::from_utf8_lossy(cut(self.detail))
     }
+}
+
+/// The first [`limits::ERROR_TEXT_BYTES_MAX`] bytes, no character of UTF-8 in halves: what is kept of a
+/// server's words, and told to as many clients as wait, is no longer than that.
+fn cut(text: &[u8]) -> &[u8] {
+    let most = text.len().min(limits::ERROR_TEXT_BYTES_MAX);
+    let is_between = |end: &usize| text.get(*end).is_none_or(|byte| byte & 0xc0 != 0x80);
+    let longest_char = 4;
+    &text[..(most.saturating_sub(longest_char - 1)..=most).rev().find(is_between).unwrap_or(most)]
 }
 
 /// What PostgreSQL gives for cancelling a server's queries.
@@ -156,6 +166,25 @@ mod tests {
         let fields = ErrorFields::read(b"SFEHLER\0VERROR\0C42601\0MSyntaxfehler bei \xe4\0\0").unwrap();
         assert_eq!(fields.severity(), "ERROR");
         assert_eq!(fields.message(), "Syntaxfehler bei \u{fffd}");
+    }
+
+    #[test]
+    fn of_each_text_so_much_is_kept_and_no_character_in_halves() {
+        let most = limits::ERROR_TEXT_BYTES_MAX;
+        for (text, kept) in
+            [("x".repeat(1 << 20), most), ("x".repeat(most), most), ("€".repeat(most), most / 3 * 3)]
+        {
+            let payload =
+                [b"V", text.as_bytes(), b"\0C", text.as_bytes(), b"\0M", text.as_bytes(), b"\0D"].concat();
+            let payload = [&payload, text.as_bytes(), b"\0\0"].concat();
+            let fields = ErrorFields::read(&payload).unwrap();
+            let texts = [fields.severity(), fields.sqlstate(), &fields.message(), &fields.detail()]
+                .map(str::to_owned);
+            assert_eq!(texts, [(); 4].map(|()| text[..kept].to_owned()));
+        }
+        let foreign = [b"M", &[0xbf_u8; 2_000][..], b"\0\0"].concat();
+        let fields = ErrorFields::read(&foreign).unwrap();
+        assert_eq!(fields.message().chars().count(), most, "an encoding that is not UTF-8");
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The text of the message, as PgBouncer words it (its source of record is the surface notes, section 12).
+    /// The text of the message, as PgBouncer words it (src/client.c, src/objects.c, src/janitor.c).
     #[expect(clippy::too_many_lines, reason = "one row a variant: a table, not a procedure")]
     pub fn text(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {

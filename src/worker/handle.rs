@@ -54,12 +54,12 @@ impl WorkerHandle {
             drop(letters); // the letter's guards may send letters themselves
             return drop(mail);
         }
+        if is_client {
+            self.0.clients.fetch_add(1, Ordering::Relaxed); // before anybody can read of it, and count it off again
+        }
         let was_empty = letters.waiting.is_empty();
         letters.waiting.push(mail);
         drop(letters);
-        if is_client {
-            self.0.clients.fetch_add(1, Ordering::Relaxed);
-        }
         if was_empty {
             self.wake();
         }

@@ -109,9 +109,10 @@ fn clients_go_astray_in_every_state() {
     let until = Instant::now() + length(6);
     // the witness, the holder, eight that attack and whose last clients may not be gone yet; the pools' sizes and the page's own
     let held = Held { strangers: 64, clients: 2 + 16, servers: 2 + 4 + 1, ..Held::default() };
-    let runs = beside("clients astray", &mut pooler, held, |pooler| {
+    let mut runs = Runs::new();
+    beside("clients astray", &mut pooler, held, |pooler| {
         let ports = (pooler.port, guarded.port);
-        std::thread::scope(|scope| {
+        runs.extend(std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|number| {
                     scope.spawn(move || {
@@ -132,7 +133,7 @@ fn clients_go_astray_in_every_state() {
                 .collect();
             let joined = threads.into_iter().map(|thread| thread.join().expect("attackers do not fail"));
             joined.flatten().collect::<Runs>()
-        })
+        }));
     });
     only_they_were_ended(&pooler, &runs);
     println!("{} runs over {} states", runs.len(), STATES.len());

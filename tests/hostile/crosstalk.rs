@@ -4,7 +4,7 @@
 use crate::common::raw::{Frame, bind, cancel_request, execute, frame, parse, query, startup_message, sync};
 use crate::common::{Pooler, PoolerSetup, postgres};
 use crate::wire::{Dice, Wire, length, seed};
-use crate::witness::{Held, beside};
+use crate::witness::{Held, beside, only_ended};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ impl<'a> Client<'a> {
             frames.iter().find(|frame| frame.tag == b'K').map(|frame| frame.body.clone()).unwrap_or_default();
     }
 
-    /// The letter that fills this client's answers: no other client of another database has it.
+    /// What this client's answer of that step is: no other client's answer is the same.
     fn tag(&self, step: usize) -> String {
         format!("<{}/{}/{}/{step}>", self.database, self.user, self.number)
     }
@@ -219,7 +219,6 @@ fn nobody_gets_a_byte_of_another() {
     let mut setup = PoolerSetup::new(postgres())
         .set("workers", 2)
         .set("log_connections", 0)
-        .set("log_disconnections", 0)
         .database("quiet", "dbname=app pool_size=2");
     for (database, size) in DATABASES.into_iter().zip([1, 1, 2, 5]) {
         postgres().psql("postgres", &format!("create database talk_{database} owner app"));
@@ -234,6 +233,7 @@ fn nobody_gets_a_byte_of_another() {
         ..Held::default()
     };
     beside("cross-talk", &mut pooler, held, |pooler| load(pooler, seed, &counts));
+    only_ended(&pooler, &[]);
     println!("{counts:?}, 0 foreign bytes");
     assert!(counts.answers.into_inner() > CLIENTS && counts.notifications.into_inner() > 0, "all was tried");
 }

@@ -4,9 +4,10 @@ use crate::common::raw::{Raw, bind, execute, parse, query, sync};
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs, wait_until};
 use crate::states::log_in;
 use crate::wire::Wire;
-use crate::witness::{Held, beside};
+use crate::witness::{Held, beside, closed, only_ended, peer_port};
+use std::collections::HashSet;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres())
@@ -40,6 +41,7 @@ fn connections_that_come_and_go_cost_others_nothing() {
         }
         (0..200).for_each(|_| drop(log_in(&mut Wire::connect(pooler.port), "app", "evil")));
     });
+    only_ended(&pooler, &[]);
 }
 
 #[test]
@@ -50,8 +52,14 @@ fn who_sends_one_byte_a_second_is_ended_and_named() {
         slow.iter_mut().for_each(|wire| {
             wire.send(&[0, 0, 0]);
         });
-        pooler.wait_for_log("client_login_timeout");
+        wait_until("each is ended, and named", || {
+            let log = pooler.log();
+            let ended = closed(&log, " C-").into_iter().filter(|line| line.contains("client_login_timeout"));
+            let ports: HashSet<u16> = ended.filter_map(peer_port).collect();
+            slow.iter().all(|wire| ports.contains(&wire.port()))
+        });
     });
+    only_ended(&pooler, &["client_login_timeout"]);
 }
 
 #[test]
@@ -67,36 +75,44 @@ fn who_does_not_read_is_not_read_from() {
                 2 | 3 => query("select repeat('x', 100000)"),
                 _ => [parse("", "select 1"), bind("", &[]), execute(), sync()].concat(),
             };
-            // up to 16 MiB of questions, each send at most a second
+            // more than both sockets take
             let many = asked.repeat((1 << 20) / asked.len());
-            (0..4).for_each(|_| {
-                wire.send(&many);
-            });
+            assert!(wire.is_full_before(&many, 64 << 20), "client {number} is read on");
         }
-        std::thread::sleep(Duration::from_millis(200));
     });
+    only_ended(&pooler, &[]);
 }
+
+/// Texts of statements: rounds, statements in each, bytes of each. Six times what memory is allowed to grow by.
+const TEXTS: (usize, usize, usize) = (80, 20, 100_000);
 
 #[test]
 fn many_statements_of_one_client_stay_within_the_bound() {
     const MEMORY: usize = 4 << 20;
+    let (rounds, statements, bytes) = TEXTS;
     let settings = setup().set("max_prepared_statements", 100).set("prepared_statements_memory", "4 MB");
     let mut pooler = settings.start();
     // one more may be on its way to a server
-    let held = Held { statement_bytes: 2 * MEMORY, ..clients(1) };
+    let held = Held { bytes: 2 * MEMORY, ..clients(1) };
+    assert!(rounds * statements * bytes > 5 * held.most_bytes(), "what is sent could be held: {held:?}");
     beside("many statements", &mut pooler, held, |pooler| {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");
-        for round in 0..20 {
-            let text = |number: usize| format!("select '{}{round}.{number}'", "x".repeat(20_000));
-            let many: Vec<_> =
-                (0..50).map(|number| parse(&format!("s{round}.{number}"), &text(number))).collect();
-            let outcome = raw.ask(&[many.concat(), sync()]);
-            assert!(outcome.status.is_none_or(|status| status == b'I'), "{:?}", outcome.errors);
-            if outcome.status.is_none() {
-                break; // ended for it: as good
+        for round in 0..rounds {
+            let text = |number: usize| format!("select '{}{round}.{number}'", "x".repeat(bytes));
+            let many: Vec<_> = (0..statements)
+                .map(|number| parse(&format!("s{round}.{number}"), &text(number)))
+                .chain([sync()])
+                .collect();
+            let taken = raw.try_send(&many.concat());
+            let outcome = raw.outcome();
+            match outcome.status {
+                Some(status) => assert!(taken.is_ok() && status == b'I', "{:?}", outcome.errors),
+                // ended for it, and comes again
+                None => raw = Raw::log_in(pooler.port, "app", "evil"),
             }
         }
     });
+    only_ended(&pooler, &["prepared statements take too much memory"]);
 }
 
 #[test]
@@ -111,7 +127,7 @@ fn a_server_that_stands_still_holds_up_its_own_clients_alone() {
         let outcome = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert_eq!(outcome.status, None, "it is ended: {outcome:?}");
     });
-    pooler.wait_for_log("query timeout");
+    only_ended(&pooler, &["query timeout"]);
 }
 
 #[test]
@@ -125,6 +141,7 @@ fn a_pooler_that_stood_still_goes_on() {
         assert_eq!(raw.outcome().rows, [[Some(round.to_string())]]);
     }
     wait_until("it is at rest", || pooler.ask("show pools").errors.is_empty());
+    only_ended(&pooler, &[]);
 }
 
 #[test]
@@ -146,6 +163,7 @@ fn a_client_that_stands_still_holds_up_itself_alone() {
         stopped.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert!(psql.wait().expect("is our child").success(), "it gets its answer all the same");
     });
+    only_ended(&pooler, &[]);
 }
 
 /// Has the pooler find no descriptor beyond `more` than it has.
@@ -162,16 +180,18 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
     let mut pooler = setup().set("allow_core_dump", 1).start();
     drop(Raw::log_in(pooler.port, "app", "evil"));
     let told = |pooler: &Pooler| pooler.log().matches("accept() failed").count();
+    let (began, reason) = (Instant::now(), "closing because: others wait to log in");
     beside("no descriptors", &mut pooler, strangers(100), |pooler| {
+        let made_room = |pooler: &Pooler| pooler.log().matches(reason).count();
+        let before = made_room(pooler);
         leave_descriptors(pooler, 3);
-        let began = Instant::now();
         let mut strangers: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
         // whoever says nothing is not accepted (tcp_defer_accept)
         strangers.iter_mut().for_each(|wire| {
             wire.send(&[0, 0]);
         });
         pooler.wait_for_log("accept() failed");
-        pooler.wait_for_log("closing because: others wait to log in");
+        wait_until("they make room", || made_room(pooler) > before);
         // a line for each five seconds, however often it is tried
         let most = 1 + began.elapsed().as_secs() / 5;
         assert!(told(pooler) as u64 <= most, "{} lines, {most} are right", told(pooler));
@@ -183,6 +203,7 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");
         assert_eq!(raw.simple("select 'served'").value(), "served");
     });
+    only_ended(&pooler, &[reason]);
 }
 
 /// A PostgreSQL that lets one in, never answers its query, and accepts nothing more: who wants to cancel waits in its backlog.
@@ -205,18 +226,22 @@ fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
     let (port, open) = deaf_postgresql();
     let mut pooler = setup()
         .set("max_login_conn", LOGINS)
+        .set("server_connect_timeout", 600)
+        .set("cancel_wait_timeout", 600)
         .set("allow_core_dump", 1)
         .database_at("deaf", &format!("host=127.0.0.1 port={port} pool_size=100"))
         .start();
     let mut holder = Raw::log_in(pooler.port, "app", "deaf");
     holder.send(&query("select 'never answered'"));
+    let row = |pooler: &Pooler| {
+        let rows = pooler.ask("show pools").records();
+        rows.into_iter().find(|row| row["database"] == "deaf").expect("there is a pool")
+    };
+    let mut before = None;
     beside("cancel requests", &mut pooler, strangers(LOGINS), |pooler| {
-        let row = || {
-            let rows = pooler.ask("show pools").records();
-            rows.into_iter().find(|row| row["database"] == "deaf").expect("there is a pool")
-        };
+        let row = || row(pooler);
         wait_until("the query runs", || row()["cl_active"] == "1" && row()["sv_active"] == "1");
-        let before = pooler.descriptors();
+        let before = *before.get_or_insert_with(|| pooler.descriptors());
         let request = crate::common::raw::cancel_request(&holder.key);
         let mut requests: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
         requests.iter_mut().for_each(|wire| {
@@ -231,9 +256,12 @@ fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
             // those who wait to log in, what is carried; the two connections that ask here, and a server of theirs
             assert!(open <= before + LOGINS + 4 + 8, "{open} descriptors, {before} before");
         }
-        drop((requests, open));
-        wait_until("nothing is left", || {
-            row()["cl_active_cancel_req"] == "0" && pooler.descriptors() <= before + 8
-        });
+    });
+    // a request whose connection makes room is carried all the same: nobody has lost anything
+    only_ended(&pooler, &[]);
+    drop(open);
+    wait_until("nothing is left", || {
+        row(&pooler)["cl_active_cancel_req"] == "0"
+            && Some(pooler.descriptors()) <= before.map(|count| count + 8)
     });
 }

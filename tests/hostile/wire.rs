@@ -4,7 +4,8 @@
 
 use crate::common::raw::cancel_request;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A small generator with a seed.
@@ -52,6 +53,23 @@ pub fn is_long() -> bool {
     length(0) >= Duration::from_secs(60)
 }
 
+/// Accepts until `stop`, and serves each connection by a thread of its own; returns when all have ended.
+pub fn listen(listener: &TcpListener, stop: &AtomicBool, serve: impl Fn(TcpStream) + Sync) {
+    listener.set_nonblocking(true).expect("is a socket");
+    let serve = &serve;
+    std::thread::scope(|scope| {
+        while !stop.load(Ordering::Relaxed) {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).expect("is a socket");
+                    scope.spawn(move || serve(stream));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)), // until it is looked at again
+            }
+        }
+    });
+}
+
 /// One connection of somebody who keeps to no rule.
 pub struct Wire(TcpStream);
 
@@ -61,6 +79,11 @@ impl Wire {
         stream.set_nodelay(true).expect("is a TCP socket");
         stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a positive duration");
         Self(stream)
+    }
+
+    /// Sends on until the other side takes nothing for a second, `bytes_max` at the most; whether it came to that.
+    pub fn is_full_before(&mut self, bytes: &[u8], bytes_max: usize) -> bool {
+        (0..bytes_max.div_ceil(bytes.len())).any(|_| self.0.write_all(bytes).is_err())
     }
 
     /// Sends what the other side still takes.
@@ -73,8 +96,9 @@ impl Wire {
     pub fn read_until(&mut self, end: &[u8], patience: Duration) -> Vec<u8> {
         let deadline = Instant::now() + patience;
         let (mut got, mut chunk) = (Vec::new(), [0; 4096]);
-        let is_there = |got: &[u8]| !end.is_empty() && got.windows(end.len()).any(|part| part == end);
-        while got.len() < 1 << 20 && !is_there(&got) {
+        let is_end = |part: &[u8]| !end.is_empty() && part.windows(end.len()).any(|part| part == end);
+        let mut is_there = false;
+        while got.len() < 1 << 20 && !is_there {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -82,12 +106,25 @@ impl Wire {
             self.0.set_read_timeout(Some(left)).expect("a positive duration");
             match self.0.read(&mut chunk) {
                 Ok(0) => break,
-                Ok(count) => got.extend_from_slice(&chunk[..count]),
+                Ok(count) => {
+                    // it may have begun in what came before
+                    let new = got.len().saturating_sub(end.len());
+                    got.extend_from_slice(&chunk[..count]);
+                    is_there = is_end(&got[new..]);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         got
+    }
+
+    /// Whether something has come, which stays unread.
+    pub fn has_words(&self) -> bool {
+        self.0.set_nonblocking(true).expect("is a socket");
+        let is_there = self.0.peek(&mut [0]).is_ok();
+        self.0.set_nonblocking(false).expect("is a socket");
+        is_there
     }
 
     /// What comes next; nothing at the end, or where nothing comes for long.

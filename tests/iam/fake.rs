@@ -69,8 +69,12 @@ struct Behaviour {
     role: bool,
     /// What the instance's metadata names as its role.
     names: String,
+    /// The region that what is signed must be signed for; empty: any.
+    region: String,
     /// The access key's id that is given out; empty: one that is like AWS's.
     key: String,
+    /// The session token that is given out; empty: one with signs that have to be encoded.
+    session: String,
     /// Spaces behind each answer, which mean nothing.
     padding: usize,
     /// Seconds that its clock is ahead.
@@ -88,7 +92,9 @@ impl Default for Behaviour {
             expects: String::new(),
             role: true,
             names: ROLE.to_owned(),
+            region: String::new(),
             key: String::new(),
+            session: String::new(),
             padding: 0,
             ahead_s: 0,
         }
@@ -111,7 +117,9 @@ impl Behaviour {
                 "ahead_s" => all.ahead_s = value.parse().expect("a number"),
                 "role" => all.role = value == "1",
                 "names" => all.names = value.to_owned(),
+                "region" => all.region = value.to_owned(),
                 "key" => all.key = value.to_owned(),
+                "session" => all.session = value.to_owned(),
                 "padding" => all.padding = value.parse().expect("a number"),
                 _ => panic!("no such behaviour: {name}"),
             }
@@ -306,6 +314,9 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
     if !behaviour.key.is_empty() {
         made.key.clone_from(&behaviour.key);
     }
+    if !behaviour.session.is_empty() {
+        made.session.clone_from(&behaviour.session);
+    }
     let mut response = match service {
         Service::Imds => imds(request, &behaviour, &made),
         Service::Container => container(request, &behaviour, &made),
@@ -411,7 +422,12 @@ fn sts(
     made: &Made,
 ) -> Response {
     let of = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
-    let is_signed = request.headers.get("authorization").is_some_and(|text| text.contains("Credential=A"));
+    let is_scoped =
+        |text: &str| behaviour.region.is_empty() || text.contains(&format!("/{}/sts/", behaviour.region));
+    let is_signed = request
+        .headers
+        .get("authorization")
+        .is_some_and(|text| text.contains("Credential=A") && is_scoped(text));
     let assumed = || {
         let (Made { key, secret, session, .. }, expires_at) = (made, made.expiration());
         let (role, name) = (of("RoleArn").rsplit('/').next().unwrap_or_default(), of("RoleSessionName"));

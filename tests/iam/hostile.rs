@@ -1,11 +1,13 @@
 //! Answers and settings that make no sense: each is an error, and none ends the process, though the AWS libraries panic over some.
 
 use crate::fake::SECRET_MARK;
-use crate::fake::Service::{Container, Imds, Sts};
+use crate::fake::Service::{self, Container, Imds, Sts};
 use crate::stage::{Stage, container, fetch, imds, key, no_imds, play, profile, profile_files, region, sts};
-use pgweir::iam::{Reason, Role, Source, SourceKey, SourceKind, Sources, StaticStability, SystemClock};
+use pgweir::iam::{
+    Endpoint, Reason, Role, Source, SourceKey, SourceKind, Sources, StaticStability, SystemClock, Token,
+};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What a captive proxy may say where a role's name is expected, and worse.
 const NO_ROLES: [&str; 5] =
@@ -142,6 +144,77 @@ fn an_access_key_of_sts_that_makes_no_header_is_an_error() {
             let on_top = SourceKey::new(SourceKind::Imds, None, role, None, &region());
             for key in [on_top, profile(SourceKind::Profile, "p")] {
                 assert_eq!(round(&key).await.report().state.reason(), Some(Reason::Garbage), "{key}");
+            }
+        },
+    );
+}
+
+/// Session tokens that cannot sign, as JSON and XML hold them: too long, or too long once they are encoded, or
+/// with signs that no URL holds.
+fn no_sessions() -> Vec<String> {
+    let (long, encoded) = ("x".repeat(70_000), "+".repeat(22_000));
+    vec![long, encoded, "a b".into(), "AKIA\u{200b}ZERO".into(), "caf\u{e9}".into(), "a\tb".into()]
+}
+
+/// What asks each of the services for a session token: each alone, and as what a role is assumed with.
+fn with_sessions() -> Vec<(Service, SourceKey)> {
+    let on_top = |kind| {
+        SourceKey::new(kind, None, Role::new("arn:aws:iam::123456789012:role/x", None).ok(), None, &region())
+    };
+    vec![
+        (Imds, key(SourceKind::Imds)),
+        (Container, key(SourceKind::Container)),
+        (Imds, on_top(SourceKind::Imds)),
+        (Sts, on_top(SourceKind::Container)),
+    ]
+}
+
+#[test]
+fn a_session_token_that_cannot_sign_is_an_error_and_the_next_one_signs() {
+    play(
+        |fake, _| vec![imds(fake), container(fake), sts(fake)],
+        async |stage| {
+            let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
+            for (service, key) in with_sessions() {
+                for session in no_sessions() {
+                    stage.set(service, &format!("session={session}"));
+                    let source = round(&key).await;
+                    let state = source.report().state;
+                    assert_eq!(state.reason(), Some(Reason::Garbage), "{key}: {} bytes", session.len());
+                    assert!(source.current().is_err());
+                }
+                for session in ["+".repeat(20_000), "x".repeat(60_000), String::new()] {
+                    stage.set(service, &format!("session={session}"));
+                    let source = round(&key).await;
+                    let credentials = source.current().unwrap_or_else(|state| panic!("{key}: {state}"));
+                    let token = Token::mint(&endpoint, "app", &credentials, SystemTime::now());
+                    assert!(token.is_ok(), "{key}");
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn keys_that_need_no_session_token_may_have_an_empty_one() {
+    play(
+        |_, directory| [&profile_files(directory)[..], &[no_imds()]].concat(),
+        async |stage| {
+            stage.write(
+                "answer.json",
+                &format!(
+                    "{{\"Version\": 1, \"AccessKeyId\": \"AKIAPROC\", \"SecretAccessKey\": \"{SECRET_MARK}\", \
+                     \"SessionToken\": \"\"}}"
+                ),
+            );
+            let program = format!("credential_process = cat {}/answer.json\n", stage.directory.display());
+            let keys = format!(
+                "aws_access_key_id = A\naws_secret_access_key = {SECRET_MARK}\naws_session_token =\n"
+            );
+            for base in [program, keys] {
+                stage.write("config", &format!("[profile p]\n{base}"));
+                let fetched = fetch(&profile(SourceKind::Profile, "p")).await.unwrap();
+                assert_eq!(fetched.credentials.session_token(), None, "{base}");
             }
         },
     );

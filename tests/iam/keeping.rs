@@ -104,6 +104,86 @@ fn a_throttled_sts_is_left_alone() {
     );
 }
 
+/// The source of a tenant's role, assumed with the instance's own.
+fn tenant(number: usize) -> SourceKey {
+    let role = Role::new(&format!("arn:aws:iam::123456789012:role/tenant-{number}"), None).expect("a role");
+    SourceKey::new(SourceKind::Imds, None, Some(role), None, &region())
+}
+
+#[test]
+fn any_number_of_roles_share_what_assumes_them() {
+    const TENANTS: usize = 30;
+    play(
+        |fake, _| vec![imds(fake), sts(fake)],
+        async |stage: Stage| {
+            let sources = sources(StaticStability::On);
+            let all: Vec<_> = (0..TENANTS).map(|n| sources.source(&tenant(n), &region())).collect();
+            for (number, source) in all.iter().enumerate() {
+                source.fetched_after(0).await;
+                let report = source.report();
+                assert_eq!((report.state, report.via), (CredentialState::Fresh, Some(SourceKind::Imds)));
+                let principal = format!("arn:aws:sts::123456789012:assumed-role/tenant-{number}/pgweir");
+                assert_eq!(report.principal.as_deref(), Some(&*principal));
+            }
+            assert_eq!(stage.calls(Imds).len(), 3, "one fetch: a token, a role, its credentials");
+            let calls = stage.calls(Sts);
+            assert!(calls.len() == TENANTS && calls.iter().all(|call| call.starts_with("AssumeRole ")));
+            assert_eq!(sources.all().len(), TENANTS, "no entry names what assumes them");
+            let base = sources.source(&key(SourceKind::Imds), &region());
+            base.identified().await;
+            assert_eq!(base.report().state, CredentialState::Fresh);
+            assert!(base.report().principal.is_some() && sources.all().len() == TENANTS + 1);
+            assert_eq!(stage.calls(Imds).len(), 3, "an entry that does finds it there");
+        },
+    );
+}
+
+#[test]
+fn roles_tell_why_what_assumes_them_has_no_credentials() {
+    play(
+        |fake, _| {
+            fake.set(Imds, "status=500");
+            vec![imds(fake), sts(fake)]
+        },
+        async |stage: Stage| {
+            let sources = sources(StaticStability::On);
+            let all: Vec<_> = (0..5).map(|n| sources.source(&tenant(n), &region())).collect();
+            for source in &all {
+                until(source, "dead", |state| state == CredentialState::Dead(Reason::Service)).await;
+            }
+            stage.set(Imds, "");
+            for source in &all {
+                until(source, "fresh", |state| state == CredentialState::Fresh).await;
+            }
+        },
+    );
+}
+
+#[test]
+fn a_role_that_is_throttled_is_asked_for_once_in_a_fetch() {
+    const TENANTS: usize = 10;
+    play(
+        |fake, _| {
+            fake.set(Sts, "status=400\ncode=Throttling");
+            vec![imds(fake), sts(fake)]
+        },
+        async |stage: Stage| {
+            let sources = sources(StaticStability::On);
+            let all: Vec<_> = (0..TENANTS).map(|n| sources.source(&tenant(n), &region())).collect();
+            for source in &all {
+                source.fetched_after(0).await;
+                assert_eq!(source.report().state, CredentialState::Dead(Reason::Throttled));
+            }
+            let fetches: u64 = all.iter().map(|source| source.report().failures.iter().sum::<u64>()).sum();
+            let calls = stage.calls(Sts).len() as u64;
+            assert!(
+                calls <= fetches + TENANTS as u64,
+                "{calls} calls in {fetches} fetches and those under way"
+            );
+        },
+    );
+}
+
 #[test]
 fn expired_credentials_sign_only_with_static_stability() {
     for (stability, state) in [

@@ -1,6 +1,7 @@
 //! Credentials through the real AWS libraries against fakes, and tokens against an independent signer.
 
 mod botocore;
+mod endpoints;
 mod fake;
 mod hostile;
 mod keeping;
@@ -9,3 +10,4 @@ mod profiles;
 mod skip;
 mod sources;
 mod stage;
+mod tunnel;

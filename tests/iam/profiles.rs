@@ -20,7 +20,7 @@ fn a_profile_is_read_anew_each_time() {
                 stage.write("credentials", &format!("[prod]\n{keys}"));
             };
             let of_prod = profile(SourceKind::Profile, "prod");
-            assert_eq!(fetch(&of_prod).await.err().unwrap().reason, Reason::NotConfigured);
+            assert_eq!(fetch(&of_prod).await.err().unwrap().reason, Reason::Misconfigured);
             for id in ["AKIAOLD", "AKIANEW"] {
                 write(id);
                 let fetched = fetch(&of_prod).await.unwrap();
@@ -57,6 +57,7 @@ fn a_process_gives_credentials_and_its_words_stay_hidden() {
             for command in [
                 format!("echo {SECRET_MARK} >&2; exit 3"),
                 format!("echo {SECRET_MARK}"),
+                format!("yes {SECRET_MARK}"),
                 "/no/such/program".to_owned(),
             ] {
                 of(&command);

@@ -2,7 +2,7 @@
 
 use crate::fake::Service::{self, Container, Imds, Sts};
 use crate::fake::{FakeAws, SECRET_MARK};
-use crate::stage::{Stage, container, fetch, imds, key, no_imds, play, play_with, region, sts};
+use crate::stage::{Stage, container, fetch, imds, key, no_imds, play, region, sts};
 use pgweir::iam::{
     FetchError, Fetched, Reason, Role, SourceKey, SourceKind, Sources, StaticStability, SystemClock,
 };
@@ -316,42 +316,47 @@ fn the_chain_ends_at_imds_and_does_not_step_over_what_is_broken() {
     );
 }
 
-/// A server's certificate for `localhost`, and the PEM of who issued it.
-fn certificate() -> (rustls::ServerConfig, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a plain host name");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .expect("they belong together");
-    (config, made.cert.pem())
-}
+/// Environments in which a source is half there, and what is missing.
+const HALVES: [(&[(&str, &str)], &str); 7] = [
+    (&[("AWS_ACCESS_KEY_ID", "AKIAENV")], "AWS_SECRET_ACCESS_KEY is not set"),
+    (&[("AWS_ACCESS_KEY_ID", "AKIAENV"), ("AWS_SECRET_ACCESS_KEY", " ")], "AWS_SECRET_ACCESS_KEY is not set"),
+    (&[("AWS_SECRET_ACCESS_KEY", SECRET_MARK)], "AWS_ACCESS_KEY_ID is not set"),
+    (&[("AWS_SESSION_TOKEN", SECRET_MARK)], "AWS_ACCESS_KEY_ID is not set"),
+    (
+        &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_SESSION_TOKEN", SECRET_MARK)],
+        "AWS_ACCESS_KEY_ID is not set",
+    ),
+    (&[("AWS_PROFILE", "nobody")], "no such profile"),
+    (&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/there")], "AWS_ROLE_ARN is not set"),
+];
 
 #[test]
-fn sts_is_called_over_verified_tls() {
-    for trusted in [true, false] {
-        let (tls, pem) = certificate();
-        let (_, other) = certificate();
-        play_with(
-            move || FakeAws::start_tls(tls),
-            move |fake, directory| {
-                let roots = directory.join("roots.pem");
-                std::fs::write(&roots, if trusted { pem } else { other }).unwrap();
-                std::fs::write(directory.join("jwt"), "ey").unwrap();
-                fake.set(Sts, "expects=ey");
-                let mut environment = web_identity(fake, directory);
-                environment.push(("SSL_CERT_FILE", roots.display().to_string()));
-                environment.push(("PGWEIR_TEST_TRUSTED", trusted.to_string()));
-                environment
+fn half_a_source_is_an_error_of_the_chain_and_no_other_identity_is_taken() {
+    for (half, missing) in HALVES {
+        play(
+            |fake, _| {
+                let half = half.iter().map(|(name, value)| (*name, (*value).to_owned()));
+                half.chain([imds(fake), container(fake)]).collect()
             },
-            async |_| {
-                let fetched = fetch(&key(SourceKind::WebIdentity)).await;
-                let trusted = std::env::var("PGWEIR_TEST_TRUSTED").unwrap() == "true";
-                assert_eq!(
-                    fetched.err().map(|error| error.reason),
-                    (!trusted).then_some(Reason::Unreachable)
-                );
+            async |stage| {
+                let error = fetch(&key(SourceKind::Default)).await.err().unwrap();
+                assert_eq!(error.reason, Reason::Misconfigured, "{half:?}: {error}");
+                assert!(error.to_string().contains(missing), "{half:?}: {error}");
+                assert_eq!((stage.calls(Imds), stage.calls(Container)), (vec![], vec![]), "{half:?}");
             },
         );
     }
+}
+
+#[test]
+fn what_is_set_to_nothing_is_not_there() {
+    play(
+        |fake, _| {
+            let empty = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"];
+            let more = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+            let empty = empty.into_iter().chain(more).map(|name| (name, String::new()));
+            empty.chain([imds(fake)]).collect()
+        },
+        async |_| assert_eq!(fetch(&key(SourceKind::Default)).await.unwrap().via, SourceKind::Imds),
+    );
 }

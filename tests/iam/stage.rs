@@ -5,9 +5,7 @@
 //! searches all that the child said for secrets.
 
 use crate::fake::{FakeAws, SECRET_MARK, Service};
-use pgweir::iam::{
-    AwsSource, Fetch, FetchError, Fetched, Region, SourceKey, SourceKind, SystemClock, http_client,
-};
+use pgweir::iam::{AwsSource, Fetch, FetchError, Fetched, Http, Region, SourceKey, SourceKind, SystemClock};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -174,7 +172,7 @@ pub fn profile(kind: SourceKind, name: &str) -> SourceKey {
 
 /// One fetch from a source of that key, by the AWS libraries.
 pub async fn fetch(key: &SourceKey) -> Result<Fetched, FetchError> {
-    Arc::new(AwsSource::new(key.clone(), region(), Arc::new(SystemClock), http_client())).fetch().await
+    Arc::new(AwsSource::new(key.clone(), region(), Arc::new(SystemClock), Http::default())).fetch().await
 }
 
 /// A directory that goes away.

@@ -4,7 +4,7 @@ use crate::cases::{Case, Server};
 use crate::common::story::{SOME, Story, Told};
 use crate::common::{Pooler, PoolerSetup, account, reaper, wait_until};
 use crate::fake::{FakeAws, Service, Service::Container, Service::Imds, Service::Sts};
-use crate::rig::{Rds, attempt, refused_with, whoami};
+use crate::rig::{KEY, Rds, SECRET, attempt, refused_with, whoami};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -218,6 +218,25 @@ fn a_refusal_of_dead_credentials_is_not_put_down_to_those_that_came_meanwhile() 
     let codes: Vec<_> = rds.verdicts().iter().map(|verdict| verdict.code).collect();
     assert_eq!(codes, [400, 200]);
     assert_eq!(pooler.ask("show iam").records()[0]["logins_denied"], "0");
+}
+
+#[test]
+fn a_session_token_logs_in_at_any_length_that_servers_read_and_beyond_it_costs_its_source_alone() {
+    let Some((rds, fake)) = stage() else { return };
+    let (longest, too_long) = ("+".repeat(21_000), "+".repeat(22_000));
+    fake.set(Container, &format!("session={too_long}"));
+    let env = format!("{} iam_credential_source=env", rds.database());
+    let pooler = pooler(&rds, &fake, "container")
+        .database_at("other", &env)
+        .environment("AWS_ACCESS_KEY_ID", KEY)
+        .environment("AWS_SECRET_ACCESS_KEY", SECRET)
+        .start();
+    pooler.wait_for_log("is longer than any that can sign");
+    refused_with(&pooler, "app", "app", "FATAL 08006: query_wait_timeout: no AWS credentials");
+    assert_eq!(attempt(&pooler, "app", "other").as_deref(), Ok("app"), "the pooler lives");
+    fake.set(Container, &format!("session={longest}"));
+    wait_until("a sensible answer signs", || attempt(&pooler, "app", "app").is_ok());
+    assert_eq!(rds.codes("app"), [200, 200]);
 }
 
 #[test]

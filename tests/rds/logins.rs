@@ -3,14 +3,21 @@
 use crate::cases::{Case, Server};
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::{self, Raw};
+use crate::common::skip::skip;
 use crate::common::story::{SOME, Story};
-use crate::common::{secrets, wait_until};
+use crate::common::{account, programs, reaper, secrets, wait_until};
 use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, attempt, refused_with, whoami};
 use std::time::{Duration, Instant};
 
-/// Tokens were refused, and no reason is known but that the principal may not. That is not proven before a minute is over.
+/// Tokens were refused, and no reason is known but that the principal may not.
 fn denied() -> Story<'static> {
-    Story { class: "denied", ok: 0..=0, failed: &[("denied", SOME)], stance: "keep_on", ..Story::FINE }
+    Story {
+        class: "denied",
+        ok: 0..=0,
+        failed: &[("denied", SOME)],
+        stance: "keep_to_hard_age",
+        ..Story::FINE
+    }
 }
 
 #[test]
@@ -217,6 +224,50 @@ fn clocks_that_disagree_are_told_as_such() {
         rds.behave("");
         wait_until("tokens are good again", || attempt(&pooler, "app", "app").is_ok());
         case.is(&over, &server);
+    }
+}
+
+/// The library that lets a test set a program's clock, built once; or why it cannot be.
+fn settable_clock() -> Result<std::path::PathBuf, String> {
+    let library = reaper::directory().join("clock.so");
+    let mut cc = std::process::Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .arg(programs::in_repository("tests/rds/clock.c"));
+    let output = cc.output().map_err(|error| format!("cc: {error}"))?;
+    output.status.success().then_some(library).ok_or_else(|| programs::said(&output))
+}
+
+#[test]
+fn a_clock_that_is_set_wrong_is_told_without_an_answer_of_aws() {
+    let library = match settable_clock() {
+        Ok(library) => library,
+        Err(why) => return skip(&why).unwrap_or(()),
+    };
+    let Some(rds) = Rds::start() else { return };
+    for minutes in [20, -20] {
+        let offset = reaper::directory().join(format!("clock-{minutes}"));
+        account::write(&offset, "0", 0o644);
+        let pooler = rds
+            .pooler()
+            .database_at("beside", &format!("{} iam_credential_source=env", rds.database()))
+            .environment("LD_PRELOAD", library.display().to_string())
+            .environment("CLOCK_FILE", offset.display().to_string())
+            .start();
+        assert_eq!(attempt(&pooler, "app", "app").as_deref(), Ok("app"));
+        account::write(&offset, (minutes * 60).to_string(), 0o644);
+        const WHY: &str = "FATAL 08006: query_wait_timeout: the token for role app was refused, probably because the clocks";
+        refused_with(&pooler, "app", "beside", WHY);
+        pooler.wait_for_log("; synchronise this machine's clock");
+        let rows = pooler.ask("show iam").records();
+        let row = rows.iter().find(|row| row["user"] == "app").expect("it has logged in");
+        assert_eq!(
+            (&*row["class"], &*row["logins_denied"], &*row["stance"]),
+            ("clock", "0", "keep_on"),
+            "{row:?}"
+        );
+        account::write(&offset, "0", 0o644);
+        wait_until("tokens are good again", || attempt(&pooler, "app", "beside").is_ok());
     }
 }
 

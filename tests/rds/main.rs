@@ -9,6 +9,7 @@ mod common;
 #[path = "../iam/fake.rs"]
 mod fake;
 
+mod bounds;
 mod cases;
 mod credentials;
 mod denial;

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 /// the server.
 fn kept(rds: &Rds) -> (Pooler, Raw, Vec<u32>) {
     let text = format!("{} iam_credential_source=env iam_max_age=10 pool_size=1", rds.database());
-    let pooler = rds.pooler().database_at("app", &text).database_at("beside", &text).start();
+    let pooler =
+        rds.pooler().set("iam_all_denied", "service").database_at("app", &text).database_at("beside", &text);
+    let pooler = pooler.start();
     let mut client = pooler.client();
     assert_eq!(client.simple("select current_user").value(), "app");
     let kept = rds.backends("app");
@@ -47,7 +49,7 @@ fn a_pool_is_not_emptied_when_logins_work_again() {
     const SERVERS: usize = 6;
     let Some(rds) = Rds::start() else { return };
     let text = format!("{} iam_credential_source=env iam_max_age=10 pool_size={SERVERS}", rds.database());
-    let pooler = rds.pooler().database_at("app", &text).start();
+    let pooler = rds.pooler().set("iam_all_denied", "service").database_at("app", &text).start();
     let mut clients: Vec<_> = (0..SERVERS).map(|_| pooler.client()).collect();
     let mut round = || {
         clients.iter_mut().for_each(|client| client.send(&raw::query("select pg_sleep(0.02)")));

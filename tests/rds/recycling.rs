@@ -171,7 +171,7 @@ fn while_iam_fails_old_servers_serve_on_unless_the_lifetime_is_strict() {
             "{} iam_credential_source=env iam_max_age={MAX_AGE_S} pool_size=3 iam_strict_lifetime={strict}",
             rds.database()
         );
-        let pooler = rds.pooler().database_at("app", &text).start();
+        let pooler = rds.pooler().set("iam_all_denied", "service").database_at("app", &text).start();
         assert_eq!(visits(&pooler, Duration::from_secs(1)), []);
         rds.behave("fault=1");
         let errors = visits(&pooler, Duration::from_secs(2 * MAX_AGE_S));
@@ -206,7 +206,7 @@ fn a_session_goes_on_beyond_its_servers_age() {
 fn the_only_server_that_a_pool_may_have_is_kept_while_iam_fails() {
     let Some(rds) = Rds::start() else { return };
     let text = format!("{} iam_credential_source=env iam_max_age=10 pool_size=1", rds.database());
-    let pooler = rds.pooler().database_at("app", &text).start();
+    let pooler = rds.pooler().set("iam_all_denied", "service").database_at("app", &text).start();
     assert_eq!(visits(&pooler, Duration::from_secs(1)), []);
     rds.behave("fault=1");
     assert_eq!(

@@ -1,11 +1,11 @@
 //! What must hold between events, when everybody is gone, and at the very end.
 
 use super::ear;
-use super::launcher::SimPool;
+use super::plane::SimPool;
 use super::server::SimServer;
 use super::wire::Remote;
 use super::world::World;
-use pgweir::base::{Micros, PoolId, WorkerId};
+use pgweir::base::{Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
 use pgweir::core::{Answer, Authorization, Command, Stance};
 use pgweir::stats::PoolCounters;
@@ -18,6 +18,8 @@ pub const MOVED_GATHERED: &str = "a server moves with bytes gathered";
 pub const MOVED_FULL: &str = "a server moves with bytes gathered for a full socket";
 
 pub const MOVED_TLS: &str = "a server moves with its TLS session";
+
+pub const FORGOTTEN: &str = "a statement is forgotten to make room";
 
 /// What runs must have come to, or the checks have checked nothing.
 pub const SHOWN: [&str; 3] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE, SEVERAL_LOGINS];
@@ -253,8 +255,31 @@ impl World {
         }
     }
 
+    /// The statements of one database take no more than they may. (Those of all: `mind`, at each call.)
+    pub fn check_statement_memory(&self) {
+        for pool in &self.pools {
+            let meter = pool.share.database.statements();
+            let (bytes, bytes_max) = (meter.bytes(), meter.bytes_max());
+            assert!(bytes <= bytes_max, "statements of one database take {bytes} bytes of {bytes_max}");
+        }
+    }
+
+    /// Nobody names a statement any more: what is kept of them is what may be.
+    fn check_statements_given_up(&self) {
+        for pool in &self.pools {
+            assert_eq!(pool.share.database.statements().bytes(), 0, "statements of nobody");
+        }
+        let (bytes, bytes_max) = (self.registry.bytes(), self.registry.bytes_max());
+        assert!(bytes <= bytes_max / limits::UNNAMED_STATEMENTS_PART, "{bytes} of {bytes_max}");
+        assert_eq!(bytes == 0, self.registry.count() == 0, "{bytes} bytes of no statements");
+        if self.registry.forgotten() > 0 {
+            ear::hear(FORGOTTEN);
+        }
+    }
+
     /// Everything was closed.
     pub fn check_end(&mut self) {
+        self.check_statements_given_up();
         for driver in &mut self.drivers {
             assert_eq!(driver.counts(), (0, 0), "connections are left");
             assert_eq!(driver.connections(), 0, "sockets are left");

@@ -6,7 +6,9 @@
 
 use super::backend::{Backend, CANCELED, Work};
 use super::driver::frames_text;
+use super::ear;
 use super::ground::{Event, Ground};
+use super::plan::{CLIENT_STATEMENTS_FULL, PARAMETERS_TOO_LONG, STATEMENTS_FULL};
 use super::script::{Knowledge, Manners, Script, Step};
 use super::session::{BOGUS_ZONE, Session};
 use pgweir::config::PoolMode;
@@ -47,8 +49,8 @@ pub struct SimClient {
     pub causes: Causes,
     /// Cancels asked for of which the outcome is not known yet.
     pub cancels: u32,
-    /// Wants one now.
-    pub wants_cancel: bool,
+    /// How many of them are to be sent now.
+    pub wants_cancels: u32,
     /// Batches of work before it leaves.
     pub batches: u32,
     pub is_due: bool,
@@ -86,7 +88,7 @@ impl SimClient {
             stage: Stage::Talking,
             causes: Causes::default(),
             cancels: 0,
-            wants_cancel: false,
+            wants_cancels: 0,
             batches: ground.rng.range(1, 8) as u32,
             is_due: false,
             manners,
@@ -125,7 +127,7 @@ impl SimClient {
                 }
                 Step::Cancel => {
                     self.cancels += 1;
-                    self.wants_cancel = true;
+                    self.wants_cancels += 1;
                 }
                 Step::Terminate => {
                     self.unsent.extend([b'X', 0, 0, 0, 4]);
@@ -364,6 +366,11 @@ impl SimClient {
             }
         };
         assert!(known, "client {} was ended without a cause: {text}", self.index);
+        for what in [STATEMENTS_FULL, CLIENT_STATEMENTS_FULL, PARAMETERS_TOO_LONG] {
+            if text.starts_with(what) {
+                ear::hear(what);
+            }
+        }
         self.stage = Stage::Leaving;
         self.is_told = true;
     }

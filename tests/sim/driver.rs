@@ -4,13 +4,13 @@
 
 use super::ground::Ground;
 use super::kernel::{Net, SimKernel, SimRing, SimSocket};
-use super::launcher::Eviction;
 use super::mind::Listener;
+use super::plane::Eviction;
 use super::tls::Far;
 use pgweir::base::{Micros, PoolId, WorkerId};
 use pgweir::core::{
-    Answer, Bounds, CancelFate, ClientLogin, Command, Core, MovedServer, Note, ServerLogin, ServerState,
-    StatementRegistry,
+    Answer, Bounds, CancelFate, ClientLogin, Command, Core, MovedServer, Note, Scope, ServerLogin,
+    ServerState, ServerUnderWay, StatementRegistry,
 };
 use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};
@@ -30,6 +30,8 @@ pub enum Letter {
     /// Close an idle server for somebody who starves.
     Evict(Eviction),
     CancelOver(u64, CancelFate),
+    /// A server was handed over to it: when this is read, it has served whom it could.
+    HandedOver(PoolId, ServerUnderWay),
     Command(Command),
 }
 
@@ -46,6 +48,7 @@ impl fmt::Debug for Moving {
 #[derive(Debug)]
 pub enum Reply {
     Evicted(Eviction, bool),
+    HandedOver(PoolId),
     /// A client's cancel: whether there was anything to cancel.
     Cancelled(u64, bool),
 }
@@ -134,9 +137,9 @@ impl Driver {
         let desk = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
         let burst = ground.cuts.has_ring.then(|| Burst::over(SimRing(Rc::clone(&net))));
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
-        let mut core = Core::new(id, names, registry);
+        let mut core = Core::new(id, names, Arc::clone(&registry));
         core.set_bounds(bounds);
-        let mind = Listener::new(at, core, bounds, Rc::clone(&net));
+        let mind = Listener::new(at, core, registry, bounds, Rc::clone(&net));
         let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&desk)));
         Self { worker, at, net, desk, replies: Arc::default(), returned: Arc::clone(returned) }
     }
@@ -179,6 +182,13 @@ impl Driver {
             }
             Letter::Nudge(pool, by) => Mail::Nudge { pool, by },
             Letter::CancelOver(server, fate) => Mail::CancelOver(server, fate),
+            Letter::HandedOver(pool, under_way) => {
+                let reply = move |_| {
+                    drop(under_way);
+                    tell(Reply::HandedOver(pool));
+                };
+                Mail::Command(Command::Sweep(Scope::Pool(pool)), Box::new(reply))
+            }
             Letter::Evict(eviction) => {
                 let command = Command::EvictIdle(eviction.scope.clone());
                 let reply = move |answer| tell(Reply::Evicted(eviction, is_found(answer)));

@@ -3,16 +3,19 @@
 
 use super::cases::{complete, empties, frame, query, ready, rules};
 use super::driver::{Driver, Letter, Returned};
+use super::ear;
 use super::ground::{Cuts, Ground};
 use super::kernel::Habits;
 use super::wire::Remote;
+use super::work::AT_THE_BOUND;
 use super::world::{defaults, nowhere, param_set};
-use pgweir::base::{Micros, PoolId};
+use pgweir::base::{Micros, PoolId, limits};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
     Answer, Bounds, CancelFate, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate,
     PoolShare, ServerIdentity, ServerLogin, ServerState, StatementRegistry,
 };
+use pgweir::io::{DISCARDS_PER_TURN, READS_PER_TURN};
 use pgweir::wire::TrackedNames;
 use pgweir::wire::tags::{client as ask, server as answer};
 use std::sync::Arc;
@@ -277,4 +280,45 @@ fn a_server_that_is_canceled_and_notified_serves_on() {
             assert_eq!(stage.hears_all(next), answer_of(10), "cut at {cut}, {fate:?}");
         }
     }
+}
+
+/// A message of megabytes is there at once, and all the room that it takes: still others have their turn
+/// between two parts.
+#[test]
+fn however_much_has_come_one_round_reads_so_much_of_it() {
+    for tls in [0, 100] {
+        let mut stage = Stage::new(4 << 20, true, tls);
+        let (client, server) = (stage.client(0), stage.server(0));
+        let large = query(&"x".repeat(3 << 20));
+        stage.says(client, &large);
+        let mut rounds = 0;
+        while !stage.ground.wires[client as usize].up.is_empty() {
+            let before = stage.ground.wires[client as usize].up.len();
+            stage.round(0);
+            let read = before - stage.ground.wires[client as usize].up.len();
+            assert!((1..=READS_PER_TURN * limits::READ_BUFFER_BYTES).contains(&read), "{read} bytes");
+            rounds += 1;
+        }
+        assert!(rounds > 8, "{rounds}: all at once");
+        assert_eq!(stage.hears_all(server), large);
+    }
+}
+
+/// What still comes of a client that was ended is read and dropped, and not all of it in one round either.
+#[test]
+fn however_much_comes_of_one_that_is_closed_one_round_reads_so_much_of_it() {
+    let mut stage = Stage::new(8 << 20, true, 0);
+    let client = stage.client(0);
+    stage.put(0, Letter::Command(Command::KillClient(client)));
+    stage.says(client, &vec![b'x'; 6 << 20]);
+    let mut rounds = 0;
+    while !stage.ground.wires[client as usize].up.is_empty() {
+        let before = stage.ground.wires[client as usize].up.len();
+        stage.round(0);
+        let read = before - stage.ground.wires[client as usize].up.len();
+        assert!((1..=2 * DISCARDS_PER_TURN * limits::READ_BUFFER_BYTES).contains(&read), "{read} bytes");
+        rounds += 1;
+    }
+    assert!(rounds > 2, "{rounds}: all at once");
+    assert!(ear::heard().contains(AT_THE_BOUND[3]));
 }

@@ -1,6 +1,7 @@
 //! Listens to what the core logs: why servers are closed is said nowhere else. A reason that means that the core has lost
 //! step with a server ends the run.
 
+use super::plan::PARAMETERS_TOO_LONG;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -12,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub const MOVED: &str = "host has moved";
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 20] = [
+const REASONS: [&str; 21] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
@@ -23,6 +24,7 @@ const REASONS: [&str; 20] = [
     "evicted",
     MOVED,
     "idle transaction timeout",
+    PARAMETERS_TOO_LONG,
     "pause mode",
     "prepared statements in doubt",
     "query timeout",

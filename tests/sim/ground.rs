@@ -45,8 +45,8 @@ pub enum Event {
     LauncherPass,
     /// A statement that takes its time is over, if it still runs.
     StatementOver { server: u64, run: u64 },
-    /// A cancel request is to be sent.
-    CancelBegins(Errand),
+    /// A cancel request waits for a connection.
+    CancelWaits(Errand),
     /// It reaches its server, or is lost on its way.
     CancelArrives(Errand),
     /// It was given up, and takes effect after all.

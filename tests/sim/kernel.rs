@@ -141,7 +141,7 @@ impl Shared {
             return if wire.up.end_has_arrived() { Ok(0) } else { Err(Errno::AGAIN) };
         }
         space[..bytes.len()].copy_from_slice(&bytes);
-        self.round.reads(socket, bytes.len());
+        self.round.reads(socket, wire, bytes.len());
         if !wire.is_closed && wire.tls.is_none() {
             wire.held += bytes.len();
             assert!(wire.held <= HELD_BYTES_MAX, "{} bytes are held of wire {socket}", wire.held);

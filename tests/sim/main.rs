@@ -8,6 +8,7 @@
 mod ages;
 mod backend;
 mod bounds;
+mod cancels;
 mod cases;
 mod check;
 mod client;
@@ -16,9 +17,9 @@ mod drives;
 mod ear;
 mod ground;
 mod kernel;
-mod launcher;
 mod mind;
 mod plan;
+mod plane;
 mod reloads;
 mod rest;
 mod rng;
@@ -201,7 +202,20 @@ fn servers_do_move_with_bytes_gathered() {
 
 #[test]
 fn worlds_meet_what_they_assert() {
-    let kinds = [ear::MOVED, check::MOVED_TLS, work::AT_THE_BOUND[0], work::AT_THE_BOUND[1]];
+    let kinds = [
+        ear::MOVED,
+        check::MOVED_TLS,
+        work::AT_THE_BOUND[0],
+        work::AT_THE_BOUND[1],
+        work::AT_THE_BOUND[2],
+        work::OWES_ALL,
+        check::FORGOTTEN,
+        plan::STATEMENTS_FULL,
+        plan::CLIENT_STATEMENTS_FULL,
+        plan::PARAMETERS_TOO_LONG,
+        cancels::JOINED,
+        plane::REFUSED,
+    ];
     let has_shown = |seed| {
         live(seed, true, false);
         kinds.iter().all(|kind| ear::heard().contains(*kind))

@@ -8,15 +8,18 @@ use super::driver::frames_text;
 use super::ear;
 use super::kernel::{Net as World, OWED_BYTES_MAX};
 use super::tls::RECORD_BYTES_MAX;
-use super::work::Calls;
+use super::work::{Calls, OWED_PER_FRAME, PREPARED_MAX};
 use pgweir::base::{Micros, Peer, WorkerId, limits};
-use pgweir::core::{Answer, Bounds, Command, Core, Farewell, MovedServer, Net, Note};
+use pgweir::core::{
+    Answer, Bounds, Command, Core, Farewell, MovedServer, Net, Note, ServerLoad, StatementRegistry,
+};
 use pgweir::io::Machine;
 use pgweir::wire::encode;
 use pgweir::wire::tags::client::{QUERY, TERMINATE};
 use pgweir::worker::{Mind, Tiding};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Takes nothing: for questions.
 pub struct Silence;
@@ -76,6 +79,8 @@ struct Book {
     fed: BTreeSet<u64>,
     /// What one call comes to.
     calls: Calls,
+    registry: Arc<StatementRegistry>,
+    bounds: Bounds,
 }
 
 /// The driver's `Net`, listened to while the core looks at `input`.
@@ -86,7 +91,13 @@ struct Spy<'a, N> {
 }
 
 impl Listener {
-    pub fn new(worker: usize, core: Core, bounds: Bounds, world: World) -> Self {
+    pub fn new(
+        worker: usize,
+        core: Core,
+        registry: Arc<StatementRegistry>,
+        bounds: Bounds,
+        world: World,
+    ) -> Self {
         let book = Book {
             worker,
             world,
@@ -96,6 +107,8 @@ impl Listener {
             at_hand: 0,
             fed: BTreeSet::new(),
             calls: Calls::new(bounds),
+            registry,
+            bounds,
         };
         Self { core, book }
     }
@@ -117,6 +130,11 @@ impl Listener {
         rows.iter().filter_map(|row| Some((row.identity.socket_id, row.link?))).collect()
     }
 
+    /// What the server makes the core hold that the client on this socket is linked to.
+    fn server_of(&self, client: u64) -> Option<ServerLoad> {
+        self.core.server_loads().find(|load| load.client == Some(client))
+    }
+
     /// Calls the core, and then forgets links that have ended.
     fn listen<N: Net, R>(
         &mut self,
@@ -125,6 +143,7 @@ impl Listener {
         call: impl FnOnce(&mut Core, &mut Spy<'_, N>) -> R,
     ) -> R {
         let result = call(&mut self.core, &mut Spy { net, book: &mut self.book, input });
+        self.book.check_loads(&self.core);
         if !self.book.links.is_empty() {
             let linked = self.linked();
             self.book.links.retain(|server, client| linked.get(server) == Some(client));
@@ -134,6 +153,24 @@ impl Listener {
 }
 
 impl Book {
+    /// No peer makes the core hold more than its bounds say, nor all of them together more than there may be.
+    fn check_loads(&self, core: &Core) {
+        let bounds = self.bounds;
+        let owed_max =
+            bounds.expected_max + OWED_PER_FRAME * (1 + bounds.frames_per_call as usize) + PREPARED_MAX;
+        for load in core.server_loads() {
+            assert!(load.parameter_bytes <= bounds.parameter_bytes, "{load:?}");
+            assert!(load.answers_owed <= owed_max, "{load:?}");
+            assert!(load.statements <= PREPARED_MAX, "{load:?}");
+        }
+        for load in core.client_loads() {
+            assert!(load.parameter_bytes <= limits::PARAMETERS_BYTES_MAX, "{load:?}");
+            assert!(load.statement_bytes <= bounds.client_statement_bytes, "{load:?}");
+        }
+        let (bytes, bytes_max) = (self.registry.bytes(), self.registry.bytes_max());
+        assert!(bytes <= bytes_max, "statements take {bytes} bytes and may take {bytes_max}");
+    }
+
     fn join(&mut self, peer: Peer, socket: u64) {
         assert!(self.sockets.insert(peer, socket).is_none(), "{peer:?} is taken");
     }
@@ -257,13 +294,16 @@ impl Machine for Listener {
         self.book.calls.begin();
         self.book.world.borrow_mut().round.calls(socket);
         let before = matches!(peer, Peer::Server(_)).then(|| self.linked().get(&socket).copied());
+        let server_before = self.server_of(socket);
         self.book.log(|| format!("got {} bytes of {peer:?} ({socket})", input.len()));
         let consumed = self.listen(net, input, |core, net| core.received(peer, input, now, net));
         assert!(consumed <= input.len(), "more consumed than there is");
         let is_open = self.book.sockets.contains_key(&peer);
         // What comes of one that is closed is passed over.
         if matches!(peer, Peer::Client(_)) && is_open {
-            self.book.calls.end(socket, input.len(), &input[..consumed]);
+            let frames = self.book.calls.end(socket, input.len(), &input[..consumed]);
+            let server_after = self.server_of(socket);
+            self.book.calls.check_owed(server_before, server_after, frames, input.len());
         }
         let fed = std::mem::take(&mut self.book.fed);
         if let Some(before) = before.filter(|_| !fed.is_empty()) {

@@ -4,15 +4,25 @@ use super::ground::Cuts;
 use super::kernel::Habits;
 use super::rng::Rng;
 use super::script::Manners;
-use pgweir::base::Micros;
+use pgweir::base::{Micros, limits};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
-use pgweir::core::Bounds;
+use pgweir::core::{Bounds, DatabaseShare, Gate};
+use std::sync::Arc;
 
 /// How long a login to a server takes at the most.
 pub const LOGIN_US_MAX: u64 = 10_000;
 
 /// So many of a hundred runs have connections under TLS: their cryptography takes most of their time.
 const TLS_PERCENT: u64 = 4;
+
+/// So many of a hundred runs have wires that hold more than a round reads, and clients and servers that fill them.
+const WIDE_PERCENT: u64 = 1;
+const WIDE_BYTES: usize = 3 << 20;
+
+/// How clients are told that they make the pooler keep too much.
+pub const STATEMENTS_FULL: &str = "prepared statements take too much memory";
+pub const CLIENT_STATEMENTS_FULL: &str = "prepared statements of one client take too much memory";
+pub const PARAMETERS_TOO_LONG: &str = "parameters too long";
 
 /// One run's make-up.
 #[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
@@ -45,6 +55,14 @@ pub struct Plan {
     pub calm_at_us: u64,
     /// The core's own, or so small that every world meets them.
     pub bounds: Bounds,
+    pub memory: StatementMemory,
+}
+
+/// How much prepared statements may take: in all, and of one database.
+#[derive(Clone, Copy, Debug)]
+pub struct StatementMemory {
+    pub bytes_max: usize,
+    pub database_bytes_max: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -66,9 +84,16 @@ impl Plan {
         let faults = faults && rng.percent(80);
         let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
         let room = *rng.pick(&[16, 300, 5_000, 100_000]);
+        let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
+        let is_wide = latest.percent(WIDE_PERCENT);
+        let (read_bytes_max, wire_bytes) = if is_wide {
+            (WIDE_BYTES, (WIDE_BYTES as u64, WIDE_BYTES as u64))
+        } else {
+            (read_bytes_max, (room / 2, room))
+        };
         let cuts = Cuts {
             read_bytes_max,
-            wire_bytes: (room / 2, room),
+            wire_bytes,
             delay_us_max: *rng.pick(&[0, 20, 200, 2_000]),
             nap_us_max: *rng.pick(&[0, 0, 50, 1_000, 5_000]),
             has_ring: rng.percent(60),
@@ -116,7 +141,8 @@ impl Plan {
             deaf: *rng.pick(&[0, 0, 10]),
             reports_at_once: rng.percent(30),
             calm_at_us: rng.range(200_000, 1_500_000),
-            bounds: bounds(rng),
+            bounds: scarce(bounds(rng), faults, &mut latest),
+            memory: memory(faults, &mut latest),
         }
     }
 
@@ -126,11 +152,22 @@ impl Plan {
         Manners {
             mode: rules.mode,
             named: rules.mode == PoolMode::Session || rules.max_prepared_statements > 0,
-            large_bytes: (room * 60).min(50_000) as usize,
+            large_bytes: if self.cuts.wire_bytes.0 >= WIDE_BYTES as u64 {
+                WIDE_BYTES / 3
+            } else {
+                (room * 60).min(50_000) as usize
+            },
             rude: self.rude,
             flushes: self.flushes,
             think_us_max: self.think_us_max,
         }
+    }
+
+    /// A database entry with what its statements may take.
+    pub fn database(&self, name: &str, gate: &Arc<Gate>) -> Arc<DatabaseShare> {
+        let database = DatabaseShare::new(name.into(), Arc::clone(gate));
+        database.statements().set_bytes_max(self.memory.database_bytes_max);
+        Arc::new(database)
     }
 
     /// Faults that any client may meet, whatever it does.
@@ -146,6 +183,9 @@ impl Plan {
         add(any(&|rules| rules.transaction_timeout.0 > 0), "transaction timeout");
         add(any(&|rules| rules.fast_close), "database configuration changed");
         add(self.faults, "suspend_timeout");
+        add(self.memory.is_limited(), STATEMENTS_FULL);
+        add(self.bounds.client_statement_bytes < limits::CLIENT_STATEMENT_BYTES_MAX, CLIENT_STATEMENTS_FULL);
+        add(self.bounds.parameter_bytes < limits::PARAMETERS_BYTES_MAX, PARAMETERS_TOO_LONG);
         add(self.ends_by_shutdown, "server shutting down");
         add(self.logins_fail || self.changes, "server login has been failing");
         faults
@@ -168,7 +208,31 @@ fn bounds(rng: &mut Rng) -> Bounds {
         frames_per_call: *rng.pick(&[1, 2, 5, 50]),
         made_bytes_per_call: *rng.pick(&[1, 100, 5_000]),
         expected_max: *rng.pick(&[2, 4, 30]), // a COPY that waits for data is one
+        ..Bounds::default()
     }
+}
+
+impl StatementMemory {
+    pub fn is_limited(&self) -> bool {
+        self.bytes_max.min(self.database_bytes_max) < usize::MAX
+    }
+}
+
+/// In a few worlds clients are ended because what they make the pooler keep is too much: a statement takes half
+/// a thousand bytes, parameters as by default 43.
+fn scarce(bounds: Bounds, faults: bool, rng: &mut Rng) -> Bounds {
+    let (names_little, says_little) = (faults && rng.percent(5), faults && rng.percent(5));
+    let statements =
+        if names_little { rng.range(600, 2_500) as usize } else { bounds.client_statement_bytes };
+    let parameters = if says_little { rng.range(43, 60) as usize } else { bounds.parameter_bytes };
+    Bounds { client_statement_bytes: statements, parameter_bytes: parameters, ..bounds }
+}
+
+fn memory(faults: bool, rng: &mut Rng) -> StatementMemory {
+    let mut some = |least: u64, most: u64| {
+        if faults && rng.percent(10) { rng.range(least, most) as usize } else { usize::MAX }
+    };
+    StatementMemory { bytes_max: some(800, 10_000), database_bytes_max: some(600, 6_000) }
 }
 
 fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {

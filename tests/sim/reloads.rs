@@ -1,19 +1,18 @@
 //! What reloads and DNS do to a pooler that works: names lead elsewhere, credentials change, entries go and come back.
 
-use super::client::Stage;
 use super::ground::Event;
-use super::launcher::SimPool;
+use super::plane::SimPool;
 use super::weather::Spell;
 use super::wire::Remote;
 use super::world::World;
 use pgweir::base::{Micros, limits};
-use pgweir::core::{Answer, Command, DatabaseShare, Event as Happens, Opening, Scope};
+use pgweir::core::{Answer, Command, Event as Happens, Opening, Scope};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// How long a pool whose login has failed waits for the next one, where the server has refused it: as by default.
-pub const REFUSED_RETRY: Micros = Micros::from_secs(15);
+/// The longest that a pool whose login was refused waits for the next one: `server_login_retry`, as by default.
+pub const LOGIN_RETRY: Micros = Micros::from_secs(15);
 
 /// A login under way: what it began with, which may be true no more when it is over.
 #[derive(Clone, Debug)]
@@ -162,18 +161,32 @@ impl World {
         if pool.share.is_removed() {
             return;
         }
+        let is_news = pool.secret != pool.taken;
         pool.secret = pool.taken;
         pool.changed_at = Some(self.ground.now);
-        let share = Arc::clone(&pool.share);
+        let (share, secret) = (Arc::clone(&pool.share), pool.secret);
+        // It may stand where only a login looks: then no server is opened anew for it.
+        if self.ground.rng.percent(50) {
+            self.renew(at);
+        } else if self.pools[at].tries.end_for_change(|| secret) {
+            self.ledger.forget_failure(&share);
+            self.launcher_hears(at, Happens::Asked);
+        }
+        self.ground.log(|| format!("pool {at}: a reload brings its secret"));
+        assert!(
+            !is_news || share.failing().is_none(),
+            "pool {at}: whoever comes is told of a failure that is of yesterday"
+        );
+    }
+
+    /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.
+    pub fn renew(&mut self, at: usize) {
+        let share = Arc::clone(&self.pools[at].share);
+        self.pools[at].tries.forget();
         share.bump_generation();
         self.ledger.forget_failure(&share);
         self.tell_all(&|| Command::Sweep(Scope::Pool(share.id)));
-        self.ground.log(|| format!("pool {at}: a reload brings its secret"));
         self.launcher_hears(at, Happens::Asked);
-        assert!(
-            share.failing().is_none(),
-            "pool {at}: whoever comes is told of a failure that is of yesterday"
-        );
     }
 
     /// The files have an entry no more: its clients and servers are dropped, whatever is on its way, too.
@@ -199,20 +212,9 @@ impl World {
         self.ground.after(until, Event::EntryComes(gone));
     }
 
-    /// Those who wait for the pool's first server never get to a worker.
-    fn refuse_the_desk(&mut self, at: usize) {
-        for (_, socket, _) in std::mem::take(&mut self.pools[at].desk) {
-            let wire = &mut self.ground.wires[socket as usize];
-            let Remote::Client(index) = wire.remote else { panic!("clients stand at the desk") };
-            wire.drop_pooler_end();
-            self.clients[index].stage = Stage::Gone;
-        }
-    }
-
     /// The files have the entry again: pools of their own, with nothing of the old ones.
     pub fn entry_comes(&mut self, gone: Vec<usize>) {
-        let name = self.plan.pools[gone[0]].database.as_str().into();
-        let database = Arc::new(DatabaseShare::new(name, Arc::clone(&self.gate)));
+        let database = self.plan.database(&self.plan.pools[gone[0]].database, &self.gate);
         for old in gone {
             let (at, plan) = (self.pools.len(), self.plan.pools[old].clone());
             let mut pool = SimPool::new(at, Arc::clone(&database), &plan, self.drivers.len());

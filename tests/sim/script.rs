@@ -515,7 +515,7 @@ impl<'a> Script<'a> {
             self.send();
             let think_us = self.rng.below(us);
             self.steps.push_back(Step::Think(think_us));
-            let cancels = if self.rng.percent(40) { self.rng.range(2, 5) } else { 1 };
+            let cancels = if self.rng.percent(40) { self.rng.range(2, 9) } else { 1 };
             (0..cancels).for_each(|_| self.steps.push_back(Step::Cancel));
         }
     }

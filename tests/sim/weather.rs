@@ -46,7 +46,7 @@ impl World {
             18..=20 => self.max_age_changes(pool),
             16 | 17 => self.stance_changes(pool),
             0 | 1 => self.pause(pool),
-            2 | 3 => self.reconnect(pool),
+            2 | 3 => self.renew(pool), // RECONNECT
             4 | 5 => self.reload(pool),
             6 => self.kill_client(),
             7 => self.evict(pool),
@@ -96,26 +96,24 @@ impl World {
         self.ground.after(until, Event::Clear(Spell::Paused(pool)));
     }
 
-    fn reconnect(&mut self, pool: usize) {
-        self.pools[pool].share.bump_generation();
-        let id = self.pools[pool].share.id;
-        self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
-    }
-
     /// What is known of the pool user's logins has changed; workers are told, or find out by themselves.
     fn stance_changes(&mut self, at: usize) {
         let stances =
             [Stance::Renew, Stance::KeepToHardAge, Stance::KeepOn, Stance::CatchUp, Stance::CloseNow];
         let stance = *self.ground.rng.pick(&stances);
+        self.set_stance(at, stance);
+        let id = self.pools[at].share.id;
+        if self.ground.rng.percent(50) {
+            self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
+        }
+    }
+
+    pub fn set_stance(&mut self, at: usize, stance: Stance) {
         let pool = &mut self.pools[at];
         pool.share.set_stance(stance);
         pool.stance_since = self.ground.now;
         pool.looked.fill(false);
-        let id = pool.share.id;
         self.ground.log(|| format!("pool {at}: {stance:?}"));
-        if self.ground.rng.percent(50) {
-            self.tell_all(&|| Command::Sweep(Scope::Pool(id)));
-        }
     }
 
     /// Servers that are there may not grow older than those that come.

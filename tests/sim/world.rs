@@ -4,8 +4,8 @@ use super::client::{SimClient, Stage};
 use super::driver::{Driver, Letter, Reply, Returned};
 use super::ear;
 use super::ground::{Errand, Event, Ground};
-use super::launcher::SimPool;
 use super::plan::Plan;
+use super::plane::SimPool;
 use super::reloads::Dns;
 use super::rng::Rng;
 use super::server::SimServer;
@@ -13,8 +13,9 @@ use super::session::{BOGUS_ZONE, REPORTED, Session};
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
-    Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Ledger, Note, Scope, StatementRegistry,
+    Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, Scope, StatementRegistry,
 };
+use pgweir::login::Errands;
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ pub struct World {
     pub names: TrackedNames,
     pub pools_of_clients: Vec<usize>,
     pub dns: Dns,
+    /// Cancel requests on their way to each server.
+    pub errands: BTreeMap<u64, Errands<Errand>>,
+    pub registry: Arc<StatementRegistry>,
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
@@ -54,6 +58,7 @@ impl World {
         ground.log(|| format!("{plan:#?}"));
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
         let registry = Arc::new(StatementRegistry::default());
+        registry.set_bytes_max(plan.memory.bytes_max);
         let returned = Returned::default();
         let driver = |worker| {
             Driver::new(worker, names.clone(), Arc::clone(&registry), &ground, plan.bounds, &returned)
@@ -62,9 +67,9 @@ impl World {
         let gate = Arc::new(Gate::default());
         let mut databases = BTreeMap::new();
         let pools = plan.pools.iter().enumerate().map(|(at, pool)| {
-            let database = databases.entry(pool.database.clone()).or_insert_with(|| {
-                Arc::new(DatabaseShare::new(pool.database.as_str().into(), Arc::clone(&gate)))
-            });
+            let database = databases
+                .entry(pool.database.clone())
+                .or_insert_with(|| plan.database(&pool.database, &gate));
             SimPool::new(at, Arc::clone(database), pool, plan.workers)
         });
         let mut world = Self {
@@ -79,6 +84,8 @@ impl World {
             pools_of_clients: Vec::new(),
             swept: vec![Vec::new(); plan.workers],
             dns: Dns::new(plan.workers),
+            registry,
+            errands: BTreeMap::new(),
             to_come: plan.clients,
             ground,
             plan,
@@ -153,6 +160,7 @@ impl World {
         let Some(event) = self.ground.next() else { panic!("the janitors never rest") };
         self.event(event);
         self.pass_on();
+        self.check_statement_memory();
         if events.is_multiple_of(64) {
             self.check_counts();
             self.check_changes();
@@ -193,14 +201,14 @@ impl World {
             Event::LoginOver(login) => self.login_over(login),
             Event::EntryComes(gone) => self.entry_comes(gone),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
-            Event::Renew(pool) => self.renew(pool),
+            Event::Renew(pool) => self.past_soft_age(pool),
             Event::Replace(pool) => self.place_free(pool),
             Event::LauncherPass => self.launcher_pass(),
             Event::StatementOver { server, run } => {
                 let index = server as usize;
                 self.servers[index].statement_over(index, run, &self.pools_of_clients, ground);
             }
-            Event::CancelBegins(errand) => self.cancel_begins(errand),
+            Event::CancelWaits(errand) => self.cancel_waits(errand),
             Event::CancelArrives(errand) => self.cancel_arrives(errand),
             Event::CancelTakesEffect(errand) => self.cancel_takes_effect(errand),
             Event::Weather => self.weather(),
@@ -227,8 +235,8 @@ impl World {
     fn client_goes_on(&mut self, index: usize) {
         let client = &mut self.clients[index];
         client.proceed(self.is_calm, &mut self.ground);
-        if std::mem::take(&mut client.wants_cancel) {
-            let socket = client.socket;
+        let socket = client.socket;
+        for _ in 0..std::mem::take(&mut client.wants_cancels) {
             match self.ground.wires[socket as usize].worker {
                 Some(worker) => self.ground.post(worker, Letter::Command(Command::Cancel(socket, 0))),
                 None => self.clients[index].cancels -= 1,
@@ -242,7 +250,7 @@ impl World {
         match &letter {
             // Not before: who goes while he waits for his pool's first server has never been handed over.
             Letter::Client(_, login) => self.pools[login.pool.id.0 as usize].logins += 1,
-            Letter::Command(Command::Sweep(Scope::Pool(id))) => {
+            Letter::Command(Command::Sweep(Scope::Pool(id))) | Letter::HandedOver(id, _) => {
                 self.swept[worker].push(id.0 as usize);
             }
             Letter::Command(Command::HostMoved(host, addresses)) => self.dns.is_told(worker, host, addresses),
@@ -271,6 +279,7 @@ impl World {
         for reply in replies {
             match reply {
                 Reply::Evicted(eviction, found) => self.evicted(eviction, found),
+                Reply::HandedOver(pool) => self.look_at(pool.0 as usize, false),
                 Reply::Cancelled(asker, found) => {
                     if !found && let Remote::Client(index) = self.ground.wires[asker as usize].remote {
                         self.clients[index].cancels -= 1;

@@ -26,7 +26,7 @@ impl Fetch for Given {
             let expiry = SystemTime::now() + Duration::from_secs(3600);
             let credentials =
                 AwsCredentials::new("AKIDABCD1234", SECRET, Some(SECRET.into()), Some(expiry), "given");
-            Ok(Fetched { credentials, via: SourceKind::Imds })
+            Ok(Fetched { credentials, via: SourceKind::Imds, principal: None })
         })
     }
 

@@ -50,11 +50,11 @@ fn one_of_two_workers_takes_a_turn() {
 fn a_server_that_is_expected_is_moving_until_it_arrives() {
     loom::model(|| {
         let pool = pool();
-        let expected = pool.server_under_way();
+        let under_way = pool.server_under_way();
         let other = Arc::clone(&pool);
         let there = thread::spawn(move || drop(other.server_under_way()));
         assert!(pool.is_moving());
-        drop(expected);
+        drop(under_way);
         there.join().expect("no panic");
         assert!(!pool.is_moving());
     });

@@ -150,12 +150,14 @@ fn a_client_has_a_limit_of_its_own() {
     let mut client = ClientStatements::default();
     let rest = text(0, 1 << 20);
     let mut count = 0;
-    while client.insert(format!("s{count}").as_bytes(), registry.name(8, &rest, &db).unwrap()).is_ok() {
+    let most = limits::CLIENT_STATEMENT_BYTES_MAX;
+    let named = || registry.name(8, &rest, &db).unwrap();
+    while client.insert(format!("s{count}").as_bytes(), named(), most).is_ok() {
         count += 1;
     }
-    assert_eq!(count, limits::CLIENT_STATEMENT_BYTES_MAX / (TEXT_COST + rest.len() + NAME_COST + 8));
+    assert_eq!(count, most / (TEXT_COST + rest.len() + NAME_COST + 8));
     client.remove(b"s0");
-    assert!(client.insert(b"s0", registry.name(8, &rest, &db).unwrap()).is_ok());
+    assert!(client.insert(b"s0", named(), most).is_ok());
     client.retain(&HashSet::new());
     assert_eq!((client.count(), client.bytes), (0, 0));
 }

@@ -1,9 +1,26 @@
 //! What refusals mean, case by case.
 
 use super::*;
+use crate::iam::age;
 use proptest::prelude::*;
 
-const CALM: Evidence = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
+const MINUTES_15: Patience = Patience { all_denied: AllDenied::MaxAge, max_age: s(900) };
+
+const CALM: Evidence = Evidence {
+    is_strained: false,
+    was_let_in: false,
+    is_known: false,
+    are_stale: false,
+    skew_s: None,
+    patience: MINUTES_15,
+};
+
+impl Reactions {
+    /// Under the default of `iam_max_age`.
+    fn suspects(&self, user: &str, now: Micros) -> Suspicion {
+        self.suspicion(user, now, MINUTES_15).unwrap()
+    }
+}
 
 const fn s(seconds: u64) -> Micros {
     Micros::from_secs(seconds)
@@ -65,7 +82,8 @@ fn a_refusal_is_classed_by_what_is_known_here() {
     assert_eq!(class(strained, Others::Refused), Class::Throttled);
     assert_eq!(class(strained, Others::None), Class::Throttled);
     assert_eq!(class(strained, Others::Fine), Class::Denied, "others get in, this one never did");
-    assert_eq!(class(Evidence { was_let_in: true, ..strained }, Others::Fine), Class::Throttled);
+    let let_in = Evidence { was_let_in: true, is_known: true, ..strained };
+    assert_eq!(class(let_in, Others::Fine), Class::Throttled);
     assert_eq!(
         class(Evidence { are_stale: true, ..strained }, Others::None),
         Class::Credentials,
@@ -95,6 +113,81 @@ fn a_fresh_token_then_fresh_credentials_then_patience() {
     all.accepted("app", now);
     assert_eq!(all.trouble("app"), None);
     assert_eq!(fail(&mut all, "app", refused(), now).step, Step::Again, "success starts anew");
+}
+
+/// Refuses `app`, which was let in before, at `at`.
+fn refuse_known(all: &mut Reactions, at: Micros, jitter: f64) -> Judgement {
+    let known = Evidence { is_known: true, ..CALM };
+    all.failed("app", &refused(), &known, at, at, jitter).unwrap()
+}
+
+#[test]
+fn who_was_let_in_before_is_not_denied_for_a_moment() {
+    let mut all = Reactions::default();
+    let mut now = s(100);
+    while now < s(100) + GRACE {
+        let judged = refuse_known(&mut all, now, 1.0);
+        assert_eq!(judged.class, Class::Service, "{:?} after the first refusal", now.since(s(100)));
+        now = match judged.step {
+            Step::Again | Step::RefreshThenAgain => now + Micros::from_millis(30),
+            Step::BackOff(until) => until,
+        };
+    }
+    let judged = refuse_known(&mut all, now, 1.0);
+    assert_eq!(judged.class, Class::Denied, "it lasts");
+    assert_eq!(all.suspects("app", now), Suspicion::Founded);
+    refuse_known(&mut all, s(160), 1.0);
+    assert_eq!(all.suspects("app", s(160)), Suspicion::Proven, "the proof counts from the first refusal");
+    all.accepted("app", s(161));
+    assert_eq!(refuse_known(&mut all, s(162), 1.0).class, Class::Service, "a trouble of its own");
+    let said = all.failed(
+        "new",
+        &Outcome::Asked(Asked::Scram),
+        &Evidence { is_known: true, ..CALM },
+        s(1),
+        s(1),
+        1.0,
+    );
+    assert_eq!(said.unwrap().class, Class::Denied, "the server said so itself");
+}
+
+#[test]
+fn some_that_pass_and_some_that_do_not_are_too_many_and_no_denial() {
+    let mut all = Reactions::default();
+    let known = Evidence { is_known: true, was_let_in: true, ..CALM };
+    let refuse = |all: &mut Reactions, evidence: &Evidence, at| {
+        all.failed("app", &refused(), evidence, at, at, 1.0).unwrap()
+    };
+    assert_eq!(refuse(&mut all, &known, s(100)).class, Class::Service, "nothing tells yet");
+    all.accepted("app", s(101));
+    for at in [102, 104, 106] {
+        let judged = refuse(&mut all, &known, s(at));
+        assert_eq!(judged.class, Class::Throttled);
+        assert_eq!(
+            all.suspects("app", s(at)),
+            Suspicion::Founded,
+            "a server is not lent beyond its age for it"
+        );
+        let Step::BackOff(until) = judged.step else { panic!("another token does not help") };
+        assert!(until.since(s(at)) <= SHORT_PAUSE, "the pace holds back enough");
+        all.accepted("app", s(at + 1));
+    }
+    let mut quiet = all.clone();
+    assert_eq!(
+        refuse(&mut quiet, &known, s(107) + HEALING_SPAN).class,
+        Class::Service,
+        "it has long been well"
+    );
+    let stranger = all.failed("new", &refused(), &CALM, s(108), s(108), 1.0).unwrap();
+    assert_eq!(stranger.class, Class::Throttled, "it may be one of those");
+    all.accepted("app", s(109));
+    let mut last = None;
+    for at in [110, 120, 130, 140] {
+        refuse(&mut all, &known, s(at));
+        all.accepted("app", s(at));
+        last = all.failed("new", &refused(), &CALM, s(at), s(at), 1.0);
+    }
+    assert_eq!(last.unwrap().class, Class::Denied, "others get in again and again, this one never did");
 }
 
 #[test]
@@ -130,14 +223,60 @@ fn a_denial_is_proven_by_patience() {
     let mut all = Reactions::default();
     for at in [0, 1, 2, 40] {
         fail(&mut all, "app", refused(), s(at));
-        assert!(!all.proven_denied("app", s(at)));
-        assert_eq!(all.class("app", s(at)), Some(Class::Service), "not yet a denial to servers that work");
+        assert_eq!(all.suspects("app", s(at)), Suspicion::Founded, "no proof yet");
     }
+    assert_eq!(all.suspects("app", s(61)), Suspicion::Founded, "time alone proves nothing");
     fail(&mut all, "app", refused(), s(61));
-    assert!(all.proven_denied("app", s(61)));
-    assert_eq!(all.class("app", s(61)), Some(Class::Denied));
+    assert_eq!(all.suspects("app", s(61)), Suspicion::Proven);
     fail(&mut all, "ro", Outcome::Asked(Asked::Scram), s(0));
-    assert!(all.proven_denied("ro", s(0)), "the server said so itself");
+    assert_eq!(all.suspects("ro", s(0)), Suspicion::Proven, "the server said so itself");
+}
+
+#[test]
+fn a_proof_fits_into_what_is_left_of_the_shortest_age() {
+    for max_age in [10, 20, 60, 300, 600, 900, 86_400] {
+        let patience = Patience { max_age: s(max_age), ..MINUTES_15 };
+        let mut all = Reactions::default();
+        let (mut now, mut next) = (s(1000), s(1000));
+        while all.suspicion("app", now, patience) != Some(Suspicion::Proven) {
+            now = next;
+            let judged = all.failed("app", &refused(), &Evidence { patience, ..CALM }, now, now, 1.0);
+            if let Step::BackOff(until) = judged.unwrap().step {
+                next = until;
+            }
+        }
+        let left = s(max_age - max_age * 9 / 10);
+        assert_eq!(now.since(s(1000)), left.min(s(60)), "of {max_age} s");
+    }
+}
+
+#[test]
+fn what_explains_refusals_takes_the_suspicion_away() {
+    let mut all = Reactions::default();
+    let fail_under = |all: &mut Reactions, evidence: Evidence, at| {
+        all.failed("app", &refused(), &evidence, s(at), s(at), 1.0).unwrap();
+        all.suspects("app", s(at))
+    };
+    let off = Evidence { skew_s: Some(1200), ..CALM };
+    assert_eq!(fail_under(&mut all, CALM, 0), Suspicion::Founded);
+    assert_eq!(fail_under(&mut all, off, 10), Suspicion::Unfounded);
+    assert_eq!(fail_under(&mut all, Evidence { are_stale: true, ..CALM }, 70), Suspicion::Unfounded);
+    assert_eq!(fail_under(&mut all, CALM, 80), Suspicion::Founded, "the proof begins anew");
+    assert_eq!(fail_under(&mut all, CALM, 140), Suspicion::Proven);
+}
+
+#[test]
+fn who_was_refused_often_is_not_cleared_by_a_server_that_cannot_be_reached() {
+    let mut all = Reactions::default();
+    fail(&mut all, "app", refused(), s(0));
+    fail(&mut all, "app", Outcome::Unreachable, s(1));
+    assert_eq!(all.suspects("app", s(1)), Suspicion::Unfounded, "one refusal tells little");
+    fail(&mut all, "app", refused(), s(2));
+    fail(&mut all, "app", refused(), s(3));
+    fail(&mut all, "app", Outcome::Unreachable, s(4));
+    assert_eq!(all.suspects("app", s(4)), Suspicion::Founded);
+    fail(&mut all, "new", Outcome::Unreachable, s(4));
+    assert_eq!(all.suspects("new", s(4)), Suspicion::Unfounded);
 }
 
 #[test]
@@ -147,14 +286,68 @@ fn when_all_are_refused_it_is_the_service() {
         fail(&mut all, "a", refused(), s(at));
         assert_eq!(fail(&mut all, "b", refused(), s(at + 1)).class, Class::Service);
     }
-    assert!(!all.proven_denied("b", s(100)));
+    assert_eq!(all.suspects("b", s(100)), Suspicion::Founded);
     all.accepted("a", s(101));
     for at in [102, 120, 161] {
         assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Denied, "others are fine");
-        assert!(!all.proven_denied("b", s(at)), "what the service may have caused proves nothing");
+        assert_eq!(
+            all.suspects("b", s(at)),
+            Suspicion::Founded,
+            "what the service may have caused proves nothing"
+        );
     }
     fail(&mut all, "b", refused(), s(162));
-    assert!(all.proven_denied("b", s(162)));
+    assert_eq!(all.suspects("b", s(162)), Suspicion::Proven);
+}
+
+/// `a` and `b` are refused, each every 15 s, for as long as `until`; what is made of `b` then under each choice.
+fn all_refused(patience: Patience, until: u64) -> (Class, Suspicion) {
+    let mut all = Reactions::default();
+    let evidence = Evidence { patience, ..CALM };
+    let mut class = None;
+    for at in (0..=until).step_by(15) {
+        for user in ["a", "b"] {
+            class = all.failed(user, &refused(), &evidence, s(at), s(at), 1.0).map(|judged| judged.class);
+        }
+    }
+    (class.unwrap(), all.suspicion("b", s(until), patience).unwrap())
+}
+
+#[test]
+fn the_operator_chooses_what_it_means_that_all_are_refused() {
+    use Suspicion::{Founded, Proven, Unfounded};
+    let of = |all_denied, max_age| Patience { all_denied, max_age: s(max_age) };
+    for (patience, until, expected) in [
+        (of(AllDenied::MaxAge, 900), 585, (Class::Service, Founded)),
+        (of(AllDenied::MaxAge, 900), 600, (Class::Denied, Proven)),
+        (of(AllDenied::MaxAge, 60), 45, (Class::Service, Founded)),
+        (of(AllDenied::MaxAge, 60), 60, (Class::Denied, Proven)),
+        (of(AllDenied::DenyAfter(s(120)), 60), 105, (Class::Service, Unfounded)),
+        (of(AllDenied::DenyAfter(s(120)), 60), 120, (Class::Denied, Proven)),
+        (of(AllDenied::DenyAfter(s(0)), 900), 30, (Class::Denied, Proven)),
+        (of(AllDenied::Service, 60), 6000, (Class::Service, Unfounded)),
+    ] {
+        assert_eq!(all_refused(patience, until), expected, "{patience:?} after {until} s");
+    }
+}
+
+#[test]
+fn a_role_that_is_alone_at_its_endpoint_is_all_of_them_where_that_was_chosen() {
+    let refuse = |all_denied, is_known| {
+        let patience = Patience { all_denied, ..MINUTES_15 };
+        let mut all = Reactions::default();
+        let evidence = Evidence { patience, is_known, ..CALM };
+        for at in [0, 30, 60] {
+            all.failed("app", &refused(), &evidence, s(at), s(at), 1.0).unwrap();
+        }
+        (all.trouble("app").unwrap().class, all.suspicion("app", s(60), patience).unwrap())
+    };
+    assert_eq!(refuse(AllDenied::MaxAge, true), (Class::Denied, Suspicion::Proven));
+    assert_eq!(refuse(AllDenied::Service, true), (Class::Service, Suspicion::Unfounded));
+    assert_eq!(refuse(AllDenied::DenyAfter(s(61)), true), (Class::Service, Suspicion::Unfounded));
+    assert_eq!(refuse(AllDenied::DenyAfter(s(60)), true), (Class::Denied, Suspicion::Proven));
+    let never_let_in = refuse(AllDenied::Service, false);
+    assert_eq!(never_let_in.0, Class::Denied, "its clients are told so: it is most likely set up wrongly");
 }
 
 #[test]
@@ -169,19 +362,6 @@ fn a_refusal_of_long_ago_says_nothing_of_others() {
 }
 
 #[test]
-fn everybody_may_be_denied_as_well() {
-    let mut all = Reactions::default();
-    for at in (0..600).step_by(15) {
-        fail(&mut all, "a", refused(), s(at));
-        fail(&mut all, "b", refused(), s(at));
-        assert_eq!(all.class("b", s(at)), Some(Class::Service), "after {at} s");
-    }
-    fail(&mut all, "a", refused(), s(600));
-    fail(&mut all, "b", refused(), s(600));
-    assert!(all.proven_denied("a", s(600)) && all.proven_denied("b", s(600)));
-}
-
-#[test]
 fn who_is_forgiven_is_tried_at_once_and_known_all_the_same() {
     let mut all = Reactions::default();
     for at in [0, 1, 2, 65] {
@@ -190,9 +370,9 @@ fn who_is_forgiven_is_tried_at_once_and_known_all_the_same() {
     assert!(all.may_try("app", s(65)).is_err());
     all.forgive("app");
     assert_eq!(all.may_try("app", s(65)), Ok(()));
-    assert_eq!(all.class("app", s(65)), Some(Class::Denied), "servers that work go by what is known");
+    assert_eq!(all.suspects("app", s(65)), Suspicion::Proven, "servers that work go by what is known");
     assert_eq!(fail(&mut all, "app", refused(), s(66)).step, Step::Again, "from the beginning");
-    assert!(all.proven_denied("app", s(66)));
+    assert_eq!(all.suspects("app", s(66)), Suspicion::Proven);
 }
 
 #[test]
@@ -205,7 +385,86 @@ fn memory_is_bounded() {
     assert!(all.trouble("user9").is_none() && all.trouble("user10").is_some());
 }
 
+/// What becomes of a login that is tried in vain.
+#[derive(Clone, Copy, Debug)]
+enum Vain {
+    Refused,
+    Unreachable,
+    Ended,
+}
+
+impl Vain {
+    fn outcome(self) -> Outcome<'static> {
+        match self {
+            Self::Refused => refused(),
+            Self::Unreachable => Outcome::Unreachable,
+            Self::Ended => Outcome::Ended(Stage::TokenSent),
+        }
+    }
+}
+
 proptest! {
+    /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes of
+    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, and
+    /// none is lent beyond it.
+    #[test]
+    fn no_transaction_begins_beyond_the_age_after_a_revocation(
+        (max_age, soft_percent, jitter) in (10u64..2000, 20u64..=85, 0.0..1.0f64),
+        vain in prop::collection::vec(
+            (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended)], 0u64..5),
+            3..60
+        ),
+        (known, others, strict) in (any::<bool>(), 0u8..3, any::<bool>()),
+    ) {
+        let login = s(1000);
+        let soft_at = login + Micros(s(max_age).0 / 100 * soft_percent);
+        let server = age::Authorization { since: login, soft_at, hard_at: login + s(max_age) };
+        let rules = age::AgeRules {
+            max_age: s(max_age),
+            on_denied: age::OnDenied::Drain,
+            all_denied: AllDenied::MaxAge,
+            lifetime: if strict { age::Lifetime::Strict } else { age::Lifetime::Lenient },
+        };
+        let evidence = Evidence { patience: rules.patience(), is_known: known, ..CALM };
+        let mut all = Reactions::default();
+        // renewals begin at the soft age, and are refused as often as fresh tokens are tried at once
+        let mut now = server.soft_at;
+        for _ in 0..PROOF_REFUSALS {
+            all.failed("app", &refused(), &evidence, now, now, jitter);
+        }
+        for (outcome, late_s) in vain {
+            match others {
+                0 => {}
+                1 => all.accepted("other", now),
+                _ => { all.failed("other", &refused(), &evidence, now, now, jitter); }
+            }
+            let verdict = server.verdict(now, all.suspicion("app", now, rules.patience()), &rules);
+            let is_lent = verdict != age::Verdict::Close;
+            prop_assert!(!is_lent || now < server.hard_at, "{verdict:?} at {:?}", now.since(login));
+            prop_assert!(is_lent || now >= server.hard_at, "it is kept as long as it may be");
+            now = all.may_try("app", now).err().unwrap_or(now) + s(late_s);
+            all.failed("app", &outcome.outcome(), &evidence, now, now, jitter);
+        }
+    }
+
+    /// However the dice fall, a client of a pool without servers is served within a second of the end of a
+    /// brief refusal.
+    #[test]
+    fn a_brief_refusal_is_tried_again_within_a_second(jitters in prop::collection::vec(0.0..1.0f64, 1..40)) {
+        let mut all = Reactions::default();
+        let mut now = s(100);
+        for jitter in jitters {
+            if now >= s(100) + GRACE {
+                break;
+            }
+            let judged = refuse_known(&mut all, now, jitter);
+            prop_assert_eq!(judged.class, Class::Service);
+            let next = if let Step::BackOff(until) = judged.step { until } else { now + Micros(1) };
+            prop_assert!(next.since(now) <= SHORT_PAUSE);
+            now = next;
+        }
+    }
+
     #[test]
     fn any_words_of_a_server_are_judged(state in ".{0,6}", message in ".{0,60}", at: u64, begun: u64, jitter: f64) {
         let mut all = Reactions::default();

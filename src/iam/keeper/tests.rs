@@ -1,9 +1,11 @@
 //! The keeper in simulated time, with scripted answers in AWS's place.
 
 use super::super::source::Role;
+use super::super::sources::Sources;
 use super::*;
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 use tokio::time::Instant;
@@ -69,7 +71,7 @@ impl Fetch for Script {
                     let key = format!("AKID{number:04}");
                     let session = Some("session".to_owned());
                     let credentials = AwsCredentials::new(key, "secret", session, Some(expires_at), "script");
-                    Ok(Fetched { credentials, via: self.via })
+                    Ok(Fetched { credentials, via: self.via, principal: None })
                 }
                 Answer::Fails(reason) => Err(FetchError::new(reason)),
                 Answer::Hangs => std::future::pending().await,
@@ -338,13 +340,13 @@ async fn who_asks_for_new_ones_is_told_when_they_are_fetched() {
 async fn it_is_announced_when_usable_ones_come_where_there_were_none() {
     let arrived = Arc::new(Notify::new());
     let (_, script) = imds(&[Answer::Fails(Reason::Service), Answer::Key(1, -600), Answer::Key(2, 120)]);
-    let source = Source::start_announcing(
-        key(SourceKind::Imds, None),
-        script.clone(),
-        script.clock.clone(),
-        StaticStability::Off,
-        Arc::clone(&arrived),
-    );
+    let common = Common {
+        clock: script.clock.clone(),
+        stability: StaticStability::Off,
+        arrived: Arc::clone(&arrived),
+        pace: Arc::default(),
+    };
+    let source = Source::start_with(key(SourceKind::Imds, None), script.clone(), None, common);
     arrived.notified().await;
     assert_eq!(key_of(&source), "0002", "neither the failure nor what came dead");
     let mut again = std::pin::pin!(arrived.notified());

@@ -3,15 +3,16 @@
 //! An error is what cannot work whoever comes; what fails for some, or has no effect, is a warning. Pure.
 
 use super::foreseen::{Foreseen, Whose, entries, pools, users_with_keys};
-use super::keys_of;
+use super::{keys_of, role};
 use crate::config::{
     BadValue, ConfigError, Database, EntryProblem, IamIdentity, Place, PoolMode, Problem, ServerAuth,
     Snapshot, UserEntry,
 };
 use crate::iam::rules::{BadKey, Keys, Rules};
-use crate::iam::{Endpoint, SourceKind};
+use crate::iam::{Endpoint, Region, SourceKind};
 use crate::login::server_tls;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Names that one warning tells.
@@ -56,17 +57,24 @@ pub fn check(snapshot: &Snapshot) -> Findings {
 
 impl Findings {
     fn check_settings(&mut self, snapshot: &Snapshot) {
-        const KEY: &str = "iam_credential_source";
-        let text = &snapshot.settings.iam_credential_source;
-        if let Err(why) = text.parse::<SourceKind>() {
-            let problem = Problem::BadSetting {
-                key: KEY,
-                value: text.to_string(),
-                why: BadValue::Refused(why.to_string()),
-            };
-            self.errors
-                .push(ConfigError { place: place(snapshot, snapshot.places.settings.get(KEY)), problem });
+        let settings = &snapshot.settings;
+        let source = &settings.iam_credential_source;
+        if let Err(why) = source.parse::<SourceKind>() {
+            self.refuse_setting(snapshot, "iam_credential_source", source, &why);
         }
+        let region = &settings.iam_sts_region;
+        if let Err(why) = region.parse::<Region>()
+            && !region.is_empty()
+        {
+            self.refuse_setting(snapshot, "iam_sts_region", region, &why);
+        }
+    }
+
+    fn refuse_setting(&mut self, snapshot: &Snapshot, key: &'static str, value: &str, why: &dyn Display) {
+        let why = BadValue::Refused(why.to_string());
+        let problem = Problem::BadSetting { key, value: value.to_owned(), why };
+        let place = place(snapshot, snapshot.places.settings.get(key));
+        self.errors.push(ConfigError { place, problem });
     }
 
     fn refuse_of_database(&mut self, snapshot: &Snapshot, database: &Database, bad: BadKey) {
@@ -96,7 +104,10 @@ impl Findings {
         const ANY_HOST: &str = "db.any.us-east-1.rds.amazonaws.com";
         const ANY_ROLE: &str = "arn:aws:iam::123456789012:role/any";
         let own = keys_of(&user.iam);
-        let role = own.iam_role_arn.or(Some(ANY_ROLE));
+        let names = role::Names { database: Some("any"), user: Some(&**name) };
+        let filled = own.iam_role_arn.map(|template| role::fill(template, names));
+        // what is wrong with a template is told in the words for any role
+        let role = filled.as_ref().map_or(Some(ANY_ROLE), |arn| arn.as_deref().ok().or(own.iam_role_arn));
         let keys = Keys { hosts: &[ANY_HOST], port: 5432, iam_role_arn: role, ..own };
         for bad in Rules::read(&keys).err().into_iter().flatten() {
             let problem = EntryProblem::Unfit { key: bad.key, why: bad.why };

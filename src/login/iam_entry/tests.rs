@@ -299,3 +299,38 @@ fn the_name_to_verify_is_the_endpoints_own() {
     assert_eq!((name("a", Password), name("b", RdsIam).as_deref()), (None, Some("n")));
     assert_eq!(name("b", Password).as_deref(), Some("n"));
 }
+
+#[test]
+fn a_role_may_be_a_template_of_names_that_stand_in_the_files() {
+    const TEMPLATE: &str = "iam_role_arn=arn:aws:iam::123456789012:role/t/{database}-{user}";
+    const OF_DATABASE: &str = "iam_role_arn=arn:aws:iam::123456789012:role/t-{database}";
+    let snapshot = snapshot(
+        &format!("acme = {RDS} user=app {TEMPLATE}\nglobex = {RDS} {OF_DATABASE}"),
+        &format!("{CA}\n[users]\nbob = iam_role_arn=arn:aws:iam::123456789012:role/u-{{user}}-{{database}}"),
+    );
+    assert!(check(&snapshot).errors.is_empty(), "{:?}", check(&snapshot).errors);
+    let role = |database: &str, user: &str| {
+        let rules = rules(&snapshot, &snapshot.database(database).unwrap(), user).unwrap().unwrap();
+        rules.source.role().unwrap().arn().rsplit_once(":role/").unwrap().1.to_owned()
+    };
+    assert_eq!(role("acme", "app"), "t/acme-app");
+    assert_eq!(role("globex", "anybody"), "t-globex");
+    assert_eq!(role("globex", "bob"), "u-bob-globex");
+}
+
+#[test]
+fn no_name_that_a_client_chooses_becomes_part_of_a_role() {
+    const ARN: &str = "arn:aws:iam::123456789012:role";
+    for (databases, words) in [
+        (
+            format!("* = {RDS} user=app iam_role_arn={ARN}/t-{{database}}"),
+            "{database} would be a client's word",
+        ),
+        (format!("a = {RDS} iam_role_arn={ARN}/t-{{user}}"), "{user} would be a client's word"),
+        (format!("a = {RDS} iam_role_arn={ARN}/{{role}}"), "accepted in braces: database, user"),
+        (format!("a = {RDS} iam_role_arn=arn:aws:iam::{{database}}:role/x"), "the ARN of a role"),
+    ] {
+        let told = errors(&databases, CA).join("\n");
+        assert!(told.contains("iam_role_arn") && told.contains(words), "{databases}: {told}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Reports and IAM REFRESH over a plane without workers, with sources that find nothing.
 
 use super::*;
-use crate::iam::denial::{Asked, Class, Evidence, Outcome};
+use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion};
 use crate::io::Clock;
 use crate::login::iam_desk::Who;
 use crate::login::registry::tests::snapshot;
@@ -87,11 +87,12 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let (plane, _doors) = plane();
     let user = Arc::from("app");
     let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
-    let calm = Evidence { is_strained: false, was_let_in: false, are_stale: false, skew_s: None };
+    let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
         desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, crate::base::Micros::NEVER);
-        assert_eq!((desk.class("app"), desk.may_try("app").is_err()), (Some(Class::Denied), true));
+        let suspicion = desk.suspicion("app", calm.patience);
+        assert_eq!((suspicion, desk.may_try("app").is_err()), (Some(Suspicion::Proven), true));
     };
     deny();
     assert_eq!((plane.refresh_iam(Some("plain")), plane.refresh_iam(Some("pair"))), (0, 1));

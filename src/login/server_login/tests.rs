@@ -250,6 +250,24 @@ fn connect_query_runs_once_and_its_answer_is_passed_over() {
 }
 
 #[test]
+fn of_connect_querys_errors_some_are_kept() {
+    let mut handshake = accepted("set x");
+    let error = bytes(|out| encode::error(out, Severity::Error, sqlstate::PROTOCOL_VIOLATION, "again"));
+    feed(&mut handshake, &error.repeat(3 * limits::CONNECT_QUERY_ERRORS_MAX)).unwrap();
+    assert_eq!(handshake.query_errors(), ["ERROR: again"; limits::CONNECT_QUERY_ERRORS_MAX]);
+}
+
+#[test]
+fn what_is_kept_and_told_of_a_refusal_is_short() {
+    let text = "x".repeat(1_000_000);
+    let refusal = bytes(|out| encode::error(out, Severity::Fatal, sqlstate::INVALID_AUTHORIZATION, &text));
+    let error = feed(&mut Handshake::start(plain()).0, &refusal).unwrap_err();
+    assert_eq!(error.reason().len(), limits::ERROR_TEXT_BYTES_MAX);
+    assert!(error.fault().unwrap().message().len() < 2 * limits::ERROR_TEXT_BYTES_MAX);
+    assert!(error.log().unwrap().len() < 2 * limits::ERROR_TEXT_BYTES_MAX);
+}
+
+#[test]
 fn a_transaction_left_open_by_connect_query_is_rolled_back() {
     let mut handshake = accepted("set x");
     let ready = |status| bytes(|out| encode::ready_for_query(out, status));

@@ -1,10 +1,14 @@
-//! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides, within the places
-//! that `core::Ledger` gives; keeps those who wait for a pool's first server; carries cancels. It decides nothing.
+//! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides,
+//! within the places that `core::Ledger` gives, and keeps what logins have come to in the program's
+//! `login::Tries`; puts chance and virtual time in place of sockets, and keeps those who wait for a pool's
+//! first server.
 
+use super::client::Stage;
 use super::driver::Letter;
-use super::ground::{Errand, Event};
+use super::ear;
+use super::ground::Event;
 use super::plan::PoolPlan;
-use super::reloads::{Login, REFUSED_RETRY, ip};
+use super::reloads::{LOGIN_RETRY, Login, ip};
 use super::server::SimServer;
 use super::session::Session;
 use super::wire::Remote;
@@ -13,9 +17,10 @@ use pgweir::base::{Address, Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
 use pgweir::core::Event as Happens;
 use pgweir::core::{
-    Action, Answer, Authorization, CancelFate, CancelKey, ClientLogin, Command, DatabaseShare, Demand,
-    Launcher, Opening, PoolShare, Scope, ServerIdentity, ServerLogin, Use,
+    Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Launcher, Opening,
+    PoolShare, Scope, ServerIdentity, ServerLogin, ServerUnderWay, Stance, Use,
 };
+use pgweir::login::Tries;
 use pgweir::wire::Fault;
 use std::sync::Arc;
 
@@ -36,6 +41,8 @@ pub struct SimPool {
     pub desk: Vec<(Micros, u64, ClientLogin)>,
     /// The generation of the last login that has ended, where that succeeded, and how many have failed.
     proven: (Option<u32>, u32),
+    /// What the last login came to, where it failed.
+    pub tries: Tries<u32>,
     /// The generation whose server has taught what clients are welcomed with.
     welcome_of: Option<u32>,
     /// A later one, of which no server can be had for the time being.
@@ -56,9 +63,16 @@ impl SimPool {
             changed_at: None,
             desk: Vec::new(),
             proven: (None, 0),
+            tries: Tries::default(),
             welcome_of: None,
             welcome_stands_in: None,
         }
+    }
+
+    /// Whether it is known what clients are welcomed with.
+    fn has_welcome(&self) -> bool {
+        let generation = Some(self.share.generation());
+        self.welcome_of == generation || self.welcome_stands_in == generation
     }
 }
 
@@ -68,6 +82,8 @@ impl SimPool {
         self.share.live_count() > 0 && self.proven.0 == Some(self.share.generation())
     }
 }
+
+pub const REFUSED: &str = "a client is told at once that the server has refused the last login";
 
 /// An idle server is asked for, one worker after the other.
 #[derive(Clone, Debug)]
@@ -170,7 +186,7 @@ impl World {
     }
 
     /// A server of the pool is past its soft age.
-    pub fn renew(&mut self, at: usize) {
+    pub fn past_soft_age(&mut self, at: usize) {
         self.launcher_hears(at, Happens::PastSoftAge);
     }
 
@@ -200,18 +216,40 @@ impl World {
     /// A client that has proved who it is waits until its pool has had a server, as long as it is of today's generation.
     pub fn client_at_the_desk(&mut self, at: usize, socket: u64, login: ClientLogin) {
         let now = self.ground.micros();
+        let (share, secret) = (Arc::clone(&self.pools[at].share), self.pools[at].secret);
+        if self.pools[at].tries.end_for_change(|| secret) {
+            self.ledger.forget_failure(&share);
+        }
+        if !self.pools[at].has_welcome() && self.pools[at].tries.refusal(now).is_some() {
+            ear::hear(REFUSED);
+            return self.turn_away(socket);
+        }
         self.pools[at].desk.push((now, socket, login));
         self.welcome(at);
-        if !self.pools[at].desk.is_empty() {
+        let fails = share.live_count() == 0 && share.failing().is_some();
+        if !self.pools[at].desk.is_empty() || fails {
             self.ground.after(0, Event::Consider(at, true));
         }
+    }
+
+    /// Those who wait for the pool's first server never get to a worker.
+    pub fn refuse_the_desk(&mut self, at: usize) {
+        for (_, socket, _) in std::mem::take(&mut self.pools[at].desk) {
+            self.turn_away(socket);
+        }
+    }
+
+    fn turn_away(&mut self, socket: u64) {
+        let wire = &mut self.ground.wires[socket as usize];
+        let Remote::Client(index) = wire.remote else { panic!("clients stand at the desk") };
+        wire.drop_pooler_end();
+        self.clients[index].stage = Stage::Gone;
     }
 
     /// Lets in those who wait for the pool's welcome, if it is known.
     fn welcome(&mut self, at: usize) {
         let pool = &mut self.pools[at];
-        let generation = Some(pool.share.generation());
-        if pool.welcome_of != generation && pool.welcome_stands_in != generation {
+        if !pool.has_welcome() {
             return;
         }
         for (_, socket, login) in std::mem::take(&mut pool.desk) {
@@ -228,16 +266,7 @@ impl World {
         let share = Arc::clone(&self.pools[at].share);
         let is_refused = login.secret != self.pools[at].taken;
         if is_refused || self.plan.logins_fail && !self.is_calm && self.ground.rng.percent(30) {
-            let retry =
-                if is_refused { REFUSED_RETRY } else { Micros(self.ground.rng.range(1_000, 100_000)) };
-            self.ledger.login_failed(&share, opening, "no luck".to_owned(), retry);
-            if generation == share.generation() {
-                self.pools[at].proven = (None, self.pools[at].proven.1 + 1);
-            }
-            if share.live_count() == 0 && generation == share.generation() {
-                let fault = Fault::LoginFailing { cached: "no luck".to_owned() };
-                self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
-            }
+            self.login_fails(&login, is_refused);
             return self.login_ends(login);
         }
         // Nobody wants it any more; it may be seen too late, too.
@@ -245,18 +274,47 @@ impl World {
         if is_obsolete && self.ground.rng.percent(80) {
             return self.login_ends(login);
         }
+        let under_way = share.server_under_way();
         self.ledger.logged_in(&share, opening, self.ground.micros());
         if failures == self.pools[at].proven.1 {
             self.pools[at].proven.0 = Some(generation);
         }
-        self.hand_over(login);
+        self.pools[at].tries.forget();
+        if share.stance() == Stance::CloseNow {
+            self.set_stance(at, Stance::Renew); // logins are denied no more, as has just been seen
+        }
+        self.hand_over(login, under_way);
         let pool = &mut self.pools[at];
         if pool.welcome_of != Some(generation) && !pool.share.is_removed() {
             (pool.welcome_of, pool.welcome_stands_in) = (Some(generation), None);
             self.welcome(at);
         }
-        let delay = self.ground.rng.below(2_000);
-        self.ground.after(delay, Event::Consider(at, false));
+    }
+
+    /// What follows a login that has failed, by the server's own word or for another reason: as `login::open` has it.
+    fn login_fails(&mut self, login: &Login, is_refused: bool) {
+        let Login { pool: at, generation, began, secret, ref opening, .. } = *login;
+        let (now, pool) = (self.ground.micros(), &self.pools[at]);
+        let share = Arc::clone(&pool.share);
+        if share.generation() != generation || pool.secret != secret {
+            return; // the next one sends something else: nobody is told of this one, nor waits for it
+        }
+        let fault = Fault::LoginFailing { cached: "no luck".to_owned() };
+        let retry = if is_refused {
+            pool.tries.refused(secret, fault.clone(), now, LOGIN_RETRY).since(Micros(began))
+        } else {
+            pool.tries.failed(secret);
+            Micros(self.ground.rng.range(1_000, 100_000))
+        };
+        let is_unusable = share.live_count() == 0 || !pool.has_welcome();
+        self.ledger.login_failed(&share, opening, "no luck".to_owned(), retry);
+        self.pools[at].proven = (None, self.pools[at].proven.1 + 1);
+        if is_unusable {
+            if is_refused {
+                self.refuse_the_desk(at);
+            }
+            self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
+        }
     }
 
     fn login_ends(&mut self, login: Login) {
@@ -265,7 +323,7 @@ impl World {
     }
 
     /// A new server goes to the worker where a client has waited longest.
-    fn hand_over(&mut self, login: Login) {
+    fn hand_over(&mut self, login: Login, under_way: ServerUnderWay) {
         let Login { pool: at, generation, began, address, .. } = login;
         let ground = &mut self.ground;
         let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
@@ -311,6 +369,8 @@ impl World {
         if self.dns.address(&host) != address {
             self.tell_of_address(worker, &host);
         }
+        let id = self.pools[at].share.id;
+        self.ground.post(worker, Letter::HandedOver(id, under_way));
     }
 
     /// A server's socket has ended, and with it the place.
@@ -334,72 +394,5 @@ impl World {
     fn look_at_revived(&mut self, at: usize) {
         let delay = self.ground.rng.below(300);
         self.ground.after(delay, Event::Replace(at));
-    }
-
-    /// A cancel request is to be sent, within the connections that the ledger allows for it.
-    pub fn cancel_begins(&mut self, errand: Errand) {
-        let pool = self.pool_of_server(errand.server);
-        if self.ledger.take_cancel(&self.pools[pool].share) {
-            let delay = self.ground.rng.below(20_000);
-            self.ground.after(delay, Event::CancelArrives(errand));
-        } else {
-            self.ground.after(2_000, Event::CancelBegins(errand));
-        }
-    }
-
-    fn pool_of_server(&self, socket: u64) -> usize {
-        let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
-            panic!("a cancel goes to a server")
-        };
-        self.servers[index].pool
-    }
-
-    /// A cancel request reaches its server, or is lost, or is given up on its way and arrives late; its worker is told.
-    pub fn cancel_arrives(&mut self, errand: Errand) {
-        let Errand { server: socket, worker, .. } = errand;
-        let pool = self.pool_of_server(socket);
-        self.ledger.returned(&self.pools[pool].share, &Use::Cancel);
-        let fate = match self.ground.rng.below(10) {
-            0 => CancelFate::NeverSent,
-            1 => CancelFate::Unknown,
-            _ => CancelFate::Taken,
-        };
-        match fate {
-            CancelFate::Unknown => {
-                let delay = self.ground.rng.below(500_000);
-                self.ground.after(delay, Event::CancelTakesEffect(errand));
-            }
-            CancelFate::Taken => self.cancel_takes_effect(errand),
-            CancelFate::NeverSent => self.cancel_was_in_vain(errand),
-        }
-        self.ground.post(worker, Letter::CancelOver(socket, fate));
-    }
-
-    /// A cancel request ends what its server runs, if anything; the client that asked for it must be the one that has it.
-    pub fn cancel_takes_effect(&mut self, errand: Errand) {
-        let Errand { server: socket, secret, asker, .. } = errand;
-        for driver in &mut self.drivers {
-            let Answer::Servers(rows) = driver.ask(Command::Servers, &self.ground) else {
-                panic!("rows are asked for")
-            };
-            let row = rows.iter().find(|row| row.identity.socket_id == socket);
-            if let Some(link) = row.and_then(|row| row.link) {
-                assert_eq!(link, asker, "a cancel reaches a server that another client uses");
-            }
-        }
-        let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
-            panic!("a cancel goes to a server")
-        };
-        let server = &mut self.servers[index];
-        assert_eq!(server.secret, secret, "a cancel brings its server's key");
-        if !server.cancel(index, &self.pools_of_clients, &mut self.ground) {
-            self.cancel_was_in_vain(errand);
-        }
-    }
-
-    fn cancel_was_in_vain(&mut self, errand: Errand) {
-        if let Remote::Client(client) = self.ground.wires[errand.asker as usize].remote {
-            self.clients[client].cancels = self.clients[client].cancels.saturating_sub(1);
-        }
     }
 }
