@@ -14,6 +14,7 @@
 mod renewals;
 mod timetable;
 
+pub use self::renewals::REPLACED_BY_PERCENT;
 use self::timetable::Timetable;
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};
@@ -88,6 +89,8 @@ pub struct Opening {
 pub enum Use {
     /// A server that is connecting or logging in.
     LoggingIn(Opening),
+    /// A login that has failed, and whose connection has not ended yet.
+    Failed(Opening),
     /// A server past its login.
     Live,
     /// A connection that carries a cancel request.
@@ -98,8 +101,10 @@ pub enum Use {
 #[derive(Debug)]
 struct Account {
     share: Arc<PoolShare>,
-    /// Logins in progress, those of renewals included.
+    /// Logins in progress, those of renewals and those that have failed included.
     logging_in: u32,
+    /// Those that have failed.
+    failed: u32,
     renewing: u32,
     live: u32,
     cancels: u32,
@@ -110,7 +115,7 @@ struct Account {
     retry_at: Micros,
     /// Servers that were retired at a cap and not replaced yet.
     owed: u32,
-    /// Servers that were retired at a cap, less the places of live servers that have come back since.
+    /// Servers that were retired, less the places of live servers that have come back since.
     retiring: u32,
     /// How long logins take lately.
     login_time: Micros,
@@ -126,6 +131,7 @@ impl Account {
         Self {
             share,
             logging_in: 0,
+            failed: 0,
             renewing: 0,
             live: 0,
             cancels: 0,
@@ -389,6 +395,7 @@ impl Ledger {
         // The server that was to be replaced may have ended by itself meanwhile.
         if opening.renews && !pool.take_departed() {
             pool.want_retirement();
+            account.retiring += 1;
         }
         account.live += 1;
         account.note_login_time(opening.took(now));
@@ -401,11 +408,23 @@ impl Ledger {
     }
 
     /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new generation since. `reason`
-    /// is what clients that need a server meanwhile are told. The place itself comes back by [`Ledger::returned`].
-    pub fn login_failed(&mut self, pool: &Arc<PoolShare>, opening: &Opening, reason: String, retry: Micros) {
-        if self.postpone(pool, opening, retry) {
+    /// is what clients that need a server meanwhile are told. Returns whether this is the answer to those who wait: as long as
+    /// other logins are under way it is not, since each of these may still serve them; the last one that fails is. The place
+    /// itself, from now on one of [`Use::Failed`], comes back by [`Ledger::returned`].
+    pub fn login_failed(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        opening: &Opening,
+        reason: String,
+        retry: Micros,
+    ) -> bool {
+        let is_of_today = self.postpone(pool, opening, retry);
+        let account = self.account(pool);
+        let is_answer = is_of_today && account.logging_in == account.failed;
+        if is_answer {
             pool.set_failing(Some(reason));
         }
+        is_answer
     }
 
     /// A login has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
@@ -417,6 +436,7 @@ impl Ledger {
     /// Whether a login's failure says anything about the next one: not where that would go elsewhere or send something else.
     fn postpone(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) -> bool {
         let account = self.account(pool);
+        account.failed += 1;
         let is_of_today = opening.generation == pool.generation();
         if is_of_today {
             account.retry_at = account.retry_at.max(opening.began_at + retry);
@@ -461,7 +481,8 @@ impl Ledger {
     /// A place is free again: its socket has truly ended.
     pub fn returned(&mut self, pool: &Arc<PoolShare>, used_for: &Use) {
         match used_for {
-            Use::LoggingIn(opening) => {
+            Use::LoggingIn(opening) | Use::Failed(opening) => {
+                self.account(pool).failed -= u32::from(matches!(used_for, Use::Failed(_)));
                 self.login_is_over(pool, opening);
                 if opening.renews {
                     // It has failed: the next try is a matter of the back-off, not of the pool's pace.

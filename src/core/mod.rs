@@ -43,7 +43,7 @@ pub use command::{
 pub use engine::{Core, MovedServer};
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use launcher::{Action, Demand, Event, Launcher};
-pub use ledger::{Ledger, Opening, Use, Verdict, Want};
+pub use ledger::{Ledger, Opening, REPLACED_BY_PERCENT, Use, Verdict, Want};
 pub use load::{ClientLoad, ServerLoad};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};

@@ -52,6 +52,11 @@ impl Places {
         self.ledger().plan_renewal(pool, begun_at, max_age, rate)
     }
 
+    /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not.
+    pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
+        self.ledger().keeps_up(pool)
+    }
+
     /// The next login of this pool need not wait for `server_login_retry`.
     pub fn forget_failure(&self, pool: &Arc<PoolShare>) {
         self.ledger().forget_failure(pool);
@@ -117,18 +122,23 @@ impl Place {
     fn opening(&self) -> &Opening {
         match &self.used_for {
             Use::LoggingIn(opening) => opening,
-            Use::Live | Use::Cancel => unreachable!("only a login ends as one"),
+            Use::Failed(_) | Use::Live | Use::Cancel => unreachable!("only a login ends as one"),
         }
     }
 
-    /// The login in this place has failed. The place stays taken until its socket has ended.
-    pub fn login_failed(&self, reason: String, retry: Micros) {
-        self.places.ledger().login_failed(&self.pool, self.opening(), reason, retry);
+    /// The login in this place has failed. The place stays taken until its socket has ended. Returns whether that is the answer
+    /// to those who wait: see [`Ledger::login_failed`].
+    #[must_use]
+    pub fn login_failed(&mut self, reason: String, retry: Micros) -> bool {
+        let is_answer = self.places.ledger().login_failed(&self.pool, self.opening(), reason, retry);
+        self.used_for = Use::Failed(self.opening().clone());
+        is_answer
     }
 
     /// The login in this place has failed for a reason that may pass: as [`Place::login_failed`], but clients go on waiting.
-    pub fn login_postponed(&self, retry: Micros) {
+    pub fn login_postponed(&mut self, retry: Micros) {
         self.places.ledger().login_postponed(&self.pool, self.opening(), retry);
+        self.used_for = Use::Failed(self.opening().clone());
     }
 }
 
@@ -174,8 +184,8 @@ mod tests {
         let (door, _inbox) = launch::door();
         let places = Places::new(door);
         let pool = share("db", "user");
-        let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
-        place.login_failed("connect failed".into(), Micros(10));
+        let Ok(mut place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
+        assert!(place.login_failed("connect failed".into(), Micros(10)), "who waits is told");
         drop(place);
         assert_eq!(places.all_servers(), 0);
         assert!(matches!(consider(&places, &pool, Micros(2)), Err(Verdict::Later(Micros(11)))));

@@ -1,7 +1,6 @@
 //! What must hold between events, when everybody is gone, and at the very end.
 
 use super::ear;
-use super::plane::SimPool;
 use super::server::SimServer;
 use super::wire::Remote;
 use super::world::World;
@@ -10,7 +9,6 @@ use pgweir::config::PoolMode;
 use pgweir::core::{Answer, Authorization, Command, Stance};
 use pgweir::stats::PoolCounters;
 
-const SEVERAL_LOGINS: &str = "a pool logs in to several servers at once";
 const ENDED_BY_LIFETIME: &str = "a server ends early for server_lifetime";
 const ENDED_BY_MAX_AGE: &str = "a server ends early for a lowered iam_max_age";
 
@@ -22,49 +20,9 @@ pub const MOVED_TLS: &str = "a server moves with its TLS session";
 pub const FORGOTTEN: &str = "a statement is forgotten to make room";
 
 /// What runs must have come to, or the checks have checked nothing.
-pub const SHOWN: [&str; 3] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE, SEVERAL_LOGINS];
+pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
 
 impl World {
-    /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
-    /// that log in or are seen off included.
-    pub fn check_caps(&self, at: usize) {
-        let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
-        let rules = share.rules();
-        let count = |belongs: &dyn Fn(usize) -> bool| {
-            let alive = self.servers.iter().filter(|server| server.is_alive && belongs(server.pool)).count();
-            let logging_in = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
-            let logging_in = logging_in.map(|(_, pool)| self.ledger.pool_servers(pool.share.id).0);
-            alive as u32 + logging_in.sum::<u32>()
-        };
-        let within = |servers: u32, servers_max: u32| servers_max == 0 || servers <= servers_max;
-        let here = count(&|pool| pool == at);
-        assert!(within(here, rules.pool_size + rules.reserve_pool_size), "pool {at}: {here} servers");
-        let database = count(&|pool| self.plan.pools[pool].database == plan.database);
-        assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
-        let user = count(&|pool| self.plan.pools[pool].user == plan.user);
-        assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
-    }
-
-    /// A login begins: there are no more at the same time than the pool may have, and but one where it may fail, nor more at
-    /// its endpoint but for the first one of each pool.
-    pub fn check_logins(&self, at: usize) {
-        let (share, rules) = (&self.pools[at].share, self.pools[at].share.rules());
-        let of = |pool: &SimPool| self.ledger.pool_servers(pool.share.id).0;
-        let here = of(&self.pools[at]);
-        if here == 1 {
-            return;
-        }
-        ear::hear(SEVERAL_LOGINS);
-        assert!(self.pools[at].is_proven(), "pool {at}: {here} logins at once, which may fail");
-        let most = rules.server_login_concurrency;
-        assert!(here <= most, "pool {at}: {here} logins at once");
-        let is_there = |pool: &&SimPool| pool.share.rules().endpoint == rules.endpoint;
-        let firsts =
-            self.pools.iter().filter(is_there).filter(|pool| pool.share.id != share.id && of(pool) > 0);
-        let there: u32 = self.pools.iter().filter(is_there).map(of).sum();
-        assert!(there <= most + firsts.count() as u32, "{}: {there} logins at once", rules.endpoint);
-    }
-
     /// A client's transaction begins on a server: its authorization is good for that. In session pooling a client keeps the
     /// server that it has, and anywhere one that has told it half a notice.
     pub fn check_begin(&self, socket: u64, was_speaking: bool) {
@@ -122,6 +80,9 @@ impl World {
         }
         let is_at_rest = !server.is_alive || server.is_at_rest(&wire.coming());
         assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
+        if reason == "authorization too old" {
+            self.check_was_busy(server, authorization);
+        }
         self.hear_early_end(server, authorization, reason);
     }
 

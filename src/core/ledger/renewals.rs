@@ -3,20 +3,30 @@
 //! The plan is made as a server logs in, with what is known then: how long logins take, and how many servers share the pool's
 //! caps. So renewals begin early, wherever many servers were born together, and a login that suddenly takes a tenth of the age
 //! finds few of them due. At a cap a server has to go before its replacement can come: as many are missing at the same time as
-//! it takes to replace all within their age, never more than a quarter.
+//! it takes to replace all within their age, never more than a fifth.
 
 use super::timetable::{Window, latest_free_in_both};
 use super::{Account, Ledger, Opening, Verdict, Want};
-use crate::base::Micros;
+use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
 use crate::core::PoolShare;
 use std::sync::Arc;
 
+/// By this hundredth of its age a server's replacement is begun.
+pub const REPLACED_BY_PERCENT: u64 = 85;
+
 /// Between these hundredths of its age a server is to be replaced: early where many were born together, else late.
-const SOFT_PERCENT: (u64, u64) = (20, 85);
+const SOFT_PERCENT: (u64, u64) = (20, REPLACED_BY_PERCENT);
 
 /// Of an endpoint's pace, in hundredths, so many are planned for renewals: the rest is clients' and those of retries.
 const PACE_PERCENT: u64 = 70;
+
+/// A login that suddenly takes this hundredth of the age finds the pool's renewals so far apart, where there is time for it.
+const SLOW_PERCENT: u64 = 10;
+
+/// How far apart those of an endpoint's different pools are, in hundredths of what would be even, over the whole time of a server: the first of
+/// these for which there is room. Later it fits where servers were born together, and after an age the first one mostly does.
+const EVENNESS: [u64; 5] = [90, 75, 60, 40, 0];
 
 /// The golden ratio's part of 2^32: multiples of it fill a range evenly, however many there are.
 const GOLDEN: u32 = 2_654_435_769;
@@ -24,12 +34,20 @@ const GOLDEN: u32 = 2_654_435_769;
 impl Account {
     /// How many servers may be missing at the same time because they were retired at a cap.
     fn missing_max(&self, rules: &PoolRules) -> u32 {
-        let servers = u64::from(self.servers().max(1));
+        self.missing_needed().clamp(1, self.missing_most(rules)) as u32
+    }
+
+    /// How many have to be replaced at the same time so that none reaches its hard age, even were all born together.
+    fn missing_needed(&self) -> u64 {
         let Window { earliest, latest } = window(Micros(0), self.max_age, self.login_time);
         let span = latest.since(earliest).0.max(1);
-        let needed = servers.saturating_mul(self.login_time.0).div_ceil(span);
-        let most = servers.div_ceil(4).min(u64::from(rules.server_login_concurrency));
-        needed.clamp(1, most) as u32
+        u64::from(self.servers().max(1)).saturating_mul(self.login_time.0).div_ceil(span)
+    }
+
+    /// A fifth of them, and no more than may be logged in to.
+    fn missing_most(&self, rules: &PoolRules) -> u64 {
+        let fifth = u64::from(self.servers().max(1)).div_ceil(5);
+        fifth.min(u64::from(rules.server_login_concurrency))
     }
 
     /// A slow login counts at once, a quick one little by little.
@@ -111,15 +129,35 @@ impl Ledger {
         let window = window(begun_at, max_age, account.login_time);
         let span = window.latest.since(window.earliest);
         let of_pool = Micros(caps(&rules).map_or(0, |servers| span.0 / u64::from(servers)));
-        let of_endpoint = Micros(1_000_000 * 100 / PACE_PERCENT / u64::from(rate.max(1)));
-        let free = latest_free_in_both(window, (&account.renewals, of_pool), (&there, of_endpoint));
+        let apart = of_pool.min(Micros(2 * account.login_time.0).max(percent(max_age, SLOW_PERCENT)));
+        let at_pace = Micros(1_000_000 * 100 / PACE_PERCENT / u64::from(rate.max(1)));
+        let whole = window.latest.since(begun_at);
+        let even = |hundredths| at_pace.max(Micros(percent(whole, hundredths).0 / (there.len() as u64 + 1)));
+        let free = EVENNESS.into_iter().find_map(|hundredths| {
+            latest_free_in_both(window, (&account.renewals, apart.max(at_pace)), (&there, even(hundredths)))
+        });
         if let Some(at) = free {
             account.renewals.hold(at);
             there.hold(at);
         }
         let anywhere = u64::from(account.planned.wrapping_mul(GOLDEN));
         self.renewals_at.insert(Arc::clone(&rules.endpoint), there);
-        free.unwrap_or(window.earliest + Micros((u128::from(span.0) * u128::from(anywhere) >> 32) as u64))
+        free.unwrap_or(window.earliest + Micros(((u128::from(span.0) * u128::from(anywhere)) >> 32) as u64))
+    }
+}
+
+impl Ledger {
+    /// Whether servers of a pool can be replaced as fast as they age, by what its last logins have taken; `None` where they do not
+    /// age, as far as is known.
+    pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
+        let account = self.accounts.get(&pool).filter(|account| account.planned > 0)?;
+        let rules = account.share.rules();
+        let most = u64::from(rules.server_login_concurrency);
+        let room = match rules.pool_size {
+            0 => most,
+            size => u64::from(size.saturating_sub(account.servers())).min(most),
+        };
+        Some(account.missing_needed() <= account.missing_most(&rules).max(room))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::wire::Fault;
 
 mod model;
 mod parallel;
+mod spread;
 
 pub(in crate::core) fn rules() -> PoolRules {
     PoolRules {
@@ -79,7 +80,7 @@ pub(in crate::core) fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: M
 /// It fails, and its socket has ended.
 fn fail(ledger: &mut Ledger, pool: &Arc<PoolShare>, opening: Opening, reason: &str, retry: Micros) {
     ledger.login_failed(pool, &opening, reason.into(), retry);
-    ledger.returned(pool, &Use::LoggingIn(opening));
+    ledger.returned(pool, &Use::Failed(opening));
 }
 
 #[test]

@@ -18,10 +18,10 @@ pub(super) struct Window {
 pub(super) struct Timetable(BTreeSet<Micros>);
 
 impl Timetable {
-    /// The latest time of the window that is at least `gap` away from each one that is planned.
-    pub fn latest_free(&self, window: Window, gap: Micros) -> Option<Micros> {
+    /// The latest time of the window that is at least `gap` away from each one that is planned, but for those of another table.
+    pub fn latest_free(&self, window: Window, gap: Micros, others: &Self) -> Option<Micros> {
         let mut at = window.latest;
-        for planned in self.0.range(..at + gap).rev() {
+        for planned in self.0.range(..at + gap).rev().filter(|planned| !others.0.contains(*planned)) {
             if *planned + gap <= at {
                 break;
             }
@@ -41,12 +41,16 @@ impl Timetable {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The latest time of the window that is free in both tables, each with its gap.
+/// The latest time of the window that is free in both tables, each with its gap; what stands in both is a matter of the first.
 pub(super) fn latest_free_in_both(
     window: Window,
     (first, first_gap): (&Timetable, Micros),
@@ -54,8 +58,8 @@ pub(super) fn latest_free_in_both(
 ) -> Option<Micros> {
     let mut latest = window.latest;
     loop {
-        let of_first = first.latest_free(Window { latest, ..window }, first_gap)?;
-        latest = second.latest_free(Window { latest: of_first, ..window }, second_gap)?;
+        let of_first = first.latest_free(Window { latest, ..window }, first_gap, &Timetable::default())?;
+        latest = second.latest_free(Window { latest: of_first, ..window }, second_gap, first)?;
         if latest == of_first {
             return Some(latest);
         }
@@ -85,7 +89,8 @@ mod tests {
                 prop_assert!(window.earliest <= at && at <= window.latest);
                 for (other, its) in &planned {
                     let apart = other.abs_diff(at.0);
-                    prop_assert!(apart >= gaps.1 && (*its != which || apart >= gaps.0));
+                    let gap = if *its == which { gaps.0 } else { gaps.1 };
+                    prop_assert!(apart >= gap);
                 }
                 planned.push((at.0, which));
                 first.hold(at);
@@ -99,7 +104,7 @@ mod tests {
         let mut table = Timetable::default();
         for born in [0, 50, 100] {
             let window = Window { earliest: Micros(born + 200), latest: Micros(born + 850) };
-            assert_eq!(table.latest_free(window, Micros(50)), Some(window.latest));
+            assert_eq!(table.latest_free(window, Micros(50), &Timetable::default()), Some(window.latest));
             table.hold(window.latest);
         }
         table.pass(Micros(901));

@@ -86,3 +86,34 @@ fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
     begin(&mut ledger, &pools[0], WAITER, Micros(1));
     assert_eq!(ledger.logins_at["host:5432"], 4);
 }
+
+#[test]
+fn the_last_login_under_way_that_fails_is_the_answer_to_those_who_wait() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let mut logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
+    ledger.returned(&pool, &Use::Live);
+    let mut next = || logins.remove(0);
+    let (first, second, third) = (next(), next(), next());
+    let fails = |ledger: &mut Ledger, opening: &Opening| {
+        ledger.login_failed(&pool, opening, "no".into(), Micros(9)) && pool.failing().is_some()
+    };
+    assert!(!fails(&mut ledger, &first), "two others may still serve who waits");
+    assert_eq!(pool.failing(), None, "and who comes");
+    ledger.returned(&pool, &Use::Failed(first));
+    ledger.returned(&pool, &Use::LoggingIn(second)); // given up
+    assert!(fails(&mut ledger, &third));
+    ledger.returned(&pool, &Use::Failed(third));
+    assert_eq!(ledger.pool_servers(pool.id), (0, 0));
+}
+
+#[test]
+fn of_logins_that_fail_together_one_is_the_answer_whenever_their_connections_end() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
+    let mut fails = |opening| ledger.login_failed(&pool, opening, "no".into(), Micros(9));
+    assert_eq!(logins.iter().map(&mut fails).collect::<Vec<_>>(), [false, false, true]);
+}
