@@ -448,7 +448,8 @@ pub const TABLES: &[Shown] = &[
          many wait for their turn. `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
          replaced), `keep_to_hard_age` (logins are or may be denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
          fault of the user: they serve on), `catch_up` (they work again: those kept are replaced one soon after the other) or \
-         `close_now`. `auth_age` is the age of the oldest authorization among the pool's \
+         `close_now`. `renewals` is `in time`, or `late` where servers age faster than they can be replaced, by what logins took \
+         lately. `auth_age` is the age of the oldest authorization among the pool's \
          servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`; \
          `renewed` counts servers replaced, `extended` transactions that ended beyond `iam_max_age` under `keep_on` and \
          `catch_up`, `over_age` those that were running when it came.",
@@ -461,7 +462,7 @@ pub const TABLES: &[Shown] = &[
 ];
 
 /// Columns of SHOW IAM: ours, PgBouncer has no such table.
-const IAM: [Column; 26] = [
+const IAM: [Column; 27] = [
     text("database"),
     text("user"),
     text("endpoint"),
@@ -481,6 +482,7 @@ const IAM: [Column; 26] = [
     int4("login_rate"),
     int4("login_waiting"),
     text("stance"),
+    text("renewals"),
     int8("auth_age"),
     int4("sv_past_soft_age"),
     int4("sv_past_hard_age"),

@@ -28,6 +28,8 @@ pub struct IamRow {
     pub rate: Option<u32>,
     /// Logins that wait for their turn there.
     pub waiting: usize,
+    /// Whether the pool's servers are replaced as fast as they age; `None` where that is not known.
+    pub keeps_up: Option<bool>,
     /// What was counted there of this user, whichever database it went to.
     pub logins: Option<LoginReport>,
     /// The pool, where there is one.
@@ -91,6 +93,7 @@ impl Plane {
                     source: Arc::clone(&source),
                     rate: Some(rate),
                     waiting,
+                    keeps_up: party.pool.as_ref().and_then(|pool| self.places.keeps_up(pool.share.id)),
                     logins,
                     pool: party.pool.clone(),
                 });
@@ -105,6 +108,7 @@ impl Plane {
                     source,
                     rate: None,
                     waiting: 0,
+                    keeps_up: None,
                     logins: None,
                     pool: None,
                 });

@@ -145,8 +145,27 @@ impl Carrier {
         self.make_forced_pools();
         for entry in self.plane.registry.entries() {
             self.handle(Event::Pass(entry.demand()));
+            self.tell_if_it_falls_behind(&entry);
         }
         self.forget_unused();
+    }
+
+    /// Says once when servers of a pool begin to age faster than they can be replaced, and when that is over.
+    fn tell_if_it_falls_behind(&self, entry: &PoolEntry) {
+        let Some(keeps_up) = self.plane.places.keeps_up(entry.share.id) else { return };
+        if !entry.note_falling_behind(!keeps_up) {
+            return;
+        }
+        let (db, user) = (&*entry.share.database.name, &*entry.share.user);
+        if keeps_up {
+            return tracing::info!(db, user, "servers are replaced in time again");
+        }
+        tracing::warn!(
+            db,
+            user,
+            "logins take so long that servers may reach iam_max_age before they are replaced: raise iam_max_age, \
+             server_login_concurrency or, where they wait for their turn, iam_login_rate; or lower pool_size"
+        );
     }
 
     /// Entries that name their user have their minimum of servers even before the first client comes.

@@ -68,6 +68,7 @@ fn row(source: Arc<Source>, logins: Option<LoginReport>, pool: Option<Arc<PoolEn
         source,
         rate: Some(20),
         waiting: 3,
+        keeps_up: Some(false),
         logins,
         pool,
     }
@@ -119,6 +120,7 @@ async fn a_row_tells_who_logs_in_how_and_how_it_goes() {
         ("login_rate", "20"),
         ("login_waiting", "3"),
         ("stance", "keep_on"),
+        ("renewals", "late"),
         ("auth_age", "61"),
         ("sv_past_soft_age", "2"),
         ("sv_past_hard_age", "1"),
