@@ -21,5 +21,6 @@ mod recycling;
 mod rig;
 mod safety;
 mod secrecy;
+mod slow;
 mod waits;
 mod watch;
