@@ -76,7 +76,7 @@ class Stand:
                 word = body.split(b' ')[0].rstrip(b'\0').upper()
                 writer.write(b'C' + struct.pack('!I', len(word) + 5) + word + b'\0')
                 writer.write(ready(b'T' if word == b'BEGIN' else b'I'))
-        except (asyncio.IncompleteReadError, OSError, ssl.SSLError):
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, OSError, ssl.SSLError):
             pass
         finally:
             if database is not None:
@@ -162,7 +162,9 @@ async def watch(stand, until, begun, args):
     low = {}
     while time.monotonic() < until:
         if all(len(begun.get(f'd{number}', ())) >= DEMAND for number in range(args.databases)):
-            for database, count in list(stand.live.items()):
+            for number in range(args.databases):
+                database = b'd%d' % number
+                count = stand.live.get(database, 0)
                 low[database] = min(low.get(database, count), count)
         await asyncio.sleep(0.2)
     return low

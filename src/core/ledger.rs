@@ -389,7 +389,7 @@ impl Ledger {
 
     /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, what that
     /// has put off stays so: the server may not take as many.
-    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening, now: Micros) {
+    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
         self.login_is_over(pool, opening);
         let account = self.account(pool);
         // The server that was to be replaced may have ended by itself meanwhile.
@@ -398,7 +398,6 @@ impl Ledger {
             account.retiring += 1;
         }
         account.live += 1;
-        account.note_login_time(opening.took(now));
         if opening.failures == account.failures {
             account.retry_at = Micros(0);
             account.proven = Some(opening.generation);

@@ -461,7 +461,7 @@ impl Attempt {
         });
         // on its way from before its login is over: see `PoolShare::outlook`
         let under_way = share.server_under_way();
-        let place = place.into_live(self.plane.now());
+        let place = place.into_live();
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
             // the socket is gone, and its place with it

@@ -150,7 +150,8 @@ impl Attempt {
     /// Its ages count from when the login began: so no session is older at the server than it is here.
     fn authorization(&self, rules: &Rules, begun_at: Micros) -> Authorization {
         let (max_age, rate) = (rules.ages.max_age, rules.login_rate);
-        let soft_at = self.plane.places.plan_renewal(&self.entry.share, begun_at, max_age, rate);
+        let times = (begun_at, self.plane.now());
+        let soft_at = self.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
         Authorization { soft_at, hard_at: begun_at + max_age }
     }
 

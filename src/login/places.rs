@@ -45,11 +45,11 @@ impl Places {
     pub fn plan_renewal(
         &self,
         pool: &Arc<PoolShare>,
-        begun_at: Micros,
+        times: (Micros, Micros),
         max_age: Micros,
         rate: u32,
     ) -> Micros {
-        self.ledger().plan_renewal(pool, begun_at, max_age, rate)
+        self.ledger().plan_renewal(pool, times, max_age, rate)
     }
 
     /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not.
@@ -113,8 +113,8 @@ pub struct Place {
 impl Place {
     /// The login in this place has succeeded: it is a live server's from now on.
     #[must_use]
-    pub fn into_live(mut self, now: Micros) -> Self {
-        self.places.ledger().logged_in(&self.pool, self.opening(), now);
+    pub fn into_live(mut self) -> Self {
+        self.places.ledger().logged_in(&self.pool, self.opening());
         self.used_for = Use::Live;
         self
     }
@@ -170,7 +170,7 @@ mod tests {
         let pool = share("db", "user");
         let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
         assert_eq!(places.pool_servers(pool.id), (1, 0));
-        let place = place.into_live(Micros(1));
+        let place = place.into_live();
         assert_eq!((places.pool_servers(pool.id), pool.live_count()), ((0, 1), 1));
         assert!(!places.forget(&pool));
         drop(place);

@@ -270,7 +270,7 @@ impl World {
             return self.login_ends(at, Use::LoggingIn(login.opening));
         }
         let under_way = share.server_under_way();
-        self.ledger.logged_in(&share, opening, self.ground.micros());
+        self.ledger.logged_in(&share, opening);
         self.pools[at].luck.succeeds(generation, failures, login.want);
         self.pools[at].tries.forget();
         if share.stance() == Stance::CloseNow {
@@ -349,7 +349,8 @@ impl World {
             cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
         };
         let authorization = plan.max_age_us.map(|max_age_us| {
-            let soft_at = self.ledger.plan_renewal(share, Micros(began), Micros(max_age_us), 1_000);
+            let times = (Micros(began), Micros(ground.now));
+            let soft_at = self.ledger.plan_renewal(share, times, Micros(max_age_us), 1_000);
             let at = |age_us| Micros(began + age_us);
             let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
             let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);

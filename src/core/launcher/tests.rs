@@ -49,7 +49,7 @@ impl Bench {
         self.wait(at);
         let actions = self.asked(at);
         let [Action::Open { opening, .. }] = &actions[..] else { panic!("{actions:?}") };
-        self.ledger.logged_in(&self.pools[at], opening, Micros(1));
+        self.ledger.logged_in(&self.pools[at], opening);
         self.pools[at].set_waiting_since(THERE, Micros::NEVER);
     }
 }

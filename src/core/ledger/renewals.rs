@@ -6,7 +6,7 @@
 //! it takes to replace all within their age, never more than a fifth.
 
 use super::timetable::{Window, latest_free_in_both};
-use super::{Account, Ledger, Opening, Verdict, Want};
+use super::{Account, Ledger, Verdict, Want};
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
 use crate::core::PoolShare;
@@ -51,7 +51,7 @@ impl Account {
     }
 
     /// A slow login counts at once, a quick one little by little.
-    pub(super) fn note_login_time(&mut self, took: Micros) {
+    fn note_login_time(&mut self, took: Micros) {
         let known = self.login_time.0;
         self.login_time = Micros(took.0.max(known - known / 4 + took.0 / 4));
     }
@@ -106,13 +106,13 @@ impl Ledger {
         self.account(pool).owed > 0 && self.has_room(pool)
     }
 
-    /// When a server of `pool` whose login began at `begun_at`, and whose authorization is good for `max_age`, is to be replaced:
+    /// When a server of `pool` whose login began and was over then, and whose authorization is good for `max_age`, is to be replaced:
     /// as late as leaves time for it, but apart from the pool's others, so that the last one of as many as its caps allow has
     /// its turn in time, and from those of other pools at its endpoint, which takes `rate` logins a second.
     pub fn plan_renewal(
         &mut self,
         pool: &Arc<PoolShare>,
-        begun_at: Micros,
+        (begun_at, over_at): (Micros, Micros),
         max_age: Micros,
         rate: u32,
     ) -> Micros {
@@ -123,6 +123,8 @@ impl Ledger {
         });
         let mut there = self.renewals_at.remove(&rules.endpoint).unwrap_or_default();
         let account = self.account(pool);
+        // without its wait for a turn: an endpoint whose pools are all filled at once is no slow one
+        account.note_login_time(over_at.since(begun_at));
         account.max_age = max_age;
         account.planned = account.planned.wrapping_add(1);
         account.renewals.pass(begun_at);
@@ -179,11 +181,4 @@ fn window(begun_at: Micros, max_age: Micros, login_time: Micros) -> Window {
 fn caps(rules: &PoolRules) -> Option<u32> {
     let caps = [rules.pool_size, rules.max_db_connections, rules.max_user_connections];
     caps.into_iter().filter(|cap| *cap > 0).min()
-}
-
-impl Opening {
-    /// For how long it has been under way.
-    pub(super) fn took(&self, now: Micros) -> Micros {
-        now.since(self.began_at)
-    }
 }

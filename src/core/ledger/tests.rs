@@ -74,7 +74,7 @@ pub(in crate::core) fn begin(ledger: &mut Ledger, pool: &Arc<PoolShare>, want: W
 
 pub(in crate::core) fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: Micros) {
     let opening = begin(ledger, pool, WAITER, now);
-    ledger.logged_in(pool, &opening, Micros(1));
+    ledger.logged_in(pool, &opening);
 }
 
 /// It fails, and its socket has ended.
@@ -89,7 +89,7 @@ fn one_login_at_a_time_up_to_pool_size() {
     let mut ledger = Ledger::default();
     let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing);
-    ledger.logged_in(&pool, &opening, Micros(1));
+    ledger.logged_in(&pool, &opening);
     assert_eq!(pool.live_count(), 1);
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Full);
@@ -122,7 +122,7 @@ fn the_reserve_opens_when_the_first_waiter_has_waited_long_enough() {
     assert!(pool.is_full());
     let opening = begin(&mut ledger, &pool, want, due);
     assert!(opening.from_reserve);
-    ledger.logged_in(&pool, &opening, Micros(1));
+    ledger.logged_in(&pool, &opening);
     assert_eq!(ledger.consider(&pool, want, due + due), Verdict::Full);
 }
 
@@ -223,11 +223,11 @@ fn the_minimum_is_filled_without_eviction_and_without_reserve() {
     let mut ledger = Ledger::default();
     for _ in 0..2 {
         let opening = begin(&mut ledger, &pools[0], Want::Minimum, Micros(1));
-        ledger.logged_in(&pools[0], &opening, Micros(1));
+        ledger.logged_in(&pools[0], &opening);
     }
     assert_eq!(ledger.consider(&pools[0], Want::Minimum, Micros(1)), Verdict::Nothing);
     let opening = begin(&mut ledger, &pools[1], Want::Minimum, Micros(1));
-    ledger.logged_in(&pools[1], &opening, Micros(1));
+    ledger.logged_in(&pools[1], &opening);
     assert_eq!(ledger.consider(&pools[1], Want::Minimum, Micros(1)), Verdict::Full);
     assert!(!pools[1].is_full(), "a client's want may still evict");
 }
@@ -290,7 +290,7 @@ fn a_renewal_opens_first_and_retires_then() {
     launch(&mut ledger, &pool, Micros(1));
     let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
     assert!(!pool.is_retirement_wanted(), "not before the other has come");
-    ledger.logged_in(&pool, &opening, Micros(1));
+    ledger.logged_in(&pool, &opening);
     assert!(pool.take_retirement() && !pool.take_retirement(), "one, and once");
     ledger.returned(&pool, &Use::Live);
     assert!(!ledger.owes_replacement(&pool));
@@ -304,7 +304,7 @@ fn a_renewal_whose_server_has_gone_retires_none() {
     let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
     pool.note_departure();
     ledger.returned(&pool, &Use::Live);
-    ledger.logged_in(&pool, &opening, Micros(1));
+    ledger.logged_in(&pool, &opening);
     assert!(!pool.is_retirement_wanted());
 }
 
@@ -346,7 +346,7 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
         ledger.returned(&pool, &Use::Live);
         assert!(ledger.owes_replacement(&pool));
         let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
-        ledger.logged_in(&pool, &opening, Micros(1));
+        ledger.logged_in(&pool, &opening);
         assert!(!pool.is_retirement_wanted() && !ledger.owes_replacement(&pool), "one for one");
     }
 }
@@ -384,7 +384,7 @@ fn what_is_retired_from_the_reserve_is_not_replaced() {
     let late = Micros::from_secs(10);
     let opening = begin(&mut ledger, &pool, WAITER, late);
     assert!(opening.from_reserve);
-    ledger.logged_in(&pool, &opening, Micros(1));
+    ledger.logged_in(&pool, &opening);
     assert_eq!(ledger.consider(&pool, Want::Renewal, late), Verdict::RetireFirst);
     ledger.returned(&pool, &Use::Live);
     assert!(!ledger.owes_replacement(&pool));

@@ -55,7 +55,7 @@ fn under_way(plane: &Arc<Plane>, entry: &Arc<PoolEntry>, count: usize) -> Vec<(A
         (attempt, plane.places.given(&entry.share, opening))
     };
     let (_, first) = begin();
-    let first = first.into_live(Micros(1));
+    let first = first.into_live();
     let logins = (0..count).map(|_| begin()).collect();
     drop(first);
     logins

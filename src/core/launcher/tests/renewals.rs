@@ -95,8 +95,8 @@ impl Pool {
         for (_, born_at, opening) in over {
             self.accepted_at = self.accepted_at.max(self.now);
             let max_age = Micros::from_secs(self.trial.max_age_s);
-            self.bench.ledger.logged_in(&share, &opening, self.now);
-            let soft_at = self.bench.ledger.plan_renewal(&share, born_at, max_age, 20);
+            self.bench.ledger.logged_in(&share, &opening);
+            let soft_at = self.bench.ledger.plan_renewal(&share, (born_at, self.now), max_age, 20);
             self.servers.push(Server { born_at, soft_at, hard_at: born_at + max_age });
             self.publish_waiting();
             self.hears(Event::Again);

@@ -120,7 +120,7 @@ impl Model {
                 let shadow = &mut self.shadows[pool];
                 let opening = shadow.logins.remove(0);
                 let failures = self.ledger.accounts[&self.pools[pool].id].failures;
-                self.ledger.logged_in(&self.pools[pool], &opening, Micros(1));
+                self.ledger.logged_in(&self.pools[pool], &opening);
                 shadow.live += 1;
                 if opening.failures == failures {
                     (shadow.failed, shadow.is_proven) = (false, true);

@@ -12,7 +12,7 @@ fn several_logins_at_once_when_one_has_shown_that_they_succeed() {
     let mut ledger = Ledger::default();
     let first = begin(&mut ledger, &pool, WAITER, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "nothing is known of its server");
-    ledger.logged_in(&pool, &first, Micros(1));
+    ledger.logged_in(&pool, &first);
     (0..3).for_each(|_| drop(begin(&mut ledger, &pool, WAITER, Micros(1))));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "no more than that");
     assert_eq!(ledger.pool_servers(pool.id), (3, 1));
@@ -43,7 +43,7 @@ fn logins_in_progress_count_against_pool_size_and_the_reserve_waits_for_them() {
     let third = begin(&mut ledger, &pool, WAITER, Micros(1));
     let late = Micros::from_secs(5);
     assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Nothing, "they may be for who waits longest");
-    [second, third].iter().for_each(|opening| ledger.logged_in(&pool, opening, Micros(1)));
+    [second, third].iter().for_each(|opening| ledger.logged_in(&pool, opening));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Later(late));
     assert!(begin(&mut ledger, &pool, WAITER, late).from_reserve);
     assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Full);
@@ -58,13 +58,13 @@ fn a_login_that_fails_has_the_others_wait_and_then_come_one_at_a_time() {
     fail(&mut ledger, &pool, logins.remove(0), "too many", Micros(49));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(50)), Verdict::Nothing, "two are still being tried");
     fail(&mut ledger, &pool, logins.remove(0), "too many", Micros(39));
-    ledger.logged_in(&pool, &logins.remove(0), Micros(1));
+    ledger.logged_in(&pool, &logins.remove(0));
     assert_eq!(pool.failing(), None);
     let verdict = ledger.consider(&pool, WAITER, Micros(49));
     assert_eq!(verdict, Verdict::Later(Micros(50)), "it had begun before: the latest pause counts");
     let next = begin(&mut ledger, &pool, WAITER, Micros(50));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(50)), Verdict::Nothing);
-    ledger.logged_in(&pool, &next, Micros(1));
+    ledger.logged_in(&pool, &next);
     (0..2).for_each(|_| drop(begin(&mut ledger, &pool, WAITER, Micros(50))));
 }
 
@@ -81,7 +81,7 @@ fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
     begin(&mut ledger, &pools[2], WAITER, Micros(1)); // nobody is kept from his first one
     (0..3).for_each(|_| drop(begin(&mut ledger, &pools[3], WAITER, Micros(1))));
-    logins.iter().for_each(|opening| ledger.logged_in(&pools[0], opening, Micros(1)));
+    logins.iter().for_each(|opening| ledger.logged_in(&pools[0], opening));
     begin(&mut ledger, &pools[1], WAITER, Micros(1));
     begin(&mut ledger, &pools[0], WAITER, Micros(1));
     assert_eq!(ledger.logins_at["host:5432"], 4);
