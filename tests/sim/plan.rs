@@ -288,7 +288,7 @@ fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {
 
 /// Rules of one pool.
 pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
-    let mut later = Rng::new(rng.clone().next() ^ u64::MAX / 3);
+    let mut later = Rng::new(rng.clone().next() ^ (u64::MAX / 3));
     PoolRules {
         mode,
         pool_size: rng.range(1, 4) as u32,
