@@ -176,7 +176,6 @@ impl Plan {
                 server_lifetime: Micros::from_secs(3_600),
                 server_idle_timeout: Micros(0),
                 server_login_concurrency: concurrency as u32,
-                max_prepared_statements: 100,
                 ..pool.rules.clone()
             };
             plan.calm_at_us = plan.calm_at_us.max(rounds * age_us);
