@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest seeds fuzz model asan setup
+.PHONY: help quickstart test check bench loadtest floor seeds fuzz model asan setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -9,6 +9,7 @@ help:
 	@echo "make check        format, lints, documentation"
 	@echo "make bench        microbenchmarks (criterion)"
 	@echo "make loadtest     compare with PgBouncer, write the table of the README; QUICK=1 for a short look"
+	@echo "make floor        how far from bare relays, a second table of the README; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
 	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
@@ -27,6 +28,9 @@ test: setup
 check:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path loadtest/relay/Cargo.toml
+	cargo clippy --locked --all-targets --manifest-path loadtest/relay/Cargo.toml \
+		--target-dir $(or $(CARGO_TARGET_DIR),target)/relay -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 bench:
@@ -35,6 +39,10 @@ bench:
 loadtest:
 	@sh tests/setup.sh loadtest
 	python3 loadtest/run.py $(if $(QUICK),--quick,--readme)
+
+floor:
+	@sh tests/setup.sh loadtest
+	python3 loadtest/floor.py $(if $(QUICK),--quick,--readme)
 
 fuzz:
 	@sh fuzz/run.sh

@@ -93,10 +93,10 @@ def order(cell):
     return transport != "plain", ["simple", "extended", "prepared"].index(protocol), clients
 
 
-def into_readme(path, text):
+def into_readme(path, text, begin=BEGIN, end=END):
     """Replaces what stands between the markers."""
     old = path.read_text()
-    new = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.S)
+    new = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", old, flags=re.S)
     if new == old and text not in old:
-        raise RuntimeError(f"{path.name} has no markers {BEGIN} … {END}")
+        raise RuntimeError(f"{path.name} has no markers {begin} … {end}")
     path.write_text(new)

@@ -113,9 +113,12 @@ class Variant:
         (home / "userlist.txt").write_text('"postgres" ""\n')
         account.own(home)
         self.process = Process(account, [program, home / "pooler.ini"], home / "log", signal.SIGTERM)
-        target = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "bench", "-c", "select 1"]
-        wait_for(self.name, self.process, lambda: subprocess.run(target, capture_output=True).returncode == 0)
+        wait_for(self.name, self.process, self.answers)
         return self
+
+    def answers(self):
+        target = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "bench", "-c", "select 1"]
+        return subprocess.run(target, capture_output=True).returncode == 0
 
     def stop(self):
         self.process.stop()
@@ -248,9 +251,7 @@ def compared(chosen, pgweir):
     """The poolers of a run: what the others are compared with comes first."""
     if chosen.before:
         return [Variant(report.BEFORE, chosen.before, {"workers": 1}), Variant(report.ONE, pgweir, {"workers": 1})]
-    pgbouncer = chosen.pgbouncer or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if not pgbouncer:
-        sys.exit("no pgbouncer to compare with: run tests/setup.sh loadtest")
+    pgbouncer = find_pgbouncer(chosen.pgbouncer)
     # A PgBouncer in pgweir's place, to see what the method says of equals, knows no `workers`.
     said = subprocess.run([pgweir, "--version"], capture_output=True, text=True).stdout
     equals = "libevent" in said
@@ -261,28 +262,43 @@ def compared(chosen, pgweir):
     ]
 
 
+def find_pgbouncer(named):
+    pgbouncer = named or shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    return pgbouncer or sys.exit("no pgbouncer to compare with: run tests/setup.sh loadtest")
+
+
+def build_pgweir():
+    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/pgweir"
+
+
+def prepare(account, directory):
+    """Scripts of pgbench and a certificate, where the account can read them."""
+    for name in set(SCRIPTS.values()):
+        shutil.copy(ROOT / "loadtest" / name, directory / name)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+         "2", "-subj", "/CN=localhost", "-keyout", directory / "tls.key", "-out", directory / "tls.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    account.own(directory)
+
+
+def commit():
+    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def main():
     chosen = arguments()
     raise_descriptor_limit()
-    if chosen.pgweir:
-        pgweir = chosen.pgweir
-    else:
-        subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
-        pgweir = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/pgweir"
+    pgweir = chosen.pgweir or build_pgweir()
     variants = compared(chosen, pgweir)
     account = Account()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="pgweir-load-"))
     directory.chmod(0o755)
     started = []
     try:
-        for name in set(SCRIPTS.values()):
-            shutil.copy(ROOT / "loadtest" / name, directory / name)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-             "2", "-subj", "/CN=localhost", "-keyout", directory / "tls.key", "-out", directory / "tls.crt"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        account.own(directory)
+        prepare(account, directory)
         postgres = PostgreSQL(account, directory)
         started.append(postgres.process)
         for variant in variants:
@@ -296,14 +312,13 @@ def main():
             process.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     outcome = {
-        "date": datetime.date.today().isoformat(), "commit": commit, "cpus": os.cpu_count(),
+        "date": datetime.date.today().isoformat(), "commit": commit(), "cpus": os.cpu_count(),
         "rounds": 1 + max(run["round"] for run in runs), "seconds": chosen.seconds,
         "base": variants[0].name, "versions": {variant.name: variant.version() for variant in variants},
         "runs": runs, "idle": memory,
     }  # fmt: skip
-    file = ROOT / "loadtest/results" / f"{outcome['date']}-{commit or 'tree'}.json"
+    file = ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(outcome, indent=1) + "\n")
     table = report.table(outcome)

@@ -178,13 +178,16 @@ fn sockets_and_tls_are_named_only_where_they_belong() {
     );
 }
 
+/// Of the program only the drivers; and one file of the bare relays that it is measured against, where the kernel fills and
+/// reads memory that only such a relay leaves to it.
 #[test]
 fn unsafe_is_only_in_io() {
-    let files = sources("src");
-    let mut offences = lines(files.iter().filter(|file| file.room() != Some("io")), |_, line| {
+    let files: Vec<Source> = ["src", "loadtest"].into_iter().flat_map(sources).collect();
+    let may = |file: &Source| file.room() == Some("io") || file.path == "loadtest/relay/src/ring.rs";
+    let mut offences = lines(files.iter().filter(|file| !may(file)), |_, line| {
         has_word(line, "unsafe") || line.contains("allow(unsafe_code)")
     });
-    for file in files.iter().filter(|file| file.room() == Some("io")) {
+    for file in files.iter().filter(|file| may(file)) {
         let text: Vec<&str> = file.text.lines().collect();
         for (index, _) in text.iter().enumerate().filter(|(_, line)| line.contains("unsafe {")) {
             if !text[index.saturating_sub(6)..index].iter().any(|line| line.contains("SAFETY:")) {
@@ -250,7 +253,7 @@ fn sqlstates_are_spelt_once() {
 #[test]
 fn files_say_what_they_are_and_stay_short() {
     let mut offences = Vec::new();
-    for file in ["src", "tests", "benches", "fuzz"].into_iter().flat_map(sources) {
+    for file in ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources) {
         if !file.text.starts_with("//!") {
             offences.push(format!("{}: does not begin with //!", file.path));
         }
@@ -264,7 +267,8 @@ fn files_say_what_they_are_and_stay_short() {
 
 #[test]
 fn open_ends_are_not_left_in_the_code() {
-    let files: Vec<Source> = ["src", "tests", "benches", "fuzz"].into_iter().flat_map(sources).collect();
+    let files: Vec<Source> =
+        ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
     // written in halves, so that this file may be searched, too
     let words = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]];
     let words = words.map(|halves| halves.concat());
@@ -281,7 +285,8 @@ fn open_ends_are_not_left_in_the_code() {
 
 #[test]
 fn sources_are_those_that_a_reader_can_open() {
-    let mut files: Vec<Source> = ["src", "tests", "benches", "fuzz"].into_iter().flat_map(sources).collect();
+    let mut files: Vec<Source> =
+        ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
     for page in ["ARCHITECTURE.md", "README.md", "SECURITY.md"] {
         let text =
             std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("it is there");

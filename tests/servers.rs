@@ -163,7 +163,7 @@ impl Rig {
             connected_at: now,
             authorization: Some(Authorization { soft_at: now, hard_at: now + Micros::from_secs(3600) }),
         };
-        let guard = Box::new(place.into_live(now));
+        let guard = Box::new(place.into_live());
         let channel = Channel { fd: socket.into(), tls: None, unread: Vec::new(), unsent: Vec::new(), guard };
         self.plane.worker(WorkerId(1)).send(Mail::Server(Box::new((channel, login))));
         pid.to_string()

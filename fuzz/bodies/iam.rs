@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use pgweir::base::Micros;
 use pgweir::iam::age::OnDenied;
-use pgweir::iam::denial::{Evidence, Outcome, Reactions, Stage};
+use pgweir::iam::denial::{Evidence, Outcome, Reactions, Stage, Who};
 use pgweir::iam::rules::{Keys, Rules};
 use pgweir::iam::{
     AwsSource, Credentials, Endpoint, Explanation, Fetch, FetchError, Region, Role, SessionName, SourceKey,
@@ -122,14 +122,16 @@ fn token(endpoint: &Endpoint, user: &str) {
 /// Any words of a server lead to a step that is not too far away, and an explanation.
 fn refusal(endpoint: &Endpoint, user: &str, state: &str, message: &str) {
     let mut all = Reactions::default();
+    let source = SourceKey::new(SourceKind::Imds, None, None, None, endpoint.region());
+    let who = Who { user: user.into(), source };
     let evidence = Evidence::default();
     let mut now = Micros(0);
     for stage in [Stage::Greeting, Stage::TokenSent, Stage::Authenticated].into_iter().cycle().take(9) {
         now = now + Micros::from_secs(20);
         let outcome = Outcome::Error { sqlstate: state, message, stage };
-        if let Some(judgement) = all.failed(user, &outcome, &evidence, now, now, 0.5) {
+        if let Some(judgement) = all.failed(&who, &outcome, &evidence, now, now, 0.5) {
             assert!(
-                all.may_try(user, now).err().is_none_or(|until| until.since(now) <= Micros::from_secs(15))
+                all.may_try(&who, now).err().is_none_or(|until| until.since(now) <= Micros::from_secs(15))
             );
             let text = Explanation { judgement, endpoint, user, source: &"imds" }.to_string();
             assert!(text.contains(endpoint.host()));

@@ -144,6 +144,13 @@ pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
 /// Most bytes that a `credential_process` may print: credentials with the longest session token that can sign, twice.
 pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
 
+/// Most bytes of the file `AWS_CA_BUNDLE`: the authorities of a system are some 250 kB.
+pub const AWS_CA_BUNDLE_BYTES_MAX: usize = 4 << 20;
+
+/// Of those who log in by IAM to one endpoint so many are counted and remembered, some 2 kB each: an RDS instance takes no
+/// more connections by default (`max_connections`, 5,000 at the most), so whoever has a server there is among them.
+pub const IAM_LOGINS_PER_ENDPOINT_MAX: usize = 5_000;
+
 /// Sessions of STS that one process asks for in a second, after a burst of as many: AWS lets some hundred
 /// through for a whole account and region, which others share.
 pub const STS_CALLS_PER_SECOND: u32 = 20;
@@ -151,8 +158,14 @@ pub const STS_CALLS_PER_SECOND: u32 = 20;
 /// Longest query that the console takes: its longest command is some 350 bytes. PgBouncer's own bound is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 
-/// Pools with metrics of their own; all others are summed. Some 100 lines a pool: the page stays within about 5 MB.
+/// Pools with metrics of their own; all others are summed. Some 150 lines a pool, 13 KB: the page stays within 6.7 MB.
 pub const METRICS_POOLS_MAX: usize = 500;
+
+/// Longest file of a cached token of IAM Identity Center: it holds one token and what renews it, some 5 KB.
+pub const SSO_CACHE_BYTES_MAX: usize = 65_536;
+
+/// Databases with a metric of their own; of all others the worst counts. One line each.
+pub const METRICS_DATABASES_MAX: usize = 500;
 
 /// Pools whose counters a worker copies in one turn, some 6 KB each: queries wait less than a millisecond for it.
 pub const STATS_POOLS_MAX: usize = 64;

@@ -64,6 +64,9 @@ impl Value for Hosts {
     }
 }
 
+/// The one database of a cluster of Aurora DSQL.
+pub const DSQL_DATABASE: &str = "postgres";
+
 /// One entry of `[databases]`: where it is, who logs in there, and what it overrides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
@@ -166,8 +169,19 @@ impl Database {
     /// The entry that this one, the fallback, makes for clients that ask for `name`.
     pub fn named(&self, name: &str) -> Self {
         let name: Arc<str> = name.into();
-        let dbname = if self.dbname_given { self.dbname.clone() } else { name.clone() };
-        Self { name, dbname, ..self.clone() }
+        Self { name, ..self.clone() }.with_dbname()
+    }
+
+    /// The same, with the name at the server that goes without saying: the entry's own, and with Aurora DSQL that of its one
+    /// database.
+    #[must_use]
+    pub(super) fn with_dbname(self) -> Self {
+        let dbname = match self.server_auth {
+            _ if self.dbname_given => self.dbname,
+            Some(ServerAuth::DsqlIam) => DSQL_DATABASE.into(),
+            _ => self.name.clone(),
+        };
+        Self { dbname, ..self }
     }
 
     /// The `host` column of SHOW DATABASES: the hosts as configured, `None` for the default Unix socket.

@@ -38,7 +38,7 @@ fn closed_to_tcp(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
 
 /// Keys that say what a server's certificate is verified against, where it is not. For logins by IAM it always is.
 fn verifies_nothing(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
-    let by_iam = |auth| auth == Some(ServerAuth::RdsIam);
+    let by_iam = |auth: Option<ServerAuth>| auth.is_some_and(ServerAuth::is_by_iam);
     if by_iam(entry.server_auth) || snapshot.users.values().any(|user| by_iam(user.server_auth)) {
         return Vec::new();
     }

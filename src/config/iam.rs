@@ -18,10 +18,20 @@ pub enum ServerAuth {
     Password,
     /// A token of AWS IAM, made for each login.
     RdsIam,
+    /// The same, as Aurora DSQL takes it.
+    DsqlIam,
+}
+
+impl ServerAuth {
+    /// Whether it is a token of AWS IAM.
+    pub fn is_by_iam(self) -> bool {
+        self != Self::Password
+    }
 }
 
 impl Choice for ServerAuth {
-    const WORDS: &'static [(&'static str, Self)] = &[("password", Self::Password), ("rds_iam", Self::RdsIam)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("password", Self::Password), ("rds_iam", Self::RdsIam), ("dsql_iam", Self::DsqlIam)];
 }
 
 /// What it means where every role of an endpoint is refused at once (`iam_all_denied`): a permission that was
@@ -164,8 +174,8 @@ impl Snapshot {
     pub fn proves_as_before(&self, before: &Self, name: &str, user: &str) -> bool {
         let principal = |snapshot: &Self| {
             let database = snapshot.database(name)?;
-            let by_iam = snapshot.server_auth(&database, user) == ServerAuth::RdsIam;
-            Some(by_iam.then(|| snapshot.iam_identity(&database, user).principal()))
+            let auth = snapshot.server_auth(&database, user);
+            Some(auth.is_by_iam().then(|| (auth, snapshot.iam_identity(&database, user).principal())))
         };
         principal(self) == principal(before)
     }
@@ -258,6 +268,7 @@ mod tests {
         assert!(!same("", &keys.replace("=p", "=q"), ""), "by the database");
         assert!(!same("", keys, "iam_role_arn=R"), "by the user");
         assert!(!same("", keys, "server_auth=password"));
+        assert!(!same("", keys, "server_auth=dsql_iam"));
         let password = load("", "password=p", "");
         assert!(load("iam_credential_source = env", "password=q", "").proves_as_before(&password, "a", "u"));
     }

@@ -107,7 +107,7 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "tls_server_name": Text, |db, name| db.tls_server_name = Some(name),
         "Name that servers' certificates must be for, with verify-full; default: iam_host, else the host.";
     "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),
-        "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login. Needs verify-full and a server_tls_ca_file.";
+        "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login; dsql_iam: the same with Aurora DSQL. Both need verify-full and a server_tls_ca_file.";
     "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
         "RDS's own name of the endpoint, where host is an alias, an address or a tunnel; tokens are made for it.";
     "iam_port": Text, |db, port| db.iam_endpoint.port = Some(port),
@@ -165,7 +165,7 @@ pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
     "iam_profile": Text, |user, profile| user.iam.profile = Some(profile),
         "Overrides iam_profile of the database.";
     "iam_role_arn": Text, |user, arn| user.iam.role_arn = Some(arn),
-        "Overrides iam_role_arn of the database.";
+        "Overrides iam_role_arn of the database; a template as there.";
     "iam_external_id": Password, |user, id| user.iam.external_id = Some(id),
         "External id for this user's iam_role_arn.";
     "iam_session_name": Text, |user, name| user.iam.session_name = Some(name),

@@ -26,7 +26,7 @@ pub use choices::{
     Tls13Suites, TlsProtocols, Workers,
 };
 pub use connstr::{ConnStrError, pairs};
-pub use database::{Database, Host, PeerEntry, UserEntry};
+pub use database::{DSQL_DATABASE, Database, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};
 pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Places, Problem};
 pub use iam::{AllDenied, IamEndpoint, IamIdentity, ServerAuth};

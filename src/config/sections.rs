@@ -163,6 +163,7 @@ impl Draft {
             (true, None) => return Err(EntryProblem::NotThere),
         };
         read_pairs(&mut database, DATABASE_KEYS, text)?;
+        let database = database.with_dbname();
         self.places.databases.insert(name.clone(), self.here.clone());
         if &*name == FALLBACK {
             self.fallback = Some(Arc::new(database));

@@ -11,7 +11,7 @@ use super::show_process::Standing;
 use crate::base::{Micros, limits};
 use crate::config::CONSOLE_DATABASE;
 use crate::core::{Answer, Command, DatabaseShare, Scope};
-use crate::login::{Order, Phase, Plane};
+use crate::login::{Order, Phase, Plane, Refreshed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -278,13 +278,13 @@ impl Control {
     ///
     /// # Errors
     /// [`Refused::ConsoleDatabase`], [`Refused::NoDatabase`], [`Refused::NotByIam`].
-    pub fn refresh_iam(&self, name: Option<&str>) -> Result<(), Refused> {
+    pub fn refresh_iam(&self, name: Option<&str>) -> Result<Refreshed, Refused> {
         if let Some(name) = name {
             self.database(name, "refresh")?;
         }
         match (self.plane.refresh_iam(name), name) {
-            (0, Some(name)) => Err(Refused::NotByIam(name.to_owned())),
-            _ => Ok(()),
+            (done, Some(name)) if done.begin_in.is_empty() => Err(Refused::NotByIam(name.to_owned())),
+            (done, _) => Ok(done),
         }
     }
 

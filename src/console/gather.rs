@@ -69,6 +69,7 @@ impl Console {
                     maxwait_us: row.maxwait.0,
                     sv_past_soft_age: row.sv_past_soft_age.into(),
                     sv_past_hard_age: row.sv_past_hard_age.into(),
+                    sv_due: row.sv_due.into(),
                     auth_age_us: row.auth_age.0,
                     ..PoolLevels::default()
                 });
@@ -149,6 +150,7 @@ impl Console {
                 expires_in_s: left,
                 usable: source.current().is_ok(),
                 refreshes: report.refreshes().collect(),
+                token_age: report.token_age,
             }
         };
         self.plane.iam.all_sources().into_iter().map(levels).collect()
@@ -156,13 +158,30 @@ impl Console {
 
     /// Why clients cannot be served at present, as far as it concerns the whole process or logins by IAM; empty = they can.
     pub fn obstacles(&self) -> Vec<String> {
+        self.obstacle_of_process().into_iter().chain(self.plane.iam_obstacles()).collect()
+    }
+
+    /// Why clients of one database cannot be served at present; empty = they can, `None`: there is no such database.
+    pub fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
+        let of_database = self.plane.database_obstacles(name)?;
+        Some(self.obstacle_of_process().into_iter().chain(of_database).collect())
+    }
+
+    /// Every database there is, and whether it can be served at present.
+    pub fn databases_served(&self) -> Vec<(String, bool)> {
+        let all_are = self.obstacle_of_process().is_none();
+        let databases = self.plane.databases_served().into_iter();
+        databases.map(|(name, is_served)| (name.to_string(), all_are && is_served)).collect()
+    }
+
+    fn obstacle_of_process(&self) -> Option<String> {
         let of_process = match self.plane.phase() {
             Phase::Running if !self.plane.accepting.has_begun() => Some("the listeners are not open yet"),
             Phase::Running if self.plane.accepting.is_suspended() => Some("suspended"),
             Phase::Running => None,
             Phase::WaitForClients | Phase::WaitForServers => Some("shutting down"),
         };
-        of_process.map(str::to_owned).into_iter().chain(self.plane.iam_obstacles()).collect()
+        of_process.map(str::to_owned)
     }
 
     /// What every pool of servers has counted since it was made, logins to them included.

@@ -304,7 +304,8 @@ impl Session {
             }
             Order::WaitClose(name) => eventually(control.wait_close(name.as_deref()), "WAIT_CLOSE"),
             Order::IamRefresh(name) => {
-                outcome(logged(control.refresh_iam(name.as_deref()), "IAM REFRESH", &name), "IAM REFRESH")
+                let done = logged(control.refresh_iam(name.as_deref()), "IAM REFRESH", &name);
+                done.map_or_else(Reply::from, |done| notice(&done.to_string(), "IAM REFRESH".to_owned()))
             }
             Order::Shutdown(how) => self.shut_down(how),
             // Both are anybody's and have been answered.

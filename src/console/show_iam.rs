@@ -1,6 +1,7 @@
 //! SHOW IAM: how logins to servers by IAM stand, a row for each (database, user, endpoint).
 //!
-//! Never shows a token or a secret: of a key the end of its id. Times are whole seconds. What is not known is NULL.
+//! Never shows a token or a secret: of a key the end of its id. Times are whole seconds but for those of logins, which are
+//! milliseconds. What is not known is NULL.
 //! The words of `cred_state`, `class` and `stance` are those of metrics and of the log.
 
 use super::rows::Rows;
@@ -63,11 +64,15 @@ pub fn iam(views: &[IamView], now: Now) -> Rows {
             class(&source, tells).map(Class::name).into(),
             row.rate.into(),
             row.waiting.into(),
+            row.under_way.into(),
+            row.spans.map(|[median, _]| median.0 / 1_000).into(),
+            row.spans.map(|[_, most]| most.0 / 1_000).into(),
             pool.map(|pool| pool.share.stance().name()).into(),
             row.keeps_up.map(|keeps_up| if keeps_up { "in time" } else { "late" }).into(),
             of_pool(levels.auth_age_us).filter(|age| *age > 0).map(|age| Micros(age).as_secs()).into(),
             of_pool(levels.sv_past_soft_age).into(),
             of_pool(levels.sv_past_hard_age).into(),
+            of_pool(levels.sv_due).into(),
             of_pool(view.counters.renewed).into(),
             of_pool(view.counters.extended).into(),
             of_pool(view.counters.over_age_transactions).into(),

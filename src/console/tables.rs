@@ -440,17 +440,20 @@ pub const TABLES: &[Shown] = &[
         Source::Iam,
         &IAM,
         "Logins to servers by IAM (`server_auth=rds_iam`): a row for each database, user and endpoint, and one for each source of \
-         AWS credentials that none of them needs. Spans are whole seconds; what is not known is NULL. `cred_state` is `fresh`, \
+         AWS credentials that none of them needs. Spans are whole seconds where nothing else is said; what is not known is NULL. `cred_state` is `fresh`, \
          `stale` (usable, but the last fetch failed), `empty` (the first fetch is under way) or `dead`; of the access key only the \
          end of its id is shown. Logins are counted for each user and endpoint: databases that share both show the same. `class` \
          says why logins fail at present (`denied`, `throttled`, `clock`, `credentials`, `service`, `unreachable`), `last_error` \
          says it in words with the next step. `login_rate` is the pace in logins a second at the endpoint, `login_waiting` how \
-         many wait for their turn. `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
+         many wait for their turn there; `logins_under_way` is how many logins of the pool are under way, `login_ms_p50` and \
+         `login_ms_p99` how many milliseconds the last 128 logins that were accepted there have taken (their turn not counted). `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
          replaced), `keep_to_hard_age` (logins are or may be denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
          fault of the user: they serve on), `catch_up` (they work again: those kept are replaced one soon after the other) or \
          `close_now`. `renewals` is `in time`, or `late` where servers age faster than they can be replaced, by what logins took \
          lately. `auth_age` is the age of the oldest authorization among the pool's \
-         servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`; \
+         servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`, \
+         `sv_due` how many will be before a login that begins now would be over (`login_ms_p99`): more than a few mean that the pool \
+         will lose servers; \
          `renewed` counts servers replaced, `extended` transactions that ended beyond `iam_max_age` under `keep_on` and \
          `catch_up`, `over_age` those that were running when it came.",
     ),
@@ -462,7 +465,7 @@ pub const TABLES: &[Shown] = &[
 ];
 
 /// Columns of SHOW IAM: ours, PgBouncer has no such table.
-const IAM: [Column; 27] = [
+const IAM: [Column; 31] = [
     text("database"),
     text("user"),
     text("endpoint"),
@@ -481,11 +484,15 @@ const IAM: [Column; 27] = [
     text("class"),
     int4("login_rate"),
     int4("login_waiting"),
+    int4("logins_under_way"),
+    int8("login_ms_p50"),
+    int8("login_ms_p99"),
     text("stance"),
     text("renewals"),
     int8("auth_age"),
     int4("sv_past_soft_age"),
     int4("sv_past_hard_age"),
+    int4("sv_due"),
     int8("renewed"),
     int8("extended"),
     int8("over_age"),

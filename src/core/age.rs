@@ -36,12 +36,13 @@ impl Authorization {
 }
 
 impl Server {
-    /// Adds its authorization's age, where it has one, to its pool's row.
-    pub(super) fn tell_age(&self, now: Micros, row: &mut PoolRow) {
+    /// Adds its authorization's age, where it has one, to its pool's row; a login to that pool takes `login_span`.
+    pub(super) fn tell_age(&self, now: Micros, login_span: Micros, row: &mut PoolRow) {
         let Authorization { soft_at, hard_at } = self.authorization;
         if self.authorization != Authorization::ENDLESS {
             row.sv_past_soft_age += u32::from(now >= soft_at);
             row.sv_past_hard_age += u32::from(now >= hard_at);
+            row.sv_due += u32::from(now < hard_at && now + login_span >= hard_at);
             row.auth_age = row.auth_age.max(now.since(self.connected_at));
         }
     }

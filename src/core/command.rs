@@ -205,6 +205,8 @@ pub struct PoolRow {
     pub sv_past_soft_age: u32,
     /// Ours: servers past the hard age of their authorization.
     pub sv_past_hard_age: u32,
+    /// Ours: servers that reach the hard age before a login that begins now would be over.
+    pub sv_due: u32,
     /// Ours: the age of the oldest authorization; zero where no server has one.
     pub auth_age: Micros,
 }

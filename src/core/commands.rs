@@ -320,7 +320,7 @@ impl Core {
                 ServerState::Tested => row.sv_tested += 1,
                 ServerState::BeingCanceled => row.sv_being_canceled += 1,
             }
-            server.tell_age(now, row);
+            server.tell_age(now, self.share(server.pool).login_span(), row);
         }
         let finished = |(key, pool): (usize, &super::pool::Pool)| {
             let mut row = std::mem::take(&mut rows[key]);

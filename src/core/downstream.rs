@@ -148,7 +148,7 @@ impl Core {
                 server.expected.failed(|expect| undone |= Self::undo(statements, expect));
                 if undone && server.expected.changes_statements() {
                     // Batches sent ahead of this error took the undone for done: nobody knows what they will leave.
-                    server.close_reason.get_or_insert("prepared statements in doubt");
+                    server.doubt_statements();
                 }
                 Fate::Forward
             }

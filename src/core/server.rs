@@ -87,6 +87,13 @@ pub(super) enum Debt {
 pub(super) const IDLE: u8 = transaction::IDLE;
 
 impl Server {
+    /// Nobody knows any more which prepared statements it holds: it is closed when it is free, and until then its client is
+    /// served as if each might be there and none were.
+    pub fn doubt_statements(&mut self) {
+        self.statements.doubt();
+        self.close_reason.get_or_insert("prepared statements in doubt");
+    }
+
     /// A server fresh from its login.
     pub fn new(login: ServerLogin, pool: PoolSlot, now: Micros) -> Self {
         Self {

@@ -205,6 +205,7 @@ pub struct PoolShare {
     /// A server is kept beyond its hard age.
     overstay: AtomicBool,
     max_age: AtomicU64,
+    login_span: AtomicU64,
     is_claimed: AtomicBool,
     claim: ArcSwapOption<Claim>,
     failing: ArcSwapOption<String>,
@@ -240,6 +241,7 @@ impl PoolShare {
             stance: AtomicU8::new(Stance::default() as u8),
             overstay: AtomicBool::new(false),
             max_age: AtomicU64::new(Micros::NEVER.0),
+            login_span: AtomicU64::new(0),
             is_claimed: AtomicBool::new(false),
             claim: ArcSwapOption::empty(),
             failing: ArcSwapOption::empty(),
@@ -421,6 +423,16 @@ impl PoolShare {
     pub fn set_removed(&self) {
         self.removed.store(true, Ordering::Release);
         self.bump_generation();
+    }
+
+    /// How long a login to one of its servers takes lately, or less; zero = not known.
+    pub fn login_span(&self) -> Micros {
+        Micros(self.login_span.load(Ordering::Acquire))
+    }
+
+    /// Set by the login plane after each login by IAM.
+    pub fn set_login_span(&self, span: Micros) {
+        self.login_span.store(span.0, Ordering::Release);
     }
 
     /// Why logins to servers fail at present; `None` = the last one succeeded.

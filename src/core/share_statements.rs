@@ -147,6 +147,11 @@ impl Core {
         let pool = &mut self.pools[server.pool.0 as usize];
         pool.counters.server_parse_count += 1;
         let mut frames = Vec::with_capacity(statement.rest.len() + 64);
+        if server.statements.are_in_doubt() {
+            // It may hold this one, and closing one that it does not hold does no harm.
+            encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, statement.name.as_bytes());
+            server.expected.push(Expect::CloseOurs(statement.id));
+        }
         let others_max = (pool.rules.max_prepared_statements as usize).saturating_sub(1);
         while let Some(old) = server.statements.evict(others_max) {
             encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, old.to_string().as_bytes());
@@ -289,20 +294,25 @@ impl Core {
     /// A server says that a command has made the session forget its statements. What was prepared or named behind it is not
     /// meant: it is taken from the answers that are still owed, where there are any.
     pub(super) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
-        let Server { statements, expected, close_reason, .. } = &mut self.servers[id.0 as usize];
-        match expected.forget() {
+        let server = &mut self.servers[id.0 as usize];
+        match server.expected.forget() {
             Forgetting::Nothing => return,
             Forgetting::ButBehind => {}
             Forgetting::All => {
-                statements.clear();
+                server.statements.clear();
                 self.clients[client.0 as usize].statements = None;
                 return;
             }
             Forgetting::TooOften => {
-                close_reason.get_or_insert("prepared statements in doubt");
+                server.doubt_statements();
                 return;
             }
         }
+        // It was evicted before it was forgotten: should that be undone, nobody would know.
+        if server.expected.behind().any(|expect| matches!(expect, Expect::CloseOurs(_))) {
+            server.doubt_statements();
+        }
+        let Server { statements, expected, .. } = server;
         statements.clear();
         let mut named: HashSet<StatementId> = HashSet::new();
         for expect in expected.behind() {
@@ -313,10 +323,6 @@ impl Core {
                 }
                 Expect::ParseOurs(statement) => statements.insert(statement),
                 Expect::ParseFake(statement) => drop(named.insert(statement)),
-                // It was evicted before it was forgotten: should that be undone, nobody would know.
-                Expect::CloseOurs(_) => {
-                    close_reason.get_or_insert("prepared statements in doubt");
-                }
                 _ => {}
             }
         }

@@ -385,6 +385,8 @@ impl ClientStatements {
 #[derive(Debug, Default)]
 pub(super) struct ServerStatements {
     held: Option<Box<LruCache<StatementId, ()>>>,
+    /// Nobody knows which: none counts as held, and each may be. For good.
+    are_in_doubt: bool,
 }
 
 impl ServerStatements {
@@ -394,8 +396,21 @@ impl ServerStatements {
         self.held.as_mut().is_some_and(|held| held.get(&statement).is_some())
     }
 
+    /// From now on nobody knows what it holds: the server ends with its client's link.
+    pub fn doubt(&mut self) {
+        *self = Self { held: None, are_in_doubt: true };
+    }
+
+    /// Whether nobody knows what it holds.
+    pub fn are_in_doubt(&self) -> bool {
+        self.are_in_doubt
+    }
+
     /// The server is about to hold it, or holds it after all: its Close never happened.
     pub fn insert(&mut self, statement: StatementId) {
+        if self.are_in_doubt {
+            return;
+        }
         self.held.get_or_insert_with(|| Box::new(LruCache::unbounded())).put(statement, ());
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: nothing secret is printed, not even by `Debug`; the keys are wiped on drop (by the AWS library's own type, which
 //! holds them).
 
+use super::denial::Backing;
 use super::failure::{FetchError, Reason};
 use super::token;
 use aws_credential_types::Credentials as AwsCredentials;
@@ -143,6 +144,16 @@ impl CredentialState {
         match self {
             Self::Empty | Self::Fresh => None,
             Self::Stale(reason) | Self::Dead(reason) => Some(reason),
+        }
+    }
+
+    /// What it makes of a refused token that they have signed. AWS says no by a word, or by having nothing there
+    /// any more, as where an instance has lost its role; where `were_any` before.
+    pub fn backing(self, were_any: bool) -> Backing {
+        match self.reason() {
+            None => Backing::Sound,
+            Some(Reason::Denied | Reason::NotConfigured) if were_any => Backing::Denied,
+            Some(_) => Backing::Stale,
         }
     }
 

@@ -1,56 +1,49 @@
 //! What a failed login with a token means, and what is tried next.
 //!
 //! RDS never says why it refuses a token: an expired, forged, forbidden or throttled one and a fault of its own all look the
-//! same (28000). So the reason is inferred from what is known here ([`Evidence`]), and no single refusal counts as a denial.
+//! same (28000). So the reason is inferred from what is known here (`cause`), and no single refusal counts as a denial.
+//! Where the server does say why, that holds until a login succeeds, whatever else goes wrong meanwhile.
 //! The steps: mint a fresh token and try once more at once; have new credentials fetched and try once more; then back off with
-//! jitter, for each (endpoint, user) apart. Pure: monotonic time and dice come in as arguments.
+//! jitter, for each (endpoint, user, principal) apart ([`Who`]). Pure: monotonic time and dice come in as arguments.
 //! Source: PostgreSQL and RDS behaviour as measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
 
-use super::skew::Alarm;
-use crate::base::Micros;
-use crate::config::AllDenied;
+mod cause;
+
+pub use cause::{Backing, Evidence, LetIn, Patience, Suspicion};
+
+use super::source::SourceKey;
+use crate::base::{Micros, limits};
 use crate::wire::sqlstate;
+use cause::{CROWDED_GRACE, Cause, Others, Refusals};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The longest pause between two tries.
 const BACK_OFF_MAX: Micros = Micros::from_secs(15);
 
-/// Refusals of a user that was let in before count for so long as a fault of IAM's that passes: RDS refuses for
-/// a moment when it fails over, or when others log in there too often. Clients wait meanwhile, and are not told
-/// that they may not.
-const GRACE: Micros = Micros::from_secs(5);
-
-/// The same where logins are many there: so long it may take until the pace has found what RDS lets through,
-/// and each user has had its turn.
-const CROWDED_GRACE: Micros = Micros::from_secs(30);
-
-/// When a user that was refused was let in again by itself, refusals of others are no denials for so long: some
+/// When one that was refused was let in again by itself, refusals of others are no denials for so long: some
 /// logins pass and some do not.
 const HEALING_SPAN: Micros = Micros::from_secs(15);
 
 /// The longest pause while a refusal may pass by itself at any moment.
 const SHORT_PAUSE: Micros = Micros::from_secs(1);
 
-/// A denial is proven by this many refusals …
-const PROOF_REFUSALS: u32 = 3;
+/// While tokens are refused, fresh credentials are asked for this often.
+const REFRESH_PERIOD: Micros = Micros::from_secs(60);
 
-/// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass. Where
-/// servers grow no older than ten times this, it is a tenth of their age: the least that is left of it when the
-/// last renewal is due.
-const PROOF_SPAN: Micros = Micros::from_secs(60);
-
-/// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever took a permission
-/// away from all roles of an endpoint at once is not to wait for ever.
-const SERVICE_SPAN: Micros = Micros::from_secs(600);
-
-/// For so long a refusal of one user tells something of the refusals of others.
+/// For so long a verdict on one of them tells something of the refusals of others.
 const SIGN_SPAN: Micros = Micros::from_secs(60);
 
-/// A trouble that nobody has run into for so long is forgotten.
+/// A trouble that nobody has run into for so long is over.
 const MEMORY_SPAN: Micros = Micros::from_secs(600);
 
-/// Users of one endpoint that are remembered; beyond them, the one that was heard of longest ago is forgotten.
-const USERS_MAX: usize = 1_000;
+/// What looked like a denial is remembered for as long as a server may live that was opened before
+/// ([`super::rules::MAX_AGE_S_MOST`]): where credentials fail as well, no login tells of it again.
+const DENIAL_MEMORY_SPAN: Micros = Micros::from_secs(super::rules::MAX_AGE_S_MOST);
+
+/// Those of one endpoint that are remembered; beyond them, one that looks least like a denial is forgotten, and of those the
+/// one that was heard of longest ago.
+const REMEMBERED_MAX: usize = limits::IAM_LOGINS_PER_ENDPOINT_MAX;
 
 /// Why logins fail, in the classes that decide how to go on. The name is a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,6 +126,15 @@ pub enum Outcome<'a> {
     Untrusted,
 }
 
+impl Outcome<'_> {
+    /// Whether the server had accepted the token, and something else went wrong then.
+    fn came_after_acceptance(&self, kind: Kind) -> bool {
+        let is_behind = matches!(self, Self::Ended(Stage::Authenticated))
+            || matches!(self, Self::Error { stage: Stage::Authenticated, .. });
+        is_behind && !kind.is_the_servers_word()
+    }
+}
+
 /// What a failure is, as far as the server told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -159,6 +161,28 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether the server has said itself that this login is not to be.
+    fn is_the_servers_word(self) -> bool {
+        matches!(self, Self::NotMember(_) | Self::NoProofAsked | Self::RoleForbidden | Self::NoRule)
+    }
+
+    /// Whether the server was there, and did not let this login in.
+    fn is_a_refusal(self) -> bool {
+        matches!(self, Self::TokenRefused | Self::TooMany) || self.is_the_servers_word()
+    }
+
+    /// What it means by itself; `None`: that depends on what explains it.
+    fn class(self) -> Option<Class> {
+        match self {
+            Self::TokenRefused => None,
+            Self::TooMany => Some(Class::Throttled),
+            Self::NotMember(_) | Self::NoProofAsked | Self::RoleForbidden | Self::NoRule => {
+                Some(Class::Denied)
+            }
+            Self::Busy | Self::EndedInLogin | Self::Unreachable | Self::Untrusted => Some(Class::Unreachable),
+        }
+    }
+
     /// Reads an outcome. `None`: the token was not the matter (a database that does not exist, and the like).
     pub fn of(outcome: &Outcome<'_>) -> Option<Self> {
         Some(match *outcome {
@@ -187,116 +211,6 @@ impl Kind {
     }
 }
 
-/// How the other users of the same endpoint fare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
-    /// Nobody else has tried.
-    None,
-    /// Somebody logged in since the first refusal.
-    Fine,
-    /// Whoever tried of late is refused too.
-    Refused,
-}
-
-/// How long refusals may count as something that passes: what the operator has chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// `iam_all_denied`.
-    pub all_denied: AllDenied,
-    /// `iam_max_age`.
-    pub max_age: Micros,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { all_denied: AllDenied::default(), max_age: super::age::MAX_AGE }
-    }
-}
-
-impl Patience {
-    /// For how long refusals of everybody are a fault of the service.
-    fn with_everybody(self) -> Micros {
-        match self.all_denied {
-            AllDenied::MaxAge => SERVICE_SPAN.min(self.max_age),
-            AllDenied::DenyAfter(span) => span,
-            AllDenied::Service => Micros::NEVER,
-        }
-    }
-
-    /// For how long one user has to be refused before it is proven to be denied.
-    fn with_one(self) -> Micros {
-        PROOF_SPAN.min(Micros(self.max_age.0 / 10))
-    }
-}
-
-/// Whether a user whose logins fail may be denied: servers that work go by it. The mildest comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Suspicion {
-    /// What is in the way may pass, through no fault of the user.
-    Unfounded,
-    /// It may be denied: tokens are refused, and nothing that is known here explains it.
-    Founded,
-    /// It is denied beyond doubt.
-    Proven,
-}
-
-/// What is known on this side when a token was refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a sign of its own, and any may go with any other")]
-pub struct Evidence {
-    /// The login budget of the endpoint is strained ([`super::budget::Budget::is_strained`]).
-    pub is_strained: bool,
-    /// This very user was let in within the last minute.
-    pub was_let_in: bool,
-    /// This very user was let in at some time.
-    pub is_known: bool,
-    /// The last fetch of credentials failed, so the ones that signed may be dead.
-    pub are_stale: bool,
-    /// Seconds that the server's clock is ahead of ours, where that was measured.
-    pub skew_s: Option<i64>,
-    /// How long a refusal may count as something that passes.
-    pub patience: Patience,
-}
-
-impl Evidence {
-    /// For how long refusals that look like a denial are none yet to clients.
-    fn grace(&self) -> Micros {
-        match (self.is_strained, self.is_known) {
-            (true, _) => CROWDED_GRACE,
-            (false, true) => GRACE,
-            (false, false) => Micros(0),
-        }
-    }
-}
-
-/// The class of a failure; `refused_for`: since the first refusal of this user.
-fn class_of(kind: Kind, evidence: &Evidence, others: Others, refused_for: Micros) -> Class {
-    // Throttling hits whoever comes: not the one role alone that nobody has seen get in for long.
-    let may_get_in = evidence.is_known || others != Others::Fine;
-    let is_recent = evidence.was_let_in || refused_for < CROWDED_GRACE;
-    let may_be_throttled = evidence.is_strained && may_get_in && is_recent;
-    let patience = evidence.patience;
-    let is_everybody = match others {
-        Others::Refused => true,
-        // who was never let in, and is alone, has most likely been set up wrongly
-        Others::None => evidence.is_known && patience.all_denied != AllDenied::MaxAge,
-        Others::Fine => false,
-    };
-    match kind {
-        Kind::TooMany => Class::Throttled,
-        Kind::TokenRefused if evidence.skew_s.is_some_and(|skew| skew.saturating_abs() > Alarm::GRAVE_S) => {
-            Class::Clock
-        }
-        Kind::TokenRefused if evidence.are_stale => Class::Credentials,
-        Kind::TokenRefused if may_be_throttled => Class::Throttled,
-        Kind::TokenRefused if is_everybody && refused_for < patience.with_everybody() => Class::Service,
-        Kind::TokenRefused | Kind::NotMember(_) | Kind::NoProofAsked | Kind::RoleForbidden | Kind::NoRule => {
-            Class::Denied
-        }
-        Kind::Busy | Kind::EndedInLogin | Kind::Unreachable | Kind::Untrusted => Class::Unreachable,
-    }
-}
-
 /// What to do after a failed login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -306,6 +220,17 @@ pub enum Step {
     RefreshThenAgain,
     /// Try again not before this time.
     BackOff(Micros),
+}
+
+/// How logins of somebody may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As many at a time as are wanted.
+    Open,
+    /// One at a time: the server has refused it, and the next one most likely hears the same.
+    OneByOne,
+    /// Not before this time.
+    Closed(Micros),
 }
 
 /// A failed login, judged.
@@ -319,79 +244,75 @@ pub struct Judgement {
     pub step: Step,
 }
 
-/// How one user of an endpoint fares.
+/// Who logs in to an endpoint: a database user, by the word of whatever AWS principal a source stands for. Each is
+/// judged alone: RDS asks whether that principal may log in as that user, and two tenants may share the user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Who {
+    /// The database user.
+    pub user: Arc<str>,
+    /// What signs.
+    pub source: SourceKey,
+}
+
+/// How one of those who log in to an endpoint fares.
 #[derive(Clone, Copy, Debug)]
 struct Reaction {
     judgement: Judgement,
-    /// Steps taken since the last login that was accepted.
-    steps: u32,
-    /// Refusals of tokens, one for each step.
-    refusals: u32,
-    first_refused_at: Option<Micros>,
-    last_refused_at: Option<Micros>,
-    /// Since when nothing of ours (the clock, the credentials) explains the refusals.
-    suspected_since: Option<Micros>,
-    /// Since when nothing but a denial of this very user explains them.
-    denied_since: Option<Micros>,
+    /// Failures of whatever kind since the last login that was accepted: pauses grow with them.
+    failures: u32,
+    /// What was tried at once against refused tokens: a fresh token, then fresh credentials.
+    cures: u32,
+    /// When fresh credentials were asked for last.
+    refreshed_at: Option<Micros>,
+    refusals: Refusals,
+    /// The server has said itself that this login is not to be, and has not let it in since.
+    is_told: bool,
     judged_at: Micros,
 }
 
 impl Reaction {
     fn forgive(&mut self) {
-        self.steps = 0;
+        (self.failures, self.cures, self.refreshed_at) = (0, 0, None);
         self.judgement.step = Step::BackOff(Micros(0));
     }
 
-    /// Whether its user may be denied, where the others at the endpoint fare so.
+    /// Whether it may be denied, where the others at the endpoint fare so.
     fn suspicion(&self, others: Others, now: Micros, patience: Patience) -> Suspicion {
-        let Judgement { kind, class, .. } = self.judgement;
-        if class == Class::Denied && kind != Kind::TokenRefused {
-            return Suspicion::Proven; // the server has said so
+        if self.is_told {
+            return Suspicion::Proven;
         }
-        let is_confirmed = self.refusals >= PROOF_REFUSALS;
-        let Some(since) = self.suspected_since else { return Suspicion::Unfounded };
-        if kind != Kind::TokenRefused && !is_confirmed {
-            return Suspicion::Unfounded;
-        }
-        let is_everybody = match (others, patience.all_denied) {
-            (Others::Fine, _) | (Others::None, AllDenied::MaxAge) => false,
-            (Others::Refused, _) | (Others::None, _) => true,
-        };
-        let is_over = now.since(since) >= patience.with_everybody();
-        match patience.all_denied {
-            _ if !is_everybody && self.is_proven(patience) => Suspicion::Proven,
-            _ if !is_everybody => Suspicion::Founded,
-            _ if is_over && is_confirmed => Suspicion::Proven,
-            AllDenied::MaxAge => Suspicion::Founded,
-            AllDenied::DenyAfter(_) if is_over => Suspicion::Founded,
-            AllDenied::DenyAfter(_) | AllDenied::Service => Suspicion::Unfounded,
-        }
+        let is_last = self.judgement.kind == Kind::TokenRefused;
+        self.refusals.suspicion(others, is_last, now, patience)
     }
 
-    /// Whether fresh tokens of this user were refused often and for long enough, and it alone.
-    fn is_proven(&self, patience: Patience) -> bool {
-        let (Some(since), Some(last)) = (self.denied_since, self.last_refused_at) else { return false };
-        self.refusals >= PROOF_REFUSALS && last >= since + patience.with_one()
+    /// What is to be remembered rather than another: what looks like a denial, then what is new.
+    fn worth(&self) -> (bool, Micros) {
+        (self.is_told || self.refusals.are_confirmed(), self.judged_at)
+    }
+
+    /// How long it is remembered although nobody has tried again.
+    fn memory_span(&self) -> Micros {
+        if self.worth().0 { DENIAL_MEMORY_SPAN } else { MEMORY_SPAN }
     }
 }
 
-/// How logins with tokens fare at one endpoint. Holds only users that are in trouble.
+/// How logins with tokens fare at one endpoint. Holds only those that are in trouble.
 #[derive(Clone, Debug, Default)]
 pub struct Reactions {
-    users: HashMap<Box<str>, Reaction>,
+    all: HashMap<Who, Reaction>,
     accepted_at: Option<Micros>,
     /// When somebody was let in whose tokens had been refused shortly before, for no reason that is known here.
     healed_at: Option<Micros>,
 }
 
 impl Reactions {
-    /// A login as `user`, begun at `begun_at`, failed. `None`: for a reason that has nothing to do with tokens.
+    /// A login of `who`, begun at `begun_at`, failed. `None`: for a reason that has nothing to do with tokens.
     ///
     /// Logins that were under way together fail together; those that began before the last step was decided on change
     /// nothing and are told that step. `jitter` is drawn from `0.0..1.0`.
     pub fn failed(
         &mut self,
-        user: &str,
+        who: &Who,
         outcome: &Outcome<'_>,
         evidence: &Evidence,
         begun_at: Micros,
@@ -399,132 +320,147 @@ impl Reactions {
         jitter: f64,
     ) -> Option<Judgement> {
         let kind = Kind::of(outcome)?;
-        let known = self.users.get(user).copied();
+        let known = self.all.get(who).copied();
         if let Some(known) = known.filter(|known| begun_at < known.judged_at) {
             return Some(known.judgement);
         }
-        let is_refusal = kind == Kind::TokenRefused;
-        let first_refused_at = known.and_then(|known| known.first_refused_at).or(is_refusal.then_some(now));
-        let refused_for = first_refused_at.map_or(Micros(0), |first| now.since(first));
-        let others = self.others(user, first_refused_at, now);
+        let before = known.filter(|_| !outcome.came_after_acceptance(kind));
+        let mut refusals = before.map_or_else(Refusals::default, |known| known.refusals);
         let heals = self.healed_at.is_some_and(|at| now.since(at) < HEALING_SPAN);
         let evidence = &Evidence { is_strained: evidence.is_strained || heals, ..*evidence };
-        let inferred = class_of(kind, evidence, others, refused_for);
-        let is_brief = inferred == Class::Denied && is_refusal && refused_for < evidence.grace();
-        let class = if is_brief { Class::Service } else { inferred };
-        // What the service, the clock or the credentials may have caused proves nothing once they are well again.
-        let denied_since = match known.and_then(|known| known.denied_since) {
-            since if !is_refusal => since,
-            _ if inferred != Class::Denied => None,
-            _ if others == Others::Refused => first_refused_at,
-            since => since.or(Some(now)),
-        };
-        let suspected_since = match known.and_then(|known| known.suspected_since) {
-            since if !is_refusal => since,
-            _ if matches!(inferred, Class::Clock | Class::Credentials) => None,
-            since => since.or(Some(now)),
-        };
-        let steps = known.map_or(0, |known| known.steps);
-        let pause = match back_off(steps, jitter) {
-            // the endpoint's pace holds back more than a pause of this user's could
-            pause if is_brief || class == Class::Throttled => pause.min(SHORT_PAUSE),
-            pause => pause,
-        };
-        // the refusal that proves a denial comes as soon as it may
-        let proof_at = denied_since.map(|since| since + evidence.patience.with_one()).filter(|at| *at > now);
-        let until = (now + pause).min(proof_at.unwrap_or(Micros::NEVER));
-        // Only a refused token may be cured by another one, and not where there are too many already.
-        let step = match steps {
-            0 if is_refusal && class != Class::Throttled => Step::Again,
-            1 if is_refusal && class != Class::Throttled => Step::RefreshThenAgain,
-            _ => Step::BackOff(until),
+        let others = self.others(who, refusals.first_at().unwrap_or(now), now);
+        let cause = (kind == Kind::TokenRefused).then(|| refusals.add(evidence, others, now));
+        let class = kind.class().or(cause.map(Cause::class)).unwrap_or(Class::Denied);
+        let tried = known.filter(|known| now.since(known.judged_at) < MEMORY_SPAN);
+        let (failures, cures) = tried.map_or((0, 0), |known| (known.failures, known.cures));
+        let refreshed_at = tried.and_then(|known| known.refreshed_at);
+        let is_long_ago = refreshed_at.is_some_and(|at| now.since(at) >= REFRESH_PERIOD);
+        let step = match (cause, cures) {
+            // only a refused token may be cured by another one, and not where there are too many already
+            (Some(cause), 0) if cause != Cause::Throttled => Step::Again,
+            (Some(cause), 1) if cause != Cause::Throttled => Step::RefreshThenAgain,
+            // they may have been replaced while the trouble lasted
+            (Some(cause), _) if cause != Cause::Throttled && is_long_ago => Step::RefreshThenAgain,
+            _ => {
+                let pause = back_off(failures, jitter);
+                // the endpoint's pace holds back more than a pause of this one's could
+                let is_short = class == Class::Throttled || cause == Some(Cause::Moment);
+                let pause = if is_short { pause.min(SHORT_PAUSE) } else { pause };
+                // the refusal that proves a denial comes as soon as it may
+                let proof_at = refusals.proof_at(evidence.patience).filter(|at| *at > now);
+                Step::BackOff((now + pause).min(proof_at.unwrap_or(Micros::NEVER)))
+            }
         };
         let reaction = Reaction {
             judgement: Judgement { kind, class, step },
-            steps: steps.saturating_add(1),
-            refusals: known.map_or(0, |known| known.refusals) + u32::from(is_refusal),
-            first_refused_at,
-            last_refused_at: if is_refusal {
-                Some(now)
-            } else {
-                known.and_then(|known| known.last_refused_at)
-            },
-            suspected_since,
-            denied_since,
+            failures: failures.saturating_add(1),
+            cures: cures.saturating_add(u32::from(!matches!(step, Step::BackOff(_)))),
+            refreshed_at: if step == Step::RefreshThenAgain { Some(now) } else { refreshed_at },
+            refusals,
+            is_told: kind.is_the_servers_word() || before.is_some_and(|known| known.is_told),
             judged_at: now,
         };
-        self.make_room_for(user);
-        self.users.insert(user.into(), reaction);
+        self.make_room_for(who);
+        self.all.insert(who.clone(), reaction);
         Some(reaction.judgement)
     }
 
-    /// A login as `user` was accepted: its troubles are over.
-    pub fn accepted(&mut self, user: &str, now: Micros) {
-        let before = self.users.remove(user);
+    /// A login of `who` was accepted: its troubles are over.
+    pub fn accepted(&mut self, who: &Who, now: Micros) {
+        let before = self.all.remove(who);
         // what took longer was a permission that was given back, or an outage
         let is_passing = |since: Micros| now.since(since) < CROWDED_GRACE;
-        if before.and_then(|known| known.suspected_since).is_some_and(is_passing) {
+        if before.and_then(|known| known.refusals.unexplained_since()).is_some_and(is_passing) {
             self.healed_at = Some(now);
         }
         self.accepted_at = Some(now);
     }
 
-    /// Whether a login as `user` may be tried now.
+    /// Whether a login of `who` may be tried now.
     ///
     /// # Errors
     /// When it may be.
-    pub fn may_try(&self, user: &str, now: Micros) -> Result<(), Micros> {
-        match self.users.get(user).map(|known| known.judgement.step) {
+    pub fn may_try(&self, who: &Who, now: Micros) -> Result<(), Micros> {
+        match self.all.get(who).map(|known| known.judgement.step) {
             Some(Step::BackOff(until)) if now < until => Err(until),
             _ => Ok(()),
         }
     }
 
-    /// The last judgement on `user`, if it is in trouble.
-    pub fn trouble(&self, user: &str) -> Option<Judgement> {
-        self.users.get(user).map(|known| known.judgement)
+    /// How logins of `who` may be tried now. What stands in the way of whoever comes, as a server that cannot be
+    /// reached does, is not for this: another host may be tried meanwhile.
+    pub fn admission(&self, who: &Who, now: Micros) -> Admission {
+        match self.trouble(who) {
+            Some(Judgement { kind, .. }) if !kind.is_a_refusal() => Admission::Open,
+            Some(Judgement { step: Step::BackOff(until), .. }) if now < until => Admission::Closed(until),
+            Some(_) => Admission::OneByOne,
+            None => Admission::Open,
+        }
     }
 
-    /// Whether `user` may be denied, if it is in trouble: [`super::age::Authorization::verdict`] goes by it.
-    pub fn suspicion(&self, user: &str, now: Micros, patience: Patience) -> Option<Suspicion> {
-        let known = self.users.get(user)?;
-        Some(known.suspicion(self.others(user, known.first_refused_at, now), now, patience))
+    /// The last judgement on `who`, if it is in trouble.
+    pub fn trouble(&self, who: &Who) -> Option<Judgement> {
+        self.all.get(who).map(|known| known.judgement)
+    }
+
+    /// When the tokens of `who` began to be refused.
+    pub fn refused_since(&self, who: &Who) -> Option<Micros> {
+        self.all.get(who)?.refusals.first_at()
+    }
+
+    /// Whether `who` may be denied, if it is in trouble: [`super::age::Authorization::verdict`] goes by it.
+    pub fn suspicion(&self, who: &Who, now: Micros, patience: Patience) -> Option<Suspicion> {
+        let known = self.all.get(who)?;
+        let others = self.others(who, known.refusals.first_at().unwrap_or(now), now);
+        Some(known.suspicion(others, now, patience))
     }
 
     /// Whether nobody is in trouble, as far as anybody has tried within the last ten minutes.
     pub fn is_calm(&mut self, now: Micros) -> bool {
-        self.users.retain(|_, known| now.since(known.judged_at) < MEMORY_SPAN);
-        self.users.is_empty()
+        self.all.retain(|_, known| now.since(known.judged_at) < known.memory_span());
+        self.all.values().all(|known| now.since(known.judged_at) >= MEMORY_SPAN)
     }
 
-    /// Lets `user` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
+    /// How many may not be tried yet.
+    pub fn held_back(&self, now: Micros) -> usize {
+        self.all.keys().filter(|who| self.may_try(who, now).is_err()).count()
+    }
+
+    /// Lets `who` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
     /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
-    pub fn forgive(&mut self, user: &str) {
-        self.users.get_mut(user).into_iter().for_each(Reaction::forgive);
+    pub fn forgive(&mut self, who: &Who) {
+        self.all.get_mut(who).into_iter().for_each(Reaction::forgive);
+    }
+
+    /// The same for whoever logs in as `user`.
+    pub fn forgive_user(&mut self, user: &str) {
+        let of_user = self.all.iter_mut().filter(|(who, _)| &*who.user == user);
+        of_user.for_each(|(_, known)| known.forgive());
     }
 
     /// The same for everybody.
     pub fn forgive_all(&mut self) {
-        self.users.values_mut().for_each(Reaction::forgive);
+        self.all.values_mut().for_each(Reaction::forgive);
     }
 
-    fn others(&self, user: &str, first_refused_at: Option<Micros>, now: Micros) -> Others {
-        let fine =
-            self.accepted_at.zip(first_refused_at).is_some_and(|(accepted, refused)| accepted >= refused);
-        let is_refused = |other: &Reaction| other.refusals > 0 && now.since(other.judged_at) < SIGN_SPAN;
-        let refused = self.users.iter().any(|(name, other)| &**name != user && is_refused(other));
-        match (fine, refused) {
-            (true, _) => Others::Fine,
+    /// How the others have fared of late; `since`: the first refusal of `who`.
+    fn others(&self, who: &Who, since: Micros, now: Micros) -> Others {
+        let is_recent = |at: Micros| now.since(at) < SIGN_SPAN;
+        let get_in = self.accepted_at.is_some_and(|at| at >= since && is_recent(at));
+        let is_refused = |other: &Reaction| !other.refusals.are_none() && is_recent(other.judged_at);
+        let are_refused = self.all.iter().any(|(name, other)| name != who && is_refused(other));
+        match (get_in, are_refused) {
+            (true, false) => Others::Fine,
+            (true, true) => Others::Mixed,
             (false, true) => Others::Refused,
             (false, false) => Others::None,
         }
     }
 
-    fn make_room_for(&mut self, user: &str) {
-        if self.users.len() >= USERS_MAX && !self.users.contains_key(user) {
-            let oldest =
-                self.users.iter().min_by_key(|(_, known)| known.judged_at).map(|(name, _)| name.clone());
-            oldest.map(|name| self.users.remove(&name));
+    fn make_room_for(&mut self, who: &Who) {
+        if self.all.len() >= REMEMBERED_MAX && !self.all.contains_key(who) {
+            let oldest = self.all.iter().min_by_key(|(_, known)| known.worth()).map(|(name, _)| name.clone());
+            oldest.map(|name| self.all.remove(&name));
         }
     }
 }

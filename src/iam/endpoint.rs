@@ -4,6 +4,7 @@
 //! tunnel or PrivateLink may be dialled in its place. The region is the database's own: it is read from the name or given, and
 //! never guessed. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
 
+use super::service::Service;
 use std::fmt;
 use std::str::FromStr;
 
@@ -85,6 +86,12 @@ impl Region {
         &self.0
     }
 
+    /// What the names of AWS's endpoints there end with.
+    pub(super) fn dns_suffix(&self) -> &'static str {
+        let of_region = PARTITIONS.iter().find(|partition| self.0.starts_with(partition.regions));
+        of_region.map_or("amazonaws.com", |partition| partition.suffix)
+    }
+
     /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds` and the partition's suffix
     /// (`amazonaws.com` and its kin), or outside the commercial regions also the one after `rds`. `None` for any other name, and
     /// for the writer of a global database, which has no region in it.
@@ -104,6 +111,16 @@ impl Region {
 }
 
 impl Region {
+    /// The region in the name of a cluster of Aurora DSQL: `ID.dsql.REGION.on.aws`, or with `dsql-` and a few letters where
+    /// a VPC's own endpoint leads there.
+    pub(super) fn of_dsql_host(host: &str) -> Option<Self> {
+        let host = normal(host);
+        let (before, label) = host.strip_suffix(".on.aws")?.rsplit_once('.')?;
+        let (cluster, service) = before.rsplit_once('.')?;
+        let is_dsql = service == "dsql" || service.starts_with("dsql-");
+        (is_dsql && !cluster.is_empty() && looks_like_region(label)).then(|| Self(label.into()))
+    }
+
     /// The region in the URL of an endpoint of STS: what stands behind the label `sts` or `sts-fips`, be it in
     /// AWS's own name, in that of a VPC's endpoint or of a proxy that is named alike. The endpoint without a
     /// region lies in us-east-1.
@@ -137,9 +154,10 @@ fn normal(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// An RDS or Aurora endpoint.
+/// An endpoint of RDS, of Aurora or of Aurora DSQL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
+    service: Service,
     host: Box<str>,
     port: u16,
     region: Region,
@@ -159,7 +177,7 @@ pub enum BadEndpoint {
     Port,
     /// The name holds no region and none was given.
     #[error(
-        "no region in host name \"{host}\": set iam_region, and iam_host if this name is an alias of an RDS endpoint"
+        "no region in host name \"{host}\": set iam_region, and iam_host if this name is an alias of AWS's own"
     )]
     NoRegion {
         /// As it was given.
@@ -173,6 +191,11 @@ pub enum Doubt {
     /// An alias in DNS, most often.
     #[error("not the name of an RDS endpoint: RDS accepts tokens made for its own names only (iam_host)")]
     NotRds,
+    /// An alias in DNS, most often.
+    #[error(
+        "not the name of a cluster of Aurora DSQL, ID.dsql.REGION.on.aws: it accepts tokens made for that only (iam_host)"
+    )]
+    NotDsql,
     /// RDS documents that custom endpoints take no tokens.
     #[error("an Aurora custom endpoint: it takes no tokens; use the cluster's or an instance's endpoint")]
     CustomEndpoint,
@@ -190,11 +213,19 @@ pub enum Doubt {
 }
 
 impl Endpoint {
+    /// As [`Endpoint::of`], of RDS.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn new(host: &str, port: u16, region: Option<Region>) -> Result<Self, BadEndpoint> {
+        Self::of(Service::Rds, host, port, region)
+    }
+
     /// The endpoint of that host, which is kept in lower case. Without `region` it is read from the name.
     ///
     /// # Errors
     /// The host is no DNS name; the port is 0; there is no region in the name and none was given.
-    pub fn new(host: &str, port: u16, region: Option<Region>) -> Result<Self, BadEndpoint> {
+    pub fn of(service: Service, host: &str, port: u16, region: Option<Region>) -> Result<Self, BadEndpoint> {
         let name = normal(host);
         let label = |label: &str| {
             !label.is_empty()
@@ -206,9 +237,14 @@ impl Endpoint {
         if port == 0 {
             return Err(BadEndpoint::Port);
         }
-        let region = region.or_else(|| Region::of_host(&name));
+        let region = region.or_else(|| service.region_of_host(&name));
         let region = region.ok_or_else(|| BadEndpoint::NoRegion { host: host.to_owned() })?;
-        Ok(Self { host: name.into(), port, region })
+        Ok(Self { service, host: name.into(), port, region })
+    }
+
+    /// What takes its tokens.
+    pub fn service(&self) -> Service {
+        self.service
     }
 
     /// The host that is signed.
@@ -228,13 +264,15 @@ impl Endpoint {
 
     /// Everything about this endpoint that often turns out to be a mistake.
     pub fn doubts(&self) -> impl Iterator<Item = Doubt> {
-        let named = Region::of_host(&self.host);
+        let named = self.service.region_of_host(&self.host);
         let name = before_suffix(&self.host);
+        let is_rds = self.service == Service::Rds;
         [
-            name.is_none().then_some(Doubt::NotRds),
+            (is_rds && name.is_none()).then_some(Doubt::NotRds),
+            (!is_rds && named.is_none()).then_some(Doubt::NotDsql),
             name.is_some_and(|name| name.ends_with(".global.rds")).then_some(Doubt::GlobalWriter),
             self.host.contains(".cluster-custom-").then_some(Doubt::CustomEndpoint),
-            matches!(self.port, 80 | 443).then_some(Doubt::WebPort),
+            (is_rds && matches!(self.port, 80 | 443)).then_some(Doubt::WebPort),
             named.is_some_and(|region| region != self.region).then_some(Doubt::OtherRegion),
         ]
         .into_iter()
@@ -280,6 +318,29 @@ mod tests {
         ] {
             assert_eq!(region(host).as_deref(), Some(expected), "{host}");
         }
+    }
+
+    #[test]
+    fn regions_are_read_from_the_names_of_clusters_of_dsql() {
+        let of = |host| Service::Dsql.region_of_host(host).map(|region| region.to_string());
+        for (host, expected) in [
+            ("foo0bar1baz2.dsql.us-east-1.on.aws", Some("us-east-1")),
+            ("FOO.Dsql.eu-west-3.on.aws.", Some("eu-west-3")),
+            ("foo.dsql-fnh4.us-east-1.on.aws", Some("us-east-1")),
+            ("dsql.us-east-1.on.aws", None),
+            (".dsql.us-east-1.on.aws", None),
+            ("foo.dsqlx.us-east-1.on.aws", None),
+            ("foo.dsql.useast.on.aws", None),
+            ("foo.dsql.us-east-1.on.aws.example.com", None),
+            ("db.abc.us-east-1.rds.amazonaws.com", None),
+        ] {
+            assert_eq!(of(host).as_deref(), expected, "{host}");
+        }
+        assert_eq!(region("foo.dsql.us-east-1.on.aws"), None, "it is none of RDS");
+        let alias = Endpoint::of(Service::Dsql, "db.internal", 5432, "eu-west-1".parse().ok()).unwrap();
+        assert_eq!(alias.doubts().collect::<Vec<_>>(), [Doubt::NotDsql]);
+        let named = Endpoint::of(Service::Dsql, "foo.dsql.us-east-1.on.aws", 5432, None).unwrap();
+        assert_eq!(named.doubts().count(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::denial::{Asked, Class, Judgement, Kind};
 use super::endpoint::Endpoint;
+use super::service::Service;
 use std::fmt;
 
 /// A judgement as an operator reads it.
@@ -27,18 +28,18 @@ impl Explanation<'_> {
     }
 
     fn what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { judgement: Judgement { kind, class, .. }, user, .. } = self;
+        let Self { judgement: Judgement { kind, class, .. }, endpoint, user, .. } = self;
         match kind {
             Kind::TokenRefused => {
                 write!(f, "the token for role {user} was refused, probably {}", probably(*class))?
             }
             Kind::TooMany => write!(f, "the proxy takes no more IAM logins at present")?,
             Kind::NotMember(asked) => {
-                write!(
-                    f,
-                    "role {user} is not a member of rds_iam: the server asked for {}",
-                    asked_text(*asked)
-                )?;
+                let why = match endpoint.service() {
+                    Service::Rds => format!("role {user} is not a member of rds_iam"),
+                    Service::Dsql => format!("no token was asked for from role {user}"),
+                };
+                write!(f, "{why}: the server asked for {}", asked_text(*asked))?;
             }
             Kind::NoProofAsked => write!(f, "the server let role {user} in without asking for a token")?,
             Kind::RoleForbidden => {
@@ -89,9 +90,14 @@ fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> Strin
     let quoted = user.replace('"', "\"\"");
     match kind {
         Kind::TokenRefused | Kind::TooMany => after_a_refused_token(class, endpoint, user),
-        Kind::NotMember(_) => format!("run: GRANT rds_iam TO \"{quoted}\""),
-        Kind::NoProofAsked => "check that this is the RDS endpoint it should be".to_owned(),
+        Kind::NotMember(_) if endpoint.service() == Service::Rds => format!("run: GRANT rds_iam TO \"{quoted}\""),
+        Kind::NotMember(_) | Kind::NoProofAsked => {
+            format!("check that this is the {} endpoint it should be", endpoint.service().name())
+        }
         Kind::RoleForbidden => format!("create the role or run: ALTER ROLE \"{quoted}\" LOGIN"),
+        Kind::NoRule if endpoint.service() == Service::Dsql => {
+            "check the cluster's resource policy, and that it lets this network in".to_owned()
+        }
         Kind::NoRule => "check that IAM database authentication is enabled there".to_owned(),
         Kind::Busy => {
             "it is tried again; if it stays so, raise max_connections there or lower pool_size".to_owned()
@@ -116,14 +122,34 @@ fn after_a_refused_token(class: Class, endpoint: &Endpoint, user: &str) -> Strin
         }
         Class::Clock => "synchronise this machine's clock".to_owned(),
         Class::Credentials => "look at the source in SHOW IAM".to_owned(),
+        Class::Service if endpoint.service() == Service::Dsql => {
+            "it is tried again; look at the state of the cluster".to_owned()
+        }
         Class::Service => {
             "it is tried again; the log iam-db-auth-error of the RDS instance has the reason".to_owned()
+        }
+        Class::Denied | Class::Unreachable if endpoint.service() == Service::Dsql => {
+            after_a_denial_by_dsql(endpoint, user)
         }
         Class::Denied | Class::Unreachable => format!(
             "check rds-db:connect for dbuser {user} in the principal's policy, and that {} is RDS's own name of it",
             endpoint.host()
         ),
     }
+}
+
+fn after_a_denial_by_dsql(endpoint: &Endpoint, user: &str) -> String {
+    let (action, host) = (Service::dsql_action(user), endpoint.host());
+    let of_role = match action {
+        "DbConnect" => {
+            let quoted = user.replace('"', "\"\"");
+            format!(", that its role was granted this one (AWS IAM GRANT \"{quoted}\" TO 'ARN')")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "check dsql:{action} in the principal's policy{of_role}, and that {host} is the cluster's own name"
+    )
 }
 
 #[cfg(test)]
@@ -163,26 +189,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_dsql_is_dsqls() {
+        let endpoint = Endpoint::of(Service::Dsql, "foo.dsql.us-east-1.on.aws", 5432, None).unwrap();
+        let next = |kind, class, user| next_at(&endpoint, kind, class, user);
+        let denied = next(Kind::TokenRefused, Class::Denied, "a\"b");
+        assert!(denied.contains("dsql:DbConnect in") && denied.contains("GRANT \"a\"\"b\" TO"), "{denied}");
+        let denied = next(Kind::TokenRefused, Class::Denied, "admin");
+        assert!(denied.contains("dsql:DbConnectAdmin in") && !denied.contains("GRANT"), "{denied}");
+        for kind in KINDS {
+            for class in Class::ALL {
+                let next = next(kind, class, "app");
+                assert!(
+                    next.len() > 20 && !next.contains("rds") && !next.contains("RDS"),
+                    "{kind:?}: {next}"
+                );
+            }
+        }
+    }
+
+    const KINDS: [Kind; 10] = [
+        Kind::TokenRefused,
+        Kind::TooMany,
+        Kind::NotMember(Asked::Scram),
+        Kind::NoProofAsked,
+        Kind::RoleForbidden,
+        Kind::NoRule,
+        Kind::Busy,
+        Kind::EndedInLogin,
+        Kind::Unreachable,
+        Kind::Untrusted,
+    ];
+
+    fn next_at(endpoint: &Endpoint, kind: Kind, class: Class, user: &str) -> String {
+        let judgement = Judgement { kind, class, step: Step::Again };
+        let text = Explanation { judgement, endpoint, user, source: &"imds" }.to_string();
+        text.split_once("source imds); ").map(|(_, next)| next.to_owned()).unwrap_or_default()
+    }
+
+    #[test]
     fn there_is_always_a_next_step() {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 6432, None).unwrap();
-        let next = |kind, class| {
-            let judgement = Judgement { kind, class, step: Step::Again };
-            let text =
-                Explanation { judgement, endpoint: &endpoint, user: "app", source: &"imds" }.to_string();
-            text.split_once("source imds); ").map(|(_, next)| next.to_owned()).unwrap_or_default()
-        };
-        for kind in [
-            Kind::TokenRefused,
-            Kind::TooMany,
-            Kind::NotMember(Asked::Scram),
-            Kind::NoProofAsked,
-            Kind::RoleForbidden,
-            Kind::NoRule,
-            Kind::Busy,
-            Kind::EndedInLogin,
-            Kind::Unreachable,
-            Kind::Untrusted,
-        ] {
+        let next = |kind, class| next_at(&endpoint, kind, class, "app");
+        for kind in KINDS {
             for class in Class::ALL {
                 assert!(next(kind, class).len() > 20, "{kind:?} {class:?}");
             }

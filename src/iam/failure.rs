@@ -155,6 +155,13 @@ impl FetchError {
         })
     }
 
+    /// Reads an error of the connector, where no client of the library is in between.
+    pub(super) fn of_connector(error: &ConnectorError) -> Self {
+        let usual = if error.is_timeout() { Reason::Timeout } else { Reason::Unreachable };
+        let found = chain(error).find_map(http::no_tls).or_else(|| chain(error).find_map(known));
+        found.unwrap_or_else(|| Self::new(usual))
+    }
+
     /// Whether the next try will come to the same, although it says that there was no connection.
     pub(super) fn is_final(&self) -> bool {
         self.detail.is_some()
@@ -262,6 +269,10 @@ fn reason_of_code(code: &str, message: &str) -> Option<Reason> {
         | "AssumeRoleUnauthorizedAccess"
         | "AuthFailure"
         | "IDPRejectedClaim"
+        // a key that is deleted or switched off
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "UnrecognizedClientException"
         | "NotAuthorized" => Reason::Denied,
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Reason::Clock,
         // The same code for a wrong key and for a wrong clock; only the words differ.
@@ -271,10 +282,7 @@ fn reason_of_code(code: &str, message: &str) -> Option<Reason> {
         }
         "ExpiredToken"
         | "ExpiredTokenException"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
         | "InvalidIdentityToken"
-        | "InvalidAccessKeyId"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException" => Reason::Identity,
         "InternalFailure"
@@ -350,6 +358,7 @@ mod tests {
             ("Throttling", Reason::Throttled),
             ("AccessDenied", Reason::Denied),
             ("ExpiredTokenException", Reason::Identity),
+            ("InvalidClientTokenId", Reason::Denied),
             ("RequestTimeTooSkewed", Reason::Clock),
             ("ServiceUnavailable", Reason::Service),
             ("ValidationError", Reason::Misconfigured),

@@ -17,6 +17,7 @@ use super::keeper::Source;
 use super::process;
 use super::profile::{self, Base};
 use super::source::{Role, SourceKey, SourceKind};
+use super::sso;
 use super::sts::{Given, Step, Sts};
 use crate::tasks;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -32,13 +33,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// To connect to STS, a metadata service or a container's endpoint.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Calls of a container's endpoint within one fetch: the second one is for a connection that had died unnoticed.
 const ATTEMPTS: u32 = 2;
 
-/// For one call of STS and its answer.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one call of STS, or of the portal of IAM Identity Center, and its answer.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a fetch brings.
 pub struct Fetched {
@@ -62,6 +63,14 @@ pub trait Fetch: Send + Sync + 'static {
     /// # Cancel safety
     /// Nothing is lost; a program that was started is ended.
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>>;
+
+    /// How many sessions of STS the next fetch asks for.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    fn sessions(self: Arc<Self>) -> Fetching<u32> {
+        Box::pin(std::future::ready(0))
+    }
 
     /// Asks whom `credentials` belong to: the principal's ARN.
     ///
@@ -103,8 +112,9 @@ impl AwsSource {
     async fn fetch_on(&self, base: &Source, role: &Role) -> Result<Fetched, FetchError> {
         let (credentials, via) = base.lend().await?;
         let assumed = self.sts.assume(&Step::from(role), credentials).await;
-        if assumed.as_ref().is_err_and(|error| error.reason == Reason::Identity) {
-            base.force_refresh();
+        let is_of_base = |error: &FetchError| matches!(error.reason, Reason::Identity | Reason::Denied);
+        if assumed.as_ref().is_err_and(is_of_base) {
+            base.force_refresh(); // it may have another key by now
         }
         let Given { credentials, principal } = assumed?;
         Ok(Fetched { credentials, via, principal })
@@ -135,6 +145,20 @@ impl AwsSource {
         Err(FetchError::new(Reason::NotConfigured))
     }
 
+    /// Those below the role of its key.
+    async fn sessions_of_own(&self) -> u32 {
+        let of_profile = async || profile::read(self.key.profile()).await.map(|path| path.sessions());
+        let of_identity = u32::from(env("AWS_WEB_IDENTITY_TOKEN_FILE").is_ok());
+        match self.key.kind() {
+            _ if self.base.is_some() => 0,
+            SourceKind::Profile | SourceKind::Process => of_profile().await.unwrap_or(0),
+            SourceKind::WebIdentity => 1,
+            SourceKind::Default if is_environment().is_ok() => 0,
+            SourceKind::Default => of_profile().await.unwrap_or(of_identity),
+            SourceKind::Env | SourceKind::Container | SourceKind::Imds => 0,
+        }
+    }
+
     async fn fetch_from(&self, kind: SourceKind) -> Result<Given, FetchError> {
         match kind {
             SourceKind::Profile | SourceKind::Process => self.fetch_from_profile(kind).await,
@@ -155,7 +179,8 @@ impl AwsSource {
             SourceKind::Imds => self.fetch_from_imds().await,
             SourceKind::Container => {
                 is_container()?;
-                provide(EcsCredentialsProvider::builder().configure(&self.provider_config()?).build()).await
+                provide(EcsCredentialsProvider::builder().configure(&self.provider_config().await?).build())
+                    .await
             }
             _ => {
                 is_environment()?;
@@ -172,6 +197,7 @@ impl AwsSource {
         let mut given = match path.base {
             Base::Keys(keys) => of_nobody(checked(keys)?),
             Base::Process(command) => of_nobody(process::run(&command).await?),
+            Base::Sso(seat) => of_nobody(sso::fetch(&seat, &*self.clock, &self.http).await?),
             Base::WebIdentity { token_file, role } => self.sts.exchange(&token_file, &role).await?,
             Base::Other(kind) => of_nobody(self.fetch_here(kind).await?),
         };
@@ -188,13 +214,13 @@ impl AwsSource {
         if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
             return Err(FetchError::with(Reason::NotConfigured, format!("{DISABLED} is set")));
         }
-        let config = self.provider_config()?.with_time_source(Standing);
+        let config = self.provider_config().await?.with_time_source(Standing);
         provide(ImdsCredentialsProvider::builder().configure(&config).build()).await
     }
 
-    fn provider_config(&self) -> Result<ProviderConfig, FetchError> {
+    async fn provider_config(&self) -> Result<ProviderConfig, FetchError> {
         Ok(ProviderConfig::without_region()
-            .with_http_client(self.http.client()?)
+            .with_http_client(self.http.client().await?)
             .with_time_source(Shared(Arc::clone(&self.clock)))
             .with_retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .with_timeout_config(timeouts()))
@@ -209,6 +235,10 @@ fn of_nobody(credentials: AwsCredentials) -> Given {
 impl Fetch for AwsSource {
     fn fetch(self: Arc<Self>) -> Fetching<Result<Fetched, FetchError>> {
         Box::pin(async move { alone("fetch of credentials", &self.key, Box::pin(self.fetch_all())).await })
+    }
+
+    fn sessions(self: Arc<Self>) -> Fetching<u32> {
+        Box::pin(async move { self.sessions_of_own().await + u32::from(self.key.role().is_some()) })
     }
 
     fn identify(self: Arc<Self>, credentials: Arc<Credentials>) -> Fetching<Result<String, FetchError>> {

@@ -8,12 +8,15 @@
 //! Source: AWS SDKs and Tools Reference Guide, "General configuration"; curl's meaning of the proxy variables.
 
 use super::failure::{FetchError, Reason};
-use super::fetch::env;
-use super::skew::{Dated, Skew};
+use super::fetch::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
+use super::file;
+use super::skew::{Dated, Skew, dated};
+use crate::base::limits;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
@@ -21,7 +24,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The client, made when it is first wanted: its connections and the roots of trust are shared. Cheap to clone.
 #[derive(Clone, Default)]
@@ -40,14 +43,39 @@ impl Http {
     ///
     /// # Errors
     /// What the environment says makes no sense.
-    pub(super) fn client(&self) -> Result<SharedHttpClient, FetchError> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*made {
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn client(&self) -> Result<SharedHttpClient, FetchError> {
+        if let Some(client) = &*self.made() {
             return Ok(client.clone());
         }
-        let client = SharedHttpClient::new(Dated { inner: new_client()?, skew: self.skew.clone() });
-        *made = Some(client.clone());
-        Ok(client)
+        // two callers may make one each: the lock is not held while files are read
+        let new = SharedHttpClient::new(Dated { inner: new_client().await?, skew: self.skew.clone() });
+        Ok(self.made().get_or_insert(new).clone())
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<SharedHttpClient>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends single requests that no client of the library makes, as the client's are sent. Made anew, connections and all.
+    ///
+    /// # Errors
+    /// What the environment says makes no sense.
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn connector(&self) -> Result<SharedHttpConnector, FetchError> {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let (context, proxy) = (context().await?, proxy()?);
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(Some(settings));
+        connector.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
+        connector.set_proxy_config(proxy);
+        let inner = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context).build();
+        Ok(dated(SharedHttpConnector::new(inner), self.skew.clone()))
     }
 }
 
@@ -58,11 +86,8 @@ impl From<SharedHttpClient> for Http {
     }
 }
 
-fn new_client() -> Result<SharedHttpClient, FetchError> {
-    let trust = env("AWS_CA_BUNDLE").ok().map_or_else(|| Ok(TrustStore::default()), |file| trust(&file))?;
-    let context = TlsContext::builder().with_trust_store(trust).build();
-    let context = context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))?;
-    let proxy = proxy()?;
+async fn new_client() -> Result<SharedHttpClient, FetchError> {
+    let (context, proxy) = (context().await?, proxy()?);
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder();
         connector.set_connector_settings(settings.cloned());
@@ -73,11 +98,20 @@ fn new_client() -> Result<SharedHttpClient, FetchError> {
     }))
 }
 
+async fn context() -> Result<TlsContext, FetchError> {
+    let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
+    let trust = match env("AWS_CA_BUNDLE") {
+        Ok(file) => trust(&file::read(&file, limits::AWS_CA_BUNDLE_BYTES_MAX).await.map_err(unread)?)?,
+        Err(_) => TrustStore::default(),
+    };
+    let context = TlsContext::builder().with_trust_store(trust).build();
+    context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))
+}
+
 /// The authorities in a file. Only those that can be one are handed on, each by itself: the library panics over others.
-fn trust(file: &str) -> Result<TrustStore, FetchError> {
-    let pem = std::fs::read(file).map_err(|_| wrong("the file AWS_CA_BUNDLE cannot be read"))?;
+fn trust(pem: &[u8]) -> Result<TrustStore, FetchError> {
     let (mut roots, mut trusted) = (RootCertStore::empty(), TrustStore::empty());
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|_| wrong("the file AWS_CA_BUNDLE is not PEM"))?;
         let text = STANDARD.encode(&certificate);
         if roots.add(certificate).is_ok() {

@@ -7,21 +7,20 @@
 use super::clock::WallClock;
 use super::credentials::{CredentialState, Credentials, came_expired};
 use super::failure::{FetchError, Reason};
-use super::fetch::{self, Fetch, Fetched, Fetching};
+use super::fetch::{self, Fetch, Fetched};
 use super::pace::Pace;
-use super::schedule::Schedule;
+use super::report::SourceReport;
+use super::schedule::{Schedule, fetch_timeout};
 use super::source::{SourceKey, SourceKind};
+use crate::stats::Ages;
 use crate::tasks;
 use arc_swap::ArcSwap;
 use aws_credential_types::Credentials as AwsCredentials;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-
-/// The longest that one fetch is waited for, all its calls together.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The longest that the principal's name is waited for; nothing depends on it.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,8 +28,9 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The task looks at the clock this often at the least, since the clock may be set and the machine may sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// The longest that a role waits for the credentials that assume it, so that it can still tell why they do not come.
-const LEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// So much earlier than its own fetch ends a role stops waiting for the credentials that assume it, so that it can still tell
+/// why they do not come.
+const LEND_LEAD: Duration = Duration::from_secs(5);
 
 /// Between two log lines about a failure that goes on.
 const REMIND: Duration = Duration::from_secs(600);
@@ -67,6 +67,7 @@ pub struct Source {
     /// What assumes its role.
     base: Option<Arc<Source>>,
     shared: Arc<Shared>,
+    token_age: Mutex<Ages>,
     task: AbortHandle,
 }
 
@@ -101,42 +102,6 @@ struct Memory {
     next_at: Option<(SystemTime, SystemTime)>,
     loads: u64,
     failures: [u64; Reason::ALL.len()],
-}
-
-/// What SHOW IAM and the metrics tell of a source.
-#[derive(Clone, Debug)]
-pub struct SourceReport {
-    /// How its credentials stand.
-    pub state: CredentialState,
-    /// What gave them; of `default`, the one of its chain that did.
-    pub via: Option<SourceKind>,
-    /// The ARN that they belong to, once it is known.
-    pub principal: Option<Arc<str>>,
-    /// Why the principal is not known, where AWS was asked.
-    pub unidentified: Option<FetchError>,
-    /// The end of the access key's id.
-    pub key_tail: Option<String>,
-    /// When they expire; `None` also if they do not.
-    pub expires_at: Option<SystemTime>,
-    /// The last fetch that went well.
-    pub refreshed_at: Option<SystemTime>,
-    /// When the next fetch begins; `None` while one is under way.
-    pub next_refresh_at: Option<SystemTime>,
-    /// The failure of the last fetch, and since when all have failed.
-    pub failure: Option<(FetchError, SystemTime)>,
-    /// Fetches that went well.
-    pub loads: u64,
-    /// Fetches that failed, by reason, in the order of [`Reason::ALL`].
-    pub failures: [u64; Reason::ALL.len()],
-}
-
-impl SourceReport {
-    /// `refresh_total` by (result, reason).
-    pub fn refreshes(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let failed = Reason::ALL.into_iter().zip(self.failures);
-        std::iter::once(("ok", "", self.loads))
-            .chain(failed.map(|(reason, count)| ("failed", reason.name(), count)))
-    }
 }
 
 impl Source {
@@ -180,13 +145,13 @@ impl Source {
             shared: Arc::clone(&shared),
             fetch,
             stability,
-            pace: key.opens_sessions().then_some(pace),
-            flight: None,
+            pace,
+            sessions: 0,
             told_at: None,
         };
         let name = keeper.name.clone();
         let task = tasks::spawn("credentials", name, keeper.run()).abort_handle();
-        Self { key, base, shared, task }
+        Self { key, base, shared, token_age: Mutex::default(), task }
     }
 
     /// An entry names it.
@@ -232,7 +197,8 @@ impl Source {
             return Ok(lent);
         }
         self.want();
-        let _ = tokio::time::timeout(LEND_TIMEOUT, self.fetched_after(fetches)).await;
+        let _ = tokio::time::timeout(fetch_timeout(self.key.kind()) - LEND_LEAD, self.fetched_after(fetches))
+            .await;
         let why = || self.shared.memory.load().failure.as_ref().map(|(error, _)| error.clone());
         self.lent().ok_or_else(|| why().unwrap_or_else(|| FetchError::new(Reason::Timeout)))
     }
@@ -287,6 +253,12 @@ impl Source {
         let _ = finished.wait_for(is_over).await;
     }
 
+    /// A token was sent that its credentials had signed so long ago.
+    pub fn token_sent(&self, age: Duration) {
+        let us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        self.token_age.lock().unwrap_or_else(PoisonError::into_inner).record(us);
+    }
+
     /// What SHOW IAM and the metrics tell.
     pub fn report(&self) -> SourceReport {
         let memory = self.shared.memory.load();
@@ -303,6 +275,7 @@ impl Source {
             failure: memory.failure.clone(),
             loads: memory.loads,
             failures: memory.failures,
+            token_age: self.token_age.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }
@@ -332,10 +305,10 @@ struct Keeper {
     fetch: Arc<dyn Fetch>,
     schedule: Schedule,
     stability: StaticStability,
-    /// Where each fetch opens a session of STS: the turns of those.
-    pace: Option<Arc<Pace>>,
-    /// A fetch that was not waited for to its end because it may run a program: a second one would run beside it.
-    flight: Option<Fetching<Result<Fetched, FetchError>>>,
+    /// The turns of calls of STS.
+    pace: Arc<Pace>,
+    /// Sessions of STS that the fetch under way, or the last one, has asked for.
+    sessions: u32,
     /// When the failure that goes on was logged last.
     told_at: Option<SystemTime>,
 }
@@ -346,7 +319,6 @@ impl Keeper {
         loop {
             let name = self.name.clone();
             if tasks::guarded("fetching credentials", name, self.follow()).await.is_none() {
-                self.flight = None;
                 self.failed(fetch::panicked(), self.now());
                 self.shared.fetches.send_modify(|count| *count += 1);
             }
@@ -357,7 +329,7 @@ impl Keeper {
         loop {
             let wait = self.schedule.wait(self.now());
             if wait.is_zero() {
-                self.take_turn().await;
+                self.take_turns().await;
                 self.refresh().await;
                 continue;
             }
@@ -369,11 +341,13 @@ impl Keeper {
         }
     }
 
-    async fn take_turn(&mut self) {
-        if let Some(pace) = &self.pace {
+    /// One turn for each session that the fetch will ask for.
+    async fn take_turns(&mut self) {
+        self.sessions = Arc::clone(&self.fetch).sessions().await;
+        for _ in 0..self.sessions {
             let mut wanted = self.shared.wanted.subscribe();
             // the sender lives as long as self
-            pace.turn(async move { drop(wanted.wait_for(|wanted| *wanted).await) }).await;
+            self.pace.turn(async move { drop(wanted.wait_for(|wanted| *wanted).await) }).await;
         }
     }
 
@@ -424,15 +398,10 @@ impl Keeper {
         self.identify().await;
     }
 
-    async fn fetch_in_time(&mut self) -> Result<Fetched, FetchError> {
-        let mut flight = self.flight.take().unwrap_or_else(|| Arc::clone(&self.fetch).fetch());
-        match tokio::time::timeout(FETCH_TIMEOUT, flight.as_mut()).await {
-            Ok(result) => result,
-            Err(_) => {
-                self.flight = self.kind.may_run_programs().then_some(flight);
-                Err(FetchError::new(Reason::Timeout))
-            }
-        }
+    async fn fetch_in_time(&self) -> Result<Fetched, FetchError> {
+        // a program that runs when this is over is ended with it: no second one runs beside it
+        let fetch = tokio::time::timeout(fetch_timeout(self.kind), Arc::clone(&self.fetch).fetch());
+        fetch.await.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout)))
     }
 
     /// Credentials came: they are what is signed with from now on.
@@ -491,8 +460,8 @@ impl Keeper {
         }
         let covered = credentials.as_ref().is_some_and(|credentials| credentials.are_usable(now));
         self.schedule.failed(now, error.reason, covered, fastrand::f64());
-        if let (Reason::Throttled, Some(pace)) = (error.reason, &self.pace) {
-            pace.throttled();
+        if error.reason == Reason::Throttled && self.sessions > 0 {
+            self.pace.throttled();
         }
         self.tell_failed(&error, credentials.as_deref(), now);
         self.change(|memory, next_at| {
@@ -513,9 +482,13 @@ impl Keeper {
         if memory.identified == generation || !is_shown {
             return;
         }
-        let question = Arc::clone(&self.fetch).identify(Arc::clone(credentials));
+        let question = async {
+            self.pace.turn(std::future::pending()).await; // nobody waits for it
+            let question = Arc::clone(&self.fetch).identify(Arc::clone(credentials));
+            tokio::time::timeout(IDENTIFY_TIMEOUT, question).await
+        };
         let answer = tokio::select! {
-            answer = tokio::time::timeout(IDENTIFY_TIMEOUT, question) => answer,
+            answer = question => answer,
             () = self.shared.forced.notified() => return self.force(),
         };
         match answer.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout))) {

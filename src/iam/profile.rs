@@ -8,6 +8,7 @@
 
 use super::failure::{FetchError, Reason};
 use super::source::SourceKind;
+use super::sso::Seat;
 use super::sts::Step;
 use aws_config::profile::{Profile, ProfileSet};
 use aws_credential_types::Credentials as AwsCredentials;
@@ -25,12 +26,22 @@ pub(super) struct Path {
     pub roles: Vec<Step>,
 }
 
+impl Path {
+    /// How many sessions of STS lie on it.
+    pub fn sessions(&self) -> u32 {
+        let of_base = u32::from(matches!(self.base, Base::WebIdentity { .. }));
+        of_base.saturating_add(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))
+    }
+}
+
 /// Where a profile's first credentials come from.
 pub(super) enum Base {
     /// They stand in the file.
     Keys(AwsCredentials),
     /// This program prints them.
     Process(String),
+    /// IAM Identity Center gives them for a cached token.
+    Sso(Seat),
     /// STS gives them for a token in a file.
     WebIdentity {
         /// The file.
@@ -79,14 +90,14 @@ fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
         if let (2.., Some(Ok(keys))) = (visited.len(), keys(profile)) {
             break Base::Keys(keys);
         }
-        let Some(role) = role(profile) else { break base(profile, visited.len() == 1)? };
+        let Some(role) = role(profile) else { break base(profile, profiles, visited.len() == 1)? };
         if profile.get("mfa_serial").is_some() {
             return Err(wrong("mfa_serial is not supported: nobody is there to type a code"));
         }
         roles.push(role);
         let source = match (profile.get("source_profile"), profile.get("credential_source")) {
             (Some(source), None) if source != profile.name() => source,
-            (Some(_), None) | (None, Some(_)) => break base(profile, false)?,
+            (Some(_), None) | (None, Some(_)) => break base(profile, profiles, false)?,
             _ => return Err(wrong("a role needs either a source_profile or a credential_source")),
         };
         if visited.contains(&source) {
@@ -123,7 +134,7 @@ fn step(profile: &Profile) -> Option<Step> {
 
 /// Where the credentials of a profile come from that needs no other one. `may_be_empty`: the one that was asked for; if it says
 /// nothing of credentials they are looked for elsewhere, while one that another refers to must have some.
-fn base(profile: &Profile, may_be_empty: bool) -> Result<Base, FetchError> {
+fn base(profile: &Profile, profiles: &ProfileSet, may_be_empty: bool) -> Result<Base, FetchError> {
     if let Some(source) = profile.get("credential_source") {
         let named = |kind: &&(&str, SourceKind)| source.eq_ignore_ascii_case(kind.0);
         let found = [
@@ -138,11 +149,11 @@ fn base(profile: &Profile, may_be_empty: bool) -> Result<Base, FetchError> {
         let role = step(profile).ok_or_else(|| wrong("web_identity_token_file is given without role_arn"))?;
         return Ok(Base::WebIdentity { token_file: token_file.to_owned(), role });
     }
-    let has = |name: &&str| profile.get(name).is_some();
-    const INTERACTIVE: [&str; 5] =
-        ["sso_session", "sso_start_url", "sso_account_id", "sso_role_name", "login_session"];
-    if INTERACTIVE.iter().any(has) {
-        return Err(wrong("a login by hand (sso, login_session) is not supported"));
+    if let Some(seat) = Seat::of(profile, profiles) {
+        return seat.map(Base::Sso);
+    }
+    if profile.get("login_session").is_some() {
+        return Err(wrong("a login by hand (login_session) is not supported"));
     }
     if let Some(command) = profile.get("credential_process") {
         return Ok(Base::Process(command.to_owned()));
@@ -178,6 +189,9 @@ mod tests {
             Base::Keys(keys) => format!("keys {}", keys.access_key_id()),
             Base::Process(command) => format!("process {command}"),
             Base::WebIdentity { token_file, role } => format!("token {token_file} for {}", role.arn),
+            Base::Sso(Seat { cached_as, region, account, role }) => {
+                format!("sso {cached_as} {region} {account} {role}")
+            }
             Base::Other(kind) => kind.to_string(),
         };
         for role in path.roles {
@@ -214,6 +228,37 @@ mod tests {
              [profile o]\nrole_arn=a\nsource_profile=base\n{BASE}role_arn=never\nsource_profile=p\n"
         );
         assert_way(&chain, Ok("keys A, a, b, c")).await;
+    }
+
+    #[tokio::test]
+    async fn a_profile_of_identity_center_has_a_session_or_an_address() {
+        const ROLE: &str = "sso_account_id=123456789012\nsso_role_name=Ops\n";
+        const PORTAL: &str = "sso_start_url=https://d-1.awsapps.com/start\nsso_region=eu-west-1\n";
+        let session = format!("[sso-session dev]\n{PORTAL}");
+        for (config, expected) in [
+            (format!("sso_session=dev\n{ROLE}{session}"), "sso dev eu-west-1 123456789012 Ops"),
+            (format!("sso_session=dev\n{PORTAL}{ROLE}{session}"), "sso dev eu-west-1 123456789012 Ops"),
+            (format!("{PORTAL}{ROLE}"), "sso https://d-1.awsapps.com/start eu-west-1 123456789012 Ops"),
+            (
+                format!("role_arn=r\nsource_profile=q\n[profile q]\n{PORTAL}{ROLE}"),
+                "sso https://d-1.awsapps.com/start eu-west-1 123456789012 Ops, r",
+            ),
+        ] {
+            assert_way(&format!("[profile p]\n{config}"), Ok(expected)).await;
+        }
+        for config in [
+            format!("sso_session=gone\n{ROLE}{session}"),
+            format!("sso_session=dev\nsso_region=us-east-1\n{ROLE}{session}"),
+            format!("sso_session=dev\nsso_account_id=123456789012\n{session}"),
+            format!("sso_session=dev\nsso_role_name=Ops\n{session}"),
+            format!("{PORTAL}{}", ROLE.replace("123456789012", "12")),
+            format!("{PORTAL}{}", ROLE.replace("Ops", "a/b?c")),
+            format!("{}{ROLE}", PORTAL.replace("eu-west-1", "EU WEST")),
+            ROLE.to_owned(),
+            "sso_region=eu-west-1".to_owned(),
+        ] {
+            assert_way(&format!("[profile p]\n{config}"), Err(Reason::Misconfigured)).await;
+        }
     }
 
     #[tokio::test]

@@ -4,12 +4,15 @@
 
 use super::age::{AgeRules, Lifetime, MAX_AGE, OnDenied};
 use super::budget::LOGIN_RATE;
+use super::denial::Who;
 use super::endpoint::{Endpoint, Region};
+use super::service::{DSQL_MAX_AGE_S_MOST, DSQL_PORT, Service};
 use super::source::{Role, SourceKey, SourceKind};
 use crate::base::Micros;
 use crate::config::AllDenied;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The smallest `iam_max_age`, in seconds: below it a pool would do little but log in.
 pub const MAX_AGE_S_LEAST: u64 = 10;
@@ -23,6 +26,8 @@ pub const LOGIN_RATE_MOST: u32 = 200;
 /// The keys as they are written; `None` where one is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Keys<'a> {
+    /// What takes the tokens (`server_auth`).
+    pub service: Service,
     /// `host`, one for each server of the list.
     pub hosts: &'a [&'a str],
     /// `port`.
@@ -112,6 +117,11 @@ impl Refused {
 }
 
 impl Rules {
+    /// Who logs in by them as `user`.
+    pub fn who(&self, user: &Arc<str>) -> Who {
+        Who { user: Arc::clone(user), source: self.source.clone() }
+    }
+
     /// Reads the keys of one database.
     ///
     /// # Errors
@@ -120,7 +130,11 @@ impl Rules {
         let mut refused = Refused::default();
         let endpoints = endpoints(keys, &mut refused);
         let source = source(keys, endpoints.first().map(Endpoint::region), &mut refused);
-        let max_age = [MAX_AGE.as_secs(), MAX_AGE_S_LEAST, MAX_AGE_S_MOST];
+        let max_age_most = match keys.service {
+            Service::Rds => MAX_AGE_S_MOST,
+            Service::Dsql => DSQL_MAX_AGE_S_MOST,
+        };
+        let max_age = [MAX_AGE.as_secs(), MAX_AGE_S_LEAST, max_age_most];
         let max_age = Micros::from_secs(refused.number("iam_max_age", keys.iam_max_age, max_age));
         let rate = [LOGIN_RATE.into(), 1, LOGIN_RATE_MOST.into()];
         let rate = refused.number("iam_login_rate", keys.iam_login_rate, rate);
@@ -136,7 +150,21 @@ impl Rules {
     }
 }
 
+/// A token of Aurora DSQL is made for a host alone; an alias or a tunnel (`iam_host`) may listen anywhere.
+fn check_dsql_port(keys: &Keys<'_>, refused: &mut Refused) {
+    if keys.iam_port.is_some() {
+        refused.add("iam_port", "it has no effect with server_auth=dsql_iam: no port is signed");
+    }
+    if keys.port != DSQL_PORT && keys.iam_host.is_none() {
+        refused
+            .add("port", format_args!("Aurora DSQL listens on {DSQL_PORT}; another port goes with iam_host"));
+    }
+}
+
 fn endpoints(keys: &Keys<'_>, refused: &mut Refused) -> Vec<Endpoint> {
+    if keys.service == Service::Dsql {
+        check_dsql_port(keys, refused);
+    }
     let port = refused.number("iam_port", keys.iam_port, [keys.port.into(), 1, u16::MAX.into()]);
     let port = u16::try_from(port).unwrap_or(keys.port);
     let region: Option<Region> = refused.parse("iam_region", keys.iam_region);
@@ -148,7 +176,7 @@ fn endpoints(keys: &Keys<'_>, refused: &mut Refused) -> Vec<Endpoint> {
     }
     let mut found = Vec::new();
     for host in keys.hosts {
-        match Endpoint::new(keys.iam_host.unwrap_or(host), port, region.clone()) {
+        match Endpoint::of(keys.service, keys.iam_host.unwrap_or(host), port, region.clone()) {
             Ok(endpoint) => found.push(endpoint),
             Err(why) => {
                 refused.add(if keys.iam_host.is_some() { "iam_host" } else { "host" }, why);
@@ -205,6 +233,7 @@ mod tests {
     #[test]
     fn all_keys_are_heard() {
         let keys = Keys {
+            service: Service::Rds,
             hosts: &["10.0.0.1", "rds.internal"],
             port: 6432,
             iam_host: Some(HOST),
@@ -270,6 +299,32 @@ mod tests {
             ]
         );
         assert!(texts[1].contains("iam_region"), "{}", texts[1]);
+    }
+
+    #[test]
+    fn dsql_has_one_port_and_sessions_of_an_hour() {
+        const CLUSTER: &str = "foo0bar1baz2.dsql.us-east-1.on.aws";
+        let base = Keys { service: Service::Dsql, hosts: &[CLUSTER], port: DSQL_PORT, ..Keys::default() };
+        let rules = Rules::read(&base).unwrap();
+        let endpoint = &rules.endpoints[0];
+        assert_eq!((endpoint.service(), endpoint.region().as_str()), (Service::Dsql, "us-east-1"));
+        assert_eq!(rules.ages.max_age, MAX_AGE);
+        assert!(Rules::read(&Keys { iam_max_age: Some("3300"), ..base }).is_ok());
+        assert_eq!(
+            refused(&Keys { iam_max_age: Some("3301"), ..base }),
+            ["iam_max_age: accepted: a whole number from 10 to 3300"]
+        );
+        assert_eq!(
+            refused(&Keys { port: 6432, iam_port: Some("5432"), ..base }),
+            [
+                "iam_port: it has no effect with server_auth=dsql_iam: no port is signed",
+                "port: Aurora DSQL listens on 5432; another port goes with iam_host"
+            ]
+        );
+        let tunnel = Keys { hosts: &["localhost"], port: 6432, iam_host: Some(CLUSTER), ..base };
+        assert_eq!(Rules::read(&tunnel).unwrap().endpoints[0].host(), CLUSTER);
+        assert!(refused(&Keys { hosts: &[HOST], ..base })[0].starts_with("host: no region"), "a host of RDS");
+        assert!(refused(&Keys { service: Service::Rds, ..base })[0].starts_with("host: no region"));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! When credentials are fetched again: early and spread out while all is well, with growing pauses while it is not.
+//! When credentials are fetched again: early and spread out while all is well, with growing pauses while it is not; and how
+//! long a fetch may take.
 //!
 //! Pure: the wall clock's time and the dice come in as arguments. The windows have the shape of the AWS SDKs' own rule for
 //! static stability, with one difference: credentials of an hour or more are renewed 16 minutes before their end at the latest,
 //! so that a token signed with them always gets its full 15 minutes.
 
 use super::failure::Reason;
+use super::source::SourceKind;
+use crate::base::limits;
 use std::time::{Duration, SystemTime};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,6 +26,18 @@ const THROTTLED_FACTOR: u32 = 4;
 
 /// No two fetches begin closer together than this.
 const GAP_MIN: Duration = Duration::from_millis(500);
+
+/// The longest that one fetch takes, all its calls together.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The same beside a program that takes its whole time. Nobody waits for it meanwhile: logins have what is in memory.
+const PROGRAM_TIMEOUT: Duration =
+    FETCH_TIMEOUT.saturating_add(Duration::from_millis(limits::CREDENTIAL_PROCESS_MS));
+
+/// The longest that one fetch of a source of that kind takes.
+pub(super) fn fetch_timeout(kind: SourceKind) -> Duration {
+    if kind.may_run_programs() { PROGRAM_TIMEOUT } else { FETCH_TIMEOUT }
+}
 
 /// When the next fetch begins.
 #[derive(Clone, Debug)]

@@ -126,11 +126,13 @@ impl HttpClient for Dated {
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(DatedConnector {
-            inner: self.inner.http_connector(settings, components),
-            skew: self.skew.clone(),
-        })
+        dated(self.inner.http_connector(settings, components), self.skew.clone())
     }
+}
+
+/// A connector whose answers tell `skew` the time.
+pub(super) fn dated(inner: SharedHttpConnector, skew: Skew) -> SharedHttpConnector {
+    SharedHttpConnector::new(DatedConnector { inner, skew })
 }
 
 impl HttpConnector for DatedConnector {

@@ -251,11 +251,6 @@ impl SourceKey {
         })
     }
 
-    /// Whether each fetch opens a session of STS.
-    pub(super) fn opens_sessions(&self) -> bool {
-        self.role.is_some() || self.kind == SourceKind::WebIdentity
-    }
-
     /// The kind of source.
     pub fn kind(&self) -> SourceKind {
         self.kind

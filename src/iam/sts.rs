@@ -1,6 +1,6 @@
 //! Calls of AWS STS: where it is, which region its requests are signed for, and what it gives.
 //!
-//! The region is the first that is named: by `iam_sts_region`; by the endpoint's own name, where one is set; by
+//! The region is the first that is named: by `iam_sts_region`, whose own endpoint is then called in any case; by the endpoint's own name, where one is set; by
 //! `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile; else it is that of the databases. Endpoints, FIPS and dual
 //! stack are what the environment and the profile say, as the AWS library reads it.
 //! Every call is bounded in time and made twice at the most, the second time because a connection had died
@@ -13,6 +13,7 @@ use super::credentials::checked;
 use super::endpoint::Region;
 use super::failure::{FetchError, Reason};
 use super::fetch::{env, timeouts};
+use super::file::{self, Unread};
 use super::http::Http;
 use super::profile;
 use super::source::SourceKey;
@@ -28,7 +29,6 @@ use aws_types::service_config::ServiceConfigKey;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::io::AsyncReadExt;
 
 /// The name of STS's old endpoint, which belongs to no region and lies in [`GLOBAL_REGION`].
 const GLOBAL: &str = "aws-global";
@@ -133,7 +133,7 @@ impl Sts {
     async fn client(&self, credentials: Option<SharedCredentialsProvider>) -> Result<Client, FetchError> {
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .region(AwsRegion::new(self.near.as_str().to_owned()))
-            .http_client(self.http.client()?)
+            .http_client(self.http.client().await?)
             .time_source(Shared(Arc::clone(&self.clock)))
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts());
@@ -189,6 +189,7 @@ impl Hints {
             None => self.named()?.unwrap_or_else(|| near.clone()),
         };
         let is_legacy = match self.endpoints.as_deref() {
+            _ if set.is_some() => false, // who names STS's region means that region's
             None | Some("regional") => false,
             Some("legacy") => LEGACY_REGIONS.contains(&region.as_str()),
             Some(_) => return Err(wrong("sts_regional_endpoints is neither regional nor legacy")),
@@ -216,15 +217,15 @@ impl Hints {
 
 /// A token that stands in a file, which is read anew each time.
 async fn read_identity(file: &str) -> Result<String, FetchError> {
-    let unreadable = |_| wrong("a file of the source cannot be read");
-    let file = tokio::fs::File::open(file).await.map_err(unreadable)?;
-    let mut text = String::new();
-    let bytes_max = limits::WEB_IDENTITY_BYTES_MAX as u64;
-    file.take(bytes_max + 1).read_to_string(&mut text).await.map_err(unreadable)?;
-    match text.trim() {
-        text if text.len() > limits::WEB_IDENTITY_BYTES_MAX => Err(wrong("the web identity is too long")),
-        text => Ok(text.to_owned()),
-    }
+    let unread = |why| match why {
+        Unread::TooLong => wrong("the web identity is too long"),
+        Unread::Missing | Unread::Unreadable | Unread::Irregular => {
+            wrong("a file of the source cannot be read")
+        }
+    };
+    let token = file::read(file, limits::WEB_IDENTITY_BYTES_MAX).await.map_err(unread)?;
+    let token = String::from_utf8(token).map_err(|_| wrong("a file of the source cannot be read"))?;
+    Ok(token.trim().to_owned())
 }
 
 /// What STS gave, looked at before anything is signed with it.
@@ -316,5 +317,8 @@ mod tests {
         assert_eq!(signed_for("eu-west-1", "http://localhost", "legacy", false).as_deref(), Ok("eu-west-1"));
         assert_eq!(signed_for("il-central-1", "", "legacy", false).as_deref(), Ok("il-central-1"));
         assert_eq!(signed_for("eu-west-1", "", "nearby", false), Err(Reason::Misconfigured));
+        let legacy = Hints { endpoints: text("legacy"), ..hints(["", "eu-west-2", ""]) };
+        let set = legacy.signed_for(Some(&region("eu-west-1")), &near);
+        assert_eq!(set.as_deref(), Ok("eu-west-1"), "iam_sts_region goes first");
     }
 }

@@ -1,6 +1,7 @@
-//! RDS IAM tokens: the password that RDS takes from a role which is a member of `rds_iam`.
+//! IAM tokens: the password that RDS takes from a role which is a member of `rds_iam`, and Aurora DSQL from any.
 //!
-//! A token is a presigned request in words, `HOST:PORT/?Action=connect&DBUser=…&X-Amz-Signature=…`, made by local arithmetic
+//! A token is a presigned request in words, `HOST:PORT/?Action=connect&DBUser=…&X-Amz-Signature=…` to RDS,
+//! `HOST/?Action=DbConnect&X-Amz-Signature=…` to Aurora DSQL, made by local arithmetic
 //! alone: no service is asked, and making one says nothing about whether it will be accepted. It dies 15 minutes after it was
 //! made or with the credentials that signed it, whichever is earlier. It is made when it is needed and sent at once.
 //! Invariants: the text is wiped on drop, [`Token`] has no `Debug`, and [`Token::expose`] is called where it is sent only.
@@ -8,6 +9,7 @@
 
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
+use super::service::Service;
 use crate::base::limits;
 use aws_lc_rs::digest;
 use aws_sigv4::sign::v4;
@@ -16,13 +18,11 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 /// What a token says of its own lifetime: the most that RDS takes, and what it applies whatever smaller number is said.
+/// Aurora DSQL takes more; nothing is gained by that.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
 /// The oldest token that may be sent. Making one costs some 25 us at the most, so there is no reason to send an old one.
 pub const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// The service in the scope of the signature.
-const SERVICE: &str = "rds-db";
 
 /// The method of the signature.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -86,8 +86,7 @@ impl Token {
         if expires_at <= now {
             return Err(MintError::CredentialsExpired);
         }
-        let mut query = "Action=connect&DBUser=".to_owned();
-        percent_encode(&mut query, user);
+        let query = action(endpoint.service(), user);
         let text = presign(endpoint, &query, credentials, now)?;
         Ok(Self { text, minted_at: now, expires_at })
     }
@@ -114,6 +113,18 @@ impl Token {
     }
 }
 
+/// What is asked for, as whom.
+fn action(service: Service, user: &str) -> String {
+    match service {
+        Service::Rds => {
+            let mut query = "Action=connect&DBUser=".to_owned();
+            percent_encode(&mut query, user);
+            query
+        }
+        Service::Dsql => format!("Action={}", Service::dsql_action(user)),
+    }
+}
+
 /// The whole text: host, port, `query` and what the signature adds to it, the signature last.
 ///
 /// The request is put together here, since the library's own signer makes a URI of it, whose length is bounded,
@@ -127,7 +138,8 @@ fn presign(
     let at = jiff::Timestamp::try_from(now).map_err(|_| MintError::Date)?;
     let time = at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let region = endpoint.region().as_str();
-    let scope = format!("{}/{region}/{SERVICE}/aws4_request", &time[..8]);
+    let service = endpoint.service();
+    let scope = format!("{}/{region}/{}/aws4_request", &time[..8], service.scope());
     let mut signer = String::new();
     percent_encode(&mut signer, &format!("{}/{scope}", credentials.key_id()));
     let lifetime = TOKEN_LIFETIME.as_secs();
@@ -138,10 +150,10 @@ fn presign(
     let signature = {
         let request = hash_of_request(endpoint, &query, &session);
         let text = format!("{ALGORITHM}\n{time}\n{scope}\n{request}");
-        let key = v4::generate_signing_key(credentials.secret(), now, region, SERVICE);
+        let key = v4::generate_signing_key(credentials.secret(), now, region, service.scope());
         format!("&X-Amz-Signature={}", v4::calculate_signature(key, text.as_bytes()))
     };
-    let authority = endpoint.to_string();
+    let authority = service.authority(endpoint);
     // The verifier does not mind the order; this one is that of AWS's other tools.
     let parts = [&authority, "/?", &query, SIGNED_HEADERS, &session, &signature];
     let bytes = parts.iter().map(|part| part.len()).sum();
@@ -167,8 +179,8 @@ fn session_parameter(credentials: &Credentials) -> Zeroizing<String> {
 /// The hash of the request in its canonical form, in which the parameters stand in the order of their names.
 fn hash_of_request(endpoint: &Endpoint, query: &str, session: &str) -> String {
     let host = match endpoint.port() {
-        443 => endpoint.host().to_owned(), // the port of https is no part of a host's name
-        _ => endpoint.to_string(),
+        443 => endpoint.host().into(), // the port of https is no part of a host's name
+        _ => endpoint.service().authority(endpoint),
     };
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in ["GET\n/\n", query, session, SIGNED_HEADERS, "\nhost:", &host, "\n\nhost\n", NO_BODY] {
@@ -216,6 +228,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     const VECTORS: &str = include_str!("../../tests/data/rds-iam-tokens.tsv");
+    const DSQL_VECTORS: &str = include_str!("../../tests/data/dsql-tokens.tsv");
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
@@ -247,6 +260,25 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 13);
+    }
+
+    #[test]
+    fn known_answers_of_dsql_are_reproduced_byte_for_byte() {
+        let mut seen = 0;
+        for line in DSQL_VECTORS.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [key, secret, session, seconds, region, host, user, expected] = fields[..] else {
+                panic!("eight fields: {line}");
+            };
+            let session = (session != "-").then(|| session.to_owned());
+            let credentials = Credentials::made_of(key, secret, session, None);
+            let endpoint = Endpoint::of(Service::Dsql, host, 5432, region.parse().ok()).unwrap();
+            let token =
+                Token::mint(&endpoint, user, &credentials, at(seconds.parse().unwrap())).ok().unwrap();
+            assert_eq!(token.expose(), expected, "{host} {user}");
+            seen += 1;
+        }
+        assert_eq!(seen, 6);
     }
 
     #[test]

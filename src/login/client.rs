@@ -44,7 +44,7 @@ pub struct Arrival {
 /// The client is cut off.
 pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
     let stranger = Arc::new(arrival.stranger);
-    let mut stream = ClientStream::new(arrival.socket).paced(Arc::clone(stranger.pace()));
+    let mut stream = ClientStream::new(arrival.socket).paced(stranger.pace().clone());
     let mut visitor = Visitor::new(&plane, arrival.remote, arrival.local, Arc::clone(&stranger));
     let patience = span(plane.policy.load().snapshot.settings.client_login_timeout);
     let outcome = tokio::select! {

@@ -83,6 +83,9 @@ pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<
     {
         handshake(stream, config).await?;
     }
+    // Each once, as in PostgreSQL (ProcessStartupPacket in backend_startup.c): whoever asks on and on would be answered, never be
+    // late, and hold its place among the logins.
+    let (mut has_asked_ssl, mut has_asked_gss) = (false, false);
     loop {
         let Some((packet, bytes)) = startup::first_packet(stream.unread())? else {
             stream.read_more().await?;
@@ -90,10 +93,14 @@ pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<
         };
         match packet {
             FirstPacket::SslRequest => {
+                if !stream.is_tls() {
+                    once(&mut has_asked_ssl)?;
+                }
                 stream.consume(bytes);
                 answer_ssl(stream, rules).await?;
             }
             FirstPacket::GssRequest => {
+                once(&mut has_asked_gss)?;
                 stream.consume(bytes);
                 if !stream.unread().is_empty() {
                     return Err(Fault::UnencryptedAfterGss.into());
@@ -110,6 +117,13 @@ pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<
                 return Ok(Greeting::Startup(Box::new(startup)));
             }
         }
+    }
+}
+
+fn once(has_asked: &mut bool) -> Result<(), LoginEnd> {
+    match std::mem::replace(has_asked, true) {
+        false => Ok(()),
+        true => Err(LoginEnd::Silent("encryption asked for again".to_owned())),
     }
 }
 

@@ -7,12 +7,13 @@
 use super::credential::TokenProof;
 use super::iam_desk::IamDesk;
 use super::iam_entry;
+use super::iam_report::Refreshed;
 use super::turns::Waits;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
 use crate::iam::age::{Authorization, Verdict};
-use crate::iam::denial::{Evidence, Suspicion};
+use crate::iam::denial::{Backing, Evidence, Suspicion, Who};
 use crate::iam::rules::Rules;
 use crate::iam::{
     CredentialState, Endpoint, MintError, Region, Skew, Source, SourceKind, Sources, StaticStability,
@@ -44,8 +45,8 @@ pub struct Iam {
     catch_up_until: AtomicU64,
 }
 
-/// The endpoints and the user of a probe.
-type Aim = (Vec<Endpoint>, Arc<str>);
+/// The endpoints of a probe, and who logs in.
+type Aim = (Vec<Endpoint>, Who);
 
 /// Makes the tokens of one endpoint.
 pub struct Signer {
@@ -114,13 +115,14 @@ impl Iam {
         }
     }
 
-    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end. Call it
-    /// within a tokio runtime.
-    pub fn adopt(&self, snapshot: &Snapshot) {
+    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end.
+    /// `in_use`: the rules of pools that are there, which the files need not foresee (each user of a template is another
+    /// principal); what those name stays, and begins with its first login. Call it within a tokio runtime.
+    pub fn adopt(&self, snapshot: &Snapshot, in_use: impl Iterator<Item = Rules>) {
         let mut rates: HashMap<Endpoint, u32> = HashMap::new();
         let mut keys = HashSet::new();
-        for rules in iam_entry::foreseen(snapshot) {
-            self.start_source(&rules);
+        let foreseen = iam_entry::foreseen(snapshot).inspect(|rules| drop(self.start_source(rules)));
+        for rules in foreseen.chain(in_use) {
             for endpoint in rules.endpoints {
                 let rate = rates.entry(endpoint).or_insert(rules.login_rate);
                 *rate = rules.login_rate.min(*rate);
@@ -181,10 +183,10 @@ impl Iam {
 
     /// What is known of logins that `source` signs for under `rules`, but for the budget.
     pub(super) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
-        let are_stale = matches!(source.report().state, CredentialState::Stale(_) | CredentialState::Dead(_));
+        let backing = backing(source);
         let skew_s = self.skew_s().or_else(|| self.set_since.seconds(self.wall.now()));
         let patience = rules.ages.patience();
-        Evidence { are_stale, skew_s, patience, ..Evidence::default() }
+        Evidence { backing, skew_s, patience, ..Evidence::default() }
     }
 
     /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
@@ -207,35 +209,35 @@ impl Iam {
         self.waits.read()
     }
 
-    /// Every source fetches anew, and no back-off counts any more. Returns how many sources there are.
-    pub(super) fn refresh(&self) -> usize {
-        let sources = self.all_sources();
-        for source in &sources {
-            source.force_refresh();
-        }
-        self.desks().values().for_each(|desk| desk.forgive_all());
-        sources.len()
+    /// Every source fetches anew, and no back-off counts any more.
+    pub(super) fn refresh(&self) -> Refreshed {
+        let begin_in = self.all_sources().iter().map(|source| source.force_refresh()).collect();
+        Refreshed { begin_in, pauses: self.desks().values().map(|desk| desk.forgive_all()).sum() }
     }
 
-    /// The sources of `rules` fetch anew. Returns how many they are.
-    pub(super) fn refresh_some<'a>(&self, rules: impl Iterator<Item = &'a Rules>) -> usize {
-        let sources: HashMap<_, _> =
-            rules.filter_map(|rules| Some((&rules.source, self.source(rules)?))).collect();
-        for source in sources.values() {
-            source.force_refresh();
+    /// The sources of `parties` fetch anew, and no back-off of theirs, each one's under its rules, counts any more.
+    /// `None`: nobody has logged in there yet.
+    pub(super) fn refresh_some<'a>(
+        &self,
+        parties: impl Iterator<Item = (&'a Rules, Option<Who>)>,
+    ) -> Refreshed {
+        let (mut sources, mut pauses) = (HashMap::new(), 0);
+        for (rules, who) in parties {
+            pauses += who.map_or(0, |who| self.forget_back_off_at(rules, &who));
+            sources.extend(self.source(rules).map(|source| (&rules.source, source)));
         }
-        sources.len()
+        Refreshed { begin_in: sources.values().map(|source| source.force_refresh()).collect(), pauses }
     }
 
-    /// Logins as `user` may be tried at once again.
+    /// Logins as `user` may be tried at once again, whatever signs for them.
     pub(super) fn forget_back_off(&self, user: &str) {
-        self.desks().values().for_each(|desk| desk.forgive(user));
+        self.desks().values().for_each(|desk| desk.forgive_user(user));
     }
 
-    /// The same, at some endpoints.
-    pub(super) fn forget_back_off_at(&self, endpoints: &[Endpoint], user: &str) {
+    /// The same, of one under its rules. Returns how many pauses that ends.
+    fn forget_back_off_at(&self, rules: &Rules, who: &Who) -> usize {
         let desks = self.desks();
-        endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).for_each(|desk| desk.forgive(user));
+        rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).map(|desk| desk.forgive(who)).sum()
     }
 
     /// Every source in use, in order of its name.
@@ -250,17 +252,25 @@ impl Iam {
         all
     }
 
-    /// What becomes of servers of `user` whose authorization grows old.
-    pub(super) fn stance(&self, rules: &Rules, user: &str) -> Stance {
-        self.trouble(rules, user).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
+    /// What becomes of servers of `who` whose authorization grows old.
+    pub(super) fn stance(&self, rules: &Rules, who: &Who) -> Stance {
+        self.trouble(rules, who).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
     }
 
-    /// Whether `user` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
+    /// Whether `who` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
     /// known, and where `rules` are in force no more.
-    pub(super) fn trouble(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
-        match self.source(rules)?.current() {
-            Ok(_) => self.refusal(rules, user),
-            Err(_) => Some(Suspicion::Unfounded),
+    pub(super) fn trouble(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
+        let source = self.source(rules)?;
+        match source.current() {
+            Ok(_) => self.refusal(rules, who),
+            Err(_) => {
+                let told = match backing(&source) {
+                    Backing::Denied => Suspicion::Founded,
+                    Backing::Sound | Backing::Stale => Suspicion::Unfounded,
+                };
+                // what logins have shown before outlasts their credentials
+                Some(self.refusal(rules, who).map_or(told, |shown| shown.max(told)))
+            }
         }
     }
 
@@ -274,15 +284,14 @@ impl Iam {
         outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
-    /// Whether `user` may be denied where every endpoint refuses it: one host whose trouble may pass is a way in.
-    fn refusal(&self, rules: &Rules, user: &str) -> Option<Suspicion> {
+    /// Whether `who` may be denied where every endpoint refuses it: one host whose trouble may pass is a way in.
+    fn refusal(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
         let (desks, patience) = (self.desks(), rules.ages.patience());
-        let suspicions =
-            rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(user, patience));
+        let suspicions = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(who, patience));
         suspicions.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
-    /// Whether nothing fails, as far as is known: every source has credentials, every user can be logged in.
+    /// Whether nothing fails, as far as is known: every source has credentials, everybody can be logged in.
     pub(super) fn is_calm(&self) -> bool {
         let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
         all_sign && self.desks().values().all(|desk| desk.is_calm())
@@ -298,23 +307,23 @@ impl Iam {
         now.0 < self.catch_up_until.load(Ordering::Acquire)
     }
 
-    /// Whether a login of `user` was accepted since `since` at one of the endpoints.
-    pub(super) fn has_accepted(&self, rules: &Rules, user: &str, since: Micros) -> bool {
+    /// Whether a login of `who` was accepted since `since` at one of the endpoints.
+    pub(super) fn has_accepted(&self, rules: &Rules, who: &Who, since: Micros) -> bool {
         let desks = self.desks();
-        rules.endpoints.iter().any(|at| desks.get(at).is_some_and(|desk| desk.has_accepted(user, since)))
+        rules.endpoints.iter().any(|at| desks.get(at).is_some_and(|desk| desk.has_accepted(who, since)))
     }
 
-    /// Whether the logins of `user` fail, might be tried again, and nobody does.
-    pub(super) fn is_probe_due(&self, rules: &Rules, user: &str) -> bool {
+    /// Whether the logins of `who` fail, might be tried again, and nobody does.
+    pub(super) fn is_probe_due(&self, rules: &Rules, who: &Who) -> bool {
         let desks = self.desks();
         let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
         known.len() == rules.endpoints.len()
-            && known.iter().all(|desk| desk.trouble(user).is_some() && desk.is_left_alone(user))
+            && known.iter().all(|desk| desk.trouble(who).is_some() && desk.is_left_alone(who))
     }
 
-    /// `None`: one of this user is under way there already.
-    pub(super) fn begin_probe(&self, rules: &Rules, user: &Arc<str>) -> Option<Probe> {
-        let aim = (rules.endpoints.clone(), Arc::clone(user));
+    /// `None`: one of `who` is under way there already.
+    pub(super) fn begin_probe(&self, rules: &Rules, who: &Who) -> Option<Probe> {
+        let aim = (rules.endpoints.clone(), who.clone());
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         probed.insert(aim.clone()).then(|| Probe { aim, all: Arc::clone(&self.probed) })
     }
@@ -322,6 +331,12 @@ impl Iam {
     fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of the credentials of `source`.
+fn backing(source: &Source) -> Backing {
+    let report = source.report();
+    report.state.backing(report.loads > 0)
 }
 
 /// The rules are those of age; a server in its youth and at its hard age shows what they say.
@@ -336,7 +351,7 @@ fn stance_under(trouble: Suspicion, rules: &Rules) -> Stance {
     }
 }
 
-/// A probe that is under way; another one of its user may begin there when it is dropped.
+/// A probe that is under way; another one of the same may begin there when it is dropped.
 pub(super) struct Probe {
     aim: Aim,
     all: Arc<Mutex<HashSet<Aim>>>,
@@ -352,11 +367,14 @@ impl Drop for Probe {
 mod tests {
     use super::super::registry::tests::snapshot;
     use super::*;
-    use crate::iam::denial::{Asked, Outcome};
-    use crate::login::iam_desk::Who;
+    use crate::iam::denial::{Asked, Class, Outcome};
 
     const ENTRY: &str = "host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x \
                          iam_credential_source=container";
+
+    fn who(rules: &Rules) -> Who {
+        Who { user: "app".into(), source: rules.source.clone() }
+    }
 
     fn rules(snapshot: &Snapshot, database: &str) -> Rules {
         iam_entry::rules(snapshot, &snapshot.database(database).unwrap(), "app").unwrap().unwrap()
@@ -369,14 +387,15 @@ mod tests {
         let before = snapshot(&text, "");
         let iam = Iam::new(&before, Clock::new());
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
-        iam.adopt(&before);
+        iam.adopt(&before, std::iter::empty());
         assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
         assert_eq!(iam.all_desks()[0].turns.state().rate, 7, "the least rate counts");
         let source = |name| iam.source(&rules(&before, name)).unwrap();
         assert!(Arc::ptr_eq(&source("db1"), &source("db999")));
-        iam.adopt(&snapshot("plain = host=h", ""));
+        iam.adopt(&snapshot("plain = host=h", ""), std::iter::empty());
         assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");
-        assert_eq!(iam.stance(&rules(&before, "db1"), "app"), Stance::Renew);
+        let old = rules(&before, "db1");
+        assert_eq!(iam.stance(&old, &who(&old)), Stance::Renew);
         assert!(iam.all_sources().is_empty(), "who looks by rules of before starts nothing");
     }
 
@@ -385,12 +404,34 @@ mod tests {
         let other = ENTRY.replace("db.abc", "db.xyz");
         let snapshot = snapshot(&format!("here = {ENTRY}\nthere = {other}"), "");
         let (here, there) = (rules(&snapshot, "here"), rules(&snapshot, "there"));
-        let (iam, user) = (Iam::new(&snapshot, Clock::new()), Arc::from("app"));
-        let under_way = iam.begin_probe(&here, &user);
-        assert!(under_way.is_some() && iam.begin_probe(&here, &user).is_none());
-        assert!(iam.begin_probe(&there, &user).is_some());
+        let (iam, app) = (Iam::new(&snapshot, Clock::new()), who(&here));
+        let under_way = iam.begin_probe(&here, &app);
+        assert!(under_way.is_some() && iam.begin_probe(&here, &app).is_none());
+        assert!(iam.begin_probe(&there, &app).is_some());
         drop(under_way);
-        assert!(iam.begin_probe(&here, &user).is_some());
+        assert!(iam.begin_probe(&here, &app).is_some());
+    }
+
+    #[tokio::test]
+    async fn tenants_that_share_a_user_and_an_endpoint_are_judged_apart() {
+        let role = "iam_role_arn=arn:aws:iam::123456789012:role/tenant-{database} iam_on_denied=drop_now";
+        let snapshot = snapshot(&format!("acme = {ENTRY} {role}\nglobex = {ENTRY} {role}"), "");
+        let iam = Iam::new(&snapshot, Clock::new());
+        iam.adopt(&snapshot, std::iter::empty());
+        let (acme, globex) = (rules(&snapshot, "acme"), rules(&snapshot, "globex"));
+        let (denied, well) = (who(&acme), who(&globex));
+        assert_eq!(iam.all_desks().len(), 1);
+        let desk = iam.all_desks().remove(0);
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        desk.accepted(&well);
+        let proven = Some(Suspicion::Proven);
+        assert_eq!((iam.refusal(&acme, &denied), iam.refusal(&globex, &well)), (proven, None));
+        let has_accepted = |rules, who| iam.has_accepted(rules, who, Micros(0));
+        assert!(!has_accepted(&acme, &denied) && has_accepted(&globex, &well));
+        let under_way = iam.begin_probe(&acme, &denied);
+        assert!(under_way.is_some() && iam.begin_probe(&globex, &well).is_some());
+        assert_eq!(desk.report_of(&denied).unwrap().trouble, Some(Class::Denied));
+        assert_eq!(desk.report_of(&well).unwrap().trouble, None);
     }
 
     #[tokio::test]
@@ -401,18 +442,20 @@ mod tests {
         );
         let snapshot = snapshot(&text, "");
         let iam = Iam::new(&snapshot, Clock::new());
-        iam.adopt(&snapshot);
+        iam.adopt(&snapshot, std::iter::empty());
+        let drain = rules(&snapshot, "drain");
+        let app = who(&drain);
         let stances = || {
             ["drain", "keep", "drop", "strict"].map(|name| {
                 let rules = rules(&snapshot, name);
-                iam.refusal(&rules, "app").map_or(Stance::Renew, |trouble| stance_under(trouble, &rules))
+                iam.refusal(&rules, &app).map_or(Stance::Renew, |trouble| stance_under(trouble, &rules))
             })
         };
         assert_eq!(stances(), [Stance::Renew; 4]);
-        assert_eq!(iam.stance(&rules(&snapshot, "drain"), "app"), Stance::KeepOn, "no credentials yet");
-        let (desk, user) = (iam.all_desks().remove(0), Arc::from("app"));
+        assert_eq!(iam.stance(&drain, &app), Stance::KeepOn, "no credentials yet");
+        let desk = iam.all_desks().remove(0);
         let fail = |outcome: Outcome<'_>| {
-            desk.failed(&Who { user: &user, source: &"x" }, &outcome, Evidence::default(), Micros::NEVER);
+            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
         };
         fail(Outcome::Unreachable);
         let strict = Stance::KeepToHardAge;
@@ -420,12 +463,13 @@ mod tests {
         assert_eq!(stances(), [Stance::KeepOn, Stance::KeepOn, Stance::KeepOn, strict]);
         fail(Outcome::Asked(Asked::Scram));
         assert_eq!(stances(), [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow, strict]);
-        assert_eq!(iam.refusal(&rules(&snapshot, "drain"), "other"), None);
+        let other = Who { user: "other".into(), ..app.clone() };
+        assert_eq!(iam.refusal(&drain, &other), None);
         let before = stances();
         iam.forget_back_off("app");
-        assert_eq!(desk.may_try("app"), Ok(()));
+        assert_eq!(desk.may_try(&app), Ok(()));
         assert_eq!(stances(), before, "until a login tells otherwise");
-        desk.accepted(&user);
+        desk.accepted(&app);
         assert_eq!(stances(), [Stance::Renew; 4]);
     }
 }

@@ -1,16 +1,20 @@
-//! What is known of logins by IAM at one endpoint: its budget, how each user fares there, what was told of it.
+//! What is known of logins by IAM at one endpoint: its budget, how each who logs in fares there, what was told of it.
 //!
 //! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice and the lock, which is
-//! held for a few additions and never across an await. Memory: one row for each user that has logged in, bounded.
+//! held for a few additions and never across an await. Memory: one row for each ([`Who`]) that has logged in, bounded.
 
+use super::iam_gate::Gate;
 use super::turns::{Turns, Waits};
-use crate::base::Micros;
-use crate::iam::denial::{Class, Evidence, Judgement, Kind, Outcome, Patience, Reactions, Step, Suspicion};
+use crate::base::{Micros, limits};
+use crate::iam::denial::{
+    Admission, Backing, Class, Evidence, Judgement, Kind, LetIn, Outcome, Patience, Reactions, Step,
+    Suspicion, Who,
+};
 use crate::iam::{Endpoint, Explanation};
 use crate::io::Clock;
+use crate::stats::Recent;
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Between two log lines about a trouble that goes on.
 const REMIND: Micros = Micros::from_secs(600);
@@ -21,8 +25,8 @@ const PROBE_AFTER: Micros = Micros::from_secs(1);
 /// Who was let in within this time is no stranger to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
 
-/// Users of one endpoint that are counted; beyond them, any other is forgotten.
-const USERS_MAX: usize = 1_000;
+/// The percentile of "all but the slowest".
+const SLOWEST_BUT: usize = 99;
 
 /// One endpoint.
 pub struct IamDesk {
@@ -36,10 +40,14 @@ pub struct IamDesk {
 #[derive(Default)]
 struct Book {
     reactions: Reactions,
-    tallies: HashMap<Arc<str>, Tally>,
+    /// How long logins that were accepted have taken lately, in microseconds.
+    spans: Recent,
+    tallies: HashMap<Who, Tally>,
+    /// Of those who log in just now.
+    gates: HashMap<Who, Weak<Gate>>,
 }
 
-/// What was counted of one user at one endpoint.
+/// What was counted of one of those who log in at one endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Logins that were accepted.
@@ -52,11 +60,13 @@ pub struct Tally {
     pub last_error: Option<Arc<str>>,
     /// The same as clients may read it.
     brief: Option<Arc<str>>,
+    /// When it was tried last.
+    heard_at: Micros,
     /// What was logged of it last, and when.
     told: Option<(Kind, Class, Micros)>,
 }
 
-/// How one user fares at one endpoint.
+/// How one of those fares at one endpoint.
 #[derive(Clone, Debug)]
 pub struct LoginReport {
     /// As whom.
@@ -79,14 +89,6 @@ pub struct Judged {
     pub is_news: bool,
 }
 
-/// Where and as whom somebody logs in, for explanations.
-pub struct Who<'a> {
-    /// The role.
-    pub user: &'a Arc<str>,
-    /// What signs.
-    pub source: &'a dyn fmt::Display,
-}
-
 impl IamDesk {
     /// An endpoint where nobody has logged in yet. `waits` learns how long logins wait for their turns.
     pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock, waits: Arc<Waits>) -> Self {
@@ -98,82 +100,118 @@ impl IamDesk {
         &self.endpoint
     }
 
-    /// Whether a login as `user` may be tried now.
+    /// Whether a login of `who` may be tried now.
     ///
     /// # Errors
     /// When it may be.
-    pub fn may_try(&self, user: &str) -> Result<(), Micros> {
-        self.book().reactions.may_try(user, self.clock.now())
+    pub fn may_try(&self, who: &Who) -> Result<(), Micros> {
+        self.book().reactions.may_try(who, self.clock.now())
     }
 
-    /// Whether a login as `user` might have been tried for a while, and nobody did.
-    pub fn is_left_alone(&self, user: &str) -> bool {
-        let earlier = self.clock.now() - PROBE_AFTER;
-        self.book().reactions.may_try(user, earlier).is_ok()
+    /// How logins of `who` may be tried now.
+    pub fn admission(&self, who: &Who) -> Admission {
+        self.book().reactions.admission(who, self.clock.now())
     }
 
-    /// Whether a login of `user` was accepted since `since`.
-    pub fn has_accepted(&self, user: &str, since: Micros) -> bool {
-        let book = self.book();
-        book.tallies.get(user).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
-    }
-
-    /// The last failure of `user`, if its logins fail: as clients may read it, and its class.
-    pub fn trouble(&self, user: &str) -> Option<(Arc<str>, Class)> {
-        let book = self.book();
-        let class = book.reactions.trouble(user)?.class;
-        Some((book.tallies.get(user)?.brief.clone()?, class))
-    }
-
-    /// Whether `user` may be denied, if it is in trouble: servers that work go by it.
-    pub fn suspicion(&self, user: &str, patience: Patience) -> Option<Suspicion> {
-        self.book().reactions.suspicion(user, self.clock.now(), patience)
-    }
-
-    /// A login as `user` was accepted. Returns whether its logins had failed before.
-    pub fn accepted(&self, user: &Arc<str>) -> bool {
+    /// Where the logins of `who` meet while they are refused. It lasts for as long as somebody holds it.
+    pub fn gate(&self, who: &Who) -> Arc<Gate> {
         let mut book = self.book();
-        let was_in_trouble = book.reactions.trouble(user).is_some();
+        if let Some(known) = book.gates.get(who).and_then(Weak::upgrade) {
+            return known;
+        }
+        book.gates.retain(|_, gate| gate.strong_count() > 0);
+        let gate = Arc::default();
+        book.gates.insert(who.clone(), Arc::downgrade(&gate));
+        gate
+    }
+
+    /// Whether a login of `who` might have been tried for a while, and nobody did.
+    pub fn is_left_alone(&self, who: &Who) -> bool {
+        let earlier = self.clock.now() - PROBE_AFTER;
+        self.book().reactions.may_try(who, earlier).is_ok()
+    }
+
+    /// Whether a login of `who` was accepted since `since`.
+    pub fn has_accepted(&self, who: &Who, since: Micros) -> bool {
+        let book = self.book();
+        book.tallies.get(who).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
+    }
+
+    /// The last failure of `who`, if its logins fail: as clients may read it, and its class.
+    pub fn trouble(&self, who: &Who) -> Option<(Arc<str>, Class)> {
+        let book = self.book();
+        let class = book.reactions.trouble(who)?.class;
+        Some((book.tallies.get(who)?.brief.clone()?, class))
+    }
+
+    /// Whether `who` may be denied, if it is in trouble: servers that work go by it.
+    pub fn suspicion(&self, who: &Who, patience: Patience) -> Option<Suspicion> {
+        self.book().reactions.suspicion(who, self.clock.now(), patience)
+    }
+
+    /// A login of `who` was accepted. Returns whether its logins had failed before.
+    pub fn accepted(&self, who: &Who) -> bool {
+        let mut book = self.book();
+        let was_in_trouble = book.reactions.trouble(who).is_some();
         let now = self.clock.now();
-        book.reactions.accepted(user, now);
-        let tally = book.tally(user);
+        book.reactions.accepted(who, now);
+        let tally = book.tally(who, now);
         (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
         (tally.last_error, tally.brief, tally.told) = (None, None, None);
+        if was_in_trouble {
+            book.tell_gate(who);
+        }
         was_in_trouble
+    }
+
+    /// A login was accepted that has taken so long. Returns how long all but the slowest take lately.
+    pub fn login_took(&self, span: Micros) -> Micros {
+        let mut book = self.book();
+        book.spans.record(span.0);
+        book.spans.percentile(SLOWEST_BUT).map_or(span, Micros)
+    }
+
+    /// How long logins that were accepted have taken lately: the median, and all but the slowest.
+    pub fn login_spans(&self) -> Option<[Micros; 2]> {
+        let book = self.book();
+        let [median, most] = [50, SLOWEST_BUT].map(|percent| book.spans.percentile(percent));
+        Some([Micros(median?), Micros(most?)])
     }
 
     /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`: for a reason that
     /// has nothing to do with tokens.
     pub fn failed(
         &self,
-        who: &Who<'_>,
+        who: &Who,
         outcome: &Outcome<'_>,
         evidence: Evidence,
         begun_at: Micros,
     ) -> Option<Judged> {
         let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
-        let was_let_in = self.has_accepted(who.user, now - LET_IN_SPAN);
-        let is_known = self.has_accepted(who.user, Micros(0));
-        let evidence = Evidence { is_strained, was_let_in, is_known, ..evidence };
         let mut book = self.book();
-        let judgement =
-            book.reactions.failed(who.user, outcome, &evidence, begun_at, now, fastrand::f64())?;
+        let (let_in, backing) = (book.let_in(who, now), book.backing(who, evidence.backing, now));
+        let evidence = Evidence { is_strained, let_in, backing, ..evidence };
+        let before = book.reactions.admission(who, now);
+        let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
-        let (user, source) = (&**who.user, who.source);
+        let Who { user, source } = who;
         let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
         let (text, brief): (Arc<str>, Arc<str>) =
             (explanation.to_string().into(), explanation.brief().into());
-        let tally = book.tally(who.user);
+        let tally = book.tally(who, now);
         tally.failed[class as usize] += 1;
         (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
-        let is_known =
+        let is_the_same =
             |(what, how, at): (Kind, Class, Micros)| (what, how) == (kind, class) && now.since(at) < REMIND;
         // what another try may cure at once is no news yet
         let is_final = matches!(judgement.step, Step::BackOff(_));
-        let is_news = is_final && !tally.told.is_some_and(is_known);
+        let is_news = is_final && !tally.told.is_some_and(is_the_same);
         if is_news {
             tally.told = Some((kind, class, now));
+        }
+        if before == Admission::Open && book.reactions.admission(who, now) != Admission::Open {
+            book.tell_gate(who); // those that wait for their turns leave the queue
         }
         drop(book);
         if class == Class::Throttled {
@@ -187,24 +225,35 @@ impl IamDesk {
         self.book().reactions.is_calm(self.clock.now())
     }
 
-    /// Lets everybody be tried at once; see [`Reactions::forgive`].
-    pub fn forgive_all(&self) {
-        self.book().reactions.forgive_all();
+    /// Lets everybody be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
+    pub fn forgive_all(&self) -> usize {
+        let mut book = self.book();
+        let pauses = book.reactions.held_back(self.clock.now());
+        book.reactions.forgive_all();
+        pauses
     }
 
-    /// Lets `user` be tried at once; see [`Reactions::forgive`].
-    pub fn forgive(&self, user: &str) {
-        self.book().reactions.forgive(user);
+    /// Lets whoever logs in as `user` be tried at once; see [`Reactions::forgive`].
+    pub fn forgive_user(&self, user: &str) {
+        self.book().reactions.forgive_user(user);
     }
 
-    /// What was counted of `user`; `None` = it has not tried yet.
-    pub fn report_of(&self, user: &str) -> Option<LoginReport> {
+    /// Lets `who` be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
+    pub fn forgive(&self, who: &Who) -> usize {
+        let mut book = self.book();
+        let is_held_back = book.reactions.may_try(who, self.clock.now()).is_err();
+        book.reactions.forgive(who);
+        usize::from(is_held_back)
+    }
+
+    /// What was counted of `who`; `None` = it has not tried yet.
+    pub fn report_of(&self, who: &Who) -> Option<LoginReport> {
         let book = self.book();
-        let (user, tally) = book.tallies.get_key_value(user)?;
+        let tally = book.tallies.get(who)?;
         Some(LoginReport {
-            user: Arc::clone(user),
+            user: Arc::clone(&who.user),
             tally: tally.clone(),
-            trouble: book.reactions.trouble(user).map(|judgement| judgement.class),
+            trouble: book.reactions.trouble(who).map(|judgement| judgement.class),
         })
     }
 
@@ -214,12 +263,42 @@ impl IamDesk {
 }
 
 impl Book {
-    fn tally(&mut self, user: &Arc<str>) -> &mut Tally {
-        if self.tallies.len() >= USERS_MAX && !self.tallies.contains_key(user) {
-            let any = self.tallies.keys().next().cloned();
-            any.map(|user| self.tallies.remove(&user));
+    fn tell_gate(&self, who: &Who) {
+        if let Some(gate) = self.gates.get(who).and_then(Weak::upgrade) {
+            gate.tell();
         }
-        self.tallies.entry(Arc::clone(user)).or_default()
+    }
+
+    fn let_in(&self, who: &Who, now: Micros) -> LetIn {
+        match self.tallies.get(who).and_then(|tally| tally.accepted_at) {
+            None => LetIn::Never,
+            Some(at) if now.since(at) < LET_IN_SPAN => LetIn::Lately,
+            Some(_) => LetIn::Once,
+        }
+    }
+
+    /// What is known of the credentials that signed for `who`: those that let another one in since its first
+    /// refusal are not dead.
+    fn backing(&self, who: &Who, told: Backing, now: Micros) -> Backing {
+        let since = self.reactions.refused_since(who).unwrap_or(now);
+        let lets_in = |(other, tally): (&Who, &Tally)| {
+            let is_proof = |at: Micros| at >= since && now.since(at) < LET_IN_SPAN;
+            other != who && other.source == who.source && tally.accepted_at.is_some_and(is_proof)
+        };
+        let are_alive = told == Backing::Stale && self.tallies.iter().any(lets_in);
+        if are_alive { Backing::Sound } else { told }
+    }
+
+    fn tally(&mut self, who: &Who, now: Micros) -> &mut Tally {
+        if self.tallies.len() >= limits::IAM_LOGINS_PER_ENDPOINT_MAX && !self.tallies.contains_key(who) {
+            let in_trouble = |who| self.reactions.trouble(who).is_some();
+            let least = self.tallies.iter().min_by_key(|(who, tally)| (in_trouble(who), tally.heard_at));
+            let least = least.map(|(who, _)| who.clone());
+            least.map(|least| self.tallies.remove(&least));
+        }
+        let tally = self.tallies.entry(who.clone()).or_default();
+        tally.heard_at = now;
+        tally
     }
 }
 
@@ -227,11 +306,17 @@ impl Book {
 mod tests {
     use super::*;
     use crate::iam::denial::{Asked, Stage};
+    use crate::iam::{SourceKey, SourceKind};
     use crate::wire::sqlstate;
 
     fn desk() -> IamDesk {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
         IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
+    }
+
+    fn who(user: &str) -> Who {
+        let region = "eu-west-1".parse().unwrap();
+        Who { user: user.into(), source: SourceKey::new(SourceKind::Imds, None, None, None, &region) }
     }
 
     fn refused() -> Outcome<'static> {
@@ -240,10 +325,9 @@ mod tests {
 
     #[test]
     fn failures_are_counted_explained_and_told_once() {
-        let (desk, user) = (desk(), Arc::from("app"));
-        let who = Who { user: &user, source: &"imds" };
+        let (desk, app, other) = (desk(), who("app"), who("other"));
         let fail = |outcome: Outcome<'_>| {
-            desk.failed(&who, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+            desk.failed(&app, &outcome, Evidence::default(), desk.clock.now()).unwrap()
         };
         let first = fail(refused());
         assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
@@ -251,18 +335,18 @@ mod tests {
         assert!(fail(refused()).is_news, "nothing helped");
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
-        let suspicion = |user| desk.suspicion(user, Patience::default());
-        let (text, class) = desk.trouble("app").unwrap();
+        let suspicion = || desk.suspicion(&app, Patience::default());
+        let (text, class) = desk.trouble(&app).unwrap();
         assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
-        assert_eq!((class, suspicion("app")), (Class::Denied, Some(Suspicion::Proven)));
-        assert!(desk.may_try("app").is_err() && desk.may_try("other").is_ok());
-        let report = desk.report_of("app").unwrap();
+        assert_eq!((class, suspicion()), (Class::Denied, Some(Suspicion::Proven)));
+        assert!(desk.may_try(&app).is_err() && desk.may_try(&other).is_ok());
+        let report = desk.report_of(&app).unwrap();
         assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
         assert!(report.tally.last_error.unwrap().contains("source imds"), "for operators");
-        assert!(report.tally.accepted_at.is_none() && desk.report_of("other").is_none());
-        assert!(desk.accepted(&user) && !desk.accepted(&user));
-        assert!(desk.trouble("app").is_none() && desk.may_try("app").is_ok());
-        let report = desk.report_of("app").unwrap();
+        assert!(report.tally.accepted_at.is_none() && desk.report_of(&other).is_none());
+        assert!(desk.accepted(&app) && !desk.accepted(&app));
+        assert!(desk.trouble(&app).is_none() && desk.may_try(&app).is_ok());
+        let report = desk.report_of(&app).unwrap();
         assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
         assert!(report.tally.accepted_at.is_some());
         let again = fail(refused());
@@ -274,17 +358,63 @@ mod tests {
     }
 
     #[test]
+    fn credentials_that_let_another_in_are_no_excuse() {
+        let (desk, app, reader) = (desk(), who("app"), who("reader"));
+        let stale = Evidence { backing: Backing::Stale, ..Evidence::default() };
+        let fail = || desk.failed(&app, &refused(), stale, desk.clock.now()).unwrap().judgement.class;
+        assert_eq!(fail(), Class::Credentials);
+        let other = SourceKey::new(SourceKind::Env, None, None, None, &"eu-west-1".parse().unwrap());
+        desk.accepted(&Who { source: other, ..reader.clone() });
+        assert_eq!(fail(), Class::Credentials, "those are others");
+        desk.accepted(&reader);
+        assert_eq!(fail(), Class::Denied);
+    }
+
+    #[test]
+    fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
+        let (desk, denied) = (desk(), who("denied"));
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), desk.clock.now());
+        for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
+            desk.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
+        }
+        let is_counted = |user: &str| desk.report_of(&who(user)).is_some();
+        assert_eq!(desk.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
+        assert!(is_counted("denied") && !is_counted("user1") && is_counted("user2"));
+    }
+
+    #[test]
+    fn the_pauses_of_one_principal_are_ended_and_counted_apart_from_anothers() {
+        let (desk, acme) = (desk(), who("app"));
+        let region = "eu-west-1".parse().unwrap();
+        let of_profile = SourceKey::new(SourceKind::Profile, Some("sso"), None, None, &region);
+        let globex = Who { source: of_profile, ..acme.clone() };
+        for who in [&acme, &globex] {
+            desk.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        }
+        assert_eq!((desk.forgive(&acme), desk.forgive(&acme)), (1, 0));
+        assert!(desk.may_try(&acme).is_ok() && desk.may_try(&globex).is_err());
+        assert_eq!((desk.forgive_all(), desk.forgive_all()), (1, 0));
+        assert!(desk.may_try(&globex).is_ok());
+    }
+
+    #[test]
+    fn the_time_that_logins_take_is_known() {
+        let desk = desk();
+        assert_eq!(desk.login_spans(), None);
+        let ms = Micros::from_millis;
+        (1..100).for_each(|_| assert_eq!(desk.login_took(ms(20)), ms(20)));
+        assert_eq!(desk.login_took(ms(900)), ms(20), "one slow one of a hundred");
+        assert_eq!(desk.login_took(ms(900)), ms(900));
+        assert_eq!(desk.login_spans(), Some([ms(20), ms(900)]));
+    }
+
+    #[test]
     fn a_proxy_that_asks_for_fewer_logins_gets_fewer() {
-        let (desk, user) = (desk(), Arc::from("app"));
+        let desk = desk();
         let message = "The IAM authentication failed because of too many competing requests";
         let sqlstate = sqlstate::INVALID_AUTHORIZATION;
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
-        let judged = desk.failed(
-            &Who { user: &user, source: &"imds" },
-            &outcome,
-            Evidence::default(),
-            desk.clock.now(),
-        );
+        let judged = desk.failed(&who("app"), &outcome, Evidence::default(), desk.clock.now());
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
         assert_eq!(desk.turns.state().rate, 10);
     }

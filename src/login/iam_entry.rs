@@ -11,10 +11,12 @@ mod role;
 pub use findings::{Findings, check};
 pub use foreseen::{foreseen, queriers, users_with_keys};
 
-use crate::config::{Database, Host, IamIdentity, ServerAuth, Snapshot, SslMode, Value};
+use crate::config::{
+    Choice, DSQL_DATABASE, Database, Host, IamIdentity, ServerAuth, Snapshot, SslMode, Value,
+};
 use crate::iam::age::Lifetime;
 use crate::iam::rules::{BadKey, Keys, Rules};
-use crate::iam::{Region, authorities};
+use crate::iam::{Region, Service, authorities};
 use std::sync::Arc;
 
 /// How servers of `database` are logged in to as `user`; `None` = not by IAM.
@@ -22,12 +24,26 @@ use std::sync::Arc;
 /// # Errors
 /// Every key that is refused, or that does not go with logins by IAM.
 pub fn rules(snapshot: &Snapshot, database: &Database, user: &str) -> Option<Result<Rules, Vec<BadKey>>> {
-    let by_iam = snapshot.server_auth(database, user) == ServerAuth::RdsIam;
-    by_iam.then(|| read(snapshot, database, user))
+    let auth = snapshot.server_auth(database, user);
+    service_of(auth).map(|service| read(snapshot, database, user, (auth, service)))
 }
 
-fn read(snapshot: &Snapshot, database: &Database, user: &str) -> Result<Rules, Vec<BadKey>> {
-    let mut refused = unfit(snapshot, database);
+/// What takes the tokens; `None`: none are made.
+fn service_of(auth: ServerAuth) -> Option<Service> {
+    match auth {
+        ServerAuth::Password => None,
+        ServerAuth::RdsIam => Some(Service::Rds),
+        ServerAuth::DsqlIam => Some(Service::Dsql),
+    }
+}
+
+fn read(
+    snapshot: &Snapshot,
+    database: &Database,
+    user: &str,
+    (auth, service): (ServerAuth, Service),
+) -> Result<Rules, Vec<BadKey>> {
+    let mut refused = unfit(snapshot, database, auth);
     let mut identity = snapshot.iam_identity(database, user);
     match fill_role(snapshot, database, user, &identity) {
         Ok(arn) => identity.role_arn = arn,
@@ -37,6 +53,7 @@ fn read(snapshot: &Snapshot, database: &Database, user: &str) -> Result<Rules, V
     let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
     let endpoint = &database.iam_endpoint;
     let keys = Keys {
+        service,
         hosts: &hosts,
         port: database.port,
         iam_host: endpoint.host.as_deref(),
@@ -89,14 +106,21 @@ fn keys_of(identity: &IamIdentity) -> Keys<'_> {
 }
 
 /// Keys that have another meaning elsewhere, and do not go with logins by IAM.
-fn unfit(snapshot: &Snapshot, database: &Database) -> Vec<BadKey> {
+fn unfit(snapshot: &Snapshot, database: &Database, auth: ServerAuth) -> Vec<BadKey> {
     let mut refused = Vec::new();
     let mut add = |key, why: String| refused.push(BadKey { key, why });
+    let server_auth = format!("server_auth={}", auth.word());
+    if auth == ServerAuth::DsqlIam && *database.dbname != *DSQL_DATABASE {
+        add(
+            "dbname",
+            format!("the one database of Aurora DSQL is {DSQL_DATABASE}: set dbname={DSQL_DATABASE}"),
+        );
+    }
     if database.hosts.iter().any(|host| matches!(host, Host::UnixDir(_) | Host::DefaultUnixDir)) {
-        add("host", "server_auth=rds_iam needs a TCP host: there is no TLS over Unix sockets".to_owned());
+        add("host", format!("{server_auth} needs a TCP host: there is no TLS over Unix sockets"));
     }
     if !database.password.is_empty() {
-        add("password", "it cannot stand beside server_auth=rds_iam".to_owned());
+        add("password", format!("it cannot stand beside {server_auth}"));
     }
     let weaker = |mode: SslMode| {
         let mode = mode.show().unwrap_or_default();
@@ -122,13 +146,17 @@ fn unfit(snapshot: &Snapshot, database: &Database) -> Vec<BadKey> {
         add(
             "server_tls_ca_file",
             format!(
-                "server_auth=rds_iam needs the certificates of RDS's authorities: {} and name the file",
-                what_to_fetch(database)
+                "{server_auth} needs the certificates of its servers' authorities: {} and name the file",
+                if auth == ServerAuth::DsqlIam { OF_DSQL.to_owned() } else { what_to_fetch(database) }
             ),
         );
     }
     refused
 }
+
+/// Where the authority of Aurora DSQL's certificates is found. Source: Amazon Aurora DSQL User Guide, "Configuring SSL/TLS
+/// certificates".
+const OF_DSQL: &str = "fetch https://www.amazontrust.com/repository/AmazonRootCA1.pem";
 
 /// What to fetch as the authorities of an entry whose other keys may be wrong, too.
 fn what_to_fetch(database: &Database) -> String {
@@ -148,7 +176,7 @@ fn what_to_fetch(database: &Database) -> String {
 
 /// The name that the certificate of `database`'s servers must be for, where that is not the host's.
 pub fn server_name(database: &Database, auth: ServerAuth) -> Option<Arc<str>> {
-    let of_iam = || database.iam_endpoint.host.clone().filter(|_| auth == ServerAuth::RdsIam);
+    let of_iam = || database.iam_endpoint.host.clone().filter(|_| auth.is_by_iam());
     database.tls_server_name.clone().or_else(of_iam)
 }
 

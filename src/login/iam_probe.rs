@@ -1,11 +1,11 @@
-//! Logins for the sake of knowing: whether a user can be logged in by IAM, while a pool at its cap keeps the servers that work.
+//! Logins for the sake of knowing: whether somebody can be logged in by IAM, while a pool at its cap keeps the servers that work.
 //!
 //! Where there is room, a renewal opens the new server first, and tries again as soon as the back-off allows: nothing is to be
 //! done here. Where there is none, an old server has to go before the new one can come: not before it is known that it can.
 //! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe
 //! shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before it counts as a
 //! session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are those of any other
-//! login. At most one goes on for each user of an entry's endpoints.
+//! login. At most one goes on for each ([`Who`]) that logs in to an entry's endpoints.
 
 use super::iam::Probe;
 use super::iam_entry;
@@ -15,6 +15,7 @@ use super::registry::PoolEntry;
 use crate::base::{Micros, limits};
 use crate::core::{Command, Scope, Stance};
 use crate::iam::Alarm;
+use crate::iam::denial::Who;
 use crate::iam::rules::Rules;
 use crate::tasks;
 use std::sync::Arc;
@@ -101,18 +102,20 @@ impl Plane {
         let snapshot = Arc::clone(&self.policy.load().snapshot);
         for entry in self.registry.entries() {
             let user = &entry.share.user;
-            match iam_entry::rules(&snapshot, &entry.config.load(), user) {
-                Some(Ok(rules)) if self.iam.trouble(&rules, user).is_some() => {
+            let rules = iam_entry::rules(&snapshot, &entry.config.load(), user).and_then(Result::ok);
+            let party = rules.map(|rules| (rules.who(user), rules));
+            match party.filter(|(who, rules)| self.iam.trouble(rules, who).is_some()) {
+                Some((who, rules)) => {
                     if let Err(why) = self.iam.may_sign(&rules)
                         && entry.share.obstacle().is_some()
                         && entry.share.failing().is_none()
                     {
                         entry.share.set_obstacle(Some(why.to_string())); // as it is by now
                     }
-                    self.set_stance(&entry, self.iam.stance(&rules, user));
-                    self.probe_if_due(&entry, rules);
+                    self.set_stance(&entry, self.iam.stance(&rules, &who));
+                    self.probe_if_due(&entry, rules, &who);
                 }
-                Some(_) | None => {
+                None => {
                     self.set_stance(&entry, Stance::Renew);
                     self.end_catch_up(&entry);
                     entry.share.set_obstacle(None);
@@ -160,12 +163,12 @@ impl Plane {
         let Some(Ok(rules)) = iam_entry::rules(&snapshot, &entry.config.load(), &share.user) else {
             return true;
         };
-        let now = self.now();
-        if !share.stance().renews() || self.iam.has_accepted(&rules, &share.user, now - SURE_FOR) {
+        let (now, who) = (self.now(), rules.who(&share.user));
+        if !share.stance().renews() || self.iam.has_accepted(&rules, &who, now - SURE_FOR) {
             return true; // under another stance the ledger says no by itself
         }
         share.postpone_renewal(now + Micros(LOOK_AGAIN.as_micros() as u64));
-        if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {
+        if let Some(under_way) = self.iam.begin_probe(&rules, &who) {
             self.probe(entry, rules, under_way);
         }
         false
@@ -179,13 +182,13 @@ impl Plane {
         });
     }
 
-    fn probe_if_due(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules) {
+    fn probe_if_due(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules, who: &Who) {
         let share = &entry.share;
         let is_in_use = share.live_count() > 0 && !share.database.is_paused();
-        if !is_in_use || !self.iam.is_probe_due(&rules, &share.user) {
+        if !is_in_use || !self.iam.is_probe_due(&rules, who) {
             return;
         }
-        if let Some(under_way) = self.iam.begin_probe(&rules, &share.user) {
+        if let Some(under_way) = self.iam.begin_probe(&rules, who) {
             self.probe(entry, rules, under_way);
         }
     }

@@ -8,11 +8,15 @@ use super::iam_entry;
 use super::plane::Plane;
 use super::registry::PoolEntry;
 use super::turns::TurnsState;
+use crate::base::Micros;
 use crate::config::Database;
+use crate::iam::denial::Who;
 use crate::iam::rules::Rules;
 use crate::iam::{CredentialState, Endpoint, Source};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One row of SHOW IAM, but for what workers know.
 pub struct IamRow {
@@ -30,10 +34,41 @@ pub struct IamRow {
     pub waiting: usize,
     /// Whether the pool's servers are replaced as fast as they age; `None` where that is not known.
     pub keeps_up: Option<bool>,
-    /// What was counted there of this user, whichever database it went to.
+    /// Logins to servers of the pool that are under way, those that wait for their turn among them.
+    pub under_way: Option<u32>,
+    /// How long logins there have taken lately: the median, and all but the slowest hundredth.
+    pub spans: Option<[Micros; 2]>,
+    /// What was counted there of this user with that source, whichever database it went to.
     pub logins: Option<LoginReport>,
     /// The pool, where there is one.
     pub pool: Option<Arc<PoolEntry>>,
+}
+
+/// What IAM REFRESH has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// For each source of credentials: how long until it fetches anew.
+    pub begin_in: Vec<Duration>,
+    /// Pauses after failed logins that it has ended.
+    pub pauses: usize,
+}
+
+impl fmt::Display for Refreshed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.begin_in.is_empty() {
+            return f.write_str("no source of AWS credentials is in use");
+        }
+        let later = self.begin_in.iter().filter(|wait| !wait.is_zero()).count();
+        write!(f, "credentials are fetched anew: {} at once", sources(self.begin_in.len() - later))?;
+        if let Some(longest) = self.begin_in.iter().max().filter(|longest| !longest.is_zero()) {
+            write!(f, ", {} within {}s", sources(later), longest.as_secs_f64().ceil())?;
+        }
+        write!(f, "; pauses after failed logins ended: {}", self.pauses)
+    }
+}
+
+fn sources(count: usize) -> String {
+    format!("{count} source{}", if count == 1 { "" } else { "s" })
 }
 
 /// Who logs in by IAM: a pool, or an entry that has none yet.
@@ -42,6 +77,13 @@ struct Party {
     user: Option<Arc<str>>,
     rules: Rules,
     pool: Option<Arc<PoolEntry>>,
+}
+
+impl Party {
+    /// `None`: nobody has asked yet, and the entry names no user.
+    fn who(&self) -> Option<Who> {
+        self.user.as_ref().map(|user| self.rules.who(user))
+    }
 }
 
 impl Plane {
@@ -78,6 +120,7 @@ impl Plane {
         let mut rows = Vec::new();
         for party in self.iam_parties(None) {
             let Some(source) = self.iam.source(&party.rules) else { continue };
+            let who = party.who();
             let mut endpoints = party.rules.endpoints;
             endpoints.sort_by_cached_key(ToString::to_string);
             endpoints.dedup();
@@ -85,7 +128,7 @@ impl Plane {
                 let desk = desks.get(&endpoint);
                 let usual = TurnsState { waiting: 0, rate: party.rules.login_rate };
                 let TurnsState { waiting, rate } = desk.map_or(usual, |desk| desk.turns.state());
-                let logins = desk.zip(party.user.as_ref()).and_then(|(desk, user)| desk.report_of(user));
+                let logins = desk.zip(who.as_ref()).and_then(|(desk, who)| desk.report_of(who));
                 rows.push(IamRow {
                     database: Some(Arc::clone(&party.database)),
                     user: party.user.clone(),
@@ -94,6 +137,8 @@ impl Plane {
                     rate: Some(rate),
                     waiting,
                     keeps_up: party.pool.as_ref().and_then(|pool| self.places.keeps_up(pool.share.id)),
+                    under_way: party.pool.as_ref().map(|pool| self.places.pool_servers(pool.share.id).0),
+                    spans: desk.and_then(|desk| desk.login_spans()),
                     logins,
                     pool: party.pool.clone(),
                 });
@@ -109,6 +154,8 @@ impl Plane {
                     rate: None,
                     waiting: 0,
                     keeps_up: None,
+                    under_way: None,
+                    spans: None,
                     logins: None,
                     pool: None,
                 });
@@ -118,16 +165,12 @@ impl Plane {
     }
 
     /// IAM REFRESH, of one database or all: the sources concerned fetch anew, and who was kept waiting because logins failed is
-    /// tried at once. Returns how many sources those are.
-    pub fn refresh_iam(&self, database: Option<&str>) -> usize {
+    /// tried at once.
+    pub fn refresh_iam(&self, database: Option<&str>) -> Refreshed {
         let parties = self.iam_parties(database);
-        for party in &parties {
-            let user = party.user.as_deref().unwrap_or_default();
-            self.iam.forget_back_off_at(&party.rules.endpoints, user);
-        }
         let refreshed = match database {
             None => self.iam.refresh(),
-            Some(_) => self.iam.refresh_some(parties.iter().map(|party| &party.rules)),
+            Some(_) => self.iam.refresh_some(parties.iter().map(|party| (&party.rules, party.who()))),
         };
         for pool in parties.into_iter().filter_map(|party| party.pool) {
             self.places.forget_failure(&pool.share);

@@ -8,6 +8,7 @@ use super::open::{Attempt, Line};
 use super::plane::Plane;
 use crate::config::{Database, Snapshot};
 use crate::core::Want;
+use crate::iam::denial::Who;
 use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, SourceKey};
 use std::sync::Arc;
@@ -100,7 +101,7 @@ impl Plane {
             Some(Err(bad)) => {
                 return refused(bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
             }
-            None => return refused("server_auth is not rds_iam".to_owned()),
+            None => return refused("server_auth is neither rds_iam nor dsql_iam".to_owned()),
         };
         if let Err(why) = self.iam.signers(&rules)[0].mint(user) {
             return Verdict::NoToken(why.to_string());
@@ -112,7 +113,8 @@ impl Plane {
             Ok(Ok(_)) => Verdict::LoggedIn(line.peer.clone()),
             Ok(Err(failure)) => {
                 let brief = failure.why.as_deref().unwrap_or(&failure.reason);
-                let why = self.in_full(&rules, user, brief).unwrap_or_else(|| brief.into());
+                let why =
+                    self.in_full(&rules, &rules.who(&user.into()), brief).unwrap_or_else(|| brief.into());
                 Verdict::Refused { why: why.to_string(), detail: line.detail.take() }
             }
             Err(_) => refused(format!("no end within {}s", TRIAL_TIMEOUT.as_secs())),
@@ -122,10 +124,10 @@ impl Plane {
     }
 
     /// What operators may read of a failure of which clients are told `brief`.
-    fn in_full(&self, rules: &Rules, user: &str, brief: &str) -> Option<Arc<str>> {
+    fn in_full(&self, rules: &Rules, who: &Who, brief: &str) -> Option<Arc<str>> {
         let mut desks = rules.endpoints.iter().map(|endpoint| self.iam.desk(endpoint, rules.login_rate));
-        let desk = desks.find(|desk| desk.trouble(user).is_some_and(|(told, _)| &*told == brief))?;
-        desk.report_of(user)?.tally.last_error
+        let desk = desks.find(|desk| desk.trouble(who).is_some_and(|(told, _)| &*told == brief))?;
+        desk.report_of(who)?.tally.last_error
     }
 }
 

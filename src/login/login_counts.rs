@@ -1,13 +1,10 @@
 //! Tries to log in to the servers of one pool, counted by outcome.
 //!
-//! Atomics without order between them: each is right, a reader may see one before another. A lock for what is recorded once in a
-//! login by IAM.
+//! Atomics without order between them: each is right, a reader may see one before another.
 
 use crate::iam::denial::Class;
-use crate::stats::{Ages, LOGIN_FAILURES, LoginCounters};
+use crate::stats::{LOGIN_FAILURES, LoginCounters};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 /// Position of "unreachable" in [`LOGIN_FAILURES`].
 const UNREACHABLE: usize = Class::Unreachable as usize;
@@ -39,7 +36,6 @@ pub enum LoginTrouble {
 pub struct LoginCounts {
     accepted: AtomicU64,
     failed: [AtomicU64; LOGIN_FAILURES.len()],
-    token_age: Mutex<Ages>,
 }
 
 impl LoginCounts {
@@ -63,12 +59,6 @@ impl LoginCounts {
         });
     }
 
-    /// A token was sent that had been made so long ago.
-    pub fn token_sent(&self, age: Duration) {
-        let us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        self.token_age.lock().unwrap_or_else(PoisonError::into_inner).record(us);
-    }
-
     fn count(&self, reason: usize) {
         self.failed[reason].fetch_add(1, Ordering::Relaxed);
     }
@@ -76,8 +66,7 @@ impl LoginCounts {
     /// What was counted.
     pub fn read(&self) -> LoginCounters {
         let failed = std::array::from_fn(|reason| self.failed[reason].load(Ordering::Relaxed));
-        let token_age = self.token_age.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        LoginCounters { accepted: self.accepted.load(Ordering::Relaxed), failed, token_age }
+        LoginCounters { accepted: self.accepted.load(Ordering::Relaxed), failed }
     }
 }
 
@@ -96,9 +85,7 @@ mod tests {
         counts.failed(LoginTrouble::Unreachable);
         counts.failed(LoginTrouble::Credentials);
         counts.failed(LoginTrouble::Other);
-        counts.token_sent(Duration::from_millis(3));
         let read = counts.read();
         assert_eq!((read.accepted, read.failed), (1, [2, 1, 1, 2, 1, 2, 1]));
-        assert_eq!((read.token_age.count(), read.token_age.sum_us()), (1, 3_000));
     }
 }

@@ -3,18 +3,21 @@
 //! A refused token may be cured by a fresh one, then by fresh credentials: both are tried at once, in the same place, whatever
 //! `server_login_retry` says. After that the reason decides: who is denied is told at once and tried again with growing pauses;
 //! what may pass keeps clients waiting, and they learn the reason when their time is over. Every try waits for its turn in the
-//! endpoint's budget, and no try is made without credentials. The rules are [`crate::iam::denial`]'s.
+//! endpoint's budget, and no try is made without credentials. While tokens are refused one login of the same goes at a time
+//! (`iam_gate.rs`). The rules are [`crate::iam::denial`]'s.
 
 use super::connect::LoginFailure;
 use super::iam::{NoToken, Signer};
-use super::iam_desk::{IamDesk, Judged, Who};
+use super::iam_desk::{IamDesk, Judged};
+use super::iam_gate::{Gate, Lead};
 use super::login_counts::LoginTrouble;
 use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
 use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
+use crate::config::Choice;
 use crate::core::{Authorization, Want};
 use crate::iam::budget::Priority;
-use crate::iam::denial::{Class, Judgement, Kind, Outcome, Stage, Step};
+use crate::iam::denial::{Admission, Backing, Class, Judgement, Kind, Outcome, Stage, Step, Who};
 use crate::iam::rules::{BadKey, Rules};
 use crate::iam::{Endpoint, MintError, Source};
 use crate::wire::{Fault, sqlstate};
@@ -34,6 +37,7 @@ const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(5);
 /// One endpoint that is tried.
 struct Endeavour<'a> {
     rules: &'a Rules,
+    who: &'a Who,
     /// The number of its host.
     at: usize,
     desk: &'a IamDesk,
@@ -44,10 +48,18 @@ struct Endeavour<'a> {
 #[derive(Clone, Copy)]
 struct Begin {
     at: Micros,
-    /// The last fetch of credentials had failed.
-    are_stale: bool,
+    /// What was known of the credentials that signed.
+    backing: Backing,
     /// Which credentials signed.
     generation: Option<u64>,
+}
+
+/// How a refused try goes on.
+#[derive(Clone, Copy, Default)]
+struct GoOn {
+    wants_credentials: bool,
+    /// A pause that does not count: nobody has tried the credentials that have come since.
+    passes: Option<Micros>,
 }
 
 /// Why an endpoint was given up.
@@ -64,14 +76,15 @@ impl Attempt {
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
         let signers = self.plane.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
-        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&self.entry.share.user).err()).collect();
+        let who = rules.who(&self.entry.share.user);
+        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&who).err()).collect();
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
             if tried > 0 {
                 self.log_close(&line.peer, &failure.reason);
             }
             let at = self.next_host();
-            let iam = Endeavour { rules, at, desk: &desks[at], signer: &signers[at] };
+            let iam = Endeavour { rules, who: &who, at, desk: &desks[at], signer: &signers[at] };
             let outcome = match pauses[at] {
                 Some(until) => Err(self.held_off(&iam, until)),
                 None => self.try_endpoint(line, &iam).await,
@@ -88,29 +101,32 @@ impl Attempt {
     }
 
     async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
+        let (gate, mut lead, mut go_on) = (iam.desk.gate(iam.who), None, GoOn::default());
         loop {
             wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
-            self.take_turn(iam.desk).await;
+            let turn = self.take_turn(iam, &gate, &mut lead, go_on.passes).await;
+            turn.map_err(|until| self.held_off(iam, until))?;
             let begin = self.begin(iam);
             line.begun_at = Some(begin.at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
             let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
-                self.entry.logins.token_sent(age);
+                iam.signer.source.token_sent(age);
             }
             let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
+                    self.entry.share.set_login_span(iam.desk.login_took(self.plane.now().since(begin.at)));
                     line.authorization = Some(self.authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
             };
             line.detail = broken.detail();
-            let wants_credentials = self.give_up_or_go_on(line, iam, broken, begin)?;
+            go_on = self.give_up_or_go_on(line, iam, broken, begin)?;
             line.end().await; // and with it the token that was refused
-            if wants_credentials {
+            if go_on.wants_credentials {
                 fetch_credentials(&iam.signer.source).await;
             }
         }
@@ -119,22 +135,53 @@ impl Attempt {
     fn begin(&self, iam: &Endeavour<'_>) -> Begin {
         Begin {
             at: self.plane.now(),
-            are_stale: self.plane.iam.evidence(&iam.signer.source, iam.rules).are_stale,
+            backing: self.plane.iam.evidence(&iam.signer.source, iam.rules).backing,
             generation: generation(iam.signer),
         }
     }
 
-    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs.
-    async fn take_turn(&self, desk: &IamDesk) {
+    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs. Where tokens are refused, or begin to be
+    /// meanwhile, it waits for the lead, too; `passes`: the pause that does not count.
+    ///
+    /// # Errors
+    /// Until when nobody of these is to try.
+    async fn take_turn(
+        &self,
+        iam: &Endeavour<'_>,
+        gate: &Arc<Gate>,
+        lead: &mut Option<Lead>,
+        passes: Option<Micros>,
+    ) -> Result<(), Micros> {
         let mut priority = match self.want {
             Want::Waiter { .. } => Priority::Client,
             Want::Minimum => Priority::MinPool,
             Want::Renewal => Priority::Recycling,
         };
+        let (turns, mut has_turn) = (&iam.desk.turns, false);
         loop {
+            let mut changed = std::pin::pin!(gate.changed());
+            changed.as_mut().enable();
+            let is_free = match iam.desk.admission(iam.who) {
+                Admission::Closed(until) if passes != Some(until) => return Err(until),
+                Admission::Open => true,
+                Admission::OneByOne | Admission::Closed(_) => {
+                    *lead = lead.take().or_else(|| gate.lead());
+                    lead.is_some()
+                }
+            };
+            if is_free && has_turn {
+                return Ok(());
+            }
+            has_turn = false; // one that is not used at once is lost: it is rare
+            let is_client = priority == Priority::Client;
+            if !is_free && is_client {
+                gate.hurry();
+            }
             tokio::select! {
-                () = desk.turns.turn(priority) => return,
-                () = self.client_comes(), if priority != Priority::Client => priority = Priority::Client,
+                () = turns.turn(priority), if is_free => has_turn = true,
+                () = gate.hurried(), if lead.is_some() && !is_client => priority = Priority::Client,
+                () = self.client_comes(), if !is_client => priority = Priority::Client,
+                () = changed, if lead.is_none() => {}
             }
         }
     }
@@ -157,15 +204,15 @@ impl Attempt {
 
     fn accepted(&self, iam: &Endeavour<'_>) {
         self.plane.iam.token_was_taken();
-        if iam.desk.accepted(&self.entry.share.user) {
+        if iam.desk.accepted(iam.who) {
             let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
             tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
         }
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
     }
 
-    fn set_stance(&self, rules: &Rules) {
-        let stance = self.plane.iam.stance(rules, &self.entry.share.user);
+    fn set_stance(&self, iam: &Endeavour<'_>) {
+        let stance = self.plane.iam.stance(iam.rules, iam.who);
         self.plane.set_stance(&self.entry, stance);
     }
 
@@ -179,24 +226,25 @@ impl Attempt {
         line.end().await;
     }
 
-    /// Looks at a failed try: returns where another one is to be made at once, and whether with fresh credentials.
+    /// Looks at a failed try: returns where another one is to be made at once, and how.
     fn give_up_or_go_on(
         &self,
         line: &Line,
         iam: &Endeavour<'_>,
         broken: Broken,
         begin: Begin,
-    ) -> Result<bool, GivenUp> {
+    ) -> Result<GoOn, GivenUp> {
         let peer = &line.peer;
         if let Broken::Token(why) = &broken {
             return Err(self.without_token(iam, why));
         }
         let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
-        let (user, source) = (&self.entry.share.user, iam.signer.source.key());
         let mut evidence = self.plane.iam.evidence(&iam.signer.source, iam.rules);
-        evidence.are_stale |= begin.are_stale;
+        if evidence.backing == Backing::Sound {
+            evidence.backing = begin.backing; // newer ones came while the old ones were looked at
+        }
         let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.desk.failed(&Who { user, source }, &outcome, evidence, begin.at));
+            .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at));
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
@@ -221,13 +269,17 @@ impl Attempt {
             return Err(GivenUp { failure, is_of_host: false });
         };
         self.entry.logins.judged(judged.judgement.class);
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
         self.tell(&judged, peer, &broken);
         let reason = self.failure_reason(&broken);
         let Judgement { kind, class, .. } = judged.judgement;
         // other credentials have come meanwhile, and nobody has tried those yet
         let is_outdated = kind == Kind::TokenRefused && generation(iam.signer) != begin.generation;
-        if let Step::BackOff(until) = judged.judgement.step
+        let passes = match judged.judgement.step {
+            Step::BackOff(until) => Some(until),
+            Step::Again | Step::RefreshThenAgain => None,
+        };
+        if let Some(until) = passes
             && !is_outdated
         {
             let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
@@ -235,7 +287,7 @@ impl Attempt {
             return Err(GivenUp { failure, is_of_host });
         }
         self.log_close(peer, &reason);
-        Ok(judged.judgement.step == Step::RefreshThenAgain)
+        Ok(GoOn { wants_credentials: judged.judgement.step == Step::RefreshThenAgain, passes })
     }
 
     /// The reason of "closing because: …", in the words that logins by password have.
@@ -276,16 +328,16 @@ impl Attempt {
 
     /// Another login as this user has failed just now, perhaps of another pool.
     fn held_off(&self, iam: &Endeavour<'_>, until: Micros) -> GivenUp {
-        let known = iam.desk.trouble(&self.entry.share.user);
+        let known = iam.desk.trouble(iam.who);
         let (text, class) = known.unwrap_or_else(|| ("logins by IAM fail".into(), Class::Unreachable));
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
         let failure = failure_of(class, "logins by IAM fail at present".to_owned(), text, until);
         GivenUp { failure, is_of_host: true }
     }
 
     fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
         self.entry.logins.failed(LoginTrouble::Credentials);
-        self.set_stance(iam.rules);
+        self.set_stance(iam);
         let until = self.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {
             NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
@@ -301,8 +353,9 @@ impl Attempt {
     pub(super) fn misconfigured(&self, refused: &[BadKey]) -> Failure {
         let (db, user) = self.names();
         let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        tracing::error!(db, user, "server_auth=rds_iam is not possible here: {why}");
-        let text = format!("server_auth=rds_iam is not possible here: {why}");
+        let auth = self.policy.snapshot.server_auth(&self.config, &self.entry.share.user).word();
+        let text = format!("server_auth={auth} is not possible here: {why}");
+        tracing::error!(db, user, "{text}");
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }

@@ -7,6 +7,7 @@
 mod unproven;
 
 use super::login_counts::LoginCounts;
+use super::readiness::FailureSeen;
 use super::tries::{Sent, Tries};
 use super::welcome::WelcomeDesk;
 use crate::base::{Micros, PoolId};
@@ -31,6 +32,8 @@ pub struct PoolEntry {
     pub logins: LoginCounts,
     /// What its last login came to, where it failed.
     pub(super) tries: Tries<Sent>,
+    /// The failure of its last login, as those who ask whether it can be served know it.
+    pub(super) failure_seen: FailureSeen,
     clients: AtomicU32,
     cancels_waiting: AtomicU32,
     unused_since: AtomicU64,
@@ -161,6 +164,17 @@ pub struct DatabaseEntry {
     unused_since: Option<Micros>,
 }
 
+impl DatabaseEntry {
+    fn view(&self) -> DatabaseView {
+        DatabaseView {
+            share: Arc::clone(&self.share),
+            config: Arc::clone(&self.config),
+            is_auto: self.is_auto,
+            pools: self.pools.values().cloned().collect(),
+        }
+    }
+}
+
 /// Whether a database that `*` made is one that somebody has a right to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
@@ -266,6 +280,7 @@ impl Registry {
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
             tries: Tries::default(),
+            failure_seen: FailureSeen::default(),
             clients: AtomicU32::new(0),
             cancels_waiting: AtomicU32::new(0),
             unused_since: AtomicU64::new(Micros::NEVER.0),
@@ -353,13 +368,12 @@ impl Registry {
 
     /// Every database, in order.
     pub fn databases(&self) -> Vec<DatabaseView> {
-        let view = |entry: &DatabaseEntry| DatabaseView {
-            share: Arc::clone(&entry.share),
-            config: Arc::clone(&entry.config),
-            is_auto: entry.is_auto,
-            pools: entry.pools.values().cloned().collect(),
-        };
-        self.read().databases.values().map(view).collect()
+        self.read().databases.values().map(DatabaseEntry::view).collect()
+    }
+
+    /// The database of that name, if it is known.
+    pub(super) fn view(&self, name: &str) -> Option<DatabaseView> {
+        self.read().databases.get(name).map(DatabaseEntry::view)
     }
 
     /// Makes the entries of `snapshot` known and brings those that are to what it says; those that it no longer has stay

@@ -17,7 +17,16 @@ impl Plane {
         let snapshot = Arc::clone(&self.policy.load().snapshot);
         self.limit_statements(&snapshot);
         self.registry.adopt(&snapshot);
-        self.iam.adopt(&snapshot);
+        self.adopt_iam(&snapshot);
+    }
+
+    /// Sources and endpoints that nobody needs any more end.
+    fn adopt_iam(&self, snapshot: &Snapshot) {
+        let entries = self.registry.entries();
+        let rules = |entry: &Arc<PoolEntry>| {
+            iam_entry::rules(snapshot, &entry.config.load(), &entry.share.user).and_then(Result::ok)
+        };
+        self.iam.adopt(snapshot, entries.iter().filter_map(rules));
     }
 
     fn limit_statements(&self, snapshot: &Snapshot) {
@@ -37,7 +46,7 @@ impl Plane {
         }
         self.limit_statements(&policy.snapshot);
         self.registry.adopt(&policy.snapshot);
-        self.iam.adopt(&policy.snapshot);
+        self.adopt_iam(&policy.snapshot);
         for entry in self.registry.entries() {
             let (name, user) = (&entry.share.database.name, &entry.share.user);
             let is_dirty = changes.of(name) == DatabaseChange::Dirty || changes.server_tls;

@@ -56,10 +56,10 @@ impl ServersTls {
         let common = common.map_err(|error| EntryTlsError { database: None, error })?;
         let (mode, ca_file) = (settings.server_tls_sslmode, Arc::clone(&settings.server_tls_ca_file));
         let mut all = Self { mode, ca_file, common, own: HashMap::new() };
-        let by_user = snapshot.users.values().any(|user| user.server_auth == Some(ServerAuth::RdsIam));
+        let by_user = snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
         for entry in snapshot.databases.values().chain(&snapshot.fallback) {
             all.add(entry, ServerAuth::Password, settings)?;
-            if by_user || entry.server_auth == Some(ServerAuth::RdsIam) {
+            if by_user || entry.server_auth.is_some_and(ServerAuth::is_by_iam) {
                 all.add(entry, ServerAuth::RdsIam, settings)?;
             }
         }
@@ -69,7 +69,7 @@ impl ServersTls {
     fn add(&mut self, entry: &Database, auth: ServerAuth, settings: &Settings) -> Result<(), EntryTlsError> {
         let wanted @ (mode, ca_file) = &self.wanted(entry, auth);
         // without authorities there are no logins by IAM: that is told where the entry's keys are read
-        let is_missing = auth == ServerAuth::RdsIam && ca_file.is_empty();
+        let is_missing = auth.is_by_iam() && ca_file.is_empty();
         if is_missing || self.is_common(*mode, ca_file) || self.own.contains_key(wanted) {
             return Ok(());
         }
@@ -93,7 +93,7 @@ impl ServersTls {
     fn wanted(&self, entry: &Database, auth: ServerAuth) -> (SslMode, Arc<str>) {
         let mode = match auth {
             ServerAuth::Password => entry.server_tls_sslmode.unwrap_or(self.mode),
-            ServerAuth::RdsIam => SslMode::VerifyFull,
+            ServerAuth::RdsIam | ServerAuth::DsqlIam => SslMode::VerifyFull,
         };
         (mode, entry.server_tls_ca_file.as_ref().unwrap_or(&self.ca_file).clone())
     }

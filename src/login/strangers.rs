@@ -6,63 +6,38 @@
 //! one that has been silent longest. Never cuts off a client that has just moved on, or one that we make wait;
 //! in the queue for auth_query it is one of many who wait for each other, and may be.
 
+mod crowd;
+
+pub use crowd::{Crowd, Waited};
+
 use crate::base::{Address, Micros, limits};
 use crate::io::Clock;
-use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Where a client comes from, as far as one can be told from many: an address, an IPv6 network of 64 bits, or (`None`) this
-/// machine's Unix sockets.
-type Origin = Option<IpAddr>;
-
-fn origin(remote: &Address) -> Origin {
-    match remote {
-        Address::Tcp(address) => Some(match address.ip() {
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
-            ip => ip,
-        }),
-        Address::Unix { .. } => None,
-    }
-}
-
-/// Since when a client has been waited for.
-#[derive(Debug)]
+/// How fast a client is: since when it has been waited for, by our clock.
+#[derive(Clone, Debug)]
 pub struct Pace {
     clock: Clock,
-    since: AtomicU64,
+    waited: Arc<Waited>,
 }
 
 impl Pace {
-    fn new(clock: Clock) -> Self {
-        Self { clock, since: AtomicU64::new(clock.now().0) }
-    }
-
     /// The client has done a step, a whole message: single bytes count for nothing.
     pub fn step(&self) {
-        self.since.store(self.clock.now().0, Ordering::Relaxed);
+        self.waited.step(self.clock.now());
     }
 
     /// It waits for us until the guard is dropped.
-    pub fn ours(self: &Arc<Self>) -> Ours {
-        self.since.store(Micros::NEVER.0, Ordering::Relaxed);
-        Ours(Arc::clone(self))
-    }
-
-    /// Since when, if that is longer than it should be.
-    fn stalled_since(&self) -> Option<Micros> {
-        let since = Micros(self.since.load(Ordering::Relaxed));
-        let is_stalled = since != Micros::NEVER
-            && self.clock.now().since(since) >= Micros::from_millis(limits::LOGIN_GRACE_MS);
-        is_stalled.then_some(since)
+    pub fn ours(&self) -> Ours {
+        self.waited.pause();
+        Ours(self.clone())
     }
 }
 
 /// See [`Pace::ours`].
-pub struct Ours(Arc<Pace>);
+pub struct Ours(Pace);
 
 impl Drop for Ours {
     fn drop(&mut self) {
@@ -74,38 +49,22 @@ impl Drop for Ours {
 #[derive(Debug)]
 pub struct Strangers {
     clock: Clock,
-    table: Mutex<Table>,
+    crowd: Mutex<Crowd<Arc<Notify>>>,
     /// Somebody has left.
     left: Notify,
-    cut_off: AtomicU64,
     lines: Mutex<Lines>,
     /// Held by the one that waits for its turn; the others wait for it.
     new_databases: tokio::sync::Mutex<Bucket>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    next: u64,
-    slots: BTreeMap<u64, Arc<Slot>>,
-    origins: HashMap<Origin, usize>,
-}
-
-/// One of them. Counts until [`Stranger::leave`], or until the last reference of its [`Stranger`] is gone.
-#[derive(Debug)]
-pub struct Slot {
-    number: u64,
-    origin: Origin,
-    pace: Arc<Pace>,
-    /// It has been told to go.
-    is_told: AtomicBool,
-    word: Notify,
-}
-
-/// A client's hold on its slot.
+/// A client's hold on its place. Counts until [`Stranger::leave`], or until it is dropped.
 #[derive(Debug)]
 pub struct Stranger {
     strangers: Arc<Strangers>,
-    slot: Arc<Slot>,
+    number: u64,
+    pace: Pace,
+    /// It has been told to go.
+    word: Arc<Notify>,
 }
 
 impl Strangers {
@@ -116,9 +75,8 @@ impl Strangers {
         let new_databases = bucket(limits::NEW_DATABASES_BURST, limits::NEW_DATABASES_PER_SECOND);
         Self {
             clock,
-            table: Mutex::default(),
+            crowd: Mutex::new(Crowd::new(Micros::from_millis(limits::LOGIN_GRACE_MS))),
             left: Notify::new(),
-            cut_off: AtomicU64::new(0),
             lines: Mutex::new(Lines { room: lines, left_out: 0 }),
             new_databases: tokio::sync::Mutex::new(new_databases),
         }
@@ -137,12 +95,12 @@ impl Strangers {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.table().slots.len()
+        self.crowd().count()
     }
 
     /// How many have been cut off since the start.
     pub fn cut_off(&self) -> u64 {
-        self.cut_off.load(Ordering::Relaxed)
+        self.crowd().cut_off()
     }
 
     /// Waits until there are fewer than `limit`, and adds one.
@@ -163,39 +121,30 @@ impl Strangers {
 
     /// Adds one, whatever the limit.
     pub fn enter(self: &Arc<Self>, remote: &Address) -> Stranger {
-        self.enter_into(&mut self.table(), remote)
+        let (waited, word) = self.newcomer();
+        let number = self.crowd().enter(remote, &waited, Arc::clone(&word));
+        self.hold(number, waited, word)
     }
 
     fn enter_below(self: &Arc<Self>, limit: usize, remote: &Address) -> Option<Stranger> {
-        let mut table = self.table();
-        (table.slots.len() < limit).then(|| self.enter_into(&mut table, remote))
+        let (waited, word) = self.newcomer();
+        let number = self.crowd().enter_below(limit, remote, &waited, Arc::clone(&word))?;
+        Some(self.hold(number, waited, word))
     }
 
-    fn enter_into(self: &Arc<Self>, table: &mut Table, remote: &Address) -> Stranger {
-        let number = table.next;
-        table.next += 1;
-        let slot = Arc::new(Slot {
-            number,
-            origin: origin(remote),
-            pace: Arc::new(Pace::new(self.clock)),
-            is_told: AtomicBool::new(false),
-            word: Notify::new(),
-        });
-        *table.origins.entry(slot.origin).or_default() += 1;
-        table.slots.insert(number, Arc::clone(&slot));
-        Stranger { strangers: Arc::clone(self), slot }
+    fn newcomer(&self) -> (Arc<Waited>, Arc<Notify>) {
+        (Waited::since(self.clock.now()), Arc::new(Notify::new()))
+    }
+
+    fn hold(self: &Arc<Self>, number: u64, waited: Arc<Waited>, word: Arc<Notify>) -> Stranger {
+        let pace = Pace { clock: self.clock, waited };
+        Stranger { strangers: Arc::clone(self), number, pace, word }
     }
 
     /// Tells one that is late to go, if there is one.
     pub fn make_room(&self) {
-        let table = self.table();
-        let late = table.slots.values().filter(|slot| !slot.is_told.load(Ordering::Relaxed));
-        let late = late.filter_map(|slot| slot.pace.stalled_since().map(|since| (since, slot)));
-        let of_origin = |slot: &Slot| table.origins.get(&slot.origin).copied().unwrap_or_default();
-        if let Some((_, slot)) = late.max_by_key(|(since, slot)| (of_origin(slot), std::cmp::Reverse(*since)))
-        {
-            slot.is_told.store(true, Ordering::Relaxed);
-            slot.word.notify_one();
+        if let Some(word) = self.crowd().tell_one(self.clock.now()) {
+            word.notify_one();
         }
     }
 
@@ -211,31 +160,22 @@ impl Strangers {
         left_out.is_some()
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn crowd(&self) -> MutexGuard<'_, Crowd<Arc<Notify>>> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Stranger {
     /// How fast it is.
-    pub fn pace(&self) -> &Arc<Pace> {
-        &self.slot.pace
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// It has proven who it is, or is gone: it does not count any more.
     pub fn leave(&self) {
-        let mut table = self.strangers.table();
-        if table.slots.remove(&self.slot.number).is_none() {
-            return;
+        if self.strangers.crowd().leave(self.number) {
+            self.strangers.left.notify_waiters();
         }
-        if let Some(count) = table.origins.get_mut(&self.slot.origin) {
-            *count -= 1;
-            if *count == 0 {
-                table.origins.remove(&self.slot.origin);
-            }
-        }
-        drop(table);
-        self.strangers.left.notify_waiters();
     }
 
     /// Returns when it has to go; never, once it has left. Asked once for the whole of a login.
@@ -244,14 +184,11 @@ impl Stranger {
     /// A word that has come already may be lost, and comes no more.
     pub async fn cut_off(&self) {
         loop {
-            self.slot.word.notified().await;
-            let is_here = self.strangers.table().slots.contains_key(&self.slot.number);
+            self.word.notified().await;
             // what it has sent meanwhile was read first
-            if is_here && self.slot.pace.stalled_since().is_some() {
-                self.strangers.cut_off.fetch_add(1, Ordering::Relaxed);
+            if self.strangers.crowd().has_to_go(self.number, self.strangers.clock.now()) {
                 return;
             }
-            self.slot.is_told.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -311,18 +248,8 @@ mod tests {
         Address::Tcp(format!("{address}:1").parse().unwrap())
     }
 
-    fn late(stranger: &Stranger, ms: u64) {
-        let then = stranger.slot.pace.clock.now().0.saturating_sub(ms * 1_000);
-        stranger.slot.pace.since.store(then, Ordering::Relaxed);
-    }
-
     fn strangers() -> Arc<Strangers> {
-        // a clock that begins far enough from zero for everybody to be late
         Arc::new(Strangers::new(Clock::new()))
-    }
-
-    fn told(stranger: &Stranger) -> bool {
-        stranger.slot.is_told.load(Ordering::Relaxed)
     }
 
     #[tokio::test]
@@ -334,7 +261,7 @@ mod tests {
             async move { strangers.admit(&from("10.0.0.2"), || 1).await }
         });
         tokio::task::yield_now().await;
-        assert!(!next.is_finished() && !told(&first), "it has its time");
+        assert!(!next.is_finished(), "it has its time");
         first.leave();
         let _next = next.await.unwrap();
         drop(first);
@@ -357,49 +284,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_the_busiest_network_the_one_that_is_silent_longest_has_to_go() {
+    async fn who_is_late_is_told_and_goes_unless_it_has_moved_on() {
         let strangers = strangers();
-        let enter = |address| strangers.enter(&from(address));
-        let (alone, one, other) = (enter("10.0.0.1"), enter("[2001:db8::1]"), enter("[2001:db8::2:1]"));
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let (slow, quick) = (strangers.enter(&from("10.0.0.1")), strangers.enter(&from("10.0.0.2")));
+        let ours = quick.pace().ours();
+        tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
+        let stays = async |stranger: &Stranger| {
+            tokio::time::timeout(Duration::from_millis(1), stranger.cut_off()).await.is_err()
+        };
         strangers.make_room();
-        assert!(![&alone, &one, &other].into_iter().any(told), "nobody is late");
-        let grace = limits::LOGIN_GRACE_MS;
-        while alone.slot.pace.clock.now() < Micros::from_millis(grace + 900) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        late(&alone, grace + 800);
-        late(&one, grace + 500);
-        late(&other, grace + 600);
+        slow.pace().step();
+        assert!(stays(&slow).await && stays(&quick).await, "one has moved on, one waits for us");
+        tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
         strangers.make_room();
-        assert!(told(&other) && !told(&one) && !told(&alone));
-        other.cut_off().await;
-        drop(other);
+        slow.cut_off().await;
+        drop((ours, slow));
         strangers.make_room();
-        assert!(told(&alone) && !told(&one), "each network has one left");
-        assert_eq!(strangers.cut_off(), 1);
-    }
-
-    #[tokio::test]
-    async fn who_moves_on_or_waits_for_us_stays() {
-        let strangers = strangers();
-        let stranger = strangers.enter(&from("10.0.0.1"));
-        let pace = Arc::clone(stranger.pace());
-        while pace.stalled_since().is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let ours = pace.ours();
-        strangers.make_room();
-        assert!(!told(&stranger), "it waits for us");
-        drop(ours);
-        while pace.stalled_since().is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        strangers.make_room();
-        assert!(told(&stranger));
-        pace.step();
-        let went = tokio::time::timeout(Duration::from_millis(1), stranger.cut_off()).await;
-        assert!(went.is_err() && !told(&stranger), "it has moved on");
+        assert!(stays(&quick).await, "it has its time");
+        assert_eq!((strangers.count(), strangers.cut_off()), (1, 1));
     }
 
     #[test]

@@ -64,7 +64,7 @@ enum Transport {
 pub struct ClientStream {
     transport: Transport,
     inbox: Vec<u8>,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Pace>,
 }
 
 impl ClientStream {
@@ -74,12 +74,12 @@ impl ClientStream {
     }
 
     /// Tells `pace` of every whole message.
-    pub fn paced(self, pace: Arc<Pace>) -> Self {
+    pub fn paced(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
     }
 
     /// Whom it tells.
-    pub fn pace(&self) -> Option<Arc<Pace>> {
+    pub fn pace(&self) -> Option<Pace> {
         self.pace.clone()
     }
 

@@ -5,6 +5,8 @@
 //! costs itself only. Says nothing but metrics, and whether clients can be served.
 //! Source: RFC 9112.
 
+use super::gzip;
+use super::page::Page;
 use super::seats::{Seat, Seats, Stage};
 use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
 use crate::tasks;
@@ -26,10 +28,13 @@ const INDEX: &str =
 pub trait Metrics: Send + Sync + 'static {
     /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the same. `None`: making
     /// it has panicked.
-    fn page(&self) -> impl Future<Output = Option<Arc<str>>> + Send;
+    fn page(&self) -> impl Future<Output = Option<Arc<Page>>> + Send;
 
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
+
+    /// Why clients of one database cannot be; `None`: there is no such database.
+    fn database_obstacles(&self, name: &str) -> Option<Vec<String>>;
 
     /// Panics since the start, each of which has ended one task.
     fn panics(&self) -> u64;
@@ -82,32 +87,122 @@ where
     let head = match head.map_err(|_| std::io::ErrorKind::TimedOut)?? {
         Some(head) => head,
         None => {
-            return respond(&mut stream, "431 Request Header Fields Too Large", TEXT_TYPE, "", Body::Sent)
-                .await;
+            let text = Content::text(TEXT_TYPE, "");
+            return respond(&mut stream, "431 Request Header Fields Too Large", &text, Body::Sent).await;
         }
     };
     seat.enter(Stage::Served);
-    let (status, kind, text, body): (_, _, Arc<str>, _) = match target(&head) {
-        Some((body, "/metrics")) => match metrics.page().await {
-            Some(page) => ("200 OK", METRICS_TYPE, page, body),
-            None => ("500 Internal Server Error", TEXT_TYPE, "the log says why\n".into(), body),
+    let text = |text: &str| Content::text(TEXT_TYPE, text);
+    let (status, content, body) = match target(&head) {
+        Some((body, "/metrics", _)) => match metrics.page().await {
+            Some(page) => ("200 OK", Content::Page { page, is_packed: gzip::is_accepted(&head) }, body),
+            None => ("500 Internal Server Error", text("the log says why\n"), body),
         },
-        Some((body, "/ready")) => {
-            let (status, text) = readiness(&metrics.obstacles(), metrics.panics());
-            (status, TEXT_TYPE, text.into(), body)
+        Some((body, "/ready", query)) => {
+            let (status, told) = ready(metrics, query);
+            (status, text(&told), body)
         }
-        Some((body, "/")) => ("200 OK", HTML_TYPE, INDEX.into(), body),
-        Some((body, _)) => {
-            ("404 Not Found", TEXT_TYPE, "not found; the metrics are at /metrics\n".into(), body)
-        }
-        None if head.starts_with(b"GET ") => ("400 Bad Request", TEXT_TYPE, "".into(), Body::Sent),
-        None => ("405 Method Not Allowed", TEXT_TYPE, "only GET\n".into(), Body::Sent),
+        Some((body, "/", _)) => ("200 OK", Content::text(HTML_TYPE, INDEX), body),
+        Some((body, ..)) => ("404 Not Found", text("not found; the metrics are at /metrics\n"), body),
+        None if head.starts_with(b"GET ") => ("400 Bad Request", text(""), Body::Sent),
+        None => ("405 Method Not Allowed", text("only GET\n"), Body::Sent),
     };
     seat.enter(Stage::Taking);
-    respond(&mut stream, status, kind, &text, body).await
+    respond(&mut stream, status, &content, body).await
 }
 
-/// The answer to who asks whether clients can be served.
+/// What an answer holds.
+enum Content {
+    /// A text of its type.
+    Text { kind: &'static str, text: String },
+    /// The page of metrics, as it is or packed.
+    Page { page: Arc<Page>, is_packed: bool },
+}
+
+impl Content {
+    fn text(kind: &'static str, text: &str) -> Self {
+        Self::Text { kind, text: text.to_owned() }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Text { kind, .. } => kind,
+            Self::Page { .. } => METRICS_TYPE,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text { text, .. } => text.as_bytes(),
+            Self::Page { page, is_packed: true } => &page.packed,
+            Self::Page { page, is_packed: false } => page.text.as_bytes(),
+        }
+    }
+
+    /// Lines of the head that tell how to read it.
+    fn coding(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "",
+            Self::Page { is_packed: true, .. } => "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
+            Self::Page { is_packed: false, .. } => "Vary: Accept-Encoding\r\n",
+        }
+    }
+}
+
+/// The answer to who asks whether clients can be served, all of them or those of one database.
+fn ready(metrics: &impl Metrics, query: &str) -> (&'static str, String) {
+    let obstacles = match Question::read(query) {
+        Some(Question::All) => metrics.obstacles(),
+        Some(Question::Database(name)) => match metrics.database_obstacles(&name) {
+            Some(obstacles) => obstacles,
+            None => return ("404 Not Found", "no such database\n".to_owned()),
+        },
+        None => return ("400 Bad Request", "ask for one database: /ready?database=NAME\n".to_owned()),
+    };
+    readiness(&obstacles, metrics.panics())
+}
+
+/// What /ready is asked about.
+#[derive(Debug, PartialEq, Eq)]
+enum Question {
+    All,
+    Database(String),
+}
+
+impl Question {
+    /// Reads the query; `None`: more than one database, or none that could be. Parameters of other names are nothing to us.
+    fn read(query: &str) -> Option<Self> {
+        let mut names = query.split('&').filter_map(|word| match word.split_once('=') {
+            Some(("database", name)) => Some(name),
+            None if word == "database" => Some(""),
+            _ => None,
+        });
+        match (names.next(), names.next()) {
+            (None, _) => Some(Self::All),
+            (Some(name), None) => decoded(name).filter(|name| !name.is_empty()).map(Self::Database),
+            (Some(_), Some(_)) => None,
+        }
+    }
+}
+
+/// A parameter's value as a form sends it: `+` is a space, `%XX` a byte.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn readiness(obstacles: &[String], panics: u64) -> (&'static str, String) {
     let (status, mut text) = match obstacles {
         [] => ("200 OK", "ready\n".to_owned()),
@@ -140,8 +235,8 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Opt
     Ok(Some(head))
 }
 
-/// The path of a GET or HEAD, without its query.
-fn target(head: &[u8]) -> Option<(Body, &str)> {
+/// The path of a GET or HEAD, and its query.
+fn target(head: &[u8]) -> Option<(Body, &str, &str)> {
     let line = head.split(|b| *b == b'\r').next()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let body = match words.next()? {
@@ -151,24 +246,23 @@ fn target(head: &[u8]) -> Option<(Body, &str)> {
     };
     let path = words.next()?;
     let version = words.next()?;
-    (version.starts_with("HTTP/1.") && words.next().is_none())
-        .then(|| (body, path.split_once('?').map_or(path, |(path, _)| path)))
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    (version.starts_with("HTTP/1.") && words.next().is_none()).then_some((body, path, query))
 }
 
 async fn respond(
     stream: &mut (impl AsyncWrite + Unpin),
     status: &str,
-    kind: &str,
-    text: &str,
+    content: &Content,
     body: Body,
 ) -> std::io::Result<()> {
-    let length = text.len();
+    let (kind, length, coding) = (content.kind(), content.bytes().len(), content.coding());
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{coding}Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     if body == Body::Sent {
-        stream.write_all(text.as_bytes()).await?;
+        stream.write_all(content.bytes()).await?;
     }
     stream.shutdown().await
 }
@@ -182,12 +276,20 @@ mod tests {
     struct Fixed;
 
     impl Metrics for Fixed {
-        async fn page(&self) -> Option<Arc<str>> {
-            Some("up 1\n".into())
+        async fn page(&self) -> Option<Arc<Page>> {
+            Some(Arc::new(Page::of("up 1\n".to_owned())))
         }
 
         fn obstacles(&self) -> Vec<String> {
             vec!["one".to_owned(), "another".to_owned()]
+        }
+
+        fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
+            match name {
+                "fine" => Some(Vec::new()),
+                "a b&c" => Some(vec!["it is down".to_owned()]),
+                _ => None,
+            }
         }
 
         fn panics(&self) -> u64 {
@@ -225,8 +327,11 @@ mod tests {
         assert_eq!(
             ask(b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 5\r\n\
-             Connection: close\r\n\r\nup 1\n"
+             Vary: Accept-Encoding\r\nConnection: close\r\n\r\nup 1\n"
         );
+        let packed = Page::of("up 1\n".to_owned()).packed.len();
+        let head = ask(b"HEAD /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
+        assert!(head.contains(&format!("Content-Length: {packed}\r\nContent-Encoding: gzip\r\n")), "{head}");
         let head = ask(b"HEAD /metrics HTTP/1.0\r\n\r\n");
         assert!(head.contains("Content-Length: 5") && head.ends_with("\r\n\r\n"));
     }
@@ -238,6 +343,27 @@ mod tests {
         assert!(answer.ends_with("\r\n\r\nnot ready: one\nnot ready: another\n"), "{answer}");
         assert_eq!(readiness(&[], 0), ("200 OK", "ready\n".to_owned()));
         assert_eq!(readiness(&[], 2), ("200 OK", "ready\npanics: 2\n".to_owned()));
+    }
+
+    #[test]
+    fn one_database_is_asked_for_by_its_name() {
+        let of = |query: &str| {
+            let answer = ask(format!("GET /ready?{query} HTTP/1.1\r\n\r\n").as_bytes());
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+        };
+        let answer = |status: &str, body: &str| (status.to_owned(), body.to_owned());
+        assert_eq!(of("database=fine"), answer("200", "ready\n"));
+        assert_eq!(of("x=y&database=f%69n%65&z"), answer("200", "ready\n"));
+        assert_eq!(of("database=a+b%26c"), answer("503", "not ready: it is down\n"));
+        assert_eq!(of("database=nowhere"), answer("404", "no such database\n"));
+        assert_eq!(of("").0, "503", "all of them");
+        assert_eq!(of("databases=fine").0, "503", "no parameter of ours");
+        for query in
+            ["database", "database=", "database=%f", "database=%zz", "database=%ff", "database=a&database=b"]
+        {
+            assert_eq!(of(query).0, "400", "{query}");
+        }
     }
 
     #[test]
@@ -312,16 +438,20 @@ mod tests {
     struct Unlucky(AtomicU64);
 
     impl Metrics for Unlucky {
-        async fn page(&self) -> Option<Arc<str>> {
+        async fn page(&self) -> Option<Arc<Page>> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
                 0 => None,
                 1 => panic!("of this scrape"),
-                _ => Some("up 1\n".into()),
+                _ => Some(Arc::new(Page::of("up 1\n".to_owned()))),
             }
         }
 
         fn obstacles(&self) -> Vec<String> {
             Vec::new()
+        }
+
+        fn database_obstacles(&self, _: &str) -> Option<Vec<String>> {
+            None
         }
 
         fn panics(&self) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! Never takes a lock that the data plane takes; never waits for a reader.
 
+mod gzip;
 pub mod http;
 pub mod line;
 pub mod log;

@@ -6,11 +6,12 @@
 //! Buckets lie on powers of two microseconds, which are edges of the slots: the counts are exact.
 //! Source: Prometheus documentation, "Exposition formats".
 
+use super::gzip::gzip;
 use crate::base::PoolId;
-use crate::base::limits::{METRICS_POOLS_MAX, METRICS_SOURCES_MAX};
+use crate::base::limits::{METRICS_DATABASES_MAX, METRICS_POOLS_MAX, METRICS_SOURCES_MAX};
 use crate::stats::names::{
-    LOGIN_LABELS, METRICS, Metric, OTHER, POOL_LABELS, REFRESH_LABELS, SOURCE_LABELS, Source, Unit,
-    VERSION_INFO,
+    DATABASE_LABELS, LOGIN_LABELS, METRICS, Metric, OTHER, POOL_LABELS, REFRESH_LABELS, SOURCE_LABELS,
+    Source, Unit, VERSION_INFO,
 };
 use crate::stats::{
     Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels, ProcessLevels,
@@ -50,6 +51,8 @@ pub struct Sample {
     pub pools: Vec<PoolSample>,
     /// Every source of AWS credentials.
     pub credentials: Vec<CredentialLevels>,
+    /// Every database, and whether it can be served.
+    pub databases: Vec<(String, bool)>,
 }
 
 /// Which pools have series of their own: the first `METRICS_POOLS_MAX` ever seen; a place comes free when its pool goes.
@@ -60,9 +63,26 @@ pub struct Series {
     rest: HashMap<PoolId, PoolCounters>,
     /// What pools of the rest had counted before they went; `None` = there never was a rest.
     gone: Option<PoolCounters>,
+    /// Databases with series of their own: the first `METRICS_DATABASES_MAX` ever seen; a place comes free when one goes.
+    databases: HashSet<String>,
     /// Rendering panics.
     #[cfg(test)]
     pub(super) trap: bool,
+}
+
+/// The page that was made, as it is and packed.
+pub struct Page {
+    /// As it is.
+    pub text: String,
+    /// In the format of gzip.
+    pub packed: Vec<u8>,
+}
+
+impl Page {
+    /// Packs it.
+    pub fn of(text: String) -> Self {
+        Self { packed: gzip(text.as_bytes()), text }
+    }
 }
 
 impl Series {
@@ -97,6 +117,24 @@ impl Series {
         shown
     }
 
+    /// The databases as they are shown: those with series of their own, then one for the rest, where the worst counts.
+    fn arrange_databases(&mut self, databases: Vec<(String, bool)>) -> Vec<(String, bool)> {
+        let alive: HashSet<&str> = databases.iter().map(|(name, _)| &**name).collect();
+        self.databases.retain(|name| alive.contains(&**name));
+        let mut rest = None;
+        let mut shown = Vec::with_capacity(databases.len());
+        for (name, is_served) in databases {
+            if self.databases.contains(&name) || self.databases.len() < METRICS_DATABASES_MAX {
+                self.databases.insert(name.clone());
+                shown.push((name, is_served));
+            } else {
+                rest = Some(rest.unwrap_or(true) && is_served);
+            }
+        }
+        shown.extend(rest.map(|is_served| (OTHER.to_owned(), is_served)));
+        shown
+    }
+
     /// Renders the page.
     pub fn page(&mut self, sample: Sample) -> String {
         let pools = self.arrange(sample.pools);
@@ -106,6 +144,7 @@ impl Series {
             .iter()
             .map(|pool| label_set([(POOL_LABELS[0], &*pool.database), (POOL_LABELS[1], &*pool.user)]))
             .collect();
+        let databases = self.arrange_databases(sample.databases);
         let sources = CredentialLevels::arrange(sample.credentials, METRICS_SOURCES_MAX, OTHER);
         let mut page = String::with_capacity(4096 * (pools.len() + 1));
         for metric in METRICS {
@@ -137,9 +176,21 @@ impl Series {
                 Source::Logins(of) => {
                     pools.iter().for_each(|pool| logins(&mut page, metric, pool, of(&pool.counters)));
                 }
+                Source::Served => databases.iter().for_each(|(name, is_served)| {
+                    value(
+                        &mut page,
+                        metric,
+                        &label_set([(DATABASE_LABELS[0], &**name)]),
+                        (*is_served).into(),
+                    );
+                }),
                 Source::Credentials(of) => sources.iter().for_each(|source| {
                     let labels = label_set([(SOURCE_LABELS[0], &*source.source)]);
                     whole(&mut page, metric, &labels, of(source));
+                }),
+                Source::CredentialAges(of) => sources.iter().for_each(|source| {
+                    let labels = label_set([(SOURCE_LABELS[0], &*source.source)]);
+                    ages(&mut page, metric.name, &labels, of(source));
                 }),
                 Source::Refreshes => sources.iter().for_each(|source| refreshes(&mut page, metric, source)),
             }
@@ -215,7 +266,7 @@ fn buckets(page: &mut String, name: &str, labels: &LabelSet, histogram: &Histogr
     totals(page, name, labels, histogram.count(), sum_us);
 }
 
-/// Most pools have no server that was logged in to by IAM, and no series of its age.
+/// Most pools have no server that was logged in to by IAM, and no series of its age; a source that has signed nothing none of tokens'.
 fn ages(page: &mut String, name: &str, labels: &LabelSet, ages: &Ages) {
     if ages.count() == 0 {
         return;
@@ -261,6 +312,9 @@ mod tests {
         value
     }
 
+    /// What `limits::METRICS_POOLS_MAX` says of the page.
+    const METRICS_PAGE_BYTES: usize = 6_700_000;
+
     fn pool(id: u32, logins: u64) -> PoolSample {
         let counters = PoolCounters { client_login_count: logins, ..PoolCounters::default() };
         PoolSample {
@@ -272,20 +326,25 @@ mod tests {
         }
     }
 
+    fn source(name: &str, tokens: u64) -> CredentialLevels {
+        let refreshes = vec![("ok", "", 2), ("failed", "timeout", 1)];
+        let mut token_age = Ages::default();
+        (0..tokens).for_each(|_| token_age.record(1));
+        CredentialLevels { source: name.into(), expires_in_s: Some(90), usable: true, refreshes, token_age }
+    }
+
     fn sample(pools: Vec<PoolSample>) -> Sample {
-        Sample { version: "PgBouncer 9".into(), pools, ..Sample::default() }
+        let databases = vec![("db1".to_owned(), true)];
+        Sample { version: "PgBouncer 9".into(), pools, databases, ..Sample::default() }
     }
 
     #[test]
     fn every_metric_is_there_with_help_and_type() {
         let mut sample = sample(vec![pool(1, 5)]);
         sample.pools[0].counters.auth_age.record(1);
-        sample.pools[0].counters.server_logins.token_age.record(1);
         sample.process.databases = 7;
         sample.process.clock_skew_s = Some(-3);
-        let refreshes = vec![("ok", "", 2), ("failed", "timeout", 1)];
-        sample.credentials =
-            vec![CredentialLevels { source: "imds".into(), expires_in_s: Some(90), usable: true, refreshes }];
+        sample.credentials = vec![source("imds", 3)];
         let page = Series::default().page(sample);
         for metric in METRICS {
             assert!(page.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{}", metric.name);
@@ -303,8 +362,10 @@ mod tests {
         assert_eq!(find(&page, "pgweir_iam_credentials_expire_seconds", "source=\"imds\""), Some(90.0));
         let timeouts = "source=\"imds\",result=\"failed\",reason=\"timeout\"";
         assert_eq!(find(&page, "pgweir_iam_refresh_total", timeouts), Some(1.0));
+        assert_eq!(find(&page, "pgweir_iam_token_age_seconds_count", "source=\"imds\""), Some(3.0));
         let denials = "database=\"db1\",user=\"ada\",result=\"failed\",reason=\"denied\"";
         assert_eq!(find(&page, "pgweir_backend_logins_total", denials), Some(0.0));
+        assert_eq!(find(&page, "pgweir_database_served", "database=\"db1\""), Some(1.0));
         assert_eq!(find(&page, "pgbouncer_version_info", "version=\"PgBouncer 9\""), Some(1.0));
     }
 
@@ -348,6 +409,58 @@ mod tests {
         assert_eq!(find(&page, &format!("{name}_count"), labels), Some(6.0));
         assert_eq!(find(&page, &format!("{name}_sum"), labels), Some(93_305.0));
         assert_eq!(find(&page, &format!("{name}_count"), "database=\"db2\",user=\"ada\""), None);
+    }
+
+    /// A pool that has been used for everything, by IAM.
+    fn busy(id: u32) -> PoolSample {
+        let mut one = pool(id, 1_000);
+        one.database = format!("tenant_{id:04}");
+        let counters = &mut one.counters;
+        for us in [90, 300, 1_500, 40_000, 700_000] {
+            for histogram in [
+                &mut counters.xact_time,
+                &mut counters.query_time,
+                &mut counters.wait_time,
+                &mut counters.login_time,
+            ] {
+                histogram.record(us);
+            }
+            counters.auth_age.record(us * 1_000);
+        }
+        one
+    }
+
+    #[test]
+    fn five_hundred_busy_databases_make_a_page_within_its_bound() {
+        let mut all = sample((0..METRICS_POOLS_MAX as u32).map(busy).collect());
+        all.databases = all.pools.iter().map(|pool| (pool.database.clone(), true)).collect();
+        all.credentials = vec![source("imds", 1_000)];
+        let page = Series::default().page(all);
+        let tokens = page.lines().filter(|line| line.starts_with("pgweir_iam_token_age_seconds")).count();
+        assert!(tokens < 30, "{tokens} lines of tokens that one source has signed");
+        let bytes = page.len();
+        assert!(bytes <= METRICS_PAGE_BYTES, "{bytes} bytes");
+        let packed = Page::of(page).packed.len();
+        assert!(packed <= bytes / 15, "{packed} bytes of {bytes}");
+    }
+
+    #[test]
+    fn databases_are_bounded_and_the_worst_of_the_rest_counts() {
+        let mut series = Series::default();
+        let max = METRICS_DATABASES_MAX;
+        let mut served = |databases: Vec<(String, bool)>| {
+            let page = series.page(Sample { databases, ..Sample::default() });
+            let of = |name: &str| find(&page, "pgweir_database_served", &format!("database=\"{name}\""));
+            let lines = page.lines().filter(|line| line.starts_with("pgweir_database_served{")).count();
+            (lines, ["d0", "d1", "other"].map(of))
+        };
+        let all =
+            |count, except: usize| (0..count).map(|n| (format!("d{n}"), n != except)).collect::<Vec<_>>();
+        assert_eq!(served(all(max, 1)), (max, [Some(1.0), Some(0.0), None]));
+        assert_eq!(served(all(max + 3, max + 9)), (max + 1, [Some(1.0), Some(1.0), Some(1.0)]));
+        assert_eq!(served(all(max + 3, max + 2)), (max + 1, [Some(1.0), Some(1.0), Some(0.0)]));
+        // one is gone: another takes its place
+        assert_eq!(served(all(max + 1, max)[1..].to_vec()), (max, [None, Some(1.0), None]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::http::Metrics;
 use super::log::Log;
-use super::page::{PoolSample, Sample, Series};
+use super::page::{Page, PoolSample, Sample, Series};
 use crate::base::{Micros, VERSION};
 use crate::config::CONSOLE_DATABASE;
 use crate::console::{CONSOLE_POOL, Console};
@@ -22,12 +22,12 @@ pub struct Scrape {
 }
 
 /// The page that was made last, as long as somebody still reads it, and when it was begun.
-type Shared = tokio::sync::Mutex<(Micros, Weak<str>)>;
+type Shared = tokio::sync::Mutex<(Micros, Weak<Page>)>;
 
 impl Scrape {
     /// A page about the process that `console` is of.
     pub fn new(console: Arc<Console>, log: Log) -> Self {
-        let last = Shared::new((Micros(0), Arc::downgrade(&Arc::<str>::from(""))));
+        let last = Shared::new((Micros(0), Weak::new()));
         Self { console, log, series: Arc::default(), last }
     }
 
@@ -52,7 +52,8 @@ impl Scrape {
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);
         let credentials = self.console.credentials();
-        Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials }
+        let databases = self.console.databases_served();
+        Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials, databases }
     }
 
     fn process(&self) -> ProcessLevels {
@@ -88,7 +89,7 @@ impl Scrape {
 }
 
 impl Metrics for Scrape {
-    async fn page(&self) -> Option<Arc<str>> {
+    async fn page(&self) -> Option<Arc<Page>> {
         let now = || self.console.plane.now();
         let asked_at = now();
         let mut last = self.last.lock().await;
@@ -99,14 +100,18 @@ impl Metrics for Scrape {
         }
         let begun_at = now();
         let (sample, series) = (self.sample().await, Arc::clone(&self.series));
-        let render = move || series.lock().unwrap_or_else(PoisonError::into_inner).page(sample);
-        let page: Arc<str> = tasks::blocking("page", "metrics", render).await?.into();
+        let render = move || Page::of(series.lock().unwrap_or_else(PoisonError::into_inner).page(sample));
+        let page = Arc::new(tasks::blocking("page", "metrics", render).await?);
         *last = (begun_at, Arc::downgrade(&page));
         Some(page)
     }
 
     fn obstacles(&self) -> Vec<String> {
         self.console.obstacles()
+    }
+
+    fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
+        self.console.database_obstacles(name)
     }
 
     fn panics(&self) -> u64 {
@@ -140,6 +145,6 @@ mod tests {
         set(true);
         assert!(scrape.page().await.is_none());
         set(false);
-        assert!(scrape.page().await.is_some_and(|page| page.contains("pgweir_panics_total")));
+        assert!(scrape.page().await.is_some_and(|page| page.text.contains("pgweir_panics_total")));
     }
 }

@@ -26,6 +26,8 @@ pub struct PoolLevels {
     pub sv_past_soft_age: u64,
     /// Servers past the hard age of their authorization.
     pub sv_past_hard_age: u64,
+    /// Servers that reach the hard age before a login that begins now would be over.
+    pub sv_due: u64,
     /// The age of the oldest server's authorization, in microseconds; 0 where none has one.
     pub auth_age_us: u64,
 }
@@ -53,6 +55,7 @@ impl PoolLevels {
         self.maxwait_us = self.maxwait_us.max(other.maxwait_us);
         self.sv_past_soft_age += other.sv_past_soft_age;
         self.sv_past_hard_age += other.sv_past_hard_age;
+        self.sv_due += other.sv_due;
         self.auth_age_us = self.auth_age_us.max(other.auth_age_us);
     }
 }

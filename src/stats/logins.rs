@@ -19,8 +19,6 @@ pub struct LoginCounters {
     pub accepted: u64,
     /// Those that were not, by reason, in the order of [`LOGIN_FAILURES`].
     pub failed: [u64; LOGIN_FAILURES.len()],
-    /// How old tokens were as they were sent.
-    pub token_age: Ages,
 }
 
 impl LoginCounters {
@@ -30,7 +28,6 @@ impl LoginCounters {
         for (mine, theirs) in self.failed.iter_mut().zip(other.failed) {
             *mine += theirs;
         }
-        self.token_age.merge(&other.token_age);
     }
 
     /// Every outcome, also those that have not occurred: a counter that begins with 1 tells no growth.
@@ -52,6 +49,8 @@ pub struct CredentialLevels {
     pub usable: bool,
     /// Fetches, by outcome.
     pub refreshes: Vec<Outcome>,
+    /// How old tokens that they signed were as they were sent.
+    pub token_age: Ages,
 }
 
 impl CredentialLevels {
@@ -59,6 +58,7 @@ impl CredentialLevels {
     fn merge(&mut self, other: Self) {
         self.expires_in_s = [self.expires_in_s, other.expires_in_s].into_iter().flatten().min();
         self.usable &= other.usable;
+        self.token_age.merge(&other.token_age);
         for (result, reason, count) in other.refreshes {
             match self.refreshes.iter_mut().find(|known| (known.0, known.1) == (result, reason)) {
                 Some(known) => known.2 += count,
@@ -96,7 +96,9 @@ mod tests {
 
     fn source(name: &str, expires_in_s: Option<i64>, ok: u64) -> CredentialLevels {
         let refreshes = vec![("ok", "", ok), ("failed", "timeout", 1)];
-        CredentialLevels { source: name.into(), expires_in_s, usable: ok > 0, refreshes }
+        let mut token_age = Ages::default();
+        token_age.record(ok);
+        CredentialLevels { source: name.into(), expires_in_s, usable: ok > 0, refreshes, token_age }
     }
 
     #[test]
@@ -107,6 +109,7 @@ mod tests {
         assert_eq!((&*rows[0].source, rows[0].expires_in_s, rows[0].usable), ("env", None, true));
         assert_eq!((&*rows[1].source, rows[1].expires_in_s, rows[1].usable), ("imds", Some(-5), false));
         assert_eq!(rows[1].refreshes, [("ok", "", 2), ("failed", "timeout", 2)]);
+        assert_eq!((rows[0].token_age.count(), rows[1].token_age.count()), (1, 2));
     }
 
     #[test]

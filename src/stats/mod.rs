@@ -8,6 +8,7 @@ mod histogram;
 mod levels;
 mod logins;
 pub mod names;
+mod recent;
 mod totals;
 mod window;
 
@@ -16,5 +17,6 @@ pub use counters::PoolCounters;
 pub use histogram::Histogram;
 pub use levels::{PoolLevels, ProcessLevels};
 pub use logins::{CredentialLevels, LOGIN_FAILURES, LoginCounters, Outcome};
+pub use recent::Recent;
 pub use totals::{Per, STATS, Stat, Totals};
 pub use window::Window;

@@ -4,6 +4,10 @@
 //! also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that dashboards carry over; the rest
 //! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
 
+mod page;
+
+pub use page::markdown;
+
 use super::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels, ProcessLevels};
 
 /// What a metric's figures are in.
@@ -40,6 +44,10 @@ pub enum Source {
     Logins(fn(&PoolCounters) -> &LoginCounters),
     /// A gauge in whole units of each source of AWS credentials; not on the page while it is not known.
     Credentials(fn(&CredentialLevels) -> Option<i64>),
+    /// Whether each database can be served.
+    Served,
+    /// A histogram of ages of each source of AWS credentials; not on the page before the first.
+    CredentialAges(fn(&CredentialLevels) -> &Ages),
     /// Refreshes of AWS credentials: a counter of each source, by outcome.
     Refreshes,
 }
@@ -62,13 +70,17 @@ impl Metric {
     /// `gauge`, `counter` or `histogram`, as the page's TYPE line has it.
     pub fn kind(&self) -> &'static str {
         match self.source {
-            Source::Level(_) | Source::Process(_) | Source::ProcessIfKnown(_) | Source::Credentials(_) => {
-                "gauge"
-            }
+            Source::Level(_)
+            | Source::Process(_)
+            | Source::ProcessIfKnown(_)
+            | Source::Credentials(_)
+            | Source::Served => "gauge",
             Source::Counter(_) | Source::ProcessCounter(_) | Source::Logins(_) | Source::Refreshes => {
                 "counter"
             }
-            Source::Times(_) | Source::Ages(_) | Source::ProcessTimes(_) => "histogram",
+            Source::Times(_) | Source::Ages(_) | Source::ProcessTimes(_) | Source::CredentialAges(_) => {
+                "histogram"
+            }
         }
     }
 
@@ -77,7 +89,8 @@ impl Metric {
         match self.source {
             Source::Level(_) | Source::Counter(_) | Source::Times(_) | Source::Ages(_) => &POOL_LABELS,
             Source::Logins(_) => &LOGIN_LABELS,
-            Source::Credentials(_) => &SOURCE_LABELS,
+            Source::Served => &DATABASE_LABELS,
+            Source::Credentials(_) | Source::CredentialAges(_) => &SOURCE_LABELS,
             Source::Refreshes => &REFRESH_LABELS,
             Source::Process(_)
             | Source::ProcessCounter(_)
@@ -89,6 +102,9 @@ impl Metric {
 
 /// Labels of everything that is told of a pool. `user` is the pool's: the one its servers log in as.
 pub const POOL_LABELS: [&str; 2] = ["database", "user"];
+
+/// Labels of what is told of a database.
+pub const DATABASE_LABELS: [&str; 1] = ["database"];
 
 /// Labels of logins to servers.
 pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];
@@ -360,6 +376,12 @@ pub const METRICS: &[Metric] = &[
         "IAM.sv_past_hard_age",
         "Servers past the hard age of their authorization by IAM: in a transaction or session, or kept while logins fail.",
     ),
+    level(
+        "pgweir_backend_auth_due_connections",
+        |l| l.sv_due,
+        "IAM.sv_due",
+        "Servers whose authorization by IAM reaches iam_max_age before a login that begins now would be over.",
+    ),
     counter(
         "pgweir_backend_auth_renewed_total",
         Unit::Count,
@@ -384,9 +406,10 @@ pub const METRICS: &[Metric] = &[
     Metric {
         name: "pgweir_iam_token_age_seconds",
         unit: Unit::Seconds,
-        source: Source::Ages(|c| &c.server_logins.token_age),
+        source: Source::CredentialAges(|c| &c.token_age),
         show: "",
-        help: "Age of a token at the moment when it was sent: one is made for each login; absent before the first.",
+        help: "Age of a token at the moment when it was sent, of all that the source has signed: one is made for each login; absent \
+               before the first.",
     },
     Metric {
         name: "pgweir_iam_credentials_expire_seconds",
@@ -429,6 +452,13 @@ pub const METRICS: &[Metric] = &[
         source: Source::ProcessIfKnown(|p| p.clock_skew_s),
         show: "",
         help: "Seconds that AWS's clock is ahead of this machine's, by the date of its last answer; absent before the first.",
+    },
+    Metric {
+        name: "pgweir_database_served",
+        unit: Unit::Count,
+        source: Source::Served,
+        show: "",
+        help: "1 where the clients of a database can be served as far as is known, as /ready?database=NAME tells it, else 0.",
     },
     process("pgbouncer_databases", |p| p.databases, "LISTS.databases", "Databases known."),
     process("pgbouncer_users", |p| p.users, "LISTS.users", "Users known."),
@@ -509,48 +539,6 @@ pub const METRICS: &[Metric] = &[
     },
 ];
 
-/// What the documentation says of readiness.
-const READY: &str = "\
-    `http://<metrics_listen>/ready` answers 200 and `ready` when clients can be served: the listeners are up, the pooler is neither\n\
-    suspended nor shutting down, and every source of AWS credentials that the configuration needs has usable ones. Else it answers 503,\n\
-    and the reasons one a line. A PAUSE, a server that is down and a login that is denied do not count: they concern some databases\n\
-    only, and SHOW IAM and the metrics tell of them. Where something of the pooler has panicked since the start, a last line says how often:\n\
-    `panics: 1`; it goes on without what that has ended, and the log has the place.\n\n";
-
-/// The documentation's page of metrics: one Markdown table, made from [`METRICS`].
-pub fn markdown() -> String {
-    let mut page = String::from(
-        "# Metrics\n\n\
-         Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while `metrics_listen` is empty.\n\
-         This page is generated from `src/stats/names.rs`; `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
-    );
-    page += &format!(
-        "`database` and `user` are those of a pool; `user` is the one its servers log in as. The first {} pools have series of\n\
-         their own; all further ones are summed in one series with `database=\"{OTHER}\", user=\"{OTHER}\"`.\n\n",
-        crate::base::limits::METRICS_POOLS_MAX
-    );
-    page += &format!(
-        "`source` is a source of AWS credentials as SHOW IAM names it; the first {} have series of their own, all further ones\n\
-         one with `source=\"{OTHER}\"`, where the one that stands worst counts. `reason` is empty where `result` is `ok`.\n\n",
-        crate::base::limits::METRICS_SOURCES_MAX
-    );
-    page += READY;
-    page += "| name | type | unit | labels | SHOW | what it tells |\n|---|---|---|---|---|---|\n";
-    for metric in METRICS {
-        let unit = match metric.unit {
-            Unit::Count => "",
-            Unit::Bytes => "bytes",
-            Unit::Seconds => "seconds",
-        };
-        let (name, kind, labels) = (metric.name, metric.kind(), metric.labels().join(", "));
-        page += &format!("| `{name}` | {kind} | {unit} | {labels} | {} | {} |\n", metric.show, metric.help);
-    }
-    page += &format!(
-        "| `{VERSION_INFO}` | gauge |  | version | VERSION.version | The version, in its label; always 1. |\n"
-    );
-    page
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -571,16 +559,5 @@ mod tests {
             assert_eq!(metric.unit == Unit::Bytes, metric.name.contains("_bytes"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
-    }
-
-    #[test]
-    fn the_metrics_page_of_the_documentation_is_up_to_date() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
-            std::fs::write(path, markdown()).unwrap();
-        }
-        let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(written, markdown(), "docs/metrics.md is stale: run `BLESS=1 cargo test metrics_page`");
     }
 }

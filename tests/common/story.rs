@@ -222,8 +222,11 @@ impl Told {
                 all.push(format!("{column} is {shown:?} in SHOW IAM, {measured:?} in the metrics"));
             }
         }
-        let tokens = self.no_older_than("pgweir_iam_token_age_seconds", "+Inf");
-        if self.no_older_than("pgweir_iam_token_age_seconds", "60") != tokens {
+        let tokens = |edge_s: &str| {
+            let labels = [("source", &*self.row["source"]), ("le", edge_s)];
+            self.metric("pgweir_iam_token_age_seconds_bucket", &labels)
+        };
+        if tokens("60") != tokens("+Inf") {
             all.push("a token was sent that was older than a minute".into());
         }
         all

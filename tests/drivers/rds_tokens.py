@@ -1,6 +1,7 @@
-"""RDS IAM tokens by botocore, AWS's own signer for Python, at any time of day.
+"""IAM tokens of RDS and of Aurora DSQL by botocore, AWS's own signer for Python, at any time of day.
 
 Reads one line a token (key, secret, session or '-', seconds since the epoch, region, host, port, user), writes one token a line.
+A token of Aurora DSQL is one whose port is '-'.
 """
 import datetime, sys
 import botocore.auth, botocore.credentials, botocore.session
@@ -21,10 +22,20 @@ def frozen(epoch):
     module.datetime = Frozen
     botocore.auth.datetime = module
 
+def of_dsql(credentials, region, host, user):
+    session = botocore.session.Session()
+    session._credentials = credentials
+    client = session.create_client('dsql', region_name=region)
+    action = 'generate_db_connect_admin_auth_token' if user == 'admin' else 'generate_db_connect_auth_token'
+    return getattr(client, action)(host, region)
+
 for line in sys.stdin:
     key, secret, session, epoch, region, host, port, user = line.rstrip('\n').split('\t')
     frozen(int(epoch))
     credentials = botocore.credentials.Credentials(key, secret, session if session != '-' else None)
+    if port == '-':
+        print(of_dsql(credentials, region, host, user))
+        continue
     events = HierarchicalEmitter()
     signer = RequestSigner(ServiceId('RDS'), region, 'rds-db', 'v4', credentials, events)
     request = {

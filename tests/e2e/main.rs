@@ -11,6 +11,7 @@ mod bad_input;
 mod cancel;
 mod console;
 mod drivers;
+mod floor;
 mod limits;
 mod memory;
 mod pgbench;

@@ -5,8 +5,9 @@
 use crate::common::page::{self, get, value};
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, free_port, postgres, wait_until};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 fn with_metrics() -> (Pooler, u16) {
     let port = free_port();
@@ -62,6 +63,30 @@ fn only_the_page_and_its_index_are_served() {
     assert!(get(port, "/").1.contains("/metrics"));
     assert_eq!(get(port, "/ready"), ("HTTP/1.1 200 OK".into(), "ready\n".into()));
     assert_eq!(get(port, "/etc/passwd").0, "HTTP/1.1 404 Not Found");
+}
+
+/// By gzip(1), which has nothing of ours.
+#[test]
+fn who_takes_gzip_is_sent_the_page_packed() {
+    let (pooler, port) = with_metrics();
+    pooler.client().simple("select 1");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nAccept-Encoding: deflate, gzip\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let (head, packed) = (String::from_utf8_lossy(&answer[..end]), &answer[end..]);
+    assert!(head.contains("\r\nContent-Encoding: gzip\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", packed.len())), "{head}");
+    let mut unpack = Command::new("gzip");
+    unpack.args(["-dc"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut unpack = unpack.spawn().expect("gzip is installed");
+    unpack.stdin.take().expect("piped").write_all(packed).expect("a pipe takes a page this small");
+    let output = unpack.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "it is whole");
+    let page = String::from_utf8(output.stdout).expect("a text");
+    assert!(page.contains("pgweir_client_logins_total{database=\"app\",user=\"app\"} 1\n"));
+    assert!(packed.len() < page.len() / 5, "{} of {}", packed.len(), page.len());
 }
 
 #[test]

@@ -9,8 +9,9 @@
 //! that nobody reads) nobody was but by himself, and no server of the witness. The console's panic is told of
 //! by the test itself, without a log.
 //!
-//! `PGWEIR_HOSTILE_SECONDS` makes it long: each timed test lasts so long, every attack is repeated until there
-//! are enough answers for a p99, and that is asserted. `PGWEIR_SEED` repeats a run's choices.
+//! `PGWEIR_HOSTILE_SECONDS` makes it long: clients astray, evil servers and cross-talk go on so long, every
+//! other attack is repeated until there are enough answers for a p99, and that is asserted. `PGWEIR_SEED`
+//! repeats a run's choices.
 
 mod amplifiers;
 mod clients;

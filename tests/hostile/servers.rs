@@ -3,10 +3,11 @@
 use crate::common::raw::frame;
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use crate::states::log_in;
-use crate::wire::{Wire, listen};
+use crate::wire::{self, Dice, Wire, listen, seed};
 use crate::witness::{Held, beside, closed, peer_port};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -179,17 +180,32 @@ struct Stage {
     canceled: AtomicBool,
     /// It has said its words, or nobody took them any more.
     said: AtomicBool,
+    /// Where its words are cut.
+    dice: Mutex<Dice>,
 }
 
 impl Stage {
-    fn new(script: &'static Script) -> Self {
+    fn new(script: &'static Script, dice: Dice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let (stop, asked, canceled, said) = Default::default();
-        Self { script, listener, stop, asked, canceled, said }
+        Self { script, listener, stop, asked, canceled, said, dice: Mutex::new(dice) }
     }
 
     fn port(&self) -> u16 {
         self.listener.local_addr().expect("it is bound").port()
+    }
+
+    /// Says it in parts of any length, so that the pooler has read up to any place of it.
+    fn say(&self, stream: &mut TcpStream, words: &[u8]) -> std::io::Result<()> {
+        let mut rest = words;
+        while !rest.is_empty() {
+            let count = 1 + self.dice.lock().expect("nobody panics with it").below(rest.len());
+            let (part, behind) = rest.split_at(count);
+            stream.write_all(part)?;
+            rest = behind;
+            std::thread::sleep(Duration::from_millis(1)); // most often it is read alone
+        }
+        Ok(())
     }
 
     /// Says the same until it was said often enough, however long somebody takes to read it.
@@ -210,6 +226,7 @@ impl Stage {
 fn misbehave(mut stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
     let Stage { script: (_, when, words, then), stop, asked, canceled, .. } = stage;
     let mut chunk = [0; 4096];
+    stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     stream.set_write_timeout(Some(Duration::from_millis(500)))?;
     let mut read = |stream: &mut TcpStream| loop {
@@ -255,7 +272,7 @@ fn misbehave(mut stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
             stage.said.store(true, Ordering::Relaxed);
             ended?;
         }
-        Close | Hang => stream.write_all(&words)?,
+        Close | Hang => stage.say(&mut stream, &words)?,
     }
     while *then != Close && !read(&mut stream).is_empty() {}
     Ok(())
@@ -270,8 +287,9 @@ fn suffer(port: u16, stage: &Stage) -> Duration {
     let key = log_in(&mut wire, "app", name);
     wire.send(&frame(b'Q', b"select 'sound'\0"));
     if matches!(when, Cancel | Request) {
-        // one that came before would end the query while it waits for a server, which would never be asked
-        wait_until(&format!("{name} is asked"), || stage.asked.load(Ordering::Relaxed));
+        // one that came before would end the query while it waits for a server, which would never be asked; on a
+        // machine that stands still for long, the query's own timeout may end it there
+        wait_until(&format!("{name} is asked"), || stage.asked.load(Ordering::Relaxed) || wire.has_words());
         wire.cancel(&key);
     }
     if *then == Repeat {
@@ -286,9 +304,26 @@ fn suffer(port: u16, stage: &Stage) -> Duration {
     began.elapsed()
 }
 
-/// Has one client suffer from each of `scripts`, and holds memory to `held`.
+/// One client of each evil server, all at once.
+fn suffer_all(port: u16, stages: &[Stage]) {
+    for flag in stages.iter().flat_map(|stage| [&stage.asked, &stage.canceled, &stage.said]) {
+        flag.store(false, Ordering::Relaxed);
+    }
+    std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            stages.iter().map(|stage| (stage, scope.spawn(move || suffer(port, stage)))).collect();
+        for (stage, client) in clients {
+            let (took, name) = (client.join().expect("told above"), stage.script.0);
+            assert!(took < Duration::from_secs(14), "the client of {name} was left alone for {took:?}");
+        }
+    });
+}
+
+/// Has one client suffer from each of `scripts`, in a long run again and again, and holds memory to `held`.
 fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) {
-    let stages: Vec<_> = scripts.map(Stage::new).collect();
+    let (seed, until) = (seed(), Instant::now() + wire::length(0));
+    let stages: Vec<_> =
+        scripts.enumerate().map(|(number, script)| Stage::new(script, Dice::new(seed, number))).collect();
     let mut setup = PoolerSetup::new(postgres())
         .set("workers", 2)
         .set("server_connect_timeout", 2)
@@ -308,18 +343,9 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
         }
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             beside(what, &mut pooler, held, |pooler| {
-                let port = pooler.port;
-                for flag in stages.iter().flat_map(|stage| [&stage.asked, &stage.canceled, &stage.said]) {
-                    flag.store(false, Ordering::Relaxed);
-                }
-                let clients: Vec<_> =
-                    stages.iter().map(|stage| (stage, scope.spawn(move || suffer(port, stage)))).collect();
-                for (stage, client) in clients {
-                    let (took, name) = (client.join().expect("told above"), stage.script.0);
-                    assert!(
-                        took < Duration::from_secs(14),
-                        "the client of {name} was left alone for {took:?}"
-                    );
+                suffer_all(pooler.port, &stages);
+                while Instant::now() < until {
+                    suffer_all(pooler.port, &stages);
                 }
             });
         }));

@@ -3,7 +3,7 @@
 //! `make setup` installs botocore; where it is missing the test is skipped.
 
 use crate::skip::skip;
-use pgweir::iam::{Credentials, Endpoint, Token};
+use pgweir::iam::{Credentials, Endpoint, Service, Token};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,6 +22,7 @@ fn botocore_makes_the_same_tokens() {
         ("db.abc.eu-west-1.rds.amazonaws.com", 5432),
         ("App.Cluster-x.cn-north-1.rds.amazonaws.com.cn", 443),
     ];
+    let clusters = ["foo0bar1baz2.dsql.us-east-1.on.aws", "Foo.dsql-fnh4.eu-west-3.on.aws"];
     let mut lines = String::new();
     let mut ours = Vec::new();
     for session in [None, Some("short//+="), Some(long.as_str())] {
@@ -36,6 +37,15 @@ fn botocore_makes_the_same_tokens() {
                 let region = endpoint.region();
                 lines += &format!("ASIAX\ts/e+cret=\t{session}\t{epoch}\t{region}\t{host}\t{port}\t{user}\n");
             }
+        }
+        for (number, (host, user)) in clusters.into_iter().zip(["app", "admin"]).enumerate() {
+            let endpoint = Endpoint::of(Service::Dsql, host, 5432, None).unwrap();
+            let epoch = 1_700_000_000 + 86_399 * number as u64;
+            let credentials = Credentials::made_of("ASIAX", "s/e+cret=", session.map(Into::into), None);
+            let now = UNIX_EPOCH + Duration::from_secs(epoch);
+            ours.push(Token::mint(&endpoint, user, &credentials, now).ok().unwrap());
+            let (session, host, region) = (session.unwrap_or("-"), endpoint.host(), endpoint.region());
+            lines += &format!("ASIAX\ts/e+cret=\t{session}\t{epoch}\t{region}\t{host}\t-\t{user}\n");
         }
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/rds_tokens.py");

@@ -104,7 +104,7 @@ fn a_region_or_endpoint_that_makes_no_sense_is_an_error() {
 }
 
 /// A server's certificate for `host`, and the PEM of who issued it.
-fn certificate(host: &str) -> (rustls::ServerConfig, String) {
+pub fn certificate(host: &str) -> (rustls::ServerConfig, String) {
     let made = rcgen::generate_simple_self_signed([host.to_owned()]).expect("a plain host name");
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
     let config = rustls::ServerConfig::builder()

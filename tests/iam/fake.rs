@@ -37,6 +37,8 @@ pub enum Service {
     Container,
     /// `POST /`.
     Sts,
+    /// `/federation/credentials`, the portal of IAM Identity Center.
+    Sso,
 }
 
 impl Service {
@@ -46,6 +48,7 @@ impl Service {
             Self::Imds => "imds",
             Self::Container => "container",
             Self::Sts => "sts",
+            Self::Sso => "sso",
         }
     }
 }
@@ -278,6 +281,7 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
     let service = match request.path.as_str() {
         path if path.starts_with("/latest/") => Service::Imds,
         path if path.starts_with("/container") => Service::Container,
+        path if path.starts_with("/federation/credentials?") => Service::Sso,
         "/" => Service::Sts,
         _ => return Some(text(404, "")),
     };
@@ -321,6 +325,7 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
         Service::Imds => imds(request, &behaviour, &made),
         Service::Container => container(request, &behaviour, &made),
         Service::Sts => sts(request, &parameters, &behaviour, &made),
+        Service::Sso => sso(request, &behaviour, &made),
     };
     if let Some(ledger) = ledger.filter(|_| response.body.contains(&made.secret)) {
         made.note_to(&ledger);
@@ -332,7 +337,9 @@ fn answer(request: &Request, state: &Mutex<State>) -> Option<Response> {
 }
 
 fn control(request: &Request, name: &str, state: &Mutex<State>) -> Response {
-    let service = [Service::Imds, Service::Container, Service::Sts].into_iter().find(|s| s.name() == name);
+    let service = [Service::Imds, Service::Container, Service::Sts, Service::Sso]
+        .into_iter()
+        .find(|s| s.name() == name);
     let Some(service) = service else { return text(404, "") };
     let mut state = lock(state);
     match request.method.as_str() {
@@ -413,6 +420,28 @@ fn container(request: &Request, behaviour: &Behaviour, made: &Made) -> Response 
     } else {
         text(401, "{\"code\": \"AccessDenied\", \"message\": \"who are you\"}")
     }
+}
+
+/// Takes the bearer token that it expects.
+fn sso(request: &Request, behaviour: &Behaviour, made: &Made) -> Response {
+    let shown = request.headers.get("x-amz-sso_bearer_token").map(String::as_str).unwrap_or_default();
+    if shown != behaviour.expects || request.method != "GET" {
+        let headers = "x-amzn-errortype: UnauthorizedException:http://internal\r\n".to_owned();
+        return Response {
+            status: 401,
+            headers,
+            body: "{\"message\": \"Session token not found or invalid\"}".into(),
+        };
+    }
+    let Made { key, secret, session, expires_at } = made;
+    let ms = expires_at.as_millisecond();
+    text(
+        200,
+        format!(
+            "{{\"roleCredentials\": {{\"accessKeyId\": \"{key}\", \"expiration\": {ms}, \
+             \"secretAccessKey\": \"{secret}\", \"sessionToken\": \"{session}\"}}}}"
+        ),
+    )
 }
 
 fn sts(

@@ -1,5 +1,6 @@
 //! The keeping of credentials, against the fakes: what logins see while AWS comes and goes.
 
+use crate::fake::SECRET_MARK;
 use crate::fake::Service::{Imds, Sts};
 use crate::stage::{Stage, imds, key, play, region, sts};
 use pgweir::iam::{
@@ -207,23 +208,26 @@ fn expired_credentials_sign_only_with_static_stability() {
 }
 
 #[test]
-fn a_program_that_does_not_end_is_started_once() {
+fn a_program_that_takes_its_time_is_started_once_and_has_not_failed() {
     play(
         |_, directory| {
             let config = format!(
-                "[default]\ncredential_process = echo x >> {0}/started; exec sleep 60\n",
+                "[default]\ncredential_process = echo x >> {0}/started; sleep 16; cat {0}/answer.json\n",
                 directory.display()
             );
+            let answer =
+                format!("{{\"Version\": 1, \"AccessKeyId\": \"A\", \"SecretAccessKey\": \"{SECRET_MARK}\"}}");
+            std::fs::write(directory.join("answer.json"), answer).unwrap();
             std::fs::write(directory.join("config"), config).unwrap();
             vec![("AWS_CONFIG_FILE", directory.join("config").display().to_string())]
         },
         async |stage: Stage| {
             let sources = sources(StaticStability::On);
             let source = sources.source(&key(SourceKind::Process), &region());
-            until(&source, "given up", |state| state == CredentialState::Dead(Reason::Timeout)).await;
-            // the next fetch begins within a second and waits for the same program
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            assert_eq!(source.report().next_refresh_at, None, "one is under way");
+            let fetched = tokio::time::timeout(Duration::from_secs(60), source.fetched_after(0)).await;
+            fetched.expect("the first fetch ends with the program");
+            let report = source.report();
+            assert_eq!((report.state, report.failures), (CredentialState::Fresh, [0; Reason::ALL.len()]));
             let started = std::fs::read_to_string(stage.directory.join("started")).unwrap();
             assert_eq!(started.lines().count(), 1);
         },

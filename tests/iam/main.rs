@@ -9,5 +9,6 @@ mod profiles;
 #[path = "../common/skip.rs"]
 mod skip;
 mod sources;
+mod sso;
 mod stage;
 mod tunnel;

@@ -3,7 +3,9 @@
 use crate::fake::SECRET_MARK;
 use crate::fake::Service::{Container, Imds, Sts};
 use crate::stage::{container, fetch, imds, no_imds, play, profile, profile_files, region, sts};
-use pgweir::iam::{Reason, SourceKey, SourceKind};
+use pgweir::iam::{Reason, SourceKey, SourceKind, Sources, StaticStability, SystemClock};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Profiles, and no metadata service.
 fn files(directory: &std::path::Path) -> Vec<(&'static str, String)> {
@@ -65,6 +67,39 @@ fn a_process_gives_credentials_and_its_words_stay_hidden() {
                 assert_eq!(error.reason, Reason::Misconfigured, "{error}");
                 assert!(!error.to_string().contains(SECRET_MARK), "{error}");
             }
+        },
+    );
+}
+
+#[test]
+fn two_hundred_profiles_that_assume_roles_ask_sts_at_its_pace() {
+    const PROFILES: usize = 200;
+    play(
+        |fake, directory| [&profile_files(directory)[..], &[no_imds(), sts(fake)]].concat(),
+        async |stage| {
+            let keys = format!("aws_access_key_id = AKIABASE\naws_secret_access_key = {SECRET_MARK}\n");
+            let role = |number: usize| {
+                let arn = format!("arn:aws:iam::123456789012:role/t{number}");
+                format!("[profile t{number}]\nrole_arn = {arn}\nsource_profile = base\n")
+            };
+            let roles: String = (0..PROFILES).map(role).collect();
+            stage.write("config", &format!("[profile base]\n{keys}{roles}"));
+            let sources = Sources::new(Arc::new(SystemClock), StaticStability::On);
+            let begun = Instant::now();
+            let all: Vec<_> = (0..PROFILES)
+                .map(|number| sources.source(&profile(SourceKind::Profile, &format!("t{number}")), &region()))
+                .collect();
+            let all_are_there = async {
+                for source in &all {
+                    while source.current().is_err() {
+                        source.fetched_after(source.fetches()).await;
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), all_are_there).await.expect("all have theirs");
+            let (calls, took) = (stage.calls(Sts).len(), begun.elapsed());
+            // a burst, and so many a second; a call that fails is made again at once
+            assert!(calls as f64 <= 24.0 * (took.as_secs_f64() + 1.0), "{calls} calls in {took:?}");
         },
     );
 }

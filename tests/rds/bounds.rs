@@ -4,7 +4,8 @@
 //! The age is PostgreSQL's own: when the transaction began, less `pg_stat_activity.backend_start`.
 
 use crate::common::raw::Raw;
-use crate::common::{Pooler, wait_until, wait_until_for};
+use crate::common::{Pooler, PoolerSetup, wait_until, wait_until_for};
+use crate::fake::{FakeAws, Service::Sts};
 use crate::rig::{Rds, attempt, whoami};
 use std::time::{Duration, Instant};
 
@@ -49,24 +50,24 @@ fn oldest(mut client: Raw, end: Instant) -> f64 {
     oldest
 }
 
-/// A pooler under `iam_all_denied`, with all [`DATABASES`] and one whose servers are replaced every other second.
-fn pooler(rds: &Rds, all_denied: &str) -> Pooler {
+/// A pooler under `iam_all_denied`, with all [`DATABASES`], which have `more` in common, and one whose servers are
+/// replaced every other second.
+fn pooler(rds: &Rds, all_denied: &str, sts: &str, more: &str) -> PoolerSetup {
     let text = format!(
         "{} iam_credential_source=env iam_max_age={MAX_AGE_S} iam_login_rate=200 pool_size=1",
         rds.database()
     );
     let setup = rds.pooler().set("iam_all_denied", all_denied).set("query_wait_timeout", 2);
+    let setup = setup.environment("AWS_ENDPOINT_URL_STS", sts);
     let setup = setup.database_at("lively", &format!("{text} server_lifetime=1"));
-    let add = |setup: crate::common::PoolerSetup, (name, more): (&str, &str)| {
-        setup.database_at(name, &format!("{text} {more}"))
-    };
-    DATABASES.into_iter().fold(setup, add).start()
+    let text = format!("{text} {more}");
+    let add =
+        |setup: PoolerSetup, (name, more): (&str, &str)| setup.database_at(name, &format!("{text} {more}"));
+    DATABASES.into_iter().fold(setup, add)
 }
 
-/// Revokes what `behaviour` says; the ages, in the order of [`DATABASES`], of each choice of `iam_all_denied`.
-fn measure(behaviour: &str, choices: &[&str]) -> Option<Vec<Vec<f64>>> {
-    let rds = Rds::start()?;
-    let poolers: Vec<_> = choices.iter().map(|choice| pooler(&rds, choice)).collect();
+/// Has `revoke` done; the ages, in the order of [`DATABASES`], of each pooler.
+fn measure(poolers: &[Pooler], revoke: impl FnOnce()) -> Vec<Vec<f64>> {
     let clients = |pooler: &Pooler| {
         DATABASES.map(|(name, _)| {
             let mut client = Raw::log_in(pooler.port, "app", name);
@@ -77,25 +78,31 @@ fn measure(behaviour: &str, choices: &[&str]) -> Option<Vec<Vec<f64>>> {
     let clients: Vec<_> = poolers.iter().map(clients).collect();
     let others = poolers.iter().map(|pooler| Raw::log_in(pooler.port, "reader", "lively"));
     let others: Vec<_> = others.collect();
-    rds.behave(behaviour);
     let end = Instant::now() + SPAN;
-    Some(std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         others.into_iter().for_each(|other| drop(scope.spawn(move || oldest(other, end))));
         let begin = |client| scope.spawn(move || oldest(client, end));
         let running: Vec<Vec<_>> =
             clients.into_iter().map(|of_one| of_one.into_iter().map(begin).collect()).collect();
+        revoke();
         let age = |client: std::thread::ScopedJoinHandle<'_, f64>| client.join().expect("it came to an end");
         running.into_iter().map(|of_one| of_one.into_iter().map(age).collect()).collect()
-    }))
+    })
 }
 
-/// Holds the ages to their bounds, both in the order of the choices and of [`DATABASES`].
+/// Revokes what RDS lets in, and holds the ages to their bounds, both in the order of the choices and of
+/// [`DATABASES`].
 fn hold(who: &str, choices: &[(&str, [f64; 4])]) {
     let behaviour = if who == "all roles" { "denied=app\ndenied=reader" } else { "denied=app" };
-    let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-    let Some(measured) = measure(behaviour, &names) else { return };
+    let Some(rds) = Rds::start() else { return };
+    let start = |(choice, _): &(&str, _)| pooler(&rds, choice, "http://127.0.0.1:1", "").start();
+    let poolers: Vec<_> = choices.iter().map(start).collect();
+    compare(who, choices, &measure(&poolers, || rds.behave(behaviour)));
+}
+
+fn compare(who: &str, choices: &[(&str, [f64; 4])], measured: &[Vec<f64>]) {
     let mut wrong = Vec::new();
-    for ((choice, bounds), ages) in choices.iter().zip(&measured) {
+    for ((choice, bounds), ages) in choices.iter().zip(measured) {
         for (((name, _), bound), age) in DATABASES.iter().zip(bounds).zip(ages) {
             eprintln!("{who}, iam_all_denied={choice}, {name}: {age:.1} s of {bound}");
             let is_held = match bound.is_finite() {
@@ -135,6 +142,59 @@ fn all_revoked_roles_begin_nothing_beyond_the_bound_of_each_choice() {
             ("service", [NONE, MAX_AGE_S, NONE, NONE]),
         ],
     );
+}
+
+#[test]
+fn a_role_of_aws_that_is_deleted_begins_nothing_beyond_the_age_whatever_the_choice() {
+    const CHOICES: [(&str, [f64; 4]); 3] = [
+        ("iam_max_age", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
+        ("deny_after 8", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
+        ("service", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
+    ];
+    let Some(rds) = Rds::start() else { return };
+    let fake = FakeAws::start();
+    fake.note_to(rds.keys());
+    // so short that AWS is asked again, and says no, before a renewal is due
+    fake.set(Sts, "life_s=8");
+    let role = "iam_role_arn=arn:aws:iam::123456789012:role/db";
+    let start = |(choice, _): &(&str, _)| pooler(&rds, choice, &fake.url(), role).start();
+    let poolers: Vec<_> = CHOICES.iter().map(start).collect();
+    let measured = measure(&poolers, || {
+        fake.set(Sts, "status=403\ncode=AccessDenied");
+        rds.behave("denied=app\ndenied=reader");
+    });
+    compare("a role of AWS", &CHOICES, &measured);
+    assert!(poolers[0].log().contains("AWS denied access"), "{}", poolers[0].log());
+}
+
+#[test]
+fn what_the_server_said_bounds_servers_although_something_else_goes_wrong_after_it() {
+    const CHOICES: [(&str, [f64; 4]); 2] = [
+        ("iam_max_age", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
+        ("service", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
+    ];
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env iam_max_age={MAX_AGE_S}", rds.database());
+    let start = |(choice, _): &(&str, _)| {
+        let setup = pooler(&rds, choice, "http://127.0.0.1:1", "").set("iam_login_timeout", 1);
+        setup.database_at("beside", &text).start()
+    };
+    let poolers: Vec<_> = CHOICES.iter().map(start).collect();
+    let measured = measure(&poolers, || {
+        const OLD: &str = "select count(*) from pg_stat_activity where usename = 'app' \
+                           and now() - backend_start > interval '5.5 seconds'";
+        let servers = (DATABASES.len() * poolers.len()).to_string();
+        wait_until("all are so old", || rds.psql("postgres", OLD) == servers);
+        rds.psql("postgres", "revoke rds_iam from app");
+        for pooler in &poolers {
+            attempt(pooler, "app", "beside").expect_err("the server says so");
+            pooler.wait_for_log("is not a member of rds_iam");
+        }
+        // from now on no verdict comes in time
+        rds.behave("delay_ms=15000\nonly=app");
+        rds.psql("postgres", "grant rds_iam to app");
+    });
+    compare("the server's word, then no answer", &CHOICES, &measured);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use crate::cases::{Case, Server};
 use crate::common::raw::{self, Raw};
 use crate::common::story::{SOME, Story};
-use crate::common::{Pooler, page, wait_until, wait_until_for};
+use crate::common::{Pooler, PoolerSetup, account, page, reaper, wait_until, wait_until_for};
 use crate::detour::Detour;
-use crate::rig::{Rds, attempt, refused_with, whoami};
+use crate::rig::{Rds, SECRET, attempt, refused_with, whoami};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The shortest `iam_max_age`.
@@ -159,6 +160,46 @@ fn a_role_that_is_permitted_later_is_served_without_a_reload() {
 }
 
 #[test]
+fn a_tenant_whose_principal_is_denied_is_no_matter_of_another_that_logs_in_as_the_same_user() {
+    let Some(rds) = Rds::start() else { return };
+    let keys = |tenant: &str| format!("AKIA{}", tenant.to_uppercase());
+    let profile = |tenant: &str| {
+        format!("[{tenant}]\naws_access_key_id = {}\naws_secret_access_key = {SECRET}\n", keys(tenant))
+    };
+    let file = reaper::directory().join("credentials-of-tenants");
+    account::write(&file, ["acme", "globex"].map(profile).concat(), 0o644);
+    let add = |setup: PoolerSetup, tenant: &str| {
+        rds.add_key(&keys(tenant), SECRET, "-", "-");
+        let age = MAX_AGE.as_secs();
+        let text = format!("{} user=app iam_credential_source=profile iam_profile={tenant}", rds.database());
+        setup.database_at(tenant, &format!("{text} iam_max_age={age} iam_on_denied=drop_now pool_size=1"))
+    };
+    let setup = rds.pooler().environment("AWS_SHARED_CREDENTIALS_FILE", file.display());
+    let pooler = ["acme", "globex"].into_iter().fold(setup, add).start();
+    let mut clients = ["acme", "globex"].map(|tenant| Raw::log_in(pooler.port, "app", tenant));
+    let mut ask = |tenant: usize| clients[tenant].simple("select current_user");
+    assert_eq!([ask(0).value(), ask(1).value()], ["app", "app"]);
+    rds.behave(&format!("denied_key={}", keys("acme")));
+    let (begun, mut is_over) = (Instant::now(), false);
+    while begun.elapsed() < 3 * MAX_AGE {
+        let outcome = if is_over { None } else { Some(ask(0)) };
+        is_over |= outcome.is_some_and(|outcome| outcome.status.is_none());
+        assert_eq!(ask(1).value(), "app", "globex, {:?} after the revocation", begun.elapsed());
+        let told = pooler.ask("show iam").records();
+        let globex = told.iter().find(|row| row["database"] == "globex").expect("its row");
+        assert_eq!((&*globex["class"], &*globex["logins_denied"]), ("", "0"), "{globex:?}");
+        assert!(!matches!(&*globex["stance"], "keep_to_hard_age" | "close_now"), "{globex:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(is_over, "acme is denied");
+    let by = |tenant: &str, code: u16| {
+        rds.verdicts().iter().filter(|verdict| verdict.key == keys(tenant) && verdict.code == code).count()
+    };
+    assert!(by("globex", 200) >= 2 && by("globex", 403) == 0, "it was renewed: {:?}", rds.verdicts());
+    assert_eq!(by("acme", 200), 1);
+}
+
+#[test]
 fn a_brief_refusal_of_a_role_that_was_let_in_before_costs_waiting() {
     let Some(rds) = Rds::start() else { return };
     let text = format!("{} iam_credential_source=env", rds.database());
@@ -259,7 +300,7 @@ fn a_network_that_is_cut_in_the_middle_of_a_login_holds_up_nobody_else() {
 
 #[test]
 fn a_server_that_takes_fewer_logins_than_are_tried_is_told_as_that_and_tried_less() {
-    const DATABASES: usize = 24;
+    const DATABASES: usize = 16;
     const RATE: u32 = 40;
     const TAKES: u32 = 4;
     let Some(rds) = Rds::start() else { return };
@@ -297,6 +338,51 @@ fn a_server_that_takes_fewer_logins_than_are_tried_is_told_as_that_and_tried_les
         "the alert on denials stays silent: {rows:?}"
     );
     assert!(!pooler.log().contains("28000"), "{}", pooler.log());
+}
+
+#[test]
+fn a_revoked_role_of_many_databases_takes_no_turns_from_the_others() {
+    const DATABASES: usize = 100;
+    const RATE: u32 = 20;
+    let Some(rds) = Rds::start() else { return };
+    let text = format!("{} iam_credential_source=env iam_login_rate={RATE} pool_size=1", rds.database());
+    let setup =
+        (0..DATABASES).fold(rds.pooler(), |setup, number| setup.database_at(&format!("app{number}"), &text));
+    let pooler = setup.set("query_wait_timeout", 8).start();
+    assert_eq!(attempt(&pooler, "app", "app0").as_deref(), Ok("app"));
+    rds.behave("denied=app");
+    let is_over = AtomicBool::new(false);
+    let slowest = std::thread::scope(|scope| {
+        for number in 1..DATABASES {
+            let (pooler, is_over) = (&pooler, &is_over);
+            let visit = move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = attempt(pooler, "app", &format!("app{number}"));
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            };
+            let thread = std::thread::Builder::new().stack_size(512 << 10);
+            thread.spawn_scoped(scope, visit).expect("a thread for each client");
+        }
+        wait_until("the role is refused", || rds.codes("app").contains(&403));
+        let took = (0..20).map(|number| {
+            let begun = Instant::now();
+            assert_eq!(attempt(&pooler, "reader", &format!("app{number}")).as_deref(), Ok("reader"));
+            let took = begun.elapsed();
+            std::thread::sleep(Duration::from_millis(500));
+            took
+        });
+        let slowest = took.max().expect("there were some");
+        is_over.store(true, Ordering::Relaxed);
+        rds.behave(""); // those that wait are served
+        slowest
+    });
+    assert!(slowest < Duration::from_secs(5), "another role waited {slowest:?} for a server");
+    let refused = rds.codes("app").iter().filter(|code| **code == 403).count();
+    assert!((3..2 * RATE as usize + 20).contains(&refused), "{refused} tries of the revoked role");
+    let rows = pooler.ask("show iam").records();
+    let rate = rows[0]["login_rate"].parse::<u32>().expect("a pace");
+    assert!(rate >= RATE / 2, "the pace has fallen to {rate}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod cases;
 mod credentials;
 mod denial;
 mod detour;
+mod dsql;
 mod logins;
 mod outage;
 mod proof;

@@ -1,4 +1,4 @@
-"""Takes or refuses RDS IAM tokens as the service behind an RDS host does: `verifier.py DIRECTORY`. Standard library only.
+"""Takes or refuses IAM tokens as the service behind an RDS host, or Aurora DSQL, does: `verifier.py DIRECTORY`. Standard library only.
 
 It shares no code with what it verifies: the token is taken apart, its canonical request is built anew from the decoded parts, and
 signed with the key that the table knows. Never writes a token or a secret anywhere.
@@ -7,9 +7,10 @@ In DIRECTORY:
   socket     asked by pam_rds.so: "PID NUL USER NUL TOKEN", answered with '+' or '-'
   keys       one access key a line, read at each login: id, secret, session token or '-', end in seconds since the epoch or '-'
   behaviour  NAME=VALUE lines, read at each login:
-               endpoint=HOST:PORT  tokens for it are good (any number of lines)
+               endpoint=HOST:PORT  tokens for it are good (any number of lines); endpoint=HOST.on.aws is one of Aurora DSQL
                region=REGION       of the scope that is good
                denied=USER         403 for this role (any number)
+               denied_key=ID       403 for whatever this access key has signed (any number)
                limit=N             429 for more than N logins within a second; 0: none
                delay_ms=N          waits before each answer
                fault=1             500
@@ -18,7 +19,7 @@ In DIRECTORY:
                times=N             fault and ahead_s hold for so many logins
   asked      one line a token as it comes in, before anything is done with it: the role
   verdicts   one line a login: seconds since the epoch, pid of the backend, role, code, reason, access key id, age of the token
-Source: Signature Version 4; Amazon RDS User Guide, "Troubleshooting IAM authentication" (the codes).
+Source: Signature Version 4; Amazon Aurora DSQL User Guide, "Generating an authentication token"; Amazon RDS User Guide, "Troubleshooting IAM authentication" (the codes).
 """
 import hashlib
 import hmac
@@ -49,7 +50,7 @@ class Refused(Exception):
 
 class Behaviour:
     def __init__(self, text):
-        self.endpoints, self.denied = set(), set()
+        self.endpoints, self.denied, self.denied_keys = set(), set(), set()
         self.region, self.only = None, None
         self.limit = self.delay_ms = self.fault = self.ahead_s = self.times = 0
         self.text = text
@@ -59,6 +60,8 @@ class Behaviour:
                 self.endpoints.add(value)
             elif name == 'denied':
                 self.denied.add(value)
+            elif name == 'denied_key':
+                self.denied_keys.add(value)
             elif name in ('region', 'only'):
                 setattr(self, name, value)
             elif name in ('limit', 'delay_ms', 'fault', 'ahead_s', 'times'):
@@ -80,7 +83,10 @@ class Token:
             if not found or not equals or name not in FIELDS or name in self.fields:
                 raise Refused(400, 'InvalidToken: malformed query')
             self.fields[name] = unquote_to_bytes(value)
+        self.is_dsql = self.address.endswith('.on.aws')
         missing = FIELDS - set(self.fields) - {'X-Amz-Security-Token'}
+        if self.is_dsql:
+            missing.discard('DBUser')
         if missing:
             raise Refused(400, 'InvalidToken: lacks ' + min(missing))
         scope = self.text('X-Amz-Credential').split('/')
@@ -154,14 +160,19 @@ class Verifier:
     def check(self, user, token, behaviour, now):
         if token.address not in behaviour.endpoints:
             raise Refused(400, 'InvalidToken: made for ' + token.address)
-        if token.text('Action') != 'connect' or token.text('X-Amz-SignedHeaders') != 'host':
-            raise Refused(400, 'InvalidToken: action')
+        action = 'connect'
+        if token.is_dsql:
+            action = 'DbConnectAdmin' if user == 'admin' else 'DbConnect'
+        if token.text('Action') != action or token.text('X-Amz-SignedHeaders') != 'host':
+            raise Refused(403 if token.is_dsql else 400, 'InvalidToken: action')
         if token.text('X-Amz-Algorithm') != 'AWS4-HMAC-SHA256':
             raise Refused(400, 'InvalidToken: algorithm')
-        if token.text('DBUser') != user:
+        if ('DBUser' in token.fields) == token.is_dsql:
+            raise Refused(400, 'InvalidToken: fields')
+        if not token.is_dsql and token.text('DBUser') != user:
             raise Refused(403, 'NotAuthorized: made for another role')
         day = time.strftime('%Y%m%d', time.gmtime(token.signed_at))
-        if token.scope != [day, behaviour.region, 'rds-db', 'aws4_request']:
+        if token.scope != [day, behaviour.region, 'dsql' if token.is_dsql else 'rds-db', 'aws4_request']:
             raise Refused(400, 'InvalidToken: scope ' + '/'.join(token.scope))
         secret, session, end = self.key(token.key_id)
         if token.fields.get('X-Amz-Security-Token') != (session.encode() if session else None):
@@ -192,7 +203,7 @@ class Verifier:
             now = time.time() + (behaviour.ahead_s if holds else 0)
             key_id, age = token.key_id, '%.3f' % (now - token.signed_at)
             self.check(user, token, behaviour, now)
-            if concerned and user in behaviour.denied:
+            if concerned and (user in behaviour.denied or key_id in behaviour.denied_keys):
                 raise Refused(403, 'NotAuthorized: role')
             code, reason = 200, 'ok'
         except Refused as refused:

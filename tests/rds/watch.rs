@@ -50,13 +50,18 @@ fn show_iam_and_the_metrics_tell_how_logins_go() {
         ("class", ""),
         ("login_rate", "20"),
         ("login_waiting", "0"),
+        ("logins_under_way", "0"),
         ("stance", "renew"),
         ("sv_past_soft_age", "0"),
+        ("sv_due", "0"),
         ("renewed", "0"),
         ("last_error", ""),
     ] {
         assert_eq!(app[column], value, "{column}: {app:?}");
     }
+    let took =
+        ["login_ms_p50", "login_ms_p99"].map(|column| app[column].parse::<u64>().expect("it is known"));
+    assert!(took[0] == took[1] && took[0] < 10_000, "of one login: {app:?}");
     assert!(rds.verdicts()[0].key.ends_with(&app["key_tail"]) && app["key_tail"].len() == 4, "{app:?}");
     assert!(app["cred_expires_in"].parse::<u64>().is_ok() && app["auth_age"].len() < 3, "{app:?}");
     let logins = |result: &str, reason: &str| {
@@ -74,9 +79,9 @@ fn show_iam_and_the_metrics_tell_how_logins_go() {
     let of_pool = |name: &str| page::value(port, &format!("{name}{{database=\"app\",user=\"app\"}}"));
     assert!(of_pool("pgweir_backend_auth_oldest_seconds").is_some_and(|age| age > 0.0));
     assert_eq!(of_pool("pgweir_backend_auth_age_seconds_count"), Some(1.0), "one transaction");
-    assert_eq!(of_pool("pgweir_iam_token_age_seconds_count"), Some(1.0), "one token");
-    assert!(of_pool("pgweir_iam_token_age_seconds_sum").is_some_and(|age| age > 0.0 && age < 60.0));
-    let minute = "pgweir_iam_token_age_seconds_bucket{database=\"app\",user=\"app\",le=\"60\"}";
+    assert_eq!(of_source("pgweir_iam_token_age_seconds_count"), Some(1.0), "one token");
+    assert!(of_source("pgweir_iam_token_age_seconds_sum").is_some_and(|age| age > 0.0 && age < 60.0));
+    let minute = "pgweir_iam_token_age_seconds_bucket{source=\"container\",le=\"60\"}";
     assert_eq!(page::value(port, minute), Some(1.0), "it was young");
 
     rds.behave("denied=reader");
@@ -131,7 +136,11 @@ fn iam_refresh_ends_the_pauses_after_failed_logins() {
         tries() >= 6
     });
     rds.behave("");
-    assert_eq!(pooler.ask("iam refresh app").commands, ["IAM REFRESH"]);
+    let done = pooler.ask("iam refresh app");
+    assert_eq!(done.commands, ["IAM REFRESH"]);
+    let [said] = &done.notices[..] else { panic!("one notice: {done:?}") };
+    assert!(said.contains("credentials are fetched anew: ") && said.contains("1 source"), "{said}");
+    assert!(said.ends_with("; pauses after failed logins ended: 1"), "{said}");
     assert_eq!(whoami(&pooler, "app"), "app", "at once");
     pooler.wait_for_log("IAM REFRESH 'app' command issued");
     let refused = pooler.ask("iam refresh nowhere");
@@ -159,6 +168,71 @@ fn a_pooler_without_credentials_that_it_needs_is_not_ready() {
     assert_eq!(page::get(port, "/ready").1, "not ready: suspended\n");
     assert_eq!(console.simple("resume").commands, ["RESUME"]);
     assert_eq!(page::get(port, "/ready").0, "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn a_database_is_ready_as_long_as_one_of_its_pools_can_be_served() {
+    let Some(rds) = Rds::start() else { return };
+    let fake = FakeAws::start();
+    fake.note_to(rds.keys());
+    let (setup, port) = pooler(&rds, &fake, "");
+    let setup = setup.database_at("gone", "host=127.0.0.1 port=1 user=app");
+    let pooler = setup.start();
+    page::wait_for(port);
+    let ready = |name: &str| {
+        let answer = page::get(port, &format!("/ready?database={name}"));
+        let is_ready = answer == ("HTTP/1.1 200 OK".into(), "ready\n".into());
+        let served = page::value(port, &format!("pgweir_database_served{{database=\"{name}\"}}"));
+        (is_ready, served.is_some_and(|served| served == 1.0), answer.1)
+    };
+    wait_until("there are credentials", || ready("app").0);
+    assert_eq!(page::get(port, "/ready?database=nowhere").0, "HTTP/1.1 404 Not Found");
+    assert!(ready("gone").0, "nobody has tried yet");
+    attempt(&pooler, "app", "gone").unwrap_err();
+    let (is_ready, is_served, why) = ready("gone");
+    assert_eq!((is_ready, is_served), (false, false));
+    assert!(why.starts_with("not ready: database \"gone\", user \"app\": "), "{why}");
+    assert!(page::get(port, "/ready").0.contains(" 200 "), "the process can serve others");
+
+    rds.behave("denied=reader");
+    attempt(&pooler, "reader", "app").unwrap_err();
+    let (is_ready, is_served, why) = ready("app");
+    assert_eq!((is_ready, is_served), (false, false), "{why}");
+    assert!(why.contains("user \"reader\": the token for role reader was refused"), "{why}");
+    assert_eq!(whoami(&pooler, "app"), "app");
+    assert_eq!((ready("app").0, ready("app").1), (true, true), "one of them works");
+
+    let mut console = pooler.console();
+    assert_eq!(console.simple("pause app").commands, ["PAUSE"]);
+    assert_eq!(ready("app"), (false, false, "not ready: database \"app\" is paused\n".into()));
+    assert_eq!(console.simple("resume app").commands, ["RESUME"]);
+}
+
+#[test]
+fn servers_that_will_be_too_old_before_a_login_is_over_are_told() {
+    let Some(rds) = Rds::start() else { return };
+    let fake = FakeAws::start();
+    fake.note_to(rds.keys());
+    // a login takes three seconds of an age of ten
+    rds.behave("delay_ms=3000");
+    let (setup, port) = pooler(&rds, &fake, "iam_max_age=10");
+    let pooler = setup.start();
+    let mut held = pooler.client();
+    assert_eq!(held.simple("begin").status, Some(b'T'));
+    let age = || row(&pooler, "app")["auth_age"].parse::<u64>().unwrap_or_default();
+    let young = row(&pooler, "app");
+    let took = young["login_ms_p99"].parse::<u64>().expect("it is known");
+    assert!((3_000..9_000).contains(&took), "{young:?}");
+    wait_until("its age will come before another login is over", || row(&pooler, "app")["sv_due"] == "1");
+    assert!(age() >= 1 && age() <= 10);
+    let labels = "{database=\"app\",user=\"app\"}";
+    let of_pool = |name: &str| page::value(port, &format!("{name}{labels}"));
+    assert_eq!(of_pool("pgweir_backend_auth_due_connections"), Some(1.0));
+    wait_until("it is too old", || {
+        let row = row(&pooler, "app");
+        (&*row["sv_due"], &*row["sv_past_hard_age"]) == ("0", "1")
+    });
+    held.simple("commit");
 }
 
 /// What `--check FILE --iam` of these files says, and whether it finds all well.

@@ -413,34 +413,6 @@ fn a_server_leaves_a_suspended_worker_unpaused() {
 }
 
 #[test]
-fn statements_in_doubt_end_with_their_server() {
-    let mut bench = Bench::new(PoolMode::Transaction, 1);
-    let mut batches = parse("a", "select 1");
-    batches.extend(bind("a"));
-    batches.extend(execute());
-    batches.extend(empties(&[ask::SYNC]));
-    bench.says(CLIENT, &batches);
-    let mut answers = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
-    answers.extend(complete("SELECT 1"));
-    answers.extend(ready(b'I'));
-    bench.says(SERVER, &answers);
-    bench.acts();
-    // The first batch would evict `a` for `b`, but fails before; the second was sent as if it had.
-    let mut batches = parse("", "select 1/0");
-    batches.extend(parse("b", "select 2"));
-    batches.extend(empties(&[ask::SYNC]));
-    batches.extend(bind("a"));
-    batches.extend(empties(&[ask::SYNC]));
-    bench.says(CLIENT, &batches);
-    let mut answers = error();
-    answers.extend(ready(b'I'));
-    answers.extend(error());
-    answers.extend(ready(b'I'));
-    bench.says(SERVER, &answers);
-    assert_eq!(bench.acts(), ["close Server(ServerId(0)) Terminate"]);
-}
-
-#[test]
 fn a_server_does_not_leave_in_the_call_that_sends_to_it() {
     let mut bench = Bench::new(PoolMode::Transaction, 0);
     bench.says(CLIENT, &empties(&[ask::FLUSH]));

@@ -33,6 +33,14 @@ pub enum Event {
     ClientTurn(usize),
     /// A new client comes.
     ClientComes,
+    /// Others come, who never will be clients.
+    StrangersCome,
+    /// A loop that accepts looks whether there is room: somebody has come or left, or its poll of that number is due.
+    DoorLoop(usize, Option<u64>),
+    /// A guest at the door goes on with its login.
+    DoorStep(usize),
+    /// It hears that it has to go.
+    DoorWord(usize),
     /// The login of a server is over.
     LoginOver(super::reloads::Login),
     /// Look whether a pool needs a server; whether somebody has just asked for one.

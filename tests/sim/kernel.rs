@@ -157,7 +157,7 @@ impl Shared {
         let wire = &mut self.wires[socket as usize];
         assert!(!wire.is_dropped, "wire {socket} is written to after it was closed");
         if wire.is_reset || wire.is_left {
-            return Err(if wire.is_reset { Errno::CONNRESET } else { Errno::PIPE });
+            return Err(wire.fail());
         }
         let mut room = wire.down.room();
         if is_short && room > 0 {

@@ -12,6 +12,7 @@ mod cancels;
 mod cases;
 mod check;
 mod client;
+mod doubts;
 mod driver;
 mod drives;
 mod ear;
@@ -28,6 +29,7 @@ mod script;
 mod server;
 mod session;
 mod sql;
+mod strangers;
 mod supply;
 mod tls;
 mod unasked;
@@ -198,7 +200,7 @@ fn no_renewal_is_late_that_could_be_in_time() {
     let seeds = from..from + from_environment("PGWEIR_SIM_SEEDS").unwrap_or(RENEWALS);
     let world = |seed, logs| {
         let mut rng = rng::Rng::new(seed);
-        world::World::of(plan::Plan::for_renewals(&mut rng), &mut rng, logs)
+        world::World::of(plan::Plan::for_renewals(&mut rng), seed, &mut rng, logs)
     };
     for seed in seeds {
         let live = |logs| {
@@ -242,6 +244,8 @@ fn worlds_meet_what_they_assert() {
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
         cancels::JOINED,
+        strangers::CUT_OFF,
+        strangers::MOVED_ON,
         plane::REFUSED,
         logins::SEVERAL,
         logins::FROM_RESERVE,

@@ -182,7 +182,7 @@ impl Book {
         let wire = &mut shared.wires[socket as usize];
         let unsent = wire.unsent();
         assert!(unsent <= OWED_BYTES_MAX, "{unsent} bytes are unsent to {to:?}");
-        wire.owed.extend(bytes);
+        wire.owe(bytes);
     }
 
     /// Takes down that a client's transaction begins on a server. Simple queries that the pooler makes are its own.

@@ -3,6 +3,7 @@
 
 use super::tls::Far;
 use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 
 /// One direction.
@@ -138,6 +139,8 @@ pub struct Wire {
     /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come next. Where there
     /// is TLS, what the far end has not read yet.
     pub owed: VecDeque<u8>,
+    /// A write has failed: the driver keeps nothing for it any more, however much the core says.
+    pub has_failed: bool,
     /// Bytes that the driver has read and the core has not consumed.
     pub held: usize,
     /// The core has closed it: what comes is nobody's.
@@ -201,6 +204,20 @@ impl Wire {
     /// What the driver has not written yet, at the most.
     pub fn unsent(&self) -> usize {
         if self.tls.is_some() { self.owed.len().saturating_sub(self.down.len()) } else { self.owed.len() }
+    }
+
+    /// The core says so much more.
+    pub fn owe(&mut self, bytes: &[u8]) {
+        if !self.has_failed {
+            self.owed.extend(bytes);
+        }
+    }
+
+    /// A write of the driver's fails.
+    pub fn fail(&mut self) -> Errno {
+        self.has_failed = true;
+        self.owed.clear();
+        if self.is_reset { Errno::CONNRESET } else { Errno::PIPE }
     }
 
     /// The other end breaks off.

@@ -10,6 +10,7 @@ use super::reloads::Dns;
 use super::rng::Rng;
 use super::server::SimServer;
 use super::session::{BOGUS_ZONE, REPORTED, Session};
+use super::strangers::Door;
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
@@ -48,17 +49,19 @@ pub struct World {
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
+    /// Where clients log in, in worlds that have strangers.
+    pub door: Option<Door>,
 }
 
 impl World {
     pub fn new(seed: u64, faults: bool, logs: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng, faults);
-        Self::of(plan, &mut rng, logs)
+        Self::of(plan, seed, &mut rng, logs)
     }
 
-    /// The world of a plan.
-    pub fn of(plan: Plan, rng: &mut Rng, logs: bool) -> Self {
+    /// The world of a plan that was drawn from `seed`, with what is left of its dice.
+    pub fn of(plan: Plan, seed: u64, rng: &mut Rng, logs: bool) -> Self {
         let mut ground = Ground::new(rng.next(), plan.cuts.clone(), plan.workers, logs);
         ground.log(|| format!("{plan:#?}"));
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
@@ -92,6 +95,7 @@ impl World {
             registry,
             errands: BTreeMap::new(),
             to_come: plan.clients,
+            door: Door::draw(Rng::new(seed.rotate_left(32)), &plan),
             ground,
             plan,
         };
@@ -111,6 +115,9 @@ impl World {
         self.ground.after(0, Event::LauncherPass);
         if self.plan.faults {
             self.ground.after(500, Event::Weather);
+        }
+        if self.door.is_some() {
+            self.ground.after(0, Event::StrangersCome);
         }
         self.ground.after(self.plan.calm_at_us, Event::Calm);
     }
@@ -175,6 +182,7 @@ impl World {
     fn is_over(&self) -> bool {
         self.is_calm
             && self.to_come == 0
+            && self.door.as_ref().is_none_or(Door::is_empty)
             && self.clients.iter().all(|client| client.stage == Stage::Gone)
             && self.ground.mail.iter().all(|letters| letters.is_empty())
     }
@@ -203,7 +211,9 @@ impl World {
                 self.clients[index].is_due = false;
                 self.client_goes_on(index);
             }
-            Event::ClientComes => self.client_comes(),
+            Event::ClientComes => self.client_comes_to_the_door(),
+            Event::StrangersCome => self.strangers_come(),
+            Event::DoorLoop(..) | Event::DoorStep(_) | Event::DoorWord(_) => self.at_the_door(&event),
             Event::LoginOver(login) => self.login_over(login),
             Event::EntryComes(gone) => self.entry_comes(gone),
             Event::Consider(pool, asked) => self.look_at(pool, asked),
@@ -377,7 +387,7 @@ impl World {
         self.tell_all(&|| Command::Sweep(Scope::All));
     }
 
-    fn client_comes(&mut self) {
+    pub fn client_comes(&mut self) {
         let pool = self.ground.rng.below(self.pools.len() as u64) as usize;
         if self.pools[pool].share.is_removed() || self.pools[pool].share.database.is_disabled() {
             return self.ground.after(10_000, Event::ClientComes);

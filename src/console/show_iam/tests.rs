@@ -68,6 +68,8 @@ fn row(source: Arc<Source>, logins: Option<LoginReport>, pool: Option<Arc<PoolEn
         source,
         rate: Some(20),
         waiting: 3,
+        under_way: pool.as_ref().map(|_| 5),
+        spans: logins.as_ref().map(|_| [21, 950].map(Micros::from_millis)),
         keeps_up: Some(false),
         logins,
         pool,
@@ -94,6 +96,7 @@ async fn a_row_tells_who_logs_in_how_and_how_it_goes() {
         auth_age_us: 61_000_000,
         sv_past_soft_age: 2,
         sv_past_hard_age: 1,
+        sv_due: 4,
         ..PoolLevels::default()
     };
     let counters =
@@ -119,11 +122,15 @@ async fn a_row_tells_who_logs_in_how_and_how_it_goes() {
         ("class", "unreachable"),
         ("login_rate", "20"),
         ("login_waiting", "3"),
+        ("logins_under_way", "5"),
+        ("login_ms_p50", "21"),
+        ("login_ms_p99", "950"),
         ("stance", "keep_on"),
         ("renewals", "late"),
         ("auth_age", "61"),
         ("sv_past_soft_age", "2"),
         ("sv_past_hard_age", "1"),
+        ("sv_due", "4"),
         ("renewed", "8"),
         ("extended", "9"),
         ("over_age", "10"),
@@ -138,7 +145,19 @@ async fn a_row_tells_who_logs_in_how_and_how_it_goes() {
 async fn what_is_not_known_is_null() {
     let row = row(source(Ok(())).await, None, None);
     let shown = shown(IamView { row, levels: PoolLevels::default(), counters: PoolCounters::default() });
-    for column in ["last_login", "class", "stance", "auth_age", "sv_past_soft_age", "renewed", "last_error"] {
+    for column in [
+        "last_login",
+        "class",
+        "logins_under_way",
+        "login_ms_p50",
+        "login_ms_p99",
+        "stance",
+        "auth_age",
+        "sv_past_soft_age",
+        "sv_due",
+        "renewed",
+        "last_error",
+    ] {
         assert_eq!(shown.get(column), None, "{column}");
     }
     assert_eq!((&*shown["logins_ok"], &*shown["logins_failed"]), ("0", "0"));

@@ -1,16 +1,19 @@
 //! What refusals mean, case by case.
 
+mod lasting;
+
+use super::cause::{GRACE, PROOF_REFUSALS};
 use super::*;
-use crate::iam::age;
+use crate::config::AllDenied;
+use crate::iam::{SourceKind, age};
 use proptest::prelude::*;
 
 const MINUTES_15: Patience = Patience { all_denied: AllDenied::MaxAge, max_age: s(900) };
 
 const CALM: Evidence = Evidence {
     is_strained: false,
-    was_let_in: false,
-    is_known: false,
-    are_stale: false,
+    let_in: LetIn::Never,
+    backing: Backing::Sound,
     skew_s: None,
     patience: MINUTES_15,
 };
@@ -18,8 +21,19 @@ const CALM: Evidence = Evidence {
 impl Reactions {
     /// Under the default of `iam_max_age`.
     fn suspects(&self, user: &str, now: Micros) -> Suspicion {
-        self.suspicion(user, now, MINUTES_15).unwrap()
+        self.suspicion(&who(user), now, MINUTES_15).unwrap()
     }
+}
+
+/// Who logs in as `user`, by the credentials of `source`.
+fn by(user: &str, source: &str) -> Who {
+    let region = "eu-west-1".parse().unwrap();
+    let source = SourceKey::new(SourceKind::Profile, Some(source), None, None, &region);
+    Who { user: user.into(), source }
+}
+
+fn who(user: &str) -> Who {
+    by(user, "one")
 }
 
 const fn s(seconds: u64) -> Micros {
@@ -36,7 +50,7 @@ fn refused() -> Outcome<'static> {
 
 /// Fails as `user` at `at`, begun in the same moment.
 fn fail(all: &mut Reactions, user: &str, outcome: Outcome<'_>, at: Micros) -> Judgement {
-    all.failed(user, &outcome, &CALM, at, at, 1.0).unwrap()
+    all.failed(&who(user), &outcome, &CALM, at, at, 1.0).unwrap()
 }
 
 #[test]
@@ -71,54 +85,60 @@ fn servers_tell_what_they_tell() {
 
 #[test]
 fn a_refusal_is_classed_by_what_is_known_here() {
-    let class = |evidence, others| class_of(Kind::TokenRefused, &evidence, others, s(1));
+    let class = |evidence, others| Refusals::default().add(&evidence, others, s(1)).class();
     assert_eq!(class(CALM, Others::None), Class::Denied);
     assert_eq!(class(CALM, Others::Fine), Class::Denied);
     assert_eq!(class(CALM, Others::Refused), Class::Service);
-    assert_eq!(class(Evidence { are_stale: true, ..CALM }, Others::Fine), Class::Credentials);
+    assert_eq!(class(Evidence { backing: Backing::Stale, ..CALM }, Others::Fine), Class::Credentials);
+    let denied = Evidence { backing: Backing::Denied, let_in: LetIn::Lately, ..CALM };
+    assert_eq!(class(denied, Others::Refused), Class::Denied, "AWS has said so itself");
     assert_eq!(class(Evidence { skew_s: Some(-1200), ..CALM }, Others::Fine), Class::Clock);
     assert_eq!(class(Evidence { skew_s: Some(20), ..CALM }, Others::Fine), Class::Denied);
     let strained = Evidence { is_strained: true, ..CALM };
     assert_eq!(class(strained, Others::Refused), Class::Throttled);
     assert_eq!(class(strained, Others::None), Class::Throttled);
-    assert_eq!(class(strained, Others::Fine), Class::Denied, "others get in, this one never did");
-    let let_in = Evidence { was_let_in: true, is_known: true, ..strained };
+    let strange = Refusals::default().add(&strained, Others::Fine, s(1));
+    assert_eq!(strange, Cause::Moment, "others get in, this one never did");
+    let let_in = Evidence { let_in: LetIn::Lately, ..strained };
     assert_eq!(class(let_in, Others::Fine), Class::Throttled);
     assert_eq!(
-        class(Evidence { are_stale: true, ..strained }, Others::None),
+        class(Evidence { backing: Backing::Stale, ..strained }, Others::None),
         Class::Credentials,
         "no pace helps"
     );
-    assert_eq!(class_of(Kind::TokenRefused, &CALM, Others::Refused, s(600)), Class::Denied);
-    assert_eq!(class_of(Kind::EndedInLogin, &CALM, Others::None, s(0)), Class::Unreachable);
-    assert_eq!(class_of(Kind::NotMember(Asked::Md5), &CALM, Others::None, s(0)), Class::Denied);
+    let mut lasting = Refusals::default();
+    lasting.add(&CALM, Others::Refused, s(0));
+    assert_eq!(lasting.add(&CALM, Others::Refused, s(599)).class(), Class::Service);
+    assert_eq!(lasting.add(&CALM, Others::Refused, s(600)).class(), Class::Denied);
+    assert_eq!(Kind::EndedInLogin.class(), Some(Class::Unreachable));
+    assert_eq!(Kind::NotMember(Asked::Md5).class(), Some(Class::Denied));
 }
 
 #[test]
 fn a_fresh_token_then_fresh_credentials_then_patience() {
     let mut all = Reactions::default();
     assert_eq!(fail(&mut all, "app", refused(), s(10)).step, Step::Again);
-    assert_eq!(all.may_try("app", s(10)), Ok(()));
+    assert_eq!(all.may_try(&who("app"), s(10)), Ok(()));
     assert_eq!(fail(&mut all, "app", refused(), s(11)).step, Step::RefreshThenAgain);
     let mut now = s(12);
     let mut pauses = Vec::new();
     for _ in 0..6 {
         let Step::BackOff(until) = fail(&mut all, "app", refused(), now).step else { panic!("no pause") };
-        assert_eq!(all.may_try("app", now), Err(until));
-        assert_eq!(all.may_try("other", now), Ok(()), "each user apart");
+        assert_eq!(all.may_try(&who("app"), now), Err(until));
+        assert_eq!(all.may_try(&who("other"), now), Ok(()), "each user apart");
         pauses.push(until.since(now).as_secs());
         now = until;
     }
     assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
-    all.accepted("app", now);
-    assert_eq!(all.trouble("app"), None);
+    all.accepted(&who("app"), now);
+    assert_eq!(all.trouble(&who("app")), None);
     assert_eq!(fail(&mut all, "app", refused(), now).step, Step::Again, "success starts anew");
 }
 
 /// Refuses `app`, which was let in before, at `at`.
 fn refuse_known(all: &mut Reactions, at: Micros, jitter: f64) -> Judgement {
-    let known = Evidence { is_known: true, ..CALM };
-    all.failed("app", &refused(), &known, at, at, jitter).unwrap()
+    let known = Evidence { let_in: LetIn::Once, ..CALM };
+    all.failed(&who("app"), &refused(), &known, at, at, jitter).unwrap()
 }
 
 #[test]
@@ -138,12 +158,12 @@ fn who_was_let_in_before_is_not_denied_for_a_moment() {
     assert_eq!(all.suspects("app", now), Suspicion::Founded);
     refuse_known(&mut all, s(160), 1.0);
     assert_eq!(all.suspects("app", s(160)), Suspicion::Proven, "the proof counts from the first refusal");
-    all.accepted("app", s(161));
+    all.accepted(&who("app"), s(161));
     assert_eq!(refuse_known(&mut all, s(162), 1.0).class, Class::Service, "a trouble of its own");
     let said = all.failed(
-        "new",
+        &who("new"),
         &Outcome::Asked(Asked::Scram),
-        &Evidence { is_known: true, ..CALM },
+        &Evidence { let_in: LetIn::Once, ..CALM },
         s(1),
         s(1),
         1.0,
@@ -154,12 +174,12 @@ fn who_was_let_in_before_is_not_denied_for_a_moment() {
 #[test]
 fn some_that_pass_and_some_that_do_not_are_too_many_and_no_denial() {
     let mut all = Reactions::default();
-    let known = Evidence { is_known: true, was_let_in: true, ..CALM };
+    let known = Evidence { let_in: LetIn::Lately, ..CALM };
     let refuse = |all: &mut Reactions, evidence: &Evidence, at| {
-        all.failed("app", &refused(), evidence, at, at, 1.0).unwrap()
+        all.failed(&who("app"), &refused(), evidence, at, at, 1.0).unwrap()
     };
     assert_eq!(refuse(&mut all, &known, s(100)).class, Class::Service, "nothing tells yet");
-    all.accepted("app", s(101));
+    all.accepted(&who("app"), s(101));
     for at in [102, 104, 106] {
         let judged = refuse(&mut all, &known, s(at));
         assert_eq!(judged.class, Class::Throttled);
@@ -170,7 +190,7 @@ fn some_that_pass_and_some_that_do_not_are_too_many_and_no_denial() {
         );
         let Step::BackOff(until) = judged.step else { panic!("another token does not help") };
         assert!(until.since(s(at)) <= SHORT_PAUSE, "the pace holds back enough");
-        all.accepted("app", s(at + 1));
+        all.accepted(&who("app"), s(at + 1));
     }
     let mut quiet = all.clone();
     assert_eq!(
@@ -178,16 +198,39 @@ fn some_that_pass_and_some_that_do_not_are_too_many_and_no_denial() {
         Class::Service,
         "it has long been well"
     );
-    let stranger = all.failed("new", &refused(), &CALM, s(108), s(108), 1.0).unwrap();
+    let stranger = all.failed(&who("new"), &refused(), &CALM, s(108), s(108), 1.0).unwrap();
     assert_eq!(stranger.class, Class::Throttled, "it may be one of those");
-    all.accepted("app", s(109));
+    all.accepted(&who("app"), s(109));
     let mut last = None;
     for at in [110, 120, 130, 140] {
         refuse(&mut all, &known, s(at));
-        all.accepted("app", s(at));
-        last = all.failed("new", &refused(), &CALM, s(at), s(at), 1.0);
+        all.accepted(&who("app"), s(at));
+        last = all.failed(&who("new"), &refused(), &CALM, s(at), s(at), 1.0);
     }
     assert_eq!(last.unwrap().class, Class::Denied, "others get in again and again, this one never did");
+}
+
+#[test]
+fn a_principal_that_is_denied_is_no_trouble_of_another_that_has_its_user_too() {
+    let (acme, globex) = (by("app", "acme"), by("app", "globex"));
+    let mut all = Reactions::default();
+    let refuse = |all: &mut Reactions, at| {
+        let judged = all.failed(&acme, &refused(), &CALM, s(at), s(at), 1.0).unwrap();
+        all.accepted(&globex, s(at));
+        judged
+    };
+    for at in [0, 1, 2, 40] {
+        refuse(&mut all, at);
+        assert_eq!((all.trouble(&globex), all.suspicion(&globex, s(at), MINUTES_15)), (None, None));
+    }
+    assert!(all.may_try(&acme, s(40)).is_err() && all.may_try(&globex, s(40)).is_ok());
+    let judged = refuse(&mut all, 60);
+    assert_eq!(judged.class, Class::Denied, "logins of the other heal nothing of this one's");
+    assert_eq!(all.suspicion(&acme, s(60), MINUTES_15), Some(Suspicion::Proven));
+    all.forgive(&globex);
+    assert!(all.may_try(&acme, s(60)).is_err());
+    all.forgive_user("app");
+    assert_eq!(all.may_try(&acme, s(60)), Ok(()));
 }
 
 #[test]
@@ -195,7 +238,7 @@ fn logins_that_fail_together_are_one_failure() {
     let mut all = Reactions::default();
     let steps: Vec<Step> = (0..50)
         .map(|count| {
-            let judged = all.failed("app", &refused(), &CALM, s(1), s(2) + Micros(count), 0.5);
+            let judged = all.failed(&who("app"), &refused(), &CALM, s(1), s(2) + Micros(count), 0.5);
             judged.unwrap().step
         })
         .collect();
@@ -211,11 +254,11 @@ fn what_a_new_token_cannot_cure_is_not_tried_at_once() {
     }
     let mut all = Reactions::default();
     let strained = Evidence { is_strained: true, ..CALM };
-    let judged = all.failed("app", &refused(), &strained, s(0), s(0), 1.0).unwrap();
+    let judged = all.failed(&who("app"), &refused(), &strained, s(0), s(0), 1.0).unwrap();
     assert_eq!((judged.class, judged.step), (Class::Throttled, Step::BackOff(s(1))));
     let unknown = Outcome::Error { sqlstate: "", message: "", stage: Stage::Authenticated };
-    assert_eq!(all.failed("new", &unknown, &CALM, s(0), s(0), 1.0), None);
-    assert_eq!(all.may_try("new", s(0)), Ok(()));
+    assert_eq!(all.failed(&who("new"), &unknown, &CALM, s(0), s(0), 1.0), None);
+    assert_eq!(all.may_try(&who("new"), s(0)), Ok(()));
 }
 
 #[test]
@@ -238,9 +281,9 @@ fn a_proof_fits_into_what_is_left_of_the_shortest_age() {
         let patience = Patience { max_age: s(max_age), ..MINUTES_15 };
         let mut all = Reactions::default();
         let (mut now, mut next) = (s(1000), s(1000));
-        while all.suspicion("app", now, patience) != Some(Suspicion::Proven) {
+        while all.suspicion(&who("app"), now, patience) != Some(Suspicion::Proven) {
             now = next;
-            let judged = all.failed("app", &refused(), &Evidence { patience, ..CALM }, now, now, 1.0);
+            let judged = all.failed(&who("app"), &refused(), &Evidence { patience, ..CALM }, now, now, 1.0);
             if let Step::BackOff(until) = judged.unwrap().step {
                 next = until;
             }
@@ -254,15 +297,17 @@ fn a_proof_fits_into_what_is_left_of_the_shortest_age() {
 fn what_explains_refusals_takes_the_suspicion_away() {
     let mut all = Reactions::default();
     let fail_under = |all: &mut Reactions, evidence: Evidence, at| {
-        all.failed("app", &refused(), &evidence, s(at), s(at), 1.0).unwrap();
+        all.failed(&who("app"), &refused(), &evidence, s(at), s(at), 1.0).unwrap();
         all.suspects("app", s(at))
     };
     let off = Evidence { skew_s: Some(1200), ..CALM };
     assert_eq!(fail_under(&mut all, CALM, 0), Suspicion::Founded);
     assert_eq!(fail_under(&mut all, off, 10), Suspicion::Unfounded);
-    assert_eq!(fail_under(&mut all, Evidence { are_stale: true, ..CALM }, 70), Suspicion::Unfounded);
     assert_eq!(fail_under(&mut all, CALM, 80), Suspicion::Founded, "the proof begins anew");
-    assert_eq!(fail_under(&mut all, CALM, 140), Suspicion::Proven);
+    let stale = Evidence { backing: Backing::Stale, ..CALM };
+    assert_eq!(fail_under(&mut all, stale, 100), Suspicion::Unfounded);
+    assert_eq!(fail_under(&mut all, CALM, 139), Suspicion::Founded, "a fetch that fails is no clock");
+    assert_eq!(fail_under(&mut all, CALM, 140), Suspicion::Proven, "but what it explains proves nothing");
 }
 
 #[test]
@@ -287,7 +332,7 @@ fn when_all_are_refused_it_is_the_service() {
         assert_eq!(fail(&mut all, "b", refused(), s(at + 1)).class, Class::Service);
     }
     assert_eq!(all.suspects("b", s(100)), Suspicion::Founded);
-    all.accepted("a", s(101));
+    all.accepted(&who("a"), s(101));
     for at in [102, 120, 161] {
         assert_eq!(fail(&mut all, "b", refused(), s(at)).class, Class::Denied, "others are fine");
         assert_eq!(
@@ -307,10 +352,11 @@ fn all_refused(patience: Patience, until: u64) -> (Class, Suspicion) {
     let mut class = None;
     for at in (0..=until).step_by(15) {
         for user in ["a", "b"] {
-            class = all.failed(user, &refused(), &evidence, s(at), s(at), 1.0).map(|judged| judged.class);
+            class =
+                all.failed(&who(user), &refused(), &evidence, s(at), s(at), 1.0).map(|judged| judged.class);
         }
     }
-    (class.unwrap(), all.suspicion("b", s(until), patience).unwrap())
+    (class.unwrap(), all.suspicion(&who("b"), s(until), patience).unwrap())
 }
 
 #[test]
@@ -324,7 +370,8 @@ fn the_operator_chooses_what_it_means_that_all_are_refused() {
         (of(AllDenied::MaxAge, 60), 60, (Class::Denied, Proven)),
         (of(AllDenied::DenyAfter(s(120)), 60), 105, (Class::Service, Unfounded)),
         (of(AllDenied::DenyAfter(s(120)), 60), 120, (Class::Denied, Proven)),
-        (of(AllDenied::DenyAfter(s(0)), 900), 30, (Class::Denied, Proven)),
+        (of(AllDenied::DenyAfter(s(0)), 900), 45, (Class::Denied, Founded)),
+        (of(AllDenied::DenyAfter(s(0)), 900), 60, (Class::Denied, Proven)),
         (of(AllDenied::Service, 60), 6000, (Class::Service, Unfounded)),
     ] {
         assert_eq!(all_refused(patience, until), expected, "{patience:?} after {until} s");
@@ -333,20 +380,20 @@ fn the_operator_chooses_what_it_means_that_all_are_refused() {
 
 #[test]
 fn a_role_that_is_alone_at_its_endpoint_is_all_of_them_where_that_was_chosen() {
-    let refuse = |all_denied, is_known| {
+    let refuse = |all_denied, let_in| {
         let patience = Patience { all_denied, ..MINUTES_15 };
         let mut all = Reactions::default();
-        let evidence = Evidence { patience, is_known, ..CALM };
+        let evidence = Evidence { patience, let_in, ..CALM };
         for at in [0, 30, 60] {
-            all.failed("app", &refused(), &evidence, s(at), s(at), 1.0).unwrap();
+            all.failed(&who("app"), &refused(), &evidence, s(at), s(at), 1.0).unwrap();
         }
-        (all.trouble("app").unwrap().class, all.suspicion("app", s(60), patience).unwrap())
+        (all.trouble(&who("app")).unwrap().class, all.suspicion(&who("app"), s(60), patience).unwrap())
     };
-    assert_eq!(refuse(AllDenied::MaxAge, true), (Class::Denied, Suspicion::Proven));
-    assert_eq!(refuse(AllDenied::Service, true), (Class::Service, Suspicion::Unfounded));
-    assert_eq!(refuse(AllDenied::DenyAfter(s(61)), true), (Class::Service, Suspicion::Unfounded));
-    assert_eq!(refuse(AllDenied::DenyAfter(s(60)), true), (Class::Denied, Suspicion::Proven));
-    let never_let_in = refuse(AllDenied::Service, false);
+    assert_eq!(refuse(AllDenied::MaxAge, LetIn::Once), (Class::Denied, Suspicion::Proven));
+    assert_eq!(refuse(AllDenied::Service, LetIn::Once), (Class::Service, Suspicion::Unfounded));
+    assert_eq!(refuse(AllDenied::DenyAfter(s(61)), LetIn::Once), (Class::Service, Suspicion::Unfounded));
+    assert_eq!(refuse(AllDenied::DenyAfter(s(60)), LetIn::Once), (Class::Denied, Suspicion::Proven));
+    let never_let_in = refuse(AllDenied::Service, LetIn::Never);
     assert_eq!(never_let_in.0, Class::Denied, "its clients are told so: it is most likely set up wrongly");
 }
 
@@ -357,32 +404,34 @@ fn a_refusal_of_long_ago_says_nothing_of_others() {
     assert_eq!(fail(&mut all, "app", refused(), s(59)).class, Class::Service);
     assert_eq!(fail(&mut all, "app", refused(), s(60)).class, Class::Denied);
     assert!(!all.is_calm(s(600)));
-    assert_eq!(all.trouble("typo"), None, "nobody has tried for ten minutes");
+    assert_eq!(all.trouble(&who("typo")), None, "nobody has tried for ten minutes");
     assert!(all.is_calm(s(660)));
 }
 
 #[test]
 fn who_is_forgiven_is_tried_at_once_and_known_all_the_same() {
     let mut all = Reactions::default();
-    for at in [0, 1, 2, 65] {
+    for at in [0, 1, 2, 60] {
         fail(&mut all, "app", refused(), s(at));
     }
-    assert!(all.may_try("app", s(65)).is_err());
-    all.forgive("app");
-    assert_eq!(all.may_try("app", s(65)), Ok(()));
-    assert_eq!(all.suspects("app", s(65)), Suspicion::Proven, "servers that work go by what is known");
+    assert!(all.may_try(&who("app"), s(60)).is_err());
+    all.forgive(&who("app"));
+    assert_eq!(all.may_try(&who("app"), s(60)), Ok(()));
+    assert_eq!(all.suspects("app", s(60)), Suspicion::Proven, "servers that work go by what is known");
     assert_eq!(fail(&mut all, "app", refused(), s(66)).step, Step::Again, "from the beginning");
     assert_eq!(all.suspects("app", s(66)), Suspicion::Proven);
 }
 
 #[test]
-fn memory_is_bounded() {
+fn memory_is_bounded_and_denials_stay_in_it_longest() {
     let mut all = Reactions::default();
-    for number in 0..USERS_MAX + 10 {
+    fail(&mut all, "denied", Outcome::Asked(Asked::Scram), Micros(0));
+    for number in 0..REMEMBERED_MAX + 9 {
         fail(&mut all, &format!("user{number}"), refused(), Micros(number as u64));
     }
-    assert_eq!(all.users.len(), USERS_MAX);
-    assert!(all.trouble("user9").is_none() && all.trouble("user10").is_some());
+    assert_eq!(all.all.len(), REMEMBERED_MAX);
+    assert!(all.trouble(&who("user9")).is_none() && all.trouble(&who("user10")).is_some());
+    assert!(all.trouble(&who("denied")).is_some());
 }
 
 /// What becomes of a login that is tried in vain.
@@ -391,6 +440,7 @@ enum Vain {
     Refused,
     Unreachable,
     Ended,
+    Busy,
 }
 
 impl Vain {
@@ -399,22 +449,26 @@ impl Vain {
             Self::Refused => refused(),
             Self::Unreachable => Outcome::Unreachable,
             Self::Ended => Outcome::Ended(Stage::TokenSent),
+            Self::Busy => error(sqlstate::TOO_MANY_CONNECTIONS, Stage::Greeting),
         }
     }
 }
 
 proptest! {
     /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes of
-    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, and
-    /// none is lent beyond it.
+    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, or
+    /// the server says so itself once, and none is lent beyond it.
     #[test]
     fn no_transaction_begins_beyond_the_age_after_a_revocation(
         (max_age, soft_percent, jitter) in (10u64..2000, 20u64..=85, 0.0..1.0f64),
         vain in prop::collection::vec(
-            (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended)], 0u64..5),
+            (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended), 1 => Just(Vain::Busy)], 0u64..5),
             3..60
         ),
-        (known, others, strict) in (any::<bool>(), 0u8..3, any::<bool>()),
+        (let_in, others, strict) in (
+            prop_oneof![Just(LetIn::Never), Just(LetIn::Once), Just(LetIn::Lately)], 0u8..3, any::<bool>()
+        ),
+        (is_told, backing) in (any::<bool>(), prop_oneof![Just(Backing::Sound), Just(Backing::Denied)]),
     ) {
         let login = s(1000);
         let soft_at = login + Micros(s(max_age).0 / 100 * soft_percent);
@@ -425,25 +479,28 @@ proptest! {
             all_denied: AllDenied::MaxAge,
             lifetime: if strict { age::Lifetime::Strict } else { age::Lifetime::Lenient },
         };
-        let evidence = Evidence { patience: rules.patience(), is_known: known, ..CALM };
+        let evidence = Evidence { patience: rules.patience(), let_in, backing, ..CALM };
         let mut all = Reactions::default();
         // renewals begin at the soft age, and are refused as often as fresh tokens are tried at once
         let mut now = server.soft_at;
-        for _ in 0..PROOF_REFUSALS {
-            all.failed("app", &refused(), &evidence, now, now, jitter);
+        for _ in 0..if is_told { 0 } else { PROOF_REFUSALS } {
+            all.failed(&who("app"), &refused(), &evidence, now, now, jitter);
+        }
+        if is_told {
+            all.failed(&who("app"), &Outcome::Asked(Asked::Scram), &evidence, now, now, jitter);
         }
         for (outcome, late_s) in vain {
             match others {
                 0 => {}
-                1 => all.accepted("other", now),
-                _ => { all.failed("other", &refused(), &evidence, now, now, jitter); }
+                1 => all.accepted(&who("other"), now),
+                _ => { all.failed(&who("other"), &refused(), &evidence, now, now, jitter); }
             }
-            let verdict = server.verdict(now, all.suspicion("app", now, rules.patience()), &rules);
+            let verdict = server.verdict(now, all.suspicion(&who("app"), now, rules.patience()), &rules);
             let is_lent = verdict != age::Verdict::Close;
             prop_assert!(!is_lent || now < server.hard_at, "{verdict:?} at {:?}", now.since(login));
             prop_assert!(is_lent || now >= server.hard_at, "it is kept as long as it may be");
-            now = all.may_try("app", now).err().unwrap_or(now) + s(late_s);
-            all.failed("app", &outcome.outcome(), &evidence, now, now, jitter);
+            now = all.may_try(&who("app"), now).err().unwrap_or(now) + s(late_s);
+            all.failed(&who("app"), &outcome.outcome(), &evidence, now, now, jitter);
         }
     }
 
@@ -470,7 +527,7 @@ proptest! {
         let mut all = Reactions::default();
         for stage in [Stage::Greeting, Stage::TokenSent, Stage::Authenticated] {
             let outcome = Outcome::Error { sqlstate: &state, message: &message, stage };
-            let judged = all.failed("u", &outcome, &CALM, Micros(begun), Micros(at), jitter);
+            let judged = all.failed(&who("u"), &outcome, &CALM, Micros(begun), Micros(at), jitter);
             if let Some(Judgement { step: Step::BackOff(until), .. }) = judged {
                 prop_assert!(until.since(Micros(at)) <= BACK_OFF_MAX);
             }

@@ -1,8 +1,10 @@
 //! The keeper in simulated time, with scripted answers in AWS's place.
 
+use super::super::fetch::Fetching;
 use super::super::source::Role;
 use super::super::sources::Sources;
 use super::*;
+use crate::base::limits;
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -25,6 +27,8 @@ impl WallClock for Simulated {
 enum Answer {
     /// The credentials of that number, with so many seconds to live (negative: expired).
     Key(u32, i64),
+    /// The same, after so many seconds.
+    Late(u64, u32, i64),
     Fails(Reason),
     Hangs,
     Panics,
@@ -63,7 +67,13 @@ impl Fetch for Script {
                 let mut answers = self.answers.lock().unwrap();
                 if answers.len() > 1 { answers.pop_front() } else { answers.front().copied() }
             };
-            let result = match answer.unwrap() {
+            let mut answer = answer.unwrap();
+            if let Answer::Late(after_s, number, life_s) = answer {
+                seconds(after_s).await;
+                answer = Answer::Key(number, life_s);
+            }
+            let result = match answer {
+                Answer::Late(..) => unreachable!("it is a key by now"),
                 Answer::Key(number, life_s) => {
                     let life = Duration::from_secs(life_s.unsigned_abs());
                     let now = self.clock.now();
@@ -205,17 +215,29 @@ async fn a_start_without_credentials_recovers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_fetch_is_given_up_and_one_that_may_run_a_program_is_not_doubled() {
+async fn a_hanging_fetch_is_given_up_and_a_program_may_take_its_time() {
     let (source, script) = imds(&[Answer::Hangs]);
     seconds(120).await;
     assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Timeout));
     assert!(script.fetches() > 3);
 
     let (source, script) = started(SourceKind::Process, StaticStability::Off, &[Answer::Hangs]);
+    seconds(limits::CREDENTIAL_PROCESS_MS / 1000 + 10).await;
+    assert_eq!(source.current().unwrap_err(), CredentialState::Empty, "within its time it has not failed");
+    assert_eq!((script.fetches(), source.report().failures), (1, [0; Reason::ALL.len()]));
     seconds(300).await;
     assert_eq!(source.current().unwrap_err(), CredentialState::Dead(Reason::Timeout));
-    assert!(source.fetches() > 5, "it was waited for again");
-    assert_eq!(script.fetches(), 1, "but not started again");
+    assert!(script.fetches() > 2, "it is tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_takes_its_time_each_time_makes_no_failure() {
+    let answers = [Answer::Late(20, 1, 3600), Answer::Late(20, 2, 3600)];
+    let (source, script) = started(SourceKind::Process, StaticStability::Off, &answers);
+    seconds(3600).await;
+    let report = source.report();
+    assert_eq!((report.state, report.failures), (CredentialState::Fresh, [0; Reason::ALL.len()]));
+    assert_eq!((script.fetches(), script.at_once_max.load(Ordering::SeqCst)), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]

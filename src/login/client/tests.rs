@@ -390,6 +390,20 @@ async fn cancel_requests_are_never_answered() {
 #[derive(Clone, Debug, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
+impl Lines {
+    /// Hears what this thread logs. The first event of a place in the code asks all subscribers that there are whether it is of
+    /// interest to any; one more that hears everything, for all threads, is there for those that are asked just
+    /// before this one comes.
+    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        use tracing_subscriber::layer::SubscriberExt;
+        // a second one is refused: there is one already
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        let lines = Self::default();
+        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+        (lines, guard)
+    }
+}
+
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Lines {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         struct Text(String);
@@ -406,9 +420,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Lines {
 
 #[tokio::test]
 async fn the_log_says_what_scripts_look_for() {
-    use tracing_subscriber::layer::SubscriberExt;
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let (lines, _guard) = Lines::listen();
     let (plane, _doors) = plane_of("d =", "auth_type = trust");
     refused(&plane, &[("user", "stranger"), ("database", "d")], "").await;
     let lines = lines.0.lock().unwrap().clone();
@@ -429,9 +441,7 @@ async fn the_log_says_what_scripts_look_for() {
 
 #[tokio::test]
 async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() {
-    use tracing_subscriber::layer::SubscriberExt;
-    let lines = Lines::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    let (lines, _guard) = Lines::listen();
     let (plane, _doors) = plane_of("d =", "auth_type = trust");
     drop(over_tcp(&plane));
     until(|| plane.logins.count() == 0).await;

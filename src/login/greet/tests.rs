@@ -89,20 +89,6 @@ async fn what_follows_the_startup_message_stays_unread() {
 }
 
 #[tokio::test]
-async fn encryption_is_refused_as_often_as_it_is_asked_for() {
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let client = async {
-        for request in [GSS_REQUEST, SSL_REQUEST, SSL_REQUEST] {
-            theirs.write_all(request).await.unwrap();
-            expect_byte(&mut theirs, tags::SSL_NO).await;
-        }
-        theirs.write_all(&startup_message()).await.unwrap();
-    };
-    let ((_, greeting), ()) = tokio::join!(greet_with(None, false, ours), client);
-    assert_eq!(user_of(greeting), "u");
-}
-
-#[tokio::test]
 async fn bytes_smuggled_in_behind_a_request_are_refused() {
     for (request, fault) in
         [(SSL_REQUEST, Fault::UnencryptedAfterSsl), (GSS_REQUEST, Fault::UnencryptedAfterGss)]
@@ -234,4 +220,35 @@ async fn tls_inside_tls_is_not_answered() {
     let server = async { greet_with(Some(&tls.server), false, ours).await.1 };
     let (_, greeting) = tokio::join!(client, server);
     assert_eq!(greeting, Err(LoginEnd::Silent("SSL req inside SSL".to_owned())));
+}
+
+#[tokio::test]
+async fn each_kind_of_encryption_is_asked_for_once() {
+    for request in [SSL_REQUEST, GSS_REQUEST] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let client = async {
+            theirs.write_all(request).await.unwrap();
+            expect_byte(&mut theirs, b'N').await;
+            theirs.write_all(request).await.unwrap();
+            theirs.read(&mut [0]).await.unwrap_or_default()
+        };
+        let greeting = async { greet_with(None, false, ours).await.1 }; // our end goes with the stream
+        let (greeting, answered) = tokio::join!(greeting, client);
+        assert!(matches!(greeting, Err(LoginEnd::Silent(_))), "{greeting:?}");
+        assert_eq!(answered, 0, "there is no second answer");
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_both_kinds_of_encryption() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let client = async {
+        for request in [GSS_REQUEST, SSL_REQUEST] {
+            theirs.write_all(request).await.unwrap();
+            expect_byte(&mut theirs, b'N').await;
+        }
+        theirs.write_all(&startup_message()).await.unwrap();
+    };
+    let ((_, greeting), ()) = tokio::join!(greet_with(None, false, ours), client);
+    assert_eq!(user_of(greeting), "u");
 }

@@ -3,14 +3,14 @@
 //! An error is what cannot work whoever comes; what fails for some, or has no effect, is a warning. Pure.
 
 use super::foreseen::{Foreseen, Whose, entries, pools, users_with_keys};
-use super::{keys_of, role};
+use super::{keys_of, role, service_of};
 use crate::config::{
     BadValue, ConfigError, Database, EntryProblem, IamIdentity, Place, PoolMode, Problem, ServerAuth,
     Snapshot, UserEntry,
 };
 use crate::core::REPLACED_BY_PERCENT;
 use crate::iam::rules::{BadKey, Keys, Rules};
-use crate::iam::{Endpoint, Region, SourceKind};
+use crate::iam::{DSQL_PORT, Endpoint, Region, Service, SourceKind};
 use crate::login::server_tls;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
@@ -92,9 +92,10 @@ impl Findings {
         }
         // keys that do nothing are no error, since a user may bring them to life; but they are told
         let has_keys = database.iam_endpoint != Default::default() || database.iam != IamIdentity::default();
-        let by_user = || snapshot.users.values().any(|user| user.server_auth == Some(ServerAuth::RdsIam));
+        let by_user =
+            || snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
         let user = database.user.as_deref().unwrap_or_default();
-        if has_keys && snapshot.server_auth(database, user) != ServerAuth::RdsIam && !by_user() {
+        if has_keys && !snapshot.server_auth(database, user).is_by_iam() && !by_user() {
             let name = &database.name;
             self.warnings
                 .push(format!("database \"{name}\": iam_* keys have no effect without server_auth=rds_iam"));
@@ -104,21 +105,26 @@ impl Findings {
     /// Looks at what a user says by itself: beside an entry that has what it may lean on.
     fn check_user(&mut self, snapshot: &Snapshot, name: &Arc<str>, user: &UserEntry) {
         const ANY_HOST: &str = "db.any.us-east-1.rds.amazonaws.com";
+        const ANY_CLUSTER: &str = "any.dsql.us-east-1.on.aws";
         const ANY_ROLE: &str = "arn:aws:iam::123456789012:role/any";
         let own = keys_of(&user.iam);
         let names = role::Names { database: Some("any"), user: Some(&**name) };
         let filled = own.iam_role_arn.map(|template| role::fill(template, names));
         // what is wrong with a template is told in the words for any role
         let role = filled.as_ref().map_or(Some(ANY_ROLE), |arn| arn.as_deref().ok().or(own.iam_role_arn));
-        let keys = Keys { hosts: &[ANY_HOST], port: 5432, iam_role_arn: role, ..own };
+        let service = user.server_auth.and_then(service_of).unwrap_or_default();
+        let hosts = if service == Service::Dsql { &[ANY_CLUSTER] } else { &[ANY_HOST] };
+        let keys = Keys { service, hosts, port: DSQL_PORT, iam_role_arn: role, ..own };
         for bad in Rules::read(&keys).err().into_iter().flatten() {
             let problem = EntryProblem::Unfit { key: bad.key, why: bad.why };
             let problem = Problem::Entry { kind: "user", name: name.to_string(), problem };
             let at = snapshot.places.users.get(name);
             self.errors.push(ConfigError { place: place(snapshot, at), problem });
         }
-        let by_database = || entries(snapshot).any(|entry| entry.server_auth == Some(ServerAuth::RdsIam));
-        let is_idle = user.server_auth != Some(ServerAuth::RdsIam) && user.iam != IamIdentity::default();
+        let by_database =
+            || entries(snapshot).any(|entry| entry.server_auth.is_some_and(ServerAuth::is_by_iam));
+        let is_idle =
+            !user.server_auth.is_some_and(ServerAuth::is_by_iam) && user.iam != IamIdentity::default();
         if is_idle && !by_database() {
             self.warnings
                 .push(format!("user \"{name}\": iam_* keys have no effect without server_auth=rds_iam"));
@@ -208,7 +214,7 @@ fn sessions(snapshot: &Snapshot) -> Option<String> {
         snapshot.users.iter().filter(|(_, user)| user.server_auth.is_some() || user.pool_mode.is_some());
     let users: Vec<&str> = users.map(|(name, _)| &**name).chain([""]).collect();
     let is_session = |database: &Database, user: &str| {
-        snapshot.server_auth(database, user) == ServerAuth::RdsIam
+        snapshot.server_auth(database, user).is_by_iam()
             && snapshot.pool_mode(database, user) == PoolMode::Session
     };
     let found = entries(snapshot).filter(|database| match database.user.as_deref() {

@@ -28,6 +28,37 @@ fn an_entry_as_aws_names_it_needs_two_keys_and_the_authorities() {
 }
 
 #[test]
+fn dsql_has_one_database_and_its_own_authority() {
+    const DSQL: &str = "host=foo0bar1.dsql.us-east-1.on.aws server_auth=dsql_iam";
+    let text = format!("db = {DSQL} server_tls_ca_file=x\n* = {DSQL} server_tls_ca_file=x");
+    assert_eq!(found(&text, "pool_mode = transaction"), (Vec::new(), Vec::new()));
+    let snapshot = snapshot(&text, "");
+    for name in ["db", "made"] {
+        let database = snapshot.database(name).unwrap();
+        assert_eq!((&*database.name, &*database.dbname), (name, DSQL_DATABASE));
+        let rules = rules(&snapshot, &database, "admin").unwrap().unwrap();
+        assert_eq!(rules.endpoints[0].service(), Service::Dsql);
+    }
+    let [database, authority] = &errors(&format!("db = {DSQL} dbname=db"), "")[..] else { panic!("two") };
+    assert!(database.contains("dbname") && database.contains("set dbname=postgres"), "{database}");
+    assert!(
+        authority.contains("fetch https://www.amazontrust.com/repository/AmazonRootCA1.pem"),
+        "{authority}"
+    );
+    // the word of a user alone changes no entry's database
+    let users = "db = host=foo0bar1.dsql.us-east-1.on.aws server_tls_ca_file=x dbname=";
+    let with_user =
+        |dbname| check(&snapshot_of(&format!("{users}{dbname}"), "[users]\nu = server_auth=dsql_iam"));
+    assert!(with_user("postgres").warnings.iter().all(|warning| !warning.contains("cannot log in")));
+    assert!(with_user("db").warnings.iter().any(|warning| warning.contains("set dbname=postgres")));
+}
+
+/// The other one's name is taken by a value where this is called.
+fn snapshot_of(databases: &str, settings: &str) -> Snapshot {
+    snapshot(databases, settings)
+}
+
+#[test]
 fn without_authorities_the_error_says_where_they_are() {
     let [error] = &errors(&format!("\ndb = {RDS}"), "")[..] else { panic!("one error") };
     assert!(error.starts_with(

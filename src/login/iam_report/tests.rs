@@ -1,9 +1,9 @@
 //! Reports and IAM REFRESH over a plane without workers, with sources that find nothing.
 
 use super::*;
-use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion};
+use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion, Who};
+use crate::iam::{SourceKey, SourceKind};
 use crate::io::Clock;
-use crate::login::iam_desk::Who;
 use crate::login::registry::tests::snapshot;
 use crate::login::{Doors, Policy, ServersTls};
 use crate::wire::TrackedNames;
@@ -13,6 +13,21 @@ const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
 const OTHER_HOST: &str = "db.xyz.eu-west-1.rds.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/db";
 
+fn policy(databases: &str, rest: &str) -> Policy {
+    Policy {
+        snapshot: Arc::new(snapshot(databases, rest)),
+        users: Arc::default(),
+        client_tls: None,
+        server_tls: ServersTls::disabled(),
+    }
+}
+
+fn begun(policy: Policy) -> (Arc<Plane>, Doors) {
+    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+    plane.begin();
+    (plane, doors)
+}
+
 fn plane() -> (Arc<Plane>, Doors) {
     let databases = format!(
         "app = host={HOST} user=app {BY_IAM}\n\
@@ -20,15 +35,13 @@ fn plane() -> (Arc<Plane>, Doors) {
          plain = host=10.0.0.1\n\
          * = host={HOST} {BY_IAM} iam_role_arn={ROLE}"
     );
-    let policy = Policy {
-        snapshot: Arc::new(snapshot(&databases, "")),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    };
-    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
-    plane.begin();
-    (plane, doors)
+    begun(policy(&databases, ""))
+}
+
+/// Who logs in to the entry `app`.
+fn app() -> Who {
+    let region = "eu-west-1".parse().unwrap();
+    Who { user: "app".into(), source: SourceKey::new(SourceKind::Container, None, None, None, &region) }
 }
 
 /// (database, user, endpoint's host, source) of every row.
@@ -74,9 +87,8 @@ async fn every_pool_endpoint_and_source_has_its_row() {
 #[tokio::test]
 async fn what_was_counted_is_told_where_the_user_is() {
     let (plane, _doors) = plane();
-    let user = Arc::from("app");
     let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
-    desk.accepted(&user);
+    desk.accepted(&app());
     let rows = plane.iam_rows();
     assert_eq!(rows[0].logins.as_ref().unwrap().tally.accepted, 1);
     assert!(rows[1..].iter().all(|row| row.logins.is_none()));
@@ -85,23 +97,55 @@ async fn what_was_counted_is_told_where_the_user_is() {
 #[tokio::test]
 async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let (plane, _doors) = plane();
-    let user = Arc::from("app");
     let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
-        desk.failed(&Who { user: &user, source: &"x" }, &outcome, calm, crate::base::Micros::NEVER);
-        let suspicion = desk.suspicion("app", calm.patience);
-        assert_eq!((suspicion, desk.may_try("app").is_err()), (Some(Suspicion::Proven), true));
+        desk.failed(&app(), &outcome, calm, Micros::NEVER);
+        let suspicion = desk.suspicion(&app(), calm.patience);
+        assert_eq!((suspicion, desk.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
     };
     deny();
-    assert_eq!((plane.refresh_iam(Some("plain")), plane.refresh_iam(Some("pair"))), (0, 1));
-    assert!(desk.may_try("app").is_err(), "not of that database");
-    assert_eq!(plane.refresh_iam(Some("app")), 1);
-    assert!(desk.may_try("app").is_ok());
+    let refresh = |database| {
+        let refreshed = plane.refresh_iam(database);
+        (refreshed.begin_in.len(), refreshed.pauses)
+    };
+    assert_eq!((refresh(Some("plain")), refresh(Some("pair"))), ((0, 0), (1, 0)));
+    assert!(desk.may_try(&app()).is_err(), "not of that database");
+    assert_eq!(refresh(Some("app")), (1, 1));
+    assert!(desk.may_try(&app()).is_ok());
     deny();
-    assert_eq!(plane.refresh_iam(None), 2, "all sources, those of no database too");
-    assert!(desk.may_try("app").is_ok());
+    assert_eq!(refresh(None), (2, 1), "all sources, those of no database too");
+    assert_eq!(refresh(None), (2, 0), "nobody is kept waiting any more");
+    assert!(desk.may_try(&app()).is_ok());
+}
+
+#[tokio::test]
+async fn what_pools_of_a_template_have_learnt_survives_a_reload() {
+    let role = "iam_role_arn=arn:aws:iam::123456789012:role/{user}";
+    let users = format!("[users]\nann = {role}\nbob = {role}\neve = pool_size=1");
+    let databases = format!("app = host={HOST} {BY_IAM}\nteam = host={OTHER_HOST} {BY_IAM} {role}");
+    let (plane, _doors) = begun(policy(&databases, &users));
+    let pools = [("app", "ann"), ("app", "bob"), ("team", "eve")];
+    let source = |(database, user): (&str, &str)| {
+        let snapshot = Arc::clone(&plane.policy.load().snapshot);
+        let entry = snapshot.database(database).unwrap();
+        let rules = iam_entry::rules(&snapshot, &entry, user).unwrap().unwrap();
+        Arc::clone(&plane.iam.signers(&rules)[0].source)
+    };
+    let before = pools.map(|pool| {
+        plane.pool_entry(pool.0, pool.1).unwrap();
+        source(pool)
+    });
+    let desks = plane.iam.all_desks().len();
+    plane.adopt(policy(&databases, &users));
+    for (pool, before) in pools.into_iter().zip(&before) {
+        assert!(Arc::ptr_eq(before, &source(pool)), "{pool:?} would fetch anew");
+    }
+    assert_eq!(plane.iam.all_desks().len(), desks, "what was judged there is kept, too");
+    plane.adopt(policy(&format!("app = host={HOST} {BY_IAM}"), &users.replace("bob", "rob")));
+    let left: Vec<_> = plane.iam.all_sources().iter().map(|source| source.key().to_string()).collect();
+    assert!(left.iter().all(|name| !name.ends_with("/bob") && !name.ends_with("/eve")), "{left:?}");
 }
 
 #[tokio::test]
@@ -118,4 +162,23 @@ async fn sources_without_credentials_stand_in_the_way() {
         format!("no AWS credentials from source container as {ROLE}: {words}"),
     ];
     assert_eq!(plane.iam_obstacles(), expected);
+}
+
+#[test]
+fn a_refresh_is_told_in_words() {
+    let told = |begin_in_ms: &[u64], pauses| {
+        let begin_in = begin_in_ms.iter().copied().map(Duration::from_millis).collect();
+        Refreshed { begin_in, pauses }.to_string()
+    };
+    assert_eq!(told(&[], 0), "no source of AWS credentials is in use");
+    let pauses = "pauses after failed logins ended";
+    assert_eq!(told(&[0], 0), format!("credentials are fetched anew: 1 source at once; {pauses}: 0"));
+    assert_eq!(
+        told(&[0, 22_100, 0, 400], 3),
+        format!("credentials are fetched anew: 2 sources at once, 2 sources within 23s; {pauses}: 3")
+    );
+    assert_eq!(
+        told(&[5_000], 1),
+        format!("credentials are fetched anew: 0 sources at once, 1 source within 5s; {pauses}: 1")
+    );
 }

@@ -15,13 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-fn listen_to_the_log() -> (Lines, tracing::subscriber::DefaultGuard) {
-    use tracing_subscriber::layer::SubscriberExt;
-    let lines = Lines::default();
-    let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
-    (lines, guard)
-}
-
 fn has_said(lines: &Lines, text: &str) -> bool {
     lines.0.lock().unwrap().iter().any(|line| line.starts_with("ERROR") && line.contains(text))
 }
@@ -44,7 +37,7 @@ fn counts(plane: &Plane) -> [usize; 4] {
 
 #[tokio::test]
 async fn a_login_that_panics_gives_everything_back_and_is_named() {
-    let (lines, _guard) = listen_to_the_log();
+    let (lines, _guard) = Lines::listen();
     let (plane, _doors) = plane_of("d =", "auth_type = trust");
     for is_proven in [false, true] {
         let (login, mut peer, trap) = trapped(&plane);
@@ -137,7 +130,7 @@ async fn dangerous() -> (Arc<Plane>, Doors, std::net::SocketAddr) {
 
 #[tokio::test]
 async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
-    let (lines, _guard) = listen_to_the_log();
+    let (lines, _guard) = Lines::listen();
     let (plane, _doors, _) = dangerous().await;
     let entry = plane.pool_entry("d", "u").unwrap();
     let want = || Want::Waiter { since: Micros(0) };
@@ -153,7 +146,7 @@ async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
 
 #[tokio::test]
 async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_doubt() {
-    let (lines, _guard) = listen_to_the_log();
+    let (lines, _guard) = Lines::listen();
     let (plane, _doors, address) = dangerous().await;
     let entry = plane.pool_entry("d", "u").unwrap();
     let identity = Arc::new(ServerIdentity {

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""How far the poolers are from the floor: CPU time per transaction beside bare relays, in interleaved rounds.
+
+    loadtest/floor.py [--quick] [--readme] [--rounds N] [--seconds N] [--clients N,N] [--pgweir FILE] [--pgbouncer FILE]
+
+A relay (loadtest/relay) pools transactions over as many servers and carries the same bytes, and does nothing else: no messages are
+walked, nothing is counted, timed or remembered. There is one for each kind of I/O: epoll with a system call for each write,
+epoll with the small writes of a turn in one io_uring call as pgweir's, io_uring with multishot receives into provided buffers,
+tokio-uring. The best of them is what a pooler on this kernel can come near to and not below.
+
+All stand before the same PostgreSQL, as in run.py, whose method this is: simple protocol, plain, one worker, statistics and the
+metrics' address on. The best relay of a row is the one with the lowest median; ratios to it are taken within a round.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import report  # noqa: E402
+import run  # noqa: E402
+from machine import Account, Process, free_port, raise_descriptor_limit, wait_for  # noqa: E402
+
+MANIFEST = run.ROOT / "loadtest/relay/Cargo.toml"
+RELAYS = ("epoll", "epoll-burst", "io-uring", "tokio-uring")
+CLIENTS = (1, 32, 128, 500)
+BEGIN, END = "<!-- floor:begin -->", "<!-- floor:end -->"
+
+
+def arguments():
+    parse = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parse.add_argument("--quick", action="store_true", help="a short look: one round")
+    parse.add_argument("--readme", action="store_true", help="put the table into README.md between its markers")
+    parse.add_argument("--rounds", type=int, default=5)
+    parse.add_argument("--seconds", type=int, default=3, help="measured seconds of each run")
+    parse.add_argument("--clients", type=lambda text: tuple(int(n) for n in text.split(",")), default=CLIENTS)
+    parse.add_argument("--pgweir", default=None, help="another program than the release build of this tree")
+    parse.add_argument("--pgbouncer", default=None, help="default: the one on PATH or in /usr/sbin")
+    chosen = parse.parse_args()
+    if chosen.quick:
+        chosen.rounds, chosen.seconds = 1, 2
+    return chosen
+
+
+class Relay(run.Variant):
+    """A bare relay in a pooler's place."""
+
+    def __init__(self, kind, program):
+        super().__init__(f"relay {kind}", program, {})
+        self.kind = kind
+
+    def version(self):
+        return f"a bare relay, {self.kind}"
+
+    def start(self, account, directory, postgres_port, tag):
+        self.port = free_port()
+        home = directory / f"{self.kind}-{tag}"
+        home.mkdir()
+        program = shutil.copy(self.program, home / "program")
+        account.own(home)
+        command = [program, self.kind, "--listen", self.port, "--postgres", postgres_port, "--user", "postgres",
+                   "--database", "bench", "--servers", run.POOL_SIZE]  # fmt: skip
+        self.process = Process(account, command, home / "log", signal.SIGTERM)
+        wait_for(self.name, self.process, self.answers)
+        return self
+
+
+def target_directory():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", run.ROOT / "target"))
+
+
+def relay_program():
+    own_target = target_directory() / "relay"
+    subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", MANIFEST, "--target-dir", own_target],
+                   check=True)  # fmt: skip
+    return own_target / "release/relay"
+
+
+def variants(chosen):
+    pgbouncer = run.find_pgbouncer(chosen.pgbouncer)
+    pgweir = chosen.pgweir or run.build_pgweir()
+    own = [
+        run.Variant(name, pgweir, {"workers": 1, "io_backend": backend, "metrics_listen": f"127.0.0.1:{free_port()}"})
+        for name, backend in ((report.ONE, "auto"), (f"{report.ONE} epoll", "epoll"))
+    ]
+    relay = relay_program()
+    return [run.Variant(report.PGBOUNCER, pgbouncer, {}), *own, *(Relay(kind, relay) for kind in RELAYS)]
+
+
+def figures(runs, name, clients, figure):
+    """Round by round."""
+    return {one["round"]: one[figure] for one in runs if (one["variant"], one["clients"]) == (name, clients)}
+
+
+def best_relay(runs, clients):
+    def middle(kind):
+        return statistics.median(figures(runs, f"relay {kind}", clients, "cpu_us").values())
+
+    return f"relay {min(RELAYS, key=middle)}"
+
+
+def table(outcome):
+    runs, names = outcome["runs"], outcome["names"]
+    counts = sorted({one["clients"] for one in runs})
+    best = {clients: best_relay(runs, clients) for clients in counts}
+    head = ["| | " + " | ".join(f"{clients} client{'s' if clients > 1 else ''}" for clients in counts) + " |",
+            "|---|" + "---:|" * len(counts)]  # fmt: skip
+
+    def rows(show):
+        return [*head, *(f"| {name} | " + " | ".join(show(name, clients) for clients in counts) + " |" for name in names)]
+
+    def multiple(name, clients):
+        own, floor = (figures(runs, one, clients, "cpu_us") for one in (name, best[clients]))
+        return report.show([own[number] / floor[number] for number in own])
+
+    def middle(figure):
+        return lambda name, clients: f"{statistics.median(figures(runs, name, clients, figure).values()):.1f}"
+
+    return "\n".join([
+        f"pgweir at {outcome['commit']} and {outcome['pgbouncer']} beside bare relays, one thread each, simple protocol,"
+        f" {run.POOL_SIZE} servers, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs, {outcome['date']}; median of"
+        f" {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest).",
+        "", "**CPU time per transaction, as a multiple of the best relay's**", "", *rows(multiple),
+        "", "**CPU time per transaction, µs**", "", *rows(middle("cpu_us")),
+        "", "**p99, µs**", "", *rows(middle("p99_us")),
+    ])  # fmt: skip
+
+
+def measure(chosen):
+    account = Account()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="pgweir-floor-"))
+    directory.chmod(0o755)
+    compared, started = variants(chosen), []
+    try:
+        run.prepare(account, directory)
+        postgres = run.PostgreSQL(account, directory)
+        started.append(postgres.process)
+        for variant in compared:
+            started.append(variant.start(account, directory, postgres.port, "floor").process)
+        runs = run.rounds(chosen, account, directory, postgres, compared)
+        for process in started:
+            os.kill(process.pid, 0)  # each must have lived to the end
+    finally:
+        for process in reversed(started):
+            process.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    return {
+        "date": datetime.date.today().isoformat(), "commit": run.commit(), "cpus": os.cpu_count(),
+        "rounds": 1 + max(one["round"] for one in runs), "seconds": chosen.seconds,
+        "names": [variant.name for variant in compared], "pgbouncer": compared[0].version(), "runs": runs,
+    }  # fmt: skip
+
+
+def main():
+    chosen = arguments()
+    chosen.protocols, chosen.transports, chosen.minutes = ["simple"], ["plain"], float("inf")
+    raise_descriptor_limit()
+    outcome = measure(chosen)
+    file = run.ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}-floor.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(outcome, indent=1) + "\n")
+    text = table(outcome)
+    print("\n" + text)
+    print(f"\nwritten: {file.relative_to(run.ROOT)}")
+    if chosen.readme:
+        report.into_readme(run.ROOT / "README.md", text, BEGIN, END)
+        print("written: README.md")
+
+
+if __name__ == "__main__":
+    main()
