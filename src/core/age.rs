@@ -27,11 +27,10 @@ impl Authorization {
     /// Of a server that was not logged in to by IAM: good for as long as its connection.
     pub(super) const ENDLESS: Self = Self { soft_at: Micros::NEVER, hard_at: Micros::NEVER };
 
-    /// The least time between two renewals in a pool of `servers` of which this is one: those that were born together are
-    /// replaced one after the other, and the last one in time.
-    fn renewal_gap(self, born_at: Micros, servers: u32) -> Micros {
-        let span = self.hard_at.since(self.soft_at).min(self.soft_at.since(born_at));
-        Micros(span.0 / u64::from(servers.max(1)))
+    /// The least time between two renewals in a pool of `servers` of which this is one that asks: all those that are as old are
+    /// replaced one after the other within half of the time that is left.
+    pub fn renewal_gap(self, now: Micros, servers: u32) -> Micros {
+        Micros(self.hard_at.since(now).0 / 2 / u64::from(servers.max(1)))
     }
 }
 
@@ -124,7 +123,7 @@ impl Core {
         let share = self.share(server.pool);
         let gap = match share.stance() {
             Stance::CatchUp => CATCH_UP_GAP,
-            _ => server.authorization.renewal_gap(server.connected_at, share.live_count()),
+            _ => server.authorization.renewal_gap(self.now, share.live_count()),
         };
         if share.stance().renews() && share.may_ask_for_renewal(self.now, gap) {
             net.notify(Note::NeedRenewal(share.id));

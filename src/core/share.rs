@@ -142,18 +142,29 @@ impl Default for Slot {
 }
 
 /// What may be done at most once per span, over all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
-    not_before: AtomicU64,
+    /// When it was done last; [`Micros::NEVER`] = not yet.
+    taken_at: AtomicU64,
 }
 
 impl Turn {
-    /// Takes it if its time has come; the next one comes after `span`.
+    /// Takes it, if it was not taken within `span`.
     fn take(&self, now: Micros, span: Micros) -> bool {
-        let not_before = self.not_before.load(Ordering::Acquire);
-        let next = (now + span).0;
-        let swap = || self.not_before.compare_exchange(not_before, next, Ordering::AcqRel, Ordering::Acquire);
-        now.0 >= not_before && swap().is_ok()
+        let taken_at = self.taken_at.load(Ordering::Acquire);
+        let is_time = taken_at == Micros::NEVER.0 || now >= Micros(taken_at) + span;
+        let swap = || self.taken_at.compare_exchange(taken_at, now.0, Ordering::AcqRel, Ordering::Acquire);
+        is_time && swap().is_ok()
+    }
+
+    fn forget(&self) {
+        self.taken_at.store(Micros::NEVER.0, Ordering::Release);
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { taken_at: AtomicU64::new(Micros::NEVER.0) }
     }
 }
 
@@ -199,6 +210,7 @@ pub struct PoolShare {
     removed: AtomicBool,
     lifetime_close: Turn,
     renewal: Turn,
+    renewal_not_before: AtomicU64,
     retirements: AtomicU32,
     departed: AtomicU32,
     stance: AtomicU8,
@@ -236,6 +248,7 @@ impl PoolShare {
             removed: AtomicBool::new(false),
             lifetime_close: Turn::default(),
             renewal: Turn::default(),
+            renewal_not_before: AtomicU64::new(0),
             retirements: AtomicU32::new(0),
             departed: AtomicU32::new(0),
             stance: AtomicU8::new(Stance::default() as u8),
@@ -531,14 +544,16 @@ impl PoolShare {
         self.lifetime_close.take(now, spacing)
     }
 
-    /// Takes the turn to ask for a replacement of a server past its soft age: at most one per `gap` over all workers.
+    /// Takes the turn to ask for a replacement of a server past its soft age: over all workers not within `gap` of the last one,
+    /// however wide the gap was that the server of that one had time for.
     pub fn may_ask_for_renewal(&self, now: Micros, gap: Micros) -> bool {
-        self.renewal.take(now, gap)
+        now.0 >= self.renewal_not_before.load(Ordering::Acquire) && self.renewal.take(now, gap)
     }
 
-    /// Set by the ledger where nothing can be replaced now: asking is in vain until then.
+    /// Set by the ledger where nothing can be replaced now: asking is in vain until then, and then the next one may ask.
     pub fn postpone_renewal(&self, until: Micros) {
-        self.renewal.not_before.store(until.0, Ordering::Release);
+        self.renewal_not_before.store(until.0, Ordering::Release);
+        self.renewal.forget();
     }
 
     /// One more server past its soft age is to be closed: its replacement has come, or can only come after.

@@ -92,17 +92,14 @@ impl World {
         pools.map(|(_, pool)| self.ledger.pool_servers(pool.share.id).0).sum()
     }
 
-    /// Logins at the endpoint of a pool, and how many of its other pools have any.
-    fn logging_in_beside(&self, at: usize) -> (u32, u32) {
+    /// Logins at the endpoint of a pool.
+    fn logging_in_beside(&self, at: usize) -> u32 {
         let endpoint = &self.pools[at].share.rules().endpoint;
-        let is_there = |pool: usize| self.pools[pool].share.rules().endpoint == *endpoint;
-        let others = (0..self.pools.len()).filter(|other| *other != at && is_there(*other));
-        let firsts = others.filter(|other| self.logging_in(&|pool| pool == *other) > 0);
-        (self.logging_in(&is_there), firsts.count() as u32)
+        self.logging_in(&|pool| self.pools[pool].share.rules().endpoint == *endpoint)
     }
 
-    /// There are no more at the same time than the pool may have, and but one where it may fail, nor more at its endpoint but for
-    /// the first one of each pool.
+    /// There are no more at the same time than the pool may have, and but one where it may fail; and none begins beside another
+    /// one of its pool where its endpoint has enough of them. The first one of each pool always may.
     fn check_logins(&self, at: usize) {
         let here = self.logging_in(&|pool| pool == at);
         if here == 1 {
@@ -112,8 +109,8 @@ impl World {
         assert!(self.pools[at].is_proven(), "pool {at}: {here} logins at once, which may fail");
         let most = self.pools[at].share.rules().server_login_concurrency;
         assert!(here <= most, "pool {at}: {here} logins at once");
-        let (there, firsts) = self.logging_in_beside(at);
-        assert!(there <= most + firsts, "pool {at}: {there} logins at once at its endpoint");
+        let there = self.logging_in_beside(at);
+        assert!(there <= most, "pool {at}: {there} logins at once at its endpoint");
     }
 
     /// The launcher has just looked at a pool: nobody waits there for whom a server could be opened and is not.
@@ -129,7 +126,7 @@ impl World {
         }
         let most = rules.server_login_concurrency;
         let may_log_in =
-            coming == 0 || pool.is_proven() && coming < most && self.logging_in_beside(at).0 < most;
+            coming == 0 || pool.is_proven() && coming < most && self.logging_in_beside(at) < most;
         let has_room = (coming + live) < rules.pool_size && self.has_shared_room(at);
         let is_time = self.ground.micros() >= pool.luck.not_before;
         assert!(

@@ -162,7 +162,7 @@ impl Plan {
             let age_us = rng.range(20, 60) * 1_000_000;
             // as slow as lets all be replaced within half of their age, so many at a time
             let at_once = concurrency.min(servers.div_ceil(5));
-            let slowest_us = (age_us / 2 * at_once / servers).min(age_us / 10);
+            let slowest_us = (age_us / 2 * at_once / servers).min(age_us / 5);
             pool.login_us = (slowest_us / 2, slowest_us);
             pool.slow_from_us = *rng.pick(&[0, age_us / 10, age_us]);
             pool.max_age_us = Some(age_us);

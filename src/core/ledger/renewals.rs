@@ -19,7 +19,7 @@ pub const REPLACED_BY_PERCENT: u64 = 85;
 const SOFT_PERCENT: (u64, u64) = (20, REPLACED_BY_PERCENT);
 
 /// Of an endpoint's pace, in hundredths, so many are planned for renewals: the rest is clients' and those of retries.
-const PACE_PERCENT: u64 = 70;
+const PACE_PERCENT: u64 = 90;
 
 /// A login that suddenly takes this hundredth of the age finds the pool's renewals so far apart, where there is time for it.
 const SLOW_PERCENT: u64 = 10;

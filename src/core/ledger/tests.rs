@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{PoolMode, PoolRules};
-use crate::core::{DatabaseShare, Gate, Stance};
+use crate::core::{Authorization, DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
 
 mod model;
@@ -323,6 +323,21 @@ fn a_renewal_that_fails_retires_none() {
     assert!(pool.may_ask_for_renewal(Micros(11), gap));
     launch(&mut ledger, &pool, Micros(20));
     assert!(!pool.is_retirement_wanted(), "that one was a client's");
+}
+
+#[test]
+fn a_server_that_has_time_keeps_none_waiting_that_has_less() {
+    let pool = one(&rules());
+    let hard_at = |seconds| Authorization { soft_at: Micros(0), hard_at: Micros::from_secs(seconds) };
+    let asks = |seconds, authorization: Authorization| {
+        let now = Micros::from_secs(seconds);
+        pool.may_ask_for_renewal(now, authorization.renewal_gap(now, 2))
+    };
+    let (early, late) = (hard_at(400), hard_at(120));
+    assert!(asks(100, early), "it was planned early, as its neighbours' turns were taken");
+    assert!(!asks(103, late), "not at once: who was born together is replaced one after the other");
+    assert!(asks(104, late), "its own time is what counts");
+    assert!(!asks(107, late) && asks(108, late), "the gap shrinks with the time that is left");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! time. Logins take long; no server may reach its hard age, and none of the pool's may be missing without need.
 
 use super::*;
+use crate::core::Authorization;
 
 const STEP: Micros = Micros::from_millis(50);
 
@@ -9,7 +10,6 @@ const STEP: Micros = Micros::from_millis(50);
 const SURE_FOR: Micros = Micros::from_secs(2);
 
 struct Server {
-    born_at: Micros,
     soft_at: Micros,
     hard_at: Micros,
 }
@@ -97,7 +97,7 @@ impl Pool {
             let max_age = Micros::from_secs(self.trial.max_age_s);
             self.bench.ledger.logged_in(&share, &opening);
             let soft_at = self.bench.ledger.plan_renewal(&share, (born_at, self.now), max_age, 20);
-            self.servers.push(Server { born_at, soft_at, hard_at: born_at + max_age });
+            self.servers.push(Server { soft_at, hard_at: born_at + max_age });
             self.publish_waiting();
             self.hears(Event::Again);
         }
@@ -117,8 +117,8 @@ impl Pool {
                     share.note_departure();
                 }
             } else if now >= server.soft_at && !retires {
-                let span = server.hard_at.since(server.soft_at).min(server.soft_at.since(server.born_at));
-                let gap = Micros(span.0 / u64::from(share.live_count().max(1)));
+                let authorization = Authorization { soft_at: server.soft_at, hard_at: server.hard_at };
+                let gap = authorization.renewal_gap(now, share.live_count());
                 asks |= share.may_ask_for_renewal(now, gap);
             }
             !retires
