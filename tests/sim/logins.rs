@@ -6,7 +6,7 @@ use super::plane::SimPool;
 use super::server::SimServer;
 use super::wire::Remote;
 use super::world::World;
-use pgweir::base::Micros;
+use pgweir::base::{Micros, limits};
 use pgweir::core::{Authorization, Opening, Want};
 
 pub const SEVERAL: &str = "a pool logs in to several servers at once";
@@ -23,14 +23,17 @@ pub struct Luck {
     pub failures: u32,
     /// After a failure: when the next one may begin.
     not_before: Micros,
-    /// Servers that were opened because somebody waited, less those that have gone for other reasons than their age.
+    /// Servers that were opened because somebody waited, or for the minimum, less those that have gone for other reasons than
+    /// their age.
     wanted: u32,
+    /// Whether there have been as many as `pool_size` allows.
+    was_full: bool,
 }
 
 impl Luck {
     /// A login of that generation has succeeded, before which so many had failed.
     pub fn succeeds(&mut self, generation: u32, failures: u32, want: Want) {
-        self.wanted += u32::from(matches!(want, Want::Waiter { .. }));
+        self.wanted += u32::from(want != Want::Renewal);
         if failures == self.failures {
             (self.proven, self.not_before) = (Some(generation), Micros(0));
         }
@@ -59,6 +62,7 @@ impl World {
     pub fn check_opening(&self, at: usize, opening: &Opening, want: Want) {
         self.check_caps(at, opening, want);
         self.check_logins(at);
+        self.check_goes_first(at, want);
         let (now, not_before) = (self.ground.micros(), self.pools[at].luck.not_before);
         assert!(now >= not_before, "pool {at}: a login begins {} us early", not_before.since(now).0);
     }
@@ -85,6 +89,49 @@ impl World {
         assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
         let user = count(&|pool| self.plan.pools[pool].user == plan.user);
         assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
+    }
+
+    /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has waited for
+    /// longer: those of renewals and of the minimum come last.
+    fn check_goes_first(&self, at: usize, want: Want) {
+        let rules = self.pools[at].share.rules();
+        let plan = |pool: usize| &self.plan.pools[pool];
+        let since = if let Want::Waiter { since } = want { since } else { self.ground.micros() };
+        let lead = Micros(limits::FAIR_LEAD_US) + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
+        let caps: [(u32, &dyn Fn(usize) -> bool); 2] = [
+            (rules.max_db_connections, &|pool| plan(pool).database == plan(at).database),
+            (rules.max_user_connections, &|pool| plan(pool).user == plan(at).user),
+        ];
+        for (servers_max, shares) in caps {
+            if servers_max == 0 || self.servers_in(shares) < servers_max {
+                continue;
+            }
+            let others = (0..self.pools.len()).filter(|other| *other != at && shares(*other));
+            for other in others {
+                let starves_since = self.starves_since(other, servers_max).unwrap_or(Micros::NEVER);
+                assert!(starves_since + lead >= since, "pool {at}: {want:?} goes before pool {other}");
+            }
+        }
+    }
+
+    /// Servers of some pools, as the ledger counts them.
+    fn servers_in(&self, belongs: &dyn Fn(usize) -> bool) -> u32 {
+        let pools = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
+        let servers = pools.map(|(_, pool)| self.ledger.pool_servers(pool.share.id));
+        servers.map(|(logging_in, live)| logging_in + live).sum()
+    }
+
+    /// Since when a client of the pool has waited for a server that it would get, were there a place where so many are taken.
+    fn starves_since(&self, at: usize, servers_max: u32) -> Option<Micros> {
+        let pool = &self.pools[at];
+        let (share, rules, outlook) = (&pool.share, pool.share.rules(), pool.share.outlook());
+        let is_held = share.is_removed() || share.database.is_paused() || outlook.idle + outlook.moving > 0;
+        let (logging_in, live) = self.ledger.pool_servers(share.id);
+        let has_room = logging_in == 0 && live < rules.pool_size;
+        let other_caps = [rules.max_db_connections, rules.max_user_connections];
+        let is_only_cap = other_caps.iter().all(|cap| *cap == 0 || *cap == servers_max);
+        let is_time = self.ground.micros() >= pool.luck.not_before;
+        (!is_held && has_room && is_only_cap && is_time).then_some(outlook.waiting_since)?
     }
 
     fn logging_in(&self, belongs: &dyn Fn(usize) -> bool) -> u32 {
@@ -135,6 +182,13 @@ impl World {
         );
     }
 
+    /// A login has begun.
+    pub fn note_full(&mut self, at: usize) {
+        let servers = self.servers_in(&|pool| pool == at);
+        let pool = &mut self.pools[at];
+        pool.luck.was_full |= servers >= pool.share.rules().pool_size;
+    }
+
     /// A server has been closed.
     pub fn note_closed(&mut self, socket: u64, reason: &str) {
         let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
@@ -145,15 +199,25 @@ impl World {
     }
 
     /// A place of a server has come back. Where all servers can be replaced in time, the pool has one less than it wants only if
-    /// its cap leaves no room for the next one to come first, and then no more than a fifth.
-    pub fn check_is_kept(&self, at: usize) {
+    /// its cap leaves no room for as many as it takes to come first, and no more than a fifth of it.
+    pub fn check_is_kept(&mut self, at: usize) {
         if !self.plan.is_for_renewals || self.is_calm {
             return;
         }
+        if !self.clients.iter().any(|client| client.pool == at && client.is_here()) {
+            self.pools[at].luck.wanted = 0; // nobody would miss them
+        }
         let (share, wanted) = (&self.pools[at].share, self.pools[at].luck.wanted);
         let (live, pool_size) = (share.live_count(), share.rules().pool_size);
-        let least = if wanted < pool_size { wanted } else { pool_size - pool_size.div_ceil(5) };
-        if wanted < pool_size {
+        let luck = &self.pools[at].luck;
+        let has_room = !luck.was_full && wanted < pool_size && share.rules().min_pool_size == 0;
+        let missing_most = if has_room {
+            self.needed_at_once(at).saturating_sub(pool_size - wanted)
+        } else {
+            pool_size.div_ceil(5)
+        };
+        let least = wanted.min(pool_size).saturating_sub(missing_most);
+        if has_room {
             ear::hear(REPLACED_BEFORE);
         }
         assert!(
@@ -162,13 +226,33 @@ impl World {
         );
     }
 
+    /// How many servers of a full pool have to be replaced at the same time, were all born together: between 20 and 85 hundredths
+    /// of their age, and two logins' time from either end.
+    fn needed_at_once(&self, at: usize) -> u32 {
+        let plan = &self.plan.pools[at];
+        let age_us = plan.max_age_us.expect("they age in worlds of renewals");
+        let login_us = plan.login_us.1;
+        let (from, to) = ((age_us / 5).max(2 * login_us), (age_us / 100 * 85).min(age_us - 2 * login_us));
+        (u64::from(plan.rules.pool_size) * login_us).div_ceil(to.saturating_sub(from).max(1)) as u32
+    }
+
     /// A transaction begins on a server.
     pub fn note_begin(&mut self, socket: u64) {
         let now = self.ground.micros();
         if let Remote::Server(index) = self.ground.wires[socket as usize].remote
             && self.plan.is_for_renewals
         {
-            self.servers[index].begun.push(now);
+            self.servers[index].free_at.push(now); // until now
+        }
+    }
+
+    /// Notes which servers are free, where they grow old.
+    pub fn note_rest(&mut self) {
+        let now = self.ground.micros();
+        for server in self.servers.iter_mut().filter(|_| self.plan.is_for_renewals) {
+            if server.is_alive && server.is_at_rest(&self.ground.wires[server.socket as usize].coming()) {
+                server.free_at.push(now);
+            }
         }
     }
 
@@ -180,10 +264,10 @@ impl World {
         }
         let Authorization { soft_at, hard_at } = authorization;
         let span = hard_at.since(soft_at).0;
-        let begun =
-            |from: Micros, to: Micros| server.begun.iter().filter(|at| from <= **at && **at < to).count();
-        let has_asked = begun(soft_at, soft_at + Micros(span / 4)) > 1; // it was released in between
-        let was_free = begun(soft_at + Micros(span / 10 * 9), hard_at) > 0;
+        let free =
+            |from: Micros, to: Micros| server.free_at.iter().filter(|at| from <= **at && **at < to).count();
+        let has_asked = free(soft_at, soft_at + Micros(span / 4)) > 1; // it was released, or looked at, in between
+        let was_free = free(soft_at + Micros(span / 10 * 9), hard_at) > 0;
         assert!(!(has_asked && was_free), "server {} is replaced too late", server.socket);
     }
 

@@ -93,6 +93,7 @@ impl World {
             self.launcher_hears(at, Happens::Pass);
             self.check_supply(at);
         }
+        self.note_rest();
         self.ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::LauncherPass);
     }
 
@@ -167,6 +168,7 @@ impl World {
         let (generation, secret) = (pool.share.generation(), pool.secret);
         let failures = pool.luck.failures;
         self.check_opening(at, &opening, want);
+        self.note_full(at);
         let login = Login { pool: at, want, opening, generation, began, address, secret, failures };
         self.ground.after(login_us, Event::LoginOver(login));
     }
