@@ -131,13 +131,16 @@ struct Slot {
     idle: AtomicU32,
     waiting: AtomicU32,
     aged: AtomicU32,
+    /// When the hard age of the oldest of them is that is free, or soon will be.
+    oldest_ends_at: AtomicU64,
     waiting_since: AtomicU64,
 }
 
 impl Default for Slot {
     fn default() -> Self {
         let [idle, waiting, aged] = [(); 3].map(|()| AtomicU32::new(0));
-        Self { idle, waiting, aged, waiting_since: AtomicU64::new(Micros::NEVER.0) }
+        let [oldest_ends_at, waiting_since] = [(); 2].map(|()| AtomicU64::new(Micros::NEVER.0));
+        Self { idle, waiting, aged, oldest_ends_at, waiting_since }
     }
 }
 
@@ -283,10 +286,15 @@ impl PoolShare {
         self.slots[worker.0 as usize].aged.store(count, Ordering::Release);
     }
 
-    /// One of them has gone.
-    pub(super) fn lose_aged(&self, worker: WorkerId) {
-        let aged = &self.slots[worker.0 as usize].aged;
-        aged.store(aged.load(Ordering::Acquire).saturating_sub(1), Ordering::Release);
+    /// Publishes when the hard age of the oldest of them is; [`Micros::NEVER`] = none is free, nor soon will be.
+    pub(super) fn set_oldest(&self, worker: WorkerId, hard_at: Micros) {
+        self.slots[worker.0 as usize].oldest_ends_at.store(hard_at.0, Ordering::Release);
+    }
+
+    /// When the hard age of the pool's oldest server is, over all workers, of those past their soft age.
+    pub(super) fn oldest_ends_at(&self) -> Micros {
+        let ends = self.slots.iter().map(|slot| slot.oldest_ends_at.load(Ordering::Acquire));
+        Micros(ends.min().unwrap_or(Micros::NEVER.0))
     }
 
     /// Servers past their soft age, over all workers, as they were counted at the last passes.
