@@ -33,6 +33,7 @@ mod share_statements;
 mod socket_index;
 mod statement_memory;
 mod statements;
+mod turn;
 mod upstream;
 
 pub use bounds::Bounds;

@@ -3,6 +3,7 @@
 
 use super::claim::Claim;
 use super::statement_memory::Meter;
+use super::turn::Turn;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
@@ -141,33 +142,6 @@ impl Default for Slot {
         let [idle, waiting, aged] = [(); 3].map(|()| AtomicU32::new(0));
         let [oldest_ends_at, waiting_since] = [(); 2].map(|()| AtomicU64::new(Micros::NEVER.0));
         Self { idle, waiting, aged, oldest_ends_at, waiting_since }
-    }
-}
-
-/// What may be done at most once per span, over all workers.
-#[derive(Debug)]
-struct Turn {
-    /// When it was done last; [`Micros::NEVER`] = not yet.
-    taken_at: AtomicU64,
-}
-
-impl Turn {
-    /// Takes it, if it was not taken within `span`.
-    fn take(&self, now: Micros, span: Micros) -> bool {
-        let taken_at = self.taken_at.load(Ordering::Acquire);
-        let is_time = taken_at == Micros::NEVER.0 || now >= Micros(taken_at) + span;
-        let swap = || self.taken_at.compare_exchange(taken_at, now.0, Ordering::AcqRel, Ordering::Acquire);
-        is_time && swap().is_ok()
-    }
-
-    fn forget(&self) {
-        self.taken_at.store(Micros::NEVER.0, Ordering::Release);
-    }
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self { taken_at: AtomicU64::new(Micros::NEVER.0) }
     }
 }
 
