@@ -55,6 +55,8 @@ fn rules() -> PoolRules {
         max_user_connections: 0,
         server_lifetime: Micros::from_secs(3600),
         server_idle_timeout: Micros::from_secs(600),
+        server_login_concurrency: 16,
+        endpoint: "host:5432".into(),
         server_check_delay: Micros::from_secs(30),
         server_check_query: None,
         server_reset_query: "DISCARD ALL".into(),

@@ -133,8 +133,8 @@ impl Rig {
         let pool = self.pool(database, user);
         let want = Want::Waiter { since: self.plane.now() };
         let verdict = self.plane.places.decide(|ledger| ledger.consider(&pool, want, self.plane.now()));
-        assert!(matches!(verdict, Verdict::Launch { .. }), "room for a server");
-        let place = self.plane.places.given(&pool);
+        let Verdict::Launch(opening) = verdict else { panic!("room for a server: {verdict:?}") };
+        let place = self.plane.places.given(&pool, opening);
         let socket = postgres().socket_directory().join(format!(".s.PGSQL.{}", postgres().port));
         let socket = UnixStream::connect(socket).expect("PostgreSQL listens");
         let mut login = Raw::over(socket.try_clone().expect("a descriptor"));

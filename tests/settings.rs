@@ -76,6 +76,7 @@ fn the_order_is_show_configs() {
             "metrics_listen",
             "log_format",
             "max_login_conn",
+            "server_login_concurrency",
             "max_scram_iterations",
             "iam_credential_source",
             "iam_sts_region",

@@ -189,6 +189,11 @@ impl Database {
         Hosts(self.hosts.clone()).show()
     }
 
+    /// Its hosts and port, in a form of its own: entries with the same one have the same servers.
+    pub fn endpoint(&self) -> Arc<str> {
+        format!("{}:{}", self.host_text().unwrap_or_default(), self.port).into()
+    }
+
     /// Whether servers of both are the same servers: what differs otherwise takes effect without closing any, unless
     /// [`super::Snapshot::proves_as_before`] says no.
     pub fn reaches_same(&self, other: &Self) -> bool {

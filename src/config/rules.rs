@@ -43,6 +43,10 @@ pub struct PoolRules {
     pub server_lifetime: Micros,
     /// `server_idle_timeout`.
     pub server_idle_timeout: Micros,
+    /// `server_login_concurrency`.
+    pub server_login_concurrency: u32,
+    /// Where its servers are: the entry's hosts and port.
+    pub endpoint: Arc<str>,
     /// `server_check_delay`; zero = check always.
     pub server_check_delay: Micros,
     /// `server_check_query`: `None` = no check, `Some("")` = an empty query (`<empty>`).
@@ -128,6 +132,8 @@ impl Snapshot {
             max_user_connections: user.max_user_connections.unwrap_or(global.max_user_connections),
             server_lifetime: database.server_lifetime.unwrap_or(global.server_lifetime),
             server_idle_timeout: global.server_idle_timeout,
+            server_login_concurrency: global.server_login_concurrency.get(),
+            endpoint: database.endpoint(),
             server_check_delay: global.server_check_delay,
             server_check_query: match &*global.server_check_query {
                 "" => None,

@@ -68,6 +68,7 @@ pub fn iam(views: &[IamView], now: Now) -> Rows {
             row.spans.map(|[median, _]| median.0 / 1_000).into(),
             row.spans.map(|[_, most]| most.0 / 1_000).into(),
             pool.map(|pool| pool.share.stance().name()).into(),
+            row.keeps_up.map(|keeps_up| if keeps_up { "in time" } else { "late" }).into(),
             of_pool(levels.auth_age_us).filter(|age| *age > 0).map(|age| Micros(age).as_secs()).into(),
             of_pool(levels.sv_past_soft_age).into(),
             of_pool(levels.sv_past_hard_age).into(),

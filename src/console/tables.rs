@@ -449,7 +449,8 @@ pub const TABLES: &[Shown] = &[
          `login_ms_p99` how many milliseconds the last 128 logins that were accepted there have taken (their turn not counted). `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
          replaced), `keep_to_hard_age` (logins are or may be denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
          fault of the user: they serve on), `catch_up` (they work again: those kept are replaced one soon after the other) or \
-         `close_now`. `auth_age` is the age of the oldest authorization among the pool's \
+         `close_now`. `renewals` is `in time`, or `late` where servers age faster than they can be replaced, by what logins took \
+         lately. `auth_age` is the age of the oldest authorization among the pool's \
          servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`, \
          `sv_due` how many will be before a login that begins now would be over (`login_ms_p99`): more than a few mean that the pool \
          will lose servers; \
@@ -464,7 +465,7 @@ pub const TABLES: &[Shown] = &[
 ];
 
 /// Columns of SHOW IAM: ours, PgBouncer has no such table.
-const IAM: [Column; 30] = [
+const IAM: [Column; 31] = [
     text("database"),
     text("user"),
     text("endpoint"),
@@ -487,6 +488,7 @@ const IAM: [Column; 30] = [
     int8("login_ms_p50"),
     int8("login_ms_p99"),
     text("stance"),
+    text("renewals"),
     int8("auth_age"),
     int4("sv_past_soft_age"),
     int4("sv_past_hard_age"),

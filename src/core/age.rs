@@ -13,7 +13,7 @@ use super::pool::{Pool, PoolSlot};
 use super::server::{Phase, Server, Task};
 use super::upstream::Walk;
 use super::{Authorization, Net, Note, PoolRow, PoolShare, Stance};
-use crate::base::{ClientId, Micros, Peer, ServerId};
+use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::PoolMode;
 
 const RENEWED: &str = "authorization renewed";
@@ -27,11 +27,10 @@ impl Authorization {
     /// Of a server that was not logged in to by IAM: good for as long as its connection.
     pub(super) const ENDLESS: Self = Self { soft_at: Micros::NEVER, hard_at: Micros::NEVER };
 
-    /// The least time between two renewals in a pool of `servers` of which this is one: those that were born together are
-    /// replaced one after the other, and the last one in time.
-    fn renewal_gap(self, born_at: Micros, servers: u32) -> Micros {
-        let span = self.hard_at.since(self.soft_at).min(self.soft_at.since(born_at));
-        Micros(span.0 / u64::from(servers.max(1)))
+    /// The least time between two renewals in a pool of `servers` of which this is one that asks: all those that are as old are
+    /// replaced one after the other within half of the time that is left.
+    pub fn renewal_gap(self, now: Micros, servers: u32) -> Micros {
+        Micros(self.hard_at.since(now).0 / 2 / u64::from(servers.max(1)))
     }
 }
 
@@ -109,7 +108,15 @@ impl Core {
     #[cold]
     pub(super) fn retires(&self, server: &Server) -> Option<&'static str> {
         let share = self.share(server.pool);
-        (share.stance().renews() && !self.has_just_come(server) && share.take_retirement()).then_some(RENEWED)
+        let is_next = !self.has_just_come(server) && !self.yields_to_older(server, share);
+        (share.stance().renews() && is_next && share.take_retirement()).then_some(RENEWED)
+    }
+
+    /// Whether an older one is to go first, wherever that is: as long as half of the time is left in which this one may.
+    fn yields_to_older(&self, server: &Server, share: &PoolShare) -> bool {
+        let Authorization { soft_at, hard_at } = server.authorization;
+        let yields_until = soft_at + Micros(hard_at.since(soft_at).0 / 2);
+        self.now < yields_until && share.oldest_ends_at() < hard_at
     }
 
     /// Whether a free server has only just come from its login: whoever waits gets it first, however long that has taken.
@@ -124,7 +131,7 @@ impl Core {
         let share = self.share(server.pool);
         let gap = match share.stance() {
             Stance::CatchUp => CATCH_UP_GAP,
-            _ => server.authorization.renewal_gap(server.connected_at, share.live_count()),
+            _ => server.authorization.renewal_gap(self.now, share.live_count()),
         };
         if share.stance().renews() && share.may_ask_for_renewal(self.now, gap) {
             net.notify(Note::NeedRenewal(share.id));
@@ -199,6 +206,32 @@ impl Core {
         }
     }
 
+    /// Tells the ledger how many servers of each pool are past their soft age, and the other workers how old the oldest is that
+    /// can be retired soon.
+    pub(super) fn publish_aged(&self) {
+        let mut aged = vec![(0, Micros::NEVER); self.pools.capacity()];
+        for (_, server) in self.servers.iter().filter(|(_, server)| self.now >= server.authorization.soft_at)
+        {
+            let (count, oldest) = &mut aged[server.pool.0 as usize];
+            *count += 1;
+            if self.is_soon_free(server) {
+                *oldest = server.authorization.hard_at.min(*oldest);
+            }
+        }
+        for (slot, pool) in self.pools.iter() {
+            let (count, oldest) = aged[slot];
+            pool.share.set_aged(self.worker, count);
+            pool.share.set_oldest(self.worker, oldest);
+        }
+    }
+
+    /// Whether a server is free, or is with a client whose transaction began within a pass.
+    fn is_soon_free(&self, server: &Server) -> bool {
+        let (Phase::Linked(id) | Phase::Preparing(id)) = server.phase else { return true };
+        let request = &self.clients[id.0 as usize].request;
+        self.now.since(request.xact_began_at) < Micros::from_millis(limits::JANITOR_PERIOD_MS)
+    }
+
     /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at the first pass
     /// behind its hard age.
     pub(super) fn tell_of_old_sessions(&self, last_pass: Micros) {
@@ -230,14 +263,15 @@ impl Core {
 
     /// A server has gone. One past its soft age was the retirement that the pool may still wait for, whatever ended it.
     pub(super) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
-        if self.now < server.authorization.soft_at {
-            return;
-        }
+        let is_old = self.now >= server.authorization.soft_at;
         let pool = &mut self.pools[server.pool.0 as usize];
-        if reason == RENEWED {
+        if is_old && reason == RENEWED {
             pool.counters.renewed += 1;
-        } else {
-            pool.share.take_retirement();
+        } else if !(is_old && pool.share.take_retirement()) {
+            pool.share.note_departure();
+        }
+        if is_old {
+            self.publish_aged();
         }
     }
 }

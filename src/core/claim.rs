@@ -64,7 +64,7 @@ pub(super) fn goes_before(one: Micros, other: Micros) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::tests::{LAUNCH, launch, pools, rules};
+    use super::super::ledger::tests::{begin, launch, pools, rules};
     use super::*;
     use crate::base::WorkerId;
     use crate::config::PoolRules;
@@ -102,7 +102,7 @@ mod tests {
             Verdict::Full,
             "its place is on its way"
         );
-        ledger.returned(busy, Use::Live);
+        ledger.returned(busy, &Use::Live);
         assert!(!busy.is_claimed());
         let now = since + LEAD + LEAD;
         assert_eq!(
@@ -110,7 +110,7 @@ mod tests {
             Verdict::Full,
             "the place is not theirs who come later"
         );
-        assert_eq!(ledger.consider(starved, waiter(since), now), LAUNCH);
+        begin(&mut ledger, starved, waiter(since), now);
     }
 
     #[test]
@@ -122,12 +122,9 @@ mod tests {
         assert!(!pools[0].yields_server(now), "the other one goes first by no more than its lead");
         pools[0].set_waiting_since(WorkerId(1), since + LEAD + Micros(1));
         assert!(pools[0].yields_server(now));
-        ledger.returned(&pools[0], Use::Live);
-        assert_eq!(
-            ledger.consider(&pools[0], waiter(since + LEAD), now),
-            LAUNCH,
-            "nor does the place that is free"
-        );
+        ledger.returned(&pools[0], &Use::Live);
+        // nor does the place that is free
+        begin(&mut ledger, &pools[0], waiter(since + LEAD), now);
     }
 
     #[test]
@@ -135,9 +132,9 @@ mod tests {
         let (pools, mut ledger) = starving(Micros::from_secs(10));
         ledger.wants_nothing(&pools[1]);
         assert!(!pools[0].is_claimed());
-        ledger.returned(&pools[0], Use::Live);
+        ledger.returned(&pools[0], &Use::Live);
         let now = Micros::from_secs(20);
-        assert_eq!(ledger.consider(&pools[0], waiter(now), now), LAUNCH, "nobody is before it");
+        begin(&mut ledger, &pools[0], waiter(now), now);
     }
 
     #[test]
@@ -167,9 +164,9 @@ mod tests {
     fn who_is_removed_while_it_starves_is_nobody_to_wait_for() {
         let (pools, mut ledger) = starving(Micros::from_secs(10));
         pools[1].set_removed();
-        ledger.returned(&pools[0], Use::Live);
+        ledger.returned(&pools[0], &Use::Live);
         let now = Micros::from_secs(20);
-        assert_eq!(ledger.consider(&pools[0], waiter(now), now), LAUNCH);
+        begin(&mut ledger, &pools[0], waiter(now), now);
     }
 
     #[test]
@@ -183,6 +180,6 @@ mod tests {
         assert_eq!(starves, Verdict::EvictFirst(Scope::User("u0".into())));
         let one_place = Arc::new(PoolRules { max_db_connections: 1, ..rules });
         pools.iter().for_each(|pool| pool.set_rules(Arc::clone(&one_place)));
-        assert_eq!(ledger.consider(&pools[1], waiter(since + LEAD + LEAD), since), LAUNCH);
+        begin(&mut ledger, &pools[1], waiter(since + LEAD + LEAD), since);
     }
 }

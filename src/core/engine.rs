@@ -204,7 +204,7 @@ impl Core {
         let pool = &mut self.pools[server.pool.0 as usize];
         server.limit_age(pool);
         pool.servers += 1;
-        pool.asked = false;
+        pool.asked = 0;
         // What came with it may be an answer that nobody has asked for: it is looked at first (`Core::heard_out`).
         server.speaks_on = net.has_unread(Peer::Server(id));
         let is_heard = !server.speaks_on;

@@ -47,6 +47,7 @@ impl Core {
             }
         }
         self.limit_ages(None);
+        self.publish_aged();
         let last_pass = std::mem::replace(&mut self.last_pass, now);
         self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);
@@ -54,7 +55,7 @@ impl Core {
         let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
         for slot in slots {
             // A note that went astray must not leave a client waiting: asked anew at each pass.
-            self.pools[slot.0 as usize].asked = false;
+            self.pools[slot.0 as usize].asked = 0;
             self.trim_queue(slot);
             self.serve(slot, net);
         }

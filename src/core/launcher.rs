@@ -5,7 +5,7 @@
 //! only: [`Event::Pass`] finds whatever it would have told. Sources: PgBouncer, src/janitor.c, launch_new_connection() of
 //! src/objects.c, config.md ("Server connection pooling").
 
-use super::{Ledger, PoolShare, Scope, Verdict, Want};
+use super::{Ledger, Opening, PoolShare, Scope, Verdict, Want};
 use crate::base::{Micros, PoolId, WorkerId, limits};
 use std::sync::Arc;
 
@@ -61,8 +61,8 @@ pub enum Action {
         pool: Arc<PoolShare>,
         /// For this.
         want: Want,
-        /// The place is one of `reserve_pool_size`.
-        from_reserve: bool,
+        /// In this place.
+        opening: Opening,
     },
     /// Tell a worker with idle servers that a client of another one waits.
     Nudge {
@@ -129,7 +129,7 @@ impl Launcher {
                 thought.retire(&pool.share);
             }
             Event::PastSoftAge(pool) => thought.renew(&pool),
-            Event::SureOfLogin(pool) => thought.consider(&pool.share, Want::Renewal),
+            Event::SureOfLogin(pool) => _ = thought.consider(&pool.share, Want::Renewal),
             Event::PlaceFree(pools) => thought.place_free(pools),
             Event::EvictionTried { scope, worker, found } => thought.eviction_tried(scope, worker, found),
             Event::Pass(pool) => thought.pass(&pool),
@@ -156,14 +156,16 @@ impl Thought<'_> {
         self.replace_retired(pool);
         let is_short = pool.share.live_count() < pool.share.rules().min_pool_size;
         if is_short && (pool.is_forced || pool.clients > 0) {
-            self.consider(&pool.share, Want::Minimum);
+            while self.consider(&pool.share, Want::Minimum) {}
         }
     }
 
     /// A server of the pool is past its soft age. One that nobody would miss is not replaced.
     fn renew(&mut self, pool: &Demand) {
         if pool.clients == 0 {
-            pool.share.want_retirement();
+            if !pool.share.is_retirement_wanted() {
+                pool.share.want_retirement();
+            }
             self.retire(&pool.share);
         } else if self.ledger.has_room(&pool.share) {
             self.consider(&pool.share, Want::Renewal);
@@ -181,9 +183,10 @@ impl Thought<'_> {
 
     /// Opens the replacement of a server that was retired at a cap. Those who wait have been looked at before.
     fn replace_retired(&mut self, pool: &Demand) {
-        if pool.clients > 0 && self.ledger.owes_replacement(&pool.share) {
-            self.consider(&pool.share, Want::Renewal);
-        }
+        while pool.clients > 0
+            && self.ledger.owes_replacement(&pool.share)
+            && self.consider(&pool.share, Want::Renewal)
+        {}
     }
 
     /// A client waits on one worker while another has idle servers, and has for a whole pass: the nudge was lost.
@@ -205,7 +208,7 @@ impl Thought<'_> {
         true
     }
 
-    /// Opens a server for the clients that wait, if there are any.
+    /// Opens servers for the clients that wait, if there are any: one for each, those counted that are on their way.
     fn look_at(&mut self, pool: &Demand, prompt: Prompt) {
         let share = &pool.share;
         let fails = share.failing().is_some() && share.live_count() == 0;
@@ -214,8 +217,8 @@ impl Thought<'_> {
         let since = match outlook.waiting_since.into_iter().chain(pool.welcome_since).min() {
             // idle servers are for those who wait; one more is opened only if that does not help
             Some(_) if prompt == Prompt::Routine && outlook.idle > 0 && is_welcomed => return,
-            // one is on its way already: whether more are wanted shows when it has arrived
-            Some(_) if outlook.is_moving && is_welcomed => {
+            // as many are on their way already: whether more are wanted shows when they have arrived
+            Some(_) if outlook.moving >= outlook.waiting.max(1) && is_welcomed => {
                 return self.actions.push(Action::LookAgain(share.id, LETTER_TIME));
             }
             // whoever asked may not have seen yet what another worker has
@@ -229,19 +232,29 @@ impl Thought<'_> {
             None if prompt == Prompt::Asked && fails => self.now,
             None => return self.ledger.wants_nothing(share),
         };
-        self.consider(share, Want::Waiter { since });
+        let wanted = outlook.waiting.saturating_sub(outlook.moving).max(1);
+        let (mut coming, _) = self.ledger.pool_servers(share.id);
+        if coming >= wanted {
+            return self.ledger.wants_nothing(share);
+        }
+        while coming < wanted && self.consider(share, Want::Waiter { since }) {
+            coming += 1;
+        }
     }
 
-    fn consider(&mut self, pool: &Arc<PoolShare>, want: Want) {
+    /// Returns whether a server is opened.
+    fn consider(&mut self, pool: &Arc<PoolShare>, want: Want) -> bool {
         match self.ledger.consider(pool, want, self.now) {
-            Verdict::Launch { from_reserve } => {
-                self.actions.push(Action::Open { pool: Arc::clone(pool), want, from_reserve });
+            Verdict::Launch(opening) => {
+                self.actions.push(Action::Open { pool: Arc::clone(pool), want, opening });
+                return true;
             }
             Verdict::EvictFirst(scope) => self.actions.push(Action::Evict { scope, worker: WorkerId(0) }),
             Verdict::RetireFirst => self.retire(pool),
             Verdict::Full => self.actions.push(Action::WelcomeAsBefore(pool.id)),
             Verdict::Later(_) | Verdict::Nothing => {}
         }
+        false
     }
 
     /// Workers are asked one after the other until one has an idle server to close.

@@ -5,14 +5,22 @@
 //! (`login::places`) guards it with one lock, which is touched when connections open and close, never by a transaction.
 //!
 //! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
-//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`; a pool has at
-//! most one login in progress. A renewal keeps them, too: where no place is free, a server is retired first. Lowered caps are
-//! kept from then on: nothing is launched until the counts have come down.
+//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`. A renewal keeps
+//! them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until
+//! the counts have come down. A pool has at most `server_login_concurrency` logins in progress, and one while nothing shows that
+//! they succeed; beyond the first one of each pool, an endpoint has no more than that either.
 //! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
+mod renewals;
+mod timetable;
+
+pub use self::renewals::REPLACED_BY_PERCENT;
+use self::timetable::Timetable;
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};
 use crate::base::{Micros, PoolId, limits};
+use crate::config::PoolRules;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -44,10 +52,7 @@ impl Want {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A place has been taken: open a server. It ends with [`Ledger::returned`].
-    Launch {
-        /// The place is one of `reserve_pool_size`.
-        from_reserve: bool,
-    },
+    Launch(Opening),
     /// A cap of the database or the pool user is reached: close an idle server there, ask again when its place is back.
     /// If there is none to close, say so by [`Ledger::nothing_to_evict`].
     EvictFirst(Scope),
@@ -59,15 +64,33 @@ pub enum Verdict {
     Full,
     /// Not before this time.
     Later(Micros),
-    /// Nothing is to be done: a login is in progress, the database is paused, or the minimum is reached.
+    /// Nothing is to be done: enough logins are in progress, the database is paused, or the minimum is reached.
     Nothing,
 }
 
+/// A server that is being opened, as it stood when its place was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The place is one of `reserve_pool_size`.
+    pub from_reserve: bool,
+    /// When it has logged in, a server past its soft age retires.
+    renews: bool,
+    /// The pool's.
+    generation: u32,
+    began_at: Micros,
+    /// How many logins of the pool had failed by then.
+    failures: u32,
+    /// Where it goes.
+    endpoint: Arc<str>,
+}
+
 /// What a place is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A server that is connecting or logging in.
-    LoggingIn,
+    LoggingIn(Opening),
+    /// A login that has failed, and whose connection has not ended yet.
+    Failed(Opening),
     /// A server past its login.
     Live,
     /// A connection that carries a cancel request.
@@ -78,24 +101,59 @@ pub enum Use {
 #[derive(Debug)]
 struct Account {
     share: Arc<PoolShare>,
+    /// Logins in progress, those of renewals and those that have failed included.
     logging_in: u32,
+    /// Those that have failed.
+    failed: u32,
+    renewing: u32,
     live: u32,
     cancels: u32,
-    attempt_at: Micros,
-    /// The pool's as the login in progress began.
-    generation: u32,
+    /// The generation of the last login that has ended, where that succeeded.
+    proven: Option<u32>,
+    /// How many logins have failed.
+    failures: u32,
     retry_at: Micros,
-    /// The login in progress is a renewal's; so many servers were live as it began.
-    renews: Option<u32>,
     /// Servers that were retired at a cap and not replaced yet.
     owed: u32,
-    /// One was retired at a cap, and no place of a live server has come back since.
-    is_retiring: bool,
+    /// Servers that were retired, less the places of live servers that have come back since.
+    retiring: u32,
+    /// How long logins take lately.
+    login_time: Micros,
+    /// How long the authorization of the last server is good for that has one.
+    max_age: Micros,
+    /// When its servers are to be replaced, and for how many that was planned.
+    renewals: Timetable,
+    planned: u32,
 }
 
 impl Account {
+    fn new(share: Arc<PoolShare>) -> Self {
+        Self {
+            share,
+            logging_in: 0,
+            failed: 0,
+            renewing: 0,
+            live: 0,
+            cancels: 0,
+            proven: None,
+            failures: 0,
+            retry_at: Micros(0),
+            owed: 0,
+            retiring: 0,
+            login_time: Micros(0),
+            max_age: Micros::NEVER,
+            renewals: Timetable::default(),
+            planned: 0,
+        }
+    }
+
     fn servers(&self) -> u32 {
         self.logging_in + self.live
+    }
+
+    /// Whether the next login is as good as sure to succeed. A server that is dead, or refuses, meets one at a time.
+    fn is_proven(&self) -> bool {
+        self.live > 0 && self.proven == Some(self.share.generation())
     }
 }
 
@@ -135,6 +193,10 @@ pub struct Ledger {
     accounts: HashMap<PoolId, Account>,
     databases: HashMap<Arc<str>, Room>,
     users: HashMap<Arc<str>, Room>,
+    /// Logins in progress at each endpoint that has any.
+    logins_at: HashMap<Arc<str>, u32>,
+    /// When servers at each endpoint are to be replaced.
+    renewals_at: HashMap<Arc<str>, Timetable>,
     /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
     starved: BTreeMap<PoolId, Starving>,
 }
@@ -150,53 +212,75 @@ impl Ledger {
             (Want::Waiter { .. }, Verdict::Full | Verdict::EvictFirst(_) | Verdict::Later(_)) => {
                 pool.set_full(true);
             }
-            (Want::Waiter { .. }, Verdict::Launch { .. }) => pool.set_full(false),
+            (Want::Waiter { .. }, Verdict::Launch(_)) => pool.set_full(false),
             (Want::Renewal, Verdict::Later(at)) => pool.postpone_renewal(*at),
             (Want::Renewal, Verdict::Nothing) => {
                 pool.postpone_renewal(now + Micros::from_millis(limits::JANITOR_PERIOD_MS));
             }
             _ => {}
         }
-        if let Verdict::Launch { .. } = verdict {
-            self.launch(pool, want, now);
+        if let Verdict::Launch(opening) = &verdict {
+            self.launch(pool, opening);
         }
         verdict
     }
 
     /// Whoever a server is opened for, it is the replacement of one that was retired, if one was.
-    fn launch(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) {
+    fn launch(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
         self.starved.remove(&pool.id);
         let account = self.account(pool);
+        if opening.renews && account.renewing == 0 {
+            pool.forget_departed();
+        }
         account.logging_in += 1;
-        account.attempt_at = now;
-        account.generation = pool.generation();
-        account.renews = (want == Want::Renewal && account.owed == 0).then_some(account.live);
+        account.renewing += u32::from(opening.renews);
         account.owed = account.owed.saturating_sub(1);
+        *self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default() += 1;
         self.database(pool).servers += 1;
         self.user(pool).servers += 1;
     }
 
+    /// A login that begins now.
+    fn opening(&mut self, pool: &Arc<PoolShare>, want: Want, from_reserve: bool, now: Micros) -> Opening {
+        let endpoint = Arc::clone(&pool.rules().endpoint);
+        let account = self.account(pool);
+        let renews = want == Want::Renewal && account.owed == 0;
+        let (generation, failures) = (pool.generation(), account.failures);
+        Opening { from_reserve, renews, generation, began_at: now, failures, endpoint }
+    }
+
+    /// Whether one more login may begin beside those in progress.
+    fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules) -> bool {
+        let most = rules.server_login_concurrency;
+        let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
+        let account = self.account(pool);
+        account.logging_in == 0 || account.is_proven() && account.logging_in < most && there < most
+    }
+
     fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
         let rules = pool.rules();
-        let account = self.account(pool);
-        if account.logging_in > 0 || pool.database.is_paused() {
+        if pool.database.is_paused() || !self.may_log_in(pool, &rules) {
             return Verdict::Nothing;
         }
+        let account = self.account(pool);
         if account.retry_at > now {
             return Verdict::Later(account.retry_at);
         }
         if want == Want::Renewal {
-            return self.judge_renewal(pool);
+            return self.judge_renewal(pool, now);
         }
-        let at_size = rules.pool_size > 0 && account.live >= rules.pool_size;
-        let live = account.live;
+        let (servers, logging_in) = (account.servers(), account.logging_in);
+        let at_size = rules.pool_size > 0 && servers >= rules.pool_size;
         let mut from_reserve = false;
         match want {
-            Want::Minimum if live >= rules.min_pool_size || at_size => return Verdict::Nothing,
+            Want::Minimum if servers >= rules.min_pool_size || at_size => return Verdict::Nothing,
             Want::Waiter { since } if at_size => {
                 let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
-                if rules.reserve_pool_timeout == Micros(0) || live >= reserve_max {
+                if rules.reserve_pool_timeout == Micros(0) || servers >= reserve_max {
                     return Verdict::Full;
+                }
+                if logging_in > 0 {
+                    return Verdict::Nothing; // who waits longest then, and since when, shows when it has logged in
                 }
                 if now.since(since) < rules.reserve_pool_timeout {
                     return Verdict::Later(since + rules.reserve_pool_timeout);
@@ -216,7 +300,7 @@ impl Ledger {
                 return Verdict::Full;
             }
         }
-        Verdict::Launch { from_reserve }
+        Verdict::Launch(self.opening(pool, want, from_reserve, now))
     }
 
     /// How many pools starve in `scope` whose clients go before that of `want`: a place that came back a moment ago is theirs.
@@ -240,48 +324,6 @@ impl Ledger {
             _ => want.since(),
         };
         self.starved.insert(pool, Starving { at, since });
-    }
-
-    /// A renewal comes last: it takes no place for which others starve, and none that is not there; and one comes after the
-    /// other.
-    fn judge_renewal(&mut self, pool: &Arc<PoolShare>) -> Verdict {
-        let is_underway = pool.is_retirement_wanted();
-        if !pool.stance().renews() || is_underway || self.others_starve(pool) {
-            return Verdict::Nothing;
-        }
-        if self.has_room(pool) {
-            return Verdict::Launch { from_reserve: false };
-        }
-        let account = self.account(pool);
-        if account.is_retiring {
-            return Verdict::Nothing; // slow PostgreSQLs are not emptied
-        }
-        account.is_retiring = true;
-        pool.want_retirement();
-        // What is retired from the reserve is not missed.
-        let is_missed = pool.rules().pool_size == 0 || account.live <= pool.rules().pool_size;
-        account.owed += u32::from(is_missed);
-        Verdict::RetireFirst
-    }
-
-    /// Whether no cap is reached; the reserve aside.
-    pub fn has_room(&mut self, pool: &Arc<PoolShare>) -> bool {
-        let rules = pool.rules();
-        (rules.pool_size == 0 || self.account(pool).live < rules.pool_size)
-            && !self.database(pool).is_full(rules.max_db_connections)
-            && !self.user(pool).is_full(rules.max_user_connections)
-    }
-
-    fn others_starve(&self, pool: &PoolShare) -> bool {
-        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
-        let mut starved = self.starved.keys().filter(|id| **id != pool.id);
-        starved.any(|id| self.accounts.get(id).is_some_and(|account| rivals(&account.share)))
-    }
-
-    /// Whether a server of `pool` was retired at a cap and its replacement can be opened now: by [`Want::Renewal`].
-    pub fn owes_replacement(&mut self, pool: &Arc<PoolShare>) -> bool {
-        let account = self.account(pool);
-        account.owed > 0 && account.logging_in == 0 && self.has_room(pool)
     }
 
     /// At most one eviction at a time in a room: its place must be back before the next is asked for.
@@ -345,44 +387,75 @@ impl Ledger {
         self.withdraw_claim(scope);
     }
 
-    /// The login in progress has succeeded: its place is a live server's from now on.
-    pub fn logged_in(&mut self, pool: &Arc<PoolShare>) {
+    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, what that
+    /// has put off stays so: the server may not take as many.
+    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+        self.login_is_over(pool, opening);
         let account = self.account(pool);
-        assert!(account.logging_in > 0, "a login ended that never began");
         // The server that was to be replaced may have ended by itself meanwhile.
-        if account.renews.take().is_some_and(|live| account.live >= live) {
+        if opening.renews && !pool.take_departed() {
             pool.want_retirement();
+            account.retiring += 1;
         }
-        account.logging_in -= 1;
         account.live += 1;
-        account.retry_at = Micros(0);
+        if opening.failures == account.failures {
+            account.retry_at = Micros(0);
+            account.proven = Some(opening.generation);
+        }
         pool.set_live_count(account.live);
         pool.set_failing(None);
     }
 
-    /// The login in progress has failed: no other is tried until `retry` after its start, unless the pool has a new generation
-    /// since. `reason` is what clients that
-    /// need a server meanwhile are told. The place itself comes back by [`Ledger::returned`].
-    pub fn login_failed(&mut self, pool: &Arc<PoolShare>, reason: String, retry: Micros) {
-        if self.postpone(pool, retry) {
+    /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new generation since. `reason`
+    /// is what clients that need a server meanwhile are told. Returns whether this is the answer to those who wait: as long as
+    /// other logins are under way it is not, since each of these may still serve them; the last one that fails is. The place
+    /// itself, from now on one of [`Use::Failed`], comes back by [`Ledger::returned`].
+    pub fn login_failed(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        opening: &Opening,
+        reason: String,
+        retry: Micros,
+    ) -> bool {
+        let is_of_today = self.postpone(pool, opening, retry);
+        let account = self.account(pool);
+        let is_answer = is_of_today && account.logging_in == account.failed;
+        if is_answer {
             pool.set_failing(Some(reason));
         }
+        is_answer
     }
 
-    /// The login in progress has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
-    pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, retry: Micros) {
-        self.postpone(pool, retry);
+    /// A login has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
+    pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) {
+        self.postpone(pool, opening, retry);
         pool.set_failing(None);
     }
 
     /// Whether a login's failure says anything about the next one: not where that would go elsewhere or send something else.
-    fn postpone(&mut self, pool: &Arc<PoolShare>, retry: Micros) -> bool {
+    fn postpone(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) -> bool {
         let account = self.account(pool);
-        let is_of_today = account.generation == pool.generation();
+        account.failed += 1;
+        let is_of_today = opening.generation == pool.generation();
         if is_of_today {
-            account.retry_at = account.attempt_at + retry;
+            account.retry_at = account.retry_at.max(opening.began_at + retry);
+            account.proven = None;
+            account.failures = account.failures.wrapping_add(1);
         }
         is_of_today
+    }
+
+    fn login_is_over(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+        let account = self.account(pool);
+        assert!(account.logging_in > 0, "a login ended that never began");
+        account.logging_in -= 1;
+        account.renewing -= u32::from(opening.renews);
+        if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
+            *logins.get_mut() -= 1;
+            if *logins.get() == 0 {
+                logins.remove();
+            }
+        }
     }
 
     /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
@@ -405,23 +478,29 @@ impl Ledger {
     }
 
     /// A place is free again: its socket has truly ended.
-    pub fn returned(&mut self, pool: &Arc<PoolShare>, used_for: Use) {
-        let account = self.account(pool);
-        let count = match used_for {
-            Use::LoggingIn => &mut account.logging_in,
-            Use::Live => &mut account.live,
-            Use::Cancel => &mut account.cancels,
-        };
-        assert!(*count > 0, "a place was returned that was never taken");
-        *count -= 1;
-        account.is_retiring &= used_for != Use::Live;
-        pool.set_live_count(account.live);
-        if used_for == Use::Cancel {
-            return;
-        }
-        if used_for == Use::LoggingIn && account.renews.take().is_some() {
-            // It has failed: the next try is a matter of the back-off, not of the pool's pace.
-            pool.postpone_renewal(account.retry_at);
+    pub fn returned(&mut self, pool: &Arc<PoolShare>, used_for: &Use) {
+        match used_for {
+            Use::LoggingIn(opening) | Use::Failed(opening) => {
+                self.account(pool).failed -= u32::from(matches!(used_for, Use::Failed(_)));
+                self.login_is_over(pool, opening);
+                if opening.renews {
+                    // It has failed: the next try is a matter of the back-off, not of the pool's pace.
+                    pool.postpone_renewal(self.account(pool).retry_at);
+                }
+            }
+            Use::Live => {
+                let account = self.account(pool);
+                assert!(account.live > 0, "a place was returned that was never taken");
+                account.live -= 1;
+                account.retiring = account.retiring.saturating_sub(1);
+                pool.set_live_count(account.live);
+            }
+            Use::Cancel => {
+                let account = self.account(pool);
+                assert!(account.cancels > 0, "a place was returned that was never taken");
+                account.cancels -= 1;
+                return;
+            }
         }
         pool.set_full(false);
         for scope in scopes_of(pool) {
@@ -485,18 +564,7 @@ impl Ledger {
     }
 
     fn account(&mut self, pool: &Arc<PoolShare>) -> &mut Account {
-        self.accounts.entry(pool.id).or_insert_with(|| Account {
-            share: Arc::clone(pool),
-            logging_in: 0,
-            live: 0,
-            cancels: 0,
-            attempt_at: Micros(0),
-            generation: pool.generation(),
-            retry_at: Micros(0),
-            renews: None,
-            owed: 0,
-            is_retiring: false,
-        })
+        self.accounts.entry(pool.id).or_insert_with(|| Account::new(Arc::clone(pool)))
     }
 
     fn database(&mut self, pool: &PoolShare) -> &mut Room {

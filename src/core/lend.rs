@@ -134,8 +134,7 @@ impl Core {
         }
         if let Some(idle_at) = pool.share.idle_elsewhere(worker) {
             net.notify(Note::Nudge { pool: pool.share.id, idle_at });
-        } else if !pool.asked && !pool.share.is_full() {
-            pool.asked = true;
+        } else if pool.asks() {
             net.notify(Note::NeedServer(pool.share.id));
         }
     }

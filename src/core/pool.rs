@@ -37,10 +37,11 @@ pub(super) struct Pool {
     /// Clients and servers of this worker in this pool.
     pub clients: u32,
     pub servers: u32,
-    /// The ledger has been asked for a server and has not been heard of since.
-    pub asked: bool,
+    /// For how many clients the ledger has been asked for a server since it was last heard of.
+    pub asked: u32,
     worker: WorkerId,
     published_since: Micros,
+    published_waiting: u32,
 }
 
 impl Pool {
@@ -56,9 +57,10 @@ impl Pool {
             checking: 0,
             clients: 0,
             servers: 0,
-            asked: false,
+            asked: 0,
             worker,
             published_since: Micros::NEVER,
+            published_waiting: 0,
         }
     }
 
@@ -97,8 +99,29 @@ impl Pool {
         self.waiting > self.checking
     }
 
-    /// Tells the other workers since when the first client waits for whom no server is being checked, if that has changed.
+    /// Clients that wait for whom no server is being checked.
+    fn short_by(&self) -> u32 {
+        self.waiting.saturating_sub(self.checking)
+    }
+
+    /// Whether the ledger is to be asked for a server: for one more client than it has been, of those who may be logged in for
+    /// at the same time.
+    pub fn asks(&mut self) -> bool {
+        let wanted = self.short_by().min(self.rules.server_login_concurrency);
+        let is_news = wanted > self.asked && !self.share.is_full();
+        if is_news {
+            self.asked = wanted;
+        }
+        is_news
+    }
+
+    /// Tells how many clients wait for whom no server is being checked, and since when the first of them, if that has changed.
     pub fn publish_waiting(&mut self) {
+        let waiting = self.short_by();
+        if waiting != self.published_waiting {
+            self.published_waiting = waiting;
+            self.share.set_waiting(self.worker, waiting);
+        }
         let since = match self.waiters.get(self.checking as usize) {
             Some(first) if self.is_short() => first.since,
             _ => Micros::NEVER,

@@ -3,6 +3,7 @@
 
 use super::claim::Claim;
 use super::statement_memory::Meter;
+use super::turn::Turn;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::config::PoolRules;
@@ -129,28 +130,18 @@ impl DatabaseShare {
 #[repr(align(128))]
 struct Slot {
     idle: AtomicU32,
+    waiting: AtomicU32,
+    aged: AtomicU32,
+    /// When the hard age of the oldest of them is that is free, or soon will be.
+    oldest_ends_at: AtomicU64,
     waiting_since: AtomicU64,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { idle: AtomicU32::new(0), waiting_since: AtomicU64::new(Micros::NEVER.0) }
-    }
-}
-
-/// What may be done at most once per span, over all workers.
-#[derive(Debug, Default)]
-struct Turn {
-    not_before: AtomicU64,
-}
-
-impl Turn {
-    /// Takes it if its time has come; the next one comes after `span`.
-    fn take(&self, now: Micros, span: Micros) -> bool {
-        let not_before = self.not_before.load(Ordering::Acquire);
-        let next = (now + span).0;
-        let swap = || self.not_before.compare_exchange(not_before, next, Ordering::AcqRel, Ordering::Acquire);
-        now.0 >= not_before && swap().is_ok()
+        let [idle, waiting, aged] = [(); 3].map(|()| AtomicU32::new(0));
+        let [oldest_ends_at, waiting_since] = [(); 2].map(|()| AtomicU64::new(Micros::NEVER.0));
+        Self { idle, waiting, aged, oldest_ends_at, waiting_since }
     }
 }
 
@@ -159,10 +150,12 @@ impl Turn {
 pub struct Outlook {
     /// Idle servers over all workers.
     pub idle: u32,
-    /// A server is on its way to a worker.
-    pub is_moving: bool,
+    /// Servers on their way to a worker.
+    pub moving: u32,
     /// Since when the longest waiting client waits, if one does.
     pub waiting_since: Option<Micros>,
+    /// How many wait.
+    pub waiting: u32,
 }
 
 /// A server that is on its way; see [`PoolShare::server_under_way`].
@@ -194,7 +187,9 @@ pub struct PoolShare {
     removed: AtomicBool,
     lifetime_close: Turn,
     renewal: Turn,
-    retirement: AtomicBool,
+    renewal_not_before: AtomicU64,
+    retirements: AtomicU32,
+    departed: AtomicU32,
     stance: AtomicU8,
     /// A server is kept beyond its hard age.
     overstay: AtomicBool,
@@ -230,7 +225,9 @@ impl PoolShare {
             removed: AtomicBool::new(false),
             lifetime_close: Turn::default(),
             renewal: Turn::default(),
-            retirement: AtomicBool::new(false),
+            renewal_not_before: AtomicU64::new(0),
+            retirements: AtomicU32::new(0),
+            departed: AtomicU32::new(0),
             stance: AtomicU8::new(Stance::default() as u8),
             overstay: AtomicBool::new(false),
             max_age: AtomicU64::new(Micros::NEVER.0),
@@ -246,6 +243,37 @@ impl PoolShare {
     #[inline]
     pub fn set_idle(&self, worker: WorkerId, count: u32) {
         self.slots[worker.0 as usize].idle.store(count, Ordering::Release);
+    }
+
+    /// Publishes how many clients of `worker` wait. A store on the worker's own line.
+    pub fn set_waiting(&self, worker: WorkerId, count: u32) {
+        self.slots[worker.0 as usize].waiting.store(count, Ordering::Release);
+    }
+
+    /// Clients that wait, over all workers, as last published.
+    fn waiting_total(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.waiting.load(Ordering::Acquire)).sum()
+    }
+
+    /// Publishes how many servers of `worker` are past their soft age. A store on the worker's own line.
+    pub fn set_aged(&self, worker: WorkerId, count: u32) {
+        self.slots[worker.0 as usize].aged.store(count, Ordering::Release);
+    }
+
+    /// Publishes when the hard age of the oldest of them is; [`Micros::NEVER`] = none is free, nor soon will be.
+    pub(super) fn set_oldest(&self, worker: WorkerId, hard_at: Micros) {
+        self.slots[worker.0 as usize].oldest_ends_at.store(hard_at.0, Ordering::Release);
+    }
+
+    /// When the hard age of the pool's oldest server is, over all workers, of those past their soft age.
+    pub(super) fn oldest_ends_at(&self) -> Micros {
+        let ends = self.slots.iter().map(|slot| slot.oldest_ends_at.load(Ordering::Acquire));
+        Micros(ends.min().unwrap_or(Micros::NEVER.0))
+    }
+
+    /// Servers past their soft age, over all workers, as they were counted at the last passes.
+    pub fn aged_total(&self) -> u32 {
+        self.slots.iter().map(|slot| slot.aged.load(Ordering::Acquire)).sum()
     }
 
     /// Publishes since when the oldest client of `worker` waits; [`Micros::NEVER`] = none waits.
@@ -315,8 +343,9 @@ impl PoolShare {
     /// read in that order, and written so by whoever moves it.
     pub fn outlook(&self) -> Outlook {
         let idle = self.idle_total();
-        let is_moving = self.is_moving();
-        Outlook { idle, is_moving, waiting_since: self.oldest_waiter().map(|(_, since)| since) }
+        let moving = self.moving.load(Ordering::Acquire);
+        let waiting_since = self.oldest_waiter().map(|(_, since)| since);
+        Outlook { idle, moving, waiting_since, waiting: self.waiting_total() }
     }
 
     /// The rules in force. Workers keep their own copy (`Command::Rules` replaces it): this is for the login plane.
@@ -497,29 +526,55 @@ impl PoolShare {
         self.lifetime_close.take(now, spacing)
     }
 
-    /// Takes the turn to ask for a replacement of a server past its soft age: at most one per `gap` over all workers.
+    /// Takes the turn to ask for a replacement of a server past its soft age: over all workers not within `gap` of the last one,
+    /// however wide the gap was that the server of that one had time for.
     pub fn may_ask_for_renewal(&self, now: Micros, gap: Micros) -> bool {
-        self.renewal.take(now, gap)
+        now.0 >= self.renewal_not_before.load(Ordering::Acquire) && self.renewal.take(now, gap)
     }
 
-    /// Set by the ledger where nothing can be replaced now: asking is in vain until then.
+    /// Set by the ledger where nothing can be replaced now: asking is in vain until then, and then the next one may ask.
     pub fn postpone_renewal(&self, until: Micros) {
-        self.renewal.not_before.store(until.0, Ordering::Release);
+        self.renewal_not_before.store(until.0, Ordering::Release);
+        self.renewal.forget();
     }
 
-    /// One server past its soft age is to be closed: its replacement has come, or can only come after. Returns whether that
-    /// is news.
-    pub fn want_retirement(&self) -> bool {
-        !self.retirement.swap(true, Ordering::AcqRel)
+    /// One more server past its soft age is to be closed: its replacement has come, or can only come after.
+    pub fn want_retirement(&self) {
+        self.retirements.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Servers past their soft age that are still to be closed.
+    pub fn wanted_retirements(&self) -> u32 {
+        self.retirements.load(Ordering::Acquire)
     }
 
     /// Whether a server past its soft age is still to be closed.
     pub fn is_retirement_wanted(&self) -> bool {
-        self.retirement.load(Ordering::Acquire)
+        self.wanted_retirements() > 0
     }
 
     /// Whether the caller is the one to close a server past its soft age.
     pub fn take_retirement(&self) -> bool {
-        self.is_retirement_wanted() && self.retirement.swap(false, Ordering::AcqRel)
+        self.is_retirement_wanted() && take_one(&self.retirements)
     }
+
+    /// A server has ended that was not retired: a renewal that is under way need not retire another one when it has come.
+    pub fn note_departure(&self) {
+        self.departed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether one has ended by itself since the first of the renewals that are under way began; each counts once.
+    pub(super) fn take_departed(&self) -> bool {
+        take_one(&self.departed)
+    }
+
+    /// The first of the renewals that will be under way begins.
+    pub(super) fn forget_departed(&self) {
+        self.departed.store(0, Ordering::Release);
+    }
+}
+
+/// Takes one off, if there is one.
+fn take_one(count: &AtomicU32) -> bool {
+    count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1)).is_ok()
 }

@@ -5,7 +5,8 @@
 //! new transaction (hard age). A transaction is never cut here: every [`Verdict`] is about a server between
 //! transactions.
 //! If no replacement can be had, the reason decides: what may be a denial ends at the hard age, a failure of
-//! AWS or of the way to it keeps what works. Pure: monotonic time and dice come in as arguments.
+//! AWS or of the way to it keeps what works. When the soft age comes is planned by `core::Ledger`. Pure: monotonic
+//! time comes in as an argument.
 
 use super::denial::{Patience, Suspicion};
 use crate::base::Micros;
@@ -14,9 +15,6 @@ use std::str::FromStr;
 
 /// `iam_max_age`'s default.
 pub const MAX_AGE: Micros = Micros::from_secs(900);
-
-/// The soft age is drawn from this part of the hard one, in hundredths: servers that were born together are replaced apart.
-const SOFT_PERCENT: (u64, u64) = (70, 90);
 
 /// `iam_on_denied`: what becomes of servers whose user is denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,14 +114,6 @@ pub enum Verdict {
 }
 
 impl Authorization {
-    /// The ages of a server whose login was accepted at `since`. `jitter` is drawn from `0.0..1.0`.
-    pub fn new(since: Micros, max_age: Micros, jitter: f64) -> Self {
-        let (from, to) = SOFT_PERCENT;
-        let percent = from as f64 + (to - from) as f64 * jitter.clamp(0.0, 1.0);
-        let soft = Micros((max_age.0 as f64 * percent / 100.0) as u64);
-        Self { since, soft_at: since + soft, hard_at: since + max_age }
-    }
-
     /// How far it has come.
     pub fn phase(&self, now: Micros) -> Phase {
         match now {
@@ -153,7 +143,6 @@ impl Authorization {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     const RULES: AgeRules = AgeRules {
         max_age: MAX_AGE,
@@ -168,15 +157,14 @@ mod tests {
 
     #[test]
     fn an_authorization_grows_old() {
-        let server = Authorization::new(s(100), MAX_AGE, 0.5);
-        assert_eq!((server.soft_at, server.hard_at), (s(820), s(1000)));
+        let server = Authorization { since: s(100), soft_at: s(820), hard_at: s(1000) };
         let phases = [819, 820, 999, 1000].map(|at| server.phase(s(at)));
         assert_eq!(phases, [Phase::Young, Phase::Soft, Phase::Soft, Phase::Hard]);
     }
 
     #[test]
     fn the_reason_decides_what_an_old_server_is_worth() {
-        let server = Authorization::new(s(0), MAX_AGE, 0.0);
+        let server = Authorization { since: s(0), soft_at: s(630), hard_at: MAX_AGE };
         let verdict = |at, trouble, rules: AgeRules| server.verdict(s(at), trouble, &rules);
         assert_eq!(verdict(10, None, RULES), Verdict::Serve);
         assert_eq!(verdict(700, None, RULES), Verdict::Replace);
@@ -216,15 +204,5 @@ mod tests {
             assert_eq!(value.name().parse(), Ok(value));
         }
         assert!("DRAIN".parse::<OnDenied>().is_err() && "".parse::<OnDenied>().is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn soft_comes_before_hard_and_not_too_soon(since: u32, max_age in 1u64..1_000_000, jitter in 0.0..1.0f64) {
-            let server = Authorization::new(s(since.into()), s(max_age), jitter);
-            let soft = server.soft_at.since(server.since).0;
-            prop_assert!(server.soft_at < server.hard_at);
-            prop_assert!(soft >= s(max_age).0 / 100 * 70 && soft <= s(max_age).0 / 100 * 90 + 100);
-        }
     }
 }

@@ -32,6 +32,8 @@ pub struct IamRow {
     pub rate: Option<u32>,
     /// Logins that wait for their turn there.
     pub waiting: usize,
+    /// Whether the pool's servers are replaced as fast as they age; `None` where that is not known.
+    pub keeps_up: Option<bool>,
     /// Logins to servers of the pool that are under way, those that wait for their turn among them.
     pub under_way: Option<u32>,
     /// How long logins there have taken lately: the median, and all but the slowest hundredth.
@@ -134,6 +136,7 @@ impl Plane {
                     source: Arc::clone(&source),
                     rate: Some(rate),
                     waiting,
+                    keeps_up: party.pool.as_ref().and_then(|pool| self.places.keeps_up(pool.share.id)),
                     under_way: party.pool.as_ref().map(|pool| self.places.pool_servers(pool.share.id).0),
                     spans: desk.and_then(|desk| desk.login_spans()),
                     logins,
@@ -150,6 +153,7 @@ impl Plane {
                     source,
                     rate: None,
                     waiting: 0,
+                    keeps_up: None,
                     under_way: None,
                     spans: None,
                     logins: None,

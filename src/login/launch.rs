@@ -9,7 +9,7 @@ use super::open;
 use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::{PoolId, WorkerId, limits};
-use crate::core::{Action, Answer, Command, Demand, Event, Launcher, PoolShare, Scope, Want};
+use crate::core::{Action, Answer, Command, Demand, Event, Launcher, Opening, PoolShare, Scope, Want};
 use crate::tasks;
 use crate::worker::Mail;
 use std::sync::Arc;
@@ -145,8 +145,27 @@ impl Carrier {
         self.make_forced_pools();
         for entry in self.plane.registry.entries() {
             self.handle(Event::Pass(entry.demand()));
+            self.tell_if_it_falls_behind(&entry);
         }
         self.forget_unused();
+    }
+
+    /// Says once when servers of a pool begin to age faster than they can be replaced, and when that is over.
+    fn tell_if_it_falls_behind(&self, entry: &PoolEntry) {
+        let Some(keeps_up) = self.plane.places.keeps_up(entry.share.id) else { return };
+        if !entry.note_falling_behind(!keeps_up) {
+            return;
+        }
+        let (db, user) = (&*entry.share.database.name, &*entry.share.user);
+        if keeps_up {
+            return tracing::info!(db, user, "servers are replaced in time again");
+        }
+        tracing::warn!(
+            db,
+            user,
+            "logins take so long that servers may reach iam_max_age before they are replaced: raise iam_max_age, \
+             server_login_concurrency or, where they wait for their turn, iam_login_rate; or lower pool_size"
+        );
     }
 
     /// Entries that name their user have their minimum of servers even before the first client comes.
@@ -183,7 +202,7 @@ impl Carrier {
     fn carry_out(&self, action: Action) {
         let plane = &self.plane;
         match action {
-            Action::Open { pool, want, from_reserve } => self.open(&pool, want, from_reserve),
+            Action::Open { pool, want, opening } => self.open(&pool, want, opening),
             Action::Nudge { pool, idle_at, by } => plane.worker(idle_at).send(Mail::Nudge { pool, by }),
             Action::Evict { scope, worker } => {
                 tasks::spawn("eviction", worker.0, evict(Arc::clone(plane), scope, worker));
@@ -210,8 +229,9 @@ impl Carrier {
         }
     }
 
-    fn open(&self, share: &Arc<PoolShare>, want: Want, from_reserve: bool) {
-        let place = self.plane.places.given(share);
+    fn open(&self, share: &Arc<PoolShare>, want: Want, opening: Opening) {
+        let from_reserve = opening.from_reserve;
+        let place = self.plane.places.given(share, opening);
         let Some(entry) = self.plane.registry.by_id(share.id) else { return };
         if from_reserve {
             let (db, user) = (&share.database.name, &share.user);

@@ -521,7 +521,7 @@ impl Attempt {
             || self.plane.would_send(&self.plane.policy.load(), &self.entry) != self.sent
     }
 
-    async fn fail(&self, mut line: Line, mut failure: Failure, place: Place) {
+    async fn fail(&self, mut line: Line, mut failure: Failure, mut place: Place) {
         let share = &self.entry.share;
         if self.is_of_yesterday() {
             // nobody is told of this one, nor waits for it
@@ -533,38 +533,45 @@ impl Attempt {
         if line.opened.is_some() || !is_known {
             self.log_close(&line.peer, &failure.reason);
         }
-        let retry = self.policy.snapshot.settings.server_login_retry;
-        match failure.sequel {
-            Sequel::Nothing => {}
-            // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
-            Sequel::Retry => {
-                share.set_obstacle(None);
-                self.entry.tries.failed(self.sent.clone());
-                place.login_failed(text(), retry);
-            }
-            Sequel::Refused => {
-                share.set_obstacle(None);
-                let (sent, fault) = (self.sent.clone(), failure.fault.clone());
-                let fault = fault.unwrap_or(Fault::LoginFailing { cached: text() });
-                let until = self.entry.tries.refused(sent, fault, self.plane.now(), retry);
-                place.login_failed(text(), until.since(self.started));
-            }
-            Sequel::RefuseUntil(until) => {
-                share.set_obstacle(Some(text()));
-                place.login_failed(text(), until.since(self.started));
-            }
-            Sequel::WaitUntil(until) => {
-                place.login_postponed(until.since(self.started));
-                share.set_obstacle(Some(text()));
-            }
-        }
+        let is_answer = self.draw_conclusions(&failure, text(), &mut place);
+        // who may still be served by another login that is under way goes on waiting: the last one to fail is his answer
         let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
-        if let Some(fault) = failure.fault.filter(|_| unusable) {
+        if let Some(fault) = failure.fault.filter(|_| is_answer && unusable) {
             self.entry.welcome.refuse(fault.clone());
             self.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
         }
         line.end().await;
         drop(place);
+    }
+
+    /// What the failure of the login in `place` means for those to come. Returns whether it is the answer to those who wait.
+    fn draw_conclusions(&self, failure: &Failure, text: String, place: &mut Place) -> bool {
+        let (share, retry) = (&self.entry.share, self.policy.snapshot.settings.server_login_retry);
+        match failure.sequel {
+            Sequel::Nothing => false,
+            // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
+            Sequel::Retry => {
+                share.set_obstacle(None);
+                self.entry.tries.failed(self.sent.clone());
+                place.login_failed(text, retry)
+            }
+            Sequel::Refused => {
+                share.set_obstacle(None);
+                let (sent, fault) = (self.sent.clone(), failure.fault.clone());
+                let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
+                let until = self.entry.tries.refused(sent, fault, (self.started, self.plane.now()), retry);
+                place.login_failed(text, until.since(self.started))
+            }
+            Sequel::RefuseUntil(until) => {
+                share.set_obstacle(Some(text.clone()));
+                place.login_failed(text, until.since(self.started))
+            }
+            Sequel::WaitUntil(until) => {
+                place.login_postponed(until.since(self.started));
+                share.set_obstacle(Some(text));
+                false
+            }
+        }
     }
 }
 

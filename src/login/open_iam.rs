@@ -16,7 +16,6 @@ use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
 use crate::config::Choice;
 use crate::core::{Authorization, Want};
-use crate::iam::age;
 use crate::iam::budget::Priority;
 use crate::iam::denial::{Admission, Backing, Class, Judgement, Kind, Outcome, Stage, Step, Who};
 use crate::iam::rules::{BadKey, Rules};
@@ -119,7 +118,7 @@ impl Attempt {
                     self.entry.logins.accepted();
                     self.accepted(iam);
                     self.entry.share.set_login_span(iam.desk.login_took(self.plane.now().since(begin.at)));
-                    line.authorization = Some(Self::authorization(iam.rules, begin.at));
+                    line.authorization = Some(self.authorization(iam.rules, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
@@ -196,9 +195,11 @@ impl Attempt {
     }
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
-    fn authorization(rules: &Rules, begun_at: Micros) -> Authorization {
-        let ages = age::Authorization::new(begun_at, rules.ages.max_age, fastrand::f64());
-        Authorization { soft_at: ages.soft_at, hard_at: ages.hard_at }
+    fn authorization(&self, rules: &Rules, begun_at: Micros) -> Authorization {
+        let (max_age, rate) = (rules.ages.max_age, rules.login_rate);
+        let times = (begun_at, self.plane.now());
+        let soft_at = self.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
+        Authorization { soft_at, hard_at: begun_at + max_age }
     }
 
     fn accepted(&self, iam: &Endeavour<'_>) {

@@ -6,7 +6,7 @@
 
 use super::launch::LauncherDoor;
 use crate::base::{Micros, PoolId};
-use crate::core::{Ledger, PoolShare, Use};
+use crate::core::{Ledger, Opening, PoolShare, Use};
 use crate::tasks;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -28,8 +28,8 @@ impl Places {
     }
 
     /// The place of a server to be opened, where the ledger has just given one ([`crate::core::Verdict::Launch`]).
-    pub fn given(self: &Arc<Self>, pool: &Arc<PoolShare>) -> Place {
-        self.place(pool, Use::LoggingIn)
+    pub fn given(self: &Arc<Self>, pool: &Arc<PoolShare>, opening: Opening) -> Place {
+        self.place(pool, Use::LoggingIn(opening))
     }
 
     /// A place for a cancel request's connection, if there is one.
@@ -39,6 +39,22 @@ impl Places {
 
     fn place(self: &Arc<Self>, pool: &Arc<PoolShare>, used_for: Use) -> Place {
         Place { pool: Arc::clone(pool), used_for, places: Arc::clone(self) }
+    }
+
+    /// When a server of `pool` that logs in by IAM is to be replaced: see [`Ledger::plan_renewal`].
+    pub fn plan_renewal(
+        &self,
+        pool: &Arc<PoolShare>,
+        times: (Micros, Micros),
+        max_age: Micros,
+        rate: u32,
+    ) -> Micros {
+        self.ledger().plan_renewal(pool, times, max_age, rate)
+    }
+
+    /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not.
+    pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
+        self.ledger().keeps_up(pool)
     }
 
     /// The next login of this pool need not wait for `server_login_retry`.
@@ -98,26 +114,37 @@ impl Place {
     /// The login in this place has succeeded: it is a live server's from now on.
     #[must_use]
     pub fn into_live(mut self) -> Self {
-        assert!(self.used_for == Use::LoggingIn, "only a login becomes a live server");
-        self.places.ledger().logged_in(&self.pool);
+        self.places.ledger().logged_in(&self.pool, self.opening());
         self.used_for = Use::Live;
         self
     }
 
-    /// The login in this place has failed. The place stays taken until its socket has ended.
-    pub fn login_failed(&self, reason: String, retry: Micros) {
-        self.places.ledger().login_failed(&self.pool, reason, retry);
+    fn opening(&self) -> &Opening {
+        match &self.used_for {
+            Use::LoggingIn(opening) => opening,
+            Use::Failed(_) | Use::Live | Use::Cancel => unreachable!("only a login ends as one"),
+        }
+    }
+
+    /// The login in this place has failed. The place stays taken until its socket has ended. Returns whether that is the answer
+    /// to those who wait: see [`Ledger::login_failed`].
+    #[must_use]
+    pub fn login_failed(&mut self, reason: String, retry: Micros) -> bool {
+        let is_answer = self.places.ledger().login_failed(&self.pool, self.opening(), reason, retry);
+        self.used_for = Use::Failed(self.opening().clone());
+        is_answer
     }
 
     /// The login in this place has failed for a reason that may pass: as [`Place::login_failed`], but clients go on waiting.
-    pub fn login_postponed(&self, retry: Micros) {
-        self.places.ledger().login_postponed(&self.pool, retry);
+    pub fn login_postponed(&mut self, retry: Micros) {
+        self.places.ledger().login_postponed(&self.pool, self.opening(), retry);
+        self.used_for = Use::Failed(self.opening().clone());
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.ledger().returned(&self.pool, self.used_for);
+        self.places.ledger().returned(&self.pool, &self.used_for);
         self.places.launcher.place_returned(Arc::clone(&self.pool));
     }
 }
@@ -131,7 +158,7 @@ mod tests {
 
     fn consider(places: &Arc<Places>, pool: &Arc<PoolShare>, now: Micros) -> Result<Place, Verdict> {
         match places.decide(|ledger| ledger.consider(pool, Want::Waiter { since: Micros(0) }, now)) {
-            Verdict::Launch { .. } => Ok(places.given(pool)),
+            Verdict::Launch(opening) => Ok(places.given(pool, opening)),
             verdict => Err(verdict),
         }
     }
@@ -157,8 +184,8 @@ mod tests {
         let (door, _inbox) = launch::door();
         let places = Places::new(door);
         let pool = share("db", "user");
-        let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
-        place.login_failed("connect failed".into(), Micros(10));
+        let Ok(mut place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
+        assert!(place.login_failed("connect failed".into(), Micros(10)), "who waits is told");
         drop(place);
         assert_eq!(places.all_servers(), 0);
         assert!(matches!(consider(&places, &pool, Micros(2)), Err(Verdict::Later(Micros(11)))));

@@ -15,7 +15,7 @@ use crate::config::{Database, Snapshot};
 use crate::core::{DatabaseShare, Demand, Gate, PoolShare};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What the login plane keeps of one pool beside what workers share.
@@ -38,6 +38,7 @@ pub struct PoolEntry {
     cancels_waiting: AtomicU32,
     unused_since: AtomicU64,
     catch_up_until: AtomicU64,
+    falls_behind: AtomicBool,
 }
 
 impl PoolEntry {
@@ -67,6 +68,11 @@ impl PoolEntry {
 
     pub(super) fn catch_up_until_then(&self, then: Micros) {
         self.catch_up_until.store(then.0, Ordering::Release);
+    }
+
+    /// Its servers age faster than they can be replaced, or do no longer; whether that is news.
+    pub(super) fn note_falling_behind(&self, falls_behind: bool) -> bool {
+        self.falls_behind.swap(falls_behind, Ordering::AcqRel) != falls_behind
     }
 
     /// Clients that are logged in to it or about to be.
@@ -279,6 +285,7 @@ impl Registry {
             cancels_waiting: AtomicU32::new(0),
             unused_since: AtomicU64::new(Micros::NEVER.0),
             catch_up_until: AtomicU64::new(0),
+            falls_behind: AtomicBool::new(false),
         });
         entry.pools.insert(user, Arc::clone(&pool));
         tables.by_id.insert(id, Arc::clone(&pool));

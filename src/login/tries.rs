@@ -2,7 +2,7 @@
 //!
 //! A server that refuses a login in its own words (no such database, no such role, a wrong password) has answered: whoever
 //! comes is told so at once, and asked is anew by the first one who comes after a pause, which doubles with each refusal from
-//! `limits::REFUSAL_PAUSE_MS` to `server_login_retry`. So a database that is created a moment later is there, and a storm of
+//! `limits::REFUSAL_PAUSE_MS` to `server_login_retry`; logins that were under way together are refused together, once. So a database that is created a moment later is there, and a storm of
 //! clients is no storm of logins. A login that would send something else ends every pause at once. Never shows a secret.
 //! PgBouncer lets each later client wait for `server_login_retry` instead (launch_new_connection() in src/objects.c).
 
@@ -36,6 +36,7 @@ struct Failed<S> {
 #[derive(Debug)]
 struct Refusal {
     fault: Fault,
+    at: Micros,
     until: Micros,
     pause: Micros,
 }
@@ -52,18 +53,26 @@ impl<S: PartialEq> Tries<S> {
         *self.last() = Some(Failed { sent, refusal: None });
     }
 
-    /// A login that sent this was refused by the server; until when that is the answer, `longest` at the most.
-    pub fn refused(&self, sent: S, fault: Fault, now: Micros, longest: Micros) -> Micros {
+    /// A login that sent this, begun and ended at these times, was refused by the server; until when that is the answer,
+    /// `longest` at the most.
+    pub fn refused(
+        &self,
+        sent: S,
+        fault: Fault,
+        (begun_at, now): (Micros, Micros),
+        longest: Micros,
+    ) -> Micros {
         let mut last = self.last();
         let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
         let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
         let pause = match before {
+            Some(before) if begun_at < before.at => before.pause, // nobody had heard of that one when it began
             Some(before) if now.since(before.until) <= longest => Micros(2 * before.pause.0),
             _ => first,
         };
         let pause = pause.min(longest);
         let until = now + pause;
-        *last = Some(Failed { sent, refusal: Some(Refusal { fault, until, pause }) });
+        *last = Some(Failed { sent, refusal: Some(Refusal { fault, at: now, until, pause }) });
         until
     }
 
@@ -138,7 +147,7 @@ mod tests {
         let tries = Tries::default();
         let now = Micros::from_secs(9);
         assert_eq!(tries.refusal(now), None);
-        let until = tries.refused(sent("a"), fault(), now, LONGEST);
+        let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
         assert_eq!(until, now + Micros::from_millis(limits::REFUSAL_PAUSE_MS));
         assert_eq!((tries.refusal(now), tries.refusal(until)), (Some(fault()), None));
         tries.forget();
@@ -151,24 +160,41 @@ mod tests {
         let mut now = Micros::from_secs(9);
         let mut pauses = Vec::new();
         for _ in 0..14 {
-            let until = tries.refused(sent("a"), fault(), now, LONGEST);
+            let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
             pauses.push(until.since(now).0);
             now = until;
         }
         assert!(pauses.windows(2).all(|two| two[1] == (2 * two[0]).min(LONGEST.0)), "{pauses:?}");
         assert_eq!(pauses.last(), Some(&LONGEST.0));
         now = now + LONGEST + Micros(1);
-        let until = tries.refused(sent("a"), fault(), now, LONGEST);
+        let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
         assert_eq!(until.since(now), Micros::from_millis(limits::REFUSAL_PAUSE_MS));
+    }
+
+    #[test]
+    fn logins_that_were_under_way_together_are_refused_once() {
+        let tries = Tries::default();
+        let mut begun_at = Micros::from_secs(9);
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            let ends = (1..=16).map(|ms| begun_at + Micros::from_millis(ms));
+            let untils: Vec<_> =
+                ends.map(|now| (now, tries.refused(sent("a"), fault(), (begun_at, now), LONGEST))).collect();
+            pauses.extend(untils.iter().map(|(now, until)| until.since(*now).0 / 1_000));
+            begun_at = untils[15].1;
+        }
+        pauses.dedup();
+        let first = limits::REFUSAL_PAUSE_MS;
+        assert_eq!(pauses, [first, 2 * first, 4 * first, 8 * first]);
     }
 
     #[test]
     fn another_secret_begins_anew() {
         let tries = Tries::default();
         let now = Micros::from_secs(9);
-        let first = tries.refused(sent("a"), fault(), now, LONGEST);
+        let first = tries.refused(sent("a"), fault(), (now, now), LONGEST);
         assert!(!tries.differs_from(|| sent("a")) && tries.differs_from(|| sent("b")));
-        assert_eq!(tries.refused(sent("b"), fault(), now, LONGEST), first);
+        assert_eq!(tries.refused(sent("b"), fault(), (now, now), LONGEST), first);
         tries.failed(sent("b"));
         assert_eq!(tries.refusal(now), None, "it is no word of the server's");
     }

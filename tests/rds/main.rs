@@ -22,5 +22,6 @@ mod recycling;
 mod rig;
 mod safety;
 mod secrecy;
+mod slow;
 mod waits;
 mod watch;

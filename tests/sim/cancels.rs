@@ -69,8 +69,9 @@ impl World {
 
     /// A cancel request reaches its server, or is lost, or is given up on its way and arrives late; its worker is told.
     pub fn cancel_arrives(&mut self, errand: Errand) {
-        let share = Arc::clone(&self.pools[self.pool_of_server(errand.server)].share);
-        self.ledger.returned(&share, Use::Cancel);
+        let pool = self.pool_of_server(errand.server);
+        let share = Arc::clone(&self.pools[pool].share);
+        self.ledger.returned(&share, &Use::Cancel);
         let fate = match self.ground.rng.below(10) {
             0 => CancelFate::NeverSent,
             1 => CancelFate::Unknown,
@@ -83,7 +84,7 @@ impl World {
             }
             CancelFate::Taken => {
                 self.cancel_takes_effect(errand);
-                self.ledger.forget_failure(&share); // the endpoint answers
+                self.forget_failure(pool); // the endpoint answers
             }
             CancelFate::NeverSent => self.cancel_was_in_vain(errand),
         }

@@ -23,26 +23,6 @@ pub const FORGOTTEN: &str = "a statement is forgotten to make room";
 pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
 
 impl World {
-    /// A server is about to be opened for a pool: with it there are no more than every cap allows, over all workers, those
-    /// that log in or are seen off included.
-    pub fn check_caps(&self, at: usize) {
-        let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
-        let rules = share.rules();
-        let count = |belongs: &dyn Fn(usize) -> bool| {
-            let alive = self.servers.iter().filter(|server| server.is_alive && belongs(server.pool)).count();
-            let logging_in = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
-            let logging_in = logging_in.map(|(_, pool)| self.ledger.pool_servers(pool.share.id).0);
-            alive as u32 + logging_in.sum::<u32>()
-        };
-        let within = |servers: u32, servers_max: u32| servers_max == 0 || servers <= servers_max;
-        let here = count(&|pool| pool == at);
-        assert!(within(here, rules.pool_size + rules.reserve_pool_size), "pool {at}: {here} servers");
-        let database = count(&|pool| self.plan.pools[pool].database == plan.database);
-        assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
-        let user = count(&|pool| self.plan.pools[pool].user == plan.user);
-        assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
-    }
-
     /// A client's transaction begins on a server: its authorization is good for that. In session pooling a client keeps the
     /// server that it has, and anywhere one that has told it half a notice.
     pub fn check_begin(&self, socket: u64, was_speaking: bool) {
@@ -100,14 +80,17 @@ impl World {
         }
         let is_at_rest = !server.is_alive || server.is_at_rest(&wire.coming());
         assert!(is_at_rest, "server {socket} was closed for its age in the middle of its work");
+        if reason == "authorization too old" {
+            self.check_was_busy(server, authorization);
+        }
         self.hear_early_end(server, authorization, reason);
     }
 
     /// A server has ended sooner than its login said: for `server_lifetime`, or for `iam_max_age`, which was lowered.
     fn hear_early_end(&self, server: &SimServer, authorization: Authorization, reason: &str) {
         let share = &self.pools[server.pool].share;
-        // 70 hundredths of the age is the least that is drawn.
-        let youth_us = authorization.hard_at.since(server.connected_at).0 * 70 / 100;
+        // 20 hundredths of the age is the least that is planned.
+        let youth_us = authorization.hard_at.since(server.connected_at).0 * 20 / 100;
         let early_at = match reason {
             "authorization renewed" => server.connected_at + Micros(youth_us),
             _ => authorization.hard_at,

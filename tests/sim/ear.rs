@@ -55,13 +55,18 @@ const QUIET_REASONS: [&str; 9] = [
 pub const GIVEN_UP: [&str; 2] = ["server idle timeout", "server lifetime over"];
 
 thread_local! {
-    static AGED: RefCell<Vec<(u64, String)>> = const { RefCell::new(Vec::new()) };
+    static CLOSED: RefCell<Vec<(u64, String)>> = const { RefCell::new(Vec::new()) };
     static HEARD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// The servers that were closed for the time that had passed since somebody asked, and why.
-pub fn aged() -> Vec<(u64, String)> {
-    AGED.take()
+/// The servers that were closed since somebody asked, and why.
+pub fn closed() -> Vec<(u64, String)> {
+    CLOSED.take()
+}
+
+/// Whether a server is closed so for the time that has passed.
+pub fn is_of_age(reason: &str) -> bool {
+    reason == MOVED || reason.starts_with("authorization") || GIVEN_UP.contains(&reason)
 }
 
 /// Something has been seen that worlds are to show.
@@ -133,9 +138,7 @@ impl Subscriber for Ear {
         let known = if self.faults { &REASONS[..] } else { &QUIET_REASONS[..] };
         assert!(known.contains(&reason), "a server was closed because: {reason}");
         hear(reason);
-        if reason == MOVED || reason.starts_with("authorization") || GIVEN_UP.contains(&reason) {
-            AGED.with_borrow_mut(|aged| aged.push((line.id, reason.to_owned())));
-        }
+        CLOSED.with_borrow_mut(|closed| closed.push((line.id, reason.to_owned())));
     }
 
     fn enter(&self, _: &Id) {}

@@ -19,6 +19,7 @@ mod ear;
 mod found;
 mod ground;
 mod kernel;
+mod logins;
 mod mind;
 mod plan;
 mod plane;
@@ -76,7 +77,7 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// One whole run; the hash of all that happened.
 fn live(seed: u64, faults: bool, logs: bool) -> u64 {
-    ear::aged();
+    ear::closed();
     let world = world::World::new(seed, faults, logs);
     let ear = ear::Ear { faults: world.plan.faults };
     tracing::subscriber::with_default(ear, || world.run())
@@ -191,6 +192,33 @@ fn servers_do_grow_old() {
     }
 }
 
+/// Worlds of one `cargo test` in which servers are replaced; `PGWEIR_SIM_SEEDS` and `PGWEIR_SIM_FROM` name others.
+const RENEWALS: u64 = 8;
+
+#[test]
+fn no_renewal_is_late_that_could_be_in_time() {
+    let from = from_environment("PGWEIR_SIM_FROM").unwrap_or(5_000_000);
+    let seeds = from..from + from_environment("PGWEIR_SIM_SEEDS").unwrap_or(RENEWALS);
+    let world = |seed, logs| {
+        let mut rng = rng::Rng::new(seed);
+        world::World::of(plan::Plan::for_renewals(&mut rng), seed, &mut rng, logs)
+    };
+    for seed in seeds {
+        let live = |logs| {
+            ear::closed();
+            tracing::subscriber::with_default(ear::Ear { faults: false }, || world(seed, logs).run())
+        };
+        if let Err(panic) = catch_unwind(|| live(false)) {
+            LOG.take();
+            let _ = catch_unwind(|| live(true));
+            panic!("{}\nseed {seed}: {}", Vec::from(LOG.take()).join("\n"), text_of(&*panic));
+        }
+    }
+    for what in [logins::REPLACED_BEFORE, logins::SEVERAL, "authorization renewed"] {
+        assert!(ear::heard().contains(what), "none of these worlds has shown: {what}");
+    }
+}
+
 #[test]
 fn servers_do_move_with_bytes_gathered() {
     let kinds = [check::MOVED_GATHERED, check::MOVED_FULL];
@@ -220,6 +248,9 @@ fn worlds_meet_what_they_assert() {
         strangers::CUT_OFF,
         strangers::MOVED_ON,
         plane::REFUSED,
+        logins::SEVERAL,
+        logins::FROM_RESERVE,
+        logins::FAIL_TOGETHER,
     ];
     let has_shown = |seed| {
         live(seed, true, false);

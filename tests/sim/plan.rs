@@ -56,6 +56,8 @@ pub struct Plan {
     /// The core's own, or so small that every world meets them.
     pub bounds: Bounds,
     pub memory: StatementMemory,
+    /// Clients work until the calm, and no server may reach its hard age.
+    pub is_for_renewals: bool,
 }
 
 /// How much prepared statements may take: in all, and of one database.
@@ -72,6 +74,10 @@ pub struct PoolPlan {
     pub rules: PoolRules,
     /// How long an authorization is good for, where servers have one.
     pub max_age_us: Option<u64>,
+    /// How long a login takes at the least and at the most.
+    pub login_us: (u64, u64),
+    /// From when on. Until then it takes no time.
+    pub slow_from_us: u64,
 }
 
 impl Plan {
@@ -109,7 +115,13 @@ impl Plan {
                 rules.max_db_connections = caps[database];
                 rules.max_user_connections = caps[2 + user];
                 let max_age_us = rng.percent(50).then(|| max_age_us(rng, &cuts));
-                PoolPlan { database: format!("db{database}"), user: format!("user{user}"), rules, max_age_us }
+                let login_us = match max_age_us {
+                    None if later.percent(20) => (100, 40 * LOGIN_US_MAX),
+                    _ => (100, LOGIN_US_MAX),
+                };
+                rules.endpoint = format!("host{database}:5432").into();
+                let (database, user) = (format!("db{database}"), format!("user{user}"));
+                PoolPlan { database, user, rules, max_age_us, login_us, slow_from_us: 0 }
             })
             .collect();
         let client_rules = ClientRules {
@@ -135,7 +147,52 @@ impl Plan {
             calm_at_us: rng.range(200_000, 1_500_000),
             bounds: scarce(bounds(rng), faults, &mut latest),
             memory: memory(faults, &mut latest),
+            is_for_renewals: false,
         }
+    }
+
+    /// A quiet world in which servers grow old, again and again, and logins are as slow as their pools can bear.
+    pub fn for_renewals(rng: &mut Rng) -> Self {
+        let mut plan = Self::draw(rng, false);
+        plan.pools.truncate(2);
+        let rounds = 4;
+        for pool in &mut plan.pools {
+            let servers = rng.range(1, 10);
+            let concurrency = *rng.pick(&[1, 4, 16]);
+            let age_us = rng.range(20, 60) * 1_000_000;
+            // as slow as lets all be replaced within a third of their age, so many at a time
+            let at_once = concurrency.min(servers.div_ceil(5));
+            let slow_from_us = *rng.pick(&[0, age_us / 10, age_us]);
+            // what is planned for 85 hundredths has time for logins that are slow from one moment to the next
+            let bearable_us = if slow_from_us == 0 { age_us / 5 } else { age_us / 10 };
+            let slowest_us = (age_us / 3 * at_once / servers).min(bearable_us);
+            pool.login_us = (slowest_us / 2, slowest_us);
+            pool.slow_from_us = slow_from_us;
+            pool.max_age_us = Some(age_us);
+            pool.rules = PoolRules {
+                mode: PoolMode::Transaction,
+                pool_size: (servers + *rng.pick(&[0, 0, 1, 8])) as u32,
+                min_pool_size: *rng.pick(&[0, servers]) as u32,
+                reserve_pool_size: 0,
+                max_db_connections: 0,
+                max_user_connections: 0,
+                server_lifetime: Micros::from_secs(3_600),
+                server_idle_timeout: Micros(0),
+                server_login_concurrency: concurrency as u32,
+                ..pool.rules.clone()
+            };
+            plan.calm_at_us = plan.calm_at_us.max(rounds * age_us);
+        }
+        plan.clients = rng.range(2, 12) as u32;
+        plan.think_us_max = 300_000;
+        plan.deaf = 0;
+        plan.tls = 0;
+        plan.cuts.read_bytes_max = 60_000;
+        plan.cuts.wire_bytes = (50_000, 100_000);
+        plan.cuts.nap_us_max = plan.cuts.nap_us_max.min(50);
+        plan.cuts.delay_us_max = plan.cuts.delay_us_max.min(200);
+        plan.is_for_renewals = true;
+        plan
     }
 
     pub fn manners(&self, pool: usize) -> Manners {
@@ -233,6 +290,7 @@ fn maybe(rng: &mut Rng, on: bool, ms_max: u64) -> Micros {
 
 /// Rules of one pool.
 pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
+    let mut later = Rng::new(rng.clone().next() ^ (u64::MAX / 3));
     PoolRules {
         mode,
         pool_size: rng.range(1, 4) as u32,
@@ -247,6 +305,8 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
             Micros::from_secs(3600)
         },
         server_idle_timeout: if rng.percent(30) { Micros::from_millis(50) } else { Micros(0) },
+        server_login_concurrency: *later.pick(&[1, 2, 16]),
+        endpoint: "host".into(),
         server_check_delay: Micros(*rng.pick(&[0, 500, 30_000])),
         server_check_query: rng.percent(50).then(|| "select 1".into()),
         server_reset_query: "DISCARD ALL".into(),

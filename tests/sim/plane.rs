@@ -7,7 +7,8 @@ use super::client::Stage;
 use super::driver::Letter;
 use super::ear;
 use super::ground::Event;
-use super::plan::{LOGIN_US_MAX, PoolPlan};
+use super::logins::{FAIL_TOGETHER, Luck};
+use super::plan::PoolPlan;
 use super::reloads::{LOGIN_RETRY, Login, ip};
 use super::server::SimServer;
 use super::session::Session;
@@ -17,8 +18,8 @@ use pgweir::base::{Address, Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
 use pgweir::core::Event as Happens;
 use pgweir::core::{
-    Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Launcher, PoolShare,
-    Scope, ServerIdentity, ServerLogin, ServerUnderWay, Stance, Use,
+    Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Launcher, Opening,
+    PoolShare, Scope, ServerIdentity, ServerLogin, ServerUnderWay, Stance, Use, Want,
 };
 use pgweir::login::Tries;
 use pgweir::wire::Fault;
@@ -39,6 +40,7 @@ pub struct SimPool {
     pub changed_at: Option<u64>,
     /// Clients that wait until the pool has had a server: since when, socket, login.
     pub desk: Vec<(Micros, u64, ClientLogin)>,
+    pub luck: Luck,
     /// What the last login came to, where it failed.
     pub tries: Tries<u32>,
     /// The generation whose server has taught what clients are welcomed with.
@@ -60,6 +62,7 @@ impl SimPool {
             taken: 0,
             changed_at: None,
             desk: Vec::new(),
+            luck: Luck::default(),
             tries: Tries::default(),
             welcome_of: None,
             welcome_stands_in: None,
@@ -88,7 +91,9 @@ impl World {
     pub fn launcher_pass(&mut self) {
         for at in 0..self.pools.len() {
             self.launcher_hears(at, Happens::Pass);
+            self.check_supply(at);
         }
+        self.note_rest();
         self.ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::LauncherPass);
     }
 
@@ -108,7 +113,7 @@ impl World {
     }
 
     /// Whether a client that was sent to the desk has not gone away.
-    fn stands_there(&self, socket: u64) -> bool {
+    pub fn stands_there(&self, socket: u64) -> bool {
         !self.ground.wires[socket as usize].is_reset
     }
 
@@ -130,7 +135,7 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Open { pool, .. } => self.open(pool.id.0 as usize),
+            Action::Open { pool, want, opening } => self.open(pool.id.0 as usize, want, opening),
             Action::Nudge { pool, idle_at, by } => {
                 self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
             }
@@ -153,15 +158,19 @@ impl World {
         }
     }
 
-    fn open(&mut self, at: usize) {
-        let login_us = self.ground.rng.range(100, LOGIN_US_MAX);
+    fn open(&mut self, at: usize, want: Want, opening: Opening) {
+        let PoolPlan { login_us: (least, most), slow_from_us, .. } = self.plan.pools[at];
+        let login_us = self.ground.rng.range(least, most);
+        let login_us = if self.ground.now < slow_from_us { 100 } else { login_us };
         let (began, address) = (self.ground.now, self.dns.address(&self.plan.pools[at].database));
         let pool = &mut self.pools[at];
         pool.changed_at = None;
         let (generation, secret) = (pool.share.generation(), pool.secret);
-        let login = Login { pool: at, generation, began, address, secret };
+        let failures = pool.luck.failures;
+        self.check_opening(at, &opening, want);
+        self.note_full(at);
+        let login = Login { pool: at, want, opening, generation, began, address, secret, failures };
         self.ground.after(login_us, Event::LoginOver(login));
-        self.check_caps(at);
     }
 
     /// A probe finds out whether logins work, now or later.
@@ -206,7 +215,7 @@ impl World {
         let now = self.ground.micros();
         let (share, secret) = (Arc::clone(&self.pools[at].share), self.pools[at].secret);
         if self.pools[at].tries.end_for_change(|| secret) {
-            self.ledger.forget_failure(&share);
+            self.forget_failure(at);
         }
         if !self.pools[at].has_welcome() && self.pools[at].tries.refusal(now).is_some() {
             ear::hear(REFUSED);
@@ -250,20 +259,21 @@ impl World {
     }
 
     pub fn login_over(&mut self, login: Login) {
-        let Login { pool: at, generation, .. } = login;
+        let Login { pool: at, generation, failures, ref opening, .. } = login;
         let share = Arc::clone(&self.pools[at].share);
         let is_refused = login.secret != self.pools[at].taken;
         if is_refused || self.plan.logins_fail && !self.is_calm && self.ground.rng.percent(30) {
-            self.login_fails(login, is_refused);
-            return self.login_ends(at);
+            let used_for = self.login_fails(login, is_refused);
+            return self.login_ends(at, used_for);
         }
         // Nobody wants it any more; it may be seen too late, too.
         let is_obsolete = generation != share.generation() || share.database.is_paused();
         if is_obsolete && self.ground.rng.percent(80) {
-            return self.login_ends(at);
+            return self.login_ends(at, Use::LoggingIn(login.opening));
         }
         let under_way = share.server_under_way();
-        self.ledger.logged_in(&share);
+        self.ledger.logged_in(&share, opening);
+        self.pools[at].luck.succeeds(generation, failures, login.want);
         self.pools[at].tries.forget();
         if share.stance() == Stance::CloseNow {
             self.set_stance(at, Stance::Renew); // logins are denied no more, as has just been seen
@@ -277,33 +287,46 @@ impl World {
     }
 
     /// What follows a login that has failed, by the server's own word or for another reason: as `login::open` has it.
-    fn login_fails(&mut self, login: Login, is_refused: bool) {
-        let Login { pool: at, generation, began, secret, .. } = login;
+    fn login_fails(&mut self, login: Login, is_refused: bool) -> Use {
+        let Login { pool: at, generation, began, secret, opening, .. } = login;
         let (now, pool) = (self.ground.micros(), &self.pools[at]);
         let share = Arc::clone(&pool.share);
         if share.generation() != generation || pool.secret != secret {
-            return; // the next one sends something else: nobody is told of this one, nor waits for it
+            return Use::LoggingIn(opening); // the next one sends something else: nobody is told of this one, nor waits for it
         }
-        let fault = Fault::LoginFailing { cached: "no luck".to_owned() };
+        let (began, fault) = (Micros(began), Fault::LoginFailing { cached: "no luck".to_owned() });
         let retry = if is_refused {
-            pool.tries.refused(secret, fault.clone(), now, LOGIN_RETRY).since(Micros(began))
+            pool.tries.refused(secret, fault.clone(), (began, now), LOGIN_RETRY).since(began)
         } else {
             pool.tries.failed(secret);
             Micros(self.ground.rng.range(1_000, 100_000))
         };
-        let is_unusable = share.live_count() == 0 || !pool.has_welcome();
-        self.ledger.login_failed(&share, "no luck".to_owned(), retry);
-        if is_unusable {
+        let is_answer = self.ledger.login_failed(&share, &opening, "no luck".to_owned(), retry);
+        self.pools[at].luck.fails(began + retry);
+        let (logging_in, _) = self.ledger.pool_servers(share.id);
+        assert_eq!(is_answer, logging_in == 1, "the last one that is under way is the answer");
+        if logging_in > 1 {
+            ear::hear(FAIL_TOGETHER);
+        }
+        let is_unusable = share.live_count() == 0 || !self.pools[at].has_welcome();
+        if is_answer && is_unusable {
             if is_refused {
                 self.refuse_the_desk(at);
             }
             self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
         }
+        Use::Failed(opening)
     }
 
-    fn login_ends(&mut self, at: usize) {
-        self.ledger.returned(&self.pools[at].share, Use::LoggingIn);
+    fn login_ends(&mut self, at: usize, used_for: Use) {
+        self.ledger.returned(&self.pools[at].share, &used_for);
         self.look_at_revived(at);
+    }
+
+    /// Something else than a login has shown that the next one need not wait.
+    pub fn forget_failure(&mut self, at: usize) {
+        self.ledger.forget_failure(&self.pools[at].share);
+        self.pools[at].luck.ends_pause();
     }
 
     /// A new server goes to the worker where a client has waited longest.
@@ -328,11 +351,12 @@ impl World {
             cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
         };
         let authorization = plan.max_age_us.map(|max_age_us| {
-            let soft_us = max_age_us * ground.rng.range(70, 90) / 100;
+            let times = (Micros(began), Micros(ground.now));
+            let soft_at = self.ledger.plan_renewal(share, times, Micros(max_age_us), 1_000);
             let at = |age_us| Micros(began + age_us);
             let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
             let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);
-            Authorization { soft_at: at(soft_us).min(lifetime_at), hard_at: at(max_age_us) }
+            Authorization { soft_at: soft_at.min(lifetime_at), hard_at: at(max_age_us) }
         });
         let login = ServerLogin {
             identity: Arc::new(identity),
@@ -370,7 +394,8 @@ impl World {
             assert!(has_lingered, "the place of server {socket} is given back while it lives");
             self.servers[index].end(&mut self.ground);
         }
-        self.ledger.returned(&self.pools[at].share, Use::Live);
+        self.ledger.returned(&self.pools[at].share, &Use::Live);
+        self.check_is_kept(at);
         self.look_at_revived(at);
     }
 

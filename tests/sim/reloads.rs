@@ -6,7 +6,7 @@ use super::weather::Spell;
 use super::wire::Remote;
 use super::world::World;
 use pgweir::base::{Micros, limits};
-use pgweir::core::{Answer, Command, Event as Happens, Scope};
+use pgweir::core::{Answer, Command, Event as Happens, Opening, Scope, Want};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,15 +15,19 @@ use std::sync::Arc;
 pub const LOGIN_RETRY: Micros = Micros::from_secs(15);
 
 /// A login under way: what it began with, which may be true no more when it is over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Login {
     pub pool: usize,
+    pub want: Want,
+    pub opening: Opening,
     pub generation: u32,
     pub began: u64,
     /// Where the host's name led.
     pub address: u8,
     /// What it proves itself with.
     pub secret: u32,
+    /// How many of the pool's had failed.
+    pub failures: u32,
 }
 
 /// Where the hosts' names lead; each database has a host of its own, of the same name.
@@ -166,7 +170,7 @@ impl World {
         if self.ground.rng.percent(50) {
             self.renew(at);
         } else if self.pools[at].tries.end_for_change(|| secret) {
-            self.ledger.forget_failure(&share);
+            self.forget_failure(at);
             self.launcher_hears(at, Happens::Asked);
         }
         self.ground.log(|| format!("pool {at}: a reload brings its secret"));
@@ -181,7 +185,7 @@ impl World {
         let share = Arc::clone(&self.pools[at].share);
         self.pools[at].tries.forget();
         share.bump_generation();
-        self.ledger.forget_failure(&share);
+        self.forget_failure(at);
         self.tell_all(&|| Command::Sweep(Scope::Pool(share.id)));
         self.launcher_hears(at, Happens::Asked);
     }

@@ -41,6 +41,8 @@ pub struct SimServer {
     /// When its login began and was over, and how long that is good for.
     pub connected_at: Micros,
     pub born_at: u64,
+    /// When it was free, as far as anybody has looked: at passes, and until transactions began on it; in worlds of renewals.
+    pub free_at: Vec<Micros>,
     pub authorization: Option<Authorization>,
     /// Where it is.
     pub address: u8,
@@ -62,6 +64,7 @@ impl SimServer {
             is_timed: false,
             connected_at: Micros(0),
             born_at: ground.now,
+            free_at: Vec::new(),
             authorization: None,
             address: 0,
         }

@@ -57,6 +57,11 @@ impl World {
     pub fn new(seed: u64, faults: bool, logs: bool) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng, faults);
+        Self::of(plan, seed, &mut rng, logs)
+    }
+
+    /// The world of a plan that was drawn from `seed`, with what is left of its dice.
+    pub fn of(plan: Plan, seed: u64, rng: &mut Rng, logs: bool) -> Self {
         let mut ground = Ground::new(rng.next(), plan.cuts.clone(), plan.workers, logs);
         ground.log(|| format!("{plan:#?}"));
         let names = TrackedNames::new(["search_path", "IntervalStyle", "never.reported"]);
@@ -182,11 +187,12 @@ impl World {
             && self.ground.mail.iter().all(|letters| letters.is_empty())
     }
 
-    /// Nobody is being seen off, and all that was sent to servers and by them has come.
+    /// Nobody is being seen off or logs in, and all that was sent to servers and by them has come.
     fn is_still(&mut self) -> bool {
         let is_over = |server: &SimServer| self.ground.wires[server.socket as usize].is_dropped;
         let is_quiet = |server: &SimServer| is_over(server) || server.is_quiet(&self.ground);
         self.servers.iter().all(is_quiet)
+            && self.pools.iter().all(|pool| self.ledger.pool_servers(pool.share.id).0 == 0)
             && self.drivers.iter_mut().all(|driver| driver.connections() == driver.counts().1)
     }
 
@@ -321,11 +327,15 @@ impl World {
             }
         }
         for (socket, was_speaking) in std::mem::take(&mut self.ground.begun) {
+            self.note_begin(socket);
             self.check_begin(socket, was_speaking);
             self.check_address(socket);
         }
-        for (socket, reason) in ear::aged() {
-            self.check_aged(socket, &reason);
+        for (socket, reason) in ear::closed() {
+            self.note_closed(socket, &reason);
+            if ear::is_of_age(&reason) {
+                self.check_aged(socket, &reason);
+            }
         }
         for (pool, socket) in std::mem::take(&mut self.ground.returned) {
             self.place_returned(pool, socket);
@@ -398,6 +408,9 @@ impl World {
         let manners = self.plan.manners(pool);
         let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
         client.causes.common = self.plan.common_faults();
+        if self.plan.is_for_renewals {
+            client.batches = u32::MAX;
+        }
         self.clients.push(client);
         self.pools_of_clients.push(pool);
         let plan = &self.plan.pools[pool];
@@ -433,7 +446,7 @@ impl World {
         if rng.percent(20) {
             values[2] = (*rng.pick(&["utc", "Europe/Berlin", "America/Lima"])).to_owned();
         }
-        if rng.percent(2) {
+        if rng.percent(2) && !self.plan.is_for_renewals {
             values[2] = BOGUS_ZONE.to_owned();
         }
         if rng.percent(10) {

@@ -70,6 +70,7 @@ fn row(source: Arc<Source>, logins: Option<LoginReport>, pool: Option<Arc<PoolEn
         waiting: 3,
         under_way: pool.as_ref().map(|_| 5),
         spans: logins.as_ref().map(|_| [21, 950].map(Micros::from_millis)),
+        keeps_up: Some(false),
         logins,
         pool,
     }
@@ -125,6 +126,7 @@ async fn a_row_tells_who_logs_in_how_and_how_it_goes() {
         ("login_ms_p50", "21"),
         ("login_ms_p99", "950"),
         ("stance", "keep_on"),
+        ("renewals", "late"),
         ("auth_age", "61"),
         ("sv_past_soft_age", "2"),
         ("sv_past_hard_age", "1"),

@@ -82,7 +82,7 @@ fn columns_and_types_are_pgbouncers() {
             "iam",
             "database:text user endpoint region source principal cred_state cred_expires_in:int8 key_tail:text \
              last_refresh:int8 last_login logins_ok logins_denied throttled logins_failed class:text login_rate:int4 \
-             login_waiting logins_under_way login_ms_p50:int8 login_ms_p99 stance:text auth_age:int8 sv_past_soft_age:int4 \
+             login_waiting logins_under_way login_ms_p50:int8 login_ms_p99 stance:text renewals auth_age:int8 sv_past_soft_age:int4 \
              sv_past_hard_age sv_due renewed:int8 extended over_age \
              last_error:text",
         ),

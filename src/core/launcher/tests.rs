@@ -1,5 +1,7 @@
 //! What the launcher decides, event by event; that it decides well over time is the simulation's to show (tests/sim).
 
+mod renewals;
+
 use super::super::ledger::tests::{pools, rules};
 use super::*;
 use crate::config::PoolRules;
@@ -45,8 +47,9 @@ impl Bench {
 
     fn open(&mut self, at: usize) {
         self.wait(at);
-        assert!(opens(&self.asked(at), at));
-        self.ledger.logged_in(&self.pools[at]);
+        let actions = self.asked(at);
+        let [Action::Open { opening, .. }] = &actions[..] else { panic!("{actions:?}") };
+        self.ledger.logged_in(&self.pools[at], opening);
         self.pools[at].set_waiting_since(THERE, Micros::NEVER);
     }
 }
@@ -62,6 +65,30 @@ fn who_waits_gets_a_server_and_nobody_else() {
     bench.wait(0);
     assert!(opens(&bench.asked(0), 0));
     assert!(bench.asked(0).is_empty(), "one login at a time");
+}
+
+#[test]
+fn each_one_that_waits_gets_a_server_at_the_same_time() {
+    let mut bench = Bench::new(1, &PoolRules { pool_size: 9, server_login_concurrency: 8, ..rules() });
+    bench.wait(0);
+    bench.pools[0].set_waiting(THERE, 5);
+    assert!(opens(&bench.asked(0), 0), "one, as long as nothing is known of its server");
+    bench.pools[0].set_waiting(THERE, 0);
+    let mut bench = Bench::new(1, &PoolRules { pool_size: 9, server_login_concurrency: 8, ..rules() });
+    bench.open(0);
+    bench.wait(0);
+    bench.pools[0].set_waiting(THERE, 5);
+    bench.pools[0].server_leaves();
+    let opened = |actions: &[Action]| {
+        let opens = actions.iter().filter(|action| matches!(action, Action::Open { .. }));
+        (opens.count(), actions.len())
+    };
+    assert_eq!(opened(&bench.asked(0)), (4, 4), "a server is on its way to one of them");
+    assert_eq!(opened(&bench.asked(0)), (0, 0), "and four more are now");
+    bench.pools[0].set_waiting(THERE, 20);
+    assert_eq!(opened(&bench.again(0)), (4, 4), "no more at once than that");
+    bench.pools[0].set_waiting(THERE, 2);
+    assert!(bench.again(0).is_empty(), "more than enough are on their way");
 }
 
 #[test]
@@ -122,7 +149,7 @@ fn workers_are_asked_for_an_idle_server_one_after_the_other() {
     let (_, second) = asks(bench.handle(tried(first, false))).expect("the next worker may have one");
     assert_eq!((first, second), (HERE, THERE));
     assert!(bench.handle(tried(second, true)).is_empty());
-    bench.ledger.returned(&bench.pools[0].clone(), Use::Live);
+    bench.ledger.returned(&bench.pools[0].clone(), &Use::Live);
     let demands = vec![bench.demand(0), bench.demand(1)];
     assert!(opens(&bench.handle(Event::PlaceFree(demands)), 1));
 }
@@ -134,7 +161,7 @@ fn a_place_goes_to_the_pool_that_has_waited_longest() {
     for (at, waited_us) in [(0, 5), (1, 20), (2, 90)] {
         bench.pools[at].set_waiting_since(HERE, NOW - Micros(waited_us));
     }
-    bench.ledger.returned(&bench.pools[0].clone(), Use::Live);
+    bench.ledger.returned(&bench.pools[0].clone(), &Use::Live);
     let demands = (0..3).map(|at| bench.demand(at)).collect();
     let actions = bench.handle(Event::PlaceFree(demands));
     assert!(opens(&actions[..1], 2), "{actions:?}");
@@ -150,7 +177,7 @@ fn a_renewal_at_a_cap_waits_until_a_login_is_sure() {
     let actions = bench.handle(Event::SureOfLogin(bench.demand(0)));
     assert!(matches!(actions[..], [Action::Retire(PoolId(0))]), "{actions:?}");
     assert!(bench.pools[0].take_retirement());
-    bench.ledger.returned(&bench.pools[0].clone(), Use::Live);
+    bench.ledger.returned(&bench.pools[0].clone(), &Use::Live);
     let actions = bench.handle(Event::PlaceFree(vec![bench.demand(0)]));
     assert!(matches!(actions[..], [Action::Open { want: Want::Renewal, .. }]), "{actions:?}");
 }

@@ -1,10 +1,13 @@
-//! The ledger by example and by property: whatever the order of calls, no cap is exceeded and no room is wasted.
+//! The ledger by example.
 
 use super::*;
 use crate::config::{PoolMode, PoolRules};
-use crate::core::{DatabaseShare, Gate, Stance};
+use crate::core::{Authorization, DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
-use proptest::prelude::*;
+
+mod model;
+mod parallel;
+mod spread;
 
 pub(in crate::core) fn rules() -> PoolRules {
     PoolRules {
@@ -17,6 +20,8 @@ pub(in crate::core) fn rules() -> PoolRules {
         max_user_connections: 0,
         server_lifetime: Micros(0),
         server_idle_timeout: Micros(0),
+        server_login_concurrency: 1,
+        endpoint: "host:5432".into(),
         server_check_delay: Micros(0),
         server_check_query: None,
         server_reset_query: "".into(),
@@ -58,28 +63,41 @@ fn one(rules: &PoolRules) -> Arc<PoolShare> {
 }
 
 const WAITER: Want = Want::Waiter { since: Micros(0) };
-pub(in crate::core) const LAUNCH: Verdict = Verdict::Launch { from_reserve: false };
+
+/// There is room, and a login begins.
+pub(in crate::core) fn begin(ledger: &mut Ledger, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Opening {
+    match ledger.consider(pool, want, now) {
+        Verdict::Launch(opening) => opening,
+        verdict => panic!("{verdict:?}"),
+    }
+}
 
 pub(in crate::core) fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: Micros) {
-    assert_eq!(ledger.consider(pool, WAITER, now), LAUNCH);
-    ledger.logged_in(pool);
+    let opening = begin(ledger, pool, WAITER, now);
+    ledger.logged_in(pool, &opening);
+}
+
+/// It fails, and its socket has ended.
+fn fail(ledger: &mut Ledger, pool: &Arc<PoolShare>, opening: Opening, reason: &str, retry: Micros) {
+    ledger.login_failed(pool, &opening, reason.into(), retry);
+    ledger.returned(pool, &Use::Failed(opening));
 }
 
 #[test]
 fn one_login_at_a_time_up_to_pool_size() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
-    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing);
-    ledger.logged_in(&pool);
+    ledger.logged_in(&pool, &opening);
     assert_eq!(pool.live_count(), 1);
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Full);
     assert!(pool.is_full());
-    ledger.returned(&pool, Use::Live);
+    ledger.returned(&pool, &Use::Live);
     assert!(!pool.is_full());
     assert_eq!(pool.live_count(), 1);
-    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    begin(&mut ledger, &pool, WAITER, Micros(1));
 }
 
 #[test]
@@ -102,8 +120,9 @@ fn the_reserve_opens_when_the_first_waiter_has_waited_long_enough() {
     let due = since + Micros::from_secs(5);
     assert_eq!(ledger.consider(&pool, want, since), Verdict::Later(due));
     assert!(pool.is_full());
-    assert_eq!(ledger.consider(&pool, want, due), Verdict::Launch { from_reserve: true });
-    ledger.logged_in(&pool);
+    let opening = begin(&mut ledger, &pool, want, due);
+    assert!(opening.from_reserve);
+    ledger.logged_in(&pool, &opening);
     assert_eq!(ledger.consider(&pool, want, due + due), Verdict::Full);
 }
 
@@ -125,7 +144,8 @@ fn clients_of_a_role_that_is_denied_hear_so_whenever_they_come() {
     pool.set_obstacle(Some("no credentials".to_owned()));
     assert_eq!(pool.refusal(), None, "what may pass is waited for");
     launch(&mut ledger, &pool, Micros(1));
-    ledger.login_failed(&pool, "refused".into(), Micros(10));
+    let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
+    ledger.login_failed(&pool, &opening, "refused".into(), Micros(10));
     pool.set_obstacle(Some("role app may not".to_owned()));
     let refusal = pool.refusal().unwrap();
     assert_eq!(
@@ -139,15 +159,13 @@ fn clients_of_a_role_that_is_denied_hear_so_whenever_they_come() {
 #[test]
 fn what_a_login_has_sent_before_a_reload_says_nothing_of_the_next_one() {
     let (pool, mut ledger) = (one(&rules()), Ledger::default());
-    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
     pool.bump_generation();
     ledger.forget_failure(&pool);
-    ledger.login_failed(&pool, "wrong password".into(), Micros(9));
-    ledger.returned(&pool, Use::LoggingIn);
+    fail(&mut ledger, &pool, opening, "wrong password", Micros(9));
     assert_eq!(pool.failing(), None);
-    assert_eq!(ledger.consider(&pool, WAITER, Micros(2)), LAUNCH);
-    ledger.login_failed(&pool, "wrong password".into(), Micros(9));
-    ledger.returned(&pool, Use::LoggingIn);
+    let opening = begin(&mut ledger, &pool, WAITER, Micros(2));
+    fail(&mut ledger, &pool, opening, "wrong password", Micros(9));
     assert!(matches!(ledger.consider(&pool, WAITER, Micros(3)), Verdict::Later(_)), "that one does");
     ledger.forget_failure(&pool);
     assert_eq!(pool.failing(), None, "nobody is told of it any more");
@@ -158,9 +176,8 @@ fn a_failed_login_is_retried_only_after_the_pause() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     let started = Micros::from_secs(100);
-    assert_eq!(ledger.consider(&pool, WAITER, started), LAUNCH);
-    ledger.login_failed(&pool, "connect failed".into(), Micros::from_secs(15));
-    ledger.returned(&pool, Use::LoggingIn);
+    let opening = begin(&mut ledger, &pool, WAITER, started);
+    fail(&mut ledger, &pool, opening, "connect failed", Micros::from_secs(15));
     assert_eq!(pool.failing().as_deref().map(String::as_str), Some("connect failed"));
     let due = started + Micros::from_secs(15);
     assert_eq!(ledger.consider(&pool, WAITER, started), Verdict::Later(due));
@@ -181,11 +198,11 @@ fn a_full_database_evicts_once_at_a_time_and_revives_who_starved() {
     assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::Full, "one eviction is under way");
     ledger.nothing_to_evict(&scope);
     assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::EvictFirst(scope));
-    ledger.returned(a, Use::Live);
+    ledger.returned(a, &Use::Live);
     let revived: Vec<PoolId> = ledger.revived_by(a).iter().map(|pool| pool.id).collect();
     assert_eq!(revived, [b.id, a.id]);
     assert!(!b.is_full());
-    assert_eq!(ledger.consider(b, WAITER, Micros(1)), LAUNCH);
+    begin(&mut ledger, b, WAITER, Micros(1));
 }
 
 #[test]
@@ -205,12 +222,12 @@ fn the_minimum_is_filled_without_eviction_and_without_reserve() {
     let pools = pools(1, 2, &minimum);
     let mut ledger = Ledger::default();
     for _ in 0..2 {
-        assert_eq!(ledger.consider(&pools[0], Want::Minimum, Micros(1)), LAUNCH);
-        ledger.logged_in(&pools[0]);
+        let opening = begin(&mut ledger, &pools[0], Want::Minimum, Micros(1));
+        ledger.logged_in(&pools[0], &opening);
     }
     assert_eq!(ledger.consider(&pools[0], Want::Minimum, Micros(1)), Verdict::Nothing);
-    assert_eq!(ledger.consider(&pools[1], Want::Minimum, Micros(1)), LAUNCH);
-    ledger.logged_in(&pools[1]);
+    let opening = begin(&mut ledger, &pools[1], Want::Minimum, Micros(1));
+    ledger.logged_in(&pools[1], &opening);
     assert_eq!(ledger.consider(&pools[1], Want::Minimum, Micros(1)), Verdict::Full);
     assert!(!pools[1].is_full(), "a client's want may still evict");
 }
@@ -222,7 +239,7 @@ fn a_paused_database_launches_nothing() {
     pool.database.set_paused(true);
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing);
     pool.database.set_paused(false);
-    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
+    begin(&mut ledger, &pool, WAITER, Micros(1));
 }
 
 #[test]
@@ -234,7 +251,7 @@ fn cancels_go_up_to_twice_pool_size_beside_servers() {
     assert!(ledger.take_cancel(&pool));
     assert!(ledger.take_cancel(&pool));
     assert!(!ledger.take_cancel(&pool));
-    ledger.returned(&pool, Use::Cancel);
+    ledger.returned(&pool, &Use::Cancel);
     assert_eq!(ledger.pool_cancels(pool.id), 1);
     assert!(ledger.take_cancel(&pool));
     assert_eq!(ledger.database_servers("d0"), 2);
@@ -250,7 +267,7 @@ fn one_cancel_may_always_go() {
     pool.set_rules(Arc::new(PoolRules { pool_size: 1, ..rules() }));
     assert!(ledger.take_cancel(&pool), "although there are twice pool_size servers already");
     assert!(!ledger.take_cancel(&pool));
-    ledger.returned(&pool, Use::Cancel);
+    ledger.returned(&pool, &Use::Cancel);
     assert!(ledger.take_cancel(&pool));
 }
 
@@ -260,7 +277,7 @@ fn a_pool_in_use_is_not_forgotten() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     assert!(!ledger.forget(&pool));
-    ledger.returned(&pool, Use::Live);
+    ledger.returned(&pool, &Use::Live);
     assert!(ledger.forget(&pool));
     assert_eq!(ledger.all_servers(), 0);
     assert!(ledger.databases.is_empty() && ledger.users.is_empty());
@@ -271,11 +288,11 @@ fn a_renewal_opens_first_and_retires_then() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
+    let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
     assert!(!pool.is_retirement_wanted(), "not before the other has come");
-    ledger.logged_in(&pool);
+    ledger.logged_in(&pool, &opening);
     assert!(pool.take_retirement() && !pool.take_retirement(), "one, and once");
-    ledger.returned(&pool, Use::Live);
+    ledger.returned(&pool, &Use::Live);
     assert!(!ledger.owes_replacement(&pool));
 }
 
@@ -284,9 +301,10 @@ fn a_renewal_whose_server_has_gone_retires_none() {
     let pool = one(&rules());
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
-    ledger.returned(&pool, Use::Live);
-    ledger.logged_in(&pool);
+    let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
+    pool.note_departure();
+    ledger.returned(&pool, &Use::Live);
+    ledger.logged_in(&pool, &opening);
     assert!(!pool.is_retirement_wanted());
 }
 
@@ -297,15 +315,29 @@ fn a_renewal_that_fails_retires_none() {
     launch(&mut ledger, &pool, Micros(1));
     let gap = Micros::from_secs(100);
     assert!(pool.may_ask_for_renewal(Micros(1), gap));
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
-    ledger.login_failed(&pool, "refused".into(), Micros(10));
-    ledger.returned(&pool, Use::LoggingIn);
+    let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
+    fail(&mut ledger, &pool, opening, "refused", Micros(10));
     assert!(!pool.may_ask_for_renewal(Micros(10), gap), "asking is in vain so long");
     assert!(pool.may_ask_for_renewal(Micros(11), gap), "but not for the whole gap");
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(5)), Verdict::Later(Micros(11)));
     assert!(pool.may_ask_for_renewal(Micros(11), gap));
     launch(&mut ledger, &pool, Micros(20));
     assert!(!pool.is_retirement_wanted(), "that one was a client's");
+}
+
+#[test]
+fn a_server_that_has_time_keeps_none_waiting_that_has_less() {
+    let pool = one(&rules());
+    let hard_at = |seconds| Authorization { soft_at: Micros(0), hard_at: Micros::from_secs(seconds) };
+    let asks = |seconds, authorization: Authorization| {
+        let now = Micros::from_secs(seconds);
+        pool.may_ask_for_renewal(now, authorization.renewal_gap(now, 2))
+    };
+    let (early, late) = (hard_at(400), hard_at(120));
+    assert!(asks(100, early), "it was planned early, as its neighbours' turns were taken");
+    assert!(!asks(103, late), "not at once: who was born together is replaced one after the other");
+    assert!(asks(104, late), "its own time is what counts");
+    assert!(!asks(107, late) && asks(108, late), "the gap shrinks with the time that is left");
 }
 
 #[test]
@@ -326,10 +358,10 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
             Verdict::Nothing,
             "that one is still going"
         );
-        ledger.returned(&pool, Use::Live);
+        ledger.returned(&pool, &Use::Live);
         assert!(ledger.owes_replacement(&pool));
-        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
-        ledger.logged_in(&pool);
+        let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
+        ledger.logged_in(&pool, &opening);
         assert!(!pool.is_retirement_wanted() && !ledger.owes_replacement(&pool), "one for one");
     }
 }
@@ -342,7 +374,7 @@ fn a_retired_one_s_place_that_another_pool_took_puts_off_no_renewal() {
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::RetireFirst);
     assert!(pools[0].take_retirement());
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::Nothing);
-    ledger.returned(&pools[0], Use::Live);
+    ledger.returned(&pools[0], &Use::Live);
     launch(&mut ledger, &pools[1], Micros(1));
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::RetireFirst);
 }
@@ -353,9 +385,9 @@ fn whoever_a_server_is_opened_for_it_replaces_the_retired_one() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
-    ledger.returned(&pool, Use::Live);
-    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), LAUNCH);
-    ledger.returned(&pool, Use::LoggingIn);
+    ledger.returned(&pool, &Use::Live);
+    let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
+    ledger.returned(&pool, &Use::LoggingIn(opening));
     assert!(!ledger.owes_replacement(&pool));
 }
 
@@ -365,10 +397,11 @@ fn what_is_retired_from_the_reserve_is_not_replaced() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     let late = Micros::from_secs(10);
-    assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Launch { from_reserve: true });
-    ledger.logged_in(&pool);
+    let opening = begin(&mut ledger, &pool, WAITER, late);
+    assert!(opening.from_reserve);
+    ledger.logged_in(&pool, &opening);
     assert_eq!(ledger.consider(&pool, Want::Renewal, late), Verdict::RetireFirst);
-    ledger.returned(&pool, Use::Live);
+    ledger.returned(&pool, &Use::Live);
     assert!(!ledger.owes_replacement(&pool));
 }
 
@@ -380,10 +413,10 @@ fn a_renewal_comes_after_those_who_starve() {
     launch(&mut ledger, &pools[0], Micros(1));
     let scope = Scope::Database("d0".into());
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::EvictFirst(scope));
-    ledger.returned(&pools[0], Use::Live);
+    ledger.returned(&pools[0], &Use::Live);
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::Nothing);
     assert_eq!(ledger.revived_by(&pools[0]).len(), 2);
-    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), LAUNCH);
+    begin(&mut ledger, &pools[1], WAITER, Micros(1));
 }
 
 #[test]
@@ -405,195 +438,10 @@ fn a_replacement_is_owed_until_logins_work_again() {
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
     assert!(pool.take_retirement());
-    ledger.returned(&pool, Use::Live);
+    ledger.returned(&pool, &Use::Live);
     pool.set_stance(Stance::KeepOn);
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
     pool.set_stance(Stance::Renew);
     assert!(ledger.owes_replacement(&pool));
-    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), LAUNCH);
-}
-
-/// One thing that may happen at any time.
-#[derive(Clone, Debug)]
-enum Step {
-    Want { pool: usize, waited_s: u64 },
-    Minimum { pool: usize },
-    Renew { pool: usize },
-    Succeed { pool: usize },
-    Fail { pool: usize },
-    Close { pool: usize },
-    TakeCancel { pool: usize },
-    EndCancel { pool: usize },
-    Caps { pool_size: u32, reserve: u32, database: u32, user: u32 },
-    NothingToEvict { pool: usize },
-    Pass { seconds: u64 },
-}
-
-fn step(pools: usize) -> impl Strategy<Value = Step> {
-    let pool = 0..pools;
-    prop_oneof![
-        6 => (pool.clone(), 0..10u64).prop_map(|(pool, waited_s)| Step::Want { pool, waited_s }),
-        1 => pool.clone().prop_map(|pool| Step::Minimum { pool }),
-        2 => pool.clone().prop_map(|pool| Step::Renew { pool }),
-        4 => pool.clone().prop_map(|pool| Step::Succeed { pool }),
-        1 => pool.clone().prop_map(|pool| Step::Fail { pool }),
-        3 => pool.clone().prop_map(|pool| Step::Close { pool }),
-        2 => pool.clone().prop_map(|pool| Step::TakeCancel { pool }),
-        1 => pool.clone().prop_map(|pool| Step::EndCancel { pool }),
-        1 => (0..4u32, 0..3u32, 0..6u32, 0..6u32).prop_map(|(pool_size, reserve, database, user)| Step::Caps {
-            pool_size, reserve, database, user
-        }),
-        1 => pool.prop_map(|pool| Step::NothingToEvict { pool }),
-        1 => (0..20u64).prop_map(|seconds| Step::Pass { seconds }),
-    ]
-}
-
-/// What the ledger must agree with: each pool's servers by state, counted naively.
-#[derive(Default, Clone)]
-struct Shadow {
-    logging_in: u32,
-    live: u32,
-    cancels: u32,
-    failed: bool,
-}
-
-struct Model {
-    pools: Vec<Arc<PoolShare>>,
-    shadows: Vec<Shadow>,
-    /// Since when a client of each pool waits that was denied.
-    denied: Vec<Option<Micros>>,
-    ledger: Ledger,
-    now: Micros,
-}
-
-impl Model {
-    fn servers(&self, count_in: impl Fn(&PoolShare) -> bool) -> u32 {
-        let all = self.pools.iter().zip(&self.shadows);
-        all.filter(|(pool, _)| count_in(pool)).map(|(_, shadow)| shadow.logging_in + shadow.live).sum()
-    }
-
-    /// A launch is right only where the naive counts leave room, and refused only where they do not.
-    fn want(&mut self, at: usize, want: Want) {
-        let pool = Arc::clone(&self.pools[at]);
-        let rules = pool.rules();
-        let shadow = self.shadows[at].clone();
-        let verdict = self.ledger.consider(&pool, want, self.now);
-        let room = |count: u32, max: u32| max == 0 || count < max;
-        let in_database = self.servers(|other| other.database.name == pool.database.name);
-        let of_user = self.servers(|other| other.user == pool.user);
-        let in_size = room(shadow.live, rules.pool_size);
-        let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
-        if let Verdict::Launch { from_reserve } = verdict {
-            let reserve = rules.pool_size == 0 || shadow.live < rules.pool_size + rules.reserve_pool_size;
-            assert!(shadow.logging_in == 0 && shared && reserve && from_reserve != in_size);
-            self.shadows[at].logging_in = 1;
-            self.denied[at] = None;
-        } else if let Want::Waiter { since } = want {
-            let earlier = self.denied.iter().flatten().any(|other| goes_before(*other, since));
-            let may_wait = shadow.logging_in > 0 || shadow.failed;
-            assert!(!in_size || !shared || earlier || may_wait, "room was refused: {verdict:?}");
-            self.denied[at] = Some(since); // one whose login has failed may starve, too, when its pause is over
-        }
-        if let Verdict::EvictFirst(_) = verdict {
-            assert!(!shared);
-        }
-        if verdict == Verdict::RetireFirst {
-            assert!(want == Want::Renewal && (!in_size || !shared));
-            assert!(pool.take_retirement());
-        }
-    }
-
-    fn act(&mut self, step: &Step) {
-        match *step {
-            Step::Want { pool, waited_s } => {
-                self.want(pool, Want::Waiter { since: self.now.since(Micros::from_secs(waited_s)) });
-            }
-            Step::Minimum { pool } => self.want(pool, Want::Minimum),
-            Step::Renew { pool } => self.want(pool, Want::Renewal),
-            Step::Succeed { pool } if self.shadows[pool].logging_in == 1 => {
-                self.ledger.logged_in(&self.pools[pool]);
-                self.shadows[pool] = Shadow {
-                    logging_in: 0,
-                    live: self.shadows[pool].live + 1,
-                    failed: false,
-                    ..self.shadows[pool]
-                };
-            }
-            Step::Fail { pool } if self.shadows[pool].logging_in == 1 => {
-                self.ledger.login_failed(&self.pools[pool], "refused".into(), Micros::from_secs(15));
-                self.ledger.returned(&self.pools[pool], Use::LoggingIn);
-                self.shadows[pool] = Shadow { logging_in: 0, failed: true, ..self.shadows[pool] };
-            }
-            Step::Close { pool } if self.shadows[pool].live > 0 => {
-                self.ledger.returned(&self.pools[pool], Use::Live);
-                self.shadows[pool].live -= 1;
-                assert!(!self.pools[pool].is_full());
-                let revived = self.ledger.revived_by(&self.pools[pool]);
-                assert!(revived.iter().all(|pool| !pool.is_full()));
-            }
-            Step::TakeCancel { pool } => {
-                let shadow = &mut self.shadows[pool];
-                let cap = self.pools[pool].rules().pool_size * 2;
-                let total = shadow.logging_in + shadow.live + shadow.cancels;
-                let free = cap == 0 || shadow.cancels == 0 || total < cap;
-                assert_eq!(self.ledger.take_cancel(&self.pools[pool]), free);
-                shadow.cancels += u32::from(free);
-            }
-            Step::EndCancel { pool } if self.shadows[pool].cancels > 0 => {
-                self.ledger.returned(&self.pools[pool], Use::Cancel);
-                self.shadows[pool].cancels -= 1;
-            }
-            Step::Caps { pool_size, reserve, database, user } => {
-                for pool in &self.pools {
-                    pool.set_rules(Arc::new(PoolRules {
-                        pool_size,
-                        reserve_pool_size: reserve,
-                        min_pool_size: 1,
-                        max_db_connections: database,
-                        max_user_connections: user,
-                        ..rules()
-                    }));
-                }
-            }
-            Step::NothingToEvict { pool } => {
-                let pool = &self.pools[pool];
-                self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
-                self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
-            }
-            Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
-            _ => {}
-        }
-    }
-
-    fn check(&self) {
-        for (pool, shadow) in self.pools.iter().zip(&self.shadows) {
-            assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in, shadow.live));
-            assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);
-            assert_eq!(pool.live_count(), shadow.live);
-            let in_database = self.servers(|other| other.database.name == pool.database.name);
-            assert_eq!(self.ledger.database_servers(&pool.database.name), in_database);
-            assert_eq!(self.ledger.user_servers(&pool.user), self.servers(|other| other.user == pool.user));
-        }
-    }
-}
-
-/// Under miri each takes minutes.
-const CASES: u32 = if cfg!(miri) { 2 } else { 512 };
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_interleaving_exceeds_a_cap_or_wastes_room(steps in proptest::collection::vec(step(6), 1..200)) {
-        let start = PoolRules { reserve_pool_size: 1, max_db_connections: 4, max_user_connections: 5, ..rules() };
-        let pools = pools(2, 3, &start);
-        let shadows = vec![Shadow::default(); pools.len()];
-        let denied = vec![None; pools.len()];
-        let mut model =
-            Model { pools, shadows, denied, ledger: Ledger::default(), now: Micros::from_secs(1_000) };
-        for step in &steps {
-            model.act(step);
-            model.check();
-        }
-    }
+    begin(&mut ledger, &pool, Want::Renewal, Micros(1));
 }

@@ -460,7 +460,7 @@ proptest! {
     /// the server says so itself once, and none is lent beyond it.
     #[test]
     fn no_transaction_begins_beyond_the_age_after_a_revocation(
-        (max_age, soft, jitter) in (10u64..2000, 0.0..1.0f64, 0.0..1.0f64),
+        (max_age, soft_percent, jitter) in (10u64..2000, 20u64..=85, 0.0..1.0f64),
         vain in prop::collection::vec(
             (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended), 1 => Just(Vain::Busy)], 0u64..5),
             3..60
@@ -471,7 +471,8 @@ proptest! {
         (is_told, backing) in (any::<bool>(), prop_oneof![Just(Backing::Sound), Just(Backing::Denied)]),
     ) {
         let login = s(1000);
-        let server = age::Authorization::new(login, s(max_age), soft);
+        let soft_at = login + Micros(s(max_age).0 / 100 * soft_percent);
+        let server = age::Authorization { since: login, soft_at, hard_at: login + s(max_age) };
         let rules = age::AgeRules {
             max_age: s(max_age),
             on_denied: age::OnDenied::Drain,

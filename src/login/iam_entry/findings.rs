@@ -8,6 +8,7 @@ use crate::config::{
     BadValue, ConfigError, Database, EntryProblem, IamIdentity, Place, PoolMode, Problem, ServerAuth,
     Snapshot, UserEntry,
 };
+use crate::core::REPLACED_BY_PERCENT;
 use crate::iam::rules::{BadKey, Keys, Rules};
 use crate::iam::{DSQL_PORT, Endpoint, Region, Service, SourceKind};
 use crate::login::server_tls;
@@ -51,6 +52,7 @@ pub fn check(snapshot: &Snapshot) -> Findings {
     }
     survey.tell(&mut findings.warnings);
     findings.warnings.extend(sessions(snapshot));
+    findings.warnings.extend(paces(snapshot));
     findings.errors.sort_by_key(|error| (Arc::clone(&error.place.file), error.place.line));
     findings
 }
@@ -227,6 +229,55 @@ fn sessions(snapshot: &Snapshot) -> Option<String> {
             some_of(&named)
         )
     })
+}
+
+/// What full pools want of one endpoint.
+#[derive(Default)]
+struct Wanted {
+    /// Of each database: servers, logins a second, the most servers that it may have.
+    databases: BTreeMap<Arc<str>, (f64, f64, u32)>,
+    pace: Option<u32>,
+}
+
+impl Wanted {
+    fn logins_per_second(&self) -> f64 {
+        let of = |(servers, rate, most): &(f64, f64, u32)| match f64::from(*most) {
+            most if most > 0.0 && most < *servers => rate * most / servers,
+            _ => *rate,
+        };
+        self.databases.values().map(of).sum()
+    }
+}
+
+/// Endpoints whose pools, were all of them full, would want more logins for their servers' ages than their pace allows. Told is
+/// what is certain: of hosts that share the servers each is taken to have its part, and users that nobody has named have none.
+fn paces(snapshot: &Snapshot) -> Vec<String> {
+    let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+    for pool in pools(snapshot).filter(|pool| pool.whose != Whose::Querier) {
+        let Ok(rules) = &pool.rules else { continue };
+        let caps = snapshot.pool_rules(pool.database, &pool.user);
+        let servers = [caps.pool_size, caps.max_user_connections].into_iter().filter(|cap| *cap > 0).min();
+        let endpoints: BTreeSet<_> = rules.endpoints.iter().map(ToString::to_string).collect();
+        let servers = f64::from(servers.unwrap_or(1)) / endpoints.len() as f64;
+        let rate = servers / (rules.ages.max_age.0 as f64 / 1e6) * 100.0 / REPLACED_BY_PERCENT as f64;
+        for endpoint in endpoints {
+            let at = wanted.entry(endpoint).or_default();
+            at.pace = Some(at.pace.map_or(rules.login_rate, |pace| pace.min(rules.login_rate)));
+            let most = caps.max_db_connections;
+            let of_database = at.databases.entry(Arc::clone(&pool.database.name)).or_insert((0.0, 0.0, most));
+            *of_database = (of_database.0 + servers, of_database.1 + rate, most);
+        }
+    }
+    let text = |(endpoint, wanted): (String, Wanted)| {
+        let (rate, pace) = (wanted.logins_per_second(), wanted.pace?);
+        (rate > f64::from(pace)).then(|| {
+            format!(
+                "endpoint {endpoint}: full pools want {rate:.1} logins a second so that each server is replaced before it is \
+                 older than iam_max_age, more than iam_login_rate={pace}: raise one of them, or lower pool_size"
+            )
+        })
+    };
+    wanted.into_iter().filter_map(text).collect()
 }
 
 /// The first few, and how many more.

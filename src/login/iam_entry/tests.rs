@@ -247,6 +247,22 @@ fn a_session_name_without_a_session_is_told() {
 }
 
 #[test]
+fn an_endpoint_that_full_pools_would_ask_too_much_of_is_told() {
+    let told = |entries: usize, keys: &str| {
+        let entries: String =
+            (0..entries).map(|i| format!("d{i} = {RDS} pool_mode=transaction {keys}\n")).collect();
+        found(&entries, "server_tls_ca_file = x").1
+    };
+    assert_eq!(told(100, "pool_size=20 iam_max_age=900"), [""; 0]);
+    let warnings = told(100, "pool_size=20 iam_max_age=60");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("full pools want 39.2 logins a second") && warnings[0].contains("=20"));
+    assert_eq!(told(100, "pool_size=20 iam_max_age=60 iam_login_rate=40"), [""; 0]);
+    assert_eq!(told(60, "pool_size=0 iam_max_age=60"), [""; 0], "nobody knows how many it will have");
+    assert_eq!(told(100, "pool_size=20 max_db_connections=10 iam_max_age=60"), [""; 0], "half as many");
+}
+
+#[test]
 fn entries_in_session_pooling_are_told_in_one_line() {
     let entries = |modes: &[&str]| -> String {
         modes.iter().enumerate().map(|(i, mode)| format!("d{i} = {RDS} {mode}\n")).collect()

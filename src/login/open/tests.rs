@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::auth::Secret;
+use crate::core::Verdict;
 use crate::io::Clock;
 use crate::login::registry::tests::snapshot;
 use crate::login::servers_tls::ServersTls;
@@ -30,8 +31,9 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
         let plane = plane();
         let entry = plane.pool_entry("d", "u").unwrap();
         let want = Want::Waiter { since: Micros(0) };
-        plane.places.decide(|ledger| ledger.consider(&entry.share, want, Micros(1)));
-        let place = plane.places.given(&entry.share);
+        let verdict = plane.places.decide(|ledger| ledger.consider(&entry.share, want, Micros(1)));
+        let Verdict::Launch(opening) = verdict else { panic!("there is room") };
+        let place = plane.places.given(&entry.share, opening);
         let attempt = Attempt::new(Arc::clone(&plane), Arc::clone(&entry), want);
         if brings_another {
             // a client has logged in by auth_query meanwhile
@@ -40,6 +42,42 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
         attempt.fail(Line::default(), refusal(), place).await;
         assert_eq!(entry.tries.refusal(Micros(0)).is_none(), brings_another);
         assert_eq!(entry.share.failing().is_none(), brings_another);
+    }
+}
+
+/// Logins of a pool whose only server has gone while they were under way.
+fn under_way(plane: &Arc<Plane>, entry: &Arc<PoolEntry>, count: usize) -> Vec<(Attempt, Place)> {
+    let want = Want::Waiter { since: Micros(0) };
+    let begin = || {
+        let verdict = plane.places.decide(|ledger| ledger.consider(&entry.share, want, Micros(1)));
+        let Verdict::Launch(opening) = verdict else { panic!("{verdict:?}") };
+        let attempt = Attempt::new(Arc::clone(plane), Arc::clone(entry), want);
+        (attempt, plane.places.given(&entry.share, opening))
+    };
+    let (_, first) = begin();
+    let first = first.into_live();
+    let logins = (0..count).map(|_| begin()).collect();
+    drop(first);
+    logins
+}
+
+#[tokio::test]
+async fn who_waits_is_refused_when_no_login_under_way_can_serve_him() {
+    let plane = plane();
+    let entry = plane.pool_entry("d", "u").unwrap();
+    let refusal = || {
+        let fault = Fault::Relayed { sqlstate: "53300".into(), text: "too many".into() };
+        Failure { fault: Some(fault), sequel: Sequel::Refused, ..Failure::new("login failed") }
+    };
+    let mut logins = under_way(&plane, &entry, 3);
+    let wait = plane.welcome(&entry.share);
+    let mut wait = std::pin::pin!(wait);
+    let mut is_told = async || tokio::time::timeout(Duration::ZERO, wait.as_mut()).await.is_ok();
+    assert!(!is_told().await);
+    while let Some((attempt, place)) = logins.pop() {
+        attempt.fail(Line::default(), refusal(), place).await;
+        assert_eq!(is_told().await, logins.is_empty(), "{} may still serve him", logins.len());
+        assert_eq!(entry.share.failing().is_some(), logins.is_empty());
     }
 }
 

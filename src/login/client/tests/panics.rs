@@ -135,8 +135,8 @@ async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
     let entry = plane.pool_entry("d", "u").unwrap();
     let want = || Want::Waiter { since: Micros(0) };
     let consider = || plane.places.decide(|ledger| ledger.consider(&entry.share, want(), plane.now()));
-    assert!(matches!(consider(), Verdict::Launch { .. }));
-    let place = plane.places.given(&entry.share);
+    let Verdict::Launch(opening) = consider() else { panic!("there is room") };
+    let place = plane.places.given(&entry.share, opening);
     open::open(Arc::clone(&plane), Arc::clone(&entry), place, want()).await;
     assert_eq!((plane.places.all_servers(), plane.server_logins.count()), (0, 0));
     assert!(matches!(consider(), Verdict::Later(_)), "it counts as a login that has failed");

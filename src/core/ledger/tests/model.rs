@@ -1,0 +1,215 @@
+//! The ledger by property: whatever the order of calls, no cap is exceeded and no room is wasted.
+
+use super::*;
+use proptest::prelude::*;
+
+/// One thing that may happen at any time.
+#[derive(Clone, Debug)]
+enum Step {
+    Want { pool: usize, waited_s: u64 },
+    Minimum { pool: usize },
+    Renew { pool: usize },
+    Succeed { pool: usize },
+    Fail { pool: usize },
+    Close { pool: usize },
+    TakeCancel { pool: usize },
+    EndCancel { pool: usize },
+    Caps { pool_size: u32, reserve: u32, database: u32, user: u32 },
+    Concurrency { logins: u32 },
+    NothingToEvict { pool: usize },
+    Pass { seconds: u64 },
+}
+
+fn step(pools: usize) -> impl Strategy<Value = Step> {
+    let pool = 0..pools;
+    prop_oneof![
+        6 => (pool.clone(), 0..10u64).prop_map(|(pool, waited_s)| Step::Want { pool, waited_s }),
+        1 => pool.clone().prop_map(|pool| Step::Minimum { pool }),
+        2 => pool.clone().prop_map(|pool| Step::Renew { pool }),
+        4 => pool.clone().prop_map(|pool| Step::Succeed { pool }),
+        1 => pool.clone().prop_map(|pool| Step::Fail { pool }),
+        3 => pool.clone().prop_map(|pool| Step::Close { pool }),
+        2 => pool.clone().prop_map(|pool| Step::TakeCancel { pool }),
+        1 => pool.clone().prop_map(|pool| Step::EndCancel { pool }),
+        1 => (0..4u32, 0..3u32, 0..6u32, 0..6u32).prop_map(|(pool_size, reserve, database, user)| Step::Caps {
+            pool_size, reserve, database, user
+        }),
+        1 => (1..5u32).prop_map(|logins| Step::Concurrency { logins }),
+        1 => pool.prop_map(|pool| Step::NothingToEvict { pool }),
+        1 => (0..20u64).prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
+/// What the ledger must agree with: each pool's servers by state, counted naively.
+#[derive(Default, Clone)]
+struct Shadow {
+    logins: Vec<Opening>,
+    live: u32,
+    cancels: u32,
+    failed: bool,
+    /// The last login that ended has succeeded, and none has failed since it began.
+    is_proven: bool,
+}
+
+impl Shadow {
+    fn logging_in(&self) -> u32 {
+        self.logins.len() as u32
+    }
+}
+
+struct Model {
+    pools: Vec<Arc<PoolShare>>,
+    shadows: Vec<Shadow>,
+    /// Since when a client of each pool waits that was denied.
+    denied: Vec<Option<Micros>>,
+    ledger: Ledger,
+    now: Micros,
+}
+
+impl Model {
+    fn servers(&self, count_in: impl Fn(&PoolShare) -> bool) -> u32 {
+        let all = self.pools.iter().zip(&self.shadows);
+        all.filter(|(pool, _)| count_in(pool)).map(|(_, shadow)| shadow.logging_in() + shadow.live).sum()
+    }
+
+    /// A launch is right only where the naive counts leave room, and refused only where they do not.
+    fn want(&mut self, at: usize, want: Want) {
+        let pool = Arc::clone(&self.pools[at]);
+        let rules = pool.rules();
+        let shadow = self.shadows[at].clone();
+        let verdict = self.ledger.consider(&pool, want, self.now);
+        let room = |count: u32, max: u32| max == 0 || count < max;
+        let in_database = self.servers(|other| other.database.name == pool.database.name);
+        let of_user = self.servers(|other| other.user == pool.user);
+        let servers = shadow.logging_in() + shadow.live;
+        let in_size = room(servers, rules.pool_size);
+        let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
+        let logging_in = shadow.logging_in();
+        let beside = self.shadows.iter().map(Shadow::logging_in).sum::<u32>();
+        let most = rules.server_login_concurrency;
+        let may_log_in =
+            logging_in == 0 || shadow.is_proven && shadow.live > 0 && logging_in < most && beside < most;
+        if let Verdict::Launch(opening) = &verdict {
+            let reserve = rules.pool_size == 0 || servers < rules.pool_size + rules.reserve_pool_size;
+            assert!(may_log_in && shared && reserve && opening.from_reserve != in_size);
+            self.shadows[at].logins.push(opening.clone());
+            self.denied[at] = None;
+        } else if let Want::Waiter { since } = want {
+            let earlier = self.denied.iter().flatten().any(|other| goes_before(*other, since));
+            let may_wait = !may_log_in || shadow.failed;
+            assert!(!in_size || !shared || earlier || may_wait, "room was refused: {verdict:?}");
+            self.denied[at] = Some(since); // one whose login has failed may starve, too, when its pause is over
+        }
+        if let Verdict::EvictFirst(_) = verdict {
+            assert!(!shared);
+        }
+        if verdict == Verdict::RetireFirst {
+            assert!(want == Want::Renewal && (!in_size || !shared));
+            assert!(pool.take_retirement());
+        }
+    }
+
+    fn act(&mut self, step: &Step) {
+        match *step {
+            Step::Want { pool, waited_s } => {
+                self.want(pool, Want::Waiter { since: self.now.since(Micros::from_secs(waited_s)) });
+            }
+            Step::Minimum { pool } => self.want(pool, Want::Minimum),
+            Step::Renew { pool } => self.want(pool, Want::Renewal),
+            Step::Succeed { pool } if self.shadows[pool].logging_in() > 0 => {
+                let shadow = &mut self.shadows[pool];
+                let opening = shadow.logins.remove(0);
+                let failures = self.ledger.accounts[&self.pools[pool].id].failures;
+                self.ledger.logged_in(&self.pools[pool], &opening);
+                shadow.live += 1;
+                if opening.failures == failures {
+                    (shadow.failed, shadow.is_proven) = (false, true);
+                }
+            }
+            Step::Fail { pool } if self.shadows[pool].logging_in() > 0 => {
+                let shadow = &mut self.shadows[pool];
+                let opening = shadow.logins.remove(0);
+                fail(&mut self.ledger, &self.pools[pool], opening, "refused", Micros::from_secs(15));
+                (shadow.failed, shadow.is_proven) = (true, false);
+            }
+            Step::Close { pool } if self.shadows[pool].live > 0 => {
+                self.ledger.returned(&self.pools[pool], &Use::Live);
+                self.shadows[pool].live -= 1;
+                assert!(!self.pools[pool].is_full());
+                let revived = self.ledger.revived_by(&self.pools[pool]);
+                assert!(revived.iter().all(|pool| !pool.is_full()));
+            }
+            Step::TakeCancel { pool } => {
+                let shadow = &mut self.shadows[pool];
+                let cap = self.pools[pool].rules().pool_size * 2;
+                let total = shadow.logging_in() + shadow.live + shadow.cancels;
+                let free = cap == 0 || shadow.cancels == 0 || total < cap;
+                assert_eq!(self.ledger.take_cancel(&self.pools[pool]), free);
+                shadow.cancels += u32::from(free);
+            }
+            Step::EndCancel { pool } if self.shadows[pool].cancels > 0 => {
+                self.ledger.returned(&self.pools[pool], &Use::Cancel);
+                self.shadows[pool].cancels -= 1;
+            }
+            Step::Caps { pool_size, reserve, database, user } => {
+                for pool in &self.pools {
+                    pool.set_rules(Arc::new(PoolRules {
+                        pool_size,
+                        reserve_pool_size: reserve,
+                        min_pool_size: 1,
+                        max_db_connections: database,
+                        max_user_connections: user,
+                        ..PoolRules::clone(&pool.rules())
+                    }));
+                }
+            }
+            Step::Concurrency { logins } => {
+                for pool in &self.pools {
+                    let rules = PoolRules::clone(&pool.rules());
+                    pool.set_rules(Arc::new(PoolRules { server_login_concurrency: logins, ..rules }));
+                }
+            }
+            Step::NothingToEvict { pool } => {
+                let pool = &self.pools[pool];
+                self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
+                self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
+            }
+            Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
+            _ => {}
+        }
+    }
+
+    fn check(&self) {
+        let logging_in: u32 = self.shadows.iter().map(Shadow::logging_in).sum();
+        assert_eq!(self.ledger.logins_at.values().sum::<u32>(), logging_in);
+        for (pool, shadow) in self.pools.iter().zip(&self.shadows) {
+            assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in(), shadow.live));
+            assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);
+            assert_eq!(pool.live_count(), shadow.live);
+            let in_database = self.servers(|other| other.database.name == pool.database.name);
+            assert_eq!(self.ledger.database_servers(&pool.database.name), in_database);
+            assert_eq!(self.ledger.user_servers(&pool.user), self.servers(|other| other.user == pool.user));
+        }
+    }
+}
+
+/// Under miri each takes minutes.
+const CASES: u32 = if cfg!(miri) { 2 } else { 512 };
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_interleaving_exceeds_a_cap_or_wastes_room(steps in proptest::collection::vec(step(6), 1..200)) {
+        let start = PoolRules { reserve_pool_size: 1, max_db_connections: 4, max_user_connections: 5, ..rules() };
+        let pools = pools(2, 3, &start);
+        let shadows = vec![Shadow::default(); pools.len()];
+        let denied = vec![None; pools.len()];
+        let mut model =
+            Model { pools, shadows, denied, ledger: Ledger::default(), now: Micros::from_secs(1_000) };
+        for step in &steps {
+            model.act(step);
+            model.check();
+        }
+    }
+}

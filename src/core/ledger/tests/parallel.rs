@@ -1,0 +1,119 @@
+//! The ledger's rules for logins that are in progress at the same time, by example.
+
+use super::*;
+
+fn parallel() -> PoolRules {
+    PoolRules { pool_size: 8, server_login_concurrency: 3, ..rules() }
+}
+
+#[test]
+fn several_logins_at_once_when_one_has_shown_that_they_succeed() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    let first = begin(&mut ledger, &pool, WAITER, Micros(1));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "nothing is known of its server");
+    ledger.logged_in(&pool, &first);
+    (0..3).for_each(|_| drop(begin(&mut ledger, &pool, WAITER, Micros(1))));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "no more than that");
+    assert_eq!(ledger.pool_servers(pool.id), (3, 1));
+}
+
+#[test]
+fn a_server_that_is_new_or_gone_meets_one_login_at_a_time() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    pool.bump_generation();
+    begin(&mut ledger, &pool, WAITER, Micros(1));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "it is another one's server now");
+    let (pool, mut ledger) = (one(&parallel()), Ledger::default());
+    launch(&mut ledger, &pool, Micros(1));
+    ledger.returned(&pool, &Use::Live);
+    begin(&mut ledger, &pool, WAITER, Micros(1));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "it may be dead by now");
+}
+
+#[test]
+fn logins_in_progress_count_against_pool_size_and_the_reserve_waits_for_them() {
+    let pool = one(&PoolRules { pool_size: 3, min_pool_size: 2, reserve_pool_size: 1, ..parallel() });
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let second = begin(&mut ledger, &pool, Want::Minimum, Micros(1));
+    assert_eq!(ledger.consider(&pool, Want::Minimum, Micros(1)), Verdict::Nothing, "it is on its way");
+    let third = begin(&mut ledger, &pool, WAITER, Micros(1));
+    let late = Micros::from_secs(5);
+    assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Nothing, "they may be for who waits longest");
+    [second, third].iter().for_each(|opening| ledger.logged_in(&pool, opening));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Later(late));
+    assert!(begin(&mut ledger, &pool, WAITER, late).from_reserve);
+    assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Full);
+}
+
+#[test]
+fn a_login_that_fails_has_the_others_wait_and_then_come_one_at_a_time() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let mut logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
+    fail(&mut ledger, &pool, logins.remove(0), "too many", Micros(49));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(50)), Verdict::Nothing, "two are still being tried");
+    fail(&mut ledger, &pool, logins.remove(0), "too many", Micros(39));
+    ledger.logged_in(&pool, &logins.remove(0));
+    assert_eq!(pool.failing(), None);
+    let verdict = ledger.consider(&pool, WAITER, Micros(49));
+    assert_eq!(verdict, Verdict::Later(Micros(50)), "it had begun before: the latest pause counts");
+    let next = begin(&mut ledger, &pool, WAITER, Micros(50));
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(50)), Verdict::Nothing);
+    ledger.logged_in(&pool, &next);
+    (0..2).for_each(|_| drop(begin(&mut ledger, &pool, WAITER, Micros(50))));
+}
+
+#[test]
+fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
+    let pools = pools(1, 4, &parallel());
+    let elsewhere = PoolRules { endpoint: "other:5432".into(), ..parallel() };
+    pools[3].set_rules(Arc::new(elsewhere));
+    let mut ledger = Ledger::default();
+    pools.iter().for_each(|pool| launch(&mut ledger, pool, Micros(1)));
+    let logins: Vec<_> = (0..2).map(|_| begin(&mut ledger, &pools[0], WAITER, Micros(1))).collect();
+    begin(&mut ledger, &pools[1], WAITER, Micros(1));
+    assert_eq!(ledger.consider(&pools[0], WAITER, Micros(1)), Verdict::Nothing, "three are three");
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
+    begin(&mut ledger, &pools[2], WAITER, Micros(1)); // nobody is kept from his first one
+    (0..3).for_each(|_| drop(begin(&mut ledger, &pools[3], WAITER, Micros(1))));
+    logins.iter().for_each(|opening| ledger.logged_in(&pools[0], opening));
+    begin(&mut ledger, &pools[1], WAITER, Micros(1));
+    begin(&mut ledger, &pools[0], WAITER, Micros(1));
+    assert_eq!(ledger.logins_at["host:5432"], 4);
+}
+
+#[test]
+fn the_last_login_under_way_that_fails_is_the_answer_to_those_who_wait() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let mut logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
+    ledger.returned(&pool, &Use::Live);
+    let mut next = || logins.remove(0);
+    let (first, second, third) = (next(), next(), next());
+    let fails = |ledger: &mut Ledger, opening: &Opening| {
+        ledger.login_failed(&pool, opening, "no".into(), Micros(9)) && pool.failing().is_some()
+    };
+    assert!(!fails(&mut ledger, &first), "two others may still serve who waits");
+    assert_eq!(pool.failing(), None, "and who comes");
+    ledger.returned(&pool, &Use::Failed(first));
+    ledger.returned(&pool, &Use::LoggingIn(second)); // given up
+    assert!(fails(&mut ledger, &third));
+    ledger.returned(&pool, &Use::Failed(third));
+    assert_eq!(ledger.pool_servers(pool.id), (0, 0));
+}
+
+#[test]
+fn of_logins_that_fail_together_one_is_the_answer_whenever_their_connections_end() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
+    let mut fails = |opening| ledger.login_failed(&pool, opening, "no".into(), Micros(9));
+    assert_eq!(logins.iter().map(&mut fails).collect::<Vec<_>>(), [false, false, true]);
+}

@@ -1,0 +1,289 @@
+//! What must hold of logins to servers, counted naively beside the ledger: no cap is exceeded, a dead or refusing server is
+//! not stormed, as many are under way as those who wait need, and no renewal is late that could be in time.
+
+use super::ear;
+use super::plane::SimPool;
+use super::server::SimServer;
+use super::wire::Remote;
+use super::world::World;
+use pgweir::base::{Micros, limits};
+use pgweir::core::{Authorization, Opening, Want};
+
+pub const SEVERAL: &str = "a pool logs in to several servers at once";
+pub const FROM_RESERVE: &str = "a login takes a place of the reserve";
+pub const REPLACED_BEFORE: &str = "a server goes when its replacement has come, in a pool with room";
+pub const FAIL_TOGETHER: &str = "a login fails while others of its pool are under way";
+
+/// What a pool's logins have come to.
+#[derive(Debug, Default)]
+pub struct Luck {
+    /// The generation of the last login that has ended, where that succeeded.
+    proven: Option<u32>,
+    /// How many have failed.
+    pub failures: u32,
+    /// After a failure: when the next one may begin.
+    not_before: Micros,
+    /// Servers that were opened because somebody waited, or for the minimum, less those that have gone for other reasons than
+    /// their age.
+    wanted: u32,
+    /// Whether there have been as many as `pool_size` allows.
+    was_full: bool,
+}
+
+impl Luck {
+    /// A login of that generation has succeeded, before which so many had failed.
+    pub fn succeeds(&mut self, generation: u32, failures: u32, want: Want) {
+        self.wanted += u32::from(want != Want::Renewal);
+        if failures == self.failures {
+            (self.proven, self.not_before) = (Some(generation), Micros(0));
+        }
+    }
+
+    pub fn fails(&mut self, not_before: Micros) {
+        (self.proven, self.failures) = (None, self.failures + 1);
+        self.not_before = self.not_before.max(not_before);
+    }
+
+    /// The next login need not wait.
+    pub fn ends_pause(&mut self) {
+        self.not_before = Micros(0);
+    }
+}
+
+impl SimPool {
+    /// Whether several logins may be in progress: one has shown that they succeed, and its server is there.
+    fn is_proven(&self) -> bool {
+        self.share.live_count() > 0 && self.luck.proven == Some(self.share.generation())
+    }
+}
+
+impl World {
+    /// A login has just begun.
+    pub fn check_opening(&self, at: usize, opening: &Opening, want: Want) {
+        self.check_caps(at, opening, want);
+        self.check_logins(at);
+        self.check_goes_first(at, want);
+        let (now, not_before) = (self.ground.micros(), self.pools[at].luck.not_before);
+        assert!(now >= not_before, "pool {at}: a login begins {} us early", not_before.since(now).0);
+    }
+
+    /// There are no more servers than every cap allows, over all workers, those that log in or are seen off included; and beyond
+    /// `pool_size` one is opened for a client that has waited for long enough, never else.
+    fn check_caps(&self, at: usize, opening: &Opening, want: Want) {
+        let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
+        let rules = share.rules();
+        let count = |belongs: &dyn Fn(usize) -> bool| {
+            let alive = self.servers.iter().filter(|server| server.is_alive && belongs(server.pool)).count();
+            alive as u32 + self.logging_in(belongs)
+        };
+        let within = |servers: u32, servers_max: u32| servers_max == 0 || servers <= servers_max;
+        let here = count(&|pool| pool == at);
+        if here > rules.pool_size {
+            ear::hear(FROM_RESERVE);
+            assert!(opening.from_reserve, "pool {at}: {here} servers");
+            let Want::Waiter { since } = want else { panic!("pool {at}: the reserve is for {want:?}") };
+            assert!(self.ground.micros() >= since + rules.reserve_pool_timeout, "pool {at}: too early");
+        }
+        assert!(within(here, rules.pool_size + rules.reserve_pool_size), "pool {at}: {here} servers");
+        let database = count(&|pool| self.plan.pools[pool].database == plan.database);
+        assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
+        let user = count(&|pool| self.plan.pools[pool].user == plan.user);
+        assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
+    }
+
+    /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has waited for
+    /// longer: those of renewals and of the minimum come last.
+    fn check_goes_first(&self, at: usize, want: Want) {
+        let rules = self.pools[at].share.rules();
+        let plan = |pool: usize| &self.plan.pools[pool];
+        let since = if let Want::Waiter { since } = want { since } else { self.ground.micros() };
+        let lead = Micros(limits::FAIR_LEAD_US) + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
+        let caps: [(u32, &dyn Fn(usize) -> bool); 2] = [
+            (rules.max_db_connections, &|pool| plan(pool).database == plan(at).database),
+            (rules.max_user_connections, &|pool| plan(pool).user == plan(at).user),
+        ];
+        for (servers_max, shares) in caps {
+            if servers_max == 0 || self.servers_in(shares) < servers_max {
+                continue;
+            }
+            let others = (0..self.pools.len()).filter(|other| *other != at && shares(*other));
+            for other in others {
+                let starves_since = self.starves_since(other, servers_max).unwrap_or(Micros::NEVER);
+                assert!(starves_since + lead >= since, "pool {at}: {want:?} goes before pool {other}");
+            }
+        }
+    }
+
+    /// Servers of some pools, as the ledger counts them.
+    fn servers_in(&self, belongs: &dyn Fn(usize) -> bool) -> u32 {
+        let pools = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
+        let servers = pools.map(|(_, pool)| self.ledger.pool_servers(pool.share.id));
+        servers.map(|(logging_in, live)| logging_in + live).sum()
+    }
+
+    /// Since when a client of the pool has waited for a server that it would get, were there a place where so many are taken.
+    fn starves_since(&self, at: usize, servers_max: u32) -> Option<Micros> {
+        let pool = &self.pools[at];
+        let (share, rules, outlook) = (&pool.share, pool.share.rules(), pool.share.outlook());
+        let is_held = share.is_removed() || share.database.is_paused() || outlook.idle + outlook.moving > 0;
+        let (logging_in, live) = self.ledger.pool_servers(share.id);
+        let has_room = logging_in == 0 && live < rules.pool_size;
+        let other_caps = [rules.max_db_connections, rules.max_user_connections];
+        let is_only_cap = other_caps.iter().all(|cap| *cap == 0 || *cap == servers_max);
+        let is_time = self.ground.micros() >= pool.luck.not_before;
+        (!is_held && has_room && is_only_cap && is_time).then_some(outlook.waiting_since)?
+    }
+
+    fn logging_in(&self, belongs: &dyn Fn(usize) -> bool) -> u32 {
+        let pools = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
+        pools.map(|(_, pool)| self.ledger.pool_servers(pool.share.id).0).sum()
+    }
+
+    /// Logins at the endpoint of a pool.
+    fn logging_in_beside(&self, at: usize) -> u32 {
+        let endpoint = &self.pools[at].share.rules().endpoint;
+        self.logging_in(&|pool| self.pools[pool].share.rules().endpoint == *endpoint)
+    }
+
+    /// There are no more at the same time than the pool may have, and but one where it may fail; and none begins beside another
+    /// one of its pool where its endpoint has enough of them. The first one of each pool always may.
+    fn check_logins(&self, at: usize) {
+        let here = self.logging_in(&|pool| pool == at);
+        if here == 1 {
+            return;
+        }
+        ear::hear(SEVERAL);
+        assert!(self.pools[at].is_proven(), "pool {at}: {here} logins at once, which may fail");
+        let most = self.pools[at].share.rules().server_login_concurrency;
+        assert!(here <= most, "pool {at}: {here} logins at once");
+        let there = self.logging_in_beside(at);
+        assert!(there <= most, "pool {at}: {there} logins at once at its endpoint");
+    }
+
+    /// The launcher has just looked at a pool: nobody waits there for whom a server could be opened and is not.
+    pub fn check_supply(&self, at: usize) {
+        let pool = &self.pools[at];
+        let (share, rules, outlook) = (&pool.share, pool.share.rules(), pool.share.outlook());
+        let at_the_desk = pool.desk.iter().any(|(_, socket, _)| self.stands_there(*socket));
+        let is_waited_for = outlook.waiting_since.is_some() || at_the_desk;
+        let is_held = share.is_removed() || share.database.is_paused() || outlook.idle + outlook.moving > 0;
+        let (coming, live) = self.ledger.pool_servers(share.id);
+        if !is_waited_for || is_held || coming >= outlook.waiting.max(1) {
+            return;
+        }
+        let most = rules.server_login_concurrency;
+        let may_log_in =
+            coming == 0 || pool.is_proven() && coming < most && self.logging_in_beside(at) < most;
+        let has_room = (coming + live) < rules.pool_size && self.has_shared_room(at);
+        let is_time = self.ground.micros() >= pool.luck.not_before;
+        assert!(
+            !(may_log_in && has_room && is_time),
+            "pool {at} starves: {outlook:?}, {coming} logins, {live} servers"
+        );
+    }
+
+    /// A login has begun.
+    pub fn note_full(&mut self, at: usize) {
+        let servers = self.servers_in(&|pool| pool == at);
+        let pool = &mut self.pools[at];
+        pool.luck.was_full |= servers >= pool.share.rules().pool_size;
+    }
+
+    /// A server has been closed.
+    pub fn note_closed(&mut self, socket: u64, reason: &str) {
+        let Remote::Server(index) = self.ground.wires[socket as usize].remote else {
+            panic!("servers are closed")
+        };
+        let luck = &mut self.pools[self.servers[index].pool].luck;
+        luck.wanted = luck.wanted.saturating_sub(u32::from(reason != "authorization renewed"));
+    }
+
+    /// A place of a server has come back. Where all servers can be replaced in time, the pool has one less than it wants only if
+    /// its cap leaves no room for as many as it takes to come first, and no more than a fifth of it.
+    pub fn check_is_kept(&mut self, at: usize) {
+        if !self.plan.is_for_renewals || self.is_calm {
+            return;
+        }
+        if !self.clients.iter().any(|client| client.pool == at && client.is_here()) {
+            self.pools[at].luck.wanted = 0; // nobody would miss them
+        }
+        let (share, wanted) = (&self.pools[at].share, self.pools[at].luck.wanted);
+        let (live, pool_size) = (share.live_count(), share.rules().pool_size);
+        let luck = &self.pools[at].luck;
+        let has_room = !luck.was_full && wanted < pool_size && share.rules().min_pool_size == 0;
+        let missing_most = if has_room {
+            self.needed_at_once(at).saturating_sub(pool_size - wanted)
+        } else {
+            pool_size.div_ceil(5)
+        };
+        let least = wanted.min(pool_size).saturating_sub(missing_most);
+        if has_room {
+            ear::hear(REPLACED_BEFORE);
+        }
+        assert!(
+            live >= least,
+            "pool {at}: {live} servers are left of {wanted} that it wants, {pool_size} at the most"
+        );
+    }
+
+    /// How many servers of a full pool have to be replaced at the same time, were all born together: between 20 and 85 hundredths
+    /// of their age, and two logins' time from either end.
+    fn needed_at_once(&self, at: usize) -> u32 {
+        let plan = &self.plan.pools[at];
+        let age_us = plan.max_age_us.expect("they age in worlds of renewals");
+        let login_us = plan.login_us.1;
+        let (from, to) = ((age_us / 5).max(2 * login_us), (age_us / 100 * 85).min(age_us - 2 * login_us));
+        (u64::from(plan.rules.pool_size) * login_us).div_ceil(to.saturating_sub(from).max(1)) as u32
+    }
+
+    /// A transaction begins on a server.
+    pub fn note_begin(&mut self, socket: u64) {
+        let now = self.ground.micros();
+        if let Remote::Server(index) = self.ground.wires[socket as usize].remote
+            && self.plan.is_for_renewals
+        {
+            self.servers[index].free_at.push(now); // until now
+        }
+    }
+
+    /// Notes which servers are free, where they grow old.
+    pub fn note_rest(&mut self) {
+        let now = self.ground.micros();
+        for server in self.servers.iter_mut().filter(|_| self.plan.is_for_renewals) {
+            if server.is_alive && server.is_at_rest(&self.ground.wires[server.socket as usize].coming()) {
+                server.free_at.push(now);
+            }
+        }
+    }
+
+    /// A server has been closed for its hard age: it was busy with one transaction when it should have asked for its
+    /// replacement, or when that had come. Else the replacement was late, and none has to be in these worlds.
+    pub fn check_was_busy(&self, server: &SimServer, authorization: Authorization) {
+        if !self.plan.is_for_renewals || self.is_calm {
+            return;
+        }
+        let Authorization { soft_at, hard_at } = authorization;
+        let span = hard_at.since(soft_at).0;
+        let free =
+            |from: Micros, to: Micros| server.free_at.iter().filter(|at| from <= **at && **at < to).count();
+        let has_asked = free(soft_at, soft_at + Micros(span / 4)) > 1; // it was released, or looked at, in between
+        let was_free = free(soft_at + Micros(span / 10 * 9), hard_at) > 0;
+        assert!(!(has_asked && was_free), "server {} is replaced too late", server.socket);
+    }
+
+    /// Whether the caps that a pool shares have room for it, and for one of each other that shares them.
+    fn has_shared_room(&self, at: usize) -> bool {
+        let rules = self.pools[at].share.rules();
+        let plan = |pool: usize| &self.plan.pools[pool];
+        let has_room = |servers_max: u32, shares: &dyn Fn(usize) -> bool| {
+            let sharing = (0..self.pools.len()).filter(|pool| shares(*pool));
+            let taken = |pool: usize| {
+                let (logging_in, live) = self.ledger.pool_servers(self.pools[pool].share.id);
+                logging_in + live + 1
+            };
+            servers_max == 0 || sharing.map(taken).sum::<u32>() <= servers_max
+        };
+        has_room(rules.max_db_connections, &|pool| plan(pool).database == plan(at).database)
+            && has_room(rules.max_user_connections, &|pool| plan(pool).user == plan(at).user)
+    }
+}
