@@ -10,6 +10,7 @@ transactions overlap now and then, and room for a third server. Judged is what f
 """
 import argparse
 import asyncio
+import contextlib
 import os
 import pathlib
 import random
@@ -22,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from machine import raise_descriptor_limit
 
 HOST = 'db.abcdefghijkl.eu-central-1.rds.amazonaws.com'
 DEMAND = 2  # servers that the clients of a database need
@@ -41,7 +44,7 @@ class Stand:
     """The stand-in for PostgreSQL: counts its sessions by database, and notes when each login began."""
 
     def __init__(self, directory, login_s):
-        self.login_s, self.logins, self.live = login_s, [], {}
+        self.login_s, self.logins, self.live, self.port = login_s, [], {}, None
         key, certificate = directory / 'key', directory / 'certificate'
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days',
                         '2', '-subj', '/CN=stand', '-addext', 'subjectAltName=DNS:' + HOST, '-keyout', key, '-out',
@@ -103,34 +106,46 @@ async def outcome(reader):
             return
 
 
+async def log_in(port, database):
+    """A client that has logged in: its streams."""
+    reader, writer = await asyncio.open_connection('127.0.0.1', port)
+    body = struct.pack('!I', 196608) + b'user\0app\0database\0' + database.encode() + b'\0\0'
+    writer.write(struct.pack('!I', len(body) + 4) + body)
+    await outcome(reader)
+    return reader, writer
+
+
+async def says(streams, text):
+    reader, writer = streams
+    writer.write(b'Q' + struct.pack('!I', len(text) + 5) + text + b'\0')
+    await outcome(reader)
+
+
+def leave(streams):
+    streams[1].write(b'X' + struct.pack('!I', 4))
+
+
 async def client(port, database, until, begun, errors):
     """Begins as all begin, and stays in its first transaction until each of them has a server."""
     try:
-        reader, writer = await asyncio.open_connection('127.0.0.1', port)
-        body = struct.pack('!I', 196608) + b'user\0app\0database\0' + database.encode() + b'\0\0'
-        writer.write(struct.pack('!I', len(body) + 4) + body)
-        await outcome(reader)
-
-        async def says(text):
-            writer.write(b'Q' + struct.pack('!I', len(text) + 5) + text + b'\0')
-            await outcome(reader)
+        streams = await log_in(port, database)
         while time.monotonic() < until:
-            await says(b'begin')
-            begun.setdefault(database, set()).add(id(writer))
+            await says(streams, b'begin')
+            begun.setdefault(database, set()).add(id(streams))
             while len(begun[database]) < DEMAND:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(random.random() / 4)
-            await says(b'commit')
+            await says(streams, b'commit')
             await asyncio.sleep(random.random() * 2)
-        writer.write(b'X' + struct.pack('!I', 4))
+        leave(streams)
     except (RuntimeError, OSError, asyncio.IncompleteReadError) as error:
         errors.append(f'{database}: {error!r}')
 
 
-def configuration(args, directory, stand, upstream, port):
-    keys = (f'host=127.0.0.1 port={upstream} dbname={{}} user=app server_auth=rds_iam iam_host={HOST} iam_port=5432 '
-            f'pool_size={DEMAND + 1} iam_max_age={args.age} iam_login_rate={rate(args)}')
-    entries = [f'd{number} = ' + keys.format(f'd{number}') for number in range(args.databases)]
+def configuration(directory, stand, entries, keys, port):
+    """A file whose entries have these names, lead to the stand-in, and have these keys, too."""
+    keys = f'host=127.0.0.1 port={stand.port} user=app server_auth=rds_iam iam_host={HOST} iam_port=5432 {keys}'
+    entries = [f'{name} = dbname={name} {keys}' for name in entries]
     rest = f'''
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -170,33 +185,52 @@ async def watch(stand, until, begun, args):
     return low
 
 
-async def soak(args, directory):
-    stand = Stand(directory, args.login)
+@contextlib.asynccontextmanager
+async def pooler(program, directory, stand, entries, keys):
+    """The pooler before the stand-in; the port where it listens."""
     server = await asyncio.start_server(stand.serve, '127.0.0.1', 0, backlog=1000)
+    stand.port = server.sockets[0].getsockname()[1]
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    path = configuration(args, directory, stand, server.sockets[0].getsockname()[1], port)
+    path = configuration(directory, stand, entries, keys, port)
     environment = dict(os.environ, AWS_ACCESS_KEY_ID='AKIAEXAMPLE', AWS_SECRET_ACCESS_KEY='example')
-    command = [str(pathlib.Path(args.pooler).resolve()), path]
+    command = [str(pathlib.Path(program).resolve()), path]
     if os.geteuid() == 0:
         shutil.chown(directory, 'nobody')
         directory.chmod(0o755)
         command = ['setpriv', '--reuid', 'nobody', '--clear-groups', '--', *command]
-    pooler = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        await asyncio.sleep(2)
-        assert pooler.poll() is None, (directory / 'log').read_text()[-2000:]
+        await listens(process, port, directory / 'log')
+        yield port
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        await asyncio.to_thread(process.wait, 30)
+        await asyncio.sleep(1)  # the stand-in's sessions hear of it
+
+
+async def listens(process, port, log, patience=10.0):
+    until = time.monotonic() + patience
+    while True:
+        try:
+            _, writer = await asyncio.open_connection('127.0.0.1', port)
+            return writer.close()
+        except OSError:
+            assert process.poll() is None and time.monotonic() < until, log.read_text()[-2000:]
+            await asyncio.sleep(0.05)
+
+
+async def soak(args, directory):
+    stand = Stand(directory, args.login)
+    keys = f'pool_size={DEMAND + 1} iam_max_age={args.age} iam_login_rate={rate(args)}'
+    names = [f'd{number}' for number in range(args.databases)]
+    async with pooler(args.pooler, directory, stand, names, keys) as port:
         started, errors, begun = time.monotonic(), [], {}
         until = started + args.seconds
-        clients = [client(port, f'd{number}', until, begun, errors) for number in range(args.databases) for _ in range(DEMAND)]
+        clients = [client(port, name, until, begun, errors) for name in names for _ in range(DEMAND)]
         low, *_ = await asyncio.gather(watch(stand, until, begun, args), *clients)
-    finally:
-        pooler.send_signal(signal.SIGQUIT)
-        await asyncio.to_thread(pooler.wait, 30)
-        await asyncio.sleep(1)  # the stand-in's sessions hear of it
-    log = (directory / 'log').read_text()
-    return judge(args, stand, started, low, errors, log)
+    return judge(args, stand, started, low, errors, (directory / 'log').read_text())
 
 
 def judge(args, stand, started, low, errors, log):
@@ -220,9 +254,7 @@ def judge(args, stand, started, low, errors, log):
 
 
 def main():
-    import resource
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 20000), most))
+    raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix='pgweir-renewals-') as directory:
         return asyncio.run(soak(arguments(), pathlib.Path(directory)))
 
