@@ -77,8 +77,8 @@ fn a_server_past_its_soft_age_asks_once_in_a_while_and_serves_on() {
     bench.transaction();
     bench.transaction();
     bench.janitor();
-    assert_eq!(bench.renewals_asked(), 1, "the pool's pace: one server, one soft age");
-    bench.now = Micros(SOFT.0 + 999);
+    assert_eq!(bench.renewals_asked(), 1, "the pool's pace: of its only server, half of the time left");
+    bench.now = Micros(SOFT.0 + HARD.since(SOFT).0 / 3 - 1);
     bench.janitor();
     assert_eq!(bench.renewals_asked(), 0);
     bench.share.postpone_renewal(bench.now);
