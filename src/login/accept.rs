@@ -82,7 +82,7 @@ pub struct Acceptors {
     loops: mpsc::Receiver<Infallible>,
     files: Vec<SocketFile>,
     _bells: JoinSet<()>,
-    _handshakes: Arc<Handshakes>,
+    handshakes: Arc<Handshakes>,
 }
 
 impl Acceptors {
@@ -123,13 +123,7 @@ impl Acceptors {
             }
         }
         plane.accepting.begun.store(true, Ordering::Release);
-        Ok(Self {
-            closing,
-            loops,
-            files: files.into_iter().flatten().collect(),
-            _bells: bells,
-            _handshakes: handshakes,
-        })
+        Ok(Self { closing, loops, files: files.into_iter().flatten().collect(), _bells: bells, handshakes })
     }
 
     /// Stops accepting everywhere; returns when every socket is closed and its file removed.
@@ -140,6 +134,13 @@ impl Acceptors {
         self.closing.send_replace(true);
         let _ = self.loops.recv().await; // there is nothing that could come
         self.files.clear();
+    }
+}
+
+impl Drop for Acceptors {
+    /// Logins on those threads lean on the runtime of all others, which ends behind this.
+    fn drop(&mut self) {
+        self.handshakes.stop();
     }
 }
 

@@ -36,6 +36,11 @@ impl Handshakes {
         })
     }
 
+    /// Ends the threads, and whoever is still logging in on one of them ([`Threads::stop`]).
+    pub fn stop(&self) {
+        self.threads.stop();
+    }
+
     /// Has each thread ring its bell.
     pub fn ringers(&self, plane: &Arc<Plane>) -> JoinSet<()> {
         let mut ringers = JoinSet::new();

@@ -7,19 +7,23 @@
 use rustix::process::{getpriority_process, setpriority_process};
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// The least urgent that a thread can be.
 const NICE_MAX: i32 = 19;
 
-/// The threads; their tasks end when this is dropped.
+/// The threads; they are stopped when this is dropped.
 #[derive(Debug)]
 pub struct Threads {
     handles: Box<[Handle]>,
-    /// A thread ends with its one of these.
-    _stops: Box<[oneshot::Sender<()>]>,
+    running: Mutex<Vec<Running>>,
 }
+
+/// A thread; it ends with its sender.
+type Running = (oneshot::Sender<()>, JoinHandle<()>);
 
 impl Threads {
     /// Starts `count` threads, named `name-0` and so on, each by `nice` less urgent than the one that calls.
@@ -27,19 +31,30 @@ impl Threads {
     /// # Errors
     /// The system's, where it gives no thread or no epoll instance.
     pub fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
-        let (mut handles, mut stops) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut handles, mut running) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (stop, stopped) = oneshot::channel::<()>();
             handles.push(runtime.handle().clone());
-            stops.push(stop);
-            std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
+            let thread = thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
                 give_way(nice);
                 let _ = runtime.block_on(stopped); // an error: its owner is gone
                 runtime.shutdown_background();
             })?;
+            running.push((stop, thread));
         }
-        Ok(Self { handles: handles.into(), _stops: stops.into() })
+        Ok(Self { handles: handles.into(), running: Mutex::new(running) })
+    }
+
+    /// Ends the threads; when it returns their tasks have been dropped, so that what those lean on may end, too.
+    ///
+    /// Blocks for as long as a task's turn takes. A task that calls it ends with its thread, later.
+    pub fn stop(&self) {
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        let (stops, threads): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+        drop(stops);
+        let others = threads.into_iter().filter(|other| other.thread().id() != thread::current().id());
+        others.for_each(|other| drop(other.join())); // a panic there has been told
     }
 
     /// How many there are.
@@ -58,6 +73,12 @@ impl Threads {
     }
 }
 
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// Makes the calling thread less urgent, and those that it starts.
 fn give_way(nice: i32) {
     let lowered =
@@ -70,8 +91,8 @@ fn give_way(nice: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
-    use std::thread;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
 
     fn name() -> Option<String> {
         thread::current().name().map(str::to_owned)
@@ -103,22 +124,38 @@ mod tests {
     }
 
     #[test]
-    fn tasks_end_with_their_threads() {
+    fn no_task_outlives_the_stop_and_one_that_stops_its_own_thread_waits_for_nobody() {
         struct Tell(mpsc::Sender<()>);
         impl Drop for Tell {
             fn drop(&mut self) {
+                thread::sleep(Duration::from_millis(20)); // its end is not that of a moment
                 let _ = self.0.send(());
             }
         }
-        let threads = Threads::start("test", 1, 0).expect("threads");
+        let threads = Arc::new(Threads::start("test", 2, 0).expect("threads"));
         let (tell, told) = mpsc::channel();
-        let tell = Tell(tell);
-        let task = async move {
-            let _tell = tell;
-            std::future::pending::<()>().await;
+        for number in 0..threads.count() {
+            let (tell, started) = (Tell(tell.clone()), mpsc::channel());
+            let task = async move {
+                let _tell = tell;
+                let _ = started.0.send(());
+                std::future::pending::<()>().await;
+            };
+            threads.take_over(number, Box::pin(task));
+            started.1.recv().expect("it runs");
+        }
+        threads.stop();
+        assert_eq!(told.try_iter().count(), threads.count(), "they were dropped before it returned");
+
+        let (own, over) = (Arc::new(Threads::start("test", 1, 0).expect("a thread")), mpsc::channel());
+        let task = {
+            let own = Arc::clone(&own);
+            async move {
+                own.stop();
+                let _ = over.0.send(());
+            }
         };
-        threads.take_over(0, Box::pin(task));
-        drop(threads);
-        told.recv().expect("the task was dropped");
+        own.take_over(0, Box::pin(task));
+        over.1.recv().expect("it did not wait for itself");
     }
 }

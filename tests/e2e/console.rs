@@ -34,7 +34,8 @@ const TABLES: &[(&str, &str)] = &[
         "iam",
         "database user endpoint region source principal cred_state cred_expires_in key_tail last_refresh last_login \
          logins_ok logins_denied throttled logins_failed class login_rate login_waiting logins_under_way \
-         login_ms_p50 login_ms_p99 stance auth_age sv_past_soft_age sv_past_hard_age sv_due renewed extended over_age last_error",
+         login_ms_p50 login_ms_p99 stance renewals auth_age sv_past_soft_age sv_past_hard_age sv_due \
+         renewed extended over_age last_error",
     ),
     (
         "users",

@@ -6,6 +6,7 @@ use crate::states::log_in;
 use crate::wire::Wire;
 use crate::witness::{Held, beside, closed, only_ended, peer_port};
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::time::Instant;
 
@@ -149,16 +150,23 @@ fn a_client_that_stands_still_holds_up_itself_alone() {
     let mut pooler = setup().start();
     let mut psql = Command::new(programs::postgres("psql"));
     psql.args(["-X", "-At", "-h", "127.0.0.1", "-U", "app", "-d", "evil", "-p", &pooler.port.to_string()]);
-    psql.args(["-c", "select pg_sleep(0.5); select repeat('stopped', 150000) from generate_series(1, 60)"]);
+    psql.args([
+        "-c",
+        "select pg_advisory_lock_shared(7); select repeat('stopped', 150000) from generate_series(1, 60)",
+    ]);
     let waits = "select count(*) from pg_stat_activity where query like '%''stopped''%' and wait_event = '";
     let waits = |event: &str| postgres().psql("postgres", &format!("{waits}{event}'")) == "1";
+    // it says nothing before it has been stopped
+    let mut gate = Raw::log_in(postgres().port, "app", "app");
+    gate.simple("select pg_advisory_lock(7)");
     beside("SIGSTOP of a client", &mut pooler, clients(1), |_| {
         let mut psql = psql.stdout(std::process::Stdio::null()).spawn().expect("psql runs");
-        let stopped = std::panic::catch_unwind(|| {
-            wait_until("its query runs", || waits("PgSleep"));
+        let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            wait_until("its query runs", || waits("advisory"));
             signal(psql.id(), "STOP");
+            gate.simple("select pg_advisory_unlock(7)");
             wait_until("its answer is in nobody's memory but PostgreSQL's", || waits("ClientWrite"));
-        });
+        }));
         signal(psql.id(), "CONT");
         stopped.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert!(psql.wait().expect("is our child").success(), "it gets its answer all the same");

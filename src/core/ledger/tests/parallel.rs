@@ -1,6 +1,7 @@
 //! The ledger's rules for logins that are in progress at the same time, by example.
 
 use super::*;
+use crate::base::WorkerId;
 
 fn parallel() -> PoolRules {
     PoolRules { pool_size: 8, server_login_concurrency: 3, ..rules() }
@@ -116,4 +117,35 @@ fn of_logins_that_fail_together_one_is_the_answer_whenever_their_connections_end
     let logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
     let mut fails = |opening| ledger.login_failed(&pool, opening, "no".into(), Micros(9));
     assert_eq!(logins.iter().map(&mut fails).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
+fn a_pool_with_room_replaces_as_many_servers_at_once_as_are_due() {
+    for (due, at_once) in [(0, 1), (1, 1), (2, 2), (5, 3)] {
+        let pool = one(&parallel());
+        let mut ledger = Ledger::default();
+        (0..4).for_each(|_| launch(&mut ledger, &pool, Micros(1)));
+        pool.set_aged(WorkerId(0), due);
+        (0..at_once).for_each(|_| drop(begin(&mut ledger, &pool, Want::Renewal, Micros(1))));
+        assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "{due} are due");
+    }
+}
+
+#[test]
+fn every_end_of_a_renewal_gives_its_place_at_the_endpoint_back() {
+    let ends: [fn(&mut Ledger, &Arc<PoolShare>, Opening); 3] = [
+        |ledger, pool, opening| ledger.logged_in(pool, &opening),
+        |ledger, pool, opening| fail(ledger, pool, opening, "no", Micros(2)),
+        |ledger, pool, opening| ledger.returned(pool, &Use::LoggingIn(opening)), // given up
+    ];
+    for end in ends {
+        let pool = one(&parallel());
+        let mut ledger = Ledger::default();
+        launch(&mut ledger, &pool, Micros(1));
+        let before = ledger.logins_at.get("host:5432").copied();
+        let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
+        assert_eq!(ledger.logins_at["host:5432"], 1);
+        end(&mut ledger, &pool, opening);
+        assert_eq!(ledger.logins_at.get("host:5432").copied(), before);
+    }
 }
