@@ -123,7 +123,7 @@ fn a_server_that_stands_still_holds_up_its_own_clients_alone() {
         let mut raw = Raw::log_in(pooler.port, "app", "evil");
         let pid = raw.simple("select pg_backend_pid()").value();
         signal(&pid, "STOP");
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| raw.simple("select 1")));
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| raw.simple("select 1")));
         signal(&pid, "CONT");
         let outcome = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert_eq!(outcome.status, None, "it is ended: {outcome:?}");
