@@ -33,6 +33,6 @@ pub use epoll::{Epoll, READS_PER_TURN, Turn};
 pub use kernel::{Kernel, Linux, Ring, Socket, WAKE, Write};
 pub use linger::DISCARDS_PER_TURN;
 pub use machine::Machine;
-pub use peer::PeerProcess;
+pub use peer::{PeerProcess, has_hung_up};
 pub use table::{Call, Departure};
 pub use watch::{Interest, Watch};

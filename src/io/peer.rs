@@ -1,8 +1,9 @@
-//! Who is at the other end of a Unix socket, as the kernel knows it.
+//! Who is at the other end of a socket, as the kernel knows it, and whether anybody is.
 //!
-//! Never says what follows from it. Source: unix(7), SO_PEERCRED; pid_namespaces(7) (a process of a namespace that cannot be
+//! Never says what follows from it. Source: poll(2), POLLRDHUP; unix(7), SO_PEERCRED; pid_namespaces(7) (a process of a namespace that cannot be
 //! seen from here has the number 0), user_namespaces(7).
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd};
 use std::io;
 
@@ -41,9 +42,19 @@ impl PeerProcess {
     }
 }
 
+/// Whether the other end has said that nothing more will come, or is gone, whatever lies unread before that. A look: it
+/// never waits. What cannot be looked at is not gone.
+pub fn has_hung_up(socket: impl AsFd) -> bool {
+    let end = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut looks = [PollFd::new(&socket, end)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut looks, Some(&now)).is_ok() && looks[0].revents().intersects(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
 
@@ -60,5 +71,22 @@ mod tests {
             "the kernel knows it of no TCP socket"
         );
         assert!(PeerProcess::of(rustix::pipe::pipe().unwrap().0).is_err());
+    }
+
+    #[test]
+    fn who_has_closed_is_gone_although_his_bytes_lie_unread() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let near = listener.accept().unwrap().0;
+        far.write_all(b"a hello").unwrap();
+        assert!(!has_hung_up(&near));
+        drop(far);
+        let look = PollFd::new(&near, PollFlags::RDHUP);
+        poll(&mut [look], None).unwrap(); // the kernel has heard of it
+        assert!(has_hung_up(&near));
+        let (near, far) = UnixStream::pair().unwrap();
+        assert!(!has_hung_up(&near));
+        drop(far);
+        assert!(has_hung_up(&near));
     }
 }

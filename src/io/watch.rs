@@ -60,15 +60,13 @@ impl Watch {
     /// # Errors
     /// The system's.
     pub fn wait_for(&mut self, interest: Interest, socket: BorrowedFd<'_>) -> io::Result<()> {
-        let before = self.watched.replace(interest);
-        if before == Some(interest) {
-            return Ok(());
-        }
         let data = epoll::EventData::new_u64(data(self.task));
-        match before {
+        match self.watched {
+            Some(before) if before == interest => {}
             None => epoll::add(&self.epoll, socket, data, interest.flags())?,
             Some(_) => epoll::modify(&self.epoll, socket, data, interest.flags())?,
         }
+        self.watched = Some(interest); // not where the system has refused it: the next one asks again
         Ok(())
     }
 
@@ -123,5 +121,19 @@ mod tests {
         watch.end(near.as_fd()).expect("it has watched nothing");
         far.write_all(b"x").expect("room");
         assert_eq!(ready(&kernel), [CONNECTION], "and nothing ends it for the driver");
+    }
+
+    #[test]
+    fn what_the_system_has_refused_to_watch_is_asked_for_again() {
+        let kernel = Linux::new(eventfd(0, EventfdFlags::NONBLOCK).expect("eventfd")).expect("epoll");
+        let file = std::fs::File::open("/proc/self/stat").expect("a file"); // epoll takes none
+        let mut watch = Watch::new(kernel.instance(), 7);
+        for _ in 0..2 {
+            watch.wait_for(Interest::Bytes, file.as_fd()).expect_err("it cannot be watched");
+        }
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        watch.wait_for(Interest::Bytes, near.as_fd()).expect("watched");
+        far.write_all(b"x").expect("room");
+        assert_eq!(ready(&kernel), [7]);
     }
 }

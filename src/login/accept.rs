@@ -56,6 +56,15 @@ impl Accepting {
         self.begun.load(Ordering::Acquire)
     }
 
+    /// Waits until clients are accepted.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    async fn until_on(&self) {
+        // it fails only when the sender is gone, and that is `self`
+        let _ = self.on.subscribe().wait_for(|on| *on).await;
+    }
+
     /// What `accept` brings while clients are accepted; whoever comes meanwhile stays with the kernel.
     ///
     /// # Cancel safety
@@ -211,7 +220,11 @@ impl Hall {
         };
         let stranger = match plane.strangers.enter_below(limit, &remote) {
             Some(stranger) => stranger,
-            None => plane.strangers.admit(&remote, || plane.strangers_max()).await,
+            None => {
+                let stranger = plane.strangers.admit(&remote, || plane.strangers_max()).await;
+                plane.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
+                stranger
+            }
         };
         let (hall, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
         let begin = move |watch| hall.log_in(accepted, way, stranger, watch);
@@ -334,7 +347,8 @@ impl Shortage {
 /// Whether the system has run out of something, as opposed to one client that went away.
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    const SHORTAGES: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    // the last one: epoll's watches (max_user_watches)
+    const SHORTAGES: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC];
     Errno::from_io_error(error).is_some_and(|errno| SHORTAGES.contains(&errno))
 }
 

@@ -8,7 +8,7 @@ use super::berth::Berth;
 use super::strangers::{Ours, Pace};
 use super::tls_text::tls_text;
 use crate::base::limits;
-use crate::io::{Channel, Guard, Interest, Socket as _};
+use crate::io::{Channel, Guard, Interest, Socket as _, has_hung_up};
 use rustix::io::Errno;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read as _};
@@ -91,6 +91,17 @@ impl Socket {
             Err(error) => return Some(Poll::Ready(Err(error))),
         }
         None
+    }
+
+    /// Whether the client has closed it, or its half of it.
+    fn has_hung_up(&self) -> bool {
+        match self {
+            Self::Fresh(fresh) => fresh.as_ref().is_none_or(|fresh| has_hung_up(&fresh.fd)),
+            Self::Tcp(stream) => has_hung_up(stream),
+            Self::Unix(stream) => has_hung_up(stream),
+            #[cfg(test)]
+            Self::Trap(stream, _) => has_hung_up(stream),
+        }
     }
 
     /// Gives up whatever loop's hold on it; it stays non-blocking.
@@ -248,6 +259,10 @@ impl ClientStream {
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        // before a signature is spent on it: nobody half-closes in front of a handshake
+        if socket.has_hung_up() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let rewound = Rewound { front: std::mem::take(&mut self.inbox), socket, pace: self.pace() };
         let mut stream = tokio_rustls::TlsAcceptor::from(config.clone()).accept(rewound).await?;
         stream.get_mut().0.pace = None;

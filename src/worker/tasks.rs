@@ -25,11 +25,17 @@ pub struct Tasks {
     me: WorkerHandle,
     epoll: Arc<OwnedFd>,
     here: Slab<Task>,
-    /// By place: a task that comes where another was is woken by what was that one's, too, which costs a look.
-    wakers: Vec<Waker>,
+    places: Vec<Place>,
+    /// Each once.
     ready: VecDeque<u32>,
     /// When this round's time for tasks is over; `None`: none has gone on in it yet.
     over_at: Option<Micros>,
+}
+
+/// What tasks leave in their place: one that comes where another was is woken by what was that one's, too, which costs a look.
+struct Place {
+    waker: Waker,
+    is_ready: bool,
 }
 
 /// Wakes the task in one place from wherever it is called.
@@ -51,7 +57,7 @@ impl Wake for Bell {
 impl Tasks {
     /// None yet; their sockets are watched by `epoll`, the instance that the worker waits at.
     pub fn new(me: WorkerHandle, epoll: Arc<OwnedFd>) -> Self {
-        Self { me, epoll, here: Slab::new(), wakers: Vec::new(), ready: VecDeque::new(), over_at: None }
+        Self { me, epoll, here: Slab::new(), places: Vec::new(), ready: VecDeque::new(), over_at: None }
     }
 
     /// Begins a task: at once, where this round has time left for it, else in its turn.
@@ -60,9 +66,9 @@ impl Tasks {
         // INVARIANT: descriptors are numbered by 31 bits, and every task has one.
         let number = u32::try_from(place.key() + 1).expect("fewer tasks than descriptors");
         place.insert(begin(Watch::new(Arc::clone(&self.epoll), number)));
-        if self.wakers.len() < number as usize {
+        if self.places.len() < number as usize {
             let bell = Bell { worker: self.me.clone(), task: number };
-            self.wakers.push(Waker::from(Arc::new(bell)));
+            self.places.push(Place { waker: Waker::from(Arc::new(bell)), is_ready: false });
         }
         if self.has_time(now) {
             self.poll(number);
@@ -73,7 +79,10 @@ impl Tasks {
 
     /// The task of that number may go on.
     pub fn wake(&mut self, number: u32) {
-        self.ready.push_back(number);
+        let place = &mut self.places[number as usize - 1];
+        if !std::mem::replace(&mut place.is_ready, true) {
+            self.ready.push_back(number);
+        }
     }
 
     /// Begins a round: lets those that are ready go on, up to a bound; whether there were any.
@@ -88,6 +97,7 @@ impl Tasks {
                 break;
             }
             if let Some(number) = self.ready.pop_front() {
+                self.places[number as usize - 1].is_ready = false;
                 self.poll(number);
             }
         }
@@ -108,7 +118,7 @@ impl Tasks {
     fn poll(&mut self, number: u32) {
         let index = number as usize - 1;
         let Some(task) = self.here.get_mut(index) else { return };
-        let mut context = Context::from_waker(&self.wakers[index]);
+        let mut context = Context::from_waker(&self.places[index].waker);
         if task.as_mut().poll(&mut context).is_ready() {
             drop(self.here.remove(index));
         }
@@ -198,8 +208,25 @@ mod tests {
         for _ in 0..3 {
             tasks.begin(Box::new(|_| Box::pin(std::future::ready(()))), || Micros(0));
         }
-        assert!(tasks.here.is_empty() && tasks.wakers.len() == 1);
+        assert!(tasks.here.is_empty() && tasks.places.len() == 1);
         tasks.wake(1);
         assert!(tasks.run(|| Micros(0)) && tasks.here.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_is_woken_again_and_again_has_one_turn_in_a_round() {
+        let (mut tasks, _) = tasks();
+        let polls = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&polls);
+        let task = poll_fn(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            Poll::Pending
+        });
+        tasks.begin(Box::new(|_| Box::pin(task)), || Micros(0));
+        for round in 1..=2 {
+            (0..5).for_each(|_| tasks.wake(1));
+            assert!(tasks.run(|| Micros(0)) && !tasks.is_busy());
+            assert_eq!(polls.load(Ordering::Relaxed), 1 + round);
+        }
     }
 }

@@ -64,7 +64,11 @@ fn async_channel() -> (mpsc::UnboundedSender<u32>, Clients) {
 
 /// What the first worker's accept loops lead to, where a pool has had its first server.
 fn hall() -> (Arc<Hall>, Doors) {
-    let (plane, doors) = welcomed("d =", "auth_type = trust", "u");
+    hall_with("")
+}
+
+fn hall_with(settings: &str) -> (Arc<Hall>, Doors) {
+    let (plane, doors) = welcomed("d =", &format!("auth_type = trust\n{settings}"), "u");
     let hall = Hall {
         plane,
         handshakes: Arc::new(Handshakes::start("hall", 1, 0).unwrap()),
@@ -150,4 +154,30 @@ async fn who_cannot_be_known_comes_as_nobody() {
     let berth = Berth { watch: watch(), exit: exit(&hall.handshakes).0 };
     let arrival = arrival(&hall.plane, Accepted::Unix(pipe), &way, stranger, berth, WorkerId(0)).unwrap();
     assert!(matches!(arrival.remote, Address::Unix { pid: 0, uid: u32::MAX, .. }), "{:?}", arrival.remote);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_when_accepting_is_suspended_comes_in_when_it_goes_on() {
+    let (hall, _doors) = hall_with("max_login_conn = 1");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let door = Door::new(Arc::new(Listening::Tcp(listener)), watch());
+    let _client = TcpStream::connect(address).unwrap();
+    let first = hall.plane.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
+    let mut round = std::pin::pin!(hall.round(&door));
+    let mut begun = async || {
+        std::future::poll_fn(|context| {
+            let _ = round.as_mut().poll(context); // rounds have no value
+            std::task::Poll::Ready(())
+        })
+        .await;
+        hall.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count()
+    };
+    assert_eq!(begun().await, 0, "there is no room");
+    hall.plane.accepting.set(false);
+    drop(first);
+    assert_eq!(begun().await, 0, "there is, but nobody is accepted");
+    hall.plane.accepting.set(true);
+    assert_eq!(begun().await, 1);
 }

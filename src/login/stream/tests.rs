@@ -122,3 +122,20 @@ fn bytes_without_a_flight_are_no_step() {
     drop(far);
     assert_eq!(is_done.recv_timeout(DEADLINE), Ok(false));
 }
+
+#[test]
+fn who_has_gone_while_he_waited_for_a_thread_costs_no_handshake() {
+    let (handshakes, stranger) = (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), stranger());
+    let go = occupy(&handshakes);
+    let (mut stream, mut far, leaving) = on_a_loop(stranger.pace(), &handshakes);
+    let (config, mut session) = tls();
+    let (done, is_done) = mpsc::channel();
+    begin(leaving, async move {
+        let _ = done.send(stream.start_tls(&config).await.map_err(|error| error.kind()));
+    });
+    session.write_tls(&mut far).expect("room"); // all that a handshake needs to be answered
+    drop(far);
+    drop(go);
+    let end = is_done.recv_timeout(DEADLINE).expect("it ends");
+    assert_eq!(end, Err(io::ErrorKind::ConnectionAborted), "an answer would have met a broken pipe");
+}
