@@ -7,7 +7,7 @@
 use rustix::process::{getpriority_process, setpriority_process};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -26,7 +26,8 @@ pub struct Threads {
 type Running = (oneshot::Sender<()>, JoinHandle<()>);
 
 impl Threads {
-    /// Starts `count` threads, named `name-0` and so on, each by `nice` less urgent than the one that calls.
+    /// Starts `count` threads, named `name-0` and so on, each by `nice` less urgent than the one that calls. When it returns they
+    /// are.
     ///
     /// # Errors
     /// The system's, where it gives no thread or no epoll instance.
@@ -35,12 +36,15 @@ impl Threads {
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (stop, stopped) = oneshot::channel::<()>();
+            let (starts, has_started) = mpsc::channel::<()>();
             handles.push(runtime.handle().clone());
             let thread = thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
                 give_way(nice);
+                drop(starts);
                 let _ = runtime.block_on(stopped); // an error: its owner is gone
                 runtime.shutdown_background();
             })?;
+            let _ = has_started.recv(); // nothing comes: it is over when the thread drops its end
             running.push((stop, thread));
         }
         Ok(Self { handles: handles.into(), running: Mutex::new(running) })
@@ -91,7 +95,7 @@ fn give_way(nice: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, mpsc};
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn name() -> Option<String> {
