@@ -51,7 +51,7 @@ impl Postgres {
         std::fs::create_dir(&directory).expect("the parent is ours");
         account::hand_over(&directory, 0o755);
         let started = Self { port: free_port(), directory };
-        let data = started.directory.join("data");
+        let data = reaper::data_directory().join("data");
         programs::run(
             account::command(programs::postgres("initdb"))
                 .args([
