@@ -83,13 +83,19 @@ fn watch() -> Watch {
     Watch::new(Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap()), 1)
 }
 
-#[tokio::test]
-async fn a_round_takes_so_many_clients_and_no_more() {
-    let (hall, _doors) = hall();
+/// A listening socket, and where it listens.
+fn door() -> (Door, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let door = Door::new(Arc::new(Listening::Tcp(listener)), watch());
+    (door, address)
+}
+
+#[tokio::test]
+async fn a_round_takes_so_many_clients_and_no_more() {
+    let (hall, _doors) = hall();
+    let (door, address) = door();
     let count = 2 * limits::ACCEPTS_PER_ROUND + 3;
     let _clients: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
     let begun = || hall.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count();
@@ -102,10 +108,7 @@ async fn a_round_takes_so_many_clients_and_no_more() {
 #[tokio::test]
 async fn a_round_gives_way_when_it_has_taken_its_clients() {
     let (hall, _doors) = hall();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let door = Door::new(Arc::new(Listening::Tcp(listener)), watch());
+    let (door, address) = door();
     let count = 3 * limits::ACCEPTS_PER_ROUND;
     let _clients: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
     let mut rounds = std::pin::pin!(hall.rounds(&door));
@@ -159,10 +162,7 @@ async fn who_cannot_be_known_comes_as_nobody() {
 #[tokio::test]
 async fn who_waits_for_a_place_when_accepting_is_suspended_comes_in_when_it_goes_on() {
     let (hall, _doors) = hall_with("max_login_conn = 1");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let door = Door::new(Arc::new(Listening::Tcp(listener)), watch());
+    let (door, address) = door();
     let _client = TcpStream::connect(address).unwrap();
     let first = hall.plane.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
     let mut round = std::pin::pin!(hall.round(&door));
