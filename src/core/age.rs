@@ -270,7 +270,8 @@ impl Core {
         } else if !(is_old && pool.share.take_retirement()) {
             pool.share.note_departure();
         }
-        if is_old {
+        // who is next is looked for at once; where many end together for another reason the next pass does it, once for all
+        if is_old && reason == RENEWED {
             self.publish_aged();
         }
     }
