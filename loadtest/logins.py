@@ -7,8 +7,9 @@ Scenarios. *Logins*: clients log in, leave and come again (loadtest/logins.rs), 
 sessions resumed where the pooler lets them, and by SCRAM over TLS; measured is the pooler's CPU time for each login
 (/proc/PID/task/*/schedstat), their rate and their latency. The secrets in auth_file are what PostgreSQL stores: an md5 hash, a
 SCRAM verifier. *Storm*: the p99 of established clients (pgbench, simple protocol, plain) while others log in endlessly by SCRAM
-over TLS, divided by their p99 in quiet directly before. The strangers run with the lowest priority, as if they had a machine of
-their own: it is the pooler that must not let them disturb.
+over TLS, divided by their p99 in quiet directly before. The strangers run when no one else wants to (SCHED_IDLE), as if they had
+a machine of their own: it is the pooler that must not let them disturb. *Storm elsewhere* is the control: the same strangers log in
+to another pooler, all of which runs when no one else wants to. It is what this machine makes of such company, whatever pooler.
 
 Rounds and ratios are as in run.py, whose PostgreSQL, poolers and rules these are. Only the Python standard library and cargo are
 needed.
@@ -34,8 +35,11 @@ import report  # noqa: E402
 import run  # noqa: E402
 from machine import Account, cpu_ns, raise_descriptor_limit  # noqa: E402
 
+WHEN_IDLE = ["chrt", "--idle", "0"]  # a command's prefix: chrt(1)
 USER, PASSWORD = "postgres", "a login's password"
 STORM = "storm"
+ELSEWHERE = "storm elsewhere"
+STORMS = [STORM, ELSEWHERE]
 
 # scenario -> (auth_type, the load's flags)
 LOGINS = {
@@ -58,16 +62,16 @@ def arguments():
     parse.add_argument("--storm-clients", type=int, default=64, help="clients that log in during a storm")
     parse.add_argument("--established", type=int, default=32, help="clients that are there during a storm")
     parse.add_argument("--workers", type=int, default=1, help="pgweir's")
-    parse.add_argument("--scenarios", type=lambda text: text.split(","), default=[*LOGINS, STORM])
+    parse.add_argument("--scenarios", type=lambda text: text.split(","), default=[*LOGINS, *STORMS])
     parse.add_argument("--set", action="append", default=[], help="NAME=VALUE for both poolers' [pgbouncer]")
     parse.add_argument("--pgweir", default=None, help="another program than the release build of this tree")
     parse.add_argument("--load", default=None, help="another program than the release build of loadtest/logins.rs")
     parse.add_argument("--pgbouncer", default=None, help="default: the one on PATH or in /usr/sbin")
     parse.add_argument("--before", default=None, help="an earlier pgweir to compare with, in place of a PgBouncer")
     chosen = parse.parse_args()
-    unknown = [name for name in chosen.scenarios if name not in (*LOGINS, STORM)]
+    unknown = [name for name in chosen.scenarios if name not in (*LOGINS, *STORMS)]
     if unknown:
-        parse.error(f"no scenario {unknown[0]}: there are {', '.join([*LOGINS, STORM])}")
+        parse.error(f"no scenario {unknown[0]}: there are {', '.join([*LOGINS, *STORMS])}")
     if chosen.before and chosen.readme:
         parse.error("the README's table compares with PgBouncer: --before and --readme exclude each other")
     if chosen.quick:
@@ -97,7 +101,7 @@ class Poolers:
     def start(self, chosen, account, directory, postgres):
         more = dict(setting.split("=", 1) for setting in chosen.set)
         needed = {LOGINS[name][0] for name in chosen.scenarios if name in LOGINS}
-        needed |= {"scram-sha-256"} if STORM in chosen.scenarios else set()
+        needed |= {"scram-sha-256"} if set(STORMS) & set(chosen.scenarios) else set()
         for name, program, own in compared(chosen):
             self.names.append(name)
             for auth_type in sorted(needed):
@@ -105,6 +109,13 @@ class Poolers:
                 self.started[name, auth_type] = pooler
                 pooler.start(account, directory, postgres.port, auth_type)
                 self.versions[name] = pooler.version()
+        if ELSEWHERE in chosen.scenarios:
+            own = {"workers": chosen.workers, "auth_type": "scram-sha-256", **more}
+            other = Pooler("elsewhere", compared(chosen)[-1][1], own, secret("scram-sha-256"))
+            self.started[ELSEWHERE] = other
+            other.start(account, directory, postgres.port, ELSEWHERE.replace(" ", "-"))
+            for thread in os.listdir(f"/proc/{other.process.pid}/task"):
+                os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))
 
     def stop(self):
         for pooler in self.started.values():
@@ -151,8 +162,8 @@ def build(chosen):
 class Load:
     """The clients that log in: begun, and measured from when they are warm."""
 
-    def __init__(self, account, program, pooler, clients, seconds, flags, nice=0):
-        command = ["nice", "-n", str(nice), program, "--port", pooler.port, "--user", USER, "--password", PASSWORD,
+    def __init__(self, account, program, pooler, clients, seconds, flags, prefix=()):
+        command = [*prefix, program, "--port", pooler.port, "--user", USER, "--password", PASSWORD,
                    "--database", "bench", "--clients", clients, "--seconds", seconds, *flags]  # fmt: skip
         self.pooler = pooler
         self.child = account.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -176,12 +187,13 @@ def logins(chosen, account, program, pooler, flags):
     return Load(account, program, pooler, chosen.clients, chosen.seconds, flags).figures()
 
 
-def storm(chosen, account, directory, postgres, program, pooler):
+def storm(chosen, account, directory, postgres, program, pooler, strangers_at):
     def established():
         return run.run_cell(account, directory, postgres, pooler, "simple", chosen.established, "plain", chosen.seconds)
 
     quiet = established()
-    load = Load(account, program, pooler, chosen.storm_clients, chosen.seconds + run.WARM_UP_S + 1, ["--tls"], nice=19)
+    seconds = chosen.seconds + run.WARM_UP_S + 1
+    load = Load(account, program, strangers_at, chosen.storm_clients, seconds, ["--tls"], WHEN_IDLE)
     stormy = established()
     rate = load.figures()["rate"]
     return {"quiet_us": quiet["p99_us"], "storm_us": stormy["p99_us"], "p99": stormy["p99_us"] / quiet["p99_us"],
@@ -193,9 +205,10 @@ def rounds(chosen, account, directory, postgres, program, poolers):
     for number in range(chosen.rounds):
         for index, scenario in enumerate(chosen.scenarios):
             for name in poolers.in_turn(number + index):
-                if scenario == STORM:
+                if scenario in STORMS:
                     pooler = poolers.started[name, "scram-sha-256"]
-                    figures = storm(chosen, account, directory, postgres, program, pooler)
+                    strangers_at = pooler if scenario == STORM else poolers.started[ELSEWHERE]
+                    figures = storm(chosen, account, directory, postgres, program, pooler, strangers_at)
                     said = f"p99 {figures['quiet_us']} us quiet, {figures['storm_us']} us in the storm, tps x {figures['tps']:.2f}"
                 else:
                     auth_type, flags = LOGINS[scenario]
@@ -230,12 +243,15 @@ def table(outcome):
     for scenario in (name for name in LOGINS if name in present):
         cols = [report.show(ratios(results, scenario, base, figure)) for figure in ("cpu_us", "rate", "p99_us")]
         out.append(f"| {scenario} | {median(results, scenario, base, 'cpu_us'):.0f} µs | " + " | ".join(cols) + " |")
-    if STORM in present:
-        of = {name: report.show([one["p99"] for one in results if (one["scenario"], one["variant"]) == (STORM, name)])
-              for name in (base, report.ONE)}  # fmt: skip
+    if present & set(STORMS):
         out += ["", f"p99 of {outcome['established']} established clients under {outcome['storm_clients']} that log in endlessly by"
-                f" SCRAM over TLS, by their p99 in quiet: {base} {of[base]}, pgweir {of[report.ONE]}; so many logged in a second:"
-                f" {median(results, STORM, base, 'rate'):.0f} and {median(results, STORM, report.ONE, 'rate'):.0f}."]  # fmt: skip
+                " SCRAM over TLS, by their p99 in quiet (*elsewhere*: they log in to another pooler that runs when no one else"
+                " wants to):", "", f"| strangers | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
+    for scenario in (name for name in STORMS if name in present):
+        of = [report.show([one["p99"] for one in results if (one["scenario"], one["variant"]) == (scenario, name)])
+              for name in (base, report.ONE)]  # fmt: skip
+        rates = [f"{median(results, scenario, name, 'rate'):.0f}" for name in (base, report.ONE)]
+        out.append(f"| {scenario} | " + " | ".join([*of, " and ".join(rates)]) + " |")
     return "\n".join(out)
 
 
