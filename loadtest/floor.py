@@ -9,7 +9,8 @@ epoll with the small writes of a turn in one io_uring call as pgweir's, io_uring
 tokio-uring. The best of them is what a pooler on this kernel can come near to and not below.
 
 All stand before the same PostgreSQL, as in run.py, whose method this is: simple protocol, plain, one worker, statistics and the
-metrics' address on. The best relay of a row is the one with the lowest median; ratios to it are taken within a round.
+metrics' address on. The best relay of a column is the one with the lowest median; ratios to it are taken within a round. Two
+workers of pgweir stand beside two PgBouncers that share a port (so_reuseport) and the servers, half of them each.
 """
 
 import argparse
@@ -72,6 +73,43 @@ class Relay(run.Variant):
         return self
 
 
+class Pair:
+    """Two PgBouncers behind one port, of which the kernel chooses for each client."""
+
+    def __init__(self, program):
+        self.name, port = f"{report.PGBOUNCER} 2", free_port()
+        half = {"so_reuseport": 1, "default_pool_size": run.POOL_SIZE // 2}
+        self.both = [run.Variant(f"{self.name} {side}", program, half) for side in ("a", "b")]
+        for one in self.both:
+            one.port = port
+        self.port = port
+
+    def version(self):
+        return self.both[0].version()
+
+    def prepares(self):
+        return self.both[0].prepares()
+
+    def start(self, account, directory, postgres_port, tag):
+        for one in self.both:
+            one.start(account, directory, postgres_port, tag)
+        return self
+
+    def cpu_ns(self):
+        return sum(one.cpu_ns() for one in self.both)
+
+    def must_live(self):
+        for one in self.both:
+            one.must_live()
+
+    def log(self):
+        return "\n".join(one.log() for one in self.both)
+
+    def stop(self):
+        for one in self.both:
+            one.stop()
+
+
 def target_directory():
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", run.ROOT / "target"))
 
@@ -86,12 +124,14 @@ def relay_program():
 def variants(chosen):
     pgbouncer = run.find_pgbouncer(chosen.pgbouncer)
     pgweir = chosen.pgweir or run.build_pgweir()
-    own = [
-        run.Variant(name, pgweir, {"workers": 1, "io_backend": backend, "metrics_listen": f"127.0.0.1:{free_port()}"})
-        for name, backend in ((report.ONE, "auto"), (f"{report.ONE} epoll", "epoll"))
-    ]
-    relay = relay_program()
-    return [run.Variant(report.PGBOUNCER, pgbouncer, {}), *own, *(Relay(kind, relay) for kind in RELAYS)]
+    kinds = ((report.ONE, 1, "auto"), (f"{report.ONE} epoll", 1, "epoll"), (report.TWO, 2, "auto"))
+    one, epoll, two = (
+        run.Variant(name, pgweir, {"workers": workers, "io_backend": backend, "metrics_listen": f"127.0.0.1:{free_port()}"})
+        for name, workers, backend in kinds
+    )
+    program = relay_program()
+    relays = (Relay(kind, program) for kind in RELAYS)
+    return [run.Variant(report.PGBOUNCER, pgbouncer, {}), one, epoll, *relays, Pair(pgbouncer), two]
 
 
 def figures(runs, name, clients, figure):
@@ -124,7 +164,7 @@ def table(outcome):
         return lambda name, clients: f"{statistics.median(figures(runs, name, clients, figure).values()):.1f}"
 
     return "\n".join([
-        f"pgweir at {outcome['commit']} and {outcome['pgbouncer']} beside bare relays, one thread each, simple protocol,"
+        f"pgweir at {outcome['commit']} and {outcome['pgbouncer']} beside bare relays, one thread each where no 2 is said, simple protocol,"
         f" {run.POOL_SIZE} servers, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs, {outcome['date']}; median of"
         f" {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest).",
         "", "**CPU time per transaction, as a multiple of the best relay's**", "", *rows(multiple),
@@ -143,13 +183,14 @@ def measure(chosen):
         postgres = run.PostgreSQL(account, directory)
         started.append(postgres.process)
         for variant in compared:
-            started.append(variant.start(account, directory, postgres.port, "floor").process)
+            started.append(variant)
+            variant.start(account, directory, postgres.port, "floor")
         runs = run.rounds(chosen, account, directory, postgres, compared)
-        for process in started:
-            os.kill(process.pid, 0)  # each must have lived to the end
+        for variant in compared:
+            variant.must_live()
     finally:
-        for process in reversed(started):
-            process.stop()
+        for one in reversed(started):
+            one.stop()
         shutil.rmtree(directory, ignore_errors=True)
     return {
         "date": datetime.date.today().isoformat(), "commit": run.commit(), "cpus": os.cpu_count(),

@@ -119,8 +119,7 @@ class Poolers:
 
     def stop(self):
         for pooler in self.started.values():
-            if pooler.process:
-                pooler.stop()
+            pooler.stop()
 
     def in_turn(self, turn):
         """The poolers' names, another one first each time."""

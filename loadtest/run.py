@@ -91,7 +91,7 @@ class Variant:
         return not found or int(found[1]) >= 21
 
     def start(self, account, directory, postgres_port, tag):
-        self.port = free_port()
+        self.port = self.port or free_port()
         home = directory / f"{self.name.replace(' ', '-')}-{tag}"
         home.mkdir()
         program = home / "program"
@@ -121,8 +121,18 @@ class Variant:
         target = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "bench", "-c", "select 1"]
         return subprocess.run(target, capture_output=True).returncode == 0
 
+    def cpu_ns(self):
+        return cpu_ns(self.process.pid)
+
+    def must_live(self):
+        os.kill(self.process.pid, 0)
+
+    def log(self):
+        return self.process.log()
+
     def stop(self):
-        self.process.stop()
+        if self.process:
+            self.process.stop()
 
 
 class PostgreSQL:
@@ -162,7 +172,7 @@ def run_cell(account, directory, postgres, variant, protocol, clients, transport
     counted, marks, other_lines = 0.0, [], []
 
     def look():
-        return time.time(), cpu_ns(variant.process.pid), postgres.cpu_ns() + cpu_ns(bench.pid)
+        return time.time(), variant.cpu_ns(), postgres.cpu_ns() + cpu_ns(bench.pid)
 
     last = 0.0
     for line in bench.stderr:
@@ -181,7 +191,7 @@ def run_cell(account, directory, postgres, variant, protocol, clients, transport
     other_lines += [line.decode(errors="replace") for line in bench.stderr]
     status = bench.wait()
     if status != 0 or len(marks) < 2:
-        raise RuntimeError(f"pgbench ended with {status}: {''.join(other_lines)[-500:]}\n{variant.process.log()[-500:]}")
+        raise RuntimeError(f"pgbench ended with {status}: {''.join(other_lines)[-500:]}\n{variant.log()[-500:]}")
     (start, pooler_0, rest_0), (end, pooler_1, rest_1) = marks[0], marks[-1]
     latencies = []
     for log in directory.glob("pgbench_log*"):

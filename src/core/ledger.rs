@@ -197,6 +197,8 @@ pub struct Ledger {
     logins_at: HashMap<Arc<str>, u32>,
     /// When servers at each endpoint are to be replaced.
     renewals_at: HashMap<Arc<str>, Timetable>,
+    /// How many logins renewals at each endpoint have under way at any time, in thousandths, as last added up.
+    under_way_at: HashMap<Arc<str>, u64>,
     /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
     starved: BTreeMap<PoolId, Starving>,
 }

@@ -75,8 +75,9 @@ impl Watch {
     /// # Errors
     /// The system's.
     pub fn end(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        if self.watched.take().is_some() {
+        if self.watched.is_some() {
             epoll::delete(&self.epoll, socket)?;
+            self.watched = None; // not where the system has refused it: it is watched still
         }
         Ok(())
     }

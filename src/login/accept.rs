@@ -222,7 +222,9 @@ impl Hall {
             Some(stranger) => stranger,
             None => {
                 let stranger = plane.strangers.admit(&remote, || plane.strangers_max()).await;
+                let ours = stranger.pace().ours();
                 plane.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
+                drop(ours);
                 stranger
             }
         };

@@ -15,6 +15,7 @@ use crate::base::{Address, limits};
 use crate::config::AuthType;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
+use std::io;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -95,6 +96,9 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
         Secret::Scram(_) => {
             let _ours = stream.ours();
             let turn = rules.sums.turn().await;
+            if stream.has_hung_up() {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
             turn.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
         }
     };
@@ -117,7 +121,8 @@ async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     stream.send(&out).await?;
     let payload = read_answer(stream).await?;
     let ours = stream.ours();
-    let verifier = rules.verifiers.of(rules.user, rules.secret, rules.scram_iterations, rules.sums).await;
+    let (user, secret, iterations) = (rules.user, rules.secret, rules.scram_iterations);
+    let verifier = rules.verifiers.of(user, secret, iterations, rules.sums, || stream.has_hung_up()).await;
     drop(ours);
     let nonce = nonce_text(random::<NONCE_BYTES>(rules)?);
     let (server, challenge) = begin_scram(verifier, &nonce, &payload)?;

@@ -9,7 +9,9 @@ use super::open;
 use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::{PoolId, WorkerId, limits};
-use crate::core::{Action, Answer, Command, Demand, Event, Launcher, Opening, PoolShare, Scope, Want};
+use crate::core::{
+    Action, Answer, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Want,
+};
 use crate::tasks;
 use crate::worker::Mail;
 use std::sync::Arc;
@@ -143,6 +145,7 @@ impl Carrier {
     /// The janitor's pass over all pools.
     fn pass(&self) {
         self.make_forced_pools();
+        self.plane.places.decide(Ledger::add_up_endpoints);
         for entry in self.plane.registry.entries() {
             self.handle(Event::Pass(entry.demand()));
             self.tell_if_it_falls_behind(&entry);

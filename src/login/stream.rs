@@ -271,6 +271,15 @@ impl ClientStream {
         Ok(())
     }
 
+    /// Whether the client has closed it, or its half of it: whom we owe an answer that it must answer has gone with that.
+    pub fn has_hung_up(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(socket) => socket.has_hung_up(),
+            Transport::Tls(stream) => stream.get_ref().0.socket.has_hung_up(),
+            Transport::Lost => true,
+        }
+    }
+
     /// What wakes workers for the thread that it is on, if it has left its worker.
     pub fn take_bell(&mut self) -> Option<Arc<Bell>> {
         self.bell.take()

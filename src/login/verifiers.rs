@@ -6,26 +6,29 @@
 
 use super::authenticate::Sums;
 use super::kept::{Kept, Weight};
-use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};
+use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
-use crate::base::limits;
+use crate::base::{Password, limits};
+use aws_lc_rs::hmac;
 use std::sync::Arc;
 
-/// Makes verifiers, and remembers those that cost PBKDF2's time.
+/// Makes verifiers, and remembers those that cost PBKDF2's time: of each user's each password, since users of one name are others
+/// in each database of auth_query.
 pub struct Verifiers {
     seed: [u8; 32],
-    derived: Kept<Box<str>, Derived>,
+    derived: Kept<Tag, Derived>,
 }
 
-/// A password, and what was derived of it.
+/// A user and a password under the seed: what is remembered holds neither.
+type Tag = [u8; 32];
+
+/// What was derived of a password.
 #[derive(Default)]
-struct Derived(Option<(Arc<Secret>, Arc<ScramSecret>)>);
+struct Derived(Option<Arc<ScramSecret>>);
 
 impl Weight for Derived {
     fn bytes(&self) -> usize {
-        self.0
-            .as_ref()
-            .map_or(0, |(secret, verifier)| secret.bytes() + size_of::<ScramSecret>() + verifier.salt.len())
+        self.0.as_ref().map_or(0, |verifier| size_of::<ScramSecret>() + verifier.salt.len())
     }
 }
 
@@ -46,7 +49,7 @@ impl Verifiers {
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are those of secrets
-    /// that have none of their own.
+    /// that have none of their own. For who `is_gone` when its turn comes nothing is derived: it gets the mock.
     ///
     /// # Cancel safety
     /// Dropping it loses at most the work of deriving.
@@ -56,44 +59,47 @@ impl Verifiers {
         secret: Option<&Arc<Secret>>,
         iterations: u32,
         sums: Sums<'_>,
+        is_gone: impl Fn() -> bool,
     ) -> Verifier {
         let salt = mock_salt(&self.seed, user);
         let mock = Verifier::Mock { salt, iterations };
-        match secret.map(|secret| (secret, &**secret)) {
-            Some((_, Secret::Scram(secret))) => Verifier::Known(secret.clone()),
-            Some((secret, Secret::Plain(password))) if !password.is_empty() => {
-                self.derive(user, secret, salt, iterations, sums).await.map_or(mock, Verifier::Known)
-            }
-            _ => mock,
-        }
-    }
-
-    async fn derive(
-        &self,
-        user: &str,
-        secret: &Arc<Secret>,
-        salt: [u8; SALT_BYTES],
-        iterations: u32,
-        sums: Sums<'_>,
-    ) -> Option<Arc<ScramSecret>> {
-        if let Some(known) = self.known(user, secret, iterations) {
-            return Some(known);
+        let password = match secret.map(|secret| &**secret) {
+            Some(Secret::Scram(secret)) => return Verifier::Known(secret.clone()),
+            Some(Secret::Plain(password)) if !password.is_empty() => password,
+            _ => return mock,
+        };
+        let tag = self.tag(user, password);
+        if let Some(known) = self.known(&tag, iterations) {
+            return Verifier::Known(known);
         }
         let turn = sums.turn().await;
-        if let Some(known) = self.known(user, secret, iterations) {
-            return Some(known); // by somebody whose turn came first
+        if let Some(known) = self.known(&tag, iterations) {
+            return Verifier::Known(known); // by somebody whose turn came first
         }
-        let Secret::Plain(password) = (**secret).clone() else { return None };
+        if is_gone() {
+            return mock;
+        }
+        let password = password.clone();
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
-        let (verifier, _turn) = turn.compute_and_hold(work).await?;
+        let Some((verifier, _turn)) = turn.compute_and_hold(work).await else { return mock };
         let verifier = Arc::new(verifier);
-        self.derived.change(user.into(), |derived| derived.0 = Some((secret.clone(), verifier.clone())));
-        Some(verifier)
+        self.derived.change(tag, |derived| derived.0 = Some(verifier.clone()));
+        Verifier::Known(verifier)
     }
 
-    fn known(&self, user: &str, secret: &Arc<Secret>, iterations: u32) -> Option<Arc<ScramSecret>> {
-        let (of, verifier) = self.derived.get(&user.into(), |derived| derived.0.clone())??;
-        (of == *secret && verifier.iterations == iterations).then_some(verifier)
+    fn tag(&self, user: &str, password: &Password) -> Tag {
+        let mut hash = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.seed));
+        hash.update(&user.len().to_le_bytes());
+        hash.update(user.as_bytes());
+        hash.update(password.expose().as_bytes());
+        let mut tag = Tag::default();
+        tag.copy_from_slice(hash.sign().as_ref());
+        tag
+    }
+
+    fn known(&self, tag: &Tag, iterations: u32) -> Option<Arc<ScramSecret>> {
+        let verifier = self.derived.get(tag, |derived| derived.0.clone())??;
+        (verifier.iterations == iterations).then_some(verifier)
     }
 }
 
@@ -111,7 +117,7 @@ mod tests {
 
     async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {
         let lanes = Lanes::new(1, 1);
-        match verifiers.of("u", Some(secret), iterations, sums(&lanes)).await {
+        match verifiers.of("u", Some(secret), iterations, sums(&lanes), || false).await {
             Verifier::Known(secret) => secret,
             Verifier::Mock { .. } => panic!("a mock"),
         }
@@ -129,17 +135,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_are_remembered_than_the_bound_says_and_one_for_each_user() {
+    async fn no_more_are_remembered_than_the_bound_says() {
         let verifiers = Verifiers { derived: Kept::new(3, usize::MAX), ..Verifiers::new([1; 32]) };
-        let lanes = Lanes::new(1, 1);
         for number in 0..20 {
             let secret = Arc::new(Secret::parse(&format!("secret {number}")));
-            for user in ["u".to_owned(), format!("u{number}")] {
-                verifiers.of(&user, Some(&secret), 1, sums(&lanes)).await;
-                assert!((1..=3).contains(&verifiers.derived.len()));
-                assert!(verifiers.known(&user, &secret, 1).is_some(), "the last one");
-            }
+            let last = known(&verifiers, &secret, 1).await;
+            assert!((1..=3).contains(&verifiers.derived.len()));
+            assert!(Arc::ptr_eq(&last, &known(&verifiers, &secret, 1).await), "the last one");
         }
+    }
+
+    #[tokio::test]
+    async fn users_of_one_name_in_several_databases_do_not_push_each_other_out() {
+        let verifiers = Verifiers::new([1; 32]);
+        let secrets: Vec<_> = (0..9).map(|number| Arc::new(Secret::parse(&format!("of {number}")))).collect();
+        let mut first = Vec::new();
+        for secret in &secrets {
+            first.push(known(&verifiers, secret, 1).await);
+        }
+        for (secret, first) in secrets.iter().zip(&first) {
+            assert!(Arc::ptr_eq(first, &known(&verifiers, secret, 1).await));
+        }
+    }
+
+    #[tokio::test]
+    async fn for_who_is_gone_when_its_turn_comes_nothing_is_derived() {
+        let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+        let secret = Arc::new(Secret::parse("pencil"));
+        let verifier = verifiers.of("u", Some(&secret), 10, sums(&lanes), || true).await;
+        assert!(matches!(verifier, Verifier::Mock { .. }));
+        assert_eq!(verifiers.derived.len(), 0);
     }
 
     #[tokio::test]
@@ -149,7 +174,7 @@ mod tests {
         let turn = lanes.turn("another").await;
         let derive = || {
             let (verifiers, secret, lanes) = (Arc::clone(&verifiers), Arc::clone(&secret), lanes.clone());
-            tokio::spawn(async move { verifiers.of("u", Some(&secret), 10, sums(&lanes)).await })
+            tokio::spawn(async move { verifiers.of("u", Some(&secret), 10, sums(&lanes), || false).await })
         };
         let (one, other) = (derive(), derive());
         drop(turn);
@@ -168,7 +193,7 @@ mod tests {
             [None, Some(Arc::new(Secret::none())), Some(Arc::new(Secret::parse(&format!("md5{:032}", 0))))]
         {
             let lanes = Lanes::new(1, 1);
-            let verifier = verifiers.of("u", secret.as_ref(), 10, sums(&lanes)).await;
+            let verifier = verifiers.of("u", secret.as_ref(), 10, sums(&lanes), || false).await;
             let Verifier::Mock { salt, iterations } = verifier else { panic!("not a mock: {secret:?}") };
             assert_eq!((&salt[..], iterations), (&*derived.salt, 10));
         }

@@ -117,7 +117,8 @@ impl Rds {
     }
 
     fn start_postgres(&mut self, settings: &str) {
-        let data = self.directory.join("data");
+        let name = self.directory.file_name().expect("it is a rig's own");
+        let data = reaper::data_directory().join(name);
         programs::run(Command::new("cp").arg("-a").arg(empty_cluster()).arg(&data));
         account::write(&data.join("pg_hba.conf"), HBA.replace("{service}", &self.service), 0o600);
         let own = format!(

@@ -50,6 +50,13 @@ impl Account {
         fifth.min(u64::from(rules.server_login_concurrency))
     }
 
+    /// How many of its logins are under way at any time while its servers are replaced as they age, in thousandths.
+    fn under_way_thousandths(&self) -> u64 {
+        let every = percent(self.max_age, REPLACED_BY_PERCENT).0.max(1);
+        let all = u64::from(self.servers()).saturating_mul(self.login_time.0).saturating_mul(1_000);
+        if self.planned > 0 { all / every } else { 0 }
+    }
+
     /// A slow login counts at once, a quick one little by little.
     fn note_login_time(&mut self, took: Micros) {
         let known = self.login_time.0;
@@ -149,8 +156,18 @@ impl Ledger {
 }
 
 impl Ledger {
-    /// Whether servers of a pool can be replaced as fast as they age, by what its last logins have taken; `None` where they do not
-    /// age, as far as is known.
+    /// Adds up for each endpoint what its pools want of it. Every pool is looked at: not for each of them, but once for all.
+    pub fn add_up_endpoints(&mut self) {
+        self.under_way_at.clear();
+        for account in self.accounts.values().filter(|account| account.planned > 0) {
+            let there = self.under_way_at.entry(Arc::clone(&account.share.rules().endpoint)).or_default();
+            *there += account.under_way_thousandths();
+        }
+    }
+
+    /// Whether servers of a pool can be replaced as fast as they age, by what its last logins have taken and what the endpoint's
+    /// pools wanted together when they were last added up ([`Ledger::add_up_endpoints`]); `None` where they do not age, as far as
+    /// is known.
     pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
         let account = self.accounts.get(&pool).filter(|account| account.planned > 0)?;
         let rules = account.share.rules();
@@ -159,7 +176,10 @@ impl Ledger {
             0 => most,
             size => u64::from(size.saturating_sub(account.servers())).min(most),
         };
-        Some(account.missing_needed() <= account.missing_most(&rules).max(room))
+        // the first login of each pool is its own; where the others are too many, it has no second one to count on
+        let there = self.under_way_at.get(&rules.endpoint).copied().unwrap_or_default();
+        let is_served_there = there <= 1_000 * most || account.under_way_thousandths() <= 1_000;
+        Some(is_served_there && account.missing_needed() <= account.missing_most(&rules).max(room))
     }
 }
 

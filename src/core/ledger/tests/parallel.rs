@@ -149,3 +149,25 @@ fn every_end_of_a_renewal_gives_its_place_at_the_endpoint_back() {
         assert_eq!(ledger.logins_at.get("host:5432").copied(), before);
     }
 }
+
+#[test]
+fn large_pools_of_one_endpoint_that_want_more_logins_at_once_than_it_has_fall_behind() {
+    let limits = PoolRules { pool_size: 101, server_login_concurrency: 20, ..rules() };
+    // 100 servers, 60 s and logins of 2 s: four at any time; one for each of a small pool of 20
+    for (large, keeps_up) in [(4, true), (6, false)] {
+        let (mut ledger, pools) = (Ledger::default(), pools(large + 1, 1, &limits));
+        for (number, pool) in pools.iter().enumerate() {
+            for _ in 0..if number == 0 { 20 } else { 100 } {
+                launch(&mut ledger, pool, Micros(0));
+                let login = (Micros(0), Micros(0) + Micros::from_secs(2));
+                ledger.plan_renewal(pool, login, Micros::from_secs(60), 1_000);
+            }
+        }
+        let judge =
+            |ledger: &Ledger| -> Vec<_> { pools.iter().map(|pool| ledger.keeps_up(pool.id)).collect() };
+        assert!(judge(&ledger).iter().all(|judged| *judged == Some(true)), "each by itself");
+        ledger.add_up_endpoints();
+        assert_eq!(judge(&ledger)[0], Some(true), "one login is enough for it, and is its own");
+        assert!(judge(&ledger)[1..].iter().all(|judged| *judged == Some(keeps_up)), "{large} large ones");
+    }
+}
