@@ -231,6 +231,10 @@ pub const TASKS_US_PER_ROUND: u64 = 200;
 /// Clients that a worker accepts in a round, some ten microseconds each, before it looks after queries again.
 pub const ACCEPTS_PER_ROUND: usize = 8;
 
+/// A login of a pool that fails while others succeed puts the next one off for so long at most: `server_login_retry` is for
+/// servers that take none.
+pub const LOGIN_RETRY_MS: u64 = 1_000;
+
 /// Pause before accepting again when the system has no descriptor or memory for one more connection: some of those there are
 /// will end meanwhile.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;

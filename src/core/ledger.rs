@@ -8,13 +8,17 @@
 //! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`. A renewal keeps
 //! them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until
 //! the counts have come down. A pool has at most `server_login_concurrency` logins in progress, and one while nothing shows that
-//! they succeed; beyond the first one of each pool, an endpoint has no more than that either.
+//! they succeed; beyond the first one of each pool, an endpoint has no more than that either, those for clients counted by
+//! themselves: renewals take none of theirs.
 //! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
 mod renewals;
+mod shortfall;
 mod timetable;
 
-pub use self::renewals::REPLACED_BY_PERCENT;
+pub use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
+use self::shortfall::Asked;
+pub use self::shortfall::{Bound, Shortfall};
 use self::timetable::Timetable;
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};
@@ -75,6 +79,8 @@ pub struct Opening {
     pub from_reserve: bool,
     /// When it has logged in, a server past its soft age retires.
     renews: bool,
+    /// A client waits for it.
+    is_for_client: bool,
     /// The pool's.
     generation: u32,
     began_at: Micros,
@@ -121,6 +127,8 @@ struct Account {
     login_time: Micros,
     /// How long the authorization of the last server is good for that has one.
     max_age: Micros,
+    /// How many logins a second its endpoint took then.
+    rate: u32,
     /// When its servers are to be replaced, and for how many that was planned.
     renewals: Timetable,
     planned: u32,
@@ -142,6 +150,7 @@ impl Account {
             retiring: 0,
             login_time: Micros(0),
             max_age: Micros::NEVER,
+            rate: 0,
             renewals: Timetable::default(),
             planned: 0,
         }
@@ -178,6 +187,13 @@ impl Room {
     }
 }
 
+/// Logins in progress at an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Logins {
+    all: u32,
+    for_clients: u32,
+}
+
 /// A pool that was denied for the sake of a shared cap.
 #[derive(Debug)]
 struct Starving {
@@ -194,11 +210,11 @@ pub struct Ledger {
     databases: HashMap<Arc<str>, Room>,
     users: HashMap<Arc<str>, Room>,
     /// Logins in progress at each endpoint that has any.
-    logins_at: HashMap<Arc<str>, u32>,
+    logins_at: HashMap<Arc<str>, Logins>,
     /// When servers at each endpoint are to be replaced.
     renewals_at: HashMap<Arc<str>, Timetable>,
-    /// How many logins renewals at each endpoint have under way at any time, in thousandths, as last added up.
-    under_way_at: HashMap<Arc<str>, u64>,
+    /// What pools want of each endpoint, as last added up.
+    asked: HashMap<Arc<str>, Asked>,
     /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
     starved: BTreeMap<PoolId, Starving>,
 }
@@ -237,7 +253,9 @@ impl Ledger {
         account.logging_in += 1;
         account.renewing += u32::from(opening.renews);
         account.owed = account.owed.saturating_sub(1);
-        *self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default() += 1;
+        let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
+        there.all += 1;
+        there.for_clients += u32::from(opening.is_for_client);
         self.database(pool).servers += 1;
         self.user(pool).servers += 1;
     }
@@ -248,20 +266,23 @@ impl Ledger {
         let account = self.account(pool);
         let renews = want == Want::Renewal && account.owed == 0;
         let (generation, failures) = (pool.generation(), account.failures);
-        Opening { from_reserve, renews, generation, began_at: now, failures, endpoint }
+        let is_for_client = matches!(want, Want::Waiter { .. });
+        Opening { from_reserve, renews, is_for_client, generation, began_at: now, failures, endpoint }
     }
 
-    /// Whether one more login may begin beside those in progress.
-    fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules) -> bool {
+    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace, or are slow, keep no
+    /// client from a server.
+    fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules, want: Want) -> bool {
         let most = rules.server_login_concurrency;
         let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
+        let there = if matches!(want, Want::Waiter { .. }) { there.for_clients } else { there.all };
         let account = self.account(pool);
         account.logging_in == 0 || account.is_proven() && account.logging_in < most && there < most
     }
 
     fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
         let rules = pool.rules();
-        if pool.database.is_paused() || !self.may_log_in(pool, &rules) {
+        if pool.database.is_paused() || !self.may_log_in(pool, &rules, want) {
             return Verdict::Nothing;
         }
         let account = self.account(pool);
@@ -389,8 +410,8 @@ impl Ledger {
         self.withdraw_claim(scope);
     }
 
-    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, what that
-    /// has put off stays so: the server may not take as many.
+    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, the server
+    /// may not take as many: the next one is tried by itself, and not at once, but no later than a second after this one's begin.
     pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
         self.login_is_over(pool, opening);
         let account = self.account(pool);
@@ -403,6 +424,9 @@ impl Ledger {
         if opening.failures == account.failures {
             account.retry_at = Micros(0);
             account.proven = Some(opening.generation);
+        } else {
+            let soon = opening.began_at + Micros::from_millis(limits::LOGIN_RETRY_MS);
+            account.retry_at = account.retry_at.min(soon);
         }
         pool.set_live_count(account.live);
         pool.set_failing(None);
@@ -453,8 +477,10 @@ impl Ledger {
         account.logging_in -= 1;
         account.renewing -= u32::from(opening.renews);
         if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
-            *logins.get_mut() -= 1;
-            if *logins.get() == 0 {
+            let there = logins.get_mut();
+            there.all -= 1;
+            there.for_clients -= u32::from(opening.is_for_client);
+            if there.all == 0 {
                 logins.remove();
             }
         }

@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 #[derive(Debug)]
 pub struct Accepting {
     on: watch::Sender<bool>,
-    /// The sockets are open and watched.
+    /// The sockets are open, and the workers have been asked to watch them.
     begun: AtomicBool,
 }
 
@@ -253,19 +253,20 @@ impl Hall {
         }
     }
 
-    /// Nobody could be accepted: a pause, where only time can help.
+    /// Nobody could be accepted: a pause, unless it is that client's affair alone. The worker's queries have their turn in any case.
     async fn trouble(&self, error: &io::Error) {
-        if is_shortage(error) {
-            let is_to_be_told = {
-                let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
-                shortage.is_to_be_told(self.plane.now())
-            };
-            if is_to_be_told {
-                tracing::error!("accept() failed: {error}");
-            }
-            self.plane.strangers.make_room();
-            tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
+        if is_of_one_client(error) {
+            return tokio::task::yield_now().await;
         }
+        let is_to_be_told = {
+            let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+            shortage.is_to_be_told(self.plane.now())
+        };
+        if is_to_be_told {
+            tracing::error!("accept() failed: {error}");
+        }
+        self.plane.strangers.make_room();
+        tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
     }
 }
 
@@ -346,12 +347,24 @@ impl Shortage {
     }
 }
 
-/// Whether the system has run out of something, as opposed to one client that went away.
-fn is_shortage(error: &io::Error) -> bool {
+/// Whether the next client may do better: this one went away, or its network is in trouble. What is left is the system's, which has
+/// run out of something (descriptors, memory, epoll's watches), or the socket's, and may last.
+/// Source: accept(2), "Error handling".
+fn is_of_one_client(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    // the last one: epoll's watches (max_user_watches)
-    const SHORTAGES: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC];
-    Errno::from_io_error(error).is_some_and(|errno| SHORTAGES.contains(&errno))
+    const OF_ONE: [Errno; 10] = [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::NETDOWN,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::HOSTDOWN,
+        Errno::NONET,
+        Errno::HOSTUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::NETUNREACH,
+    ];
+    Errno::from_io_error(error).is_none_or(|errno| OF_ONE.contains(&errno))
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::plane::Plane;
 use super::registry::PoolEntry;
 use crate::base::{PoolId, WorkerId, limits};
 use crate::core::{
-    Action, Answer, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Want,
+    Action, Answer, Bound, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Shortfall,
+    Want,
 };
 use crate::tasks;
 use crate::worker::Mail;
@@ -160,15 +161,13 @@ impl Carrier {
             return;
         }
         let (db, user) = (&*entry.share.database.name, &*entry.share.user);
-        if keeps_up {
-            return tracing::info!(db, user, "servers are replaced in time again");
+        match self.plane.places.shortfall(entry.share.id) {
+            None => tracing::info!(db, user, "servers are replaced in time again"),
+            Some(shortfall) => {
+                let why = in_the_way(shortfall);
+                tracing::warn!(db, user, "servers may reach iam_max_age before they are replaced: {why}");
+            }
         }
-        tracing::warn!(
-            db,
-            user,
-            "logins take so long that servers may reach iam_max_age before they are replaced: raise iam_max_age, \
-             server_login_concurrency or, where they wait for their turn, iam_login_rate; or lower pool_size"
-        );
     }
 
     /// Entries that name their user have their minimum of servers even before the first client comes.
@@ -242,6 +241,27 @@ impl Carrier {
         }
         let name = pool_name(&entry);
         tasks::spawn("server login", name, open::open(Arc::clone(&self.plane), entry, place, want));
+    }
+}
+
+/// What keeps servers from being replaced in time, and what helps.
+fn in_the_way(Shortfall { of, needed, most }: Shortfall) -> String {
+    match of {
+        Bound::Missing => format!(
+            "logins take so long that {needed} servers must be replaced at a time, and {most} at most may be missing: raise \
+             iam_max_age, or pool_size above what clients use"
+        ),
+        Bound::Logins => format!(
+            "logins take so long that the pool needs {needed} at a time: raise iam_max_age, or server_login_concurrency ({most})"
+        ),
+        Bound::LoginsThere => format!(
+            "logins take so long that the endpoint's pools need {needed} at a time: raise iam_max_age, or \
+             server_login_concurrency ({most})"
+        ),
+        Bound::Pace => format!(
+            "the endpoint's pools need {needed} logins a second, and its pace has {most} for renewals: raise iam_max_age, or \
+             iam_login_rate where login_rate of SHOW IAM has reached it"
+        ),
     }
 }
 

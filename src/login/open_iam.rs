@@ -118,7 +118,7 @@ impl Attempt {
                     self.entry.logins.accepted();
                     self.accepted(iam);
                     self.entry.share.set_login_span(iam.desk.login_took(self.plane.now().since(begin.at)));
-                    line.authorization = Some(self.authorization(iam.rules, begin.at));
+                    line.authorization = Some(self.authorization(iam, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
@@ -195,8 +195,8 @@ impl Attempt {
     }
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
-    fn authorization(&self, rules: &Rules, begun_at: Micros) -> Authorization {
-        let (max_age, rate) = (rules.ages.max_age, rules.login_rate);
+    fn authorization(&self, iam: &Endeavour<'_>, begun_at: Micros) -> Authorization {
+        let (max_age, rate) = (iam.rules.ages.max_age, iam.desk.turns.state().rate);
         let times = (begun_at, self.plane.now());
         let soft_at = self.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
         Authorization { soft_at, hard_at: begun_at + max_age }

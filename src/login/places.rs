@@ -6,7 +6,7 @@
 
 use super::launch::LauncherDoor;
 use crate::base::{Micros, PoolId};
-use crate::core::{Ledger, Opening, PoolShare, Use};
+use crate::core::{Ledger, Opening, PoolShare, Shortfall, Use};
 use crate::tasks;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -55,6 +55,11 @@ impl Places {
     /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not.
     pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
         self.ledger().keeps_up(pool)
+    }
+
+    /// What keeps them from it.
+    pub fn shortfall(&self, pool: PoolId) -> Option<Shortfall> {
+        self.ledger().shortfall(pool)
     }
 
     /// The next login of this pool need not wait for `server_login_retry`.

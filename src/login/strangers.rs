@@ -114,14 +114,17 @@ impl Strangers {
     /// # Cancel safety
     /// Nobody is added.
     pub async fn admit(self: &Arc<Self>, remote: &Address, limit: impl Fn() -> usize) -> Stranger {
+        let mut has_waited = true;
         loop {
-            let left = self.left.notified();
             if let Some(stranger) = self.enter_below(limit(), remote) {
                 return stranger;
             }
-            self.make_room();
-            // Nobody may leave and nobody be late enough yet: then only time helps.
-            let _ = tokio::time::timeout(Duration::from_millis(limits::LOGIN_ROOM_POLL_MS), left).await;
+            if has_waited {
+                self.make_room();
+            }
+            // Nobody may leave and nobody be late enough yet: then only time helps. Who leaves wakes one of those who wait.
+            let poll = Duration::from_millis(limits::LOGIN_ROOM_POLL_MS);
+            has_waited = tokio::time::timeout(poll, self.left.notified()).await.is_err();
         }
     }
 
@@ -181,7 +184,7 @@ impl Stranger {
     /// It has proven who it is, or is gone: it does not count any more.
     pub fn leave(&self) {
         if self.strangers.crowd().leave(self.number) {
-            self.strangers.left.notify_waiters();
+            self.strangers.left.notify_one();
         }
     }
 
@@ -192,7 +195,7 @@ impl Stranger {
     pub async fn cut_off(&self) {
         loop {
             self.word.notified().await;
-            // tokio looks at its sockets before it goes on here: what the client has sent meanwhile is read first
+            // what the client has sent meanwhile is read first: the login is asked before this goes on
             tokio::task::yield_now().await;
             if self.strangers.crowd().has_to_go(self.number, self.strangers.clock.now()) {
                 return;

@@ -7,7 +7,7 @@
 
 use super::timetable::{Window, latest_free_in_both};
 use super::{Account, Ledger, Verdict, Want};
-use crate::base::{Micros, PoolId};
+use crate::base::Micros;
 use crate::config::PoolRules;
 use crate::core::PoolShare;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub const REPLACED_BY_PERCENT: u64 = 85;
 const SOFT_PERCENT: (u64, u64) = (20, REPLACED_BY_PERCENT);
 
 /// Of an endpoint's pace, in hundredths, so many are planned for renewals: the rest is clients' and those of retries.
-const PACE_PERCENT: u64 = 90;
+pub const PACE_PERCENT: u64 = 90;
 
 /// A login that suddenly takes this hundredth of the age finds the pool's renewals so far apart, where there is time for it.
 const SLOW_PERCENT: u64 = 10;
@@ -38,23 +38,16 @@ impl Account {
     }
 
     /// How many have to be replaced at the same time so that none reaches its hard age, even were all born together.
-    fn missing_needed(&self) -> u64 {
+    pub(super) fn missing_needed(&self) -> u64 {
         let Window { earliest, latest } = window(Micros(0), self.max_age, self.login_time);
         let span = latest.since(earliest).0.max(1);
         u64::from(self.servers().max(1)).saturating_mul(self.login_time.0).div_ceil(span)
     }
 
     /// A fifth of them, and no more than may be logged in to.
-    fn missing_most(&self, rules: &PoolRules) -> u64 {
+    pub(super) fn missing_most(&self, rules: &PoolRules) -> u64 {
         let fifth = u64::from(self.servers().max(1)).div_ceil(5);
         fifth.min(u64::from(rules.server_login_concurrency))
-    }
-
-    /// How many of its logins are under way at any time while its servers are replaced as they age, in thousandths.
-    fn under_way_thousandths(&self) -> u64 {
-        let every = percent(self.max_age, REPLACED_BY_PERCENT).0.max(1);
-        let all = u64::from(self.servers()).saturating_mul(self.login_time.0).saturating_mul(1_000);
-        if self.planned > 0 { all / every } else { 0 }
     }
 
     /// A slow login counts at once, a quick one little by little.
@@ -133,6 +126,7 @@ impl Ledger {
         // without its wait for a turn: an endpoint whose pools are all filled at once is no slow one
         account.note_login_time(over_at.since(begun_at));
         account.max_age = max_age;
+        account.rate = rate;
         account.planned = account.planned.wrapping_add(1);
         account.renewals.pass(begun_at);
         let window = window(begun_at, max_age, account.login_time);
@@ -149,41 +143,13 @@ impl Ledger {
             account.renewals.hold(at);
             there.hold(at);
         }
-        let anywhere = u64::from(account.planned.wrapping_mul(GOLDEN));
+        let anywhere = u64::from(account.planned.wrapping_add(pool.id.0).wrapping_mul(GOLDEN));
         self.renewals_at.insert(Arc::clone(&rules.endpoint), there);
         free.unwrap_or(window.earliest + Micros(((u128::from(span.0) * u128::from(anywhere)) >> 32) as u64))
     }
 }
 
-impl Ledger {
-    /// Adds up for each endpoint what its pools want of it. Every pool is looked at: not for each of them, but once for all.
-    pub fn add_up_endpoints(&mut self) {
-        self.under_way_at.clear();
-        for account in self.accounts.values().filter(|account| account.planned > 0) {
-            let there = self.under_way_at.entry(Arc::clone(&account.share.rules().endpoint)).or_default();
-            *there += account.under_way_thousandths();
-        }
-    }
-
-    /// Whether servers of a pool can be replaced as fast as they age, by what its last logins have taken and what the endpoint's
-    /// pools wanted together when they were last added up ([`Ledger::add_up_endpoints`]); `None` where they do not age, as far as
-    /// is known.
-    pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
-        let account = self.accounts.get(&pool).filter(|account| account.planned > 0)?;
-        let rules = account.share.rules();
-        let most = u64::from(rules.server_login_concurrency);
-        let room = match rules.pool_size {
-            0 => most,
-            size => u64::from(size.saturating_sub(account.servers())).min(most),
-        };
-        // the first login of each pool is its own; where the others are too many, it has no second one to count on
-        let there = self.under_way_at.get(&rules.endpoint).copied().unwrap_or_default();
-        let is_served_there = there <= 1_000 * most || account.under_way_thousandths() <= 1_000;
-        Some(is_served_there && account.missing_needed() <= account.missing_most(&rules).max(room))
-    }
-}
-
-fn percent(age: Micros, hundredths: u64) -> Micros {
+pub(super) fn percent(age: Micros, hundredths: u64) -> Micros {
     Micros(age.0 / 100 * hundredths)
 }
 

@@ -9,9 +9,28 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 
 #[test]
-fn only_shortages_are_waited_out() {
-    assert!(is_shortage(&rustix::io::Errno::MFILE.into()));
-    assert!(!is_shortage(&rustix::io::Errno::CONNABORTED.into()));
+fn what_one_client_meets_is_not_waited_out() {
+    use rustix::io::Errno;
+    let of_one = |errno: Errno| is_of_one_client(&errno.into());
+    assert!([Errno::CONNABORTED, Errno::HOSTUNREACH].into_iter().all(of_one));
+    assert!(is_of_one_client(&io::ErrorKind::NotConnected.into()), "it has no address any more");
+    let lasting = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::INVAL, Errno::ACCESS];
+    assert!(!lasting.into_iter().any(of_one));
+}
+
+#[tokio::test]
+async fn a_socket_that_refuses_for_ever_gives_way_to_queries() {
+    let (hall, _doors) = hall();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let door = Door::new(Arc::new(Listening::Tcp(listener)), watch());
+    let mut rounds = std::pin::pin!(hall.rounds(&door));
+    std::future::poll_fn(|context| {
+        assert!(rounds.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::config::{
     BadValue, ConfigError, Database, EntryProblem, IamIdentity, Place, PoolMode, Problem, ServerAuth,
     Snapshot, UserEntry,
 };
-use crate::core::REPLACED_BY_PERCENT;
+use crate::core::{PACE_PERCENT, REPLACED_BY_PERCENT};
 use crate::iam::rules::{BadKey, Keys, Rules};
 use crate::iam::{DSQL_PORT, Endpoint, Region, Service, SourceKind};
 use crate::login::server_tls;
@@ -234,18 +234,41 @@ fn sessions(snapshot: &Snapshot) -> Option<String> {
 /// What full pools want of one endpoint.
 #[derive(Default)]
 struct Wanted {
-    /// Of each database: servers, logins a second, the most servers that it may have.
-    databases: BTreeMap<Arc<str>, (f64, f64, u32)>,
+    databases: BTreeMap<Arc<str>, Share>,
+    users: BTreeMap<Arc<str>, Share>,
     pace: Option<u32>,
 }
 
-impl Wanted {
+/// What the pools of a database or of a user want.
+#[derive(Default)]
+struct Share {
+    servers: f64,
+    logins_per_second: f64,
+    /// The most servers that they may have; 0 = no limit.
+    servers_max: u32,
+}
+
+impl Share {
+    fn add(&mut self, servers: f64, logins_per_second: f64, servers_max: u32) {
+        self.servers += servers;
+        self.logins_per_second += logins_per_second;
+        self.servers_max = servers_max;
+    }
+
     fn logins_per_second(&self) -> f64 {
-        let of = |(servers, rate, most): &(f64, f64, u32)| match f64::from(*most) {
-            most if most > 0.0 && most < *servers => rate * most / servers,
-            _ => *rate,
-        };
-        self.databases.values().map(of).sum()
+        match f64::from(self.servers_max) {
+            most if most > 0.0 && most < self.servers => self.logins_per_second * most / self.servers,
+            _ => self.logins_per_second,
+        }
+    }
+}
+
+impl Wanted {
+    /// The lesser of what the databases and what the users are allowed.
+    fn logins_per_second(&self) -> f64 {
+        let [databases, users] = [&self.databases, &self.users]
+            .map(|shares| shares.values().map(Share::logins_per_second).sum::<f64>());
+        databases.min(users)
     }
 }
 
@@ -263,17 +286,19 @@ fn paces(snapshot: &Snapshot) -> Vec<String> {
         for endpoint in endpoints {
             let at = wanted.entry(endpoint).or_default();
             at.pace = Some(at.pace.map_or(rules.login_rate, |pace| pace.min(rules.login_rate)));
-            let most = caps.max_db_connections;
-            let of_database = at.databases.entry(Arc::clone(&pool.database.name)).or_insert((0.0, 0.0, most));
-            *of_database = (of_database.0 + servers, of_database.1 + rate, most);
+            let of_database = at.databases.entry(Arc::clone(&pool.database.name)).or_default();
+            of_database.add(servers, rate, caps.max_db_connections);
+            at.users.entry(Arc::clone(&pool.user)).or_default().add(servers, rate, caps.max_user_connections);
         }
     }
     let text = |(endpoint, wanted): (String, Wanted)| {
         let (rate, pace) = (wanted.logins_per_second(), wanted.pace?);
-        (rate > f64::from(pace)).then(|| {
+        let for_renewals = f64::from(pace) * PACE_PERCENT as f64 / 100.0;
+        (rate > for_renewals).then(|| {
             format!(
                 "endpoint {endpoint}: full pools want {rate:.1} logins a second so that each server is replaced before it is \
-                 older than iam_max_age, more than iam_login_rate={pace}: raise one of them, or lower pool_size"
+                 older than iam_max_age, and iam_login_rate={pace} has {for_renewals:.1} for renewals: raise one of them, or lower \
+                 pool_size"
             )
         })
     };

@@ -257,9 +257,16 @@ fn an_endpoint_that_full_pools_would_ask_too_much_of_is_told() {
     let warnings = told(100, "pool_size=20 iam_max_age=60");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("full pools want 39.2 logins a second") && warnings[0].contains("=20"));
-    assert_eq!(told(100, "pool_size=20 iam_max_age=60 iam_login_rate=40"), [""; 0]);
+    assert_eq!(told(100, "pool_size=20 iam_max_age=60 iam_login_rate=40").len(), 1, "a tenth is others'");
+    assert_eq!(told(100, "pool_size=20 iam_max_age=60 iam_login_rate=44"), [""; 0]);
     assert_eq!(told(60, "pool_size=0 iam_max_age=60"), [""; 0], "nobody knows how many it will have");
-    assert_eq!(told(100, "pool_size=20 max_db_connections=10 iam_max_age=60"), [""; 0], "half as many");
+    assert_eq!(told(100, "pool_size=20 max_db_connections=9 iam_max_age=60"), [""; 0], "half as many");
+    let of_one_user = "user=app pool_size=20 iam_max_age=60";
+    assert_eq!(told(100, of_one_user).len(), 1);
+    let entries: String =
+        (0..100).map(|i| format!("d{i} = {RDS} pool_mode=transaction {of_one_user}\n")).collect();
+    let settings = "server_tls_ca_file = x\nmax_user_connections = 50";
+    assert_eq!(found(&entries, settings).1, [""; 0], "a user's limit is one for all its databases");
 }
 
 #[test]

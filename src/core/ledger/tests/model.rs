@@ -85,7 +85,9 @@ impl Model {
         let in_size = room(servers, rules.pool_size);
         let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
         let logging_in = shadow.logging_in();
-        let beside = self.shadows.iter().map(Shadow::logging_in).sum::<u32>();
+        let is_for_client = matches!(want, Want::Waiter { .. });
+        let all = self.shadows.iter().flat_map(|shadow| &shadow.logins);
+        let beside = all.filter(|login| login.is_for_client || !is_for_client).count() as u32;
         let most = rules.server_login_concurrency;
         let may_log_in =
             logging_in == 0 || shadow.is_proven && shadow.live > 0 && logging_in < most && beside < most;
@@ -181,7 +183,7 @@ impl Model {
 
     fn check(&self) {
         let logging_in: u32 = self.shadows.iter().map(Shadow::logging_in).sum();
-        assert_eq!(self.ledger.logins_at.values().sum::<u32>(), logging_in);
+        assert_eq!(self.ledger.logins_at.values().map(|there| there.all).sum::<u32>(), logging_in);
         for (pool, shadow) in self.pools.iter().zip(&self.shadows) {
             assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in(), shadow.live));
             assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);

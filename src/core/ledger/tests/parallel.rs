@@ -70,6 +70,34 @@ fn a_login_that_fails_has_the_others_wait_and_then_come_one_at_a_time() {
 }
 
 #[test]
+fn a_login_that_fails_among_others_that_succeed_puts_the_next_one_off_for_a_second() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    launch(&mut ledger, &pool, Micros(1));
+    let [fails, succeeds] = [(), ()].map(|()| begin(&mut ledger, &pool, WAITER, Micros(1)));
+    fail(&mut ledger, &pool, fails, "reset", Micros::from_secs(15));
+    ledger.logged_in(&pool, &succeeds);
+    let soon = Micros(1) + Micros::from_millis(limits::LOGIN_RETRY_MS);
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(9)), Verdict::Later(soon));
+    let next = begin(&mut ledger, &pool, WAITER, soon);
+    assert_eq!(ledger.consider(&pool, WAITER, soon), Verdict::Nothing, "by itself");
+    fail(&mut ledger, &pool, next, "too many", Micros::from_secs(15));
+    assert_eq!(ledger.consider(&pool, WAITER, soon), Verdict::Later(soon + Micros::from_secs(15)));
+}
+
+#[test]
+fn renewals_in_progress_at_an_endpoint_keep_no_client_from_a_server() {
+    let pools = pools(1, 2, &parallel());
+    let mut ledger = Ledger::default();
+    pools.iter().for_each(|pool| launch(&mut ledger, pool, Micros(1)));
+    pools[0].set_aged(WorkerId(0), 3);
+    (0..3).for_each(|_| drop(begin(&mut ledger, &pools[0], Want::Renewal, Micros(1))));
+    (0..3).for_each(|_| drop(begin(&mut ledger, &pools[1], WAITER, Micros(1))));
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing, "three are three");
+    assert_eq!(ledger.logins_at["host:5432"], Logins { all: 6, for_clients: 3 });
+}
+
+#[test]
 fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
     let pools = pools(1, 4, &parallel());
     let elsewhere = PoolRules { endpoint: "other:5432".into(), ..parallel() };
@@ -85,7 +113,7 @@ fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
     logins.iter().for_each(|opening| ledger.logged_in(&pools[0], opening));
     begin(&mut ledger, &pools[1], WAITER, Micros(1));
     begin(&mut ledger, &pools[0], WAITER, Micros(1));
-    assert_eq!(ledger.logins_at["host:5432"], 4);
+    assert_eq!(ledger.logins_at["host:5432"], Logins { all: 4, for_clients: 4 });
 }
 
 #[test]
@@ -144,7 +172,7 @@ fn every_end_of_a_renewal_gives_its_place_at_the_endpoint_back() {
         launch(&mut ledger, &pool, Micros(1));
         let before = ledger.logins_at.get("host:5432").copied();
         let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
-        assert_eq!(ledger.logins_at["host:5432"], 1);
+        assert_eq!(ledger.logins_at["host:5432"], Logins { all: 1, for_clients: 0 });
         end(&mut ledger, &pool, opening);
         assert_eq!(ledger.logins_at.get("host:5432").copied(), before);
     }
@@ -169,5 +197,23 @@ fn large_pools_of_one_endpoint_that_want_more_logins_at_once_than_it_has_fall_be
         ledger.add_up_endpoints();
         assert_eq!(judge(&ledger)[0], Some(true), "one login is enough for it, and is its own");
         assert!(judge(&ledger)[1..].iter().all(|judged| *judged == Some(keeps_up)), "{large} large ones");
+        let told = Shortfall { of: Bound::LoginsThere, needed: 25, most: 20 };
+        assert_eq!(ledger.shortfall(pools[1].id), (!keeps_up).then_some(told));
     }
+}
+
+#[test]
+fn an_endpoint_whose_pace_is_less_than_its_servers_ages_want_is_known() {
+    let (mut ledger, pools) = (Ledger::default(), pools(500, 1, &rules()));
+    let fill = |ledger: &mut Ledger, rate| {
+        for pool in pools.iter().flat_map(|pool| [pool; 2]) {
+            ledger.plan_renewal(pool, (Micros(0), Micros(0)), Micros::from_secs(60), rate);
+        }
+        ledger.add_up_endpoints();
+        ledger.shortfall(pools[7].id)
+    };
+    pools.iter().flat_map(|pool| [pool; 2]).for_each(|pool| launch(&mut ledger, pool, Micros(0)));
+    assert_eq!(fill(&mut ledger, 22), None, "1,000 servers by 51 s are 19.6 a second");
+    let told = Shortfall { of: Bound::Pace, needed: 20, most: 18 };
+    assert_eq!(fill(&mut ledger, 21), Some(told), "a tenth of the pace is others'");
 }

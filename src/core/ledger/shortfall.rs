@@ -1,0 +1,107 @@
+//! Whether servers can be replaced as fast as they age, by how long logins take lately; and if not, what bound is in the way.
+//!
+//! Of a pool by itself: how many of its servers may be missing or logged in to at a time. Of its endpoint, whose pools are added
+//! up once in a while: how many logins go at a time there, and how many in a second. Never decides anything: it is told.
+
+use super::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT, percent};
+use super::{Account, Ledger};
+use crate::base::PoolId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Why a pool's servers may reach their hard age before they are replaced: what that takes, and what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Of what.
+    pub of: Bound,
+    /// How many are needed.
+    pub needed: u64,
+    /// How many there may be.
+    pub most: u64,
+}
+
+/// A bound on renewals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// A fifth of the pool at most is missing at a time, where it has no room for more servers than its clients use.
+    Missing,
+    /// `server_login_concurrency`, for the pool's own logins at a time.
+    Logins,
+    /// `server_login_concurrency`, for those of all pools at the endpoint.
+    LoginsThere,
+    /// Logins a second that the endpoint's pace has for renewals.
+    Pace,
+}
+
+/// What the pools of an endpoint want of it together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    /// Logins under way at any time, in thousandths.
+    under_way: u64,
+    /// Logins in a thousand seconds.
+    per_kilosecond: u64,
+    /// Logins a second that it takes; of several, the least.
+    rate: u32,
+}
+
+impl Account {
+    /// How often a server is replaced, in thousandths of what is done all the time: by its login, or in a thousand seconds.
+    fn of_all(&self, micros: u64) -> u64 {
+        let every = percent(self.max_age, REPLACED_BY_PERCENT).0.max(1);
+        u64::from(self.servers()).saturating_mul(micros) / every
+    }
+
+    /// How many of its logins are under way at any time while its servers are replaced as they age, in thousandths.
+    fn under_way_thousandths(&self) -> u64 {
+        self.of_all(self.login_time.0.saturating_mul(1_000))
+    }
+}
+
+impl Ledger {
+    /// Adds up for each endpoint what its pools want of it. Every pool is looked at: not for each of them, but once for all.
+    pub fn add_up_endpoints(&mut self) {
+        let mut asked: HashMap<Arc<str>, Asked> = HashMap::new();
+        for account in self.accounts.values().filter(|account| account.planned > 0) {
+            let there = asked.entry(Arc::clone(&account.share.rules().endpoint)).or_default();
+            there.under_way += account.under_way_thousandths();
+            there.per_kilosecond += account.of_all(1_000_000_000);
+            there.rate = if there.rate == 0 { account.rate } else { there.rate.min(account.rate) };
+        }
+        self.asked = asked;
+    }
+
+    /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not age, as far as is known.
+    pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
+        let is_aging = self.accounts.get(&pool).is_some_and(|account| account.planned > 0);
+        is_aging.then(|| self.shortfall(pool).is_none())
+    }
+
+    /// The bound that keeps a pool's servers from being replaced as fast as they age, if one does: by what its last logins have
+    /// taken, and what the endpoint's pools wanted when they were last added up ([`Ledger::add_up_endpoints`]).
+    pub fn shortfall(&self, pool: PoolId) -> Option<Shortfall> {
+        let account = self.accounts.get(&pool).filter(|account| account.planned > 0)?;
+        let rules = account.share.rules();
+        let logins = u64::from(rules.server_login_concurrency);
+        let room = match rules.pool_size {
+            0 => logins,
+            size => u64::from(size.saturating_sub(account.servers())).min(logins),
+        };
+        let (needed, most) = (account.missing_needed(), account.missing_most(&rules).max(room));
+        if needed > most {
+            let of = if most == logins { Bound::Logins } else { Bound::Missing };
+            return Some(Shortfall { of, needed, most });
+        }
+        let there = self.asked.get(&rules.endpoint).copied().unwrap_or_default();
+        // the first login of each pool is its own; where the others are too many, it has no second one to count on
+        if there.under_way > 1_000 * logins && account.under_way_thousandths() > 1_000 {
+            let needed = there.under_way.div_ceil(1_000);
+            return Some(Shortfall { of: Bound::LoginsThere, needed, most: logins });
+        }
+        let pace = u64::from(there.rate) * PACE_PERCENT / 100;
+        (there.per_kilosecond > 10 * PACE_PERCENT * u64::from(there.rate)).then(|| Shortfall {
+            of: Bound::Pace,
+            needed: there.per_kilosecond.div_ceil(1_000),
+            most: pace,
+        })
+    }
+}
