@@ -5,7 +5,8 @@
 //! held are given back as it is dropped.
 //! A lock that was held is used on (`PoisonError::into_inner`): what locks guard here is tables and counts, changed by calls that
 //! leave them whole; the ledger alone, whose counts are the caps, ends the process.
-//! Never shows a panic's text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this file.
+//! Never shows a panic's text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this room,
+//! but in a set of tasks that are kept ([`keep`]).
 
 mod threads;
 
