@@ -205,6 +205,7 @@ impl Hall {
             };
             match accepted {
                 Ok(accepted) => self.receive(accepted, door, limit).await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return, // that was all
                 Err(error) => return self.trouble(&error).await,
             }
         }

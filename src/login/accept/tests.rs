@@ -124,6 +124,17 @@ async fn a_round_takes_so_many_clients_and_no_more() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_round_that_has_taken_all_there_are_makes_no_pause() {
+    let (hall, _doors) = hall();
+    let (door, address) = door();
+    let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let began = tokio::time::Instant::now();
+    hall.round(&door).await;
+    assert_eq!(hall.plane.workers[0].take().len(), 3);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn a_round_gives_way_when_it_has_taken_its_clients() {
     let (hall, _doors) = hall();
