@@ -127,6 +127,7 @@ impl Launcher {
             Event::Again(pool) => {
                 thought.look_at(&pool, Prompt::Routine);
                 thought.retire(&pool.share);
+                thought.look_at_held(&pool.share);
             }
             Event::PastSoftAge(pool) => thought.renew(&pool),
             Event::SureOfLogin(pool) => _ = thought.consider(&pool.share, Want::Renewal),
@@ -147,6 +148,16 @@ impl Thought<'_> {
         }
         for pool in &pools {
             self.replace_retired(pool);
+        }
+        if let Some(pool) = pools.first() {
+            self.look_at_held(&pool.share);
+        }
+    }
+
+    /// A login at the pool's endpoint may have ended: a pool that had no place there is looked at. It looks at the next one.
+    fn look_at_held(&mut self, share: &PoolShare) {
+        if let Some(pool) = self.ledger.next_held(&share.rules().endpoint) {
+            self.actions.push(Action::LookAgain(pool, Micros(0)));
         }
     }
 

@@ -12,10 +12,12 @@
 //! themselves: renewals take none of theirs.
 //! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
+mod logins;
 mod renewals;
 mod shortfall;
 mod timetable;
 
+use self::logins::{Held, Logins};
 pub use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
 use self::shortfall::Asked;
 pub use self::shortfall::{Bound, Shortfall};
@@ -23,8 +25,6 @@ use self::timetable::Timetable;
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};
 use crate::base::{Micros, PoolId, limits};
-use crate::config::PoolRules;
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -112,6 +112,8 @@ struct Account {
     /// Those that have failed.
     failed: u32,
     renewing: u32,
+    /// It is in its endpoint's queue for a login.
+    is_held: bool,
     live: u32,
     cancels: u32,
     /// The generation of the last login that has ended, where that succeeded.
@@ -141,6 +143,7 @@ impl Account {
             logging_in: 0,
             failed: 0,
             renewing: 0,
+            is_held: false,
             live: 0,
             cancels: 0,
             proven: None,
@@ -187,13 +190,6 @@ impl Room {
     }
 }
 
-/// Logins in progress at an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Logins {
-    all: u32,
-    for_clients: u32,
-}
-
 /// A pool that was denied for the sake of a shared cap.
 #[derive(Debug)]
 struct Starving {
@@ -211,6 +207,8 @@ pub struct Ledger {
     users: HashMap<Arc<str>, Room>,
     /// Logins in progress at each endpoint that has any.
     logins_at: HashMap<Arc<str>, Logins>,
+    /// Who waits for a place among them.
+    held_at: HashMap<Arc<str>, Held>,
     /// When servers at each endpoint are to be replaced.
     renewals_at: HashMap<Arc<str>, Timetable>,
     /// What pools want of each endpoint, as last added up.
@@ -258,26 +256,6 @@ impl Ledger {
         there.for_clients += u32::from(opening.is_for_client);
         self.database(pool).servers += 1;
         self.user(pool).servers += 1;
-    }
-
-    /// A login that begins now.
-    fn opening(&mut self, pool: &Arc<PoolShare>, want: Want, from_reserve: bool, now: Micros) -> Opening {
-        let endpoint = Arc::clone(&pool.rules().endpoint);
-        let account = self.account(pool);
-        let renews = want == Want::Renewal && account.owed == 0;
-        let (generation, failures) = (pool.generation(), account.failures);
-        let is_for_client = matches!(want, Want::Waiter { .. });
-        Opening { from_reserve, renews, is_for_client, generation, began_at: now, failures, endpoint }
-    }
-
-    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace, or are slow, keep no
-    /// client from a server.
-    fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules, want: Want) -> bool {
-        let most = rules.server_login_concurrency;
-        let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
-        let there = if matches!(want, Want::Waiter { .. }) { there.for_clients } else { there.all };
-        let account = self.account(pool);
-        account.logging_in == 0 || account.is_proven() && account.logging_in < most && there < most
     }
 
     fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
@@ -408,89 +386,6 @@ impl Ledger {
             room.evicting = false;
         }
         self.withdraw_claim(scope);
-    }
-
-    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, the server
-    /// may not take as many: the next one is tried by itself, and not at once, but no later than a second after this one's begin.
-    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
-        self.login_is_over(pool, opening);
-        let account = self.account(pool);
-        // The server that was to be replaced may have ended by itself meanwhile.
-        if opening.renews && !pool.take_departed() {
-            pool.want_retirement();
-            account.retiring += 1;
-        }
-        account.live += 1;
-        if opening.failures == account.failures {
-            account.retry_at = Micros(0);
-            account.proven = Some(opening.generation);
-        } else {
-            let soon = opening.began_at + Micros::from_millis(limits::LOGIN_RETRY_MS);
-            account.retry_at = account.retry_at.min(soon);
-        }
-        pool.set_live_count(account.live);
-        pool.set_failing(None);
-    }
-
-    /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new generation since. `reason`
-    /// is what clients that need a server meanwhile are told. Returns whether this is the answer to those who wait: as long as
-    /// other logins are under way it is not, since each of these may still serve them; the last one that fails is. The place
-    /// itself, from now on one of [`Use::Failed`], comes back by [`Ledger::returned`].
-    pub fn login_failed(
-        &mut self,
-        pool: &Arc<PoolShare>,
-        opening: &Opening,
-        reason: String,
-        retry: Micros,
-    ) -> bool {
-        let is_of_today = self.postpone(pool, opening, retry);
-        let account = self.account(pool);
-        let is_answer = is_of_today && account.logging_in == account.failed;
-        if is_answer {
-            pool.set_failing(Some(reason));
-        }
-        is_answer
-    }
-
-    /// A login has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
-    pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) {
-        self.postpone(pool, opening, retry);
-        pool.set_failing(None);
-    }
-
-    /// Whether a login's failure says anything about the next one: not where that would go elsewhere or send something else.
-    fn postpone(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) -> bool {
-        let account = self.account(pool);
-        account.failed += 1;
-        let is_of_today = opening.generation == pool.generation();
-        if is_of_today {
-            account.retry_at = account.retry_at.max(opening.began_at + retry);
-            account.proven = None;
-            account.failures = account.failures.wrapping_add(1);
-        }
-        is_of_today
-    }
-
-    fn login_is_over(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
-        let account = self.account(pool);
-        assert!(account.logging_in > 0, "a login ended that never began");
-        account.logging_in -= 1;
-        account.renewing -= u32::from(opening.renews);
-        if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
-            let there = logins.get_mut();
-            there.all -= 1;
-            there.for_clients -= u32::from(opening.is_for_client);
-            if there.all == 0 {
-                logins.remove();
-            }
-        }
-    }
-
-    /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
-    /// connect string has changed): the next login need not wait for the retry.
-    pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {
-        self.account(pool).retry_at = Micros(0);
-        pool.set_failing(None); // who comes now waits for what becomes of it
     }
 
     /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are fewer than twice

@@ -92,6 +92,40 @@ fn each_one_that_waits_gets_a_server_at_the_same_time() {
 }
 
 #[test]
+fn a_pool_that_its_endpoint_had_no_place_for_is_looked_at_when_a_login_there_ends() {
+    let mut bench = Bench::new(3, &PoolRules { pool_size: 9, server_login_concurrency: 3, ..rules() });
+    let mut logins = Vec::new();
+    (0..3).for_each(|at| bench.open(at));
+    for at in 0..3 {
+        bench.wait(at);
+        bench.pools[at].set_waiting(THERE, 3);
+        let opened = bench.asked(at).into_iter().filter_map(|action| match action {
+            Action::Open { opening, .. } => Some((at, opening)),
+            other => panic!("{other:?}"),
+        });
+        logins.push(opened.collect::<Vec<_>>());
+    }
+    let begun: Vec<_> = logins.iter().map(Vec::len).collect();
+    assert_eq!(begun, [3, 1, 1], "the first one of each always may");
+    for expected in [None, None, Some(PoolId(1))] {
+        let (at, opening) = logins[0].pop().unwrap();
+        bench.ledger.logged_in(&bench.pools[at], &opening);
+        bench.pools[at].set_waiting(THERE, 0);
+        bench.pools[at].set_waiting_since(THERE, Micros::NEVER);
+        let told = bench.again(at).into_iter().map(|action| match action {
+            Action::LookAgain(pool, after) => (pool, after),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), Vec::from_iter(expected.map(|pool| (pool, Micros(0)))));
+    }
+    let actions = bench.again(1);
+    assert!(
+        matches!(actions[..], [Action::Open { .. }]),
+        "the place is taken, and the next one waits on: {actions:?}"
+    );
+}
+
+#[test]
 fn who_waits_for_a_welcome_gets_one_although_the_pool_has_idle_servers() {
     let mut bench = Bench::new(1, &rules());
     bench.open(0);
