@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest floor seeds fuzz model asan setup
+.PHONY: help quickstart test check bench loadtest logins floor seeds fuzz model asan setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -9,6 +9,7 @@ help:
 	@echo "make check        format, lints, documentation"
 	@echo "make bench        microbenchmarks (criterion)"
 	@echo "make loadtest     compare with PgBouncer, write the tables of the README; QUICK=1 for a short look"
+	@echo "make logins       client logins alone, a part of make loadtest; builds what logs in first (some minutes)"
 	@echo "make floor        how far from bare relays, a second table of the README; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
@@ -39,6 +40,10 @@ bench:
 loadtest:
 	@sh tests/setup.sh loadtest
 	python3 loadtest/run.py $(if $(QUICK),--quick,--readme)
+	python3 loadtest/logins.py $(if $(QUICK),--quick,--readme)
+
+logins:
+	@sh tests/setup.sh loadtest
 	python3 loadtest/logins.py $(if $(QUICK),--quick,--readme)
 
 floor:

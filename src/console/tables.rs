@@ -454,7 +454,7 @@ pub const TABLES: &[Shown] = &[
          servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`, \
          `sv_due` how many will be before a login that begins now would be over (`login_ms_p99`): more than a few mean that the pool \
          will lose servers; \
-         `renewed` counts servers replaced, `extended` transactions that ended beyond `iam_max_age` under `keep_on` and \
+         `renewed` counts servers closed for their age (a busy pool's are replaced), `extended` transactions that ended beyond `iam_max_age` under `keep_on` and \
          `catch_up`, `over_age` those that were running when it came.",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),

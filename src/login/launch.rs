@@ -162,10 +162,14 @@ impl Carrier {
         }
         let (db, user) = (&*entry.share.database.name, &*entry.share.user);
         match self.plane.places.shortfall(entry.share.id) {
-            None => tracing::info!(db, user, "servers are replaced in time again"),
+            None => tracing::info!(db, user, "servers of {db}/{user} are replaced in time again"),
             Some(shortfall) => {
                 let why = in_the_way(shortfall);
-                tracing::warn!(db, user, "servers may reach iam_max_age before they are replaced: {why}");
+                tracing::warn!(
+                    db,
+                    user,
+                    "servers of {db}/{user} may reach iam_max_age before they are replaced: {why}"
+                );
             }
         }
     }

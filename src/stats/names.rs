@@ -387,7 +387,7 @@ pub const METRICS: &[Metric] = &[
         Unit::Count,
         |c| c.renewed,
         "IAM.renewed",
-        "Servers closed because of the age of their authorization by IAM, with a younger one in their place.",
+        "Servers closed because of the age of their authorization by IAM: with a younger one in their place, but in pools that nobody uses.",
     ),
     counter(
         "pgweir_backend_auth_extended_total",

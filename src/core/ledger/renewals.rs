@@ -37,11 +37,12 @@ impl Account {
         self.missing_needed().clamp(1, self.missing_most(rules)) as u32
     }
 
-    /// How many have to be replaced at the same time so that none reaches its hard age, even were all born together.
+    /// How many have to be replaced at the same time so that none reaches its hard age, even were all born together: all of
+    /// them, where a login takes so much of the age that no time is left between the first and the last.
     pub(super) fn missing_needed(&self) -> u64 {
         let Window { earliest, latest } = window(Micros(0), self.max_age, self.login_time);
-        let span = latest.since(earliest).0.max(1);
-        u64::from(self.servers().max(1)).saturating_mul(self.login_time.0).div_ceil(span)
+        let (span, servers) = (latest.since(earliest).0.max(1), u64::from(self.servers().max(1)));
+        servers.saturating_mul(self.login_time.0).div_ceil(span).min(servers)
     }
 
     /// A fifth of them, and no more than may be logged in to.
