@@ -232,6 +232,12 @@ pub const TASKS_US_PER_ROUND: u64 = 200;
 /// Clients that a worker accepts in a round, some ten microseconds each, before it looks after queries again.
 pub const ACCEPTS_PER_ROUND: usize = 8;
 
+/// Servers that are not replaced in time for so long are news for the log …
+pub const LATE_TOLD_AFTER_MS: u64 = 10_000;
+
+/// … and that they are again, after so long.
+pub const LATE_OVER_AFTER_MS: u64 = 60_000;
+
 /// A login of a pool that fails while others succeed puts the next one off for so long at most: `server_login_retry` is for
 /// servers that take none.
 pub const LOGIN_RETRY_MS: u64 = 1_000;

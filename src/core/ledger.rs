@@ -20,7 +20,7 @@ mod timetable;
 use self::logins::{Held, Logins};
 pub use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
 use self::shortfall::Asked;
-pub use self::shortfall::{Bound, Shortfall};
+pub use self::shortfall::{Bound, Lateness, Shortfall};
 use self::timetable::Timetable;
 use super::claim::{Claim, goes_before};
 use super::{PoolShare, Scope};

@@ -44,7 +44,9 @@ pub use command::{
 pub use engine::{Core, MovedServer};
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use launcher::{Action, Demand, Event, Launcher};
-pub use ledger::{Bound, Ledger, Opening, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall, Use, Verdict, Want};
+pub use ledger::{
+    Bound, Lateness, Ledger, Opening, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall, Use, Verdict, Want,
+};
 pub use load::{ClientLoad, ServerLoad};
 pub use net::{Farewell, Net, Note};
 pub use share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};

@@ -141,6 +141,7 @@ impl Source {
         let keeper = Keeper {
             name: key.to_string(),
             kind: key.kind(),
+            has_role: key.role().is_some(),
             schedule: Schedule::new(shared.clock.now()),
             shared: Arc::clone(&shared),
             fetch,
@@ -301,6 +302,8 @@ impl Memory {
 struct Keeper {
     name: String,
     kind: SourceKind,
+    /// It assumes a role: its sessions end, and new ones are asked for.
+    has_role: bool,
     shared: Arc<Shared>,
     fetch: Arc<dyn Fetch>,
     schedule: Schedule,
@@ -532,7 +535,7 @@ impl Keeper {
                 "iam source {name}: set iam_credential_source={via}, or another source may take its place unnoticed"
             );
         }
-        if before.loads == 0 && via == SourceKind::Env && new.are_temporary() {
+        if before.loads == 0 && via == SourceKind::Env && !self.has_role && new.are_temporary() {
             tracing::warn!(
                 "iam source {name}: the session token in the environment will expire and cannot be renewed"
             );

@@ -157,7 +157,7 @@ impl Carrier {
     /// Says once when servers of a pool begin to age faster than they can be replaced, and when that is over.
     fn tell_if_it_falls_behind(&self, entry: &PoolEntry) {
         let Some(keeps_up) = self.plane.places.keeps_up(entry.share.id) else { return };
-        if !entry.note_falling_behind(!keeps_up) {
+        if entry.news_of_lateness(!keeps_up, self.plane.now()).is_none() {
             return;
         }
         let (db, user) = (&*entry.share.database.name, &*entry.share.user);

@@ -12,11 +12,11 @@ use super::tries::{Sent, Tries};
 use super::welcome::WelcomeDesk;
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
-use crate::core::{DatabaseShare, Demand, Gate, PoolShare};
+use crate::core::{DatabaseShare, Demand, Gate, Lateness, PoolShare};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What the login plane keeps of one pool beside what workers share.
 pub struct PoolEntry {
@@ -38,7 +38,7 @@ pub struct PoolEntry {
     cancels_waiting: AtomicU32,
     unused_since: AtomicU64,
     catch_up_until: AtomicU64,
-    falls_behind: AtomicBool,
+    lateness: Mutex<Lateness>,
 }
 
 impl PoolEntry {
@@ -70,9 +70,9 @@ impl PoolEntry {
         self.catch_up_until.store(then.0, Ordering::Release);
     }
 
-    /// Its servers age faster than they can be replaced, or do no longer; whether that is news.
-    pub(super) fn note_falling_behind(&self, falls_behind: bool) -> bool {
-        self.falls_behind.swap(falls_behind, Ordering::AcqRel) != falls_behind
+    /// Whether its servers age faster than they can be replaced, `now`; what the log is to be told of that.
+    pub(super) fn news_of_lateness(&self, is_late: bool, now: Micros) -> Option<bool> {
+        self.lateness.lock().unwrap_or_else(PoisonError::into_inner).news(is_late, now)
     }
 
     /// Clients that are logged in to it or about to be.
@@ -285,7 +285,7 @@ impl Registry {
             cancels_waiting: AtomicU32::new(0),
             unused_since: AtomicU64::new(Micros::NEVER.0),
             catch_up_until: AtomicU64::new(0),
-            falls_behind: AtomicBool::new(false),
+            lateness: Mutex::default(),
         });
         entry.pools.insert(user, Arc::clone(&pool));
         tables.by_id.insert(id, Arc::clone(&pool));

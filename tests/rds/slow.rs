@@ -93,7 +93,7 @@ fn a_pool_at_its_cap_replaces_its_servers_and_serves_all_while_logins_take_a_ten
 
 #[test]
 fn servers_that_age_faster_than_they_can_be_replaced_are_told_of() {
-    const LATE: &str = "servers may reach iam_max_age before they are replaced";
+    const LATE: &str = "servers of app/app may reach iam_max_age before they are replaced";
     let Some(rds) = Rds::start() else { return };
     rds.behave("delay_ms=4000");
     let pooler = pooler(&rds, "pool_size=4 min_pool_size=4 iam_max_age=10");
@@ -108,6 +108,5 @@ fn servers_that_age_faster_than_they_can_be_replaced_are_told_of() {
         assert!(attempt(&pooler, "app", "app").is_ok());
         renewals() == "in time"
     });
-    pooler.wait_for_log("servers are replaced in time again");
     assert_eq!(pooler.log().matches(LATE).count(), 1, "told once");
 }

@@ -5,7 +5,7 @@
 
 use super::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT, percent};
 use super::{Account, Ledger};
-use crate::base::PoolId;
+use crate::base::{Micros, PoolId, limits};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -103,5 +103,52 @@ impl Ledger {
             needed: there.per_kilosecond.div_ceil(1_000),
             most: pace,
         })
+    }
+}
+
+/// Whether an operator is told that servers are not replaced in time: what comes and goes within seconds is no news.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lateness {
+    is_told: bool,
+    /// Since when the opposite of what was told has been so.
+    differs_since: Option<Micros>,
+}
+
+impl Lateness {
+    /// Whether they are late `now`, as the ledger says; what an operator is to be told, if anything.
+    pub fn news(&mut self, is_late: bool, now: Micros) -> Option<bool> {
+        if is_late == self.is_told {
+            self.differs_since = None;
+            return None;
+        }
+        let since = *self.differs_since.get_or_insert(now);
+        let lasts_ms = if is_late { limits::LATE_TOLD_AFTER_MS } else { limits::LATE_OVER_AFTER_MS };
+        if now.since(since) < Micros::from_millis(lasts_ms) {
+            return None;
+        }
+        *self = Self { is_told: is_late, differs_since: None };
+        Some(is_late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_and_goes_is_told_once_and_over_once() {
+        let mut lateness = Lateness::default();
+        let mut told = Vec::new();
+        // late for two seconds of three, then always, then for one second of twenty, then no more
+        for second in 0..400 {
+            let is_late = match second {
+                0..100 => second % 3 != 0,
+                100..200 => true,
+                200..300 => second % 20 == 0,
+                _ => false,
+            };
+            told.extend(lateness.news(is_late, Micros::from_secs(second)).map(|news| (second, news)));
+        }
+        assert_eq!(told, [(110, true), (341, false)]);
     }
 }

@@ -266,7 +266,8 @@ impl Refusals {
         let patience = evidence.patience;
         let is_everybody = patience.is_everybody(others, evidence.let_in);
         match evidence.backing {
-            _ if evidence.is_clock_off() => Cause::Clock,
+            // tokens of all are signed by the same clock: one that is taken there clears it
+            _ if evidence.is_clock_off() && !others.has_success() => Cause::Clock,
             Backing::Denied => Cause::DenialByAws,
             Backing::Stale => Cause::Credentials,
             Backing::Sound if self.may_be_throttled(evidence, others, refused_for) => Cause::Throttled,

@@ -92,7 +92,13 @@ fn a_refusal_is_classed_by_what_is_known_here() {
     assert_eq!(class(Evidence { backing: Backing::Stale, ..CALM }, Others::Fine), Class::Credentials);
     let denied = Evidence { backing: Backing::Denied, let_in: LetIn::Lately, ..CALM };
     assert_eq!(class(denied, Others::Refused), Class::Denied, "AWS has said so itself");
-    assert_eq!(class(Evidence { skew_s: Some(-1200), ..CALM }, Others::Fine), Class::Clock);
+    for others in [Others::None, Others::Refused] {
+        assert_eq!(class(Evidence { skew_s: Some(-1200), ..CALM }, others), Class::Clock);
+    }
+    for others in [Others::Fine, Others::Mixed] {
+        let class = class(Evidence { skew_s: Some(-1200), ..CALM }, others);
+        assert_eq!(class, Class::Denied, "others' tokens are taken, by the same clock");
+    }
     assert_eq!(class(Evidence { skew_s: Some(20), ..CALM }, Others::Fine), Class::Denied);
     let strained = Evidence { is_strained: true, ..CALM };
     assert_eq!(class(strained, Others::Refused), Class::Throttled);
