@@ -99,8 +99,8 @@ fn a_pool_that_its_endpoint_had_no_place_for_is_looked_at_when_a_login_there_end
     for at in 0..3 {
         bench.wait(at);
         bench.pools[at].set_waiting(THERE, 3);
-        let opened = bench.asked(at).into_iter().filter_map(|action| match action {
-            Action::Open { opening, .. } => Some((at, opening)),
+        let opened = bench.asked(at).into_iter().map(|action| match action {
+            Action::Open { opening, .. } => (at, opening),
             other => panic!("{other:?}"),
         });
         logins.push(opened.collect::<Vec<_>>());

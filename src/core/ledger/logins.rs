@@ -86,7 +86,7 @@ impl Ledger {
     /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new generation since. `reason`
     /// is what clients that need a server meanwhile are told. Returns whether this is the answer to those who wait: as long as
     /// other logins are under way it is not, since each of these may still serve them; the last one that fails is. The place
-    /// itself, from now on one of [`Use::Failed`], comes back by [`Ledger::returned`].
+    /// itself, from now on one of [`super::Use::Failed`], comes back by [`Ledger::returned`].
     pub fn login_failed(
         &mut self,
         pool: &Arc<PoolShare>,
