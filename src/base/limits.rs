@@ -232,6 +232,10 @@ pub const TASKS_US_PER_ROUND: u64 = 200;
 /// Clients that a worker accepts in a round, some ten microseconds each, before it looks after queries again.
 pub const ACCEPTS_PER_ROUND: usize = 8;
 
+/// A login by IAM that has had no answer for so long, and for twice as long as they take lately, is one that hangs: servers that
+/// work serve on meanwhile.
+pub const IAM_LOGIN_SLOW_MS: u64 = 2_000;
+
 /// Servers that are not replaced in time for so long are news for the log …
 pub const LATE_TOLD_AFTER_MS: u64 = 10_000;
 

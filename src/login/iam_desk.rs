@@ -45,6 +45,8 @@ struct Book {
     tallies: HashMap<Who, Tally>,
     /// Of those who log in just now.
     gates: HashMap<Who, Weak<Gate>>,
+    /// How many logins of each have had no answer for longer than logins take.
+    unanswered: HashMap<Who, u32>,
 }
 
 /// What was counted of one of those who log in at one endpoint.
@@ -144,9 +146,25 @@ impl IamDesk {
         Some((book.tallies.get(who)?.brief.clone()?, class))
     }
 
-    /// Whether `who` may be denied, if it is in trouble: servers that work go by it.
+    /// Whether `who` may be denied, if it is in trouble: servers that work go by it. That a login has no answer is trouble, too, as
+    /// long as nothing worse is known: who hangs denies nothing.
     pub fn suspicion(&self, who: &Who, patience: Patience) -> Option<Suspicion> {
-        self.book().reactions.suspicion(who, self.clock.now(), patience)
+        let book = self.book();
+        let known = book.reactions.suspicion(who, self.clock.now(), patience);
+        known.or_else(|| book.unanswered.contains_key(who).then_some(Suspicion::Unfounded))
+    }
+
+    /// A login of `who` has had no answer for longer than logins take; it has, or has been given up, when the guard is dropped.
+    pub fn has_no_answer(self: &Arc<Self>, who: &Who) -> Unanswered {
+        *self.book().unanswered.entry(who.clone()).or_default() += 1;
+        Unanswered { desk: Arc::clone(self), who: who.clone() }
+    }
+
+    /// How long a login may take before it counts as one without an answer: twice what they have taken lately, and two seconds
+    /// or, where servers grow no older than `max_age`, a twentieth of that: a third of what is left when the last is replaced.
+    pub fn patience_with_logins(&self, max_age: Micros) -> Micros {
+        let least = Micros::from_millis(limits::IAM_LOGIN_SLOW_MS).min(Micros(max_age.0 / 20));
+        self.login_spans().map_or(least, |[_, most]| least.max(Micros(2 * most.0)))
     }
 
     /// A login of `who` was accepted. Returns whether its logins had failed before.
@@ -220,9 +238,10 @@ impl IamDesk {
         Some(Judged { judgement, text, brief, is_news })
     }
 
-    /// Whether the logins of nobody fail.
+    /// Whether the logins of nobody fail, or have no answer.
     pub fn is_calm(&self) -> bool {
-        self.book().reactions.is_calm(self.clock.now())
+        let book = self.book();
+        book.unanswered.is_empty() && book.reactions.is_calm(self.clock.now())
     }
 
     /// Lets everybody be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
@@ -302,6 +321,24 @@ impl Book {
     }
 }
 
+/// See [`IamDesk::has_no_answer`].
+pub struct Unanswered {
+    desk: Arc<IamDesk>,
+    who: Who,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let mut book = self.desk.book();
+        if let Some(count) = book.unanswered.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                book.unanswered.remove(&self.who);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +358,35 @@ mod tests {
 
     fn refused() -> Outcome<'static> {
         Outcome::Error { sqlstate: sqlstate::INVALID_AUTHORIZATION, message: "no", stage: Stage::TokenSent }
+    }
+
+    #[test]
+    fn a_login_without_an_answer_is_trouble_that_denies_nothing() {
+        let (desk, app) = (Arc::new(desk()), who("app"));
+        let suspicion = || desk.suspicion(&app, Patience::default());
+        let hang = [desk.has_no_answer(&app), desk.has_no_answer(&app)];
+        assert_eq!((suspicion(), desk.is_calm()), (Some(Suspicion::Unfounded), false));
+        assert_eq!(desk.suspicion(&who("other"), Patience::default()), None);
+        assert!(desk.trouble(&app).is_none(), "nobody is told that logins fail");
+        let [one, other] = hang;
+        drop(one);
+        assert_eq!(suspicion(), Some(Suspicion::Unfounded), "one still has none");
+        desk.failed(&app, &refused(), Evidence::default(), desk.clock.now()).unwrap();
+        assert_eq!(suspicion(), Some(Suspicion::Founded), "what is known counts for more");
+        desk.accepted(&app);
+        drop(other);
+        assert_eq!((suspicion(), desk.is_calm()), (None, true));
+    }
+
+    #[test]
+    fn how_long_a_login_may_take_goes_by_how_long_they_took() {
+        let (desk, ms) = (desk(), Micros::from_millis);
+        let patience = |age_s| desk.patience_with_logins(Micros::from_secs(age_s));
+        assert_eq!([patience(900), patience(10)], [ms(limits::IAM_LOGIN_SLOW_MS), ms(500)]);
+        (0..100).for_each(|_| _ = desk.login_took(ms(20)));
+        assert_eq!([patience(900), patience(10)], [ms(limits::IAM_LOGIN_SLOW_MS), ms(500)]);
+        (0..100).for_each(|_| _ = desk.login_took(ms(3_000)));
+        assert_eq!([patience(900), patience(10)], [ms(6_000); 2]);
     }
 
     #[test]

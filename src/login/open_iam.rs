@@ -109,7 +109,8 @@ impl Attempt {
             let begin = self.begin(iam);
             line.begun_at = Some(begin.at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
-            let login = tokio::time::timeout(limit, self.try_host(line, iam.at, Some(iam.signer))).await;
+            let login = self.try_host(line, iam.at, Some(iam.signer));
+            let login = tokio::time::timeout(limit, self.while_unanswered(iam, login)).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);
             }
@@ -130,6 +131,24 @@ impl Attempt {
                 fetch_credentials(&iam.signer.source).await;
             }
         }
+    }
+
+    /// Runs a login. Where it has no answer for longer than logins take, servers serve on until it has: none is given up for one
+    /// that may never come.
+    async fn while_unanswered<T>(&self, iam: &Endeavour<'_>, login: impl Future<Output = T>) -> T {
+        let mut login = std::pin::pin!(login);
+        let patience = Duration::from_micros(iam.desk.patience_with_logins(iam.rules.ages.max_age).0);
+        tokio::select! {
+            biased;
+            done = &mut login => return done,
+            () = tokio::time::sleep(patience) => {}
+        }
+        // at every host: which one is asked next, and whether that one answers, is not known either
+        let rules = iam.rules;
+        let desks = rules.endpoints.iter().map(|endpoint| self.plane.iam.desk(endpoint, rules.login_rate));
+        let _hangs: Vec<_> = desks.map(|desk| desk.has_no_answer(iam.who)).collect();
+        self.set_stance(iam);
+        login.await
     }
 
     fn begin(&self, iam: &Endeavour<'_>) -> Begin {

@@ -135,10 +135,7 @@ fn measure(poolers: &[Pooler], revoke: impl FnOnce() -> Vec<Instant>) -> Vec<Mea
 /// Makes RDS behave so, and holds what is served to its bounds, both in the order of the choices and of [`DATABASES`].
 fn hold(who: &str, behaviour: &str, choices: &[(&str, [Bound; 5])]) {
     let Some(rds) = Rds::start() else { return };
-    let start = |(choice, _): &(&str, _)| {
-        // a renewal that gets no answer has failed before the hard age comes
-        pooler(&rds, choice, "http://127.0.0.1:1", "").set("iam_login_timeout", 2).start()
-    };
+    let start = |(choice, _): &(&str, _)| pooler(&rds, choice, "http://127.0.0.1:1", "").start();
     let poolers: Vec<_> = choices.iter().map(start).collect();
     let measured = measure(&poolers, || {
         rds.behave(behaviour);
