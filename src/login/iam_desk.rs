@@ -240,7 +240,7 @@ impl IamDesk {
 
     /// Whether the logins of nobody fail, or have no answer.
     pub fn is_calm(&self) -> bool {
-        let book = self.book();
+        let mut book = self.book();
         book.unanswered.is_empty() && book.reactions.is_calm(self.clock.now())
     }
 
