@@ -109,7 +109,7 @@ impl Attempt {
             let begin = self.begin(iam);
             line.begun_at = Some(begin.at);
             let limit = span(self.policy.snapshot.settings.iam_login_timeout);
-            let login = self.try_host(line, iam.at, Some(iam.signer));
+            let login = Box::pin(self.try_host(line, iam.at, Some(iam.signer)));
             let login = tokio::time::timeout(limit, self.while_unanswered(iam, login)).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);
