@@ -17,7 +17,7 @@ use pgweir::core::{
     ServerLogin, Stance, StatementRegistry, Verdict, Want,
 };
 use pgweir::io::{Channel, Clock};
-use pgweir::login::{Phase, Plane, Policy, ServersTls, auth_query, launch};
+use pgweir::login::{Clients, Phase, Plane, Policy, Servers, ServersTls, Staff, auth_query, launch};
 use pgweir::wire::{Fault, TrackedNames};
 use pgweir::worker::{self, Mail, Seat, WorkerHandle};
 use std::os::unix::net::UnixStream;
@@ -29,6 +29,8 @@ const WORKERS: u16 = 2;
 
 /// A process without its client side.
 struct Rig {
+    clients: Arc<Clients>,
+    servers: Arc<Servers>,
     plane: Arc<Plane>,
     runtime: Runtime,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -52,7 +54,13 @@ impl Rig {
         let statements = Arc::new(StatementRegistry::default());
         let handles: Box<[_]> = (0..WORKERS).map(|_| WorkerHandle::new().expect("an eventfd")).collect();
         let nothing = Arc::new(policy("", "", ""));
-        let (plane, doors) = Plane::new(nothing, handles.clone(), names.clone(), clock);
+        let staff = Staff {
+            workers: handles.clone(),
+            names: names.clone(),
+            statements: Arc::clone(&statements),
+            clock,
+        };
+        let (plane, launcher) = Plane::new(nothing, staff);
         let threads = (0..WORKERS).map(|id| {
             let plane = Arc::clone(&plane);
             let notes = Arc::new(move |from, note| plane.note(from, note));
@@ -67,15 +75,16 @@ impl Rig {
             .enable_all()
             .build()
             .expect("a runtime");
-        runtime.spawn(launch::run(Arc::clone(&plane), doors.launcher));
-        let rig = Self { plane, runtime, threads };
+        let servers = Servers::new(Arc::clone(&plane));
+        runtime.spawn(launch::run(Arc::clone(&servers), launcher));
+        let rig = Self { clients: Clients::new(Arc::clone(&plane)).0, servers, plane, runtime, threads };
         rig.adopt(databases, settings, users);
         rig
     }
 
     fn adopt(&self, databases: &str, settings: &str, users: &str) {
         let here = format!("host=127.0.0.1 port={}", postgres().port);
-        self.plane.adopt(policy(&databases.replace("{pg}", &here), settings, users));
+        self.servers.adopt(policy(&databases.replace("{pg}", &here), settings, users));
     }
 
     fn pool(&self, database: &str, user: &str) -> Arc<PoolShare> {
@@ -453,7 +462,7 @@ fn the_minimum_is_kept_for_an_entry_with_its_own_user() {
     let rig = Rig::new("min = {pg} dbname=app user=app min_pool_size=2 pool_size=5", TRANSACTION, "");
     wait_until("two servers without any client", || rig.live("min", "anybody") == 2);
     let pool = rig.pool("min", "anybody");
-    rig.plane.reconnect(Some("min"));
+    rig.servers.reconnect(Some("min"));
     wait_until("both are opened anew", || {
         let answers = rig.runtime.block_on(rig.plane.ask_all(|| Command::Servers));
         let rows = answers.into_iter().flat_map(|answer| match answer {
@@ -519,7 +528,8 @@ fn auth_query_finds_secrets_and_says_what_is_wrong() {
                      broken = {pg} dbname=app auth_query='select nonsense from nowhere where x=$1'\n\
                      astray = {pg} dbname=app auth_dbname=missing\nsick = {pg} dbname=nowhere";
     let rig = Rig::new(databases, &settings, "");
-    let lookup = |database, user| rig.runtime.block_on(auth_query::lookup(&rig.plane, database, user, || ()));
+    let lookup =
+        |database, user| rig.runtime.block_on(auth_query::lookup(&rig.clients, database, user, || ()));
     let found = lookup("db", "scrammer").expect("an answer").expect("such a user");
     assert!(found.is_password("scrammer", b"scrammer-secret"));
     assert!(

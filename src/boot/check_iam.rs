@@ -5,10 +5,8 @@
 
 use super::process::share_memory;
 use crate::iam::{CredentialState, Source};
-use crate::io::Clock;
 use crate::login::iam_trial::{Trial, Verdict, trials};
-use crate::login::{Plane, Policy};
-use crate::wire::TrackedNames;
+use crate::login::{Plane, Policy, Servers, Staff};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,21 +27,22 @@ pub(super) fn check(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str
 
 async fn look(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str)) -> bool {
     let snapshot = Arc::clone(&policy.snapshot);
-    let (plane, _doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
-    plane.begin();
-    let sources = plane.iam.all_sources();
+    let (plane, _inbox) = Plane::new(Arc::new(policy), Staff::none());
+    let servers = Servers::new(plane);
+    servers.begin();
+    let sources = servers.iam.all_sources();
     if sources.is_empty() {
         say("no entry logs in by IAM");
     }
     let mut is_well = true;
     for source in sources {
-        is_well &= look_at_source(&plane, &source, say).await;
+        is_well &= look_at_source(&servers, &source, say).await;
     }
-    if let Some(skew_s) = plane.iam.skew_s().filter(|skew_s| *skew_s != 0) {
+    if let Some(skew_s) = servers.iam.skew_s().filter(|skew_s| *skew_s != 0) {
         say(&format!("AWS's clock is {skew_s}s ahead of this machine's"));
     }
     for trial in trials(&snapshot, user) {
-        is_well &= try_login(&plane, &trial, say).await;
+        is_well &= try_login(&servers, &trial, say).await;
     }
     if snapshot.fallback.as_ref().is_some_and(|entry| entry.server_auth.is_some()) {
         say("database \"*\": not tried, since its name comes from clients");
@@ -52,7 +51,7 @@ async fn look(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str)) -> 
 }
 
 /// Says how the credentials of a source stand, and whose they are.
-async fn look_at_source(plane: &Plane, source: &Source, say: &mut dyn FnMut(&str)) -> bool {
+async fn look_at_source(servers: &Servers, source: &Source, say: &mut dyn FnMut(&str)) -> bool {
     let known = async {
         source.fetched_after(0).await;
         source.identified().await;
@@ -72,7 +71,7 @@ async fn look_at_source(plane: &Plane, source: &Source, say: &mut dyn FnMut(&str
     let life = match report.expires_at {
         None => "do not expire".to_owned(),
         Some(at) => {
-            let left = at.duration_since(plane.iam.wall_now()).unwrap_or_default();
+            let left = at.duration_since(servers.iam.wall_now()).unwrap_or_default();
             format!("expire at {} (in {}s)", rfc3339(at), left.as_secs())
         }
     };
@@ -97,7 +96,7 @@ fn rfc3339(at: std::time::SystemTime) -> String {
 }
 
 /// Tries one login and says how it went.
-async fn try_login(plane: &Arc<Plane>, trial: &Trial, say: &mut dyn FnMut(&str)) -> bool {
+async fn try_login(servers: &Arc<Servers>, trial: &Trial, say: &mut dyn FnMut(&str)) -> bool {
     let Trial { database, user, endpoints, source } = trial;
     let mut names: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
     names.dedup();
@@ -108,7 +107,7 @@ async fn try_login(plane: &Arc<Plane>, trial: &Trial, say: &mut dyn FnMut(&str))
         return true;
     };
     let who = format!("database \"{database}\" as {user} at {} (source {source})", names.join(", "));
-    match plane.try_iam_login(database, user).await {
+    match servers.try_iam_login(database, user).await {
         Verdict::LoggedIn(peer) => say(&format!("{who}: logged in ({peer})")),
         Verdict::NoToken(why) => {
             say(&format!("{who}: FAILED: no token could be made: {why}"));

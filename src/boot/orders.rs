@@ -5,8 +5,8 @@ use super::signals::{Signals, Wish};
 use super::systemd;
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
-use crate::console::{Console, Standing};
-use crate::login::{Order, Phase, Plane};
+use crate::console::{Console, Order, Standing};
+use crate::login::{Phase, Servers};
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 /// The process, as orders change it.
 pub(super) struct Process {
-    /// The login plane.
-    pub plane: Arc<Plane>,
+    /// Logins to servers, and what they share with those of clients.
+    pub servers: Arc<Servers>,
     /// The console, which knows what is paused.
     pub console: Arc<Console>,
     /// The running log.
@@ -104,7 +104,7 @@ impl Process {
             }
             _ => ("SIGINT", "waiting for all servers connections to be released", Phase::WaitForServers),
         };
-        if self.plane.phase() != Phase::Running {
+        if self.servers.plane.phase() != Phase::Running {
             tracing::info!("got {name} while shutting down, fast exit");
             return Onward::Exit;
         }
@@ -123,12 +123,14 @@ impl Process {
 
     /// Whether a soft shutdown has come to its end.
     fn look_for_end(&self) -> Onward {
-        match self.plane.phase() {
-            Phase::WaitForClients if self.plane.admissions.all() == 0 && self.console.visits.count() == 0 => {
+        match self.servers.plane.phase() {
+            Phase::WaitForClients
+                if self.servers.plane.admissions.all() == 0 && self.console.status.visits.count() == 0 =>
+            {
                 tracing::info!("client connections dropped, exiting");
                 Onward::Exit
             }
-            Phase::WaitForServers if self.plane.places.all_servers() == 0 => {
+            Phase::WaitForServers if self.servers.plane.places.all_servers() == 0 => {
                 tracing::info!("server connections dropped, exiting");
                 Onward::Exit
             }
@@ -146,7 +148,7 @@ impl Process {
     /// Reads the files again and puts them in force, whole or not at all.
     fn reload(&self) -> Result<(), String> {
         systemd::notify_reloading();
-        let before = self.plane.policy.load_full();
+        let before = self.servers.plane.policy.load_full();
         let loaded = policy::load_again(&before);
         let result = match loaded {
             Ok(loaded) => {
@@ -168,7 +170,7 @@ impl Process {
 
     /// `SET key = value`: as a line of the file, until the next reload. The answer may carry a notice.
     fn set(&self, key: &str, value: &str) -> Result<Option<String>, String> {
-        let before = self.plane.policy.load_full();
+        let before = self.servers.plane.policy.load_full();
         let (loaded, tls_problem) = policy::with_setting(&before, key, value)?;
         loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         self.put_in_force(loaded.policy);
@@ -184,7 +186,7 @@ impl Process {
         if let Err(error) = self.log.redirect(destinations(settings, self.stderr)) {
             tracing::error!("could not open the log file {}: {error}", &*settings.logfile);
         }
-        self.plane.adopt(policy);
+        self.servers.adopt(policy);
     }
 }
 

@@ -10,10 +10,10 @@ use super::signals::Signals;
 use super::systemd;
 use crate::base::{VERSION, WorkerId, limits};
 use crate::config::Settings;
-use crate::console::Console;
+use crate::console::{Console, Status};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
-use crate::login::{self, Acceptors, Listeners, Plane};
+use crate::login::{self, Acceptors, Clients, Listeners, Plane, Servers, Staff};
 use crate::observe::log::{self, Log};
 use crate::observe::{Scrape, http};
 use crate::tasks;
@@ -109,21 +109,23 @@ fn serve(
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let workers = Workers::start(settings)?;
-    let (plane, doors) =
-        Plane::new(Arc::new(policy), workers.handles.clone(), workers.names.clone(), workers.clock);
+    let (plane, launcher) = Plane::new(Arc::new(policy), workers.staff());
     workers.connect(&plane);
-    let console = Console::new(Arc::clone(&plane));
+    let (clients, visits) = Clients::new(Arc::clone(&plane));
+    let servers = Servers::new(plane);
+    let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));
+    let (console, orders) = Console::new(Arc::clone(&status));
     let process =
-        Process { plane: Arc::clone(&plane), console: Arc::clone(&console), log: log.clone(), stderr };
+        Process { servers: Arc::clone(&servers), console: Arc::clone(&console), log: log.clone(), stderr };
     let acceptors = runtime.block_on(async {
-        plane.begin();
-        begin_tasks(&plane, &console, doors.launcher, doors.console);
-        serve_metrics(settings, console, log).await?;
-        let mut acceptors = listen(&plane, settings, inherited)?;
+        servers.begin();
+        begin_tasks(&servers, &console, launcher, visits);
+        serve_metrics(settings, status, log).await?;
+        let mut acceptors = listen(&clients, settings, inherited)?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
         log.flush(); // who finds that we listen finds these lines, too
         systemd::notify("READY=1");
-        let end = tasks::vital("the task of signals and orders", process.serve(doors.orders, signals)).await;
+        let end = tasks::vital("the task of signals and orders", process.serve(orders, signals)).await;
         acceptors.close().await;
         end.map(|()| acceptors)
     })?;
@@ -134,20 +136,20 @@ fn serve(
 }
 
 /// Opens the sockets for clients, or takes over those that systemd has opened, and accepts from then on.
-fn listen(plane: &Arc<Plane>, settings: &Settings, inherited: Vec<OwnedFd>) -> Result<Acceptors, String> {
+fn listen(clients: &Arc<Clients>, settings: &Settings, inherited: Vec<OwnedFd>) -> Result<Acceptors, String> {
     let listeners =
         if inherited.is_empty() { Listeners::open(settings) } else { Listeners::adopt(inherited, settings) };
     let listeners = listeners.map_err(|error| error.to_string())?;
-    Acceptors::start(plane, listeners).map_err(|error| error.to_string())
+    Acceptors::start(clients, listeners).map_err(|error| error.to_string())
 }
 
 /// Opens the page of metrics, where `metrics_listen` asks for it.
-async fn serve_metrics(settings: &Settings, console: Arc<Console>, log: &Log) -> Result<(), String> {
+async fn serve_metrics(settings: &Settings, status: Arc<Status>, log: &Log) -> Result<(), String> {
     let Some(address) = settings.metrics_listen.0 else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("cannot listen on metrics_listen {address}: {error}"))?;
     tracing::info!("serving metrics on http://{address}/metrics");
-    let (listener, scrape) = (Arc::new(listener), Arc::new(Scrape::new(console, log.clone())));
+    let (listener, scrape) = (Arc::new(listener), Arc::new(Scrape::new(status, log.clone())));
     let serve = move || http::serve(Arc::clone(&listener), Arc::clone(&scrape));
     tasks::spawn("metrics", address, tasks::keep("the accept loop of metrics", serve));
     Ok(())
@@ -156,14 +158,14 @@ async fn serve_metrics(settings: &Settings, console: Arc<Console>, log: &Log) ->
 /// The tasks that run as long as the process. The launcher's panic ends it, since the ledger's counts may be wrong behind it, and
 /// so does the console's door, which does nothing that could go wrong; the others have no state and begin again.
 fn begin_tasks(
-    plane: &Arc<Plane>,
+    servers: &Arc<Servers>,
     console: &Arc<Console>,
     launcher: login::LauncherInbox,
     visits: tokio::sync::mpsc::UnboundedReceiver<login::ConsoleVisit>,
 ) {
     const PROCESS: &str = "process";
-    let (watched, shown) = (Arc::clone(plane), Arc::clone(console));
-    let launch = login::launch::run(Arc::clone(plane), launcher);
+    let (watched, shown) = (Arc::clone(servers), Arc::clone(console));
+    let launch = login::launch::run(Arc::clone(servers), launcher);
     tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
     let door = Arc::clone(console).serve(visits);
     tasks::spawn("console", PROCESS, tasks::vital("the console's door", door));
@@ -220,9 +222,18 @@ impl Workers {
         Ok(workers)
     }
 
+    /// What the login plane knows of them.
+    fn staff(&self) -> Staff {
+        Staff {
+            workers: self.handles.clone(),
+            names: self.names.clone(),
+            statements: Arc::clone(&self.statements),
+            clock: self.clock,
+        }
+    }
+
     /// Who the workers' notes go to; no worker has a connection before.
     fn connect(&self, plane: &Arc<Plane>) {
-        plane.set_statements(Arc::clone(&self.statements));
         let _ = self.plane.set(Arc::clone(plane)); // called once
     }
 

@@ -2,39 +2,35 @@
 //!
 //! Made by `boot`, lent to the metrics page. Never knows a client's socket but in `session`.
 
-use super::control::Control;
+use super::control::{Control, Order};
 use super::rows::Rows;
 use super::show_stats::Halves;
+use super::status::Status;
 use super::tables::{self, Shown, Source};
 use super::times::Moment;
-use super::visits::Visits;
-use super::{session, show_pools, show_process, show_sockets};
+use super::{session, show_iam, show_pools, show_process, show_sockets, show_stats};
 use crate::config::CONSOLE_DATABASE;
-use crate::login::{ConsoleVisit, Plane};
-use crate::stats::Window;
+use crate::login::ConsoleVisit;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::sqlstate;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What all clients of the console share.
 pub struct Console {
-    /// The process.
-    pub plane: Arc<Plane>,
-    /// Its switches.
+    /// What it shows.
+    pub status: Arc<Status>,
+    /// The process's switches.
     pub control: Control,
-    /// Who is there.
-    pub visits: Visits,
-    window: Mutex<Window>,
 }
 
 impl Console {
-    /// A console that nobody has come to.
-    pub fn new(plane: Arc<Plane>) -> Arc<Self> {
-        let window = Mutex::new(Window::new(plane.now()));
-        Arc::new(Self { control: Control::new(Arc::clone(&plane)), visits: Visits::default(), window, plane })
+    /// A console that nobody has come to, and the orders that `boot` is to carry out.
+    pub fn new(status: Arc<Status>) -> (Arc<Self>, mpsc::UnboundedReceiver<Order>) {
+        let (control, orders) = Control::new(&status.clients, &status.servers);
+        (Arc::new(Self { status, control }), orders)
     }
 
     /// Serves every client that the login plane sends, each in a task of its own, until no more can come.
@@ -54,21 +50,17 @@ impl Console {
     /// # Cancel safety
     /// A period under way is not told.
     pub async fn keep_stats(self: Arc<Self>, status: impl Fn(&str) + Send) {
-        let period_s = self.plane.policy.load().snapshot.settings.stats_period.max(1);
+        let period_s = self.status.plane.policy.load().snapshot.settings.stats_period.max(1);
         let mut clock = tokio::time::interval(Duration::from_secs(period_s.into()));
         clock.tick().await;
         loop {
             clock.tick().await;
-            let line = self.tick().await.line();
-            if self.plane.policy.load().snapshot.settings.log_stats {
+            let line = self.status.tick().await.line();
+            if self.status.plane.policy.load().snapshot.settings.log_stats {
                 tracing::info!("{line}");
             }
             status(&line);
         }
-    }
-
-    pub(super) fn window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The messages that answer a SHOW, up to its command tag.
@@ -76,8 +68,8 @@ impl Console {
     /// # Errors
     /// The text of the error, where it cannot be shown.
     pub(super) async fn show(&self, shown: &'static Shown) -> Result<Vec<u8>, &'static str> {
-        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
-        let moment = || Moment::new(self.plane.now());
+        let snapshot = Arc::clone(&self.status.plane.policy.load().snapshot);
+        let moment = || Moment::new(self.status.plane.now());
         let rows = match shown.source {
             Source::Help => return Ok(help()),
             Source::Fds => {
@@ -85,32 +77,40 @@ impl Console {
             }
             Source::Config => show_process::config(&snapshot),
             Source::Databases => {
-                let console_clients = self.plane.admissions.of_database(CONSOLE_DATABASE);
-                show_pools::databases(&snapshot, self.databases(), console_clients)
+                let console_clients = self.status.plane.admissions.of_database(CONSOLE_DATABASE);
+                show_pools::databases(&snapshot, self.status.databases(), console_clients)
             }
-            Source::Pools => show_pools::pools(self.pools().await),
-            Source::Clients => show_sockets::rows(shown, self.clients().await, &moment()),
-            Source::Servers => show_sockets::rows(shown, self.servers().await, &moment()),
-            Source::Sockets => show_sockets::rows(shown, self.sockets().await, &moment()),
+            Source::Pools => show_pools::pools(self.status.pools().await),
+            Source::Clients => show_sockets::rows(shown, self.status.clients().await, &moment()),
+            Source::Servers => show_sockets::rows(shown, self.status.servers().await, &moment()),
+            Source::Sockets => show_sockets::rows(shown, self.status.sockets().await, &moment()),
             Source::ActiveSockets => {
-                let mut sockets = self.sockets().await;
+                let mut sockets = self.status.sockets().await;
                 sockets.retain(|socket| socket.is_active);
                 show_sockets::rows(shown, sockets, &moment())
             }
-            Source::Users => show_process::users(&snapshot, self.user_names(), |name| self.user_counts(name)),
+            Source::Users => {
+                show_process::users(&snapshot, self.status.user_names(), |name| self.status.user_counts(name))
+            }
             Source::Version => show_process::version(),
             Source::Peers => show_pools::peers(&snapshot),
             Source::PeerPools => show_pools::peer_pools(),
-            Source::Lists => show_process::lists(&self.lists()),
-            Source::Mem => show_process::mem(&self.mem().await),
+            Source::Lists => show_process::lists(&self.status.lists()),
+            Source::Mem => show_process::mem(&self.status.mem().await),
             Source::State => show_process::state(self.control.standing()),
-            Source::DnsHosts => show_process::dns_hosts(&self.dns_hosts()),
+            Source::DnsHosts => show_process::dns_hosts(&self.status.dns_hosts()),
             Source::DnsZones => show_process::dns_zones(),
             Source::Stats => self.stats(Halves::Both).await,
             Source::StatsTotals => self.stats(Halves::Totals).await,
             Source::StatsAverages => self.stats(Halves::Averages).await,
-            Source::Totals => self.totals().await,
-            Source::Iam => self.iam().await,
+            Source::Totals => {
+                let figures = self.status.figures().await;
+                show_stats::totals(&figures, &self.status.window(), self.status.plane.now())
+            }
+            Source::Iam => {
+                let (views, now) = self.status.iam().await;
+                show_iam::iam(&views, now)
+            }
             Source::Constant(value) => {
                 let mut rows = Rows::new(shown.columns);
                 rows.push(&[value.into()]);
@@ -118,6 +118,11 @@ impl Console {
             }
         };
         Ok(rows.into_bytes())
+    }
+
+    async fn stats(&self, halves: Halves) -> Rows {
+        let figures = self.status.figures().await;
+        show_stats::stats(halves, &figures, &self.status.window(), self.status.plane.now())
     }
 }
 

@@ -11,10 +11,10 @@ use super::show_process::Standing;
 use crate::base::{Micros, limits};
 use crate::config::CONSOLE_DATABASE;
 use crate::core::{Answer, Command, DatabaseShare, Scope};
-use crate::login::{Order, Phase, Plane, Refreshed};
+use crate::login::{Clients, Phase, Plane, Refreshed, Servers};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Why an order was refused, or came to nothing; the text is what the console answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,9 +73,32 @@ pub enum Goal {
     NoneToClose(Option<Arc<str>>),
 }
 
+/// What the console (or a signal) asks of the process itself; `boot` carries it out.
+#[derive(Debug)]
+pub enum Order {
+    /// Read the files again. The answer is the first error.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// `SET key = value`. The answer is the error's text.
+    Set {
+        /// The setting's name, as typed.
+        key: String,
+        /// Its new value, as typed.
+        value: String,
+        /// `Ok(Some(text))` = done, with a notice.
+        reply: oneshot::Sender<Result<Option<String>, String>>,
+    },
+    /// Enter a phase of shutdown.
+    Shutdown(Phase),
+    /// End at once.
+    Exit,
+}
+
 /// The switches of the whole process.
 pub struct Control {
     plane: Arc<Plane>,
+    clients: Arc<Clients>,
+    servers: Arc<Servers>,
+    orders: mpsc::UnboundedSender<Order>,
     switch: Mutex<Switch>,
 }
 
@@ -96,9 +119,17 @@ impl Switch {
 }
 
 impl Control {
-    /// Everything runs.
-    pub fn new(plane: Arc<Plane>) -> Self {
-        Self { plane, switch: Mutex::new(Switch { standing: Standing::Active, order: 0 }) }
+    /// Everything runs; and the orders that `boot` is to carry out.
+    pub fn new(clients: &Arc<Clients>, servers: &Arc<Servers>) -> (Self, mpsc::UnboundedReceiver<Order>) {
+        let (orders, asked) = mpsc::unbounded_channel();
+        let control = Self {
+            plane: Arc::clone(&clients.plane),
+            clients: Arc::clone(clients),
+            servers: Arc::clone(servers),
+            orders,
+            switch: Mutex::new(Switch { standing: Standing::Active, order: 0 }),
+        };
+        (control, asked)
     }
 
     /// Whether everything runs, is paused or suspended.
@@ -194,7 +225,7 @@ impl Control {
         switch.turn(Standing::Active);
         if before == Standing::Suspended {
             self.plane.tell_all(|| Command::Unsuspend);
-            self.plane.accepting.set(true);
+            self.clients.accepting.set(true);
         }
         self.plane.gate.set_paused(false);
         self.plane.tell_all(|| Command::Sweep(Scope::All));
@@ -228,7 +259,7 @@ impl Control {
             return Err(Refused::DatabasesPaused);
         }
         let order = self.leave_running(Standing::Suspended, || {
-            self.plane.accepting.set(false);
+            self.clients.accepting.set(false);
             self.plane.tell_all(|| Command::Suspend);
         })?;
         Ok(Goal::AllSent(order))
@@ -270,7 +301,7 @@ impl Control {
         if let Some(name) = name {
             self.database(name, "reconnect")?;
         }
-        self.plane.reconnect(name);
+        self.servers.reconnect(name);
         Ok(())
     }
 
@@ -282,7 +313,7 @@ impl Control {
         if let Some(name) = name {
             self.database(name, "refresh")?;
         }
-        match (self.plane.refresh_iam(name), name) {
+        match (self.servers.refresh_iam(name), name) {
             (done, Some(name)) if done.begin_in.is_empty() => Err(Refused::NotByIam(name.to_owned())),
             (done, _) => Ok(done),
         }
@@ -321,7 +352,7 @@ impl Control {
     pub async fn reload(&self) -> Result<(), Refused> {
         let (reply, answer) = oneshot::channel();
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.plane.orders.send(Order::Reload(reply));
+        let _ = self.orders.send(Order::Reload(reply));
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Refused::Reload),
@@ -337,7 +368,7 @@ impl Control {
     pub async fn set(&self, key: String, value: String) -> Result<Option<String>, Refused> {
         let (reply, answer) = oneshot::channel();
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.plane.orders.send(Order::Set { key, value, reply });
+        let _ = self.orders.send(Order::Set { key, value, reply });
         match answer.await {
             Ok(Ok(notice)) => Ok(notice),
             Ok(Err(reason)) => {
@@ -351,13 +382,13 @@ impl Control {
     /// SHUTDOWN at once.
     pub fn exit(&self) {
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.plane.orders.send(Order::Exit);
+        let _ = self.orders.send(Order::Exit);
     }
 
     /// SHUTDOWN WAIT_FOR_…, by way of `boot`, which closes listeners and waits.
     pub fn shut_down(&self, phase: Phase) {
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.plane.orders.send(Order::Shutdown(phase));
+        let _ = self.orders.send(Order::Shutdown(phase));
     }
 
     /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. SUSPEND ends, or nobody whom it waits for could ever

@@ -2,14 +2,14 @@
 //!
 //! The only file of the console that knows where a figure is kept. Never waits for anything but the workers' answers.
 
-use super::console::Console;
-use super::show_iam::{self, IamView, Now};
+use super::show_iam::{IamView, Now};
 use super::show_pools::{DatabaseView, PoolView, load_balance_text};
+use super::show_process;
 use super::show_process::{DnsView, Lists, MemRow, UserCounts};
 use super::show_sockets::{Side, SocketView};
 use super::show_stats::PoolFigures;
+use super::status::Status;
 use super::visits::CONSOLE_POOL;
-use super::{show_process, show_stats};
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
 use crate::core::{Answer, Command, Core};
@@ -19,7 +19,7 @@ use crate::stats::{CredentialLevels, PoolCounters, PoolLevels, Totals};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-impl Console {
+impl Status {
     /// Clients that have logged in, those of the console among them.
     pub(super) async fn clients(&self) -> Vec<SocketView> {
         let mut views = self.visits.rows();
@@ -33,7 +33,7 @@ impl Console {
 
     /// Servers, those that are being logged in to among them.
     pub(super) async fn servers(&self) -> Vec<SocketView> {
-        let logging_in = self.plane.server_logins.rows().into_iter();
+        let logging_in = self.servers.logins.rows().into_iter();
         let mut views: Vec<_> = logging_in.map(|row| login_view(Side::Server, row)).collect();
         for answer in self.plane.ask_all(|| Command::Servers).await {
             if let Answer::Servers(rows) = answer {
@@ -47,7 +47,7 @@ impl Console {
     pub(super) async fn sockets(&self) -> Vec<SocketView> {
         let mut views = self.clients().await;
         views.extend(self.servers().await);
-        views.extend(self.plane.logins.rows().into_iter().map(|row| login_view(Side::Client, row)));
+        views.extend(self.clients.logins.rows().into_iter().map(|row| login_view(Side::Client, row)));
         views
     }
 
@@ -121,8 +121,8 @@ impl Console {
         views
     }
 
-    /// SHOW IAM.
-    pub(super) async fn iam(&self) -> super::rows::Rows {
+    /// How logins by IAM stand.
+    pub async fn iam(&self) -> (Vec<IamView>, Now) {
         let (levels, counters) = (self.levels().await, self.counters().await);
         let levels: HashMap<_, _> =
             levels.into_iter().map(|(entry, levels)| (entry.share.id, levels)).collect();
@@ -132,13 +132,13 @@ impl Console {
             let counters = pool.and_then(|id| counters.get(&id)).cloned().unwrap_or_default();
             IamView { row, levels, counters }
         };
-        let views: Vec<_> = self.plane.iam_rows().into_iter().map(view).collect();
-        show_iam::iam(&views, Now { process: self.plane.now(), wall: self.plane.iam.wall_now() })
+        let views: Vec<_> = self.servers.iam_rows().into_iter().map(view).collect();
+        (views, Now { process: self.plane.now(), wall: self.servers.iam.wall_now() })
     }
 
     /// How the sources of AWS credentials stand.
     pub fn credentials(&self) -> Vec<CredentialLevels> {
-        let now = self.plane.iam.wall_now();
+        let now = self.servers.iam.wall_now();
         let levels = |source: Arc<Source>| {
             let report = source.report();
             let left = report.expires_at.map(|at| match at.duration_since(now) {
@@ -153,31 +153,31 @@ impl Console {
                 token_age: report.token_age,
             }
         };
-        self.plane.iam.all_sources().into_iter().map(levels).collect()
+        self.servers.iam.all_sources().into_iter().map(levels).collect()
     }
 
     /// Why clients cannot be served at present, as far as it concerns the whole process or logins by IAM; empty = they can.
     pub fn obstacles(&self) -> Vec<String> {
-        self.obstacle_of_process().into_iter().chain(self.plane.iam_obstacles()).collect()
+        self.obstacle_of_process().into_iter().chain(self.servers.iam_obstacles()).collect()
     }
 
     /// Why clients of one database cannot be served at present; empty = they can, `None`: there is no such database.
     pub fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
-        let of_database = self.plane.database_obstacles(name)?;
+        let of_database = self.servers.database_obstacles(name)?;
         Some(self.obstacle_of_process().into_iter().chain(of_database).collect())
     }
 
     /// Every database there is, and whether it can be served at present.
     pub fn databases_served(&self) -> Vec<(String, bool)> {
         let all_are = self.obstacle_of_process().is_none();
-        let databases = self.plane.databases_served().into_iter();
+        let databases = self.servers.databases_served().into_iter();
         databases.map(|(name, is_served)| (name.to_string(), all_are && is_served)).collect()
     }
 
     fn obstacle_of_process(&self) -> Option<String> {
         let of_process = match self.plane.phase() {
-            Phase::Running if !self.plane.accepting.has_begun() => Some("the listeners are not open yet"),
-            Phase::Running if self.plane.accepting.is_suspended() => Some("suspended"),
+            Phase::Running if !self.clients.accepting.has_begun() => Some("the listeners are not open yet"),
+            Phase::Running if self.clients.accepting.is_suspended() => Some("suspended"),
             Phase::Running => None,
             Phase::WaitForClients | Phase::WaitForServers => Some("shutting down"),
         };
@@ -251,7 +251,7 @@ impl Console {
     /// SHOW LISTS, without asking the workers.
     pub fn lists(&self) -> Lists {
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
-        let login_clients = self.plane.logins.count() as u64;
+        let login_clients = self.clients.logins.count() as u64;
         let pools = self.plane.registry.entries();
         Lists {
             databases: self.plane.registry.databases().len() as u64 + 1,
@@ -261,13 +261,13 @@ impl Console {
             used_clients: u64::from(self.plane.admissions.all()) + self.visits.count() as u64,
             login_clients,
             used_servers: self.plane.places.all_servers().into(),
-            dns_names: self.plane.dns.rows(self.plane.now()).len() as u64,
-            dns_queries: self.plane.dns.in_flight() as u64,
+            dns_names: self.servers.dns.rows(self.plane.now()).len() as u64,
+            dns_queries: self.servers.dns.in_flight() as u64,
         }
     }
 
     pub(super) fn dns_hosts(&self) -> Vec<DnsView> {
-        let rows = self.plane.dns.rows(self.plane.now()).into_iter();
+        let rows = self.servers.dns.rows(self.plane.now()).into_iter();
         rows.map(|row| DnsView { hostname: row.hostname, ttl_s: row.ttl_s, addresses: row.addresses })
             .collect()
     }
@@ -295,7 +295,7 @@ impl Console {
             row("iobuf_cache", limits::READ_BUFFER_BYTES, self.plane.workers.len() as u64),
             uncounted("var_list_cache", size_of::<Option<Arc<str>>>() * self.plane.names.count()),
             row("server_prepared_statement_cache", Core::STATEMENT_BYTES, statements),
-            row("prepared_statements", 1, self.plane.statements().bytes() as u64),
+            row("prepared_statements", 1, self.plane.statements.bytes() as u64),
         ];
         let of_databases = self.plane.registry.databases().into_iter().filter_map(|view| {
             let name = format!("prepared_statements of {}", view.share.name).into();
@@ -314,16 +314,6 @@ impl Console {
         let figures = self.figures().await;
         let totals = figures.iter().map(|pool| (pool.id, pool.totals));
         self.window().tick(totals, self.plane.now())
-    }
-
-    pub(super) async fn stats(&self, halves: show_stats::Halves) -> super::rows::Rows {
-        let figures = self.figures().await;
-        show_stats::stats(halves, &figures, &self.window(), self.plane.now())
-    }
-
-    pub(super) async fn totals(&self) -> super::rows::Rows {
-        let figures = self.figures().await;
-        show_stats::totals(&figures, &self.window(), self.plane.now())
     }
 }
 

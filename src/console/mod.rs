@@ -1,7 +1,7 @@
 //! The admin database: what operators reach with `psql pgbouncer`.
 //!
 //! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or server's socket; asks
-//! the process itself only through `login::Order`.
+//! the process itself only through [`Order`].
 
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod console;
@@ -16,11 +16,13 @@ mod show_pools;
 mod show_process;
 mod show_sockets;
 mod show_stats;
+mod status;
 pub mod tables;
 pub mod times;
 mod visits;
 
 pub use console::Console;
-pub use control::{Control, Goal, Refused};
+pub use control::{Control, Goal, Order, Refused};
 pub use show_process::{Lists, Standing};
+pub use status::Status;
 pub use visits::{CONSOLE_POOL, Visits};

@@ -106,9 +106,9 @@ struct Session {
 /// The connection is closed; a command under way stays in force.
 pub async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
     let ConsoleVisit { stream, identity, rights, guard } = visit;
-    let began = console.plane.now();
+    let began = console.status.plane.now();
     let canceled = Arc::new(Notify::new());
-    let entered = console.visits.enter(Arc::clone(&identity));
+    let entered = console.status.visits.enter(Arc::clone(&identity));
     let mut session = Session {
         console: Arc::clone(&console),
         stream,
@@ -118,18 +118,18 @@ pub async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
         inbox: Vec::new(),
         canceled: Arc::clone(&canceled),
     };
-    let key = console.plane.cancel_keys.issue_for_console(canceled);
+    let key = console.status.plane.cancel_keys.issue_for_console(canceled);
     let end = match key {
         Some(key) => session.run(&key).await.unwrap_or_else(|error| end_of_stream(&error)),
         None => End::fault("no randomness"),
     };
-    session.log_end(&end, console.plane.now().since(began).as_secs());
+    session.log_end(&end, console.status.plane.now().since(began).as_secs());
     if end.told {
         session.farewell(&end.reason).await;
     }
     drop(session);
     drop(guard);
-    if console.visits.count() == 0 {
+    if console.status.visits.count() == 0 {
         console.control.last_visitor_left();
     }
 }
@@ -145,7 +145,7 @@ impl Session {
     async fn run(&mut self, key: &KeyHolder) -> io::Result<End> {
         self.send(&welcome(key)).await?;
         loop {
-            let length_max = self.console.plane.policy.load().snapshot.settings.max_packet_size;
+            let length_max = self.console.status.plane.policy.load().snapshot.settings.max_packet_size;
             let Some(request) = request::next(&mut self.inbox, length_max) else {
                 let kill = Arc::clone(&self.visit.kill);
                 tokio::select! {
@@ -154,7 +154,7 @@ impl Session {
                 }
                 continue;
             };
-            self.visit.asks(self.console.plane.now());
+            self.visit.asks(self.console.status.plane.now());
             // From here on a cancel request counts: others see a PAUSE in force before this session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
             let reply = match request {
@@ -295,7 +295,7 @@ impl Session {
             }
             Order::Suspend => eventually(logged(control.suspend(), "SUSPEND", &None), "SUSPEND"),
             Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
-            Order::KillClient(id) if self.console.visits.kill(id) => Reply::tag("KILL_CLIENT"),
+            Order::KillClient(id) if self.console.status.visits.kill(id) => Reply::tag("KILL_CLIENT"),
             Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
             Order::Disable(name) => outcome(control.set_disabled(&name, true), "DISABLE"),
             Order::Enable(name) => outcome(control.set_disabled(&name, false), "ENABLE"),
@@ -335,7 +335,7 @@ impl Session {
     }
 
     fn log_error(&self, text: &str) {
-        if self.console.plane.policy.load().snapshot.settings.log_pooler_errors {
+        if self.console.status.plane.policy.load().snapshot.settings.log_pooler_errors {
             let ClientIdentity { socket_id: id, database: db, user, remote: peer, .. } = &*self.identity;
             tracing::warn!(side = "C", id, %db, %user, %peer, "pooler error: {text}");
         }
@@ -343,7 +343,7 @@ impl Session {
 
     fn log_end(&self, end: &End, age: u64) {
         let reason = &end.reason;
-        if self.console.plane.policy.load().snapshot.settings.log_disconnections {
+        if self.console.status.plane.policy.load().snapshot.settings.log_disconnections {
             let ClientIdentity { socket_id: id, database: db, user, remote: peer, .. } = &*self.identity;
             tracing::info!(side = "C", id, %db, %user, %peer, "closing because: {reason} (age={age}s)");
         }

@@ -8,6 +8,7 @@
 
 use super::berth::{Berth, Handshakes, exit};
 use super::client::{self, Arrival};
+use super::clients::Clients;
 use super::listen::{Listeners, SocketFile, tcp_options};
 use super::plane::{Phase, Plane};
 use super::strangers::Stranger;
@@ -99,7 +100,8 @@ impl Acceptors {
     ///
     /// # Errors
     /// The system's, where a thread cannot be started or a socket not be tuned.
-    pub fn start(plane: &Arc<Plane>, listeners: Listeners) -> io::Result<Self> {
+    pub fn start(clients: &Arc<Clients>, listeners: Listeners) -> io::Result<Self> {
+        let plane = &clients.plane;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = cores.min(limits::LOGIN_THREADS_MAX);
         let handshakes = Arc::new(Handshakes::start("client", count, limits::LOGIN_NICE)?);
@@ -116,7 +118,7 @@ impl Acceptors {
         let shortage = Arc::new(Mutex::default());
         for (number, worker) in plane.workers.iter().enumerate() {
             let hall = Arc::new(Hall {
-                plane: Arc::clone(plane),
+                clients: Arc::clone(clients),
                 handshakes: Arc::clone(&handshakes),
                 worker: WorkerId(number as u16),
                 keepalive,
@@ -131,7 +133,7 @@ impl Acceptors {
                 worker.send(Mail::Task(Box::new(begin)));
             }
         }
-        plane.accepting.begun.store(true, Ordering::Release);
+        clients.accepting.begun.store(true, Ordering::Release);
         Ok(Self { closing, loops, files: files.into_iter().flatten().collect(), _bells: bells, handshakes })
     }
 
@@ -166,7 +168,7 @@ async fn keep_accepting(
 }
 
 async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
-    let mut phase = hall.plane.watch_phase();
+    let mut phase = hall.clients.plane.watch_phase();
     tokio::select! {
         () = hall.rounds(&door) => {}
         // errors mean that plane or acceptors are gone
@@ -177,7 +179,7 @@ async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<b
 
 /// What a worker's accept loops lead to: logins on the worker, and the threads that they may leave it for.
 struct Hall {
-    plane: Arc<Plane>,
+    clients: Arc<Clients>,
     handshakes: Arc<Handshakes>,
     worker: WorkerId,
     /// The listening sockets have SO_KEEPALIVE.
@@ -195,12 +197,12 @@ impl Hall {
 
     /// Waits for clients and takes those who are there, up to a bound.
     async fn round(self: &Arc<Self>, door: &Door) {
-        let mut next = Some(self.plane.accepting.while_on(|| door.accept()).await);
-        let limit = self.plane.strangers_max();
+        let mut next = Some(self.clients.accepting.while_on(|| door.accept()).await);
+        let limit = self.clients.strangers_max();
         for _ in 0..limits::ACCEPTS_PER_ROUND {
             let accepted = match next.take() {
                 Some(accepted) => accepted,
-                None if self.plane.accepting.is_suspended() => return,
+                None if self.clients.accepting.is_suspended() => return,
                 None => door.accept_now(),
             };
             match accepted {
@@ -214,34 +216,34 @@ impl Hall {
 
     /// Begins the login of one more. Where there is no room it waits until there is; meanwhile the kernel queues those who come.
     async fn receive(self: &Arc<Self>, accepted: Accepted, door: &Door, limit: usize) {
-        let plane = &self.plane;
+        let clients = &self.clients;
         let remote = match &accepted {
             Accepted::Tcp(_, remote) => Address::Tcp(canonical(*remote)),
             Accepted::Unix(_) => Address::Unix { port: 0, pid: 0, uid: 0 },
         };
-        let stranger = match plane.strangers.enter_below(limit, &remote) {
+        let stranger = match clients.strangers.enter_below(limit, &remote) {
             Some(stranger) => stranger,
             None => {
-                let stranger = plane.strangers.admit(&remote, || plane.strangers_max()).await;
+                let stranger = clients.strangers.admit(&remote, || clients.strangers_max()).await;
                 let ours = stranger.pace().ours();
-                plane.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
+                clients.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
                 drop(ours);
                 stranger
             }
         };
         let (hall, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
         let begin = move |watch| hall.log_in(accepted, way, stranger, watch);
-        plane.worker(self.worker).send(Mail::Task(Box::new(begin)));
+        clients.plane.worker(self.worker).send(Mail::Task(Box::new(begin)));
     }
 
     /// A client's login, which begins on this worker.
     fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, stranger: Stranger, watch: Watch) -> Task {
         let (exit, leaving) = exit(&self.handshakes);
-        match arrival(&self.plane, accepted, &way, stranger, Berth { watch, exit }, self.worker) {
+        match arrival(&self.clients.plane, accepted, &way, stranger, Berth { watch, exit }, self.worker) {
             Ok(arrival) => {
                 let remote = arrival.remote.clone();
                 // boxed, as `tasks::spawn` does
-                let login = Box::pin(client::serve(Arc::clone(&self.plane), arrival));
+                let login = Box::pin(client::serve(Arc::clone(&self.clients), arrival));
                 let login = Box::pin(async move {
                     let _ = tasks::guarded("client login", remote, login).await; // its panic is told
                 });
@@ -261,22 +263,22 @@ impl Hall {
         }
         let is_to_be_told = {
             let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
-            shortage.is_to_be_told(self.plane.now())
+            shortage.is_to_be_told(self.clients.plane.now())
         };
         if is_to_be_told {
             tracing::error!("accept() failed: {error}");
         }
-        self.plane.strangers.make_room();
+        self.clients.strangers.make_room();
         tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
     }
 }
 
-impl Plane {
+impl Clients {
     /// How many clients may be logging in.
     fn strangers_max(&self) -> usize {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let of_files = files.map_or(usize::MAX, |files| (files / limits::LOGIN_FILES_PART) as usize);
-        match self.policy.load().snapshot.settings.max_login_conn {
+        match self.plane.policy.load().snapshot.settings.max_login_conn {
             0 => of_files,
             most => of_files.min(most as usize),
         }

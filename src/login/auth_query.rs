@@ -4,6 +4,7 @@
 //! waiting and PAUSE hold for it as for others; no session parameter of the real client travels with it. Source:
 //! PgBouncer, doc/config.md (`auth_query`).
 
+use super::clients::Clients;
 use super::plane::Plane;
 use super::registry::{PoolEntry, Visit};
 use crate::auth::Secret;
@@ -37,11 +38,12 @@ pub fn runs_in(settings: &Settings, database: &Database) -> Arc<str> {
 /// # Cancel safety
 /// Dropping it leaves the queue; the caller's login timeout bounds it.
 pub async fn lookup<Begun>(
-    plane: &Plane,
+    clients: &Clients,
     database: &str,
     user: &str,
     begin: impl FnOnce() -> Begun,
 ) -> Result<Option<Arc<Secret>>, Fault> {
+    let plane = &clients.plane;
     let policy = plane.policy.load_full();
     let settings = &policy.snapshot.settings;
     let config = match database {
@@ -58,9 +60,9 @@ pub async fn lookup<Begun>(
     // who asks may be anybody, and name any database of `*`
     if plane.registry.find(&runs_in, &runner).is_none() && !policy.snapshot.databases.contains_key(&*runs_in)
     {
-        plane.strangers.new_database().await;
+        clients.strangers.new_database().await;
     }
-    let _turn = plane.lookups.turn(&runs_in).await;
+    let _turn = clients.lookups.turn(&runs_in).await;
     let _begun = begin();
     let visit = plane
         .registry

@@ -11,6 +11,7 @@ use super::places::Place;
 use super::plane::Plane;
 use super::random::Randomness;
 use super::registry::PoolEntry;
+use super::servers::Servers;
 use crate::base::{Address, WorkerId, limits};
 use crate::config::Host;
 use crate::core::{Answer, CancelFate, CancelKey, Command, ServerIdentity};
@@ -222,11 +223,12 @@ impl Plane {
 }
 
 /// Sends an errand on its way, now or when another to the same server is over.
-pub(super) fn begin(plane: &Arc<Plane>, errand: Errand) {
+pub(super) fn begin(servers: &Arc<Servers>, errand: Errand) {
     let (worker, server) = (errand.worker, errand.server);
+    let plane = &servers.plane;
     match plane.cancel_keys.take_in(errand) {
         TakenIn::Carry(errand) => {
-            drop(tasks::spawn("cancel", "for a client", run(Arc::clone(plane), errand)))
+            drop(tasks::spawn("cancel", "for a client", run(Arc::clone(servers), errand)))
         }
         TakenIn::Next => {}
         // The one that it has joined keeps the server apart.
@@ -235,21 +237,21 @@ pub(super) fn begin(plane: &Arc<Plane>, errand: Errand) {
 }
 
 /// Carries a cancel request, and then those that have waited for that.
-async fn run(plane: Arc<Plane>, errand: Errand) {
+async fn run(servers: Arc<Servers>, errand: Errand) {
     let mut carried = Some(errand);
     while let Some(errand) = carried {
         let server = errand.server;
-        carry_through(&plane, errand).await;
-        carried = plane.cancel_keys.over(server);
+        carry_through(&servers, errand).await;
+        carried = servers.plane.cancel_keys.over(server);
     }
 }
 
 /// Carries a cancel request to its server, then tells the worker, whatever became of it.
-async fn carry_through(plane: &Plane, errand: Errand) {
+async fn carry_through(servers: &Servers, errand: Errand) {
     let identity = &errand.identity;
     let (id, db, user, peer) = (identity.socket_id, &identity.database, &identity.user, &identity.remote);
     let carried =
-        tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(plane, &errand)));
+        tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(servers, &errand)));
     // The worker hears of it in any case, or the server would be kept apart for ever.
     let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
         Ok(()) => {
@@ -261,7 +263,7 @@ async fn carry_through(plane: &Plane, errand: Errand) {
             fate
         }
     };
-    plane.worker(errand.worker).send(Mail::CancelOver(errand.server, fate));
+    servers.plane.worker(errand.worker).send(Mail::CancelOver(errand.server, fate));
 }
 
 /// A cancel request that has not certainly been taken.
@@ -282,7 +284,8 @@ impl GivenUp {
     }
 }
 
-async fn carry(plane: &Plane, errand: &Errand) -> Result<(), GivenUp> {
+async fn carry(servers: &Servers, errand: &Errand) -> Result<(), GivenUp> {
+    let plane = &servers.plane;
     let Errand { identity, key, .. } = errand;
     let found = plane.registry.find(&identity.database, &identity.user);
     let entry = found.ok_or_else(|| GivenUp::unsent("database removed"))?;
@@ -298,7 +301,7 @@ async fn carry(plane: &Plane, errand: &Errand) -> Result<(), GivenUp> {
     let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
     let target = target.ok_or_else(|| GivenUp::unsent("no TLS for this entry"))?;
     let deadline = tokio::time::Instant::now().checked_add(span(settings.server_connect_timeout));
-    let opened = by(deadline, plane.connect(settings, &target)).await;
+    let opened = by(deadline, servers.connect(settings, &target)).await;
     let mut opened = opened
         .ok_or_else(|| GivenUp::unsent("connect timeout"))?
         .map_err(|error| GivenUp::unsent(error.reason))?;

@@ -7,10 +7,11 @@ use super::admissions::Admission;
 use super::auth_query;
 use super::authenticate::{ProofRules, Sums, prove};
 use super::cancel::ClientKey;
+use super::clients::{Clients, ConsoleVisit, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
 use super::open::span;
-use super::plane::{ConsoleVisit, Phase, Plane, Policy, Rights};
+use super::plane::{Phase, Policy};
 use super::strangers::{Pace, Stranger};
 use super::stream::{ClientStream, Socket};
 use super::welcome_words::{WelcomeWords, own_params};
@@ -44,15 +45,15 @@ pub struct Arrival {
 ///
 /// # Cancel safety
 /// The client is cut off.
-pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
+pub async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     let stranger = Arc::new(arrival.stranger);
     let mut stream = ClientStream::new(arrival.socket).paced(stranger.pace().clone());
     let mut visitor =
-        Visitor::new(&plane, arrival.remote, arrival.local, Arc::clone(&stranger), arrival.home);
-    let patience = span(plane.policy.load().snapshot.settings.client_login_timeout);
+        Visitor::new(&clients, arrival.remote, arrival.local, Arc::clone(&stranger), arrival.home);
+    let patience = span(clients.plane.policy.load().snapshot.settings.client_login_timeout);
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
-        waited = tokio::time::timeout(patience, visitor.log_in(&plane, &mut stream)) => waited.ok(),
+        waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
         () = stranger.cut_off() => Some(Err(LoginEnd::Silent("others wait to log in (max_login_conn)".to_owned()))),
     };
     match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
@@ -62,7 +63,7 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
             // all the same.
             // boxed, as are other ways that few go: all would have room for them
             let cancel = Box::pin(async {
-                plane.cancel(key).await;
+                clients.plane.cancel(key).await;
                 stream.close().await;
             });
             tokio::select! {
@@ -70,13 +71,15 @@ pub async fn serve(plane: Arc<Plane>, arrival: Arrival) {
                 () = stranger.cut_off() => {}
             }
         }
-        Ok(Way::Console { rights, admission }) => visitor.hand_to_console(&plane, stream, rights, admission),
-        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&plane, stream, *handover),
+        Ok(Way::Console { rights, admission }) => {
+            visitor.hand_to_console(&clients, stream, rights, admission)
+        }
+        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&clients, stream, *handover),
         Err(end) => {
-            visitor.log_end(&plane, &end);
+            visitor.log_end(&clients, &end);
             // whoever is told why counts again, also where he has proven himself: nothing else bounds how many there are
             stranger.leave();
-            let leaving = plane.strangers.enter(&visitor.remote);
+            let leaving = clients.strangers.enter(&visitor.remote);
             drop(visitor);
             tokio::select! {
                 () = Box::pin(take_leave(stream, &end)) => {}
@@ -179,15 +182,15 @@ macro_rules! log {
 
 impl Visitor {
     fn new(
-        plane: &Plane,
+        clients: &Clients,
         remote: Address,
         local: Address,
         stranger: Arc<Stranger>,
         home: Option<WorkerId>,
     ) -> Self {
-        let id = plane.next_socket_id();
+        let id = clients.plane.next_socket_id();
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let row = plane.logins.enter(LoginRow {
+        let row = clients.logins.enter(LoginRow {
             socket_id: id,
             remote: remote.clone(),
             local: local.clone(),
@@ -200,7 +203,7 @@ impl Visitor {
             id,
             remote,
             local,
-            arrived: plane.now(),
+            arrived: clients.plane.now(),
             arrived_at_epoch_s: since_epoch.as_secs(),
             database: "(nodb)".into(),
             user: "(nouser)".into(),
@@ -213,19 +216,19 @@ impl Visitor {
     }
 
     /// Whether a line about it is to be logged: always, once it has proven who it is.
-    fn may_log(&self, plane: &Plane) -> bool {
+    fn may_log(&self, clients: &Clients) -> bool {
         let is_stranger = matches!(self.stage, Stage::Proving);
-        !is_stranger || *self.is_heard.get_or_init(|| plane.strangers.may_log())
+        !is_stranger || *self.is_heard.get_or_init(|| clients.strangers.may_log())
     }
 
-    async fn log_in(&mut self, plane: &Plane, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
-        let startup = match self.greet(plane, stream).await? {
+    async fn log_in(&mut self, clients: &Clients, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
+        let startup = match self.greet(clients, stream).await? {
             Greeting::Startup(startup) => startup,
             // a key of another length is none of ours
             Greeting::Cancel(key) => return Ok(Way::Cancel(ClientKey::try_from(&*key).unwrap_or_default())),
         };
-        let policy = plane.policy.load_full();
-        self.introduce(plane, &startup, stream, &policy.snapshot.settings);
+        let policy = clients.plane.policy.load_full();
+        self.introduce(clients, &startup, stream, &policy.snapshot.settings);
         if startup.replication != Replication::No {
             return Err(Fault::ReplicationUnavailable.into());
         }
@@ -235,42 +238,48 @@ impl Visitor {
             stream.send(&out).await?;
         }
         if &*self.database == CONSOLE_DATABASE {
-            return Box::pin(self.log_in_to_console(plane, &policy, stream)).await;
+            return Box::pin(self.log_in_to_console(clients, &policy, stream)).await;
         }
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(&policy, database.as_deref())?;
-        self.prove(plane, &policy, database.as_deref(), stream).await?;
+        self.prove(clients, &policy, database.as_deref(), stream).await?;
         let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
-        let admission = plane.admissions.admit(&self.database, &self.user, &limits)?;
+        let admission = clients.plane.admissions.admit(&self.database, &self.user, &limits)?;
         if let Some(names) = admission.names() {
             (self.database, self.user) = names; // thousands of clients, a few names
         }
-        let database = self.may_enter(plane, &policy, database)?;
+        let database = self.may_enter(clients, &policy, database)?;
         self.stranger.leave();
-        let handover = self.enter(plane, &policy, &database, &startup, stream, admission).await?;
+        let handover = self.enter(clients, &policy, &database, &startup, stream, admission).await?;
         Ok(Way::Worker(Box::new(handover)))
     }
 
-    async fn greet(&self, plane: &Plane, stream: &mut ClientStream) -> Result<Greeting, LoginEnd> {
-        let policy = plane.policy.load_full();
+    async fn greet(&self, clients: &Clients, stream: &mut ClientStream) -> Result<Greeting, LoginEnd> {
+        let policy = clients.plane.policy.load_full();
         let settings = &policy.snapshot.settings;
         let tls = policy.client_tls.as_ref().filter(|_| matches!(self.remote, Address::Tcp(_)));
         let rules = GreetRules {
             tls: tls.map(|tls| &tls.acceptor.config),
             tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
-            names: &plane.names,
+            names: &clients.plane.names,
             ignored: IgnoredNames(&settings.ignore_startup_parameters),
         };
         greet(stream, &rules).await
     }
 
     /// Takes the names that the client has said.
-    fn introduce(&mut self, plane: &Plane, startup: &Startup, stream: &ClientStream, settings: &Settings) {
+    fn introduce(
+        &mut self,
+        clients: &Clients,
+        startup: &Startup,
+        stream: &ClientStream,
+        settings: &Settings,
+    ) {
         self.database = startup.database.as_str().into();
         self.user = startup.user.as_str().into();
         let tls = stream.tls_text();
-        if settings.log_connections && self.may_log(plane) {
+        if settings.log_connections && self.may_log(clients) {
             let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
             let tls = if tls.is_empty() { "no" } else { &tls };
             log!(info, self, "login attempt: db={db} user={user} tls={tls} replication={replication}");
@@ -300,17 +309,18 @@ impl Visitor {
 
     async fn log_in_to_console(
         &self,
-        plane: &Plane,
+        clients: &Clients,
         policy: &Policy,
         stream: &mut ClientStream,
     ) -> Result<Way, LoginEnd> {
         let settings = &policy.snapshot.settings;
         let is_admin = self.is_own_account() || settings.admin_users.has(&self.user);
         if !self.is_own_account() && settings.auth_type != AuthType::Any {
-            self.prove(plane, policy, None, stream).await?;
+            self.prove(clients, policy, None, stream).await?;
         }
         let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
-        let admission = plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
+        let admission =
+            clients.plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
         let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
         let rights = match (is_admin, may_look) {
             (true, _) => Rights::Admin,
@@ -332,7 +342,7 @@ impl Visitor {
     /// Lets the client prove that it is who it says it is.
     async fn prove(
         &self,
-        plane: &Plane,
+        clients: &Clients,
         policy: &Policy,
         database: Option<&Database>,
         stream: &mut ClientStream,
@@ -340,27 +350,27 @@ impl Visitor {
         let settings = &policy.snapshot.settings;
         let is_any = settings.auth_type == AuthType::Any;
         let found =
-            if is_any { Found::nothing() } else { self.secret(plane, policy, database, stream).await? };
+            if is_any { Found::nothing() } else { self.secret(clients, policy, database, stream).await? };
         let secret = found.secret;
         let rules = ProofRules {
             auth_type: settings.auth_type,
             user: &self.user,
             secret: secret.as_ref(),
             scram_iterations: settings.scram_iterations.get(),
-            random: &plane.random,
-            verifiers: &plane.verifiers,
+            random: &clients.random,
+            verifiers: &clients.verifiers,
             sums: Sums {
-                lanes: &plane.sums,
+                lanes: &clients.plane.sums,
                 client: &self.remote,
                 iterations_max: settings.max_scram_iterations.get(),
             },
         };
         let keys = prove(stream, &rules).await?;
         if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
-            plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
         }
         if let (Some(keys), Some(secret)) = (keys, &secret) {
-            plane.secrets.learn_keys(&self.user, secret, keys);
+            clients.plane.secrets.learn_keys(&self.user, secret, keys);
         }
         Ok(())
     }
@@ -369,7 +379,7 @@ impl Visitor {
     /// database entry names. `None`: no such user; an entry of [users] says what holds for a user, not that there is one.
     async fn secret(
         &self,
-        plane: &Plane,
+        clients: &Clients,
         policy: &Policy,
         database: Option<&Database>,
         stream: &mut ClientStream,
@@ -387,7 +397,7 @@ impl Visitor {
             let begin = || pace.as_ref().map(Pace::ours);
             let found = tokio::select! {
                 biased;
-                found = Box::pin(auth_query::lookup(plane, &self.database, &self.user, begin)) => found?,
+                found = Box::pin(auth_query::lookup(clients, &self.database, &self.user, begin)) => found?,
                 end = gone(stream) => return Err(end),
             };
             let secret = found.ok_or(Fault::NoSuchUser)?;
@@ -397,7 +407,7 @@ impl Visitor {
         if is_forced {
             return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
         }
-        if self.may_log(plane) {
+        if self.may_log(clients) {
             log!(info, self, "no such user: {}", self.user);
         }
         Ok(Found::nothing())
@@ -406,16 +416,16 @@ impl Visitor {
     /// What only a client that has proved who it is may learn: whether its database is there for it.
     fn may_enter(
         &self,
-        plane: &Plane,
+        clients: &Clients,
         policy: &Policy,
         database: Option<Arc<Database>>,
     ) -> Result<Arc<Database>, LoginEnd> {
-        if plane.phase() != Phase::Running {
+        if clients.plane.phase() != Phase::Running {
             return Err(Fault::ShuttingDown.into());
         }
         let name = || self.database.to_string();
         let database = database.ok_or_else(|| Fault::NoSuchDatabase { name: name() })?;
-        match plane.registry.database(&policy.snapshot, &self.database) {
+        match clients.plane.registry.database(&policy.snapshot, &self.database) {
             Some(share) if share.is_disabled() => Err(Fault::DatabaseDisabled { name: name() }.into()),
             Some(_) => Ok(database),
             None => Err(Fault::NoSuchDatabase { name: name() }.into()),
@@ -425,7 +435,7 @@ impl Visitor {
     /// Waits for the pool's welcome and passes it on.
     async fn enter(
         &mut self,
-        plane: &Plane,
+        clients: &Clients,
         policy: &Policy,
         database: &Database,
         startup: &Startup,
@@ -433,7 +443,8 @@ impl Visitor {
         admission: Admission,
     ) -> Result<Handover, LoginEnd> {
         let settings = &policy.snapshot.settings;
-        let entry = plane
+        let entry = clients
+            .plane
             .pool_entry(&self.database, &self.user)
             .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
         let visit = entry.visit();
@@ -443,7 +454,7 @@ impl Visitor {
         let query_timeout = span(entry.share.rules().query_timeout);
         let welcome = tokio::select! {
             biased;
-            welcome = plane.welcome(&entry.share) => welcome?,
+            welcome = clients.plane.welcome(&entry.share) => welcome?,
             end = gone(stream) => return Err(end),
             () = tokio::time::sleep(span(rules.query_wait_timeout)) => {
                 return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
@@ -451,15 +462,17 @@ impl Visitor {
             () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
         };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
-        let params = own_params(&plane.names, &welcome.params, startup, add_host);
+        let params = own_params(&clients.plane.names, &welcome.params, startup, add_host);
         let here = self.home.filter(|_| stream.is_on_loop());
-        let worker = here.map_or_else(|| plane.quietest_worker(), |here| plane.quiet_worker(here));
-        let key = plane
+        let worker =
+            here.map_or_else(|| clients.plane.quietest_worker(), |here| clients.plane.quiet_worker(here));
+        let key = clients
+            .plane
             .cancel_keys
             .issue(worker, self.id)
             .ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))?;
         let words = WelcomeWords {
-            names: &plane.names,
+            names: &clients.plane.names,
             welcome: &welcome,
             params: &params,
             key: key.key(),
@@ -475,7 +488,7 @@ impl Visitor {
             pool: entry.share.clone(),
             params,
             rules,
-            login_time: plane.now().since(self.arrived),
+            login_time: clients.plane.now().since(self.arrived),
             welcome: welcome.into(),
         };
         Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
@@ -494,35 +507,41 @@ impl Visitor {
         })
     }
 
-    fn hand_to_worker(self, plane: &Plane, mut stream: ClientStream, handover: Handover) {
+    fn hand_to_worker(self, clients: &Clients, mut stream: ClientStream, handover: Handover) {
         let Handover { worker, login, guard } = handover;
         let bell = stream.take_bell();
         if self.home.is_some_and(|home| home != worker)
             && let Err(error) = stream.leave_loop()
         {
-            return self.log_end(plane, &error.into());
+            return self.log_end(clients, &error.into());
         }
         match stream.into_channel(guard) {
             Ok(channel) => {
                 drop(self); // its row: whom the worker has welcomed is no more a login in progress
                 let mail = Mail::Client(Box::new((channel, login)));
                 match bell {
-                    Some(bell) => bell.send(plane, worker, mail),
-                    None => plane.worker(worker).send(mail),
+                    Some(bell) => bell.send(&clients.plane, worker, mail),
+                    None => clients.plane.worker(worker).send(mail),
                 }
             }
-            Err(error) => self.log_end(plane, &error.into()),
+            Err(error) => self.log_end(clients, &error.into()),
         }
     }
 
-    fn hand_to_console(self, plane: &Plane, mut stream: ClientStream, rights: Rights, admission: Admission) {
+    fn hand_to_console(
+        self,
+        clients: &Clients,
+        mut stream: ClientStream,
+        rights: Rights,
+        admission: Admission,
+    ) {
         if let Err(error) = stream.leave_loop() {
-            return self.log_end(plane, &error.into());
+            return self.log_end(clients, &error.into());
         }
         let identity = self.identity(&stream);
         let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
-        if plane.console.send(visit).is_err() {
-            self.log_end(plane, &LoginEnd::Silent("console is closed".to_owned()));
+        if clients.console.send(visit).is_err() {
+            self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));
         }
     }
 
@@ -535,8 +554,8 @@ impl Visitor {
         }
     }
 
-    fn log_end(&self, plane: &Plane, end: &LoginEnd) {
-        let policy = plane.policy.load();
+    fn log_end(&self, clients: &Clients, end: &LoginEnd) {
+        let policy = clients.plane.policy.load();
         let settings = &policy.snapshot.settings;
         let (reason, is_told) = match end {
             LoginEnd::Fault(fault) => (fault.text(), true),
@@ -547,11 +566,11 @@ impl Visitor {
             || (is_told && settings.log_pooler_errors)
             || (settings.log_connections && is_about_the_client(end));
         // asked last: what the settings leave out takes nothing of what others may write
-        if !is_logged || !self.may_log(plane) {
+        if !is_logged || !self.may_log(clients) {
             return;
         }
         if settings.log_disconnections {
-            let age = plane.now().since(self.arrived).as_secs();
+            let age = clients.plane.now().since(self.arrived).as_secs();
             log!(info, self, "closing because: {reason} (age={age}s)");
         }
         if is_told && settings.log_pooler_errors {

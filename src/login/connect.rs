@@ -3,13 +3,14 @@
 //! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer, doc/config.md (`host`,
 //! "TLS settings"); PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
+use super::byte_stream::Stream;
 use super::credential::Cover;
 use super::dns::Ttl;
 use super::lanes::Lanes;
 use super::listen::tcp_options;
-use super::plane::{Plane, Stream};
 use super::server_login::{Handshake, LoginError};
 use super::server_tls::ServerTls;
+use super::servers::Servers;
 use super::tls_text::tls_text;
 use crate::base::{Address, limits};
 use crate::config::{Host, Settings, SslMode};
@@ -87,7 +88,7 @@ pub struct Opened {
     pub cover: Cover,
 }
 
-impl Plane {
+impl Servers {
     /// Connects to `target`, with TLS where it wants any.
     ///
     /// # Errors
@@ -106,12 +107,12 @@ impl Plane {
             (Host::Ip(address), _) => vec![*address],
             (Host::Name(name), _) => {
                 let ttl = Ttl { found: settings.dns_max_ttl, not_found: settings.dns_nxdomain_ttl };
-                let found = self.dns.look_up(name, ttl, || self.now()).await;
+                let found = self.dns.look_up(name, ttl, || self.plane.now()).await;
                 if found.is_news && settings.dns_close_moved {
                     let (host, addresses) =
                         (target.host.to_string().into(), found.addresses.as_slice().into());
                     let order = || Command::HostMoved(Arc::clone(&host), Arc::clone(&addresses));
-                    self.tell_all(order);
+                    self.plane.tell_all(order);
                 }
                 found.addresses
             }

@@ -10,8 +10,8 @@
 use super::iam::Probe;
 use super::iam_entry;
 use super::open::Attempt;
-use super::plane::Plane;
 use super::registry::PoolEntry;
+use super::servers::Servers;
 use crate::base::{Micros, limits};
 use crate::core::{Command, Scope, Stance};
 use crate::iam::Alarm;
@@ -36,7 +36,7 @@ const CATCH_UP: Micros = Micros::from_secs(60);
 /// asked for again. A pool whose servers are idle asks at a janitor's pass, which may come late by another one.
 const SURE_FOR: Micros = Micros::from_millis(LOOK_AGAIN.as_millis() as u64 + 3 * limits::JANITOR_PERIOD_MS);
 
-impl Plane {
+impl Servers {
     /// Keeps up what the servers of every pool are worth, for as long as the process lives.
     ///
     /// # Cancel safety
@@ -44,7 +44,7 @@ impl Plane {
     pub async fn watch_iam(self: Arc<Self>) {
         let mut tick = tokio::time::interval(LOOK_AGAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut was_calm, mut alarm) = (true, (Alarm::default(), self.now()));
+        let (mut was_calm, mut alarm) = (true, (Alarm::default(), self.plane.now()));
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -55,7 +55,7 @@ impl Plane {
                 }
             }
             alarm = self.tell_skew(alarm);
-            let is_calm = self.iam.is_calm() && !self.iam.is_catching_up(self.now());
+            let is_calm = self.iam.is_calm() && !self.iam.is_catching_up(self.plane.now());
             if !(is_calm && was_calm) {
                 self.look_at_pools();
             }
@@ -66,7 +66,7 @@ impl Plane {
     /// Logs how far the clocks are apart when that is another matter than what was said last, and when, and now and again while
     /// it lasts. Returns what is said now.
     fn tell_skew(&self, (before, told_at): (Alarm, Micros)) -> (Alarm, Micros) {
-        let (skew_s, now) = (self.iam.skew_s(), self.now());
+        let (skew_s, now) = (self.iam.skew_s(), self.plane.now());
         let alarm = before.next(skew_s);
         if alarm == before && (alarm == Alarm::None || now.since(told_at) < REMIND) {
             return (before, told_at);
@@ -85,22 +85,22 @@ impl Plane {
     /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose logins are put
     /// off for another reason puts the next one off, too.
     fn go_on_with_credentials(&self) {
-        let snapshot = Arc::clone(&self.policy.load().snapshot);
-        for entry in self.registry.entries() {
+        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
+        for entry in self.plane.registry.entries() {
             let rules = iam_entry::rules(&snapshot, &entry.config.load(), &entry.share.user);
             if let Some(Ok(rules)) = rules
                 && self.iam.may_sign(&rules).is_ok()
                 && entry.share.obstacle().is_some()
             {
-                self.places.forget_failure(&entry.share);
-                self.launcher.look_again(entry.share.id);
+                self.plane.places.forget_failure(&entry.share);
+                self.plane.launcher.look_again(entry.share.id);
             }
         }
     }
 
     fn look_at_pools(self: &Arc<Self>) {
-        let snapshot = Arc::clone(&self.policy.load().snapshot);
-        for entry in self.registry.entries() {
+        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
+        for entry in self.plane.registry.entries() {
             let user = &entry.share.user;
             let rules = iam_entry::rules(&snapshot, &entry.config.load(), user).and_then(Result::ok);
             let party = rules.map(|rules| (rules.who(user), rules));
@@ -127,7 +127,7 @@ impl Plane {
     /// The one door to a pool's stance. Where servers were kept beyond their hard age, they catch up first when logins work
     /// again.
     pub(super) fn set_stance(&self, entry: &PoolEntry, stance: Stance) {
-        let (share, now) = (&entry.share, self.now());
+        let (share, now) = (&entry.share, self.plane.now());
         let stance = match (share.stance(), stance) {
             (Stance::KeepOn, Stance::Renew) if share.has_overstay() => {
                 entry.catch_up_until_then(now + CATCH_UP);
@@ -142,7 +142,7 @@ impl Plane {
         }
         share.set_stance(stance);
         if stance == Stance::CloseNow {
-            self.tell_all(|| Command::Sweep(Scope::Pool(share.id)));
+            self.plane.tell_all(|| Command::Sweep(Scope::Pool(share.id)));
         }
     }
 
@@ -150,7 +150,7 @@ impl Plane {
     /// workers must have looked in between.
     fn end_catch_up(&self, entry: &PoolEntry) {
         let share = &entry.share;
-        let is_over = || self.now() >= entry.catch_up_until() || !share.take_overstay();
+        let is_over = || self.plane.now() >= entry.catch_up_until() || !share.take_overstay();
         if share.stance() == Stance::CatchUp && is_over() {
             share.set_stance(Stance::Renew);
         }
@@ -159,11 +159,11 @@ impl Plane {
     /// Whether a server of `entry`, at a cap, may be given up for a younger one: a login has shown a moment ago that it can be
     /// had. If not, a probe finds out, and the renewal may be asked for again a little later.
     pub(super) fn is_sure_of_login(self: &Arc<Self>, entry: &Arc<PoolEntry>) -> bool {
-        let (share, snapshot) = (&entry.share, Arc::clone(&self.policy.load().snapshot));
+        let (share, snapshot) = (&entry.share, Arc::clone(&self.plane.policy.load().snapshot));
         let Some(Ok(rules)) = iam_entry::rules(&snapshot, &entry.config.load(), &share.user) else {
             return true;
         };
-        let (now, who) = (self.now(), rules.who(&share.user));
+        let (now, who) = (self.plane.now(), rules.who(&share.user));
         if !share.stance().renews() || self.iam.has_accepted(&rules, &who, now - SURE_FOR) {
             return true; // under another stance the ledger says no by itself
         }

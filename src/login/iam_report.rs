@@ -5,8 +5,8 @@
 
 use super::iam_desk::LoginReport;
 use super::iam_entry;
-use super::plane::Plane;
 use super::registry::PoolEntry;
+use super::servers::Servers;
 use super::turns::TurnsState;
 use crate::base::Micros;
 use crate::config::Database;
@@ -86,13 +86,13 @@ impl Party {
     }
 }
 
-impl Plane {
+impl Servers {
     /// Every pool that logs in by IAM, and every entry that would; of one database, or all.
     fn iam_parties(&self, only: Option<&str>) -> Vec<Party> {
-        let snapshot = Arc::clone(&self.policy.load().snapshot);
+        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         let rules = |config: &Database, user: &str| iam_entry::rules(&snapshot, config, user)?.ok();
         let mut parties = Vec::new();
-        for view in self.registry.databases() {
+        for view in self.plane.registry.databases() {
             let database = Arc::clone(&view.share.name);
             if only.is_some_and(|name| name != &*database) {
                 continue;
@@ -136,8 +136,11 @@ impl Plane {
                     source: Arc::clone(&source),
                     rate: Some(rate),
                     waiting,
-                    keeps_up: party.pool.as_ref().and_then(|pool| self.places.keeps_up(pool.share.id)),
-                    under_way: party.pool.as_ref().map(|pool| self.places.pool_servers(pool.share.id).0),
+                    keeps_up: party.pool.as_ref().and_then(|pool| self.plane.places.keeps_up(pool.share.id)),
+                    under_way: party
+                        .pool
+                        .as_ref()
+                        .map(|pool| self.plane.places.pool_servers(pool.share.id).0),
                     spans: desk.and_then(|desk| desk.login_spans()),
                     logins,
                     pool: party.pool.clone(),
@@ -173,8 +176,8 @@ impl Plane {
             Some(_) => self.iam.refresh_some(parties.iter().map(|party| (&party.rules, party.who()))),
         };
         for pool in parties.into_iter().filter_map(|party| party.pool) {
-            self.places.forget_failure(&pool.share);
-            self.launcher.need_server(pool.share.id);
+            self.plane.places.forget_failure(&pool.share);
+            self.plane.launcher.need_server(pool.share.id);
         }
         refreshed
     }

@@ -5,7 +5,7 @@
 
 use super::iam_entry;
 use super::open::{Attempt, Line};
-use super::plane::Plane;
+use super::servers::Servers;
 use crate::config::{Database, Snapshot};
 use crate::core::Want;
 use crate::iam::denial::Who;
@@ -85,15 +85,15 @@ fn trial(snapshot: &Snapshot, database: &Database, user: Option<&Arc<str>>) -> O
     Some(Trial { database, user, endpoints: rules.endpoints, source: rules.source })
 }
 
-impl Plane {
+impl Servers {
     /// Tries to log in to `database` as `user`.
     ///
     /// # Cancel safety
     /// The connection is closed without a goodbye.
     pub async fn try_iam_login(self: &Arc<Self>, database: &str, user: &str) -> Verdict {
-        let snapshot = Arc::clone(&self.policy.load().snapshot);
+        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         let refused = |why: String| Verdict::Refused { why, detail: None };
-        let Some(entry) = self.registry.pool_as(&snapshot, database, user) else {
+        let Some(entry) = self.plane.registry.pool_as(&snapshot, database, user) else {
             return refused(format!("no such database: {database}"));
         };
         let rules = match iam_entry::rules(&snapshot, &entry.config.load(), user) {

@@ -4,10 +4,11 @@
 //! a lost note would have told; so no client waits for ever because of a race. It never decides when a server is opened,
 //! and never waits itself: connects, evictions and cancel requests are tasks of their own.
 
-use super::cancel::Errand;
+use super::cancel::{self, Errand};
 use super::open;
 use super::plane::Plane;
 use super::registry::PoolEntry;
+use super::servers::Servers;
 use crate::base::{PoolId, WorkerId, limits};
 use crate::core::{
     Action, Answer, Bound, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Shortfall,
@@ -92,10 +93,10 @@ impl LauncherInbox {
 ///
 /// # Cancel safety
 /// May be dropped at any time; connects that are under way go on and end by themselves.
-pub async fn run(plane: Arc<Plane>, mut inbox: LauncherInbox) {
+pub async fn run(servers: Arc<Servers>, mut inbox: LauncherInbox) {
     let mut janitor = tokio::time::interval(Duration::from_millis(limits::JANITOR_PERIOD_MS));
     janitor.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let carrier = Carrier { launcher: Launcher::new(plane.workers.len()), plane };
+    let carrier = Carrier { launcher: Launcher::new(servers.plane.workers.len()), servers };
     loop {
         tokio::select! {
             news = inbox.0.recv() => match news {
@@ -109,7 +110,7 @@ pub async fn run(plane: Arc<Plane>, mut inbox: LauncherInbox) {
 
 /// Carries out what the launcher decides.
 struct Carrier {
-    plane: Arc<Plane>,
+    servers: Arc<Servers>,
     launcher: Launcher,
 }
 
@@ -123,31 +124,31 @@ impl Carrier {
             News::EvictionTried(scope, worker, found) => {
                 self.handle(Event::EvictionTried { scope, worker, found });
             }
-            News::SendCancel(errand) => super::cancel::begin(&self.plane, errand),
+            News::SendCancel(errand) => cancel::begin(&self.servers, errand),
         }
     }
 
     /// Something about a pool; nothing where it is gone.
     fn happens(&self, pool: PoolId, event: impl FnOnce(Demand) -> Event) {
-        if let Some(entry) = self.plane.registry.by_id(pool) {
+        if let Some(entry) = self.servers.plane.registry.by_id(pool) {
             self.handle(event(entry.demand()));
         }
     }
 
     fn place_returned(&self, share: &PoolShare) {
-        let revived = self.plane.places.revived_by(share);
-        let entries = revived.iter().filter_map(|share| self.plane.registry.by_id(share.id));
+        let revived = self.servers.plane.places.revived_by(share);
+        let entries = revived.iter().filter_map(|share| self.servers.plane.registry.by_id(share.id));
         self.handle(Event::PlaceFree(entries.map(|entry| entry.demand()).collect()));
-        if self.plane.registry.by_id(share.id).is_none() {
-            self.plane.places.forget(share);
+        if self.servers.plane.registry.by_id(share.id).is_none() {
+            self.servers.plane.places.forget(share);
         }
     }
 
     /// The janitor's pass over all pools.
     fn pass(&self) {
         self.make_forced_pools();
-        self.plane.places.decide(Ledger::add_up_endpoints);
-        for entry in self.plane.registry.entries() {
+        self.servers.plane.places.decide(Ledger::add_up_endpoints);
+        for entry in self.servers.plane.registry.entries() {
             self.handle(Event::Pass(entry.demand()));
             self.tell_if_it_falls_behind(&entry);
         }
@@ -156,12 +157,12 @@ impl Carrier {
 
     /// Says once when servers of a pool begin to age faster than they can be replaced, and when that is over.
     fn tell_if_it_falls_behind(&self, entry: &PoolEntry) {
-        let Some(keeps_up) = self.plane.places.keeps_up(entry.share.id) else { return };
-        if entry.news_of_lateness(!keeps_up, self.plane.now()).is_none() {
+        let Some(keeps_up) = self.servers.plane.places.keeps_up(entry.share.id) else { return };
+        if entry.news_of_lateness(!keeps_up, self.servers.plane.now()).is_none() {
             return;
         }
         let (db, user) = (&*entry.share.database.name, &*entry.share.user);
-        match self.plane.places.shortfall(entry.share.id) {
+        match self.servers.plane.places.shortfall(entry.share.id) {
             None => tracing::info!(db, user, "servers of {db}/{user} are replaced in time again"),
             Some(shortfall) => {
                 let why = in_the_way(shortfall);
@@ -176,37 +177,42 @@ impl Carrier {
 
     /// Entries that name their user have their minimum of servers even before the first client comes.
     fn make_forced_pools(&self) {
-        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
-        for (config, user) in self.plane.registry.forced_without_pool() {
+        let snapshot = Arc::clone(&self.servers.plane.policy.load().snapshot);
+        for (config, user) in self.servers.plane.registry.forced_without_pool() {
             if snapshot.pool_rules(&config, &user).min_pool_size > 0 {
-                self.plane.pool(&config.name, &user);
+                self.servers.plane.pool(&config.name, &user);
             }
         }
     }
 
     fn forget_unused(&self) {
-        self.plane.forget_unproven();
-        let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
+        self.servers.plane.forget_unproven();
+        let snapshot = Arc::clone(&self.servers.plane.policy.load().snapshot);
         let settings = &snapshot.settings;
         let servers = |pool| {
-            let (logging_in, live) = self.plane.places.pool_servers(pool);
+            let (logging_in, live) = self.servers.plane.places.pool_servers(pool);
             logging_in + live
         };
         let (pool_idle, database_idle) = (settings.pool_idle_timeout, settings.autodb_idle_timeout);
-        for entry in self.plane.registry.remove_unused(self.plane.now(), pool_idle, database_idle, servers) {
-            self.plane.places.forget(&entry.share);
-            self.plane.tell_all(|| Command::Forget(entry.share.id));
+        for entry in self.servers.plane.registry.remove_unused(
+            self.servers.plane.now(),
+            pool_idle,
+            database_idle,
+            servers,
+        ) {
+            self.servers.plane.places.forget(&entry.share);
+            self.servers.plane.tell_all(|| Command::Forget(entry.share.id));
         }
     }
 
     fn handle(&self, event: Event) {
-        let now = self.plane.now();
-        let actions = self.plane.places.decide(|ledger| self.launcher.handle(event, ledger, now));
+        let now = self.servers.plane.now();
+        let actions = self.servers.plane.places.decide(|ledger| self.launcher.handle(event, ledger, now));
         actions.into_iter().for_each(|action| self.carry_out(action));
     }
 
     fn carry_out(&self, action: Action) {
-        let plane = &self.plane;
+        let plane = &self.servers.plane;
         match action {
             Action::Open { pool, want, opening } => self.open(&pool, want, opening),
             Action::Nudge { pool, idle_at, by } => plane.worker(idle_at).send(Mail::Nudge { pool, by }),
@@ -216,7 +222,7 @@ impl Carrier {
             Action::Retire(pool) => plane.tell_all(|| Command::Sweep(Scope::Pool(pool))),
             Action::MakeSure(pool) => {
                 let entry = plane.registry.by_id(pool);
-                if entry.is_some_and(|entry| plane.is_sure_of_login(&entry)) {
+                if entry.is_some_and(|entry| self.servers.is_sure_of_login(&entry)) {
                     self.happens(pool, Event::SureOfLogin);
                 }
             }
@@ -237,14 +243,14 @@ impl Carrier {
 
     fn open(&self, share: &Arc<PoolShare>, want: Want, opening: Opening) {
         let from_reserve = opening.from_reserve;
-        let place = self.plane.places.given(share, opening);
-        let Some(entry) = self.plane.registry.by_id(share.id) else { return };
+        let place = self.servers.plane.places.given(share, opening);
+        let Some(entry) = self.servers.plane.registry.by_id(share.id) else { return };
         if from_reserve {
             let (db, user) = (&share.database.name, &share.user);
             tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
         }
         let name = pool_name(&entry);
-        tasks::spawn("server login", name, open::open(Arc::clone(&self.plane), entry, place, want));
+        tasks::spawn("server login", name, open::open(Arc::clone(&self.servers), entry, place, want));
     }
 }
 

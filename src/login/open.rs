@@ -10,9 +10,10 @@ use super::iam_entry;
 use super::login_counts::LoginTrouble;
 use super::logins::{LoginEntry, LoginRow};
 use super::places::Place;
-use super::plane::{Plane, Policy, Welcome};
+use super::plane::{Policy, Welcome};
 use super::registry::PoolEntry;
 use super::server_login::{Handshake, LoggedIn, LoginError, LoginPlan};
+use super::servers::Servers;
 use super::tries::Sent;
 use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
@@ -29,7 +30,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One attempt to open a server.
 pub(super) struct Attempt {
-    pub plane: Arc<Plane>,
+    pub servers: Arc<Servers>,
     pub policy: Arc<Policy>,
     pub entry: Arc<PoolEntry>,
     pub config: Arc<Database>,
@@ -154,8 +155,8 @@ fn epoch_s() -> u64 {
 }
 
 /// Opens a server in `place` and hands it to the worker whose client waits longest.
-pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: Want) {
-    let attempt = Attempt::new(plane, entry, want);
+pub async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
+    let attempt = Attempt::new(servers, entry, want);
     let mut line = Line::default();
     let peer = super::launch::pool_name(&attempt.entry);
     let outcome = tasks::guarded("server login", peer, attempt.run(&mut line)).await;
@@ -167,10 +168,11 @@ pub async fn open(plane: Arc<Plane>, entry: Arc<PoolEntry>, place: Place, want: 
 }
 
 impl Attempt {
-    pub(super) fn new(plane: Arc<Plane>, entry: Arc<PoolEntry>, want: Want) -> Self {
+    pub(super) fn new(servers: Arc<Servers>, entry: Arc<PoolEntry>, want: Want) -> Self {
         // First: where a reload comes in between, what follows may be newer than this, and counts as older; never the
         // other way round.
         let generation = entry.share.generation();
+        let plane = &servers.plane;
         let policy = plane.policy.load_full();
         Self {
             sent: plane.would_send(&policy, &entry),
@@ -179,7 +181,7 @@ impl Attempt {
             socket_id: plane.next_socket_id(),
             generation,
             started: plane.now(),
-            plane,
+            servers,
             entry,
             want,
             is_probe: false,
@@ -187,8 +189,8 @@ impl Attempt {
     }
 
     /// An attempt that needs no place: it never comes to a session.
-    pub(super) fn probe(plane: Arc<Plane>, entry: Arc<PoolEntry>) -> Self {
-        Self { is_probe: true, ..Self::new(plane, entry, Want::Renewal) }
+    pub(super) fn probe(servers: Arc<Servers>, entry: Arc<PoolEntry>) -> Self {
+        Self { is_probe: true, ..Self::new(servers, entry, Want::Renewal) }
     }
 
     /// Connects and logs in; returns the bytes that came behind the login.
@@ -303,7 +305,7 @@ impl Attempt {
         let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
         let target = target.ok_or(Broken::System("no TLS for this entry"))?;
         let opened =
-            self.plane.connect(&self.policy.snapshot.settings, &target).await.map_err(Broken::Connect)?;
+            self.servers.connect(&self.policy.snapshot.settings, &target).await.map_err(Broken::Connect)?;
         self.log_in(line, opened, signer).await
     }
 
@@ -327,7 +329,7 @@ impl Attempt {
         let plan = self.plan(&opened, signer)?;
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
-        let outcome = connect::log_in(opened, handshake, &first, &self.plane.sums).await;
+        let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.sums).await;
         let ((db, user), peer) = (self.names(), &line.peer);
         for error in handshake.query_errors() {
             let id = self.socket_id;
@@ -361,7 +363,7 @@ impl Attempt {
 
     fn enter(&self, opened: &Opened) -> LoginEntry {
         let share = &self.entry.share;
-        self.plane.server_logins.enter(LoginRow {
+        self.servers.logins.enter(LoginRow {
             socket_id: self.socket_id,
             remote: opened.remote.clone(),
             local: opened.local.clone(),
@@ -375,7 +377,7 @@ impl Attempt {
     fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
         let mut random = [0; scram::NONCE_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
-        let credential = self.plane.credential(&self.policy, &self.entry, &self.config, signer);
+        let credential = self.servers.plane.credential(&self.policy, &self.entry, &self.config, signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
             dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
@@ -423,7 +425,7 @@ impl Attempt {
     pub(super) fn log_close(&self, peer: &str, reason: &str) {
         if self.policy.snapshot.settings.log_disconnections {
             let (db, user) = self.names();
-            let age = self.plane.now().since(self.started).as_secs();
+            let age = self.servers.plane.now().since(self.started).as_secs();
             tracing::info!(
                 side = "S",
                 id = self.socket_id,
@@ -480,29 +482,29 @@ impl Attempt {
         let worker = self.worker();
         drop(row);
         let identity = Arc::clone(&login.identity);
-        self.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
+        self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         if let Some(order) = self.left_behind(&identity) {
-            self.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
+            self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
         }
         // not before: a client that was let in first would find no server and have another one opened
         let welcome = || Welcome { reported: logged_in.reported, params };
         self.entry.welcome.learn(self.generation, welcome);
         // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
-        self.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
+        self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
         drop(under_way);
-        self.plane.launcher.look_again(share.id);
+        self.servers.plane.launcher.look_again(share.id);
     }
 
     /// What is to be said of a new server whose host has moved while it was logged in to.
     fn left_behind(&self, server: &ServerIdentity) -> Option<Command> {
         let Address::Tcp(at) = &server.remote else { return None };
-        let addresses = self.plane.dns.left_behind(&server.host, at.ip())?;
+        let addresses = self.servers.dns.left_behind(&server.host, at.ip())?;
         let closes = self.policy.snapshot.settings.dns_close_moved;
         closes.then(|| Command::HostMoved(Arc::clone(&server.host), addresses))
     }
 
     fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {
-        let names = &self.plane.names;
+        let names = &self.servers.plane.names;
         logged_in.reported.iter().fold(names.empty_set(), |set, (name, value)| match names.position(name) {
             Some(position) => set.with(position, value.as_str()),
             None => set,
@@ -512,13 +514,13 @@ impl Attempt {
     /// The worker whose client waits longest; where nobody waits, one after the other.
     fn worker(&self) -> WorkerId {
         let waiting = self.entry.share.oldest_waiter().map(|(worker, _)| worker);
-        waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.plane.workers.len() as u64) as u16))
+        waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.servers.plane.workers.len() as u64) as u16))
     }
 
     /// Whether the next login sends something else: by a reload, or since a client has brought what this one lacked.
     fn is_of_yesterday(&self) -> bool {
         self.entry.share.generation() != self.generation
-            || self.plane.would_send(&self.plane.policy.load(), &self.entry) != self.sent
+            || self.servers.plane.would_send(&self.servers.plane.policy.load(), &self.entry) != self.sent
     }
 
     async fn fail(&self, mut line: Line, mut failure: Failure, mut place: Place) {
@@ -538,7 +540,7 @@ impl Attempt {
         let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
         if let Some(fault) = failure.fault.filter(|_| is_answer && unusable) {
             self.entry.welcome.refuse(fault.clone());
-            self.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
+            self.servers.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
         }
         line.end().await;
         drop(place);
@@ -559,7 +561,8 @@ impl Attempt {
                 share.set_obstacle(None);
                 let (sent, fault) = (self.sent.clone(), failure.fault.clone());
                 let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
-                let until = self.entry.tries.refused(sent, fault, (self.started, self.plane.now()), retry);
+                let until =
+                    self.entry.tries.refused(sent, fault, (self.started, self.servers.plane.now()), retry);
                 place.login_failed(text, until.since(self.started))
             }
             Sequel::RefuseUntil(until) => {

@@ -72,9 +72,9 @@ struct GivenUp {
 impl Attempt {
     /// Tries the entry's hosts, each as often as the rules say, until one lets us in.
     pub(super) async fn try_by_iam(&self, line: &mut Line, rules: &Rules) -> Result<Vec<u8>, Failure> {
-        let desk_of = |endpoint: &Endpoint| self.plane.iam.desk(endpoint, rules.login_rate);
+        let desk_of = |endpoint: &Endpoint| self.servers.iam.desk(endpoint, rules.login_rate);
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
-        let signers = self.plane.iam.signers(rules);
+        let signers = self.servers.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
         let who = rules.who(&self.entry.share.user);
         let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&who).err()).collect();
@@ -118,7 +118,9 @@ impl Attempt {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
-                    self.entry.share.set_login_span(iam.desk.login_took(self.plane.now().since(begin.at)));
+                    self.entry
+                        .share
+                        .set_login_span(iam.desk.login_took(self.servers.plane.now().since(begin.at)));
                     line.authorization = Some(self.authorization(iam, begin.at));
                     return Ok(unread);
                 }
@@ -145,7 +147,7 @@ impl Attempt {
         }
         // at every host: which one is asked next, and whether that one answers, is not known either
         let rules = iam.rules;
-        let desks = rules.endpoints.iter().map(|endpoint| self.plane.iam.desk(endpoint, rules.login_rate));
+        let desks = rules.endpoints.iter().map(|endpoint| self.servers.iam.desk(endpoint, rules.login_rate));
         let _hangs: Vec<_> = desks.map(|desk| desk.has_no_answer(iam.who)).collect();
         self.set_stance(iam);
         login.await
@@ -153,8 +155,8 @@ impl Attempt {
 
     fn begin(&self, iam: &Endeavour<'_>) -> Begin {
         Begin {
-            at: self.plane.now(),
-            backing: self.plane.iam.evidence(&iam.signer.source, iam.rules).backing,
+            at: self.servers.plane.now(),
+            backing: self.servers.iam.evidence(&iam.signer.source, iam.rules).backing,
             generation: generation(iam.signer),
         }
     }
@@ -216,13 +218,13 @@ impl Attempt {
     /// Its ages count from when the login began: so no session is older at the server than it is here.
     fn authorization(&self, iam: &Endeavour<'_>, begun_at: Micros) -> Authorization {
         let (max_age, rate) = (iam.rules.ages.max_age, iam.desk.turns.state().rate);
-        let times = (begun_at, self.plane.now());
-        let soft_at = self.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
+        let times = (begun_at, self.servers.plane.now());
+        let soft_at = self.servers.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
         Authorization { soft_at, hard_at: begun_at + max_age }
     }
 
     fn accepted(&self, iam: &Endeavour<'_>) {
-        self.plane.iam.token_was_taken();
+        self.servers.iam.token_was_taken();
         if iam.desk.accepted(iam.who) {
             let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
             tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
@@ -231,8 +233,8 @@ impl Attempt {
     }
 
     fn set_stance(&self, iam: &Endeavour<'_>) {
-        let stance = self.plane.iam.stance(iam.rules, iam.who);
-        self.plane.set_stance(&self.entry, stance);
+        let stance = self.servers.iam.stance(iam.rules, iam.who);
+        self.servers.set_stance(&self.entry, stance);
     }
 
     /// Logs in as far as to the server's verdict, and notes that.
@@ -258,7 +260,7 @@ impl Attempt {
             return Err(self.without_token(iam, why));
         }
         let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
-        let mut evidence = self.plane.iam.evidence(&iam.signer.source, iam.rules);
+        let mut evidence = self.servers.iam.evidence(&iam.signer.source, iam.rules);
         if evidence.backing == Backing::Sound {
             evidence.backing = begin.backing; // newer ones came while the old ones were looked at
         }
@@ -283,7 +285,7 @@ impl Attempt {
             };
             if is_stale {
                 // the next one is made for its own login
-                failure.sequel = Sequel::WaitUntil(self.plane.now());
+                failure.sequel = Sequel::WaitUntil(self.servers.plane.now());
             }
             return Err(GivenUp { failure, is_of_host: false });
         };
@@ -357,7 +359,7 @@ impl Attempt {
     fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
         self.entry.logins.failed(LoginTrouble::Credentials);
         self.set_stance(iam);
-        let until = self.plane.now() + WITHOUT_CREDENTIALS;
+        let until = self.servers.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {
             NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
                 Sequel::WaitUntil(until)

@@ -1,36 +1,28 @@
-//! What the login plane knows of the process: the policy in force, the pools, the workers, and the counts that limits need.
+//! What logins of clients and logins to servers share: the policy in force, the pools, the workers, and the counts that
+//! limits need.
 //!
-//! One value, made by `boot`, shared by reference: there is no global. Rooms above reach each other through the doors in
-//! here (channels), never by import.
+//! One value, made by `boot`, shared by reference: there is no global. Starts no task, opens no socket.
 
-use super::accept::Accepting;
 use super::admissions::Admissions;
 use super::cancel::CancelKeys;
-use super::dns::Dns;
-use super::iam::Iam;
 use super::lanes::Lanes;
-use super::launch::LauncherDoor;
-use super::logins::Logins;
+use super::launch::{LauncherDoor, LauncherInbox};
 use super::places::Places;
-use super::random::Randomness;
 use super::registry::{PoolEntry, Registry};
 use super::secrets::ServerSecrets;
 use super::servers_tls::ServersTls;
-use super::strangers::Strangers;
-use super::verifiers::Verifiers;
 use crate::auth::UserList;
-use crate::base::{Micros, WorkerId, limits};
+use crate::base::{Micros, WorkerId};
 use crate::config::{PoolRules, Snapshot, SslMode};
-use crate::core::{Answer, ClientIdentity, Command, Gate, Note, PoolShare, StatementRegistry};
+use crate::core::{Answer, Command, Gate, Note, PoolShare, StatementRegistry};
 use crate::io::Clock;
 use crate::io::tls::Acceptor;
 use crate::wire::{ParamSet, TrackedNames};
 use crate::worker::{Mail, WorkerHandle};
 use arc_swap::ArcSwap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// TLS towards clients as it is in force: the settings may be ahead of it, after a SET that is not complete yet.
 #[derive(Clone, Debug)]
@@ -53,6 +45,18 @@ pub struct Policy {
     pub server_tls: ServersTls,
 }
 
+impl Policy {
+    /// Of `snapshot`, with no users and no TLS: for tests and rehearsals.
+    pub fn without_tls(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot: Arc::new(snapshot),
+            users: Arc::default(),
+            client_tls: None,
+            server_tls: ServersTls::disabled(),
+        }
+    }
+}
+
 /// What a pool's first successful server login taught: what its clients are welcomed with.
 #[derive(Debug)]
 pub struct Welcome {
@@ -73,52 +77,7 @@ pub enum Phase {
     WaitForServers,
 }
 
-/// A byte stream of a client, plain or TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// What a visitor of the console may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// `admin_users`, or the process's own uid on a Unix socket.
-    Admin,
-    /// `stats_users`: SHOW only.
-    Show,
-}
-
-/// A client of the database `pgbouncer` that has proved who it is; nothing after AuthenticationOk has been sent yet.
-pub struct ConsoleVisit {
-    /// Its stream, with nothing unread but what the stream itself still holds.
-    pub stream: Box<dyn Stream>,
-    /// Who it is.
-    pub identity: Arc<ClientIdentity>,
-    /// What it may do.
-    pub rights: Rights,
-    /// Held until the visit ends (counts of clients).
-    pub guard: crate::io::Guard,
-}
-
-/// What the console (or a signal) asks of the process itself; `boot` carries it out.
-#[derive(Debug)]
-pub enum Order {
-    /// Read the files again. The answer is the first error.
-    Reload(oneshot::Sender<Result<(), String>>),
-    /// `SET key = value`. The answer is the error's text.
-    Set {
-        /// The setting's name, as typed.
-        key: String,
-        /// Its new value, as typed.
-        value: String,
-        /// `Ok(Some(text))` = done, with a notice.
-        reply: oneshot::Sender<Result<Option<String>, String>>,
-    },
-    /// Enter a phase of shutdown.
-    Shutdown(Phase),
-    /// End at once.
-    Exit,
-}
-
-/// The login plane's view of the process.
+/// What every login shares.
 pub struct Plane {
     /// The policy in force.
     pub policy: ArcSwap<Policy>,
@@ -130,54 +89,47 @@ pub struct Plane {
     pub names: TrackedNames,
     /// The pools and databases there are.
     pub registry: Registry,
-    statements: OnceLock<Arc<StatementRegistry>>,
+    /// The prepared statements of all workers.
+    pub statements: Arc<StatementRegistry>,
     /// The ledger of places, with its lock.
     pub places: Arc<Places>,
     /// Wakes the launcher.
     pub launcher: LauncherDoor,
     /// Which client a cancel key belongs to.
     pub cancel_keys: CancelKeys,
-    /// Names of servers, looked up.
-    pub dns: Dns,
     /// What clients' logins taught that servers can be logged in to with.
     pub secrets: ServerSecrets,
-    /// Logins to servers by IAM.
-    pub iam: Iam,
     /// How many clients there are, and the limits on them.
     pub admissions: Admissions,
-    /// Clients that have not proven who they are.
-    pub strangers: Arc<Strangers>,
     /// Turns at computing what takes a core's time: PBKDF2, for servers that ask for it and for clients.
     pub sums: Lanes,
-    /// Turns at auth_query.
-    pub lookups: Lanes,
-    /// The clients that are logging in.
-    pub logins: Logins,
-    /// Servers that are being logged in to.
-    pub server_logins: Logins,
-    /// What SCRAM clients are checked against.
-    pub verifiers: Verifiers,
-    /// Salts and nonces of clients' logins.
-    pub random: Randomness,
-    /// Whether clients are accepted at present.
-    pub accepting: Accepting,
-    /// Takes clients of the database `pgbouncer`.
-    pub console: mpsc::UnboundedSender<ConsoleVisit>,
-    /// Takes orders to the process.
-    pub orders: mpsc::UnboundedSender<Order>,
     phase: watch::Sender<Phase>,
     clock: Clock,
     socket_ids: AtomicU64,
 }
 
-/// The receiving ends of the doors of a new [`Plane`]; `boot` gives each to its room.
-pub struct Doors {
-    /// For `login::launch`.
-    pub launcher: super::launch::LauncherInbox,
-    /// For `console`.
-    pub console: mpsc::UnboundedReceiver<ConsoleVisit>,
-    /// For `boot`.
-    pub orders: mpsc::UnboundedReceiver<Order>,
+/// What a [`Plane`] is made for: the workers, and what they were made with.
+pub struct Staff {
+    /// Their handles.
+    pub workers: Box<[WorkerHandle]>,
+    /// Tracked parameter names.
+    pub names: TrackedNames,
+    /// Their prepared statements.
+    pub statements: Arc<StatementRegistry>,
+    /// Their clock.
+    pub clock: Clock,
+}
+
+impl Staff {
+    /// No workers at all: for who looks at a configuration, and for tests.
+    pub fn none() -> Self {
+        Self {
+            workers: Box::default(),
+            names: TrackedNames::new([]),
+            statements: Arc::default(),
+            clock: Clock::new(),
+        }
+    }
 }
 
 /// At most half of the cores compute for those who log in.
@@ -186,57 +138,33 @@ fn computing_threads() -> usize {
 }
 
 impl Plane {
-    /// A plane with no pool; `clock` is the one that the workers have, too. [`Plane::adopt`] makes the policy's entries known.
-    pub fn new(
-        policy: Arc<Policy>,
-        workers: Box<[WorkerHandle]>,
-        names: TrackedNames,
-        clock: Clock,
-    ) -> (Arc<Self>, Doors) {
-        let (launcher, launcher_inbox) = super::launch::door();
-        let (console, console_inbox) = mpsc::unbounded_channel();
-        let (orders, orders_inbox) = mpsc::unbounded_channel();
+    /// A plane with no pool, and what is said to its launcher.
+    pub fn new(policy: Arc<Policy>, staff: Staff) -> (Arc<Self>, LauncherInbox) {
+        let (launcher, inbox) = super::launch::door();
         let gate = Arc::new(Gate::default());
         let plane = Self {
-            iam: Iam::new(&policy.snapshot, clock),
             policy: ArcSwap::new(policy),
-            registry: Registry::new(Arc::clone(&gate), workers.len()),
-            statements: OnceLock::new(),
+            registry: Registry::new(Arc::clone(&gate), staff.workers.len()),
+            statements: staff.statements,
             gate,
-            workers,
-            names,
+            workers: staff.workers,
+            names: staff.names,
             places: Places::new(launcher.clone()),
             launcher,
             cancel_keys: CancelKeys::default(),
-            dns: Dns::default(),
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
-            strangers: Arc::new(Strangers::new(clock)),
-            lookups: Lanes::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             sums: Lanes::new(computing_threads(), computing_threads()),
-            logins: Logins::default(),
-            server_logins: Logins::default(),
-            verifiers: Verifiers::default(),
-            random: Randomness::default(),
-            accepting: Accepting::default(),
-            console,
-            orders,
             phase: watch::Sender::new(Phase::Running),
-            clock,
+            clock: staff.clock,
             socket_ids: AtomicU64::new(0),
         };
-        let doors = Doors { launcher: launcher_inbox, console: console_inbox, orders: orders_inbox };
-        (Arc::new(plane), doors)
+        (Arc::new(plane), inbox)
     }
 
-    /// The process's prepared statements: the workers', from when they are connected.
-    pub fn statements(&self) -> &Arc<StatementRegistry> {
-        self.statements.get_or_init(Arc::default)
-    }
-
-    /// Makes the workers' statements known, before anything else is.
-    pub fn set_statements(&self, statements: Arc<StatementRegistry>) {
-        let _ = self.statements.set(statements); // called once
+    /// The process's clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The next socket id of SHOW, counted from 1.
@@ -357,5 +285,20 @@ impl Plane {
         pool.set_rules(Arc::clone(&rules));
         self.tell_all(|| Command::Rules(pool.id, Arc::clone(&rules)));
         self.launcher.need_server(pool.id);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A configuration of these lines of `[databases]` and of the settings (and of the sections behind them), without TLS.
+    pub fn policy(databases: &str, settings: &str) -> Policy {
+        Policy::without_tls(super::super::registry::tests::snapshot(databases, settings))
+    }
+
+    /// A plane without workers, whose entries nobody has made known yet.
+    pub fn plane(databases: &str, settings: &str) -> (Arc<Plane>, LauncherInbox) {
+        Plane::new(Arc::new(policy(databases, settings)), Staff::none())
     }
 }

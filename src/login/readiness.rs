@@ -5,8 +5,8 @@
 //! any more would never send anybody again.
 
 use super::iam_entry;
-use super::plane::Plane;
 use super::registry::{DatabaseView, PoolEntry};
+use super::servers::Servers;
 use crate::base::Micros;
 use crate::config::{CONSOLE_DATABASE, Database};
 use crate::core::Stance;
@@ -33,7 +33,7 @@ impl FailureSeen {
     }
 }
 
-impl Plane {
+impl Servers {
     /// Why clients of the database called `name` cannot be served, as far as it concerns this database; empty = they can.
     /// One of several pools that works is enough: a user whom the server refuses takes it away from nobody else. `None`: there
     /// is no such database, not even `*`.
@@ -41,10 +41,10 @@ impl Plane {
         if name == CONSOLE_DATABASE {
             return Some(Vec::new());
         }
-        match self.registry.view(name) {
-            Some(view) => Some(self.obstacles_of(&view, self.now())),
+        match self.plane.registry.view(name) {
+            Some(view) => Some(self.obstacles_of(&view, self.plane.now())),
             None => {
-                let entry = self.policy.load().snapshot.database(name)?;
+                let entry = self.plane.policy.load().snapshot.database(name)?;
                 Some(self.entry_obstacle(&entry).into_iter().collect())
             }
         }
@@ -52,7 +52,7 @@ impl Plane {
 
     /// Every database there is, and whether it can be served.
     pub fn databases_served(&self) -> Vec<(Arc<str>, bool)> {
-        let (views, now) = (self.registry.databases().into_iter(), self.now());
+        let (views, now) = (self.plane.registry.databases().into_iter(), self.plane.now());
         views.map(|view| (Arc::clone(&view.share.name), self.obstacles_of(&view, now).is_empty())).collect()
     }
 
@@ -78,7 +78,7 @@ impl Plane {
             return None;
         }
         let failure = share.obstacle().or_else(|| share.failing()).filter(|failure| {
-            let counts = FAILURE_COUNTS + self.policy.load().snapshot.settings.server_login_retry;
+            let counts = FAILURE_COUNTS + self.plane.policy.load().snapshot.settings.server_login_retry;
             entry.failure_seen.known_for(failure, now) < counts
         });
         let why = failure.map(|failure| failure.to_string());
@@ -94,7 +94,7 @@ impl Plane {
 
     /// Why no token can be made for `user`, where it needs one.
     fn without_credentials(&self, entry: &Database, user: &str) -> Option<String> {
-        let rules = iam_entry::rules(&self.policy.load().snapshot, entry, user)?;
+        let rules = iam_entry::rules(&self.plane.policy.load().snapshot, entry, user)?;
         match rules {
             Ok(rules) => self.iam.may_sign(&rules).err().map(|why| why.to_string()),
             Err(refused) => refused.first().map(ToString::to_string),

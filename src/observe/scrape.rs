@@ -1,4 +1,4 @@
-//! What the metrics page samples at a scrape: the workers' counters, by way of the console, which merges them anyway.
+//! What the metrics page samples at a scrape: the workers' counters, by way of the console's [`Status`], which merges them anyway.
 //!
 //! One scrape at a time is made, for all who ask meanwhile, and rendered on a thread where nobody waits behind it: a login may
 //! not wait for a page of megabytes. The lock around [`Series`] is the page's own and held for the rendering alone.
@@ -8,14 +8,14 @@ use super::log::Log;
 use super::page::{Page, PoolSample, Sample, Series};
 use crate::base::{Micros, VERSION};
 use crate::config::CONSOLE_DATABASE;
-use crate::console::{CONSOLE_POOL, Console};
+use crate::console::{CONSOLE_POOL, Status};
 use crate::stats::ProcessLevels;
 use crate::tasks;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Makes the page of metrics.
 pub struct Scrape {
-    console: Arc<Console>,
+    status: Arc<Status>,
     log: Log,
     series: Arc<Mutex<Series>>,
     last: Shared,
@@ -25,15 +25,15 @@ pub struct Scrape {
 type Shared = tokio::sync::Mutex<(Micros, Weak<Page>)>;
 
 impl Scrape {
-    /// A page about the process that `console` is of.
-    pub fn new(console: Arc<Console>, log: Log) -> Self {
+    /// A page about the process of that `status`.
+    pub fn new(status: Arc<Status>, log: Log) -> Self {
         let last = Shared::new((Micros(0), Weak::new()));
-        Self { console, log, series: Arc::default(), last }
+        Self { status, log, series: Arc::default(), last }
     }
 
     async fn sample(&self) -> Sample {
-        let levels = self.console.levels().await;
-        let mut counters = self.console.counters().await;
+        let levels = self.status.levels().await;
+        let mut counters = self.status.counters().await;
         let pool = |(entry, levels): (Arc<crate::login::PoolEntry>, _)| PoolSample {
             id: entry.share.id,
             database: entry.share.database.name.to_string(),
@@ -42,26 +42,26 @@ impl Scrape {
             counters: counters.remove(&entry.share.id).unwrap_or_default(),
         };
         let mut pools: Vec<_> = levels.into_iter().map(pool).collect();
-        pools.extend(self.console.console_levels().map(|levels| PoolSample {
+        pools.extend(self.status.console_levels().map(|levels| PoolSample {
             id: CONSOLE_POOL,
             database: CONSOLE_DATABASE.to_owned(),
             user: CONSOLE_DATABASE.to_owned(),
             levels,
-            counters: self.console.visits.counters(),
+            counters: self.status.visits.counters(),
         }));
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);
-        let credentials = self.console.credentials();
-        let databases = self.console.databases_served();
+        let credentials = self.status.credentials();
+        let databases = self.status.databases_served();
         Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials, databases }
     }
 
     fn process(&self) -> ProcessLevels {
-        let lists = self.console.lists();
-        let policy = self.console.plane.policy.load();
+        let lists = self.status.lists();
+        let policy = self.status.plane.policy.load();
         let settings = &policy.snapshot.settings;
-        let statements = self.console.plane.statements();
-        let iam = &self.console.plane.iam;
+        let statements = &self.status.plane.statements;
+        let iam = &self.status.servers.iam;
         let (iam_login_wait, iam_login_wait_us) = iam.login_waits();
         ProcessLevels {
             databases: lists.databases,
@@ -74,9 +74,9 @@ impl Scrape {
             dns_queries: lists.dns_queries,
             max_client_conn: settings.max_client_conn.into(),
             max_user_connections: settings.max_user_connections.into(),
-            login_clients_cut_off: self.console.plane.strangers.cut_off(),
+            login_clients_cut_off: self.status.clients.strangers.cut_off(),
             log_lines_lost: self.log.lines_lost(),
-            driver_faults: self.console.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
+            driver_faults: self.status.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
             statement_bytes: statements.bytes() as u64,
             statements_forgotten: statements.forgotten(),
             panics: self.log.panics(),
@@ -90,7 +90,7 @@ impl Scrape {
 
 impl Metrics for Scrape {
     async fn page(&self) -> Option<Arc<Page>> {
-        let now = || self.console.plane.now();
+        let now = || self.status.plane.now();
         let asked_at = now();
         let mut last = self.last.lock().await;
         if last.0 >= asked_at
@@ -107,11 +107,11 @@ impl Metrics for Scrape {
     }
 
     fn obstacles(&self) -> Vec<String> {
-        self.console.obstacles()
+        self.status.obstacles()
     }
 
     fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
-        self.console.database_obstacles(name)
+        self.status.database_obstacles(name)
     }
 
     fn panics(&self) -> u64 {
@@ -123,24 +123,17 @@ impl Metrics for Scrape {
 mod tests {
     use super::*;
     use crate::config::Snapshot;
-    use crate::io::Clock;
-    use crate::login::{Plane, Policy, ServersTls};
+    use crate::login::{Clients, Plane, Policy, Servers, Staff};
     use crate::observe::sink::Destinations;
-    use crate::wire::TrackedNames;
 
     #[tokio::test]
     async fn rendering_that_panics_makes_no_page_and_the_next_is_made() {
         let text = "[databases]\nd =\n[pgbouncer]\n";
-        let policy = Policy {
-            snapshot: Arc::new(Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap()),
-            users: Arc::default(),
-            client_tls: None,
-            server_tls: ServersTls::disabled(),
-        };
-        let (plane, _doors) =
-            Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+        let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
+        let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+        let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
         let log = Log::new(Destinations::default(), 0).unwrap();
-        let scrape = Scrape::new(Console::new(plane), log);
+        let scrape = Scrape::new(Status::new(clients, servers), log);
         let set = |trap| scrape.series.lock().unwrap_or_else(PoisonError::into_inner).trap = trap;
         set(true);
         assert!(scrape.page().await.is_none());

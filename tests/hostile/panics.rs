@@ -4,16 +4,15 @@
 use crate::common::raw::query;
 use pgweir::base::Address;
 use pgweir::config::Snapshot;
-use pgweir::console::Console;
+use pgweir::console::{Console, Status};
 use pgweir::core::ClientIdentity;
-use pgweir::io::Clock;
-use pgweir::login::{ConsoleVisit, Plane, Policy, Rights, ServersTls};
-use pgweir::wire::TrackedNames;
+use pgweir::login::{Clients, ConsoleVisit, Plane, Policy, Rights, Servers, Staff};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::sync::mpsc;
 
 /// Panics when a row's description is written.
 struct Trap(DuplexStream);
@@ -43,26 +42,26 @@ impl AsyncWrite for Trap {
     }
 }
 
-fn plane() -> (Arc<Plane>, pgweir::login::Doors) {
+/// Clients of a process without workers, the console's visitors, and what it shows.
+fn clients() -> (Arc<Clients>, mpsc::UnboundedReceiver<ConsoleVisit>, Arc<Status>) {
     let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok("[databases]\n[pgbouncer]\n".into()));
-    let policy = Policy {
-        snapshot: Arc::new(snapshot.unwrap_or_else(|_| panic!("it is sound"))),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    };
-    Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new())
+    let snapshot = snapshot.unwrap_or_else(|_| panic!("it is sound"));
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+    let servers = Servers::new(Arc::clone(&plane));
+    let (clients, visits) = Clients::new(plane);
+    let status = Status::new(Arc::clone(&clients), servers);
+    (clients, visits, status)
 }
 
 /// A visitor whose far end is returned, with what its visit holds.
 fn visit(
-    plane: &Plane,
+    clients: &Clients,
     wrap: impl FnOnce(DuplexStream) -> Box<dyn pgweir::login::Stream>,
 ) -> (DuplexStream, Arc<()>) {
     let (near, far) = tokio::io::duplex(16 << 10);
     let (held, here) = (Arc::new(()), Address::Unix { port: 0, pid: 0, uid: 0 });
     let identity = ClientIdentity {
-        socket_id: plane.next_socket_id(),
+        socket_id: clients.plane.next_socket_id(),
         database: "pgbouncer".into(),
         user: "admin".into(),
         remote: here.clone(),
@@ -77,22 +76,22 @@ fn visit(
         rights: Rights::Admin,
         guard: Box::new(Arc::clone(&held)),
     };
-    assert!(plane.console.send(visit).is_ok(), "the console is open");
+    assert!(clients.console.send(visit).is_ok(), "the console is open");
     (far, held)
 }
 
 #[tokio::test]
 async fn a_command_of_the_console_that_panics_ends_its_client_alone() {
-    let (plane, doors) = plane();
-    let console = Console::new(Arc::clone(&plane));
-    tokio::spawn(Arc::clone(&console).serve(doors.console));
-    let (mut unlucky, held) = visit(&plane, |near| Box::new(Trap(near)));
-    let (mut other, _) = visit(&plane, |near| Box::new(near));
+    let (clients, visits, status) = clients();
+    let (console, _orders) = Console::new(Arc::clone(&status));
+    tokio::spawn(console.serve(visits));
+    let (mut unlucky, held) = visit(&clients, |near| Box::new(Trap(near)));
+    let (mut other, _) = visit(&clients, |near| Box::new(near));
     unlucky.write_all(&query("show version")).await.expect("it is read");
     let mut got = Vec::new();
     unlucky.read_to_end(&mut got).await.expect("it ends");
     assert!(got.ends_with(b"Z\0\0\0\x05I"), "its welcome, and nothing behind it");
-    while Arc::strong_count(&held) > 1 || console.visits.count() != 1 {
+    while Arc::strong_count(&held) > 1 || status.visits.count() != 1 {
         tokio::task::yield_now().await;
     }
     other.write_all(&query("show version")).await.expect("it is read");

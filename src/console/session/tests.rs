@@ -4,9 +4,8 @@ use super::super::show_process::Standing;
 use super::*;
 use crate::base::Address;
 use crate::config::Snapshot;
-use crate::io::Clock;
-use crate::login::{Doors, Order, Plane, Policy, ServersTls};
-use crate::wire::TrackedNames;
+use crate::console::{Order, Status};
+use crate::login::{Clients, Plane, Policy, Servers, Staff};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
@@ -15,16 +14,10 @@ const FILE: &str = "[databases]\napp = host=10.0.0.1\n[users]\n[pgbouncer]\nmax_
 /// A console, and where the orders for its process arrive.
 fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<Order>) {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(FILE.into())).unwrap();
-    let policy = Policy {
-        snapshot: Arc::new(snapshot),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    };
-    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
     plane.registry.adopt(&plane.policy.load().snapshot);
-    let Doors { orders, .. } = doors;
-    (Console::new(plane), orders)
+    let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
+    Console::new(Status::new(clients, servers))
 }
 
 struct Visitor {
@@ -37,7 +30,7 @@ async fn visit(console: &Arc<Console>, rights: Rights) -> (Visitor, Vec<String>)
     let (ours, theirs) = tokio::io::duplex(256);
     let address = Address::Unix { port: 6432, pid: 9, uid: 0 };
     let identity = ClientIdentity {
-        socket_id: console.plane.next_socket_id(),
+        socket_id: console.status.plane.next_socket_id(),
         database: "pgbouncer".into(),
         user: "ada".into(),
         remote: address.clone(),
@@ -210,7 +203,7 @@ async fn commands_change_what_state_and_databases_show() {
     let (mut visitor, _) = visit(&console, Rights::Admin).await;
     assert_eq!(visitor.ask("pause app").await, tag("PAUSE"), "there is no server to wait for");
     assert_eq!(visitor.ask("suspend").await, error("cannot suspend with paused databases"));
-    assert!(console.plane.registry.databases()[0].share.is_paused_itself());
+    assert!(console.status.plane.registry.databases()[0].share.is_paused_itself());
     assert_eq!(visitor.ask("resume app").await, tag("RESUME"));
     assert_eq!(visitor.ask("kill app").await, tag("KILL"));
     assert_eq!(visitor.ask("resume app").await, tag("RESUME"));
@@ -221,7 +214,7 @@ async fn commands_change_what_state_and_databases_show() {
     }
     assert_eq!(visitor.ask("resume").await, tag("RESUME"));
     assert_eq!(visitor.ask("disable app").await, tag("DISABLE"));
-    assert!(console.plane.registry.databases()[0].share.is_disabled());
+    assert!(console.status.plane.registry.databases()[0].share.is_disabled());
     assert_eq!(visitor.ask("enable app").await, tag("ENABLE"));
     assert_eq!(visitor.ask("reconnect").await, tag("RECONNECT"));
     assert_eq!(visitor.ask("wait_close app").await, tag("WAIT_CLOSE"));
@@ -339,7 +332,7 @@ async fn a_suspended_process_resumes_when_the_last_visitor_leaves() {
     let (second, _) = visit(&console, Rights::Show).await;
     assert_eq!(first.ask("suspend").await, tag("SUSPEND"));
     drop(second);
-    while console.visits.count() > 1 {
+    while console.status.visits.count() > 1 {
         tokio::task::yield_now().await;
     }
     assert_eq!(console.control.standing(), Standing::Suspended);

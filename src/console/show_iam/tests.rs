@@ -7,9 +7,7 @@ use crate::iam::{
     Credentials, Endpoint, Fetch, FetchError, Fetched, Fetching, Reason, Region, Source, SourceKey,
     SourceKind, StaticStability, SystemClock,
 };
-use crate::io::Clock;
-use crate::login::{Plane, Policy, PoolEntry, ServersTls, Tally};
-use crate::wire::TrackedNames;
+use crate::login::{Plane, Policy, PoolEntry, Staff, Tally};
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,13 +44,8 @@ async fn source(outcome: Result<(), Reason>) -> Arc<Source> {
 
 fn pool() -> Arc<PoolEntry> {
     let file = "[databases]\napp = host=10.0.0.1\n[pgbouncer]\n";
-    let policy = Policy {
-        snapshot: Arc::new(Snapshot::load_with("test.ini", None, &|_| Ok(file.into())).unwrap()),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    };
-    let (plane, _doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
+    let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(file.into())).unwrap();
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
     plane.pool_entry("app", "ann").unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! Who is accepted when, and that nobody is turned away for what the kernel does not know of him.
 
 use super::*;
-use crate::login::client::tests::welcomed;
-use crate::login::plane::Doors;
+use crate::login::client::tests::{Doors, welcomed};
+
 use crate::wire::startup;
 use rustix::event::epoll;
 use std::io::Write;
@@ -87,9 +87,9 @@ fn hall() -> (Arc<Hall>, Doors) {
 }
 
 fn hall_with(settings: &str) -> (Arc<Hall>, Doors) {
-    let (plane, doors) = welcomed("d =", &format!("auth_type = trust\n{settings}"), "u");
+    let (clients, doors) = welcomed("d =", &format!("auth_type = trust\n{settings}"), "u");
     let hall = Hall {
-        plane,
+        clients,
         handshakes: Arc::new(Handshakes::start("hall", 1, 0).unwrap()),
         worker: WorkerId(0),
         keepalive: false,
@@ -117,7 +117,8 @@ async fn a_round_takes_so_many_clients_and_no_more() {
     let (door, address) = door();
     let count = 2 * limits::ACCEPTS_PER_ROUND + 3;
     let _clients: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let begun = || hall.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count();
+    let begun =
+        || hall.clients.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count();
     for expected in [limits::ACCEPTS_PER_ROUND, limits::ACCEPTS_PER_ROUND, 3] {
         hall.round(&door).await;
         assert_eq!(begun(), expected);
@@ -131,7 +132,7 @@ async fn a_round_that_has_taken_all_there_are_makes_no_pause() {
     let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
     let began = tokio::time::Instant::now();
     hall.round(&door).await;
-    assert_eq!(hall.plane.workers[0].take().len(), 3);
+    assert_eq!(hall.clients.plane.workers[0].take().len(), 3);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
@@ -147,7 +148,11 @@ async fn a_round_gives_way_when_it_has_taken_its_clients() {
         std::task::Poll::Ready(())
     })
     .await;
-    assert_eq!(hall.plane.workers[0].take().len(), limits::ACCEPTS_PER_ROUND, "others are asked in between");
+    assert_eq!(
+        hall.clients.plane.workers[0].take().len(),
+        limits::ACCEPTS_PER_ROUND,
+        "others are asked in between"
+    );
 }
 
 /// As the kernel tells it of a process in a namespace that cannot be seen from here: the number 0. So it does of TCP's.
@@ -163,9 +168,9 @@ async fn who_comes_over_a_unix_socket_from_a_process_without_a_number_logs_in() 
     socket.set_nonblocking(true).unwrap();
     let way = Way { local: None, keepalive: false };
     let nobody = Address::Unix { port: 0, pid: 0, uid: 0 };
-    let stranger = hall.plane.strangers.enter(&nobody);
+    let stranger = hall.clients.strangers.enter(&nobody);
     Arc::clone(&hall).log_in(Accepted::Unix(socket.into()), way, stranger, watch()).await;
-    let letters = hall.plane.workers.iter().flat_map(|worker| worker.take());
+    let letters = hall.clients.plane.workers.iter().flat_map(|worker| worker.take());
     let logins: Vec<_> = letters
         .filter_map(|mail| if let Mail::Client(client) = mail { Some(client.1) } else { None })
         .collect();
@@ -182,10 +187,11 @@ async fn who_cannot_be_known_comes_as_nobody() {
     let (hall, _doors) = hall();
     let (pipe, _end) = rustix::pipe::pipe().unwrap(); // no socket: the kernel says nothing of its other end
     let nobody = Address::Unix { port: 0, pid: 0, uid: 0 };
-    let stranger = hall.plane.strangers.enter(&nobody);
+    let stranger = hall.clients.strangers.enter(&nobody);
     let way = Way { local: None, keepalive: false };
     let berth = Berth { watch: watch(), exit: exit(&hall.handshakes).0 };
-    let arrival = arrival(&hall.plane, Accepted::Unix(pipe), &way, stranger, berth, WorkerId(0)).unwrap();
+    let arrival =
+        arrival(&hall.clients.plane, Accepted::Unix(pipe), &way, stranger, berth, WorkerId(0)).unwrap();
     assert!(matches!(arrival.remote, Address::Unix { pid: 0, uid: u32::MAX, .. }), "{:?}", arrival.remote);
 }
 
@@ -194,7 +200,7 @@ async fn who_waits_for_a_place_when_accepting_is_suspended_comes_in_when_it_goes
     let (hall, _doors) = hall_with("max_login_conn = 1");
     let (door, address) = door();
     let _client = TcpStream::connect(address).unwrap();
-    let first = hall.plane.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
+    let first = hall.clients.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
     let mut round = std::pin::pin!(hall.round(&door));
     let mut begun = async || {
         std::future::poll_fn(|context| {
@@ -202,12 +208,12 @@ async fn who_waits_for_a_place_when_accepting_is_suspended_comes_in_when_it_goes
             std::task::Poll::Ready(())
         })
         .await;
-        hall.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count()
+        hall.clients.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count()
     };
     assert_eq!(begun().await, 0, "there is no room");
-    hall.plane.accepting.set(false);
+    hall.clients.accepting.set(false);
     drop(first);
     assert_eq!(begun().await, 0, "there is, but nobody is accepted");
-    hall.plane.accepting.set(true);
+    hall.clients.accepting.set(true);
     assert_eq!(begun().await, 1);
 }

@@ -3,32 +3,22 @@
 use super::*;
 use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion, Who};
 use crate::iam::{SourceKey, SourceKind};
-use crate::io::Clock;
-use crate::login::registry::tests::snapshot;
-use crate::login::{Doors, Policy, ServersTls};
-use crate::wire::TrackedNames;
+use crate::login::plane::tests::policy;
+use crate::login::{LauncherInbox, Plane, Policy, Staff};
 
 const BY_IAM: &str = "server_auth=rds_iam server_tls_ca_file=x iam_credential_source=container";
 const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
 const OTHER_HOST: &str = "db.xyz.eu-west-1.rds.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/db";
 
-fn policy(databases: &str, rest: &str) -> Policy {
-    Policy {
-        snapshot: Arc::new(snapshot(databases, rest)),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    }
+fn begun(policy: Policy) -> (Arc<Servers>, LauncherInbox) {
+    let (plane, launcher) = Plane::new(Arc::new(policy), Staff::none());
+    let servers = Servers::new(plane);
+    servers.begin();
+    (servers, launcher)
 }
 
-fn begun(policy: Policy) -> (Arc<Plane>, Doors) {
-    let (plane, doors) = Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new());
-    plane.begin();
-    (plane, doors)
-}
-
-fn plane() -> (Arc<Plane>, Doors) {
+fn servers() -> (Arc<Servers>, LauncherInbox) {
     let databases = format!(
         "app = host={HOST} user=app {BY_IAM}\n\
          pair = host={OTHER_HOST},{HOST},{HOST} {BY_IAM} iam_login_rate=5\n\
@@ -45,27 +35,27 @@ fn app() -> Who {
 }
 
 /// (database, user, endpoint's host, source) of every row.
-fn told(plane: &Plane) -> Vec<String> {
+fn told(servers: &Servers) -> Vec<String> {
     let word = |word: &Option<Arc<str>>| word.as_deref().unwrap_or("-").to_owned();
     let line = |row: IamRow| {
         let host = row.endpoint.map_or("-".to_owned(), |endpoint| endpoint.host().to_owned());
         format!("{} {} {host} {}", word(&row.database), word(&row.user), row.source.key())
     };
-    plane.iam_rows().into_iter().map(line).collect()
+    servers.iam_rows().into_iter().map(line).collect()
 }
 
 #[tokio::test]
 async fn every_pool_endpoint_and_source_has_its_row() {
-    let (plane, _doors) = plane();
+    let (servers, _launcher) = servers();
     let forced = format!("app app {HOST} container");
     let orphan = format!("- - - container as {ROLE}");
     let without_user = [HOST, OTHER_HOST].map(|host| format!("pair - {host} container"));
-    assert_eq!(told(&plane), [&forced, &without_user[0], &without_user[1], &orphan].map(String::clone));
+    assert_eq!(told(&servers), [&forced, &without_user[0], &without_user[1], &orphan].map(String::clone));
     for user in ["ann", "bob"] {
-        plane.pool_entry("pair", user).unwrap();
+        servers.plane.pool_entry("pair", user).unwrap();
     }
-    plane.pool_entry("plain", "ann").unwrap();
-    plane.pool_entry("made", "ann").unwrap();
+    servers.plane.pool_entry("plain", "ann").unwrap();
+    servers.plane.pool_entry("made", "ann").unwrap();
     let expected = [
         forced,
         format!("made ann {HOST} container as {ROLE}"),
@@ -74,8 +64,8 @@ async fn every_pool_endpoint_and_source_has_its_row() {
         format!("pair bob {HOST} container"),
         format!("pair bob {OTHER_HOST} container"),
     ];
-    assert_eq!(told(&plane), expected);
-    let rows = plane.iam_rows();
+    assert_eq!(told(&servers), expected);
+    let rows = servers.iam_rows();
     assert!(rows[0].pool.is_none() && rows[1].pool.is_some());
     assert_eq!(
         rows.iter().map(|row| row.rate.unwrap()).collect::<Vec<_>>(),
@@ -86,18 +76,18 @@ async fn every_pool_endpoint_and_source_has_its_row() {
 
 #[tokio::test]
 async fn what_was_counted_is_told_where_the_user_is() {
-    let (plane, _doors) = plane();
-    let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
+    let (servers, _launcher) = servers();
+    let desk = servers.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
     desk.accepted(&app());
-    let rows = plane.iam_rows();
+    let rows = servers.iam_rows();
     assert_eq!(rows[0].logins.as_ref().unwrap().tally.accepted, 1);
     assert!(rows[1..].iter().all(|row| row.logins.is_none()));
 }
 
 #[tokio::test]
 async fn refresh_reaches_the_sources_and_the_users_concerned() {
-    let (plane, _doors) = plane();
-    let desk = plane.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
+    let (servers, _launcher) = servers();
+    let desk = servers.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
@@ -107,7 +97,7 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     };
     deny();
     let refresh = |database| {
-        let refreshed = plane.refresh_iam(database);
+        let refreshed = servers.refresh_iam(database);
         (refreshed.begin_in.len(), refreshed.pauses)
     };
     assert_eq!((refresh(Some("plain")), refresh(Some("pair"))), ((0, 0), (1, 0)));
@@ -125,35 +115,35 @@ async fn what_pools_of_a_template_have_learnt_survives_a_reload() {
     let role = "iam_role_arn=arn:aws:iam::123456789012:role/{user}";
     let users = format!("[users]\nann = {role}\nbob = {role}\neve = pool_size=1");
     let databases = format!("app = host={HOST} {BY_IAM}\nteam = host={OTHER_HOST} {BY_IAM} {role}");
-    let (plane, _doors) = begun(policy(&databases, &users));
+    let (servers, _launcher) = begun(policy(&databases, &users));
     let pools = [("app", "ann"), ("app", "bob"), ("team", "eve")];
     let source = |(database, user): (&str, &str)| {
-        let snapshot = Arc::clone(&plane.policy.load().snapshot);
+        let snapshot = Arc::clone(&servers.plane.policy.load().snapshot);
         let entry = snapshot.database(database).unwrap();
         let rules = iam_entry::rules(&snapshot, &entry, user).unwrap().unwrap();
-        Arc::clone(&plane.iam.signers(&rules)[0].source)
+        Arc::clone(&servers.iam.signers(&rules)[0].source)
     };
     let before = pools.map(|pool| {
-        plane.pool_entry(pool.0, pool.1).unwrap();
+        servers.plane.pool_entry(pool.0, pool.1).unwrap();
         source(pool)
     });
-    let desks = plane.iam.all_desks().len();
-    plane.adopt(policy(&databases, &users));
+    let desks = servers.iam.all_desks().len();
+    servers.adopt(policy(&databases, &users));
     for (pool, before) in pools.into_iter().zip(&before) {
         assert!(Arc::ptr_eq(before, &source(pool)), "{pool:?} would fetch anew");
     }
-    assert_eq!(plane.iam.all_desks().len(), desks, "what was judged there is kept, too");
-    plane.adopt(policy(&format!("app = host={HOST} {BY_IAM}"), &users.replace("bob", "rob")));
-    let left: Vec<_> = plane.iam.all_sources().iter().map(|source| source.key().to_string()).collect();
+    assert_eq!(servers.iam.all_desks().len(), desks, "what was judged there is kept, too");
+    servers.adopt(policy(&format!("app = host={HOST} {BY_IAM}"), &users.replace("bob", "rob")));
+    let left: Vec<_> = servers.iam.all_sources().iter().map(|source| source.key().to_string()).collect();
     assert!(left.iter().all(|name| !name.ends_with("/bob") && !name.ends_with("/eve")), "{left:?}");
 }
 
 #[tokio::test]
 async fn sources_without_credentials_stand_in_the_way() {
-    let (plane, _doors) = plane();
-    let pending = plane.iam_obstacles();
+    let (servers, _launcher) = servers();
+    let pending = servers.iam_obstacles();
     assert!(pending.iter().all(|line| line.ends_with("yet: they are being fetched")), "{pending:?}");
-    for source in plane.iam.all_sources() {
+    for source in servers.iam.all_sources() {
         source.fetched_after(0).await;
     }
     let words = "no credentials found (AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set)";
@@ -161,7 +151,7 @@ async fn sources_without_credentials_stand_in_the_way() {
         format!("no AWS credentials from source container: {words}"),
         format!("no AWS credentials from source container as {ROLE}: {words}"),
     ];
-    assert_eq!(plane.iam_obstacles(), expected);
+    assert_eq!(servers.iam_obstacles(), expected);
 }
 
 #[test]

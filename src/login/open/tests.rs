@@ -3,22 +3,13 @@
 use super::*;
 use crate::auth::Secret;
 use crate::core::Verdict;
-use crate::io::Clock;
-use crate::login::registry::tests::snapshot;
-use crate::login::servers_tls::ServersTls;
-use crate::wire::TrackedNames;
+use crate::login::plane;
 
 /// Reloads that attempts may fall between: a few hundred are enough, where an order can be wrong.
 const RELOADS: u32 = 50_000;
 
-fn plane() -> Arc<Plane> {
-    let policy = Policy {
-        snapshot: Arc::new(snapshot("d = host=h", "")),
-        users: Arc::default(),
-        client_tls: None,
-        server_tls: ServersTls::disabled(),
-    };
-    Plane::new(Arc::new(policy), Box::default(), TrackedNames::new([]), Clock::new()).0
+fn servers() -> Arc<Servers> {
+    Servers::new(plane::tests::plane("d = host=h", "").0)
 }
 
 #[tokio::test]
@@ -28,13 +19,14 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
         Failure { fault: Some(fault), sequel: Sequel::Refused, ..Failure::new("login failed") }
     };
     for brings_another in [false, true] {
-        let plane = plane();
+        let servers = servers();
+        let plane = &servers.plane;
         let entry = plane.pool_entry("d", "u").unwrap();
         let want = Want::Waiter { since: Micros(0) };
         let verdict = plane.places.decide(|ledger| ledger.consider(&entry.share, want, Micros(1)));
         let Verdict::Launch(opening) = verdict else { panic!("there is room") };
         let place = plane.places.given(&entry.share, opening);
-        let attempt = Attempt::new(Arc::clone(&plane), Arc::clone(&entry), want);
+        let attempt = Attempt::new(Arc::clone(&servers), Arc::clone(&entry), want);
         if brings_another {
             // a client has logged in by auth_query meanwhile
             plane.secrets.learn("d", "u", Arc::new(Secret::parse("another")));
@@ -46,12 +38,13 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
 }
 
 /// Logins of a pool whose only server has gone while they were under way.
-fn under_way(plane: &Arc<Plane>, entry: &Arc<PoolEntry>, count: usize) -> Vec<(Attempt, Place)> {
+fn under_way(servers: &Arc<Servers>, entry: &Arc<PoolEntry>, count: usize) -> Vec<(Attempt, Place)> {
+    let plane = &servers.plane;
     let want = Want::Waiter { since: Micros(0) };
     let begin = || {
         let verdict = plane.places.decide(|ledger| ledger.consider(&entry.share, want, Micros(1)));
         let Verdict::Launch(opening) = verdict else { panic!("{verdict:?}") };
-        let attempt = Attempt::new(Arc::clone(plane), Arc::clone(entry), want);
+        let attempt = Attempt::new(Arc::clone(servers), Arc::clone(entry), want);
         (attempt, plane.places.given(&entry.share, opening))
     };
     let (_, first) = begin();
@@ -63,13 +56,14 @@ fn under_way(plane: &Arc<Plane>, entry: &Arc<PoolEntry>, count: usize) -> Vec<(A
 
 #[tokio::test]
 async fn who_waits_is_refused_when_no_login_under_way_can_serve_him() {
-    let plane = plane();
+    let servers = servers();
+    let plane = &servers.plane;
     let entry = plane.pool_entry("d", "u").unwrap();
     let refusal = || {
         let fault = Fault::Relayed { sqlstate: "53300".into(), text: "too many".into() };
         Failure { fault: Some(fault), sequel: Sequel::Refused, ..Failure::new("login failed") }
     };
-    let mut logins = under_way(&plane, &entry, 3);
+    let mut logins = under_way(&servers, &entry, 3);
     let wait = plane.welcome(&entry.share);
     let mut wait = std::pin::pin!(wait);
     let mut is_told = async || tokio::time::timeout(Duration::ZERO, wait.as_mut()).await.is_ok();
@@ -83,7 +77,8 @@ async fn who_waits_is_refused_when_no_login_under_way_can_serve_him() {
 
 #[test]
 fn no_attempt_counts_as_newer_than_the_entry_that_it_goes_by() {
-    let plane = plane();
+    let servers = servers();
+    let plane = &servers.plane;
     let entry = plane.pool_entry("d", "u").unwrap();
     let first = entry.config.load_full();
     std::thread::scope(|scope| {
@@ -98,7 +93,7 @@ fn no_attempt_counts_as_newer_than_the_entry_that_it_goes_by() {
         });
         while !reloads.is_finished() {
             let want = Want::Waiter { since: Micros(0) };
-            let attempt = Attempt::new(Arc::clone(&plane), Arc::clone(&entry), want);
+            let attempt = Attempt::new(Arc::clone(&servers), Arc::clone(&entry), want);
             let number = attempt.config.pool_size.unwrap_or(0);
             assert!(attempt.generation <= number, "{} by entry {number}", attempt.generation);
         }

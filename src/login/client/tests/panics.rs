@@ -6,6 +6,8 @@ use crate::config::Snapshot;
 use crate::core::{CancelFate, CancelKey, ServerIdentity, Verdict, Want};
 use crate::login::launch::pool_name;
 use crate::login::server_tls::ServerTls;
+use crate::login::servers::Servers;
+use crate::login::servers_tls::ServersTls;
 use crate::login::{cancel, open};
 use crate::tasks;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,42 +22,42 @@ fn has_said(lines: &Lines, text: &str) -> bool {
 }
 
 /// A client whose login panics when it reads on once the trap is set: the login, the client's end, the trap.
-fn trapped(plane: &Arc<Plane>) -> (JoinHandle<Option<()>>, UnixStream, Arc<AtomicBool>) {
+fn trapped(clients: &Arc<Clients>) -> (JoinHandle<Option<()>>, UnixStream, Arc<AtomicBool>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let remote = Address::Tcp(TCP.parse().unwrap());
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
-    let (stranger, trap) = (plane.strangers.enter(&remote), Arc::new(AtomicBool::new(false)));
+    let (stranger, trap) = (clients.strangers.enter(&remote), Arc::new(AtomicBool::new(false)));
     let socket = Socket::Trap(ours, Arc::clone(&trap));
     let arrival = Arrival { socket, remote: remote.clone(), local, stranger, home: None };
-    (tasks::spawn("client login", remote, serve(Arc::clone(plane), arrival)), theirs, trap)
+    (tasks::spawn("client login", remote, serve(Arc::clone(clients), arrival)), theirs, trap)
 }
 
-fn counts(plane: &Plane) -> [usize; 4] {
-    let clients = plane.pool_entry("d", "u").unwrap().client_count() as usize;
-    [plane.strangers.count(), plane.logins.count(), plane.admissions.all() as usize, clients]
+fn counts(clients: &Clients) -> [usize; 4] {
+    let visits = clients.plane.pool_entry("d", "u").unwrap().client_count() as usize;
+    [clients.strangers.count(), clients.logins.count(), clients.plane.admissions.all() as usize, visits]
 }
 
 #[tokio::test]
 async fn a_login_that_panics_gives_everything_back_and_is_named() {
     let (lines, _guard) = Lines::listen();
-    let (plane, _doors) = plane_of("d =", "auth_type = trust");
+    let (clients, _doors) = clients_of("d =", "auth_type = trust");
     for is_proven in [false, true] {
-        let (login, mut peer, trap) = trapped(&plane);
+        let (login, mut peer, trap) = trapped(&clients);
         if is_proven {
             say_hello(&mut peer, &[("user", "u"), ("database", "d")]).await;
         }
         let here = if is_proven { [0, 1, 1, 1] } else { [1, 1, 0, 0] };
-        until(|| counts(&plane) == here).await;
+        until(|| counts(&clients) == here).await;
         trap.store(true, Ordering::Relaxed);
         peer.write_all(b"more").await.unwrap();
         assert_eq!(login.await.unwrap(), None, "it ends by its panic");
-        assert_eq!(counts(&plane), [0; 4]);
+        assert_eq!(counts(&clients), [0; 4]);
         assert!(message(&mut peer).await.is_none(), "its connection is closed");
     }
     assert!(has_said(&lines, &format!("client login ({TCP}) has panicked and ends alone")), "{lines:?}");
-    let mut next = over_tcp(&plane);
+    let mut next = over_tcp(&clients);
     say_hello(&mut next, &[("user", "u"), ("database", "d")]).await;
-    until(|| counts(&plane) == [0, 1, 1, 1]).await;
+    until(|| counts(&clients) == [0, 1, 1, 1]).await;
 }
 
 /// Panics as soon as a handshake begins.
@@ -97,8 +99,8 @@ impl ServerCertVerifier for Panics {
     }
 }
 
-/// A plane whose every connection to the server of `d` panics, and that server.
-async fn dangerous() -> (Arc<Plane>, Doors, std::net::SocketAddr) {
+/// Servers: every connection to the one of `d` panics; and that server.
+async fn dangerous() -> (Arc<Servers>, Doors, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -110,7 +112,9 @@ async fn dangerous() -> (Arc<Plane>, Doors, std::net::SocketAddr) {
             }
         }
     });
-    let (plane, doors) = plane_of(&format!("d = host=127.0.0.1 port={}", address.port()), "");
+    let (clients, doors) = clients_of(&format!("d = host=127.0.0.1 port={}", address.port()), "");
+    let servers = Servers::new(Arc::clone(&clients.plane));
+    let plane = &servers.plane;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -125,20 +129,21 @@ async fn dangerous() -> (Arc<Plane>, Doors, std::net::SocketAddr) {
         client_tls: None,
         server_tls: ServersTls::of_all(tls),
     }));
-    (plane, doors, address)
+    (servers, doors, address)
 }
 
 #[tokio::test]
 async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
     let (lines, _guard) = Lines::listen();
-    let (plane, _doors, _) = dangerous().await;
+    let (servers, _doors, _) = dangerous().await;
+    let plane = &servers.plane;
     let entry = plane.pool_entry("d", "u").unwrap();
     let want = || Want::Waiter { since: Micros(0) };
     let consider = || plane.places.decide(|ledger| ledger.consider(&entry.share, want(), plane.now()));
     let Verdict::Launch(opening) = consider() else { panic!("there is room") };
     let place = plane.places.given(&entry.share, opening);
-    open::open(Arc::clone(&plane), Arc::clone(&entry), place, want()).await;
-    assert_eq!((plane.places.all_servers(), plane.server_logins.count()), (0, 0));
+    open::open(Arc::clone(&servers), Arc::clone(&entry), place, want()).await;
+    assert_eq!((plane.places.all_servers(), servers.logins.count()), (0, 0));
     assert!(matches!(consider(), Verdict::Later(_)), "it counts as a login that has failed");
     let text = format!("server login ({}) has panicked and ends alone", pool_name(&entry));
     assert!(has_said(&lines, &text), "{lines:?}");
@@ -147,7 +152,8 @@ async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
 #[tokio::test]
 async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_doubt() {
     let (lines, _guard) = Lines::listen();
-    let (plane, _doors, address) = dangerous().await;
+    let (servers, _doors, address) = dangerous().await;
+    let plane = &servers.plane;
     let entry = plane.pool_entry("d", "u").unwrap();
     let identity = Arc::new(ServerIdentity {
         socket_id: 77,
@@ -163,7 +169,7 @@ async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_
     let mut told = 0;
     for _ in 0..limits::CANCELS_PER_SERVER_MAX + 3 {
         let errand = plane.errand(WorkerId(1), 5, 77, Arc::clone(&identity), identity.cancel_key.clone());
-        cancel::begin(&plane, errand);
+        cancel::begin(&servers, errand);
     }
     // four at once, one behind them, and two that have joined that one
     while told < limits::CANCELS_PER_SERVER_MAX + 3 {
