@@ -1,6 +1,7 @@
 //! Points in time as plain numbers, handed in by whoever owns a clock.
 
 use std::ops::{Add, Sub};
+use std::time::Duration;
 
 /// Microseconds on the process's clock, which never goes back, counted from its start; also used for spans of that clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,16 @@ impl Micros {
         Self(self.0.saturating_sub(earlier.0))
     }
 
+    /// The span as the standard library has it.
+    pub const fn to_duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+
+    /// A setting's span as a timeout: zero = without end.
+    pub const fn to_timeout(self) -> Duration {
+        if self.0 == 0 { Duration::MAX } else { self.to_duration() }
+    }
+
     /// Whole seconds.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000
@@ -45,8 +56,8 @@ impl Sub for Micros {
     }
 }
 
-impl From<std::time::Duration> for Micros {
-    fn from(span: std::time::Duration) -> Self {
+impl From<Duration> for Micros {
+    fn from(span: Duration) -> Self {
         Self(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
     }
 }

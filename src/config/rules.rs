@@ -5,6 +5,7 @@
 //! Source: PgBouncer, doc/config.md ("Section [databases]", "Section [users]").
 
 use super::database::{Database, UserEntry};
+use super::settings::Settings;
 use super::snapshot::Snapshot;
 use crate::base::Micros;
 use std::sync::Arc;
@@ -183,6 +184,19 @@ impl Snapshot {
             max_db_client_connections: own_db.unwrap_or(self.settings.max_db_client_connections),
             max_user_client_connections: own_user.unwrap_or(self.settings.max_user_client_connections),
         }
+    }
+}
+
+impl Database {
+    /// The user that runs auth_query for clients of this entry; `None` = there is no auth_query.
+    pub fn auth_query_user(&self, settings: &Settings) -> Option<Arc<str>> {
+        self.auth_user.clone().or_else(|| settings.auth_user.clone()).filter(|user| !user.is_empty())
+    }
+
+    /// The name of the database in which auth_query runs for clients of this entry.
+    pub fn auth_query_database(&self, settings: &Settings) -> Arc<str> {
+        let by_setting = || settings.auth_dbname.as_ref().map(|name| Arc::clone(&name.0));
+        self.auth_dbname.clone().or_else(by_setting).unwrap_or_else(|| Arc::clone(&self.name))
     }
 }
 

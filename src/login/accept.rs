@@ -9,8 +9,9 @@
 use super::berth::{Berth, Handshakes, exit};
 use super::client::{self, Arrival};
 use super::clients::Clients;
-use super::listen::{Listeners, SocketFile, tcp_options};
+use super::listen::{Listeners, SocketFile};
 use super::plane::{Phase, Plane};
+use super::policy::tcp_options;
 use super::strangers::Stranger;
 use super::stream::{Fresh, Socket};
 use crate::base::{Address, Micros, WorkerId, limits};

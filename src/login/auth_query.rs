@@ -6,10 +6,10 @@
 
 use super::clients::Clients;
 use super::plane::Plane;
-use super::registry::{PoolEntry, Visit};
+use super::pool_entry::{PoolEntry, Visit};
 use crate::auth::Secret;
 use crate::base::{Address, Micros, limits};
-use crate::config::{CONSOLE_DATABASE, Database, Settings};
+use crate::config::{CONSOLE_DATABASE, Database};
 use crate::core::{ClientIdentity, ClientLogin};
 use crate::io::Channel;
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, tags};
@@ -18,17 +18,6 @@ use std::sync::Arc;
 use tags::server as tag;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-
-/// The user that runs auth_query for clients of `database`; `None` = there is no auth_query.
-pub fn auth_user(settings: &Settings, database: &Database) -> Option<Arc<str>> {
-    database.auth_user.clone().or_else(|| settings.auth_user.clone()).filter(|user| !user.is_empty())
-}
-
-/// The name of the database in which auth_query runs for clients of `database`.
-pub fn runs_in(settings: &Settings, database: &Database) -> Arc<str> {
-    let by_setting = || settings.auth_dbname.as_ref().map(|name| Arc::clone(&name.0));
-    database.auth_dbname.clone().or_else(by_setting).unwrap_or_else(|| Arc::clone(&database.name))
-}
 
 /// What auth_query says of `user` to a client of `database`; `None` = there is no such user. A NULL secret is one that
 /// nothing proves. `begin` is called when its turn has come; what it gives is held until the answer is there.
@@ -51,8 +40,8 @@ pub async fn lookup<Begun>(
         CONSOLE_DATABASE => Arc::new(Database::new(CONSOLE_DATABASE.into())),
         _ => policy.snapshot.database(database).ok_or_else(|| not_configured(database))?,
     };
-    let runner = auth_user(settings, &config).ok_or(Fault::Config)?;
-    let runs_in = runs_in(settings, &config);
+    let runner = config.auth_query_user(settings).ok_or(Fault::Config)?;
+    let runs_in = config.auth_query_database(settings);
     if &*runs_in == CONSOLE_DATABASE {
         tracing::error!("cannot use the reserved \"{CONSOLE_DATABASE}\" database as an auth_dbname");
         return Err(Fault::Config);

@@ -6,12 +6,12 @@
 use super::admissions::Admission;
 use super::auth_query;
 use super::authenticate::{ProofRules, Sums, prove};
-use super::cancel::ClientKey;
+use super::cancel_keys::ClientKey;
 use super::clients::{Clients, ConsoleVisit, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::logins::{LoginEntry, LoginRow};
-use super::open::span;
-use super::plane::{Phase, Policy};
+use super::plane::Phase;
+use super::policy::Policy;
 use super::strangers::{Pace, Stranger};
 use super::stream::{ClientStream, Socket};
 use super::welcome_words::{WelcomeWords, own_params};
@@ -50,7 +50,7 @@ pub async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     let mut stream = ClientStream::new(arrival.socket).paced(stranger.pace().clone());
     let mut visitor =
         Visitor::new(&clients, arrival.remote, arrival.local, Arc::clone(&stranger), arrival.home);
-    let patience = span(clients.plane.policy.load().snapshot.settings.client_login_timeout);
+    let patience = clients.plane.policy.load().snapshot.settings.client_login_timeout.to_timeout();
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
         waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
@@ -389,7 +389,7 @@ impl Visitor {
         }
         let settings = &policy.snapshot.settings;
         let has_query = match database {
-            Some(database) => auth_query::auth_user(settings, database).is_some(),
+            Some(database) => database.auth_query_user(settings).is_some(),
             None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
         };
         if has_query {
@@ -451,12 +451,12 @@ impl Visitor {
         let rules = policy.snapshot.client_rules(&self.user, database);
         self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
         self.row.update(|row| row.is_waiting = true);
-        let query_timeout = span(entry.share.rules().query_timeout);
+        let query_timeout = entry.share.rules().query_timeout.to_timeout();
         let welcome = tokio::select! {
             biased;
             welcome = clients.plane.welcome(&entry.share) => welcome?,
             end = gone(stream) => return Err(end),
-            () = tokio::time::sleep(span(rules.query_wait_timeout)) => {
+            () = tokio::time::sleep(rules.query_wait_timeout.to_timeout()) => {
                 return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
             }
             () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),

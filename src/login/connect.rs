@@ -7,7 +7,7 @@ use super::byte_stream::Stream;
 use super::credential::Cover;
 use super::dns::Ttl;
 use super::lanes::Lanes;
-use super::listen::tcp_options;
+use super::policy::tcp_options;
 use super::server_login::{Handshake, LoginError};
 use super::server_tls::ServerTls;
 use super::servers::Servers;

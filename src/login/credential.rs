@@ -4,10 +4,16 @@
 //! ("Authentication file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a password,
 //! to be sent over TLS only).
 
+use super::iam::{NoToken, Signer};
+use super::plane::Plane;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
+use super::secrets::Stored;
 use super::server_login::LoginError;
+use crate::auth::Secret;
 use crate::auth::scram::Credentials;
-use crate::auth::{ScramKeys, Secret};
 use crate::base::Password;
+use crate::config::Database;
 use crate::iam::{Token, WallClock};
 use crate::wire::{HEADER_BYTES, authentication};
 use std::fmt;
@@ -36,15 +42,6 @@ pub enum Credential {
     Token(TokenProof),
 }
 
-/// What is stored of a password.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    /// It.
-    pub secret: Arc<Secret>,
-    /// Keys that a client of ours has proven to hold; of use only where `secret` is a SCRAM verifier.
-    pub keys: Option<ScramKeys>,
-}
-
 /// A token and the clock that tells whether it may still be sent.
 pub struct TokenProof {
     /// It.
@@ -67,6 +64,25 @@ impl TokenProof {
 }
 
 impl Credential {
+    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
+    /// what is stored ([`Plane::stored`]). `None` = nothing is known.
+    ///
+    /// # Errors
+    /// Why there is no token.
+    pub(super) fn of(
+        plane: &Plane,
+        policy: &Policy,
+        entry: &PoolEntry,
+        config: &Database,
+        signer: Option<&Signer>,
+    ) -> Result<Option<Self>, NoToken> {
+        let user = &entry.share.user;
+        match signer {
+            Some(signer) => signer.mint(user).map(|proof| Some(Self::Token(proof))),
+            None => Ok(plane.stored(policy, entry, config).map(Self::Stored)),
+        }
+    }
+
     /// The age of a token.
     pub(super) fn token_age(&self) -> Option<Duration> {
         match self {

@@ -10,7 +10,7 @@
 use super::iam::Probe;
 use super::iam_entry;
 use super::open::Attempt;
-use super::registry::PoolEntry;
+use super::pool_entry::PoolEntry;
 use super::servers::Servers;
 use crate::base::{Micros, limits};
 use crate::core::{Command, Scope, Stance};
@@ -176,7 +176,7 @@ impl Servers {
 
     fn probe(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules, under_way: Probe) {
         let attempt = Attempt::probe(Arc::clone(self), Arc::clone(entry));
-        tasks::spawn("login probe", super::launch::pool_name(entry), async move {
+        tasks::spawn("login probe", entry.name(), async move {
             attempt.find_out(&rules).await;
             drop(under_way);
         });

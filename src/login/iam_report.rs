@@ -5,7 +5,7 @@
 
 use super::iam_desk::LoginReport;
 use super::iam_entry;
-use super::registry::PoolEntry;
+use super::pool_entry::PoolEntry;
 use super::servers::Servers;
 use super::turns::TurnsState;
 use crate::base::Micros;

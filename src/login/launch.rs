@@ -4,10 +4,11 @@
 //! a lost note would have told; so no client waits for ever because of a race. It never decides when a server is opened,
 //! and never waits itself: connects, evictions and cancel requests are tasks of their own.
 
-use super::cancel::{self, Errand};
+use super::cancel_request;
+use super::launcher_door::{LauncherInbox, News};
 use super::open;
 use super::plane::Plane;
-use super::registry::PoolEntry;
+use super::pool_entry::PoolEntry;
 use super::servers::Servers;
 use crate::base::{PoolId, WorkerId, limits};
 use crate::core::{
@@ -18,76 +19,7 @@ use crate::tasks;
 use crate::worker::Mail;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
-
-/// What the launcher is told.
-enum News {
-    /// Somebody wants a server of this pool.
-    NeedServer(PoolId),
-    /// A server of this pool is past its soft age.
-    NeedRenewal(PoolId),
-    /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
-    LookAgain(PoolId),
-    /// A place of this pool is free again.
-    PlaceReturned(Arc<PoolShare>),
-    /// This worker was asked for an idle server in the scope; whether it closes one.
-    EvictionTried(Scope, WorkerId, bool),
-    /// A cancel request is to be sent.
-    SendCancel(Errand),
-}
-
-/// Tells the launcher; cheap to clone, never blocks. What is said after the launcher has ended is dropped.
-#[derive(Clone)]
-pub struct LauncherDoor(mpsc::UnboundedSender<News>);
-
-/// The launcher's end of its door.
-pub struct LauncherInbox(mpsc::UnboundedReceiver<News>);
-
-/// A door and what is behind it.
-pub fn door() -> (LauncherDoor, LauncherInbox) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (LauncherDoor(sender), LauncherInbox(receiver))
-}
-
-impl LauncherDoor {
-    /// Somebody wants a server of this pool.
-    pub fn need_server(&self, pool: PoolId) {
-        self.say(News::NeedServer(pool));
-    }
-
-    /// A server of this pool is past its soft age.
-    pub fn need_renewal(&self, pool: PoolId) {
-        self.say(News::NeedRenewal(pool));
-    }
-
-    /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
-    pub fn look_again(&self, pool: PoolId) {
-        self.say(News::LookAgain(pool));
-    }
-
-    /// A place of this pool is free again.
-    pub fn place_returned(&self, pool: Arc<PoolShare>) {
-        self.say(News::PlaceReturned(pool));
-    }
-
-    /// A cancel request is to be sent.
-    pub fn send_cancel(&self, errand: Errand) {
-        self.say(News::SendCancel(errand));
-    }
-
-    fn say(&self, news: News) {
-        drop(self.0.send(news));
-    }
-}
-
-#[cfg(test)]
-impl LauncherInbox {
-    /// Whether something was said.
-    pub fn has_news(&mut self) -> bool {
-        self.0.try_recv().is_ok()
-    }
-}
 
 /// Runs the launcher until its door is closed.
 ///
@@ -124,7 +56,7 @@ impl Carrier {
             News::EvictionTried(scope, worker, found) => {
                 self.handle(Event::EvictionTried { scope, worker, found });
             }
-            News::SendCancel(errand) => cancel::begin(&self.servers, errand),
+            News::SendCancel(request) => cancel_request::begin(&self.servers, request),
         }
     }
 
@@ -229,7 +161,7 @@ impl Carrier {
             Action::LookAgain(pool, after) => {
                 let door = plane.launcher.clone();
                 tasks::spawn("second look", pool.0, async move {
-                    tokio::time::sleep(Duration::from_micros(after.0)).await;
+                    tokio::time::sleep(after.to_duration()).await;
                     door.look_again(pool);
                 });
             }
@@ -249,7 +181,7 @@ impl Carrier {
             let (db, user) = (&share.database.name, &share.user);
             tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
         }
-        let name = pool_name(&entry);
+        let name = entry.name();
         tasks::spawn("server login", name, open::open(Arc::clone(&self.servers), entry, place, want));
     }
 }
@@ -273,11 +205,6 @@ fn in_the_way(Shortfall { of, needed, most }: Shortfall) -> String {
              iam_login_rate where login_rate of SHOW IAM has reached it"
         ),
     }
-}
-
-/// How the log names a pool whose task has panicked.
-pub(super) fn pool_name(entry: &PoolEntry) -> String {
-    format!("{}/{}", entry.share.database.name, entry.share.user)
 }
 
 /// Has `worker` close an idle server in `scope`, if it has one.

@@ -6,7 +6,6 @@
 
 use crate::config::Settings;
 use crate::io::listener::{self, TcpListening};
-use crate::io::options::TcpOptions;
 use rustix::net::AddressFamily;
 use std::fs::Permissions;
 use std::io;
@@ -144,18 +143,6 @@ impl Listeners {
             _ => return Err(io::ErrorKind::Unsupported.into()),
         }
         Ok(())
-    }
-}
-
-/// The options of clients' TCP sockets (servers' are the same).
-pub fn tcp_options(settings: &Settings) -> TcpOptions {
-    TcpOptions {
-        keepalive: settings.tcp_keepalive,
-        keepalive_idle_s: settings.tcp_keepidle,
-        keepalive_interval_s: settings.tcp_keepintvl,
-        keepalive_probes: settings.tcp_keepcnt,
-        user_timeout_ms: settings.tcp_user_timeout,
-        buffer_bytes: settings.tcp_socket_buffer,
     }
 }
 

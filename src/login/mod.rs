@@ -1,5 +1,5 @@
 //! Everything that happens once per connection, on tokio: accept, TLS, startup, authentication; connecting and logging in
-//! to servers; auth_query, DNS, cancel errands; the ledger of places that keeps every cap exact.
+//! to servers; auth_query, DNS, cancel requests; the ledger of places that keeps every cap exact.
 //!
 //! Never touches a byte of a query. A finished login is a value that is handed to a data worker once.
 
@@ -10,13 +10,14 @@ mod authenticate;
 mod bell;
 mod berth;
 mod byte_stream;
-mod cancel;
+mod cancel_keys;
+mod cancel_queue;
+mod cancel_request;
 mod client;
 mod clients;
 mod connect;
 mod credential;
 mod dns;
-mod errands;
 mod greet;
 mod iam;
 mod iam_desk;
@@ -28,6 +29,7 @@ pub mod iam_trial;
 mod kept;
 mod lanes;
 pub mod launch;
+mod launcher_door;
 mod listen;
 mod login_counts;
 mod logins;
@@ -36,6 +38,8 @@ mod open_iam;
 mod orders;
 mod places;
 mod plane;
+mod policy;
+mod pool_entry;
 mod random;
 mod readiness;
 mod registry;
@@ -59,23 +63,25 @@ pub use admissions::{Admission, Admissions};
 pub use bell::Bell;
 pub use berth::{Berth, Exit};
 pub use byte_stream::Stream;
-pub use cancel::{CancelKeys, ClientKey, KeyHolder};
+pub use cancel_keys::{CancelKeys, ClientKey, KeyHolder};
+pub use cancel_queue::{CancelQueue, Joins, TakenIn};
 pub use client::{Arrival, serve};
 pub use clients::{Clients, ConsoleVisit, Rights};
 pub use dns::{Dns, DnsRow};
-pub use errands::{Errands, Joins, TakenIn};
 pub use iam::Iam;
 pub use iam_desk::{IamDesk, LoginReport, Tally};
 pub use iam_report::{IamRow, Refreshed};
 pub use lanes::Lanes;
-pub use launch::LauncherInbox;
-pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, tcp_options, unix_path};
+pub use launcher_door::LauncherInbox;
+pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, unix_path};
 pub use login_counts::{LoginCounts, LoginTrouble};
 pub use logins::{LoginEntry, LoginRow, Logins};
 pub use places::{Place, Places};
-pub use plane::{ClientTls, Phase, Plane, Policy, Staff, Welcome};
+pub use plane::{Phase, Plane, Staff};
+pub use policy::{ClientTls, Policy, tcp_options};
+pub use pool_entry::{PoolEntry, Visit};
 pub use random::Randomness;
-pub use registry::{DatabaseView, PoolEntry, Registry, Visit};
+pub use registry::{DatabaseView, Registry};
 pub use secrets::ServerSecrets;
 pub use server_tls::ServerTls;
 pub use servers::Servers;
@@ -86,3 +92,4 @@ pub use tls_text::tls_text;
 pub use tries::Tries;
 pub use turns::{Turns, TurnsState};
 pub use verifiers::Verifiers;
+pub use welcome::Welcome;

@@ -5,16 +5,18 @@
 //! `open_iam.rs`. Source: PgBouncer, src/server.c and src/objects.c (launch_new_connection).
 
 use super::connect::{self, ConnectError, LoginFailure, Opened, Target};
+use super::credential::Credential;
 use super::iam::{NoToken, Signer};
 use super::iam_entry;
 use super::login_counts::LoginTrouble;
 use super::logins::{LoginEntry, LoginRow};
 use super::places::Place;
-use super::plane::{Policy, Welcome};
-use super::registry::PoolEntry;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
 use super::server_login::{Handshake, LoggedIn, LoginError, LoginPlan};
 use super::servers::Servers;
 use super::tries::Sent;
+use super::welcome::Welcome;
 use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Database, Host, LoadBalance};
@@ -158,7 +160,7 @@ fn epoch_s() -> u64 {
 pub async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
     let attempt = Attempt::new(servers, entry, want);
     let mut line = Line::default();
-    let peer = super::launch::pool_name(&attempt.entry);
+    let peer = attempt.entry.name();
     let outcome = tasks::guarded("server login", peer, attempt.run(&mut line)).await;
     // a login that panics is one that fails: the next one comes after `server_login_retry`
     match outcome.unwrap_or_else(|| Err(Failure::new("the pooler's login has panicked"))) {
@@ -205,7 +207,7 @@ impl Attempt {
         let snapshot = &self.policy.snapshot;
         match iam_entry::rules(snapshot, &self.config, &self.entry.share.user) {
             None => {
-                let limit = span(snapshot.settings.server_connect_timeout);
+                let limit = snapshot.settings.server_connect_timeout.to_timeout();
                 let outcome = tokio::time::timeout(limit, self.try_hosts(line)).await;
                 outcome.unwrap_or_else(|_| {
                     self.entry.logins.failed(LoginTrouble::Unreachable);
@@ -377,7 +379,7 @@ impl Attempt {
     fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
         let mut random = [0; scram::NONCE_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
-        let credential = self.servers.plane.credential(&self.policy, &self.entry, &self.config, signer);
+        let credential = Credential::of(&self.servers.plane, &self.policy, &self.entry, &self.config, signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
             dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
@@ -576,11 +578,6 @@ impl Attempt {
             }
         }
     }
-}
-
-/// A setting's span; zero = without end.
-pub(super) fn span(setting: Micros) -> Duration {
-    if setting == Micros(0) { Duration::MAX } else { Duration::from_micros(setting.0) }
 }
 
 impl Policy {

@@ -11,7 +11,7 @@ use super::iam::{NoToken, Signer};
 use super::iam_desk::{IamDesk, Judged};
 use super::iam_gate::{Gate, Lead};
 use super::login_counts::LoginTrouble;
-use super::open::{Attempt, Broken, Failure, Line, Sequel, span};
+use super::open::{Attempt, Broken, Failure, Line, Sequel};
 use super::server_login::{Handshake, LoginError};
 use crate::base::{Micros, limits};
 use crate::config::Choice;
@@ -108,7 +108,7 @@ impl Attempt {
             turn.map_err(|until| self.held_off(iam, until))?;
             let begin = self.begin(iam);
             line.begun_at = Some(begin.at);
-            let limit = span(self.policy.snapshot.settings.iam_login_timeout);
+            let limit = self.policy.snapshot.settings.iam_login_timeout.to_timeout();
             let login = Box::pin(self.try_host(line, iam.at, Some(iam.signer)));
             let login = tokio::time::timeout(limit, self.while_unanswered(iam, login)).await;
             if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
@@ -139,7 +139,7 @@ impl Attempt {
     /// that may never come.
     async fn while_unanswered<T>(&self, iam: &Endeavour<'_>, login: impl Future<Output = T>) -> T {
         let mut login = std::pin::pin!(login);
-        let patience = Duration::from_micros(iam.desk.patience_with_logins(iam.rules.ages.max_age).0);
+        let patience = iam.desk.patience_with_logins(iam.rules.ages.max_age).to_duration();
         tokio::select! {
             biased;
             done = &mut login => return done,

@@ -4,7 +4,7 @@
 //! which its owner does when the socket has truly ended. So no path through the program can lose or double one.
 //! The lock is held for a few additions, when a connection opens or closes; never across an await.
 
-use super::launch::LauncherDoor;
+use super::launcher_door::LauncherDoor;
 use crate::base::{Micros, PoolId};
 use crate::core::{Ledger, Opening, PoolShare, Shortfall, Use};
 use crate::tasks;
@@ -156,7 +156,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::launch;
+    use super::super::launcher_door;
     use super::super::registry::tests::share;
     use super::*;
     use crate::core::{Verdict, Want};
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_place_is_held_from_launch_to_drop() {
-        let (door, mut inbox) = launch::door();
+        let (door, mut inbox) = launcher_door::door();
         let places = Places::new(door);
         let pool = share("db", "user");
         let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_login_that_fails_gives_its_place_back_and_waits() {
-        let (door, _inbox) = launch::door();
+        let (door, _inbox) = launcher_door::door();
         let places = Places::new(door);
         let pool = share("db", "user");
         let Ok(mut place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };

@@ -4,67 +4,24 @@
 //! One value, made by `boot`, shared by reference: there is no global. Starts no task, opens no socket.
 
 use super::admissions::Admissions;
-use super::cancel::CancelKeys;
+use super::cancel_keys::CancelKeys;
 use super::lanes::Lanes;
-use super::launch::{LauncherDoor, LauncherInbox};
+use super::launcher_door::{LauncherDoor, LauncherInbox};
 use super::places::Places;
-use super::registry::{PoolEntry, Registry};
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
+use super::registry::Registry;
 use super::secrets::ServerSecrets;
-use super::servers_tls::ServersTls;
-use crate::auth::UserList;
 use crate::base::{Micros, WorkerId};
-use crate::config::{PoolRules, Snapshot, SslMode};
+use crate::config::PoolRules;
 use crate::core::{Answer, Command, Gate, Note, PoolShare, StatementRegistry};
 use crate::io::Clock;
-use crate::io::tls::Acceptor;
-use crate::wire::{ParamSet, TrackedNames};
+use crate::wire::TrackedNames;
 use crate::worker::{Mail, WorkerHandle};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{oneshot, watch};
-
-/// TLS towards clients as it is in force: the settings may be ahead of it, after a SET that is not complete yet.
-#[derive(Clone, Debug)]
-pub struct ClientTls {
-    /// `client_tls_sslmode`.
-    pub mode: SslMode,
-    /// For handshakes.
-    pub acceptor: Acceptor,
-}
-
-/// The configuration in force, with all that was made from its files. Replaced whole by a reload.
-pub struct Policy {
-    /// The files' settings and entries.
-    pub snapshot: Arc<Snapshot>,
-    /// `auth_file`.
-    pub users: Arc<UserList>,
-    /// What TLS handshakes with clients need; `None` = no TLS.
-    pub client_tls: Option<ClientTls>,
-    /// What TLS handshakes with servers need.
-    pub server_tls: ServersTls,
-}
-
-impl Policy {
-    /// Of `snapshot`, with no users and no TLS: for tests and rehearsals.
-    pub fn without_tls(snapshot: Snapshot) -> Self {
-        Self {
-            snapshot: Arc::new(snapshot),
-            users: Arc::default(),
-            client_tls: None,
-            server_tls: ServersTls::disabled(),
-        }
-    }
-}
-
-/// What a pool's first successful server login taught: what its clients are welcomed with.
-#[derive(Debug)]
-pub struct Welcome {
-    /// Every ParameterStatus as the server reported it, in its order.
-    pub reported: Vec<(String, String)>,
-    /// The tracked ones.
-    pub params: ParamSet,
-}
 
 /// Where the process stands. Moves only downwards, by `Plane::set_phase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,7 +97,7 @@ fn computing_threads() -> usize {
 impl Plane {
     /// A plane with no pool, and what is said to its launcher.
     pub fn new(policy: Arc<Policy>, staff: Staff) -> (Arc<Self>, LauncherInbox) {
-        let (launcher, inbox) = super::launch::door();
+        let (launcher, inbox) = super::launcher_door::door();
         let gate = Arc::new(Gate::default());
         let plane = Self {
             policy: ArcSwap::new(policy),
@@ -206,7 +163,7 @@ impl Plane {
             Note::NeedRenewal(pool) => self.launcher.need_renewal(pool),
             Note::Nudge { pool, idle_at } => self.worker(idle_at).send(Mail::Nudge { pool, by: from }),
             Note::SendCancel { request, server, identity, key, .. } => {
-                self.launcher.send_cancel(self.errand(from, request, server, identity, key));
+                self.launcher.send_cancel(self.cancel_request(from, request, server, identity, key));
             }
         }
     }

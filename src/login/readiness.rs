@@ -5,33 +5,16 @@
 //! any more would never send anybody again.
 
 use super::iam_entry;
-use super::registry::{DatabaseView, PoolEntry};
+use super::pool_entry::PoolEntry;
+use super::registry::DatabaseView;
 use super::servers::Servers;
 use crate::base::Micros;
 use crate::config::{CONSOLE_DATABASE, Database};
 use crate::core::Stance;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// How long a failed login tells of the next one, beyond `server_login_retry`.
 const FAILURE_COUNTS: Micros = Micros::from_secs(60);
-
-/// The failure of a pool's last login, and when it was seen first by whoever asks whether the pool can be served.
-#[derive(Debug, Default)]
-pub struct FailureSeen(Mutex<Option<(Arc<String>, Micros)>>);
-
-impl FailureSeen {
-    /// For how long the failure has been known; each has a text of its own.
-    fn known_for(&self, failure: &Arc<String>, now: Micros) -> Micros {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*seen {
-            Some((known, at)) if Arc::ptr_eq(known, failure) => now.since(*at),
-            _ => {
-                *seen = Some((Arc::clone(failure), now));
-                Micros(0)
-            }
-        }
-    }
-}
 
 impl Servers {
     /// Why clients of the database called `name` cannot be served, as far as it concerns this database; empty = they can.

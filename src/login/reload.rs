@@ -3,8 +3,8 @@
 //! Decides nothing about files or the console's grammar. Source: PgBouncer, doc/usage.md (RELOAD, RECONNECT).
 
 use super::iam_entry;
-use super::plane::Policy;
-use super::registry::PoolEntry;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
 use super::servers::Servers;
 use crate::config::{Changes, ClientRules, DatabaseChange, Snapshot};
 use crate::core::{ClientRulesOf, Command, Scope};

@@ -1,17 +1,25 @@
-//! What servers are logged in to with: the order of sources, and what clients' logins have taught.
+//! The secrets that servers are logged in to with: the order of their sources, and what clients' logins have taught.
 //!
 //! Kept in memory only, never shown. Source: PgBouncer, doc/config.md (`auth_query`, "Authentication file
 //! format").
 
-use super::credential::{Credential, Stored};
-use super::iam::{NoToken, Signer};
 use super::kept::{Kept, Weight};
-use super::plane::{Plane, Policy};
-use super::registry::PoolEntry;
+use super::plane::Plane;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
 use crate::config::Database;
 use std::sync::Arc;
+
+/// What is stored of a password.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// It.
+    pub secret: Arc<Secret>,
+    /// Keys that a client of ours has proven to hold; of use only where `secret` is a SCRAM verifier.
+    pub keys: Option<ScramKeys>,
+}
 
 /// (database entry, user).
 type Account = (Arc<str>, Arc<str>);
@@ -89,26 +97,8 @@ impl ServerSecrets {
 }
 
 impl Plane {
-    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
     /// `password=` of the entry, else auth_file, else what authenticated the client. `None` = nothing is known.
-    ///
-    /// # Errors
-    /// Why there is no token.
-    pub(super) fn credential(
-        &self,
-        policy: &Policy,
-        entry: &PoolEntry,
-        config: &Database,
-        signer: Option<&Signer>,
-    ) -> Result<Option<Credential>, NoToken> {
-        let user = &entry.share.user;
-        match signer {
-            Some(signer) => signer.mint(user).map(|proof| Some(Credential::Token(proof))),
-            None => Ok(self.stored(policy, entry, config).map(Credential::Stored)),
-        }
-    }
-
-    pub(super) fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
+    pub fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
         let (database, user) = (&entry.share.database.name, &entry.share.user);
         let of_entry = (!config.password.is_empty() && entry.is_forced())
             .then(|| Arc::new(Secret::parse(config.password.expose())));

@@ -4,7 +4,8 @@
 //! ReadyForQuery after which the server may be lent, the entry's `connect_query` included. Sources: PostgreSQL
 //! documentation, "Message Flow", "SASL Authentication"; PgBouncer, doc/config.md (`connect_query`), src/server.c.
 
-use super::credential::{Cover, Credential, Stored};
+use super::credential::{Cover, Credential};
+use super::secrets::Stored;
 use crate::auth::ScramKeys;
 use crate::auth::md5;
 use crate::auth::scram::{Challenge, Credentials, ScramClient, ScramError, ServerProof, Sum};

@@ -2,6 +2,7 @@
 //!
 //! One value, made by `boot`. Knows nothing of clients' logins: both meet in the [`Plane`].
 
+use super::cancel_request::CancelQueues;
 use super::dns::Dns;
 use super::iam::Iam;
 use super::logins::Logins;
@@ -18,12 +19,20 @@ pub struct Servers {
     pub iam: Iam,
     /// Servers that are being logged in to.
     pub logins: Logins,
+    /// Cancel requests under way.
+    pub cancels: CancelQueues,
 }
 
 impl Servers {
     /// None yet; [`Servers::begin`] makes the policy's entries known.
     pub fn new(plane: Arc<Plane>) -> Arc<Self> {
         let iam = Iam::new(&plane.policy.load().snapshot, plane.clock());
-        Arc::new(Self { dns: Dns::default(), iam, logins: Logins::default(), plane })
+        Arc::new(Self {
+            dns: Dns::default(),
+            iam,
+            logins: Logins::default(),
+            cancels: CancelQueues::default(),
+            plane,
+        })
     }
 }

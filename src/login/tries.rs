@@ -6,9 +6,10 @@
 //! clients is no storm of logins. A login that would send something else ends every pause at once. Never shows a secret.
 //! PgBouncer lets each later client wait for `server_login_retry` instead (launch_new_connection() in src/objects.c).
 
-use super::credential::Stored;
-use super::plane::{Plane, Policy};
-use super::registry::PoolEntry;
+use super::plane::Plane;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
+use super::secrets::Stored;
 use crate::base::{Micros, limits};
 use crate::config::Database;
 use crate::wire::Fault;

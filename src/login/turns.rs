@@ -11,7 +11,6 @@ use crate::stats::Histogram;
 use crate::tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How long logins have waited for their turns, at all endpoints together.
@@ -110,7 +109,7 @@ impl Turns {
                 next_at
             };
             let Some(next_at) = next_at else { return };
-            tokio::time::sleep(Duration::from_micros(next_at.since(now).0)).await;
+            tokio::time::sleep(next_at.since(now).to_duration()).await;
         }
     }
 
@@ -157,6 +156,7 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use std::time::Instant;
 
     #[tokio::test]

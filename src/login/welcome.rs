@@ -3,15 +3,24 @@
 //! Until a pool's first server has logged in, nobody knows what to tell its clients, so they wait here; a server's refusal
 //! is passed on to all of them. Never knows a socket. Source: PgBouncer, src/client.c.
 
-use super::plane::{Phase, Plane, Welcome};
-use super::registry::PoolEntry;
+use super::plane::{Phase, Plane};
+use super::pool_entry::PoolEntry;
 use crate::base::Micros;
 use crate::core::PoolShare;
-use crate::wire::Fault;
+use crate::wire::{Fault, ParamSet};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+
+/// What a pool's first successful server login taught: what its clients are welcomed with.
+#[derive(Debug)]
+pub struct Welcome {
+    /// Every ParameterStatus as the server reported it, in its order.
+    pub reported: Vec<(String, String)>,
+    /// The tracked ones.
+    pub params: ParamSet,
+}
 
 /// One pool's welcome and those who wait for it.
 pub struct WelcomeDesk {

@@ -3,8 +3,8 @@
 //! Pure. Source: PgBouncer, src/proto.c (order of the messages), doc/config.md (`application_name_add_host`,
 //! `login_notify_message`).
 
-use super::cancel::ClientKey;
-use super::plane::Welcome;
+use super::cancel_keys::ClientKey;
+use super::welcome::Welcome;
 use crate::base::Address;
 use crate::wire::encode::{self, Severity};
 use crate::wire::startup::Startup;

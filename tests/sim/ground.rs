@@ -54,11 +54,11 @@ pub enum Event {
     /// A statement that takes its time is over, if it still runs.
     StatementOver { server: u64, run: u64 },
     /// A cancel request waits for a connection.
-    CancelWaits(Errand),
+    CancelWaits(CancelRequest),
     /// It reaches its server, or is lost on its way.
-    CancelArrives(Errand),
+    CancelArrives(CancelRequest),
     /// It was given up, and takes effect after all.
-    CancelTakesEffect(Errand),
+    CancelTakesEffect(CancelRequest),
     /// Something from outside: an operator, a fault.
     Weather,
     /// Servers are notified.
@@ -73,7 +73,7 @@ pub enum Event {
 
 /// A cancel request on its way.
 #[derive(Clone, Copy, Debug)]
-pub struct Errand {
+pub struct CancelRequest {
     /// The server's wire, and what proves that its key was brought.
     pub server: u64,
     pub secret: u64,

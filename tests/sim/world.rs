@@ -3,7 +3,7 @@
 use super::client::{SimClient, Stage};
 use super::driver::{Driver, Letter, Reply, Returned};
 use super::ear;
-use super::ground::{Errand, Event, Ground};
+use super::ground::{CancelRequest, Event, Ground};
 use super::plan::Plan;
 use super::plane::SimPool;
 use super::reloads::Dns;
@@ -16,7 +16,7 @@ use pgweir::base::{Address, Micros, limits};
 use pgweir::core::{
     Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, Scope, StatementRegistry,
 };
-use pgweir::login::Errands;
+use pgweir::login::CancelQueue;
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct World {
     pub pools_of_clients: Vec<usize>,
     pub dns: Dns,
     /// Cancel requests on their way to each server.
-    pub errands: BTreeMap<u64, Errands<Errand>>,
+    pub cancel_queues: BTreeMap<u64, CancelQueue<CancelRequest>>,
     pub registry: Arc<StatementRegistry>,
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
@@ -93,7 +93,7 @@ impl World {
             swept: vec![Vec::new(); plan.workers],
             dns: Dns::new(plan.workers),
             registry,
-            errands: BTreeMap::new(),
+            cancel_queues: BTreeMap::new(),
             to_come: plan.clients,
             door: Door::draw(Rng::new(seed.rotate_left(32)), &plan),
             ground,
@@ -224,9 +224,9 @@ impl World {
                 let index = server as usize;
                 self.servers[index].statement_over(index, run, &self.pools_of_clients, ground);
             }
-            Event::CancelWaits(errand) => self.cancel_waits(errand),
-            Event::CancelArrives(errand) => self.cancel_arrives(errand),
-            Event::CancelTakesEffect(errand) => self.cancel_takes_effect(errand),
+            Event::CancelWaits(request) => self.cancel_waits(request),
+            Event::CancelArrives(request) => self.cancel_arrives(request),
+            Event::CancelTakesEffect(request) => self.cancel_takes_effect(request),
             Event::Weather => self.weather(),
             Event::Notify => self.notify(),
             Event::Clear(spell) => self.clear(spell),
@@ -358,7 +358,7 @@ impl World {
                         "a cancel is sent that nobody asked for"
                     );
                     let secret = u64::from_be_bytes(key.secret[..].try_into().expect("eight bytes"));
-                    self.cancel_begins(Errand { server, secret, worker, asker: client });
+                    self.cancel_begins(CancelRequest { server, secret, worker, asker: client });
                 }
             }
         }

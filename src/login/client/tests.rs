@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::auth::UserList;
-use crate::login::launch::LauncherInbox;
+use crate::login::LauncherInbox;
 use crate::login::plane::tests::policy;
-use crate::login::plane::{Plane, Staff, Welcome};
+use crate::login::plane::{Plane, Staff};
+use crate::login::welcome::Welcome;
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};

@@ -6,7 +6,6 @@
 use super::{keys_of, rules};
 use crate::config::{CONSOLE_DATABASE, Database, IamIdentity, ServerAuth, Snapshot, UserEntry};
 use crate::iam::rules::{BadKey, Keys, Rules};
-use crate::login::auth_query;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -100,7 +99,7 @@ fn kinds_of_users(snapshot: &Snapshot) -> Vec<(Arc<str>, Whose)> {
 pub fn queriers(snapshot: &Snapshot) -> BTreeSet<(Arc<str>, Arc<str>)> {
     let settings = &snapshot.settings;
     let of = |database: &Database| {
-        Some((auth_query::runs_in(settings, database), auth_query::auth_user(settings, database)?))
+        Some((database.auth_query_database(settings), database.auth_query_user(settings)?))
     };
     let of_console = of(&Database::new(CONSOLE_DATABASE.into()));
     let all = entries(snapshot).filter_map(|database| of(database)).chain(of_console);

@@ -73,17 +73,6 @@ async fn one_pool_that_works_is_enough() {
     assert!(is_served(&servers, "plain"));
 }
 
-#[test]
-fn a_failure_counts_from_when_it_was_seen_and_another_anew() {
-    let seen = FailureSeen::default();
-    let [first, second] = ["no", "no"].map(|text| Arc::new(text.to_owned()));
-    let at = Micros::from_secs;
-    assert_eq!(seen.known_for(&first, at(100)), at(0));
-    assert_eq!(seen.known_for(&first, at(170)), at(70));
-    assert_eq!(seen.known_for(&second, at(171)), at(0), "the same words, another failure");
-    assert_eq!(seen.known_for(&second, at(180)), at(9));
-}
-
 #[tokio::test]
 async fn a_failure_that_nobody_renews_counts_no_more() {
     let (servers, _launcher) = servers("");

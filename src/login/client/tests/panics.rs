@@ -1,14 +1,13 @@
-//! What a panic costs the login plane: the one login, errand or connection, and everything that it held comes back.
+//! What a panic costs the login plane: the one login, cancel request or connection, and everything that it held comes back.
 
 use super::*;
 use crate::base::WorkerId;
 use crate::config::Snapshot;
 use crate::core::{CancelFate, CancelKey, ServerIdentity, Verdict, Want};
-use crate::login::launch::pool_name;
 use crate::login::server_tls::ServerTls;
 use crate::login::servers::Servers;
 use crate::login::servers_tls::ServersTls;
-use crate::login::{cancel, open};
+use crate::login::{cancel_request, open};
 use crate::tasks;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -145,7 +144,7 @@ async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
     open::open(Arc::clone(&servers), Arc::clone(&entry), place, want()).await;
     assert_eq!((plane.places.all_servers(), servers.logins.count()), (0, 0));
     assert!(matches!(consider(), Verdict::Later(_)), "it counts as a login that has failed");
-    let text = format!("server login ({}) has panicked and ends alone", pool_name(&entry));
+    let text = format!("server login ({}) has panicked and ends alone", entry.name());
     assert!(has_said(&lines, &text), "{lines:?}");
 }
 
@@ -168,8 +167,9 @@ async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_
     });
     let mut told = 0;
     for _ in 0..limits::CANCELS_PER_SERVER_MAX + 3 {
-        let errand = plane.errand(WorkerId(1), 5, 77, Arc::clone(&identity), identity.cancel_key.clone());
-        cancel::begin(&servers, errand);
+        let request =
+            plane.cancel_request(WorkerId(1), 5, 77, Arc::clone(&identity), identity.cancel_key.clone());
+        cancel_request::begin(&servers, request);
     }
     // four at once, one behind them, and two that have joined that one
     while told < limits::CANCELS_PER_SERVER_MAX + 3 {

@@ -1,6 +1,6 @@
 //! Cancel requests for one server: few are carried at a time; the others join one that has not been sent yet.
 //!
-//! Pure: who carries them, and what waits for that, is `cancel`'s.
+//! Pure: who carries them is `cancel_request.rs`, who waits for that `cancel_keys.rs`.
 
 use crate::base::limits;
 
@@ -12,14 +12,14 @@ pub trait Joins {
 
 /// Cancel requests for one server.
 #[derive(Debug)]
-pub struct Errands<E> {
+pub struct CancelQueue<E> {
     /// So many are being carried.
     under_way: usize,
     /// Carried when one of those is over. What comes meanwhile joins it.
     next: Option<E>,
 }
 
-/// What becomes of a new errand.
+/// What becomes of a new request.
 #[derive(Debug)]
 pub enum TakenIn<E> {
     /// It is carried at once.
@@ -30,26 +30,26 @@ pub enum TakenIn<E> {
     Joined,
 }
 
-impl<E> Default for Errands<E> {
+impl<E> Default for CancelQueue<E> {
     fn default() -> Self {
         Self { under_way: 0, next: None }
     }
 }
 
-impl<E: Joins> Errands<E> {
-    /// Whether `errand` may be carried now; if not, what becomes of it.
-    pub fn take_in(&mut self, errand: E) -> TakenIn<E> {
+impl<E: Joins> CancelQueue<E> {
+    /// Whether `request` may be carried now; if not, what becomes of it.
+    pub fn take_in(&mut self, request: E) -> TakenIn<E> {
         if self.under_way < limits::CANCELS_PER_SERVER_MAX {
             self.under_way += 1;
-            return TakenIn::Carry(errand);
+            return TakenIn::Carry(request);
         }
         match &mut self.next {
             Some(next) => {
-                next.join(errand);
+                next.join(request);
                 TakenIn::Joined
             }
             next => {
-                *next = Some(errand);
+                *next = Some(request);
                 TakenIn::Next
             }
         }
