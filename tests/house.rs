@@ -9,12 +9,22 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, lowest first; a room imports only rooms before it.
 const RANK: &[&str] = &[
-    "base", "wire", "config", "auth", "stats", "tasks", "core", "io", "worker", "iam", "login", "console",
-    "observe", "boot",
+    "base", "wire", "config", "auth", "stats", "tasks", "core", "io", "tls", "worker", "iam", "control",
+    "clients", "servers", "status", "console", "observe", "boot",
 ];
 
 /// Rooms that import less than their rank would let them.
-const NARROW: &[(&str, &[&str])] = &[("iam", &["base", "wire", "config", "auth", "stats", "tasks", "iam"])];
+const NARROW: &[(&str, &[&str])] = &[
+    ("iam", &["base", "wire", "config", "auth", "stats", "tasks", "iam"]),
+    // clients' logins and logins to servers meet in `control` alone
+    (
+        "servers",
+        &[
+            "base", "wire", "config", "auth", "stats", "tasks", "core", "io", "tls", "worker", "iam",
+            "control", "servers",
+        ],
+    ),
+];
 
 /// Rooms that touch no socket, no task and no clock.
 const PURE: &[&str] = &["base", "wire", "config", "auth", "stats", "core"];
@@ -167,11 +177,14 @@ fn sockets_and_tls_are_named_only_where_they_belong() {
     let allowed = |file: &Source| {
         let is_client_of_aws = file.path == "src/iam/http.rs";
         is_client_of_aws
-            || matches!(file.room(), Some("io" | "worker" | "login" | "observe" | "boot" | "console"))
+            || matches!(
+                file.room(),
+                Some("io" | "tls" | "worker" | "clients" | "servers" | "observe" | "boot" | "console")
+            )
     };
     let outside = files.iter().filter(|file| !allowed(file));
     none(
-        "sockets and TLS belong to io, worker, login, observe, boot, and the client of AWS",
+        "sockets and TLS belong to io, tls, worker, clients, servers, observe, boot, and the client of AWS",
         lines(outside, |_, line| {
             ["tokio::net", "rustls::", "socket2::", "rustix::net"].iter().any(|word| line.contains(word))
         }),
@@ -225,7 +238,10 @@ fn tags_are_spelt_once() {
     none(
         "tags of the protocol stand in wire/tags.rs and are used by name",
         lines(elsewhere, |file, line| {
-            let room = matches!(file.room(), Some("wire" | "core" | "login" | "console" | "worker" | "io"));
+            let room = matches!(
+                file.room(),
+                Some("wire" | "core" | "clients" | "servers" | "control" | "console" | "worker" | "io")
+            );
             room && line.match_indices("b'").any(|(at, _)| {
                 let rest = &line.as_bytes()[at + 2..];
                 rest.first().is_some_and(u8::is_ascii_alphabetic) && rest.get(1) == Some(&b'\'')

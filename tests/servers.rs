@@ -11,13 +11,16 @@ use common::{free_port, postgres, wait_until};
 use pgweir::auth::scram::derive_keys;
 use pgweir::auth::{ScramSecret, Secret, UserList};
 use pgweir::base::{Address, Micros, WorkerId};
+use pgweir::clients::{Clients, auth_query};
 use pgweir::config::{IoBackend, Snapshot};
+use pgweir::control::{Phase, Plane, Policy, Staff};
 use pgweir::core::{
     Answer, Authorization, CancelKey, ClientIdentity, ClientLogin, Command, PoolShare, Scope, ServerIdentity,
     ServerLogin, Stance, StatementRegistry, Verdict, Want,
 };
 use pgweir::io::{Channel, Clock};
-use pgweir::login::{Clients, Phase, Plane, Policy, Servers, ServersTls, Staff, auth_query, launch};
+use pgweir::servers::{Servers, launcher};
+use pgweir::tls::ServersTls;
 use pgweir::wire::{Fault, TrackedNames};
 use pgweir::worker::{self, Mail, Seat, WorkerHandle};
 use std::os::unix::net::UnixStream;
@@ -60,7 +63,7 @@ impl Rig {
             statements: Arc::clone(&statements),
             clock,
         };
-        let (plane, launcher) = Plane::new(nothing, staff);
+        let (plane, inbox) = Plane::new(nothing, staff);
         let threads = (0..WORKERS).map(|id| {
             let plane = Arc::clone(&plane);
             let notes = Arc::new(move |from, note| plane.note(from, note));
@@ -76,7 +79,7 @@ impl Rig {
             .build()
             .expect("a runtime");
         let servers = Servers::new(Arc::clone(&plane));
-        runtime.spawn(launch::run(Arc::clone(&servers), launcher));
+        runtime.spawn(launcher::run(Arc::clone(&servers), inbox));
         let rig = Self { clients: Clients::new(Arc::clone(&plane)).0, servers, plane, runtime, threads };
         rig.adopt(databases, settings, users);
         rig

@@ -332,5 +332,4 @@ fn xor(a: &Key, b: &Key) -> Zeroizing<Key> {
 }
 
 #[cfg(test)]
-#[path = "scram/tests.rs"]
 mod tests;

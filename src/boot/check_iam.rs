@@ -4,9 +4,10 @@
 //! access key the end of its id, of a token nothing.
 
 use super::process::share_memory;
+use crate::control::{Plane, Policy, Staff};
 use crate::iam::{CredentialState, Source};
-use crate::login::iam_trial::{Trial, Verdict, trials};
-use crate::login::{Plane, Policy, Servers, Staff};
+use crate::servers::Servers;
+use crate::servers::iam::preflight::{Trial, Verdict, trials};
 use std::sync::Arc;
 use std::time::Duration;
 

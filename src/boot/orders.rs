@@ -1,14 +1,14 @@
 //! What signals and the console ask of the process: reload, SET, the three forms of shutdown. One task, one thing at a time.
 
-use super::policy;
 use super::signals::{Signals, Wish};
-use super::systemd;
+use super::{policy, systemd};
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
 use crate::console::{Console, Order, Standing};
-use crate::login::{Phase, Servers};
+use crate::control::Phase;
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
+use crate::servers::Servers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -180,7 +180,7 @@ impl Process {
         }))
     }
 
-    fn put_in_force(&self, policy: crate::login::Policy) {
+    fn put_in_force(&self, policy: crate::control::Policy) {
         let settings = &policy.snapshot.settings;
         self.log.set_verbosity(verbosity(settings));
         if let Err(error) = self.log.redirect(destinations(settings, self.stderr)) {

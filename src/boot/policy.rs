@@ -4,8 +4,10 @@
 
 use crate::auth::UserList;
 use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Snapshot};
-use crate::io::tls::{self, TlsError};
-use crate::login::{ClientTls, EntryTlsError, Policy, ServersTls, iam_entry};
+use crate::control::{ClientTls, Policy};
+use crate::servers::iam::entry;
+use crate::tls::client::TlsError;
+use crate::tls::{EntryTlsError, ServersTls, client};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,7 +112,7 @@ fn is_of_iam(key: &str) -> bool {
 /// # Errors
 /// Everything that is wrong with it.
 fn look_at_iam(snapshot: &mut Snapshot) -> Result<(), Vec<String>> {
-    let found = iam_entry::check(snapshot);
+    let found = entry::check(snapshot);
     snapshot.warnings.extend(found.warnings);
     let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -125,7 +127,7 @@ type Tls = (Option<ClientTls>, ServersTls);
 fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, String> {
     let failed = |error: TlsError| format!("TLS setup failed: {error}");
     let before = before.and_then(|before| before.client_tls.as_ref()).map(|tls| &tls.acceptor);
-    let acceptor = tls::acceptor(&snapshot.settings).map_err(failed)?;
+    let acceptor = client::acceptor(&snapshot.settings).map_err(failed)?;
     let client = acceptor.map(|acceptor| ClientTls {
         mode: snapshot.settings.client_tls_sslmode,
         acceptor: acceptor.or_before(before),

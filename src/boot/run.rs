@@ -4,18 +4,20 @@
 
 use super::args::Options;
 use super::orders::{Process, destinations, verbosity};
-use super::policy;
 use super::process::{self, PidFile};
 use super::signals::Signals;
-use super::systemd;
+use super::{policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
+use crate::clients::{Acceptors, Clients, ConsoleVisit, Listeners, unix_path};
 use crate::config::Settings;
-use crate::console::{Console, Status};
+use crate::console::Console;
+use crate::control::{LauncherInbox, Plane, Policy, Staff};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
-use crate::login::{self, Acceptors, Clients, Listeners, Plane, Servers, Staff};
 use crate::observe::log::{self, Log};
 use crate::observe::{Scrape, http};
+use crate::servers::{Servers, launcher};
+use crate::status::Status;
 use crate::tasks;
 use crate::wire::TrackedNames;
 use crate::worker::{self, Mail, Seat, WorkerHandle};
@@ -25,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 /// Threads of the login plane without the clients' logins, which run on the workers and on threads for handshakes
-/// (`login::Acceptors`): logins to servers, the console, metrics. What is slow in them (PBKDF2) runs on the blocking pool.
+/// (`clients::Acceptors`): logins to servers, the console, metrics. What is slow in them (PBKDF2) runs on the blocking pool.
 const LOGIN_THREADS: usize = 2;
 
 /// Runs the pooler until it is told to end.
@@ -80,7 +82,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
 /// Looks whether another process answers on our Unix socket, while that can still be told on the terminal. Taking over from
 /// it (`-R`) is not available in this version; where nobody is there to take over from, `-R` is a normal start.
 fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> {
-    let answers = login::unix_path(settings).map(|path| listener::answers(&path));
+    let answers = unix_path(settings).map(|path| listener::answers(&path));
     match answers {
         Some(Ok(true)) if reboot => Err("online restart (-R) is not available in this version".to_owned()),
         Some(Ok(true)) => Err("unix socket is in use, cannot continue".to_owned()),
@@ -91,7 +93,7 @@ fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> 
 
 /// Everything that has threads.
 fn serve(
-    policy: login::Policy,
+    policy: Policy,
     settings: &Settings,
     inherited: Vec<OwnedFd>,
     stderr: bool,
@@ -160,12 +162,12 @@ async fn serve_metrics(settings: &Settings, status: Arc<Status>, log: &Log) -> R
 fn begin_tasks(
     servers: &Arc<Servers>,
     console: &Arc<Console>,
-    launcher: login::LauncherInbox,
-    visits: tokio::sync::mpsc::UnboundedReceiver<login::ConsoleVisit>,
+    inbox: LauncherInbox,
+    visits: tokio::sync::mpsc::UnboundedReceiver<ConsoleVisit>,
 ) {
     const PROCESS: &str = "process";
     let (watched, shown) = (Arc::clone(servers), Arc::clone(console));
-    let launch = login::launch::run(Arc::clone(servers), launcher);
+    let launch = launcher::run(Arc::clone(servers), inbox);
     tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
     let door = Arc::clone(console).serve(visits);
     tasks::spawn("console", PROCESS, tasks::vital("the console's door", door));

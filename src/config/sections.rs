@@ -3,13 +3,12 @@
 //! Goes on after an error so that every one is found. What it has built is used only if there was none.
 //! Source: PgBouncer, doc/config.md ("Section [databases]", "Section [users]").
 
-use super::CONSOLE_DATABASE;
-use super::connstr;
 use super::database::{Database, PeerEntry, UserEntry};
 use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};
 use super::ini::{Item, Token};
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::settings::{Setting, Settings, TABLE};
+use super::{CONSOLE_DATABASE, connstr};
 use crate::base::limits;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,14 +3,12 @@
 //! Invariant: what exists is valid. A load that fails returns every error and changes nothing.
 //! Source: PgBouncer, doc/config.md; doc/usage.md (SET).
 
-use super::CONSOLE_DATABASE;
 use super::database::{Database, PeerEntry, UserEntry};
-use super::doubts;
 use super::errors::{ConfigError, ConfigErrors, Place, Places, Problem};
-use super::ini;
 use super::sections::Draft;
 use super::settings::{Change, Setting, Settings, TABLE};
 use super::value::BadValue;
+use super::{CONSOLE_DATABASE, doubts, ini};
 use crate::base::limits;
 use std::collections::BTreeMap;
 use std::io::{self, Read};

@@ -5,12 +5,12 @@
 use super::control::{Control, Order};
 use super::rows::Rows;
 use super::show_stats::Halves;
-use super::status::Status;
 use super::tables::{self, Shown, Source};
 use super::times::Moment;
 use super::{session, show_iam, show_pools, show_process, show_sockets, show_stats};
+use crate::clients::ConsoleVisit;
 use crate::config::CONSOLE_DATABASE;
-use crate::login::ConsoleVisit;
+use crate::status::Status;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::sqlstate;

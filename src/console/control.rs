@@ -9,9 +9,12 @@
 
 use super::show_process::Standing;
 use crate::base::{Micros, limits};
+use crate::clients::Clients;
 use crate::config::CONSOLE_DATABASE;
+use crate::control::{Phase, Plane};
 use crate::core::{Answer, Command, DatabaseShare, Scope};
-use crate::login::{Clients, Phase, Plane, Refreshed, Servers};
+use crate::servers::Servers;
+use crate::servers::iam::Refreshed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};

@@ -6,7 +6,6 @@
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod console;
 mod control;
-mod gather;
 pub mod grammar;
 mod request;
 mod rows;
@@ -16,13 +15,9 @@ mod show_pools;
 mod show_process;
 mod show_sockets;
 mod show_stats;
-mod status;
 pub mod tables;
 pub mod times;
-mod visits;
 
 pub use console::Console;
 pub use control::{Control, Goal, Order, Refused};
-pub use show_process::{Lists, Standing};
-pub use status::Status;
-pub use visits::{CONSOLE_POOL, Visits};
+pub use show_process::Standing;

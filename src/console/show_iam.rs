@@ -9,28 +9,9 @@ use super::tables;
 use crate::base::Micros;
 use crate::iam::denial::Class;
 use crate::iam::{CredentialState, SourceReport};
-use crate::login::{IamRow, LoginReport};
-use crate::stats::{PoolCounters, PoolLevels};
+use crate::servers::iam::LoginReport;
+use crate::status::{IamView, Now};
 use std::time::{Duration, SystemTime};
-
-/// One row, with what workers know of its pool.
-pub struct IamView {
-    /// What the login plane knows.
-    pub row: IamRow,
-    /// How its pool stands, where there is one.
-    pub levels: PoolLevels,
-    /// What its pool has counted.
-    pub counters: PoolCounters,
-}
-
-/// The two clocks at one moment.
-#[derive(Clone, Copy)]
-pub struct Now {
-    /// The process's monotonic clock.
-    pub process: Micros,
-    /// The clock that credentials expire by.
-    pub wall: SystemTime,
-}
 
 /// SHOW IAM, in the order of `views`.
 pub fn iam(views: &[IamView], now: Now) -> Rows {

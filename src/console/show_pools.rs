@@ -4,27 +4,11 @@
 
 use super::rows::{Cell, Rows};
 use super::tables;
-use crate::config::{CONSOLE_DATABASE, Database, PoolMode, Snapshot, Value};
-use crate::stats::PoolLevels;
-use std::sync::Arc;
+use crate::config::{CONSOLE_DATABASE, PoolMode, Snapshot, Value};
+use crate::status::{DatabaseView, PoolView, load_balance_text};
 
 /// Servers that the console's pool could have: PgBouncer prints this number, and tools compare.
 const CONSOLE_POOL_SIZE: u32 = 2;
-
-/// One pool.
-#[derive(Clone, Debug)]
-pub struct PoolView {
-    /// Its database entry.
-    pub database: String,
-    /// Its user.
-    pub user: String,
-    /// How it stands.
-    pub levels: PoolLevels,
-    /// The mode in force.
-    pub mode: PoolMode,
-    /// `load_balance_hosts`, where its entry lists several hosts.
-    pub load_balance_hosts: Option<String>,
-}
 
 /// SHOW POOLS, ordered by (database, user).
 pub fn pools(mut pools: Vec<PoolView>) -> Rows {
@@ -53,26 +37,6 @@ pub fn pools(mut pools: Vec<PoolView>) -> Rows {
         ]);
     }
     rows
-}
-
-/// `load_balance_hosts` of an entry, where there are several hosts.
-pub fn load_balance_text(database: &Database) -> Option<String> {
-    if database.hosts.len() > 1 { database.load_balance_hosts.show() } else { None }
-}
-
-/// One database.
-#[derive(Clone, Debug)]
-pub struct DatabaseView {
-    /// Its entry.
-    pub entry: Arc<Database>,
-    /// PAUSE or KILL of it alone.
-    pub paused: bool,
-    /// DISABLE.
-    pub disabled: bool,
-    /// Servers, those that log in included.
-    pub servers: u32,
-    /// Clients.
-    pub clients: u32,
 }
 
 /// SHOW DATABASES, ordered by name, the console's own among them.
@@ -163,6 +127,9 @@ pub fn peer_pools() -> Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Database;
+    use crate::stats::PoolLevels;
+    use std::sync::Arc;
 
     fn snapshot(text: &str) -> Snapshot {
         let text = text.as_bytes().to_vec();

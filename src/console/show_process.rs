@@ -4,9 +4,8 @@
 
 use super::rows::{Cell, Rows};
 use super::tables;
-use crate::config::{CONSOLE_DATABASE, Snapshot, UserEntry, Value};
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use crate::config::{Snapshot, UserEntry, Value};
+use crate::status::{DnsView, Lists, MemRow, UserCounts, known_users};
 
 /// SHOW CONFIG.
 pub fn config(snapshot: &Snapshot) -> Rows {
@@ -23,15 +22,6 @@ pub fn version() -> Rows {
     let mut rows = Rows::new(tables::columns("version"));
     rows.push(&[crate::base::VERSION.into()]);
     rows
-}
-
-/// Clients and servers of one user at the moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UserCounts {
-    /// Servers that log in as this user.
-    pub servers: u32,
-    /// Clients that have logged in as this user.
-    pub clients: u32,
 }
 
 /// SHOW USERS: `names`, the configuration's users, forced users and the console's own, in byte order.
@@ -60,35 +50,9 @@ pub fn users(
     rows
 }
 
-/// All users there are, in byte order: `names` (of `auth_file`, and those that `auth_query` found), and what the configuration
-/// names.
-pub fn known_users(snapshot: &Snapshot, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = names.into_iter().collect();
-    all.insert(CONSOLE_DATABASE.to_owned());
-    all.extend(snapshot.users.keys().map(ToString::to_string));
-    let databases = snapshot.databases.values().chain(&snapshot.fallback);
-    all.extend(databases.filter_map(|database| database.user.as_deref().map(str::to_owned)));
-    all
-}
-
 /// PgBouncer's column is text: nothing, or the number at the right of nine places.
 fn padded(number: Option<u32>) -> String {
     number.map(|number| format!("{number:>9}")).unwrap_or_default()
-}
-
-/// How many there are of everything; see `lists`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of SHOW LISTS")]
-pub struct Lists {
-    pub databases: u64,
-    pub users: u64,
-    pub peers: u64,
-    pub pools: u64,
-    pub used_clients: u64,
-    pub login_clients: u64,
-    pub used_servers: u64,
-    pub dns_names: u64,
-    pub dns_queries: u64,
 }
 
 /// SHOW LISTS. Nothing is kept free for reuse, names have no zones here, and a look-up that waits for another one of the same
@@ -138,17 +102,6 @@ pub fn state(standing: Standing) -> Rows {
     rows
 }
 
-/// One row of SHOW MEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemRow {
-    /// PgBouncer's name of the cache.
-    pub name: Cow<'static, str>,
-    /// Bytes of one, without what it points to.
-    pub bytes: usize,
-    /// How many there are; `None` = not counted.
-    pub used: Option<u64>,
-}
-
 /// SHOW MEM. What is not counted is NULL.
 pub fn mem(caches: &[MemRow]) -> Rows {
     let mut rows = Rows::new(tables::columns("mem"));
@@ -163,17 +116,6 @@ pub fn mem(caches: &[MemRow]) -> Rows {
         ]);
     }
     rows
-}
-
-/// One row of SHOW DNS_HOSTS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsView {
-    /// The name.
-    pub hostname: String,
-    /// For how many seconds more its addresses are kept.
-    pub ttl_s: u64,
-    /// Its addresses; none where it could not be found.
-    pub addresses: Vec<std::net::IpAddr>,
 }
 
 /// SHOW DNS_HOSTS.

@@ -5,122 +5,8 @@
 use super::rows::{Cell, Rows};
 use super::tables::Shown;
 use super::times::Moment;
-use crate::base::{Address, Micros};
-use crate::core::{ClientRow, ClientState, ServerRow, ServerState};
 
-/// Which side a socket is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    /// An application.
-    Client,
-    /// PostgreSQL.
-    Server,
-}
-
-/// One connection, whoever keeps it.
-#[derive(Clone, Debug)]
-pub struct SocketView {
-    /// Which side it is on.
-    pub side: Side,
-    /// Its database; `None` = not known yet.
-    pub database: Option<String>,
-    /// Its user; `None` = not known yet.
-    pub user: Option<String>,
-    /// Its state in CLIENTS or SERVERS.
-    pub state: &'static str,
-    /// Its state in SOCKETS, behind `cl_` or `sv_`.
-    pub list: &'static str,
-    /// Whether ACTIVE_SOCKETS has it.
-    pub is_active: bool,
-    /// Its own end.
-    pub remote: Address,
-    /// Our end.
-    pub local: Address,
-    /// Since when it is there, in seconds since the epoch.
-    pub connected_at_epoch_s: u64,
-    /// When its last query began; `None` = it has asked nothing yet.
-    pub request_at: Option<Micros>,
-    /// For how long it has waited; zero unless it waits.
-    pub wait: Micros,
-    /// To be closed when it comes free.
-    pub close_needed: bool,
-    /// Its number.
-    pub id: u64,
-    /// The number of the connection it is linked to.
-    pub link: Option<u64>,
-    /// Process id of the peer, 0 where unknown.
-    pub remote_pid: u32,
-    /// TLS version and cipher, empty without.
-    pub tls: String,
-    /// Its `application_name`.
-    pub application_name: String,
-    /// Prepared statements it has.
-    pub prepared_statements: usize,
-}
-
-impl From<&ClientRow> for SocketView {
-    fn from(row: &ClientRow) -> Self {
-        let identity = &row.identity;
-        let (state, list) = match row.state {
-            ClientState::Active => ("active", "active"),
-            ClientState::Idle => ("idle", "active"),
-            ClientState::Waiting => ("waiting", "waiting"),
-        };
-        Self {
-            side: Side::Client,
-            database: Some(identity.database.to_string()),
-            user: Some(identity.user.to_string()),
-            state,
-            list,
-            is_active: row.state != ClientState::Idle,
-            remote: identity.remote.clone(),
-            local: identity.local.clone(),
-            connected_at_epoch_s: identity.connected_at_epoch_s,
-            request_at: (row.request_at > Micros(0)).then_some(row.request_at),
-            wait: row.wait,
-            close_needed: false,
-            id: identity.socket_id,
-            link: row.link,
-            remote_pid: identity.remote.pid(),
-            tls: identity.tls.clone(),
-            application_name: row.application_name.to_string(),
-            prepared_statements: row.prepared_statements,
-        }
-    }
-}
-
-impl From<&ServerRow> for SocketView {
-    fn from(row: &ServerRow) -> Self {
-        let identity = &row.identity;
-        let (state, list) = match row.state {
-            ServerState::Active => ("active", "active"),
-            ServerState::Idle => ("idle", "idle"),
-            ServerState::Used => ("used", "used"),
-            ServerState::Tested => ("tested", "tested"),
-            ServerState::BeingCanceled => ("being_canceled", "being_canceled"),
-        };
-        Self {
-            side: Side::Server,
-            database: Some(identity.database.to_string()),
-            user: Some(identity.user.to_string()),
-            state,
-            list,
-            is_active: !matches!(row.state, ServerState::Idle | ServerState::Used),
-            remote: identity.remote.clone(),
-            local: identity.local.clone(),
-            connected_at_epoch_s: identity.connected_at_epoch_s,
-            request_at: (row.request_at > Micros(0)).then_some(row.request_at),
-            wait: Micros(0),
-            close_needed: row.close_needed,
-            id: identity.socket_id,
-            link: row.link,
-            remote_pid: identity.cancel_key.pid,
-            tls: identity.tls.clone(),
-            application_name: row.application_name.to_string(),
-            prepared_statements: row.prepared_statements,
-        }
-    }
-}
+use crate::status::{Side, SocketView};
 
 /// The rows of one of the four tables, by its columns.
 pub fn rows(shown: &'static Shown, mut sockets: Vec<SocketView>, moment: &Moment) -> Rows {
@@ -180,7 +66,10 @@ fn pointer(id: u64) -> String {
 mod tests {
     use super::super::tables;
     use super::*;
-    use crate::core::{CancelKey, ClientIdentity, ServerIdentity};
+    use crate::base::{Address, Micros};
+    use crate::core::{
+        CancelKey, ClientIdentity, ClientRow, ClientState, ServerIdentity, ServerRow, ServerState,
+    };
     use std::sync::Arc;
 
     fn tcp(text: &str) -> Address {

@@ -5,20 +5,10 @@
 
 use super::rows::{Cell, Rows};
 use super::tables;
-use crate::base::{Micros, PoolId};
+use crate::base::Micros;
 use crate::stats::{STATS, Totals, Window};
+use crate::status::PoolFigures;
 use std::collections::BTreeMap;
-
-/// What one pool has counted.
-#[derive(Clone, Debug)]
-pub struct PoolFigures {
-    /// Which pool.
-    pub id: PoolId,
-    /// Its database.
-    pub database: String,
-    /// Its figures since it was made.
-    pub totals: Totals,
-}
 
 /// Figures of one database: since its pools were made, and averaged over the window.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,6 +84,7 @@ pub fn totals(pools: &[PoolFigures], window: &Window, now: Micros) -> Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::PoolId;
 
     fn pool(id: u32, database: &str, first: u64) -> PoolFigures {
         let totals = Totals(std::array::from_fn(|at| first * (at as u64 + 1)));

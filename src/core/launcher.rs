@@ -1,7 +1,7 @@
 //! The launcher: when a server is opened, and for whom; whose idle one is closed for it; who is nudged instead.
 //!
 //! It decides beside the ledger and does nothing itself: events in, actions out. It never does I/O, never reads a clock,
-//! never waits, so that the simulation runs it as it is; its owner (`login::launch`) carries out. A lost event costs time
+//! never waits, so that the simulation runs it as it is; its owner (`servers::launcher`) carries out. A lost event costs time
 //! only: [`Event::Pass`] finds whatever it would have told. Sources: PgBouncer, src/janitor.c, launch_new_connection() of
 //! src/objects.c, config.md ("Server connection pooling").
 

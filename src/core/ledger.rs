@@ -2,7 +2,7 @@
 //! over all workers.
 //!
 //! Never does I/O, never reads a clock, never opens or closes anything: it counts places and gives verdicts. Its owner
-//! (`login::places`) guards it with one lock, which is touched when connections open and close, never by a transaction.
+//! (`control::places`) guards it with one lock, which is touched when connections open and close, never by a transaction.
 //!
 //! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
 //! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`. A renewal keeps

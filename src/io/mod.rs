@@ -1,6 +1,6 @@
 //! Sockets, TLS sessions, buffers and the drivers: the only room that may hold `unsafe`.
 //!
-//! Never knows a pool or a user; never decides what to send. Only `tls.rs` knows settings: those that name its files.
+//! Never knows a pool or a user; never decides what to send.
 
 mod burst;
 mod channel;
@@ -9,7 +9,6 @@ mod conn;
 mod door;
 mod epoll;
 mod kernel;
-pub mod leaf;
 mod linger;
 pub mod listener;
 mod machine;
@@ -21,8 +20,6 @@ mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
-mod tickets;
-pub mod tls;
 mod watch;
 
 pub use burst::Burst;

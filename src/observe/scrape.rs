@@ -8,8 +8,8 @@ use super::log::Log;
 use super::page::{Page, PoolSample, Sample, Series};
 use crate::base::{Micros, VERSION};
 use crate::config::CONSOLE_DATABASE;
-use crate::console::{CONSOLE_POOL, Status};
 use crate::stats::ProcessLevels;
+use crate::status::{CONSOLE_POOL, Status};
 use crate::tasks;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -34,7 +34,7 @@ impl Scrape {
     async fn sample(&self) -> Sample {
         let levels = self.status.levels().await;
         let mut counters = self.status.counters().await;
-        let pool = |(entry, levels): (Arc<crate::login::PoolEntry>, _)| PoolSample {
+        let pool = |(entry, levels): (Arc<crate::control::PoolEntry>, _)| PoolSample {
             id: entry.share.id,
             database: entry.share.database.name.to_string(),
             user: entry.share.user.to_string(),
@@ -122,9 +122,11 @@ impl Metrics for Scrape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::Clients;
     use crate::config::Snapshot;
-    use crate::login::{Clients, Plane, Policy, Servers, Staff};
+    use crate::control::{Plane, Policy, Staff};
     use crate::observe::sink::Destinations;
+    use crate::servers::Servers;
 
     #[tokio::test]
     async fn rendering_that_panics_makes_no_page_and_the_next_is_made() {

@@ -3,10 +3,8 @@
 //! Knows their form only; what they prove is `auth`'s matter. Source: PostgreSQL documentation, "Message Formats" and
 //! "SASL Authentication".
 
-use super::WireError;
-use super::cstr;
-use super::encode;
 use super::tags::{client, server};
+use super::{WireError, cstr, encode};
 
 /// The one SASL mechanism that the pooler speaks. Source: RFC 7677.
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";

@@ -3,9 +3,8 @@
 //! A view borrows from the payload (the frame without its header) and copies nothing. Authentication requests are read in
 //! [`super::authentication`]. Source: PostgreSQL documentation, "Message Formats" and "Error and Notice Message Fields".
 
-use super::WireError;
-use super::cstr;
 use super::tags::{field, server, transaction};
+use super::{WireError, cstr};
 use crate::base::limits;
 use std::borrow::Cow;
 

@@ -4,9 +4,8 @@
 //! SQL: it only says where they are, or that the payload does not have the form that its tag promises.
 //! Source: PostgreSQL documentation, "Message Formats".
 
-use super::cstr;
 use super::tags::{client, target};
-use super::{FrameHeader, WireError};
+use super::{FrameHeader, WireError, cstr};
 use crate::base::limits;
 
 /// A Parse message.

@@ -393,5 +393,4 @@ pub fn write_startup<'a>(out: &mut Vec<u8>, parameters: impl IntoIterator<Item =
 }
 
 #[cfg(test)]
-#[path = "startup/tests.rs"]
 mod tests;

@@ -1,8 +1,7 @@
 //! Every timeout that a client can run into, and the lifetimes of servers.
 //! Source: PgBouncer, doc/config.md ("Connection sanity checks, timeouts", "Dangerous timeouts").
 
-use crate::common::raw;
-use crate::common::{PoolerSetup, postgres, wait_until};
+use crate::common::{PoolerSetup, postgres, raw, wait_until};
 
 fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres()).database("app", "pool_size=1")

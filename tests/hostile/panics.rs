@@ -1,12 +1,15 @@
 //! A command of the console that panics, by a stream that does as it is written to: it costs that client, and no other.
-//! (What a panic costs elsewhere is tried in the crate, beside what panics: `login/client/tests/panics.rs`, `observe/`.)
+//! (What a panic costs elsewhere is tried in the crate, beside what panics: `clients/client/tests/panics.rs`, `servers/tests/panics.rs`, `observe/`.)
 
 use crate::common::raw::query;
 use pgweir::base::Address;
+use pgweir::clients::{Clients, ConsoleVisit, Rights};
 use pgweir::config::Snapshot;
-use pgweir::console::{Console, Status};
+use pgweir::console::Console;
+use pgweir::control::{Plane, Policy, Staff};
 use pgweir::core::ClientIdentity;
-use pgweir::login::{Clients, ConsoleVisit, Plane, Policy, Rights, Servers, Staff};
+use pgweir::servers::Servers;
+use pgweir::status::Status;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -56,7 +59,7 @@ fn clients() -> (Arc<Clients>, mpsc::UnboundedReceiver<ConsoleVisit>, Arc<Status
 /// A visitor whose far end is returned, with what its visit holds.
 fn visit(
     clients: &Clients,
-    wrap: impl FnOnce(DuplexStream) -> Box<dyn pgweir::login::Stream>,
+    wrap: impl FnOnce(DuplexStream) -> Box<dyn pgweir::control::Stream>,
 ) -> (DuplexStream, Arc<()>) {
     let (near, far) = tokio::io::duplex(16 << 10);
     let (held, here) = (Arc::new(()), Address::Unix { port: 0, pid: 0, uid: 0 });

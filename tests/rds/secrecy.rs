@@ -2,9 +2,8 @@
 //! a process that was killed over a fault (case 22). The other tests' logs are searched too, when their poolers end.
 
 use crate::common::certs::certs;
-use crate::common::raw;
 use crate::common::skip::skip;
-use crate::common::{Pooler, free_port, secrets, wait_until};
+use crate::common::{Pooler, free_port, raw, secrets, wait_until};
 use crate::fake::{FakeAws, Service::Imds};
 use crate::rig::{Rds, attempt, whoami};
 use std::io::{Read, Write};

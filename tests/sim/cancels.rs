@@ -1,4 +1,4 @@
-//! Cancel requests on their way: what the program's own `login::CancelQueue` says is carried, is carried here,
+//! Cancel requests on their way: what the program's own `control::CancelQueue` says is carried, is carried here,
 //! late, lost, or in doubt.
 
 use super::driver::Letter;
@@ -6,8 +6,8 @@ use super::ear;
 use super::ground::{CancelRequest, Event};
 use super::wire::Remote;
 use super::world::World;
+use pgweir::control::{Joins, TakenIn};
 use pgweir::core::{Answer, CancelFate, Command, Use};
-use pgweir::login::{Joins, TakenIn};
 use std::sync::Arc;
 
 pub const JOINED: &str = "a cancel joins one that has not been sent yet";

@@ -12,10 +12,9 @@ use super::plan::{CLIENT_STATEMENTS_FULL, PARAMETERS_TOO_LONG, STATEMENTS_FULL};
 use super::script::{Knowledge, Manners, Script, Step};
 use super::session::{BOGUS_ZONE, Session};
 use pgweir::config::PoolMode;
-use pgweir::wire::FrameHeader;
 use pgweir::wire::backend::{ErrorFields, parameter_status};
-use pgweir::wire::encode;
 use pgweir::wire::tags::server as answer;
+use pgweir::wire::{FrameHeader, encode};
 use std::collections::VecDeque;
 
 /// How far a client is.

@@ -1,6 +1,6 @@
 //! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides,
 //! within the places that `core::Ledger` gives, and keeps what logins have come to in the program's
-//! `login::Tries`; puts chance and virtual time in place of sockets, and keeps those who wait for a pool's
+//! `control::Tries`; puts chance and virtual time in place of sockets, and keeps those who wait for a pool's
 //! first server.
 
 use super::client::Stage;
@@ -16,12 +16,11 @@ use super::wire::Remote;
 use super::world::{World, defaults, nowhere, param_set};
 use pgweir::base::{Address, Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
-use pgweir::core::Event as Happens;
+use pgweir::control::Tries;
 use pgweir::core::{
-    Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Launcher, Opening,
-    PoolShare, Scope, ServerIdentity, ServerLogin, ServerUnderWay, Stance, Use, Want,
+    Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Event as Happens,
+    Launcher, Opening, PoolShare, Scope, ServerIdentity, ServerLogin, ServerUnderWay, Stance, Use, Want,
 };
-use pgweir::login::Tries;
 use pgweir::wire::Fault;
 use std::sync::Arc;
 
@@ -286,7 +285,7 @@ impl World {
         }
     }
 
-    /// What follows a login that has failed, by the server's own word or for another reason: as `login::open` has it.
+    /// What follows a login that has failed, by the server's own word or for another reason: as `servers::attempt` has it.
     fn login_fails(&mut self, login: Login, is_refused: bool) -> Use {
         let Login { pool: at, generation, began, secret, opening, .. } = login;
         let (now, pool) = (self.ground.micros(), &self.pools[at]);

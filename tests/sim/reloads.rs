@@ -156,7 +156,7 @@ impl World {
         self.ground.after(until, Event::Clear(Spell::Rotated(at)));
     }
 
-    /// A reload brings the secret that the servers take: as `login::reload` has it.
+    /// A reload brings the secret that the servers take: as `servers::reload` has it.
     pub fn secret_is_reloaded(&mut self, at: usize) {
         let pool = &mut self.pools[at];
         if pool.share.is_removed() {

@@ -2,8 +2,7 @@
 
 use super::cases::{Bench, CLIENT, SERVER, complete, empties, frame, query, ready, rules};
 use pgweir::base::{Micros, Peer, PoolId, WorkerId};
-use pgweir::config::PoolMode;
-use pgweir::config::PoolRules;
+use pgweir::config::{PoolMode, PoolRules};
 use pgweir::core::{Answer, CancelFate, ClientState, Command, Note, ServerState};
 use pgweir::wire::tags::{client as ask, server as answer};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The door: clients before they have proven who they are, and those who never do. Who comes in and who has to go is decided
-//! by `login::Crowd`, the program's own; chance and virtual time stand in for sockets, listening loops and logins.
+//! by `clients::Crowd`, the program's own; chance and virtual time stand in for sockets, listening loops and logins.
 //!
 //! Asserted beside it, from what the guests themselves know: never more inside than the limit; nobody has to go but one
 //! that was waited for longer than the grace, and of those the right one; a free place stays empty no longer than
@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::rng::Rng;
 use super::world::World;
 use pgweir::base::{Address, Micros};
-use pgweir::login::{Crowd, Waited};
+use pgweir::clients::{Crowd, Waited};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;

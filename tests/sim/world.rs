@@ -13,10 +13,10 @@ use super::session::{BOGUS_ZONE, REPORTED, Session};
 use super::strangers::Door;
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
+use pgweir::control::CancelQueue;
 use pgweir::core::{
     Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, Scope, StatementRegistry,
 };
-use pgweir::login::CancelQueue;
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;

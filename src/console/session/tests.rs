@@ -3,9 +3,12 @@
 use super::super::show_process::Standing;
 use super::*;
 use crate::base::Address;
+use crate::clients::Clients;
 use crate::config::Snapshot;
-use crate::console::{Order, Status};
-use crate::login::{Clients, Plane, Policy, Servers, Staff};
+use crate::console::Order;
+use crate::control::{Plane, Policy, Staff};
+use crate::servers::Servers;
+use crate::status::Status;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 

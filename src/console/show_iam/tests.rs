@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::config::Snapshot;
+use crate::control::{Plane, Policy, PoolEntry, Staff};
 use crate::core::Stance;
 use crate::iam::{
     Credentials, Endpoint, Fetch, FetchError, Fetched, Fetching, Reason, Region, Source, SourceKey,
     SourceKind, StaticStability, SystemClock,
 };
-use crate::login::{Plane, Policy, PoolEntry, Staff, Tally};
+use crate::servers::iam::{IamRow, Tally};
+use crate::stats::{PoolCounters, PoolLevels};
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::HashMap;
 use std::sync::Arc;

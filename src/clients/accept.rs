@@ -1,0 +1,375 @@
+//! Accepting clients: on each worker one task per listening socket, and one per client that logs in.
+//!
+//! A client is accepted, logs in and stays on one worker, so that none of it costs a word to another thread; but who wants TLS
+//! leaves for a thread that gives way to the workers (`berth.rs`), since handshakes cost a hundred times what a query does. A
+//! round takes so many clients and no more, so that queries wait for a few at most. Never waits for a client. TCP is closed when
+//! a soft shutdown begins, Unix sockets stay open for the console; during SUSPEND nobody is accepted.
+//! Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
+
+use super::berth::{Berth, Handshakes, exit};
+use super::client;
+use super::client::Arrival;
+use super::clients::Clients;
+use super::listen::{Listeners, SocketFile};
+use super::strangers::Stranger;
+use super::stream::{Fresh, Socket};
+use crate::base::{Address, Micros, WorkerId, limits};
+use crate::control::{Phase, Plane, tcp_options};
+use crate::io::{Accepted, Door, Listening, PeerProcess, Watch, options};
+use crate::tasks;
+use crate::worker::{Mail, Task};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Whether clients are accepted at present.
+#[derive(Debug)]
+pub struct Accepting {
+    on: watch::Sender<bool>,
+    /// The sockets are open, and the workers have been asked to watch them.
+    begun: AtomicBool,
+}
+
+impl Default for Accepting {
+    fn default() -> Self {
+        Self { on: watch::Sender::new(true), begun: AtomicBool::new(false) }
+    }
+}
+
+impl Accepting {
+    /// SUSPEND stops it, RESUME goes on: the kernel queues clients meanwhile.
+    pub fn set(&self, on: bool) {
+        self.on.send_replace(on);
+    }
+
+    /// Whether it is suspended.
+    pub fn is_suspended(&self) -> bool {
+        !*self.on.borrow()
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Waits until clients are accepted.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    async fn until_on(&self) {
+        // it fails only when the sender is gone, and that is `self`
+        let _ = self.on.subscribe().wait_for(|on| *on).await;
+    }
+
+    /// What `accept` brings while clients are accepted; whoever comes meanwhile stays with the kernel.
+    ///
+    /// # Cancel safety
+    /// That of what `accept` begins; it is dropped when accepting stops.
+    async fn while_on<T, F: Future<Output = T>>(&self, accept: impl Fn() -> F) -> T {
+        let mut on = self.on.subscribe();
+        loop {
+            // it fails only when the sender is gone, and that is `self`
+            let _ = on.wait_for(|on| *on).await;
+            tokio::select! {
+                biased;
+                _ = on.wait_for(|on| !*on) => {}
+                accepted = accept() => return accepted,
+            }
+        }
+    }
+}
+
+/// The tasks that accept, and the threads for logins that leave their workers; dropping it ends both.
+#[derive(Debug)]
+pub struct Acceptors {
+    closing: watch::Sender<bool>,
+    /// Nothing comes: it ends with the last task that accepts.
+    loops: mpsc::Receiver<Infallible>,
+    files: Vec<SocketFile>,
+    _bells: JoinSet<()>,
+    handshakes: Arc<Handshakes>,
+}
+
+impl Acceptors {
+    /// Begins to accept on every one of `listeners`, on every worker.
+    ///
+    /// # Errors
+    /// The system's, where a thread cannot be started or a socket not be tuned.
+    pub fn start(clients: &Arc<Clients>, listeners: Listeners) -> io::Result<Self> {
+        let plane = &clients.plane;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = cores.min(limits::LOGIN_THREADS_MAX);
+        let handshakes = Arc::new(Handshakes::start("client", count, limits::LOGIN_NICE)?);
+        let bells = handshakes.ringers(plane);
+        let (closing, _) = watch::channel(false);
+        let (is_here, loops) = mpsc::channel(1);
+        let (unix, files): (Vec<_>, Vec<_>) =
+            listeners.unix.into_iter().map(|socket| (Listening::Unix(socket.listener), socket.file)).unzip();
+        let keepalive = plane.policy.load().snapshot.settings.tcp_keepalive;
+        for listener in &listeners.tcp {
+            options::tune_listener(listener.as_fd(), keepalive)?;
+        }
+        let all: Vec<_> = listeners.tcp.into_iter().map(Listening::Tcp).chain(unix).map(Arc::new).collect();
+        let shortage = Arc::new(Mutex::default());
+        for (number, worker) in plane.workers.iter().enumerate() {
+            let hall = Arc::new(Hall {
+                clients: Arc::clone(clients),
+                handshakes: Arc::clone(&handshakes),
+                worker: WorkerId(number as u16),
+                keepalive,
+                shortage: Arc::clone(&shortage),
+            });
+            for listening in &all {
+                let (hall, listening, is_here) = (Arc::clone(&hall), Arc::clone(listening), is_here.clone());
+                let closing = closing.subscribe();
+                let begin = move |watch| {
+                    Box::pin(keep_accepting(hall, Door::new(listening, watch), closing, is_here)) as Task
+                };
+                worker.send(Mail::Task(Box::new(begin)));
+            }
+        }
+        clients.accepting.begun.store(true, Ordering::Release);
+        Ok(Self { closing, loops, files: files.into_iter().flatten().collect(), _bells: bells, handshakes })
+    }
+
+    /// Stops accepting everywhere; returns when every socket is closed and its file removed.
+    ///
+    /// # Cancel safety
+    /// The sockets are closed all the same.
+    pub async fn close(&mut self) {
+        self.closing.send_replace(true);
+        let _ = self.loops.recv().await; // there is nothing that could come
+        self.files.clear();
+    }
+}
+
+impl Drop for Acceptors {
+    /// Logins on those threads lean on the runtime of all others, which ends behind this.
+    fn drop(&mut self) {
+        self.handshakes.stop();
+    }
+}
+
+async fn keep_accepting(
+    hall: Arc<Hall>,
+    door: Door,
+    closing: watch::Receiver<bool>,
+    is_here: mpsc::Sender<Infallible>,
+) {
+    let door = Arc::new(door);
+    tasks::keep("an accept loop", || accept(Arc::clone(&hall), Arc::clone(&door), closing.clone())).await;
+    drop(door);
+    drop(is_here); // not before the socket is closed
+}
+
+async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
+    let mut phase = hall.clients.plane.watch_phase();
+    tokio::select! {
+        () = hall.rounds(&door) => {}
+        // errors mean that plane or acceptors are gone
+        _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running) => {}
+        _ = closing.wait_for(|closing| *closing) => {}
+    }
+}
+
+/// What a worker's accept loops lead to: logins on the worker, and the threads that they may leave it for.
+struct Hall {
+    clients: Arc<Clients>,
+    handshakes: Arc<Handshakes>,
+    worker: WorkerId,
+    /// The listening sockets have SO_KEEPALIVE.
+    keepalive: bool,
+    /// Every worker's: the log hears of it once.
+    shortage: Arc<Mutex<Shortage>>,
+}
+
+impl Hall {
+    async fn rounds(self: &Arc<Self>, door: &Door) {
+        loop {
+            self.round(door).await;
+        }
+    }
+
+    /// Waits for clients and takes those who are there, up to a bound.
+    async fn round(self: &Arc<Self>, door: &Door) {
+        let mut next = Some(self.clients.accepting.while_on(|| door.accept()).await);
+        let limit = self.clients.strangers_max();
+        for _ in 0..limits::ACCEPTS_PER_ROUND {
+            let accepted = match next.take() {
+                Some(accepted) => accepted,
+                None if self.clients.accepting.is_suspended() => return,
+                None => door.accept_now(),
+            };
+            match accepted {
+                Ok(accepted) => self.receive(accepted, door, limit).await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return, // that was all
+                Err(error) => return self.trouble(&error).await,
+            }
+        }
+        tokio::task::yield_now().await; // to queries
+    }
+
+    /// Begins the login of one more. Where there is no room it waits until there is; meanwhile the kernel queues those who come.
+    async fn receive(self: &Arc<Self>, accepted: Accepted, door: &Door, limit: usize) {
+        let clients = &self.clients;
+        let remote = match &accepted {
+            Accepted::Tcp(_, remote) => Address::Tcp(canonical(*remote)),
+            Accepted::Unix(_) => Address::Unix { port: 0, pid: 0, uid: 0 },
+        };
+        let stranger = match clients.strangers.enter_below(limit, &remote) {
+            Some(stranger) => stranger,
+            None => {
+                let stranger = clients.strangers.admit(&remote, || clients.strangers_max()).await;
+                let ours = stranger.pace().ours();
+                clients.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
+                drop(ours);
+                stranger
+            }
+        };
+        let (hall, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
+        let begin = move |watch| hall.log_in(accepted, way, stranger, watch);
+        clients.plane.worker(self.worker).send(Mail::Task(Box::new(begin)));
+    }
+
+    /// A client's login, which begins on this worker.
+    fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, stranger: Stranger, watch: Watch) -> Task {
+        let (exit, leaving) = exit(&self.handshakes);
+        match arrival(&self.clients.plane, accepted, &way, stranger, Berth { watch, exit }, self.worker) {
+            Ok(arrival) => {
+                let remote = arrival.remote.clone();
+                // boxed, as `tasks::spawn` does
+                let login = Box::pin(client::serve(Arc::clone(&self.clients), arrival));
+                let login = Box::pin(async move {
+                    let _ = tasks::guarded("client login", remote, login).await; // its panic is told
+                });
+                Box::pin(leaving.guest(login))
+            }
+            Err(error) => {
+                tracing::debug!("client gone while being accepted: {error}");
+                Box::pin(std::future::ready(()))
+            }
+        }
+    }
+
+    /// Nobody could be accepted: a pause, unless it is that client's affair alone. The worker's queries have their turn in any case.
+    async fn trouble(&self, error: &io::Error) {
+        if is_of_one_client(error) {
+            return tokio::task::yield_now().await;
+        }
+        let is_to_be_told = {
+            let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+            shortage.is_to_be_told(self.clients.plane.now())
+        };
+        if is_to_be_told {
+            tracing::error!("accept() failed: {error}");
+        }
+        self.clients.strangers.make_room();
+        tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
+    }
+}
+
+impl Clients {
+    /// How many clients may be logging in.
+    fn strangers_max(&self) -> usize {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let of_files = files.map_or(usize::MAX, |files| (files / limits::LOGIN_FILES_PART) as usize);
+        match self.plane.policy.load().snapshot.settings.max_login_conn {
+            0 => of_files,
+            most => of_files.min(most as usize),
+        }
+    }
+}
+
+/// An IPv4 client of a socket for both families (systemd's may be one) is shown as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// What all who come in by a listening socket have of it.
+struct Way {
+    /// Our end, where it is the same for all.
+    local: Option<SocketAddr>,
+    /// It has SO_KEEPALIVE, and so have they.
+    keepalive: bool,
+}
+
+/// A client as it comes in.
+fn arrival(
+    plane: &Plane,
+    accepted: Accepted,
+    way: &Way,
+    stranger: Stranger,
+    berth: Berth,
+    home: WorkerId,
+) -> io::Result<Arrival> {
+    let policy = plane.policy.load();
+    let settings = &policy.snapshot.settings;
+    let (fresh, remote, local) = match accepted {
+        Accepted::Tcp(socket, remote) => {
+            options::tune_accepted(socket.as_fd(), &tcp_options(settings), way.keepalive)?;
+            let local = way.local.map_or_else(|| local_address(&socket), Ok)?;
+            let remote = Address::Tcp(canonical(remote));
+            (Fresh::new(socket, true, berth), remote, Address::Tcp(canonical(local)))
+        }
+        Accepted::Unix(socket) => {
+            // who cannot be known is served all the same: as nobody, who has no rights by an account
+            let peer = PeerProcess::of(&socket).unwrap_or(PeerProcess::UNKNOWN);
+            let own = PeerProcess { pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
+            let address = |PeerProcess { pid, uid }| Address::Unix { port: settings.listen_port, pid, uid };
+            (Fresh::new(socket, false, berth), address(peer), address(own))
+        }
+    };
+    Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, stranger, home: Some(home) })
+}
+
+fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let local = rustix::net::getsockname(socket)?;
+    SocketAddr::try_from(local).map_err(|_| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// When the log was last told that connections cannot be accepted.
+#[derive(Debug, Default)]
+struct Shortage {
+    told_at: Option<Micros>,
+}
+
+impl Shortage {
+    /// Not each time that it is tried again.
+    fn is_to_be_told(&mut self, now: Micros) -> bool {
+        let pause = Micros::from_millis(limits::ACCEPT_COMPLAINT_MS);
+        let is_due = self.told_at.is_none_or(|then| now.since(then) >= pause);
+        if is_due {
+            self.told_at = Some(now);
+        }
+        is_due
+    }
+}
+
+/// Whether the next client may do better: this one went away, or its network is in trouble. What is left is the system's, which has
+/// run out of something (descriptors, memory, epoll's watches), or the socket's, and may last.
+/// Source: accept(2), "Error handling".
+fn is_of_one_client(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const OF_ONE: [Errno; 10] = [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::NETDOWN,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::HOSTDOWN,
+        Errno::NONET,
+        Errno::HOSTUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::NETUNREACH,
+    ];
+    Errno::from_io_error(error).is_none_or(|errno| OF_ONE.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! A client's proof of who it is: trust, plain, md5, scram-sha-256.
+//!
+//! Whether a user exists is not shown: without one the same exchange runs and fails at its end. Never knows where a secret
+//! came from, nor what the client may do. Source: PgBouncer, doc/config.md (`auth_type`); PostgreSQL documentation,
+//! "Message Flow" and "SASL Authentication".
+
+use super::greet::LoginEnd;
+use super::stream::ClientStream;
+use super::verifiers::Verifiers;
+use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
+use crate::auth::{ScramKeys, Secret, md5};
+use crate::base::{Address, limits};
+use crate::config::AuthType;
+use crate::control::{Lanes, Randomness, Turn};
+use crate::wire::authentication::{self, SCRAM_SHA_256};
+use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
+use std::io;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What a proof depends on.
+pub struct ProofRules<'a> {
+    /// `auth_type`.
+    pub auth_type: AuthType,
+    /// The user's name.
+    pub user: &'a str,
+    /// Its secret; `None`: no such user.
+    pub secret: Option<&'a Arc<Secret>>,
+    /// `scram_iterations`.
+    pub scram_iterations: u32,
+    /// Makes salts and nonces.
+    pub random: &'a Randomness,
+    /// Makes what SCRAM checks against.
+    pub verifiers: &'a Verifiers,
+    /// Computes what takes its time.
+    pub sums: Sums<'a>,
+}
+
+/// Where PBKDF2 is computed for a client.
+#[derive(Clone, Copy)]
+pub struct Sums<'a> {
+    /// Turns at it.
+    pub lanes: &'a Lanes,
+    /// Whose lane it is.
+    pub client: &'a Address,
+    /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
+    pub iterations_max: u32,
+}
+
+impl Sums<'_> {
+    /// This client's turn, in the lane of its address.
+    pub(super) async fn turn(&self) -> Turn {
+        self.lanes.turn(&format!("client {}", self.client.host_text())).await
+    }
+}
+
+/// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where it proved itself by SCRAM
+/// against a stored verifier. AuthenticationOk is not sent, and SASL's last word waits for it.
+///
+/// # Errors
+/// The method's fault, the same for wrong proofs and unknown users; silent ones.
+/// # Cancel safety
+/// The login cannot be taken up again.
+pub async fn prove(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<Option<ScramKeys>, LoginEnd> {
+    let is_scram = matches!(rules.secret.map(|secret| &**secret), Some(Secret::Scram(_)));
+    match rules.auth_type {
+        AuthType::Any => Ok(None),
+        AuthType::Trust if rules.secret.is_some() => Ok(None),
+        AuthType::Trust => Err(Fault::TrustFailed.into()),
+        AuthType::Plain => prove_plain(stream, rules).await.map(|()| None),
+        AuthType::Md5 if !is_scram => prove_md5(stream, rules).await.map(|()| None),
+        AuthType::Md5 | AuthType::ScramSha256 => {
+            let keys = prove_scram(stream, rules).await?;
+            Ok(is_scram.then_some(keys))
+        }
+    }
+}
+
+async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
+    let mut out = Vec::new();
+    authentication::write_cleartext_request(&mut out);
+    stream.send(&out).await?;
+    let password = read_password(stream).await?;
+    let Some(secret) = rules.secret.cloned() else { return Err(Fault::PasswordWrong.into()) };
+    let user = rules.user.to_owned();
+    let is_right = match &*secret {
+        Secret::Plain(_) | Secret::Md5(_) => secret.is_password(&user, &password),
+        Secret::Scram(verifier) if verifier.iterations > rules.sums.iterations_max => {
+            let (count, most) = (verifier.iterations, rules.sums.iterations_max);
+            tracing::warn!(
+                "secret of user {user} has {count} SCRAM iterations, max_scram_iterations is {most}"
+            );
+            false
+        }
+        Secret::Scram(_) => {
+            let _ours = stream.ours();
+            let turn = rules.sums.turn().await;
+            if stream.has_hung_up() {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            turn.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
+        }
+    };
+    if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
+}
+
+async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
+    let salt = random(rules)?;
+    let mut out = Vec::new();
+    authentication::write_md5_request(&mut out, salt);
+    stream.send(&out).await?;
+    let answer = read_password(stream).await?;
+    let is_right = rules.secret.is_some_and(|secret| md5::is_answer(secret, rules.user, salt, &answer));
+    if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
+}
+
+async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<ScramKeys, LoginEnd> {
+    let mut out = Vec::new();
+    authentication::write_sasl_request(&mut out, SCRAM_SHA_256);
+    stream.send(&out).await?;
+    let payload = read_answer(stream).await?;
+    let ours = stream.ours();
+    let (user, secret, iterations) = (rules.user, rules.secret, rules.scram_iterations);
+    let verifier = rules.verifiers.of(user, secret, iterations, rules.sums, || stream.has_hung_up()).await;
+    drop(ours);
+    let nonce = nonce_text(random::<NONCE_BYTES>(rules)?);
+    let (server, challenge) = begin_scram(verifier, &nonce, &payload)?;
+    out.clear();
+    authentication::write_sasl_continue(&mut out, challenge.as_bytes());
+    stream.send(&out).await?;
+    let payload = read_answer(stream).await?;
+    let (last, keys) = server.finish(&payload).map_err(|_| Fault::SaslFailed)?;
+    out.clear();
+    authentication::write_sasl_final(&mut out, last.as_bytes());
+    stream.hold(&out); // AuthenticationOk mostly follows at once
+    Ok(keys)
+}
+
+fn begin_scram(verifier: Verifier, nonce: &str, payload: &[u8]) -> Result<(ScramServer, String), LoginEnd> {
+    let (mechanism, first) = authentication::sasl_initial(payload).map_err(|_| Fault::SaslFailed)?;
+    if mechanism != SCRAM_SHA_256.as_bytes() {
+        return Err(Fault::SaslMechanism.into());
+    }
+    let begun = first.and_then(|first| ScramServer::start(verifier, first, nonce).ok());
+    begun.ok_or_else(|| Fault::SaslFailed.into())
+}
+
+/// Fresh random bytes.
+fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
+    rules.random.take().ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))
+}
+
+/// A PasswordMessage's text, never empty.
+async fn read_password(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let payload = read_answer(stream).await?;
+    match authentication::password(&payload) {
+        Ok([]) => Err(Fault::EmptyPassword.into()),
+        Ok(password) => Ok(Zeroizing::new(password.to_vec())),
+        Err(_) => Err(Fault::PasswordWrong.into()),
+    }
+}
+
+/// The payload of the next message, which must be one that answers an authentication request.
+async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    const LENGTH_MAX: u32 = limits::LOGIN_MESSAGE_BYTES_MAX as u32;
+    loop {
+        let input = stream.unread();
+        match input.first() {
+            Some(&tags::client::PASSWORD) | None => {}
+            Some(&tags::client::TERMINATE) => {
+                return Err(LoginEnd::Silent("client close request".to_owned()));
+            }
+            Some(0) => return Err(Fault::StartupRepeated.into()),
+            Some(_) => return Err(startup::bad_header(input).into()),
+        }
+        match FrameHeader::read(input, LENGTH_MAX) {
+            Ok(Some(header)) if input.len() >= header.frame_bytes => {
+                let payload = Zeroizing::new(input[HEADER_BYTES..header.frame_bytes].to_vec());
+                stream.consume(header.frame_bytes);
+                return Ok(payload);
+            }
+            Ok(_) => stream.read_more().await?,
+            Err(WireError::BadLength { .. } | WireError::Malformed { .. }) => {
+                return Err(startup::bad_header(input).into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Every method with every kind of secret, over a socket pair with a scripted client.
+
+use super::*;
+use crate::auth::ScramSecret;
+use crate::auth::scram::ScramClient;
+use crate::base::Password;
+use crate::clients::stream::Socket;
+use crate::wire::authentication::AuthRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// A client that answers whatever it is asked with `password`; gives the first request's kind.
+async fn play(mut peer: UnixStream, user: &str, password: &str) -> &'static str {
+    let mut first = "nothing";
+    let mut scram = None;
+    let mut proof = None;
+    loop {
+        let Ok(tag) = peer.read_u8().await else { return first };
+        assert_eq!(tag, tags::server::AUTHENTICATION);
+        let mut payload = vec![0; peer.read_u32().await.unwrap() as usize - 4];
+        peer.read_exact(&mut payload).await.unwrap();
+        let mut out = Vec::new();
+        match authentication::request(&payload).unwrap() {
+            AuthRequest::CleartextPassword => {
+                first = "plain";
+                authentication::write_password(&mut out, password.as_bytes());
+            }
+            AuthRequest::Md5Password { salt } => {
+                first = "md5";
+                let secret = Secret::Plain(Password::new(password));
+                let answer = md5::answer(&secret, user, salt).unwrap_or_default();
+                authentication::write_password(&mut out, answer.expose().as_bytes());
+            }
+            AuthRequest::Sasl(mechanisms) => {
+                first = "scram";
+                assert!(mechanisms.offers(SCRAM_SHA_256));
+                let (client, message) = ScramClient::start("abcdef".to_owned());
+                scram = Some(client);
+                authentication::write_sasl_initial(&mut out, SCRAM_SHA_256, message.as_bytes());
+            }
+            AuthRequest::SaslContinue(challenge) => {
+                let challenge = scram.take().unwrap().challenged(challenge, 10_000).unwrap();
+                let keys = challenge.sum(&Password::new(password)).compute();
+                let (check, message) = challenge.answer(&keys);
+                proof = Some(check);
+                authentication::write_sasl_response(&mut out, message.as_bytes());
+            }
+            AuthRequest::SaslFinal(last) => {
+                proof.take().unwrap().check(last).unwrap();
+                continue;
+            }
+            other => panic!("{other:?}"),
+        }
+        if peer.write_all(&out).await.is_err() {
+            return first;
+        }
+    }
+}
+
+const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
+
+/// A verifier of more than 1,000 iterations is too much.
+fn sums(lanes: &Lanes) -> Sums<'_> {
+    Sums { lanes, client: &CLIENT, iterations_max: 1_000 }
+}
+
+async fn run(
+    auth_type: AuthType,
+    secret: Option<&str>,
+    password: &str,
+) -> (&'static str, Result<bool, LoginEnd>) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let secret = secret.map(|text| Arc::new(Secret::parse(text)));
+    let server = async move {
+        let mut stream = ClientStream::new(Socket::Unix(ours));
+        let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+        let rules = ProofRules {
+            auth_type,
+            user: "bob",
+            secret: secret.as_ref(),
+            scram_iterations: 16,
+            random: &Randomness::default(),
+            verifiers: &verifiers,
+            sums: sums(&lanes),
+        };
+        let keys = prove(&mut stream, &rules).await?;
+        stream.send(&[]).await.unwrap(); // what is held
+        Ok(keys.is_some())
+    };
+    tokio::join!(play(theirs, "bob", password), server)
+}
+
+fn scram_secret() -> String {
+    let secret = Arc::new(ScramSecret::derive(b"pencil", b"some salt", 16));
+    Secret::Scram(secret).to_text().expose().to_owned()
+}
+
+#[tokio::test]
+async fn every_method_takes_the_secrets_that_it_can_check() {
+    let (hash, verifier) = (md5::hash(b"pencil", "bob"), scram_secret());
+    let rows = [
+        (AuthType::Plain, "pencil", "plain", true, false),
+        (AuthType::Plain, hash.expose(), "plain", true, false),
+        (AuthType::Plain, &verifier, "plain", true, false),
+        (AuthType::Md5, "pencil", "md5", true, false),
+        (AuthType::Md5, hash.expose(), "md5", true, false),
+        (AuthType::Md5, &verifier, "scram", true, true),
+        (AuthType::ScramSha256, "pencil", "scram", true, false),
+        (AuthType::ScramSha256, hash.expose(), "scram", false, false),
+        (AuthType::ScramSha256, &verifier, "scram", true, true),
+    ];
+    for (auth_type, secret, method, works, learns) in rows {
+        let (asked, outcome) = run(auth_type, Some(secret), "pencil").await;
+        assert_eq!(asked, method, "{auth_type:?} {secret}");
+        if works {
+            assert_eq!(outcome, Ok(learns), "{auth_type:?} {secret}");
+        }
+        let fault = if method == "scram" { Fault::SaslFailed } else { Fault::PasswordWrong };
+        if !works {
+            assert_eq!(outcome, Err(fault.clone().into()), "{auth_type:?} {secret}");
+        }
+        let (_, outcome) = run(auth_type, Some(secret), "pen").await;
+        assert_eq!(outcome, Err(fault.into()), "{auth_type:?} {secret}, wrong password");
+    }
+}
+
+#[tokio::test]
+async fn strangers_and_users_without_a_password_go_the_same_way_and_fail() {
+    for (auth_type, method, fault) in [
+        (AuthType::Plain, "plain", Fault::PasswordWrong),
+        (AuthType::Md5, "md5", Fault::PasswordWrong),
+        (AuthType::ScramSha256, "scram", Fault::SaslFailed),
+    ] {
+        for secret in [None, Some("")] {
+            let (asked, outcome) = run(auth_type, secret, "pencil").await;
+            assert_eq!((asked, outcome), (method, Err(fault.clone().into())), "{auth_type:?} {secret:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn trust_wants_a_known_user() {
+    assert_eq!(run(AuthType::Trust, Some(""), "").await, ("nothing", Ok(false)));
+    assert_eq!(run(AuthType::Trust, None, "").await, ("nothing", Err(Fault::TrustFailed.into())));
+    assert_eq!(run(AuthType::Any, None, "").await, ("nothing", Ok(false)));
+}
+
+#[tokio::test]
+async fn a_verifier_that_takes_too_long_proves_nobody() {
+    let verifier = |iterations| {
+        let secret = Arc::new(ScramSecret::derive(b"pencil", b"some salt", iterations));
+        Secret::Scram(secret).to_text().expose().to_owned()
+    };
+    assert_eq!(run(AuthType::Plain, Some(&verifier(1_000)), "pencil").await.1, Ok(false));
+    let refused = run(AuthType::Plain, Some(&verifier(1_001)), "pencil").await.1;
+    assert_eq!(refused, Err(Fault::PasswordWrong.into()));
+}
+
+/// What a client is told that answers the request for a proof with `script`.
+async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(script).await.unwrap();
+    theirs.shutdown().await.unwrap();
+    let mut stream = ClientStream::new(Socket::Unix(ours));
+    let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+    let secret = Arc::new(Secret::parse("pencil"));
+    let rules = ProofRules {
+        auth_type,
+        user: "bob",
+        secret: Some(&secret),
+        scram_iterations: 16,
+        random: &Randomness::default(),
+        verifiers: &verifiers,
+        sums: sums(&lanes),
+    };
+    prove(&mut stream, &rules).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn answers_that_are_none() {
+    let startup_message = [0, 0, 0, 8, 0, 3, 0, 0];
+    let fault = |fault: Fault| LoginEnd::Fault(fault);
+    let silent = |text: &str| LoginEnd::Silent(text.to_owned());
+    for (script, end) in [
+        (&b"p\0\0\0\x05\0"[..], fault(Fault::EmptyPassword)),
+        (b"p\0\0\0\x05x", fault(Fault::PasswordWrong)),
+        (b"p\0\0\0\x04", fault(Fault::PasswordWrong)),
+        (&startup_message, fault(Fault::StartupRepeated)),
+        (b"X\0\0\0\x04", silent("client close request")),
+        (b"Q\0\0\0\x05\0", fault(Fault::BadPacketHeader { hex: "510000000500".into() })),
+        (b"p\0\x01\0\x01", fault(Fault::BadPacketHeader { hex: "7000010001".into() })),
+        (b"p\0\0\0\x03", fault(Fault::BadPacketHeader { hex: "7000000003".into() })),
+        (b"p\0\0\0\x09x", silent("client unexpected eof")),
+        (b"", silent("client unexpected eof")),
+    ] {
+        assert_eq!(answered(AuthType::Plain, script).await, end, "{script:?}");
+    }
+}
+
+#[tokio::test]
+async fn sasl_messages_that_are_none() {
+    let mut other = Vec::new();
+    authentication::write_sasl_initial(&mut other, "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc");
+    assert_eq!(answered(AuthType::ScramSha256, &other).await, Fault::SaslMechanism.into());
+    let mut binding = Vec::new();
+    authentication::write_sasl_initial(&mut binding, SCRAM_SHA_256, b"p=tls-server-end-point,,n=,r=abc");
+    assert_eq!(answered(AuthType::ScramSha256, &binding).await, Fault::SaslFailed.into());
+    assert_eq!(answered(AuthType::ScramSha256, b"p\0\0\0\x06x\0").await, Fault::SaslFailed.into());
+    let no_first = b"p\0\0\0\x16SCRAM-SHA-256\0\xff\xff\xff\xff";
+    assert_eq!(answered(AuthType::ScramSha256, no_first).await, Fault::SaslFailed.into());
+}

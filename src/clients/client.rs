@@ -1,0 +1,591 @@
+//! One client's whole login: greeting, limits, proof, welcome, and the hand-over to a worker or to the console.
+//!
+//! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the channel.
+//! Source: PgBouncer, src/client.c (order of checks, log lines).
+
+use super::auth_query;
+use super::authenticate::{ProofRules, Sums, prove};
+use super::clients::{Clients, ConsoleVisit, Rights};
+use super::greet::{GreetRules, Greeting, LoginEnd, greet};
+use super::login_reply::{WelcomeWords, own_params};
+use super::strangers::{Pace, Stranger};
+use super::stream::{ClientStream, Socket};
+use crate::auth::Secret;
+use crate::base::{Address, Micros, WorkerId, limits};
+use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
+use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Phase, Policy};
+use crate::core::{ClientIdentity, ClientLogin, PoolShare};
+use crate::io::Guard;
+use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
+use crate::wire::{Fault, authentication, tags};
+use crate::worker::Mail;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+/// A client that has just been accepted.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its socket.
+    pub socket: Socket,
+    /// Its end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+    /// Its place among those who have not proven who they are.
+    pub stranger: Stranger,
+    /// The worker on whose loop it begins; `None`: on none.
+    pub home: Option<WorkerId>,
+}
+
+/// Takes one client through its login, to a worker, to the console, or to its end.
+///
+/// # Cancel safety
+/// The client is cut off.
+pub async fn serve(clients: Arc<Clients>, arrival: Arrival) {
+    let stranger = Arc::new(arrival.stranger);
+    let mut stream = ClientStream::new(arrival.socket).paced(stranger.pace().clone());
+    let mut visitor =
+        Visitor::new(&clients, arrival.remote, arrival.local, Arc::clone(&stranger), arrival.home);
+    let patience = clients.plane.policy.load().snapshot.settings.client_login_timeout.to_timeout();
+    let outcome = tokio::select! {
+        biased; // what the client has sent comes first: it may just have moved on
+        waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
+        () = stranger.cut_off() => Some(Err(LoginEnd::Silent("others wait to log in (max_login_conn)".to_owned()))),
+    };
+    match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
+        Ok(Way::Cancel(key)) => {
+            drop(visitor);
+            // It counts as long as its connection is there, and makes room like anybody who is late: the request is carried
+            // all the same.
+            // boxed, as are other ways that few go: all would have room for them
+            let cancel = Box::pin(async {
+                clients.plane.cancel(key).await;
+                stream.close().await;
+            });
+            tokio::select! {
+                () = cancel => {}
+                () = stranger.cut_off() => {}
+            }
+        }
+        Ok(Way::Console { rights, admission }) => {
+            visitor.hand_to_console(&clients, stream, rights, admission)
+        }
+        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&clients, stream, *handover),
+        Err(end) => {
+            visitor.log_end(&clients, &end);
+            // whoever is told why counts again, also where he has proven himself: nothing else bounds how many there are
+            stranger.leave();
+            let leaving = clients.strangers.enter(&visitor.remote);
+            drop(visitor);
+            tokio::select! {
+                () = Box::pin(take_leave(stream, &end)) => {}
+                () = leaving.cut_off() => {}
+            }
+        }
+    }
+}
+
+/// Tells the client why it is refused, where it is told.
+async fn take_leave(stream: ClientStream, end: &LoginEnd) {
+    match end {
+        LoginEnd::Fault(fault) => stream.farewell(&fault.message()).await,
+        LoginEnd::Silent(_) | LoginEnd::Unsaid => stream.close().await,
+    }
+}
+
+/// Returns when the client has left, or says that it does. What it sends ahead is kept, up to a bound.
+///
+/// # Cancel safety
+/// Nothing is lost.
+async fn gone(stream: &mut ClientStream) -> LoginEnd {
+    loop {
+        let sent = stream.unread();
+        if sent.first() == Some(&tags::client::TERMINATE) {
+            return LoginEnd::Silent("client close request".to_owned());
+        }
+        if sent.len() >= limits::SENT_AHEAD_BYTES_MAX {
+            std::future::pending::<()>().await;
+        }
+        if let Err(error) = stream.read_more().await {
+            return error.into();
+        }
+    }
+}
+
+/// Where a client goes from here.
+enum Way {
+    /// It wanted another's query cancelled, and that is all it wanted.
+    Cancel(ClientKey),
+    /// To the console.
+    Console { rights: Rights, admission: Admission },
+    /// To a worker.
+    Worker(Box<Handover>),
+}
+
+/// What a worker takes, but for the stream.
+struct Handover {
+    worker: WorkerId,
+    login: ClientLogin,
+    guard: Guard,
+}
+
+/// One client during its login.
+struct Visitor {
+    id: u64,
+    remote: Address,
+    local: Address,
+    arrived: Micros,
+    arrived_at_epoch_s: u64,
+    database: Arc<str>,
+    user: Arc<str>,
+    row: LoginEntry,
+    stage: Stage,
+    stranger: Arc<Stranger>,
+    home: Option<WorkerId>,
+    /// Whether the log hears of it; decided when there is first something to say.
+    is_heard: OnceLock<bool>,
+}
+
+/// What is known of a user.
+struct Found {
+    /// `None`: there is no such user.
+    secret: Option<Arc<Secret>>,
+    /// auth_query said so: servers are logged in to with it once it has proven the client.
+    is_from_query: bool,
+}
+
+impl Found {
+    fn nothing() -> Self {
+        Self { secret: None, is_from_query: false }
+    }
+}
+
+/// How far a login has come: what its timeout is called.
+enum Stage {
+    Proving,
+    WaitingForServer(Arc<PoolShare>),
+}
+
+/// One line of the log about `$visitor`.
+macro_rules! log {
+    ($level:ident, $visitor:expr, $($text:tt)+) => {
+        tracing::$level!(
+            side = "C", id = $visitor.id, db = %$visitor.database, user = %$visitor.user, peer = %$visitor.remote,
+            $($text)+
+        )
+    };
+}
+
+impl Visitor {
+    fn new(
+        clients: &Clients,
+        remote: Address,
+        local: Address,
+        stranger: Arc<Stranger>,
+        home: Option<WorkerId>,
+    ) -> Self {
+        let id = clients.plane.next_socket_id();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let row = clients.logins.enter(LoginRow {
+            socket_id: id,
+            remote: remote.clone(),
+            local: local.clone(),
+            connected_at_epoch_s: since_epoch.as_secs(),
+            names: None,
+            tls: String::new(),
+            is_waiting: false,
+        });
+        Self {
+            id,
+            remote,
+            local,
+            arrived: clients.plane.now(),
+            arrived_at_epoch_s: since_epoch.as_secs(),
+            database: "(nodb)".into(),
+            user: "(nouser)".into(),
+            row,
+            stage: Stage::Proving,
+            stranger,
+            home,
+            is_heard: OnceLock::new(),
+        }
+    }
+
+    /// Whether a line about it is to be logged: always, once it has proven who it is.
+    fn may_log(&self, clients: &Clients) -> bool {
+        let is_stranger = matches!(self.stage, Stage::Proving);
+        !is_stranger || *self.is_heard.get_or_init(|| clients.strangers.may_log())
+    }
+
+    async fn log_in(&mut self, clients: &Clients, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
+        let startup = match self.greet(clients, stream).await? {
+            Greeting::Startup(startup) => startup,
+            // a key of another length is none of ours
+            Greeting::Cancel(key) => return Ok(Way::Cancel(ClientKey::try_from(&*key).unwrap_or_default())),
+        };
+        let policy = clients.plane.policy.load_full();
+        self.introduce(clients, &startup, stream, &policy.snapshot.settings);
+        if startup.replication != Replication::No {
+            return Err(Fault::ReplicationUnavailable.into());
+        }
+        if startup.needs_negotiation() {
+            let mut out = Vec::new();
+            startup::write_negotiation(&mut out, &startup.unknown_options);
+            stream.send(&out).await?;
+        }
+        if &*self.database == CONSOLE_DATABASE {
+            return Box::pin(self.log_in_to_console(clients, &policy, stream)).await;
+        }
+        let database = policy.snapshot.database(&self.database);
+        self.may_come_this_way(database.as_deref(), stream)?;
+        self.take_forced_user(&policy, database.as_deref())?;
+        self.prove(clients, &policy, database.as_deref(), stream).await?;
+        let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
+        let admission = clients.plane.admissions.admit(&self.database, &self.user, &limits)?;
+        if let Some(names) = admission.names() {
+            (self.database, self.user) = names; // thousands of clients, a few names
+        }
+        let database = self.may_enter(clients, &policy, database)?;
+        self.stranger.leave();
+        let handover = self.enter(clients, &policy, &database, &startup, stream, admission).await?;
+        Ok(Way::Worker(Box::new(handover)))
+    }
+
+    async fn greet(&self, clients: &Clients, stream: &mut ClientStream) -> Result<Greeting, LoginEnd> {
+        let policy = clients.plane.policy.load_full();
+        let settings = &policy.snapshot.settings;
+        let tls = policy.client_tls.as_ref().filter(|_| matches!(self.remote, Address::Tcp(_)));
+        let rules = GreetRules {
+            tls: tls.map(|tls| &tls.acceptor.config),
+            tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
+            names: &clients.plane.names,
+            ignored: IgnoredNames(&settings.ignore_startup_parameters),
+        };
+        greet(stream, &rules).await
+    }
+
+    /// Takes the names that the client has said.
+    fn introduce(
+        &mut self,
+        clients: &Clients,
+        startup: &Startup,
+        stream: &ClientStream,
+        settings: &Settings,
+    ) {
+        self.database = startup.database.as_str().into();
+        self.user = startup.user.as_str().into();
+        let tls = stream.tls_text();
+        if settings.log_connections && self.may_log(clients) {
+            let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
+            let tls = if tls.is_empty() { "no" } else { &tls };
+            log!(info, self, "login attempt: db={db} user={user} tls={tls} replication={replication}");
+        }
+        self.row.update(|row| {
+            row.names = Some((self.database.clone(), self.user.clone()));
+            row.tls = tls;
+        });
+    }
+
+    /// Turns away who came without TLS to a database that demands it, before anything secret is asked for.
+    fn may_come_this_way(&self, database: Option<&Database>, stream: &ClientStream) -> Result<(), LoginEnd> {
+        let is_demanded = database.is_some_and(|database| database.client_tls_required);
+        let is_open = matches!(self.remote, Address::Tcp(_)) && !stream.is_tls();
+        if is_demanded && is_open { Err(Fault::SslRequired.into()) } else { Ok(()) }
+    }
+
+    /// With auth_type=any everybody is the user that the database entry names.
+    fn take_forced_user(&mut self, policy: &Policy, database: Option<&Database>) -> Result<(), LoginEnd> {
+        if policy.snapshot.settings.auth_type != AuthType::Any {
+            return Ok(());
+        }
+        let Some(database) = database else { return Ok(()) }; // refused below, as unknown
+        self.user = database.user.clone().ok_or(Fault::Config)?;
+        Ok(())
+    }
+
+    async fn log_in_to_console(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        stream: &mut ClientStream,
+    ) -> Result<Way, LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let is_admin = self.is_own_account() || settings.admin_users.has(&self.user);
+        if !self.is_own_account() && settings.auth_type != AuthType::Any {
+            self.prove(clients, policy, None, stream).await?;
+        }
+        let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
+        let admission =
+            clients.plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
+        let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
+        let rights = match (is_admin, may_look) {
+            (true, _) => Rights::Admin,
+            (false, true) => Rights::Show,
+            (false, false) => return Err(Fault::NotAllowed.into()),
+        };
+        let mut out = Vec::new();
+        authentication::write_ok(&mut out);
+        stream.send(&out).await?;
+        Ok(Way::Console { rights, admission })
+    }
+
+    /// Whether this is the account that we run as, over a Unix socket, under the name that is for it.
+    fn is_own_account(&self) -> bool {
+        let own_uid = rustix::process::getuid().as_raw();
+        &*self.user == CONSOLE_DATABASE && matches!(self.remote, Address::Unix { uid, .. } if uid == own_uid)
+    }
+
+    /// Lets the client prove that it is who it says it is.
+    async fn prove(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<&Database>,
+        stream: &mut ClientStream,
+    ) -> Result<(), LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let is_any = settings.auth_type == AuthType::Any;
+        let found =
+            if is_any { Found::nothing() } else { self.secret(clients, policy, database, stream).await? };
+        let secret = found.secret;
+        let rules = ProofRules {
+            auth_type: settings.auth_type,
+            user: &self.user,
+            secret: secret.as_ref(),
+            scram_iterations: settings.scram_iterations.get(),
+            random: &clients.random,
+            verifiers: &clients.verifiers,
+            sums: Sums {
+                lanes: &clients.plane.sums,
+                client: &self.remote,
+                iterations_max: settings.max_scram_iterations.get(),
+            },
+        };
+        let keys = prove(stream, &rules).await?;
+        if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
+            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+        }
+        if let (Some(keys), Some(secret)) = (keys, &secret) {
+            clients.plane.secrets.learn_keys(&self.user, secret, keys);
+        }
+        Ok(())
+    }
+
+    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the user that the
+    /// database entry names. `None`: no such user; an entry of [users] says what holds for a user, not that there is one.
+    async fn secret(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<&Database>,
+        stream: &mut ClientStream,
+    ) -> Result<Found, LoginEnd> {
+        if let Some(secret) = policy.users.secret(&self.user) {
+            return Ok(Found { secret: Some(secret.clone()), is_from_query: false });
+        }
+        let settings = &policy.snapshot.settings;
+        let has_query = match database {
+            Some(database) => database.auth_query_user(settings).is_some(),
+            None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
+        };
+        if has_query {
+            let pace = stream.pace();
+            let begin = || pace.as_ref().map(Pace::ours);
+            let found = tokio::select! {
+                biased;
+                found = Box::pin(auth_query::lookup(clients, &self.database, &self.user, begin)) => found?,
+                end = gone(stream) => return Err(end),
+            };
+            let secret = found.ok_or(Fault::NoSuchUser)?;
+            return Ok(Found { secret: Some(secret), is_from_query: true });
+        }
+        let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
+        if is_forced {
+            return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
+        }
+        if self.may_log(clients) {
+            log!(info, self, "no such user: {}", self.user);
+        }
+        Ok(Found::nothing())
+    }
+
+    /// What only a client that has proved who it is may learn: whether its database is there for it.
+    fn may_enter(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<Arc<Database>>,
+    ) -> Result<Arc<Database>, LoginEnd> {
+        if clients.plane.phase() != Phase::Running {
+            return Err(Fault::ShuttingDown.into());
+        }
+        let name = || self.database.to_string();
+        let database = database.ok_or_else(|| Fault::NoSuchDatabase { name: name() })?;
+        match clients.plane.registry.database(&policy.snapshot, &self.database) {
+            Some(share) if share.is_disabled() => Err(Fault::DatabaseDisabled { name: name() }.into()),
+            Some(_) => Ok(database),
+            None => Err(Fault::NoSuchDatabase { name: name() }.into()),
+        }
+    }
+
+    /// Waits for the pool's welcome and passes it on.
+    async fn enter(
+        &mut self,
+        clients: &Clients,
+        policy: &Policy,
+        database: &Database,
+        startup: &Startup,
+        stream: &mut ClientStream,
+        admission: Admission,
+    ) -> Result<Handover, LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let entry = clients
+            .plane
+            .pool_entry(&self.database, &self.user)
+            .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
+        let visit = entry.visit();
+        let rules = policy.snapshot.client_rules(&self.user, database);
+        self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
+        self.row.update(|row| row.is_waiting = true);
+        let query_timeout = entry.share.rules().query_timeout.to_timeout();
+        let welcome = tokio::select! {
+            biased;
+            welcome = clients.plane.welcome(&entry.share) => welcome?,
+            end = gone(stream) => return Err(end),
+            () = tokio::time::sleep(rules.query_wait_timeout.to_timeout()) => {
+                return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
+            }
+            () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
+        };
+        let add_host = settings.application_name_add_host.then_some(&self.remote);
+        let params = own_params(&clients.plane.names, &welcome.params, startup, add_host);
+        let here = self.home.filter(|_| stream.is_on_loop());
+        let worker =
+            here.map_or_else(|| clients.plane.quietest_worker(), |here| clients.plane.quiet_worker(here));
+        let key = clients
+            .plane
+            .cancel_keys
+            .issue(worker, self.id)
+            .ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))?;
+        let words = WelcomeWords {
+            names: &clients.plane.names,
+            welcome: &welcome,
+            params: &params,
+            key: key.key(),
+            notice: &settings.login_notify_message,
+        };
+        let mut welcome = stream.take_held();
+        welcome.append(&mut words.write());
+        if entry.is_removed() {
+            return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
+        }
+        let login = ClientLogin {
+            identity: self.identity(stream),
+            pool: entry.share.clone(),
+            params,
+            rules,
+            login_time: clients.plane.now().since(self.arrived),
+            welcome: welcome.into(),
+        };
+        Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
+    }
+
+    fn identity(&self, stream: &ClientStream) -> Arc<ClientIdentity> {
+        Arc::new(ClientIdentity {
+            socket_id: self.id,
+            database: self.database.clone(),
+            user: self.user.clone(),
+            remote: self.remote.clone(),
+            local: self.local.clone(),
+            tls: stream.tls_text(),
+            connected_at_epoch_s: self.arrived_at_epoch_s,
+            internal: false,
+        })
+    }
+
+    fn hand_to_worker(self, clients: &Clients, mut stream: ClientStream, handover: Handover) {
+        let Handover { worker, login, guard } = handover;
+        let bell = stream.take_bell();
+        if self.home.is_some_and(|home| home != worker)
+            && let Err(error) = stream.leave_loop()
+        {
+            return self.log_end(clients, &error.into());
+        }
+        match stream.into_channel(guard) {
+            Ok(channel) => {
+                drop(self); // its row: whom the worker has welcomed is no more a login in progress
+                let mail = Mail::Client(Box::new((channel, login)));
+                match bell {
+                    Some(bell) => bell.send(&clients.plane, worker, mail),
+                    None => clients.plane.worker(worker).send(mail),
+                }
+            }
+            Err(error) => self.log_end(clients, &error.into()),
+        }
+    }
+
+    fn hand_to_console(
+        self,
+        clients: &Clients,
+        mut stream: ClientStream,
+        rights: Rights,
+        admission: Admission,
+    ) {
+        if let Err(error) = stream.leave_loop() {
+            return self.log_end(clients, &error.into());
+        }
+        let identity = self.identity(&stream);
+        let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
+        if clients.console.send(visit).is_err() {
+            self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));
+        }
+    }
+
+    fn timed_out(&self) -> LoginEnd {
+        match &self.stage {
+            Stage::Proving => Fault::LoginTimeout.into(),
+            Stage::WaitingForServer(pool) => {
+                pool.wait_over("client_login_timeout", Fault::LoginTimeoutServerDown).into()
+            }
+        }
+    }
+
+    fn log_end(&self, clients: &Clients, end: &LoginEnd) {
+        let policy = clients.plane.policy.load();
+        let settings = &policy.snapshot.settings;
+        let (reason, is_told) = match end {
+            LoginEnd::Fault(fault) => (fault.text(), true),
+            LoginEnd::Silent(reason) => (reason.as_str().into(), false),
+            LoginEnd::Unsaid => return,
+        };
+        let is_logged = settings.log_disconnections
+            || (is_told && settings.log_pooler_errors)
+            || (settings.log_connections && is_about_the_client(end));
+        // asked last: what the settings leave out takes nothing of what others may write
+        if !is_logged || !self.may_log(clients) {
+            return;
+        }
+        if settings.log_disconnections {
+            let age = clients.plane.now().since(self.arrived).as_secs();
+            log!(info, self, "closing because: {reason} (age={age}s)");
+        }
+        if is_told && settings.log_pooler_errors {
+            log!(warn, self, "pooler error: {reason}");
+        }
+        if settings.log_connections && is_about_the_client(end) {
+            log!(info, self, "login failed: db={} user={}", self.database, self.user);
+        }
+    }
+}
+
+/// Whether a login ended because of who the client is, or is not.
+fn is_about_the_client(end: &LoginEnd) -> bool {
+    use Fault::{NoSuchDatabase, NoSuchUser, PasswordWrong, SaslFailed, TrustFailed};
+    matches!(
+        end,
+        LoginEnd::Fault(PasswordWrong | SaslFailed | TrustFailed | NoSuchUser | NoSuchDatabase { .. })
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,72 @@
+//! What clients' logins share among themselves.
+//!
+//! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
+
+use super::accept::Accepting;
+use super::strangers::Strangers;
+use super::verifiers::Verifiers;
+use crate::base::limits;
+use crate::control::{Lanes, Logins, Plane, Randomness, Stream};
+use crate::core::ClientIdentity;
+use crate::io::Guard;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What a visitor of the console may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// `admin_users`, or the process's own uid on a Unix socket.
+    Admin,
+    /// `stats_users`: SHOW only.
+    Show,
+}
+
+/// A client of the database `pgbouncer` that has proved who it is; nothing after AuthenticationOk has been sent yet.
+pub struct ConsoleVisit {
+    /// Its stream, with nothing unread but what the stream itself still holds.
+    pub stream: Box<dyn Stream>,
+    /// Who it is.
+    pub identity: Arc<ClientIdentity>,
+    /// What it may do.
+    pub rights: Rights,
+    /// Held until the visit ends (counts of clients).
+    pub guard: Guard,
+}
+
+/// What clients' logins share.
+pub struct Clients {
+    /// What they share with logins to servers.
+    pub plane: Arc<Plane>,
+    /// Clients that have not proven who they are.
+    pub strangers: Arc<Strangers>,
+    /// Turns at auth_query.
+    pub lookups: Lanes,
+    /// The clients that are logging in.
+    pub logins: Logins,
+    /// What SCRAM clients are checked against.
+    pub verifiers: Verifiers,
+    /// Salts and nonces.
+    pub random: Randomness,
+    /// Whether clients are accepted at present.
+    pub accepting: Accepting,
+    /// Takes clients of the database `pgbouncer`.
+    pub console: mpsc::UnboundedSender<ConsoleVisit>,
+}
+
+impl Clients {
+    /// Nobody yet, and what the console is to take.
+    pub fn new(plane: Arc<Plane>) -> (Arc<Self>, mpsc::UnboundedReceiver<ConsoleVisit>) {
+        let (console, visits) = mpsc::unbounded_channel();
+        let clients = Self {
+            strangers: Arc::new(Strangers::new(plane.clock())),
+            lookups: Lanes::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
+            logins: Logins::default(),
+            verifiers: Verifiers::default(),
+            random: Randomness::default(),
+            accepting: Accepting::default(),
+            console,
+            plane,
+        };
+        (Arc::new(clients), visits)
+    }
+}

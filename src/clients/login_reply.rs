@@ -1,0 +1,156 @@
+//! What a client is told at the end of its login, and the session parameters that it begins with.
+//!
+//! Pure. Source: PgBouncer, src/proto.c (order of the messages), doc/config.md (`application_name_add_host`,
+//! `login_notify_message`).
+
+use crate::base::Address;
+use crate::control::{ClientKey, Welcome};
+use crate::wire::encode::{self, Severity};
+use crate::wire::startup::Startup;
+use crate::wire::{ParamSet, TrackedNames, authentication, sqlstate, tags};
+
+/// The parameters of a client: those of the pool's server, with what its StartupMessage asks for in their place.
+pub fn own_params(
+    names: &TrackedNames,
+    servers: &ParamSet,
+    startup: &Startup,
+    add_host: Option<&Address>,
+) -> ParamSet {
+    let mut params = servers.clone();
+    for (position, value) in &startup.tracked {
+        params = params.with(*position, value.as_str());
+    }
+    if let Some(remote) = add_host
+        && let Some(position) = names.position("application_name")
+    {
+        let own = startup.tracked.iter().rfind(|(at, value)| *at == position && !value.is_empty());
+        let name = own.map_or("app", |(_, value)| value);
+        params = params.with(position, format!("{name} - {}", host_text(remote)));
+    }
+    params
+}
+
+/// `ADDR:PORT`, `[v6]:PORT`, `unix(PID@host):PORT`.
+fn host_text(remote: &Address) -> String {
+    match remote {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix { port, pid, .. } => {
+            let system = rustix::system::uname();
+            format!("unix({pid}@{}):{port}", system.nodename().to_string_lossy())
+        }
+    }
+}
+
+/// The last messages of a login.
+pub struct WelcomeWords<'a> {
+    /// Tracked parameters.
+    pub names: &'a TrackedNames,
+    /// What the pool's first server reported.
+    pub welcome: &'a Welcome,
+    /// The client's own parameters.
+    pub params: &'a ParamSet,
+    /// Its cancel key.
+    pub key: ClientKey,
+    /// `login_notify_message`, empty = none.
+    pub notice: &'a str,
+}
+
+impl WelcomeWords<'_> {
+    /// AuthenticationOk, parameters that are not tracked as the server reported them, tracked ones, BackendKeyData, the
+    /// notice, ReadyForQuery.
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
+        authentication::write_ok(&mut out);
+        for (name, value) in &self.welcome.reported {
+            if self.names.position(name).is_none() {
+                encode::parameter_status(&mut out, name, value);
+            }
+        }
+        for (name, value) in self.names.iter().zip(self.params.iter()) {
+            if let Some(value) = value {
+                encode::parameter_status(&mut out, name, value);
+            }
+        }
+        let [a, b, c, d, secret @ ..] = self.key;
+        encode::backend_key_data(&mut out, u32::from_be_bytes([a, b, c, d]), &secret);
+        if !self.notice.is_empty() {
+            encode::notice(&mut out, Severity::Notice, sqlstate::SUCCESSFUL_COMPLETION, self.notice, None);
+        }
+        encode::ready_for_query(&mut out, tags::transaction::IDLE);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FrameHeader, HEADER_BYTES, backend};
+
+    fn welcome(names: &TrackedNames) -> Welcome {
+        let pairs =
+            [("server_version", "15.4"), ("TimeZone", "UTC"), ("is_superuser", "off"), ("DateStyle", "ISO")];
+        let mut params = names.empty_set();
+        for (name, value) in pairs {
+            if let Some(position) = names.position(name) {
+                params = params.with(position, value);
+            }
+        }
+        Welcome { reported: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(), params }
+    }
+
+    fn startup(pairs: &[(usize, &str)]) -> Startup {
+        let tracked = pairs.iter().map(|(position, value)| (*position, (*value).to_owned())).collect();
+        Startup { tracked, ..Startup::default() }
+    }
+
+    fn frames(mut input: &[u8]) -> Vec<(u8, &[u8])> {
+        let mut frames = Vec::new();
+        while let Some(header) = FrameHeader::read(input, u32::MAX).unwrap() {
+            frames.push((header.tag, &input[HEADER_BYTES..header.frame_bytes]));
+            input = &input[header.frame_bytes..];
+        }
+        frames
+    }
+
+    #[test]
+    fn the_words_come_in_pgbouncers_order() {
+        let names = TrackedNames::new([]);
+        let welcome = welcome(&names);
+        let params = own_params(&names, &welcome.params, &startup(&[(2, "Mars/Olympus"), (4, "psql")]), None);
+        let key = *b"\x01\x02\x03\x04abcd";
+        let words = WelcomeWords { names: &names, welcome: &welcome, params: &params, key, notice: "hello" };
+        let out = words.write();
+        let frames = frames(&out);
+        let told: Vec<_> = frames
+            .iter()
+            .filter(|(tag, _)| *tag == tags::server::PARAMETER_STATUS)
+            .map(|(_, payload)| backend::parameter_status(payload).unwrap())
+            .collect();
+        let expected = [
+            ("server_version", "15.4"),
+            ("is_superuser", "off"),
+            ("DateStyle", "ISO"),
+            ("TimeZone", "Mars/Olympus"),
+            ("application_name", "psql"),
+        ];
+        assert_eq!(told, expected);
+        let tags: Vec<_> = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
+        assert_eq!(String::from_iter(tags), "RSSSSSKNZ");
+        assert_eq!(frames[6].1, key);
+    }
+
+    #[test]
+    fn application_names_tell_where_they_come_from() {
+        let names = TrackedNames::new([]);
+        let v6 = Address::Tcp("[::1]:7".parse().unwrap());
+        let unix = Address::Unix { port: 6432, pid: 42, uid: 0 };
+        let name = |pairs: &[(usize, &str)], remote: &Address| {
+            let params = own_params(&names, &names.empty_set(), &startup(pairs), Some(remote));
+            params.value(4).unwrap().to_string()
+        };
+        assert_eq!(name(&[(4, "psql")], &v6), "psql - [::1]:7");
+        assert_eq!(name(&[(4, "")], &v6), "app - [::1]:7");
+        let over_unix = name(&[], &unix);
+        assert!(over_unix.starts_with("app - unix(42@") && over_unix.ends_with("):6432"), "{over_unix}");
+    }
+}

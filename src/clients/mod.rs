@@ -1,0 +1,29 @@
+//! Clients' logins: accepting, TLS, startup, proof, limits, and the hand-over to a worker or to the console.
+//!
+//! A login begins as a task on a worker's loop and leaves that for a thread of its own where it wants TLS. Never touches a byte of
+//! a query, never knows how a server is logged in to: what both sides share is in [`crate::control`].
+
+mod accept;
+pub mod auth_query;
+mod authenticate;
+mod bell;
+mod berth;
+mod client;
+#[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
+mod clients;
+mod greet;
+mod listen;
+mod login_reply;
+mod strangers;
+mod stream;
+mod verifiers;
+
+pub use accept::{Accepting, Acceptors};
+pub use bell::Bell;
+pub use berth::{Berth, Exit};
+pub use client::{Arrival, serve};
+pub use clients::{Clients, ConsoleVisit, Rights};
+pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, unix_path};
+pub use strangers::{Crowd, Stranger, Strangers, Waited};
+pub use stream::{Fresh, Socket};
+pub use verifiers::Verifiers;

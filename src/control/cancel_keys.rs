@@ -1,0 +1,268 @@
+//! Cancel keys: whom each belongs to, and a cancel request from the client that sends it to the worker of the one it means.
+//!
+//! The worker decides whether there is anything to cancel, and keeps the server from being lent meanwhile; who sends the key
+//! waits here until the request has been carried to the server. Never connects to one.
+//! Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's `accept_cancel_request` (src/objects.c).
+
+use super::cancel_queue::Joins;
+use super::plane::Plane;
+use super::random::Randomness;
+use crate::base::WorkerId;
+use crate::core::{Answer, CancelKey, Command, ServerIdentity};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Notify, watch};
+
+/// A cancel key as clients have it: process id and secret of BackendKeyData, as one.
+pub type ClientKey = [u8; 8];
+
+/// Whom a key belongs to.
+#[derive(Clone, Debug)]
+enum Holder {
+    /// A client of a worker.
+    Client { worker: WorkerId, client: u64 },
+    /// A client of the console, which learns of it if it waits just then.
+    Console(Arc<Notify>),
+}
+
+/// The keys of all clients, and who waits for a client's cancel to be done.
+#[derive(Clone, Default)]
+pub struct CancelKeys(Arc<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    holders: DashMap<ClientKey, Holder>,
+    random: Randomness,
+    /// By the number of the request. Dropped when it is over, which whoever asked waits for.
+    watched: DashMap<u64, watch::Sender<()>>,
+    requests: AtomicU64,
+}
+
+/// A client's key; it means nothing any more once this is dropped.
+pub struct KeyHolder {
+    keys: CancelKeys,
+    key: ClientKey,
+}
+
+impl KeyHolder {
+    /// The key, to be sent as BackendKeyData: 4 bytes of process id, 4 of secret.
+    pub fn key(&self) -> ClientKey {
+        self.key
+    }
+}
+
+impl Drop for KeyHolder {
+    fn drop(&mut self) {
+        self.keys.0.holders.remove(&self.key);
+    }
+}
+
+impl CancelKeys {
+    /// Makes a key for the client with this socket id, which lives on `worker`. `None` where the system has no randomness.
+    pub fn issue(&self, worker: WorkerId, client: u64) -> Option<KeyHolder> {
+        self.issue_to(Holder::Client { worker, client })
+    }
+
+    /// Makes a key for a client of the console: a cancel request wakes those who wait for `canceled` just then.
+    pub fn issue_for_console(&self, canceled: Arc<Notify>) -> Option<KeyHolder> {
+        self.issue_to(Holder::Console(canceled))
+    }
+
+    fn issue_to(&self, holder: Holder) -> Option<KeyHolder> {
+        loop {
+            let mut key: ClientKey = self.0.random.take()?;
+            key[0] &= 0x7f; // some drivers read the process id as a signed number and refuse a negative one
+            if let Entry::Vacant(free) = self.0.holders.entry(key) {
+                free.insert(holder);
+                return Some(KeyHolder { keys: self.clone(), key });
+            }
+        }
+    }
+
+    /// Takes what the sender of a request waits for along with it.
+    pub fn take_watched(&self, request: u64) -> Option<watch::Sender<()>> {
+        self.0.watched.remove(&request).map(|(_, done)| done)
+    }
+
+    /// A new request, and the wait for it: one that another has sent out may be over before this one begins.
+    pub fn watch(&self) -> Watch {
+        let request = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, done) = watch::channel(());
+        self.0.watched.insert(request, sender);
+        Watch { done, forget: Forget { keys: self.clone(), request } }
+    }
+}
+
+/// Somebody's wait for a request to be over.
+pub struct Watch {
+    done: watch::Receiver<()>,
+    /// Dropped behind `done`.
+    forget: Forget,
+}
+
+impl Watch {
+    /// The number of the request.
+    pub fn request(&self) -> u64 {
+        self.forget.request
+    }
+
+    /// Whether the request is still under way.
+    #[cfg(test)]
+    pub fn is_waiting(&self) -> bool {
+        self.done.has_changed().is_ok()
+    }
+
+    /// # Cancel safety
+    /// The wait is given up.
+    pub async fn done(mut self) {
+        while self.done.changed().await.is_ok() {} // nothing is ever sent: it ends when the sender is dropped
+        drop(self.forget);
+    }
+}
+
+/// Forgets a request that nobody waits for any more.
+struct Forget {
+    keys: CancelKeys,
+    request: u64,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.keys.0.watched.remove(&self.request);
+    }
+}
+
+/// A cancel request on its way to a server. Whoever waits for it goes on when it is dropped.
+pub struct CancelRequest {
+    /// The worker that the server is on.
+    pub worker: WorkerId,
+    /// Socket id of the server.
+    pub server: u64,
+    /// Where the server is.
+    pub identity: Arc<ServerIdentity>,
+    /// The server's own key.
+    pub key: CancelKey,
+    /// Dropped with it.
+    watched: Vec<watch::Sender<()>>,
+    /// How many of `watched` are looked through for those that nobody waits for any more.
+    sweep_at: usize,
+}
+
+impl CancelRequest {
+    /// Fewer waits are not worth looking through for those that nobody waits for any more.
+    pub const SWEPT_FROM: usize = 32;
+
+    /// A request that those behind `watched` wait for.
+    pub fn new(
+        worker: WorkerId,
+        server: u64,
+        identity: Arc<ServerIdentity>,
+        key: CancelKey,
+        watched: Vec<watch::Sender<()>>,
+    ) -> Self {
+        Self { worker, server, identity, key, watched, sweep_at: Self::SWEPT_FROM }
+    }
+
+    /// So many waits are kept with it.
+    #[cfg(test)]
+    pub fn watched_count(&self) -> usize {
+        self.watched.len()
+    }
+}
+
+impl Joins for CancelRequest {
+    /// Whoever does not wait any more costs nothing for long: requests may come and go by the
+    /// thousand while this one waits.
+    fn join(&mut self, other: Self) {
+        self.watched.extend(other.watched);
+        if self.watched.len() >= self.sweep_at {
+            self.watched.retain(|done| done.receiver_count() > 0);
+            self.sweep_at = Self::SWEPT_FROM.max(2 * self.watched.len());
+        }
+    }
+}
+
+impl Plane {
+    /// The request of that number, as it is carried to a server; nobody waits for number 0.
+    pub fn cancel_request(
+        &self,
+        worker: WorkerId,
+        request: u64,
+        server: u64,
+        identity: Arc<ServerIdentity>,
+        key: CancelKey,
+    ) -> CancelRequest {
+        let watched = self.cancel_keys.take_watched(request).into_iter().collect();
+        CancelRequest::new(worker, server, identity, key, watched)
+    }
+
+    /// Cancels what the client that was given `key` runs or waits for. Returns when the request has been taken in by the
+    /// server, given up, or dropped because there is nothing to cancel: then the requester's connection is to be closed,
+    /// which is all the answer it gets.
+    ///
+    /// # Cancel safety
+    /// The request goes on by itself.
+    pub async fn cancel(&self, key: ClientKey) {
+        let holder = self.cancel_keys.0.holders.get(&key).map(|holder| holder.clone());
+        let (worker, client) = match holder {
+            Some(Holder::Client { worker, client }) => (worker, client),
+            Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
+            None => return tracing::debug!("failed cancel request: unknown key"),
+        };
+        let watch = self.cancel_keys.watch();
+        let request = watch.request();
+        let found = self.ask(worker, Command::Cancel(client, request)).await;
+        if matches!(found, Some(Answer::Found(true))) {
+            // The request is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
+            // that to one of the next.
+            self.ask(worker, Command::Barrier).await;
+        }
+        drop(self.cancel_keys.take_watched(request)); // still there: the client waits, or has nothing running
+        watch.done().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_positive_and_means_something_until_it_is_dropped() {
+        let keys = CancelKeys::default();
+        let holders: Vec<_> = (0..64).filter_map(|id| keys.issue(WorkerId(1), id)).collect();
+        assert_eq!(keys.0.holders.len(), 64);
+        for (id, holder) in holders.iter().enumerate() {
+            assert!(holder.key()[0] < 0x80);
+            let client = id as u64;
+            let held = keys.0.holders.get(&holder.key()).unwrap();
+            assert!(matches!(*held, Holder::Client { worker: WorkerId(1), client: c } if c == client));
+        }
+        drop(holders);
+        assert!(keys.0.holders.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_asks_waits_for_its_own_request() {
+        let keys = CancelKeys::default();
+        let (first, second) = (keys.watch(), keys.watch());
+        drop(keys.take_watched(first.request()));
+        first.done().await;
+        assert!(second.is_waiting(), "its request has not been carried");
+        let own = keys.take_watched(second.request());
+        assert!(keys.0.watched.is_empty());
+        drop(own);
+        second.done().await;
+    }
+
+    #[test]
+    fn who_goes_away_leaves_nothing_to_be_watched() {
+        let keys = CancelKeys::default();
+        let (first, second) = (keys.watch(), keys.watch());
+        drop(first);
+        assert_eq!(keys.0.watched.len(), 1);
+        drop(second);
+        assert!(keys.0.watched.is_empty());
+    }
+}

@@ -1,0 +1,78 @@
+//! The way to the launcher: what workers, clients' logins and places that come back tell it.
+//!
+//! Never waits, and knows nothing of what the launcher does with it.
+
+use super::cancel_keys::CancelRequest;
+use crate::base::{PoolId, WorkerId};
+use crate::core::{PoolShare, Scope};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What the launcher is told.
+pub enum News {
+    /// Somebody wants a server of this pool.
+    NeedServer(PoolId),
+    /// A server of this pool is past its soft age.
+    NeedRenewal(PoolId),
+    /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
+    LookAgain(PoolId),
+    /// A place of this pool is free again.
+    PlaceReturned(Arc<PoolShare>),
+    /// This worker was asked for an idle server in the scope; whether it closes one.
+    EvictionTried(Scope, WorkerId, bool),
+    /// A cancel request is to be sent.
+    SendCancel(CancelRequest),
+}
+
+/// Tells the launcher; cheap to clone, never blocks. What is said after the launcher has ended is dropped.
+#[derive(Clone)]
+pub struct LauncherDoor(mpsc::UnboundedSender<News>);
+
+/// The launcher's end of its door.
+pub struct LauncherInbox(pub mpsc::UnboundedReceiver<News>);
+
+/// A door and what is behind it.
+pub fn door() -> (LauncherDoor, LauncherInbox) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (LauncherDoor(sender), LauncherInbox(receiver))
+}
+
+impl LauncherDoor {
+    /// Somebody wants a server of this pool.
+    pub fn need_server(&self, pool: PoolId) {
+        self.say(News::NeedServer(pool));
+    }
+
+    /// A server of this pool is past its soft age.
+    pub fn need_renewal(&self, pool: PoolId) {
+        self.say(News::NeedRenewal(pool));
+    }
+
+    /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
+    pub fn look_again(&self, pool: PoolId) {
+        self.say(News::LookAgain(pool));
+    }
+
+    /// A place of this pool is free again.
+    pub fn place_returned(&self, pool: Arc<PoolShare>) {
+        self.say(News::PlaceReturned(pool));
+    }
+
+    /// A cancel request is to be sent.
+    pub fn send_cancel(&self, request: CancelRequest) {
+        self.say(News::SendCancel(request));
+    }
+
+    /// As a value.
+    pub fn say(&self, news: News) {
+        drop(self.0.send(news));
+    }
+}
+
+#[cfg(test)]
+impl LauncherInbox {
+    /// Whether something was said.
+    pub fn has_news(&mut self) -> bool {
+        self.0.try_recv().is_ok()
+    }
+}

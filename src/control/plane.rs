@@ -1,0 +1,246 @@
+//! What logins of clients and logins to servers share: the policy in force, the pools, the workers, and the counts that
+//! limits need.
+//!
+//! One value, made by `boot`, shared by reference: there is no global. Starts no task, opens no socket.
+
+use super::admissions::Admissions;
+use super::cancel_keys::CancelKeys;
+use super::lanes::Lanes;
+use super::launcher_door::{LauncherDoor, LauncherInbox};
+use super::places::Places;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
+use super::registry::Registry;
+use super::server_secrets::ServerSecrets;
+use crate::base::{Micros, WorkerId};
+use crate::config::PoolRules;
+use crate::core::{Answer, Command, Gate, Note, PoolShare, StatementRegistry};
+use crate::io::Clock;
+use crate::wire::TrackedNames;
+use crate::worker::{Mail, WorkerHandle};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{oneshot, watch};
+
+/// Where the process stands. Moves only downwards, by `Plane::set_phase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everybody may log in.
+    Running,
+    /// SIGTERM: ends when the last client has left; only the console may be logged in to.
+    WaitForClients,
+    /// SIGINT: paused, ends when the last server is closed; only the console may be logged in to.
+    WaitForServers,
+}
+
+/// What every login shares.
+pub struct Plane {
+    /// The policy in force.
+    pub policy: ArcSwap<Policy>,
+    /// PAUSE of everything.
+    pub gate: Arc<Gate>,
+    /// The data workers.
+    pub workers: Box<[WorkerHandle]>,
+    /// Tracked parameter names.
+    pub names: TrackedNames,
+    /// The pools and databases there are.
+    pub registry: Registry,
+    /// The prepared statements of all workers.
+    pub statements: Arc<StatementRegistry>,
+    /// The ledger of places, with its lock.
+    pub places: Arc<Places>,
+    /// Wakes the launcher.
+    pub launcher: LauncherDoor,
+    /// Which client a cancel key belongs to.
+    pub cancel_keys: CancelKeys,
+    /// What clients' logins taught that servers can be logged in to with.
+    pub secrets: ServerSecrets,
+    /// How many clients there are, and the limits on them.
+    pub admissions: Admissions,
+    /// Turns at computing what takes a core's time: PBKDF2, for servers that ask for it and for clients.
+    pub sums: Lanes,
+    phase: watch::Sender<Phase>,
+    clock: Clock,
+    socket_ids: AtomicU64,
+}
+
+/// What a [`Plane`] is made for: the workers, and what they were made with.
+pub struct Staff {
+    /// Their handles.
+    pub workers: Box<[WorkerHandle]>,
+    /// Tracked parameter names.
+    pub names: TrackedNames,
+    /// Their prepared statements.
+    pub statements: Arc<StatementRegistry>,
+    /// Their clock.
+    pub clock: Clock,
+}
+
+impl Staff {
+    /// No workers at all: for who looks at a configuration, and for tests.
+    pub fn none() -> Self {
+        Self {
+            workers: Box::default(),
+            names: TrackedNames::new([]),
+            statements: Arc::default(),
+            clock: Clock::new(),
+        }
+    }
+}
+
+/// At most half of the cores compute for those who log in.
+fn computing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
+impl Plane {
+    /// A plane with no pool, and what is said to its launcher.
+    pub fn new(policy: Arc<Policy>, staff: Staff) -> (Arc<Self>, LauncherInbox) {
+        let (launcher, inbox) = crate::control::launcher_door::door();
+        let gate = Arc::new(Gate::default());
+        let plane = Self {
+            policy: ArcSwap::new(policy),
+            registry: Registry::new(Arc::clone(&gate), staff.workers.len()),
+            statements: staff.statements,
+            gate,
+            workers: staff.workers,
+            names: staff.names,
+            places: Places::new(launcher.clone()),
+            launcher,
+            cancel_keys: CancelKeys::default(),
+            secrets: ServerSecrets::default(),
+            admissions: Admissions::default(),
+            sums: Lanes::new(computing_threads(), computing_threads()),
+            phase: watch::Sender::new(Phase::Running),
+            clock: staff.clock,
+            socket_ids: AtomicU64::new(0),
+        };
+        (Arc::new(plane), inbox)
+    }
+
+    /// The process's clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The next socket id of SHOW, counted from 1.
+    pub fn next_socket_id(&self) -> u64 {
+        self.socket_ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Now, on the process's monotonic clock: the same that the workers use.
+    pub fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    /// Where the process stands.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Wakes whoever waits for the process to go further down.
+    pub fn watch_phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Goes further down; going up again is not possible and ignored.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let moves = *now < phase;
+            if moves {
+                *now = phase;
+            }
+            moves
+        });
+    }
+
+    /// What a worker's `Core` wants the world to know; the driver's owner calls it on the worker's thread, so it only
+    /// passes the note on.
+    pub fn note(&self, from: WorkerId, note: Note) {
+        match note {
+            Note::NeedServer(pool) => self.launcher.need_server(pool),
+            Note::NeedRenewal(pool) => self.launcher.need_renewal(pool),
+            Note::Nudge { pool, idle_at } => self.worker(idle_at).send(Mail::Nudge { pool, by: from }),
+            Note::SendCancel { request, server, identity, key, .. } => {
+                self.launcher.send_cancel(self.cancel_request(from, request, server, identity, key));
+            }
+        }
+    }
+
+    /// The worker of that number.
+    pub fn worker(&self, id: WorkerId) -> &WorkerHandle {
+        &self.workers[id.0 as usize]
+    }
+
+    /// The worker with the fewest clients.
+    pub fn quietest_worker(&self) -> WorkerId {
+        let quietest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.client_count());
+        WorkerId(quietest.map_or(0, |(at, _)| at as u16))
+    }
+
+    /// `here`, unless another worker has fewer clients by more than an eighth: who comes to a worker mostly stays there.
+    pub fn quiet_worker(&self, here: WorkerId) -> WorkerId {
+        let quietest = self.quietest_worker();
+        let fewest = self.worker(quietest).client_count();
+        if self.worker(here).client_count() <= fewest + fewest / 8 + 1 { here } else { quietest }
+    }
+
+    /// The pool for clients of `database` that log in as `user` (the entry's own user goes first), made if it is new; `None`
+    /// where there is no such database, not even `*`.
+    pub fn pool(&self, database: &str, user: &str) -> Option<Arc<PoolShare>> {
+        self.pool_entry(database, user).map(|entry| Arc::clone(&entry.share))
+    }
+
+    /// As [`Plane::pool`], with what the login plane keeps of it.
+    pub fn pool_entry(&self, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
+        self.registry.pool(&self.policy.load().snapshot, database, user)
+    }
+
+    /// Every pool there is, ordered by (database, user).
+    pub fn pools(&self) -> Vec<Arc<PoolShare>> {
+        self.registry.entries().iter().map(|entry| Arc::clone(&entry.share)).collect()
+    }
+
+    /// Asks one worker; `None` where it has ended.
+    ///
+    /// # Cancel safety
+    /// The command is carried out all the same; only the answer is lost.
+    pub async fn ask(&self, worker: WorkerId, command: Command) -> Option<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.worker(worker).send(Mail::Command(command, Box::new(move |answer| drop(reply.send(answer)))));
+        answer.await.ok()
+    }
+
+    /// Asks every worker and waits for all answers, in the order of the workers. A worker that has ended is left out.
+    ///
+    /// # Cancel safety
+    /// The command is carried out all the same; only the answers are lost.
+    pub async fn ask_all(&self, command: impl Fn() -> Command) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for worker in &self.workers {
+            let (reply, answer) = oneshot::channel();
+            worker.send(Mail::Command(command(), Box::new(move |answer| drop(reply.send(answer)))));
+            answers.push(answer);
+        }
+        let mut merged = Vec::with_capacity(answers.len());
+        for answer in answers {
+            merged.extend(answer.await.ok());
+        }
+        merged
+    }
+
+    /// Gives an order to every worker, without waiting for answers.
+    pub fn tell_all(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            worker.send(Mail::Command(command(), Box::new(drop)));
+        }
+    }
+
+    /// Replaces the rules of a pool, here and on every worker.
+    pub fn set_rules(&self, pool: &PoolShare, rules: Arc<PoolRules>) {
+        pool.set_rules(Arc::clone(&rules));
+        self.tell_all(|| Command::Rules(pool.id, Arc::clone(&rules)));
+        self.launcher.need_server(pool.id);
+    }
+}

@@ -1,0 +1,55 @@
+//! The configuration in force, with all that was made from its files.
+//!
+//! A value: replaced whole by a reload, never changed.
+
+use crate::auth::UserList;
+use crate::config::{Settings, Snapshot, SslMode};
+use crate::io::options::TcpOptions;
+use crate::tls::ServersTls;
+use crate::tls::client::Acceptor;
+use std::sync::Arc;
+
+/// TLS towards clients as it is in force: the settings may be ahead of it, after a SET that is not complete yet.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// `client_tls_sslmode`.
+    pub mode: SslMode,
+    /// For handshakes.
+    pub acceptor: Acceptor,
+}
+
+/// The configuration in force, with all that was made from its files. Replaced whole by a reload.
+pub struct Policy {
+    /// The files' settings and entries.
+    pub snapshot: Arc<Snapshot>,
+    /// `auth_file`.
+    pub users: Arc<UserList>,
+    /// What TLS handshakes with clients need; `None` = no TLS.
+    pub client_tls: Option<ClientTls>,
+    /// What TLS handshakes with servers need.
+    pub server_tls: ServersTls,
+}
+
+impl Policy {
+    /// Of `snapshot`, with no users and no TLS: for tests and rehearsals.
+    pub fn without_tls(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot: Arc::new(snapshot),
+            users: Arc::default(),
+            client_tls: None,
+            server_tls: ServersTls::disabled(),
+        }
+    }
+}
+
+/// The options of clients' TCP sockets (servers' are the same).
+pub fn tcp_options(settings: &Settings) -> TcpOptions {
+    TcpOptions {
+        keepalive: settings.tcp_keepalive,
+        keepalive_idle_s: settings.tcp_keepidle,
+        keepalive_interval_s: settings.tcp_keepintvl,
+        keepalive_probes: settings.tcp_keepcnt,
+        user_timeout_ms: settings.tcp_user_timeout,
+        buffer_bytes: settings.tcp_socket_buffer,
+    }
+}

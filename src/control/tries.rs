@@ -1,0 +1,202 @@
+//! What a pool's last login came to, where it failed: what it had sent, and the server's own refusal.
+//!
+//! A server that refuses a login in its own words (no such database, no such role, a wrong password) has answered: whoever
+//! comes is told so at once, and asked is anew by the first one who comes after a pause, which doubles with each refusal from
+//! `limits::REFUSAL_PAUSE_MS` to `server_login_retry`; logins that were under way together are refused together, once. So a database that is created a moment later is there, and a storm of
+//! clients is no storm of logins. A login that would send something else ends every pause at once. Never shows a secret.
+//! PgBouncer lets each later client wait for `server_login_retry` instead (launch_new_connection() in src/objects.c).
+
+use super::plane::Plane;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
+use super::server_secrets::Stored;
+use crate::base::{Micros, limits};
+use crate::config::Database;
+use crate::wire::Fault;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All that a login depends on: where it goes, and what it proves itself with.
+#[derive(Clone, PartialEq)]
+pub struct Sent {
+    config: Arc<Database>,
+    stored: Option<Stored>,
+}
+
+/// The last login of one pool, as long as it has failed; `S` is all that a login depends on.
+#[derive(Debug)]
+pub struct Tries<S> {
+    last: Mutex<Option<Failed<S>>>,
+}
+
+#[derive(Debug)]
+struct Failed<S> {
+    sent: S,
+    refusal: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    fault: Fault,
+    at: Micros,
+    until: Micros,
+    pause: Micros,
+}
+
+impl<S> Default for Tries<S> {
+    fn default() -> Self {
+        Self { last: Mutex::default() }
+    }
+}
+
+impl<S: PartialEq> Tries<S> {
+    /// A login that sent this has failed, by no word of the server's.
+    pub fn failed(&self, sent: S) {
+        *self.last() = Some(Failed { sent, refusal: None });
+    }
+
+    /// A login that sent this, begun and ended at these times, was refused by the server; until when that is the answer,
+    /// `longest` at the most.
+    pub fn refused(
+        &self,
+        sent: S,
+        fault: Fault,
+        (begun_at, now): (Micros, Micros),
+        longest: Micros,
+    ) -> Micros {
+        let mut last = self.last();
+        let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
+        let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
+        let pause = match before {
+            Some(before) if begun_at < before.at => before.pause, // nobody had heard of that one when it began
+            Some(before) if now.since(before.until) <= longest => Micros(2 * before.pause.0),
+            _ => first,
+        };
+        let pause = pause.min(longest);
+        let until = now + pause;
+        *last = Some(Failed { sent, refusal: Some(Refusal { fault, at: now, until, pause }) });
+        until
+    }
+
+    /// A login has succeeded, or may again.
+    pub fn forget(&self) {
+        *self.last() = None;
+    }
+
+    /// The server's refusal, as long as it is the answer.
+    pub fn refusal(&self, now: Micros) -> Option<Fault> {
+        let last = self.last();
+        let refusal = last.as_ref()?.refusal.as_ref()?;
+        (now < refusal.until).then(|| refusal.fault.clone())
+    }
+
+    /// Whether the last login has failed and had sent something else than this: then the failure is nobody's
+    /// answer any more, and the ledger is to forget it, too.
+    pub fn end_for_change(&self, now: impl FnOnce() -> S) -> bool {
+        let ends = self.differs_from(now);
+        if ends {
+            self.forget();
+        }
+        ends
+    }
+
+    fn differs_from(&self, now: impl FnOnce() -> S) -> bool {
+        self.last().as_ref().is_some_and(|failed| failed.sent != now())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Failed<S>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Plane {
+    /// What a login to a server of `entry` would send.
+    pub fn would_send(&self, policy: &Policy, entry: &PoolEntry) -> Sent {
+        let config = entry.config.load_full();
+        Sent { stored: self.stored(policy, entry, &config), config }
+    }
+
+    /// Whether the next login of a pool whose logins fail would send something else than the last one: then it need not wait.
+    pub fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
+        let policy = self.policy.load();
+        let ends = entry.tries.end_for_change(|| self.would_send(&policy, entry));
+        if ends {
+            self.places.forget_failure(&entry.share);
+        }
+        ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Secret;
+    use crate::control::tests::snapshot;
+
+    const LONGEST: Micros = Micros::from_secs(15);
+
+    fn sent(password: &str) -> Sent {
+        let config = snapshot("db =", "").database("db").expect("an entry");
+        Sent { config, stored: Some(Stored { secret: Arc::new(Secret::parse(password)), keys: None }) }
+    }
+
+    fn fault() -> Fault {
+        Fault::Relayed { sqlstate: "3D000".into(), text: "none".into() }
+    }
+
+    #[test]
+    fn a_refusal_is_the_answer_until_its_pause_is_over() {
+        let tries = Tries::default();
+        let now = Micros::from_secs(9);
+        assert_eq!(tries.refusal(now), None);
+        let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+        assert_eq!(until, now + Micros::from_millis(limits::REFUSAL_PAUSE_MS));
+        assert_eq!((tries.refusal(now), tries.refusal(until)), (Some(fault()), None));
+        tries.forget();
+        assert_eq!(tries.refusal(now), None);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_when_nobody_has_come() {
+        let tries = Tries::default();
+        let mut now = Micros::from_secs(9);
+        let mut pauses = Vec::new();
+        for _ in 0..14 {
+            let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+            pauses.push(until.since(now).0);
+            now = until;
+        }
+        assert!(pauses.windows(2).all(|two| two[1] == (2 * two[0]).min(LONGEST.0)), "{pauses:?}");
+        assert_eq!(pauses.last(), Some(&LONGEST.0));
+        now = now + LONGEST + Micros(1);
+        let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+        assert_eq!(until.since(now), Micros::from_millis(limits::REFUSAL_PAUSE_MS));
+    }
+
+    #[test]
+    fn logins_that_were_under_way_together_are_refused_once() {
+        let tries = Tries::default();
+        let mut begun_at = Micros::from_secs(9);
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            let ends = (1..=16).map(|ms| begun_at + Micros::from_millis(ms));
+            let untils: Vec<_> =
+                ends.map(|now| (now, tries.refused(sent("a"), fault(), (begun_at, now), LONGEST))).collect();
+            pauses.extend(untils.iter().map(|(now, until)| until.since(*now).0 / 1_000));
+            begun_at = untils[15].1;
+        }
+        pauses.dedup();
+        let first = limits::REFUSAL_PAUSE_MS;
+        assert_eq!(pauses, [first, 2 * first, 4 * first, 8 * first]);
+    }
+
+    #[test]
+    fn another_secret_begins_anew() {
+        let tries = Tries::default();
+        let now = Micros::from_secs(9);
+        let first = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+        assert!(!tries.differs_from(|| sent("a")) && tries.differs_from(|| sent("b")));
+        assert_eq!(tries.refused(sent("b"), fault(), (now, now), LONGEST), first);
+        tries.failed(sent("b"));
+        assert_eq!(tries.refusal(now), None, "it is no word of the server's");
+    }
+}

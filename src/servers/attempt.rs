@@ -1,0 +1,594 @@
+//! Opening one server for a pool: connect, log in, hand over; and what follows where it fails.
+//!
+//! Runs in a place that the ledger has given; the place ends with the connection, whichever way. Tries each host of the
+//! entry once, so that one dead host of several costs no client its time. Logins by IAM go by rules of their own, in
+//! `iam/attempt.rs`. Source: PgBouncer, src/server.c and src/objects.c (launch_new_connection).
+
+use super::connect;
+use super::connect::{ConnectError, LoginFailure, Opened, Target};
+use super::credential::Credential;
+use super::handshake::{Handshake, LoggedIn, LoginError, LoginPlan};
+use super::iam::{NoToken, Signer, entry};
+use super::servers::Servers;
+use crate::auth::scram;
+use crate::base::{Address, Micros, WorkerId, limits};
+use crate::config::{Database, Host, LoadBalance};
+use crate::control::{LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, Sent, Welcome};
+use crate::core::{Authorization, Command, Scope, ServerIdentity, ServerLogin, Want};
+use crate::tasks;
+use crate::wire::{Fault, ParamSet};
+use crate::worker::Mail;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// One attempt to open a server.
+pub(super) struct Attempt {
+    pub servers: Arc<Servers>,
+    pub policy: Arc<Policy>,
+    pub entry: Arc<PoolEntry>,
+    pub config: Arc<Database>,
+    pub socket_id: u64,
+    generation: u32,
+    started: Micros,
+    sent: Sent,
+    /// Whom it is for.
+    pub want: Want,
+    /// It is to find out whether it can be done, no more.
+    pub is_probe: bool,
+}
+
+/// The database that a probe asks for, which is not there.
+const NO_DATABASE: &str = "pgweir_login_probe";
+
+/// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that PostgreSQL
+/// counts is ended in order.
+#[derive(Default)]
+pub(super) struct Line {
+    opened: Option<Opened>,
+    pub handshake: Option<Handshake>,
+    /// What it is called in the log.
+    pub peer: String,
+    /// Its row of SHOW SERVERS until a worker has it.
+    row: Option<LoginEntry>,
+    /// When it was begun, where that is not when the attempt was.
+    pub begun_at: Option<Micros>,
+    /// For how long its login counts.
+    pub authorization: Option<Authorization>,
+    /// What the system or the server said as the last try by IAM failed.
+    pub detail: Option<String>,
+}
+
+impl Line {
+    /// Ends what was tried so far, so that something else can be tried.
+    pub async fn end(&mut self) {
+        let (opened, handshake) = (self.opened.take(), self.handshake.take());
+        self.row = None;
+        if let (Some(opened), Some(handshake)) = (opened, handshake)
+            && handshake.is_accepted()
+        {
+            opened.terminate().await;
+        }
+    }
+}
+
+/// Why an attempt has failed.
+pub(super) struct Failure {
+    /// "closing because: …".
+    pub reason: Cow<'static, str>,
+    /// The whole reason, for clients; `None` = the other one says it all.
+    pub why: Option<Arc<str>>,
+    /// What those who wait are told; `None` = they go on waiting.
+    pub fault: Option<Fault>,
+    /// What follows.
+    pub sequel: Sequel,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sequel {
+    /// Nothing: it is no sign that the next one fails too.
+    Nothing,
+    /// Until `server_login_retry` is over, clients of a pool without servers are refused.
+    Retry,
+    /// The same, but this is the server's own answer, for which it may be asked again soon.
+    Refused,
+    /// The same until this time.
+    RefuseUntil(Micros),
+    /// Clients wait; the next attempt is made not before this time.
+    WaitUntil(Micros),
+}
+
+impl Failure {
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), why: None, fault: None, sequel: Sequel::Retry }
+    }
+}
+
+/// Why one try to connect and log in has failed.
+pub(super) enum Broken {
+    /// There is no connection.
+    Connect(ConnectError),
+    /// There is no token.
+    Token(NoToken),
+    /// The login over it failed.
+    Login(LoginFailure),
+    /// It took too long.
+    TimedOut,
+    /// What cannot happen on a sound system.
+    System(&'static str),
+}
+
+impl Broken {
+    /// What the system or the server said, where it is more than the reason.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Connect(error) if error.detail.is_empty() => Some(error.reason.to_owned()),
+            Self::Connect(error) => Some(format!("{}: {}", error.reason, error.detail)),
+            Self::Login(LoginFailure::Login(error)) => error.log(),
+            Self::Login(LoginFailure::Crashed) | Self::Token(_) | Self::TimedOut | Self::System(_) => None,
+        }
+    }
+
+    /// As it is counted.
+    pub fn trouble(&self) -> LoginTrouble {
+        match self {
+            Self::Connect(_) | Self::TimedOut | Self::Login(LoginFailure::Crashed) => {
+                LoginTrouble::Unreachable
+            }
+            Self::Token(_) => LoginTrouble::Credentials,
+            Self::Login(LoginFailure::Login(error)) if error.is_refusal() => LoginTrouble::Refused,
+            Self::Login(LoginFailure::Login(_)) | Self::System(_) => LoginTrouble::Other,
+        }
+    }
+}
+
+/// Seconds since the epoch.
+fn epoch_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Opens a server in `place` and hands it to the worker whose client waits longest.
+pub async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
+    let attempt = Attempt::new(servers, entry, want);
+    let mut line = Line::default();
+    let peer = attempt.entry.name();
+    let outcome = tasks::guarded("server login", peer, attempt.run(&mut line)).await;
+    // a login that panics is one that fails: the next one comes after `server_login_retry`
+    match outcome.unwrap_or_else(|| Err(Failure::new("the pooler's login has panicked"))) {
+        Ok(unread) => attempt.hand_over(line, unread, place).await,
+        Err(failure) => attempt.fail(line, failure, place).await,
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(servers: Arc<Servers>, entry: Arc<PoolEntry>, want: Want) -> Self {
+        // First: where a reload comes in between, what follows may be newer than this, and counts as older; never the
+        // other way round.
+        let generation = entry.share.generation();
+        let plane = &servers.plane;
+        let policy = plane.policy.load_full();
+        Self {
+            sent: plane.would_send(&policy, &entry),
+            policy,
+            config: entry.config.load_full(),
+            socket_id: plane.next_socket_id(),
+            generation,
+            started: plane.now(),
+            servers,
+            entry,
+            want,
+            is_probe: false,
+        }
+    }
+
+    /// An attempt that needs no place: it never comes to a session.
+    pub(super) fn probe(servers: Arc<Servers>, entry: Arc<PoolEntry>) -> Self {
+        Self { is_probe: true, ..Self::new(servers, entry, Want::Renewal) }
+    }
+
+    /// Connects and logs in; returns the bytes that came behind the login.
+    async fn run(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+        tokio::select! {
+            outcome = self.try_by_its_rules(line) => outcome,
+            reason = self.given_up() => Err(Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }),
+        }
+    }
+
+    async fn try_by_its_rules(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+        let snapshot = &self.policy.snapshot;
+        match entry::rules(snapshot, &self.config, &self.entry.share.user) {
+            None => {
+                let limit = snapshot.settings.server_connect_timeout.to_timeout();
+                let outcome = tokio::time::timeout(limit, self.try_hosts(line)).await;
+                outcome.unwrap_or_else(|_| {
+                    self.entry.logins.failed(LoginTrouble::Unreachable);
+                    Err(Failure::new("connect timeout"))
+                })
+            }
+            Some(Ok(rules)) => self.try_by_iam(line, &rules).await,
+            Some(Err(refused)) => Err(self.misconfigured(&refused)),
+        }
+    }
+
+    /// Ends when a server of this pool is no longer wanted; PgBouncer looks as often.
+    async fn given_up(&self) -> &'static str {
+        loop {
+            tokio::time::sleep(Duration::from_millis(limits::JANITOR_PERIOD_MS)).await;
+            if let Some(reason) = self.obsolete() {
+                return reason;
+            }
+        }
+    }
+
+    fn obsolete(&self) -> Option<&'static str> {
+        let share = &self.entry.share;
+        if self.entry.is_removed() {
+            Some("database removed")
+        } else if share.generation() != self.generation {
+            Some("connect string changed")
+        } else if share.database.is_paused() {
+            Some("pause mode")
+        } else {
+            None
+        }
+    }
+
+    /// Tries the entry's hosts, each once, beginning with the one whose turn it is, until one can be connected to.
+    async fn try_hosts(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+        let mut failure = Failure::new("connect failed");
+        for tried in 0..self.config.hosts.len() {
+            if tried > 0 {
+                self.log_close(&line.peer, &failure.reason);
+            }
+            let outcome = self.try_host(line, self.next_host(), None).await;
+            match &outcome {
+                Ok(_) => self.entry.logins.accepted(),
+                Err(broken) => self.entry.logins.failed(broken.trouble()),
+            }
+            match outcome {
+                Ok(unread) => return Ok(unread),
+                Err(Broken::Connect(error)) => {
+                    self.log_connect_error(&line.peer, &error);
+                    failure = Failure::new(error.reason);
+                }
+                Err(broken) => {
+                    let is_answer = matches!(&broken,
+                        Broken::Login(LoginFailure::Login(error)) if error.is_answer());
+                    let failure = self.failure(broken, &line.peer);
+                    let sequel = if is_answer { Sequel::Refused } else { failure.sequel };
+                    return Err(Failure { sequel, ..failure });
+                }
+            }
+            self.leave_host();
+        }
+        Err(failure)
+    }
+
+    /// The number of the host whose turn it is.
+    pub(super) fn next_host(&self) -> usize {
+        let (turn, count) = (&self.entry.host_turn, self.config.hosts.len());
+        let at = if self.is_sticky() {
+            turn.load(Ordering::Relaxed)
+        } else {
+            turn.fetch_add(1, Ordering::Relaxed)
+        };
+        at % count
+    }
+
+    /// The host could not be connected to.
+    pub(super) fn leave_host(&self) {
+        if self.is_sticky() {
+            self.entry.host_turn.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_sticky(&self) -> bool {
+        self.config.load_balance_hosts == LoadBalance::Disable
+    }
+
+    /// Connects to the host of that number and logs in there, with a token of `signer` where there is one.
+    pub(super) async fn try_host(
+        &self,
+        line: &mut Line,
+        at: usize,
+        signer: Option<&Signer>,
+    ) -> Result<Vec<u8>, Broken> {
+        let (host, port) = (self.config.hosts[at].clone(), self.config.port);
+        line.peer = format!("{host}:{port}");
+        let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
+        let target = target.ok_or(Broken::System("no TLS for this entry"))?;
+        let opened =
+            self.servers.connect(&self.policy.snapshot.settings, &target).await.map_err(Broken::Connect)?;
+        self.log_in(line, opened, signer).await
+    }
+
+    pub(super) fn log_connect_error(&self, peer: &str, error: &ConnectError) {
+        if !error.detail.is_empty() {
+            let (db, user) = self.names();
+            let (reason, detail) = (error.reason, &error.detail);
+            tracing::warn!(side = "S", id = self.socket_id, db, user, peer, "{reason}: {detail}");
+        }
+    }
+
+    async fn log_in(
+        &self,
+        line: &mut Line,
+        opened: Opened,
+        signer: Option<&Signer>,
+    ) -> Result<Vec<u8>, Broken> {
+        self.log_connection(&opened);
+        line.peer = opened.remote.to_string();
+        line.row = Some(self.enter(&opened));
+        let plan = self.plan(&opened, signer)?;
+        let (handshake, first) = Handshake::start(plan);
+        let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
+        let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.sums).await;
+        let ((db, user), peer) = (self.names(), &line.peer);
+        for error in handshake.query_errors() {
+            let id = self.socket_id;
+            tracing::warn!(side = "S", id, db, user, peer, "error while executing connect_query: {error}");
+        }
+        outcome.map_err(Broken::Login)
+    }
+
+    /// What a broken try means where nothing better is known.
+    pub(super) fn failure(&self, broken: Broken, peer: &str) -> Failure {
+        match broken {
+            Broken::Login(failure) => Failure {
+                fault: match &failure {
+                    LoginFailure::Crashed => None,
+                    LoginFailure::Login(error) => {
+                        self.log_refusal(error, peer);
+                        error.fault()
+                    }
+                },
+                ..Failure::new(failure.reason().into_owned())
+            },
+            Broken::Connect(error) => {
+                self.log_connect_error(peer, &error);
+                Failure::new(error.reason)
+            }
+            Broken::Token(why) => Failure::new(why.to_string()),
+            Broken::TimedOut => Failure::new("connect timeout"),
+            Broken::System(why) => Failure::new(why),
+        }
+    }
+
+    fn enter(&self, opened: &Opened) -> LoginEntry {
+        let share = &self.entry.share;
+        self.servers.logins.enter(LoginRow {
+            socket_id: self.socket_id,
+            remote: opened.remote.clone(),
+            local: opened.local.clone(),
+            connected_at_epoch_s: epoch_s(),
+            names: Some((Arc::clone(&share.database.name), Arc::clone(&share.user))),
+            tls: opened.tls.clone(),
+            is_waiting: false,
+        })
+    }
+
+    fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
+        let mut random = [0; scram::NONCE_BYTES];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
+        let credential = Credential::of(&self.servers.plane, &self.policy, &self.entry, &self.config, signer);
+        Ok(LoginPlan {
+            user: Arc::clone(&self.entry.share.user),
+            dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
+            startup: self.config.startup.clone(),
+            connect_query: self.config.connect_query.clone().filter(|_| !self.is_probe),
+            credential: credential.map_err(Broken::Token)?,
+            cover: opened.cover,
+            nonce: scram::nonce_text(random),
+            scram_iterations_max: self.policy.snapshot.settings.max_scram_iterations.get(),
+        })
+    }
+
+    pub(super) fn names(&self) -> (&str, &str) {
+        (&self.entry.share.database.name, &self.entry.share.user)
+    }
+
+    fn log_connection(&self, opened: &Opened) {
+        if !self.policy.snapshot.settings.log_connections {
+            return;
+        }
+        let ((db, user), id, peer) = (self.names(), self.socket_id, &opened.remote);
+        match &opened.local {
+            Address::Tcp(from) => {
+                tracing::info!(side = "S", id, db, user, %peer, "new connection to server (from {from})")
+            }
+            Address::Unix { .. } => {
+                tracing::info!(side = "S", id, db, user, %peer, "new connection to server")
+            }
+        }
+        if !opened.tls.is_empty() {
+            tracing::info!(side = "S", id, db, user, %peer, "SSL established: {}", opened.tls);
+        }
+    }
+
+    pub(super) fn log_refusal(&self, error: &LoginError, peer: &str) {
+        let ((db, user), id) = (self.names(), self.socket_id);
+        match (error, error.log()) {
+            // PgBouncer's line about the server's own words has no prefix
+            (LoginError::Refused { .. }, Some(text)) => tracing::warn!("{text}"),
+            (_, Some(text)) => tracing::error!(side = "S", id, db, user, peer, "{text}"),
+            (_, None) => {}
+        }
+    }
+
+    pub(super) fn log_close(&self, peer: &str, reason: &str) {
+        if self.policy.snapshot.settings.log_disconnections {
+            let (db, user) = self.names();
+            let age = self.servers.plane.now().since(self.started).as_secs();
+            tracing::info!(
+                side = "S",
+                id = self.socket_id,
+                db,
+                user,
+                peer,
+                "closing because: {reason} (age={age}s)"
+            );
+        }
+    }
+
+    async fn hand_over(&self, line: Line, unread: Vec<u8>, place: Place) {
+        let share = &self.entry.share;
+        if let Some(reason) = self.obsolete() {
+            return self.fail(line, Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }, place).await;
+        }
+        let Line {
+            opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization, ..
+        } = line
+        else {
+            unreachable!("a login that succeeded has a connection");
+        };
+        let logged_in = handshake.finish();
+        let params = self.tracked(&logged_in);
+        let identity = Arc::new(ServerIdentity {
+            socket_id: self.socket_id,
+            database: Arc::clone(&share.database.name),
+            user: Arc::clone(&share.user),
+            remote: opened.remote.clone(),
+            local: opened.local.clone(),
+            host: Arc::clone(&opened.host),
+            tls: opened.tls.clone(),
+            connected_at_epoch_s: epoch_s(),
+            cancel_key: logged_in.key,
+        });
+        // on its way from before its login is over: see `PoolShare::outlook`
+        let under_way = share.server_under_way();
+        let place = place.into_live();
+        let channel = match opened.into_channel(unread, Box::new(place)) {
+            Ok(channel) => channel,
+            // the socket is gone, and its place with it
+            Err(error) => return self.log_close(&peer, &error.to_string()),
+        };
+        let login = ServerLogin {
+            identity,
+            pool: Arc::clone(share),
+            params: params.clone(),
+            generation: self.generation,
+            connected_at: begun_at.unwrap_or(self.started),
+            authorization,
+        };
+        share.set_obstacle(None);
+        self.entry.tries.forget();
+        let worker = self.worker();
+        drop(row);
+        let identity = Arc::clone(&login.identity);
+        self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
+        if let Some(order) = self.left_behind(&identity) {
+            self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
+        }
+        // not before: a client that was let in first would find no server and have another one opened
+        let welcome = || Welcome { reported: logged_in.reported, params };
+        self.entry.welcome.learn(self.generation, welcome);
+        // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
+        self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
+        drop(under_way);
+        self.servers.plane.launcher.look_again(share.id);
+    }
+
+    /// What is to be said of a new server whose host has moved while it was logged in to.
+    fn left_behind(&self, server: &ServerIdentity) -> Option<Command> {
+        let Address::Tcp(at) = &server.remote else { return None };
+        let addresses = self.servers.dns.left_behind(&server.host, at.ip())?;
+        let closes = self.policy.snapshot.settings.dns_close_moved;
+        closes.then(|| Command::HostMoved(Arc::clone(&server.host), addresses))
+    }
+
+    fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {
+        let names = &self.servers.plane.names;
+        logged_in.reported.iter().fold(names.empty_set(), |set, (name, value)| match names.position(name) {
+            Some(position) => set.with(position, value.as_str()),
+            None => set,
+        })
+    }
+
+    /// The worker whose client waits longest; where nobody waits, one after the other.
+    fn worker(&self) -> WorkerId {
+        let waiting = self.entry.share.oldest_waiter().map(|(worker, _)| worker);
+        waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.servers.plane.workers.len() as u64) as u16))
+    }
+
+    /// Whether the next login sends something else: by a reload, or since a client has brought what this one lacked.
+    fn is_of_yesterday(&self) -> bool {
+        self.entry.share.generation() != self.generation
+            || self.servers.plane.would_send(&self.servers.plane.policy.load(), &self.entry) != self.sent
+    }
+
+    async fn fail(&self, mut line: Line, mut failure: Failure, mut place: Place) {
+        let share = &self.entry.share;
+        if self.is_of_yesterday() {
+            // nobody is told of this one, nor waits for it
+            (failure.sequel, failure.fault) = (Sequel::Nothing, None);
+        }
+        let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
+        let is_known = share.obstacle().is_some_and(|known| *known == text());
+        // one line is enough for what is tried each second and fails before there is a connection
+        if line.opened.is_some() || !is_known {
+            self.log_close(&line.peer, &failure.reason);
+        }
+        let is_answer = self.draw_conclusions(&failure, text(), &mut place);
+        // who may still be served by another login that is under way goes on waiting: the last one to fail is his answer
+        let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
+        if let Some(fault) = failure.fault.filter(|_| is_answer && unusable) {
+            self.entry.welcome.refuse(fault.clone());
+            self.servers.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
+        }
+        line.end().await;
+        drop(place);
+    }
+
+    /// What the failure of the login in `place` means for those to come. Returns whether it is the answer to those who wait.
+    fn draw_conclusions(&self, failure: &Failure, text: String, place: &mut Place) -> bool {
+        let (share, retry) = (&self.entry.share, self.policy.snapshot.settings.server_login_retry);
+        match failure.sequel {
+            Sequel::Nothing => false,
+            // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
+            Sequel::Retry => {
+                share.set_obstacle(None);
+                self.entry.tries.failed(self.sent.clone());
+                place.login_failed(text, retry)
+            }
+            Sequel::Refused => {
+                share.set_obstacle(None);
+                let (sent, fault) = (self.sent.clone(), failure.fault.clone());
+                let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
+                let until =
+                    self.entry.tries.refused(sent, fault, (self.started, self.servers.plane.now()), retry);
+                place.login_failed(text, until.since(self.started))
+            }
+            Sequel::RefuseUntil(until) => {
+                share.set_obstacle(Some(text.clone()));
+                place.login_failed(text, until.since(self.started))
+            }
+            Sequel::WaitUntil(until) => {
+                place.login_postponed(until.since(self.started));
+                share.set_obstacle(Some(text));
+                false
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is known. `None`: its TLS
+    /// is not set up.
+    pub(super) fn target(
+        &self,
+        config: &Database,
+        user: &str,
+        (host, port): (Host, u16),
+        address: Option<IpAddr>,
+    ) -> Option<Target> {
+        let auth = self.snapshot.server_auth(config, user);
+        let tls = self.server_tls.of(config, auth)?.clone();
+        Some(Target { host, port, tls, server_name: entry::server_name(config, auth), address })
+    }
+}
+
+#[cfg(test)]
+mod tests;

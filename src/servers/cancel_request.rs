@@ -1,0 +1,228 @@
+//! Carrying cancel requests to PostgreSQL, within the count that the ledger allows.
+//!
+//! However many requests the holder of a key sends, few are carried to one server at a time: the others join one that has not
+//! been sent yet, which ends the same query. The worker keeps the server from being lent until it hears what became of them.
+//! Source: PostgreSQL documentation, "Canceling Requests in Progress".
+
+use super::servers::Servers;
+use crate::base::{Address, limits};
+use crate::config::Host;
+use crate::control::{CancelQueue, CancelRequest, Place, Plane, PoolEntry, TakenIn};
+use crate::core::{CancelFate, ServerIdentity};
+use crate::tasks;
+use crate::wire::startup;
+use crate::worker::Mail;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is carried to each server, by its socket id.
+#[derive(Default)]
+pub struct CancelQueues(DashMap<u64, CancelQueue<CancelRequest>>);
+
+impl CancelQueues {
+    /// Whether `request` may be carried now; if not, what becomes of it.
+    fn take_in(&self, request: CancelRequest) -> TakenIn<CancelRequest> {
+        self.0.entry(request.server).or_default().take_in(request)
+    }
+
+    /// One of the requests to this server is over. Returns the one that is carried in its stead.
+    fn over(&self, server: u64) -> Option<CancelRequest> {
+        let Entry::Occupied(mut entry) = self.0.entry(server) else { return None };
+        let next = entry.get_mut().over();
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        next
+    }
+}
+
+/// Sends a request on its way, now or when another to the same server is over.
+pub(super) fn begin(servers: &Arc<Servers>, request: CancelRequest) {
+    let (worker, server) = (request.worker, request.server);
+    match servers.cancels.take_in(request) {
+        TakenIn::Carry(request) => {
+            drop(tasks::spawn("cancel", "for a client", run(Arc::clone(servers), request)))
+        }
+        TakenIn::Next => {}
+        // The one that it has joined keeps the server apart.
+        TakenIn::Joined => servers.plane.worker(worker).send(Mail::CancelOver(server, CancelFate::NeverSent)),
+    }
+}
+
+/// Carries a cancel request, and then those that have waited for that.
+async fn run(servers: Arc<Servers>, request: CancelRequest) {
+    let mut carried = Some(request);
+    while let Some(request) = carried {
+        let server = request.server;
+        carry_through(&servers, request).await;
+        carried = servers.cancels.over(server);
+    }
+}
+
+/// Carries a cancel request to its server, then tells the worker, whatever became of it.
+async fn carry_through(servers: &Servers, request: CancelRequest) {
+    let identity = &request.identity;
+    let (id, db, user, peer) = (identity.socket_id, &identity.database, &identity.user, &identity.remote);
+    let carried =
+        tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(servers, &request)));
+    // The worker hears of it in any case, or the server would be kept apart for ever.
+    let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
+        Ok(()) => {
+            tracing::debug!(side = "S", id, db = %db, user = %user, peer = %peer, "successfully sent cancel request");
+            CancelFate::Taken
+        }
+        Err(GivenUp { why, fate }) => {
+            tracing::info!(side = "S", id, db = %db, user = %user, peer = %peer, "cancel request given up: {why}");
+            fate
+        }
+    };
+    servers.plane.worker(request.worker).send(Mail::CancelOver(request.server, fate));
+}
+
+/// A cancel request that has not certainly been taken.
+#[derive(Debug)]
+struct GivenUp {
+    why: String,
+    /// Never [`CancelFate::Taken`].
+    fate: CancelFate,
+}
+
+impl GivenUp {
+    fn unsent(why: impl Into<String>) -> Self {
+        Self { why: why.into(), fate: CancelFate::NeverSent }
+    }
+
+    fn in_doubt(why: impl Into<String>) -> Self {
+        Self { why: why.into(), fate: CancelFate::Unknown }
+    }
+}
+
+async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp> {
+    let plane = &servers.plane;
+    let CancelRequest { identity, key, .. } = request;
+    let found = plane.registry.find(&identity.database, &identity.user);
+    let entry = found.ok_or_else(|| GivenUp::unsent("database removed"))?;
+    let patience = entry.share.rules().cancel_wait_timeout.to_timeout();
+    let waited = tokio::time::timeout(patience, place(plane, &entry)).await;
+    let _place = waited.map_err(|_| GivenUp::unsent("cancel_wait_timeout"))?;
+    let policy = plane.policy.load_full();
+    let settings = &policy.snapshot.settings;
+    let (host, port, address) = match &identity.remote {
+        Address::Tcp(address) => (host_of(&entry, identity), address.port(), Some(address.ip())),
+        Address::Unix { port, .. } => (Host::UnixDir(Arc::clone(&identity.host)), *port, None),
+    };
+    let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
+    let target = target.ok_or_else(|| GivenUp::unsent("no TLS for this entry"))?;
+    let deadline = tokio::time::Instant::now().checked_add(settings.server_connect_timeout.to_timeout());
+    let opened = by(deadline, servers.connect(settings, &target)).await;
+    let mut opened = opened
+        .ok_or_else(|| GivenUp::unsent("connect timeout"))?
+        .map_err(|error| GivenUp::unsent(error.reason))?;
+    let mut message = Vec::new();
+    startup::write_cancel_request(&mut message, key.pid, &key.secret);
+    let send = async {
+        opened.send(&message).await.map_err(|error| error.to_string())?;
+        // PostgreSQL closes when it has passed the signal on
+        opened.wait_for_end().await.map_err(|error| error.to_string())
+    };
+    let sent = by(deadline, send).await;
+    sent.ok_or_else(|| GivenUp::in_doubt("connect timeout"))?.map_err(GivenUp::in_doubt)?;
+    // the endpoint answers, so the next login need not wait for its retry
+    plane.places.forget_failure(&entry.share);
+    Ok(())
+}
+
+/// What `work` comes to, or `None` where that takes until after `deadline`.
+async fn by<T>(deadline: Option<tokio::time::Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+/// The host as the entry has it, so that its certificate is looked at in the same way as the server's was.
+fn host_of(entry: &PoolEntry, identity: &ServerIdentity) -> Host {
+    let config = entry.config.load();
+    let own = config.hosts.iter().find(|host| *host.to_string() == *identity.host);
+    own.cloned().unwrap_or_else(|| Host::Name(Arc::clone(&identity.host)))
+}
+
+/// Waits until the ledger allows one more connection for cancels.
+async fn place(plane: &Plane, entry: &PoolEntry) -> Place {
+    let _queued = entry.queue_cancel();
+    loop {
+        if let Some(place) = plane.places.take_cancel(&entry.share) {
+            return place;
+        }
+        tokio::time::sleep(Duration::from_millis(limits::JANITOR_PERIOD_MS)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::WorkerId;
+    use crate::control::CancelKeys;
+    use crate::core::CancelKey;
+
+    fn request(keys: &CancelKeys, number: u64, server: u64) -> CancelRequest {
+        let address = Address::Unix { port: 0, pid: 0, uid: 0 };
+        let key = CancelKey { pid: 1, secret: Box::new([0; 4]) };
+        let identity = Arc::new(ServerIdentity {
+            socket_id: server,
+            database: "d".into(),
+            user: "u".into(),
+            remote: address.clone(),
+            local: address,
+            host: "".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: key.clone(),
+        });
+        let watched = keys.take_watched(number).into_iter().collect();
+        CancelRequest::new(WorkerId(0), server, identity, key, watched)
+    }
+
+    fn carried(queues: &CancelQueues, keys: &CancelKeys, number: u64, server: u64) -> Option<CancelRequest> {
+        match queues.take_in(request(keys, number, server)) {
+            TakenIn::Carry(request) => Some(request),
+            TakenIn::Next | TakenIn::Joined => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn however_many_requests_come_few_are_carried_and_the_others_join_the_next() {
+        let (queues, keys) = (CancelQueues::default(), CancelKeys::default());
+        let under_way: Vec<_> = std::iter::from_fn(|| carried(&queues, &keys, 0, 1))
+            .take(limits::CANCELS_PER_SERVER_MAX + 1)
+            .collect();
+        assert_eq!(under_way.len(), limits::CANCELS_PER_SERVER_MAX, "the last one is the next");
+        assert!(carried(&queues, &keys, 0, 2).is_some(), "another server has its own");
+        for _ in 0..10_000 {
+            let gone = keys.watch();
+            assert!(matches!(queues.take_in(request(&keys, gone.request(), 1)), TakenIn::Joined));
+            drop(gone);
+        }
+        let here: Vec<_> = (0..3)
+            .map(|_| {
+                let watch = keys.watch();
+                assert!(carried(&queues, &keys, watch.request(), 1).is_none());
+                watch
+            })
+            .collect();
+        drop(under_way);
+        let next = queues.over(1).expect("all others as one");
+        assert!(next.watched_count() <= 2 * CancelRequest::SWEPT_FROM, "{} are kept", next.watched_count());
+        assert!(here.iter().all(|watch| watch.is_waiting()), "they still wait");
+        drop(next);
+        for watch in here {
+            watch.done().await;
+        }
+        for _ in 0..limits::CANCELS_PER_SERVER_MAX {
+            assert!(queues.over(1).is_none());
+        }
+        assert_eq!(queues.0.len(), 1, "nothing is kept of a server without requests");
+    }
+}

@@ -1,0 +1,374 @@
+//! Opening one connection to one host of a database: address, socket, TLS; and carrying a login over it.
+//!
+//! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer, doc/config.md (`host`,
+//! "TLS settings"); PostgreSQL documentation, "Message Flow", SSL Session Encryption.
+
+use super::credential::Cover;
+use super::dns::Ttl;
+use super::handshake::{Handshake, LoginError};
+use super::servers::Servers;
+use crate::base::{Address, limits};
+use crate::config::{Host, Settings, SslMode};
+use crate::control::{Lanes, Stream, tcp_options};
+use crate::core::Command;
+use crate::io::options::tune;
+use crate::io::{Channel, Guard};
+use crate::tls::{ServerTls, tls_text};
+use crate::wire::{encode, startup, tags};
+use rustls::pki_types::ServerName;
+use std::borrow::Cow;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Which host is to be connected to, and how.
+#[derive(Clone)]
+pub struct Target {
+    /// One host of the database entry.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// TLS towards it.
+    pub tls: ServerTls,
+    /// The name that its certificate must be for; `None` = the host's.
+    pub server_name: Option<Arc<str>>,
+    /// Its address, where that is known already: a cancel request goes to the very server.
+    pub address: Option<IpAddr>,
+}
+
+/// Why there is no connection, in PgBouncer's words, and what the system says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectError {
+    /// The reason in "closing because: …".
+    pub reason: &'static str,
+    /// For the log; empty where the reason says it all.
+    pub detail: String,
+    /// There is a server, but it did not prove that it is the right one.
+    pub is_untrusted: bool,
+}
+
+impl ConnectError {
+    fn new(reason: &'static str, detail: impl ToString) -> Self {
+        Self { reason, detail: detail.to_string(), is_untrusted: false }
+    }
+
+    fn untrusted(reason: &'static str, detail: impl ToString) -> Self {
+        Self { is_untrusted: true, ..Self::new(reason, detail) }
+    }
+}
+
+/// The socket in its three forms.
+enum Wire {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// An open connection to a server, TLS done where there is any.
+pub struct Opened {
+    wire: Wire,
+    /// PostgreSQL's end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+    /// The host as configured; of the default Unix socket its directory.
+    pub host: Arc<str>,
+    /// As SHOW prints it, empty without TLS.
+    pub tls: String,
+    /// Who may listen.
+    pub cover: Cover,
+}
+
+impl Servers {
+    /// Connects to `target`, with TLS where it wants any.
+    ///
+    /// # Errors
+    /// What went wrong, for the log.
+    /// # Cancel safety
+    /// Dropping it closes the socket.
+    pub(super) async fn connect(&self, settings: &Settings, target: &Target) -> Result<Opened, ConnectError> {
+        let default_dir = || match &*settings.unix_socket_dir {
+            "" => Err(ConnectError::new("cannot connect", "unix socket dir not configured")),
+            dir => Ok(Arc::from(dir)),
+        };
+        let addresses = match (&target.host, target.address) {
+            (Host::UnixDir(dir), _) => return connect_unix(Arc::clone(dir), target.port).await,
+            (Host::DefaultUnixDir, _) => return connect_unix(default_dir()?, target.port).await,
+            (_, Some(address)) => vec![address],
+            (Host::Ip(address), _) => vec![*address],
+            (Host::Name(name), _) => {
+                let ttl = Ttl { found: settings.dns_max_ttl, not_found: settings.dns_nxdomain_ttl };
+                let found = self.dns.look_up(name, ttl, || self.plane.now()).await;
+                if found.is_news && settings.dns_close_moved {
+                    let (host, addresses) =
+                        (target.host.to_string().into(), found.addresses.as_slice().into());
+                    let order = || Command::HostMoved(Arc::clone(&host), Arc::clone(&addresses));
+                    self.plane.tell_all(order);
+                }
+                found.addresses
+            }
+        };
+        let mut failure = ConnectError::new("server DNS lookup failed", "");
+        for ip in addresses {
+            match connect_tcp(SocketAddr::new(ip, target.port), settings).await {
+                Ok(stream) => return Opened::over_tcp(stream, target)?.encrypt(target, ip).await,
+                Err(error) => failure = ConnectError::new("connect failed", error),
+            }
+        }
+        Err(failure)
+    }
+}
+
+async fn connect_tcp(address: SocketAddr, settings: &Settings) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    tune(socket.as_fd(), &tcp_options(settings))?;
+    socket.connect(address).await
+}
+
+async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> {
+    let path = format!("{dir}/.s.PGSQL.{port}");
+    // a name in the abstract namespace begins with a zero byte where the directory has its `@`
+    let name = path.strip_prefix('@').map_or_else(|| path.clone(), |name| format!("\0{name}"));
+    let stream = UnixStream::connect(name).await;
+    let stream = stream.map_err(|error| ConnectError::new("connect failed", format!("{path}: {error}")))?;
+    let peer = stream.peer_cred().ok();
+    let pid = peer.and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    let uid = peer.map_or(0, |peer| peer.uid());
+    let remote = Address::Unix { port, pid, uid };
+    let local = Address::Unix { port, pid: std::process::id(), uid: 0 };
+    let (tls, cover) = (String::new(), Cover::Local);
+    Ok(Opened { wire: Wire::Unix(stream), remote, local, host: dir, tls, cover })
+}
+
+impl Opened {
+    fn over_tcp(stream: TcpStream, target: &Target) -> Result<Self, ConnectError> {
+        let end = |end: io::Result<SocketAddr>| {
+            end.map(Address::Tcp).map_err(|error| ConnectError::new("connect failed", error))
+        };
+        let (remote, local) = (end(stream.peer_addr())?, end(stream.local_addr())?);
+        let host = target.host.to_string().into();
+        Ok(Self { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None })
+    }
+
+    async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
+        let (Wire::Tcp(stream), Some(config)) = (&mut self.wire, &target.tls.config) else { return Ok(self) };
+        let crashed = |error: io::Error| ConnectError::new("server conn crashed?", error);
+        let mut request = Vec::new();
+        startup::write_ssl_request(&mut request);
+        stream.write_all(&request).await.map_err(crashed)?;
+        let mut answer = [0];
+        // one byte and no more: what came behind it in clear would otherwise pass for a part of the encrypted stream
+        stream.read_exact(&mut answer).await.map_err(crashed)?;
+        match answer {
+            [tags::SSL_YES] => {}
+            [tags::SSL_NO] if target.tls.mode >= SslMode::Require => {
+                return Err(ConnectError::untrusted("server refused SSL", ""));
+            }
+            [tags::SSL_NO] => return Ok(self),
+            _ => return Err(ConnectError::untrusted("bad sslreq answer", "")),
+        }
+        let Wire::Tcp(stream) = self.wire else { unreachable!("it was TCP a moment ago") };
+        let name = target.name_to_verify(ip)?;
+        let handshake = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        let stream = handshake.map_err(|error| handshake_failed(&error))?;
+        self.tls = tls_text(stream.get_ref().1);
+        self.cover = match target.tls.mode {
+            SslMode::VerifyFull => Cover::Verified,
+            _ => Cover::Encrypted,
+        };
+        self.wire = Wire::Tls(Box::new(stream));
+        Ok(self)
+    }
+
+    fn stream(&mut self) -> &mut dyn Stream {
+        match &mut self.wire {
+            Wire::Tcp(stream) => stream,
+            Wire::Unix(stream) => stream,
+            Wire::Tls(stream) => stream,
+        }
+    }
+
+    /// Sends bytes; all of them are on their way when it returns.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let stream = self.stream();
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    }
+
+    /// Waits for the other side's end of stream, dropping what it sends.
+    ///
+    /// # Errors
+    /// The stream has broken off instead. An end without TLS's goodbye is an end: PostgreSQL sends none.
+    pub async fn wait_for_end(&mut self) -> io::Result<()> {
+        let mut space = [0; 512];
+        loop {
+            match self.stream().read(&mut space).await {
+                Ok(1..) => {}
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends a session that PostgreSQL may count: Terminate, TLS's goodbye, then PostgreSQL's end of stream, for at most
+    /// `limits::SERVER_LINGER_MS`, so that the place is not given away before it is free.
+    pub async fn terminate(mut self) {
+        let goodbye = async {
+            let mut message = Vec::new();
+            encode::empty(&mut message, tags::client::TERMINATE);
+            if self.send(&message).await.is_ok() && self.stream().shutdown().await.is_ok() {
+                let _ = self.wait_for_end().await; // however it ends
+            }
+        };
+        drop(tokio::time::timeout(Duration::from_millis(limits::SERVER_LINGER_MS), goodbye).await);
+    }
+
+    /// The connection as a value for a worker. `unread` = bytes that came behind the login.
+    ///
+    /// # Errors
+    /// The system's, where the socket cannot leave the runtime.
+    pub fn into_channel(self, unread: Vec<u8>, guard: Guard) -> io::Result<Channel> {
+        let (fd, tls): (OwnedFd, _) = match self.wire {
+            Wire::Tcp(stream) => (stream.into_std()?.into(), None),
+            Wire::Unix(stream) => (stream.into_std()?.into(), None),
+            Wire::Tls(stream) => {
+                let (stream, session) = stream.into_inner();
+                (stream.into_std()?.into(), Some(Box::new(rustls::Connection::Client(session))))
+            }
+        };
+        Ok(Channel { fd, tls, unread, unsent: Vec::new(), guard })
+    }
+}
+
+impl Target {
+    /// The name in the certificate: the one given, which is never passed over; else the host's.
+    fn name_to_verify(&self, ip: IpAddr) -> Result<ServerName<'static>, ConnectError> {
+        match (&self.server_name, &self.host) {
+            (Some(name), _) => ServerName::try_from(name.to_string()).map_err(|why| {
+                ConnectError::untrusted("TLS handshake failed", format_args!("tls_server_name: {why}"))
+            }),
+            (None, Host::Name(name)) => {
+                Ok(ServerName::try_from(name.to_string()).unwrap_or(ServerName::IpAddress(ip.into())))
+            }
+            (None, _) => Ok(ServerName::IpAddress(ip.into())),
+        }
+    }
+}
+
+/// The words that operators know from OpenSSL in front of those of our library.
+fn handshake_failed(error: &io::Error) -> ConnectError {
+    const REASON: &str = "TLS handshake failed";
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            ConnectError::untrusted(REASON, format_args!("certificate verify failed: {why}"))
+        }
+        Some(_) => ConnectError::untrusted(REASON, error),
+        None => ConnectError::new(REASON, error),
+    }
+}
+
+/// Why a login over an open connection failed.
+#[derive(Debug)]
+pub enum LoginFailure {
+    /// The connection ended.
+    Crashed,
+    /// Server and pooler could not agree.
+    Login(LoginError),
+}
+
+impl LoginFailure {
+    /// The reason in "closing because: …".
+    pub fn reason(&self) -> Cow<'_, str> {
+        match self {
+            Self::Crashed => Cow::Borrowed("server conn crashed?"),
+            Self::Login(error) => error.reason(),
+        }
+    }
+}
+
+/// Carries `handshake`, whose first message is `first`, over `opened`, until the server may be lent. Returns what was learnt
+/// and the bytes that came behind it.
+///
+/// # Errors
+/// The connection is of no more use, but to be terminated.
+/// # Cancel safety
+/// None: the login is lost.
+pub async fn log_in(
+    opened: &mut Opened,
+    handshake: &mut Handshake,
+    first: &[u8],
+    sums: &Lanes,
+) -> Result<Vec<u8>, LoginFailure> {
+    let crashed = |_| LoginFailure::Crashed;
+    opened.send(first).await.map_err(crashed)?;
+    // what is sent may be a secret: it is wiped when it is out
+    let (mut input, mut output) = (Vec::with_capacity(2048), Zeroizing::new(Vec::new()));
+    while !handshake.is_done() {
+        if opened.stream().read_buf(&mut input).await.map_err(crashed)? == 0 {
+            return Err(LoginFailure::Crashed);
+        }
+        let consumed = handshake.received(&input, &mut output).map_err(LoginFailure::Login)?;
+        input.drain(..consumed);
+        if let Some(sum) = handshake.sum() {
+            let turn = sums.turn(&format!("server {}", opened.remote)).await;
+            let keys = turn.compute(move || sum.compute()).await.ok_or(LoginFailure::Crashed)?;
+            handshake.computed(&keys, &mut output);
+        }
+        if !output.is_empty() {
+            opened.send(&output).await.map_err(crashed)?;
+            output.zeroize();
+        }
+    }
+    Ok(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_terminated_session_is_taken_leave_of_in_tls_too() {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = Arc::new(config.with_single_cert(vec![cert.der().clone()], key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = Settings { server_tls_sslmode: SslMode::Require, ..Settings::default() };
+        let tls = ServerTls::from_settings(&settings).unwrap();
+        let (host, port) = (Host::Ip(address.ip()), address.port());
+        let target = Target { host, port, tls, server_name: None, address: None };
+        let us = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let opened = Opened::over_tcp(stream, &target).unwrap();
+            opened.encrypt(&target, address.ip()).await.unwrap().terminate().await;
+        };
+        let postgres = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 8];
+            stream.read_exact(&mut request).await.unwrap();
+            stream.write_all(&[tags::SSL_YES]).await.unwrap();
+            let mut stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.unwrap();
+            let mut said = Vec::new();
+            // an end without TLS's own goodbye is an error here, as it is a line in PostgreSQL's log
+            stream.read_to_end(&mut said).await.map(|_| said)
+        };
+        let ((), said) = tokio::join!(us, postgres);
+        assert_eq!(said.unwrap(), [tags::client::TERMINATE, 0, 0, 0, 4]);
+    }
+}

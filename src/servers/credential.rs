@@ -1,0 +1,128 @@
+//! What the pooler proves itself with to a server, and to whom it may be shown.
+//!
+//! The one place that decides about secrets in clear. Never prints one. Source: PgBouncer, doc/config.md
+//! ("Authentication file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a password,
+//! to be sent over TLS only).
+
+use super::handshake::LoginError;
+use super::iam::{NoToken, Signer};
+use crate::auth::Secret;
+use crate::auth::scram::Credentials;
+use crate::base::Password;
+use crate::config::Database;
+use crate::control::{Plane, Policy, PoolEntry, Stored};
+use crate::iam::{Token, WallClock};
+use crate::wire::{HEADER_BYTES, authentication};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How well the bytes to the server are hidden from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Plain TCP.
+    None,
+    /// A Unix socket.
+    Local,
+    /// TLS, to whoever answered.
+    Encrypted,
+    /// TLS, to a server whose certificate was verified.
+    Verified,
+}
+
+/// What the pooler has to prove itself with.
+#[derive(Debug)]
+pub enum Credential {
+    /// A password, or what is stored of one.
+    Stored(Stored),
+    /// A token, made for this login.
+    Token(TokenProof),
+}
+
+/// A token and the clock that tells whether it may still be sent.
+pub struct TokenProof {
+    /// It.
+    pub token: Token,
+    /// The clock that it was made by.
+    pub clock: Arc<dyn WallClock>,
+}
+
+impl fmt::Debug for TokenProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenProof(***)")
+    }
+}
+
+impl TokenProof {
+    /// How long ago the token was made; nothing for a clock that was set back.
+    fn age(&self) -> Duration {
+        self.clock.now().duration_since(self.token.minted_at()).unwrap_or_default()
+    }
+}
+
+impl Credential {
+    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
+    /// what is stored ([`Plane::stored`]). `None` = nothing is known.
+    ///
+    /// # Errors
+    /// Why there is no token.
+    pub(super) fn of(
+        plane: &Plane,
+        policy: &Policy,
+        entry: &PoolEntry,
+        config: &Database,
+        signer: Option<&Signer>,
+    ) -> Result<Option<Self>, NoToken> {
+        let user = &entry.share.user;
+        match signer {
+            Some(signer) => signer.mint(user).map(|proof| Some(Self::Token(proof))),
+            None => Ok(plane.stored(policy, entry, config).map(Self::Stored)),
+        }
+    }
+
+    /// The age of a token.
+    pub(super) fn token_age(&self) -> Option<Duration> {
+        match self {
+            Self::Token(proof) => Some(proof.age()),
+            Self::Stored(_) => None,
+        }
+    }
+
+    /// Answers a server's wish for the password itself. The one place that decides whether a secret goes out in clear:
+    /// PgBouncer sends whatever is stored, whoever may listen. A token goes out to a verified server only, while it is fresh.
+    pub(super) fn write_cleartext(&self, cover: Cover, out: &mut Vec<u8>) -> Result<(), LoginError> {
+        match self {
+            Self::Stored(stored) => {
+                let password: Password = stored.secret.to_text();
+                authentication::write_password(out, password.expose().as_bytes());
+            }
+            Self::Token(_) if cover != Cover::Verified => return Err(LoginError::Uncovered),
+            Self::Token(proof) if !proof.token.is_fresh(proof.clock.now()) => {
+                return Err(LoginError::StaleToken);
+            }
+            Self::Token(proof) => {
+                let text = proof.token.expose().as_bytes();
+                // a buffer that has to grow would leave its beginning behind in freed memory
+                out.reserve(HEADER_BYTES + text.len() + 1);
+                authentication::write_password(out, text);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stored {
+    /// What SCRAM proves with; never keys derived from a password for a verifier that no client has proven.
+    pub(super) fn scram(&self) -> Result<Credentials, LoginError> {
+        match (&*self.secret, &self.keys) {
+            (Secret::Plain(password), _) if !password.is_empty() => {
+                Ok(Credentials::Password(password.clone()))
+            }
+            (Secret::Scram(_), Some(keys)) => Ok(Credentials::Keys(keys.clone())),
+            (Secret::Scram(_), None) => Err(LoginError::WrongPasswordType(
+                "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not provide SCRAM keys",
+            )),
+            _ => Err(LoginError::WrongPasswordType("cannot do SCRAM authentication: wrong password type")),
+        }
+    }
+}

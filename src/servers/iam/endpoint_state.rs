@@ -1,0 +1,487 @@
+//! What is known of logins by IAM at one endpoint: its budget, how each who logs in fares there, what was told of it.
+//!
+//! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice and the lock, which is
+//! held for a few additions and never across an await. Memory: one row for each ([`Who`]) that has logged in, bounded.
+
+use super::gate::Gate;
+use super::rate_limiter::{Turns, Waits};
+use crate::base::{Micros, limits};
+use crate::iam::denial::{
+    Admission, Backing, Class, Evidence, Judgement, Kind, LetIn, Outcome, Patience, Reactions, Step,
+    Suspicion, Who,
+};
+use crate::iam::{Endpoint, Explanation};
+use crate::io::Clock;
+use crate::stats::Recent;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Between two log lines about a trouble that goes on.
+const REMIND: Micros = Micros::from_secs(600);
+
+/// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
+const PROBE_AFTER: Micros = Micros::from_secs(1);
+
+/// Who was let in within this time is no stranger to the server.
+const LET_IN_SPAN: Micros = Micros::from_secs(60);
+
+/// The percentile of "all but the slowest".
+const SLOWEST_BUT: usize = 99;
+
+/// One endpoint.
+pub struct IamDesk {
+    endpoint: Endpoint,
+    clock: Clock,
+    /// The budget.
+    pub turns: Arc<Turns>,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    reactions: Reactions,
+    /// How long logins that were accepted have taken lately, in microseconds.
+    spans: Recent,
+    tallies: HashMap<Who, Tally>,
+    /// Of those who log in just now.
+    gates: HashMap<Who, Weak<Gate>>,
+    /// How many logins of each have had no answer for longer than logins take.
+    unanswered: HashMap<Who, u32>,
+}
+
+/// What was counted of one of those who log in at one endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Logins that were accepted.
+    pub accepted: u64,
+    /// Those that were not, by class, in the order of [`Class::ALL`].
+    pub failed: [u64; Class::ALL.len()],
+    /// When the last one was accepted.
+    pub accepted_at: Option<Micros>,
+    /// The last failure in words; `None` = the last login was accepted.
+    pub last_error: Option<Arc<str>>,
+    /// The same as clients may read it.
+    brief: Option<Arc<str>>,
+    /// When it was tried last.
+    heard_at: Micros,
+    /// What was logged of it last, and when.
+    told: Option<(Kind, Class, Micros)>,
+}
+
+/// How one of those fares at one endpoint.
+#[derive(Clone, Debug)]
+pub struct LoginReport {
+    /// As whom.
+    pub user: Arc<str>,
+    /// What was counted.
+    pub tally: Tally,
+    /// Why the last login has failed; `None` = it was accepted.
+    pub trouble: Option<Class>,
+}
+
+/// A failed login, judged.
+pub struct Judged {
+    /// The judgement.
+    pub judgement: Judgement,
+    /// It in words.
+    pub text: Arc<str>,
+    /// As clients may read it.
+    pub brief: Arc<str>,
+    /// Whether an operator has not read of it yet, or a while ago.
+    pub is_news: bool,
+}
+
+impl IamDesk {
+    /// An endpoint where nobody has logged in yet. `waits` learns how long logins wait for their turns.
+    pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock, waits: Arc<Waits>) -> Self {
+        Self { endpoint, clock, turns: Turns::new(login_rate, clock, waits), book: Mutex::default() }
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether a login of `who` may be tried now.
+    ///
+    /// # Errors
+    /// When it may be.
+    pub fn may_try(&self, who: &Who) -> Result<(), Micros> {
+        self.book().reactions.may_try(who, self.clock.now())
+    }
+
+    /// How logins of `who` may be tried now.
+    pub fn admission(&self, who: &Who) -> Admission {
+        self.book().reactions.admission(who, self.clock.now())
+    }
+
+    /// Where the logins of `who` meet while they are refused. It lasts for as long as somebody holds it.
+    pub fn gate(&self, who: &Who) -> Arc<Gate> {
+        let mut book = self.book();
+        if let Some(known) = book.gates.get(who).and_then(Weak::upgrade) {
+            return known;
+        }
+        book.gates.retain(|_, gate| gate.strong_count() > 0);
+        let gate = Arc::default();
+        book.gates.insert(who.clone(), Arc::downgrade(&gate));
+        gate
+    }
+
+    /// Whether a login of `who` might have been tried for a while, and nobody did.
+    pub fn is_left_alone(&self, who: &Who) -> bool {
+        let earlier = self.clock.now() - PROBE_AFTER;
+        self.book().reactions.may_try(who, earlier).is_ok()
+    }
+
+    /// Whether a login of `who` was accepted since `since`.
+    pub fn has_accepted(&self, who: &Who, since: Micros) -> bool {
+        let book = self.book();
+        book.tallies.get(who).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
+    }
+
+    /// The last failure of `who`, if its logins fail: as clients may read it, and its class.
+    pub fn trouble(&self, who: &Who) -> Option<(Arc<str>, Class)> {
+        let book = self.book();
+        let class = book.reactions.trouble(who)?.class;
+        Some((book.tallies.get(who)?.brief.clone()?, class))
+    }
+
+    /// Whether `who` may be denied, if it is in trouble: servers that work go by it. That a login has no answer is trouble, too, as
+    /// long as nothing worse is known: who hangs denies nothing.
+    pub fn suspicion(&self, who: &Who, patience: Patience) -> Option<Suspicion> {
+        let book = self.book();
+        let known = book.reactions.suspicion(who, self.clock.now(), patience);
+        known.or_else(|| book.unanswered.contains_key(who).then_some(Suspicion::Unfounded))
+    }
+
+    /// A login of `who` has had no answer for longer than logins take; it has, or has been given up, when the guard is dropped.
+    pub fn has_no_answer(self: &Arc<Self>, who: &Who) -> Unanswered {
+        *self.book().unanswered.entry(who.clone()).or_default() += 1;
+        Unanswered { desk: Arc::clone(self), who: who.clone() }
+    }
+
+    /// How long a login may take before it counts as one without an answer: twice what they have taken lately, and two seconds
+    /// or, where servers grow no older than `max_age`, a twentieth of that: a third of what is left when the last is replaced.
+    pub fn patience_with_logins(&self, max_age: Micros) -> Micros {
+        let least = Micros::from_millis(limits::IAM_LOGIN_SLOW_MS).min(Micros(max_age.0 / 20));
+        self.login_spans().map_or(least, |[_, most]| least.max(Micros(2 * most.0)))
+    }
+
+    /// A login of `who` was accepted. Returns whether its logins had failed before.
+    pub fn accepted(&self, who: &Who) -> bool {
+        let mut book = self.book();
+        let was_in_trouble = book.reactions.trouble(who).is_some();
+        let now = self.clock.now();
+        book.reactions.accepted(who, now);
+        let tally = book.tally(who, now);
+        (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
+        (tally.last_error, tally.brief, tally.told) = (None, None, None);
+        if was_in_trouble {
+            book.tell_gate(who);
+        }
+        was_in_trouble
+    }
+
+    /// A login was accepted that has taken so long. Returns how long all but the slowest take lately.
+    pub fn login_took(&self, span: Micros) -> Micros {
+        let mut book = self.book();
+        book.spans.record(span.0);
+        book.spans.percentile(SLOWEST_BUT).map_or(span, Micros)
+    }
+
+    /// How long logins that were accepted have taken lately: the median, and all but the slowest.
+    pub fn login_spans(&self) -> Option<[Micros; 2]> {
+        let book = self.book();
+        let [median, most] = [50, SLOWEST_BUT].map(|percent| book.spans.percentile(percent));
+        Some([Micros(median?), Micros(most?)])
+    }
+
+    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`: for a reason that
+    /// has nothing to do with tokens.
+    pub fn failed(
+        &self,
+        who: &Who,
+        outcome: &Outcome<'_>,
+        evidence: Evidence,
+        begun_at: Micros,
+    ) -> Option<Judged> {
+        let is_strained = self.turns.is_strained(begun_at);
+        let now = self.clock.now();
+        let mut book = self.book();
+        let (let_in, backing) = (book.let_in(who, now), book.backing(who, evidence.backing, now));
+        let evidence = Evidence { is_strained, let_in, backing, ..evidence };
+        let before = book.reactions.admission(who, now);
+        let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
+        let Judgement { kind, class, .. } = judgement;
+        let Who { user, source } = who;
+        let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
+        let (text, brief): (Arc<str>, Arc<str>) =
+            (explanation.to_string().into(), explanation.brief().into());
+        let tally = book.tally(who, now);
+        tally.failed[class as usize] += 1;
+        (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
+        let is_the_same =
+            |(what, how, at): (Kind, Class, Micros)| (what, how) == (kind, class) && now.since(at) < REMIND;
+        // what another try may cure at once is no news yet
+        let is_final = matches!(judgement.step, Step::BackOff(_));
+        let is_news = is_final && !tally.told.is_some_and(is_the_same);
+        if is_news {
+            tally.told = Some((kind, class, now));
+        }
+        if before == Admission::Open && book.reactions.admission(who, now) != Admission::Open {
+            book.tell_gate(who); // those that wait for their turns leave the queue
+        }
+        drop(book);
+        if class == Class::Throttled {
+            self.turns.throttled(begun_at);
+        }
+        Some(Judged { judgement, text, brief, is_news })
+    }
+
+    /// Whether the logins of nobody fail, or have no answer.
+    pub fn is_calm(&self) -> bool {
+        let mut book = self.book();
+        book.unanswered.is_empty() && book.reactions.is_calm(self.clock.now())
+    }
+
+    /// Lets everybody be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
+    pub fn forgive_all(&self) -> usize {
+        let mut book = self.book();
+        let pauses = book.reactions.held_back(self.clock.now());
+        book.reactions.forgive_all();
+        pauses
+    }
+
+    /// Lets whoever logs in as `user` be tried at once; see [`Reactions::forgive`].
+    pub fn forgive_user(&self, user: &str) {
+        self.book().reactions.forgive_user(user);
+    }
+
+    /// Lets `who` be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
+    pub fn forgive(&self, who: &Who) -> usize {
+        let mut book = self.book();
+        let is_held_back = book.reactions.may_try(who, self.clock.now()).is_err();
+        book.reactions.forgive(who);
+        usize::from(is_held_back)
+    }
+
+    /// What was counted of `who`; `None` = it has not tried yet.
+    pub fn report_of(&self, who: &Who) -> Option<LoginReport> {
+        let book = self.book();
+        let tally = book.tallies.get(who)?;
+        Some(LoginReport {
+            user: Arc::clone(&who.user),
+            tally: tally.clone(),
+            trouble: book.reactions.trouble(who).map(|judgement| judgement.class),
+        })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn tell_gate(&self, who: &Who) {
+        if let Some(gate) = self.gates.get(who).and_then(Weak::upgrade) {
+            gate.tell();
+        }
+    }
+
+    fn let_in(&self, who: &Who, now: Micros) -> LetIn {
+        match self.tallies.get(who).and_then(|tally| tally.accepted_at) {
+            None => LetIn::Never,
+            Some(at) if now.since(at) < LET_IN_SPAN => LetIn::Lately,
+            Some(_) => LetIn::Once,
+        }
+    }
+
+    /// What is known of the credentials that signed for `who`: those that let another one in since its first
+    /// refusal are not dead.
+    fn backing(&self, who: &Who, told: Backing, now: Micros) -> Backing {
+        let since = self.reactions.refused_since(who).unwrap_or(now);
+        let lets_in = |(other, tally): (&Who, &Tally)| {
+            let is_proof = |at: Micros| at >= since && now.since(at) < LET_IN_SPAN;
+            other != who && other.source == who.source && tally.accepted_at.is_some_and(is_proof)
+        };
+        let are_alive = told == Backing::Stale && self.tallies.iter().any(lets_in);
+        if are_alive { Backing::Sound } else { told }
+    }
+
+    fn tally(&mut self, who: &Who, now: Micros) -> &mut Tally {
+        if self.tallies.len() >= limits::IAM_LOGINS_PER_ENDPOINT_MAX && !self.tallies.contains_key(who) {
+            let in_trouble = |who| self.reactions.trouble(who).is_some();
+            let least = self.tallies.iter().min_by_key(|(who, tally)| (in_trouble(who), tally.heard_at));
+            let least = least.map(|(who, _)| who.clone());
+            least.map(|least| self.tallies.remove(&least));
+        }
+        let tally = self.tallies.entry(who.clone()).or_default();
+        tally.heard_at = now;
+        tally
+    }
+}
+
+/// See [`IamDesk::has_no_answer`].
+pub struct Unanswered {
+    desk: Arc<IamDesk>,
+    who: Who,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let mut book = self.desk.book();
+        if let Some(count) = book.unanswered.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                book.unanswered.remove(&self.who);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iam::denial::{Asked, Stage};
+    use crate::iam::{SourceKey, SourceKind};
+    use crate::wire::sqlstate;
+
+    fn desk() -> IamDesk {
+        let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
+        IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
+    }
+
+    fn who(user: &str) -> Who {
+        let region = "eu-west-1".parse().unwrap();
+        Who { user: user.into(), source: SourceKey::new(SourceKind::Imds, None, None, None, &region) }
+    }
+
+    fn refused() -> Outcome<'static> {
+        Outcome::Error { sqlstate: sqlstate::INVALID_AUTHORIZATION, message: "no", stage: Stage::TokenSent }
+    }
+
+    #[test]
+    fn a_login_without_an_answer_is_trouble_that_denies_nothing() {
+        let (desk, app) = (Arc::new(desk()), who("app"));
+        let suspicion = || desk.suspicion(&app, Patience::default());
+        let hang = [desk.has_no_answer(&app), desk.has_no_answer(&app)];
+        assert_eq!((suspicion(), desk.is_calm()), (Some(Suspicion::Unfounded), false));
+        assert_eq!(desk.suspicion(&who("other"), Patience::default()), None);
+        assert!(desk.trouble(&app).is_none(), "nobody is told that logins fail");
+        let [one, other] = hang;
+        drop(one);
+        assert_eq!(suspicion(), Some(Suspicion::Unfounded), "one still has none");
+        desk.failed(&app, &refused(), Evidence::default(), desk.clock.now()).unwrap();
+        assert_eq!(suspicion(), Some(Suspicion::Founded), "what is known counts for more");
+        desk.accepted(&app);
+        drop(other);
+        assert_eq!((suspicion(), desk.is_calm()), (None, true));
+    }
+
+    #[test]
+    fn how_long_a_login_may_take_goes_by_how_long_they_took() {
+        let (desk, ms) = (desk(), Micros::from_millis);
+        let patience = |age_s| desk.patience_with_logins(Micros::from_secs(age_s));
+        assert_eq!([patience(900), patience(10)], [ms(limits::IAM_LOGIN_SLOW_MS), ms(500)]);
+        (0..100).for_each(|_| _ = desk.login_took(ms(20)));
+        assert_eq!([patience(900), patience(10)], [ms(limits::IAM_LOGIN_SLOW_MS), ms(500)]);
+        (0..100).for_each(|_| _ = desk.login_took(ms(3_000)));
+        assert_eq!([patience(900), patience(10)], [ms(6_000); 2]);
+    }
+
+    #[test]
+    fn failures_are_counted_explained_and_told_once() {
+        let (desk, app, other) = (desk(), who("app"), who("other"));
+        let fail = |outcome: Outcome<'_>| {
+            desk.failed(&app, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+        };
+        let first = fail(refused());
+        assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
+        assert!(!fail(refused()).is_news);
+        assert!(fail(refused()).is_news, "nothing helped");
+        assert!(!fail(refused()).is_news, "the same again");
+        assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
+        let suspicion = || desk.suspicion(&app, Patience::default());
+        let (text, class) = desk.trouble(&app).unwrap();
+        assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
+        assert_eq!((class, suspicion()), (Class::Denied, Some(Suspicion::Proven)));
+        assert!(desk.may_try(&app).is_err() && desk.may_try(&other).is_ok());
+        let report = desk.report_of(&app).unwrap();
+        assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
+        assert!(report.tally.last_error.unwrap().contains("source imds"), "for operators");
+        assert!(report.tally.accepted_at.is_none() && desk.report_of(&other).is_none());
+        assert!(desk.accepted(&app) && !desk.accepted(&app));
+        assert!(desk.trouble(&app).is_none() && desk.may_try(&app).is_ok());
+        let report = desk.report_of(&app).unwrap();
+        assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
+        assert!(report.tally.accepted_at.is_some());
+        let again = fail(refused());
+        assert_eq!(
+            (again.judgement.class, again.is_news),
+            (Class::Throttled, true),
+            "it was fine in between"
+        );
+    }
+
+    #[test]
+    fn credentials_that_let_another_in_are_no_excuse() {
+        let (desk, app, reader) = (desk(), who("app"), who("reader"));
+        let stale = Evidence { backing: Backing::Stale, ..Evidence::default() };
+        let fail = || desk.failed(&app, &refused(), stale, desk.clock.now()).unwrap().judgement.class;
+        assert_eq!(fail(), Class::Credentials);
+        let other = SourceKey::new(SourceKind::Env, None, None, None, &"eu-west-1".parse().unwrap());
+        desk.accepted(&Who { source: other, ..reader.clone() });
+        assert_eq!(fail(), Class::Credentials, "those are others");
+        desk.accepted(&reader);
+        assert_eq!(fail(), Class::Denied);
+    }
+
+    #[test]
+    fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
+        let (desk, denied) = (desk(), who("denied"));
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), desk.clock.now());
+        for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
+            desk.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
+        }
+        let is_counted = |user: &str| desk.report_of(&who(user)).is_some();
+        assert_eq!(desk.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
+        assert!(is_counted("denied") && !is_counted("user1") && is_counted("user2"));
+    }
+
+    #[test]
+    fn the_pauses_of_one_principal_are_ended_and_counted_apart_from_anothers() {
+        let (desk, acme) = (desk(), who("app"));
+        let region = "eu-west-1".parse().unwrap();
+        let of_profile = SourceKey::new(SourceKind::Profile, Some("sso"), None, None, &region);
+        let globex = Who { source: of_profile, ..acme.clone() };
+        for who in [&acme, &globex] {
+            desk.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        }
+        assert_eq!((desk.forgive(&acme), desk.forgive(&acme)), (1, 0));
+        assert!(desk.may_try(&acme).is_ok() && desk.may_try(&globex).is_err());
+        assert_eq!((desk.forgive_all(), desk.forgive_all()), (1, 0));
+        assert!(desk.may_try(&globex).is_ok());
+    }
+
+    #[test]
+    fn the_time_that_logins_take_is_known() {
+        let desk = desk();
+        assert_eq!(desk.login_spans(), None);
+        let ms = Micros::from_millis;
+        (1..100).for_each(|_| assert_eq!(desk.login_took(ms(20)), ms(20)));
+        assert_eq!(desk.login_took(ms(900)), ms(20), "one slow one of a hundred");
+        assert_eq!(desk.login_took(ms(900)), ms(900));
+        assert_eq!(desk.login_spans(), Some([ms(20), ms(900)]));
+    }
+
+    #[test]
+    fn a_proxy_that_asks_for_fewer_logins_gets_fewer() {
+        let desk = desk();
+        let message = "The IAM authentication failed because of too many competing requests";
+        let sqlstate = sqlstate::INVALID_AUTHORIZATION;
+        let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
+        let judged = desk.failed(&who("app"), &outcome, Evidence::default(), desk.clock.now());
+        assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
+        assert_eq!(desk.turns.state().rate, 10);
+    }
+}

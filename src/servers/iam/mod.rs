@@ -1,0 +1,19 @@
+//! Logins by IAM: what an entry says of them, one attempt, what is known of each endpoint, probes, and what operators are told.
+//!
+//! Tokens, credentials and the rules of reaction are the room `iam`'s; this one sends tokens, and only inside verified TLS, into a
+//! request for a cleartext password.
+
+mod attempt;
+mod endpoint_state;
+pub mod entry;
+mod gate;
+pub mod preflight;
+mod probe;
+mod rate_limiter;
+mod report;
+mod shared;
+
+pub use endpoint_state::{IamDesk, LoginReport, Tally};
+pub use rate_limiter::{Turns, TurnsState};
+pub use report::{IamRow, Refreshed};
+pub use shared::{Iam, NoToken, Signer};

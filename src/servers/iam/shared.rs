@@ -1,0 +1,475 @@
+//! Logins to servers by IAM, as far as the whole process shares them: sources of credentials, endpoints, and what a pool's
+//! servers are worth while logins fail.
+//!
+//! Never calls AWS on a login's path: a source's task starts when a configuration that names it is adopted, and a login takes
+//! what is in memory. Never connects: `attempt.rs` does. Nothing is started, and no memory taken, before an entry asks for it.
+
+use super::endpoint_state::IamDesk;
+use super::entry;
+use super::rate_limiter::Waits;
+use super::report::Refreshed;
+use crate::base::Micros;
+use crate::config::Snapshot;
+use crate::core::Stance;
+use crate::iam::age::{Authorization, Verdict};
+use crate::iam::denial::{Backing, Evidence, Suspicion, Who};
+use crate::iam::rules::Rules;
+use crate::iam::{
+    CredentialState, Endpoint, MintError, Region, Skew, Source, SourceKind, Sources, StaticStability,
+    SystemClock, Token, WallClock,
+};
+use crate::io::Clock;
+use crate::servers::credential::TokenProof;
+use crate::stats::Histogram;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::Notify;
+
+/// What logins by IAM share.
+pub struct Iam {
+    wall: Arc<dyn WallClock>,
+    clock: Clock,
+    stability: StaticStability,
+    sources: OnceLock<Sources>,
+    /// Told when a source without usable credentials has got some.
+    arrived: Arc<Notify>,
+    desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
+    /// Where, and as whom, probes are under way.
+    probed: Arc<Mutex<HashSet<Aim>>>,
+    waits: Arc<Waits>,
+    /// By how much our clock was set since RDS has taken a token: no answer of AWS's need ever come for that.
+    set_since: Skew,
+    /// Until when some pool may catch up.
+    catch_up_until: AtomicU64,
+}
+
+/// The endpoints of a probe, and who logs in.
+type Aim = (Vec<Endpoint>, Who);
+
+/// Makes the tokens of one endpoint.
+pub struct Signer {
+    endpoint: Endpoint,
+    /// What signs.
+    pub source: Arc<Source>,
+    wall: Arc<dyn WallClock>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoToken {
+    /// There are no credentials to sign with.
+    #[error("no AWS credentials: {}, source {kind}", .state.reason().map_or("they are being fetched", |why| why.text()))]
+    Credentials {
+        /// The kind of their source.
+        kind: SourceKind,
+        /// How it stands.
+        state: CredentialState,
+    },
+    /// None can be made of them.
+    #[error("{0}")]
+    Mint(#[from] MintError),
+}
+
+impl Signer {
+    /// A token for `user`, to be sent at once.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn mint(&self, user: &str) -> Result<TokenProof, NoToken> {
+        let credentials = self.source.current().map_err(|state| self.without(state))?;
+        let token = Token::mint(&self.endpoint, user, &credentials, self.wall.now())?;
+        Ok(TokenProof { token, clock: Arc::clone(&self.wall) })
+    }
+
+    /// Whether there are credentials to sign with.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn may_mint(&self) -> Result<(), NoToken> {
+        let usable = self.source.current().map(|_| ());
+        usable.inspect_err(|_| self.source.want()).map_err(|state| self.without(state))
+    }
+
+    fn without(&self, state: CredentialState) -> NoToken {
+        NoToken::Credentials { kind: self.source.key().kind(), state }
+    }
+}
+
+impl Iam {
+    /// Nothing yet; `clock` is the process's own.
+    pub fn new(snapshot: &Snapshot, clock: Clock) -> Self {
+        let stability = snapshot.settings.iam_static_stability;
+        Self {
+            wall: Arc::new(SystemClock),
+            clock,
+            stability: if stability { StaticStability::On } else { StaticStability::Off },
+            sources: OnceLock::new(),
+            arrived: Arc::default(),
+            desks: Mutex::default(),
+            probed: Arc::default(),
+            waits: Arc::default(),
+            set_since: Skew::default(),
+            catch_up_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end.
+    /// `in_use`: the rules of pools that are there, which the files need not foresee (each user of a template is another
+    /// principal); what those name stays, and begins with its first login. Call it within a tokio runtime.
+    pub fn adopt(&self, snapshot: &Snapshot, in_use: impl Iterator<Item = Rules>) {
+        let mut rates: HashMap<Endpoint, u32> = HashMap::new();
+        let mut keys = HashSet::new();
+        let foreseen = entry::foreseen(snapshot).inspect(|rules| drop(self.start_source(rules)));
+        for rules in foreseen.chain(in_use) {
+            for endpoint in rules.endpoints {
+                let rate = rates.entry(endpoint).or_insert(rules.login_rate);
+                *rate = rules.login_rate.min(*rate);
+            }
+            keys.insert(rules.source);
+        }
+        if let Some(sources) = self.sources.get() {
+            sources.retain(|key| keys.contains(key));
+        }
+        self.desks().retain(|endpoint, _| rates.contains_key(endpoint));
+        for (endpoint, rate) in rates {
+            self.desk(&endpoint, rate).turns.set_rate_max(rate);
+        }
+    }
+
+    /// The source of `rules`, if it is in use: rules may be those of a configuration that is in force no more.
+    pub(in crate::servers) fn source(&self, rules: &Rules) -> Option<Arc<Source>> {
+        self.sources.get()?.known(&rules.source)
+    }
+
+    /// The source of `rules`, which are in force.
+    fn start_source(&self, rules: &Rules) -> Arc<Source> {
+        let new = || Sources::new(Arc::clone(&self.wall), self.stability);
+        let sources = self.sources.get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)));
+        let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
+        sources.source(&rules.source, near)
+    }
+
+    /// Ends when a source without usable credentials has got some, perhaps before it was called. For one caller.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(in crate::servers) async fn credentials_arrive(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// What signs for each endpoint of `rules`, which are in force.
+    pub(in crate::servers) fn signers(&self, rules: &Rules) -> Vec<Signer> {
+        let source = self.start_source(rules);
+        let signer = |endpoint: &Endpoint| Signer {
+            endpoint: endpoint.clone(),
+            source: Arc::clone(&source),
+            wall: Arc::clone(&self.wall),
+        };
+        rules.endpoints.iter().map(signer).collect()
+    }
+
+    /// What is known of `endpoint`; `login_rate` counts where it is new.
+    pub(in crate::servers) fn desk(&self, endpoint: &Endpoint, login_rate: u32) -> Arc<IamDesk> {
+        let mut desks = self.desks();
+        if let Some(desk) = desks.get(endpoint) {
+            return Arc::clone(desk);
+        }
+        let desk = Arc::new(IamDesk::new(endpoint.clone(), login_rate, self.clock, Arc::clone(&self.waits)));
+        desks.insert(endpoint.clone(), Arc::clone(&desk));
+        desk
+    }
+
+    /// What is known of logins that `source` signs for under `rules`, but for the budget.
+    pub(in crate::servers) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
+        let backing = backing(source);
+        let skew_s = self.skew_s().or_else(|| self.set_since.seconds(self.wall.now()));
+        let patience = rules.ages.patience();
+        Evidence { backing, skew_s, patience, ..Evidence::default() }
+    }
+
+    /// Seconds that AWS's clock is ahead of ours, as far as an answer has told.
+    pub fn skew_s(&self) -> Option<i64> {
+        self.sources.get().and_then(|sources| sources.skew().seconds(self.wall.now()))
+    }
+
+    /// RDS has taken a token that was made by our clock just now.
+    pub(in crate::servers) fn token_was_taken(&self) {
+        self.set_since.agree(self.wall.now());
+    }
+
+    /// AWS's time, as this machine has it.
+    pub fn wall_now(&self) -> SystemTime {
+        self.wall.now()
+    }
+
+    /// How long logins have waited for their turns, and the sum of that in microseconds.
+    pub fn login_waits(&self) -> (Histogram, u64) {
+        self.waits.read()
+    }
+
+    /// Every source fetches anew, and no back-off counts any more.
+    pub(in crate::servers) fn refresh(&self) -> Refreshed {
+        let begin_in = self.all_sources().iter().map(|source| source.force_refresh()).collect();
+        Refreshed { begin_in, pauses: self.desks().values().map(|desk| desk.forgive_all()).sum() }
+    }
+
+    /// The sources of `parties` fetch anew, and no back-off of theirs, each one's under its rules, counts any more.
+    /// `None`: nobody has logged in there yet.
+    pub(in crate::servers) fn refresh_some<'a>(
+        &self,
+        parties: impl Iterator<Item = (&'a Rules, Option<Who>)>,
+    ) -> Refreshed {
+        let (mut sources, mut pauses) = (HashMap::new(), 0);
+        for (rules, who) in parties {
+            pauses += who.map_or(0, |who| self.forget_back_off_at(rules, &who));
+            sources.extend(self.source(rules).map(|source| (&rules.source, source)));
+        }
+        Refreshed { begin_in: sources.values().map(|source| source.force_refresh()).collect(), pauses }
+    }
+
+    /// Logins as `user` may be tried at once again, whatever signs for them.
+    pub(in crate::servers) fn forget_back_off(&self, user: &str) {
+        self.desks().values().for_each(|desk| desk.forgive_user(user));
+    }
+
+    /// The same, of one under its rules. Returns how many pauses that ends.
+    fn forget_back_off_at(&self, rules: &Rules, who: &Who) -> usize {
+        let desks = self.desks();
+        rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).map(|desk| desk.forgive(who)).sum()
+    }
+
+    /// Every source in use, in order of its name.
+    pub fn all_sources(&self) -> Vec<Arc<Source>> {
+        self.sources.get().map(Sources::all).unwrap_or_default()
+    }
+
+    /// Every endpoint in use, in order of its name.
+    pub fn all_desks(&self) -> Vec<Arc<IamDesk>> {
+        let mut all: Vec<_> = self.desks().values().map(Arc::clone).collect();
+        all.sort_by_cached_key(|desk| desk.endpoint().to_string());
+        all
+    }
+
+    /// What becomes of servers of `who` whose authorization grows old.
+    pub(in crate::servers) fn stance(&self, rules: &Rules, who: &Who) -> Stance {
+        self.trouble(rules, who).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
+    }
+
+    /// Whether `who` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
+    /// known, and where `rules` are in force no more.
+    pub(in crate::servers) fn trouble(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
+        let source = self.source(rules)?;
+        match source.current() {
+            Ok(_) => self.refusal(rules, who),
+            Err(_) => {
+                let told = match backing(&source) {
+                    Backing::Denied => Suspicion::Founded,
+                    Backing::Sound | Backing::Stale => Suspicion::Unfounded,
+                };
+                // what logins have shown before outlasts their credentials
+                Some(self.refusal(rules, who).map_or(told, |shown| shown.max(told)))
+            }
+        }
+    }
+
+    /// Whether there are credentials that may sign. Looks only: a source that a reload has ended stays ended.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub(in crate::servers) fn may_sign(&self, rules: &Rules) -> Result<(), NoToken> {
+        let outcome =
+            self.source(rules).map_or(Err(CredentialState::Empty), |source| source.current().map(|_| ()));
+        outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
+    }
+
+    /// Whether `who` may be denied where every endpoint refuses it: one host whose trouble may pass is a way in.
+    fn refusal(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
+        let (desks, patience) = (self.desks(), rules.ages.patience());
+        let suspicions = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(who, patience));
+        suspicions.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Whether nothing fails, as far as is known: every source has credentials, everybody can be logged in.
+    pub(in crate::servers) fn is_calm(&self) -> bool {
+        let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
+        all_sign && self.desks().values().all(|desk| desk.is_calm())
+    }
+
+    /// A pool may catch up until `then`: its stance is to be looked at until that is over.
+    pub(in crate::servers) fn expect_catch_up(&self, then: Micros) {
+        self.catch_up_until.fetch_max(then.0, Ordering::AcqRel);
+    }
+
+    /// Whether some pool may be catching up.
+    pub(in crate::servers) fn is_catching_up(&self, now: Micros) -> bool {
+        now.0 < self.catch_up_until.load(Ordering::Acquire)
+    }
+
+    /// Whether a login of `who` was accepted since `since` at one of the endpoints.
+    pub(in crate::servers) fn has_accepted(&self, rules: &Rules, who: &Who, since: Micros) -> bool {
+        let desks = self.desks();
+        rules.endpoints.iter().any(|at| desks.get(at).is_some_and(|desk| desk.has_accepted(who, since)))
+    }
+
+    /// Whether the logins of `who` fail, might be tried again, and nobody does.
+    pub(in crate::servers) fn is_probe_due(&self, rules: &Rules, who: &Who) -> bool {
+        let desks = self.desks();
+        let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
+        known.len() == rules.endpoints.len()
+            && known.iter().all(|desk| desk.trouble(who).is_some() && desk.is_left_alone(who))
+    }
+
+    /// `None`: one of `who` is under way there already.
+    pub(in crate::servers) fn begin_probe(&self, rules: &Rules, who: &Who) -> Option<Probe> {
+        let aim = (rules.endpoints.clone(), who.clone());
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        probed.insert(aim.clone()).then(|| Probe { aim, all: Arc::clone(&self.probed) })
+    }
+
+    fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of the credentials of `source`.
+fn backing(source: &Source) -> Backing {
+    let report = source.report();
+    report.state.backing(report.loads > 0)
+}
+
+/// The rules are those of age; a server in its youth and at its hard age shows what they say.
+fn stance_under(trouble: Suspicion, rules: &Rules) -> Stance {
+    let [young, soft, hard] = [0, 1, 2].map(Micros);
+    let server = Authorization { since: young, soft_at: soft, hard_at: hard };
+    let at = |now| server.verdict(now, Some(trouble), &rules.ages);
+    match (at(young), at(hard)) {
+        (Verdict::Close, _) => Stance::CloseNow,
+        (_, Verdict::Extend) => Stance::KeepOn,
+        _ => Stance::KeepToHardAge,
+    }
+}
+
+/// A probe that is under way; another one of the same may begin there when it is dropped.
+pub(in crate::servers) struct Probe {
+    aim: Aim,
+    all: Arc<Mutex<HashSet<Aim>>>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.aim);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::snapshot;
+    use crate::iam::denial::{Asked, Class, Outcome};
+
+    const ENTRY: &str = "host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x \
+                         iam_credential_source=container";
+
+    fn who(rules: &Rules) -> Who {
+        Who { user: "app".into(), source: rules.source.clone() }
+    }
+
+    fn rules(snapshot: &Snapshot, database: &str) -> Rules {
+        entry::rules(snapshot, &snapshot.database(database).unwrap(), "app").unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn entries_share_their_source_and_their_endpoint() {
+        let text: String =
+            (0..1000).map(|n| format!("db{n} = {ENTRY} iam_login_rate={}\n", 7 + n % 3)).collect();
+        let before = snapshot(&text, "");
+        let iam = Iam::new(&before, Clock::new());
+        assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
+        iam.adopt(&before, std::iter::empty());
+        assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
+        assert_eq!(iam.all_desks()[0].turns.state().rate, 7, "the least rate counts");
+        let source = |name| iam.source(&rules(&before, name)).unwrap();
+        assert!(Arc::ptr_eq(&source("db1"), &source("db999")));
+        iam.adopt(&snapshot("plain = host=h", ""), std::iter::empty());
+        assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");
+        let old = rules(&before, "db1");
+        assert_eq!(iam.stance(&old, &who(&old)), Stance::Renew);
+        assert!(iam.all_sources().is_empty(), "who looks by rules of before starts nothing");
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_hangs_keeps_none_from_another_endpoint() {
+        let other = ENTRY.replace("db.abc", "db.xyz");
+        let snapshot = snapshot(&format!("here = {ENTRY}\nthere = {other}"), "");
+        let (here, there) = (rules(&snapshot, "here"), rules(&snapshot, "there"));
+        let (iam, app) = (Iam::new(&snapshot, Clock::new()), who(&here));
+        let under_way = iam.begin_probe(&here, &app);
+        assert!(under_way.is_some() && iam.begin_probe(&here, &app).is_none());
+        assert!(iam.begin_probe(&there, &app).is_some());
+        drop(under_way);
+        assert!(iam.begin_probe(&here, &app).is_some());
+    }
+
+    #[tokio::test]
+    async fn tenants_that_share_a_user_and_an_endpoint_are_judged_apart() {
+        let role = "iam_role_arn=arn:aws:iam::123456789012:role/tenant-{database} iam_on_denied=drop_now";
+        let snapshot = snapshot(&format!("acme = {ENTRY} {role}\nglobex = {ENTRY} {role}"), "");
+        let iam = Iam::new(&snapshot, Clock::new());
+        iam.adopt(&snapshot, std::iter::empty());
+        let (acme, globex) = (rules(&snapshot, "acme"), rules(&snapshot, "globex"));
+        let (denied, well) = (who(&acme), who(&globex));
+        assert_eq!(iam.all_desks().len(), 1);
+        let desk = iam.all_desks().remove(0);
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        desk.accepted(&well);
+        let proven = Some(Suspicion::Proven);
+        assert_eq!((iam.refusal(&acme, &denied), iam.refusal(&globex, &well)), (proven, None));
+        let has_accepted = |rules, who| iam.has_accepted(rules, who, Micros(0));
+        assert!(!has_accepted(&acme, &denied) && has_accepted(&globex, &well));
+        let under_way = iam.begin_probe(&acme, &denied);
+        assert!(under_way.is_some() && iam.begin_probe(&globex, &well).is_some());
+        assert_eq!(desk.report_of(&denied).unwrap().trouble, Some(Class::Denied));
+        assert_eq!(desk.report_of(&well).unwrap().trouble, None);
+    }
+
+    #[tokio::test]
+    async fn trouble_decides_what_old_servers_are_worth() {
+        let text = format!(
+            "drain = {ENTRY}\nkeep = {ENTRY} iam_on_denied=keep\ndrop = {ENTRY} iam_on_denied=drop_now\n\
+             strict = {ENTRY} iam_strict_lifetime=1"
+        );
+        let snapshot = snapshot(&text, "");
+        let iam = Iam::new(&snapshot, Clock::new());
+        iam.adopt(&snapshot, std::iter::empty());
+        let drain = rules(&snapshot, "drain");
+        let app = who(&drain);
+        let stances = || {
+            ["drain", "keep", "drop", "strict"].map(|name| {
+                let rules = rules(&snapshot, name);
+                iam.refusal(&rules, &app).map_or(Stance::Renew, |trouble| stance_under(trouble, &rules))
+            })
+        };
+        assert_eq!(stances(), [Stance::Renew; 4]);
+        assert_eq!(iam.stance(&drain, &app), Stance::KeepOn, "no credentials yet");
+        let desk = iam.all_desks().remove(0);
+        let fail = |outcome: Outcome<'_>| {
+            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+        };
+        fail(Outcome::Unreachable);
+        let strict = Stance::KeepToHardAge;
+        assert!(!iam.is_calm());
+        assert_eq!(stances(), [Stance::KeepOn, Stance::KeepOn, Stance::KeepOn, strict]);
+        fail(Outcome::Asked(Asked::Scram));
+        assert_eq!(stances(), [Stance::KeepToHardAge, Stance::KeepOn, Stance::CloseNow, strict]);
+        let other = Who { user: "other".into(), ..app.clone() };
+        assert_eq!(iam.refusal(&drain, &other), None);
+        let before = stances();
+        iam.forget_back_off("app");
+        assert_eq!(desk.may_try(&app), Ok(()));
+        assert_eq!(stances(), before, "until a login tells otherwise");
+        desk.accepted(&app);
+        assert_eq!(stances(), [Stance::Renew; 4]);
+    }
+}

@@ -1,0 +1,23 @@
+//! Logins to servers: when one is opened, names and connections, the login itself, by a stored secret or by IAM; and cancel
+//! requests, which are connections to servers, too.
+//!
+//! What is to be opened, and when, is decided by [`crate::core::Launcher`] alone. Never touches a byte of a query, never knows how
+//! a client is let in: what both sides share is in [`crate::control`].
+
+mod attempt;
+mod cancel_request;
+mod connect;
+mod credential;
+mod dns;
+mod handshake;
+pub mod iam;
+pub mod launcher;
+mod readiness;
+mod reload;
+#[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
+mod servers;
+#[cfg(test)]
+mod tests;
+
+pub use dns::{Dns, DnsRow};
+pub use servers::Servers;

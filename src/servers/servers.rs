@@ -1,0 +1,37 @@
+//! What logins to servers share among themselves.
+//!
+//! One value, made by `boot`. Knows nothing of clients' logins: both meet in the [`Plane`].
+
+use super::cancel_request::CancelQueues;
+use super::dns::Dns;
+use super::iam::Iam;
+use crate::control::{Logins, Plane};
+use std::sync::Arc;
+
+/// What logins to servers share.
+pub struct Servers {
+    /// What they share with clients' logins.
+    pub plane: Arc<Plane>,
+    /// Names of servers, looked up.
+    pub dns: Dns,
+    /// Logins by IAM.
+    pub iam: Iam,
+    /// Servers that are being logged in to.
+    pub logins: Logins,
+    /// Cancel requests under way.
+    pub cancels: CancelQueues,
+}
+
+impl Servers {
+    /// None yet; [`Servers::begin`] makes the policy's entries known.
+    pub fn new(plane: Arc<Plane>) -> Arc<Self> {
+        let iam = Iam::new(&plane.policy.load().snapshot, plane.clock());
+        Arc::new(Self {
+            dns: Dns::default(),
+            iam,
+            logins: Logins::default(),
+            cancels: CancelQueues::default(),
+            plane,
+        })
+    }
+}

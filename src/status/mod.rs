@@ -1,0 +1,16 @@
+//! How the process stands: one snapshot of everything, that SHOW and the metrics page are made from.
+//!
+//! Asks the workers and reads what logins keep; changes nothing. Knows neither the console's tables nor the page.
+
+mod gather;
+#[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
+mod status;
+mod views;
+mod visits;
+
+pub use status::Status;
+pub use views::{
+    DatabaseView, DnsView, IamView, Lists, MemRow, Now, PoolFigures, PoolView, Side, SocketView, UserCounts,
+    known_users, load_balance_text,
+};
+pub use visits::{CONSOLE_POOL, Visit, Visits};

@@ -1,0 +1,552 @@
+//! TLS sessions' settings, made from files: everything towards clients, and the parts that servers' side shares.
+//!
+//! Never opens a connection. Towards clients (PgBouncer, doc/config.md, `client_tls_sslmode`): a client's certificate
+//! is asked for where a CA file is set; up to `require` it may have none, but one that it shows must verify;
+//! `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward secrecy and AEAD
+//! always, no RSA key exchange.
+
+use super::tickets::TicketKeys;
+use super::x509_compat;
+use super::x509_compat::{Issuers, Role};
+use crate::config::{Settings, SslMode, Tls13Suites, TlsProtocols, Value};
+use crate::io::Clock;
+use ::aws_lc_rs::digest::{self, SHA256};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, InconsistentKeys, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The protocol's name in TLS. Source: PostgreSQL documentation, "SSL Session Encryption".
+const ALPN: &[u8] = b"postgresql";
+
+/// Where systems keep the certificates of well-known authorities; the first that exists counts.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Why settings and their files make no TLS. The text names the setting, and the file where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read, or holds nothing of its kind.
+    #[error("{setting}: {file}: {why}")]
+    File {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A certificate needs a key, and a key a certificate.
+    #[error("{cert} and {key} must be set together")]
+    HalfAPair {
+        /// The setting of the certificate.
+        cert: &'static str,
+        /// The setting of the key.
+        key: &'static str,
+    },
+    /// TLS towards clients is on, with nothing to show them.
+    #[error(
+        "to allow TLS connections from clients, client_tls_key_file and client_tls_cert_file must be set"
+    )]
+    NoCertificate,
+    /// `verify-full` with nothing to verify against.
+    #[error("{mode}=verify-full needs {authorities}")]
+    NoAuthorities {
+        /// The setting of the mode.
+        mode: &'static str,
+        /// The setting of the file that is missing.
+        authorities: &'static str,
+    },
+    /// No suite of that name.
+    #[error("failed to set the TLSv1.3 cipher suites: {setting}: {why}")]
+    Suites {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS is demanded, with no version that the library speaks.
+    #[error("{setting}: only TLS 1.2 and 1.3 are available in this version")]
+    NoVersion {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// The TLS library refuses it.
+    #[error("{side} TLS: {why}")]
+    Refused {
+        /// `client` or `server`.
+        side: &'static str,
+        /// Its reason.
+        why: String,
+    },
+}
+
+/// What takes clients' handshakes.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    /// For handshakes.
+    pub config: Arc<ServerConfig>,
+    /// A digest of all that it was made from, where it gives tickets.
+    origin: Option<[u8; 32]>,
+}
+
+impl Acceptor {
+    /// `before`, where that was made from the same and gives tickets: those that clients have stay good. Any other change
+    /// makes them worthless.
+    pub fn or_before(self, before: Option<&Self>) -> Self {
+        let is_as_before = |before: &&Self| self.origin.is_some() && self.origin == before.origin;
+        before.filter(is_as_before).cloned().unwrap_or(self)
+    }
+}
+
+/// What takes clients' handshakes; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak where TLS is a
+/// client's choice.
+///
+/// # Errors
+/// The first thing that is wrong with the settings or their files.
+pub fn acceptor(settings: &Settings) -> Result<Option<Acceptor>, TlsError> {
+    let mode = settings.client_tls_sslmode;
+    let Some(versions) = versions(mode, "client_tls_protocols", &settings.client_tls_protocols)? else {
+        return Ok(None);
+    };
+    let (cert, key) = (&*settings.client_tls_cert_file, &*settings.client_tls_key_file);
+    if cert.is_empty() || key.is_empty() {
+        return Err(TlsError::NoCertificate);
+    }
+    let provider = provider("client_tls13_ciphers", settings.client_tls13_ciphers.as_ref())?;
+    let verifier = client_verifier(settings, &provider)?;
+    let chain = certificates("client_tls_cert_file", cert)?;
+    let key = private_key("client_tls_key_file", key)?;
+    // A ticket would stand for a certificate that nobody has looked at again: its end, its authority.
+    let gives_tickets = !verifier.offer_client_auth();
+    let origin = gives_tickets.then(|| origin(&versions, &provider, &chain, &key));
+    let identity = identity("client", chain, key, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .map_err(|error| refused("client", &error))?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(identity);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {}); // tickets hold the sessions themselves
+    config.send_tls13_tickets = usize::from(gives_tickets);
+    if gives_tickets {
+        config.ticketer = Arc::new(TicketKeys::new(Clock::new()));
+    }
+    Ok(Some(Acceptor { config: Arc::new(config), origin }))
+}
+
+/// A digest of what handshakes go by.
+fn origin(
+    versions: &[&SupportedProtocolVersion],
+    provider: &CryptoProvider,
+    chain: &[CertificateDer<'_>],
+    key: &PrivateKeyDer<'_>,
+) -> [u8; 32] {
+    let spoken = format!("{versions:?} {:?}", provider.cipher_suites);
+    let mut digest = digest::Context::new(&SHA256);
+    let parts = [spoken.as_bytes(), key.secret_der()];
+    for part in parts.into_iter().chain(chain.iter().map(|certificate| &**certificate)) {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut origin = [0; 32];
+    origin.copy_from_slice(digest.finish().as_ref());
+    origin
+}
+
+fn client_verifier(
+    settings: &Settings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let (mode, file) = (settings.client_tls_sslmode, &*settings.client_tls_ca_file);
+    let is_demanded = mode >= SslMode::VerifyCa;
+    if file.is_empty() && mode == SslMode::VerifyFull {
+        return Err(TlsError::NoAuthorities {
+            mode: "client_tls_sslmode",
+            authorities: "client_tls_ca_file",
+        });
+    }
+    if file.is_empty() && !is_demanded {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let roots = Arc::new(authorities("client_tls_ca_file", file)?);
+    let algorithms = provider.signature_verification_algorithms;
+    let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Client };
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let builder = if is_demanded { builder } else { builder.allow_unauthenticated() };
+    let chain = builder.build().map_err(|error| refused("client", &error))?;
+    Ok(Arc::new(Clients { chain, issuers }))
+}
+
+/// Takes clients' certificates of known authorities.
+#[derive(Debug)]
+struct Clients {
+    chain: Arc<dyn ClientCertVerifier>,
+    issuers: Issuers,
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.chain.verify_client_cert(end_entity, intermediates, now).or_else(|refusal| {
+            let outcome = self.issuers.second_opinion(refusal, end_entity, now);
+            outcome.map(|()| ClientCertVerified::assertion())
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        x509_compat::verify_tls12_signature(message, certificate, signed, &self.issuers.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        x509_compat::verify_tls13_signature(message, certificate, signed, &self.issuers.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// What our side (`client` or `server` TLS) shows of itself: `chain`, of any version of X.509, with the `key` of its first
+/// certificate.
+///
+/// # Errors
+/// The library does not know such a key, or it is another certificate's.
+pub fn identity(
+    side: &'static str,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, TlsError> {
+    let key = provider.key_provider.load_private_key(key).map_err(|error| refused(side, &error))?;
+    let certified = chain.first().and_then(x509_compat::public_key);
+    match key.public_key() {
+        Some(public) if certified.as_ref() != Some(&public) => {
+            Err(refused(side, &rustls::Error::from(InconsistentKeys::KeyMismatch)))
+        }
+        _ => Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))),
+    }
+}
+
+/// The TLS library's refusal, on the `client` or the `server` side.
+pub fn refused(side: &'static str, why: &dyn ToString) -> TlsError {
+    TlsError::Refused { side, why: why.to_string() }
+}
+
+/// The library's cryptography, with only those suites of TLS 1.3 that `wanted` names, in its order.
+///
+/// # Errors
+/// [`TlsError::Suites`] where it names one that there is not, or none.
+pub fn provider(
+    setting: &'static str,
+    wanted: Option<&Tls13Suites>,
+) -> Result<Arc<CryptoProvider>, TlsError> {
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(wanted) = wanted {
+        let of_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+        let named = |name: &str| {
+            provider.cipher_suites.iter().copied().find(|suite| of_13(suite) && is_named(suite, name))
+        };
+        let unknown = |name: &str| TlsError::Suites {
+            setting,
+            why: format!("no suite {name}; {}", Tls13Suites::accepted()),
+        };
+        let mut suites = Vec::new();
+        for name in wanted.names() {
+            suites.push(named(name).ok_or_else(|| unknown(name))?);
+        }
+        if suites.is_empty() {
+            return Err(unknown("named"));
+        }
+        suites.extend(provider.cipher_suites.iter().copied().filter(|suite| !of_13(suite)));
+        provider.cipher_suites = suites;
+    }
+    Ok(Arc::new(provider))
+}
+
+/// Whether OpenSSL calls the suite of TLS 1.3 `name`: `TLS_AES_256_GCM_SHA384` is `TLS13_AES_256_GCM_SHA384` here.
+fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
+    let own = format!("{:?}", suite.suite());
+    own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
+}
+
+/// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version and the mode leaves
+/// TLS open. `setting` names the protocols.
+///
+/// # Errors
+/// [`TlsError::NoVersion`] where the mode demands TLS.
+pub fn versions(
+    mode: SslMode,
+    setting: &'static str,
+    protocols: &TlsProtocols,
+) -> Result<Option<Vec<&'static SupportedProtocolVersion>>, TlsError> {
+    let spoken: Vec<_> =
+        [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
+            .into_iter()
+            .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
+            .collect();
+    match mode {
+        SslMode::Disable => Ok(None),
+        SslMode::Allow | SslMode::Prefer if spoken.is_empty() => Ok(None),
+        _ if spoken.is_empty() => Err(TlsError::NoVersion { setting }),
+        _ => Ok(Some(spoken)),
+    }
+}
+
+/// The authorities of `file`; those of the system where it is empty.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn authorities(setting: &'static str, file: &str) -> Result<RootCertStore, TlsError> {
+    let system = || SYSTEM_AUTHORITIES.into_iter().find(|file| Path::new(file).exists());
+    let file = if file.is_empty() { system().unwrap_or(SYSTEM_AUTHORITIES[0]) } else { file };
+    let mut roots = RootCertStore::empty();
+    match roots.add_parsable_certificates(certificates(setting, file)?) {
+        (0, _) => Err(bad_file(setting, file, &"no usable certificate found")),
+        _ => Ok(roots),
+    }
+}
+
+/// The certificates of a PEM file, in order; at least one.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => Err(bad_file(setting, file, &"no certificate found")),
+        Ok(certificates) => Ok(certificates),
+        Err(why) => Err(bad_file(setting, file, &why)),
+    }
+}
+
+/// The first private key of a PEM file.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn private_key(setting: &'static str, file: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|why| bad_file(setting, file, &why))
+}
+
+fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> TlsError {
+    TlsError::File { setting, file: file.to_owned(), why: why.to_string() }
+}
+
+#[cfg(test)]
+mod resumption;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Setting;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, ConfigBuilder, ServerConnection, WantsVerifier};
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// PEM files of one authority, removed when dropped.
+    pub struct Files(PathBuf);
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    impl Files {
+        pub fn path(&self, name: &str) -> String {
+            self.0.join(name).display().to_string()
+        }
+
+        /// An authority in `ca.crt`, a certificate for localhost in `site.crt` with its key in `site.key`.
+        pub fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let files =
+                Self(std::env::temp_dir().join(format!("pgweir-tls-{}-{number}", std::process::id())));
+            std::fs::create_dir_all(&files.0).unwrap();
+            let ca_key = KeyPair::generate().unwrap();
+            let mut ca = CertificateParams::default();
+            ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            let site = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            let issuer = Issuer::from_params(&ca, &ca_key);
+            let site = site.signed_by(&key, &issuer).unwrap();
+            let ca = ca.self_signed(&ca_key).unwrap();
+            for (name, text) in
+                [("ca.crt", ca.pem()), ("site.crt", site.pem()), ("site.key", key.serialize_pem())]
+            {
+                std::fs::write(files.0.join(name), text).unwrap();
+            }
+            files
+        }
+
+        pub fn settings(&self, more: &[(&str, &str)]) -> Settings {
+            let files = [
+                ("client_tls_sslmode", "require".to_owned()),
+                ("client_tls_cert_file", self.path("site.crt")),
+                ("client_tls_key_file", self.path("site.key")),
+            ];
+            let mut settings = Settings::default();
+            let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+            for (name, value) in files.into_iter().chain(more) {
+                Setting::named(name).unwrap().set(&mut settings, &value).unwrap();
+            }
+            settings
+        }
+
+        /// A client of this authority; with `own`, one that shows a certificate.
+        pub fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
+            let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder();
+            let roots = authorities("x", &self.path("ca.crt")).unwrap();
+            let builder = builder.with_root_certificates(roots);
+            let mut config = match own {
+                None => builder.with_no_client_auth(),
+                Some(own) => {
+                    let key = private_key("x", &own.path("site.key")).unwrap();
+                    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.secret_der().to_vec()));
+                    builder
+                        .with_client_auth_cert(certificates("x", &own.path("site.crt")).unwrap(), key)
+                        .unwrap()
+                }
+            };
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            config
+        }
+    }
+
+    /// Shakes hands in memory; the suite agreed on.
+    fn handshake(ours: &Settings, theirs: ClientConfig) -> Result<String, rustls::Error> {
+        let ours = acceptor(ours).unwrap().unwrap().config;
+        let mut server = ServerConnection::new(ours)?;
+        let mut client = ClientConnection::new(Arc::new(theirs), ServerName::try_from("localhost").unwrap())?;
+        for _ in 0..10 {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            server.read_tls(&mut &bytes[..]).unwrap();
+            server.process_new_packets()?;
+            bytes.clear();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            client.read_tls(&mut &bytes[..]).unwrap();
+            client.process_new_packets()?;
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+        Ok(format!("{:?}", server.negotiated_cipher_suite().unwrap().suite()))
+    }
+
+    fn refusal(settings: &Settings) -> String {
+        acceptor(settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_client_needs_a_certificate_only_where_it_is_demanded() {
+        let (ours, strangers) = (Files::new(), Files::new());
+        let ca = ours.path("ca.crt");
+        for mode in ["allow", "prefer", "require", "verify-ca", "verify-full"] {
+            let settings = ours.settings(&[("client_tls_sslmode", mode), ("client_tls_ca_file", &ca)]);
+            let may_have_none = !mode.starts_with("verify");
+            assert_eq!(handshake(&settings, ours.client(None, &[])).is_ok(), may_have_none, "{mode}, none");
+            assert!(handshake(&settings, ours.client(Some(&ours), &[])).is_ok(), "{mode}, a good one");
+            assert!(
+                handshake(&settings, ours.client(Some(&strangers), &[])).is_err(),
+                "{mode}, a stranger's"
+            );
+        }
+        let settings = ours.settings(&[]);
+        assert!(handshake(&settings, ours.client(Some(&strangers), &[])).is_ok(), "nobody asks for it");
+    }
+
+    #[test]
+    fn a_protocol_name_is_optional_but_must_be_ours() {
+        let files = Files::new();
+        let settings = files.settings(&[]);
+        assert!(handshake(&settings, files.client(None, &[b"h2", b"postgresql"])).is_ok());
+        assert_eq!(
+            handshake(&settings, files.client(None, &[b"h2"])),
+            Err(rustls::Error::NoApplicationProtocol)
+        );
+    }
+
+    #[test]
+    fn versions_and_suites_are_those_that_are_asked_for() {
+        let files = Files::new();
+        let old = |mode| {
+            acceptor(&files.settings(&[("client_tls_protocols", "tlsv1.0"), ("client_tls_sslmode", mode)]))
+        };
+        assert!(old("prefer").is_ok_and(|acceptor| acceptor.is_none()), "without TLS where that will do");
+        let refusal_of_old = old("require").unwrap_err().to_string();
+        assert_eq!(
+            refusal_of_old,
+            "client_tls_protocols: only TLS 1.2 and 1.3 are available in this version"
+        );
+        let suite =
+            |more: &[(&str, &str)]| handshake(&files.settings(more), files.client(None, &[])).unwrap();
+        assert!(suite(&[("client_tls_protocols", "tlsv1.2")]).starts_with("TLS_ECDHE_"));
+        for name in ["TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"] {
+            let agreed = suite(&[("client_tls13_ciphers", name)]);
+            assert_eq!(agreed.replace("TLS13_", "TLS_"), name);
+        }
+        let unknown = refusal(&files.settings(&[("client_tls13_ciphers", "TLS_AES_128_GCM_SHA256:unknown")]));
+        assert!(
+            unknown.starts_with(
+                "failed to set the TLSv1.3 cipher suites: client_tls13_ciphers: no suite unknown; "
+            ),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_setting_and_file() {
+        let (files, others) = (Files::new(), Files::new());
+        assert!(acceptor(&Settings::default()).unwrap().is_none());
+        let text = refusal(&files.settings(&[("client_tls_key_file", "")]));
+        assert!(text.contains("client_tls_key_file and client_tls_cert_file must be set"), "{text}");
+        let text = refusal(&files.settings(&[("client_tls_sslmode", "verify-full")]));
+        assert_eq!(text, "client_tls_sslmode=verify-full needs client_tls_ca_file");
+        let missing = files.path("missing");
+        let text = refusal(&files.settings(&[("client_tls_cert_file", &missing)]));
+        assert!(text.starts_with(&format!("client_tls_cert_file: {missing}: ")), "{text}");
+        assert!(text.contains("No such file or directory"), "{text}");
+        let key = files.path("site.key");
+        let text = refusal(&files.settings(&[("client_tls_ca_file", &key)]));
+        assert_eq!(text, format!("client_tls_ca_file: {key}: no certificate found"));
+        let text = refusal(&files.settings(&[("client_tls_key_file", &others.path("site.key"))]));
+        assert!(text.starts_with("client TLS: "), "a key of another certificate: {text}");
+    }
+}

@@ -1,0 +1,14 @@
+//! TLS as the files say it: what handshakes with clients and with servers go by, and how a session is shown.
+//!
+//! Never opens a connection; sessions and their records are `io`'s.
+
+pub mod client;
+mod describe;
+mod per_entry;
+pub mod server;
+mod tickets;
+pub mod x509_compat;
+
+pub use describe::tls_text;
+pub use per_entry::{EntryTlsError, ServersTls};
+pub use server::ServerTls;

@@ -1,0 +1,104 @@
+//! TLS towards the servers of every database entry: what the settings say, or what an entry says in its place.
+//!
+//! Each pair of mode and CA file is read once, however many entries have it. Never opens a connection.
+//! Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings").
+
+use super::client::TlsError;
+use super::server::ServerTls;
+use crate::config::{Database, ServerAuth, Settings, Snapshot, SslMode};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// TLS towards the servers of every entry: what the settings say, and what entries say in its place.
+#[derive(Clone, Debug)]
+pub struct ServersTls {
+    /// Of the settings.
+    mode: SslMode,
+    ca_file: Arc<str>,
+    common: ServerTls,
+    /// By mode and CA file.
+    own: HashMap<(SslMode, Arc<str>), ServerTls>,
+}
+
+/// Why an entry's TLS cannot be set up: whose it is, where that is an entry's own, and what is wrong.
+#[derive(Debug)]
+pub struct EntryTlsError {
+    /// The entry; `None` = the settings.
+    pub database: Option<Arc<str>>,
+    /// What.
+    pub error: TlsError,
+}
+
+impl ServersTls {
+    /// No TLS at all.
+    pub fn disabled() -> Self {
+        Self {
+            mode: SslMode::Disable,
+            ca_file: "".into(),
+            common: ServerTls::disabled(),
+            own: HashMap::new(),
+        }
+    }
+
+    /// The same towards everybody.
+    #[cfg(test)]
+    pub fn of_all(common: ServerTls) -> Self {
+        Self { mode: common.mode, ca_file: "".into(), common, own: HashMap::new() }
+    }
+
+    /// Reads the files that settings and entries name, each once.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn load(snapshot: &Snapshot) -> Result<Self, EntryTlsError> {
+        let settings = &snapshot.settings;
+        let common = ServerTls::from_settings(settings);
+        let common = common.map_err(|error| EntryTlsError { database: None, error })?;
+        let (mode, ca_file) = (settings.server_tls_sslmode, Arc::clone(&settings.server_tls_ca_file));
+        let mut all = Self { mode, ca_file, common, own: HashMap::new() };
+        let by_user = snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
+        for entry in snapshot.databases.values().chain(&snapshot.fallback) {
+            all.add(entry, ServerAuth::Password, settings)?;
+            if by_user || entry.server_auth.is_some_and(ServerAuth::is_by_iam) {
+                all.add(entry, ServerAuth::RdsIam, settings)?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, entry: &Database, auth: ServerAuth, settings: &Settings) -> Result<(), EntryTlsError> {
+        let wanted @ (mode, ca_file) = &self.wanted(entry, auth);
+        // without authorities there are no logins by IAM: that is told where the entry's keys are read
+        let is_missing = auth.is_by_iam() && ca_file.is_empty();
+        if is_missing || self.is_common(*mode, ca_file) || self.own.contains_key(wanted) {
+            return Ok(());
+        }
+        let settings = Settings {
+            server_tls_sslmode: *mode,
+            server_tls_ca_file: Arc::clone(ca_file),
+            ..settings.clone()
+        };
+        let failed = |error| EntryTlsError { database: Some(Arc::clone(&entry.name)), error };
+        self.own.insert(wanted.clone(), ServerTls::from_settings(&settings).map_err(failed)?);
+        Ok(())
+    }
+
+    /// TLS towards the servers of `entry` that are logged in to so: verify-full where that is by IAM, whatever is set.
+    /// `None`: it was not set up.
+    pub fn of(&self, entry: &Database, auth: ServerAuth) -> Option<&ServerTls> {
+        let (mode, ca_file) = self.wanted(entry, auth);
+        if self.is_common(mode, &ca_file) { Some(&self.common) } else { self.own.get(&(mode, ca_file)) }
+    }
+
+    fn wanted(&self, entry: &Database, auth: ServerAuth) -> (SslMode, Arc<str>) {
+        let mode = match auth {
+            ServerAuth::Password => entry.server_tls_sslmode.unwrap_or(self.mode),
+            ServerAuth::RdsIam | ServerAuth::DsqlIam => SslMode::VerifyFull,
+        };
+        (mode, entry.server_tls_ca_file.as_ref().unwrap_or(&self.ca_file).clone())
+    }
+
+    fn is_common(&self, mode: SslMode, ca_file: &str) -> bool {
+        mode == self.mode && ca_file == &*self.ca_file
+    }
+}

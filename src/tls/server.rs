@@ -1,0 +1,382 @@
+//! TLS towards servers: what `server_tls_*` says, made ready for handshakes.
+//!
+//! Never opens a connection. What of a certificate is verified: nothing up to `require`, its chain with `verify-ca`,
+//! chain and name with `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings"); PostgreSQL documentation, "SSL
+//! Support" (a name is looked for in the common name only where the certificate has no alternative names).
+
+use super::client::TlsError;
+use super::x509_compat::{Issuers, Role};
+use super::{client, x509_compat};
+use crate::config::{Settings, SslMode};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+
+/// What TLS handshakes with servers need.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// `server_tls_sslmode`.
+    pub mode: SslMode,
+    /// `None` with `disable` only, which stands for a mode without a version to speak, too.
+    pub config: Option<Arc<ClientConfig>>,
+}
+
+impl ServerTls {
+    /// No TLS at all.
+    pub fn disabled() -> Self {
+        Self { mode: SslMode::Disable, config: None }
+    }
+
+    /// Reads the files that `settings` name.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn from_settings(settings: &Settings) -> Result<Self, TlsError> {
+        let mode = settings.server_tls_sslmode;
+        let versions = client::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
+        let Some(versions) = versions else { return Ok(Self::disabled()) };
+        let provider = client::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
+        let refused = |error: rustls::Error| client::refused("server", &error);
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(refused)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier(mode, settings, Arc::clone(&provider))?);
+        let (cert, key) = (&*settings.server_tls_cert_file, &*settings.server_tls_key_file);
+        let config = match (cert.is_empty(), key.is_empty()) {
+            (true, true) => builder.with_no_client_auth(),
+            (false, false) => {
+                let chain = client::certificates("server_tls_cert_file", cert)?;
+                let key = client::private_key("server_tls_key_file", key)?;
+                builder.with_client_cert_resolver(client::identity("server", chain, key, &provider)?)
+            }
+            _ => {
+                return Err(TlsError::HalfAPair { cert: "server_tls_cert_file", key: "server_tls_key_file" });
+            }
+        };
+        Ok(Self { mode, config: Some(Arc::new(config)) })
+    }
+}
+
+/// Whether certificates can be for `name`.
+///
+/// # Errors
+/// Why not.
+pub fn check_name(name: &str) -> Result<(), String> {
+    ServerName::try_from(name).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn verifier(
+    mode: SslMode,
+    settings: &Settings,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    if mode < SslMode::VerifyCa {
+        return Ok(Arc::new(Anyone(provider)));
+    }
+    let file = &*settings.server_tls_ca_file;
+    if file.is_empty() && mode == SslMode::VerifyFull {
+        return Err(TlsError::NoAuthorities {
+            mode: "server_tls_sslmode",
+            authorities: "server_tls_ca_file",
+        });
+    }
+    let roots = Arc::new(client::authorities("server_tls_ca_file", file)?);
+    let authorities = Authorities::new(roots, provider, mode == SslMode::VerifyFull);
+    Ok(Arc::new(authorities.map_err(|error| client::refused("server", &error))?))
+}
+
+/// Takes any certificate; that its owner holds the key is still checked.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        x509_compat::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        x509_compat::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Takes certificates of known authorities; with `names` only those for the host that was connected to.
+#[derive(Debug)]
+struct Authorities {
+    chain: Arc<WebPkiServerVerifier>,
+    issuers: Issuers,
+    names: bool,
+}
+
+impl Authorities {
+    fn new(
+        roots: Arc<RootCertStore>,
+        provider: Arc<CryptoProvider>,
+        names: bool,
+    ) -> Result<Self, VerifierBuilderError> {
+        let algorithms = provider.signature_verification_algorithms;
+        let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Server };
+        let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+        Ok(Self { chain, issuers, names })
+    }
+}
+
+impl ServerCertVerifier for Authorities {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        // the name is the last thing that the library looks at: an error about it means that the chain is good
+        match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
+                if !self.names || common_name_is(end_entity, server_name) =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(refusal) => {
+                self.issuers.second_opinion(refusal, end_entity, now)?;
+                if self.names && !is_named(end_entity, server_name) {
+                    return Err(NotValidForName.into());
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        x509_compat::verify_tls12_signature(message, cert, dss, &self.issuers.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        x509_compat::verify_tls13_signature(message, cert, dss, &self.issuers.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Whether one of the certificate's names is the server's.
+fn is_named(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
+    let library = ParsedCertificate::try_from(certificate); // it reads no certificate of version 1, which has only a common name
+    library.is_ok_and(|parsed| verify_server_name(&parsed, server_name).is_ok())
+        || common_name_is(certificate, server_name)
+}
+
+/// Whether the certificate has no alternative names at all, and a common name that is the server's.
+fn common_name_is(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    if !matches!(certificate.subject_alternative_name(), Ok(None)) {
+        return false;
+    }
+    let name = server_name.to_str();
+    let mut names = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    names.any(|common| common.eq_ignore_ascii_case(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Setting;
+    use crate::tls::x509_compat::version_1::version_1;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::{ClientConnection, ServerConnection};
+    use std::path::Path;
+
+    struct Authority {
+        key: KeyPair,
+        params: CertificateParams,
+    }
+
+    impl Authority {
+        fn new() -> Self {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, "test authority");
+            Self { key: KeyPair::generate().unwrap(), params }
+        }
+
+        fn verifier(&self, names: bool) -> Authorities {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.params.clone().self_signed(&self.key).unwrap().der().clone()).unwrap();
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            Authorities::new(Arc::new(roots), provider, names).unwrap()
+        }
+
+        fn certificate(&self, common: &str, alternatives: &[&str]) -> CertificateDer<'static> {
+            let names: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.distinguished_name.push(DnType::CommonName, common);
+            let issuer = Issuer::from_params(&self.params, &self.key);
+            params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone()
+        }
+    }
+
+    fn accepts(verifier: &Authorities, certificate: &CertificateDer<'_>, host: &str) -> bool {
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
+    }
+
+    #[test]
+    fn verify_full_looks_at_the_name_and_verify_ca_does_not() {
+        let authority = Authority::new();
+        let certificate = authority.certificate("x", &["db.example", "127.0.0.1"]);
+        let (full, ca) = (authority.verifier(true), authority.verifier(false));
+        assert!(accepts(&full, &certificate, "db.example") && accepts(&full, &certificate, "127.0.0.1"));
+        assert!(!accepts(&full, &certificate, "other.example"));
+        assert!(accepts(&ca, &certificate, "other.example"));
+        let stranger = Authority::new().certificate("x", &["db.example"]);
+        assert!(!accepts(&full, &stranger, "db.example") && !accepts(&ca, &stranger, "db.example"));
+    }
+
+    #[test]
+    fn the_common_name_counts_only_without_alternative_names() {
+        let authority = Authority::new();
+        let full = authority.verifier(true);
+        let plain = authority.certificate("localhost", &[]);
+        assert!(accepts(&full, &plain, "localhost") && accepts(&full, &plain, "LOCALHOST"));
+        assert!(!accepts(&full, &plain, "localhos") && !accepts(&full, &plain, "127.0.0.1"));
+        assert!(!accepts(&full, &authority.certificate("localhost", &["db.example"]), "localhost"));
+    }
+
+    /// The files of a pooler and a PostgreSQL whose certificates, for localhost, are of version 1.
+    fn settings_of_version_1(directory: &Path, protocols: &str) -> Settings {
+        let authority = Authority::new();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        let site = params.signed_by(&key, &Issuer::from_params(&authority.params, &authority.key)).unwrap();
+        let site = version_1(site.der(), &authority.key);
+        let pem = |der: &[u8]| {
+            let text = BASE64_STANDARD.encode(der);
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        let ca = authority.params.self_signed(&authority.key).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (ca, site) = (file("ca.crt", &ca.pem()), file("site.crt", &pem(&site)));
+        let key = file("site.key", &key.serialize_pem());
+        let mut settings = Settings::default();
+        for side in ["client", "server"] {
+            for (name, value) in [
+                ("sslmode", "verify-full"),
+                ("ca_file", &ca),
+                ("cert_file", &site),
+                ("key_file", &key),
+                ("protocols", protocols),
+            ] {
+                Setting::named(&format!("{side}_tls_{name}")).unwrap().set(&mut settings, value).unwrap();
+            }
+        }
+        settings
+    }
+
+    #[test]
+    fn both_sides_shake_hands_with_certificates_of_version_1() {
+        let directory = std::env::temp_dir().join(format!("pgweir-tls-v1-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for protocols in ["tlsv1.2", "tlsv1.3"] {
+            let settings = settings_of_version_1(&directory, protocols);
+            let us = ServerTls::from_settings(&settings).unwrap().config.unwrap();
+            let postgres = client::acceptor(&settings).unwrap().unwrap().config;
+            let outcome = |host: &'static str| {
+                let mut us = ClientConnection::new(us.clone(), ServerName::try_from(host).unwrap())?;
+                let mut postgres = ServerConnection::new(postgres.clone())?;
+                while us.is_handshaking() || postgres.is_handshaking() {
+                    let mut bytes = Vec::new();
+                    while us.wants_write() {
+                        us.write_tls(&mut bytes).unwrap();
+                    }
+                    postgres.read_tls(&mut &bytes[..]).unwrap();
+                    postgres.process_new_packets()?;
+                    bytes.clear();
+                    while postgres.wants_write() {
+                        postgres.write_tls(&mut bytes).unwrap();
+                    }
+                    us.read_tls(&mut &bytes[..]).unwrap();
+                    us.process_new_packets()?;
+                }
+                Ok(())
+            };
+            assert_eq!(outcome("localhost"), Ok(()), "{protocols}");
+            assert_eq!(
+                outcome("127.0.0.1"),
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)),
+                "{protocols}"
+            );
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_together_are_refused() {
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            ServerTls::from_settings(&settings)
+        };
+        assert!(with(|_| ()).is_ok_and(|tls| tls.config.is_some()));
+        assert!(with(|s| s.server_tls_sslmode = SslMode::Disable).is_ok_and(|tls| tls.config.is_none()));
+        let full = with(|s| s.server_tls_sslmode = SslMode::VerifyFull);
+        assert!(matches!(full, Err(TlsError::NoAuthorities { .. })));
+        assert!(matches!(with(|s| s.server_tls_cert_file = "x".into()), Err(TlsError::HalfAPair { .. })));
+        let missing = with(|s| {
+            s.server_tls_sslmode = SslMode::VerifyCa;
+            s.server_tls_ca_file = "no/such/file".into();
+        });
+        assert!(
+            missing.is_err_and(|error| error.to_string().starts_with("server_tls_ca_file: no/such/file: "))
+        );
+    }
+}
