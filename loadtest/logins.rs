@@ -7,7 +7,7 @@
 use lexopt::Arg::Long;
 use lexopt::ValueExt;
 use pgweir::auth::scram::{NONCE_BYTES, ScramClient, ServerProof, nonce_text};
-use pgweir::auth::{ScramKeys, Secret, md5};
+use pgweir::auth::{ScramKeys, Secret};
 use pgweir::base::Password;
 use pgweir::wire::authentication::{self, AuthRequest, SCRAM_SHA_256};
 use pgweir::wire::{FrameHeader, HEADER_BYTES, backend, startup, tags};
@@ -225,7 +225,7 @@ impl Load {
             (AuthRequest::Ok, proof) => Ok(proof),
             (AuthRequest::Md5Password { salt }, proof) => {
                 let secret = Secret::parse(&self.orders.password);
-                let answer = md5::answer(&secret, &self.orders.user, salt).ok_or("no password")?;
+                let answer = secret.md5_answer(&self.orders.user, salt).ok_or("no password")?;
                 authentication::write_password(out, answer.expose().as_bytes());
                 Ok(proof)
             }

@@ -5,10 +5,12 @@
 //! Authentication" and "SASL Authentication"; PgBouncer, doc/config.md ("Authentication settings", "Authentication
 //! file format").
 
+mod keys;
 pub mod md5;
 pub mod scram;
 mod secret;
 mod userlist;
 
-pub use secret::{ScramKeys, ScramSecret, Secret};
+pub use keys::{ScramKeys, ScramSecret};
+pub use secret::Secret;
 pub use userlist::{UserList, UserListError};

@@ -5,7 +5,7 @@
 //! user exists: a server started without a verifier goes through the same exchange and fails at its end.
 //! Sources: RFC 5802, RFC 7677; gs2 and authorization identity rules as PostgreSQL has them.
 
-use super::secret::{Key, ScramKeys, ScramSecret};
+use super::keys::{Key, ScramKeys, ScramSecret};
 use crate::base::Password;
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine;
@@ -291,6 +291,19 @@ fn attribute(input: &str, name: char) -> Result<(&str, &str), ScramError> {
 
 fn decode(text: &str) -> Result<Vec<u8>, ScramError> {
     BASE64_STANDARD.decode(text).map_err(|_| ScramError::Malformed)
+}
+
+impl ScramSecret {
+    /// The verifier of `password`. Takes PBKDF2's time.
+    pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
+        let keys = derive_keys(password, salt, iterations);
+        Self {
+            iterations,
+            salt: salt.into(),
+            stored_key: stored_key(&keys.client_key),
+            server_key: keys.server_key,
+        }
+    }
 }
 
 /// Both keys of `password`. Takes PBKDF2's time: about 0.3 µs an iteration.

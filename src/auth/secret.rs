@@ -3,18 +3,11 @@
 //! Never shows any of it: `Debug` tells only the kind. The text forms are those of `pg_authid.rolpassword` and of auth_file
 //! (PgBouncer, doc/config.md, "Authentication file format").
 
+use super::keys::ScramSecret;
 use super::{md5, scram};
 use crate::base::Password;
-use crate::wire::authentication::SCRAM_SHA_256;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use std::fmt;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
-
-/// One of SCRAM's keys: the output of SHA-256.
-pub(super) type Key = [u8; 32];
 
 /// A stored secret. An empty `Plain` stands for "known user without a password": nothing proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,41 +20,23 @@ pub enum Secret {
     Scram(Arc<ScramSecret>),
 }
 
-/// SCRAM-SHA-256's verifier: enough to check a proof, not enough to make one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ScramSecret {
-    /// PBKDF2's iteration count, at least 1.
-    pub iterations: u32,
-    /// PBKDF2's salt.
-    pub salt: Box<[u8]>,
-    /// Hash of the client key.
-    pub stored_key: Zeroizing<Key>,
-    /// Signs the server's last message.
-    pub server_key: Zeroizing<Key>,
-}
-
-/// Both of SCRAM's keys: enough to log in to any server that holds the verifier they belong to.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ScramKeys {
-    /// Proves that its owner knows the password.
-    pub client_key: Zeroizing<Key>,
-    /// Checks the server's last message.
-    pub server_key: Zeroizing<Key>,
-}
-
-impl fmt::Debug for ScramSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ScramSecret(***)")
-    }
-}
-
-impl fmt::Debug for ScramKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ScramKeys(***)")
-    }
-}
-
 impl Secret {
+    /// What `user` must answer to a server that asks for md5 with `salt`; `None` where the secret is of a kind that cannot prove
+    /// this.
+    pub fn md5_answer(&self, user: &str, salt: [u8; 4]) -> Option<Password> {
+        match self {
+            Self::Plain(password) if password.is_empty() => None,
+            Self::Plain(password) => md5::answer(&md5::hash(password.expose().as_bytes(), user), salt),
+            Self::Md5(hash) => md5::answer(hash, salt),
+            Self::Scram(_) => None,
+        }
+    }
+
+    /// Whether `given` is the right answer of `user` to `salt`.
+    pub fn is_md5_answer(&self, user: &str, salt: [u8; 4], given: &[u8]) -> bool {
+        self.md5_answer(user, salt).is_some_and(|right| right.expose().as_bytes().ct_eq(given).into())
+    }
+
     /// A secret that nothing proves: of users known without one, and auth_query's NULL.
     pub fn none() -> Self {
         Self::Plain(Password::default())
@@ -115,51 +90,11 @@ impl Secret {
     }
 }
 
-impl ScramSecret {
-    /// The verifier of `password`. Takes PBKDF2's time.
-    pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
-        let keys = scram::derive_keys(password, salt, iterations);
-        Self {
-            iterations,
-            salt: salt.into(),
-            stored_key: scram::stored_key(&keys.client_key),
-            server_key: keys.server_key,
-        }
-    }
-
-    /// Reads `SCRAM-SHA-256$iterations:salt$stored key:server key`.
-    fn parse(text: &str) -> Option<Self> {
-        let (iterations, rest) = text.strip_prefix(SCRAM_SHA_256)?.strip_prefix('$')?.split_once(':')?;
-        let (salt, keys) = rest.split_once('$')?;
-        let (stored_key, server_key) = keys.split_once(':')?;
-        let iterations = iterations.bytes().all(|digit| digit.is_ascii_digit()).then_some(iterations)?;
-        Some(Self {
-            iterations: iterations.parse().ok().filter(|count| *count > 0)?,
-            salt: BASE64_STANDARD.decode(salt).ok().filter(|salt| !salt.is_empty())?.into(),
-            stored_key: key(stored_key)?,
-            server_key: key(server_key)?,
-        })
-    }
-
-    fn to_text(&self) -> String {
-        format!(
-            "{SCRAM_SHA_256}${}:{}${}:{}",
-            self.iterations,
-            BASE64_STANDARD.encode(&self.salt),
-            BASE64_STANDARD.encode(self.stored_key.as_slice()),
-            BASE64_STANDARD.encode(self.server_key.as_slice()),
-        )
-    }
-}
-
-fn key(text: &str) -> Option<Zeroizing<Key>> {
-    let bytes = Zeroizing::new(BASE64_STANDARD.decode(text).ok()?);
-    Some(Zeroizing::new(bytes.as_slice().try_into().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     use proptest::prelude::*;
 
     /// The salt of RFC 7677's example.
@@ -224,5 +159,17 @@ mod tests {
             let shown = Secret::parse(&text).to_text();
             prop_assert_eq!(shown.expose(), text.as_str());
         }
+    }
+
+    #[test]
+    fn password_and_hash_give_the_same_answer() {
+        let plain = Secret::parse("secret");
+        let hashed = Secret::parse(md5::hash(b"secret", "bob").expose());
+        let answer = plain.md5_answer("bob", *b"salt").unwrap();
+        assert!(hashed.is_md5_answer("bob", *b"salt", answer.expose().as_bytes()));
+        assert!(!hashed.is_md5_answer("bob", *b"tlas", answer.expose().as_bytes()));
+        assert!(!plain.is_md5_answer("eve", *b"salt", answer.expose().as_bytes()));
+        assert!(!plain.is_md5_answer("bob", *b"salt", b""));
+        assert!(!Secret::none().is_md5_answer("bob", *b"salt", answer.expose().as_bytes()));
     }
 }

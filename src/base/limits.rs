@@ -298,3 +298,10 @@ pub const PARAMETERS_BYTES_MAX: usize = 65_536;
 
 /// Places in a pool's queue whose clients wait no more (a cancel, a disconnect), beyond as many as there are waiting clients.
 pub const STALE_WAITERS_MAX: usize = 64;
+
+/// `iam_max_age`'s default, in seconds: how long a change of permissions takes to bite at the most, and a fifth of the hour for
+/// which credentials are good at the least.
+pub const IAM_MAX_AGE_S: u64 = 900;
+
+/// The largest `iam_max_age`, in seconds: a day, as RDS itself never asks again.
+pub const IAM_MAX_AGE_S_MOST: u64 = 86_400;

@@ -10,7 +10,7 @@ use super::{policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
 use crate::clients::{Acceptors, Clients, ConsoleVisit, Listeners, unix_path};
 use crate::config::Settings;
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::control::{LauncherInbox, Plane, Policy, Staff};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
@@ -169,7 +169,7 @@ fn begin_tasks(
     let (watched, shown) = (Arc::clone(servers), Arc::clone(console));
     let launch = launcher::run(Arc::clone(servers), inbox);
     tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
-    let door = Arc::clone(console).serve(visits);
+    let door = console::serve_all(Arc::clone(console), visits);
     tasks::spawn("console", PROCESS, tasks::vital("the console's door", door));
     let watch = move || Arc::clone(&watched).watch_iam();
     tasks::spawn("IAM watch", PROCESS, tasks::keep("the watch over logins by IAM", watch));

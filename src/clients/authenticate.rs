@@ -6,12 +6,12 @@
 
 use super::greet::LoginEnd;
 use super::stream::ClientStream;
-use super::verifiers::Verifiers;
+use super::verifiers::{Sums, Verifiers};
 use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
-use crate::auth::{ScramKeys, Secret, md5};
-use crate::base::{Address, limits};
+use crate::auth::{ScramKeys, Secret};
+use crate::base::limits;
 use crate::config::AuthType;
-use crate::control::{Lanes, Randomness, Turn};
+use crate::control::Randomness;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
 use std::io;
@@ -34,24 +34,6 @@ pub struct ProofRules<'a> {
     pub verifiers: &'a Verifiers,
     /// Computes what takes its time.
     pub sums: Sums<'a>,
-}
-
-/// Where PBKDF2 is computed for a client.
-#[derive(Clone, Copy)]
-pub struct Sums<'a> {
-    /// Turns at it.
-    pub lanes: &'a Lanes,
-    /// Whose lane it is.
-    pub client: &'a Address,
-    /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
-    pub iterations_max: u32,
-}
-
-impl Sums<'_> {
-    /// This client's turn, in the lane of its address.
-    pub(super) async fn turn(&self) -> Turn {
-        self.lanes.turn(&format!("client {}", self.client.host_text())).await
-    }
 }
 
 /// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where it proved itself by SCRAM
@@ -110,7 +92,7 @@ async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
     let answer = read_password(stream).await?;
-    let is_right = rules.secret.is_some_and(|secret| md5::is_answer(secret, rules.user, salt, &answer));
+    let is_right = rules.secret.is_some_and(|secret| secret.is_md5_answer(rules.user, salt, &answer));
     if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
 }
 

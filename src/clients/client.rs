@@ -4,12 +4,13 @@
 //! Source: PgBouncer, src/client.c (order of checks, log lines).
 
 use super::auth_query;
-use super::authenticate::{ProofRules, Sums, prove};
+use super::authenticate::{ProofRules, prove};
 use super::clients::{Clients, ConsoleVisit, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::login_reply::{WelcomeWords, own_params};
 use super::strangers::{Pace, Stranger};
 use super::stream::{ClientStream, Socket};
+use super::verifiers::Sums;
 use crate::auth::Secret;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};

@@ -2,7 +2,7 @@
 //!
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
-use super::accept::Accepting;
+use super::accepting::Accepting;
 use super::strangers::Strangers;
 use super::verifiers::Verifiers;
 use crate::base::limits;

@@ -4,6 +4,7 @@
 //! a query, never knows how a server is logged in to: what both sides share is in [`crate::control`].
 
 mod accept;
+mod accepting;
 pub mod auth_query;
 mod authenticate;
 mod bell;
@@ -18,7 +19,8 @@ mod strangers;
 mod stream;
 mod verifiers;
 
-pub use accept::{Accepting, Acceptors};
+pub use accept::Acceptors;
+pub use accepting::Accepting;
 pub use bell::Bell;
 pub use berth::{Berth, Exit};
 pub use client::{Arrival, serve};

@@ -4,13 +4,31 @@
 //! cannot tell a user with a plain password from one who does not exist. Source: PgBouncer, doc/config.md
 //! (`auth_type`); the mock is PostgreSQL's.
 
-use super::authenticate::Sums;
 use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
+use crate::base::Address;
 use crate::base::{Password, limits};
-use crate::control::{Kept, Weight};
+use crate::control::{Kept, Lanes, Turn, Weight};
 use aws_lc_rs::hmac;
 use std::sync::Arc;
+
+/// Where PBKDF2 is computed for a client.
+#[derive(Clone, Copy)]
+pub struct Sums<'a> {
+    /// Turns at it.
+    pub lanes: &'a Lanes,
+    /// Whose lane it is.
+    pub client: &'a Address,
+    /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
+    pub iterations_max: u32,
+}
+
+impl Sums<'_> {
+    /// This client's turn, in the lane of its address.
+    pub(super) async fn turn(&self) -> Turn {
+        self.lanes.turn(&format!("client {}", self.client.host_text())).await
+    }
+}
 
 /// Makes verifiers, and remembers those that cost PBKDF2's time: of each user's each password, since users of one name are others
 /// in each database of auth_query.

@@ -2,7 +2,6 @@
 //!
 //! Words are matched whatever their case and shown as listed here. Source: PgBouncer, doc/config.md.
 
-use super::rules::PoolMode;
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::limits;
 use std::sync::Arc;
@@ -36,6 +35,18 @@ impl<T: Choice> Value for T {
     fn accepted() -> String {
         Self::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// When a server goes back to its pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    /// When the client disconnects.
+    #[default]
+    Session,
+    /// When the transaction ends.
+    Transaction,
+    /// After each statement; transaction blocks are refused.
+    Statement,
 }
 
 impl Choice for PoolMode {

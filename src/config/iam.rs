@@ -4,8 +4,6 @@
 //! pool as a whole when a configuration is loaded. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
 
 use super::choices::Choice;
-use super::database::Database;
-use super::snapshot::Snapshot;
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
 use std::sync::Arc;
@@ -151,7 +149,7 @@ impl IamIdentity {
     }
 
     /// Its part that decides who it is to AWS.
-    fn principal(&self) -> Self {
+    pub(super) fn principal(&self) -> Self {
         Self {
             credential_source: self.credential_source.clone(),
             profile: self.profile.clone(),
@@ -162,40 +160,10 @@ impl IamIdentity {
     }
 }
 
-impl Snapshot {
-    /// What proves `user` to the servers of `database`: the user's own word goes before the database's.
-    pub fn server_auth(&self, database: &Database, user: &str) -> ServerAuth {
-        let own = self.users.get(user).and_then(|user| user.server_auth);
-        own.or(database.server_auth).unwrap_or_default()
-    }
-
-    /// Whether `user` proves the same to the servers of the database called `name` as it did under `before`: to have a password,
-    /// or to be the same principal of AWS. Servers that were logged in to by another proof are to be replaced.
-    pub fn proves_as_before(&self, before: &Self, name: &str, user: &str) -> bool {
-        let principal = |snapshot: &Self| {
-            let database = snapshot.database(name)?;
-            let auth = snapshot.server_auth(&database, user);
-            Some(auth.is_by_iam().then(|| (auth, snapshot.iam_identity(&database, user).principal())))
-        };
-        principal(self) == principal(before)
-    }
-
-    /// Who signs the tokens of `user` in `database`: the user's keys over the database's over the settings.
-    pub fn iam_identity(&self, database: &Database, user: &str) -> IamIdentity {
-        let settings = IamIdentity {
-            credential_source: Some(Arc::clone(&self.settings.iam_credential_source)),
-            sts_region: Some(Arc::clone(&self.settings.iam_sts_region)),
-            strict_lifetime: Some(self.settings.iam_strict_lifetime),
-            ..IamIdentity::default()
-        };
-        let of_database = database.iam.over(&settings);
-        self.users.get(user).map_or_else(|| of_database.clone(), |user| user.iam.over(&of_database))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Snapshot;
 
     #[test]
     fn the_user_goes_before_the_database_before_the_settings() {

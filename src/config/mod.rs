@@ -21,6 +21,7 @@ mod settings;
 mod snapshot;
 mod value;
 
+pub use choices::PoolMode;
 pub use choices::{
     AuthDbname, AuthType, Choice, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility,
     Tls13Suites, TlsProtocols, Workers,
@@ -31,7 +32,7 @@ pub use diff::{Changes, DatabaseChange};
 pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Places, Problem};
 pub use iam::{AllDenied, IamEndpoint, IamIdentity, ServerAuth};
 pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
-pub use rules::{ClientLimits, ClientRules, PoolMode, PoolRules};
+pub use rules::{ClientLimits, ClientRules, PoolRules};
 pub use settings::{Change, Effect, Setting, Settings, TABLE};
 pub use snapshot::{ConfigRow, SetError, Snapshot};
 pub use value::{BadValue, FileMode, List, ListenOn, Value};

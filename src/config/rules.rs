@@ -4,23 +4,13 @@
 //! counts: the pool user's for what belongs to a pool, the login user's for what belongs to a client.
 //! Source: PgBouncer, doc/config.md ("Section [databases]", "Section [users]").
 
+use super::choices::PoolMode;
 use super::database::{Database, UserEntry};
+use super::iam::{IamIdentity, ServerAuth};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 use crate::base::Micros;
 use std::sync::Arc;
-
-/// When a server goes back to its pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum PoolMode {
-    /// When the client disconnects.
-    #[default]
-    Session,
-    /// When the transaction ends.
-    Transaction,
-    /// After each statement; transaction blocks are refused.
-    Statement,
-}
 
 /// What is in force for one pool: (database entry, pool user). A time of zero means "off" unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +174,37 @@ impl Snapshot {
             max_db_client_connections: own_db.unwrap_or(self.settings.max_db_client_connections),
             max_user_client_connections: own_user.unwrap_or(self.settings.max_user_client_connections),
         }
+    }
+}
+
+impl Snapshot {
+    /// What proves `user` to the servers of `database`: the user's own word goes before the database's.
+    pub fn server_auth(&self, database: &Database, user: &str) -> ServerAuth {
+        let own = self.users.get(user).and_then(|user| user.server_auth);
+        own.or(database.server_auth).unwrap_or_default()
+    }
+
+    /// Whether `user` proves the same to the servers of the database called `name` as it did under `before`: to have a password,
+    /// or to be the same principal of AWS. Servers that were logged in to by another proof are to be replaced.
+    pub fn proves_as_before(&self, before: &Self, name: &str, user: &str) -> bool {
+        let principal = |snapshot: &Self| {
+            let database = snapshot.database(name)?;
+            let auth = snapshot.server_auth(&database, user);
+            Some(auth.is_by_iam().then(|| (auth, snapshot.iam_identity(&database, user).principal())))
+        };
+        principal(self) == principal(before)
+    }
+
+    /// Who signs the tokens of `user` in `database`: the user's keys over the database's over the settings.
+    pub fn iam_identity(&self, database: &Database, user: &str) -> IamIdentity {
+        let settings = IamIdentity {
+            credential_source: Some(Arc::clone(&self.settings.iam_credential_source)),
+            sts_region: Some(Arc::clone(&self.settings.iam_sts_region)),
+            strict_lifetime: Some(self.settings.iam_strict_lifetime),
+            ..IamIdentity::default()
+        };
+        let of_database = database.iam.over(&settings);
+        self.users.get(user).map_or_else(|| of_database.clone(), |user| user.iam.over(&of_database))
     }
 }
 

@@ -7,11 +7,9 @@ use super::rows::Rows;
 use super::show_stats::Halves;
 use super::tables::{self, Shown, Source};
 use super::times::Moment;
-use super::{session, show_iam, show_pools, show_process, show_sockets, show_stats};
-use crate::clients::ConsoleVisit;
+use super::{show_iam, show_pools, show_process, show_sockets, show_stats};
 use crate::config::CONSOLE_DATABASE;
 use crate::status::Status;
-use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::sqlstate;
 use std::sync::Arc;
@@ -31,17 +29,6 @@ impl Console {
     pub fn new(status: Arc<Status>) -> (Arc<Self>, mpsc::UnboundedReceiver<Order>) {
         let (control, orders) = Control::new(&status.clients, &status.servers);
         (Arc::new(Self { status, control }), orders)
-    }
-
-    /// Serves every client that the login plane sends, each in a task of its own, until no more can come.
-    ///
-    /// # Cancel safety
-    /// Clients that are there are served on.
-    pub async fn serve(self: Arc<Self>, mut door: mpsc::UnboundedReceiver<ConsoleVisit>) {
-        while let Some(visit) = door.recv().await {
-            let peer = visit.identity.remote.clone();
-            tasks::spawn("console client", peer, session::serve(Arc::clone(&self), visit));
-        }
     }
 
     /// Ends a period of statistics every `stats_period` (as it is now): logs its line where `log_stats` says so, and gives it to

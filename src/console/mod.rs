@@ -20,4 +20,5 @@ pub mod times;
 
 pub use console::Console;
 pub use control::{Control, Goal, Order, Refused};
+pub use session::serve_all;
 pub use show_process::Standing;

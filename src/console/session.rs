@@ -14,14 +14,15 @@ use crate::clients::{ConsoleVisit, Rights};
 use crate::control::{KeyHolder, Phase, Stream};
 use crate::core::ClientIdentity;
 use crate::status::Visit;
+use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::{sqlstate, tags};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, mpsc};
 
 /// What the console reports of itself at login.
 const PARAMETERS: [(&str, &str); 6] = [
@@ -99,6 +100,17 @@ struct Session {
     inbox: Vec<u8>,
     /// Told when a cancel request comes.
     canceled: Arc<Notify>,
+}
+
+/// Serves every client that logs in to the console, each in a task of its own, until no more can come.
+///
+/// # Cancel safety
+/// Clients that are there are served on.
+pub async fn serve_all(console: Arc<Console>, mut door: mpsc::UnboundedReceiver<ConsoleVisit>) {
+    while let Some(visit) = door.recv().await {
+        let peer = visit.identity.remote.clone();
+        tasks::spawn("console client", peer, serve(Arc::clone(&console), visit));
+    }
 }
 
 /// Serves one client to its end.

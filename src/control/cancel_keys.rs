@@ -5,10 +5,9 @@
 //! Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's `accept_cancel_request` (src/objects.c).
 
 use super::cancel_queue::Joins;
-use super::plane::Plane;
 use super::random::Randomness;
 use crate::base::WorkerId;
-use crate::core::{Answer, CancelKey, Command, ServerIdentity};
+use crate::core::{CancelKey, ServerIdentity};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ pub type ClientKey = [u8; 8];
 
 /// Whom a key belongs to.
 #[derive(Clone, Debug)]
-enum Holder {
+pub(super) enum Holder {
     /// A client of a worker.
     Client { worker: WorkerId, client: u64 },
     /// A client of the console, which learns of it if it waits just then.
@@ -79,6 +78,11 @@ impl CancelKeys {
                 return Some(KeyHolder { keys: self.clone(), key });
             }
         }
+    }
+
+    /// Whom `key` belongs to, if to anybody.
+    pub(super) fn holder(&self, key: &ClientKey) -> Option<Holder> {
+        self.0.holders.get(key).map(|holder| holder.clone())
     }
 
     /// Takes what the sender of a request waits for along with it.
@@ -181,46 +185,6 @@ impl Joins for CancelRequest {
             self.watched.retain(|done| done.receiver_count() > 0);
             self.sweep_at = Self::SWEPT_FROM.max(2 * self.watched.len());
         }
-    }
-}
-
-impl Plane {
-    /// The request of that number, as it is carried to a server; nobody waits for number 0.
-    pub fn cancel_request(
-        &self,
-        worker: WorkerId,
-        request: u64,
-        server: u64,
-        identity: Arc<ServerIdentity>,
-        key: CancelKey,
-    ) -> CancelRequest {
-        let watched = self.cancel_keys.take_watched(request).into_iter().collect();
-        CancelRequest::new(worker, server, identity, key, watched)
-    }
-
-    /// Cancels what the client that was given `key` runs or waits for. Returns when the request has been taken in by the
-    /// server, given up, or dropped because there is nothing to cancel: then the requester's connection is to be closed,
-    /// which is all the answer it gets.
-    ///
-    /// # Cancel safety
-    /// The request goes on by itself.
-    pub async fn cancel(&self, key: ClientKey) {
-        let holder = self.cancel_keys.0.holders.get(&key).map(|holder| holder.clone());
-        let (worker, client) = match holder {
-            Some(Holder::Client { worker, client }) => (worker, client),
-            Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
-            None => return tracing::debug!("failed cancel request: unknown key"),
-        };
-        let watch = self.cancel_keys.watch();
-        let request = watch.request();
-        let found = self.ask(worker, Command::Cancel(client, request)).await;
-        if matches!(found, Some(Answer::Found(true))) {
-            // The request is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
-            // that to one of the next.
-            self.ask(worker, Command::Barrier).await;
-        }
-        drop(self.cancel_keys.take_watched(request)); // still there: the client waits, or has nothing running
-        watch.done().await;
     }
 }
 

@@ -5,18 +5,22 @@
 
 mod admissions;
 mod byte_stream;
+mod cancel;
 mod cancel_keys;
 mod cancel_queue;
+mod first_server;
 mod kept;
 mod lanes;
 mod launcher_door;
 mod login_counts;
 mod logins;
+mod notes;
 mod orders;
 mod places;
 mod plane;
 mod policy;
 mod pool_entry;
+mod proof;
 mod random;
 mod registry;
 mod server_secrets;

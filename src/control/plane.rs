@@ -14,7 +14,7 @@ use super::registry::Registry;
 use super::server_secrets::ServerSecrets;
 use crate::base::{Micros, WorkerId};
 use crate::config::PoolRules;
-use crate::core::{Answer, Command, Gate, Note, PoolShare, StatementRegistry};
+use crate::core::{Answer, Command, Gate, PoolShare, StatementRegistry};
 use crate::io::Clock;
 use crate::wire::TrackedNames;
 use crate::worker::{Mail, WorkerHandle};
@@ -153,19 +153,6 @@ impl Plane {
             }
             moves
         });
-    }
-
-    /// What a worker's `Core` wants the world to know; the driver's owner calls it on the worker's thread, so it only
-    /// passes the note on.
-    pub fn note(&self, from: WorkerId, note: Note) {
-        match note {
-            Note::NeedServer(pool) => self.launcher.need_server(pool),
-            Note::NeedRenewal(pool) => self.launcher.need_renewal(pool),
-            Note::Nudge { pool, idle_at } => self.worker(idle_at).send(Mail::Nudge { pool, by: from }),
-            Note::SendCancel { request, server, identity, key, .. } => {
-                self.launcher.send_cancel(self.cancel_request(from, request, server, identity, key));
-            }
-        }
     }
 
     /// The worker of that number.

@@ -4,12 +4,8 @@
 //! format").
 
 use super::kept::{Kept, Weight};
-use super::plane::Plane;
-use super::policy::Policy;
-use super::pool_entry::PoolEntry;
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
-use crate::config::Database;
 use std::sync::Arc;
 
 /// What is stored of a password.
@@ -89,23 +85,10 @@ impl ServerSecrets {
         });
     }
 
-    fn keys(&self, user: &str, secret: &Secret) -> Option<ScramKeys> {
+    pub(super) fn keys(&self, user: &str, secret: &Secret) -> Option<ScramKeys> {
         let find =
             |Proven(kept): &Proven| kept.iter().find(|(of, _)| **of == *secret).map(|(_, keys)| keys.clone());
         self.keys.get(&user.into(), find).flatten()
-    }
-}
-
-impl Plane {
-    /// `password=` of the entry, else auth_file, else what authenticated the client. `None` = nothing is known.
-    pub fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
-        let (database, user) = (&entry.share.database.name, &entry.share.user);
-        let of_entry = (!config.password.is_empty() && entry.is_forced())
-            .then(|| Arc::new(Secret::parse(config.password.expose())));
-        let of_file = || policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
-        let secret = of_entry.or_else(of_file).or_else(|| self.secrets.found(database, user))?;
-        let keys = self.secrets.keys(user, &secret);
-        Some(Stored { secret, keys })
     }
 }
 

@@ -6,9 +6,6 @@
 //! clients is no storm of logins. A login that would send something else ends every pause at once. Never shows a secret.
 //! PgBouncer lets each later client wait for `server_login_retry` instead (launch_new_connection() in src/objects.c).
 
-use super::plane::Plane;
-use super::policy::Policy;
-use super::pool_entry::PoolEntry;
 use super::server_secrets::Stored;
 use crate::base::{Micros, limits};
 use crate::config::Database;
@@ -18,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// All that a login depends on: where it goes, and what it proves itself with.
 #[derive(Clone, PartialEq)]
 pub struct Sent {
-    config: Arc<Database>,
-    stored: Option<Stored>,
+    pub(super) config: Arc<Database>,
+    pub(super) stored: Option<Stored>,
 }
 
 /// The last login of one pool, as long as it has failed; `S` is all that a login depends on.
@@ -105,24 +102,6 @@ impl<S: PartialEq> Tries<S> {
 
     fn last(&self) -> MutexGuard<'_, Option<Failed<S>>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Plane {
-    /// What a login to a server of `entry` would send.
-    pub fn would_send(&self, policy: &Policy, entry: &PoolEntry) -> Sent {
-        let config = entry.config.load_full();
-        Sent { stored: self.stored(policy, entry, &config), config }
-    }
-
-    /// Whether the next login of a pool whose logins fail would send something else than the last one: then it need not wait.
-    pub fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
-        let policy = self.policy.load();
-        let ends = entry.tries.end_for_change(|| self.would_send(&policy, entry));
-        if ends {
-            self.places.forget_failure(&entry.share);
-        }
-        ends
     }
 }
 

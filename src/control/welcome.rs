@@ -3,10 +3,7 @@
 //! Until a pool's first server has logged in, nobody knows what to tell its clients, so they wait here; a server's refusal
 //! is passed on to all of them. Never knows a socket. Source: PgBouncer, src/client.c.
 
-use super::plane::{Phase, Plane};
-use super::pool_entry::PoolEntry;
 use crate::base::Micros;
-use crate::core::PoolShare;
 use crate::wire::{Fault, ParamSet};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,7 +119,7 @@ impl WelcomeDesk {
     /// A refusal that comes while it waits.
     /// # Cancel safety
     /// Dropping it leaves the queue.
-    async fn wait(&self, now: Micros, current: impl Fn() -> u32) -> Result<Arc<Welcome>, Fault> {
+    pub(super) async fn wait(&self, now: Micros, current: impl Fn() -> u32) -> Result<Arc<Welcome>, Fault> {
         let mut board = self.board.subscribe();
         let before = board.borrow_and_update().refusals;
         let _ticket = self.join(now);
@@ -152,50 +149,6 @@ struct Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
-    }
-}
-
-impl Plane {
-    /// What to welcome clients of `pool` with; waits for the pool's first server login, which it asks for.
-    ///
-    /// # Errors
-    /// `Fault::Relayed` with the server's own refusal, or what else ends the wait; `Fault::ServerShuttingDown`;
-    /// `Fault::DatabaseRemoved`.
-    /// # Cancel safety
-    /// Dropping it only withdraws the request; the caller's login timeout bounds it.
-    pub async fn welcome(&self, pool: &Arc<PoolShare>) -> Result<Arc<Welcome>, Fault> {
-        let Some(entry) = self.registry.by_id(pool.id) else { return Err(Fault::DatabaseRemoved) };
-        self.ends_pause_for_change(&entry); // the client may have brought what the last login lacked
-        if let Some(welcome) = entry.welcome.known(pool.generation()) {
-            // a pool without servers whose logins fail turns its clients away: each that comes is a reason to try again
-            if pool.live_count() == 0 && pool.failing().is_some() {
-                self.launcher.need_server(pool.id);
-            }
-            return Ok(welcome);
-        }
-        if let Some(fault) = entry.tries.refusal(self.now()) {
-            return Err(fault);
-        }
-        Box::pin(self.wait_for_welcome(&entry)).await // boxed: most need not wait
-    }
-
-    async fn wait_for_welcome(&self, entry: &PoolEntry) -> Result<Arc<Welcome>, Fault> {
-        let share = &entry.share;
-        let mut phase = self.watch_phase();
-        let no_more_servers = phase.wait_for(|phase| *phase == Phase::WaitForServers);
-        let (wait, no_more_servers) =
-            (entry.welcome.wait(self.now(), || share.generation()), std::pin::pin!(no_more_servers));
-        let mut wait = std::pin::pin!(wait);
-        // joined at its first poll, so that the launcher finds it waiting
-        let first = std::future::poll_fn(|context| std::task::Poll::Ready(wait.as_mut().poll(context))).await;
-        if let std::task::Poll::Ready(outcome) = first {
-            return outcome;
-        }
-        self.launcher.need_server(share.id);
-        tokio::select! {
-            outcome = wait => outcome,
-            _ = no_more_servers => Err(Fault::ServerShuttingDown),
-        }
     }
 }
 

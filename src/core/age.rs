@@ -11,7 +11,7 @@ use super::engine::Core;
 use super::hold::Reason;
 use super::pool::{Pool, PoolSlot};
 use super::server::{Phase, Server, Task};
-use super::upstream::Walk;
+use super::walk::Walk;
 use super::{Authorization, Net, Note, PoolRow, PoolShare, Stance};
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::PoolMode;

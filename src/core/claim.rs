@@ -7,7 +7,6 @@
 //! more than that, the rest of a transaction and a login for each of those who starve longer. PgBouncer knows no such rule:
 //! there a pool whose servers are never idle keeps them (evict_connection() in src/objects.c).
 
-use super::PoolShare;
 use crate::base::{Micros, PoolId, limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,18 +41,8 @@ impl Claim {
         !self.taken.load(Ordering::Acquire)
     }
 
-    fn take(&self) -> bool {
+    pub(super) fn take(&self) -> bool {
         !self.taken.swap(true, Ordering::AcqRel)
-    }
-}
-
-impl PoolShare {
-    /// Whether the free server at hand is to be closed for another pool's client. Says so once for each claim.
-    #[cold]
-    pub(super) fn yields_server(&self, now: Micros) -> bool {
-        let Some(claim) = self.claim() else { return false };
-        let first_here = self.oldest_waiter().map_or(now, |(_, since)| since);
-        goes_before(claim.since(), first_here) && claim.take()
     }
 }
 
@@ -68,6 +57,7 @@ mod tests {
     use super::*;
     use crate::base::WorkerId;
     use crate::config::PoolRules;
+    use crate::core::PoolShare;
     use crate::core::{Ledger, Scope, Use, Verdict, Want};
 
     fn waiter(since: Micros) -> Want {

@@ -11,7 +11,7 @@ use super::expect::Fate;
 use super::hold::{Partial, Reason};
 use super::server::{IDLE, Phase, Task};
 use super::share_statements::send_empty;
-use super::upstream::Walk;
+use super::walk::Walk;
 use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::config::PoolMode;
 use crate::wire::tags::{server as tag, transaction};

@@ -5,7 +5,8 @@
 
 use super::client::{Client, Stand};
 use super::hold::{Hold, Reason};
-use super::moved::MovedHost;
+use super::moved_host::MovedHost;
+use super::moved_server::MovedServer;
 use super::pool::{Pool, PoolSlot};
 use super::server::{Debt, Phase, Server, Task};
 use super::socket_index::SocketIndex;
@@ -17,43 +18,6 @@ use crate::wire::{Fault, TrackedNames};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A server on its way from one worker to another: everything but the socket.
-#[derive(Debug)]
-pub struct MovedServer(Box<Server>, Arc<PoolShare>);
-
-#[cfg(test)]
-impl MovedServer {
-    /// A server of nobody's, for tests that only carry it.
-    pub(crate) fn for_tests() -> Self {
-        let text = "[databases]\ndb =\n[pgbouncer]\n";
-        let snapshot = crate::config::Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
-        let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").unwrap(), "app"));
-        let database = Arc::new(super::DatabaseShare::new("db".into(), Arc::default()));
-        let pool = Arc::new(PoolShare::new(PoolId(1), database, "app".into(), rules, 2));
-        let address = crate::base::Address::Unix { port: 0, pid: 0, uid: 0 };
-        let identity = super::ServerIdentity {
-            socket_id: 1,
-            database: "db".into(),
-            user: "app".into(),
-            remote: address.clone(),
-            local: address,
-            host: "".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: super::CancelKey { pid: 1, secret: Box::new([0; 4]) },
-        };
-        let login = ServerLogin {
-            identity: Arc::new(identity),
-            pool: Arc::clone(&pool),
-            params: TrackedNames::new([]).empty_set(),
-            generation: 0,
-            connected_at: Micros(0),
-            authorization: None,
-        };
-        Self(Box::new(Server::new(login, PoolSlot(0), Micros(0))), pool)
-    }
-}
 
 /// One worker's data plane without I/O.
 #[derive(Debug)]

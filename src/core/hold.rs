@@ -1,7 +1,15 @@
 //! Why a peer is not being read from. One byte of reasons; reading stops with the first and goes on after the last.
 
-use super::Net;
 use crate::base::Peer;
+
+/// Stops and goes on reading a peer.
+pub(super) trait FlowControl {
+    /// Reads no more of `peer`, until [`FlowControl::resume`].
+    fn pause(&mut self, peer: Peer);
+
+    /// Reads `peer` again.
+    fn resume(&mut self, peer: Peer);
+}
 
 /// A reason not to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +47,7 @@ impl Hold {
 
     /// Adds a reason.
     #[inline]
-    pub fn add(&mut self, reason: Reason, peer: Peer, net: &mut impl Net) {
+    pub fn add(&mut self, reason: Reason, peer: Peer, net: &mut impl FlowControl) {
         if self.0 == 0 {
             net.pause(peer);
         }
@@ -48,7 +56,7 @@ impl Hold {
 
     /// Takes a reason away.
     #[inline]
-    pub fn lift(&mut self, reason: Reason, peer: Peer, net: &mut impl Net) {
+    pub fn lift(&mut self, reason: Reason, peer: Peer, net: &mut impl FlowControl) {
         if !self.has(reason) {
             return;
         }

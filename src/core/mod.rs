@@ -25,7 +25,10 @@ mod moved;
 mod models {
     mod tests;
 }
+mod moved_host;
+mod moved_server;
 mod net;
+mod note;
 mod pool;
 mod server;
 mod share;
@@ -35,20 +38,23 @@ mod statement_memory;
 mod statements;
 mod turn;
 mod upstream;
+mod walk;
 
 pub use bounds::Bounds;
 pub use command::{
     Answer, CancelFate, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow,
     ServerState,
 };
-pub use engine::{Core, MovedServer};
+pub use engine::Core;
 pub use handover::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use launcher::{Action, Demand, Event, Launcher};
 pub use ledger::{
     Bound, Lateness, Ledger, Opening, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall, Use, Verdict, Want,
 };
 pub use load::{ClientLoad, ServerLoad};
-pub use net::{Farewell, Net, Note};
+pub use moved_server::MovedServer;
+pub use net::Net;
+pub use note::{Farewell, Note};
 pub use share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};
 pub use statement_memory::Meter;
 pub use statements::StatementRegistry;

@@ -5,34 +5,13 @@
 
 use super::Net;
 use super::engine::Core;
+use super::moved_host::MovedHost;
 use super::server::Server;
-use crate::base::{Address, Micros, limits};
+use crate::base::{Micros, limits};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 const HOST_MOVED: &str = "host has moved";
-
-/// A host that has moved.
-#[derive(Debug)]
-pub(super) struct MovedHost {
-    host: Arc<str>,
-    addresses: Arc<[IpAddr]>,
-    since: Micros,
-}
-
-impl MovedHost {
-    /// Whether a server of this host was opened before, and is where the host is no more.
-    fn has_left(&self, server: &Server) -> bool {
-        match &server.identity.remote {
-            Address::Tcp(at) => {
-                server.connected_at <= self.since
-                    && server.identity.host == self.host
-                    && !self.addresses.contains(&at.ip())
-            }
-            Address::Unix { .. } => false,
-        }
-    }
-}
 
 impl Core {
     /// `host` has these addresses now: its servers that have another are closed, idle ones at once.

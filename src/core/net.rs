@@ -2,54 +2,11 @@
 //!
 //! Says what each side may ask of the other, and in which order; moves nothing itself.
 
-use super::handover::{CancelKey, ServerIdentity};
-use crate::base::{Peer, PoolId, WorkerId};
+use super::hold::FlowControl;
+use super::moved_server::MovedServer;
+use super::note::{Farewell, Note};
+use crate::base::{Peer, WorkerId};
 use std::ops::Range;
-use std::sync::Arc;
-
-/// How a connection ends, once everything sent before has been flushed (or the linger time is over).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Farewell {
-    /// Flush, then close. A server's end of stream is waited for as with [`Farewell::Terminate`].
-    Close,
-    /// A server: send Terminate, then wait for its end of stream, so that PostgreSQL has forgotten the backend before the
-    /// pool's place is given away. Bounded by `limits::SERVER_LINGER_MS`.
-    Terminate,
-    /// The peer is already gone, or must be cut: close at once, nothing is flushed.
-    Cut,
-}
-
-/// What the world outside the worker must learn. The driver's owner passes it on; never on the path of a transaction
-/// that finds a server idle.
-#[derive(Debug)]
-pub enum Note {
-    /// Clients of this pool wait on this worker and it has room: consider opening a server.
-    NeedServer(PoolId),
-    /// A free server of this pool is past its soft age: have a replacement opened where there is room, or one retired first
-    /// where there is none ([`super::Want::Renewal`]).
-    NeedRenewal(PoolId),
-    /// Clients of this pool wait here, and that worker had idle servers a moment ago.
-    Nudge {
-        /// Whose clients wait.
-        pool: PoolId,
-        /// Who seems to have idle servers.
-        idle_at: WorkerId,
-    },
-    /// Open a connection to the server's endpoint, send its cancel key, wait for the end of stream, then tell this worker
-    /// what became of it with the same socket id (`Core::cancel_over`).
-    SendCancel {
-        /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the pooler itself ends the query.
-        client: u64,
-        /// The number of that request; 0 where there is none.
-        request: u64,
-        /// Socket id (SHOW `id`) of the server whose query is to be cancelled.
-        server: u64,
-        /// Where it is.
-        identity: Arc<ServerIdentity>,
-        /// The key that PostgreSQL gave for it.
-        key: CancelKey,
-    },
-}
 
 /// What a `Core` asks of its driver. Calls take effect in order; nothing here waits or fails: a peer that cannot be
 /// written to is reported later by `Core::closed`.
@@ -81,7 +38,7 @@ pub trait Net {
     /// Detaches a server (socket, TLS session, kept bytes) and gives it with `state` to another worker, where
     /// `Core::server_moved_in` receives it. The id is free from this call on. What is unsent travels with it, what the call at
     /// hand has sent to it included; a pause does not.
-    fn move_server(&mut self, server: Peer, to: WorkerId, state: super::MovedServer);
+    fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer);
 
     /// Whether bytes of `peer` lie with the driver that no `Core::received` has been called with: it will be, as after
     /// [`Net::resume`].
@@ -89,4 +46,14 @@ pub trait Net {
 
     /// Tells the world outside.
     fn notify(&mut self, note: Note);
+}
+
+impl<N: Net> FlowControl for N {
+    fn pause(&mut self, peer: Peer) {
+        Net::pause(self, peer);
+    }
+
+    fn resume(&mut self, peer: Peer) {
+        Net::resume(self, peer);
+    }
 }

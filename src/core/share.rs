@@ -1,7 +1,7 @@
 //! What the workers share of one pool: a few atomics that are written when something unusual happens (a queue becomes
 //! non-empty, a connection opens), never per transaction by another core.
 
-use super::claim::Claim;
+use super::claim::{Claim, goes_before};
 use super::statement_memory::Meter;
 use super::turn::Turn;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
@@ -476,6 +476,14 @@ impl PoolShare {
     /// That claim.
     pub(super) fn claim(&self) -> Option<Arc<Claim>> {
         self.claim.load_full()
+    }
+
+    /// Whether the free server at hand is to be closed for another pool's client. Says so once for each claim.
+    #[cold]
+    pub(super) fn yields_server(&self, now: Micros) -> bool {
+        let Some(claim) = self.claim() else { return false };
+        let first_here = self.oldest_waiter().map_or(now, |(_, since)| since);
+        goes_before(claim.since(), first_here) && claim.take()
     }
 
     /// Set by the ledger.

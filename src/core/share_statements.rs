@@ -9,7 +9,7 @@ use super::engine::Core;
 use super::expect::{Expect, Forgetting};
 use super::server::Server;
 use super::statements::{NAME_PREFIX, ServerStatements, Statement, StatementId};
-use super::upstream::{Step, Walk};
+use super::walk::{Step, Walk};
 use crate::base::{ClientId, Peer, ServerId, limits};
 use crate::wire::tags::{client as tag, server as answer, target};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode, frontend};

@@ -4,6 +4,7 @@
 //! Opens only what it must: named Parse, Bind, Describe and Close when statements are shared. Never keeps a byte: what
 //! cannot be used yet is left to the driver. Source: PostgreSQL documentation, "Message Flow".
 
+use super::Net;
 use super::client::{Canceled, Stand};
 use super::engine::{Core, Leave};
 use super::expect::Expect;
@@ -11,76 +12,11 @@ use super::hold::{Partial, Reason};
 use super::lend::Got;
 use super::server::Phase;
 use super::share_statements::send_empty;
-use super::{Bounds, Net};
+use super::walk::{Step, Walk};
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::PoolMode;
 use crate::wire::tags::client as tag;
 use crate::wire::{Fault, FrameHeader, encode, frontend, sqlstate};
-use std::ops::Range;
-
-/// The input at hand and what of it has been decided: `run` is to be forwarded, everything before it is done.
-pub(super) struct Walk<'a> {
-    pub input: &'a [u8],
-    pub run: Range<usize>,
-    /// What this call may still do for one client before others have their turn.
-    frames_left: u32,
-    made_left: usize,
-}
-
-impl<'a> Walk<'a> {
-    /// At the begin of `input`, with a whole call's budget.
-    #[inline]
-    pub fn new(input: &'a [u8], bounds: Bounds) -> Self {
-        let (frames_left, made_left) = (bounds.frames_per_call, bounds.made_bytes_per_call);
-        Self { input, run: 0..0, frames_left, made_left }
-    }
-
-    /// Counts a frame; false where the budget is spent, and the rest of the input has to wait.
-    #[inline]
-    fn may_go_on(&mut self) -> bool {
-        let may = self.frames_left > 0 && self.made_left > 0;
-        self.frames_left = self.frames_left.saturating_sub(1);
-        may
-    }
-
-    /// Counts bytes that were made for what the input asks, beside itself.
-    pub fn count_made(&mut self, bytes: usize) {
-        self.made_left = self.made_left.saturating_sub(bytes);
-    }
-
-    /// The bytes from the end of the run on.
-    #[inline]
-    pub fn rest(&self) -> &'a [u8] {
-        &self.input[self.run.end..]
-    }
-
-    /// The payload of a frame at the run's end, as far as it has come.
-    pub fn payload(&self, header: FrameHeader) -> &'a [u8] {
-        let have = self.rest().len().min(header.frame_bytes);
-        &self.rest()[crate::wire::HEADER_BYTES..have]
-    }
-
-    /// Whether the frame at the run's end has come whole.
-    pub fn is_whole(&self, header: FrameHeader) -> bool {
-        self.rest().len() >= header.frame_bytes
-    }
-
-    /// Leaves out `bytes` behind the run; the run starts anew after them. The old run must have been flushed.
-    pub fn skip(&mut self, bytes: usize) {
-        let at = (self.run.end + bytes).min(self.input.len());
-        self.run = at..at;
-    }
-}
-
-/// What to do after one frame.
-pub(super) enum Step {
-    /// Look at the next one.
-    Next,
-    /// Stop here: more bytes, a server or an end of the pause are needed; the rest is looked at again.
-    Later,
-    /// The client is gone: its bytes are of no use any more.
-    Gone,
-}
 
 impl Core {
     /// See [`Core::received`].

@@ -9,12 +9,12 @@
 //! time comes in as an argument.
 
 use super::denial::{Patience, Suspicion};
-use crate::base::Micros;
+use crate::base::{Micros, limits};
 use crate::config::AllDenied;
 use std::str::FromStr;
 
 /// `iam_max_age`'s default.
-pub const MAX_AGE: Micros = Micros::from_secs(900);
+pub const MAX_AGE: Micros = Micros::from_secs(limits::IAM_MAX_AGE_S);
 
 /// `iam_on_denied`: what becomes of servers whose user is denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use super::denial::Backing;
 use super::failure::{FetchError, Reason};
-use super::token;
+use super::uri_encoding;
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use std::fmt;
@@ -194,7 +194,7 @@ pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, Fet
     match credentials.session_token() {
         // programs that print keys which need none write it so
         Some("") => Ok(without_session(&credentials)),
-        Some(session) if !token::is_session_token(session) => {
+        Some(session) if !uri_encoding::is_session_token(session) => {
             garbage("the session token has signs that none can have, or is longer than any that can sign")
         }
         _ => Ok(credentials),

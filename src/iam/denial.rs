@@ -8,8 +8,10 @@
 //! Source: PostgreSQL and RDS behaviour as measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
 
 mod cause;
+mod class;
 
 pub use cause::{Backing, Evidence, LetIn, Patience, Suspicion};
+pub use class::Class;
 
 use super::source::SourceKey;
 use crate::base::{Micros, limits};
@@ -38,47 +40,12 @@ const SIGN_SPAN: Micros = Micros::from_secs(60);
 const MEMORY_SPAN: Micros = Micros::from_secs(600);
 
 /// What looked like a denial is remembered for as long as a server may live that was opened before
-/// ([`super::rules::MAX_AGE_S_MOST`]): where credentials fail as well, no login tells of it again.
-const DENIAL_MEMORY_SPAN: Micros = Micros::from_secs(super::rules::MAX_AGE_S_MOST);
+/// ([`limits::IAM_MAX_AGE_S_MOST`]): where credentials fail as well, no login tells of it again.
+const DENIAL_MEMORY_SPAN: Micros = Micros::from_secs(limits::IAM_MAX_AGE_S_MOST);
 
 /// Those of one endpoint that are remembered; beyond them, one that looks least like a denial is forgotten, and of those the
 /// one that was heard of longest ago.
 const REMEMBERED_MAX: usize = limits::IAM_LOGINS_PER_ENDPOINT_MAX;
-
-/// Why logins fail, in the classes that decide how to go on. The name is a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// This user may not log in so.
-    Denied,
-    /// Too many logins at a time.
-    Throttled,
-    /// Our clock and RDS's disagree.
-    Clock,
-    /// The credentials that sign are missing, expired, or about to be.
-    Credentials,
-    /// IAM or RDS failed.
-    Service,
-    /// No connection, or one that ended by itself.
-    Unreachable,
-}
-
-impl Class {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Denied, Self::Throttled, Self::Clock, Self::Credentials, Self::Service, Self::Unreachable];
-
-    /// The label of metrics and the word of SHOW IAM.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Denied => "denied",
-            Self::Throttled => "throttled",
-            Self::Clock => "clock",
-            Self::Credentials => "credentials",
-            Self::Service => "service",
-            Self::Unreachable => "unreachable",
-        }
-    }
-}
 
 /// How far a login had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

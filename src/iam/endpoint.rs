@@ -5,6 +5,7 @@
 //! never guessed. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
 
 use super::service::Service;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -288,6 +289,24 @@ impl fmt::Display for Endpoint {
 
 fn is_ip_v4(name: &str) -> bool {
     name.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+impl Service {
+    /// The region in its own name of an endpoint.
+    pub fn region_of_host(self, host: &str) -> Option<Region> {
+        match self {
+            Self::Rds => Region::of_host(host),
+            Self::Dsql => Region::of_dsql_host(host),
+        }
+    }
+
+    /// The host as it is signed, with the port where that is a part of it.
+    pub(super) fn authority(self, endpoint: &Endpoint) -> Cow<'_, str> {
+        match self {
+            Self::Rds => endpoint.to_string().into(),
+            Self::Dsql => endpoint.host().into(),
+        }
+    }
 }
 
 #[cfg(test)]

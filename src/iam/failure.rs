@@ -5,7 +5,7 @@
 //! Pure. Source: AWS STS API Reference, "Common Errors"; measured behaviour of aws-config 1.13.
 
 use super::denial::Class;
-use super::http;
+use super::tls_refusal;
 use aws_config::imds::client::error::{ImdsError, TokenError};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
@@ -141,8 +141,8 @@ impl FetchError {
 
     /// Reads an error of the AWS libraries.
     pub fn read(error: &CredentialsError) -> Self {
-        if let Some(refused) = chain(error).find_map(http::no_tls) {
-            return refused;
+        if let Some(why) = chain(error).find_map(tls_refusal::refusal) {
+            return Self::with(Reason::Unreachable, why);
         }
         if let Some(known) = chain(error).find_map(known) {
             return known;
@@ -158,7 +158,9 @@ impl FetchError {
     /// Reads an error of the connector, where no client of the library is in between.
     pub(super) fn of_connector(error: &ConnectorError) -> Self {
         let usual = if error.is_timeout() { Reason::Timeout } else { Reason::Unreachable };
-        let found = chain(error).find_map(http::no_tls).or_else(|| chain(error).find_map(known));
+        let found =
+            chain(error).find_map(tls_refusal::refusal).map(|why| Self::with(Reason::Unreachable, why));
+        let found = found.or_else(|| chain(error).find_map(known));
         found.unwrap_or_else(|| Self::new(usual))
     }
 

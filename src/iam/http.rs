@@ -7,8 +7,8 @@
 //! Never logs, never shows a proxy's address, in which a password may stand.
 //! Source: AWS SDKs and Tools Reference Guide, "General configuration"; curl's meaning of the proxy variables.
 
+use super::environment::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
 use super::failure::{FetchError, Reason};
-use super::fetch::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
 use super::file;
 use super::skew::{Dated, Skew, dated};
 use crate::base::limits;
@@ -22,8 +22,6 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use std::error::Error;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The client, made when it is first wanted: its connections and the roots of trust are shared. Cheap to clone.
@@ -135,39 +133,6 @@ fn proxy() -> Result<Option<ProxyConfig>, FetchError> {
         Some(hosts) => config.no_proxy(hosts),
         None => config,
     }))
-}
-
-/// What TLS has against the other side: it lies within errors of the system, which do not show it as their source.
-fn tls_error<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    loop {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        error = error.downcast_ref::<io::Error>()?.get_ref()?;
-    }
-}
-
-/// The refusal of a certificate or of TLS, which hides in what looks like a failed connection.
-pub(super) fn no_tls(error: &(dyn Error + 'static)) -> Option<FetchError> {
-    use rustls::CertificateError as Bad;
-    let why = match tls_error(error)? {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            // an authority of the same name, with another key
-            Bad::UnknownIssuer | Bad::BadSignature => {
-                "its certificate was refused: the issuer is not trusted here; AWS_CA_BUNDLE names the file of who is"
-            }
-            Bad::Expired | Bad::ExpiredContext { .. } => "its certificate was refused: it has expired",
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                "its certificate was refused: it is not valid yet"
-            }
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "its certificate was refused: it is another host's"
-            }
-            _ => "its certificate was refused",
-        },
-        _ => "no TLS could be agreed on",
-    };
-    Some(FetchError::with(Reason::Unreachable, why))
 }
 
 fn wrong(why: &str) -> FetchError {

@@ -7,11 +7,13 @@
 //! Invariant: no secret is printed, logged, or kept after its use.
 
 pub mod age;
+mod aws_source;
 pub mod budget;
 mod clock;
 mod credentials;
 pub mod denial;
 mod endpoint;
+mod environment;
 mod explain;
 mod failure;
 mod fetch;
@@ -22,6 +24,7 @@ mod pace;
 mod process;
 mod profile;
 mod report;
+mod role;
 pub mod rules;
 mod schedule;
 mod service;
@@ -30,14 +33,17 @@ mod source;
 mod sources;
 mod sso;
 mod sts;
+mod tls_refusal;
 mod token;
+mod uri_encoding;
 
+pub use aws_source::AwsSource;
 pub use clock::{SystemClock, WallClock};
 pub use credentials::{CredentialState, Credentials};
 pub use endpoint::{BadEndpoint, BadRegion, Doubt, Endpoint, Region, authorities};
 pub use explain::Explanation;
 pub use failure::{FetchError, Reason, reason_of_text};
-pub use fetch::{AwsSource, Fetch, Fetched, Fetching};
+pub use fetch::{Fetch, Fetched, Fetching};
 pub use http::Http;
 pub use keeper::{Source, StaticStability};
 pub use report::SourceReport;

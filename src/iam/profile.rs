@@ -7,9 +7,9 @@
 //! Source: AWS SDKs and Tools Reference Guide, "Assume role credential provider"; the order of aws-config 1.13.
 
 use super::failure::{FetchError, Reason};
+use super::role::RoleToAssume;
 use super::source::SourceKind;
 use super::sso::Seat;
-use super::sts::Step;
 use aws_config::profile::{Profile, ProfileSet};
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_runtime::env_config::file::EnvConfigFiles;
@@ -23,7 +23,7 @@ pub(super) struct Path {
     /// Where the first ones come from.
     pub base: Base,
     /// The roles assumed with them, the first one first.
-    pub roles: Vec<Step>,
+    pub roles: Vec<RoleToAssume>,
 }
 
 impl Path {
@@ -47,7 +47,7 @@ pub(super) enum Base {
         /// The file.
         token_file: String,
         /// The role to ask for.
-        role: Step,
+        role: RoleToAssume,
     },
     /// Another source has them: the environment, the container's endpoint or the instance's metadata.
     Other(SourceKind),
@@ -117,15 +117,15 @@ fn missing(name: &str) -> FetchError {
 }
 
 /// The role that a profile assumes with the credentials of another one or of a source.
-fn role(profile: &Profile) -> Option<Step> {
+fn role(profile: &Profile) -> Option<RoleToAssume> {
     match profile.get("web_identity_token_file") {
         Some(_) => None,
         None => step(profile),
     }
 }
 
-fn step(profile: &Profile) -> Option<Step> {
-    Some(Step {
+fn step(profile: &Profile) -> Option<RoleToAssume> {
+    Some(RoleToAssume {
         arn: profile.get("role_arn")?.to_owned(),
         external_id: profile.get("external_id").map(ToOwned::to_owned),
         session_name: profile.get("role_session_name").map(ToOwned::to_owned),

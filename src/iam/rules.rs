@@ -8,7 +8,7 @@ use super::denial::Who;
 use super::endpoint::{Endpoint, Region};
 use super::service::{DSQL_MAX_AGE_S_MOST, DSQL_PORT, Service};
 use super::source::{Role, SourceKey, SourceKind};
-use crate::base::Micros;
+use crate::base::{Micros, limits};
 use crate::config::AllDenied;
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub const MAX_AGE_S_LEAST: u64 = 10;
 
 /// The largest `iam_max_age`, in seconds.
-pub const MAX_AGE_S_MOST: u64 = 86_400;
+pub const MAX_AGE_S_MOST: u64 = limits::IAM_MAX_AGE_S_MOST;
 
 /// The largest `iam_login_rate`: what one RDS instance takes at the most.
 pub const LOGIN_RATE_MOST: u32 = 200;

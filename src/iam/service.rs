@@ -3,9 +3,6 @@
 //! Pure. Sources: Amazon RDS User Guide, "IAM database authentication"; Amazon Aurora DSQL User Guide, "Generating an
 //! authentication token", "Accessing Aurora DSQL with PostgreSQL-compatible clients", "Cluster quotas and database limits".
 
-use super::endpoint::{Endpoint, Region};
-use std::borrow::Cow;
-
 /// What takes the tokens of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Service {
@@ -46,21 +43,5 @@ impl Service {
     /// The action of Aurora DSQL that lets `user` in.
     pub(super) fn dsql_action(user: &str) -> &'static str {
         if user == DSQL_ADMIN { "DbConnectAdmin" } else { "DbConnect" }
-    }
-
-    /// The region in its own name of an endpoint.
-    pub fn region_of_host(self, host: &str) -> Option<Region> {
-        match self {
-            Self::Rds => Region::of_host(host),
-            Self::Dsql => Region::of_dsql_host(host),
-        }
-    }
-
-    /// The host as it is signed, with the port where that is a part of it.
-    pub(super) fn authority(self, endpoint: &Endpoint) -> Cow<'_, str> {
-        match self {
-            Self::Rds => endpoint.to_string().into(),
-            Self::Dsql => endpoint.host().into(),
-        }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Starts what an entry names, forgets what none does any more. Never fetches itself: that is [`super::keeper`]'s.
 
+use super::aws_source::AwsSource;
 use super::clock::WallClock;
 use super::endpoint::Region;
-use super::fetch::AwsSource;
 use super::http::Http;
 use super::keeper::{Common, Source, StaticStability};
 use super::skew::Skew;

@@ -11,8 +11,8 @@
 use super::clock::WallClock;
 use super::credentials::checked;
 use super::endpoint::Region;
+use super::environment::{ATTEMPT_TIMEOUT, env};
 use super::failure::{FetchError, Reason};
-use super::fetch::{ATTEMPT_TIMEOUT, env};
 use super::file::{self, Unread};
 use super::http::Http;
 use crate::base::limits;

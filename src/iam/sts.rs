@@ -11,11 +11,12 @@
 use super::clock::{Shared, WallClock};
 use super::credentials::checked;
 use super::endpoint::Region;
+use super::environment::{env, timeouts};
 use super::failure::{FetchError, Reason};
-use super::fetch::{env, timeouts};
 use super::file::{self, Unread};
 use super::http::Http;
 use super::profile;
+use super::role::RoleToAssume;
 use super::source::SourceKey;
 use crate::base::limits;
 use aws_config::retry::RetryConfig;
@@ -56,13 +57,6 @@ const LEGACY_REGIONS: [&str; 16] = [
     "us-west-2",
 ];
 
-/// A role to assume.
-pub(super) struct Step {
-    pub arn: String,
-    pub external_id: Option<String>,
-    pub session_name: Option<String>,
-}
-
 /// Credentials of a role, and whose they are.
 pub(super) struct Given {
     pub credentials: AwsCredentials,
@@ -95,7 +89,7 @@ impl Sts {
     }
 
     /// Credentials of `role` for whoever holds `base`.
-    pub async fn assume(&self, role: &Step, base: AwsCredentials) -> Result<Given, FetchError> {
+    pub async fn assume(&self, role: &RoleToAssume, base: AwsCredentials) -> Result<Given, FetchError> {
         let client = self.client(Some(SharedCredentialsProvider::new(base))).await?;
         let call = client
             .assume_role()
@@ -107,7 +101,7 @@ impl Sts {
     }
 
     /// Credentials of `role` for the token in a file.
-    pub async fn exchange(&self, token_file: &str, role: &Step) -> Result<Given, FetchError> {
+    pub async fn exchange(&self, token_file: &str, role: &RoleToAssume) -> Result<Given, FetchError> {
         let token = read_identity(token_file).await?;
         let client = self.client(None).await?;
         let call = client
@@ -126,7 +120,7 @@ impl Sts {
         answer.arn.and_then(plain_arn).ok_or_else(|| FetchError::new(Reason::Garbage))
     }
 
-    fn session_of<'a>(&'a self, role: &'a Step) -> &'a str {
+    fn session_of<'a>(&'a self, role: &'a RoleToAssume) -> &'a str {
         role.session_name.as_deref().unwrap_or(&self.session_name)
     }
 

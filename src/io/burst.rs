@@ -9,7 +9,7 @@
 //! Source: io_uring(7), io_uring_enter(2), io_uring_setup(2).
 
 use super::kernel::{Ring, Write};
-use super::table::Key;
+use super::key::Key;
 use crate::tasks;
 use io_uring::{IoUring, opcode, types};
 use rustix::fd::RawFd;

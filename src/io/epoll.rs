@@ -13,7 +13,8 @@
 
 use super::conn::flag;
 use super::kernel::{Kernel, Linux, WAKE};
-use super::table::{Call, Departure, Key, Table};
+use super::key::Key;
+use super::table::{Call, Departure, Table};
 use super::{Burst, Channel, Machine, watch};
 use crate::base::{Micros, Peer, limits};
 use crate::core::Note;

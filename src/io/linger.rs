@@ -7,7 +7,8 @@
 
 use super::conn::{Life, flag};
 use super::kernel::Kernel;
-use super::table::{Key, Table};
+use super::key::Key;
+use super::table::Table;
 use crate::base::{Micros, Peer, limits};
 
 /// Reads of a connection that is only being emptied, each time that it is looked at: see [`super::READS_PER_TURN`].

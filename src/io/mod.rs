@@ -9,6 +9,7 @@ mod conn;
 mod door;
 mod epoll;
 mod kernel;
+mod key;
 mod linger;
 pub mod listener;
 mod machine;

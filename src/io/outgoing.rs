@@ -5,7 +5,7 @@
 //! sees to it that they are written, or copied, before the input is gone, and that they are never looked up in another one.
 //! Order is kept for each destination, not between destinations.
 
-use super::table::Key;
+use super::key::Key;
 use std::io::IoSlice;
 use std::ops::Range;
 

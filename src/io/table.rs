@@ -8,6 +8,7 @@
 
 use super::conn::{Conn, Life, flag};
 use super::kernel::{Kernel, Linux, Socket};
+use super::key::Key;
 use super::outgoing::Outgoing;
 use super::{Burst, Channel, Machine};
 use crate::base::{Micros, Peer, WorkerId, limits};
@@ -25,30 +26,6 @@ const GATHERED_INPUT_BYTES_MAX: usize = 2048;
 
 /// Messages that wait to be written. It bounds how long the first of them waits, at some microseconds for each of them.
 const GATHERED_PIECES_MAX: usize = 64;
-
-/// A connection's place in the table; the generation tells it from the next one in the same place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// Index in the slab.
-    pub index: u32,
-    /// Counted over all connections of this worker; wraps after four thousand million of them.
-    pub generation: u32,
-}
-
-impl Key {
-    /// What a free slot of the id maps holds.
-    const NONE: Self = Self { index: u32::MAX, generation: 0 };
-
-    /// As epoll carries it.
-    pub const fn to_u64(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
-    }
-
-    /// Back from epoll.
-    pub const fn from_u64(data: u64) -> Self {
-        Self { index: data as u32, generation: (data >> 32) as u32 }
-    }
-}
 
 /// A server that leaves for another worker.
 pub struct Departure<S = OwnedFd> {

@@ -5,21 +5,21 @@
 //! `iam/attempt.rs`. Source: PgBouncer, src/server.c and src/objects.c (launch_new_connection).
 
 use super::connect;
-use super::connect::{ConnectError, LoginFailure, Opened, Target};
+use super::connect::{ConnectError, LoginFailure, Opened};
 use super::credential::Credential;
-use super::handshake::{Handshake, LoggedIn, LoginError, LoginPlan};
+use super::handshake::{Handshake, LoggedIn, LoginPlan};
 use super::iam::{NoToken, Signer, entry};
+use super::login_error::LoginError;
+use super::outcome::{Broken, Failure, Line, Sequel};
 use super::servers::Servers;
 use crate::auth::scram;
 use crate::base::{Address, Micros, WorkerId, limits};
-use crate::config::{Database, Host, LoadBalance};
+use crate::config::{Database, LoadBalance};
 use crate::control::{LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, Sent, Welcome};
-use crate::core::{Authorization, Command, Scope, ServerIdentity, ServerLogin, Want};
+use crate::core::{Command, Scope, ServerIdentity, ServerLogin, Want};
 use crate::tasks;
 use crate::wire::{Fault, ParamSet};
 use crate::worker::Mail;
-use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,108 +42,6 @@ pub(super) struct Attempt {
 
 /// The database that a probe asks for, which is not there.
 const NO_DATABASE: &str = "pgweir_login_probe";
-
-/// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that PostgreSQL
-/// counts is ended in order.
-#[derive(Default)]
-pub(super) struct Line {
-    opened: Option<Opened>,
-    pub handshake: Option<Handshake>,
-    /// What it is called in the log.
-    pub peer: String,
-    /// Its row of SHOW SERVERS until a worker has it.
-    row: Option<LoginEntry>,
-    /// When it was begun, where that is not when the attempt was.
-    pub begun_at: Option<Micros>,
-    /// For how long its login counts.
-    pub authorization: Option<Authorization>,
-    /// What the system or the server said as the last try by IAM failed.
-    pub detail: Option<String>,
-}
-
-impl Line {
-    /// Ends what was tried so far, so that something else can be tried.
-    pub async fn end(&mut self) {
-        let (opened, handshake) = (self.opened.take(), self.handshake.take());
-        self.row = None;
-        if let (Some(opened), Some(handshake)) = (opened, handshake)
-            && handshake.is_accepted()
-        {
-            opened.terminate().await;
-        }
-    }
-}
-
-/// Why an attempt has failed.
-pub(super) struct Failure {
-    /// "closing because: …".
-    pub reason: Cow<'static, str>,
-    /// The whole reason, for clients; `None` = the other one says it all.
-    pub why: Option<Arc<str>>,
-    /// What those who wait are told; `None` = they go on waiting.
-    pub fault: Option<Fault>,
-    /// What follows.
-    pub sequel: Sequel,
-}
-
-/// What follows a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sequel {
-    /// Nothing: it is no sign that the next one fails too.
-    Nothing,
-    /// Until `server_login_retry` is over, clients of a pool without servers are refused.
-    Retry,
-    /// The same, but this is the server's own answer, for which it may be asked again soon.
-    Refused,
-    /// The same until this time.
-    RefuseUntil(Micros),
-    /// Clients wait; the next attempt is made not before this time.
-    WaitUntil(Micros),
-}
-
-impl Failure {
-    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), why: None, fault: None, sequel: Sequel::Retry }
-    }
-}
-
-/// Why one try to connect and log in has failed.
-pub(super) enum Broken {
-    /// There is no connection.
-    Connect(ConnectError),
-    /// There is no token.
-    Token(NoToken),
-    /// The login over it failed.
-    Login(LoginFailure),
-    /// It took too long.
-    TimedOut,
-    /// What cannot happen on a sound system.
-    System(&'static str),
-}
-
-impl Broken {
-    /// What the system or the server said, where it is more than the reason.
-    pub fn detail(&self) -> Option<String> {
-        match self {
-            Self::Connect(error) if error.detail.is_empty() => Some(error.reason.to_owned()),
-            Self::Connect(error) => Some(format!("{}: {}", error.reason, error.detail)),
-            Self::Login(LoginFailure::Login(error)) => error.log(),
-            Self::Login(LoginFailure::Crashed) | Self::Token(_) | Self::TimedOut | Self::System(_) => None,
-        }
-    }
-
-    /// As it is counted.
-    pub fn trouble(&self) -> LoginTrouble {
-        match self {
-            Self::Connect(_) | Self::TimedOut | Self::Login(LoginFailure::Crashed) => {
-                LoginTrouble::Unreachable
-            }
-            Self::Token(_) => LoginTrouble::Credentials,
-            Self::Login(LoginFailure::Login(error)) if error.is_refusal() => LoginTrouble::Refused,
-            Self::Login(LoginFailure::Login(_)) | Self::System(_) => LoginTrouble::Other,
-        }
-    }
-}
 
 /// Seconds since the epoch.
 fn epoch_s() -> u64 {
@@ -373,7 +271,7 @@ impl Attempt {
     fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
         let mut random = [0; scram::NONCE_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
-        let credential = Credential::of(&self.servers.plane, &self.policy, &self.entry, &self.config, signer);
+        let credential = self.credential(signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
             dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
@@ -384,6 +282,18 @@ impl Attempt {
             nonce: scram::nonce_text(random),
             scram_iterations_max: self.policy.snapshot.settings.max_scram_iterations.get(),
         })
+    }
+
+    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
+    /// what is stored. `None` = nothing is known.
+    fn credential(&self, signer: Option<&Signer>) -> Result<Option<Credential>, NoToken> {
+        match signer {
+            Some(signer) => signer.mint(&self.entry.share.user).map(|proof| Some(Credential::Token(proof))),
+            None => {
+                let stored = self.servers.plane.stored(&self.policy, &self.entry, &self.config);
+                Ok(stored.map(Credential::Stored))
+            }
+        }
     }
 
     pub(super) fn names(&self) -> (&str, &str) {
@@ -571,22 +481,6 @@ impl Attempt {
                 false
             }
         }
-    }
-}
-
-impl Policy {
-    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is known. `None`: its TLS
-    /// is not set up.
-    pub(super) fn target(
-        &self,
-        config: &Database,
-        user: &str,
-        (host, port): (Host, u16),
-        address: Option<IpAddr>,
-    ) -> Option<Target> {
-        let auth = self.snapshot.server_auth(config, user);
-        let tls = self.server_tls.of(config, auth)?.clone();
-        Some(Target { host, port, tls, server_name: entry::server_name(config, auth), address })
     }
 }
 

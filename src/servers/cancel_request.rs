@@ -7,36 +7,13 @@
 use super::servers::Servers;
 use crate::base::{Address, limits};
 use crate::config::Host;
-use crate::control::{CancelQueue, CancelRequest, Place, Plane, PoolEntry, TakenIn};
+use crate::control::{CancelRequest, Place, Plane, PoolEntry, TakenIn};
 use crate::core::{CancelFate, ServerIdentity};
 use crate::tasks;
 use crate::wire::startup;
 use crate::worker::Mail;
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What is carried to each server, by its socket id.
-#[derive(Default)]
-pub struct CancelQueues(DashMap<u64, CancelQueue<CancelRequest>>);
-
-impl CancelQueues {
-    /// Whether `request` may be carried now; if not, what becomes of it.
-    fn take_in(&self, request: CancelRequest) -> TakenIn<CancelRequest> {
-        self.0.entry(request.server).or_default().take_in(request)
-    }
-
-    /// One of the requests to this server is over. Returns the one that is carried in its stead.
-    fn over(&self, server: u64) -> Option<CancelRequest> {
-        let Entry::Occupied(mut entry) = self.0.entry(server) else { return None };
-        let next = entry.get_mut().over();
-        if entry.get().is_empty() {
-            entry.remove();
-        }
-        next
-    }
-}
 
 /// Sends a request on its way, now or when another to the same server is over.
 pub(super) fn begin(servers: &Arc<Servers>, request: CancelRequest) {
@@ -166,6 +143,7 @@ mod tests {
     use crate::base::WorkerId;
     use crate::control::CancelKeys;
     use crate::core::CancelKey;
+    use crate::servers::cancel_queues::CancelQueues;
 
     fn request(keys: &CancelKeys, number: u64, server: u64) -> CancelRequest {
         let address = Address::Unix { port: 0, pid: 0, uid: 0 };

@@ -5,11 +5,13 @@
 
 use super::credential::Cover;
 use super::dns::Ttl;
-use super::handshake::{Handshake, LoginError};
+use super::handshake::Handshake;
+use super::iam::entry;
+use super::login_error::LoginError;
 use super::servers::Servers;
 use crate::base::{Address, limits};
-use crate::config::{Host, Settings, SslMode};
-use crate::control::{Lanes, Stream, tcp_options};
+use crate::config::{Database, Host, Settings, SslMode};
+use crate::control::{Lanes, Policy, Stream, tcp_options};
 use crate::core::Command;
 use crate::io::options::tune;
 use crate::io::{Channel, Guard};
@@ -330,6 +332,22 @@ pub async fn log_in(
         }
     }
     Ok(input)
+}
+
+impl Policy {
+    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is known. `None`: its TLS
+    /// is not set up.
+    pub(super) fn target(
+        &self,
+        config: &Database,
+        user: &str,
+        (host, port): (Host, u16),
+        address: Option<IpAddr>,
+    ) -> Option<Target> {
+        let auth = self.snapshot.server_auth(config, user);
+        let tls = self.server_tls.of(config, auth)?.clone();
+        Some(Target { host, port, tls, server_name: entry::server_name(config, auth), address })
+    }
 }
 
 #[cfg(test)]

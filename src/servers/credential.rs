@@ -4,13 +4,11 @@
 //! ("Authentication file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a password,
 //! to be sent over TLS only).
 
-use super::handshake::LoginError;
-use super::iam::{NoToken, Signer};
+use super::login_error::LoginError;
 use crate::auth::Secret;
 use crate::auth::scram::Credentials;
 use crate::base::Password;
-use crate::config::Database;
-use crate::control::{Plane, Policy, PoolEntry, Stored};
+use crate::control::Stored;
 use crate::iam::{Token, WallClock};
 use crate::wire::{HEADER_BYTES, authentication};
 use std::fmt;
@@ -61,25 +59,6 @@ impl TokenProof {
 }
 
 impl Credential {
-    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
-    /// what is stored ([`Plane::stored`]). `None` = nothing is known.
-    ///
-    /// # Errors
-    /// Why there is no token.
-    pub(super) fn of(
-        plane: &Plane,
-        policy: &Policy,
-        entry: &PoolEntry,
-        config: &Database,
-        signer: Option<&Signer>,
-    ) -> Result<Option<Self>, NoToken> {
-        let user = &entry.share.user;
-        match signer {
-            Some(signer) => signer.mint(user).map(|proof| Some(Self::Token(proof))),
-            None => Ok(plane.stored(policy, entry, config).map(Self::Stored)),
-        }
-    }
-
     /// The age of a token.
     pub(super) fn token_age(&self) -> Option<Duration> {
         match self {

@@ -5,6 +5,7 @@
 //! a client is let in: what both sides share is in [`crate::control`].
 
 mod attempt;
+mod cancel_queues;
 mod cancel_request;
 mod connect;
 mod credential;
@@ -12,6 +13,8 @@ mod dns;
 mod handshake;
 pub mod iam;
 pub mod launcher;
+mod login_error;
+mod outcome;
 mod readiness;
 mod reload;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]

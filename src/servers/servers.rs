@@ -2,7 +2,7 @@
 //!
 //! One value, made by `boot`. Knows nothing of clients' logins: both meet in the [`Plane`].
 
-use super::cancel_request::CancelQueues;
+use super::cancel_queues::CancelQueues;
 use super::dns::Dns;
 use super::iam::Iam;
 use crate::control::{Logins, Plane};

@@ -1,10 +1,16 @@
 //! What reaches a worker from outside its loop.
 
-use super::Begin;
 use crate::base::{PoolId, WorkerId};
 use crate::core::{Answer, CancelFate, ClientLogin, Command, MovedServer, ServerLogin};
-use crate::io::Channel;
+use crate::io::{Channel, Watch};
 use rustix::fd::OwnedFd;
+use std::pin::Pin;
+
+/// A task.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes a task for the place that it gets.
+pub type Begin = Box<dyn FnOnce(Watch) -> Task + Send>;
 
 /// Takes a worker's answer; called on the worker's thread, so it only passes the answer on.
 pub type Reply = Box<dyn FnOnce(Answer) + Send>;

@@ -13,8 +13,7 @@ mod tests;
 mod worker;
 
 pub use handle::WorkerHandle;
-pub use mail::{Mail, Reply};
+pub use mail::{Begin, Mail, Reply, Task};
 pub use mind::{Mind, Tiding};
 pub use run::{Notes, Seat, spawn};
-pub use tasks::{Begin, Task};
 pub use worker::{Post, Worker};

@@ -4,21 +4,15 @@
 //! by time, so that queries wait for a few tasks at most, whatever those cost. Never knows what a task does; a task must not block and must not panic
 //! (`tasks::guarded`), since here it would end the process.
 
+use super::mail::{Begin, Task};
 use super::{Mail, WorkerHandle};
 use crate::base::{Micros, limits};
 use crate::io::Watch;
 use rustix::fd::OwnedFd;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
-
-/// A task.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Makes a task for the place that it gets.
-pub type Begin = Box<dyn FnOnce(Watch) -> Task + Send>;
 
 /// The tasks of one worker.
 pub struct Tasks {

@@ -5,7 +5,7 @@ use crate::common::raw::query;
 use pgweir::base::Address;
 use pgweir::clients::{Clients, ConsoleVisit, Rights};
 use pgweir::config::Snapshot;
-use pgweir::console::Console;
+use pgweir::console::{Console, serve_all};
 use pgweir::control::{Plane, Policy, Staff};
 use pgweir::core::ClientIdentity;
 use pgweir::servers::Servers;
@@ -87,7 +87,7 @@ fn visit(
 async fn a_command_of_the_console_that_panics_ends_its_client_alone() {
     let (clients, visits, status) = clients();
     let (console, _orders) = Console::new(Arc::clone(&status));
-    tokio::spawn(console.serve(visits));
+    tokio::spawn(serve_all(console, visits));
     let (mut unlucky, held) = visit(&clients, |near| Box::new(Trap(near)));
     let (mut other, _) = visit(&clients, |near| Box::new(near));
     unlucky.write_all(&query("show version")).await.expect("it is read");

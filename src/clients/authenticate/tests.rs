@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::auth::ScramSecret;
+use crate::auth::md5;
 use crate::auth::scram::ScramClient;
+use crate::base::Address;
 use crate::base::Password;
 use crate::clients::stream::Socket;
+use crate::control::Lanes;
 use crate::wire::authentication::AuthRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -28,7 +31,7 @@ async fn play(mut peer: UnixStream, user: &str, password: &str) -> &'static str 
             AuthRequest::Md5Password { salt } => {
                 first = "md5";
                 let secret = Secret::Plain(Password::new(password));
-                let answer = md5::answer(&secret, user, salt).unwrap_or_default();
+                let answer = secret.md5_answer(user, salt).unwrap_or_default();
                 authentication::write_password(&mut out, answer.expose().as_bytes());
             }
             AuthRequest::Sasl(mechanisms) => {

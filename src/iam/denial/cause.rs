@@ -4,10 +4,9 @@
 //! have caused it ([`Cause`]); only where nothing is left it is a denial. What the refusals since the last login
 //! that was accepted come to together is kept in [`Refusals`]. Pure.
 
-use super::Class;
-use crate::base::Micros;
+use super::class::Class;
+use crate::base::{Micros, limits};
 use crate::config::AllDenied;
-use crate::iam::age;
 use crate::iam::skew::Alarm;
 
 /// Refusals of whoever was let in before count for so long as a fault of IAM's that passes: RDS refuses for a
@@ -62,7 +61,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { all_denied: AllDenied::default(), max_age: age::MAX_AGE }
+        Self { all_denied: AllDenied::default(), max_age: Micros::from_secs(limits::IAM_MAX_AGE_S) }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Logins by scripted bytes: every way to prove oneself, every way to fail, cut anywhere.
 
 use super::*;
+use crate::auth::md5;
 use crate::auth::scram::{ScramServer, Verifier, derive_keys};
 use crate::auth::{ScramSecret, Secret};
 use crate::iam::{Endpoint, Token, WallClock};
 use crate::servers::credential::TokenProof;
 use crate::wire::encode::Severity;
+use crate::wire::{Fault, sqlstate};
 use proptest::prelude::*;
 
 const NONCE: &str = "client-nonce";
@@ -94,7 +96,7 @@ fn md5_answers_from_a_password_or_its_hash() {
     });
     assert_eq!(answers[0], answers[1]);
     let payload = authentication::password(&answers[0][HEADER_BYTES..]).unwrap();
-    assert!(md5::is_answer(&Secret::parse("pencil"), "bob", *b"salt", payload));
+    assert!(Secret::parse("pencil").is_md5_answer("bob", *b"salt", payload));
 }
 
 /// A SCRAM exchange against a real server's half. `tamper` changes the server's last message.

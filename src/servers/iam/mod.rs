@@ -10,10 +10,12 @@ mod gate;
 pub mod preflight;
 mod probe;
 mod rate_limiter;
+mod refreshed;
 mod report;
 mod shared;
 
 pub use endpoint_state::{IamDesk, LoginReport, Tally};
 pub use rate_limiter::{Turns, TurnsState};
-pub use report::{IamRow, Refreshed};
+pub use refreshed::Refreshed;
+pub use report::IamRow;
 pub use shared::{Iam, NoToken, Signer};

@@ -6,6 +6,7 @@
 use super::endpoint_state::LoginReport;
 use super::entry;
 use super::rate_limiter::TurnsState;
+use super::refreshed::Refreshed;
 use crate::base::Micros;
 use crate::config::Database;
 use crate::control::PoolEntry;
@@ -14,9 +15,7 @@ use crate::iam::rules::Rules;
 use crate::iam::{CredentialState, Endpoint, Source};
 use crate::servers::servers::Servers;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// One row of SHOW IAM, but for what workers know.
 pub struct IamRow {
@@ -42,33 +41,6 @@ pub struct IamRow {
     pub logins: Option<LoginReport>,
     /// The pool, where there is one.
     pub pool: Option<Arc<PoolEntry>>,
-}
-
-/// What IAM REFRESH has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refreshed {
-    /// For each source of credentials: how long until it fetches anew.
-    pub begin_in: Vec<Duration>,
-    /// Pauses after failed logins that it has ended.
-    pub pauses: usize,
-}
-
-impl fmt::Display for Refreshed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.begin_in.is_empty() {
-            return f.write_str("no source of AWS credentials is in use");
-        }
-        let later = self.begin_in.iter().filter(|wait| !wait.is_zero()).count();
-        write!(f, "credentials are fetched anew: {} at once", sources(self.begin_in.len() - later))?;
-        if let Some(longest) = self.begin_in.iter().max().filter(|longest| !longest.is_zero()) {
-            write!(f, ", {} within {}s", sources(later), longest.as_secs_f64().ceil())?;
-        }
-        write!(f, "; pauses after failed logins ended: {}", self.pauses)
-    }
-}
-
-fn sources(count: usize) -> String {
-    format!("{count} source{}", if count == 1 { "" } else { "s" })
 }
 
 /// Who logs in by IAM: a pool, or an entry that has none yet.

@@ -7,7 +7,7 @@
 use super::endpoint_state::IamDesk;
 use super::entry;
 use super::rate_limiter::Waits;
-use super::report::Refreshed;
+use super::refreshed::Refreshed;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;

@@ -5,6 +5,7 @@ use crate::control::tests::policy;
 use crate::control::{LauncherInbox, Plane, Policy, Staff};
 use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion, Who};
 use crate::iam::{SourceKey, SourceKind};
+use std::time::Duration;
 
 const BY_IAM: &str = "server_auth=rds_iam server_tls_ca_file=x iam_credential_source=container";
 const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";

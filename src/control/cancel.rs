@@ -1,0 +1,50 @@
+//! A client's wish that a query be cancelled: from its key to the worker that runs it, and on to the server.
+//!
+//! The worker decides whether there is anything to cancel; the request to the server is the `servers` room's to carry.
+//! Source: PgBouncer, src/objects.c (accept_cancel_request()).
+
+use super::cancel_keys::{CancelRequest, ClientKey, Holder};
+use super::plane::Plane;
+use crate::base::WorkerId;
+use crate::core::{Answer, CancelKey, Command, ServerIdentity};
+use std::sync::Arc;
+
+impl Plane {
+    /// The request of that number, as it is carried to a server; nobody waits for number 0.
+    pub fn cancel_request(
+        &self,
+        worker: WorkerId,
+        request: u64,
+        server: u64,
+        identity: Arc<ServerIdentity>,
+        key: CancelKey,
+    ) -> CancelRequest {
+        let watched = self.cancel_keys.take_watched(request).into_iter().collect();
+        CancelRequest::new(worker, server, identity, key, watched)
+    }
+
+    /// Cancels what the client that was given `key` runs or waits for. Returns when the request has been taken in by the
+    /// server, given up, or dropped because there is nothing to cancel: then the requester's connection is to be closed,
+    /// which is all the answer it gets.
+    ///
+    /// # Cancel safety
+    /// The request goes on by itself.
+    pub async fn cancel(&self, key: ClientKey) {
+        let holder = self.cancel_keys.holder(&key);
+        let (worker, client) = match holder {
+            Some(Holder::Client { worker, client }) => (worker, client),
+            Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
+            None => return tracing::debug!("failed cancel request: unknown key"),
+        };
+        let watch = self.cancel_keys.watch();
+        let request = watch.request();
+        let found = self.ask(worker, Command::Cancel(client, request)).await;
+        if matches!(found, Some(Answer::Found(true))) {
+            // The request is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
+            // that to one of the next.
+            self.ask(worker, Command::Barrier).await;
+        }
+        drop(self.cancel_keys.take_watched(request)); // still there: the client waits, or has nothing running
+        watch.done().await;
+    }
+}

@@ -1,0 +1,39 @@
+//! What the next login to a server of a pool would send, and whether that is something else than the last one did.
+
+use super::plane::Plane;
+use super::policy::Policy;
+use super::pool_entry::PoolEntry;
+use super::server_secrets::Stored;
+use super::tries::Sent;
+use crate::auth::Secret;
+use crate::config::Database;
+use std::sync::Arc;
+
+impl Plane {
+    /// `password=` of the entry, else auth_file, else what authenticated the client. `None` = nothing is known.
+    pub fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
+        let (database, user) = (&entry.share.database.name, &entry.share.user);
+        let of_entry = (!config.password.is_empty() && entry.is_forced())
+            .then(|| Arc::new(Secret::parse(config.password.expose())));
+        let of_file = || policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
+        let secret = of_entry.or_else(of_file).or_else(|| self.secrets.found(database, user))?;
+        let keys = self.secrets.keys(user, &secret);
+        Some(Stored { secret, keys })
+    }
+
+    /// What a login to a server of `entry` would send.
+    pub fn would_send(&self, policy: &Policy, entry: &PoolEntry) -> Sent {
+        let config = entry.config.load_full();
+        Sent { stored: self.stored(policy, entry, &config), config }
+    }
+
+    /// Whether the next login of a pool whose logins fail would send something else than the last one: then it need not wait.
+    pub fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
+        let policy = self.policy.load();
+        let ends = entry.tries.end_for_change(|| self.would_send(&policy, entry));
+        if ends {
+            self.places.forget_failure(&entry.share);
+        }
+        ends
+    }
+}

@@ -1,0 +1,42 @@
+//! A server on its way from one worker to another.
+
+use super::PoolShare;
+use super::server::Server;
+use std::sync::Arc;
+
+/// A server on its way from one worker to another: everything but the socket.
+#[derive(Debug)]
+pub struct MovedServer(pub(super) Box<Server>, pub(super) Arc<PoolShare>);
+
+#[cfg(test)]
+impl MovedServer {
+    /// A server of nobody's, for tests that only carry it.
+    pub(crate) fn for_tests() -> Self {
+        let text = "[databases]\ndb =\n[pgbouncer]\n";
+        let snapshot = crate::config::Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
+        let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").unwrap(), "app"));
+        let database = Arc::new(super::DatabaseShare::new("db".into(), Arc::default()));
+        let pool = Arc::new(PoolShare::new(crate::base::PoolId(1), database, "app".into(), rules, 2));
+        let address = crate::base::Address::Unix { port: 0, pid: 0, uid: 0 };
+        let identity = super::ServerIdentity {
+            socket_id: 1,
+            database: "db".into(),
+            user: "app".into(),
+            remote: address.clone(),
+            local: address,
+            host: "".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: super::CancelKey { pid: 1, secret: Box::new([0; 4]) },
+        };
+        let login = super::ServerLogin {
+            identity: Arc::new(identity),
+            pool: Arc::clone(&pool),
+            params: crate::wire::TrackedNames::new([]).empty_set(),
+            generation: 0,
+            connected_at: crate::base::Micros(0),
+            authorization: None,
+        };
+        Self(Box::new(Server::new(login, super::pool::PoolSlot(0), crate::base::Micros(0))), pool)
+    }
+}

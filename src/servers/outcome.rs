@@ -1,0 +1,115 @@
+//! What one attempt to open a server comes to: its connection, how a try broke, and what follows for the next one.
+//!
+//! Values only: who tries is `attempt.rs`, by IAM `iam/attempt.rs`.
+
+use super::connect::{ConnectError, LoginFailure, Opened};
+use super::handshake::Handshake;
+use super::iam::NoToken;
+use crate::base::Micros;
+use crate::control::{LoginEntry, LoginTrouble};
+use crate::core::Authorization;
+use crate::wire::Fault;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that PostgreSQL
+/// counts is ended in order.
+#[derive(Default)]
+pub(in crate::servers) struct Line {
+    pub(in crate::servers) opened: Option<Opened>,
+    pub handshake: Option<Handshake>,
+    /// What it is called in the log.
+    pub peer: String,
+    /// Its row of SHOW SERVERS until a worker has it.
+    pub(in crate::servers) row: Option<LoginEntry>,
+    /// When it was begun, where that is not when the attempt was.
+    pub begun_at: Option<Micros>,
+    /// For how long its login counts.
+    pub authorization: Option<Authorization>,
+    /// What the system or the server said as the last try by IAM failed.
+    pub detail: Option<String>,
+}
+
+impl Line {
+    /// Ends what was tried so far, so that something else can be tried.
+    pub async fn end(&mut self) {
+        let (opened, handshake) = (self.opened.take(), self.handshake.take());
+        self.row = None;
+        if let (Some(opened), Some(handshake)) = (opened, handshake)
+            && handshake.is_accepted()
+        {
+            opened.terminate().await;
+        }
+    }
+}
+
+/// Why an attempt has failed.
+pub(in crate::servers) struct Failure {
+    /// "closing because: …".
+    pub reason: Cow<'static, str>,
+    /// The whole reason, for clients; `None` = the other one says it all.
+    pub why: Option<Arc<str>>,
+    /// What those who wait are told; `None` = they go on waiting.
+    pub fault: Option<Fault>,
+    /// What follows.
+    pub sequel: Sequel,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::servers) enum Sequel {
+    /// Nothing: it is no sign that the next one fails too.
+    Nothing,
+    /// Until `server_login_retry` is over, clients of a pool without servers are refused.
+    Retry,
+    /// The same, but this is the server's own answer, for which it may be asked again soon.
+    Refused,
+    /// The same until this time.
+    RefuseUntil(Micros),
+    /// Clients wait; the next attempt is made not before this time.
+    WaitUntil(Micros),
+}
+
+impl Failure {
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), why: None, fault: None, sequel: Sequel::Retry }
+    }
+}
+
+/// Why one try to connect and log in has failed.
+pub(in crate::servers) enum Broken {
+    /// There is no connection.
+    Connect(ConnectError),
+    /// There is no token.
+    Token(NoToken),
+    /// The login over it failed.
+    Login(LoginFailure),
+    /// It took too long.
+    TimedOut,
+    /// What cannot happen on a sound system.
+    System(&'static str),
+}
+
+impl Broken {
+    /// What the system or the server said, where it is more than the reason.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Connect(error) if error.detail.is_empty() => Some(error.reason.to_owned()),
+            Self::Connect(error) => Some(format!("{}: {}", error.reason, error.detail)),
+            Self::Login(LoginFailure::Login(error)) => error.log(),
+            Self::Login(LoginFailure::Crashed) | Self::Token(_) | Self::TimedOut | Self::System(_) => None,
+        }
+    }
+
+    /// As it is counted.
+    pub fn trouble(&self) -> LoginTrouble {
+        match self {
+            Self::Connect(_) | Self::TimedOut | Self::Login(LoginFailure::Crashed) => {
+                LoginTrouble::Unreachable
+            }
+            Self::Token(_) => LoginTrouble::Credentials,
+            Self::Login(LoginFailure::Login(error)) if error.is_refusal() => LoginTrouble::Refused,
+            Self::Login(LoginFailure::Login(_)) | Self::System(_) => LoginTrouble::Other,
+        }
+    }
+}
