@@ -11,6 +11,7 @@ mod run;
 mod signals;
 mod systemd;
 
+use crate::config::Settings;
 use crate::observe::line::{Entry, Level};
 use args::{Command, Options};
 use std::process::ExitCode;
@@ -43,7 +44,9 @@ fn print(text: &str) -> ExitCode {
 fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
     match policy::load_first(&options.file, options.overlay.as_deref()) {
         Ok(loaded) => {
-            loaded.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
+            let mut warnings = loaded.warnings();
+            warnings.extend(refusal_of_a_start(options, &loaded.policy.snapshot.settings));
+            warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
             say(&format!("{}: ok", options.file.display()));
             Ok(loaded)
         }
@@ -52,6 +55,13 @@ fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
             Err(ExitCode::FAILURE)
         }
     }
+}
+
+/// What a start by who runs this, with these options, would be refused for; another one may well start it.
+fn refusal_of_a_start(options: &Options, settings: &Settings) -> Option<String> {
+    let user = options.user.as_deref().or(settings.user.as_deref());
+    let refused = process::foresee_user(user, nix::unistd::Uid::effective());
+    refused.err().map(|why| format!("a start from here would be refused: {why}"))
 }
 
 /// `--check FILE --iam`: the same, then whether logins by IAM work, as `user` where an entry names none.

@@ -3,11 +3,12 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use crate::auth::UserList;
-use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Snapshot};
+use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
 use crate::tls::client::TlsError;
 use crate::tls::{EntryTlsError, ServersTls, client};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,13 +35,9 @@ impl Loaded {
 /// Reads everything that `path` names, with the keys of `overlay` added.
 ///
 /// # Errors
-/// Every error of the configuration files; otherwise the first of what they name.
+/// Every error of the configuration files and of what they name, as far as one can be judged in spite of the others.
 pub(super) fn load_first(path: &Path, overlay: Option<&Path>) -> Result<Loaded, Vec<String>> {
-    let snapshot = match overlay {
-        Some(overlay) => Snapshot::load_overlaid(path, overlay),
-        None => Snapshot::load(path, None),
-    };
-    from_snapshot(snapshot.map_err(|errors| lines(&errors))?, None)
+    from_read(Snapshot::read(path, overlay, None), None)
 }
 
 /// Reads the same files again; `before` is what is in force.
@@ -48,8 +45,33 @@ pub(super) fn load_first(path: &Path, overlay: Option<&Path>) -> Result<Loaded, 
 /// # Errors
 /// As [`load_first`].
 pub(super) fn load_again(before: &Policy) -> Result<Loaded, Vec<String>> {
-    let snapshot = Snapshot::load(&before.snapshot.path(), Some(&before.snapshot));
-    from_snapshot(snapshot.map_err(|errors| lines(&errors))?, Some(before))
+    from_read(Snapshot::read(&before.snapshot.path(), None, Some(&before.snapshot)), Some(before))
+}
+
+fn from_read(read: Result<Snapshot, Box<Refused>>, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
+    match read {
+        Ok(snapshot) => from_snapshot(snapshot, before),
+        Err(refused) => Err(in_spite_of(*refused)),
+    }
+}
+
+/// What is wrong with the files, and what else is: with what could be read of them, without what may be wrong only because
+/// something could not be.
+fn in_spite_of(refused: Refused) -> Vec<String> {
+    let Refused { errors, remains } = refused;
+    let Some(remains) = remains else { return lines(&errors) };
+    let may_lack = remains.may_lack_settings;
+    let is_missing = |error: &ConfigError| {
+        let Problem::Entry { problem: EntryProblem::Unfit { key, .. }, .. } = &error.problem else {
+            return false;
+        };
+        *key == CA_FILE // it is asked for where neither the entry nor the settings have it
+    };
+    let mut of_iam = entry::check(remains.snapshot()).errors;
+    of_iam.retain(|error| !(may_lack && is_missing(error)));
+    let of_tls = set_up_tls(remains.snapshot(), None).err().unwrap_or_default();
+    let of_tls = of_tls.into_iter().filter(|(error, _)| !(may_lack && error.is_of_absence()));
+    lines(&errors.and(of_iam)).into_iter().chain(of_tls.map(|(_, line)| line)).collect()
 }
 
 fn lines(errors: &ConfigErrors) -> Vec<String> {
@@ -59,11 +81,19 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 /// Reads what a snapshot names.
 ///
 /// # Errors
-/// Everything that is wrong with logins by IAM; what is wrong with TLS; on a reload also what is wrong with `auth_file`.
+/// Everything that is wrong with logins by IAM and with TLS; on a reload also what is wrong with `auth_file`.
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
-    look_at_iam(&mut snapshot)?;
-    let (users, notes) = read_users(&snapshot, before).map_err(|error| vec![error])?;
-    let (client_tls, server_tls) = set_up_tls(&snapshot, before).map_err(|error| vec![error])?;
+    let of_iam = look_at_iam(&mut snapshot);
+    let users = read_users(&snapshot, before).map_err(|error| vec![error]);
+    let tls = set_up_tls(&snapshot, before)
+        .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
+    let ((), (users, notes), (client_tls, server_tls)) = match (of_iam, users, tls) {
+        (Ok(()), Ok(users), Ok(tls)) => ((), users, tls),
+        (of_iam, users, tls) => {
+            let errors = [of_iam.err(), users.err(), tls.err()];
+            return Err(errors.into_iter().flatten().flatten().collect());
+        }
+    };
     let policy = Policy { snapshot: Arc::new(snapshot), users: Arc::new(users), client_tls, server_tls };
     Ok(Loaded { policy, notes })
 }
@@ -92,7 +122,10 @@ pub(super) fn with_setting(
     let tls = of_tls.then(|| set_up_tls(&snapshot, Some(before))).transpose();
     let (tls, why) = match tls {
         Ok(tls) => (tls, None),
-        Err(error) => (None, Some(error)),
+        Err(errors) => {
+            let lines: Vec<_> = errors.into_iter().map(|(_, line)| line).collect();
+            (None, Some(lines.join("; ")))
+        }
     };
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
@@ -124,36 +157,62 @@ const CA_FILE: &str = "server_tls_ca_file";
 /// What handshakes need, with clients and with servers.
 type Tls = (Option<ClientTls>, ServersTls);
 
-fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, String> {
-    let failed = |error: TlsError| format!("TLS setup failed: {error}");
+/// What is wrong with TLS, and the line that tells it.
+type TlsErrors = Vec<(TlsError, String)>;
+
+fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, TlsErrors> {
     let before = before.and_then(|before| before.client_tls.as_ref()).map(|tls| &tls.acceptor);
-    let acceptor = client::acceptor(&snapshot.settings).map_err(failed)?;
+    let acceptor = client::acceptor(&snapshot.settings).map_err(|error| {
+        let line = format!("TLS setup failed: {error}");
+        vec![(error, line)]
+    });
+    let server = ServersTls::load(snapshot).map_err(|failed| server_tls_errors(snapshot, failed));
+    let (acceptor, server) = match (acceptor, server) {
+        (Ok(acceptor), Ok(server)) => (acceptor, server),
+        (acceptor, server) => {
+            return Err([acceptor.err(), server.err()].into_iter().flatten().flatten().collect());
+        }
+    };
     let client = acceptor.map(|acceptor| ClientTls {
         mode: snapshot.settings.client_tls_sslmode,
         acceptor: acceptor.or_before(before),
     });
-    let server = ServersTls::load(snapshot).map_err(|failed| entry_tls_error(snapshot, failed))?;
     Ok((client, server))
 }
 
-/// Names the key of the entry where its own is what is wrong; else the setting is, and the entry only what it was needed for.
-fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: EntryTlsError) -> String {
-    let placed = database.and_then(|name| {
-        let entry = snapshot.databases.get(&name).or(snapshot.fallback.as_ref())?;
-        Some((entry, snapshot.places.databases.get(&name)?))
+/// What is wrong with the settings is told once, however many entries need them.
+fn server_tls_errors(snapshot: &Snapshot, failed: Vec<EntryTlsError>) -> TlsErrors {
+    let mut told = BTreeSet::new();
+    let mut lines = Vec::new();
+    for failed in failed {
+        let (line, is_own) = entry_tls_error(snapshot, &failed);
+        if is_own || told.insert(failed.error.to_string()) {
+            lines.push((failed.error, line));
+        }
+    }
+    lines
+}
+
+/// Names the key of the entry where its own is what is wrong (`true`); else the setting is, and the entry only what it was
+/// needed for.
+fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: &EntryTlsError) -> (String, bool) {
+    let placed = database.as_ref().and_then(|name| {
+        let entry = snapshot.databases.get(name).or(snapshot.fallback.as_ref())?;
+        Some((entry, snapshot.places.databases.get(name)?))
     });
-    let Some((entry, place)) = placed else { return format!("TLS setup failed: {error}") };
+    let Some((entry, place)) = placed else { return (format!("TLS setup failed: {error}"), false) };
     let is_own = match error {
         TlsError::NoAuthorities { .. } => true,
-        TlsError::File { setting, .. } => setting == CA_FILE && entry.server_tls_ca_file.is_some(),
+        TlsError::File { setting, .. } => *setting == CA_FILE && entry.server_tls_ca_file.is_some(),
         _ => false,
     };
     if !is_own {
-        return format!("TLS setup failed: {error}; needed for database \"{}\" ({place})", entry.name);
+        let line = format!("TLS setup failed: {error}; needed for database \"{}\" ({place})", entry.name);
+        return (line, false);
     }
     let problem = EntryProblem::Unfit { key: CA_FILE, why: error.to_string() };
     let problem = Problem::Entry { kind: "database", name: entry.name.to_string(), problem };
-    ConfigError { place: place.clone(), problem }.to_string()
+    (ConfigError { place: place.clone(), problem }.to_string(), true)
 }
 
 /// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer; a reload that
@@ -185,6 +244,84 @@ mod tests {
         let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
         let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
         from_snapshot(snapshot, None).map(|_| ()).expect_err("refused").join("\n")
+    }
+
+    /// What a look at these files finds wrong, line by line.
+    fn looked_at(text: &str, overlay: Option<&str>) -> Vec<String> {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("pgweir-policy-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let [main, over] = ["p.ini", "o.ini"].map(|name| directory.join(name));
+        std::fs::write(&main, text).unwrap();
+        std::fs::write(&over, overlay.unwrap_or_default()).unwrap();
+        let found = load_first(&main, overlay.map(|_| &*over)).map(|_| ()).err().unwrap_or_default();
+        std::fs::remove_dir_all(&directory).unwrap();
+        let prefix = format!("{}/", directory.display());
+        found.into_iter().map(|line| line.replace(&prefix, "")).collect()
+    }
+
+    #[test]
+    fn errors_of_every_kind_are_told_in_one_run() {
+        let text = "[databases]\n\
+            a = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=/no/a.pem iam_max_age=1\n\
+            b = host=x port=many\nc = host=/run server_auth=rds_iam server_tls_ca_file=/no/c.pem\n\
+            d = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam\n\
+            [pgbouncer]\nlisten_port = many\nclient_tls_sslmode = require\nclient_tls_cert_file = /no/cert.pem\n\
+            client_tls_key_file = /no/key.pem\niam_credential_source = nowhere\n";
+        let found = looked_at(text, None);
+        let starts = [
+            "invalid parameter iam_max_age of database \"a\" in configuration (p.ini:2)",
+            "invalid value \"many\" for parameter port of database \"b\" in configuration (p.ini:3)",
+            "invalid parameter host of database \"c\" in configuration (p.ini:4)",
+            "invalid parameter server_tls_ca_file of database \"d\" in configuration (p.ini:5)",
+            "invalid value \"many\" for parameter listen_port in configuration (p.ini:7)",
+            "invalid value \"nowhere\" for parameter iam_credential_source in configuration (p.ini:11)",
+            "TLS setup failed: client_tls_cert_file: /no/cert.pem: ",
+            "invalid parameter server_tls_ca_file of database \"a\" in configuration (p.ini:2)",
+            "invalid parameter server_tls_ca_file of database \"c\" in configuration (p.ini:4)",
+        ];
+        for start in starts {
+            let count = found.iter().filter(|line| line.starts_with(start)).count();
+            assert_eq!(count, 1, "{start}\nin\n{}", found.join("\n"));
+        }
+        let of_line = |line: &String| line.split(".ini:").nth(1)?.split(')').next()?.parse::<u32>().ok();
+        let lines: Vec<_> = found.iter().map_while(of_line).collect();
+        assert!(lines.is_sorted() && lines.len() >= 6, "in the order of the file: {found:?}");
+        // the errors of form put right, the others are the same ones
+        let sound = text.replace("many", "1");
+        let others: Vec<_> = found.iter().filter(|line| !line.contains("\"many\"")).cloned().collect();
+        assert_eq!(looked_at(&sound, None), others);
+    }
+
+    #[test]
+    fn what_may_be_missing_only_for_another_error_is_not_told() {
+        const RDS: &str =
+            "[databases]\na = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam\n[pgbouncer]\n";
+        let count = |text: &str| looked_at(&format!("{RDS}{text}"), None).len();
+        assert_eq!(count("server_tls_ca_file /etc/bundle.pem\n"), 1, "the line is broken that has it");
+        assert_eq!(count("server_tls_cafile = /etc/bundle.pem\n"), 1);
+        assert_eq!(count("%include /no/such/file.ini\n"), 1);
+        assert_eq!(count("listen_port = many\n"), 2, "no line is left that could have it");
+        assert_eq!(count("server_tls_sslmode = verfy-full\nserver_tls_ca_file = /no/such.pem\n"), 2);
+        assert_eq!(count("client_tls_sslmode = require\nclient_tls_key_fil = x\n"), 1);
+    }
+
+    #[test]
+    fn an_overlay_is_looked_at_behind_a_main_file_that_is_wrong() {
+        let main = "[databases]\na = host=db.abc.eu-west-1.rds.amazonaws.com\nb = port=x\n[pgbouncer]\n";
+        let overlay = "[databases]\na = server_auth=rds_iam iam_max_age=1 server_tls_ca_file=/no/such.pem\n\
+                       b = server_auth=rds_iam\n";
+        let found = looked_at(main, Some(overlay));
+        let starts = [
+            "invalid value \"x\" for parameter port",
+            "invalid parameter iam_max_age of",
+            "invalid parameter server_tls_ca_file",
+        ];
+        assert_eq!(found.len(), starts.len(), "{found:?}");
+        for (line, start) in found.iter().zip(starts) {
+            assert!(line.starts_with(start), "{found:?}");
+        }
     }
 
     #[test]

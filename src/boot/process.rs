@@ -15,14 +15,21 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// A text with PgBouncer's words.
 pub(super) fn become_user(name: &str) -> Result<(), String> {
-    let unknown = || format!("could not find user '{name}' to switch to");
-    let user = User::from_name(name).ok().flatten().ok_or_else(unknown)?;
+    let user = user_named(name)?;
     if user.uid == Uid::effective() {
         return Ok(());
     }
-    let c_name = std::ffi::CString::new(name).map_err(|_| unknown())?;
+    let c_name = std::ffi::CString::new(name).map_err(|_| unknown(name))?;
     nix::unistd::initgroups(&c_name, user.gid).map_err(|error| format!("failed to reset groups: {error}"))?;
     switch_ids(user.uid, user.gid)
+}
+
+fn user_named(name: &str) -> Result<User, String> {
+    User::from_name(name).ok().flatten().ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> String {
+    format!("could not find user '{name}' to switch to")
 }
 
 fn switch_ids(uid: Uid, gid: Gid) -> Result<(), String> {
@@ -35,7 +42,22 @@ fn switch_ids(uid: Uid, gid: Gid) -> Result<(), String> {
 /// # Errors
 /// PgBouncer's text.
 pub(super) fn refuse_root() -> Result<(), String> {
-    if Uid::effective().is_root() { Err("PgBouncer should not run as root".to_owned()) } else { Ok(()) }
+    refuse_to_serve_as(Uid::effective())
+}
+
+fn refuse_to_serve_as(user: Uid) -> Result<(), String> {
+    if user.is_root() { Err("PgBouncer should not run as root".to_owned()) } else { Ok(()) }
+}
+
+/// Why a start by `starter` would be refused for the user that it would serve as: `name`, or the starter where that is not set.
+/// Of a starter who may not become another user nothing is said: the service may be started by one who may.
+///
+/// # Errors
+/// The start's own text, and what to do.
+pub(super) fn foresee_user(name: Option<&str>, starter: Uid) -> Result<(), String> {
+    let user = name.map(user_named).transpose()?;
+    let serves_as = user.map_or(starter, |user| user.uid);
+    refuse_to_serve_as(serves_as).map_err(|why| format!("{why}: set user, or start it as another one"))
 }
 
 /// Whether a crash may leave a core, and other programs of our user may look into our memory, where passwords and keys are.
@@ -142,8 +164,23 @@ impl Drop for PidFile {
 
 #[cfg(test)]
 mod tests {
-    use super::{PidFile, has_room};
+    use super::{PidFile, foresee_user, has_room};
     use crate::config::Settings;
+    use nix::unistd::Uid;
+
+    #[test]
+    fn who_may_not_serve_is_told_before_the_start() {
+        let (root, other) = (Uid::from_raw(0), Uid::from_raw(12_345));
+        assert_eq!(foresee_user(None, other), Ok(()));
+        assert_eq!(foresee_user(Some("daemon"), root), Ok(()));
+        assert_eq!(foresee_user(Some("daemon"), other), Ok(()), "whoever starts it may be root");
+        for (name, starter) in [(None, root), (Some("root"), root), (Some("root"), other)] {
+            let why = foresee_user(name, starter).unwrap_err();
+            assert!(why.starts_with("PgBouncer should not run as root: set user"), "{why}");
+        }
+        let why = foresee_user(Some("no such user"), other).unwrap_err();
+        assert_eq!(why, "could not find user 'no such user' to switch to");
+    }
 
     #[test]
     fn open_files_must_do_for_clients_and_strangers() {

@@ -202,6 +202,18 @@ impl fmt::Display for ConfigError {
     }
 }
 
+impl Problem {
+    /// Whether what is wrong may be, or hide, a line that sets something in `[pgbouncer]`.
+    pub(super) fn may_hide_a_setting(&self) -> bool {
+        !matches!(self, Self::Entry { .. } | Self::BadSetting { .. })
+    }
+
+    /// Whether an overlay adds to what is not there.
+    pub(super) fn is_not_there(&self) -> bool {
+        matches!(self, Self::Entry { problem: EntryProblem::NotThere, .. })
+    }
+}
+
 impl EntryProblem {
     fn tell(&self, f: &mut fmt::Formatter<'_>, kind: &str, name: &Shown<'_>, at: &Place) -> fmt::Result {
         match self {
@@ -251,6 +263,30 @@ impl EntryProblem {
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
 impl ConfigErrors {
+    /// The errors of form and of meaning in the order of the lines, file by file in the order in which they turn up; cut where
+    /// there are too many.
+    pub(super) fn in_order(mut errors: Vec<ConfigError>) -> Self {
+        let mut files: Vec<Arc<str>> = Vec::new();
+        for error in &errors {
+            if !files.contains(&error.place.file) {
+                files.push(error.place.file.clone());
+            }
+        }
+        errors
+            .sort_by_key(|error| (files.iter().position(|file| *file == error.place.file), error.place.line));
+        if let Some(last) = errors.get_mut(limits::CONFIG_ERRORS_MAX) {
+            last.problem = Problem::TooManyErrors;
+            errors.truncate(limits::CONFIG_ERRORS_MAX + 1);
+        }
+        Self(errors)
+    }
+
+    /// These, and `more` where they belong.
+    #[must_use]
+    pub fn and(self, more: Vec<ConfigError>) -> Self {
+        Self::in_order(self.0.into_iter().chain(more).collect())
+    }
+
     /// The errors in order.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()

@@ -34,7 +34,7 @@ pub use iam::{AllDenied, IamEndpoint, IamIdentity, ServerAuth};
 pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 pub use rules::{ClientLimits, ClientRules, PoolRules};
 pub use settings::{Change, Effect, Setting, Settings, TABLE};
-pub use snapshot::{ConfigRow, SetError, Snapshot};
+pub use snapshot::{ConfigRow, Refused, Remains, SetError, Snapshot};
 pub use value::{BadValue, FileMode, List, ListenOn, Value};
 
 /// The console's own database: never an entry of a file.

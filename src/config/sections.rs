@@ -1,6 +1,6 @@
 //! Tokens -> settings and entries: what each section's keys mean, and everything that is wrong with them.
 //!
-//! Goes on after an error so that every one is found. What it has built is used only if there was none.
+//! Goes on after an error so that every one is found. What it has built is put in force only if there was none.
 //! Source: PgBouncer, doc/config.md ("Section [databases]", "Section [users]").
 
 use super::database::{Database, PeerEntry, UserEntry};
@@ -146,9 +146,10 @@ impl Draft {
 
     fn setting(&mut self, key: &str, value: &str) -> Result<(), Problem> {
         let row = Setting::named(key).ok_or_else(|| Problem::UnknownSetting(key.to_owned()))?;
-        let outcome = row.set(&mut self.settings, value);
+        let bad = |why| Problem::BadSetting { key: row.name, value: value.to_owned(), why };
+        row.set(&mut self.settings, value).map_err(bad)?;
         self.places.settings.insert(row.name, self.here.clone());
-        outcome.map_err(|why| Problem::BadSetting { key: row.name, value: value.to_owned(), why })
+        Ok(())
     }
 
     fn database(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {

@@ -1,10 +1,11 @@
 //! One whole configuration: made by reading files, never edited, replaced as a whole.
 //!
-//! Invariant: what exists is valid. A load that fails returns every error and changes nothing.
+//! Invariant: what exists is valid, but [`Remains`], which nobody can put in force. A load that fails returns every error and
+//! changes nothing.
 //! Source: PgBouncer, doc/config.md; doc/usage.md (SET).
 
 use super::database::{Database, PeerEntry, UserEntry};
-use super::errors::{ConfigError, ConfigErrors, Place, Places, Problem};
+use super::errors::{ConfigError, ConfigErrors, Place, Places};
 use super::sections::Draft;
 use super::settings::{Change, Setting, Settings, TABLE};
 use super::value::BadValue;
@@ -36,6 +37,30 @@ pub struct Snapshot {
     pub places: Places,
     /// Settings that the files change and that keep their old value until a restart.
     pub ignored: Vec<&'static str>,
+}
+
+/// Why a load failed.
+#[derive(Debug)]
+pub struct Refused {
+    /// Everything that is wrong with the form and the words of the files.
+    pub errors: ConfigErrors,
+    /// What could be read all the same; `None` where too much is wrong.
+    pub remains: Option<Remains>,
+}
+
+/// What a load that failed has read all the same: to look for further errors in, never to be put in force.
+#[derive(Debug)]
+pub struct Remains {
+    snapshot: Snapshot,
+    /// A setting may be missing here that the files have, or mean to have.
+    pub may_lack_settings: bool,
+}
+
+impl Remains {
+    /// Entries and settings that are right by themselves; what was wrong has its default, or is not there.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
 }
 
 /// Why SET failed.
@@ -79,13 +104,15 @@ impl Snapshot {
         Self::load_with(&path.to_string_lossy(), previous, &read_file)
     }
 
-    /// Reads the configuration whose main file is `path`, for the first time; the keys of `overlay` are added to its own.
+    /// As [`Snapshot::load`], but what was read in spite of errors comes with them. For the first time where there is nothing
+    /// in force: then the keys of `overlay` are added to those of the main file.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
-    pub fn load_overlaid(path: &Path, overlay: &Path) -> Result<Self, ConfigErrors> {
-        let overlay = overlay.to_string_lossy();
-        Self::load_all(&path.to_string_lossy(), Some(overlay.as_ref().into()), None, &read_file)
+    pub fn read(path: &Path, overlay: Option<&Path>, previous: Option<&Self>) -> Result<Self, Box<Refused>> {
+        let given = overlay.map(|overlay| overlay.to_string_lossy().as_ref().into());
+        let overlay = previous.map_or(given, |snapshot| snapshot.overlay.clone());
+        Self::load_all(&path.to_string_lossy(), overlay, previous, &read_file)
     }
 
     /// As [`Snapshot::load`], with files read by `read`.
@@ -98,7 +125,7 @@ impl Snapshot {
         read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self, ConfigErrors> {
         let overlay = previous.and_then(|snapshot| snapshot.overlay.clone());
-        Self::load_all(path, overlay, previous, read)
+        Self::load_all(path, overlay, previous, read).map_err(|refused| refused.errors)
     }
 
     fn load_all(
@@ -106,7 +133,7 @@ impl Snapshot {
         overlay: Option<Arc<str>>,
         previous: Option<&Self>,
         read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, ConfigErrors> {
+    ) -> Result<Self, Box<Refused>> {
         let (tokens, mut errors) = ini::tokens(path, read);
         let mut draft = Draft::new(previous.map(|snapshot| &snapshot.settings), Vec::new());
         if previous.is_none() {
@@ -122,15 +149,18 @@ impl Snapshot {
         if errors.is_empty() && draft.errors.len() <= limits::CONFIG_ERRORS_MAX {
             draft.end(path);
         }
-        // of a main file that is wrong, what the overlay adds to may be missing
-        if let Some(overlay) = overlay.as_ref().filter(|_| errors.is_empty() && draft.errors.is_empty()) {
+        if let Some(overlay) = overlay.as_ref().filter(|_| draft.errors.len() <= limits::CONFIG_ERRORS_MAX) {
+            let is_sound = errors.is_empty() && draft.errors.is_empty();
             let (tokens, mut wrong) = ini::tokens(overlay, read);
             errors.append(&mut wrong);
             draft.begin_overlay();
             tokens.iter().for_each(|token| draft.take(token));
+            // of a main file that is wrong, what the overlay adds to may be missing for that alone
+            draft.errors.retain(|error| is_sound || !error.problem.is_not_there());
         }
         errors.append(&mut draft.errors);
-        if errors.is_empty() { Ok(Self::finish(draft, overlay, previous)) } else { Err(in_order(errors)) }
+        let snapshot = Self::finish(draft, overlay, previous);
+        if errors.is_empty() { Ok(snapshot) } else { Err(Box::new(Refused::new(errors, snapshot))) }
     }
 
     fn finish(draft: Draft, overlay: Option<Arc<str>>, previous: Option<&Self>) -> Self {
@@ -232,6 +262,15 @@ impl Snapshot {
     }
 }
 
+impl Refused {
+    fn new(errors: Vec<ConfigError>, snapshot: Snapshot) -> Self {
+        let may_lack_settings = errors.iter().any(|error| error.problem.may_hide_a_setting());
+        let is_cut = errors.len() > limits::CONFIG_ERRORS_MAX;
+        let remains = (!is_cut).then_some(Remains { snapshot, may_lack_settings });
+        Self { errors: ConfigErrors::in_order(errors), remains }
+    }
+}
+
 /// Reads a file of the file system, up to the size that a configuration may have.
 fn read_file(name: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -240,23 +279,6 @@ fn read_file(name: &str) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
-}
-
-/// The errors of form and of meaning in the order of the lines, file by file in the order in which they turn up; cut where
-/// there are too many.
-fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
-    let mut files: Vec<Arc<str>> = Vec::new();
-    for error in &errors {
-        if !files.contains(&error.place.file) {
-            files.push(error.place.file.clone());
-        }
-    }
-    errors.sort_by_key(|error| (files.iter().position(|file| *file == error.place.file), error.place.line));
-    if let Some(last) = errors.get_mut(limits::CONFIG_ERRORS_MAX) {
-        last.problem = Problem::TooManyErrors;
-        errors.truncate(limits::CONFIG_ERRORS_MAX + 1);
-    }
-    ConfigErrors(errors)
 }
 
 #[cfg(test)]
@@ -372,7 +394,7 @@ mod tests {
             "[databases]\na = host=h port=1\n* = host=i\n[pgbouncer]\nquery_timeout = 5\nverbose = 1\n";
         let load = |overlay: &str| {
             let read = |name: &str| Ok(if name == "o.ini" { overlay } else { main }.as_bytes().to_vec());
-            Snapshot::load_all("p.ini", Some("o.ini".into()), None, &read)
+            Snapshot::load_all("p.ini", Some("o.ini".into()), None, &read).map_err(|refused| refused.errors)
         };
         let both = load(
             "[databases]\na = server_auth=rds_iam port=2\n* = iam_region=eu-west-1\n[users]\nu = iam_max_age=60\n\

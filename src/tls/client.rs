@@ -90,6 +90,13 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// Whether it is a setting that is not there; else what is there is wrong, whatever else the files say.
+    pub fn is_of_absence(&self) -> bool {
+        matches!(self, Self::NoCertificate | Self::NoAuthorities { .. } | Self::HalfAPair { .. })
+    }
+}
+
 /// What takes clients' handshakes.
 #[derive(Clone, Debug)]
 pub struct Acceptor {

@@ -5,6 +5,7 @@
 
 use super::client::TlsError;
 use super::server::ServerTls;
+use crate::base::limits;
 use crate::config::{Database, ServerAuth, Settings, Snapshot, SslMode};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,21 +50,28 @@ impl ServersTls {
     /// Reads the files that settings and entries name, each once.
     ///
     /// # Errors
-    /// The first thing that is wrong with them.
-    pub fn load(snapshot: &Snapshot) -> Result<Self, EntryTlsError> {
+    /// What is wrong with the settings, and with each entry; the first `limits::CONFIG_ERRORS_MAX` of it.
+    pub fn load(snapshot: &Snapshot) -> Result<Self, Vec<EntryTlsError>> {
         let settings = &snapshot.settings;
-        let common = ServerTls::from_settings(settings);
-        let common = common.map_err(|error| EntryTlsError { database: None, error })?;
+        let mut failed = Vec::new();
+        let common = ServerTls::from_settings(settings).unwrap_or_else(|error| {
+            failed.push(EntryTlsError { database: None, error });
+            ServerTls::disabled()
+        });
         let (mode, ca_file) = (settings.server_tls_sslmode, Arc::clone(&settings.server_tls_ca_file));
         let mut all = Self { mode, ca_file, common, own: HashMap::new() };
         let by_user = snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
         for entry in snapshot.databases.values().chain(&snapshot.fallback) {
-            all.add(entry, ServerAuth::Password, settings)?;
-            if by_user || entry.server_auth.is_some_and(ServerAuth::is_by_iam) {
-                all.add(entry, ServerAuth::RdsIam, settings)?;
+            let by_iam = by_user || entry.server_auth.is_some_and(ServerAuth::is_by_iam);
+            let of_iam = by_iam.then_some(ServerAuth::RdsIam);
+            for auth in std::iter::once(ServerAuth::Password).chain(of_iam) {
+                failed.extend(all.add(entry, auth, settings).err());
+            }
+            if failed.len() >= limits::CONFIG_ERRORS_MAX {
+                break;
             }
         }
-        Ok(all)
+        if failed.is_empty() { Ok(all) } else { Err(failed) }
     }
 
     fn add(&mut self, entry: &Database, auth: ServerAuth, settings: &Settings) -> Result<(), EntryTlsError> {

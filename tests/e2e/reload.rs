@@ -102,12 +102,13 @@ fn check_reports_every_error_with_file_and_line() {
     assert_eq!(fine.status.code(), Some(0), "{}", programs::said(&fine));
     pooler.overwrite(
         "pgweir.ini",
-        "[databases]\nx = nonsense=1\n[pgbouncer]\nlisten_port = many\nno_such = 1\n",
+        "[databases]\nx = nonsense=1\n[pgbouncer]\nlisten_port = many\nno_such = 1\n\
+         [databases]\ny = host=/run server_auth=rds_iam\n",
     );
     let broken = check();
     let said = programs::said(&broken);
     assert_eq!(broken.status.code(), Some(1), "{said}");
-    for line in [2, 4, 5] {
+    for line in [2, 4, 5, 7] {
         assert!(said.contains(&format!("pgweir.ini:{line}")), "line {line} is not named: {said}");
     }
 }
