@@ -14,6 +14,7 @@ mod errors;
 mod iam;
 mod ini;
 mod keys;
+mod load;
 pub mod reference;
 mod rules;
 mod sections;
@@ -32,9 +33,10 @@ pub use diff::{Changes, DatabaseChange};
 pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Places, Problem};
 pub use iam::{AllDenied, IamEndpoint, IamIdentity, ServerAuth};
 pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+pub use load::{Refused, Remains, SetError};
 pub use rules::{ClientLimits, ClientRules, PoolRules};
 pub use settings::{Change, Effect, Setting, Settings, TABLE};
-pub use snapshot::{ConfigRow, Refused, Remains, SetError, Snapshot};
+pub use snapshot::{ConfigRow, Snapshot};
 pub use value::{BadValue, FileMode, List, ListenOn, Value};
 
 /// The console's own database: never an entry of a file.

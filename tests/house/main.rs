@@ -3,6 +3,7 @@
 //!
 //! Comments, `tests.rs` and the tests at the foot of a file are left out where a rule is about the program itself.
 
+mod circles;
 mod crates;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,462 @@
+//! Files, or a SET, to one whole [`Snapshot`].
+//!
+//! A load that fails returns every error and changes nothing.
+//! Source: PgBouncer, doc/config.md; doc/usage.md (RELOAD, SET).
+
+use super::errors::{ConfigError, ConfigErrors, Place};
+use super::sections::Draft;
+use super::settings::{Change, Setting, Settings, TABLE};
+use super::snapshot::Snapshot;
+use super::value::BadValue;
+use super::{doubts, ini};
+use crate::base::limits;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why a load failed.
+#[derive(Debug)]
+pub struct Refused {
+    /// Everything that is wrong with the form and the words of the files.
+    pub errors: ConfigErrors,
+    /// What could be read all the same; `None` where too much is wrong.
+    pub remains: Option<Remains>,
+}
+
+/// What a load that failed has read all the same: to look for further errors in, never to be put in force.
+#[derive(Debug)]
+pub struct Remains {
+    snapshot: Snapshot,
+    /// A setting may be missing here that the files have, or mean to have.
+    pub may_lack_settings: bool,
+}
+
+impl Remains {
+    /// Entries and settings that are right by themselves; what was wrong has its default, or is not there.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+/// Why SET failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// There is no such setting.
+    #[error("unknown parameter: pgbouncer/{0}")]
+    Unknown(String),
+    /// The value is refused.
+    #[error("invalid value \"{value}\" for parameter {name}: {why}")]
+    Bad {
+        /// The setting.
+        name: &'static str,
+        /// What was to be set.
+        value: String,
+        /// What is wrong with it.
+        why: BadValue,
+    },
+}
+
+impl Snapshot {
+    /// Reads the configuration whose main file is `path`. `previous` is the one in force, of which a reload keeps the
+    /// settings that have no default, those that only a restart can change, forced users, and the overlay.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load(path: &Path, previous: Option<&Self>) -> Result<Self, ConfigErrors> {
+        Self::load_with(&path.to_string_lossy(), previous, &read_file)
+    }
+
+    /// As [`Snapshot::load`], but what was read in spite of errors comes with them. For the first time where there is nothing
+    /// in force: then the keys of `overlay` are added to those of the main file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn read(path: &Path, overlay: Option<&Path>, previous: Option<&Self>) -> Result<Self, Box<Refused>> {
+        let given = overlay.map(|overlay| overlay.to_string_lossy().as_ref().into());
+        let overlay = previous.map_or(given, |snapshot| snapshot.overlay.clone());
+        Self::load_all(&path.to_string_lossy(), overlay, previous, &read_file)
+    }
+
+    /// As [`Snapshot::load`], with files read by `read`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load_with(
+        path: &str,
+        previous: Option<&Self>,
+        read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, ConfigErrors> {
+        let overlay = previous.and_then(|snapshot| snapshot.overlay.clone());
+        Self::load_all(path, overlay, previous, read).map_err(|refused| refused.errors)
+    }
+
+    fn load_all(
+        path: &str,
+        overlay: Option<Arc<str>>,
+        previous: Option<&Self>,
+        read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, Box<Refused>> {
+        let (tokens, mut errors) = ini::tokens(path, read);
+        let mut draft = Draft::new(previous.map(|snapshot| &snapshot.settings), Vec::new());
+        if previous.is_none() {
+            draft.settings.conffile = Some(path.into());
+        }
+        for token in &tokens {
+            draft.take(token);
+            if draft.errors.len() > limits::CONFIG_ERRORS_MAX {
+                break;
+            }
+        }
+        // what could not be read, or not to its end, may have had the section
+        if errors.is_empty() && draft.errors.len() <= limits::CONFIG_ERRORS_MAX {
+            draft.end(path);
+        }
+        if let Some(overlay) = overlay.as_ref().filter(|_| draft.errors.len() <= limits::CONFIG_ERRORS_MAX) {
+            let is_sound = errors.is_empty() && draft.errors.is_empty();
+            let (tokens, mut wrong) = ini::tokens(overlay, read);
+            errors.append(&mut wrong);
+            draft.begin_overlay();
+            tokens.iter().for_each(|token| draft.take(token));
+            // of a main file that is wrong, what the overlay adds to may be missing for that alone
+            draft.errors.retain(|error| is_sound || !error.problem.is_not_there());
+        }
+        errors.append(&mut draft.errors);
+        let snapshot = Self::finish(draft, overlay, previous);
+        if errors.is_empty() { Ok(snapshot) } else { Err(Box::new(Refused::new(errors, snapshot))) }
+    }
+
+    fn finish(draft: Draft, overlay: Option<Arc<str>>, previous: Option<&Self>) -> Self {
+        let Draft { settings, databases, fallback, users, peers, places, .. } = draft;
+        let mut snapshot = Self {
+            settings,
+            databases,
+            fallback,
+            users,
+            peers,
+            warnings: Vec::new(),
+            overlay,
+            places,
+            ignored: Vec::new(),
+        };
+        if let Some(previous) = previous {
+            snapshot.keep_from(previous);
+        }
+        let defaults = Settings::default();
+        let effects = TABLE.iter().filter_map(|row| row.warning(&snapshot.settings, &defaults));
+        snapshot.warnings.extend(effects);
+        let doubts = doubts::all(&snapshot, None);
+        snapshot.warnings.extend(doubts);
+        if !snapshot.peers.is_empty() {
+            snapshot
+                .warnings
+                .push("section [peers] has no effect: peering is not available in this version".to_owned());
+        }
+        snapshot
+    }
+
+    /// Takes from the configuration in force what a reload cannot change.
+    fn keep_from(&mut self, previous: &Self) {
+        for row in TABLE.iter().filter(|row| row.change == Change::Restart) {
+            if !row.same(&self.settings, &previous.settings) {
+                row.copy(&previous.settings, &mut self.settings);
+                self.ignored.push(row.name);
+                let kept = row.show(&self.settings).unwrap_or_default();
+                self.warnings
+                    .push(format!("setting {} keeps its value \"{kept}\" until a restart", row.name));
+            }
+        }
+        let old_entries = previous.databases.iter().chain(previous.fallback.iter().map(|db| (&db.name, db)));
+        for (name, old) in old_entries {
+            let new = self.databases.get_mut(name).or(self.fallback.as_mut().filter(|db| db.name == *name));
+            if let Some(new) = new.filter(|new| old.user.is_some() && new.user.is_none()) {
+                let kept = Arc::make_mut(new);
+                (kept.user, kept.password) = (old.user.clone(), old.password.clone());
+                let text =
+                    format!("database \"{name}\": losing forced user not supported, keeping old setting");
+                self.warnings.push(text);
+            }
+        }
+    }
+
+    /// The configuration that SET `name` = `value` makes of this one. A setting that only a restart can change stays as
+    /// it is, and that is no error. `warnings` are those about this setting.
+    ///
+    /// # Errors
+    /// `SetError`: no such setting, or its value is refused.
+    pub fn with_setting(&self, name: &str, value: &str) -> Result<Self, SetError> {
+        let row = Setting::named(name).ok_or_else(|| SetError::Unknown(name.to_owned()))?;
+        let mut next = Self { warnings: Vec::new(), ignored: Vec::new(), ..self.clone() };
+        if row.change == Change::Restart {
+            return Ok(next);
+        }
+        let bad = |why| SetError::Bad { name: row.name, value: value.to_owned(), why };
+        row.set(&mut next.settings, value).map_err(bad)?;
+        next.places.settings.insert(row.name, Place { file: "SET".into(), line: 0 });
+        next.warnings.extend(row.warning(&next.settings, &Settings::default()));
+        let doubts = doubts::all(&next, Some(row.name));
+        next.warnings.extend(doubts);
+        Ok(next)
+    }
+}
+
+impl Refused {
+    fn new(errors: Vec<ConfigError>, snapshot: Snapshot) -> Self {
+        let may_lack_settings = errors.iter().any(|error| error.problem.may_hide_a_setting());
+        let is_cut = errors.len() > limits::CONFIG_ERRORS_MAX;
+        let remains = (!is_cut).then_some(Remains { snapshot, may_lack_settings });
+        Self { errors: ConfigErrors::in_order(errors), remains }
+    }
+}
+
+/// Reads a file of the file system, up to the size that a configuration may have.
+fn read_file(name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(name)?.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Micros;
+    use crate::config::{AuthType, Host, PoolMode, Workers};
+
+    fn load(text: &str, previous: Option<&Snapshot>) -> Result<Snapshot, ConfigErrors> {
+        Snapshot::load_with("p.ini", previous, &|_| Ok(text.as_bytes().to_vec()))
+    }
+
+    fn valid(text: &str) -> Snapshot {
+        load(text, None).unwrap()
+    }
+
+    fn reloaded(previous: &Snapshot, text: &str) -> Snapshot {
+        load(text, Some(previous)).unwrap()
+    }
+
+    fn shown(snapshot: &Snapshot, key: &str) -> Option<String> {
+        snapshot.show_config().find(|row| row.key == key).unwrap().value
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let snapshot = valid(
+            "[databases]\nfoo = host=a,10.0.0.1 port=6000 dbname=bar user=u password='p w' pool_size=3 timezone=UTC\n\
+             bare =\n* = host=/run\n[users]\nu = pool_mode=statement\n[pgbouncer]\nlisten_port = 0x1900\n\
+             auth_type = TRUST\nserver_lifetime = 0.5\nworkers = 2\n",
+        );
+        let foo = snapshot.database("foo").unwrap();
+        assert_eq!((&*foo.dbname, foo.port, foo.pool_size), ("bar", 6000, Some(3)));
+        assert_eq!(foo.hosts, [Host::Name("a".into()), Host::Ip([10, 0, 0, 1].into())]);
+        assert_eq!(foo.password.expose(), "p w");
+        assert_eq!(foo.startup, [("timezone", "UTC".into())]);
+        let bare = snapshot.database("bare").unwrap();
+        assert_eq!((&*bare.dbname, bare.port, &bare.hosts[..]), ("bare", 5432, &[Host::DefaultUnixDir][..]));
+        let auto = snapshot.database("other").unwrap();
+        assert_eq!(
+            (&*auto.name, &*auto.dbname, auto.host_text().as_deref()),
+            ("other", "other", Some("/run"))
+        );
+        assert!(snapshot.database("pgbouncer").is_none());
+        assert_eq!(snapshot.users["u"].pool_mode, Some(PoolMode::Statement));
+        assert_eq!(snapshot.settings.auth_type, AuthType::Trust);
+        assert_eq!(snapshot.settings.server_lifetime, Micros(500_000));
+        assert_eq!(snapshot.settings.workers, Workers::Fixed(2));
+        assert_eq!(shown(&snapshot, "listen_port").as_deref(), Some("6400"));
+        assert_eq!(snapshot.path(), Path::new("p.ini"));
+        assert_eq!(snapshot.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn every_error_is_told_with_its_line() {
+        let text = "early = 1\n[databases]\npgbouncer = host=a\na = hots=b\nb = port=0\nc = host\nd = pool_mode=x\n\
+                    [pgbouncer]\nauth_dbname = pgbouncer\nno_such = 1\nlisten_port = many\nauth_type = hba\nbroken\n\
+                    io_backend = io_uring\n[users]\nu = host=a\n[peers]\n0 = host=a\n1 = port=1\n[nowhere]\nx = 1\n";
+        let errors = load(text, None).unwrap_err();
+        let lines: Vec<_> = errors.iter().map(|error| error.place.line).collect();
+        assert_eq!(lines, [1, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 16, 18, 19, 20]);
+        let text = errors.to_string();
+        for words in [
+            "value without section: early",
+            "database name \"pgbouncer\" is reserved",
+            "unrecognized connection parameter: hots",
+            "invalid value \"0\" for parameter port of database \"b\"",
+            "syntax error in connection string of database \"c\"",
+            "accepted: session, transaction, statement",
+            "cannot use the reserved \"pgbouncer\" database as an auth_dbname",
+            "unknown parameter: pgbouncer/no_such",
+            "invalid value \"many\" for parameter listen_port in configuration (p.ini:11)",
+            "invalid value \"hba\" for parameter auth_type in configuration (p.ini:12): this way of authenticating is not",
+            "syntax error in configuration (p.ini:13), stopping loading",
+            "the io_uring backend is not available in this version",
+            "unrecognized user parameter: host",
+            "ids of peers must be a number larger than 0",
+            "host was not provided for peer 1",
+            "invalid section \"nowhere\" in configuration (p.ini:20)",
+        ] {
+            assert!(text.contains(words), "{words}\nis not in\n{text}");
+        }
+        assert_eq!(text.lines().count(), lines.len());
+    }
+
+    #[test]
+    fn errors_are_bounded_and_hold_no_password() {
+        let text = format!("[databases]\n{}", "a = password=hunter2 port=x\n".repeat(5000));
+        let errors = load(&text, None).unwrap_err();
+        assert_eq!(errors.iter().count(), limits::CONFIG_ERRORS_MAX + 1);
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"));
+        let errors = load("[pgbouncer]\n[databases]\na = password=hunter2 'x'=y\n", None).unwrap_err();
+        assert!(!format!("{errors} {errors:?}").contains("hunter2"));
+        assert!(
+            !format!("{:?}", valid("[pgbouncer]\n[databases]\na = password=hunter2\n")).contains("hunter2")
+        );
+    }
+
+    #[test]
+    fn the_main_section_must_be_there_and_resets_when_opened_again() {
+        let errors = load("[databases]\n", None).unwrap_err().to_string();
+        assert_eq!(errors, "main section missing from config file (p.ini): [pgbouncer]");
+        let snapshot =
+            valid("[pgbouncer]\nlisten_port = 1\nauth_user = x\nverbose = 1\n[users]\n[pgbouncer]\n");
+        assert_eq!(snapshot.settings.listen_port, 6432);
+        assert_eq!(snapshot.settings.auth_user.as_deref(), Some("x"), "no default to go back to");
+        assert_eq!(shown(&snapshot, "verbose").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn an_overlay_adds_keys_to_a_file_that_pgbouncer_reads() {
+        let main =
+            "[databases]\na = host=h port=1\n* = host=i\n[pgbouncer]\nquery_timeout = 5\nverbose = 1\n";
+        let load = |overlay: &str| {
+            let read = |name: &str| Ok(if name == "o.ini" { overlay } else { main }.as_bytes().to_vec());
+            Snapshot::load_all("p.ini", Some("o.ini".into()), None, &read).map_err(|refused| refused.errors)
+        };
+        let both = load(
+            "[databases]\na = server_auth=rds_iam port=2\n* = iam_region=eu-west-1\n[users]\nu = iam_max_age=60\n\
+             [pgbouncer]\nquery_timeout = 7\n",
+        );
+        let both = both.unwrap();
+        let a = both.database("a").unwrap();
+        assert_eq!((a.host_text().as_deref(), a.port), (Some("h"), 2));
+        assert_eq!(a.server_auth, Some(crate::config::ServerAuth::RdsIam));
+        let auto = both.database("made").unwrap();
+        assert_eq!(
+            (auto.host_text().as_deref(), auto.iam_endpoint.region.as_deref()),
+            (Some("i"), Some("eu-west-1"))
+        );
+        assert_eq!(both.users["u"].iam.max_age.as_deref(), Some("60"));
+        assert_eq!(both.settings.query_timeout, Micros::from_secs(7));
+        assert_eq!(shown(&both, "verbose").as_deref(), Some("1"), "nothing is reset");
+        assert_eq!(both.places.databases["a"].to_string(), "o.ini:2");
+        let told = load("[databases]\nb = port=1\n[peers]\n1 = host=h\n").unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "database \"b\" of the overlay (o.ini:2) is not in the configuration that it adds to\n\
+             section [peers] has no place in an overlay (o.ini:3): accepted: pgbouncer, databases, users"
+        );
+        let again = Snapshot::load_with("p.ini", Some(&both), &|name| {
+            Ok(if name == "o.ini" { "[databases]\na = port=3" } else { main }.as_bytes().to_vec())
+        });
+        assert_eq!(again.unwrap().database("a").unwrap().port, 3, "a reload reads it again");
+    }
+
+    #[test]
+    fn a_missing_file_is_told() {
+        let errors = Snapshot::load(Path::new("/no/such/file.ini"), None).unwrap_err();
+        assert!(errors.to_string().starts_with("could not load file \"/no/such/file.ini\": "), "{errors}");
+        assert_eq!(errors.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_reload_resets_what_has_a_default_and_keeps_the_rest() {
+        let first =
+            valid("[pgbouncer]\nauth_user = x\nmax_client_conn = 5\nlisten_port = 7000\nworkers = 1\n");
+        let second = reloaded(&first, "[pgbouncer]\nlisten_port = 7001\nworkers = 2\n");
+        assert_eq!(second.settings.auth_user.as_deref(), Some("x"));
+        assert_eq!(second.settings.max_client_conn, 100);
+        assert_eq!(second.settings.listen_port, 7000);
+        assert_eq!(second.ignored, ["listen_port", "workers"]);
+        assert!(second.warnings[0].contains("listen_port keeps its value \"7000\" until a restart"));
+    }
+
+    #[test]
+    fn a_forced_user_is_not_lost_by_a_reload() {
+        let first = valid("[pgbouncer]\n[databases]\na = user=u password=p\n* = user=v\n");
+        let second = reloaded(&first, "[pgbouncer]\n[databases]\na = port=1\n* =\n");
+        let a = second.database("a").unwrap();
+        assert_eq!((a.user.as_deref(), a.password.expose(), a.port), (Some("u"), "p", 1));
+        assert_eq!(second.database("b").unwrap().user.as_deref(), Some("v"));
+        assert_eq!(second.warnings.len(), 2);
+    }
+
+    #[test]
+    fn an_entry_whose_auth_dbname_is_the_console_is_warned_about() {
+        let snapshot = valid(
+            "[pgbouncer]\n[databases]\na = auth_dbname=pgbouncer\nb = auth_dbname=a\n* = auth_dbname=pgbouncer\n",
+        );
+        let warned: Vec<_> = snapshot.warnings.iter().map(|text| text.split(':').next().unwrap()).collect();
+        assert_eq!(warned, ["database \"a\"", "database \"*\""]);
+    }
+
+    #[test]
+    fn an_entry_that_nobody_can_reach_by_tcp_is_warned_about() {
+        let text = "[databases]\na = client_tls_required=1\nb = client_tls_required=0\n[pgbouncer]\n";
+        let snapshot = valid(text);
+        assert_eq!(
+            snapshot.warnings,
+            ["database \"a\": client_tls_required with client_tls_sslmode=disable refuses all TCP clients"]
+        );
+        let open = valid(&format!("{text}client_tls_sslmode = allow\n"));
+        assert_eq!(open.warnings, [""; 0]);
+        assert!(open.database("a").unwrap().client_tls_required);
+        assert!(!open.database("b").unwrap().client_tls_required);
+        assert_eq!(open.with_setting("client_tls_sslmode", "disable").unwrap().warnings, snapshot.warnings);
+    }
+
+    #[test]
+    fn what_takes_no_effect_is_warned_about_by_name() {
+        let snapshot = valid(
+            "[pgbouncer]\npkt_buf = 75\npeer_id = 0\nclient_tls_ciphers = secure\nserver_tls_ciphers = HIGH\n[peers]\n1 = host=a\n",
+        );
+        let text = snapshot.warnings.join("\n");
+        assert!(text.contains("pkt_buf") && text.contains("server_tls_ciphers") && text.contains("[peers]"));
+        assert_eq!(snapshot.warnings.len(), 3, "{text}");
+    }
+
+    #[test]
+    fn set_makes_a_new_snapshot() {
+        let first = valid("[pgbouncer]\n");
+        let second = first.with_setting("query_timeout", "1.5").unwrap();
+        assert_eq!(shown(&second, "query_timeout").as_deref(), Some("1.5"));
+        assert_eq!(shown(&first, "query_timeout").as_deref(), Some("0"));
+        assert_eq!(first.with_setting("listen_port", "junk").unwrap(), first, "accepted without effect");
+        assert_eq!(
+            first.with_setting("Query_timeout", "1"),
+            Err(SetError::Unknown("Query_timeout".to_owned()))
+        );
+        assert!(
+            first.with_setting("query_timeout", "long").unwrap_err().to_string().contains("query_timeout")
+        );
+        assert_eq!(shown(&reloaded(&second, "[pgbouncer]\n"), "query_timeout").as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn show_config_has_pgbouncers_texts() {
+        let snapshot =
+            valid("[pgbouncer]\nadmin_users = a, b\nserver_check_delay=0.25\npool_mode=Transaction\n");
+        let row = |key: &str| {
+            let row = snapshot.show_config().find(|row| row.key == key).unwrap();
+            (row.value, row.default, row.changeable)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(row("unix_socket_mode"), (text("511"), Some("0777"), false));
+        assert_eq!(row("verbose"), (text("0"), None, true));
+        assert_eq!(row("auth_user"), (None, None, true));
+        assert_eq!(row("admin_users"), (text("a, b"), Some(""), true));
+        assert_eq!(row("server_check_delay"), (text("0.25"), Some("30"), true));
+        assert_eq!(row("pool_mode"), (text("transaction"), Some("session"), true));
+        assert_eq!(row("conffile"), (text("p.ini"), None, true));
+    }
+}
