@@ -2,7 +2,7 @@
 //! timetable and the endpoint's budget as they are, around clients, workers and a PostgreSQL that are a few lines each. No pool
 //! may have fewer servers than its clients need, no server may reach its hard age, and logins come evenly.
 //!
-//! It never opens a socket and reads no clock. What workers do with old servers (`core::age`) is put in few words here; that
+//! It never opens a socket and reads no clock. What workers do with old servers (`core::pool::recycling`) is put in few words here; that
 //! they do so is the simulation's to show (tests/sim), and `loadtest/renewals.py` does the same with the whole program.
 
 use pgweir::base::{Micros, PoolId, WorkerId, limits};
@@ -294,7 +294,7 @@ impl World {
         }
     }
 
-    /// What workers do with free servers, as `core::age` has it.
+    /// What workers do with free servers, as `core::pool::recycling` has it.
     fn look_at_free(&mut self, at: usize) {
         self.end_those_too_old(at);
         let now = self.now;

@@ -3,11 +3,12 @@
 //! Rules as PgBouncer documents them (doc/config.md, Connection sanity checks, timeouts, and Dangerous
 //! timeouts): checked `limits::JANITOR_PERIOD_MS` apart, so a timeout is late by at most that.
 
-use super::client::{Client, Stand};
-use super::engine::{Core, Leave};
+use super::Net;
+use super::admin::ServerState;
+use super::conn::{Client, Stand};
+use super::conn::{IDLE, Phase, Task};
 use super::pool::PoolSlot;
-use super::server::{IDLE, Phase, Task};
-use super::{Net, ServerState};
+use super::worker_core::{Core, Leave};
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
 use crate::wire::{Fault, encode, sqlstate};
@@ -186,13 +187,13 @@ impl Core {
     }
 
     /// The check delay in force for SHOW's state `used`; `None` where servers are not checked.
-    pub(super) fn check_delay(&self, slot: PoolSlot) -> Option<Micros> {
+    pub(in crate::core) fn check_delay(&self, slot: PoolSlot) -> Option<Micros> {
         let rules = &self.pools[slot.0 as usize].rules;
         rules.server_check_query.as_ref().map(|_| rules.server_check_delay)
     }
 
     /// A server's state as SHOW names it.
-    pub(super) fn server_state(&self, id: ServerId, now: Micros) -> ServerState {
+    pub(in crate::core) fn server_state(&self, id: ServerId, now: Micros) -> ServerState {
         let server = &self.servers[id.0 as usize];
         server.state(now, self.check_delay(server.pool))
     }

@@ -1,6 +1,6 @@
 //! What each peer makes a core hold, in the units of its bounds: for tests that hold it to them. Changes nothing.
 
-use super::engine::Core;
+use super::worker_core::Core;
 use crate::base::ClientId;
 
 /// Of one client.

@@ -1,12 +1,12 @@
 //! A server on its way from one worker to another.
 
-use super::PoolShare;
-use super::server::Server;
+use super::conn::Server;
+use super::pool::PoolShare;
 use std::sync::Arc;
 
 /// A server on its way from one worker to another: everything but the socket.
 #[derive(Debug)]
-pub struct MovedServer(pub(super) Box<Server>, pub(super) Arc<PoolShare>);
+pub struct MovedServer(pub(in crate::core) Box<Server>, pub(super) Arc<PoolShare>);
 
 #[cfg(test)]
 impl MovedServer {
@@ -15,10 +15,10 @@ impl MovedServer {
         let text = "[databases]\ndb =\n[pgbouncer]\n";
         let snapshot = crate::config::Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
         let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").unwrap(), "app"));
-        let database = Arc::new(super::DatabaseShare::new("db".into(), Arc::default()));
+        let database = Arc::new(crate::core::pool::DatabaseShare::new("db".into(), Arc::default()));
         let pool = Arc::new(PoolShare::new(crate::base::PoolId(1), database, "app".into(), rules, 2));
         let address = crate::base::Address::Unix { port: 0, pid: 0, uid: 0 };
-        let identity = super::ServerIdentity {
+        let identity = crate::core::login_handoff::ServerIdentity {
             socket_id: 1,
             database: "db".into(),
             user: "app".into(),
@@ -27,9 +27,9 @@ impl MovedServer {
             host: "".into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
-            cancel_key: super::CancelKey { pid: 1, secret: Box::new([0; 4]) },
+            cancel_key: crate::core::login_handoff::CancelKey { pid: 1, secret: Box::new([0; 4]) },
         };
-        let login = super::ServerLogin {
+        let login = crate::core::login_handoff::ServerLogin {
             identity: Arc::new(identity),
             pool: Arc::clone(&pool),
             params: crate::wire::TrackedNames::new([]).empty_set(),
@@ -37,6 +37,6 @@ impl MovedServer {
             connected_at: crate::base::Micros(0),
             authorization: None,
         };
-        Self(Box::new(Server::new(login, super::pool::PoolSlot(0), crate::base::Micros(0))), pool)
+        Self(Box::new(Server::new(login, crate::core::pool::PoolSlot(0), crate::base::Micros(0))), pool)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Says what each side may ask of the other, and in which order; moves nothing itself.
 
-use super::hold::FlowControl;
+use super::conn::FlowControl;
 use super::moved_server::MovedServer;
 use super::note::{Farewell, Note};
 use crate::base::{Peer, WorkerId};

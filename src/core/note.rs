@@ -1,6 +1,6 @@
 //! What a `Core` says to its driver in values: how a connection ends, and what the world outside must learn.
 
-use super::handover::{CancelKey, ServerIdentity};
+use super::login_handoff::{CancelKey, ServerIdentity};
 use crate::base::{PoolId, WorkerId};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum Note {
     /// Clients of this pool wait on this worker and it has room: consider opening a server.
     NeedServer(PoolId),
     /// A free server of this pool is past its soft age: have a replacement opened where there is room, or one retired first
-    /// where there is none ([`super::Want::Renewal`]).
+    /// where there is none ([`super::supply::Want::Renewal`]).
     NeedRenewal(PoolId),
     /// Clients of this pool wait here, and that worker had idle servers a moment ago.
     Nudge {

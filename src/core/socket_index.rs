@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 /// The slots of clients, found by socket id. `socket_of` in each call tells the socket id of a slot that is held here.
 #[derive(Debug, Default)]
-pub(super) struct SocketIndex {
+pub(in crate::core) struct SocketIndex {
     slots: HashTable<ClientId>,
     hasher: RandomState,
 }

@@ -1,9 +1,10 @@
 //! Models of what workers share, for loom: every order of two threads over the program's own types (`make model`).
 
-use super::super::ledger::tests::{pools, rules};
-use super::super::statements::{Named, StatementRegistry};
-use super::super::{DatabaseShare, Gate, Meter, PoolShare};
 use crate::base::{Micros, WorkerId};
+use crate::core::pool::{DatabaseShare, Gate, PoolShare};
+use crate::core::relay::Meter;
+use crate::core::relay::{Named, StatementRegistry};
+use crate::core::supply::tests::{pools, rules};
 use loom::thread;
 use std::sync::Arc;
 

@@ -1,0 +1,369 @@
+//! Operators' questions and orders to one worker. Each acts at once on what is here; the console merges the answers.
+
+use super::command::{
+    Answer, CancelFate, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
+};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
+use crate::config::{PoolMode, PoolRules};
+use crate::core::conn::Reason;
+use crate::core::conn::{Canceled, Stand};
+use crate::core::conn::{Debt, Phase};
+use crate::core::net::Net;
+use crate::core::pool::PoolSlot;
+use crate::core::worker_core::{Core, Leave};
+use crate::wire::Fault;
+use std::sync::Arc;
+
+impl Core {
+    /// An operator's question or order.
+    pub fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
+        self.now = now;
+        match command {
+            Command::Sweep(scope) => self.sweep(&scope, net),
+            Command::Kill(scope) => self.kill(&scope, net),
+            Command::KillClient(socket_id) => return self.kill_client(socket_id, net),
+            Command::RefuseWaiting => {
+                self.refusing = true;
+                self.end_waiting(&Scope::All, &Fault::ServerShuttingDown, net);
+            }
+            Command::FailWaiting(pool, fault) => {
+                self.end_waiting(&Scope::Pool(pool), &fault, net);
+            }
+            Command::HostMoved(host, addresses) => self.leave_addresses(host, addresses, net),
+            Command::EvictIdle(scope) => return Answer::Found(self.evict_idle(&scope, net)),
+            Command::Suspend => self.suspend(net),
+            Command::IsAllSent => return Answer::Found(self.is_all_sent()),
+            Command::DropUnsent if self.suspended => self.drop_unsent(net),
+            Command::DropUnsent => {}
+            Command::Unsuspend => self.unsuspend(net),
+            Command::Rules(pool, rules) => self.set_rules(pool, rules),
+            Command::ClientRules(rules_of) => {
+                for (_, client) in &mut self.clients {
+                    client.rules = rules_of.0(&client.identity.user, &client.identity.database);
+                }
+            }
+            Command::Cancel(client, request) => return Answer::Found(self.cancel(client, request, net)),
+            Command::Barrier => {}
+            Command::Clients => return Answer::Clients(self.client_rows(now)),
+            Command::Servers => return Answer::Servers(self.server_rows(now)),
+            Command::Pools => return Answer::Pools(self.pool_rows(now)),
+            Command::Stats(from) => return self.stats_from(from),
+            Command::Forget(pool) => self.forget(pool),
+        }
+        Answer::Done
+    }
+
+    fn stats_from(&self, from: usize) -> Answer {
+        let next = from.saturating_add(limits::STATS_POOLS_MAX);
+        let pools = (from..next.min(self.pools.capacity())).filter_map(|place| self.pools.get(place));
+        let counters = pools.map(|pool| (pool.share.id, pool.counters.clone())).collect();
+        Answer::Stats(counters, (next < self.pools.capacity()).then_some(next))
+    }
+
+    /// Pools of this worker that a command is for.
+    fn slots_in(&self, scope: &Scope) -> Vec<PoolSlot> {
+        self.pools
+            .iter()
+            .filter(|(_, pool)| scope.holds(&pool.share))
+            .map(|(key, _)| PoolSlot(key as u32))
+            .collect()
+    }
+
+    fn servers_of(&self, slot: PoolSlot) -> Vec<ServerId> {
+        self.servers.iter().filter(|(_, s)| s.pool == slot).map(|(key, _)| ServerId(key as u32)).collect()
+    }
+
+    fn clients_of(&self, slot: PoolSlot) -> Vec<ClientId> {
+        self.clients.iter().filter(|(_, c)| c.pool == slot).map(|(key, _)| ClientId(key as u32)).collect()
+    }
+
+    /// Looks at gates and generations: closes free servers that may not be lent, serves clients that may go on.
+    fn sweep(&mut self, scope: &Scope, net: &mut impl Net) {
+        let now = self.now;
+        for slot in self.slots_in(scope) {
+            self.limit_ages(Some(slot));
+            for id in self.free_servers(Some(slot)) {
+                match self.reason_to_close(id, now) {
+                    Some(reason) => self.close_server(id, reason, net),
+                    None if now >= self.servers[id.0 as usize].authorization.soft_at => {
+                        self.ask_for_renewal(id, net);
+                    }
+                    None => {}
+                }
+            }
+            self.serve(slot, net);
+        }
+    }
+
+    /// Drops all clients and servers.
+    fn kill(&mut self, scope: &Scope, net: &mut impl Net) {
+        for slot in self.slots_in(scope) {
+            for id in self.clients_of(slot) {
+                self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
+            }
+            for id in self.servers_of(slot) {
+                self.close_server(id, "database removed", net);
+            }
+        }
+    }
+
+    fn find_client(&self, socket_id: u64) -> Option<ClientId> {
+        self.by_socket.find(socket_id, |id| self.clients[id.0 as usize].identity.socket_id)
+    }
+
+    fn find_server(&self, socket_id: u64) -> Option<ServerId> {
+        let found = self.servers.iter().find(|(_, server)| server.identity.socket_id == socket_id);
+        found.map(|(key, _)| ServerId(key as u32))
+    }
+
+    fn kill_client(&mut self, socket_id: u64, net: &mut impl Net) -> Answer {
+        let Some(id) = self.find_client(socket_id) else { return Answer::Found(false) };
+        self.disconnect(id, &Leave::Fault(Fault::AdminDisconnect), net);
+        Answer::Found(true)
+    }
+
+    fn end_waiting(&mut self, scope: &Scope, fault: &Fault, net: &mut impl Net) {
+        for slot in self.slots_in(scope) {
+            for id in self.clients_of(slot) {
+                if self.clients[id.0 as usize].state() == ClientState::Waiting {
+                    self.disconnect(id, &Leave::Fault(fault.clone()), net);
+                }
+            }
+        }
+    }
+
+    /// Closes the free server that has been idle longest.
+    fn evict_idle(&mut self, scope: &Scope, net: &mut impl Net) -> bool {
+        let idle_since = |(key, server): (usize, &crate::core::conn::Server)| match server.phase {
+            Phase::Idle(since) if scope.holds(self.share(server.pool)) => Some((since, ServerId(key as u32))),
+            _ => None,
+        };
+        let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
+        self.close_server(id, "evicted", net);
+        true
+    }
+
+    /// Reads from nobody.
+    fn suspend(&mut self, net: &mut impl Net) {
+        self.suspended = true;
+        for (key, client) in &mut self.clients {
+            client.hold.add(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
+        }
+        for (key, server) in &mut self.servers {
+            server.hold.add(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
+        }
+    }
+
+    /// Whether nothing is unsent.
+    fn is_all_sent(&self) -> bool {
+        !self.clients.iter().any(|(_, c)| c.blocked) && !self.servers.iter().any(|(_, s)| s.blocked)
+    }
+
+    /// Drops whoever has not taken all that was sent to it ("suspend_timeout").
+    fn drop_unsent(&mut self, net: &mut impl Net) {
+        let clients: Vec<_> = self.clients.iter().filter(|(_, c)| c.blocked).map(|(key, _)| key).collect();
+        for key in clients {
+            // A client may have gone with the one before it.
+            if self.clients.contains(key) {
+                self.disconnect(ClientId(key as u32), &Leave::Fault(Fault::SuspendTimeout), net);
+            }
+        }
+        let servers: Vec<_> = self.servers.iter().filter(|(_, s)| s.blocked).map(|(key, _)| key).collect();
+        for key in servers {
+            if self.servers.contains(key) {
+                self.close_server(ServerId(key as u32), "suspend_timeout", net);
+            }
+        }
+    }
+
+    fn unsuspend(&mut self, net: &mut impl Net) {
+        self.suspended = false;
+        for (key, client) in &mut self.clients {
+            client.hold.lift(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
+        }
+        for (key, server) in &mut self.servers {
+            server.hold.lift(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
+        }
+    }
+
+    /// New rules. What has been a session's is not lent on without a reset when sessions are pooled otherwise from now on.
+    fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        let was_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
+        if was_session && rules.mode != PoolMode::Session {
+            for (_, server) in self.servers.iter_mut().filter(|(_, server)| server.pool == slot) {
+                if !matches!(server.phase, Phase::Idle(_)) {
+                    server.debt = Debt::Reset;
+                }
+            }
+        }
+        self.pools[slot.0 as usize].rules = rules;
+    }
+
+    /// Drops a pool that has no client and no server here, with its counters.
+    fn forget(&mut self, pool: PoolId) {
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        let row = &self.pools[slot.0 as usize];
+        if row.clients == 0 && row.servers == 0 {
+            self.pools.remove(slot.0 as usize);
+            self.pool_slots.remove(&pool);
+        }
+    }
+
+    /// Drops what is known of pools that are gone, when the last that was on its way to them has come and gone.
+    pub(in crate::core) fn forget_removed(&mut self) {
+        let removed = self.pools.iter().filter(|(_, pool)| pool.share.is_removed());
+        let removed: Vec<_> = removed.map(|(_, pool)| pool.share.id).collect();
+        removed.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle, nor for one whose query has
+    /// not reached a server: that one never starts.
+    fn cancel(&mut self, socket_id: u64, request: u64, net: &mut impl Net) -> bool {
+        let Some(id) = self.find_client(socket_id) else { return false };
+        match self.clients[id.0 as usize].stand {
+            Stand::Idle => false,
+            Stand::Waiting { .. } => {
+                self.cancel_waiting(id, net);
+                true
+            }
+            Stand::Lent(server) => self.cancel_lent(id, server, net),
+            Stand::Linked(server) => self.cancel_running(socket_id, request, server, net),
+        }
+    }
+
+    /// The client has got a server, to which its query has not been sent yet. While parameters are being set for it the
+    /// server stays its own (`Core::task_done`), and so it does to the end of a message that the client has half of
+    /// (`Core::message_over`).
+    fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
+        let client = &mut self.clients[id.0 as usize];
+        if !client.request.running {
+            return false; // another cancel has been answered
+        }
+        client.canceled = Canceled::Next;
+        let server = &self.servers[server_id.0 as usize];
+        if matches!(server.phase, Phase::Linked(_)) && !server.is_midway() {
+            self.part_canceled(id, server_id, net);
+        }
+        true
+    }
+
+    fn cancel_running(&mut self, client: u64, request: u64, id: ServerId, net: &mut impl Net) -> bool {
+        let server = &mut self.servers[id.0 as usize];
+        if !matches!(server.phase, Phase::Linked(_)) || server.expected.is_settled() {
+            return false;
+        }
+        server.cancels += 1;
+        net.notify(server.cancel_note(client, request));
+        true
+    }
+
+    /// What became of a cancel request for the server with this socket id is known, or known to be unknowable.
+    pub fn cancel_over(&mut self, server: u64, fate: CancelFate, now: Micros, net: &mut impl Net) {
+        self.now = now;
+        let Some(id) = self.find_server(server) else { return };
+        let server = &mut self.servers[id.0 as usize];
+        server.cancels = server.cancels.saturating_sub(1);
+        if fate == CancelFate::Unknown {
+            // It may still arrive, and would end a query of whoever has the server then.
+            server.close_reason.get_or_insert("cancel request in doubt");
+        }
+        self.look_for_rest(id, net);
+    }
+
+    fn client_rows(&self, now: Micros) -> Vec<ClientRow> {
+        let name_at = self.names.position("application_name").unwrap_or_default();
+        let row = |(_, client): (usize, &crate::core::conn::Client)| ClientRow {
+            identity: Arc::clone(&client.identity),
+            state: client.state(),
+            request_at: client.request.began_at,
+            wait: match client.stand {
+                Stand::Waiting { since, .. } => now.since(since),
+                _ => Micros(0),
+            },
+            link: client.link().map(|server| self.servers[server.0 as usize].identity.socket_id),
+            application_name: client.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
+            prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
+        };
+        self.clients.iter().filter(|(_, client)| !client.identity.internal).map(row).collect()
+    }
+
+    fn server_rows(&self, now: Micros) -> Vec<ServerRow> {
+        let name_at = self.names.position("application_name").unwrap_or_default();
+        let row = |(key, server): (usize, &crate::core::conn::Server)| ServerRow {
+            identity: Arc::clone(&server.identity),
+            state: self.server_state(ServerId(key as u32), now),
+            request_at: server.request_at,
+            close_needed: self.is_obsolete(server),
+            link: server.link().map(|client| self.clients[client.0 as usize].identity.socket_id),
+            application_name: server.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
+            prepared_statements: server.statements.count(),
+        };
+        self.servers.iter().map(row).collect()
+    }
+
+    fn pool_rows(&self, now: Micros) -> Vec<PoolRow> {
+        let mut rows: Vec<_> = (0..self.pools.capacity()).map(|_| PoolRow::default()).collect();
+        for (_, client) in self.clients.iter().filter(|(_, client)| !client.identity.internal) {
+            let row = &mut rows[client.pool.0 as usize];
+            match client.state() {
+                ClientState::Active => row.cl_active += 1,
+                ClientState::Idle => row.cl_idle += 1,
+                ClientState::Waiting => row.cl_waiting += 1,
+            }
+        }
+        for (key, server) in &self.servers {
+            let row = &mut rows[server.pool.0 as usize];
+            match self.server_state(ServerId(key as u32), now) {
+                ServerState::Active => row.sv_active += 1,
+                ServerState::Idle => row.sv_idle += 1,
+                ServerState::Used => row.sv_used += 1,
+                ServerState::Tested => row.sv_tested += 1,
+                ServerState::BeingCanceled => row.sv_being_canceled += 1,
+            }
+            server.tell_age(now, self.share(server.pool).login_span(), row);
+        }
+        let finished = |(key, pool): (usize, &crate::core::pool::Pool)| {
+            let mut row = std::mem::take(&mut rows[key]);
+            row.pool = pool.share.id.0;
+            let waiting = pool.waiters.iter().find(|waiter| self.is_waiting(waiter));
+            row.maxwait = waiting.map_or(Micros(0), |waiter| now.since(waiter.since));
+            row
+        };
+        self.pools.iter().map(finished).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::WorkerId;
+    use crate::config::Snapshot;
+    use crate::core::pool::{DatabaseShare, Gate, PoolShare};
+    use crate::core::relay::StatementRegistry;
+    use crate::wire::TrackedNames;
+
+    #[test]
+    fn counters_of_many_pools_are_copied_in_slices_and_each_once() {
+        let mut core = Core::new(WorkerId(0), TrackedNames::new([]), Arc::new(StatementRegistry::default()));
+        let database = Arc::new(DatabaseShare::new("db".into(), Arc::new(Gate::default())));
+        let snapshot =
+            Snapshot::load_with("test.ini", None, &|_| Ok(b"[databases]\ndb =\n[pgbouncer]\n".to_vec()));
+        let snapshot = snapshot.unwrap_or_else(|_| panic!("a valid configuration"));
+        let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").expect("the entry"), "u"));
+        let count = 2 * limits::STATS_POOLS_MAX as u32 + 7;
+        for id in 0..count {
+            let share = PoolShare::new(PoolId(id), Arc::clone(&database), "u".into(), Arc::clone(&rules), 1);
+            core.pool_slot(&Arc::new(share));
+        }
+        core.forget(PoolId(3));
+        let (mut seen, mut from) = (Vec::new(), Some(0));
+        while let Some(place) = from {
+            let Answer::Stats(pools, next) = core.stats_from(place) else { panic!("no counters") };
+            assert!(pools.len() <= limits::STATS_POOLS_MAX);
+            seen.extend(pools.into_iter().map(|(id, _)| id.0));
+            from = next;
+        }
+        assert_eq!(seen, (0..count).filter(|id| *id != 3).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,213 @@
+//! What operators ask of a worker, and what it answers; the console merges the answers of all workers.
+
+use crate::base::{Micros, PoolId};
+use crate::config::PoolRules;
+use crate::core::login_handoff::{ClientIdentity, ServerIdentity};
+use crate::core::pool::PoolShare;
+use crate::stats::PoolCounters;
+use crate::wire::Fault;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Which pools a command is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every pool.
+    All,
+    /// Pools of one database entry.
+    Database(Arc<str>),
+    /// Pools of one pool user.
+    User(Arc<str>),
+    /// One pool.
+    Pool(PoolId),
+}
+
+impl Scope {
+    /// Whether the pool of that share is meant.
+    pub fn holds(&self, share: &PoolShare) -> bool {
+        match self {
+            Self::All => true,
+            Self::Database(name) => share.database.name == *name,
+            Self::User(name) => share.user == *name,
+            Self::Pool(id) => share.id == *id,
+        }
+    }
+}
+
+/// A question or an order to one worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Look at the gates and generations again: PAUSE closes idle servers, RESUME serves waiting clients, RECONNECT closes
+    /// idle servers of an older generation.
+    Sweep(Scope),
+    /// Drop all clients and servers ("database removed").
+    Kill(Scope),
+    /// Disconnect the client with this socket id ("admin forced disconnect"). Answer: `Found`.
+    KillClient(u64),
+    /// Disconnect clients that wait or begin to wait for a server, from now on ("server shutting down").
+    RefuseWaiting,
+    /// The server refused a login to this pool and none is live: disconnect the clients that wait, with what it said.
+    FailWaiting(PoolId, Fault),
+    /// This host has these addresses now: close servers of it that have another, idle ones at once, others when they are
+    /// released.
+    HostMoved(Arc<str>, Arc<[IpAddr]>),
+    /// Close the server that has been idle longest. Answer: `Found`.
+    EvictIdle(Scope),
+    /// SUSPEND: flush everything, read nothing.
+    Suspend,
+    /// Whether nothing is unsent. Answer: `Found`.
+    IsAllSent,
+    /// SUSPEND has waited for `suspend_timeout`: drop the connections that have not taken what was sent to them. Does nothing
+    /// where SUSPEND has ended meanwhile.
+    DropUnsent,
+    /// End of SUSPEND.
+    Unsuspend,
+    /// New rules for one pool after a reload or SET.
+    Rules(PoolId, Arc<PoolRules>),
+    /// New rules for clients: recompute each client's own from the snapshot's function.
+    ClientRules(ClientRulesOf),
+    /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is the
+    /// request's: it comes back with the [`crate::core::note::Note::SendCancel`] that is its due.
+    Cancel(u64, u64),
+    /// Nothing: that it is answered says that every note of an earlier turn has been sent out.
+    Barrier,
+    /// SHOW CLIENTS, SHOW SOCKETS.
+    Clients,
+    /// SHOW SERVERS, SHOW SOCKETS.
+    Servers,
+    /// SHOW POOLS and the metrics page's gauges.
+    Pools,
+    /// SHOW STATS and the metrics page's counters: of the pools from this place on, so many that no query waits for it.
+    Stats(usize),
+    /// Drop what is known of a pool that has no client and no server, its counters too.
+    Forget(PoolId),
+}
+
+/// (login user, database) -> the rules in force.
+type RulesFn = dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync;
+
+/// What became of a cancel request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelFate {
+    /// PostgreSQL has closed the connection that it came on: the signal has been sent.
+    Taken,
+    /// It was given up before a byte of it was sent.
+    NeverSent,
+    /// It was sent, and PostgreSQL has not said that it was taken: it may take effect at any time.
+    Unknown,
+}
+
+/// How a client's rules follow from its (login user, database).
+#[derive(Clone)]
+pub struct ClientRulesOf(pub Arc<RulesFn>);
+
+impl std::fmt::Debug for ClientRulesOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientRulesOf")
+    }
+}
+
+/// One worker's answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Whether there was such a thing here.
+    Found(bool),
+    /// Rows of clients.
+    Clients(Vec<ClientRow>),
+    /// Rows of servers.
+    Servers(Vec<ServerRow>),
+    /// Rows of pools.
+    Pools(Vec<PoolRow>),
+    /// Counters of pools, and the place that comes next.
+    Stats(Vec<(PoolId, PoolCounters)>, Option<usize>),
+}
+
+/// Where a client stands, as SHOW names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// Linked to a server.
+    Active,
+    /// Not linked, nothing to do.
+    Idle,
+    /// Wants a server.
+    Waiting,
+}
+
+/// Where a server stands. One state = one list of its pool = one `sv_*` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Linked to a client.
+    Active,
+    /// Free, to be lent at once.
+    Idle,
+    /// Free, but idle so long that it must answer the check query first.
+    Used,
+    /// Runs the reset or the check query.
+    Tested,
+    /// Was active when a cancel for it was sent out; lent again only when that is done.
+    BeingCanceled,
+}
+
+/// One row of SHOW CLIENTS.
+#[derive(Clone, Debug)]
+pub struct ClientRow {
+    /// Who it is.
+    pub identity: Arc<ClientIdentity>,
+    /// Where it stands.
+    pub state: ClientState,
+    /// When its current or last query began, seconds since process start in microseconds.
+    pub request_at: Micros,
+    /// For how long it has waited; zero unless waiting.
+    pub wait: Micros,
+    /// The linked server's socket id.
+    pub link: Option<u64>,
+    /// Its present `application_name`.
+    pub application_name: Arc<str>,
+    /// Named statements that it has prepared.
+    pub prepared_statements: usize,
+}
+
+/// One row of SHOW SERVERS.
+#[derive(Clone, Debug)]
+pub struct ServerRow {
+    /// Who it is.
+    pub identity: Arc<ServerIdentity>,
+    /// Where it stands.
+    pub state: ServerState,
+    /// When its last query began.
+    pub request_at: Micros,
+    /// To be closed at unlink.
+    pub close_needed: bool,
+    /// The linked client's socket id.
+    pub link: Option<u64>,
+    /// Its present `application_name`.
+    pub application_name: Arc<str>,
+    /// Statements that it holds.
+    pub prepared_statements: usize,
+}
+
+/// One worker's part of a row of SHOW POOLS.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are PgBouncer's columns")]
+pub struct PoolRow {
+    pub pool: u32,
+    pub cl_active: u32,
+    pub cl_idle: u32,
+    pub cl_waiting: u32,
+    pub sv_active: u32,
+    pub sv_being_canceled: u32,
+    pub sv_idle: u32,
+    pub sv_used: u32,
+    pub sv_tested: u32,
+    pub maxwait: Micros,
+    /// Ours: servers past the soft age of their authorization, those past the hard one among them.
+    pub sv_past_soft_age: u32,
+    /// Ours: servers past the hard age of their authorization.
+    pub sv_past_hard_age: u32,
+    /// Ours: servers that reach the hard age before a login that begins now would be over.
+    pub sv_due: u32,
+    /// Ours: the age of the oldest authorization; zero where no server has one.
+    pub auth_age: Micros,
+}

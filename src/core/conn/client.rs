@@ -1,0 +1,121 @@
+//! One client of this worker: where it stands, since when, and what it has named. A few hundred bytes while idle.
+
+use super::flow_control::{Hold, Partial};
+use crate::base::{Micros, ServerId};
+use crate::config::ClientRules;
+use crate::core::admin::ClientState;
+use crate::core::login_handoff::{ClientIdentity, ClientLogin};
+use crate::core::pool::PoolSlot;
+use crate::core::relay::ClientStatements;
+use crate::wire::ParamSet;
+use std::sync::Arc;
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Stand {
+    /// Not linked, nothing wanted.
+    Idle,
+    /// Wants a server. `ticket` tells this waiting from an earlier one of the same slot.
+    Waiting {
+        /// When it began to wait.
+        since: Micros,
+        /// Its number in the queue.
+        ticket: u64,
+        /// It has been told that it is queued (`query_wait_notify`).
+        notified: bool,
+    },
+    /// Tied to a server to which it has not said anything yet: it waited for it, and what it wants to say comes next. The
+    /// server may still be taken away.
+    Lent(ServerId),
+    /// Tied to a server.
+    Linked(ServerId),
+}
+
+/// What a client whose waiting query was cancelled still has to be read past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::core) enum Canceled {
+    /// Nothing.
+    #[default]
+    No,
+    /// Its next request is answered with "canceling statement due to user request".
+    Next,
+    /// That answer was given inside an extended batch: all up to its Sync is dropped.
+    ToSync,
+}
+
+/// When the client's present or last request and transaction began.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) struct Request {
+    /// Begin of the present request group, or of the last one.
+    pub began_at: Micros,
+    /// Begin of the present transaction, or of the last one.
+    pub xact_began_at: Micros,
+    /// End of the last request group (or the login): idle since.
+    pub ended_at: Micros,
+    /// A request group is not fully answered yet.
+    pub running: bool,
+    /// A transaction is open (counted as SHOW STATS counts them).
+    pub in_xact: bool,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(in crate::core) struct Client {
+    pub identity: Arc<ClientIdentity>,
+    pub pool: PoolSlot,
+    pub rules: ClientRules,
+    pub params: ParamSet,
+    pub stand: Stand,
+    pub hold: Hold,
+    pub partial: Partial,
+    pub canceled: Canceled,
+    /// The driver holds bytes that it does not take.
+    pub blocked: bool,
+    pub request: Request,
+    pub joined_at: Micros,
+    pub statements: Option<Box<ClientStatements>>,
+}
+
+impl Client {
+    /// A client that is idle since `now`.
+    pub fn new(login: ClientLogin, pool: PoolSlot, now: Micros) -> Self {
+        Self {
+            identity: login.identity,
+            pool,
+            rules: login.rules,
+            params: login.params,
+            stand: Stand::Idle,
+            hold: Hold::default(),
+            partial: Partial::None,
+            canceled: Canceled::No,
+            blocked: false,
+            request: Request {
+                began_at: now,
+                xact_began_at: now,
+                ended_at: now,
+                running: false,
+                in_xact: false,
+            },
+            joined_at: now,
+            statements: None,
+        }
+    }
+
+    /// Its state as SHOW names it.
+    pub fn state(&self) -> ClientState {
+        match self.stand {
+            Stand::Idle => ClientState::Idle,
+            Stand::Waiting { .. } => ClientState::Waiting,
+            Stand::Lent(_) | Stand::Linked(_) => ClientState::Active,
+        }
+    }
+
+    /// The linked server.
+    #[inline]
+    pub fn link(&self) -> Option<ServerId> {
+        match self.stand {
+            Stand::Lent(server) | Stand::Linked(server) => Some(server),
+            Stand::Idle | Stand::Waiting { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The two ends of a link as a core knows them: a client's session, a server's connection, and why either is not read from.
+//!
+//! States with one door each. Never decides who gets which server.
+
+mod client;
+mod flow_control;
+mod server;
+
+pub(in crate::core) use client::{Canceled, Client, Stand};
+pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
+pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};

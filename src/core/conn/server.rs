@@ -1,0 +1,334 @@
+//! One server of this worker: its phase, what it owes, what it holds.
+//!
+//! Invariant: a server in phase `Idle` is in the middle of no message of anybody's, owes nothing, is outside a transaction and has no unfinished
+//! cancel aimed at it; [`Server::enter`] asserts it, since lending any other would show one tenant's rows to another.
+
+use super::client::Client;
+use super::flow_control::{Hold, Partial};
+use crate::base::{ClientId, Micros};
+use crate::core::admin::ServerState;
+use crate::core::login_handoff::{Authorization, ServerIdentity, ServerLogin};
+use crate::core::note::{Farewell, Note};
+use crate::core::pool::PoolSlot;
+use crate::core::relay::Expected;
+use crate::core::relay::ServerStatements;
+use crate::wire::ParamSet;
+use crate::wire::tags::{server, transaction};
+use std::sync::Arc;
+
+/// Work that the pooler itself gives a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Task {
+    /// `server_reset_query`.
+    Reset,
+    /// `server_check_query`.
+    Check,
+}
+
+/// Where a server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Phase {
+    /// Free since then.
+    Idle(Micros),
+    /// Linked, relaying.
+    Linked(ClientId),
+    /// Linked; its parameters are being set for the client, which waits.
+    Preparing(ClientId),
+    /// Unlinked; reset or check query running.
+    Tested(Task),
+    /// Unlinked and clean, but a cancel aimed at it is under way.
+    BeingCanceled,
+}
+
+/// One server.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
+#[derive(Debug)]
+pub(in crate::core) struct Server {
+    pub identity: Arc<ServerIdentity>,
+    pub pool: PoolSlot,
+    pub params: ParamSet,
+    pub phase: Phase,
+    pub expected: Expected,
+    /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`.
+    pub status: u8,
+    pub hold: Hold,
+    pub partial: Partial,
+    /// The driver holds bytes that it does not take.
+    pub blocked: bool,
+    /// The front of a message has been sent to it, the rest is still with its client.
+    pub is_half_sent: bool,
+    /// It has said more behind the end of its work, or of its login, than has been looked at: until then it is not at rest.
+    pub speaks_on: bool,
+    /// Close it when it is unlinked, for this reason.
+    pub close_reason: Option<&'static str>,
+    /// The pooler's own query was answered by an error.
+    pub task_failed: bool,
+    pub debt: Debt,
+    /// Cancel requests sent for it and not yet known to be over.
+    pub cancels: u32,
+    pub generation: u32,
+    /// [`Authorization::ENDLESS`] where the login had none.
+    pub authorization: Authorization,
+    pub connected_at: Micros,
+    pub request_at: Micros,
+    /// When its last message came.
+    pub heard_at: Micros,
+    pub statements: ServerStatements,
+}
+
+/// What a server owes when it is given back, whatever its pool's mode says by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::core) enum Debt {
+    #[default]
+    None,
+    /// The reset query: it was lent for a session, in a pool that lends for transactions meanwhile.
+    Reset,
+}
+
+/// Transaction status of ReadyForQuery: outside a transaction.
+pub(in crate::core) const IDLE: u8 = transaction::IDLE;
+
+impl Server {
+    /// Nobody knows any more which prepared statements it holds: it is closed when it is free, and until then its client is
+    /// served as if each might be there and none were.
+    pub fn doubt_statements(&mut self) {
+        self.statements.doubt();
+        self.close_reason.get_or_insert("prepared statements in doubt");
+    }
+
+    /// A server fresh from its login.
+    pub fn new(login: ServerLogin, pool: PoolSlot, now: Micros) -> Self {
+        Self {
+            identity: login.identity,
+            pool,
+            params: login.params,
+            phase: Phase::Idle(now),
+            expected: Expected::default(),
+            status: IDLE,
+            hold: Hold::default(),
+            partial: Partial::None,
+            blocked: false,
+            is_half_sent: false,
+            speaks_on: false,
+            close_reason: None,
+            task_failed: false,
+            debt: Debt::None,
+            cancels: 0,
+            generation: login.generation,
+            authorization: login.authorization.unwrap_or(Authorization::ENDLESS),
+            connected_at: login.connected_at,
+            request_at: login.connected_at,
+            heard_at: now,
+            statements: ServerStatements::default(),
+        }
+    }
+
+    /// The only door between phases. A move that is not listed is a bug of ours, and the process must not go on with it.
+    pub fn enter(&mut self, phase: Phase) {
+        use Phase::{BeingCanceled, Idle, Linked, Preparing, Tested};
+        let legal = match (self.phase, phase) {
+            (Idle(_), Linked(_) | Preparing(_) | Tested(_) | Idle(_))
+            | (Linked(_), Idle(_) | Tested(Task::Reset) | BeingCanceled)
+            | (Tested(_), Idle(_))
+            | (BeingCanceled, Idle(_) | Tested(Task::Reset)) => true,
+            (Preparing(a), Linked(b)) => a == b,
+            _ => false,
+        };
+        assert!(legal, "server {}: {:?} -> {phase:?}", self.identity.socket_id, self.phase);
+        if matches!(phase, Idle(_)) {
+            assert!(
+                self.is_clean() && self.cancels == 0 && !self.speaks_on,
+                "server {} is lent unclean",
+                self.identity.socket_id
+            );
+        }
+        self.phase = phase;
+    }
+
+    /// Owes nothing, in no transaction (not even an implicit one), no client has half a message of it, nor it half of a
+    /// client's: may be taken back. It may still be in the middle of a message that nobody gets, a notification for one.
+    #[inline]
+    pub fn is_clean(&self) -> bool {
+        self.status == IDLE
+            && self.expected.is_settled()
+            && !self.expected.is_unready()
+            && !self.is_midway()
+            && !self.is_half_sent
+    }
+
+    /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of nothing but parameters,
+    /// notices, notifications, and of its end.
+    #[inline]
+    pub fn is_out_of_step(&self, tag: u8) -> bool {
+        let is_asked = match self.phase {
+            Phase::Linked(_) => !self.expected.is_settled() || self.expected.is_unready(),
+            Phase::Preparing(_) => true,
+            Phase::Tested(_) => !self.speaks_on,
+            Phase::Idle(_) | Phase::BeingCanceled => false,
+        };
+        !is_asked
+            && !matches!(
+                tag,
+                server::PARAMETER_STATUS
+                    | server::NOTICE_RESPONSE
+                    | server::NOTIFICATION_RESPONSE
+                    | server::ERROR_RESPONSE
+            )
+    }
+
+    /// Whether it was ever lent.
+    pub fn is_used(&self) -> bool {
+        self.request_at > self.connected_at
+    }
+
+    /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream ends the session
+    /// just as well, and without running what nobody has said.
+    pub fn farewell(&self) -> Farewell {
+        if self.is_half_sent { Farewell::Close } else { Farewell::Terminate }
+    }
+
+    /// The errand that cancels what it runs, for the client with this socket id.
+    pub fn cancel_note(&self, client: u64, request: u64) -> Note {
+        Note::SendCancel {
+            client,
+            request,
+            server: self.identity.socket_id,
+            identity: Arc::clone(&self.identity),
+            key: self.identity.cancel_key.clone(),
+        }
+    }
+
+    /// Whether a free server can go to another worker now: nothing of it is half sent or half received.
+    pub fn is_movable(&self) -> bool {
+        !self.blocked && self.is_clean()
+    }
+
+    /// The linked client has got a part of a message: nothing else can be sent to it before the rest.
+    #[inline]
+    pub fn is_midway(&self) -> bool {
+        matches!(self.partial, Partial::Forward(_))
+    }
+
+    /// The linked client.
+    #[inline]
+    pub fn link(&self) -> Option<ClientId> {
+        match self.phase {
+            Phase::Linked(client) | Phase::Preparing(client) => Some(client),
+            Phase::Idle(_) | Phase::Tested(_) | Phase::BeingCanceled => None,
+        }
+    }
+
+    /// Its state as SHOW names it; idle longer than `check_delay` is `used`.
+    pub fn state(&self, now: Micros, check_delay: Option<Micros>) -> ServerState {
+        match self.phase {
+            Phase::Idle(since) if check_delay.is_some_and(|delay| now.since(since) > delay) => {
+                ServerState::Used
+            }
+            Phase::Idle(_) => ServerState::Idle,
+            Phase::Linked(_) | Phase::Preparing(_) => ServerState::Active,
+            Phase::Tested(_) => ServerState::Tested,
+            Phase::BeingCanceled => ServerState::BeingCanceled,
+        }
+    }
+
+    /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server has reported
+    /// can be compared, and only what differs (ignoring case) is set (PgBouncer, src/varcache.c, apply_var()).
+    pub fn differences(&self, client: &mut Client, names: &crate::wire::TrackedNames) -> Option<String> {
+        if self.params.same(&client.params) {
+            return None;
+        }
+        let mut sql = String::new();
+        let mut same_values = true;
+        for ((name, want), have) in names.iter().zip(client.params.iter()).zip(self.params.iter()) {
+            match (want, have) {
+                (None, None) => {}
+                (Some(want), Some(have)) if want.eq_ignore_ascii_case(have) => {}
+                (Some(want), Some(_)) => push_set(&mut sql, name, want),
+                _ => same_values = false,
+            }
+        }
+        if !sql.is_empty() {
+            return Some(sql);
+        }
+        if same_values {
+            // From now on the comparison is one of pointers, as long as neither changes anything.
+            client.params = self.params.clone();
+        }
+        None
+    }
+
+    /// Parameters of `client` that the server spells in another way: name, the client's spelling, the server's.
+    pub fn respelt<'a>(
+        &'a self,
+        client: &'a Client,
+        names: &'a crate::wire::TrackedNames,
+    ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+        let spellings = names.iter().zip(client.params.iter().zip(self.params.iter()));
+        spellings.filter_map(|(name, pair)| match pair {
+            (Some(mine), Some(theirs)) if mine != theirs => Some((name, &**mine, &**theirs)),
+            _ => None,
+        })
+    }
+
+    /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
+    pub fn teach(&self, client: &mut Client) {
+        let known =
+            |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
+        if client.params.iter().zip(self.params.iter()).all(known) {
+            client.params = self.params.clone();
+            return;
+        }
+        let count = client.params.iter().len();
+        for position in 0..count {
+            if let (Some(mine), Some(theirs)) = (client.params.value(position), self.params.value(position))
+                && mine != theirs
+            {
+                client.params = client.params.with(position, Arc::clone(theirs));
+            }
+        }
+    }
+}
+
+/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted, but for the empty list.
+fn push_set(sql: &mut String, name: &str, value: &str) {
+    sql.push_str("SET ");
+    sql.push_str(name);
+    sql.push('=');
+    if name.eq_ignore_ascii_case("search_path") && !value.is_empty() {
+        sql.push_str(value);
+    } else {
+        if value.contains('\\') {
+            sql.push('E');
+        }
+        sql.push('\'');
+        for letter in value.chars() {
+            if letter == '\'' || letter == '\\' {
+                sql.push(letter);
+            }
+            sql.push(letter);
+        }
+        sql.push('\'');
+    }
+    sql.push(';');
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::conn::server::push_set;
+
+    #[test]
+    fn values_are_quoted_and_search_path_is_not() {
+        let mut sql = String::new();
+        push_set(&mut sql, "application_name", r"it's \ me");
+        push_set(&mut sql, "search_path", "\"$user\", public");
+        assert_eq!(sql, r#"SET application_name=E'it''s \\ me';SET search_path="$user", public;"#);
+    }
+
+    #[test]
+    fn empty_values_are_values() {
+        let mut sql = String::new();
+        push_set(&mut sql, "application_name", "");
+        push_set(&mut sql, "search_path", "");
+        assert_eq!(sql, "SET application_name='';SET search_path='';");
+    }
+}

@@ -1,0 +1,105 @@
+//! What the login plane hands to a worker, once per connection. The socket, its TLS session and its guard travel beside
+//! these values, in `io::Channel`: the core never sees them.
+
+use super::pool::PoolShare;
+use crate::base::{Address, Micros};
+use crate::config::ClientRules;
+use crate::wire::ParamSet;
+use std::sync::Arc;
+
+/// Who a client is: fixed at login, shared with whoever shows or logs it.
+#[derive(Debug)]
+pub struct ClientIdentity {
+    /// The socket's number of SHOW (`id`), counted over all sockets ever made.
+    pub socket_id: u64,
+    /// Database entry that it asked for.
+    pub database: Arc<str>,
+    /// User that it logged in as.
+    pub user: Arc<str>,
+    /// Its own end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+    /// `TLSv1.3/TLS_AES_256_GCM_SHA384/…`, empty without TLS.
+    pub tls: String,
+    /// Seconds since the epoch at accept.
+    pub connected_at_epoch_s: u64,
+    /// A client that the pooler itself plays (auth_query): not shown in SHOW CLIENTS, not counted as a client.
+    pub internal: bool,
+}
+
+/// A client that has finished its login: everything up to and including ReadyForQuery has been sent to it.
+#[derive(Debug)]
+pub struct ClientLogin {
+    /// Who it is.
+    pub identity: Arc<ClientIdentity>,
+    /// The pool that serves it.
+    pub pool: Arc<PoolShare>,
+    /// Its tracked parameters, as the welcome told it.
+    pub params: ParamSet,
+    /// The rules in force for it.
+    pub rules: ClientRules,
+    /// How long its login has taken, from accept to the welcome.
+    pub login_time: Micros,
+    /// The end of its login, ReadyForQuery last: sent when it has joined, so that whoever reads it is known to its worker.
+    pub welcome: Box<[u8]>,
+}
+
+/// What PostgreSQL gave for cancelling one server's queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelKey {
+    /// Process id of the backend.
+    pub pid: u32,
+    /// Secret key: 4 bytes in protocol 3.0, up to 256 in 3.2.
+    pub secret: Box<[u8]>,
+}
+
+/// Who a server is: fixed at login.
+#[derive(Debug)]
+pub struct ServerIdentity {
+    /// The socket's number of SHOW (`id`).
+    pub socket_id: u64,
+    /// Database entry of its pool.
+    pub database: Arc<str>,
+    /// User that it is logged in as.
+    pub user: Arc<str>,
+    /// PostgreSQL's end.
+    pub remote: Address,
+    /// Our end.
+    pub local: Address,
+    /// The host of the database entry that it was opened to (host lists have several), a name or path as configured.
+    pub host: Arc<str>,
+    /// As SHOW prints it, empty without TLS.
+    pub tls: String,
+    /// Seconds since the epoch at connect.
+    pub connected_at_epoch_s: u64,
+    /// Its cancel key.
+    pub cancel_key: CancelKey,
+}
+
+/// How long a server may serve on the authorization that it was logged in with. Both times lie on the process's monotonic
+/// clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// From when on a replacement is wanted.
+    pub soft_at: Micros,
+    /// From when on no transaction begins on it, but under a stance that extends it ([`super::pool::Stance`]). Not before `soft_at`.
+    pub hard_at: Micros,
+}
+
+/// A server that has finished its login and sent ReadyForQuery 'I'.
+#[derive(Debug)]
+pub struct ServerLogin {
+    /// Who it is.
+    pub identity: Arc<ServerIdentity>,
+    /// The pool that it belongs to.
+    pub pool: Arc<PoolShare>,
+    /// Its tracked parameters, as it reported them.
+    pub params: ParamSet,
+    /// [`PoolShare::generation`] when its login began.
+    pub generation: u32,
+    /// When its connect began: age and lifetime count from here.
+    pub connected_at: Micros,
+    /// How long its login is good for; `None` = as long as the connection (not by IAM).
+    pub authorization: Option<Authorization>,
+}

@@ -1,0 +1,434 @@
+//! Check-out and check-in: who gets which server, who waits, and when a connection goes to another worker.
+//!
+//! First come, first served on a worker; over workers a client elsewhere goes first only when it has waited longer by
+//! `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
+
+use super::pool::{Pool, PoolSlot, Waiter};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::core::conn::Reason;
+use crate::core::conn::{Canceled, Stand};
+use crate::core::conn::{Debt, Phase, Server, Task};
+use crate::core::login_handoff::Authorization;
+use crate::core::net::Net;
+use crate::core::note::Note;
+use crate::core::worker_core::{Core, Leave, Resting};
+use crate::wire::{Fault, encode};
+use std::sync::Arc;
+
+/// What became of a client that wants a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Got {
+    /// It is linked, and the server is ready for its bytes.
+    Linked(ServerId),
+    /// It waits, in the queue or for its server to be set up; it is paused.
+    Waits,
+    /// It was refused and is gone.
+    Gone,
+}
+
+/// What has to be done with a free server before a client may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fitness {
+    Fit,
+    Check,
+    Close(&'static str),
+}
+
+impl Core {
+    /// Gets a server for a client that has something to say: a free one of this worker, or a place in the queue.
+    pub(in crate::core) fn acquire(&mut self, id: ClientId, net: &mut impl Net) -> Got {
+        let now = self.now;
+        let slot = self.clients[id.0 as usize].pool;
+        if !self.pools[slot.0 as usize].share.database.is_paused() {
+            while let Some(server) = self.pools[slot.0 as usize].take_idle() {
+                match self.fitness(server, now) {
+                    Fitness::Fit => {
+                        self.pools[slot.0 as usize].counters.wait_time.record(0);
+                        return self.link(id, server, net);
+                    }
+                    Fitness::Close(reason) => self.close_server(server, reason, net),
+                    Fitness::Check => {
+                        self.check(server, net);
+                        break;
+                    }
+                }
+            }
+        }
+        self.enqueue(id, net)
+    }
+
+    /// Ties a free server (already off the idle list) to a client.
+    fn link(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> Got {
+        let now = self.now;
+        let client = &mut self.clients[id.0 as usize];
+        let server = &mut self.servers[server_id.0 as usize];
+        assert!(server.pool == client.pool, "a server is lent within its pool only");
+        client.stand = Stand::Lent(server_id);
+        server.request_at = now;
+        if client.blocked {
+            server.hold.add(Reason::LinkBlocked, Peer::Server(server_id), net);
+        }
+        if server.blocked {
+            client.hold.add(Reason::LinkBlocked, Peer::Client(id), net);
+        }
+        self.pools[client.pool.0 as usize].counters.server_assignment_count += 1;
+        let Some(sql) = server.differences(client, &self.names) else {
+            server.enter(Phase::Linked(id));
+            if !client.hold.is_free() {
+                return Got::Waits;
+            }
+            client.stand = Stand::Linked(server_id);
+            return Got::Linked(server_id);
+        };
+        let who = &server.identity;
+        tracing::debug!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+            "varcache_apply: {sql}");
+        server.enter(Phase::Preparing(id));
+        server.task_failed = false;
+        client.hold.add(Reason::Waiting, Peer::Client(id), net);
+        let mut query = Vec::with_capacity(sql.len() + 8);
+        encode::query(&mut query, &sql);
+        net.send(Peer::Server(server_id), &query);
+        Got::Waits
+    }
+
+    /// Puts a client into the queue, or refuses it where waiting is in vain.
+    fn enqueue(&mut self, id: ClientId, net: &mut impl Net) -> Got {
+        let now = self.now;
+        let slot = self.clients[id.0 as usize].pool;
+        if let Some(fault) = self.refusal(slot) {
+            // Nobody waits, but somebody would: the next try may begin as soon as `server_login_retry` is over.
+            net.notify(Note::NeedServer(self.share(slot).id));
+            self.disconnect(id, &Leave::Fault(fault), net);
+            return Got::Gone;
+        }
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        let client = &mut self.clients[id.0 as usize];
+        client.stand = Stand::Waiting { since: now, ticket, notified: false };
+        client.hold.add(Reason::Waiting, Peer::Client(id), net);
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.waiters.push_back(Waiter { client: id, ticket, since: now });
+        pool.waiting += 1;
+        self.trim_queue(slot);
+        self.ask_for_server(slot, net);
+        Got::Waits
+    }
+
+    /// Why a client that would have to wait is refused at once.
+    fn refusal(&self, slot: PoolSlot) -> Option<Fault> {
+        if self.refusing {
+            return Some(Fault::ServerShuttingDown);
+        }
+        let share = &self.pools[slot.0 as usize].share;
+        if share.live_count() > 0 || share.database.is_paused() {
+            return None;
+        }
+        share.refusal()
+    }
+
+    /// Tells the world that clients wait here: a worker with idle servers if there is one, else the ledger.
+    pub(in crate::core) fn ask_for_server(&mut self, slot: PoolSlot, net: &mut impl Net) {
+        let worker = self.worker;
+        let pool = &mut self.pools[slot.0 as usize];
+        if !pool.is_short() || pool.share.database.is_paused() {
+            return;
+        }
+        if let Some(idle_at) = pool.share.idle_elsewhere(worker) {
+            net.notify(Note::Nudge { pool: pool.share.id, idle_at });
+        } else if pool.asks() {
+            net.notify(Note::NeedServer(pool.share.id));
+        }
+    }
+
+    /// Another worker's clients wait for a server of `pool`: gives one that is idle here and that nobody here wants.
+    pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
+        self.now = now;
+        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        if self.pools[slot.0 as usize].share.database.is_paused() {
+            return;
+        }
+        // Counted as moving before it ceases to count as idle: see `PoolShare::outlook`.
+        let _leaving = self.share(slot).server_under_way();
+        while let Some(server) = self.pools[slot.0 as usize].take_idle() {
+            match self.fitness(server, now) {
+                Fitness::Close(reason) => self.close_server(server, reason, net),
+                Fitness::Check => return self.check(server, net),
+                Fitness::Fit => match self.try_move(server) {
+                    Some(resting) => return self.move_server(resting, by, net),
+                    None => return self.pools[slot.0 as usize].put_idle(server),
+                },
+            }
+        }
+        if !self.pools[slot.0 as usize].share.is_full() {
+            net.notify(Note::NeedServer(pool));
+        }
+    }
+
+    /// A server at rest that can go to another worker now.
+    fn try_move(&self, id: ServerId) -> Option<Resting> {
+        let is_movable = self.just_sent_to != Some(id) && self.servers[id.0 as usize].is_movable();
+        is_movable.then(|| self.try_rest(id)).flatten()
+    }
+
+    /// What a free server needs before it is lent.
+    fn fitness(&self, id: ServerId, now: Micros) -> Fitness {
+        let server = &self.servers[id.0 as usize];
+        let pool = &self.pools[server.pool.0 as usize];
+        if let Some(reason) = server.close_reason {
+            return Fitness::Close(reason);
+        }
+        if server.generation != pool.share.generation() {
+            return Fitness::Close("database configuration changed");
+        }
+        if now >= server.authorization.hard_at {
+            return self.fitness_of_old(server, pool);
+        }
+        self.need_of_check(server, pool)
+    }
+
+    #[cold]
+    fn fitness_of_old(&self, server: &Server, pool: &Pool) -> Fitness {
+        self.too_old(server).map_or_else(|| self.need_of_check(server, pool), Fitness::Close)
+    }
+
+    /// Whether a free server has been idle for so long that it must answer a query first.
+    fn need_of_check(&self, server: &Server, pool: &Pool) -> Fitness {
+        let now = self.now;
+        let Phase::Idle(since) = server.phase else { return Fitness::Fit };
+        let rules = &pool.rules;
+        let rested = now.since(since) > rules.server_check_delay || rules.server_check_delay == Micros(0);
+        if rules.server_check_query.is_some() && rested && since != now {
+            return Fitness::Check;
+        }
+        Fitness::Fit
+    }
+
+    /// Runs the check query on a server that is off the idle list; whoever waits longest gets it when it answers.
+    fn check(&mut self, id: ServerId, net: &mut impl Net) {
+        let slot = self.servers[id.0 as usize].pool;
+        let sql = self.pools[slot.0 as usize].rules.server_check_query.clone().unwrap_or_else(|| "".into());
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.checking += 1;
+        pool.publish_waiting();
+        self.start_task(id, Task::Check, &sql, net);
+    }
+
+    /// Gives an unlinked server a query of the pooler's own.
+    pub(in crate::core) fn start_task(&mut self, id: ServerId, task: Task, sql: &str, net: &mut impl Net) {
+        let now = self.now;
+        let server = &mut self.servers[id.0 as usize];
+        server.enter(Phase::Tested(task));
+        server.task_failed = false;
+        if task == Task::Reset {
+            server.debt = Debt::None;
+        }
+        server.request_at = now;
+        let mut query = Vec::with_capacity(sql.len() + 8);
+        encode::query(&mut query, sql);
+        net.send(Peer::Server(id), &query);
+    }
+
+    /// The end of a check-in: closed if its time is over, else lent on, moved, or kept idle.
+    pub(in crate::core) fn settle(&mut self, resting: Resting, net: &mut impl Net) {
+        let (id, now) = (resting.id(), self.now);
+        let server = &mut self.servers[id.0 as usize];
+        let slot = server.pool;
+        if server.phase == Phase::Tested(Task::Check) {
+            let pool = &mut self.pools[slot.0 as usize];
+            pool.checking = pool.checking.saturating_sub(1);
+            pool.publish_waiting();
+        }
+        let is_old = now >= server.authorization.soft_at;
+        let before = server.phase;
+        server.enter(Phase::Idle(now));
+        if is_old {
+            self.count_old_link(id, before);
+        }
+        if let Some(reason) = self.reason_to_close(id, now) {
+            self.close_server(id, reason, net);
+            return self.serve(slot, net);
+        }
+        if is_old {
+            self.ask_for_renewal(id, net);
+        }
+        let here = self.next_waiter(slot).map(|waiter| waiter.since);
+        let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
+        if let Some((worker, since)) = there
+            && here.is_none_or(|here| since + Micros(limits::REMOTE_WAITER_LEAD_US) < here)
+            && let Some(resting) = self.try_move(id)
+        {
+            return self.move_server(resting, worker, net);
+        }
+        match self.take_waiter(slot) {
+            Some(waiter) => self.lend(waiter, id, net),
+            None => {
+                self.pools[slot.0 as usize].put_idle(id);
+                self.look_for_late_waiter(id, slot, net);
+            }
+        }
+    }
+
+    /// A client of another worker may have begun to wait after it was looked for above and before this server was seen to be
+    /// idle: then it has found none, nobody has looked since, and it would wait for the janitor.
+    fn look_for_late_waiter(&mut self, id: ServerId, slot: PoolSlot, net: &mut impl Net) {
+        let pool = &self.pools[slot.0 as usize];
+        if pool.share.has_waiter_after_all(self.worker)
+            && let Some((worker, _)) = pool.share.oldest_waiter_elsewhere(self.worker)
+            && let Some(resting) = self.try_move(id)
+        {
+            let _leaving = self.share(slot).server_under_way();
+            self.pools[slot.0 as usize].remove_idle(id);
+            self.move_server(resting, worker, net);
+        }
+    }
+
+    /// Links the client at the front of the queue and lets it speak.
+    fn lend(&mut self, waiter: Waiter, id: ServerId, net: &mut impl Net) {
+        let now = self.now;
+        let client = &mut self.clients[waiter.client.0 as usize];
+        let waited_us = now.since(waiter.since).0;
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.wait_time_us += waited_us;
+        counters.wait_time.record(waited_us);
+        self.link(waiter.client, id, net);
+        if matches!(self.servers[id.0 as usize].phase, Phase::Linked(_)) {
+            self.clients[waiter.client.0 as usize].hold.lift(
+                Reason::Waiting,
+                Peer::Client(waiter.client),
+                net,
+            );
+        }
+    }
+
+    /// Serves waiting clients from idle servers as far as they go, and asks for more where they do not.
+    pub(in crate::core) fn serve(&mut self, slot: PoolSlot, net: &mut impl Net) {
+        let now = self.now;
+        if self.pools[slot.0 as usize].share.database.is_paused() {
+            return;
+        }
+        while self.next_waiter(slot).is_some() && self.pools[slot.0 as usize].is_short() {
+            let Some(server) = self.pools[slot.0 as usize].take_idle() else {
+                return self.ask_for_server(slot, net);
+            };
+            match self.fitness(server, now) {
+                Fitness::Close(reason) => self.close_server(server, reason, net),
+                Fitness::Check => self.check(server, net),
+                Fitness::Fit => {
+                    if let Some(waiter) = self.take_waiter(slot) {
+                        self.lend(waiter, server, net);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a server is to be closed as soon as it is free.
+    pub(in crate::core) fn is_obsolete(&self, server: &Server) -> bool {
+        server.close_reason.is_some() || server.generation != self.share(server.pool).generation()
+    }
+
+    /// Whether a free server must not be lent or kept.
+    pub(in crate::core) fn reason_to_close(&self, id: ServerId, now: Micros) -> Option<&'static str> {
+        let server = &self.servers[id.0 as usize];
+        let pool = &self.pools[server.pool.0 as usize];
+        if server.close_reason.is_some() {
+            return server.close_reason;
+        }
+        if server.generation != pool.share.generation() {
+            return Some("database configuration changed");
+        }
+        if pool.share.database.is_paused() {
+            return Some("pause mode");
+        }
+        if now >= server.authorization.soft_at
+            && let Some(reason) = self.reason_of_old(server)
+        {
+            return Some(reason);
+        }
+        if pool.share.is_claimed() && pool.share.yields_server(now) {
+            return Some("evicted");
+        }
+        self.lifetime_over(server, pool)
+    }
+
+    #[cold]
+    fn reason_of_old(&self, server: &Server) -> Option<&'static str> {
+        self.too_old(server).or_else(|| self.retires(server))
+    }
+
+    /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for it: only the
+    /// lifetime 0, one use, ends it here, and not while no other can be had. One whose login has taken longer than the lifetime serves
+    /// whoever waits first: closed as it comes, the next would be, too.
+    fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
+        let now = self.now;
+        let age = now.since(server.connected_at);
+        let is_over = if pool.rules.server_lifetime == Micros(0) {
+            server.is_used() && server.is_expendable(&pool.share)
+        } else {
+            let spacing = Micros(pool.rules.server_lifetime.0 / u64::from(pool.rules.pool_size.max(1)));
+            age >= pool.rules.server_lifetime
+                && !self.has_just_come(server)
+                && server.authorization == Authorization::ENDLESS
+                && pool.share.may_close_for_age(now, spacing)
+        };
+        is_over.then_some("server lifetime over")
+    }
+
+    /// The client at the front of the queue; drops places that are stale.
+    fn next_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
+        loop {
+            let waiter = *self.pools[slot.0 as usize].waiters.front()?;
+            if self.is_waiting(&waiter) {
+                return Some(waiter);
+            }
+            self.pools[slot.0 as usize].waiters.pop_front();
+        }
+    }
+
+    /// Takes the client at the front out of the queue.
+    fn take_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
+        let waiter = self.next_waiter(slot)?;
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.waiters.pop_front();
+        pool.waiting -= 1;
+        self.clients[waiter.client.0 as usize].stand = Stand::Idle;
+        self.trim_queue(slot);
+        Some(waiter)
+    }
+
+    /// Drops stale places at the front and tells the other workers since when the first one waits.
+    pub(in crate::core) fn trim_queue(&mut self, slot: PoolSlot) {
+        self.next_waiter(slot);
+        if self.pools[slot.0 as usize].is_mostly_stale() {
+            // Behind a client that waits for long, others may come and be cancelled without end.
+            let mut waiters = std::mem::take(&mut self.pools[slot.0 as usize].waiters);
+            waiters.retain(|waiter| self.is_waiting(waiter));
+            self.pools[slot.0 as usize].waiters = waiters;
+        }
+        self.pools[slot.0 as usize].publish_waiting();
+    }
+
+    /// Whether a place in the queue still stands for a waiting client.
+    pub(in crate::core) fn is_waiting(&self, waiter: &Waiter) -> bool {
+        self.clients.get(waiter.client.0 as usize).is_some_and(
+            |client| matches!(client.stand, Stand::Waiting { ticket, .. } if ticket == waiter.ticket),
+        )
+    }
+
+    /// Takes a client out of the queue because its query was cancelled; it is answered when its bytes are looked at.
+    pub(in crate::core) fn cancel_waiting(&mut self, id: ClientId, net: &mut impl Net) {
+        let client = &mut self.clients[id.0 as usize];
+        let slot = client.pool;
+        client.stand = Stand::Idle;
+        client.canceled = Canceled::Next;
+        client.hold.lift(Reason::Waiting, Peer::Client(id), net);
+        self.pools[slot.0 as usize].waiting -= 1;
+        self.trim_queue(slot);
+    }
+
+    /// The pool-wide share of a pool on this worker.
+    pub(in crate::core) fn share(&self, slot: PoolSlot) -> &Arc<crate::core::pool::pool_share::PoolShare> {
+        &self.pools[slot.0 as usize].share
+    }
+}

@@ -1,0 +1,17 @@
+//! Pools: who gets which server, who waits, what servers' ages and hosts that move mean for that, and what workers share.
+
+mod checkout;
+mod claim;
+mod moved;
+mod moved_host;
+#[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
+mod pool;
+mod pool_share;
+mod recycling;
+mod turn;
+
+pub(in crate::core) use checkout::Got;
+pub(in crate::core) use claim::{Claim, goes_before};
+pub(in crate::core) use moved_host::MovedHost;
+pub(in crate::core) use pool::{Pool, PoolSlot};
+pub use pool_share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};

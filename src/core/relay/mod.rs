@@ -1,0 +1,18 @@
+//! The relay between a linked pair: frames of a client on their way up, a server's answers on their way down, the answers owed,
+//! and prepared statements that live on whichever server is at hand.
+
+mod downstream;
+mod pending_replies;
+mod statement_memory;
+mod statement_rewrite;
+mod statements;
+mod upstream;
+mod walk;
+
+pub(in crate::core) use pending_replies::Expected;
+pub use statement_memory::Meter;
+#[cfg(all(test, feature = "model"))]
+pub(in crate::core) use statements::Named;
+pub use statements::StatementRegistry;
+pub(in crate::core) use statements::{ClientStatements, ServerStatements};
+pub(in crate::core) use walk::Walk;

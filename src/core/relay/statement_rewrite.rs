@@ -1,0 +1,381 @@
+//! Named statements of a client, under the names that servers know them by.
+//!
+//! A statement is prepared on whatever server the client is lent: a Parse of what the server already holds is answered here,
+//! a Bind of what it does not hold is preceded by a Parse of ours. What is kept of a message is bounded: names by
+//! `limits::SMALL_MESSAGE_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
+
+use super::pending_replies::{Expect, Forgetting};
+use super::statements::{NAME_PREFIX, ServerStatements, Statement, StatementId};
+use super::walk::{Step, Walk};
+use crate::base::{ClientId, Peer, ServerId, limits};
+use crate::core::conn::Server;
+use crate::core::net::Net;
+use crate::core::worker_core::Core;
+use crate::wire::tags::{client as tag, server as answer, target};
+use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode, frontend};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+impl Core {
+    /// Parse, Bind, Describe or Close where statements are shared.
+    pub(in crate::core) fn statement_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        let now = self.now;
+        if header.tag == tag::PARSE && header.frame_bytes > limits::STATEMENT_BYTES_MAX {
+            return self.refuse(id, Fault::StatementTooLong, net);
+        }
+        if header.tag != tag::BIND && !walk.is_whole(header) {
+            return Step::Later;
+        }
+        let name = match name_of(header.tag, walk.payload(header)) {
+            Ok(Some(name)) => name,
+            Ok(None) if walk.is_whole(header) || walk.payload(header).len() >= NAMES_BYTES_MAX => {
+                return self.refuse(id, broken(header.tag), net);
+            }
+            Ok(None) => return Step::Later,
+            Err(fault) => return self.refuse(id, fault, net),
+        };
+        let Some(name) = name else { return self.unnamed_frame(id, header, walk, net) };
+        if header.tag == tag::CLOSE {
+            self.close_statement(id, name, header, walk, net);
+            return Step::Next;
+        }
+        let server = match self.need_server(id, header, walk, net) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        if self.servers[server.0 as usize].expected.is_forgetting() {
+            // Whether the server still holds what it is about to be asked for is known when it has answered.
+            return self.wait_for_answers(id, server, walk, net);
+        }
+        self.begin_request(id, now);
+        self.flush_upstream(id, walk, net);
+        match header.tag {
+            tag::PARSE => self.parse_statement(id, server, name, header, walk, net),
+            _ => self.use_statement(id, server, name, header, walk, net),
+        }
+    }
+
+    /// A frame of the unnamed statement or of a portal: goes on as it is.
+    fn unnamed_frame(
+        &mut self,
+        id: ClientId,
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        let server = match self.need_server(id, header, walk, net) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        let forgets = header.tag == tag::PARSE && {
+            let unnamed = walk.payload(header).get(1..).unwrap_or_default();
+            frontend::forgets_statements(unnamed)
+        };
+        let step = self.pass_frame(id, server, header, walk, self.now);
+        if forgets {
+            self.servers[server.0 as usize].expected.note_forgetting();
+        }
+        step
+    }
+
+    /// Parse: names the statement for the client, and prepares it on the server unless that has it.
+    fn parse_statement(
+        &mut self,
+        id: ClientId,
+        server_id: ServerId,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        if self.servers[server_id.0 as usize].expected.is_skipping() {
+            // The server would pass over it, too: the name stays free.
+            self.drop_frame(id, header.frame_bytes, walk);
+            return Step::Next;
+        }
+        let rest = &walk.payload(header)[name.len() + 1..];
+        let statement = match self.name_statement(id, name, rest) {
+            Ok(statement) => statement,
+            Err(fault) => return self.refuse(id, fault, net),
+        };
+        let client = &self.clients[id.0 as usize];
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.client_parse_count += 1;
+        counters.client_bytes += header.frame_bytes as u64;
+        let server = &mut self.servers[server_id.0 as usize];
+        if server.statements.touch(statement.id) {
+            let fake = Expect::ParseFake(statement.id);
+            self.answer_ourselves(id, server_id, fake, answer::PARSE_COMPLETE, net);
+        } else {
+            let made = self.prepare(server_id, &statement, Expect::Parse(Some(statement.id)), net);
+            walk.count_made(made);
+        }
+        self.drop_frame(id, header.frame_bytes, walk);
+        Step::Next
+    }
+
+    /// Gives a client's statement its name.
+    fn name_statement(&mut self, id: ClientId, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
+        let bytes_max = self.bounds.client_statement_bytes;
+        let client = &mut self.clients[id.0 as usize];
+        let statements = client.statements.get_or_insert_default();
+        if statements.find(name).is_some() {
+            let who = &client.identity;
+            tracing::error!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "prepared statement '{}' was already prepared", String::from_utf8_lossy(name));
+            return Err(Fault::StatementExists);
+        }
+        let database = &self.pools[client.pool.0 as usize].share.database;
+        let named = self.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
+        let statement = Arc::clone(&named.statement);
+        statements.insert(name, named, bytes_max).map_err(|_| Fault::ClientStatementsFull)?;
+        Ok(statement)
+    }
+
+    /// Sends our Parse of a statement, behind Closes of those that have to go for it (a PgBouncer there answers a Close that
+    /// it need not pass on at once, and before a Parse). Returns how many bytes that were.
+    fn prepare(&mut self, id: ServerId, statement: &Statement, expect: Expect, net: &mut impl Net) -> usize {
+        let server = &mut self.servers[id.0 as usize];
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.counters.server_parse_count += 1;
+        let mut frames = Vec::with_capacity(statement.rest.len() + 64);
+        if server.statements.are_in_doubt() {
+            // It may hold this one, and closing one that it does not hold does no harm.
+            encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, statement.name.as_bytes());
+            server.expected.push(Expect::CloseOurs(statement.id));
+        }
+        let others_max = (pool.rules.max_prepared_statements as usize).saturating_sub(1);
+        while let Some(old) = server.statements.evict(others_max) {
+            encode::describe_or_close(&mut frames, tag::CLOSE, target::STATEMENT, old.to_string().as_bytes());
+            server.expected.push(Expect::CloseOurs(old));
+        }
+        encode::parse(&mut frames, statement.name.as_bytes(), &statement.rest);
+        server.expected.push(expect);
+        server.statements.insert(statement.id);
+        net.send(Peer::Server(id), &frames);
+        frames.len()
+    }
+
+    /// Bind or Describe of a named statement: under the server's name for it.
+    fn use_statement(
+        &mut self,
+        id: ClientId,
+        server_id: ServerId,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) -> Step {
+        let client = &self.clients[id.0 as usize];
+        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        counters.bind_count += u64::from(header.tag == tag::BIND);
+        let server = &mut self.servers[server_id.0 as usize];
+        if server.expected.is_skipping() {
+            self.drop_frame(id, header.frame_bytes, walk);
+            return Step::Next;
+        }
+        let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
+        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
+        else {
+            server.expected.push(expect);
+            self.send_renamed(id, server_id, &nobodys(name), name, header, walk, net);
+            return Step::Next;
+        };
+        if !server.statements.touch(statement.id) {
+            walk.count_made(self.prepare(server_id, &statement, Expect::ParseOurs(statement.id), net));
+        }
+        let server = &mut self.servers[server_id.0 as usize];
+        server.expected.push(expect);
+        if statement.forgets {
+            server.expected.note_forgetting();
+        }
+        self.send_renamed(id, server_id, statement.name.as_bytes(), name, header, walk, net);
+        Step::Next
+    }
+
+    /// The frame at hand with the statement's name exchanged; what lies behind the name is forwarded as it is, however
+    /// long it is and however much of it has come.
+    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
+    fn send_renamed(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        known_as: &[u8],
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) {
+        let payload = walk.payload(header);
+        // In front of the name: Bind has the portal's name and its zero, Describe the kind byte.
+        let lead = match header.tag {
+            tag::BIND => payload.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1),
+            _ => 1,
+        };
+        let behind = HEADER_BYTES + lead + name.len() + 1;
+        let length = header.frame_bytes - 1 - name.len() + known_as.len();
+        let mut front = std::mem::take(&mut self.scratch);
+        front.clear();
+        front.push(header.tag);
+        front.extend_from_slice(&(length as u32).to_be_bytes());
+        front.extend_from_slice(&payload[..lead]);
+        encode::cstr(&mut front, known_as);
+        net.send(Peer::Server(server), &front);
+        self.scratch = front;
+        let pool = self.clients[id.0 as usize].pool;
+        self.pools[pool.0 as usize].counters.client_bytes += behind as u64;
+        self.servers[server.0 as usize].request_at = self.clients[id.0 as usize].request.began_at;
+        walk.skip(behind);
+        self.extend_run(id, header.frame_bytes - behind, walk);
+    }
+
+    /// Close of a named statement never reaches a server: the client forgets the name, and is answered in its turn.
+    fn close_statement(
+        &mut self,
+        id: ClientId,
+        name: &[u8],
+        header: FrameHeader,
+        walk: &mut Walk<'_>,
+        net: &mut impl Net,
+    ) {
+        self.flush_upstream(id, walk, net);
+        let client = &mut self.clients[id.0 as usize];
+        let skips =
+            client.link().is_some_and(|server| self.servers[server.0 as usize].expected.is_skipping());
+        if let Some(statements) = client.statements.as_mut().filter(|_| !skips) {
+            statements.remove(name);
+        }
+        self.pools[client.pool.0 as usize].counters.client_bytes += header.frame_bytes as u64;
+        match client.link() {
+            Some(server) if !skips => {
+                self.answer_ourselves(id, server, Expect::CloseFake, answer::CLOSE_COMPLETE, net);
+            }
+            Some(_) => {}
+            None => send_empty(Peer::Client(id), answer::CLOSE_COMPLETE, net),
+        }
+        self.drop_frame(id, header.frame_bytes, walk);
+    }
+
+    /// An answer in the server's place: at once where nothing else is owed, in its turn otherwise.
+    fn answer_ourselves(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        expect: Expect,
+        tag: u8,
+        net: &mut impl Net,
+    ) {
+        let server = &mut self.servers[server.0 as usize];
+        if server.expected.is_empty() && !server.is_midway() {
+            send_empty(Peer::Client(id), tag, net);
+        } else {
+            server.expected.push(expect);
+        }
+    }
+
+    /// Undoes on the server's side what an answer that will not come would have confirmed; whether there was anything.
+    pub(in crate::core) fn undo(statements: &mut ServerStatements, expect: Expect) -> bool {
+        match expect {
+            Expect::Parse(Some(statement)) | Expect::ParseOurs(statement) => statements.remove(statement),
+            Expect::CloseOurs(statement) => statements.insert(statement),
+            _ => return false,
+        }
+        true
+    }
+
+    /// A server says that a command has made the session forget its statements. What was prepared or named behind it is not
+    /// meant: it is taken from the answers that are still owed, where there are any.
+    pub(in crate::core) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
+        let server = &mut self.servers[id.0 as usize];
+        match server.expected.forget() {
+            Forgetting::Nothing => return,
+            Forgetting::ButBehind => {}
+            Forgetting::All => {
+                server.statements.clear();
+                self.clients[client.0 as usize].statements = None;
+                return;
+            }
+            Forgetting::TooOften => {
+                server.doubt_statements();
+                return;
+            }
+        }
+        // It was evicted before it was forgotten: should that be undone, nobody would know.
+        if server.expected.behind().any(|expect| matches!(expect, Expect::CloseOurs(_))) {
+            server.doubt_statements();
+        }
+        let Server { statements, expected, .. } = server;
+        statements.clear();
+        let mut named: HashSet<StatementId> = HashSet::new();
+        for expect in expected.behind() {
+            match expect {
+                Expect::Parse(Some(statement)) => {
+                    statements.insert(statement);
+                    named.insert(statement);
+                }
+                Expect::ParseOurs(statement) => statements.insert(statement),
+                Expect::ParseFake(statement) => drop(named.insert(statement)),
+                _ => {}
+            }
+        }
+        let client = &mut self.clients[client.0 as usize];
+        match &mut client.statements {
+            Some(statements) if !named.is_empty() => statements.retain(&named),
+            _ => client.statements = None,
+        }
+    }
+}
+
+/// Most bytes in which the names of a Bind must end.
+const NAMES_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX as usize;
+
+/// Sends a frame that has no payload.
+pub(in crate::core) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {
+    net.send(to, &[tag, 0, 0, 0, 4]);
+}
+
+/// What a server is told instead of a name that its client has not given: it says that there is no such statement, as it would
+/// to a client of its own, and the session goes on behind the next Sync. What looks like a name of ours is none.
+fn nobodys(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.starts_with(NAME_PREFIX.as_bytes()) { [name, b" "].concat().into() } else { name.into() }
+}
+
+fn broken(frame_tag: u8) -> Fault {
+    Fault::BrokenPacket {
+        name: match frame_tag {
+            tag::PARSE => "Parse",
+            tag::BIND => "Bind",
+            tag::DESCRIBE => "Describe",
+            _ => "Close",
+        },
+    }
+}
+
+/// The statement's name in a frame, `None` inside where it is the unnamed statement or a portal; `None` outside where more
+/// bytes are needed to tell.
+fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault> {
+    let fault = |_| broken(frame_tag);
+    let name = match frame_tag {
+        tag::PARSE => frontend::parse_view(payload).map_err(fault)?.name,
+        tag::BIND => match frontend::bind_view(payload).map_err(fault)? {
+            Some(view) if view.rest_at > NAMES_BYTES_MAX => return Err(broken(frame_tag)),
+            Some(view) => view.statement,
+            None => return Ok(None),
+        },
+        _ => {
+            let view = frontend::target_view(payload).map_err(fault)?;
+            if view.kind != target::STATEMENT {
+                return Ok(Some(None));
+            }
+            view.name
+        }
+    };
+    Ok(Some(if name.is_empty() { None } else { Some(name) }))
+}

@@ -1,0 +1,517 @@
+//! The ledger: how many servers there are, and whether one more may be opened. The one place that keeps every cap exact,
+//! over all workers.
+//!
+//! Never does I/O, never reads a clock, never opens or closes anything: it counts places and gives verdicts. Its owner
+//! (`control::places`) guards it with one lock, which is touched when connections open and close, never by a transaction.
+//!
+//! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
+//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`. A renewal keeps
+//! them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until
+//! the counts have come down. A pool has at most `server_login_concurrency` logins in progress, and one while nothing shows that
+//! they succeed; beyond the first one of each pool, an endpoint has no more than that either, those for clients counted by
+//! themselves: renewals take none of theirs.
+//! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
+
+mod logins;
+mod renewals;
+mod shortfall;
+mod timetable;
+
+use self::logins::{Held, Logins};
+pub use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
+use self::shortfall::Asked;
+pub use self::shortfall::{Bound, Lateness, Shortfall};
+use self::timetable::Timetable;
+use crate::base::{Micros, PoolId, limits};
+use crate::core::admin::Scope;
+use crate::core::pool::PoolShare;
+use crate::core::pool::{Claim, goes_before};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Who wants a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A client; the longest waiting one of the pool waits since then.
+    Waiter {
+        /// When its wait began.
+        since: Micros,
+    },
+    /// `min_pool_size`: nobody waits, so nothing is evicted for it and the reserve is not touched.
+    Minimum,
+    /// A server past its soft age is to be replaced: comes after all others, evicts nothing, takes nothing of the reserve.
+    Renewal,
+}
+
+impl Want {
+    /// Since when the client waits that it is for; [`Micros::NEVER`] where none does.
+    fn since(self) -> Micros {
+        match self {
+            Self::Waiter { since } => since,
+            Self::Minimum | Self::Renewal => Micros::NEVER,
+        }
+    }
+}
+
+/// What is to be done about a want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A place has been taken: open a server. It ends with [`Ledger::returned`].
+    Launch(Opening),
+    /// A cap of the database or the pool user is reached: close an idle server there, ask again when its place is back.
+    /// If there is none to close, say so by [`Ledger::nothing_to_evict`].
+    EvictFirst(Scope),
+    /// A renewal at a cap: a server past its soft age is retired first ([`PoolShare::want_retirement`] has been said; workers
+    /// see it when one is released, at their pass, or at a sweep). Its place is then a replacement's, as
+    /// [`Ledger::owes_replacement`] says.
+    RetireFirst,
+    /// No place; asking again is in vain until one is returned or the rules change.
+    Full,
+    /// Not before this time.
+    Later(Micros),
+    /// Nothing is to be done: enough logins are in progress, the database is paused, or the minimum is reached.
+    Nothing,
+}
+
+/// A server that is being opened, as it stood when its place was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The place is one of `reserve_pool_size`.
+    pub from_reserve: bool,
+    /// When it has logged in, a server past its soft age retires.
+    renews: bool,
+    /// A client waits for it.
+    is_for_client: bool,
+    /// The pool's.
+    generation: u32,
+    began_at: Micros,
+    /// How many logins of the pool had failed by then.
+    failures: u32,
+    /// Where it goes.
+    endpoint: Arc<str>,
+}
+
+/// What a place is used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A server that is connecting or logging in.
+    LoggingIn(Opening),
+    /// A login that has failed, and whose connection has not ended yet.
+    Failed(Opening),
+    /// A server past its login.
+    Live,
+    /// A connection that carries a cancel request.
+    Cancel,
+}
+
+/// One pool's counts.
+#[derive(Debug)]
+struct Account {
+    share: Arc<PoolShare>,
+    /// Logins in progress, those of renewals and those that have failed included.
+    logging_in: u32,
+    /// Those that have failed.
+    failed: u32,
+    renewing: u32,
+    /// It is in its endpoint's queue for a login.
+    is_held: bool,
+    live: u32,
+    cancels: u32,
+    /// The generation of the last login that has ended, where that succeeded.
+    proven: Option<u32>,
+    /// How many logins have failed.
+    failures: u32,
+    retry_at: Micros,
+    /// Servers that were retired at a cap and not replaced yet.
+    owed: u32,
+    /// Servers that were retired, less the places of live servers that have come back since.
+    retiring: u32,
+    /// How long logins take lately.
+    login_time: Micros,
+    /// How long the authorization of the last server is good for that has one.
+    max_age: Micros,
+    /// How many logins a second its endpoint took then.
+    rate: u32,
+    /// When its servers are to be replaced, and for how many that was planned.
+    renewals: Timetable,
+    planned: u32,
+}
+
+impl Account {
+    fn new(share: Arc<PoolShare>) -> Self {
+        Self {
+            share,
+            logging_in: 0,
+            failed: 0,
+            renewing: 0,
+            is_held: false,
+            live: 0,
+            cancels: 0,
+            proven: None,
+            failures: 0,
+            retry_at: Micros(0),
+            owed: 0,
+            retiring: 0,
+            login_time: Micros(0),
+            max_age: Micros::NEVER,
+            rate: 0,
+            renewals: Timetable::default(),
+            planned: 0,
+        }
+    }
+
+    fn servers(&self) -> u32 {
+        self.logging_in + self.live
+    }
+
+    /// Whether the next login is as good as sure to succeed. A server that is dead, or refuses, meets one at a time.
+    fn is_proven(&self) -> bool {
+        self.live > 0 && self.proven == Some(self.share.generation())
+    }
+}
+
+/// Counts of a database entry or of a pool user: servers of all its pools, logging in or live.
+#[derive(Debug, Default)]
+struct Room {
+    servers: u32,
+    /// Workers are asked for an idle server, or one is being closed.
+    evicting: bool,
+    /// They had none: who starves longest claims the next one that is released.
+    claim: Option<Arc<Claim>>,
+}
+
+impl Room {
+    fn is_full(&self, servers_max: u32) -> bool {
+        servers_max > 0 && self.servers >= servers_max
+    }
+
+    /// Whether room is being made already.
+    fn is_making_room(&self) -> bool {
+        self.evicting || self.claim.as_ref().is_some_and(|claim| !claim.is_open())
+    }
+}
+
+/// A pool that was denied for the sake of a shared cap.
+#[derive(Debug)]
+struct Starving {
+    /// Whose cap that was.
+    at: Scope,
+    /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
+    since: Micros,
+}
+
+/// The counts of all pools.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    accounts: HashMap<PoolId, Account>,
+    databases: HashMap<Arc<str>, Room>,
+    users: HashMap<Arc<str>, Room>,
+    /// Logins in progress at each endpoint that has any.
+    logins_at: HashMap<Arc<str>, Logins>,
+    /// Who waits for a place among them.
+    held_at: HashMap<Arc<str>, Held>,
+    /// When servers at each endpoint are to be replaced.
+    renewals_at: HashMap<Arc<str>, Timetable>,
+    /// What pools want of each endpoint, as last added up.
+    asked: HashMap<Arc<str>, Asked>,
+    /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
+    starved: BTreeMap<PoolId, Starving>,
+}
+
+impl Ledger {
+    /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps [`PoolShare::is_full`] up to date.
+    pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
+        if matches!(want, Want::Waiter { .. }) {
+            self.starved.remove(&pool.id); // whether it does is judged anew
+        }
+        let verdict = self.judge(pool, want, now);
+        match (want, &verdict) {
+            (Want::Waiter { .. }, Verdict::Full | Verdict::EvictFirst(_) | Verdict::Later(_)) => {
+                pool.set_full(true);
+            }
+            (Want::Waiter { .. }, Verdict::Launch(_)) => pool.set_full(false),
+            (Want::Renewal, Verdict::Later(at)) => pool.postpone_renewal(*at),
+            (Want::Renewal, Verdict::Nothing) => {
+                pool.postpone_renewal(now + Micros::from_millis(limits::JANITOR_PERIOD_MS));
+            }
+            _ => {}
+        }
+        if let Verdict::Launch(opening) = &verdict {
+            self.launch(pool, opening);
+        }
+        verdict
+    }
+
+    /// Whoever a server is opened for, it is the replacement of one that was retired, if one was.
+    fn launch(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+        self.starved.remove(&pool.id);
+        let account = self.account(pool);
+        if opening.renews && account.renewing == 0 {
+            pool.forget_departed();
+        }
+        account.logging_in += 1;
+        account.renewing += u32::from(opening.renews);
+        account.owed = account.owed.saturating_sub(1);
+        let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
+        there.all += 1;
+        there.for_clients += u32::from(opening.is_for_client);
+        self.database(pool).servers += 1;
+        self.user(pool).servers += 1;
+    }
+
+    fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
+        let rules = pool.rules();
+        if pool.database.is_paused() || !self.may_log_in(pool, &rules, want) {
+            return Verdict::Nothing;
+        }
+        let account = self.account(pool);
+        if account.retry_at > now {
+            return Verdict::Later(account.retry_at);
+        }
+        if want == Want::Renewal {
+            return self.judge_renewal(pool, now);
+        }
+        let (servers, logging_in) = (account.servers(), account.logging_in);
+        let at_size = rules.pool_size > 0 && servers >= rules.pool_size;
+        let mut from_reserve = false;
+        match want {
+            Want::Minimum if servers >= rules.min_pool_size || at_size => return Verdict::Nothing,
+            Want::Waiter { since } if at_size => {
+                let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
+                if rules.reserve_pool_timeout == Micros(0) || servers >= reserve_max {
+                    return Verdict::Full;
+                }
+                if logging_in > 0 {
+                    return Verdict::Nothing; // who waits longest then, and since when, shows when it has logged in
+                }
+                if now.since(since) < rules.reserve_pool_timeout {
+                    return Verdict::Later(since + rules.reserve_pool_timeout);
+                }
+                from_reserve = true;
+            }
+            _ => {}
+        }
+        let caps = [rules.max_db_connections, rules.max_user_connections];
+        for (scope, servers_max) in scopes_of(pool).into_iter().zip(caps) {
+            let servers = self.room(&scope).map_or(0, |room| room.servers);
+            if servers_max > 0 && servers >= servers_max {
+                return self.make_room(pool.id, scope, want);
+            }
+            if servers_max > 0 && self.go_before(pool.id, want, &scope) >= servers_max - servers {
+                self.starve(pool.id, scope, want);
+                return Verdict::Full;
+            }
+        }
+        Verdict::Launch(self.opening(pool, want, from_reserve, now))
+    }
+
+    /// How many pools starve in `scope` whose clients go before that of `want`: a place that came back a moment ago is theirs.
+    fn go_before(&self, pool: PoolId, want: Want, scope: &Scope) -> u32 {
+        let others =
+            self.starving_in(scope).filter(|(id, since)| *id != pool && goes_before(*since, want.since()));
+        others.count() as u32
+    }
+
+    /// Pools that starve in `scope` and are still served, and since when.
+    fn starving_in(&self, scope: &Scope) -> impl Iterator<Item = (PoolId, Micros)> {
+        let is_served = |id| self.accounts.get(id).is_some_and(|account| !account.share.is_removed());
+        let starved =
+            self.starved.iter().filter(move |(id, starving)| starving.at == *scope && is_served(id));
+        starved.map(|(id, starving)| (*id, starving.since))
+    }
+
+    fn starve(&mut self, pool: PoolId, at: Scope, want: Want) {
+        let since = match (want, self.starved.get(&pool)) {
+            (Want::Minimum | Want::Renewal, Some(known)) => known.since,
+            _ => want.since(),
+        };
+        self.starved.insert(pool, Starving { at, since });
+    }
+
+    /// At most one eviction at a time in a room: its place must be back before the next is asked for.
+    fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want) -> Verdict {
+        self.starve(pool, scope.clone(), want);
+        let may_evict = matches!(want, Want::Waiter { .. });
+        match self.room(&scope) {
+            Some(room) if may_evict && !room.is_making_room() => {
+                room.evicting = true;
+                self.withdraw_claim(&scope);
+                Verdict::EvictFirst(scope)
+            }
+            _ => Verdict::Full,
+        }
+    }
+
+    /// No worker had an idle server in `scope`: the next want there may try again, and whoever starves longest has a claim on
+    /// the next one that is released.
+    pub fn nothing_to_evict(&mut self, scope: &Scope) {
+        let Some(room) = self.room(scope) else { return };
+        room.evicting = false;
+        self.withdraw_claim(scope);
+        let waiting = self.starving_in(scope).filter(|(_, since)| *since != Micros::NEVER);
+        let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
+        let claim = Claim::new(claimant, since);
+        let rivals = self.accounts.values().filter(|account| account.servers() > 0);
+        for rival in rivals.filter(|account| account.share.id != claimant && scope.holds(&account.share)) {
+            rival.share.set_claim(Some(Arc::clone(&claim)));
+        }
+        if let Some(room) = self.room(scope) {
+            room.claim = Some(claim);
+        }
+    }
+
+    fn withdraw_claim(&mut self, scope: &Scope) {
+        let Some(claim) = self.room(scope).and_then(|room| room.claim.take()) else { return };
+        let has_it = |share: &PoolShare| share.claim().is_some_and(|its| Arc::ptr_eq(&its, &claim));
+        for share in self.accounts.values().map(|account| &account.share).filter(|share| scope.holds(share)) {
+            if share.is_claimed() && has_it(share) {
+                share.set_claim(None);
+            }
+        }
+    }
+
+    /// Nobody waits for a server of `pool`: it does not starve, and claims nothing.
+    pub fn wants_nothing(&mut self, pool: &PoolShare) {
+        let Some(Starving { at, .. }) = self.starved.remove(&pool.id) else { return };
+        let is_its = |room: &Room| room.claim.as_ref().is_some_and(|claim| claim.claimant() == pool.id);
+        // for a claim that is taken a place comes back all the same
+        if self.room(&at).is_some_and(|room| is_its(room) && !room.is_making_room()) {
+            self.withdraw_claim(&at);
+        }
+    }
+
+    /// A place in the room is free again, and with it what was done to make room.
+    fn give_back(&mut self, scope: &Scope) {
+        if let Some(room) = self.room(scope) {
+            room.servers -= 1;
+            room.evicting = false;
+        }
+        self.withdraw_claim(scope);
+    }
+
+    /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are fewer than twice
+    /// `pool_size`, as in PgBouncer; but one at a time always is, or a small pool with a reserve, or one that was made
+    /// smaller, could never cancel anything. PostgreSQL never counts such a connection as a session, so it does not count
+    /// for database or user.
+    pub fn take_cancel(&mut self, pool: &Arc<PoolShare>) -> bool {
+        let cap = pool.rules().pool_size.saturating_mul(2);
+        let account = self.account(pool);
+        let free = cap == 0 || account.cancels == 0 || account.servers() + account.cancels < cap;
+        account.cancels += u32::from(free);
+        free
+    }
+
+    /// A place is free again: its socket has truly ended.
+    pub fn returned(&mut self, pool: &Arc<PoolShare>, used_for: &Use) {
+        match used_for {
+            Use::LoggingIn(opening) | Use::Failed(opening) => {
+                self.account(pool).failed -= u32::from(matches!(used_for, Use::Failed(_)));
+                self.login_is_over(pool, opening);
+                if opening.renews {
+                    // It has failed: the next try is a matter of the back-off, not of the pool's pace.
+                    pool.postpone_renewal(self.account(pool).retry_at);
+                }
+            }
+            Use::Live => {
+                let account = self.account(pool);
+                assert!(account.live > 0, "a place was returned that was never taken");
+                account.live -= 1;
+                account.retiring = account.retiring.saturating_sub(1);
+                pool.set_live_count(account.live);
+            }
+            Use::Cancel => {
+                let account = self.account(pool);
+                assert!(account.cancels > 0, "a place was returned that was never taken");
+                account.cancels -= 1;
+                return;
+            }
+        }
+        pool.set_full(false);
+        for scope in scopes_of(pool) {
+            self.give_back(&scope);
+        }
+    }
+
+    /// The pools whose wants may be met now that a place of `pool` was returned: itself, and those that starve in the same
+    /// database or for the same user. They may be asked for again, so their workers are told.
+    pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
+        let starved: Vec<PoolId> = self.starved.keys().copied().collect();
+        let mut revived: Vec<Arc<PoolShare>> = Vec::new();
+        for id in starved.into_iter().filter(|id| *id != pool.id) {
+            let Some(account) = self.accounts.get(&id) else { continue };
+            let share = &account.share;
+            if share.database.name == pool.database.name || share.user == pool.user {
+                share.set_full(false);
+                revived.push(Arc::clone(share));
+                self.starved.remove(&id);
+            }
+        }
+        revived.extend(self.accounts.get(&pool.id).map(|account| Arc::clone(&account.share)));
+        revived
+    }
+
+    /// Forgets a pool that has no place in use. Returns whether it did.
+    pub fn forget(&mut self, pool: &PoolShare) -> bool {
+        if self.accounts.get(&pool.id).is_some_and(|account| account.servers() + account.cancels > 0) {
+            return false;
+        }
+        self.wants_nothing(pool);
+        self.accounts.remove(&pool.id);
+        self.databases.retain(|_, room| room.servers > 0);
+        self.users.retain(|_, room| room.servers > 0);
+        true
+    }
+
+    /// Servers of a pool: (logging in, live). For `sv_login` of SHOW POOLS.
+    pub fn pool_servers(&self, pool: PoolId) -> (u32, u32) {
+        self.accounts.get(&pool).map_or((0, 0), |account| (account.logging_in, account.live))
+    }
+
+    /// Connections of a pool that carry cancel requests. For `sv_active_cancel` of SHOW POOLS.
+    pub fn pool_cancels(&self, pool: PoolId) -> u32 {
+        self.accounts.get(&pool).map_or(0, |account| account.cancels)
+    }
+
+    /// Servers of a database entry, logging in or live: `current_connections` of SHOW DATABASES.
+    pub fn database_servers(&self, database: &str) -> u32 {
+        self.databases.get(database).map_or(0, |room| room.servers)
+    }
+
+    /// Servers of a pool user, logging in or live: `current_connections` of SHOW USERS.
+    pub fn user_servers(&self, user: &str) -> u32 {
+        self.users.get(user).map_or(0, |room| room.servers)
+    }
+
+    /// Servers of all pools, logging in or live.
+    pub fn all_servers(&self) -> u32 {
+        self.accounts.values().map(Account::servers).sum()
+    }
+
+    fn account(&mut self, pool: &Arc<PoolShare>) -> &mut Account {
+        self.accounts.entry(pool.id).or_insert_with(|| Account::new(Arc::clone(pool)))
+    }
+
+    fn database(&mut self, pool: &PoolShare) -> &mut Room {
+        self.databases.entry(Arc::clone(&pool.database.name)).or_default()
+    }
+
+    fn user(&mut self, pool: &PoolShare) -> &mut Room {
+        self.users.entry(Arc::clone(&pool.user)).or_default()
+    }
+
+    fn room(&mut self, scope: &Scope) -> Option<&mut Room> {
+        match scope {
+            Scope::Database(name) => self.databases.get_mut(name),
+            Scope::User(name) => self.users.get_mut(name),
+            Scope::All | Scope::Pool(_) => None,
+        }
+    }
+}
+
+/// The rooms whose caps a pool shares with others.
+fn scopes_of(pool: &PoolShare) -> [Scope; 2] {
+    [Scope::Database(Arc::clone(&pool.database.name)), Scope::User(Arc::clone(&pool.user))]
+}
+
+#[cfg(test)]
+pub(in crate::core) mod tests;

@@ -1,0 +1,171 @@
+//! The ledger's rules for logins in progress: how many at a time, and what the end of one says of the next.
+//!
+//! A pool has one while nothing shows that they succeed, then several. At an endpoint those for clients are counted by themselves:
+//! renewals that wait for its pace, or are slow, take none of their places. The first login of each pool always may begin. A pool
+//! that its endpoint has no place for is asked again as soon as there is one ([`Ledger::next_held`]).
+
+use super::{Ledger, Opening, Want};
+use crate::base::{Micros, PoolId, limits};
+use crate::config::PoolRules;
+use crate::core::pool::PoolShare;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+/// Logins in progress at an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Logins {
+    pub all: u32,
+    pub for_clients: u32,
+}
+
+impl Logins {
+    /// Those beside which one for `want` would begin.
+    fn beside(self, want: Want) -> u32 {
+        if matches!(want, Want::Waiter { .. }) { self.for_clients } else { self.all }
+    }
+}
+
+/// Pools with clients that their endpoint had no place for, in the order in which they asked; each is in here once.
+pub(super) type Held = VecDeque<PoolId>;
+
+impl Ledger {
+    /// A login that begins now.
+    pub(super) fn opening(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        want: Want,
+        from_reserve: bool,
+        now: Micros,
+    ) -> Opening {
+        let endpoint = Arc::clone(&pool.rules().endpoint);
+        let account = self.account(pool);
+        let renews = want == Want::Renewal && account.owed == 0;
+        let (generation, failures) = (pool.generation(), account.failures);
+        let is_for_client = matches!(want, Want::Waiter { .. });
+        Opening { from_reserve, renews, is_for_client, generation, began_at: now, failures, endpoint }
+    }
+
+    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace, or are slow, keep no
+    /// client from a server.
+    pub(super) fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules, want: Want) -> bool {
+        let most = rules.server_login_concurrency;
+        let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
+        let has_place = there.beside(want) < most;
+        let account = self.account(pool);
+        let may_have_another = account.is_proven() && account.logging_in < most;
+        let may = account.logging_in == 0 || may_have_another && has_place;
+        if !may && may_have_another && matches!(want, Want::Waiter { .. }) {
+            self.hold(pool, &rules.endpoint);
+        }
+        may
+    }
+
+    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, the server
+    /// may not take as many: the next one is tried by itself, and not at once, but no later than a second after this one's begin.
+    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+        self.login_is_over(pool, opening);
+        let account = self.account(pool);
+        // The server that was to be replaced may have ended by itself meanwhile.
+        if opening.renews && !pool.take_departed() {
+            pool.want_retirement();
+            account.retiring += 1;
+        }
+        account.live += 1;
+        if opening.failures == account.failures {
+            account.retry_at = Micros(0);
+            account.proven = Some(opening.generation);
+        } else {
+            let soon = opening.began_at + Micros::from_millis(limits::LOGIN_RETRY_MS);
+            account.retry_at = account.retry_at.min(soon);
+        }
+        pool.set_live_count(account.live);
+        pool.set_failing(None);
+    }
+
+    /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new generation since. `reason`
+    /// is what clients that need a server meanwhile are told. Returns whether this is the answer to those who wait: as long as
+    /// other logins are under way it is not, since each of these may still serve them; the last one that fails is. The place
+    /// itself, from now on one of [`super::Use::Failed`], comes back by [`Ledger::returned`].
+    pub fn login_failed(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        opening: &Opening,
+        reason: String,
+        retry: Micros,
+    ) -> bool {
+        let is_of_today = self.postpone(pool, opening, retry);
+        let account = self.account(pool);
+        let is_answer = is_of_today && account.logging_in == account.failed;
+        if is_answer {
+            pool.set_failing(Some(reason));
+        }
+        is_answer
+    }
+
+    /// A login has failed for a reason that may pass: as [`Ledger::login_failed`], but clients go on waiting.
+    pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) {
+        self.postpone(pool, opening, retry);
+        pool.set_failing(None);
+    }
+
+    /// Whether a login's failure says anything about the next one: not where that would go elsewhere or send something else.
+    fn postpone(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) -> bool {
+        let account = self.account(pool);
+        account.failed += 1;
+        let is_of_today = opening.generation == pool.generation();
+        if is_of_today {
+            account.retry_at = account.retry_at.max(opening.began_at + retry);
+            account.proven = None;
+            account.failures = account.failures.wrapping_add(1);
+        }
+        is_of_today
+    }
+
+    pub(super) fn login_is_over(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+        let account = self.account(pool);
+        assert!(account.logging_in > 0, "a login ended that never began");
+        account.logging_in -= 1;
+        account.renewing -= u32::from(opening.renews);
+        if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
+            let there = logins.get_mut();
+            there.all -= 1;
+            there.for_clients -= u32::from(opening.is_for_client);
+            if there.all == 0 {
+                logins.remove();
+            }
+        }
+    }
+
+    /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
+    /// connect string has changed): the next login need not wait for the retry.
+    pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {
+        self.account(pool).retry_at = Micros(0);
+        pool.set_failing(None); // who comes now waits for what becomes of it
+    }
+
+    /// A pool that was refused because of its endpoint, where there is a place now: the one that has asked first. It is looked at
+    /// again, and refused again or not.
+    pub fn next_held(&mut self, endpoint: &Arc<str>) -> Option<PoolId> {
+        let there = self.logins_at.get(endpoint).copied().unwrap_or_default();
+        let held = self.held_at.get_mut(endpoint)?;
+        while let Some(id) = held.pop_front() {
+            let Some(account) = self.accounts.get_mut(&id) else { continue }; // forgotten meanwhile
+            if there.for_clients >= account.share.rules().server_login_concurrency {
+                held.push_front(id);
+                return None;
+            }
+            account.is_held = false;
+            return Some(id);
+        }
+        self.held_at.remove(endpoint);
+        None
+    }
+
+    fn hold(&mut self, pool: &Arc<PoolShare>, endpoint: &Arc<str>) {
+        let account = self.account(pool);
+        if !std::mem::replace(&mut account.is_held, true) {
+            self.held_at.entry(Arc::clone(endpoint)).or_default().push_back(pool.id);
+        }
+    }
+}

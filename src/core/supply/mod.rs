@@ -1,0 +1,14 @@
+//! The supply of servers: how many there may be, and when one is opened, retired or replaced. Over all workers, and pure.
+//!
+//! Events in, actions out: whoever owns both carries out what is decided.
+
+mod launcher;
+mod ledger;
+
+pub use launcher::{Action, Demand, Event, Launcher};
+pub use ledger::{
+    Bound, Lateness, Ledger, Opening, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall, Use, Verdict, Want,
+};
+
+#[cfg(test)]
+pub(in crate::core) use ledger::tests;

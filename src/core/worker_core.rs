@@ -1,0 +1,497 @@
+//! One worker's heart: clients, servers and pools of this worker, driven by events.
+//!
+//! This file holds the value and its joins and departures; check-out and check-in are in `pool/checkout.rs`, the relay in
+//! `relay/upstream.rs` and `relay/downstream.rs`, timeouts in `janitor.rs`, operators' commands in `admin/carry_out.rs`.
+
+use super::bounds::Bounds;
+use super::conn::{Client, Stand};
+use super::conn::{Debt, Phase, Server, Task};
+use super::conn::{Hold, Reason};
+use super::login_handoff::{ClientLogin, ServerLogin};
+use super::moved_server::MovedServer;
+use super::net::Net;
+use super::note::Farewell;
+use super::pool::MovedHost;
+use super::pool::PoolShare;
+use super::pool::{Pool, PoolSlot};
+use super::relay::{ServerStatements, StatementRegistry};
+use super::socket_index::SocketIndex;
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::config::PoolMode;
+use crate::wire::{Fault, TrackedNames};
+use slab::Slab;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One worker's data plane without I/O.
+#[derive(Debug)]
+pub struct Core {
+    pub(in crate::core) worker: WorkerId,
+    pub(in crate::core) names: TrackedNames,
+    pub(in crate::core) registry: Arc<StatementRegistry>,
+    pub(in crate::core) clients: Slab<Client>,
+    pub(in crate::core) servers: Slab<Server>,
+    /// All clients but the pooler's own, which have no socket id.
+    pub(in crate::core) by_socket: SocketIndex,
+    pub(in crate::core) pools: Slab<Pool>,
+    pub(in crate::core) pool_slots: HashMap<PoolId, PoolSlot>,
+    pub(in crate::core) next_ticket: u64,
+    /// Hosts that have moved a short while ago.
+    pub(in crate::core) moved_hosts: Vec<MovedHost>,
+    pub(in crate::core) refusing: bool,
+    pub(in crate::core) suspended: bool,
+    pub(in crate::core) bounds: Bounds,
+    /// Where a renamed frame's front is put together; kept for its memory.
+    pub(in crate::core) scratch: Vec<u8>,
+    /// The time of the event at hand.
+    pub(in crate::core) now: Micros,
+    /// The time of the janitor's last pass.
+    pub(in crate::core) last_pass: Micros,
+    /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over: not before
+    /// then can it leave for another worker.
+    pub(in crate::core) just_sent_to: Option<ServerId>,
+}
+
+/// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no
+/// transaction, no cancel under way. Only [`Core::try_rest`] makes one, and no server becomes idle, is given back or
+/// leaves for another worker without.
+#[derive(Debug)]
+pub(in crate::core) struct Resting(ServerId);
+
+impl Resting {
+    /// The server that rests.
+    pub fn id(&self) -> ServerId {
+        self.0
+    }
+}
+
+/// Why a client leaves.
+#[derive(Debug)]
+pub(in crate::core) enum Leave {
+    /// We end it, and it is told why.
+    Fault(Fault),
+    /// We end it in the middle of a message of its server: words of ours would become part of that message.
+    Mute(Fault),
+    /// It is gone or going; the log says how.
+    Quiet(&'static str),
+}
+
+impl Core {
+    /// Bytes that a worker keeps for one client, without what they point to.
+    pub const CLIENT_BYTES: usize = size_of::<Client>();
+    /// Bytes that a worker keeps for one server, without what they point to.
+    pub const SERVER_BYTES: usize = size_of::<Server>();
+    /// Bytes that a server's list of prepared statements keeps for one of them, without what they point to.
+    pub const STATEMENT_BYTES: usize = ServerStatements::ENTRY_BYTES;
+
+    /// A core with no connection. `registry` is shared by all workers.
+    pub fn new(worker: WorkerId, names: TrackedNames, registry: Arc<StatementRegistry>) -> Self {
+        Self {
+            worker,
+            names,
+            registry,
+            clients: Slab::with_capacity(limits::CONNECTIONS_AT_START),
+            servers: Slab::new(),
+            by_socket: SocketIndex::default(),
+            pools: Slab::new(),
+            pool_slots: HashMap::new(),
+            next_ticket: 0,
+            moved_hosts: Vec::new(),
+            refusing: false,
+            suspended: false,
+            bounds: Bounds::default(),
+            scratch: Vec::new(),
+            now: Micros(0),
+            last_pass: Micros(0),
+            just_sent_to: None,
+        }
+    }
+
+    /// Replaces the bounds on one call's work and on answers owed.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// The slot that the next [`Core::client_joined`] will use, so that the driver can adopt the socket under its id first.
+    pub fn reserve_client(&mut self) -> ClientId {
+        ClientId(self.clients.vacant_key() as u32)
+    }
+
+    /// The slot that the next server will use; see [`Core::reserve_client`].
+    pub fn reserve_server(&mut self) -> ServerId {
+        ServerId(self.servers.vacant_key() as u32)
+    }
+
+    /// A client has finished its login; it is told so, and is idle.
+    pub fn client_joined(&mut self, id: ClientId, mut login: ClientLogin, now: Micros, net: &mut impl Net) {
+        self.now = now;
+        let welcome = std::mem::take(&mut login.welcome);
+        let slot = self.pool_slot(&login.pool);
+        let pool = &mut self.pools[slot.0 as usize];
+        pool.clients += 1;
+        if !login.identity.internal {
+            pool.counters.client_login_count += 1;
+            pool.counters.login_time_us += login.login_time.0;
+            pool.counters.login_time.record(login.login_time.0);
+        }
+        let key = self.clients.insert(Client::new(login, slot, now));
+        assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
+        let Self { by_socket, clients, .. } = self;
+        let identity = &clients[key].identity;
+        if !identity.internal {
+            by_socket.insert(identity.socket_id, id, |id| clients[id.0 as usize].identity.socket_id);
+        }
+        net.send(Peer::Client(id), &welcome);
+        if self.suspended {
+            self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
+        }
+        if self.share(slot).is_removed() {
+            self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
+        }
+    }
+
+    /// A server has finished its login; it serves the longest waiting client or becomes idle.
+    pub fn server_joined(&mut self, id: ServerId, login: ServerLogin, now: Micros, net: &mut impl Net) {
+        self.now = now;
+        let slot = self.pool_slot(&login.pool);
+        self.adopt(id, Server::new(login, slot, now), net);
+    }
+
+    /// A server has come from another worker, idle.
+    pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
+        self.now = now;
+        let MovedServer(mut server, share) = moved;
+        server.pool = self.pool_slot(&share);
+        server.end_if_denied(&share, now);
+        self.adopt(id, *server, net);
+        share.server_arrives();
+    }
+
+    fn adopt(&mut self, id: ServerId, mut server: Server, net: &mut impl Net) {
+        self.end_if_left(&mut server);
+        let pool = &mut self.pools[server.pool.0 as usize];
+        server.limit_age(pool);
+        pool.servers += 1;
+        pool.asked = 0;
+        // What came with it may be an answer that nobody has asked for: it is looked at first (`Core::heard_out`).
+        server.speaks_on = net.has_unread(Peer::Server(id));
+        let is_heard = !server.speaks_on;
+        let key = self.servers.insert(server);
+        assert_eq!(key, id.0 as usize, "a server joins under the id reserved for it");
+        if self.suspended {
+            self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
+        }
+        if is_heard {
+            self.settle_or_close(id, net);
+        }
+    }
+
+    /// A server that nobody is linked to has done what it had to do.
+    pub(in crate::core) fn settle_or_close(&mut self, id: ServerId, net: &mut impl Net) {
+        match self.try_rest(id) {
+            Some(resting) => self.settle(resting, net),
+            None => {
+                let slot = self.servers[id.0 as usize].pool;
+                self.close_server(id, "server was not ready", net);
+                self.serve(slot, net);
+            }
+        }
+    }
+
+    /// Whether a server is at rest now.
+    pub(in crate::core) fn try_rest(&self, id: ServerId) -> Option<Resting> {
+        let server = self.servers.get(id.0 as usize)?;
+        (server.is_clean() && server.cancels == 0 && !server.speaks_on).then_some(Resting(id))
+    }
+
+    /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was kept apart is
+    /// checked in as soon as it is at rest, and closed where that would come too late.
+    pub(in crate::core) fn look_for_rest(&mut self, id: ServerId, net: &mut impl Net) {
+        let Some(server) = self.servers.get(id.0 as usize) else { return };
+        if server.phase != Phase::BeingCanceled || server.cancels > 0 {
+            return;
+        }
+        let (slot, close_reason) = (server.pool, server.close_reason);
+        match (self.try_rest(id), close_reason) {
+            (_, Some(reason)) => {
+                self.close_server(id, reason, net);
+                self.serve(slot, net);
+            }
+            (Some(resting), None) => self.check_in(resting, net),
+            (None, None) => {}
+        }
+    }
+
+    /// Gives a server at rest away to another worker.
+    pub(in crate::core) fn move_server(&mut self, resting: Resting, to: WorkerId, net: &mut impl Net) {
+        let (id, now) = (resting.id(), self.now);
+        let mut server = self.servers.remove(id.0 as usize);
+        server.enter(Phase::Idle(now));
+        server.hold = Hold::default();
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.servers -= 1;
+        let share = Arc::clone(&pool.share);
+        share.server_leaves();
+        net.move_server(Peer::Server(id), to, MovedServer(Box::new(server), share));
+    }
+
+    /// This worker's part of a pool, made at the first sight of it.
+    pub(in crate::core) fn pool_slot(&mut self, share: &Arc<PoolShare>) -> PoolSlot {
+        if let Some(slot) = self.pool_slots.get(&share.id) {
+            return *slot;
+        }
+        let slot = PoolSlot(self.pools.insert(Pool::new(Arc::clone(share), self.worker)) as u32);
+        self.pool_slots.insert(share.id, slot);
+        slot
+    }
+
+    /// `peer` is gone: end of stream, reset, or a TLS failure. The driver has already let go of the id's socket.
+    pub fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
+        self.now = now;
+        match peer {
+            Peer::Client(id) if self.clients.contains(id.0 as usize) => {
+                self.remove_client(id, &Leave::Quiet("client unexpected eof"), net);
+            }
+            Peer::Server(id) if self.servers.contains(id.0 as usize) => {
+                let slot = self.servers[id.0 as usize].pool;
+                self.remove_server(id, "server conn crashed?", net);
+                self.serve(slot, net);
+            }
+            Peer::Client(_) | Peer::Server(_) => {}
+        }
+    }
+
+    /// What was sent to `peer` could not be written at once and is in the driver's hands: its link is not read meanwhile,
+    /// so that a slow reader costs one buffer, whatever the result's size. Nor is a client itself that does not read.
+    pub fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
+        self.set_blocked(peer, true);
+        if let Peer::Client(id) = peer
+            && let Some(client) = self.clients.get_mut(id.0 as usize)
+        {
+            // What it asks for next would be answered into the same full socket, perhaps by ourselves.
+            client.hold.add(Reason::Unread, peer, net);
+        }
+        match self.link_of(peer) {
+            Some(Peer::Client(id)) => {
+                self.clients[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Client(id), net);
+            }
+            Some(Peer::Server(id)) => {
+                self.servers[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Server(id), net);
+            }
+            None => {}
+        }
+    }
+
+    /// Everything sent to `peer` has been written.
+    pub fn drained(&mut self, peer: Peer, net: &mut impl Net) {
+        self.set_blocked(peer, false);
+        if let Peer::Client(id) = peer
+            && let Some(client) = self.clients.get_mut(id.0 as usize)
+        {
+            client.hold.lift(Reason::Unread, peer, net);
+        }
+        match self.link_of(peer) {
+            Some(Peer::Client(id)) => {
+                self.clients[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
+            }
+            Some(Peer::Server(id)) => {
+                self.servers[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+            }
+            None => {}
+        }
+    }
+
+    fn set_blocked(&mut self, peer: Peer, blocked: bool) {
+        match peer {
+            Peer::Client(id) => {
+                if let Some(client) = self.clients.get_mut(id.0 as usize) {
+                    client.blocked = blocked;
+                }
+            }
+            Peer::Server(id) => {
+                if let Some(server) = self.servers.get_mut(id.0 as usize) {
+                    server.blocked = blocked;
+                }
+            }
+        }
+    }
+
+    fn link_of(&self, peer: Peer) -> Option<Peer> {
+        match peer {
+            Peer::Client(id) => self.clients.get(id.0 as usize)?.link().map(Peer::Server),
+            Peer::Server(id) => self.servers.get(id.0 as usize)?.link().map(Peer::Client),
+        }
+    }
+
+    /// Bytes of `peer`: those kept from before, then what came. Returns how many were consumed; the driver keeps the rest
+    /// and calls again with them in front when more has come (or after [`Net::resume`]). Not called while `peer` is paused.
+    pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
+        self.now = now;
+        let consumed = match peer {
+            Peer::Client(id) if self.clients.contains(id.0 as usize) => self.client_received(id, input, net),
+            Peer::Server(id) if self.servers.contains(id.0 as usize) => self.server_received(id, input, net),
+            Peer::Client(_) | Peer::Server(_) => input.len(),
+        };
+        self.just_sent_to = None;
+        consumed
+    }
+
+    /// Ends a client: tells it why where there is something to tell, and closes its connection.
+    pub(in crate::core) fn disconnect(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
+        let link = self.clients[id.0 as usize].link();
+        let is_midway = link.is_some_and(|server| self.servers[server.0 as usize].is_midway());
+        if let Leave::Fault(fault) = leave
+            && !is_midway
+        {
+            net.send(Peer::Client(id), &fault.message());
+        }
+        net.close(Peer::Client(id), Farewell::Close);
+        self.remove_client(id, leave, net);
+    }
+
+    /// Forgets a client whose connection has ended or is being ended, and decides what becomes of its server.
+    fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
+        let now = self.now;
+        let Self { by_socket, clients, .. } = self;
+        by_socket.remove(clients[id.0 as usize].identity.socket_id, |id| {
+            clients[id.0 as usize].identity.socket_id
+        });
+        let client = clients.remove(id.0 as usize);
+        self.log_client(&client, leave, now);
+        let pool = &mut self.pools[client.pool.0 as usize];
+        pool.clients -= 1;
+        match client.stand {
+            Stand::Idle => {}
+            Stand::Waiting { .. } => {
+                pool.waiting -= 1;
+                self.trim_queue(client.pool);
+            }
+            Stand::Lent(server) | Stand::Linked(server) => self.abandon(server, net),
+        }
+    }
+
+    /// A server whose client has left: reset and lent on where it is at rest (session pooling), closed where it is not.
+    fn abandon(&mut self, id: ServerId, net: &mut impl Net) {
+        let server = &mut self.servers[id.0 as usize];
+        server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+        let relaying = matches!(server.phase, Phase::Linked(_));
+        if !relaying || !server.is_clean() || server.blocked {
+            self.end_server(id, "client disconnect while server was not ready", net);
+            return;
+        }
+        self.give_back(id, net);
+    }
+
+    /// A clean server that has just lost its client: checked in, or kept apart while a cancel is aimed at it.
+    pub(in crate::core) fn give_back(&mut self, id: ServerId, net: &mut impl Net) {
+        match self.try_rest(id) {
+            Some(resting) => self.check_in(resting, net),
+            None => self.servers[id.0 as usize].enter(Phase::BeingCanceled),
+        }
+    }
+
+    /// A server at rest, after a client: through the reset query where it needs one, then lent on.
+    fn check_in(&mut self, resting: Resting, net: &mut impl Net) {
+        let server = &self.servers[resting.id().0 as usize];
+        let rules = &self.pools[server.pool.0 as usize].rules;
+        let session = rules.mode == PoolMode::Session || server.debt == Debt::Reset;
+        if (session || rules.reset_always)
+            && !rules.server_reset_query.is_empty()
+            && server.close_reason.is_none()
+        {
+            let sql = Arc::clone(&rules.server_reset_query);
+            self.start_task(resting.id(), Task::Reset, &sql, net);
+        } else {
+            self.settle(resting, net);
+        }
+    }
+
+    /// Closes a server; a linked client is told and closed too.
+    pub(in crate::core) fn close_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+        self.stop_query(id, net);
+        net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
+        self.remove_server(id, reason, net);
+    }
+
+    /// Closes a server that nobody is linked to any more (its client may have just left).
+    pub(in crate::core) fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+        let now = self.now;
+        self.stop_query(id, net);
+        net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
+        let server = self.servers.remove(id.0 as usize);
+        self.log_server(&server, reason, now);
+        self.note_retirement(&server, reason);
+        self.pools[server.pool.0 as usize].servers -= 1;
+    }
+
+    /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a long query runs on
+    /// and its backend counts against the caps: a server that is closed in the middle of a query is cancelled too.
+    fn stop_query(&self, id: ServerId, net: &mut impl Net) {
+        let server = &self.servers[id.0 as usize];
+        if !server.expected.is_settled() {
+            net.notify(server.cancel_note(0, 0));
+        }
+    }
+
+    /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
+    fn remove_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+        let now = self.now;
+        let server = self.servers.remove(id.0 as usize);
+        self.log_server(&server, reason, now);
+        self.note_retirement(&server, reason);
+        let pool = &mut self.pools[server.pool.0 as usize];
+        pool.servers -= 1;
+        match server.phase {
+            Phase::Idle(_) => pool.remove_idle(id),
+            Phase::Linked(client) | Phase::Preparing(client) => {
+                self.clients[client.0 as usize].stand = Stand::Idle;
+                let fault = match reason {
+                    "server conn crashed?" => Fault::ServerCrashed,
+                    reason => Fault::ServerClosed { reason },
+                };
+                let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
+                self.disconnect(client, &leave, net);
+            }
+            Phase::Tested(Task::Check) => {
+                pool.checking = pool.checking.saturating_sub(1);
+                pool.publish_waiting();
+            }
+            Phase::Tested(Task::Reset) | Phase::BeingCanceled => {}
+        }
+    }
+
+    fn log_client(&self, client: &Client, leave: &Leave, now: Micros) {
+        let who = &client.identity;
+        if who.internal {
+            return;
+        }
+        let rules = &self.pools[client.pool.0 as usize].rules;
+        let age = now.since(client.joined_at).as_secs();
+        let reason = match leave {
+            Leave::Fault(fault) | Leave::Mute(fault) => fault.text(),
+            Leave::Quiet(reason) => (*reason).into(),
+        };
+        if rules.log_disconnections {
+            tracing::info!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "closing because: {reason} (age={age}s)");
+        }
+        if rules.log_pooler_errors && !matches!(leave, Leave::Quiet(_)) {
+            tracing::warn!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "pooler error: {reason}");
+        }
+    }
+
+    fn log_server(&self, server: &Server, reason: &'static str, now: Micros) {
+        let who = &server.identity;
+        if self.pools[server.pool.0 as usize].rules.log_disconnections {
+            let age = now.since(server.connected_at).as_secs();
+            tracing::info!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
+                "closing because: {reason} (age={age}s)");
+        }
+    }
+
+    /// Clients and servers of this worker, for shutdown and for tests.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.clients.len(), self.servers.len())
+    }
+}
