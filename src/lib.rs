@@ -7,6 +7,8 @@
 //! `status`, `console`, `observe` are for operators; `boot` knows all.
 //! ARCHITECTURE.md draws the house and the walk of a byte through it.
 
+#![warn(unreachable_pub)]
+
 pub mod auth;
 pub mod base;
 pub mod boot;

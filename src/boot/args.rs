@@ -43,7 +43,7 @@ pub(super) struct Options {
 
 impl Options {
     /// What the command line says goes before what the file says.
-    pub fn apply(&self, settings: &mut crate::config::Settings) {
+    pub(super) fn apply(&self, settings: &mut crate::config::Settings) {
         if self.verbose > 0 {
             settings.verbose = settings.verbose.saturating_add(self.verbose);
         }

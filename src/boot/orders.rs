@@ -40,7 +40,7 @@ impl Process {
     ///
     /// # Errors
     /// Why it ends other than in order.
-    pub async fn serve(
+    pub(super) async fn serve(
         self,
         mut orders: mpsc::UnboundedReceiver<Order>,
         mut signals: Signals,

@@ -21,7 +21,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// What the files say that has no effect, or not the effect that one may expect.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         self.policy
             .snapshot
             .warnings

@@ -125,7 +125,7 @@ impl PidFile {
     ///
     /// # Errors
     /// PgBouncer's text where the process of the file lives.
-    pub fn check(path: &Path) -> Result<(), String> {
+    pub(super) fn check(path: &Path) -> Result<(), String> {
         let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
         let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0);
         if let Some(pid) = pid
@@ -142,7 +142,7 @@ impl PidFile {
     ///
     /// # Errors
     /// The system's, with the file's name.
-    pub fn write(path: &Path) -> Result<Self, String> {
+    pub(super) fn write(path: &Path) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("could not open pidfile '{}': {error}", path.display());
         let mut file = std::fs::OpenOptions::new()
             .write(true)

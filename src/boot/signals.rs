@@ -35,7 +35,7 @@ impl Signals {
     ///
     /// # Errors
     /// The system's.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
@@ -50,7 +50,7 @@ impl Signals {
     ///
     /// # Cancel safety
     /// A signal that comes while nobody waits is delivered to the next call.
-    pub async fn next(&mut self) -> Wish {
+    pub(super) async fn next(&mut self) -> Wish {
         tokio::select! {
             _ = self.hangup.recv() => Wish::Reload,
             _ = self.terminate.recv() => Wish::WaitForClients,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What a proof depends on.
-pub struct ProofRules<'a> {
+pub(super) struct ProofRules<'a> {
     /// `auth_type`.
     pub auth_type: AuthType,
     /// The user's name.
@@ -43,7 +43,10 @@ pub struct ProofRules<'a> {
 /// The method's fault, the same for wrong proofs and unknown users; silent ones.
 /// # Cancel safety
 /// The login cannot be taken up again.
-pub async fn prove(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<Option<ScramKeys>, LoginEnd> {
+pub(super) async fn prove(
+    stream: &mut ClientStream,
+    rules: &ProofRules<'_>,
+) -> Result<Option<ScramKeys>, LoginEnd> {
     let is_scram = matches!(rules.secret.map(|secret| &**secret), Some(Secret::Scram(_)));
     match rules.auth_type {
         AuthType::Any => Ok(None),

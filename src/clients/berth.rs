@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 /// The threads for handshakes, each with its bell. Those who come to them take turns; who needs none takes no turn.
 #[derive(Debug)]
-pub struct Handshakes {
+pub(super) struct Handshakes {
     threads: Threads,
     bells: Box<[Arc<Bell>]>,
     next: AtomicUsize,
@@ -28,7 +28,7 @@ impl Handshakes {
     ///
     /// # Errors
     /// The system's, where a thread cannot be started.
-    pub fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
+    pub(super) fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
         Ok(Self {
             threads: Threads::start(name, count, nice)?,
             bells: (0..count).map(|_| Arc::default()).collect(),
@@ -37,12 +37,12 @@ impl Handshakes {
     }
 
     /// Ends the threads, and whoever is still logging in on one of them ([`Threads::stop`]).
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.threads.stop();
     }
 
     /// Has each thread ring its bell.
-    pub fn ringers(&self, plane: &Arc<Plane>) -> JoinSet<()> {
+    pub(super) fn ringers(&self, plane: &Arc<Plane>) -> JoinSet<()> {
         let mut ringers = JoinSet::new();
         for (number, bell) in self.bells.iter().enumerate() {
             let (bell, plane) = (Arc::clone(bell), Arc::clone(plane));
@@ -75,10 +75,10 @@ pub struct Exit(Chosen, Arc<Handshakes>);
 
 /// The worker's end of it.
 #[derive(Debug)]
-pub struct Leaving(Chosen, Arc<Handshakes>);
+pub(super) struct Leaving(Chosen, Arc<Handshakes>);
 
 /// A way to one of the threads.
-pub fn exit(to: &Arc<Handshakes>) -> (Exit, Leaving) {
+pub(super) fn exit(to: &Arc<Handshakes>) -> (Exit, Leaving) {
     let chosen = Chosen::default();
     (Exit(Arc::clone(&chosen), Arc::clone(to)), Leaving(chosen, Arc::clone(to)))
 }
@@ -106,7 +106,7 @@ impl Leaving {
     ///
     /// # Cancel safety
     /// As long as it is here, the login is dropped with it.
-    pub async fn guest(self, login: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+    pub(super) async fn guest(self, login: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
         let mut here = Some(login);
         poll_fn(|context| {
             let Some(login) = &mut here else { return Poll::Ready(()) };

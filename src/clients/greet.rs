@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Why a login ended without a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoginEnd {
+pub(super) enum LoginEnd {
     /// The client is told.
     Fault(Fault),
     /// The connection is closed without a word; the log has the reason.
@@ -38,7 +38,7 @@ impl From<io::Error> for LoginEnd {
 
 /// What a client said in its first packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Greeting {
+pub(super) enum Greeting {
     /// It wants to log in.
     Startup(Box<Startup>),
     /// It wants a query cancelled; the key as it came: process id and secret.
@@ -46,7 +46,7 @@ pub enum Greeting {
 }
 
 /// What greeting depends on.
-pub struct GreetRules<'a> {
+pub(super) struct GreetRules<'a> {
     /// What TLS needs; `None` = not offered here.
     pub tls: Option<&'a Arc<rustls::ServerConfig>>,
     /// No login without TLS.
@@ -67,7 +67,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// [`Fault::UnencryptedAfterGss`]; silent ones.
 /// # Cancel safety
 /// The login cannot be taken up again.
-pub async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<Greeting, LoginEnd> {
+pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<Greeting, LoginEnd> {
     while stream.unread().is_empty() {
         // whoever leaves before a single byte was only looking whether we are there
         stream.read_more().await.map_err(|_| LoginEnd::Unsaid)?;

@@ -10,7 +10,7 @@ use crate::wire::startup::Startup;
 use crate::wire::{ParamSet, TrackedNames, authentication, sqlstate, tags};
 
 /// The parameters of a client: those of the pool's server, with what its StartupMessage asks for in their place.
-pub fn own_params(
+pub(super) fn own_params(
     names: &TrackedNames,
     servers: &ParamSet,
     startup: &Startup,
@@ -42,7 +42,7 @@ fn host_text(remote: &Address) -> String {
 }
 
 /// The last messages of a login.
-pub struct WelcomeWords<'a> {
+pub(super) struct WelcomeWords<'a> {
     /// Tracked parameters.
     pub names: &'a TrackedNames,
     /// What the pool's first server reported.
@@ -58,7 +58,7 @@ pub struct WelcomeWords<'a> {
 impl WelcomeWords<'_> {
     /// AuthenticationOk, parameters that are not tracked as the server reported them, tracked ones, BackendKeyData, the
     /// notice, ReadyForQuery.
-    pub fn write(&self) -> Vec<u8> {
+    pub(super) fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         authentication::write_ok(&mut out);
         for (name, value) in &self.welcome.reported {

@@ -137,7 +137,7 @@ enum Transport {
 
 /// One client's byte stream.
 #[derive(Debug)]
-pub struct ClientStream {
+pub(super) struct ClientStream {
     transport: Transport,
     inbox: Vec<u8>,
     /// Words that go out with the next ones.
@@ -149,7 +149,7 @@ pub struct ClientStream {
 
 impl ClientStream {
     /// A stream of which nothing has been read.
-    pub fn new(socket: Socket) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Self {
             transport: Transport::Plain(socket),
             inbox: Vec::new(),
@@ -160,17 +160,17 @@ impl ClientStream {
     }
 
     /// Tells `pace` of every whole message.
-    pub fn paced(self, pace: Pace) -> Self {
+    pub(super) fn paced(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
     }
 
     /// Whom it tells.
-    pub fn pace(&self) -> Option<Pace> {
+    pub(super) fn pace(&self) -> Option<Pace> {
         self.pace.clone()
     }
 
     /// The client waits for us until the guard is dropped.
-    pub fn ours(&self) -> Option<Ours> {
+    pub(super) fn ours(&self) -> Option<Ours> {
         self.pace.as_ref().map(Pace::ours)
     }
 
@@ -181,12 +181,12 @@ impl ClientStream {
     }
 
     /// What was read and not consumed.
-    pub fn unread(&self) -> &[u8] {
+    pub(super) fn unread(&self) -> &[u8] {
         &self.inbox
     }
 
     /// Consumes the first `bytes` of [`ClientStream::unread`], and gives their memory back.
-    pub fn consume(&mut self, bytes: usize) {
+    pub(super) fn consume(&mut self, bytes: usize) {
         self.inbox.drain(..bytes);
         self.inbox.shrink_to(READ_BYTES);
         self.step();
@@ -198,7 +198,7 @@ impl ClientStream {
     /// The system's; `UnexpectedEof` at the end of the stream.
     /// # Cancel safety
     /// Nothing is lost.
-    pub async fn read_more(&mut self) -> io::Result<()> {
+    pub(super) async fn read_more(&mut self) -> io::Result<()> {
         if !self.held.is_empty() {
             self.send_held().await?; // what the client waits for comes before what we wait for
         }
@@ -212,12 +212,12 @@ impl ClientStream {
     }
 
     /// Sends `bytes` with what is sent next, or before the client is waited for.
-    pub fn hold(&mut self, bytes: &[u8]) {
+    pub(super) fn hold(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
 
     /// What is held and not sent: whoever asks sends it.
-    pub fn take_held(&mut self) -> Vec<u8> {
+    pub(super) fn take_held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 
@@ -236,7 +236,7 @@ impl ClientStream {
     /// The system's.
     /// # Cancel safety
     /// A part may have been sent.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.held.is_empty() {
             self.hold(bytes);
             return self.send_held().await;
@@ -251,7 +251,7 @@ impl ClientStream {
     /// The handshake's. The stream is lost with it.
     /// # Cancel safety
     /// The stream is lost.
-    pub async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
+    pub(super) async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
         if let Some(berth) = self.leave_loop()? {
             let _ours = self.ours(); // the thread may have others to shake hands with first
             self.bell = Some(berth.exit.take().await); // what a handshake costs must not make queries wait
@@ -272,7 +272,7 @@ impl ClientStream {
     }
 
     /// Whether the client has closed it, or its half of it: whom we owe an answer that it must answer has gone with that.
-    pub fn has_hung_up(&self) -> bool {
+    pub(super) fn has_hung_up(&self) -> bool {
         match &self.transport {
             Transport::Plain(socket) => socket.has_hung_up(),
             Transport::Tls(stream) => stream.get_ref().0.socket.has_hung_up(),
@@ -281,12 +281,12 @@ impl ClientStream {
     }
 
     /// What wakes workers for the thread that it is on, if it has left its worker.
-    pub fn take_bell(&mut self) -> Option<Arc<Bell>> {
+    pub(super) fn take_bell(&mut self) -> Option<Arc<Bell>> {
         self.bell.take()
     }
 
     /// Whether it is on a worker's loop.
-    pub fn is_on_loop(&self) -> bool {
+    pub(super) fn is_on_loop(&self) -> bool {
         matches!(&self.transport, Transport::Plain(Socket::Fresh(Some(fresh))) if fresh.berth.is_some())
     }
 
@@ -294,7 +294,7 @@ impl ClientStream {
     ///
     /// # Errors
     /// The system's.
-    pub fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
+    pub(super) fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
         match &mut self.transport {
             Transport::Plain(Socket::Fresh(Some(fresh))) => fresh.leave_loop(),
             Transport::Plain(_) | Transport::Tls(_) | Transport::Lost => Ok(None),
@@ -302,12 +302,12 @@ impl ClientStream {
     }
 
     /// Whether the stream is encrypted.
-    pub fn is_tls(&self) -> bool {
+    pub(super) fn is_tls(&self) -> bool {
         matches!(self.transport, Transport::Tls(_))
     }
 
     /// The TLS session as SHOW prints it, empty without TLS.
-    pub fn tls_text(&self) -> String {
+    pub(super) fn tls_text(&self) -> String {
         match &self.transport {
             Transport::Tls(stream) => tls_text(stream.get_ref().1),
             Transport::Plain(_) | Transport::Lost => String::new(),
@@ -319,7 +319,7 @@ impl ClientStream {
     ///
     /// # Cancel safety
     /// The stream is closed at once.
-    pub async fn farewell(mut self, words: &[u8]) {
+    pub(super) async fn farewell(mut self, words: &[u8]) {
         let goodbye = async {
             self.send(words).await?;
             self.shutdown().await?;
@@ -339,7 +339,7 @@ impl ClientStream {
     ///
     /// # Cancel safety
     /// The stream is closed at once.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         let limit = Duration::from_millis(limits::CLIENT_LINGER_MS);
         let _ = tokio::time::timeout(limit, self.shutdown()).await; // a client that is gone needs none
     }
@@ -349,7 +349,7 @@ impl ClientStream {
     ///
     /// # Errors
     /// The system's; the connection is closed.
-    pub fn into_channel(self, guard: Guard) -> io::Result<Channel> {
+    pub(super) fn into_channel(self, guard: Guard) -> io::Result<Channel> {
         let mut unread = self.inbox;
         let (socket, tls) = match self.transport {
             Transport::Plain(socket) => (socket, None),

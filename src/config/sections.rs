@@ -61,7 +61,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Nothing read yet. `settings` are those in force: what has no default keeps its value.
-    pub fn new(settings: Option<&Settings>, errors: Vec<ConfigError>) -> Self {
+    pub(super) fn new(settings: Option<&Settings>, errors: Vec<ConfigError>) -> Self {
         let defaults = Settings::default();
         let mut draft = Self {
             section: Section::None,
@@ -90,7 +90,7 @@ impl Draft {
     }
 
     /// Takes in the next token.
-    pub fn take(&mut self, token: &Token) {
+    pub(super) fn take(&mut self, token: &Token) {
         self.here = token.place.clone();
         let outcome = match &token.item {
             Item::Section(name) => self.open(name),
@@ -102,7 +102,7 @@ impl Draft {
     }
 
     /// After the last token of `file`.
-    pub fn end(&mut self, file: &str) {
+    pub(super) fn end(&mut self, file: &str) {
         if !self.main_seen {
             let place = Place { file: file.into(), line: 0 };
             self.errors.push(ConfigError { place, problem: Problem::MainSectionMissing });
@@ -110,7 +110,7 @@ impl Draft {
     }
 
     /// What comes from now on is of the overlay.
-    pub fn begin_overlay(&mut self) {
+    pub(super) fn begin_overlay(&mut self) {
         (self.section, self.is_overlay) = (Section::None, true);
     }
 

@@ -292,7 +292,7 @@ impl Value for ListenOn {
 
 /// A size where any negative number means "not set here".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub Option<u32>);
+pub(super) struct Size(pub Option<u32>);
 
 impl Value for Size {
     fn parse(text: &str) -> Result<Self, BadValue> {
@@ -311,7 +311,7 @@ impl Value for Size {
 
 /// A limit where 0 and any negative number mean "not set here".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit(pub Option<u32>);
+pub(super) struct Limit(pub Option<u32>);
 
 impl Value for Limit {
     fn parse(text: &str) -> Result<Self, BadValue> {
@@ -327,7 +327,7 @@ impl Value for Limit {
 
 /// A span of time in seconds where 0 means "not set here".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Option<Micros>);
+pub(super) struct Span(pub Option<Micros>);
 
 impl Value for Span {
     fn parse(text: &str) -> Result<Self, BadValue> {

@@ -8,7 +8,7 @@ use crate::wire::{FrameHeader, HEADER_BYTES};
 
 /// One thing that a client wants, or did wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub(super) enum Request {
     /// A simple query.
     Query(String),
     /// Terminate.
@@ -20,7 +20,7 @@ pub enum Request {
 }
 
 /// Takes the first request out of `inbox`; `None` = more must come. `length_max` is `max_packet_size`.
-pub fn next(inbox: &mut Vec<u8>, length_max: u32) -> Option<Request> {
+pub(super) fn next(inbox: &mut Vec<u8>, length_max: u32) -> Option<Request> {
     let header = match FrameHeader::read(inbox, length_max) {
         Ok(header) => header?,
         Err(_) => {

@@ -55,7 +55,7 @@ pub struct Column {
 
 /// One value of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cell<'a> {
+pub(super) enum Cell<'a> {
     /// No value.
     Null,
     /// For text columns.
@@ -115,14 +115,14 @@ impl<'a, T: Into<Cell<'a>>> From<Option<T>> for Cell<'a> {
 
 /// An answer being written: a RowDescription and the rows so far.
 #[derive(Debug)]
-pub struct Rows {
+pub(super) struct Rows {
     columns: Cow<'static, [Column]>,
     out: Vec<u8>,
 }
 
 impl Rows {
     /// An answer with these columns and no row yet.
-    pub fn new(columns: impl Into<Cow<'static, [Column]>>) -> Self {
+    pub(super) fn new(columns: impl Into<Cow<'static, [Column]>>) -> Self {
         let columns = columns.into();
         let mut out = Vec::with_capacity(1024);
         encode::row_description(&mut out, columns.iter().map(|c| (c.name, c.kind.oid(), c.kind.size())));
@@ -133,7 +133,7 @@ impl Rows {
     ///
     /// # Panics
     /// Where the cells are not those of the columns: a bug of the SHOW that calls it.
-    pub fn push(&mut self, cells: &[Cell<'_>]) {
+    pub(super) fn push(&mut self, cells: &[Cell<'_>]) {
         assert_eq!(cells.len(), self.columns.len(), "a row has the cells of its columns: {:?}", self.columns);
         for (cell, column) in cells.iter().zip(self.columns.iter()) {
             let fits = match cell {
@@ -158,13 +158,13 @@ impl Rows {
     }
 
     /// The messages written so far.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
     /// What a client reads: names, then rows of texts. For tests.
     #[cfg(test)]
-    pub fn read_back(&self) -> Vec<Vec<(String, Option<String>)>> {
+    pub(super) fn read_back(&self) -> Vec<Vec<(String, Option<String>)>> {
         tests::read_back(&self.out)
     }
 }
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    pub fn read_back(mut bytes: &[u8]) -> Vec<Vec<(String, Option<String>)>> {
+    pub(super) fn read_back(mut bytes: &[u8]) -> Vec<Vec<(String, Option<String>)>> {
         let mut names = Vec::new();
         let mut rows = Vec::new();
         while let Some((tag, mut rest)) = bytes.split_first() {

@@ -117,7 +117,7 @@ pub async fn serve_all(console: Arc<Console>, mut door: mpsc::UnboundedReceiver<
 ///
 /// # Cancel safety
 /// The connection is closed; a command under way stays in force.
-pub async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
+pub(super) async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
     let ConsoleVisit { stream, identity, rights, guard } = visit;
     let began = console.status.plane.now();
     let canceled = Arc::new(Notify::new());

@@ -14,7 +14,7 @@ use crate::status::{IamView, Now};
 use std::time::{Duration, SystemTime};
 
 /// SHOW IAM, in the order of `views`.
-pub fn iam(views: &[IamView], now: Now) -> Rows {
+pub(super) fn iam(views: &[IamView], now: Now) -> Rows {
     let mut rows = Rows::new(tables::columns("iam"));
     for view in views {
         let row = &view.row;

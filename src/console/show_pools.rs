@@ -11,7 +11,7 @@ use crate::status::{DatabaseView, PoolView, load_balance_text};
 const CONSOLE_POOL_SIZE: u32 = 2;
 
 /// SHOW POOLS, ordered by (database, user).
-pub fn pools(mut pools: Vec<PoolView>) -> Rows {
+pub(super) fn pools(mut pools: Vec<PoolView>) -> Rows {
     pools.sort_by(|a, b| (&a.database, &a.user).cmp(&(&b.database, &b.user)));
     let mut rows = Rows::new(tables::columns("pools"));
     for pool in &pools {
@@ -40,7 +40,7 @@ pub fn pools(mut pools: Vec<PoolView>) -> Rows {
 }
 
 /// SHOW DATABASES, ordered by name, the console's own among them.
-pub fn databases(snapshot: &Snapshot, mut databases: Vec<DatabaseView>, console_clients: u32) -> Rows {
+pub(super) fn databases(snapshot: &Snapshot, mut databases: Vec<DatabaseView>, console_clients: u32) -> Rows {
     databases.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     let mut rows = Rows::new(tables::columns("databases"));
     let mut console = Some(console_clients);
@@ -105,7 +105,7 @@ fn push_console(rows: &mut Rows, snapshot: &Snapshot, clients: u32) {
 }
 
 /// SHOW PEERS, ordered by id.
-pub fn peers(snapshot: &Snapshot) -> Rows {
+pub(super) fn peers(snapshot: &Snapshot) -> Rows {
     let mut rows = Rows::new(tables::columns("peers"));
     for (id, peer) in &snapshot.peers {
         let hosts: Vec<String> = peer.hosts.iter().map(ToString::to_string).collect();
@@ -120,7 +120,7 @@ pub fn peers(snapshot: &Snapshot) -> Rows {
 }
 
 /// SHOW PEER_POOLS: cancel requests are not forwarded to peers yet, so that no pool of one exists.
-pub fn peer_pools() -> Rows {
+pub(super) fn peer_pools() -> Rows {
     Rows::new(tables::columns("peer_pools"))
 }
 

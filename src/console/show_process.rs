@@ -8,7 +8,7 @@ use crate::config::{Snapshot, UserEntry, Value};
 use crate::status::{DnsView, Lists, MemRow, UserCounts, known_users};
 
 /// SHOW CONFIG.
-pub fn config(snapshot: &Snapshot) -> Rows {
+pub(super) fn config(snapshot: &Snapshot) -> Rows {
     let mut rows = Rows::new(tables::columns("config"));
     for row in snapshot.show_config() {
         let changeable = if row.changeable { "yes" } else { "no" };
@@ -18,14 +18,14 @@ pub fn config(snapshot: &Snapshot) -> Rows {
 }
 
 /// SHOW VERSION.
-pub fn version() -> Rows {
+pub(super) fn version() -> Rows {
     let mut rows = Rows::new(tables::columns("version"));
     rows.push(&[crate::base::VERSION.into()]);
     rows
 }
 
 /// SHOW USERS: `names`, the configuration's users, forced users and the console's own, in byte order.
-pub fn users(
+pub(super) fn users(
     snapshot: &Snapshot,
     names: impl IntoIterator<Item = String>,
     counts: impl Fn(&str) -> UserCounts,
@@ -57,7 +57,7 @@ fn padded(number: Option<u32>) -> String {
 
 /// SHOW LISTS. Nothing is kept free for reuse, names have no zones here, and a look-up that waits for another one of the same
 /// name is not counted as pending: those are 0.
-pub fn lists(lists: &Lists) -> Rows {
+pub(super) fn lists(lists: &Lists) -> Rows {
     let mut rows = Rows::new(tables::columns("lists"));
     for (name, items) in [
         ("databases", lists.databases),
@@ -92,7 +92,7 @@ pub enum Standing {
 }
 
 /// SHOW STATE.
-pub fn state(standing: Standing) -> Rows {
+pub(super) fn state(standing: Standing) -> Rows {
     let mut rows = Rows::new(tables::columns("state"));
     for (key, value) in
         [("active", Standing::Active), ("paused", Standing::Paused), ("suspended", Standing::Suspended)]
@@ -103,7 +103,7 @@ pub fn state(standing: Standing) -> Rows {
 }
 
 /// SHOW MEM. What is not counted is NULL.
-pub fn mem(caches: &[MemRow]) -> Rows {
+pub(super) fn mem(caches: &[MemRow]) -> Rows {
     let mut rows = Rows::new(tables::columns("mem"));
     for cache in caches {
         let total = cache.used.map(|used| used * cache.bytes as u64);
@@ -119,7 +119,7 @@ pub fn mem(caches: &[MemRow]) -> Rows {
 }
 
 /// SHOW DNS_HOSTS.
-pub fn dns_hosts(hosts: &[DnsView]) -> Rows {
+pub(super) fn dns_hosts(hosts: &[DnsView]) -> Rows {
     let mut rows = Rows::new(tables::columns("dns_hosts"));
     for host in hosts {
         let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
@@ -129,7 +129,7 @@ pub fn dns_hosts(hosts: &[DnsView]) -> Rows {
 }
 
 /// SHOW DNS_ZONES: zone serials are not watched.
-pub fn dns_zones() -> Rows {
+pub(super) fn dns_zones() -> Rows {
     Rows::new(tables::columns("dns_zones"))
 }
 

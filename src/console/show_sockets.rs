@@ -9,7 +9,7 @@ use super::times::Moment;
 use crate::status::{Side, SocketView};
 
 /// The rows of one of the four tables, by its columns.
-pub fn rows(shown: &'static Shown, mut sockets: Vec<SocketView>, moment: &Moment) -> Rows {
+pub(super) fn rows(shown: &'static Shown, mut sockets: Vec<SocketView>, moment: &Moment) -> Rows {
     sockets.sort_by(|a, b| (a.side, &a.database, &a.user, a.id).cmp(&(b.side, &b.database, &b.user, b.id)));
     let mut rows = Rows::new(shown.columns);
     let with_buffers = shown.columns.iter().any(|column| column.name == "recv_pos");

@@ -33,7 +33,7 @@ fn numbers<'a>(totals: &Totals) -> impl Iterator<Item = Cell<'a>> + use<'a> {
 
 /// Which halves of the figures a table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halves {
+pub(super) enum Halves {
     /// STATS_TOTALS.
     Totals,
     /// STATS_AVERAGES.
@@ -43,7 +43,7 @@ pub enum Halves {
 }
 
 /// SHOW STATS, STATS_TOTALS or STATS_AVERAGES at `now`.
-pub fn stats(halves: Halves, pools: &[PoolFigures], window: &Window, now: Micros) -> Rows {
+pub(super) fn stats(halves: Halves, pools: &[PoolFigures], window: &Window, now: Micros) -> Rows {
     let name = match halves {
         Halves::Totals => "stats_totals",
         Halves::Averages => "stats_averages",
@@ -65,7 +65,7 @@ pub fn stats(halves: Halves, pools: &[PoolFigures], window: &Window, now: Micros
 }
 
 /// SHOW TOTALS at `now`.
-pub fn totals(pools: &[PoolFigures], window: &Window, now: Micros) -> Rows {
+pub(super) fn totals(pools: &[PoolFigures], window: &Window, now: Micros) -> Rows {
     let mut all = Figures::default();
     for figures in by_database(pools, window).into_values() {
         all.totals.add(&figures.totals);

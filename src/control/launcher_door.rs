@@ -32,7 +32,7 @@ pub struct LauncherDoor(mpsc::UnboundedSender<News>);
 pub struct LauncherInbox(pub mpsc::UnboundedReceiver<News>);
 
 /// A door and what is behind it.
-pub fn door() -> (LauncherDoor, LauncherInbox) {
+pub(super) fn door() -> (LauncherDoor, LauncherInbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (LauncherDoor(sender), LauncherInbox(receiver))
 }

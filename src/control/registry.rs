@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One database entry with its pools.
-pub struct DatabaseEntry {
+pub(super) struct DatabaseEntry {
     /// Its switches.
     pub share: Arc<DatabaseShare>,
     /// The entry in force.

@@ -6,33 +6,33 @@ use crate::core::{Gate, PoolShare};
 use std::sync::{Arc, Mutex};
 
 /// A configuration of these lines of `[databases]` and settings.
-pub fn snapshot(databases: &str, settings: &str) -> Snapshot {
+pub(crate) fn snapshot(databases: &str, settings: &str) -> Snapshot {
     let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
     Snapshot::load_with("test.ini", None, &|_| Ok(text.clone().into_bytes())).expect("a valid configuration")
 }
 
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     Registry::new(Arc::new(Gate::default()), 2)
 }
 
 /// A pool that belongs to no registry.
-pub fn share(database: &str, user: &str) -> Arc<PoolShare> {
+pub(crate) fn share(database: &str, user: &str) -> Arc<PoolShare> {
     let snapshot = snapshot(&format!("{database} ="), "");
     Arc::clone(&registry().pool(&snapshot, database, user).expect("a pool").share)
 }
 
 /// A configuration of these lines of `[databases]` and of the settings (and of the sections behind them), without TLS.
-pub fn policy(databases: &str, settings: &str) -> Policy {
+pub(crate) fn policy(databases: &str, settings: &str) -> Policy {
     Policy::without_tls(snapshot(databases, settings))
 }
 
 /// A plane without workers, whose entries nobody has made known yet.
-pub fn plane(databases: &str, settings: &str) -> (Arc<Plane>, LauncherInbox) {
+pub(crate) fn plane(databases: &str, settings: &str) -> (Arc<Plane>, LauncherInbox) {
     Plane::new(Arc::new(policy(databases, settings)), Staff::none())
 }
 
 /// Waits until something that another task does has happened.
-pub async fn until(what: impl Fn() -> bool) {
+pub(crate) async fn until(what: impl Fn() -> bool) {
     while !what() {
         tokio::task::yield_now().await;
     }
@@ -40,13 +40,13 @@ pub async fn until(what: impl Fn() -> bool) {
 
 /// Collects lines as `LEVEL fields message`.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(pub Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(pub Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     /// Hears what this thread logs. The first event of a place in the code asks all subscribers that there are whether it is of
     /// interest to any; one more that hears everything, for all threads, is there for those that are asked just
     /// before this one comes.
-    pub fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
         use tracing_subscriber::layer::SubscriberExt;
         // a second one is refused: there is one already
         let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
@@ -56,7 +56,7 @@ impl Lines {
     }
 
     /// Whether there was an error with this text.
-    pub fn has_error(&self, text: &str) -> bool {
+    pub(crate) fn has_error(&self, text: &str) -> bool {
         self.0.lock().unwrap().iter().any(|line| line.starts_with("ERROR") && line.contains(text))
     }
 }

@@ -16,13 +16,13 @@ pub(in crate::core) struct SocketIndex {
 
 impl SocketIndex {
     /// Adds a client; no other with this socket id is here.
-    pub fn insert(&mut self, socket_id: u64, id: ClientId, socket_of: impl Fn(ClientId) -> u64) {
+    pub(super) fn insert(&mut self, socket_id: u64, id: ClientId, socket_of: impl Fn(ClientId) -> u64) {
         let Self { slots, hasher } = self;
         slots.insert_unique(hasher.hash_one(socket_id), id, |id| hasher.hash_one(socket_of(*id)));
     }
 
     /// Takes a client out, where it is here.
-    pub fn remove(&mut self, socket_id: u64, socket_of: impl Fn(ClientId) -> u64) {
+    pub(super) fn remove(&mut self, socket_id: u64, socket_of: impl Fn(ClientId) -> u64) {
         let hash = self.hasher.hash_one(socket_id);
         if let Ok(entry) = self.slots.find_entry(hash, |id| socket_of(*id) == socket_id) {
             entry.remove();
@@ -30,7 +30,7 @@ impl SocketIndex {
     }
 
     /// The client with this socket id.
-    pub fn find(&self, socket_id: u64, socket_of: impl Fn(ClientId) -> u64) -> Option<ClientId> {
+    pub(super) fn find(&self, socket_id: u64, socket_of: impl Fn(ClientId) -> u64) -> Option<ClientId> {
         self.slots.find(self.hasher.hash_one(socket_id), |id| socket_of(*id) == socket_id).copied()
     }
 }

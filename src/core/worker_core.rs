@@ -60,7 +60,7 @@ pub(in crate::core) struct Resting(ServerId);
 
 impl Resting {
     /// The server that rests.
-    pub fn id(&self) -> ServerId {
+    pub(super) fn id(&self) -> ServerId {
         self.0
     }
 }

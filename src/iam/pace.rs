@@ -34,7 +34,7 @@ impl Pace {
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub async fn turn(&self, hurry: impl Future<Output = ()>) {
+    pub(super) async fn turn(&self, hurry: impl Future<Output = ()>) {
         let _behind_others = tokio::select! {
             biased;
             () = hurry => None,
@@ -47,7 +47,7 @@ impl Pace {
     }
 
     /// STS has asked for fewer calls.
-    pub fn throttled(&self) {
+    pub(super) fn throttled(&self) {
         let now = self.now();
         self.budget().throttled(now, now); // its calls are short: one of the pace of before is not told from one of now
     }

@@ -28,7 +28,7 @@ pub(super) struct Path {
 
 impl Path {
     /// How many sessions of STS lie on it.
-    pub fn sessions(&self) -> u32 {
+    pub(super) fn sessions(&self) -> u32 {
         let of_base = u32::from(matches!(self.base, Base::WebIdentity { .. }));
         of_base.saturating_add(u32::try_from(self.roles.len()).unwrap_or(u32::MAX))
     }

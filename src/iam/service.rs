@@ -18,7 +18,7 @@ pub const DSQL_PORT: u16 = 5432;
 
 /// The largest `iam_max_age` with Aurora DSQL, in seconds: it ends a session after an hour, and a transaction that begins
 /// before this takes five minutes at the most there.
-pub const DSQL_MAX_AGE_S_MOST: u64 = 3_300;
+pub(super) const DSQL_MAX_AGE_S_MOST: u64 = 3_300;
 
 /// The role of Aurora DSQL that may do everything, which has an action of its own.
 const DSQL_ADMIN: &str = "admin";

@@ -51,7 +51,7 @@ impl Seat {
     ///
     /// # Errors
     /// It says too little, or two things.
-    pub fn of(profile: &Profile, profiles: &ProfileSet) -> Option<Result<Self, FetchError>> {
+    pub(super) fn of(profile: &Profile, profiles: &ProfileSet) -> Option<Result<Self, FetchError>> {
         const KEYS: [&str; 5] =
             ["sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name"];
         KEYS.iter().any(|key| profile.get(key).is_some()).then(|| Self::read(profile, profiles))

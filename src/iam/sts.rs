@@ -77,7 +77,7 @@ pub(super) struct Sts {
 
 impl Sts {
     /// For the source of that key; nothing is called yet. `near`: a region of its databases.
-    pub fn new(key: &SourceKey, near: Region, clock: Arc<dyn WallClock>, http: Http) -> Self {
+    pub(super) fn new(key: &SourceKey, near: Region, clock: Arc<dyn WallClock>, http: Http) -> Self {
         Self {
             profile: key.profile().map(ToOwned::to_owned),
             region: key.sts_region().cloned(),
@@ -89,7 +89,11 @@ impl Sts {
     }
 
     /// Credentials of `role` for whoever holds `base`.
-    pub async fn assume(&self, role: &RoleToAssume, base: AwsCredentials) -> Result<Given, FetchError> {
+    pub(super) async fn assume(
+        &self,
+        role: &RoleToAssume,
+        base: AwsCredentials,
+    ) -> Result<Given, FetchError> {
         let client = self.client(Some(SharedCredentialsProvider::new(base))).await?;
         let call = client
             .assume_role()
@@ -101,7 +105,7 @@ impl Sts {
     }
 
     /// Credentials of `role` for the token in a file.
-    pub async fn exchange(&self, token_file: &str, role: &RoleToAssume) -> Result<Given, FetchError> {
+    pub(super) async fn exchange(&self, token_file: &str, role: &RoleToAssume) -> Result<Given, FetchError> {
         let token = read_identity(token_file).await?;
         let client = self.client(None).await?;
         let call = client
@@ -114,7 +118,10 @@ impl Sts {
     }
 
     /// Whom credentials belong to: an ARN.
-    pub async fn principal(&self, credentials: SharedCredentialsProvider) -> Result<String, FetchError> {
+    pub(super) async fn principal(
+        &self,
+        credentials: SharedCredentialsProvider,
+    ) -> Result<String, FetchError> {
         let client = self.client(Some(credentials)).await?;
         let answer = twice(|| client.get_caller_identity().send()).await?;
         answer.arn.and_then(plain_arn).ok_or_else(|| FetchError::new(Reason::Garbage))

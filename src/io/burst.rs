@@ -20,7 +20,7 @@ use std::io;
 const WRITES_MAX: u32 = 64;
 
 /// Larger writes are not worth the copy.
-pub const WRITE_BYTES_MAX: usize = 4 * 1024;
+pub(super) const WRITE_BYTES_MAX: usize = 4 * 1024;
 
 /// The writes of the next call.
 pub struct Burst<R: Ring = IoUring> {

@@ -14,7 +14,7 @@ use std::io::{ErrorKind, IoSlice};
 
 /// What the connection's life has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub(super) enum Life {
     /// It belongs to the machine under this id.
     Open(Peer),
     /// The machine has let it go; what was sent before is still to be written.
@@ -25,44 +25,44 @@ pub enum Life {
 
 /// What is known of a connection's socket and what the machine wants of it; a set of `flag::*`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Flags(u8);
+pub(super) struct Flags(u8);
 
 /// The members of [`Flags`].
-pub mod flag {
+pub(super) mod flag {
     /// The socket may have bytes, as far as edges tell.
-    pub const READABLE: u8 = 1;
+    pub(crate) const READABLE: u8 = 1;
     /// epoll has reported the peer's end: an end of stream lies behind the bytes still to be read.
-    pub const HANGUP: u8 = 1 << 1;
+    pub(crate) const HANGUP: u8 = 1 << 1;
     /// Nothing more can be read: end of stream, an error, or a broken TLS session.
-    pub const ENDED: u8 = 1 << 2;
+    pub(crate) const ENDED: u8 = 1 << 2;
     /// Nothing more can be written.
-    pub const BROKEN: u8 = 1 << 3;
+    pub(crate) const BROKEN: u8 = 1 << 3;
     /// The machine wants no bytes at present.
-    pub const PAUSED: u8 = 1 << 4;
+    pub(crate) const PAUSED: u8 = 1 << 4;
     /// The kept bytes are to be handed in although nothing new has come.
-    pub const OFFER: u8 = 1 << 5;
+    pub(crate) const OFFER: u8 = 1 << 5;
     /// It stands on the ready list.
-    pub const READY: u8 = 1 << 6;
+    pub(crate) const READY: u8 = 1 << 6;
     /// epoll watches for room to write, because something is unsent.
-    pub const WATCHED: u8 = 1 << 7;
+    pub(crate) const WATCHED: u8 = 1 << 7;
 }
 
 impl Flags {
     /// Whether any of `flags` is set.
     #[inline]
-    pub fn any(self, flags: u8) -> bool {
+    pub(super) fn any(self, flags: u8) -> bool {
         self.0 & flags != 0
     }
 
     /// Sets all of `flags`.
     #[inline]
-    pub fn set(&mut self, flags: u8) {
+    pub(super) fn set(&mut self, flags: u8) {
         self.0 |= flags;
     }
 
     /// Clears all of `flags`.
     #[inline]
-    pub fn clear(&mut self, flags: u8) {
+    pub(super) fn clear(&mut self, flags: u8) {
         self.0 &= !flags;
     }
 }
@@ -75,7 +75,7 @@ struct Backlog {
 }
 
 /// One connection.
-pub struct Conn<S = OwnedFd> {
+pub(super) struct Conn<S = OwnedFd> {
     fd: S,
     tls: Option<Box<rustls::Connection>>,
     backlog: Option<Box<Backlog>>,
@@ -90,7 +90,7 @@ pub struct Conn<S = OwnedFd> {
 impl<S: Socket> Conn<S> {
     /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones; what it still has to
     /// send goes on to be unsent.
-    pub fn new(channel: Channel<S>, peer: Peer, generation: u32) -> Self {
+    pub(super) fn new(channel: Channel<S>, peer: Peer, generation: u32) -> Self {
         let Channel { fd, mut tls, unread, unsent, guard } = channel;
         let (mut kept, mut flags) = (unread, Flags::default());
         if let Some(tls) = &mut tls {
@@ -108,19 +108,19 @@ impl<S: Socket> Conn<S> {
     }
 
     /// The connection as a value again, with what is unsent.
-    pub fn into_channel(self) -> Channel<S> {
+    pub(super) fn into_channel(self) -> Channel<S> {
         let unsent = self.backlog.map_or_else(Vec::new, |backlog| backlog.into_rest());
         Channel { fd: self.fd, tls: self.tls, unread: self.kept, unsent, guard: self.guard }
     }
 
     /// The socket.
-    pub fn fd(&self) -> &S {
+    pub(super) fn fd(&self) -> &S {
         &self.fd
     }
 
     /// The machine's name for it while it is open.
     #[inline]
-    pub fn open_peer(&self) -> Option<Peer> {
+    pub(super) fn open_peer(&self) -> Option<Peer> {
         match self.life {
             Life::Open(peer) => Some(peer),
             Life::Flushing(_) | Life::Draining(_) => None,
@@ -129,24 +129,24 @@ impl<S: Socket> Conn<S> {
 
     /// Whether something could not be written yet.
     #[inline]
-    pub fn is_unsent(&self) -> bool {
+    pub(super) fn is_unsent(&self) -> bool {
         self.backlog.is_some()
             || self.tls.as_ref().is_some_and(|tls| tls.wants_write() && !self.flags.any(flag::BROKEN))
     }
 
     /// Lets the guard go before the socket is closed: for a client, whose place is free when our side has said goodbye.
-    pub fn release_guard(&mut self) {
+    pub(super) fn release_guard(&mut self) {
         self.guard = Box::new(());
     }
 
     /// How much room [`Conn::read`] needs.
-    pub fn room(&self, plain: usize, cipher: usize) -> usize {
+    pub(super) fn room(&self, plain: usize, cipher: usize) -> usize {
         if self.tls.is_some() { cipher + RECORD_BYTES_MAX } else { plain }
     }
 
     /// Reads once. Returns how many plain bytes stand at the front of `space`; whether it is worth reading again, and
     /// whether the stream has ended, is in the flags. `cipher` is scratch space for TLS.
-    pub fn read(&mut self, space: &mut [u8], cipher: &mut [u8]) -> usize {
+    pub(super) fn read(&mut self, space: &mut [u8], cipher: &mut [u8]) -> usize {
         let Some(tls) = &mut self.tls else {
             let got = self.fd.recv(space);
             return self.note_read(got, space.len());
@@ -192,7 +192,7 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Writes `parts` in order, behind what is still unsent; keeps what the socket does not take.
-    pub fn send(&mut self, parts: &mut [IoSlice<'_>]) {
+    pub(super) fn send(&mut self, parts: &mut [IoSlice<'_>]) {
         if self.flags.any(flag::BROKEN) {
             return;
         }
@@ -214,7 +214,7 @@ impl<S: Socket> Conn<S> {
 
     /// Whether `parts` may be written by a [`super::burst::Burst`]: few bytes, with nothing unsent before them.
     #[inline]
-    pub fn takes_small(&self, parts: &[IoSlice<'_>]) -> bool {
+    pub(super) fn takes_small(&self, parts: &[IoSlice<'_>]) -> bool {
         !self.is_unsent()
             && !self.flags.any(flag::BROKEN)
             && parts.iter().map(|part| part.len()).sum::<usize>() <= WRITE_BYTES_MAX
@@ -222,7 +222,7 @@ impl<S: Socket> Conn<S> {
 
     /// Adds to `out` what the socket is to be given for `parts`: themselves, or their ciphertext.
     #[inline]
-    pub fn seal(&mut self, parts: &[IoSlice<'_>], out: &mut Vec<u8>) {
+    pub(super) fn seal(&mut self, parts: &[IoSlice<'_>], out: &mut Vec<u8>) {
         let Some(tls) = &mut self.tls else {
             return parts.iter().for_each(|part| out.extend_from_slice(part));
         };
@@ -234,7 +234,7 @@ impl<S: Socket> Conn<S> {
 
     /// What came of a write of `bytes`, sealed before, by a burst: keeps what the socket did not take.
     #[inline]
-    pub fn written(&mut self, outcome: Result<usize, Errno>, bytes: &[u8]) {
+    pub(super) fn written(&mut self, outcome: Result<usize, Errno>, bytes: &[u8]) {
         let sent = match outcome {
             Ok(sent) => sent,
             Err(Errno::AGAIN | Errno::INTR) => 0,
@@ -259,7 +259,7 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Writes what is unsent until there is nothing left or the socket is full.
-    pub fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if let Some(backlog) = &mut self.backlog {
             match backlog.flush(|bytes| self.fd.send(&[IoSlice::new(bytes)])) {
                 Ok(()) => self.backlog = None,
@@ -282,13 +282,13 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Reads once without looking at the bytes, TLS or not.
-    pub fn read_raw(&mut self, space: &mut [u8]) {
+    pub(super) fn read_raw(&mut self, space: &mut [u8]) {
         let got = self.fd.recv(space);
         self.note_read(got, space.len());
     }
 
     /// Queues TLS's goodbye.
-    pub fn send_close_notify(&mut self) {
+    pub(super) fn send_close_notify(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
         }
@@ -296,7 +296,7 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Tells the peer that nothing more will come.
-    pub fn shutdown_write(&self) {
+    pub(super) fn shutdown_write(&self) {
         self.fd.shutdown_write();
     }
 }

@@ -33,7 +33,7 @@ struct Piece<'i> {
 
 /// The pieces that are not written yet; those lent borrow the input `'i`.
 #[derive(Debug, Default)]
-pub struct Outgoing<'i> {
+pub(super) struct Outgoing<'i> {
     pieces: Vec<Piece<'i>>,
     made: Vec<u8>,
 }
@@ -41,18 +41,18 @@ pub struct Outgoing<'i> {
 impl<'i> Outgoing<'i> {
     /// Whether nothing is to be sent.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// How many pieces there are.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }
 
     /// Takes out what is to be sent to `to`, in order, as a copy.
-    pub fn take_for(&mut self, to: Key) -> Vec<u8> {
+    pub(super) fn take_for(&mut self, to: Key) -> Vec<u8> {
         let mut taken = Vec::new();
         self.pieces.retain(|piece| {
             if piece.to == to {
@@ -68,7 +68,7 @@ impl<'i> Outgoing<'i> {
 
     /// Adds `input[range]` without a copy; `false` where the input has no such part.
     #[inline]
-    pub fn lend(&mut self, to: Key, input: &'i [u8], range: Range<usize>) -> bool {
+    pub(super) fn lend(&mut self, to: Key, input: &'i [u8], range: Range<usize>) -> bool {
         let Some(part) = input.get(range.clone()) else { return false };
         if part.is_empty() {
             return true;
@@ -87,7 +87,7 @@ impl<'i> Outgoing<'i> {
 
     /// Adds a copy of `bytes`.
     #[inline]
-    pub fn make(&mut self, to: Key, bytes: &[u8]) {
+    pub(super) fn make(&mut self, to: Key, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -103,7 +103,7 @@ impl<'i> Outgoing<'i> {
 
     /// Gives each destination its pieces in order, at most [`SLICES_MAX`] at a time. What is left is empty, borrows nothing and
     /// keeps its memory for the next batch.
-    pub fn each(self, mut send: impl FnMut(Key, &mut [IoSlice<'_>])) -> Outgoing<'static> {
+    pub(super) fn each(self, mut send: impl FnMut(Key, &mut [IoSlice<'_>])) -> Outgoing<'static> {
         let Self { mut pieces, mut made } = self;
         if pieces.windows(2).any(|pair| pair[0].to != pair[1].to) {
             pieces.sort_by_key(|piece| piece.to); // stable: the order within one destination stays

@@ -9,11 +9,11 @@ use rustls::Connection;
 use std::io::{self, IoSlice, Read, Write};
 
 /// What a session can hold of a record that has not come whole, and may give out on top of what was just read.
-pub const RECORD_BYTES_MAX: usize = 18 * 1024;
+pub(super) const RECORD_BYTES_MAX: usize = 18 * 1024;
 
 /// What became of some ciphertext.
 #[derive(Debug, Default)]
-pub struct Decrypted {
+pub(super) struct Decrypted {
     /// Plain bytes written to the front of the space.
     pub bytes: usize,
     /// Nothing more will come: the peer has said so, or it broke the protocol.
@@ -22,7 +22,7 @@ pub struct Decrypted {
 
 /// Feeds `cipher` to the session and writes the plain bytes to the front of `space`, which must have room for
 /// `cipher.len() + RECORD_BYTES_MAX`.
-pub fn decrypt(tls: &mut Connection, mut cipher: &[u8], space: &mut [u8]) -> Decrypted {
+pub(super) fn decrypt(tls: &mut Connection, mut cipher: &[u8], space: &mut [u8]) -> Decrypted {
     let mut got = Decrypted::default();
     loop {
         match tls.process_new_packets() {
@@ -53,7 +53,7 @@ fn read_plain(tls: &mut Connection, space: &mut [u8]) -> usize {
 }
 
 /// Takes out everything that the session can give without reading from the socket.
-pub fn drain_into(tls: &mut Connection, out: &mut Vec<u8>) -> bool {
+pub(super) fn drain_into(tls: &mut Connection, out: &mut Vec<u8>) -> bool {
     let ended = match tls.process_new_packets() {
         Ok(state) => state.peer_has_closed(),
         Err(_) => true,
@@ -71,7 +71,7 @@ pub fn drain_into(tls: &mut Connection, out: &mut Vec<u8>) -> bool {
 ///
 /// # Errors
 /// The session is closed for writing.
-pub fn encrypt(tls: &mut Connection, parts: &[IoSlice<'_>]) -> io::Result<()> {
+pub(super) fn encrypt(tls: &mut Connection, parts: &[IoSlice<'_>]) -> io::Result<()> {
     let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
     let taken = tls.writer().write_vectored(parts)?;
     // A session without a limit takes everything.
@@ -82,7 +82,7 @@ pub fn encrypt(tls: &mut Connection, parts: &[IoSlice<'_>]) -> io::Result<()> {
 ///
 /// # Errors
 /// None: memory takes everything.
-pub fn take_ciphertext(tls: &mut Connection, out: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn take_ciphertext(tls: &mut Connection, out: &mut Vec<u8>) -> io::Result<()> {
     while tls.wants_write() {
         tls.write_tls(out)?;
     }
@@ -93,7 +93,7 @@ pub fn take_ciphertext(tls: &mut Connection, out: &mut Vec<u8>) -> io::Result<()
 ///
 /// # Errors
 /// What the socket says, `WouldBlock` for full.
-pub fn push(tls: &mut Connection, socket: &impl Socket) -> io::Result<()> {
+pub(super) fn push(tls: &mut Connection, socket: &impl Socket) -> io::Result<()> {
     while tls.wants_write() {
         tls.write_tls(&mut Sink(socket))?;
     }

@@ -10,7 +10,7 @@ use std::io::IoSlice;
 /// # Errors
 /// `AGAIN` where there is nothing to read.
 #[inline]
-pub fn recv(fd: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
+pub(super) fn recv(fd: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match rustix::net::recv(fd, &mut *space, RecvFlags::DONTWAIT) {
             Err(Errno::INTR) => {}
@@ -25,7 +25,7 @@ pub fn recv(fd: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Errno> {
 /// # Errors
 /// `AGAIN` where the socket takes nothing.
 #[inline]
-pub fn send(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+pub(super) fn send(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
         let sent = match parts {
@@ -40,6 +40,6 @@ pub fn send(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
 }
 
 /// Tells the peer that nothing more will come. A peer that is already gone is no error.
-pub fn shutdown_write(fd: BorrowedFd<'_>) {
+pub(super) fn shutdown_write(fd: BorrowedFd<'_>) {
     let _ = rustix::net::shutdown(fd, Shutdown::Write);
 }

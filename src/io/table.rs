@@ -48,7 +48,7 @@ enum News {
 }
 
 /// The connections of one worker.
-pub struct Table<K: Kernel = Linux> {
+pub(super) struct Table<K: Kernel = Linux> {
     pub(super) kernel: K,
     conns: Slab<Conn<K::Socket>>,
     clients: Vec<Key>,

@@ -7,14 +7,14 @@ use flate2::write::GzEncoder;
 use std::io::Write;
 
 /// `text` in the format of gzip, packed by the fastest algorithm: some 20 ms for a page of 6 MB.
-pub fn gzip(text: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // INVARIANT: it writes to memory, which takes everything.
     encoder.write_all(text).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
 /// Whether the client of this request takes what is packed so.
-pub fn is_accepted(head: &[u8]) -> bool {
+pub(super) fn is_accepted(head: &[u8]) -> bool {
     let Ok(head) = std::str::from_utf8(head) else { return false };
     let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     let codings = fields.filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));

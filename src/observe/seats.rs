@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// How far a connection has come; the order is that in which they make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Its request has not come.
     Asking,
     /// It is sent its answer.
@@ -20,7 +20,7 @@ pub enum Stage {
 
 /// The places there are.
 #[derive(Debug)]
-pub struct Seats {
+pub(super) struct Seats {
     most: usize,
     table: Mutex<Table>,
     left: Notify,
@@ -41,7 +41,7 @@ struct Taken {
 
 /// A place; free again when it is dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub(super) struct Seat {
     seats: Arc<Seats>,
     number: u64,
     word: Arc<Notify>,
@@ -49,7 +49,7 @@ pub struct Seat {
 
 impl Seats {
     /// So many places.
-    pub fn new(most: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, table: Mutex::default(), left: Notify::new() })
     }
 
@@ -57,7 +57,7 @@ impl Seats {
     ///
     /// # Cancel safety
     /// No place is taken.
-    pub async fn seat(self: &Arc<Self>) -> Seat {
+    pub(super) async fn seat(self: &Arc<Self>) -> Seat {
         loop {
             let left = self.left.notified();
             if let Some(seat) = self.try_seat() {
@@ -101,7 +101,7 @@ impl Table {
 
 impl Seat {
     /// It has come further.
-    pub fn enter(&self, stage: Stage) {
+    pub(super) fn enter(&self, stage: Stage) {
         if let Some(taken) = self.seats.table().taken.get_mut(&self.number) {
             taken.stage = stage;
         }
@@ -112,7 +112,7 @@ impl Seat {
     ///
     /// # Cancel safety
     /// A word that has come is lost: to be waited for by one only.
-    pub async fn wanted(&self) {
+    pub(super) async fn wanted(&self) {
         self.word.notified().await;
     }
 }

@@ -49,7 +49,7 @@ fn epoch_s() -> u64 {
 }
 
 /// Opens a server in `place` and hands it to the worker whose client waits longest.
-pub async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
+pub(super) async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
     let attempt = Attempt::new(servers, entry, want);
     let mut line = Line::default();
     let peer = attempt.entry.name();

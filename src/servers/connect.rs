@@ -31,7 +31,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Which host is to be connected to, and how.
 #[derive(Clone)]
-pub struct Target {
+pub(super) struct Target {
     /// One host of the database entry.
     pub host: Host,
     /// Its port.
@@ -46,7 +46,7 @@ pub struct Target {
 
 /// Why there is no connection, in PgBouncer's words, and what the system says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectError {
+pub(super) struct ConnectError {
     /// The reason in "closing because: …".
     pub reason: &'static str,
     /// For the log; empty where the reason says it all.
@@ -73,7 +73,7 @@ enum Wire {
 }
 
 /// An open connection to a server, TLS done where there is any.
-pub struct Opened {
+pub(super) struct Opened {
     wire: Wire,
     /// PostgreSQL's end.
     pub remote: Address,
@@ -200,7 +200,7 @@ impl Opened {
     ///
     /// # Errors
     /// The system's.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let stream = self.stream();
         stream.write_all(bytes).await?;
         stream.flush().await
@@ -210,7 +210,7 @@ impl Opened {
     ///
     /// # Errors
     /// The stream has broken off instead. An end without TLS's goodbye is an end: PostgreSQL sends none.
-    pub async fn wait_for_end(&mut self) -> io::Result<()> {
+    pub(super) async fn wait_for_end(&mut self) -> io::Result<()> {
         let mut space = [0; 512];
         loop {
             match self.stream().read(&mut space).await {
@@ -224,7 +224,7 @@ impl Opened {
 
     /// Ends a session that PostgreSQL may count: Terminate, TLS's goodbye, then PostgreSQL's end of stream, for at most
     /// `limits::SERVER_LINGER_MS`, so that the place is not given away before it is free.
-    pub async fn terminate(mut self) {
+    pub(super) async fn terminate(mut self) {
         let goodbye = async {
             let mut message = Vec::new();
             encode::empty(&mut message, tags::client::TERMINATE);
@@ -239,7 +239,7 @@ impl Opened {
     ///
     /// # Errors
     /// The system's, where the socket cannot leave the runtime.
-    pub fn into_channel(self, unread: Vec<u8>, guard: Guard) -> io::Result<Channel> {
+    pub(super) fn into_channel(self, unread: Vec<u8>, guard: Guard) -> io::Result<Channel> {
         let (fd, tls): (OwnedFd, _) = match self.wire {
             Wire::Tcp(stream) => (stream.into_std()?.into(), None),
             Wire::Unix(stream) => (stream.into_std()?.into(), None),
@@ -281,7 +281,7 @@ fn handshake_failed(error: &io::Error) -> ConnectError {
 
 /// Why a login over an open connection failed.
 #[derive(Debug)]
-pub enum LoginFailure {
+pub(super) enum LoginFailure {
     /// The connection ended.
     Crashed,
     /// Server and pooler could not agree.
@@ -290,7 +290,7 @@ pub enum LoginFailure {
 
 impl LoginFailure {
     /// The reason in "closing because: …".
-    pub fn reason(&self) -> Cow<'_, str> {
+    pub(super) fn reason(&self) -> Cow<'_, str> {
         match self {
             Self::Crashed => Cow::Borrowed("server conn crashed?"),
             Self::Login(error) => error.reason(),
@@ -305,7 +305,7 @@ impl LoginFailure {
 /// The connection is of no more use, but to be terminated.
 /// # Cancel safety
 /// None: the login is lost.
-pub async fn log_in(
+pub(super) async fn log_in(
     opened: &mut Opened,
     handshake: &mut Handshake,
     first: &[u8],

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// How well the bytes to the server are hidden from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cover {
+pub(super) enum Cover {
     /// Plain TCP.
     None,
     /// A Unix socket.
@@ -30,7 +30,7 @@ pub enum Cover {
 
 /// What the pooler has to prove itself with.
 #[derive(Debug)]
-pub enum Credential {
+pub(super) enum Credential {
     /// A password, or what is stored of one.
     Stored(Stored),
     /// A token, made for this login.

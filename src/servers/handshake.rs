@@ -20,7 +20,7 @@ use tags::server as tag;
 
 impl LoginError {
     /// As the rules of logins with tokens see it. `None`: it has nothing to do with the server.
-    pub fn outcome(&self, stage: Stage) -> Option<Outcome<'_>> {
+    pub(super) fn outcome(&self, stage: Stage) -> Option<Outcome<'_>> {
         Some(match self {
             Self::Refused { sqlstate, text, .. } => Outcome::Error { sqlstate, message: text, stage },
             Self::NotForTokens(asked) => Outcome::Asked(*asked),
@@ -34,7 +34,7 @@ impl LoginError {
 
 /// What a login needs to know.
 #[derive(Debug)]
-pub struct LoginPlan {
+pub(super) struct LoginPlan {
     /// Who logs in.
     pub user: Arc<str>,
     /// The database's name on the server.
@@ -55,7 +55,7 @@ pub struct LoginPlan {
 
 /// What a login that succeeded has taught.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggedIn {
+pub(super) struct LoggedIn {
     /// Every ParameterStatus, in the server's order; of a repeated name the last value, at its first place.
     pub reported: Vec<(String, String)>,
     /// The key that cancels its queries; a server that gave none gets an empty one, which cancels nothing.
@@ -91,7 +91,7 @@ enum Step {
 
 /// One login.
 #[derive(Debug)]
-pub struct Handshake {
+pub(super) struct Handshake {
     plan: LoginPlan,
     step: Step,
     reported: Vec<(String, String)>,
@@ -106,7 +106,7 @@ pub struct Handshake {
 
 impl Handshake {
     /// Begins; gives the StartupMessage to send.
-    pub fn start(plan: LoginPlan) -> (Self, Vec<u8>) {
+    pub(super) fn start(plan: LoginPlan) -> (Self, Vec<u8>) {
         let mut out = Vec::new();
         let who = [("user", &*plan.user), ("database", &*plan.dbname)];
         startup::write_startup(&mut out, who.into_iter().chain(plan.startup.iter().map(|(k, v)| (*k, &**v))));
@@ -120,7 +120,7 @@ impl Handshake {
     ///
     /// # Errors
     /// The login has failed; the connection is of no more use.
-    pub fn received(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, LoginError> {
+    pub(super) fn received(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, LoginError> {
         let mut at = 0;
         while !self.is_done() && !matches!(self.step, Step::ScramChallenged(..)) {
             let skipped = self.skip.min(input.len() - at);
@@ -247,7 +247,7 @@ impl Handshake {
     }
 
     /// What is to be computed before the login can go on, once: nothing more is consumed until [`Handshake::computed`].
-    pub fn sum(&mut self) -> Option<Sum> {
+    pub(super) fn sum(&mut self) -> Option<Sum> {
         match &mut self.step {
             Step::ScramChallenged(_, sum) => sum.take(),
             _ => None,
@@ -255,7 +255,7 @@ impl Handshake {
     }
 
     /// It has been computed.
-    pub fn computed(&mut self, keys: &ScramKeys, out: &mut Vec<u8>) {
+    pub(super) fn computed(&mut self, keys: &ScramKeys, out: &mut Vec<u8>) {
         self.step = match std::mem::replace(&mut self.step, Step::Asked) {
             Step::ScramChallenged(challenge, _) => answer_challenge(challenge, keys, out),
             other => other,
@@ -320,17 +320,17 @@ impl Handshake {
     }
 
     /// Whether the server may be lent.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         matches!(self.step, Step::Done)
     }
 
     /// Whether the server has accepted the login, so that it counts as a session of PostgreSQL.
-    pub fn is_accepted(&self) -> bool {
+    pub(super) fn is_accepted(&self) -> bool {
         self.is_querying() || matches!(self.step, Step::Accepted | Step::Done)
     }
 
     /// How far a login with a token has come.
-    pub fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> Stage {
         match self.step {
             Step::TokenSent => Stage::TokenSent,
             _ if self.is_accepted() => Stage::Authenticated,
@@ -339,7 +339,7 @@ impl Handshake {
     }
 
     /// How old the token was as it was sent, if one was.
-    pub fn token_age(&self) -> Option<Duration> {
+    pub(super) fn token_age(&self) -> Option<Duration> {
         self.token_age
     }
 
@@ -348,12 +348,12 @@ impl Handshake {
     }
 
     /// Errors of `connect_query`: to be logged, then ignored.
-    pub fn query_errors(&self) -> &[String] {
+    pub(super) fn query_errors(&self) -> &[String] {
         &self.query_errors
     }
 
     /// What was learnt.
-    pub fn finish(self) -> LoggedIn {
+    pub(super) fn finish(self) -> LoggedIn {
         LoggedIn { reported: self.reported, key: self.key }
     }
 }

@@ -10,7 +10,7 @@ use tags::server as tag;
 
 /// Why a login failed. Which clients hear of it: [`LoginError::fault`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoginError {
+pub(super) enum LoginError {
     /// The server's own words.
     Refused {
         /// `FATAL`, …
@@ -46,7 +46,7 @@ pub enum LoginError {
 
 impl LoginError {
     /// Whether the server has refused us for who we are, or has asked for a proof that is not known.
-    pub fn is_refusal(&self) -> bool {
+    pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused { sqlstate, .. } => {
                 [sqlstate::INVALID_AUTHORIZATION, sqlstate::INVALID_PASSWORD].contains(&&**sqlstate)
@@ -57,7 +57,7 @@ impl LoginError {
     }
 
     /// The reason in "closing because: …", and what later clients are told of as the cached error.
-    pub fn reason(&self) -> Cow<'_, str> {
+    pub(super) fn reason(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
             Self::Refused { text, .. } => text,
             Self::WrongPasswordType(_)
@@ -80,14 +80,14 @@ impl LoginError {
     }
 
     /// Whether the server has answered that this database or this role is not to be had, in its own words.
-    pub fn is_answer(&self) -> bool {
+    pub(super) fn is_answer(&self) -> bool {
         let is_answer =
             |sqlstate: &str| sqlstate == sqlstate::INVALID_CATALOG_NAME || sqlstate.starts_with("28");
         matches!(self, Self::Refused { sqlstate, .. } if is_answer(sqlstate))
     }
 
     /// What the pool's waiting clients are told and ended with; `None` = they go on waiting, since it may pass.
-    pub fn fault(&self) -> Option<Fault> {
+    pub(super) fn fault(&self) -> Option<Fault> {
         let own = |text: &str| {
             Some(Fault::Relayed { sqlstate: sqlstate::PROTOCOL_VIOLATION.into(), text: text.into() })
         };
@@ -106,7 +106,7 @@ impl LoginError {
     }
 
     /// What an operator must read beside the reason.
-    pub fn log(&self) -> Option<String> {
+    pub(super) fn log(&self) -> Option<String> {
         match self {
             Self::Refused { severity, text, .. } => Some(format!("server login failed: {severity} {text}")),
             Self::WrongPasswordType(text) => Some((*text).to_owned()),

@@ -32,7 +32,7 @@ pub(in crate::servers) struct Line {
 
 impl Line {
     /// Ends what was tried so far, so that something else can be tried.
-    pub async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         let (opened, handshake) = (self.opened.take(), self.handshake.take());
         self.row = None;
         if let (Some(opened), Some(handshake)) = (opened, handshake)
@@ -71,7 +71,7 @@ pub(in crate::servers) enum Sequel {
 }
 
 impl Failure {
-    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), why: None, fault: None, sequel: Sequel::Retry }
     }
 }
@@ -92,7 +92,7 @@ pub(in crate::servers) enum Broken {
 
 impl Broken {
     /// What the system or the server said, where it is more than the reason.
-    pub fn detail(&self) -> Option<String> {
+    pub(super) fn detail(&self) -> Option<String> {
         match self {
             Self::Connect(error) if error.detail.is_empty() => Some(error.reason.to_owned()),
             Self::Connect(error) => Some(format!("{}: {}", error.reason, error.detail)),
@@ -102,7 +102,7 @@ impl Broken {
     }
 
     /// As it is counted.
-    pub fn trouble(&self) -> LoginTrouble {
+    pub(super) fn trouble(&self) -> LoginTrouble {
         match self {
             Self::Connect(_) | Self::TimedOut | Self::Login(LoginFailure::Crashed) => {
                 LoginTrouble::Unreachable

@@ -384,7 +384,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// PEM files of one authority, removed when dropped.
-    pub struct Files(PathBuf);
+    pub(super) struct Files(PathBuf);
 
     impl Drop for Files {
         fn drop(&mut self) {
@@ -393,12 +393,12 @@ mod tests {
     }
 
     impl Files {
-        pub fn path(&self, name: &str) -> String {
+        pub(super) fn path(&self, name: &str) -> String {
             self.0.join(name).display().to_string()
         }
 
         /// An authority in `ca.crt`, a certificate for localhost in `site.crt` with its key in `site.key`.
-        pub fn new() -> Self {
+        pub(super) fn new() -> Self {
             static COUNT: AtomicU32 = AtomicU32::new(0);
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let files =
@@ -420,7 +420,7 @@ mod tests {
             files
         }
 
-        pub fn settings(&self, more: &[(&str, &str)]) -> Settings {
+        pub(super) fn settings(&self, more: &[(&str, &str)]) -> Settings {
             let files = [
                 ("client_tls_sslmode", "require".to_owned()),
                 ("client_tls_cert_file", self.path("site.crt")),
@@ -435,7 +435,7 @@ mod tests {
         }
 
         /// A client of this authority; with `own`, one that shows a certificate.
-        pub fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
+        pub(super) fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
             let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder();
             let roots = authorities("x", &self.path("ca.crt")).unwrap();
             let builder = builder.with_root_certificates(roots);

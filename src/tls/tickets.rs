@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 const PERIOD: Micros = Micros::from_secs(limits::TLS_TICKET_KEY_S as u64);
 
 /// The keys of one acceptor.
-pub struct TicketKeys {
+pub(super) struct TicketKeys {
     clock: Clock,
     keys: RwLock<Keys>,
 }
@@ -36,7 +36,7 @@ struct Key {
 
 impl TicketKeys {
     /// None made yet.
-    pub fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self { clock, keys: RwLock::default() }
     }
 

@@ -11,12 +11,12 @@ pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 
 /// Codes of the authentication requests.
 mod code {
-    pub const OK: u32 = 0;
-    pub const CLEARTEXT_PASSWORD: u32 = 3;
-    pub const MD5_PASSWORD: u32 = 5;
-    pub const SASL: u32 = 10;
-    pub const SASL_CONTINUE: u32 = 11;
-    pub const SASL_FINAL: u32 = 12;
+    pub(super) const OK: u32 = 0;
+    pub(super) const CLEARTEXT_PASSWORD: u32 = 3;
+    pub(super) const MD5_PASSWORD: u32 = 5;
+    pub(super) const SASL: u32 = 10;
+    pub(super) const SASL_CONTINUE: u32 = 11;
+    pub(super) const SASL_FINAL: u32 = 12;
 }
 
 /// What a server asks for during login.

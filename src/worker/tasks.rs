@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 /// The tasks of one worker.
-pub struct Tasks {
+pub(super) struct Tasks {
     me: WorkerHandle,
     epoll: Arc<OwnedFd>,
     here: Slab<Task>,
@@ -50,12 +50,12 @@ impl Wake for Bell {
 
 impl Tasks {
     /// None yet; their sockets are watched by `epoll`, the instance that the worker waits at.
-    pub fn new(me: WorkerHandle, epoll: Arc<OwnedFd>) -> Self {
+    pub(super) fn new(me: WorkerHandle, epoll: Arc<OwnedFd>) -> Self {
         Self { me, epoll, here: Slab::new(), places: Vec::new(), ready: VecDeque::new(), over_at: None }
     }
 
     /// Begins a task: at once, where this round has time left for it, else in its turn.
-    pub fn begin(&mut self, begin: Begin, now: impl Fn() -> Micros) {
+    pub(super) fn begin(&mut self, begin: Begin, now: impl Fn() -> Micros) {
         let place = self.here.vacant_entry();
         // INVARIANT: descriptors are numbered by 31 bits, and every task has one.
         let number = u32::try_from(place.key() + 1).expect("fewer tasks than descriptors");
@@ -72,7 +72,7 @@ impl Tasks {
     }
 
     /// The task of that number may go on.
-    pub fn wake(&mut self, number: u32) {
+    pub(super) fn wake(&mut self, number: u32) {
         let place = &mut self.places[number as usize - 1];
         if !std::mem::replace(&mut place.is_ready, true) {
             self.ready.push_back(number);
@@ -80,7 +80,7 @@ impl Tasks {
     }
 
     /// Begins a round: lets those that are ready go on, up to a bound; whether there were any.
-    pub fn run(&mut self, now: impl Fn() -> Micros) -> bool {
+    pub(super) fn run(&mut self, now: impl Fn() -> Micros) -> bool {
         self.over_at = None;
         let is_any = self.is_busy();
         if is_any {
@@ -105,7 +105,7 @@ impl Tasks {
     }
 
     /// Whether any is ready.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         !self.ready.is_empty()
     }
 

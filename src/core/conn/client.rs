@@ -78,7 +78,7 @@ pub(in crate::core) struct Client {
 
 impl Client {
     /// A client that is idle since `now`.
-    pub fn new(login: ClientLogin, pool: PoolSlot, now: Micros) -> Self {
+    pub(crate) fn new(login: ClientLogin, pool: PoolSlot, now: Micros) -> Self {
         Self {
             identity: login.identity,
             pool,
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// Its state as SHOW names it.
-    pub fn state(&self) -> ClientState {
+    pub(crate) fn state(&self) -> ClientState {
         match self.stand {
             Stand::Idle => ClientState::Idle,
             Stand::Waiting { .. } => ClientState::Waiting,
@@ -112,7 +112,7 @@ impl Client {
 
     /// The linked server.
     #[inline]
-    pub fn link(&self) -> Option<ServerId> {
+    pub(crate) fn link(&self) -> Option<ServerId> {
         match self.stand {
             Stand::Lent(server) | Stand::Linked(server) => Some(server),
             Stand::Idle | Stand::Waiting { .. } => None,

@@ -35,19 +35,19 @@ pub(in crate::core) struct Hold(u8);
 impl Hold {
     /// Whether `reason` is among them.
     #[inline]
-    pub fn has(self, reason: Reason) -> bool {
+    pub(crate) fn has(self, reason: Reason) -> bool {
         self.0 & reason as u8 != 0
     }
 
     /// Whether there is none.
     #[inline]
-    pub fn is_free(self) -> bool {
+    pub(crate) fn is_free(self) -> bool {
         self.0 == 0
     }
 
     /// Adds a reason.
     #[inline]
-    pub fn add(&mut self, reason: Reason, peer: Peer, net: &mut impl FlowControl) {
+    pub(crate) fn add(&mut self, reason: Reason, peer: Peer, net: &mut impl FlowControl) {
         if self.0 == 0 {
             net.pause(peer);
         }
@@ -56,7 +56,7 @@ impl Hold {
 
     /// Takes a reason away.
     #[inline]
-    pub fn lift(&mut self, reason: Reason, peer: Peer, net: &mut impl FlowControl) {
+    pub(crate) fn lift(&mut self, reason: Reason, peer: Peer, net: &mut impl FlowControl) {
         if !self.has(reason) {
             return;
         }
@@ -82,7 +82,7 @@ pub(in crate::core) enum Partial {
 impl Partial {
     /// What is left of a frame of `frame_bytes` of which `have_bytes` have come.
     #[inline]
-    pub fn of(forward: bool, frame_bytes: usize, have_bytes: usize) -> Self {
+    pub(crate) fn of(forward: bool, frame_bytes: usize, have_bytes: usize) -> Self {
         match frame_bytes.saturating_sub(have_bytes) {
             0 => Self::None,
             rest if forward => Self::Forward(rest),
@@ -92,7 +92,7 @@ impl Partial {
 
     /// Takes up to `have_bytes` off: how many bytes belong to the rest of the frame, and whether they go on.
     #[inline]
-    pub fn take(&mut self, have_bytes: usize) -> (usize, bool) {
+    pub(crate) fn take(&mut self, have_bytes: usize) -> (usize, bool) {
         let (rest, forward) = match *self {
             Self::None => return (0, false),
             Self::Forward(rest) => (rest, true),

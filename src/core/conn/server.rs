@@ -91,13 +91,13 @@ pub(in crate::core) const IDLE: u8 = transaction::IDLE;
 impl Server {
     /// Nobody knows any more which prepared statements it holds: it is closed when it is free, and until then its client is
     /// served as if each might be there and none were.
-    pub fn doubt_statements(&mut self) {
+    pub(crate) fn doubt_statements(&mut self) {
         self.statements.doubt();
         self.close_reason.get_or_insert("prepared statements in doubt");
     }
 
     /// A server fresh from its login.
-    pub fn new(login: ServerLogin, pool: PoolSlot, now: Micros) -> Self {
+    pub(crate) fn new(login: ServerLogin, pool: PoolSlot, now: Micros) -> Self {
         Self {
             identity: login.identity,
             pool,
@@ -124,7 +124,7 @@ impl Server {
     }
 
     /// The only door between phases. A move that is not listed is a bug of ours, and the process must not go on with it.
-    pub fn enter(&mut self, phase: Phase) {
+    pub(crate) fn enter(&mut self, phase: Phase) {
         use Phase::{BeingCanceled, Idle, Linked, Preparing, Tested};
         let legal = match (self.phase, phase) {
             (Idle(_), Linked(_) | Preparing(_) | Tested(_) | Idle(_))
@@ -148,7 +148,7 @@ impl Server {
     /// Owes nothing, in no transaction (not even an implicit one), no client has half a message of it, nor it half of a
     /// client's: may be taken back. It may still be in the middle of a message that nobody gets, a notification for one.
     #[inline]
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.status == IDLE
             && self.expected.is_settled()
             && !self.expected.is_unready()
@@ -159,7 +159,7 @@ impl Server {
     /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of nothing but parameters,
     /// notices, notifications, and of its end.
     #[inline]
-    pub fn is_out_of_step(&self, tag: u8) -> bool {
+    pub(crate) fn is_out_of_step(&self, tag: u8) -> bool {
         let is_asked = match self.phase {
             Phase::Linked(_) => !self.expected.is_settled() || self.expected.is_unready(),
             Phase::Preparing(_) => true,
@@ -177,18 +177,18 @@ impl Server {
     }
 
     /// Whether it was ever lent.
-    pub fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.request_at > self.connected_at
     }
 
     /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream ends the session
     /// just as well, and without running what nobody has said.
-    pub fn farewell(&self) -> Farewell {
+    pub(crate) fn farewell(&self) -> Farewell {
         if self.is_half_sent { Farewell::Close } else { Farewell::Terminate }
     }
 
     /// The errand that cancels what it runs, for the client with this socket id.
-    pub fn cancel_note(&self, client: u64, request: u64) -> Note {
+    pub(crate) fn cancel_note(&self, client: u64, request: u64) -> Note {
         Note::SendCancel {
             client,
             request,
@@ -199,19 +199,19 @@ impl Server {
     }
 
     /// Whether a free server can go to another worker now: nothing of it is half sent or half received.
-    pub fn is_movable(&self) -> bool {
+    pub(crate) fn is_movable(&self) -> bool {
         !self.blocked && self.is_clean()
     }
 
     /// The linked client has got a part of a message: nothing else can be sent to it before the rest.
     #[inline]
-    pub fn is_midway(&self) -> bool {
+    pub(crate) fn is_midway(&self) -> bool {
         matches!(self.partial, Partial::Forward(_))
     }
 
     /// The linked client.
     #[inline]
-    pub fn link(&self) -> Option<ClientId> {
+    pub(crate) fn link(&self) -> Option<ClientId> {
         match self.phase {
             Phase::Linked(client) | Phase::Preparing(client) => Some(client),
             Phase::Idle(_) | Phase::Tested(_) | Phase::BeingCanceled => None,
@@ -219,7 +219,7 @@ impl Server {
     }
 
     /// Its state as SHOW names it; idle longer than `check_delay` is `used`.
-    pub fn state(&self, now: Micros, check_delay: Option<Micros>) -> ServerState {
+    pub(crate) fn state(&self, now: Micros, check_delay: Option<Micros>) -> ServerState {
         match self.phase {
             Phase::Idle(since) if check_delay.is_some_and(|delay| now.since(since) > delay) => {
                 ServerState::Used
@@ -233,7 +233,11 @@ impl Server {
 
     /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server has reported
     /// can be compared, and only what differs (ignoring case) is set (PgBouncer, src/varcache.c, apply_var()).
-    pub fn differences(&self, client: &mut Client, names: &crate::wire::TrackedNames) -> Option<String> {
+    pub(crate) fn differences(
+        &self,
+        client: &mut Client,
+        names: &crate::wire::TrackedNames,
+    ) -> Option<String> {
         if self.params.same(&client.params) {
             return None;
         }
@@ -258,7 +262,7 @@ impl Server {
     }
 
     /// Parameters of `client` that the server spells in another way: name, the client's spelling, the server's.
-    pub fn respelt<'a>(
+    pub(crate) fn respelt<'a>(
         &'a self,
         client: &'a Client,
         names: &'a crate::wire::TrackedNames,
@@ -271,7 +275,7 @@ impl Server {
     }
 
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
-    pub fn teach(&self, client: &mut Client) {
+    pub(crate) fn teach(&self, client: &mut Client) {
         let known =
             |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
         if client.params.iter().zip(self.params.iter()).all(known) {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A starving pool's claim on one server of any other in its database or of its user.
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     claimant: PoolId,
     /// Since when its longest waiting client waits.
     since: Micros,

@@ -15,7 +15,7 @@ pub(in crate::core) struct MovedHost {
 
 impl MovedHost {
     /// Whether a server of this host was opened before, and is where the host is no more.
-    pub fn has_left(&self, server: &Server) -> bool {
+    pub(crate) fn has_left(&self, server: &Server) -> bool {
         match &server.identity.remote {
             Address::Tcp(at) => {
                 server.connected_at <= self.since

@@ -45,7 +45,7 @@ pub(in crate::core) struct Pool {
 }
 
 impl Pool {
-    pub fn new(share: Arc<PoolShare>, worker: WorkerId) -> Self {
+    pub(crate) fn new(share: Arc<PoolShare>, worker: WorkerId) -> Self {
         let rules = share.rules();
         Self {
             share,
@@ -65,7 +65,7 @@ impl Pool {
     }
 
     /// Takes the next idle server to lend: the most recently used, or the longest idle with `server_round_robin`.
-    pub fn take_idle(&mut self) -> Option<ServerId> {
+    pub(crate) fn take_idle(&mut self) -> Option<ServerId> {
         let server = if self.rules.round_robin { self.idle.pop_front() } else { self.idle.pop_back() };
         if server.is_some() {
             self.publish_idle();
@@ -74,13 +74,13 @@ impl Pool {
     }
 
     /// A server is free.
-    pub fn put_idle(&mut self, server: ServerId) {
+    pub(crate) fn put_idle(&mut self, server: ServerId) {
         self.idle.push_back(server);
         self.publish_idle();
     }
 
     /// A free server is gone.
-    pub fn remove_idle(&mut self, server: ServerId) {
+    pub(crate) fn remove_idle(&mut self, server: ServerId) {
         self.idle.retain(|idle| *idle != server);
         self.publish_idle();
     }
@@ -90,12 +90,12 @@ impl Pool {
     }
 
     /// Whether most places in the queue are stale, and worth a walk.
-    pub fn is_mostly_stale(&self) -> bool {
+    pub(crate) fn is_mostly_stale(&self) -> bool {
         self.waiters.len() > 2 * self.waiting as usize + limits::STALE_WAITERS_MAX
     }
 
     /// Whether clients wait for whom no server is being checked.
-    pub fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         self.waiting > self.checking
     }
 
@@ -106,7 +106,7 @@ impl Pool {
 
     /// Whether the ledger is to be asked for a server: for one more client than it has been, of those who may be logged in for
     /// at the same time.
-    pub fn asks(&mut self) -> bool {
+    pub(crate) fn asks(&mut self) -> bool {
         let wanted = self.short_by().min(self.rules.server_login_concurrency);
         let is_news = wanted > self.asked && !self.share.is_full();
         if is_news {
@@ -116,7 +116,7 @@ impl Pool {
     }
 
     /// Tells how many clients wait for whom no server is being checked, and since when the first of them, if that has changed.
-    pub fn publish_waiting(&mut self) {
+    pub(crate) fn publish_waiting(&mut self) {
         let waiting = self.short_by();
         if waiting != self.published_waiting {
             self.published_waiting = waiting;

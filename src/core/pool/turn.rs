@@ -12,7 +12,7 @@ pub(in crate::core) struct Turn {
 
 impl Turn {
     /// Takes it, if it was not taken within `span`.
-    pub fn take(&self, now: Micros, span: Micros) -> bool {
+    pub(super) fn take(&self, now: Micros, span: Micros) -> bool {
         let taken_at = self.taken_at.load(Ordering::Acquire);
         let is_time = taken_at == Micros::NEVER.0 || now >= Micros(taken_at) + span;
         let swap = || self.taken_at.compare_exchange(taken_at, now.0, Ordering::AcqRel, Ordering::Acquire);
@@ -20,7 +20,7 @@ impl Turn {
     }
 
     /// The next one may take it at once.
-    pub fn forget(&self) {
+    pub(super) fn forget(&self) {
         self.taken_at.store(Micros::NEVER.0, Ordering::Release);
     }
 }

@@ -148,30 +148,30 @@ enum Amid {
 impl Expected {
     /// Nothing is owed, no COPY is open, nothing is being skipped, no count is lost: the server is at rest.
     #[inline]
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No && self.amid != Amid::Lost
     }
 
     /// A message was sent after the last ReadyForQuery, or is to be answered before the next one.
     #[inline]
-    pub fn is_unready(&self) -> bool {
+    pub(crate) fn is_unready(&self) -> bool {
         self.unready
     }
 
     /// Whether an answer made up now comes at once: nothing that was sent before is unanswered.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// How many answers are owed.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether the server may hold answers back until it is told to flush: what was sent last does not ask for ReadyForQuery.
-    pub fn needs_flush(&self) -> bool {
+    pub(crate) fn needs_flush(&self) -> bool {
         let fake =
             |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Gone);
         let last_sent = self.queue.iter().rev().find(|expect| !fake(expect));
@@ -180,30 +180,30 @@ impl Expected {
 
     /// What was sent last may make the session forget its statements. It lasts until all is answered: before that nobody
     /// knows what the server holds.
-    pub fn note_forgetting(&mut self) {
+    pub(crate) fn note_forgetting(&mut self) {
         self.forgets = true;
     }
 
     /// Whether the session may be about to forget its statements.
     #[inline]
-    pub fn is_forgetting(&self) -> bool {
+    pub(crate) fn is_forgetting(&self) -> bool {
         self.forgets && !self.queue.is_empty()
     }
 
     /// What was sent behind the message that the server answers now.
-    pub fn behind(&self) -> impl Iterator<Item = Expect> {
+    pub(crate) fn behind(&self) -> impl Iterator<Item = Expect> {
         self.queue.iter().skip(1).copied()
     }
 
     /// The server discards what it gets until a Sync.
     #[inline]
-    pub fn is_skipping(&self) -> bool {
+    pub(crate) fn is_skipping(&self) -> bool {
         self.skipping
     }
 
     /// A message has been sent (or is answered by us); its answer is owed.
     #[inline]
-    pub fn push(&mut self, expect: Expect) {
+    pub(crate) fn push(&mut self, expect: Expect) {
         if matches!(expect, Expect::Sync) {
             self.skipping = false;
             if self.amid == Amid::Data {
@@ -259,7 +259,7 @@ impl Expected {
     }
 
     /// The server says that the session has forgotten its statements, in answer to what is owed first.
-    pub fn forget(&mut self) -> Forgetting {
+    pub(crate) fn forget(&mut self) -> Forgetting {
         let may_forget = matches!(self.queue.front(), Some(Expect::Simple | Expect::Execute));
         if !may_forget || std::mem::replace(&mut self.front_forgot, true) {
             return Forgetting::Nothing;
@@ -283,24 +283,24 @@ impl Expected {
     }
 
     /// Whether statements are still to be prepared or closed.
-    pub fn changes_statements(&self) -> bool {
+    pub(crate) fn changes_statements(&self) -> bool {
         self.changes > 0
     }
 
     /// Whether the client's COPY data have somewhere to go: the server takes them, or may be about to.
-    pub fn takes_copy_data(&self) -> bool {
+    pub(crate) fn takes_copy_data(&self) -> bool {
         self.copy == CopyIn::Running || (self.copy == CopyIn::No && !self.queue.is_empty() && !self.skipping)
     }
 
     /// COPY data go to the server.
-    pub fn copy_data_sent(&mut self) {
+    pub(crate) fn copy_data_sent(&mut self) {
         if self.amid == Amid::NoData {
             self.amid = Amid::Data;
         }
     }
 
     /// The client has ended its COPY data; false for a stray end that belongs to nothing.
-    pub fn copy_ended(&mut self) -> bool {
+    pub(crate) fn copy_ended(&mut self) -> bool {
         if self.amid == Amid::Data {
             self.amid = Amid::NoData;
         }
@@ -315,7 +315,7 @@ impl Expected {
     }
 
     /// The server has begun to take COPY data. Syncs that were sent ahead lie amid them unless the data's end does, too.
-    pub fn copy_began(&mut self) {
+    pub(crate) fn copy_began(&mut self) {
         self.copy = CopyIn::Running;
         if self.copy_ends == 0 {
             self.strip_copy();
@@ -324,7 +324,7 @@ impl Expected {
 
     /// A message of the server that is neither ErrorResponse nor ReadyForQuery.
     #[inline]
-    pub fn answered(&mut self, tag: u8) -> Fate {
+    pub(crate) fn answered(&mut self, tag: u8) -> Fate {
         if tag == server::COMMAND_COMPLETE && self.copy == CopyIn::Running {
             self.strip_copy();
             self.copy = CopyIn::No;
@@ -371,7 +371,7 @@ impl Expected {
 
     /// The next answer of our own, where its turn has come.
     #[inline]
-    pub fn take_fake(&mut self) -> Option<u8> {
+    pub(crate) fn take_fake(&mut self) -> Option<u8> {
         let tag = match self.queue.front()? {
             Expect::ParseFake(_) => server::PARSE_COMPLETE,
             Expect::CloseFake => server::CLOSE_COMPLETE,
@@ -383,7 +383,7 @@ impl Expected {
 
     /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each answer that will not
     /// come is given to `undo`, the last one first: a statement may be evicted and prepared again in one batch.
-    pub fn failed(&mut self, undo: impl FnMut(Expect)) {
+    pub(crate) fn failed(&mut self, undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
             self.amid = if matches!(self.amid, Amid::Sync | Amid::Lost) { Amid::Lost } else { Amid::NoData };
@@ -400,7 +400,7 @@ impl Expected {
     /// ReadyForQuery: everything up to the message that asked for it is over; answers that were still owed are given to
     /// `undo`, the last one first.
     #[inline]
-    pub fn ready(&mut self, undo: impl FnMut(Expect)) {
+    pub(crate) fn ready(&mut self, undo: impl FnMut(Expect)) {
         let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
         let asked_at = self.queue.iter().position(asks).unwrap_or(self.queue.len());
         if asked_at > 0 {

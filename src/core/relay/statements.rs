@@ -338,12 +338,12 @@ pub(in crate::core) struct ClientStatements {
 
 impl ClientStatements {
     /// The statement that the client calls `name`.
-    pub fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+    pub(crate) fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
         self.by_name.get(name).map(|named| &named.statement)
     }
 
     /// Names a statement; refused where the client would have more than `bytes_max`. The name must be free.
-    pub fn insert(&mut self, name: &[u8], named: Named, bytes_max: usize) -> Result<(), NoRoom> {
+    pub(crate) fn insert(&mut self, name: &[u8], named: Named, bytes_max: usize) -> Result<(), NoRoom> {
         if self.bytes + named.cost() > bytes_max {
             return Err(NoRoom);
         }
@@ -353,7 +353,7 @@ impl ClientStatements {
     }
 
     /// Forgets one name.
-    pub fn remove(&mut self, name: &[u8]) {
+    pub(crate) fn remove(&mut self, name: &[u8]) {
         if let Some(named) = self.by_name.remove(name) {
             self.bytes -= named.cost();
             // A table that was once large is not kept for ever.
@@ -364,19 +364,19 @@ impl ClientStatements {
     }
 
     /// Forgets all names but those of `kept`.
-    pub fn retain(&mut self, kept: &HashSet<StatementId>) {
+    pub(crate) fn retain(&mut self, kept: &HashSet<StatementId>) {
         self.by_name.retain(|_, named| kept.contains(&named.statement.id));
         self.by_name.shrink_to_fit();
         self.bytes = self.recount();
     }
 
     /// Bytes of all names and their texts, counted one by one.
-    pub fn recount(&self) -> usize {
+    pub(crate) fn recount(&self) -> usize {
         self.by_name.values().map(Named::cost).sum()
     }
 
     /// How many names there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.by_name.len()
     }
 }
@@ -392,22 +392,22 @@ pub(in crate::core) struct ServerStatements {
 impl ServerStatements {
     /// Whether the server holds it; marks it as used.
     #[inline]
-    pub fn touch(&mut self, statement: StatementId) -> bool {
+    pub(crate) fn touch(&mut self, statement: StatementId) -> bool {
         self.held.as_mut().is_some_and(|held| held.get(&statement).is_some())
     }
 
     /// From now on nobody knows what it holds: the server ends with its client's link.
-    pub fn doubt(&mut self) {
+    pub(crate) fn doubt(&mut self) {
         *self = Self { held: None, are_in_doubt: true };
     }
 
     /// Whether nobody knows what it holds.
-    pub fn are_in_doubt(&self) -> bool {
+    pub(crate) fn are_in_doubt(&self) -> bool {
         self.are_in_doubt
     }
 
     /// The server is about to hold it, or holds it after all: its Close never happened.
-    pub fn insert(&mut self, statement: StatementId) {
+    pub(crate) fn insert(&mut self, statement: StatementId) {
         if self.are_in_doubt {
             return;
         }
@@ -415,14 +415,14 @@ impl ServerStatements {
     }
 
     /// The server does not hold it after all.
-    pub fn remove(&mut self, statement: StatementId) {
+    pub(crate) fn remove(&mut self, statement: StatementId) {
         if let Some(held) = &mut self.held {
             held.pop(&statement);
         }
     }
 
     /// Takes the least recently used statement while there are more than `count_max`.
-    pub fn evict(&mut self, count_max: usize) -> Option<StatementId> {
+    pub(crate) fn evict(&mut self, count_max: usize) -> Option<StatementId> {
         let held = self.held.as_mut()?;
         if held.len() <= count_max {
             return None;
@@ -431,18 +431,18 @@ impl ServerStatements {
     }
 
     /// The server has forgotten all (DEALLOCATE ALL, DISCARD ALL).
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.held = None;
     }
 
     /// How many it holds.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
     /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and two
     /// slots of a table that has just grown.
-    pub const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 8])>();
+    pub(crate) const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 8])>();
 }
 
 #[cfg(test)]

@@ -16,43 +16,43 @@ pub(in crate::core) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// At the begin of `input`, with a whole call's budget.
     #[inline]
-    pub fn new(input: &'a [u8], bounds: Bounds) -> Self {
+    pub(crate) fn new(input: &'a [u8], bounds: Bounds) -> Self {
         let (frames_left, made_left) = (bounds.frames_per_call, bounds.made_bytes_per_call);
         Self { input, run: 0..0, frames_left, made_left }
     }
 
     /// Counts a frame; false where the budget is spent, and the rest of the input has to wait.
     #[inline]
-    pub fn may_go_on(&mut self) -> bool {
+    pub(crate) fn may_go_on(&mut self) -> bool {
         let may = self.frames_left > 0 && self.made_left > 0;
         self.frames_left = self.frames_left.saturating_sub(1);
         may
     }
 
     /// Counts bytes that were made for what the input asks, beside itself.
-    pub fn count_made(&mut self, bytes: usize) {
+    pub(crate) fn count_made(&mut self, bytes: usize) {
         self.made_left = self.made_left.saturating_sub(bytes);
     }
 
     /// The bytes from the end of the run on.
     #[inline]
-    pub fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.input[self.run.end..]
     }
 
     /// The payload of a frame at the run's end, as far as it has come.
-    pub fn payload(&self, header: FrameHeader) -> &'a [u8] {
+    pub(crate) fn payload(&self, header: FrameHeader) -> &'a [u8] {
         let have = self.rest().len().min(header.frame_bytes);
         &self.rest()[HEADER_BYTES..have]
     }
 
     /// Whether the frame at the run's end has come whole.
-    pub fn is_whole(&self, header: FrameHeader) -> bool {
+    pub(crate) fn is_whole(&self, header: FrameHeader) -> bool {
         self.rest().len() >= header.frame_bytes
     }
 
     /// Leaves out `bytes` behind the run; the run starts anew after them. The old run must have been flushed.
-    pub fn skip(&mut self, bytes: usize) {
+    pub(crate) fn skip(&mut self, bytes: usize) {
         let at = (self.run.end + bytes).min(self.input.len());
         self.run = at..at;
     }

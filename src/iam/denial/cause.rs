@@ -177,7 +177,7 @@ pub(super) enum Cause {
 
 impl Cause {
     /// What the metrics and clients are told.
-    pub fn class(self) -> Class {
+    pub(super) fn class(self) -> Class {
         match self {
             Self::Clock => Class::Clock,
             Self::Credentials => Class::Credentials,
@@ -217,27 +217,27 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// When the first one came.
-    pub fn first_at(&self) -> Option<Micros> {
+    pub(super) fn first_at(&self) -> Option<Micros> {
         self.first_at
     }
 
     /// Since when something else than the clock or the credentials has to explain them.
-    pub fn unexplained_since(&self) -> Option<Micros> {
+    pub(super) fn unexplained_since(&self) -> Option<Micros> {
         self.unexplained_since
     }
 
     /// Whether they are too many to be chance.
-    pub fn are_confirmed(&self) -> bool {
+    pub(super) fn are_confirmed(&self) -> bool {
         self.count >= PROOF_REFUSALS
     }
 
     /// Whether there is none.
-    pub fn are_none(&self) -> bool {
+    pub(super) fn are_none(&self) -> bool {
         self.count == 0
     }
 
     /// One more, at `now`. Returns what explains it.
-    pub fn add(&mut self, evidence: &Evidence, others: Others, now: Micros) -> Cause {
+    pub(super) fn add(&mut self, evidence: &Evidence, others: Others, now: Micros) -> Cause {
         let cause = self.cause_of_next(evidence, others, now);
         self.count = self.count.saturating_add(1);
         self.first_at = self.first_at.or(Some(now));
@@ -286,7 +286,13 @@ impl Refusals {
     }
 
     /// What is made of them by now. `is_last`: nothing else has come in between.
-    pub fn suspicion(&self, others: Others, is_last: bool, now: Micros, patience: Patience) -> Suspicion {
+    pub(super) fn suspicion(
+        &self,
+        others: Others,
+        is_last: bool,
+        now: Micros,
+        patience: Patience,
+    ) -> Suspicion {
         let (Some(cause), Some(since)) = (self.cause, self.unexplained_since) else {
             return Suspicion::Unfounded;
         };
@@ -312,7 +318,7 @@ impl Refusals {
     }
 
     /// When the next one may prove a denial, where time alone is missing.
-    pub fn proof_at(&self, patience: Patience) -> Option<Micros> {
+    pub(super) fn proof_at(&self, patience: Patience) -> Option<Micros> {
         self.denied_since.map(|since| since + patience.with_one())
     }
 }

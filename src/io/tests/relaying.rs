@@ -5,7 +5,7 @@ use crate::base::limits;
 use std::thread;
 
 /// Streams `count` bytes each way between the far ends of a relayed pair, and checks every one.
-pub fn stream_both_ways<S: Read + Write + Send + 'static>(
+pub(super) fn stream_both_ways<S: Read + Write + Send + 'static>(
     bench: &mut Bench,
     far: [(S, S); 2], // (writing half, reading half) of the client's and of the server's far end
     count: usize,

@@ -32,7 +32,7 @@ fn finish(tls: &mut Connection, socket: &mut TcpStream) {
 }
 
 /// A TLS connection, handshake done: (what the driver gets, the far end).
-pub fn tls_pair(near_is_server: bool) -> (Channel, Box<Connection>, TcpStream) {
+pub(super) fn tls_pair(near_is_server: bool) -> (Channel, Box<Connection>, TcpStream) {
     let (server, client) = configs();
     let name = ServerName::try_from("localhost").expect("name");
     let as_server = Connection::from(ServerConnection::new(server).expect("server"));
@@ -51,7 +51,7 @@ pub fn tls_pair(near_is_server: bool) -> (Channel, Box<Connection>, TcpStream) {
 
 /// A far end that one thread reads and another writes: the lock is held for one session step, never for a wait.
 #[derive(Clone)]
-pub struct Shared {
+pub(super) struct Shared {
     tls: Arc<Mutex<Box<Connection>>>,
     socket: Arc<TcpStream>,
     /// Ciphertext that the session has not taken yet.
@@ -59,7 +59,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(tls: Box<Connection>, socket: TcpStream) -> Self {
+    pub(super) fn new(tls: Box<Connection>, socket: TcpStream) -> Self {
         Self { tls: Arc::new(Mutex::new(tls)), socket: Arc::new(socket), cipher: Vec::new() }
     }
 }

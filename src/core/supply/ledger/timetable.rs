@@ -19,7 +19,7 @@ pub(super) struct Timetable(BTreeSet<Micros>);
 
 impl Timetable {
     /// The latest time of the window that is at least `gap` away from each one that is planned, but for those of another table.
-    pub fn latest_free(&self, window: Window, gap: Micros, others: &Self) -> Option<Micros> {
+    pub(super) fn latest_free(&self, window: Window, gap: Micros, others: &Self) -> Option<Micros> {
         let mut at = window.latest;
         for planned in self.0.range(..at + gap).rev().filter(|planned| !others.0.contains(*planned)) {
             if *planned + gap <= at {
@@ -30,22 +30,22 @@ impl Timetable {
         (at >= window.earliest).then_some(at)
     }
 
-    pub fn hold(&mut self, at: Micros) {
+    pub(super) fn hold(&mut self, at: Micros) {
         self.0.insert(at);
     }
 
     /// What lies behind is forgotten.
-    pub fn pass(&mut self, now: Micros) {
+    pub(super) fn pass(&mut self, now: Micros) {
         while self.0.first().is_some_and(|at| *at < now) {
             self.0.pop_first();
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
