@@ -23,7 +23,7 @@ pub mod observe;
 pub mod servers;
 pub mod stats;
 pub mod status;
-pub mod tasks;
+mod tasks;
 pub mod tls;
 pub mod wire;
 pub mod worker;

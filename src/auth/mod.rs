@@ -13,4 +13,4 @@ mod userlist;
 
 pub use keys::{ScramKeys, ScramSecret};
 pub use secret::Secret;
-pub use userlist::{UserList, UserListError};
+pub use userlist::UserList;

@@ -14,4 +14,4 @@ pub use address::Address;
 pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
 pub use secret::Password;
 pub use time::Micros;
-pub use version::{PGBOUNCER_VERSION, VERSION};
+pub(crate) use version::{PGBOUNCER_VERSION, VERSION};

@@ -1,10 +1,10 @@
 //! What this program calls itself.
 
 /// The version of PgBouncer whose behaviour this is compatible with: tools ask for it and compare.
-pub const PGBOUNCER_VERSION: &str = "1.25.2";
+pub(crate) const PGBOUNCER_VERSION: &str = "1.25.2";
 
 /// The line that SHOW VERSION and `--version` print: what tools written for PgBouncer look for, then who it really is.
-pub const VERSION: &str = concat!("PgBouncer 1.25.2 (pgweir ", env!("CARGO_PKG_VERSION"), ")");
+pub(crate) const VERSION: &str = concat!("PgBouncer 1.25.2 (pgweir ", env!("CARGO_PKG_VERSION"), ")");
 
 #[cfg(test)]
 mod tests {

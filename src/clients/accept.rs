@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 /// The tasks that accept, and the threads for logins that leave their workers; dropping it ends both.
 #[derive(Debug)]
-pub struct Acceptors {
+pub(crate) struct Acceptors {
     closing: watch::Sender<bool>,
     /// Nothing comes: it ends with the last task that accepts.
     loops: mpsc::Receiver<Infallible>,
@@ -43,7 +43,7 @@ impl Acceptors {
     ///
     /// # Errors
     /// The system's, where a thread cannot be started or a socket not be tuned.
-    pub fn start(clients: &Arc<Clients>, listeners: Listeners) -> io::Result<Self> {
+    pub(crate) fn start(clients: &Arc<Clients>, listeners: Listeners) -> io::Result<Self> {
         let plane = &clients.plane;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = cores.min(limits::LOGIN_THREADS_MAX);
@@ -84,7 +84,7 @@ impl Acceptors {
     ///
     /// # Cancel safety
     /// The sockets are closed all the same.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         self.closing.send_replace(true);
         let _ = self.loops.recv().await; // there is nothing that could come
         self.files.clear();

@@ -42,7 +42,7 @@ pub struct Arrival {
 ///
 /// # Cancel safety
 /// The client is cut off.
-pub async fn serve(clients: Arc<Clients>, arrival: Arrival) {
+pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     let stranger = Arc::new(arrival.stranger);
     let mut stream = ClientStream::new(arrival.socket).paced(stranger.pace().clone());
     let mut visitor =

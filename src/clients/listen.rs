@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// Why no client could come in. Each ends the start of the process.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// Neither TCP nor Unix is asked for.
     #[error("nowhere to listen on")]
     Nowhere,
@@ -45,7 +45,7 @@ pub enum ListenError {
 
 /// A listening Unix socket.
 #[derive(Debug)]
-pub struct UnixSocket {
+pub(crate) struct UnixSocket {
     /// The socket.
     pub listener: UnixListener,
     /// Its file, where we made one.
@@ -54,7 +54,7 @@ pub struct UnixSocket {
 
 /// The file of a Unix socket that we made; removed when this is dropped.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub(crate) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -64,7 +64,7 @@ impl Drop for SocketFile {
 
 /// Every listening socket, non-blocking.
 #[derive(Debug, Default)]
-pub struct Listeners {
+pub(crate) struct Listeners {
     /// Over TCP: closed when a soft shutdown begins.
     pub tcp: Vec<TcpListener>,
     /// Over Unix sockets: open until the end, for the console.
@@ -79,7 +79,7 @@ impl Listeners {
     ///
     /// # Errors
     /// [`ListenError`]; an address that does not work among others that do is only warned about.
-    pub fn open(settings: &Settings) -> Result<Self, ListenError> {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, ListenError> {
         let mut listeners = Self::default();
         if let Some(path) = unix_path(settings) {
             listeners.unix.push(open_unix(&path, settings)?);
@@ -100,7 +100,7 @@ impl Listeners {
     ///
     /// # Errors
     /// [`ListenError::Inherited`] for one that is neither TCP nor Unix; [`ListenError::Nowhere`] where there is none.
-    pub fn adopt(inherited: Vec<OwnedFd>, settings: &Settings) -> Result<Self, ListenError> {
+    pub(crate) fn adopt(inherited: Vec<OwnedFd>, settings: &Settings) -> Result<Self, ListenError> {
         let ignored = [
             ("listen_addr", !settings.listen_addr.is_empty()),
             ("unix_socket_dir", !settings.unix_socket_dir.is_empty()),
@@ -185,7 +185,7 @@ fn addresses(word: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// `unix_socket_dir/.s.PGSQL.port`; `@` first: in the abstract namespace. `None` = no Unix socket is asked for.
-pub fn unix_path(settings: &Settings) -> Option<String> {
+pub(crate) fn unix_path(settings: &Settings) -> Option<String> {
     let directory = &*settings.unix_socket_dir;
     (!directory.is_empty()).then(|| format!("{directory}/.s.PGSQL.{}", settings.listen_port))
 }

@@ -19,13 +19,9 @@ mod strangers;
 mod stream;
 mod verifiers;
 
-pub use accept::Acceptors;
-pub use accepting::Accepting;
-pub use bell::Bell;
-pub use berth::{Berth, Exit};
-pub use client::{Arrival, serve};
+pub(crate) use accept::Acceptors;
+pub use client::Arrival;
 pub use clients::{Clients, ConsoleVisit, Rights};
-pub use listen::{ListenError, Listeners, SocketFile, UnixSocket, unix_path};
-pub use strangers::{Crowd, Stranger, Strangers, Waited};
+pub(crate) use listen::{Listeners, unix_path};
+pub use strangers::{Crowd, Strangers, Waited};
 pub use stream::{Fresh, Socket};
-pub use verifiers::Verifiers;

@@ -156,7 +156,6 @@ impl Choice for LogFormat {
 
 /// Where syslog files our lines (`syslog_facility`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are syslog's")]
 pub enum SyslogFacility {
     Auth,
     Authpriv,

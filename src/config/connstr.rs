@@ -22,7 +22,7 @@ pub enum ConnStrError {
 ///
 /// # Errors
 /// `ConnStrError`; nothing of a text that is wrong anywhere is of use.
-pub fn pairs(text: &str) -> Result<Vec<(&str, String)>, ConnStrError> {
+pub(super) fn pairs(text: &str) -> Result<Vec<(&str, String)>, ConnStrError> {
     let mut found = Vec::new();
     let mut rest = text.trim_start_matches(' ');
     while !rest.is_empty() {

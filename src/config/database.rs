@@ -65,7 +65,7 @@ impl Value for Hosts {
 }
 
 /// The one database of a cluster of Aurora DSQL.
-pub const DSQL_DATABASE: &str = "postgres";
+pub(crate) const DSQL_DATABASE: &str = "postgres";
 
 /// One entry of `[databases]`: where it is, who logs in there, and what it overrides.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// One row: a key that an entry of type `T` may have.
 #[derive(Clone, Copy, Debug)]
-pub struct Key<T> {
+pub(super) struct Key<T> {
     /// As it is written.
     pub name: &'static str,
     /// What it means, unit first.
@@ -24,7 +24,7 @@ pub struct Key<T> {
 
 impl<T> Key<T> {
     /// What is accepted.
-    pub fn accepted(&self) -> String {
+    pub(super) fn accepted(&self) -> String {
         (self.accepted)()
     }
 
@@ -32,7 +32,7 @@ impl<T> Key<T> {
     ///
     /// # Errors
     /// `BadValue`; the field is as before.
-    pub fn set(&self, entry: &mut T, text: &str) -> Result<(), BadValue> {
+    pub(super) fn set(&self, entry: &mut T, text: &str) -> Result<(), BadValue> {
         (self.set)(entry, text)
     }
 }
@@ -57,7 +57,7 @@ macro_rules! keys {
 type Text = Arc<str>;
 
 /// Keys of `[databases]`.
-pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
+pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "dbname": Text, |db, text| { db.dbname = text; db.dbname_given = true; },
         "Name on the server; default: the entry's own.";
     "host": Hosts, |db, hosts| db.hosts = hosts.0,
@@ -137,7 +137,7 @@ pub const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
 };
 
 /// Keys of `[users]`.
-pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
+pub(super) const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
     "pool_mode": PoolMode, |user, mode| user.pool_mode = Some(mode),
         "Overrides pool_mode of the settings and of the database.";
     "pool_size": Size, |user, size| user.pool_size = size.0,
@@ -181,7 +181,7 @@ pub const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
 };
 
 /// Keys of `[peers]`.
-pub const PEER_KEYS: &[Key<PeerEntry>] = keys! { PeerEntry:
+pub(super) const PEER_KEYS: &[Key<PeerEntry>] = keys! { PeerEntry:
     "host": Hosts, |peer, hosts| peer.hosts = hosts.0, "Where the peer listens; must be given.";
     "port": u16, |peer, port| peer.port = port, "Its port; default 6432.";
     "pool_size": Size, |peer, size| peer.pool_size = size.0,

@@ -23,21 +23,21 @@ mod snapshot;
 mod value;
 
 pub use choices::PoolMode;
-pub use choices::{
-    AuthDbname, AuthType, Choice, CipherList, IoBackend, LoadBalance, LogFormat, SslMode, SyslogFacility,
-    Tls13Suites, TlsProtocols, Workers,
-};
-pub use connstr::{ConnStrError, pairs};
-pub use database::{DSQL_DATABASE, Database, Host, PeerEntry, UserEntry};
+pub(crate) use choices::{AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsProtocols};
+pub use choices::{IoBackend, Workers};
+pub use database::Database;
+pub(crate) use database::{DSQL_DATABASE, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};
-pub use errors::{ConfigError, ConfigErrors, EntryProblem, Place, Places, Problem};
-pub use iam::{AllDenied, IamEndpoint, IamIdentity, ServerAuth};
-pub use keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
-pub use load::{Refused, Remains, SetError};
-pub use rules::{ClientLimits, ClientRules, PoolRules};
-pub use settings::{Change, Effect, Setting, Settings, TABLE};
-pub use snapshot::{ConfigRow, Snapshot};
-pub use value::{BadValue, FileMode, List, ListenOn, Value};
+pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem};
+pub use errors::{Place, Places};
+pub(crate) use iam::{AllDenied, IamIdentity, ServerAuth};
+pub(crate) use load::Refused;
+pub(crate) use rules::ClientLimits;
+pub use rules::{ClientRules, PoolRules};
+pub use settings::{Setting, Settings, TABLE};
+pub use snapshot::Snapshot;
+pub(crate) use value::BadValue;
+pub use value::Value;
 
 /// The console's own database: never an entry of a file.
 pub const CONSOLE_DATABASE: &str = "pgbouncer";

@@ -19,6 +19,6 @@ pub mod tables;
 pub mod times;
 
 pub use console::Console;
-pub use control::{Control, Goal, Order, Refused};
+pub use control::Order;
 pub use session::serve_all;
-pub use show_process::Standing;
+pub(crate) use show_process::Standing;

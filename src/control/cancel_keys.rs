@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 
 /// A cancel key as clients have it: process id and secret of BackendKeyData, as one.
-pub type ClientKey = [u8; 8];
+pub(crate) type ClientKey = [u8; 8];
 
 /// Whom a key belongs to.
 #[derive(Clone, Debug)]

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const ENTRY_BYTES: usize = 256;
 
 /// How many bytes a value holds, beyond its own size.
-pub trait Weight {
+pub(crate) trait Weight {
     /// Those bytes.
     fn bytes(&self) -> usize;
 }
 
 /// See the file's head.
-pub struct Kept<K, V> {
+pub(crate) struct Kept<K, V> {
     table: DashMap<K, V>,
     bytes: AtomicUsize,
     entries_max: usize,
@@ -27,17 +27,17 @@ pub struct Kept<K, V> {
 
 impl<K: Clone + Eq + Hash, V: Weight + Default> Kept<K, V> {
     /// An empty one, with its bounds. Each thread that changes it may go beyond them by one entry for a moment.
-    pub fn new(entries_max: usize, bytes_max: usize) -> Self {
+    pub(crate) fn new(entries_max: usize, bytes_max: usize) -> Self {
         Self { table: DashMap::new(), bytes: AtomicUsize::new(0), entries_max, bytes_max }
     }
 
     /// What `read` makes of the entry.
-    pub fn get<R>(&self, key: &K, read: impl FnOnce(&V) -> R) -> Option<R> {
+    pub(crate) fn get<R>(&self, key: &K, read: impl FnOnce(&V) -> R) -> Option<R> {
         self.table.get(key).map(|entry| read(&entry))
     }
 
     /// Changes an entry, a new one where there is none, and makes room.
-    pub fn change(&self, key: K, change: impl FnOnce(&mut V)) {
+    pub(crate) fn change(&self, key: K, change: impl FnOnce(&mut V)) {
         let mut entry = self.table.entry(key.clone()).or_insert_with(|| {
             self.bytes.fetch_add(ENTRY_BYTES, Ordering::Relaxed);
             V::default()

@@ -43,7 +43,7 @@ impl Policy {
 }
 
 /// The options of clients' TCP sockets (servers' are the same).
-pub fn tcp_options(settings: &Settings) -> TcpOptions {
+pub(crate) fn tcp_options(settings: &Settings) -> TcpOptions {
     TcpOptions {
         keepalive: settings.tcp_keepalive,
         keepalive_idle_s: settings.tcp_keepidle,

@@ -1,6 +1,7 @@
 //! What tests of the rooms around this one begin with.
 
-use super::{LauncherInbox, Plane, Policy, Registry, Staff};
+use super::registry::Registry;
+use super::{LauncherInbox, Plane, Policy, Staff};
 use crate::config::Snapshot;
 use crate::core::{Gate, PoolShare};
 use std::sync::{Arc, Mutex};

@@ -23,20 +23,18 @@ mod socket_index;
 mod supply;
 mod worker_core;
 
+pub(crate) use admin::ClientRow;
 pub use admin::{
-    Answer, CancelFate, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow,
-    ServerState,
+    Answer, CancelFate, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
 };
 pub use bounds::Bounds;
-pub use load::{ClientLoad, ServerLoad};
+pub use load::ServerLoad;
 pub use login_handoff::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use moved_server::MovedServer;
 pub use net::Net;
 pub use note::{Farewell, Note};
-pub use pool::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};
-pub use relay::{Meter, StatementRegistry};
-pub use supply::{
-    Action, Bound, Demand, Event, Lateness, Launcher, Ledger, Opening, PACE_PERCENT, REPLACED_BY_PERCENT,
-    Shortfall, Use, Verdict, Want,
-};
+pub use pool::{DatabaseShare, Gate, PoolShare, ServerUnderWay, Stance};
+pub use relay::StatementRegistry;
+pub use supply::{Action, Bound, Demand, Event, Launcher, Ledger, Opening, Use, Verdict, Want};
+pub(crate) use supply::{Lateness, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall};
 pub use worker_core::Core;

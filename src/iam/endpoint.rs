@@ -52,7 +52,7 @@ const PARTITIONS: [Partition; 8] = [
 
 /// Where the certificates of RDS's authorities are found, for servers of `region`, or for those of commercial regions;
 /// `None` = it is not known here.
-pub fn authorities(region: Option<&Region>) -> Option<&'static str> {
+pub(crate) fn authorities(region: Option<&Region>) -> Option<&'static str> {
     let name = region.map_or("", Region::as_str);
     PARTITIONS.iter().find(|partition| name.starts_with(partition.regions))?.authorities
 }

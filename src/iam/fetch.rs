@@ -18,7 +18,7 @@ pub struct Fetched {
 }
 
 /// A future that can wait in a task.
-pub type Fetching<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Fetching<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Something that credentials can be fetched from: AWS, or what a test puts in its place.
 pub trait Fetch: Send + Sync + 'static {

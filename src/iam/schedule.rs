@@ -41,7 +41,7 @@ pub(super) fn fetch_timeout(kind: SourceKind) -> Duration {
 
 /// When the next fetch begins.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     decided_at: SystemTime,
     next_at: SystemTime,
     began_at: Option<SystemTime>,
@@ -51,13 +51,13 @@ pub struct Schedule {
 
 impl Schedule {
     /// A first fetch at once.
-    pub fn new(now: SystemTime) -> Self {
+    pub(super) fn new(now: SystemTime) -> Self {
         Self { decided_at: now, next_at: now, began_at: None, failures: 0, throttled: false }
     }
 
     /// How long until the next fetch; zero when it is due. A clock that was set back makes it due, for no time decided on
     /// before means anything then.
-    pub fn wait(&self, now: SystemTime) -> Duration {
+    pub(super) fn wait(&self, now: SystemTime) -> Duration {
         if now < self.decided_at {
             return Duration::ZERO;
         }
@@ -65,12 +65,12 @@ impl Schedule {
     }
 
     /// When the next fetch begins.
-    pub fn next_at(&self) -> SystemTime {
+    pub(super) fn next_at(&self) -> SystemTime {
         self.next_at
     }
 
     /// When a fetch begins that is asked for now ([`Self::force`]); what lies behind is due at once.
-    pub fn forced_at(&self) -> SystemTime {
+    pub(super) fn forced_at(&self) -> SystemTime {
         match self.began_at {
             _ if self.throttled => self.next_at,
             Some(began) => self.next_at.min(began + FORCED_GAP),
@@ -79,20 +79,20 @@ impl Schedule {
     }
 
     /// A fetch begins.
-    pub fn began(&mut self, now: SystemTime) {
+    pub(super) fn began(&mut self, now: SystemTime) {
         self.began_at = Some(now);
     }
 
     /// Someone wants new credentials at once: they come now, or 30 s after the last fetch began. A throttled source
     /// is left alone.
-    pub fn force(&mut self, now: SystemTime) {
+    pub(super) fn force(&mut self, now: SystemTime) {
         if !self.throttled {
             self.decide(now, self.forced_at().max(now));
         }
     }
 
     /// Credentials came. `jitter` is drawn from `0.0..1.0`.
-    pub fn loaded(&mut self, now: SystemTime, expires_at: Option<SystemTime>, jitter: f64) {
+    pub(super) fn loaded(&mut self, now: SystemTime, expires_at: Option<SystemTime>, jitter: f64) {
         (self.failures, self.throttled) = (0, false);
         let life = expires_at.map(|expires| expires.duration_since(now).unwrap_or_default());
         self.decide(
@@ -102,7 +102,7 @@ impl Schedule {
     }
 
     /// The fetch failed. `covered`: the last credentials are good for a login yet. `jitter` is drawn from `0.0..1.0`.
-    pub fn failed(&mut self, now: SystemTime, reason: Reason, covered: bool, jitter: f64) {
+    pub(super) fn failed(&mut self, now: SystemTime, reason: Reason, covered: bool, jitter: f64) {
         self.throttled = reason == Reason::Throttled;
         let step = Duration::from_secs(1 << self.failures.min(5)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);

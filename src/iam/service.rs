@@ -14,7 +14,7 @@ pub enum Service {
 }
 
 /// The port of every cluster of Aurora DSQL.
-pub const DSQL_PORT: u16 = 5432;
+pub(crate) const DSQL_PORT: u16 = 5432;
 
 /// The largest `iam_max_age` with Aurora DSQL, in seconds: it ends a session after an hour, and a transaction that begins
 /// before this takes five minutes at the most there.

@@ -72,7 +72,7 @@ impl Skew {
 
 /// What is worth telling an operator of the skew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Alarm {
+pub(crate) enum Alarm {
     /// The clocks agree, or nothing is known.
     #[default]
     None,
@@ -84,13 +84,13 @@ pub enum Alarm {
 
 impl Alarm {
     /// Seconds beyond which tokens are in danger: RDS bears five minutes.
-    pub const GRAVE_S: i64 = 240;
+    pub(crate) const GRAVE_S: i64 = 240;
     const NOTABLE_S: i64 = 30;
 
     /// How `skew_s` is to be told after it was told as this: an alarm ends at two thirds of where it begins, so that a skew at
     /// a bound is told once.
     #[must_use]
-    pub fn next(self, skew_s: Option<i64>) -> Self {
+    pub(crate) fn next(self, skew_s: Option<i64>) -> Self {
         let off_s = skew_s.map_or(0, i64::saturating_abs);
         let bound = |level: Self, begins_s: i64| if self >= level { begins_s * 2 / 3 } else { begins_s };
         match off_s {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The session name that AWS's logs show where none is set.
-pub const SESSION_NAME: &str = "pgweir";
+pub(super) const SESSION_NAME: &str = "pgweir";
 
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

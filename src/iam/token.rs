@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 
 /// What a token says of its own lifetime: the most that RDS takes, and what it applies whatever smaller number is said.
 /// Aurora DSQL takes more; nothing is gained by that.
-pub const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
+pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
 /// The oldest token that may be sent. Making one costs some 25 us at the most, so there is no reason to send an old one.
-pub const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
+pub(super) const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The method of the signature.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";

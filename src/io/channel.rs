@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 /// Something that must be let go when the connection has truly ended (a place in a pool, a count of clients): it is dropped
 /// when the driver has closed the socket, not before.
-pub type Guard = Box<dyn Send>;
+pub(crate) type Guard = Box<dyn Send>;
 
 /// One connection that is past its login, whole: what it has read and not used and what it could not send travel with it.
 pub struct Channel<S = OwnedFd> {

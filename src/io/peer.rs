@@ -9,7 +9,7 @@ use std::io;
 
 /// A process and its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerProcess {
+pub(crate) struct PeerProcess {
     /// Its number here; 0 where it has none.
     pub pid: u32,
     /// Its user.
@@ -18,13 +18,13 @@ pub struct PeerProcess {
 
 impl PeerProcess {
     /// Nobody that is known: no account has this number.
-    pub const UNKNOWN: Self = Self { pid: 0, uid: u32::MAX };
+    pub(crate) const UNKNOWN: Self = Self { pid: 0, uid: u32::MAX };
 
     /// The one that has connected to `socket`.
     ///
     /// # Errors
     /// The system's, for what is no socket.
-    pub fn of(socket: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn of(socket: impl AsFd) -> io::Result<Self> {
         let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
         let mut length = size_of_val(&peer) as libc::socklen_t;
         let fd = socket.as_fd().as_raw_fd();
@@ -44,7 +44,7 @@ impl PeerProcess {
 
 /// Whether the other end has said that nothing more will come, or is gone, whatever lies unread before that. A look: it
 /// never waits. What cannot be looked at is not gone.
-pub fn has_hung_up(socket: impl AsFd) -> bool {
+pub(crate) fn has_hung_up(socket: impl AsFd) -> bool {
     let end = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     let mut looks = [PollFd::new(&socket, end)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -11,4 +11,4 @@ mod scrape;
 mod seats;
 pub mod sink;
 
-pub use scrape::Scrape;
+pub(crate) use scrape::Scrape;

@@ -14,7 +14,7 @@ use crate::tasks;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Makes the page of metrics.
-pub struct Scrape {
+pub(crate) struct Scrape {
     status: Arc<Status>,
     log: Log,
     series: Arc<Mutex<Series>>,
@@ -26,7 +26,7 @@ type Shared = tokio::sync::Mutex<(Micros, Weak<Page>)>;
 
 impl Scrape {
     /// A page about the process of that `status`.
-    pub fn new(status: Arc<Status>, log: Log) -> Self {
+    pub(crate) fn new(status: Arc<Status>, log: Log) -> Self {
         let last = Shared::new((Micros(0), Weak::new()));
         Self { status, log, series: Arc::default(), last }
     }

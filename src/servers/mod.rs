@@ -22,5 +22,5 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
-pub use dns::{Dns, DnsRow};
+pub use dns::Dns;
 pub use servers::Servers;

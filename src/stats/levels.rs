@@ -4,7 +4,6 @@ use super::Histogram;
 
 /// Connections of one pool by state, summed over the workers and the login plane. Names are PgBouncer's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are PgBouncer's columns")]
 pub struct PoolLevels {
     /// Clients linked to a server. SHOW POOLS prints the idle ones with them.
     pub cl_linked: u64,
@@ -62,7 +61,6 @@ impl PoolLevels {
 
 /// What is true of the process as a whole: SHOW LISTS and a little more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are PgBouncer's lists and settings")]
 pub struct ProcessLevels {
     pub databases: u64,
     pub users: u64,

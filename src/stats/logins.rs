@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub type Outcome = (&'static str, &'static str, u64);
 
 /// Reasons why logins to servers fail: the classes of logins by IAM, and any other one.
-pub const LOGIN_FAILURES: [&str; 7] =
+pub(crate) const LOGIN_FAILURES: [&str; 7] =
     ["denied", "throttled", "clock", "credentials", "service", "unreachable", "other"];
 
 /// Tries to log in to the servers of one pool.

@@ -5,7 +5,7 @@ const REMEMBERED: usize = 128;
 
 /// The last `REMEMBERED` values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
+pub(crate) struct Recent {
     values: Vec<u64>,
     /// Which one the next value takes the place of, once all places are taken.
     oldest: usize,
@@ -13,7 +13,7 @@ pub struct Recent {
 
 impl Recent {
     /// Remembers a value, and forgets the oldest one where there are too many.
-    pub fn record(&mut self, value: u64) {
+    pub(crate) fn record(&mut self, value: u64) {
         if self.values.len() < REMEMBERED {
             self.values.push(value);
         } else {
@@ -23,7 +23,7 @@ impl Recent {
     }
 
     /// The least value that `percent` of the remembered ones do not exceed; `None` before the first.
-    pub fn percentile(&self, percent: usize) -> Option<u64> {
+    pub(crate) fn percentile(&self, percent: usize) -> Option<u64> {
         let mut sorted = self.values.clone();
         sorted.sort_unstable();
         let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);

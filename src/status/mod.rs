@@ -9,8 +9,9 @@ mod views;
 mod visits;
 
 pub use status::Status;
-pub use views::{
+pub(crate) use views::{
     DatabaseView, DnsView, IamView, Lists, MemRow, Now, PoolFigures, PoolView, Side, SocketView, UserCounts,
     known_users, load_balance_text,
 };
-pub use visits::{CONSOLE_POOL, Visit, Visits};
+pub(crate) use visits::CONSOLE_POOL;
+pub use visits::Visit;

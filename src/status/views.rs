@@ -167,7 +167,6 @@ pub struct UserCounts {
 
 /// How many there are of everything; see `lists`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of SHOW LISTS")]
 pub struct Lists {
     pub databases: u64,
     pub users: u64,
@@ -234,7 +233,7 @@ pub struct Now {
 
 /// All users there are, in byte order: `names` (of `auth_file`, and those that `auth_query` found), and what the configuration
 /// names.
-pub fn known_users(snapshot: &Snapshot, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+pub(crate) fn known_users(snapshot: &Snapshot, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = names.into_iter().collect();
     all.insert(CONSOLE_DATABASE.to_owned());
     all.extend(snapshot.users.keys().map(ToString::to_string));
@@ -244,6 +243,6 @@ pub fn known_users(snapshot: &Snapshot, names: impl IntoIterator<Item = String>)
 }
 
 /// `load_balance_hosts` of an entry, where there are several hosts.
-pub fn load_balance_text(database: &Database) -> Option<String> {
+pub(crate) fn load_balance_text(database: &Database) -> Option<String> {
     if database.hosts.len() > 1 { database.load_balance_hosts.show() } else { None }
 }

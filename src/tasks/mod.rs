@@ -10,7 +10,7 @@
 
 mod threads;
 
-pub use threads::Threads;
+pub(crate) use threads::Threads;
 
 use std::any::Any;
 use std::fmt::Display;
@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Begins a task whose panic ends it alone. Its handle gives `None` then.
-pub fn spawn<F>(
+pub(crate) fn spawn<F>(
     what: &'static str,
     peer: impl Display + Send + 'static,
     task: F,
@@ -41,7 +41,7 @@ where
 ///
 /// # Cancel safety
 /// That of `task`.
-pub async fn guarded<F: Future>(what: &'static str, peer: impl Display, task: F) -> Option<F::Output> {
+pub(crate) async fn guarded<F: Future>(what: &'static str, peer: impl Display, task: F) -> Option<F::Output> {
     let result = catch(task).await;
     if result.is_err() {
         tracing::error!("{what} ({peer}) has panicked and ends alone");
@@ -53,7 +53,7 @@ pub async fn guarded<F: Future>(what: &'static str, peer: impl Display, task: F)
 ///
 /// # Cancel safety
 /// The work goes on, its result is lost.
-pub async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     peer: impl Display,
     work: impl FnOnce() -> T + Send + 'static,
@@ -69,7 +69,7 @@ pub async fn blocking<T: Send + 'static>(
 ///
 /// # Cancel safety
 /// That of the task.
-pub async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() -> F) -> F::Output {
+pub(crate) async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() -> F) -> F::Output {
     loop {
         match catch(begin()).await {
             Ok(end) => return end,
@@ -83,7 +83,7 @@ pub async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() -> F) -
 ///
 /// # Cancel safety
 /// That of `task`.
-pub async fn vital<F: Future>(what: &'static str, task: F) -> F::Output {
+pub(crate) async fn vital<F: Future>(what: &'static str, task: F) -> F::Output {
     match catch(task).await {
         Ok(end) => end,
         Err(_) => abort(&format!("{what} has panicked")),
@@ -91,7 +91,7 @@ pub async fn vital<F: Future>(what: &'static str, task: F) -> F::Output {
 }
 
 /// The process cannot go on.
-pub fn abort(why: &str) -> ! {
+pub(crate) fn abort(why: &str) -> ! {
     tracing::error!(fatal = true, "{why}, aborting");
     std::process::abort()
 }

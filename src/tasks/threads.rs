@@ -17,7 +17,7 @@ const NICE_MAX: i32 = 19;
 
 /// The threads; they are stopped when this is dropped.
 #[derive(Debug)]
-pub struct Threads {
+pub(crate) struct Threads {
     handles: Box<[Handle]>,
     running: Mutex<Vec<Running>>,
 }
@@ -31,7 +31,7 @@ impl Threads {
     ///
     /// # Errors
     /// The system's, where it gives no thread or no epoll instance.
-    pub fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
         let (mut handles, mut running) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -53,7 +53,7 @@ impl Threads {
     /// Ends the threads; when it returns their tasks have been dropped, so that what those lean on may end, too.
     ///
     /// Blocks for as long as a task's turn takes. A task that calls it ends with its thread, later.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         let (stops, threads): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         drop(stops);
@@ -62,17 +62,17 @@ impl Threads {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.handles.len()
     }
 
     /// The loop of the thread of that number.
-    pub fn handle(&self, number: usize) -> &Handle {
+    pub(crate) fn handle(&self, number: usize) -> &Handle {
         &self.handles[number]
     }
 
     /// Runs `task` on the thread of that number from now on.
-    pub fn take_over(&self, number: usize, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    pub(crate) fn take_over(&self, number: usize, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         drop(self.handle(number).spawn(task));
     }
 }

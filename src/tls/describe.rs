@@ -4,7 +4,7 @@
 use rustls::{CommonState, ProtocolVersion};
 
 /// The session's text; empty before the handshake is done.
-pub fn tls_text(session: &CommonState) -> String {
+pub(crate) fn tls_text(session: &CommonState) -> String {
     let (Some(version), Some(suite)) = (session.protocol_version(), session.negotiated_cipher_suite()) else {
         return String::new();
     };

@@ -9,6 +9,7 @@ pub mod server;
 mod tickets;
 pub mod x509_compat;
 
-pub use describe::tls_text;
-pub use per_entry::{EntryTlsError, ServersTls};
-pub use server::ServerTls;
+pub(crate) use describe::tls_text;
+pub(crate) use per_entry::EntryTlsError;
+pub use per_entry::ServersTls;
+pub(crate) use server::ServerTls;

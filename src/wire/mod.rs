@@ -16,5 +16,6 @@ pub mod startup;
 pub mod tags;
 
 pub use fault::Fault;
-pub use frame::{FrameHeader, HEADER_BYTES, WireError};
+pub(crate) use frame::WireError;
+pub use frame::{FrameHeader, HEADER_BYTES};
 pub use params::{ParamSet, TrackedNames};

@@ -7,7 +7,7 @@ use rustix::fd::OwnedFd;
 use std::pin::Pin;
 
 /// A task.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes a task for the place that it gets.
 pub type Begin = Box<dyn FnOnce(Watch) -> Task + Send>;

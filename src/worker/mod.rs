@@ -13,7 +13,9 @@ mod tests;
 mod worker;
 
 pub use handle::WorkerHandle;
-pub use mail::{Begin, Mail, Reply, Task};
+pub(crate) use mail::Task;
+pub use mail::{Begin, Mail, Reply};
 pub use mind::{Mind, Tiding};
-pub use run::{Notes, Seat, spawn};
+pub use run::spawn;
+pub use run::{Notes, Seat};
 pub use worker::{Post, Worker};

@@ -1,7 +1,7 @@
 //! Who is accepted when, and that nobody is turned away for what the kernel does not know of him.
 
 use super::*;
-use crate::clients::Accepting;
+use crate::clients::accepting::Accepting;
 use crate::clients::client::tests::{Doors, welcomed};
 
 use crate::wire::startup;

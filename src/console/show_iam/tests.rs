@@ -4,9 +4,10 @@ use super::*;
 use crate::config::Snapshot;
 use crate::control::{Plane, Policy, PoolEntry, Staff};
 use crate::core::Stance;
+use crate::iam::fetch::Fetching;
 use crate::iam::{
-    Credentials, Endpoint, Fetch, FetchError, Fetched, Fetching, Reason, Region, Source, SourceKey,
-    SourceKind, StaticStability, SystemClock,
+    Credentials, Endpoint, Fetch, FetchError, Fetched, Reason, Region, Source, SourceKey, SourceKind,
+    StaticStability, SystemClock,
 };
 use crate::servers::iam::{IamRow, Tally};
 use crate::stats::{PoolCounters, PoolLevels};

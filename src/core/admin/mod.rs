@@ -3,7 +3,7 @@
 mod carry_out;
 mod command;
 
+pub(crate) use command::ClientRow;
 pub use command::{
-    Answer, CancelFate, ClientRow, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow,
-    ServerState,
+    Answer, CancelFate, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
 };

@@ -14,4 +14,4 @@ pub(in crate::core) use checkout::Got;
 pub(in crate::core) use claim::{Claim, goes_before};
 pub(in crate::core) use moved_host::MovedHost;
 pub(in crate::core) use pool::{Pool, PoolSlot};
-pub use pool_share::{DatabaseShare, Gate, Outlook, PoolShare, ServerUnderWay, Stance};
+pub use pool_share::{DatabaseShare, Gate, PoolShare, ServerUnderWay, Stance};

@@ -10,7 +10,7 @@ mod upstream;
 mod walk;
 
 pub(in crate::core) use pending_replies::Expected;
-pub use statement_memory::Meter;
+pub(crate) use statement_memory::Meter;
 #[cfg(all(test, feature = "model"))]
 pub(in crate::core) use statements::Named;
 pub use statements::StatementRegistry;

@@ -18,9 +18,10 @@ mod shortfall;
 mod timetable;
 
 use self::logins::{Held, Logins};
-pub use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
+pub(crate) use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
 use self::shortfall::Asked;
-pub use self::shortfall::{Bound, Lateness, Shortfall};
+pub use self::shortfall::Bound;
+pub(crate) use self::shortfall::{Lateness, Shortfall};
 use self::timetable::Timetable;
 use crate::base::{Micros, PoolId, limits};
 use crate::core::admin::Scope;

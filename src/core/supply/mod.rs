@@ -6,9 +6,8 @@ mod launcher;
 mod ledger;
 
 pub use launcher::{Action, Demand, Event, Launcher};
-pub use ledger::{
-    Bound, Lateness, Ledger, Opening, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall, Use, Verdict, Want,
-};
+pub use ledger::{Bound, Ledger, Opening, Use, Verdict, Want};
+pub(crate) use ledger::{Lateness, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall};
 
 #[cfg(test)]
 pub(in crate::core) use ledger::tests;

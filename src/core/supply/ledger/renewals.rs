@@ -13,13 +13,13 @@ use crate::core::pool::PoolShare;
 use std::sync::Arc;
 
 /// By this hundredth of its age a server's replacement is begun.
-pub const REPLACED_BY_PERCENT: u64 = 85;
+pub(crate) const REPLACED_BY_PERCENT: u64 = 85;
 
 /// Between these hundredths of its age a server is to be replaced: early where many were born together, else late.
 const SOFT_PERCENT: (u64, u64) = (20, REPLACED_BY_PERCENT);
 
 /// Of an endpoint's pace, in hundredths, so many are planned for renewals: the rest is clients' and those of retries.
-pub const PACE_PERCENT: u64 = 90;
+pub(crate) const PACE_PERCENT: u64 = 90;
 
 /// A login that suddenly takes this hundredth of the age finds the pool's renewals so far apart, where there is time for it.
 const SLOW_PERCENT: u64 = 10;

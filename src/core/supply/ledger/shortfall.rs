@@ -108,7 +108,7 @@ impl Ledger {
 
 /// Whether an operator is told that servers are not replaced in time: what comes and goes within seconds is no news.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lateness {
+pub(crate) struct Lateness {
     is_told: bool,
     /// Since when the opposite of what was told has been so.
     differs_since: Option<Micros>,
@@ -116,7 +116,7 @@ pub struct Lateness {
 
 impl Lateness {
     /// Whether they are late `now`, as the ledger says; what an operator is to be told, if anything.
-    pub fn news(&mut self, is_late: bool, now: Micros) -> Option<bool> {
+    pub(crate) fn news(&mut self, is_late: bool, now: Micros) -> Option<bool> {
         if is_late == self.is_told {
             self.differs_since = None;
             return None;
