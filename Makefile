@@ -32,7 +32,7 @@ check:
 	cargo fmt --check --manifest-path loadtest/relay/Cargo.toml
 	cargo clippy --locked --all-targets --manifest-path loadtest/relay/Cargo.toml \
 		--target-dir $(or $(CARGO_TARGET_DIR),target)/relay -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 
 bench:
 	cargo bench --locked

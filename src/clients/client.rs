@@ -373,7 +373,7 @@ impl Visitor {
     }
 
     /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the user that the
-    /// database entry names. `None`: no such user; an entry of [users] says what holds for a user, not that there is one.
+    /// database entry names. `None`: no such user; an entry of `[users]` says what holds for a user, not that there is one.
     async fn secret(
         &self,
         clients: &Clients,

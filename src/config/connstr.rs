@@ -2,7 +2,7 @@
 //!
 //! Pure. A value is bare, up to the next space, or stands in single quotes with `''` for one; it is never empty. Spaces
 //! (0x20 only) may stand around `=`. Source: PgBouncer, doc/config.md ("Section
-//! [databases]").
+//! `[databases]`").
 
 /// Why a text is no connection string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! One entry of `[databases]`, `[users]` or `[peers]`, as the files have it: overrides that are not set are `None`.
 //!
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md ("Section
-//! [databases]", "Section [users]").
+//! `[databases]`", "Section `[users]`").
 
 use super::choices::PoolMode;
 use super::choices::{LoadBalance, SslMode};

@@ -1,7 +1,7 @@
 //! Every key of a connection string: one row each, in one table per section.
 //!
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row here and one
-//! field in `database.rs`. Source: PgBouncer, doc/config.md ("Section [databases]").
+//! field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
 use super::choices::PoolMode;
 use super::choices::{LoadBalance, SslMode};

@@ -2,7 +2,7 @@
 //!
 //! These are the values that the data plane reads; it never looks at the files' own structure. Whose entry of `[users]`
 //! counts: the pool user's for what belongs to a pool, the login user's for what belongs to a client.
-//! Source: PgBouncer, doc/config.md ("Section [databases]", "Section [users]").
+//! Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
 use super::choices::PoolMode;
 use super::database::{Database, UserEntry};

@@ -1,6 +1,6 @@
 //! One whole configuration: made by reading files, never edited, replaced as a whole.
 //!
-//! Invariant: what exists is valid, but what [`Remains`](super::Remains) holds, which nobody can put in force.
+//! Invariant: what exists is valid, but what [`Remains`](super::load::Remains) holds, which nobody can put in force.
 //! Source: PgBouncer, doc/config.md.
 
 use super::CONSOLE_DATABASE;

@@ -2,7 +2,7 @@
 //!
 //! What AWS is asked happens here, in one task for each source of credentials, and never on a login's path; a token is made by
 //! arithmetic from what is in memory. The rules of reaction ([`denial`]), of pace ([`budget`]) and of age ([`age`]) are pure:
-//! time and dice come in as arguments. This room opens no connection to a database and knows no pool: [`crate::login`] sends
+//! time and dice come in as arguments. This room opens no connection to a database and knows no pool: [`crate::servers`] sends
 //! tokens, and only inside verified TLS, into a request for a cleartext password.
 //! Invariant: no secret is printed, logged, or kept after its use.
 
