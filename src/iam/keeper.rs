@@ -329,6 +329,7 @@ impl Keeper {
     }
 
     async fn follow(&mut self) {
+        let mut wanted = self.shared.wanted.subscribe();
         loop {
             let wait = self.schedule.wait(self.now());
             if wait.is_zero() {
@@ -340,6 +341,8 @@ impl Keeper {
                 () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
                 () = self.shared.forced.notified() => self.force(),
                 () = self.shared.shown.notified() => self.identify().await,
+                // a login has found none to sign with: the clock may have jumped past the time of the next fetch
+                Ok(()) = wanted.changed() => {}
             }
         }
     }

@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 use tokio::time::Instant;
 
-/// The wall clock of tokio's simulated time.
+/// The wall clock of tokio's simulated time, set forward by so many seconds.
 #[derive(Debug)]
-struct Simulated(Instant);
+struct Simulated(Instant, AtomicUsize);
 
 impl WallClock for Simulated {
     fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_000_000) + self.0.elapsed()
+        UNIX_EPOCH
+            + Duration::from_secs(1_000_000)
+            + self.0.elapsed()
+            + Duration::from_secs(self.1.load(Ordering::SeqCst) as u64)
     }
 }
 
@@ -100,7 +103,7 @@ impl Fetch for Script {
 }
 
 fn started(kind: SourceKind, stability: StaticStability, answers: &[Answer]) -> (Source, Arc<Script>) {
-    let clock = Arc::new(Simulated(Instant::now()));
+    let clock = Arc::new(Simulated(Instant::now(), AtomicUsize::new(0)));
     let script = Arc::new(Script {
         clock: Arc::clone(&clock),
         answers: Mutex::default(),
@@ -261,6 +264,31 @@ async fn many_who_want_new_ones_make_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_finds_them_expired_after_a_jump_of_the_clock_has_new_ones_fetched_at_once() {
+    let (source, script) = imds(&[Answer::Key(1, 3600), Answer::Key(2, 3600)]);
+    seconds(60).await;
+    script.clock.1.store(7200, Ordering::SeqCst);
+    assert!(source.current().is_err());
+    source.want();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((script.fetches(), key_of(&source).as_str()), (2, "0002"));
+    for _ in 0..1_000 {
+        source.want();
+    }
+    seconds(1).await;
+    assert_eq!(script.fetches(), 2, "a wish alone makes no fetch");
+    script.set(&[Answer::Fails(Reason::Unreachable)]);
+    script.clock.1.store(14_400, Ordering::SeqCst);
+    source.want();
+    seconds(1).await;
+    let failed = script.fetches();
+    for _ in 0..1_000 {
+        source.want();
+    }
+    assert!(failed >= 3 && script.fetches() == failed, "nor one before the back-off is over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn expired_ones_from_a_source_are_recognised() {
     let (source, script) = imds(&[Answer::Key(1, -600)]);
     seconds(5).await;
@@ -322,7 +350,8 @@ async fn the_task_ends_with_its_source() {
 
 #[tokio::test(start_paused = true)]
 async fn equal_keys_share_a_source() {
-    let sources = Sources::new(Arc::new(Simulated(Instant::now())), StaticStability::Off);
+    let sources =
+        Sources::new(Arc::new(Simulated(Instant::now(), AtomicUsize::new(0))), StaticStability::Off);
     let region = "eu-west-1".parse().unwrap();
     let key = |kind| SourceKey::new(kind, None, None, None, &region);
     let first = sources.source(&key(SourceKind::Env), &region);
