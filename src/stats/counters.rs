@@ -1,5 +1,6 @@
 //! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's doc/usage.md (SHOW STATS).
 
+use super::merge::merge_fields;
 use super::{Ages, Histogram, LoginCounters};
 
 /// One pool's counters on one worker; summed over workers and pools when someone looks.
@@ -38,27 +39,14 @@ pub struct PoolCounters {
 impl PoolCounters {
     /// Adds `other` to this.
     pub fn merge(&mut self, other: &Self) {
-        self.server_assignment_count += other.server_assignment_count;
-        self.xact_count += other.xact_count;
-        self.query_count += other.query_count;
-        self.client_bytes += other.client_bytes;
-        self.server_bytes += other.server_bytes;
-        self.xact_time_us += other.xact_time_us;
-        self.query_time_us += other.query_time_us;
-        self.wait_time_us += other.wait_time_us;
-        self.client_parse_count += other.client_parse_count;
-        self.server_parse_count += other.server_parse_count;
-        self.bind_count += other.bind_count;
-        self.client_login_count += other.client_login_count;
-        self.login_time_us += other.login_time_us;
-        self.renewed += other.renewed;
-        self.extended += other.extended;
-        self.over_age_transactions += other.over_age_transactions;
-        self.auth_age.merge(&other.auth_age);
-        self.server_logins.merge(&other.server_logins);
-        self.xact_time.merge(&other.xact_time);
-        self.query_time.merge(&other.query_time);
-        self.wait_time.merge(&other.wait_time);
-        self.login_time.merge(&other.login_time);
+        merge_fields! { self, other;
+            add:
+                server_assignment_count, xact_count, query_count, client_bytes, server_bytes,
+                xact_time_us, query_time_us, wait_time_us, client_parse_count, server_parse_count,
+                bind_count, client_login_count, login_time_us, renewed, extended,
+                over_age_transactions;
+            greatest: ;
+            merge: auth_age, server_logins, xact_time, query_time, wait_time, login_time
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How things stand in one pool, and in the process, at a moment: the gauges of SHOW and of the metrics page.
 
 use super::Histogram;
+use super::merge::merge_fields;
 
 /// Connections of one pool by state, summed over the workers and the login plane. Names are PgBouncer's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,23 +40,14 @@ impl PoolLevels {
 
     /// Adds `other` to this; the longer wait and the greater age count.
     pub fn merge(&mut self, other: &Self) {
-        self.cl_linked += other.cl_linked;
-        self.cl_idle += other.cl_idle;
-        self.cl_waiting += other.cl_waiting;
-        self.cl_active_cancel_req += other.cl_active_cancel_req;
-        self.cl_waiting_cancel_req += other.cl_waiting_cancel_req;
-        self.sv_active += other.sv_active;
-        self.sv_active_cancel += other.sv_active_cancel;
-        self.sv_being_canceled += other.sv_being_canceled;
-        self.sv_idle += other.sv_idle;
-        self.sv_used += other.sv_used;
-        self.sv_tested += other.sv_tested;
-        self.sv_login += other.sv_login;
-        self.maxwait_us = self.maxwait_us.max(other.maxwait_us);
-        self.sv_past_soft_age += other.sv_past_soft_age;
-        self.sv_past_hard_age += other.sv_past_hard_age;
-        self.sv_due += other.sv_due;
-        self.auth_age_us = self.auth_age_us.max(other.auth_age_us);
+        merge_fields! { self, other;
+            add:
+                cl_linked, cl_idle, cl_waiting, cl_active_cancel_req, cl_waiting_cancel_req,
+                sv_active, sv_active_cancel, sv_being_canceled, sv_idle, sv_used, sv_tested,
+                sv_login, sv_past_soft_age, sv_past_hard_age, sv_due;
+            greatest: maxwait_us, auth_age_us;
+            merge:
+        }
     }
 }
 

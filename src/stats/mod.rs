@@ -7,6 +7,7 @@ mod counters;
 mod histogram;
 mod levels;
 mod logins;
+mod merge;
 pub mod names;
 mod recent;
 mod totals;
