@@ -11,7 +11,7 @@ use super::refreshed::Refreshed;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
-use crate::iam::age::{Authorization, Verdict};
+use crate::iam::age::{AgeRules, Lifetime, OnDenied};
 use crate::iam::denial::{Backing, Evidence, Suspicion, Who};
 use crate::iam::rules::Rules;
 use crate::iam::{
@@ -254,7 +254,7 @@ impl Iam {
 
     /// What becomes of servers of `who` whose authorization grows old.
     pub(in crate::servers) fn stance(&self, rules: &Rules, who: &Who) -> Stance {
-        self.trouble(rules, who).map_or(Stance::Renew, |trouble| stance_under(trouble, rules))
+        self.trouble(rules, who).map_or(Stance::Renew, |trouble| stance_under(trouble, &rules.ages))
     }
 
     /// Whether `who` may be denied, where it cannot be logged in anywhere; `None` where it can, as far as is
@@ -339,15 +339,17 @@ fn backing(source: &Source) -> Backing {
     report.state.backing(report.loads > 0)
 }
 
-/// The rules are those of age; a server in its youth and at its hard age shows what they say.
-fn stance_under(trouble: Suspicion, rules: &Rules) -> Stance {
-    let [young, soft, hard] = [0, 1, 2].map(Micros);
-    let server = Authorization { since: young, soft_at: soft, hard_at: hard };
-    let at = |now| server.verdict(now, Some(trouble), &rules.ages);
-    match (at(young), at(hard)) {
-        (Verdict::Close, _) => Stance::CloseNow,
-        (_, Verdict::Extend) => Stance::KeepOn,
-        _ => Stance::KeepToHardAge,
+/// What servers are worth whose user cannot be logged in. What may be a denial ends at the hard age, a failure of AWS or of the way
+/// to it keeps what works; the settings may say otherwise.
+fn stance_under(trouble: Suspicion, ages: &AgeRules) -> Stance {
+    match (trouble, ages.on_denied, ages.lifetime) {
+        (Suspicion::Proven, OnDenied::DropNow, _) => Stance::CloseNow,
+        (Suspicion::Founded | Suspicion::Proven, OnDenied::Keep, _) => Stance::KeepOn,
+        (Suspicion::Founded | Suspicion::Proven, OnDenied::Drain | OnDenied::DropNow, _) => {
+            Stance::KeepToHardAge
+        }
+        (Suspicion::Unfounded, _, Lifetime::Strict) => Stance::KeepToHardAge,
+        (Suspicion::Unfounded, _, Lifetime::Lenient) => Stance::KeepOn,
     }
 }
 
@@ -366,7 +368,9 @@ impl Drop for Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AllDenied;
     use crate::control::tests::snapshot;
+    use crate::iam::age::MAX_AGE;
     use crate::iam::denial::{Asked, Class, Outcome};
 
     const ENTRY: &str = "host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x \
@@ -378,6 +382,24 @@ mod tests {
 
     fn rules(snapshot: &Snapshot, database: &str) -> Rules {
         entry::rules(snapshot, &snapshot.database(database).unwrap(), "app").unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_reason_decides_what_a_server_is_worth_whose_user_cannot_be_logged_in() {
+        use Stance::{CloseNow, KeepOn, KeepToHardAge};
+        let suspicions = [Suspicion::Unfounded, Suspicion::Founded, Suspicion::Proven];
+        for (on_denied, lifetime, expected) in [
+            (OnDenied::Drain, Lifetime::Lenient, [KeepOn, KeepToHardAge, KeepToHardAge]),
+            (OnDenied::Keep, Lifetime::Lenient, [KeepOn; 3]),
+            (OnDenied::DropNow, Lifetime::Lenient, [KeepOn, KeepToHardAge, CloseNow]),
+            (OnDenied::Drain, Lifetime::Strict, [KeepToHardAge; 3]),
+            (OnDenied::Keep, Lifetime::Strict, [KeepToHardAge, KeepOn, KeepOn]),
+            (OnDenied::DropNow, Lifetime::Strict, [KeepToHardAge, KeepToHardAge, CloseNow]),
+        ] {
+            let ages = AgeRules { max_age: MAX_AGE, on_denied, all_denied: AllDenied::MaxAge, lifetime };
+            let stances = suspicions.map(|trouble| stance_under(trouble, &ages));
+            assert_eq!(stances, expected, "{on_denied:?} {lifetime:?}");
+        }
     }
 
     #[tokio::test]
@@ -448,7 +470,7 @@ mod tests {
         let stances = || {
             ["drain", "keep", "drop", "strict"].map(|name| {
                 let rules = rules(&snapshot, name);
-                iam.refusal(&rules, &app).map_or(Stance::Renew, |trouble| stance_under(trouble, &rules))
+                iam.refusal(&rules, &app).map_or(Stance::Renew, |trouble| stance_under(trouble, &rules.ages))
             })
         };
         assert_eq!(stances(), [Stance::Renew; 4]);
