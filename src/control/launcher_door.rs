@@ -3,7 +3,7 @@
 //! Never waits, and knows nothing of what the launcher does with it.
 
 use super::cancel_keys::CancelRequest;
-use crate::base::{PoolId, WorkerId};
+use crate::base::{Micros, PoolId, WorkerId};
 use crate::core::{PoolShare, Scope};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -14,6 +14,8 @@ pub enum News {
     NeedServer(PoolId),
     /// A server of this pool is past its soft age.
     NeedRenewal(PoolId),
+    /// A server of this pool, whose login began then, has ended by itself and had answered nothing.
+    EndedUnanswered(PoolId, Micros),
     /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
     LookAgain(PoolId),
     /// A place of this pool is free again.
@@ -46,6 +48,11 @@ impl LauncherDoor {
     /// A server of this pool is past its soft age.
     pub fn need_renewal(&self, pool: PoolId) {
         self.say(News::NeedRenewal(pool));
+    }
+
+    /// A server of this pool, whose login began then, has ended by itself and had answered nothing.
+    pub(super) fn ended_unanswered(&self, pool: PoolId, began_at: Micros) {
+        self.say(News::EndedUnanswered(pool, began_at));
     }
 
     /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.

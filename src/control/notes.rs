@@ -11,6 +11,7 @@ impl Plane {
     pub fn note(&self, from: WorkerId, note: Note) {
         match note {
             Note::NeedServer(pool) => self.launcher.need_server(pool),
+            Note::EndedUnanswered { pool, began_at } => self.launcher.ended_unanswered(pool, began_at),
             Note::NeedRenewal(pool) => self.launcher.need_renewal(pool),
             Note::Nudge { pool, idle_at } => self.worker(idle_at).send(Mail::Nudge { pool, by: from }),
             Note::SendCancel { request, server, identity, key, .. } => {

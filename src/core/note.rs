@@ -1,7 +1,7 @@
 //! What a `Core` says to its driver in values: how a connection ends, and what the world outside must learn.
 
 use super::login_handoff::{CancelKey, ServerIdentity};
-use crate::base::{PoolId, WorkerId};
+use crate::base::{Micros, PoolId, WorkerId};
 use std::sync::Arc;
 
 /// How a connection ends, once everything sent before has been flushed (or the linger time is over).
@@ -25,6 +25,13 @@ pub enum Note {
     /// A free server of this pool is past its soft age: have a replacement opened where there is room, or one retired first
     /// where there is none ([`super::supply::Want::Renewal`]).
     NeedRenewal(PoolId),
+    /// A server of this pool has ended by itself and had answered nothing since its login: one login more would come to no more.
+    EndedUnanswered {
+        /// Its pool.
+        pool: PoolId,
+        /// When its login began.
+        began_at: Micros,
+    },
     /// Clients of this pool wait here, and that worker had idle servers a moment ago.
     Nudge {
         /// Whose clients wait.

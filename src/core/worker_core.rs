@@ -10,7 +10,7 @@ use super::conn::{Hold, Reason};
 use super::login_handoff::{ClientLogin, ServerLogin};
 use super::moved_server::MovedServer;
 use super::net::Net;
-use super::note::Farewell;
+use super::note::{Farewell, Note};
 use super::pool::MovedHost;
 use super::pool::PoolShare;
 use super::pool::{Pool, PoolSlot};
@@ -253,7 +253,12 @@ impl Core {
                 self.remove_client(id, &Leave::Quiet("client unexpected eof"), net);
             }
             Peer::Server(id) if self.servers.contains(id.0 as usize) => {
-                let slot = self.servers[id.0 as usize].pool;
+                let (slot, began_at) =
+                    (self.servers[id.0 as usize].pool, self.servers[id.0 as usize].connected_at);
+                if !self.servers[id.0 as usize].has_answered {
+                    // before its place is back, so that whoever opens the next one knows
+                    net.notify(Note::EndedUnanswered { pool: self.share(slot).id, began_at });
+                }
                 self.remove_server(id, "server conn crashed?", net);
                 self.serve(slot, net);
             }

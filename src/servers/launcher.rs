@@ -6,7 +6,7 @@
 
 use super::servers::Servers;
 use super::{attempt, cancel_request};
-use crate::base::{PoolId, WorkerId, limits};
+use crate::base::{Micros, PoolId, WorkerId, limits};
 use crate::control::{LauncherInbox, News, Plane, PoolEntry};
 use crate::core::{
     Action, Answer, Bound, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Shortfall,
@@ -48,6 +48,7 @@ impl Carrier {
         match news {
             News::NeedServer(id) => self.happens(id, Event::Asked),
             News::NeedRenewal(id) => self.happens(id, Event::PastSoftAge),
+            News::EndedUnanswered(id, began_at) => self.ended_unanswered(id, began_at),
             News::LookAgain(id) => self.happens(id, Event::Again),
             News::PlaceReturned(share) => self.place_returned(&share),
             News::EvictionTried(scope, worker, found) => {
@@ -62,6 +63,14 @@ impl Carrier {
         if let Some(entry) = self.servers.plane.registry.by_id(pool) {
             self.handle(event(entry.demand()));
         }
+    }
+
+    /// The next login need not come to more: it waits a little, and longer each time.
+    fn ended_unanswered(&self, pool: PoolId, began_at: Micros) {
+        let plane = &self.servers.plane;
+        let Some(entry) = plane.registry.by_id(pool) else { return };
+        let (now, longest) = (plane.now(), plane.policy.load().snapshot.settings.server_login_retry);
+        plane.places.decide(|ledger| ledger.ended_unanswered(&entry.share, began_at, now, longest));
     }
 
     fn place_returned(&self, share: &PoolShare) {

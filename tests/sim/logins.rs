@@ -10,6 +10,7 @@ use pgweir::base::{Micros, limits};
 use pgweir::core::{Authorization, Opening, Want};
 
 pub const SEVERAL: &str = "a pool logs in to several servers at once";
+pub const BESIDE_RENEWALS: &str = "a login for a client begins beside renewals of its pool";
 pub const FROM_RESERVE: &str = "a login takes a place of the reserve";
 pub const REPLACED_BEFORE: &str = "a server goes when its replacement has come, in a pool with room";
 pub const FAIL_TOGETHER: &str = "a login fails while others of its pool are under way";
@@ -32,10 +33,12 @@ pub struct Luck {
 
 impl Luck {
     /// A login of that generation has succeeded, before which so many had failed.
-    pub fn succeeds(&mut self, generation: u32, failures: u32, want: Want) {
+    pub fn succeeds(&mut self, generation: u32, failures: u32, want: Want, began: Micros) {
         self.wanted += u32::from(want != Want::Renewal);
         if failures == self.failures {
             (self.proven, self.not_before) = (Some(generation), Micros(0));
+        } else {
+            self.not_before = self.not_before.min(began + Micros::from_millis(limits::LOGIN_RETRY_MS));
         }
     }
 
@@ -61,7 +64,7 @@ impl World {
     /// A login has just begun.
     pub fn check_opening(&self, at: usize, opening: &Opening, want: Want) {
         self.check_caps(at, opening, want);
-        self.check_logins(at);
+        self.check_logins(at, want);
         self.check_goes_first(at, want);
         let (now, not_before) = (self.ground.micros(), self.pools[at].luck.not_before);
         assert!(now >= not_before, "pool {at}: a login begins {} us early", not_before.since(now).0);
@@ -152,16 +155,22 @@ impl World {
     }
 
     /// There are no more at the same time than the pool may have, and but one where it may fail; and none begins beside another
-    /// one of its pool where its endpoint has enough of them. The first one of each pool always may.
-    fn check_logins(&self, at: usize) {
-        let (here, _) = self.counted(&[at]);
+    /// one of its pool where its endpoint has enough of them. The first one of each pool always may. Renewals do not count for
+    /// those that somebody waits for.
+    fn check_logins(&self, at: usize, want: Want) {
+        let (all, _) = self.counted(&[at]);
+        let coming = self.ledger.coming(self.pools[at].share.id);
+        let here = if matches!(want, Want::Waiter { .. }) { coming } else { all };
+        let most = self.pools[at].share.rules().server_login_concurrency;
+        if all > here {
+            ear::hear(BESIDE_RENEWALS);
+        }
         if here == 1 {
             return;
         }
         ear::hear(SEVERAL);
         assert!(self.pools[at].is_proven(), "pool {at}: {here} logins at once, which may fail");
-        let most = self.pools[at].share.rules().server_login_concurrency;
-        assert!(here <= most, "pool {at}: {here} logins at once");
+        assert!(here <= most && all <= 2 * most, "pool {at}: {here} logins at once, {all} with renewals");
         let there = self.logging_in_beside(at);
         // as many for clients, and as many that no client waits for
         assert!(there <= 2 * most, "pool {at}: {there} logins at once at its endpoint");
@@ -173,14 +182,15 @@ impl World {
         let (rules, outlook) = (pool.share.rules(), pool.share.outlook());
         let at_the_desk = pool.desk.iter().any(|(_, socket, _)| self.stands_there(*socket));
         let is_waited_for = outlook.waiting_since.is_some() || at_the_desk;
-        let (coming, live) = self.counted(&[at]);
+        let (logging_in, live) = self.counted(&[at]);
+        let coming = self.ledger.coming(pool.share.id);
         if !is_waited_for || self.is_held(at) || coming >= outlook.waiting.max(1) {
             return;
         }
         let most = rules.server_login_concurrency;
         let may_log_in =
             coming == 0 || pool.is_proven() && coming < most && self.logging_in_beside(at) < most;
-        let has_room = (coming + live) < rules.pool_size && self.has_shared_room(at);
+        let has_room = (logging_in + live) < rules.pool_size && self.has_shared_room(at);
         assert!(!(may_log_in && has_room), "pool {at} starves: {outlook:?}, {coming} logins, {live} servers");
     }
 

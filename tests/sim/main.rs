@@ -271,6 +271,8 @@ fn worlds_meet_what_they_assert() {
         strangers::MOVED_ON,
         plane::REFUSED,
         logins::SEVERAL,
+        logins::BESIDE_RENEWALS,
+        plane::UNANSWERED,
         logins::FROM_RESERVE,
         logins::FAIL_TOGETHER,
     ];

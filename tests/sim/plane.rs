@@ -75,6 +75,7 @@ impl SimPool {
     }
 }
 
+pub const UNANSWERED: &str = "a server ends by itself and has answered nothing";
 pub const REFUSED: &str = "a client is told at once that the server has refused the last login";
 
 /// An idle server is asked for, one worker after the other.
@@ -272,7 +273,7 @@ impl World {
         }
         let under_way = share.server_under_way();
         self.ledger.logged_in(&share, opening);
-        self.pools[at].luck.succeeds(generation, failures, login.want);
+        self.pools[at].luck.succeeds(generation, failures, login.want, Micros(login.began));
         self.pools[at].tries.forget();
         if share.stance() == Stance::CloseNow {
             self.set_stance(at, Stance::Renew); // logins are denied no more, as has just been seen
@@ -315,6 +316,17 @@ impl World {
             self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
         }
         Use::Failed(opening)
+    }
+
+    /// A server has ended by itself and had answered nothing.
+    pub fn ended_unanswered(&mut self, at: usize, began_at: Micros) {
+        let share = Arc::clone(&self.pools[at].share);
+        if share.is_removed() {
+            return;
+        }
+        let until = self.ledger.ended_unanswered(&share, began_at, self.ground.micros(), LOGIN_RETRY);
+        self.pools[at].luck.fails(until);
+        ear::hear(UNANSWERED);
     }
 
     fn login_ends(&mut self, at: usize, used_for: Use) {

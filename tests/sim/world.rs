@@ -337,6 +337,8 @@ impl World {
                 self.check_aged(socket, &reason);
             }
         }
+        let ends: Vec<_> = self.ground.notes.iter().filter_map(|(_, note)| ended_unanswered(note)).collect();
+        ends.into_iter().for_each(|(pool, began_at)| self.ended_unanswered(pool, began_at));
         for (pool, socket) in std::mem::take(&mut self.ground.returned) {
             self.place_returned(pool, socket);
         }
@@ -346,6 +348,7 @@ impl World {
             let delay = self.ground.rng.below(500);
             match note {
                 Note::NeedServer(_) | Note::NeedRenewal(_) | Note::Nudge { .. } if lost => {}
+                Note::EndedUnanswered { .. } => {} // heard of above: it comes before the place
                 Note::NeedRenewal(pool) => self.ground.after(delay, Event::Renew(pool.0 as usize)),
                 Note::NeedServer(pool) => self.ground.after(delay, Event::Consider(pool.0 as usize, true)),
                 Note::Nudge { pool, idle_at } => {
@@ -486,5 +489,12 @@ fn brief(letter: &Letter) -> String {
         Letter::Server(socket, ..) => format!("server {socket}"),
         Letter::Moved(_) => "a server of another worker".to_owned(),
         letter => format!("{letter:?}").chars().take(80).collect(),
+    }
+}
+
+fn ended_unanswered(note: &Note) -> Option<(usize, Micros)> {
+    match note {
+        Note::EndedUnanswered { pool, began_at } => Some((pool.0 as usize, *began_at)),
+        _ => None,
     }
 }

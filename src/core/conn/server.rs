@@ -59,6 +59,8 @@ pub(in crate::core) struct Server {
     pub is_half_sent: bool,
     /// It has said more behind the end of its work, or of its login, than has been looked at: until then it is not at rest.
     pub speaks_on: bool,
+    /// It has answered something behind its login.
+    pub has_answered: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<&'static str>,
     /// The pooler's own query was answered by an error.
@@ -110,6 +112,7 @@ impl Server {
             blocked: false,
             is_half_sent: false,
             speaks_on: false,
+            has_answered: false,
             close_reason: None,
             task_failed: false,
             debt: Debt::None,

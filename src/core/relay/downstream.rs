@@ -206,6 +206,7 @@ impl Core {
         };
         let server = &mut self.servers[id.0 as usize];
         server.status = status;
+        server.has_answered = true;
         server.speaks_on = walk.rest().len() > header.frame_bytes;
         let statements = &mut server.statements;
         server.expected.ready(|expect| {
@@ -353,6 +354,7 @@ impl Core {
         let Some(status) = done else { return Onward::Next };
         let server = &mut self.servers[id.0 as usize];
         server.status = status;
+        server.has_answered = true;
         server.speaks_on = !walk.rest().is_empty();
         if server.speaks_on && matches!(server.phase, Phase::Tested(_)) {
             return Onward::Next; // `Core::heard_out` goes on

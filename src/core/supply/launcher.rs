@@ -246,7 +246,7 @@ impl Thought<'_> {
             None => return self.ledger.wants_nothing(share),
         };
         let wanted = outlook.waiting.saturating_sub(outlook.moving).max(1);
-        let (mut coming, _) = self.ledger.pool_servers(share.id);
+        let mut coming = self.ledger.coming(share.id);
         if coming >= wanted {
             return self.ledger.wants_nothing(share);
         }

@@ -8,8 +8,8 @@
 //! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`. A renewal keeps
 //! them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until
 //! the counts have come down. A pool has at most `server_login_concurrency` logins in progress, and one while nothing shows that
-//! they succeed; beyond the first one of each pool, an endpoint has no more than that either, those for clients counted by
-//! themselves: renewals take none of theirs.
+//! they succeed; beyond the first one of each pool, an endpoint has no more than that either. Both count those for clients by
+//! themselves: renewals, which may be slow or hang, take none of their places.
 //! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
 mod logins;
@@ -81,8 +81,8 @@ pub struct Opening {
     pub from_reserve: bool,
     /// When it has logged in, a server past its soft age retires.
     renews: bool,
-    /// A client waits for it.
-    is_for_client: bool,
+    /// What it is for.
+    want: Want,
     /// The pool's.
     generation: u32,
     began_at: Micros,
@@ -90,6 +90,13 @@ pub struct Opening {
     failures: u32,
     /// Where it goes.
     endpoint: Arc<str>,
+}
+
+impl Opening {
+    /// A client waits for it.
+    fn is_for_client(&self) -> bool {
+        matches!(self.want, Want::Waiter { .. })
+    }
 }
 
 /// What a place is used for.
@@ -114,6 +121,8 @@ struct Account {
     /// Those that have failed.
     failed: u32,
     renewing: u32,
+    /// Those that replace a server that grows old, also one that had to go first.
+    renewals_under_way: u32,
     /// It is in its endpoint's queue for a login.
     is_held: bool,
     live: u32,
@@ -123,6 +132,8 @@ struct Account {
     /// How many logins have failed.
     failures: u32,
     retry_at: Micros,
+    /// The last server that ended by itself and had answered nothing: when, and the pause that followed.
+    unanswered: Option<(Micros, Micros)>,
     /// Servers that were retired at a cap and not replaced yet.
     owed: u32,
     /// Servers that were retired, less the places of live servers that have come back since.
@@ -145,12 +156,14 @@ impl Account {
             logging_in: 0,
             failed: 0,
             renewing: 0,
+            renewals_under_way: 0,
             is_held: false,
             live: 0,
             cancels: 0,
             proven: None,
             failures: 0,
             retry_at: Micros(0),
+            unanswered: None,
             owed: 0,
             retiring: 0,
             login_time: Micros(0),
@@ -163,6 +176,11 @@ impl Account {
 
     fn servers(&self) -> u32 {
         self.logging_in + self.live
+    }
+
+    /// Logins in progress that bring one more server than there are, those that have failed included.
+    fn coming(&self) -> u32 {
+        self.logging_in - self.renewals_under_way
     }
 
     /// Whether the next login is as good as sure to succeed. A server that is dead, or refuses, meets one at a time.
@@ -252,10 +270,11 @@ impl Ledger {
         }
         account.logging_in += 1;
         account.renewing += u32::from(opening.renews);
+        account.renewals_under_way += u32::from(opening.want == Want::Renewal);
         account.owed = account.owed.saturating_sub(1);
         let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
         there.all += 1;
-        there.for_clients += u32::from(opening.is_for_client);
+        there.for_clients += u32::from(opening.is_for_client());
         self.database(pool).servers += 1;
         self.user(pool).servers += 1;
     }
@@ -272,7 +291,7 @@ impl Ledger {
         if want == Want::Renewal {
             return self.judge_renewal(pool, now);
         }
-        let (servers, logging_in) = (account.servers(), account.logging_in);
+        let (servers, coming) = (account.servers(), account.coming());
         let at_size = rules.pool_size > 0 && servers >= rules.pool_size;
         let mut from_reserve = false;
         match want {
@@ -282,7 +301,7 @@ impl Ledger {
                 if rules.reserve_pool_timeout == Micros(0) || servers >= reserve_max {
                     return Verdict::Full;
                 }
-                if logging_in > 0 {
+                if coming > 0 {
                     return Verdict::Nothing; // who waits longest then, and since when, shows when it has logged in
                 }
                 if now.since(since) < rules.reserve_pool_timeout {
@@ -466,6 +485,11 @@ impl Ledger {
     /// Servers of a pool: (logging in, live). For `sv_login` of SHOW POOLS.
     pub fn pool_servers(&self, pool: PoolId) -> (u32, u32) {
         self.accounts.get(&pool).map_or((0, 0), |account| (account.logging_in, account.live))
+    }
+
+    /// Logins of a pool in progress that bring one more server than there are: not those that replace one.
+    pub fn coming(&self, pool: PoolId) -> u32 {
+        self.accounts.get(&pool).map_or(0, Account::coming)
     }
 
     /// Connections of a pool that carry cancel requests. For `sv_active_cancel` of SHOW POOLS.

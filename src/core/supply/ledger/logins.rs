@@ -1,7 +1,7 @@
 //! The ledger's rules for logins in progress: how many at a time, and what the end of one says of the next.
 //!
-//! A pool has one while nothing shows that they succeed, then several. At an endpoint those for clients are counted by themselves:
-//! renewals that wait for its pace, or are slow, take none of their places. The first login of each pool always may begin. A pool
+//! A pool has one while nothing shows that they succeed, then several. Those for clients are counted by themselves, in the pool and
+//! at its endpoint: renewals that wait for the pace, are slow or hang, take none of their places. The first login of each pool always may begin. A pool
 //! that its endpoint has no place for is asked again as soon as there is one ([`Ledger::next_held`]).
 
 use super::{Ledger, Opening, Want};
@@ -42,19 +42,19 @@ impl Ledger {
         let account = self.account(pool);
         let renews = want == Want::Renewal && account.owed == 0;
         let (generation, failures) = (pool.generation(), account.failures);
-        let is_for_client = matches!(want, Want::Waiter { .. });
-        Opening { from_reserve, renews, is_for_client, generation, began_at: now, failures, endpoint }
+        Opening { from_reserve, renews, want, generation, began_at: now, failures, endpoint }
     }
 
-    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace, or are slow, keep no
-    /// client from a server.
+    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace, are slow or hang, keep
+    /// no client from a server, in their own pool as little as in others.
     pub(super) fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules, want: Want) -> bool {
         let most = rules.server_login_concurrency;
         let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
         let has_place = there.beside(want) < most;
         let account = self.account(pool);
-        let may_have_another = account.is_proven() && account.logging_in < most;
-        let may = account.logging_in == 0 || may_have_another && has_place;
+        let here = if matches!(want, Want::Waiter { .. }) { account.coming() } else { account.logging_in };
+        let may_have_another = account.is_proven() && here < most;
+        let may = here == 0 || may_have_another && has_place;
         if !may && may_have_another && matches!(want, Want::Waiter { .. }) {
             self.hold(pool, &rules.endpoint);
         }
@@ -122,15 +122,41 @@ impl Ledger {
         is_of_today
     }
 
+    /// A server whose login began then has ended by itself and had answered nothing: it lets everybody in and serves nobody. The
+    /// next login comes by itself after a pause, which doubles with each such end from `limits::REFUSAL_PAUSE_MS` to `longest`;
+    /// those of servers that were logged in to together are one. Returns the end of the pause.
+    /// (PgBouncer opens the next one at once, one at a time.)
+    pub fn ended_unanswered(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        began_at: Micros,
+        now: Micros,
+        longest: Micros,
+    ) -> Micros {
+        let account = self.account(pool);
+        let pause = match account.unanswered {
+            Some((at, pause)) if began_at < at => pause,
+            Some((at, pause)) if now.since(at + pause) <= longest => pause + pause,
+            _ => Micros::from_millis(limits::REFUSAL_PAUSE_MS),
+        };
+        let pause = pause.min(longest);
+        account.unanswered = Some((now, pause));
+        account.proven = None;
+        account.failures = account.failures.wrapping_add(1); // who logs in just now shows nothing
+        account.retry_at = account.retry_at.max(now + pause);
+        account.retry_at
+    }
+
     pub(super) fn login_is_over(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
         let account = self.account(pool);
         assert!(account.logging_in > 0, "a login ended that never began");
         account.logging_in -= 1;
         account.renewing -= u32::from(opening.renews);
+        account.renewals_under_way -= u32::from(opening.want == Want::Renewal);
         if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
             let there = logins.get_mut();
             there.all -= 1;
-            there.for_clients -= u32::from(opening.is_for_client);
+            there.for_clients -= u32::from(opening.is_for_client());
             if there.all == 0 {
                 logins.remove();
             }

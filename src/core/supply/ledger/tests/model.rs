@@ -55,6 +55,12 @@ impl Shadow {
     fn logging_in(&self) -> u32 {
         self.logins.len() as u32
     }
+
+    /// Those that count where one more for `want` is to begin.
+    fn beside(&self, want: Want) -> u32 {
+        let is_for_client = matches!(want, Want::Waiter { .. });
+        self.logins.iter().filter(|login| !is_for_client || login.want != Want::Renewal).count() as u32
+    }
 }
 
 struct Model {
@@ -84,13 +90,12 @@ impl Model {
         let servers = shadow.logging_in() + shadow.live;
         let in_size = room(servers, rules.pool_size);
         let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
-        let logging_in = shadow.logging_in();
+        let here = shadow.beside(want);
         let is_for_client = matches!(want, Want::Waiter { .. });
         let all = self.shadows.iter().flat_map(|shadow| &shadow.logins);
-        let beside = all.filter(|login| login.is_for_client || !is_for_client).count() as u32;
+        let beside = all.filter(|login| login.is_for_client() || !is_for_client).count() as u32;
         let most = rules.server_login_concurrency;
-        let may_log_in =
-            logging_in == 0 || shadow.is_proven && shadow.live > 0 && logging_in < most && beside < most;
+        let may_log_in = here == 0 || shadow.is_proven && shadow.live > 0 && here < most && beside < most;
         if let Verdict::Launch(opening) = &verdict {
             let reserve = rules.pool_size == 0 || servers < rules.pool_size + rules.reserve_pool_size;
             assert!(may_log_in && shared && reserve && opening.from_reserve != in_size);

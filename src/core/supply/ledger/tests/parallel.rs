@@ -98,6 +98,30 @@ fn renewals_in_progress_at_an_endpoint_keep_no_client_from_a_server() {
 }
 
 #[test]
+fn renewals_that_hang_keep_no_client_of_their_own_pool_from_a_server() {
+    let pool = one(&PoolRules { pool_size: 20, ..parallel() });
+    let mut ledger = Ledger::default();
+    (0..4).for_each(|_| launch(&mut ledger, &pool, Micros(1)));
+    pool.set_aged(WorkerId(0), 4);
+    let mut renewals: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, Want::Renewal, Micros(1))).collect();
+    assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing, "three are three");
+    let logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
+    assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "of each kind");
+    assert_eq!((ledger.coming(pool.id), ledger.pool_servers(pool.id)), (3, (6, 4)));
+    logins.iter().for_each(|opening| ledger.logged_in(&pool, opening));
+    let soon = Micros::from_secs(1);
+    fail(&mut ledger, &pool, renewals.remove(0), "no answer", soon);
+    let next = begin(&mut ledger, &pool, WAITER, soon + Micros(1));
+    assert_eq!(
+        ledger.consider(&pool, WAITER, soon + Micros(1)),
+        Verdict::Nothing,
+        "by itself: one has failed"
+    );
+    ledger.logged_in(&pool, &next);
+    begin(&mut ledger, &pool, WAITER, soon + Micros(1));
+}
+
+#[test]
 fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
     let pools = pools(1, 4, &parallel());
     let elsewhere = PoolRules { endpoint: "other:5432".into(), ..parallel() };
@@ -216,4 +240,40 @@ fn an_endpoint_whose_pace_is_less_than_its_servers_ages_want_is_known() {
     assert_eq!(fill(&mut ledger, 22), None, "1,000 servers by 51 s are 19.6 a second");
     let told = Shortfall { of: Bound::Pace, needed: 20, most: 18 };
     assert_eq!(fill(&mut ledger, 21), Some(told), "a tenth of the pace is others'");
+}
+
+#[test]
+fn a_server_that_lets_everybody_in_and_answers_nobody_is_met_less_and_less_often() {
+    let pool = one(&parallel());
+    let (mut ledger, mut now, mut pauses) = (Ledger::default(), Micros(1), Vec::new());
+    let longest = Micros::from_secs(15);
+    for _ in 0..14 {
+        let opening = begin(&mut ledger, &pool, WAITER, now);
+        ledger.logged_in(&pool, &opening);
+        let until = ledger.ended_unanswered(&pool, now, now + Micros(5), longest);
+        ledger.returned(&pool, &Use::Live);
+        assert_eq!(ledger.consider(&pool, WAITER, now + Micros(6)), Verdict::Later(until));
+        pauses.push(until.since(now + Micros(5)).0 / 1_000);
+        now = until;
+    }
+    assert_eq!(pauses[..4], [10, 20, 40, 80]);
+    assert_eq!(pauses[13], 15_000);
+    let later = now + longest + longest;
+    let until = ledger.ended_unanswered(&pool, later, later, longest);
+    assert_eq!(until.since(later).0, 10_000, "it has served for a while");
+}
+
+#[test]
+fn servers_that_end_unanswered_together_cause_one_pause() {
+    let pool = one(&parallel());
+    let mut ledger = Ledger::default();
+    (0..4).for_each(|_| launch(&mut ledger, &pool, Micros(1)));
+    let longest = Micros::from_secs(15);
+    let untils: Vec<_> =
+        (10..14).map(|at| ledger.ended_unanswered(&pool, Micros(1), Micros(at), longest).0 - at).collect();
+    assert_eq!(untils, [10_000; 4]);
+    (0..4).for_each(|_| ledger.returned(&pool, &Use::Live));
+    let now = Micros(10_014);
+    begin(&mut ledger, &pool, WAITER, now);
+    assert_eq!(ledger.consider(&pool, WAITER, now), Verdict::Nothing, "the next one comes by itself");
 }
