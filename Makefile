@@ -8,9 +8,9 @@ help:
 	@echo "make test         run every test, end with the totals"
 	@echo "make check        format, lints, documentation"
 	@echo "make bench        microbenchmarks (criterion)"
-	@echo "make loadtest     compare with PgBouncer, write the tables of the README; QUICK=1 for a short look"
+	@echo "make loadtest     compare with PgBouncer, write the tables of docs/benchmarks.md; QUICK=1 for a short look"
 	@echo "make logins       client logins alone, a part of make loadtest; builds what logs in first (some minutes)"
-	@echo "make floor        how far from bare relays, a second table of the README; QUICK=1 for a short look"
+	@echo "make floor        how far from bare relays, another table of that page; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
 	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
@@ -27,6 +27,7 @@ test: setup
 	@sh tests/run.sh
 
 check:
+	python3 loadtest/picture.py --check
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo fmt --check --manifest-path loadtest/relay/Cargo.toml
@@ -39,16 +40,17 @@ bench:
 
 loadtest:
 	@sh tests/setup.sh loadtest
-	python3 loadtest/run.py $(if $(QUICK),--quick,--readme)
-	python3 loadtest/logins.py $(if $(QUICK),--quick,--readme)
+	python3 loadtest/run.py $(if $(QUICK),--quick,--page)
+	python3 loadtest/logins.py $(if $(QUICK),--quick,--page)
+	python3 loadtest/picture.py
 
 logins:
 	@sh tests/setup.sh loadtest
-	python3 loadtest/logins.py $(if $(QUICK),--quick,--readme)
+	python3 loadtest/logins.py $(if $(QUICK),--quick,--page)
 
 floor:
 	@sh tests/setup.sh loadtest
-	python3 loadtest/floor.py $(if $(QUICK),--quick,--readme)
+	python3 loadtest/floor.py $(if $(QUICK),--quick,--page)
 
 fuzz:
 	@sh fuzz/run.sh

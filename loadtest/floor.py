@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far the poolers are from the floor: CPU time per transaction beside bare relays, in interleaved rounds.
 
-    loadtest/floor.py [--quick] [--readme] [--rounds N] [--seconds N] [--clients N,N] [--pgweir FILE] [--pgbouncer FILE]
+    loadtest/floor.py [--quick] [--page] [--rounds N] [--seconds N] [--clients N,N] [--pgweir FILE] [--pgbouncer FILE]
 
 A relay (loadtest/relay) pools transactions over as many servers and carries the same bytes, and does nothing else: no messages are
 walked, nothing is counted, timed or remembered. There is one for each kind of I/O: epoll with a system call for each write,
@@ -38,7 +38,7 @@ CLIENTS = (1, 32, 128, 500)
 def arguments():
     parse = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parse.add_argument("--quick", action="store_true", help="a short look: one round")
-    parse.add_argument("--readme", action="store_true", help="put the table into README.md between its markers")
+    parse.add_argument("--page", action="store_true", help="put the table into docs/benchmarks.md between its markers")
     parse.add_argument("--rounds", type=int, default=5)
     parse.add_argument("--seconds", type=int, default=3, help="measured seconds of each run")
     parse.add_argument("--clients", type=lambda text: tuple(int(n) for n in text.split(",")), default=CLIENTS)
@@ -210,9 +210,9 @@ def main():
     text = table(outcome)
     print("\n" + text)
     print(f"\nwritten: {file.relative_to(run.ROOT)}")
-    if chosen.readme:
-        report.into_readme(run.ROOT / "README.md", text, "floor")
-        print("written: README.md")
+    if chosen.page:
+        report.into_page(run.ROOT / "docs/benchmarks.md", text, "floor")
+        print("written: docs/benchmarks.md")
 
 
 if __name__ == "__main__":

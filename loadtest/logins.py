@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What client logins cost, beside a PgBouncer, in interleaved rounds.
 
-    loadtest/logins.py [--quick] [--readme] [--scenarios A,B] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
+    loadtest/logins.py [--quick] [--page] [--scenarios A,B] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
 
 Scenarios. *Logins*: clients log in, leave and come again (loadtest/logins.rs), by trust, md5, SCRAM, over TLS, over TLS with
 sessions resumed where the pooler lets them, and by SCRAM over TLS; measured is the pooler's CPU time for each login
@@ -55,7 +55,7 @@ LOGINS = {
 def arguments():
     parse = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parse.add_argument("--quick", action="store_true", help="one short round")
-    parse.add_argument("--readme", action="store_true", help="put the table into README.md between its markers")
+    parse.add_argument("--page", action="store_true", help="put the table into docs/benchmarks.md between its markers")
     parse.add_argument("--rounds", type=int, default=5)
     parse.add_argument("--seconds", type=int, default=3, help="measured seconds of each run")
     parse.add_argument("--clients", type=int, default=16, help="clients of a scenario of logins")
@@ -72,8 +72,8 @@ def arguments():
     unknown = [name for name in chosen.scenarios if name not in (*LOGINS, *STORMS)]
     if unknown:
         parse.error(f"no scenario {unknown[0]}: there are {', '.join([*LOGINS, *STORMS])}")
-    if chosen.before and chosen.readme:
-        parse.error("the README's table compares with PgBouncer: --before and --readme exclude each other")
+    if chosen.before and chosen.page:
+        parse.error("the page's table compares with PgBouncer: --before and --page exclude each other")
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, 2
     return chosen
@@ -294,9 +294,9 @@ def main():
     file.write_text(json.dumps(outcome, indent=1) + "\n")
     said = table(outcome)
     print(f"\n{said}\n\nwritten: {file.relative_to(run.ROOT)}")
-    if chosen.readme:
-        report.into_readme(run.ROOT / "README.md", said, "logins")
-        print("written: README.md")
+    if chosen.page:
+        report.into_page(run.ROOT / "docs/benchmarks.md", said, "logins")
+        print("written: docs/benchmarks.md")
 
 
 if __name__ == "__main__":

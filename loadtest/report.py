@@ -92,7 +92,7 @@ def order(cell):
     return transport != "plain", ["simple", "extended", "prepared"].index(protocol), clients
 
 
-def into_readme(path, text, name="loadtest"):
+def into_page(path, text, name="loadtest"):
     """Replaces what stands between the markers of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     old = path.read_text()

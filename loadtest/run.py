@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compares pgweir with a PgBouncer on the same PostgreSQL, in interleaved rounds, and writes the README's table.
+"""Compares pgweir with a PgBouncer on the same PostgreSQL, in interleaved rounds, and writes the page's table.
 
-    loadtest/run.py [--quick] [--readme] [--minutes N] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
+    loadtest/run.py [--quick] [--page] [--minutes N] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
 
 Everything runs on loopback under one unprivileged account (as root: `postgres`), in a temporary directory that is removed.
 A cell is a protocol, a number of clients, and plain or TLS. Within a round every variant runs every cell once, the
@@ -51,7 +51,7 @@ CLIENTS = (1, 8, 32, 128, 500)
 def arguments():
     parse = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parse.add_argument("--quick", action="store_true", help="a short look: few cells, one round, under three minutes")
-    parse.add_argument("--readme", action="store_true", help="put the table into README.md between its markers")
+    parse.add_argument("--page", action="store_true", help="put the table into docs/benchmarks.md between its markers")
     parse.add_argument("--minutes", type=float, default=24, help="stop starting rounds after so long (default 24)")
     parse.add_argument("--rounds", type=int, default=3)
     parse.add_argument("--seconds", type=int, default=3, help="measured seconds of each run")
@@ -63,8 +63,8 @@ def arguments():
     parse.add_argument("--pgbouncer", default=None, help="default: the one on PATH or in /usr/sbin")
     parse.add_argument("--before", default=None, help="an earlier pgweir to compare with, in place of a PgBouncer")
     chosen = parse.parse_args()
-    if chosen.before and chosen.readme:
-        parse.error("the README's table compares with PgBouncer: --before and --readme exclude each other")
+    if chosen.before and chosen.page:
+        parse.error("the page's table compares with PgBouncer: --before and --page exclude each other")
     if chosen.quick:
         chosen.rounds, chosen.seconds, chosen.idle_clients = 1, 2, min(chosen.idle_clients, 500)
         chosen.clients = chosen.clients or (8, 128)
@@ -339,9 +339,9 @@ def main():
     table = report.table(outcome)
     print("\n" + table)
     print(f"\nwritten: {file.relative_to(ROOT)}")
-    if chosen.readme:
-        report.into_readme(ROOT / "README.md", table)
-        print("written: README.md")
+    if chosen.page:
+        report.into_page(ROOT / "docs/benchmarks.md", table)
+        print("written: docs/benchmarks.md")
 
 
 if __name__ == "__main__":
