@@ -152,6 +152,20 @@ fn every_room_is_on_the_map() {
 }
 
 #[test]
+fn the_map_names_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("is there");
+    let names = map.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") && name.contains('/'));
+    let is_there = |name: &&str| {
+        let name = name.trim_start_matches("src/");
+        ["", "src"].iter().any(|folder| root.join(folder).join(name).exists()) || name.contains('*')
+    };
+    let (found, missing): (Vec<_>, Vec<_>) = names.partition(is_there);
+    assert!(found.len() > 40, "the walks are there: {found:?}");
+    none("ARCHITECTURE.md names files that are there", missing.iter().map(ToString::to_string).collect());
+}
+
+#[test]
 fn pure_rooms_have_no_sockets_tasks_or_clocks() {
     let banned = [
         "tokio::",
