@@ -2,16 +2,21 @@
 
 mod checkout;
 mod claim;
+mod database_share;
+mod login_health;
 mod moved;
 mod moved_host;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod pool;
 mod pool_share;
 mod recycling;
+mod stance;
 mod turn;
 
 pub(in crate::core) use checkout::Got;
 pub(in crate::core) use claim::{Claim, goes_before};
+pub use database_share::{DatabaseShare, Gate};
 pub(in crate::core) use moved_host::MovedHost;
 pub(in crate::core) use pool::{Pool, PoolSlot};
-pub use pool_share::{DatabaseShare, Gate, PoolShare, ServerUnderWay, Stance};
+pub use pool_share::{PoolShare, ServerUnderWay};
+pub use stance::Stance;

@@ -7,7 +7,8 @@
 //! has compared the time with [`Authorization::soft_at`] or [`Authorization::hard_at`] first.
 
 use super::pool::{Pool, PoolSlot};
-use super::pool_share::{PoolShare, Stance};
+use super::pool_share::PoolShare;
+use super::stance::Stance;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::PoolMode;
 use crate::core::admin::PoolRow;
