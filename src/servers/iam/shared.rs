@@ -184,7 +184,8 @@ impl Iam {
     /// What is known of logins that `source` signs for under `rules`, but for the budget.
     pub(in crate::servers) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
         let backing = backing(source);
-        let skew_s = self.skew_s().or_else(|| self.set_since.seconds(self.wall.now()));
+        // A token that RDS has taken shows more than any date: from then on only a clock that was set explains a refusal.
+        let skew_s = self.set_since.seconds(self.wall.now()).or_else(|| self.skew_s());
         let patience = rules.ages.patience();
         Evidence { backing, skew_s, patience, ..Evidence::default() }
     }
@@ -284,11 +285,12 @@ impl Iam {
         outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
-    /// Whether `who` may be denied where every endpoint refuses it: one host whose trouble may pass is a way in.
+    /// Whether `who` may be denied, where it is let in nowhere. A host that cannot be reached says nothing of it, so that the worst
+    /// that another one has said counts: else one dead host of a list would serve a revoked role without end.
     fn refusal(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
         let (desks, patience) = (self.desks(), rules.ages.patience());
         let suspicions = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(who, patience));
-        suspicions.collect::<Option<Vec<_>>>()?.into_iter().min()
+        suspicions.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Whether nothing fails, as far as is known: every source has credentials, everybody can be logged in.
@@ -454,6 +456,41 @@ mod tests {
         assert!(under_way.is_some() && iam.begin_probe(&globex, &well).is_some());
         assert_eq!(desk.report_of(&denied).unwrap().trouble, Some(Class::Denied));
         assert_eq!(desk.report_of(&well).unwrap().trouble, None);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cannot_be_reached_excuses_no_refusal_of_another() {
+        let two = ENTRY.replace("host=db.abc", "host=db.xyz.eu-west-1.rds.amazonaws.com,db.abc");
+        let snapshot = snapshot(&format!("two = {two} iam_on_denied=drop_now"), "");
+        let iam = Iam::new(&snapshot, Clock::new());
+        iam.adopt(&snapshot, std::iter::empty());
+        let two = rules(&snapshot, "two");
+        let app = who(&two);
+        let [here, there] = <[_; 2]>::try_from(iam.all_desks()).ok().unwrap();
+        let fail = |desk: &IamDesk, outcome: Outcome<'_>| {
+            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+        };
+        fail(&here, Outcome::Asked(Asked::Scram));
+        assert_eq!(iam.refusal(&two, &app), None, "the other one may let it in");
+        fail(&there, Outcome::Unreachable);
+        assert_eq!(iam.refusal(&two, &app), Some(Suspicion::Proven));
+        there.accepted(&app);
+        assert_eq!(iam.refusal(&two, &app), None, "a way in");
+    }
+
+    #[tokio::test]
+    async fn a_date_that_lies_explains_no_refusal_once_a_token_was_taken() {
+        let snapshot = snapshot(&format!("db = {ENTRY}"), "");
+        let iam = Iam::new(&snapshot, Clock::new());
+        iam.adopt(&snapshot, std::iter::empty());
+        let rules = rules(&snapshot, "db");
+        let source = iam.source(&rules).unwrap();
+        let sources = iam.sources.get().unwrap();
+        sources.skew().agree(iam.wall.now() + std::time::Duration::from_secs(3600));
+        assert!(iam.evidence(&source, &rules).skew_s.is_some_and(|skew_s| skew_s >= 3590));
+        iam.token_was_taken();
+        assert!(iam.evidence(&source, &rules).skew_s.is_some_and(|skew_s| skew_s.abs() < 10));
+        assert!(iam.skew_s().is_some_and(|skew_s| skew_s >= 3590), "operators are told of it all the same");
     }
 
     #[tokio::test]
