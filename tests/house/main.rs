@@ -321,10 +321,13 @@ fn open_ends_are_not_left_in_the_code() {
 fn sources_are_those_that_a_reader_can_open() {
     let mut files: Vec<Source> =
         ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
-    for page in ["ARCHITECTURE.md", "README.md", "SECURITY.md"] {
-        let text =
-            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("it is there");
-        files.push(Source { path: page.into(), text });
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).expect("ours");
+    let pages = pages.map(|entry| entry.expect("can be read").path());
+    let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"].map(|name| root.join(name));
+    for page in pages.chain(top) {
+        let text = std::fs::read_to_string(&page).expect("it is there");
+        files.push(Source { path: page.to_string_lossy().into_owned(), text });
     }
     // written in halves, so that this file may be searched, too
     let notes = [["surface ", "section"], ["surface ", "notes"], ["sur", "face, section"], ["../", "shared"]];
@@ -399,6 +402,9 @@ fn the_repository_names_no_machine() {
     let mut open: Vec<PathBuf> = [
         "README.md",
         "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs",
         "CHANGELOG.md",
         "Makefile",
         "src",
