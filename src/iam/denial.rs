@@ -375,7 +375,7 @@ impl Reactions {
         self.all.get(who)?.refusals.first_at()
     }
 
-    /// Whether `who` may be denied, if it is in trouble: [`super::age::Authorization::verdict`] goes by it.
+    /// Whether `who` may be denied, if it is in trouble: what its servers are worth meanwhile follows from it.
     pub fn suspicion(&self, who: &Who, now: Micros, patience: Patience) -> Option<Suspicion> {
         let known = self.all.get(who)?;
         let others = self.others(who, known.refusals.first_at().unwrap_or(now), now);
