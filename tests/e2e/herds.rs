@@ -2,7 +2,7 @@
 
 use crate::common::certs::certs;
 use crate::common::raw::{Raw, SSL_REQUEST, startup_message};
-use crate::common::{Pooler, PoolerSetup, postgres};
+use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use pgweir::base::limits;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -57,6 +57,13 @@ fn threads(pooler: &Pooler, prefix: &str) -> BTreeMap<(String, PathBuf), Thread>
     all.filter(|((name, _), _)| name.starts_with(prefix)).collect()
 }
 
+/// The threads for handshakes, once all of them have begun and bear their names.
+fn handshake_threads(pooler: &Pooler) -> BTreeMap<(String, PathBuf), Thread> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    wait_until("they have begun", || threads(pooler, "client-").len() == cores.min(8));
+    threads(pooler, "client-")
+}
+
 /// A client that has asked to be let in and does not wait for the answer.
 fn knock(pooler: &Pooler) -> Raw {
     let mut raw = Raw::tcp(pooler.port);
@@ -76,12 +83,12 @@ fn who_needs_no_handshake_logs_in_on_a_worker_and_wakes_no_thread_for_handshakes
     let mut console = pooler.console();
     assert_eq!(console.simple("suspend").commands, ["SUSPEND"]);
     let mut herd: Vec<Raw> = (0..60).map(|_| knock(&pooler)).collect();
-    let before = threads(&pooler, "client-");
+    let before = handshake_threads(&pooler);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert_eq!(before.len(), cores.min(8), "{before:?}");
     assert_eq!(console.simple("resume").commands, ["RESUME"]);
     are_served(&mut herd);
-    for (name, thread) in threads(&pooler, "client-") {
+    for (name, thread) in handshake_threads(&pooler) {
         assert_eq!(thread.turns, before[&name].turns, "{name:?}");
     }
 }
@@ -94,7 +101,7 @@ fn all_login_threads_take_their_part_of_handshakes_and_give_way_to_workers() {
         .set("client_tls_cert_file", certs().server().display())
         .set("client_tls_key_file", certs().server_key().display())
         .start();
-    let before = threads(&pooler, "client-");
+    let before = handshake_threads(&pooler);
     let mut herd: Vec<Raw> = (0..4 * before.len())
         .map(|_| {
             drop(pooler.client()); // who needs no handshake takes no thread's turn
@@ -104,7 +111,7 @@ fn all_login_threads_take_their_part_of_handshakes_and_give_way_to_workers() {
         })
         .collect();
     are_served(&mut herd);
-    let (after, workers) = (threads(&pooler, "client-"), threads(&pooler, "worker-"));
+    let (after, workers) = (handshake_threads(&pooler), threads(&pooler, "worker-"));
     let nice = workers.values().map(|worker| worker.nice).max().expect("a worker");
     for (name, thread) in &after {
         assert!(thread.turns > before[name].turns, "{name:?} took nobody: {before:?} {after:?}");

@@ -13,7 +13,7 @@ use std::time::Instant;
 fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres())
         .set("workers", 2)
-        .set("client_login_timeout", 3)
+        .set("client_login_timeout", 6)
         .set("log_connections", 0)
         .database("quiet", "dbname=app pool_size=2")
         .database("evil", "dbname=app pool_size=2")

@@ -328,7 +328,7 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
         .set("workers", 2)
         .set("server_connect_timeout", 2)
         .set("server_login_retry", 1)
-        .set("query_timeout", 3)
+        .set("query_timeout", 10)
         .set("query_wait_timeout", 4)
         .set("client_login_timeout", 6)
         .database("quiet", "dbname=app pool_size=2");
