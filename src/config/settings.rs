@@ -333,7 +333,7 @@ settings! {
     max_login_conn: Count = "500", Reload, Active,
         "Client connections that have not proven who they are, beside max_client_conn; 0: a quarter of the open files, which is the most in any case.";
     server_login_concurrency: NonZeroU32 = "20", Reload, Active,
-        "Logins to servers that a pool has in progress at the same time, as many as clients wait, once one has succeeded; beyond the first one of each pool, all pools of one host and port together. Renewals of servers that grow old count by themselves. 20: a pool of the default size is full after two logins' time. 1: one after the other, as PgBouncer does.";
+        "Logins to servers that a pool has in progress at the same time, as many as clients wait, once one has succeeded; beyond the first one of each pool, all pools of one host and port together. Renewals of servers that grow old count by themselves. 20: a pool of the default size is full after two logins' time. 1: one after the other, as PgBouncer does, renewals beside them.";
     max_scram_iterations: NonZeroU32 = "1000000", Reload, Active,
         "Iterations of SCRAM that a server or a stored secret may ask for.";
     iam_credential_source: Text = "default", Reload, Active,
