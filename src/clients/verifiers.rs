@@ -6,8 +6,7 @@
 
 use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
-use crate::base::Address;
-use crate::base::{Password, limits};
+use crate::base::{Address, Password, limits};
 use crate::control::{Kept, Lanes, Turn, Weight};
 use aws_lc_rs::hmac;
 use std::sync::Arc;

@@ -3,8 +3,7 @@
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md ("Section
 //! `[databases]`", "Section `[users]`").
 
-use super::choices::PoolMode;
-use super::choices::{LoadBalance, SslMode};
+use super::choices::{LoadBalance, PoolMode, SslMode};
 use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};

@@ -3,8 +3,7 @@
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row here and one
 //! field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
-use super::choices::PoolMode;
-use super::choices::{LoadBalance, SslMode};
+use super::choices::{LoadBalance, PoolMode, SslMode};
 use super::database::{Database, Hosts, PeerEntry, UserEntry};
 use super::iam::ServerAuth;
 use super::value::{BadValue, Bytes, Limit, Size, Span, Value};

@@ -3,9 +3,8 @@
 //! From the table come the typed [`Settings`], the ini reader's names, SHOW CONFIG, SET, the rules of reload, the warnings
 //! about what takes no effect and `configs/reference.ini`. Never reads a file. Source: PgBouncer, doc/config.md.
 
-use super::choices::PoolMode;
 use super::choices::{
-    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, SslMode, SyslogFacility, Tls13Suites,
+    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, PoolMode, SslMode, SyslogFacility, Tls13Suites,
     TlsProtocols, Workers,
 };
 use super::iam::AllDenied;

@@ -5,8 +5,7 @@
 
 use super::Net;
 use super::admin::ServerState;
-use super::conn::{Client, Stand};
-use super::conn::{IDLE, Phase, Task};
+use super::conn::{Client, IDLE, Phase, Stand, Task};
 use super::pool::PoolSlot;
 use super::worker_core::{Core, Leave};
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};

@@ -4,16 +4,12 @@
 //! `relay/upstream.rs` and `relay/downstream.rs`, timeouts in `janitor.rs`, operators' commands in `admin/carry_out.rs`.
 
 use super::bounds::Bounds;
-use super::conn::{Client, Stand};
-use super::conn::{Debt, Phase, Server, Task};
-use super::conn::{Hold, Reason};
+use super::conn::{Client, Debt, Hold, Phase, Reason, Server, Stand, Task};
 use super::login_handoff::{ClientLogin, ServerLogin};
 use super::moved_server::MovedServer;
 use super::net::Net;
 use super::note::{Farewell, Note};
-use super::pool::MovedHost;
-use super::pool::PoolShare;
-use super::pool::{Pool, PoolSlot};
+use super::pool::{MovedHost, Pool, PoolShare, PoolSlot};
 use super::relay::{ServerStatements, StatementRegistry};
 use super::socket_index::SocketIndex;
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};

@@ -1,11 +1,9 @@
 //! Every method with every kind of secret, over a socket pair with a scripted client.
 
 use super::*;
-use crate::auth::ScramSecret;
-use crate::auth::md5;
 use crate::auth::scram::ScramClient;
-use crate::base::Address;
-use crate::base::Password;
+use crate::auth::{ScramSecret, md5};
+use crate::base::{Address, Password};
 use crate::clients::stream::Socket;
 use crate::control::Lanes;
 use crate::wire::authentication::AuthRequest;

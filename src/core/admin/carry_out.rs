@@ -5,9 +5,7 @@ use super::command::{
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
-use crate::core::conn::Reason;
-use crate::core::conn::{Canceled, Stand};
-use crate::core::conn::{Debt, Phase};
+use crate::core::conn::{Canceled, Debt, Phase, Reason, Stand};
 use crate::core::net::Net;
 use crate::core::pool::PoolSlot;
 use crate::core::worker_core::{Core, Leave};

@@ -2,8 +2,7 @@
 
 use crate::base::{Micros, WorkerId};
 use crate::core::pool::{DatabaseShare, Gate, PoolShare};
-use crate::core::relay::Meter;
-use crate::core::relay::{Named, StatementRegistry};
+use crate::core::relay::{Meter, Named, StatementRegistry};
 use crate::core::supply::tests::{pools, rules};
 use loom::thread;
 use std::sync::Arc;

@@ -5,9 +5,7 @@
 
 use super::pool::{Pool, PoolSlot, Waiter};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
-use crate::core::conn::Reason;
-use crate::core::conn::{Canceled, Stand};
-use crate::core::conn::{Debt, Phase, Server, Task};
+use crate::core::conn::{Canceled, Debt, Phase, Reason, Server, Stand, Task};
 use crate::core::login_handoff::Authorization;
 use crate::core::net::Net;
 use crate::core::note::Note;

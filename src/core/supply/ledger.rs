@@ -25,8 +25,7 @@ pub(crate) use self::shortfall::{Lateness, Shortfall};
 use self::timetable::Timetable;
 use crate::base::{Micros, PoolId, limits};
 use crate::core::admin::Scope;
-use crate::core::pool::PoolShare;
-use crate::core::pool::{Claim, goes_before};
+use crate::core::pool::{Claim, PoolShare, goes_before};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

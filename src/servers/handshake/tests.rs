@@ -1,9 +1,8 @@
 //! Logins by scripted bytes: every way to prove oneself, every way to fail, cut anywhere.
 
 use super::*;
-use crate::auth::md5;
 use crate::auth::scram::{ScramServer, Verifier, derive_keys};
-use crate::auth::{ScramSecret, Secret};
+use crate::auth::{ScramSecret, Secret, md5};
 use crate::iam::{Endpoint, Token, WallClock};
 use crate::servers::credential::TokenProof;
 use crate::wire::encode::Severity;
