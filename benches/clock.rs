@@ -1,5 +1,5 @@
-//! What it costs to read the clock, which a worker does once a turn: to be compared with that of the standard library, which
-//! stops while the machine sleeps.
+//! What it costs to read the clock, which a worker does once a turn: to be compared with that of the standard
+//! library, which stops while the machine sleeps.
 
 #![expect(missing_docs, reason = "criterion's macro makes public functions")]
 

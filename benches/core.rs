@@ -1,8 +1,9 @@
-//! What one transaction costs in the core alone: no socket, no kernel. Defends the claim that the data path's own work is
-//! small against the kernel's (PgBouncer's user-space part is some 2 to 3 us a transaction; the budget here is 0.3 us).
+//! What one transaction costs in the core alone: no socket, no kernel. Defends the claim that the data
+//! path's own work is small against the kernel's (PgBouncer's user-space part is some 2 to 3 us a
+//! transaction; the budget here is 0.3 us).
 //!
-//! `transaction`: a simple query in, its answer out, check-out and check-in included. `prepared`: Bind, Execute, Sync under
-//! a shared statement's name. `contended`: one server, 64 clients waiting in turn.
+//! `transaction`: a simple query in, its answer out, check-out and check-in included. `prepared`: Bind,
+//! Execute, Sync under a shared statement's name. `contended`: one server, 64 clients waiting in turn.
 
 #![expect(missing_docs, reason = "criterion's macro makes public functions")]
 

@@ -1,8 +1,10 @@
-//! What finding the frames in a stream costs. Defends the claim that the scan is no part of the bill: a few nanoseconds a
-//! frame, whatever the frame's length, since only headers are looked at (the kernel takes some microseconds to receive them).
+//! What finding the frames in a stream costs. Defends the claim that the scan is no part of the bill: a few
+//! nanoseconds a frame, whatever the frame's length, since only headers are looked at (the kernel takes some
+//! microseconds to receive them).
 //!
-//! `rows`: the answer to a query of a hundred short rows; `pipeline`: what a driver sends for ten prepared statements;
-//! `large`: one row of a megabyte. Figures are for the whole buffer; throughput counts its frames.
+//! `rows`: the answer to a query of a hundred short rows; `pipeline`: what a driver sends for ten
+//! prepared statements; `large`: one row of a megabyte. Figures are for the whole buffer;
+//! throughput counts its frames.
 
 #![expect(missing_docs, reason = "criterion's macro makes public functions")]
 

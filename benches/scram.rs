@@ -1,6 +1,6 @@
-//! What a SCRAM login costs us. Defends the claim that logins belong on the login plane: with a stored verifier a client's
-//! login is a few microseconds, while deriving keys from a password (a server's login, or a userlist in clear text at
-//! first use) is PBKDF2's milliseconds, which must never run on a data worker.
+//! What a SCRAM login costs us. Defends the claim that logins belong on the login plane: with a stored
+//! verifier a client's login is a few microseconds, while deriving keys from a password (a server's login, or
+//! a userlist in clear text at first use) is PBKDF2's milliseconds, which must never run on a data worker.
 //!
 //! `derive`: 4096 iterations; `login`: both halves of an exchange with keys at hand.
 

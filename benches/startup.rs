@@ -1,9 +1,11 @@
-//! What reading a StartupMessage costs the worker on whose loop a client logs in. Defends the claim that a stranger cannot make
-//! queries wait by it: ten kilobytes, the most there can be, cost some microseconds whatever is in them.
+//! What reading a StartupMessage costs the worker on whose loop a client logs in. Defends the claim that
+//! a stranger cannot make queries wait by it: ten kilobytes, the most there can be, cost some
+//! microseconds whatever is in them.
 //!
-//! `usual`: what a driver sends. The others are of the greatest length: `word` and `escaped`: `options` of one word; `words`: of
-//! as many assignments as there is room for; `invalid`: a value of which no byte is UTF-8; `parameters`: as many parameters as
-//! there is room for; `unknown`: as many that we do not know, which are ignored.
+//! `usual`: what a driver sends. The others are of the greatest length: `word` and `escaped`: `options`
+//! of one word; `words`: of as many assignments as there is room for; `invalid`: a value of which no byte
+//! is UTF-8; `parameters`: as many parameters as there is room for; `unknown`: as many that we do not
+//! know, which are ignored.
 
 #![expect(missing_docs, reason = "criterion's macro makes public functions")]
 

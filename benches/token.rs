@@ -1,5 +1,5 @@
-//! What minting one RDS IAM token costs. Defends the decision to make a token for each login and to keep none: the budget is
-//! 100 us, against the milliseconds of a login with TLS.
+//! What minting one RDS IAM token costs. Defends the decision to make a token for each login and to keep
+//! none: the budget is 100 us, against the milliseconds of a login with TLS.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 

@@ -1,8 +1,9 @@
 //! Clients that log in, leave and come again: the load of `loadtest/logins.py`.
 //!
-//! As cheap as a client can be, so that it is the pooler that is measured: one thread, SCRAM's keys derived once, certificates
-//! believed unseen. Measures latencies and counts; whose CPU time it was is its caller's to look up, between the two lines
-//! that it prints: one when the clients are warm, one of JSON when the time is over.
+//! As cheap as a client can be, so that it is the pooler that is measured: one thread, SCRAM's keys
+//! derived once, certificates believed unseen. Measures latencies and counts; whose CPU time it was is
+//! its caller's to look up, between the two lines that it prints: one when the clients are warm, one of
+//! JSON when the time is over.
 
 use lexopt::Arg::Long;
 use lexopt::ValueExt;
@@ -301,7 +302,8 @@ async fn run(orders: Orders) -> Result<(), Failure> {
     latencies.sort_unstable();
     let at = |part: usize| latencies.get(latencies.len() * part / 100).copied().unwrap_or_default();
     say(&format!(
-        "{{\"logins\": {}, \"seconds\": {seconds:.3}, \"resumed\": {}, \"failures\": {}, \"p50_us\": {}, \"p99_us\": {}}}",
+        "{{\"logins\": {}, \"seconds\": {seconds:.3}, \"resumed\": {}, \"failures\": {}, \"p50_us\": {}, \
+         \"p99_us\": {}}}",
         latencies.len(),
         load.resumed.get(),
         load.failures.get(),

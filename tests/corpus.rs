@@ -1,5 +1,5 @@
-//! Replays every fuzz target's corpus (`fuzz/corpus/<target>/`) through the same body that the fuzzer runs, so that a
-//! finding once made stays found without a fuzzer.
+//! Replays every fuzz target's corpus (`fuzz/corpus/<target>/`) through the same body that the fuzzer runs,
+//! so that a finding once made stays found without a fuzzer.
 
 use std::path::Path;
 

@@ -1,9 +1,11 @@
-//! Hundreds of pools at one endpoint whose servers age, over minutes of virtual time: the launcher, the ledger with its
-//! timetable and the endpoint's budget as they are, around clients, workers and a PostgreSQL that are a few lines each. No pool
-//! may have fewer servers than its clients need, no server may reach its hard age, and logins come evenly.
+//! Hundreds of pools at one endpoint whose servers age, over minutes of virtual time: the launcher, the
+//! ledger with its timetable and the endpoint's budget as they are, around clients, workers and a PostgreSQL
+//! that are a few lines each. No pool may have fewer servers than its clients need, no server may reach its
+//! hard age, and logins come evenly.
 //!
-//! It never opens a socket and reads no clock. What workers do with old servers (`core::pool::recycling`) is put in few words here; that
-//! they do so is the simulation's to show (tests/sim), and `loadtest/renewals.py` does the same with the whole program.
+//! It never opens a socket and reads no clock. What workers do with old servers (`core::pool::recycling`) is
+//! put in few words here; that they do so is the simulation's to show (tests/sim), and `loadtest/renewals.py`
+//! does the same with the whole program.
 
 use pgweir::base::{Micros, PoolId, WorkerId, limits};
 use pgweir::config::{PoolMode, PoolRules};
@@ -414,7 +416,8 @@ fn outcome(trial: Trial) -> Outcome {
     }
 }
 
-/// 500 databases with two clients each and room for one server more, and a pace that sustains them twice over.
+/// 500 databases with two clients each and room for one server more, and a pace that
+/// sustains them twice over.
 const SOAK: Trial = Trial {
     pools: 500,
     clients: 2,

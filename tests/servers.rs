@@ -1,7 +1,8 @@
-//! The server side of the login plane against a real PostgreSQL: launcher, ledger, connects, logins, cancels, auth_query.
+//! The server side of the login plane against a real PostgreSQL: launcher, ledger, connects,
+//! logins, cancels, auth_query.
 //!
-//! Real workers, no listener: a test's clients are socket pairs handed to a worker as the login plane does it, so what is
-//! seen here is only how servers come, and go.
+//! Real workers, no listener: a test's clients are socket pairs handed to a worker as the login plane does
+//! it, so what is seen here is only how servers come, and go.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -140,7 +141,8 @@ impl Rig {
         self.client_on(0, database, user).0
     }
 
-    /// A server of the pool that was logged in to here, whose authorization is past its soft age already; its backend's pid.
+    /// A server of the pool that was logged in to here, whose authorization is past its soft age
+    /// already; its backend's pid.
     fn old_server(&self, database: &str, user: &str) -> String {
         let pool = self.pool(database, user);
         let want = Want::Waiter { since: self.plane.now() };

@@ -1,7 +1,9 @@
-//! Where tokens go, and where not a byte of one goes: the whole program against a server that records all that it is sent.
+//! Where tokens go, and where not a byte of one goes: the whole program against a server that
+//! records all that it is sent.
 //!
-//! The server speaks as much of the protocol as a login needs, does what its test tells it, and keeps every byte that comes in,
-//! inside TLS and outside. Tokens are only looked at, never verified: that is the matter of the tests against a real PostgreSQL.
+//! The server speaks as much of the protocol as a login needs, does what its test tells it, and keeps every
+//! byte that comes in, inside TLS and outside. Tokens are only looked at, never verified: that is the matter
+//! of the tests against a real PostgreSQL.
 
 #[path = "common/mod.rs"]
 mod common;

@@ -1,9 +1,10 @@
-//! What must hold for any bytes after login, from a client or a server: headers and views never panic, and what a view
-//! gives lies inside its message.
+//! What must hold for any bytes after login, from a client or a server: headers and views never panic, and
+//! what a view gives lies inside its message.
 
 use pgweir::wire::{FrameHeader, HEADER_BYTES, authentication, backend, frontend};
 
-/// Walks `data` as frames; hands every payload to every view, since a peer may send any payload under any tag.
+/// Walks `data` as frames; hands every payload to every view, since a peer may send
+/// any payload under any tag.
 pub fn run(data: &[u8]) {
     let mut rest = data;
     while let Ok(Some(header)) = FrameHeader::read(rest, 1 << 20) {

@@ -1,5 +1,6 @@
-//! What must hold for any bytes as values of `iam_*` settings, as the words of a server that refuses a login, and as answers
-//! of AWS to the libraries that fetch credentials. `tests/corpus.rs` replays the corpus through this.
+//! What must hold for any bytes as values of `iam_*` settings, as the words of a server that refuses
+//! a login, and as answers of AWS to the libraries that fetch credentials. `tests/corpus.rs` replays
+//! the corpus through this.
 //!
 //! The input is cut at zero bytes; what is missing is empty.
 

@@ -1,4 +1,5 @@
-//! What must hold for any peer of a SCRAM exchange: no panic, no unbounded work, and no proof without the password.
+//! What must hold for any peer of a SCRAM exchange: no panic, no unbounded work, and no
+//! proof without the password.
 
 use pgweir::auth::ScramSecret;
 use pgweir::auth::scram::{ScramClient, ScramServer, Verifier};

@@ -1,5 +1,5 @@
-//! What must hold for any bytes before login: one packet at most is taken, of bounded length, and a prefix of a packet is
-//! either refused for the same reason or waited for.
+//! What must hold for any bytes before login: one packet at most is taken, of bounded length, and a prefix of
+//! a packet is either refused for the same reason or waited for.
 
 use pgweir::wire::TrackedNames;
 use pgweir::wire::startup::{FirstPacket, IgnoredNames, Startup, first_packet, packet_bytes};

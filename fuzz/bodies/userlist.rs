@@ -1,4 +1,5 @@
-//! What must hold for any bytes as an auth_file: no panic, and every secret's text form reads back as the same text.
+//! What must hold for any bytes as an auth_file: no panic, and every secret's text form
+//! reads back as the same text.
 
 use pgweir::auth::{Secret, UserList};
 

@@ -5,8 +5,9 @@
 mod iam;
 
 libfuzzer_sys::fuzz_target!(
-    // As the program does, a panic of the AWS library is contained (`AwsSource` fetches under `tasks::guarded`): libFuzzer's
-    // own hook would abort at it. A panic that nobody contains is still a finding.
+    // As the program does, a panic of the AWS library is contained (`AwsSource` fetches
+    // under `tasks::guarded`): libFuzzer's own hook would abort at it. A panic that nobody
+    // contains is still a finding.
     init: drop(std::panic::take_hook()),
     |data: &[u8]| iam::run(data)
 );

@@ -1,5 +1,5 @@
-//! MD5 password authentication, both sides. Source: PostgreSQL documentation, "Message Flow", AuthenticationMD5Password:
-//! `"md5" + hex(md5(hex(md5(password + user)) + salt))`.
+//! MD5 password authentication, both sides. Source: PostgreSQL documentation, "Message Flow",
+//! AuthenticationMD5Password: `"md5" + hex(md5(hex(md5(password + user)) + salt))`.
 
 use crate::base::Password;
 use md5::{Digest, Md5};

@@ -1,9 +1,9 @@
 //! Proofs: what a secret is, how it is proven by a client and to a server, and the file that lists secrets.
 //!
-//! Pure: no socket, no clock, no file, no randomness of its own (nonces and salts are handed in). Secrets are compared in
-//! constant time and never appear in `Debug` or errors. Sources: RFC 5802, RFC 7677, PostgreSQL documentation "Password
-//! Authentication" and "SASL Authentication"; PgBouncer, doc/config.md ("Authentication settings", "Authentication
-//! file format").
+//! Pure: no socket, no clock, no file, no randomness of its own (nonces and salts are handed in). Secrets are
+//! compared in constant time and never appear in `Debug` or errors. Sources: RFC 5802, RFC 7677, PostgreSQL
+//! documentation "Password Authentication" and "SASL Authentication"; PgBouncer, doc/config.md
+//! ("Authentication settings", "Authentication file format").
 
 mod keys;
 pub mod md5;

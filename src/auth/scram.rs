@@ -1,9 +1,10 @@
 //! SCRAM-SHA-256 without channel binding, both sides, as machines that each step consumes.
 //!
-//! Server: [`ScramServer::start`] takes the client's first message, [`ScramServer::finish`] its last. Client:
-//! [`ScramClient::start`], [`ScramClient::challenged`], [`Challenge::answer`], [`ServerProof::check`]. Nonces are handed in. No step tells whether a
-//! user exists: a server started without a verifier goes through the same exchange and fails at its end.
-//! Sources: RFC 5802, RFC 7677; gs2 and authorization identity rules as PostgreSQL has them.
+//! Server: [`ScramServer::start`] takes the client's first message, [`ScramServer::finish`] its last.
+//! Client: [`ScramClient::start`], [`ScramClient::challenged`], [`Challenge::answer`],
+//! [`ServerProof::check`]. Nonces are handed in. No step tells whether a user exists: a server started
+//! without a verifier goes through the same exchange and fails at its end. Sources: RFC 5802, RFC 7677; gs2
+//! and authorization identity rules as PostgreSQL has them.
 
 use super::keys::{Key, ScramKeys, ScramSecret};
 use crate::base::Password;
@@ -90,8 +91,8 @@ pub enum Verifier {
 }
 
 impl ScramServer {
-    /// Takes the client's first message; gives the machine and the message to answer. `nonce` is the server's part, fresh
-    /// for each exchange, of printable ASCII without commas.
+    /// Takes the client's first message; gives the machine and the message to answer. `nonce` is the server's
+    /// part, fresh for each exchange, of printable ASCII without commas.
     ///
     /// # Errors
     /// [`ScramError::Malformed`], [`ScramError::ChannelBinding`], [`ScramError::Unsupported`].
@@ -127,10 +128,12 @@ impl ScramServer {
         Ok((Self { secret, binding, nonce, auth_message }, server_first))
     }
 
-    /// Takes the client's last message; gives the message to answer and the keys that the client has proven to hold.
+    /// Takes the client's last message; gives the message to answer and the keys that the
+    /// client has proven to hold.
     ///
     /// # Errors
-    /// [`ScramError::WrongProof`], also at the end of a mock exchange; [`ScramError::Malformed`], [`ScramError::Mismatch`].
+    /// [`ScramError::WrongProof`], also at the end of a mock exchange; [`ScramError::Malformed`],
+    /// [`ScramError::Mismatch`].
     pub fn finish(self, client_final: &[u8]) -> Result<(String, ScramKeys), ScramError> {
         let message = std::str::from_utf8(client_final).map_err(|_| ScramError::Malformed)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(ScramError::Malformed)?;
@@ -201,7 +204,8 @@ pub struct ServerProof {
 }
 
 impl ScramClient {
-    /// Begins; gives the machine and the first message. `nonce` is fresh for each exchange, see [`nonce_text`].
+    /// Begins; gives the machine and the first message. `nonce` is fresh for each
+    /// exchange, see [`nonce_text`].
     pub fn start(nonce: String) -> (Self, String) {
         // PostgreSQL passes over the name here and takes the StartupMessage's
         Self::start_as("", nonce)
@@ -216,8 +220,8 @@ impl ScramClient {
     /// Takes the server's first message, which may ask for at most `iterations_max` iterations.
     ///
     /// # Errors
-    /// [`ScramError::Malformed`], [`ScramError::Unsupported`], [`ScramError::TooManyIterations`], [`ScramError::Mismatch`] where
-    /// the nonce is not made from ours.
+    /// [`ScramError::Malformed`], [`ScramError::Unsupported`], [`ScramError::TooManyIterations`],
+    /// [`ScramError::Mismatch`] where the nonce is not made from ours.
     pub fn challenged(self, server_first: &[u8], iterations_max: u32) -> Result<Challenge, ScramError> {
         let server_first = std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
         if server_first.starts_with("m=") {
@@ -318,7 +322,8 @@ pub fn derive_keys(password: &[u8], salt: &[u8], iterations: u32) -> ScramKeys {
     }
 }
 
-/// SASLprep; a password that it refuses (or empties, or that is not UTF-8) is taken as its raw bytes, as PostgreSQL does.
+/// SASLprep; a password that it refuses (or empties, or that is not UTF-8) is taken as its raw
+/// bytes, as PostgreSQL does.
 fn prepare(password: &[u8]) -> Zeroizing<Vec<u8>> {
     let prepared = std::str::from_utf8(password).ok().and_then(|text| stringprep::saslprep(text).ok());
     Zeroizing::new(match prepared {

@@ -1,7 +1,7 @@
 //! What is kept of a user's password: the password itself, its md5 hash, or SCRAM's derived keys.
 //!
-//! Never shows any of it: `Debug` tells only the kind. The text forms are those of `pg_authid.rolpassword` and of auth_file
-//! (PgBouncer, doc/config.md, "Authentication file format").
+//! Never shows any of it: `Debug` tells only the kind. The text forms are those of `pg_authid.rolpassword`
+//! and of auth_file (PgBouncer, doc/config.md, "Authentication file format").
 
 use super::keys::ScramSecret;
 use super::{md5, scram};
@@ -21,8 +21,8 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// What `user` must answer to a server that asks for md5 with `salt`; `None` where the secret is of a kind that cannot prove
-    /// this.
+    /// What `user` must answer to a server that asks for md5 with `salt`; `None` where the secret is of a
+    /// kind that cannot prove this.
     pub fn md5_answer(&self, user: &str, salt: [u8; 4]) -> Option<Password> {
         match self {
             Self::Plain(password) if password.is_empty() => None,
@@ -42,7 +42,8 @@ impl Secret {
         Self::Plain(Password::default())
     }
 
-    /// Reads the text form. What is neither a well-formed md5 hash nor a well-formed SCRAM verifier is a password.
+    /// Reads the text form. What is neither a well-formed md5 hash nor a well-formed
+    /// SCRAM verifier is a password.
     pub fn parse(text: &str) -> Self {
         if md5::is_hash(text) {
             return Self::Md5(Password::new(text));
@@ -74,7 +75,8 @@ impl Secret {
         matches!(self, Self::Plain(password) if password.is_empty())
     }
 
-    /// Whether `password`, as `user` sent it in clear, is the one behind this secret. Takes PBKDF2's time for SCRAM.
+    /// Whether `password`, as `user` sent it in clear, is the one behind this secret. Takes
+    /// PBKDF2's time for SCRAM.
     pub fn is_password(&self, user: &str, password: &[u8]) -> bool {
         match self {
             Self::Plain(own) => !own.is_empty() && bool::from(own.expose().as_bytes().ct_eq(password)),

@@ -1,8 +1,8 @@
 //! auth_file (userlist.txt): who may log in with which secret.
 //!
-//! Lines `"user" "secret" anything`; `""` inside is a quote; `;` begins a comment line. The first broken line ends the
-//! reading, and the users in front of it stay, as with PgBouncer (doc/config.md, "Authentication file format"); unlike
-//! there, an entry must stand on one line. Reads text, not files.
+//! Lines `"user" "secret" anything`; `""` inside is a quote; `;` begins a comment line. The first broken line
+//! ends the reading, and the users in front of it stay, as with PgBouncer (doc/config.md, "Authentication
+//! file format"); unlike there, an entry must stand on one line. Reads text, not files.
 
 use super::Secret;
 use crate::base::limits;
@@ -67,8 +67,8 @@ impl UserList {
         self.0.len()
     }
 
-    /// Adds the users that `before` has and this one has not, without a secret: a user who is gone from the file stays
-    /// known, but nothing proves it.
+    /// Adds the users that `before` has and this one has not, without a secret: a user who is gone from the
+    /// file stays known, but nothing proves it.
     pub fn keep_users_of(&mut self, before: &Self) {
         for user in before.users() {
             self.0.entry(user.clone()).or_insert_with(|| Arc::new(Secret::none()));
@@ -100,7 +100,8 @@ fn quoted(input: &[u8]) -> Result<(String, &[u8]), &'static str> {
     loop {
         let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\n')).ok_or(BROKEN)?;
         if rest[end] == b'\n' {
-            return Err(BROKEN); // a forgotten quote must not pair this line's user with the next line's secret
+            // a forgotten quote must not pair this line's user with the next line's secret
+            return Err(BROKEN);
         }
         text.extend_from_slice(&rest[..end]);
         rest = &rest[end + 1..];

@@ -1,5 +1,6 @@
-//! Identities. A slot id (`ClientId`, `ServerId`) is an index into one worker's slab and is reused after close; what
-//! lives for the whole process is the socket id of SHOW (`u64`, counted from 1 over all sockets ever made).
+//! Identities. A slot id (`ClientId`, `ServerId`) is an index into one worker's slab and is reused
+//! after close; what lives for the whole process is the socket id of SHOW (`u64`, counted from 1
+//! over all sockets ever made).
 
 /// One client's slot on one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

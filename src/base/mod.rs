@@ -1,17 +1,21 @@
-//! Words that every room uses: ids, points in time, addresses, redacted secrets, and every fixed limit with its why.
+//! Words that every room uses: ids, points in time, addresses, redacted secrets, and every
+//! fixed limit with its why.
 //!
 //! Never imports another room, never does I/O, never reads a clock.
 
 mod address;
 mod ids;
 pub mod limits;
+mod log_about;
 mod secret;
 pub mod sync;
 mod time;
 mod version;
+pub(crate) mod wrap;
 
 pub use address::Address;
 pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
+pub(crate) use log_about::{About, log_about};
 pub use secret::Password;
 pub use time::Micros;
 pub(crate) use version::{PGBOUNCER_VERSION, VERSION};

@@ -1,5 +1,6 @@
-//! The atomics, fences and locks of what threads share and a model checks (`make model`): the standard library's, or with the
-//! feature `model` loom's, which tries every order of the threads and every value that a weak load may see. Adds nothing.
+//! The atomics, fences and locks of what threads share and a model checks (`make model`): the standard
+//! library's, or with the feature `model` loom's, which tries every order of the threads and every value that
+//! a weak load may see. Adds nothing.
 
 #[cfg(not(feature = "model"))]
 pub use {

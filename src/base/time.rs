@@ -3,7 +3,8 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// Microseconds on the process's clock, which never goes back, counted from its start; also used for spans of that clock.
+/// Microseconds on the process's clock, which never goes back, counted from its start; also used
+/// for spans of that clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub u64);
 

@@ -3,7 +3,8 @@
 /// The version of PgBouncer whose behaviour this is compatible with: tools ask for it and compare.
 pub(crate) const PGBOUNCER_VERSION: &str = "1.25.2";
 
-/// The line that SHOW VERSION and `--version` print: what tools written for PgBouncer look for, then who it really is.
+/// The line that SHOW VERSION and `--version` print: what tools written for PgBouncer look
+/// for, then who it really is.
 pub(crate) const VERSION: &str = concat!("PgBouncer 1.25.2 (pgweir ", env!("CARGO_PKG_VERSION"), ")");
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line, as PgBouncer has it, and `--check`.
 //!
-//! Pure but for reading the program's own name. Source: PgBouncer, doc/usage.md (Synopsis, Command line switches).
+//! Pure but for reading the program's own name. Source: PgBouncer, doc/usage.md
+//! (Synopsis, Command line switches).
 
 use crate::base::VERSION;
 use lexopt::{Arg, Parser, ValueExt};
@@ -117,7 +118,8 @@ pub(super) fn help(program: &str) -> String {
          \x20     --iam[=USER]   with --check: also fetch AWS credentials, and try a login by IAM\n\
          \x20                    of each entry (as USER where it names none)\n\
          \x20 -d, --daemon       run in background (as a daemon)\n\
-         \x20     --overlay=FILE add the keys of FILE to those of CONFIG_FILE, which a PgBouncer may still read\n\
+         \x20     --overlay=FILE add the keys of FILE to those of CONFIG_FILE, which a PgBouncer may still \
+         read\n\
          \x20 -q, --quiet        run quietly\n\
          \x20 -R, --reboot       as without it, but no start where another instance runs\n\
          \x20                    (online restart is not available in this version)\n\

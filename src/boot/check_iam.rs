@@ -1,7 +1,8 @@
-//! `--check FILE --iam`: whether what the file says of logins by IAM works, from the credentials to a login at the server.
+//! `--check FILE --iam`: whether what the file says of logins by IAM works, from the credentials
+//! to a login at the server.
 //!
-//! Starts no worker, listens nowhere, ends each session that it opens. Everything is bounded in time. Prints no secret: of an
-//! access key the end of its id, of a token nothing.
+//! Starts no worker, listens nowhere, ends each session that it opens. Everything is bounded in time. Prints
+//! no secret: of an access key the end of its id, of a token nothing.
 
 use super::process::share_memory;
 use crate::control::{Plane, Policy, Staff};
@@ -11,11 +12,12 @@ use crate::servers::iam::preflight::{Trial, Verdict, trials};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For the credentials of one source, and for its principal's name: a little more than the source itself takes.
+/// For the credentials of one source, and for its principal's name: a little more than
+/// the source itself takes.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Looks at everything; `say` gets each line as it is known. `user` is tried where an entry names none. Returns whether all is
-/// well.
+/// Looks at everything; `say` gets each line as it is known. `user` is tried where an entry names none.
+/// Returns whether all is well.
 ///
 /// # Errors
 /// The system's, where nothing could be looked at.

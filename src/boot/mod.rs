@@ -16,8 +16,8 @@ use crate::observe::line::{Entry, Level};
 use args::{Command, Options};
 use std::process::ExitCode;
 
-/// The program: reads the arguments, does what they ask, and says by the exit code how it went (0 for every orderly end,
-/// 1 for every failure to start).
+/// The program: reads the arguments, does what they ask, and says by the exit code how it went (0 for every
+/// orderly end, 1 for every failure to start).
 pub fn main() -> ExitCode {
     let program = args::program_name();
     match args::parse(std::env::args_os().skip(1)) {
@@ -89,7 +89,8 @@ fn start(options: &Options) -> ExitCode {
     match run::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(errors) => {
-            // On stderr whatever -q says: the log may not be there yet, and a start that fails must not be silent.
+            // On stderr whatever -q says: the log may not be there yet, and a start that
+            // fails must not be silent.
             for error in errors {
                 complain(&error);
             }

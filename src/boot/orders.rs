@@ -1,4 +1,5 @@
-//! What signals and the console ask of the process: reload, SET, the three forms of shutdown. One task, one thing at a time.
+//! What signals and the console ask of the process: reload, SET, the three forms of shutdown. One
+//! task, one thing at a time.
 
 use super::signals::{Signals, Wish};
 use super::{policy, systemd};
@@ -96,7 +97,8 @@ impl Process {
         Onward::Yes
     }
 
-    /// SIGTERM or SIGINT: soft the first time, at once the second; a failure while suspended, when nobody could leave.
+    /// SIGTERM or SIGINT: soft the first time, at once the second; a failure while suspended,
+    /// when nobody could leave.
     fn asked_to_end(&self, wish: Wish) -> Onward {
         let (name, what, phase) = match wish {
             Wish::WaitForClients => {
@@ -138,7 +140,8 @@ impl Process {
         }
     }
 
-    /// Answers the console's visitor, who is told to look into the log: the reasons are there before the answer.
+    /// Answers the console's visitor, who is told to look into the log: the reasons are
+    /// there before the answer.
     fn answer<T>(&self, reply: oneshot::Sender<T>, value: T) {
         self.log.flush();
         // The visitor may have left meanwhile.

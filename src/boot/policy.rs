@@ -35,7 +35,8 @@ impl Loaded {
 /// Reads everything that `path` names, with the keys of `overlay` added.
 ///
 /// # Errors
-/// Every error of the configuration files and of what they name, as far as one can be judged in spite of the others.
+/// Every error of the configuration files and of what they name, as far as one can be
+/// judged in spite of the others.
 pub(super) fn load_first(path: &Path, overlay: Option<&Path>) -> Result<Loaded, Vec<String>> {
     from_read(Snapshot::read(path, overlay, None), None)
 }
@@ -55,8 +56,8 @@ fn from_read(read: Result<Snapshot, Box<Refused>>, before: Option<&Policy>) -> R
     }
 }
 
-/// What is wrong with the files, and what else is: with what could be read of them, without what may be wrong only because
-/// something could not be.
+/// What is wrong with the files, and what else is: with what could be read of them, without what may be wrong
+/// only because something could not be.
 fn in_spite_of(refused: Refused) -> Vec<String> {
     let Refused { errors, remains } = refused;
     let Some(remains) = remains else { return lines(&errors) };
@@ -98,8 +99,8 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     Ok(Loaded { policy, notes })
 }
 
-/// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is one of its
-/// own: the setting is kept all the same, since the next one may make the set whole.
+/// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
+/// one of its own: the setting is kept all the same, since the next one may make the set whole.
 ///
 /// # Errors
 /// What is wrong with the setting, or with the `auth_file` that it names.
@@ -193,8 +194,8 @@ fn server_tls_errors(snapshot: &Snapshot, failed: Vec<EntryTlsError>) -> TlsErro
     lines
 }
 
-/// Names the key of the entry where its own is what is wrong (`true`); else the setting is, and the entry only what it was
-/// needed for.
+/// Names the key of the entry where its own is what is wrong (`true`); else the setting is, and the entry
+/// only what it was needed for.
 fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: &EntryTlsError) -> (String, bool) {
     let placed = database.as_ref().and_then(|name| {
         let entry = snapshot.databases.get(name).or(snapshot.fallback.as_ref())?;
@@ -215,9 +216,9 @@ fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: &Entr
     (ConfigError { place: place.clone(), problem }.to_string(), true)
 }
 
-/// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer; a reload that
-/// would lose users by it fails instead. Users that it no longer has keep existing with a password that never matches.
-/// Source: PgBouncer, src/loader.c (load_auth_file()).
+/// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer;
+/// a reload that would lose users by it fails instead. Users that it no longer has keep existing with a
+/// password that never matches. Source: PgBouncer, src/loader.c (load_auth_file()).
 fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList, Vec<String>), String> {
     let Some(path) = snapshot.settings.auth_file.as_ref() else { return Ok(Default::default()) };
     let (mut users, problem) = match std::fs::read(&**path) {
@@ -264,11 +265,17 @@ mod tests {
     #[test]
     fn errors_of_every_kind_are_told_in_one_run() {
         let text = "[databases]\n\
-            a = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=/no/a.pem iam_max_age=1\n\
-            b = host=x port=many\nc = host=/run server_auth=rds_iam server_tls_ca_file=/no/c.pem\n\
+            a = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=/no/a.pem \
+            iam_max_age=1\n\
+            b = host=x port=many\n\
+            c = host=/run server_auth=rds_iam server_tls_ca_file=/no/c.pem\n\
             d = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam\n\
-            [pgbouncer]\nlisten_port = many\nclient_tls_sslmode = require\nclient_tls_cert_file = /no/cert.pem\n\
-            client_tls_key_file = /no/key.pem\niam_credential_source = nowhere\n";
+            [pgbouncer]\n\
+            listen_port = many\n\
+            client_tls_sslmode = require\n\
+            client_tls_cert_file = /no/cert.pem\n\
+            client_tls_key_file = /no/key.pem\n\
+            iam_credential_source = nowhere\n";
         let found = looked_at(text, None);
         let starts = [
             "invalid parameter iam_max_age of database \"a\" in configuration (p.ini:2)",
@@ -326,8 +333,10 @@ mod tests {
 
     #[test]
     fn what_a_set_makes_of_logins_by_iam_is_told() {
-        let text = "[databases]\na = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x\n\
-                    [pgbouncer]\npool_mode = transaction\n";
+        let text = "[databases]\n\
+            a = host=db.abc.eu-west-1.rds.amazonaws.com server_auth=rds_iam server_tls_ca_file=x\n\
+            [pgbouncer]\n\
+            pool_mode = transaction\n";
         let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap();
         let before = Policy {
             snapshot: Arc::new(snapshot),

@@ -49,8 +49,9 @@ fn refuse_to_serve_as(user: Uid) -> Result<(), String> {
     if user.is_root() { Err("PgBouncer should not run as root".to_owned()) } else { Ok(()) }
 }
 
-/// Why a start by `starter` would be refused for the user that it would serve as: `name`, or the starter where that is not set.
-/// Of a starter who may not become another user nothing is said: the service may be started by one who may.
+/// Why a start by `starter` would be refused for the user that it would serve as: `name`, or the starter
+/// where that is not set. Of a starter who may not become another user nothing is said: the service may
+/// be started by one who may.
 ///
 /// # Errors
 /// The start's own text, and what to do.
@@ -60,8 +61,8 @@ pub(super) fn foresee_user(name: Option<&str>, starter: Uid) -> Result<(), Strin
     refuse_to_serve_as(serves_as).map_err(|why| format!("{why}: set user, or start it as another one"))
 }
 
-/// Whether a crash may leave a core, and other programs of our user may look into our memory, where passwords and keys are.
-/// To be called under the user that serves: the kernel decides anew when that changes.
+/// Whether a crash may leave a core, and other programs of our user may look into our memory, where passwords
+/// and keys are. To be called under the user that serves: the kernel decides anew when that changes.
 ///
 /// # Errors
 /// The system's.
@@ -71,8 +72,8 @@ pub(super) fn share_memory(is_allowed: bool) -> Result<(), String> {
         .map_err(|error| format!("could not set whether a core may be left: {error}"))
 }
 
-/// Goes into the background: the caller's process ends with code 0, a child of it returns. To be called before any thread
-/// is started: threads do not follow.
+/// Goes into the background: the caller's process ends with code 0, a child of it returns. To be called
+/// before any thread is started: threads do not follow.
 ///
 /// # Errors
 /// The system's.
@@ -80,8 +81,8 @@ pub(super) fn daemonise() -> Result<(), String> {
     nix::unistd::daemon(true, false).map_err(|error| format!("failed to become a daemon: {error}"))
 }
 
-/// Lets the process open as many files as the system allows. PgBouncer only logs the limit; thousands of clients on a soft
-/// limit of 1,024 are the commonest of accidents.
+/// Lets the process open as many files as the system allows. PgBouncer only logs the limit; thousands of
+/// clients on a soft limit of 1,024 are the commonest of accidents.
 pub(super) fn raise_file_limit(settings: &Settings) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -100,7 +101,8 @@ pub(super) fn raise_file_limit(settings: &Settings) {
     );
     if let Some(limit) = now.current.filter(|limit| !has_room(*limit, settings)) {
         tracing::warn!(
-            "{limit} open files are too few for max_client_conn {clients} and those who log in, servers not counted"
+            "{limit} open files are too few for max_client_conn {clients} and those who log in, servers not \
+             counted"
         );
     }
 }

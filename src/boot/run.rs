@@ -1,6 +1,7 @@
 //! The start, in PgBouncer's order, and the end.
 //!
-//! Files first, while an error can still be shown; then the user, the pidfile, the background; only then threads.
+//! Files first, while an error can still be shown; then the user, the pidfile, the
+//! background; only then threads.
 
 use super::args::Options;
 use super::orders::{Process, destinations, verbosity};
@@ -26,8 +27,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-/// Threads of the login plane without the clients' logins, which run on the workers and on threads for handshakes
-/// (`clients::Acceptors`): logins to servers, the console, metrics. What is slow in them (PBKDF2) runs on the blocking pool.
+/// Threads of the login plane without the clients' logins, which run on the workers and on threads for
+/// handshakes (`clients::Acceptors`): logins to servers, the console, metrics. What is slow in them (PBKDF2)
+/// runs on the blocking pool.
 const LOGIN_THREADS: usize = 2;
 
 /// Runs the pooler until it is told to end.
@@ -79,8 +81,9 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     result.map_err(|error| if stderr { Vec::new() } else { one(error) })
 }
 
-/// Looks whether another process answers on our Unix socket, while that can still be told on the terminal. Taking over from
-/// it (`-R`) is not available in this version; where nobody is there to take over from, `-R` is a normal start.
+/// Looks whether another process answers on our Unix socket, while that can still be told on the
+/// terminal. Taking over from it (`-R`) is not available in this version; where nobody is there to take
+/// over from, `-R` is a normal start.
 fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> {
     let answers = unix_path(settings).map(|path| listener::answers(&path));
     match answers {
@@ -157,8 +160,9 @@ async fn serve_metrics(settings: &Settings, status: Arc<Status>, log: &Log) -> R
     Ok(())
 }
 
-/// The tasks that run as long as the process. The launcher's panic ends it, since the ledger's counts may be wrong behind it, and
-/// so does the console's door, which does nothing that could go wrong; the others have no state and begin again.
+/// The tasks that run as long as the process. The launcher's panic ends it, since the ledger's counts may be
+/// wrong behind it, and so does the console's door, which does nothing that could go wrong; the others have
+/// no state and begin again.
 fn begin_tasks(
     servers: &Arc<Servers>,
     console: &Arc<Console>,

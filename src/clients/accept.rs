@@ -1,10 +1,11 @@
 //! Accepting clients: on each worker one task per listening socket, and one per client that logs in.
 //!
-//! A client is accepted, logs in and stays on one worker, so that none of it costs a word to another thread; but who wants TLS
-//! leaves for a thread that gives way to the workers (`berth.rs`), since handshakes cost a hundred times what a query does. A
-//! round takes so many clients and no more, so that queries wait for a few at most. Never waits for a client. TCP is closed when
-//! a soft shutdown begins, Unix sockets stay open for the console; during SUSPEND nobody is accepted.
-//! Source: PgBouncer, doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
+//! A client is accepted, logs in and stays on one worker, so that none of it costs a word to another
+//! thread; but who wants TLS leaves for a thread that gives way to the workers (`berth.rs`), since
+//! handshakes cost a hundred times what a query does. A round takes so many clients and no more, so that
+//! queries wait for a few at most. Never waits for a client. TCP is closed when a soft shutdown begins,
+//! Unix sockets stay open for the console; during SUSPEND nobody is accepted. Source: PgBouncer,
+//! doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
 
 use super::berth::{Berth, Handshakes, exit};
 use super::client;
@@ -157,7 +158,8 @@ impl Hall {
         tokio::task::yield_now().await; // to queries
     }
 
-    /// Begins the login of one more. Where there is no room it waits until there is; meanwhile the kernel queues those who come.
+    /// Begins the login of one more. Where there is no room it waits until there is; meanwhile the
+    /// kernel queues those who come.
     async fn receive(self: &Arc<Self>, accepted: Accepted, door: &Door, limit: usize) {
         let clients = &self.clients;
         let remote = match &accepted {
@@ -199,7 +201,8 @@ impl Hall {
         }
     }
 
-    /// Nobody could be accepted: a pause, unless it is that client's affair alone. The worker's queries have their turn in any case.
+    /// Nobody could be accepted: a pause, unless it is that client's affair alone. The worker's queries
+    /// have their turn in any case.
     async fn trouble(&self, error: &io::Error) {
         if is_of_one_client(error) {
             return tokio::task::yield_now().await;
@@ -293,9 +296,9 @@ impl Shortage {
     }
 }
 
-/// Whether the next client may do better: this one went away, or its network is in trouble. What is left is the system's, which has
-/// run out of something (descriptors, memory, epoll's watches), or the socket's, and may last.
-/// Source: accept(2), "Error handling".
+/// Whether the next client may do better: this one went away, or its network is in trouble. What is left is
+/// the system's, which has run out of something (descriptors, memory, epoll's watches), or the socket's, and
+/// may last. Source: accept(2), "Error handling".
 fn is_of_one_client(error: &io::Error) -> bool {
     use rustix::io::Errno;
     const OF_ONE: [Errno; 10] = [

@@ -1,8 +1,8 @@
 //! auth_query: asking a database for a user's secret.
 //!
-//! The pooler plays a client of its own: one end of a socket pair goes to a worker like any client's, so that limits,
-//! waiting and PAUSE hold for it as for others; no session parameter of the real client travels with it. Source:
-//! PgBouncer, doc/config.md (`auth_query`).
+//! The pooler plays a client of its own: one end of a socket pair goes to a worker like any client's, so that
+//! limits, waiting and PAUSE hold for it as for others; no session parameter of the real client travels with
+//! it. Source: PgBouncer, doc/config.md (`auth_query`).
 
 use super::clients::Clients;
 use crate::auth::Secret;
@@ -18,11 +18,13 @@ use tags::server as tag;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-/// What auth_query says of `user` to a client of `database`; `None` = there is no such user. A NULL secret is one that
-/// nothing proves. `begin` is called when its turn has come; what it gives is held until the answer is there.
+/// What auth_query says of `user` to a client of `database`; `None` = there is no such user. A NULL
+/// secret is one that nothing proves. `begin` is called when its turn has come; what it gives is held
+/// until the answer is there.
 ///
 /// # Errors
-/// `Fault::Config` where auth_query cannot be run or answers what it should not; what else ends a client's wait.
+/// `Fault::Config` where auth_query cannot be run or answers what it should not; what
+/// else ends a client's wait.
 /// # Cancel safety
 /// Dropping it leaves the queue; the caller's login timeout bounds it.
 pub async fn lookup<Begun>(

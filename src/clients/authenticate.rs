@@ -1,8 +1,8 @@
 //! A client's proof of who it is: trust, plain, md5, scram-sha-256.
 //!
-//! Whether a user exists is not shown: without one the same exchange runs and fails at its end. Never knows where a secret
-//! came from, nor what the client may do. Source: PgBouncer, doc/config.md (`auth_type`); PostgreSQL documentation,
-//! "Message Flow" and "SASL Authentication".
+//! Whether a user exists is not shown: without one the same exchange runs and fails at its end. Never knows
+//! where a secret came from, nor what the client may do. Source: PgBouncer, doc/config.md (`auth_type`);
+//! PostgreSQL documentation, "Message Flow" and "SASL Authentication".
 
 use super::greet::LoginEnd;
 use super::stream::ClientStream;
@@ -36,8 +36,9 @@ pub(super) struct ProofRules<'a> {
     pub sums: Sums<'a>,
 }
 
-/// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where it proved itself by SCRAM
-/// against a stored verifier. AuthenticationOk is not sent, and SASL's last word waits for it.
+/// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where
+/// it proved itself by SCRAM against a stored verifier. AuthenticationOk is not sent, and
+/// SASL's last word waits for it.
 ///
 /// # Errors
 /// The method's fault, the same for wrong proofs and unknown users; silent ones.

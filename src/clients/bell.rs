@@ -1,7 +1,8 @@
-//! The bell of one thread for handshakes: it wakes the workers once for all clients that the thread has finished in one go.
+//! The bell of one thread for handshakes: it wakes the workers once for all clients that the
+//! thread has finished in one go.
 //!
-//! Never holds a letter: those lie in the workers' mailboxes, and whatever else wakes a worker delivers them, too. A worker that
-//! is woken for one client at a time would spend more on waking than on the client.
+//! Never holds a letter: those lie in the workers' mailboxes, and whatever else wakes a worker delivers them,
+//! too. A worker that is woken for one client at a time would spend more on waking than on the client.
 
 use crate::base::WorkerId;
 use crate::control::Plane;
@@ -19,7 +20,8 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Sends a client to its worker; that is woken when the tasks that stand before this thread's ringer have had their turn.
+    /// Sends a client to its worker; that is woken when the tasks that stand before this thread's
+    /// ringer have had their turn.
     pub fn send(&self, plane: &Plane, to: WorkerId, mail: Mail) {
         if plane.worker(to).post(mail) {
             self.workers.fetch_or(1 << to.0, Ordering::AcqRel);
@@ -27,8 +29,8 @@ impl Bell {
         }
     }
 
-    /// Rings whenever it is due. To be run on the bell's thread: a thread's tasks take turns in the order in which they were
-    /// woken, so this one comes behind all that were ready when it became due.
+    /// Rings whenever it is due. To be run on the bell's thread: a thread's tasks take turns in the order in
+    /// which they were woken, so this one comes behind all that were ready when it became due.
     ///
     /// # Cancel safety
     /// What is due stays due.

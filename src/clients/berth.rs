@@ -1,7 +1,9 @@
-//! Where a login runs: it begins on a worker's loop, and leaves that for a thread of its own as soon as it wants TLS.
+//! Where a login runs: it begins on a worker's loop, and leaves that for a thread of its own
+//! as soon as it wants TLS.
 //!
-//! The login says so itself ([`Exit::take`]), when none of its sockets is watched by the worker any more; it goes on behind that
-//! line on the other thread. Never moves a login back: from there it goes to its worker as a value.
+//! The login says so itself ([`Exit::take`]), when none of its sockets is watched by the worker any
+//! more; it goes on behind that line on the other thread. Never moves a login back: from there it goes
+//! to its worker as a value.
 
 use super::bell::Bell;
 use crate::control::Plane;
@@ -15,7 +17,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use tokio::task::JoinSet;
 
-/// The threads for handshakes, each with its bell. Those who come to them take turns; who needs none takes no turn.
+/// The threads for handshakes, each with its bell. Those who come to them take turns; who
+/// needs none takes no turn.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     threads: Threads,

@@ -1,7 +1,8 @@
-//! One client's whole login: greeting, limits, proof, welcome, and the hand-over to a worker or to the console.
+//! One client's whole login: greeting, limits, proof, welcome, and the hand-over to a
+//! worker or to the console.
 //!
-//! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the channel.
-//! Source: PgBouncer, src/client.c (order of checks, log lines).
+//! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the
+//! channel. Source: PgBouncer, src/client.c (order of checks, log lines).
 
 use super::auth_query;
 use super::authenticate::{ProofRules, prove};
@@ -12,7 +13,7 @@ use super::strangers::{Pace, Stranger};
 use super::stream::{ClientStream, Socket};
 use super::verifiers::Sums;
 use crate::auth::Secret;
-use crate::base::{Address, Micros, WorkerId, limits};
+use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
 use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Phase, Policy};
 use crate::core::{ClientIdentity, ClientLogin, PoolShare};
@@ -51,14 +52,16 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
         waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
-        () = stranger.cut_off() => Some(Err(LoginEnd::Silent("others wait to log in (max_login_conn)".to_owned()))),
+        () = stranger.cut_off() => {
+            Some(Err(LoginEnd::Silent("others wait to log in (max_login_conn)".to_owned())))
+        }
     };
     match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
         Ok(Way::Cancel(key)) => {
             drop(visitor);
-            // It counts as long as its connection is there, and makes room like anybody who is late: the request is carried
-            // all the same.
-            // boxed, as are other ways that few go: all would have room for them
+            // It counts as long as its connection is there, and makes room like anybody who is
+            // late: the request is carried all the same. boxed, as are other ways that few go: all
+            // would have room for them
             let cancel = Box::pin(async {
                 clients.plane.cancel(key).await;
                 stream.close().await;
@@ -74,7 +77,8 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
         Ok(Way::Worker(handover)) => visitor.hand_to_worker(&clients, stream, *handover),
         Err(end) => {
             visitor.log_end(&clients, &end);
-            // whoever is told why counts again, also where he has proven himself: nothing else bounds how many there are
+            // whoever is told why counts again, also where he has proven himself: nothing else
+            // bounds how many there are
             stranger.leave();
             let leaving = clients.strangers.enter(&visitor.remote);
             drop(visitor);
@@ -167,17 +171,12 @@ enum Stage {
     WaitingForServer(Arc<PoolShare>),
 }
 
-/// One line of the log about `$visitor`.
-macro_rules! log {
-    ($level:ident, $visitor:expr, $($text:tt)+) => {
-        tracing::$level!(
-            side = "C", id = $visitor.id, db = %$visitor.database, user = %$visitor.user, peer = %$visitor.remote,
-            $($text)+
-        )
-    };
-}
-
 impl Visitor {
+    /// As the log names it.
+    fn about(&self) -> About<'_> {
+        About { side: "C", id: self.id, database: &self.database, user: &self.user, peer: &self.remote }
+    }
+
     fn new(
         clients: &Clients,
         remote: Address,
@@ -279,7 +278,11 @@ impl Visitor {
         if settings.log_connections && self.may_log(clients) {
             let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
             let tls = if tls.is_empty() { "no" } else { &tls };
-            log!(info, self, "login attempt: db={db} user={user} tls={tls} replication={replication}");
+            log_about!(
+                info,
+                self.about(),
+                "login attempt: db={db} user={user} tls={tls} replication={replication}"
+            );
         }
         self.row.update(|row| {
             row.names = Some((self.database.clone(), self.user.clone()));
@@ -372,8 +375,9 @@ impl Visitor {
         Ok(())
     }
 
-    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the user that the
-    /// database entry names. `None`: no such user; an entry of `[users]` says what holds for a user, not that there is one.
+    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the
+    /// user that the database entry names. `None`: no such user; an entry of `[users]` says what holds for a
+    /// user, not that there is one.
     async fn secret(
         &self,
         clients: &Clients,
@@ -405,7 +409,7 @@ impl Visitor {
             return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
         }
         if self.may_log(clients) {
-            log!(info, self, "no such user: {}", self.user);
+            log_about!(info, self.about(), "no such user: {}", self.user);
         }
         Ok(Found::nothing())
     }
@@ -568,13 +572,13 @@ impl Visitor {
         }
         if settings.log_disconnections {
             let age = clients.plane.now().since(self.arrived).as_secs();
-            log!(info, self, "closing because: {reason} (age={age}s)");
+            log_about!(info, self.about(), "closing because: {reason} (age={age}s)");
         }
         if is_told && settings.log_pooler_errors {
-            log!(warn, self, "pooler error: {reason}");
+            log_about!(warn, self.about(), "pooler error: {reason}");
         }
         if settings.log_connections && is_about_the_client(end) {
-            log!(info, self, "login failed: db={} user={}", self.database, self.user);
+            log_about!(info, self.about(), "login failed: db={} user={}", self.database, self.user);
         }
     }
 }

@@ -21,7 +21,8 @@ pub enum Rights {
     Show,
 }
 
-/// A client of the database `pgbouncer` that has proved who it is; nothing after AuthenticationOk has been sent yet.
+/// A client of the database `pgbouncer` that has proved who it is; nothing after
+/// AuthenticationOk has been sent yet.
 pub struct ConsoleVisit {
     /// Its stream, with nothing unread but what the stream itself still holds.
     pub stream: Box<dyn Stream>,

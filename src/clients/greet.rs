@@ -16,7 +16,8 @@ pub(super) enum LoginEnd {
     Fault(Fault),
     /// The connection is closed without a word; the log has the reason.
     Silent(String),
-    /// The same, and nothing for the log either: health checks connect and leave every few seconds. As PgBouncer does it.
+    /// The same, and nothing for the log either: health checks connect and leave every few
+    /// seconds. As PgBouncer does it.
     Unsaid,
 }
 
@@ -60,11 +61,12 @@ pub(super) struct GreetRules<'a> {
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Reads up to and including the StartupMessage or CancelRequest, and makes the stream a TLS one where that is agreed on.
+/// Reads up to and including the StartupMessage or CancelRequest, and makes the stream a TLS one
+/// where that is agreed on.
 ///
 /// # Errors
-/// What [`startup::first_packet`] and [`Startup::read`] say; [`Fault::SslRequired`], [`Fault::UnencryptedAfterSsl`],
-/// [`Fault::UnencryptedAfterGss`]; silent ones.
+/// What [`startup::first_packet`] and [`Startup::read`] say; [`Fault::SslRequired`],
+/// [`Fault::UnencryptedAfterSsl`], [`Fault::UnencryptedAfterGss`]; silent ones.
 /// # Cancel safety
 /// The login cannot be taken up again.
 pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<Greeting, LoginEnd> {
@@ -83,8 +85,8 @@ pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> 
     {
         handshake(stream, config).await?;
     }
-    // Each once, as in PostgreSQL (ProcessStartupPacket in backend_startup.c): whoever asks on and on would be answered, never be
-    // late, and hold its place among the logins.
+    // Each once, as in PostgreSQL (ProcessStartupPacket in backend_startup.c): whoever asks on and on would
+    // be answered, never be late, and hold its place among the logins.
     let (mut has_asked_ssl, mut has_asked_gss) = (false, false);
     loop {
         let Some((packet, bytes)) = startup::first_packet(stream.unread())? else {
@@ -135,8 +137,9 @@ enum Typed {
     Begun,
 }
 
-/// What a driver whose user changed his mind begins with (Terminate), or one that is out of step. Like PostgreSQL and
-/// PgBouncer (`handle_client_startup` in src/client.c) we have no words for it: an error would be news to nobody.
+/// What a driver whose user changed his mind begins with (Terminate), or one that is out of step. Like
+/// PostgreSQL and PgBouncer (`handle_client_startup` in src/client.c) we have no words for it: an error
+/// would be news to nobody.
 fn typed_message(input: &[u8]) -> Option<Typed> {
     use tags::client::{BIND, CLOSE, DESCRIBE, EXECUTE, FLUSH, FUNCTION_CALL, PARSE, QUERY, SYNC, TERMINATE};
     let tag = *input.first()?;

@@ -1,8 +1,7 @@
 //! The sockets that clients come in by: those that the settings ask for, or those that systemd hands over.
 //!
-//! Opens and closes them; accepting is `accept.rs`. A file of a Unix socket that we made is removed when its socket is
-//! dropped. Source: PgBouncer, doc/config.md (`listen_addr`,
-//! `unix_socket_dir`).
+//! Opens and closes them; accepting is `accept.rs`. A file of a Unix socket that we made is removed when its
+//! socket is dropped. Source: PgBouncer, doc/config.md (`listen_addr`, `unix_socket_dir`).
 
 use crate::config::Settings;
 use crate::io::listener::{self, TcpListening};
@@ -71,7 +70,8 @@ pub(crate) struct Listeners {
     pub unix: Vec<UnixSocket>,
 }
 
-/// `tcp_defer_accept` is a switch; this is how long the kernel waits for a connection's first bytes, as with PgBouncer.
+/// `tcp_defer_accept` is a switch; this is how long the kernel waits for a connection's first
+/// bytes, as with PgBouncer.
 const DEFER_ACCEPT_S: u16 = 45;
 
 impl Listeners {
@@ -99,7 +99,8 @@ impl Listeners {
     /// Takes sockets that listen already, instead of those that the settings ask for.
     ///
     /// # Errors
-    /// [`ListenError::Inherited`] for one that is neither TCP nor Unix; [`ListenError::Nowhere`] where there is none.
+    /// [`ListenError::Inherited`] for one that is neither TCP nor Unix;
+    /// [`ListenError::Nowhere`] where there is none.
     pub(crate) fn adopt(inherited: Vec<OwnedFd>, settings: &Settings) -> Result<Self, ListenError> {
         let ignored = [
             ("listen_addr", !settings.listen_addr.is_empty()),
@@ -184,7 +185,8 @@ fn addresses(word: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     })
 }
 
-/// `unix_socket_dir/.s.PGSQL.port`; `@` first: in the abstract namespace. `None` = no Unix socket is asked for.
+/// `unix_socket_dir/.s.PGSQL.port`; `@` first: in the abstract namespace. `None` = no
+/// Unix socket is asked for.
 pub(crate) fn unix_path(settings: &Settings) -> Option<String> {
     let directory = &*settings.unix_socket_dir;
     (!directory.is_empty()).then(|| format!("{directory}/.s.PGSQL.{}", settings.listen_port))

@@ -9,7 +9,8 @@ use crate::wire::encode::{self, Severity};
 use crate::wire::startup::Startup;
 use crate::wire::{ParamSet, TrackedNames, authentication, sqlstate, tags};
 
-/// The parameters of a client: those of the pool's server, with what its StartupMessage asks for in their place.
+/// The parameters of a client: those of the pool's server, with what its StartupMessage
+/// asks for in their place.
 pub(super) fn own_params(
     names: &TrackedNames,
     servers: &ParamSet,
@@ -56,8 +57,8 @@ pub(super) struct WelcomeWords<'a> {
 }
 
 impl WelcomeWords<'_> {
-    /// AuthenticationOk, parameters that are not tracked as the server reported them, tracked ones, BackendKeyData, the
-    /// notice, ReadyForQuery.
+    /// AuthenticationOk, parameters that are not tracked as the server reported them, tracked ones,
+    /// BackendKeyData, the notice, ReadyForQuery.
     pub(super) fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         authentication::write_ok(&mut out);

@@ -1,7 +1,8 @@
 //! Clients' logins: accepting, TLS, startup, proof, limits, and the hand-over to a worker or to the console.
 //!
-//! A login begins as a task on a worker's loop and leaves that for a thread of its own where it wants TLS. Never touches a byte of
-//! a query, never knows how a server is logged in to: what both sides share is in [`crate::control`].
+//! A login begins as a task on a worker's loop and leaves that for a thread of its own where it wants
+//! TLS. Never touches a byte of a query, never knows how a server is logged in to: what both sides share
+//! is in [`crate::control`].
 
 mod accept;
 mod accepting;

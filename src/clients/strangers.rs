@@ -1,10 +1,11 @@
-//! Clients that have not proven who they are: how many there may be, who has to go when others want in, what the log hears.
+//! Clients that have not proven who they are: how many there may be, who has to go when others
+//! want in, what the log hears.
 //!
-//! They count against `max_login_conn` and a quarter of the open files, not against `max_client_conn`: whoever
-//! can prove himself finds room. At the limit the next one is accepted when a login ends, or when one that we
-//! have waited for longer than [`limits::LOGIN_GRACE_MS`] is cut off: of the network with the most of them, the
-//! one that has been silent longest. Never cuts off a client that has just moved on, or one that we make wait;
-//! in the queue for auth_query it is one of many who wait for each other, and may be.
+//! They count against `max_login_conn` and a quarter of the open files, not against `max_client_conn`:
+//! whoever can prove himself finds room. At the limit the next one is accepted when a login ends, or when one
+//! that we have waited for longer than [`limits::LOGIN_GRACE_MS`] is cut off: of the network with the most of
+//! them, the one that has been silent longest. Never cuts off a client that has just moved on, or one that we
+//! make wait; in the queue for auth_query it is one of many who wait for each other, and may be.
 
 mod crowd;
 
@@ -88,7 +89,8 @@ impl Strangers {
         }
     }
 
-    /// Waits until one more database may be made for auth_query. Each costs a login to a server, with its lines in the log.
+    /// Waits until one more database may be made for auth_query. Each costs a login to a server,
+    /// with its lines in the log.
     ///
     /// # Cancel safety
     /// Dropping it leaves the queue.
@@ -122,7 +124,8 @@ impl Strangers {
             if has_waited {
                 self.make_room();
             }
-            // Nobody may leave and nobody be late enough yet: then only time helps. Who leaves wakes one of those who wait.
+            // Nobody may leave and nobody be late enough yet: then only time helps. Who leaves
+            // wakes one of those who wait.
             let poll = Duration::from_millis(limits::LOGIN_ROOM_POLL_MS);
             has_waited = tokio::time::timeout(poll, self.left.notified()).await.is_err();
         }

@@ -1,7 +1,7 @@
 //! One client's byte stream during its login: plain or TLS, with what was read and not yet consumed.
 //!
-//! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own bytes. Reads no
-//! message itself. Ends as a value for a worker, or as a stream for the console.
+//! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own
+//! bytes. Reads no message itself. Ends as a value for a worker, or as a stream for the console.
 
 use super::bell::Bell;
 use super::berth::Berth;
@@ -35,8 +35,9 @@ pub struct Fresh {
 /// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// What has come already can be read, and mostly all that a login without a proof needs has (`tcp_defer_accept`). From the
-    /// first wait on it is watched: by the worker where it has a place on one's loop, else by tokio. Never `None`.
+    /// What has come already can be read, and mostly all that a login without a proof needs has
+    /// (`tcp_defer_accept`). From the first wait on it is watched: by the worker where it has a place on
+    /// one's loop, else by tokio. Never `None`.
     Fresh(Option<Fresh>),
     /// Over TCP.
     Tcp(TcpStream),
@@ -64,7 +65,8 @@ impl Fresh {
 }
 
 impl Socket {
-    /// Does `io` on a fresh socket, and has it watched where that would have to wait; `None`: tokio watches it.
+    /// Does `io` on a fresh socket, and has it watched where that would have to wait;
+    /// `None`: tokio watches it.
     fn unwatched<T>(
         &mut self,
         interest: Interest,
@@ -271,7 +273,8 @@ impl ClientStream {
         Ok(())
     }
 
-    /// Whether the client has closed it, or its half of it: whom we owe an answer that it must answer has gone with that.
+    /// Whether the client has closed it, or its half of it: whom we owe an answer that it must
+    /// answer has gone with that.
     pub(super) fn has_hung_up(&self) -> bool {
         match &self.transport {
             Transport::Plain(socket) => socket.has_hung_up(),
@@ -314,8 +317,9 @@ impl ClientStream {
         }
     }
 
-    /// Sends the last words and closes. Waits (bounded by [`limits::CLIENT_LINGER_MS`]) for the client to close its side,
-    /// passing over what it still sends: closing a socket with bytes unread would take the words back.
+    /// Sends the last words and closes. Waits (bounded by [`limits::CLIENT_LINGER_MS`]) for the
+    /// client to close its side, passing over what it still sends: closing a socket with bytes unread
+    /// would take the words back.
     ///
     /// # Cancel safety
     /// The stream is closed at once.
@@ -344,8 +348,8 @@ impl ClientStream {
         let _ = tokio::time::timeout(limit, self.shutdown()).await; // a client that is gone needs none
     }
 
-    /// The stream as a worker takes it: the one on whose loop it is, where it is on one. Everything sent must have been flushed,
-    /// which [`ClientStream::send`] does.
+    /// The stream as a worker takes it: the one on whose loop it is, where it is on one. Everything sent must
+    /// have been flushed, which [`ClientStream::send`] does.
     ///
     /// # Errors
     /// The system's; the connection is closed.
@@ -402,7 +406,11 @@ impl AsyncRead for ClientStream {
             take_front(&mut self.inbox, out);
             return Poll::Ready(Ok(()));
         }
-        on_stream!(&mut self.transport, stream => Pin::new(stream).poll_read(cx, out), lost: Poll::Ready(Ok(())))
+        on_stream!(
+            &mut self.transport,
+            stream => Pin::new(stream).poll_read(cx, out),
+            lost: Poll::Ready(Ok(()))
+        )
     }
 }
 
@@ -416,7 +424,11 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(&mut self.transport, stream => Pin::new(stream).poll_shutdown(cx), lost: Poll::Ready(Ok(())))
+        on_stream!(
+            &mut self.transport,
+            stream => Pin::new(stream).poll_shutdown(cx),
+            lost: Poll::Ready(Ok(()))
+        )
     }
 }
 

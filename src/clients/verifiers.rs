@@ -1,8 +1,9 @@
-//! What SCRAM clients are checked against: a user's stored verifier, one derived from a plain password, or a mock.
+//! What SCRAM clients are checked against: a user's stored verifier, one derived from a
+//! plain password, or a mock.
 //!
-//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a stranger
-//! cannot tell a user with a plain password from one who does not exist. Source: PgBouncer, doc/config.md
-//! (`auth_type`); the mock is PostgreSQL's.
+//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a
+//! stranger cannot tell a user with a plain password from one who does not exist. Source: PgBouncer,
+//! doc/config.md (`auth_type`); the mock is PostgreSQL's.
 
 use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
@@ -29,8 +30,8 @@ impl Sums<'_> {
     }
 }
 
-/// Makes verifiers, and remembers those that cost PBKDF2's time: of each user's each password, since users of one name are others
-/// in each database of auth_query.
+/// Makes verifiers, and remembers those that cost PBKDF2's time: of each user's each password, since users of
+/// one name are others in each database of auth_query.
 pub struct Verifiers {
     seed: [u8; 32],
     derived: Kept<Tag, Derived>,
@@ -53,7 +54,8 @@ impl Default for Verifiers {
     /// With a seed of its own.
     fn default() -> Self {
         let mut seed = [0; 32];
-        // INVARIANT: made once, at the start of the process, which without randomness could not greet anybody anyway.
+        // INVARIANT: made once, at the start of the process, which without randomness could
+        // not greet anybody anyway.
         aws_lc_rs::rand::fill(&mut seed).expect("randomness from the system");
         Self::new(seed)
     }
@@ -65,8 +67,9 @@ impl Verifiers {
         Self { seed, derived: Kept::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
     }
 
-    /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are those of secrets
-    /// that have none of their own. For who `is_gone` when its turn comes nothing is derived: it gets the mock.
+    /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are
+    /// those of secrets that have none of their own. For who `is_gone` when its turn comes nothing is
+    /// derived: it gets the mock.
     ///
     /// # Cancel safety
     /// Dropping it loses at most the work of deriving.

@@ -1,4 +1,5 @@
-//! Settings that are one word out of a few: each enum with its words, and the words of PgBouncer that this version refuses.
+//! Settings that are one word out of a few: each enum with its words, and the words of PgBouncer
+//! that this version refuses.
 //!
 //! Words are matched whatever their case and shown as listed here. Source: PgBouncer, doc/config.md.
 
@@ -227,8 +228,8 @@ impl Value for Workers {
     }
 }
 
-/// Which TLS versions are spoken (`client_tls_protocols`, `server_tls_protocols`). Lists of TLS 1.0 and 1.1 alone are valid files
-/// of PgBouncer's: with one, nothing is spoken.
+/// Which TLS versions are spoken (`client_tls_protocols`, `server_tls_protocols`). Lists of TLS 1.0 and 1.1
+/// alone are valid files of PgBouncer's: with one, nothing is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsProtocols {
     text: Arc<str>,
@@ -302,7 +303,8 @@ impl Value for TlsProtocols {
     }
 }
 
-/// Cipher suites (`client_tls_ciphers`, `server_tls_ciphers`): a name for the library's own choice, or an OpenSSL list.
+/// Cipher suites (`client_tls_ciphers`, `server_tls_ciphers`): a name for the library's own
+/// choice, or an OpenSSL list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CipherList(Arc<str>);
 
@@ -325,8 +327,8 @@ impl Value for CipherList {
     }
 }
 
-/// Suites of TLS 1.3 (`client_tls13_ciphers`, `server_tls13_ciphers`), by OpenSSL's names. Whether there are such suites is
-/// known only to the TLS library.
+/// Suites of TLS 1.3 (`client_tls13_ciphers`, `server_tls13_ciphers`), by OpenSSL's names. Whether there are
+/// such suites is known only to the TLS library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls13Suites(Arc<str>);
 
@@ -345,13 +347,14 @@ impl Value for Tls13Suites {
         Some(self.0.as_ref().to_owned())
     }
     fn accepted() -> String {
-        "a list of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, separated by colons"
+        "a list of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, separated \
+         by colons"
             .to_owned()
     }
 }
 
-/// An entry of `[databases]` that is not the console's own (`auth_dbname`; what an entry itself says under that name is looked
-/// at when one of its clients logs in, as PgBouncer does).
+/// An entry of `[databases]` that is not the console's own (`auth_dbname`; what an entry itself says under
+/// that name is looked at when one of its clients logs in, as PgBouncer does).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthDbname(pub Arc<str>);
 

@@ -1,8 +1,9 @@
-//! Connection strings, the values of `[databases]`, `[users]` and `[peers]`: `key=value` pairs separated by spaces.
+//! Connection strings, the values of `[databases]`, `[users]` and `[peers]`: `key=value`
+//! pairs separated by spaces.
 //!
-//! Pure. A value is bare, up to the next space, or stands in single quotes with `''` for one; it is never empty. Spaces
-//! (0x20 only) may stand around `=`. Source: PgBouncer, doc/config.md ("Section
-//! `[databases]`").
+//! Pure. A value is bare, up to the next space, or stands in single quotes with `''` for one; it
+//! is never empty. Spaces (0x20 only) may stand around `=`. Source: PgBouncer, doc/config.md
+//! ("Section `[databases]`").
 
 /// Why a text is no connection string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,14 +109,17 @@ mod tests {
         #[test]
         fn quoting_round_trips(wanted in prop::collection::vec(("[a-z_.*]{1,12}", "\\PC{1,20}"), 0..6)) {
             let quoted = |value: &str| format!("'{}'", value.replace('\'', "''"));
-            let text: Vec<_> = wanted.iter().map(|(key, value)| format!("{key} = {}", quoted(value))).collect();
+            let pair = |(key, value): &(String, String)| format!("{key} = {}", quoted(value));
+            let text: Vec<_> = wanted.iter().map(pair).collect();
             let text = text.join("  ");
             let found: Vec<_> = read(&text).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
             prop_assert_eq!(found, wanted);
         }
 
         #[test]
-        fn bare_values_round_trip(wanted in prop::collection::vec(("[a-z_]{1,8}", "[^' \0][^ \0]{0,9}"), 0..6)) {
+        fn bare_values_round_trip(
+            wanted in prop::collection::vec(("[a-z_]{1,8}", "[^' \0][^ \0]{0,9}"), 0..6),
+        ) {
             let text: Vec<_> = wanted.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let text = text.join(" ");
             let found: Vec<_> = read(&text).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();

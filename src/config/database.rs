@@ -1,7 +1,8 @@
-//! One entry of `[databases]`, `[users]` or `[peers]`, as the files have it: overrides that are not set are `None`.
+//! One entry of `[databases]`, `[users]` or `[peers]`, as the files have it: overrides
+//! that are not set are `None`.
 //!
-//! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md ("Section
-//! `[databases]`", "Section `[users]`").
+//! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md
+//! ("Section `[databases]`", "Section `[users]`").
 
 use super::choices::{LoadBalance, PoolMode, SslMode};
 use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
@@ -171,8 +172,8 @@ impl Database {
         Self { name, ..self.clone() }.with_dbname()
     }
 
-    /// The same, with the name at the server that goes without saying: the entry's own, and with Aurora DSQL that of its one
-    /// database.
+    /// The same, with the name at the server that goes without saying: the entry's own, and with Aurora DSQL
+    /// that of its one database.
     #[must_use]
     pub(super) fn with_dbname(self) -> Self {
         let dbname = match self.server_auth {
@@ -193,8 +194,8 @@ impl Database {
         format!("{}:{}", self.host_text().unwrap_or_default(), self.port).into()
     }
 
-    /// Whether servers of both are the same servers: what differs otherwise takes effect without closing any, unless
-    /// [`super::Snapshot::proves_as_before`] says no.
+    /// Whether servers of both are the same servers: what differs otherwise takes effect without closing any,
+    /// unless [`super::Snapshot::proves_as_before`] says no.
     pub fn reaches_same(&self, other: &Self) -> bool {
         self.dbname == other.dbname
             && self.hosts == other.hosts

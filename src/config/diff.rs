@@ -1,7 +1,7 @@
 //! What a reload changed, as far as running pools must be told.
 //!
-//! Everything else (limits, times, modes, passwords) takes effect by itself once the new snapshot is in force.
-//! Source: PgBouncer, doc/usage.md (RELOAD, RECONNECT).
+//! Everything else (limits, times, modes, passwords) takes effect by itself once the new snapshot is in
+//! force. Source: PgBouncer, doc/usage.md (RELOAD, RECONNECT).
 
 use super::settings::{Setting, TABLE};
 use super::snapshot::Snapshot;
@@ -26,8 +26,8 @@ pub struct Changes {
     dirty: BTreeSet<Arc<str>>,
     explicit: BTreeSet<Arc<str>>,
     fallback: DatabaseChange,
-    /// A `server_tls_*` setting changed: every pool's servers are to be closed when they are released. Only the settings
-    /// are compared, not the contents of the files that they name.
+    /// A `server_tls_*` setting changed: every pool's servers are to be closed when they are released. Only
+    /// the settings are compared, not the contents of the files that they name.
     pub server_tls: bool,
 }
 

@@ -13,7 +13,8 @@ type Doubt = fn(&Database, &Snapshot) -> Vec<String>;
 const DOUBTS: [(&str, Doubt); 3] =
     [("", asks_console), ("client_tls_sslmode", closed_to_tcp), ("server_tls_sslmode", verifies_nothing)];
 
-/// Everything of that kind about the entries of `[databases]`, a line each; with `setting` only what hangs on that.
+/// Everything of that kind about the entries of `[databases]`, a line each; with `setting`
+/// only what hangs on that.
 pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
     let entries = snapshot.databases.values().chain(&snapshot.fallback);
     let doubts = DOUBTS.iter().filter(|(on, _)| setting.is_none_or(|setting| setting == *on));
@@ -36,7 +37,8 @@ fn closed_to_tcp(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
     is_closed.then(|| WHY.to_owned()).into_iter().collect()
 }
 
-/// Keys that say what a server's certificate is verified against, where it is not. For logins by IAM it always is.
+/// Keys that say what a server's certificate is verified against, where it is not. For
+/// logins by IAM it always is.
 fn verifies_nothing(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
     let by_iam = |auth: Option<ServerAuth>| auth.is_some_and(ServerAuth::is_by_iam);
     if by_iam(entry.server_auth) || snapshot.users.values().any(|user| by_iam(user.server_auth)) {
@@ -47,7 +49,8 @@ fn verifies_nothing(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
     let mut told = Vec::new();
     if mode < SslMode::VerifyCa && entry.server_tls_ca_file.is_some() {
         told.push(format!(
-            "server_tls_ca_file is not read with server_tls_sslmode={name}: set that to verify-ca or verify-full"
+            "server_tls_ca_file is not read with server_tls_sslmode={name}: set that to verify-ca or \
+             verify-full"
         ));
     }
     if mode < SslMode::VerifyFull && entry.tls_server_name.is_some() {

@@ -1,4 +1,5 @@
-//! What can be wrong with configuration files, and how it is told: one line per error, PgBouncer's words where it has some.
+//! What can be wrong with configuration files, and how it is told: one line per error, PgBouncer's
+//! words where it has some.
 //!
 //! An error never holds a password or a whole connection string. Source: PgBouncer, src/loader.c.
 
@@ -27,7 +28,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where the settings and entries of a configuration stand, for errors that are found once it is read as a whole.
+/// Where the settings and entries of a configuration stand, for errors that are found
+/// once it is read as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     /// Of each setting that was written.
@@ -176,7 +178,8 @@ impl fmt::Display for ConfigError {
             }
             Problem::UnknownSection(name) => write!(
                 f,
-                "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, peers",
+                "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, \
+                 peers",
                 Shown(name)
             ),
             Problem::NotInOverlays(name) => {
@@ -225,7 +228,8 @@ impl EntryProblem {
             ),
             Self::BadPeerId => write!(
                 f,
-                "ids of peers must be a number larger than 0 and at most 65535: \"{name}\" in configuration ({at})"
+                "ids of peers must be a number larger than 0 and at most 65535: \"{name}\" in configuration \
+                 ({at})"
             ),
             Self::NotThere => {
                 write!(
@@ -243,7 +247,8 @@ impl EntryProblem {
                 let key = Shown(key);
                 write!(
                     f,
-                    "unrecognized {what} parameter: {key} of {kind} \"{name}\" in configuration ({at}): accepted: {accepted}"
+                    "unrecognized {what} parameter: {key} of {kind} \"{name}\" in configuration ({at}): \
+                     accepted: {accepted}"
                 )
             }
             Self::Unfit { key, why } => {
@@ -251,7 +256,8 @@ impl EntryProblem {
             }
             Self::BadKey { key, value, why } => write!(
                 f,
-                "invalid value \"{}\" for parameter {key} of {kind} \"{name}\" in configuration ({at}): {why}",
+                "invalid value \"{}\" for parameter {key} of {kind} \"{name}\" in configuration ({at}): \
+                 {why}",
                 Shown(value)
             ),
         }
@@ -263,8 +269,8 @@ impl EntryProblem {
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// The errors of form and of meaning in the order of the lines, file by file in the order in which they turn up; cut where
-    /// there are too many.
+    /// The errors of form and of meaning in the order of the lines, file by file in the order in which they
+    /// turn up; cut where there are too many.
     pub(super) fn in_order(mut errors: Vec<ConfigError>) -> Self {
         let mut files: Vec<Arc<str>> = Vec::new();
         for error in &errors {

@@ -1,7 +1,8 @@
 //! How servers of an entry are logged in to, as the files have it: `server_auth` and the `iam_*` keys.
 //!
-//! The texts are kept as they are written: what they mean is known to the room `iam`, above this one, which reads those of a
-//! pool as a whole when a configuration is loaded. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
+//! The texts are kept as they are written: what they mean is known to the room `iam`, above this one, which
+//! reads those of a pool as a whole when a configuration is loaded. Pure. Source: Amazon RDS User Guide, "IAM
+//! database authentication".
 
 use super::choices::Choice;
 use super::value::{BadValue, Value, not_accepted};
@@ -33,8 +34,8 @@ impl Choice for ServerAuth {
 }
 
 /// What it means where every role of an endpoint is refused at once (`iam_all_denied`): a permission that was
-/// taken away from all of them, or a fault of RDS's own. From here both look the same, so it is the operator's
-/// choice which of the two mistakes is the lesser one.
+/// taken away from all of them, or a fault of RDS's own. From here both look the same, so it is the
+/// operator's choice which of the two mistakes is the lesser one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AllDenied {
     /// A fault, but none for whose sake a server serves beyond its age.
@@ -128,8 +129,8 @@ pub struct IamIdentity {
 }
 
 impl IamIdentity {
-    /// What holds where `self` goes before `base`. A profile belongs to its source and an external id to its role: where
-    /// `self` names those, the ones of `base` do not come with it.
+    /// What holds where `self` goes before `base`. A profile belongs to its source and an external id to its
+    /// role: where `self` names those, the ones of `base` do not come with it.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
         let source = self.credential_source.as_ref();

@@ -1,8 +1,9 @@
-//! The ini format: lines -> sections and `key = value` tokens, each with its file and line, includes followed.
+//! The ini format: lines -> sections and `key = value` tokens, each with its file and
+//! line, includes followed.
 //!
-//! Knows no section, setting or key by name. Bounded: depth and number of files, bytes of a file. Goes on after a wrong
-//! line so that every error is found. Source: PgBouncer, doc/config.md ("Description", "Include
-//! directive").
+//! Knows no section, setting or key by name. Bounded: depth and number of files, bytes of a file. Goes
+//! on after a wrong line so that every error is found. Source: PgBouncer, doc/config.md
+//! ("Description", "Include directive").
 
 use super::errors::{ConfigError, Place, Problem};
 use crate::base::limits;
@@ -177,7 +178,8 @@ mod tests {
 
     #[test]
     fn lines_become_tokens() {
-        let text = "\n ; c\n# c\r\n[databases]\r\n\tfoo-1.b_* = host=a ; not a comment \r\n'quoted = #key'='x'\nempty =\n";
+        let text = "\n ; c\n# c\r\n[databases]\r\n\tfoo-1.b_* = host=a ; not a comment \r\n'quoted = \
+            #key'='x'\nempty =\n";
         let want = [
             ("[databases]", ""),
             ("foo-1.b_*", "host=a ; not a comment"),
@@ -216,7 +218,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_round_trip(wanted in prop::collection::vec(("[^'\0\n]{1,12}", "([!-~é]([ -~é]{0,20}[!-~é])?)?"), 0..8)) {
+        fn entries_round_trip(wanted in prop::collection::vec(("[^'\0\n]{1,12}", "([!-~é]([ \
+            -~é]{0,20}[!-~é])?)?"), 0..8)) {
             let text: String = wanted.iter().map(|(key, value)| format!(" '{key}'\t= {value} \n")).collect();
             prop_assert_eq!(entries(&text), wanted);
         }

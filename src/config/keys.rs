@@ -1,7 +1,7 @@
 //! Every key of a connection string: one row each, in one table per section.
 //!
-//! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row here and one
-//! field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
+//! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row
+//! here and one field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
 use super::choices::{LoadBalance, PoolMode, SslMode};
 use super::database::{Database, Hosts, PeerEntry, UserEntry};
@@ -60,7 +60,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "dbname": Text, |db, text| { db.dbname = text; db.dbname_given = true; },
         "Name on the server; default: the entry's own.";
     "host": Hosts, |db, hosts| db.hosts = hosts.0,
-        "Hosts, separated by commas: names, IP addresses, or Unix socket directories (/dir, @dir); default: unix_socket_dir.";
+        "Hosts, separated by commas: names, IP addresses, or Unix socket directories (/dir, @dir); default: \
+         unix_socket_dir.";
     "port": u16, |db, port| db.port = port, "Port of every host; default 5432.";
     "user": Text, |db, text| db.user = Some(text),
         "User that all servers log in as; default: the client's own.";
@@ -90,7 +91,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "max_db_connections": Limit, |db, limit| db.max_db_connections = limit.0,
         "Overrides the setting max_db_connections; 0: does not.";
     "prepared_statements_memory": Bytes, |db, bytes| db.prepared_statements_bytes = Some(bytes.0),
-        "Bytes that the prepared statements of this database's clients may take, within the setting prepared_statements_memory; default: no bound of its own.";
+        "Bytes that the prepared statements of this database's clients may take, within the setting \
+         prepared_statements_memory; default: no bound of its own.";
     "max_db_client_connections": Limit, |db, limit| db.max_db_client_connections = limit.0,
         "Overrides the setting max_db_client_connections; 0: does not.";
     "server_lifetime": Span, |db, span| db.server_lifetime = span.0,
@@ -106,21 +108,25 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "tls_server_name": Text, |db, name| db.tls_server_name = Some(name),
         "Name that servers' certificates must be for, with verify-full; default: iam_host, else the host.";
     "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),
-        "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login; dsql_iam: the same with Aurora DSQL. Both need verify-full and a server_tls_ca_file.";
+        "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login; dsql_iam: the \
+         same with Aurora DSQL. Both need verify-full and a server_tls_ca_file.";
     "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
-        "RDS's own name of the endpoint, where host is an alias, an address or a tunnel; tokens are made for it.";
+        "RDS's own name of the endpoint, where host is an alias, an address or a tunnel; tokens are made for \
+         it.";
     "iam_port": Text, |db, port| db.iam_endpoint.port = Some(port),
         "Port that RDS itself listens on, where port is another.";
     "iam_region": Text, |db, region| db.iam_endpoint.region = Some(region),
         "AWS region of the servers; default: the one in iam_host or host. Never guessed.";
     "iam_login_rate": Text, |db, rate| db.iam_endpoint.login_rate = Some(rate),
-        "Logins a second to one endpoint, from 1 to 200, over all databases there; the smallest counts; default 20.";
+        "Logins a second to one endpoint, from 1 to 200, over all databases there; the smallest counts; \
+         default 20.";
     "iam_credential_source": Text, |db, source| db.iam.credential_source = Some(source),
         "Where credentials come from; overrides the setting iam_credential_source.";
     "iam_profile": Text, |db, profile| db.iam.profile = Some(profile),
         "Profile of AWS's own files, for the sources default, profile and process.";
     "iam_role_arn": Text, |db, arn| db.iam.role_arn = Some(arn),
-        "Role that the credentials assume before they sign; {database} and {user} in it stand for names that the files give.";
+        "Role that the credentials assume before they sign; {database} and {user} in it stand for names that \
+         the files give.";
     "iam_external_id": Password, |db, id| db.iam.external_id = Some(id),
         "External id that the role's trust policy asks for.";
     "iam_session_name": Text, |db, name| db.iam.session_name = Some(name),

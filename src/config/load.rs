@@ -57,8 +57,9 @@ pub enum SetError {
 }
 
 impl Snapshot {
-    /// Reads the configuration whose main file is `path`. `previous` is the one in force, of which a reload keeps the
-    /// settings that have no default, those that only a restart can change, forced users, and the overlay.
+    /// Reads the configuration whose main file is `path`. `previous` is the one in force, of which
+    /// a reload keeps the settings that have no default, those that only a restart can change,
+    /// forced users, and the overlay.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
@@ -66,8 +67,8 @@ impl Snapshot {
         Self::load_with(&path.to_string_lossy(), previous, &read_file)
     }
 
-    /// As [`Snapshot::load`], but what was read in spite of errors comes with them. For the first time where there is nothing
-    /// in force: then the keys of `overlay` are added to those of the main file.
+    /// As [`Snapshot::load`], but what was read in spite of errors comes with them. For the first time where
+    /// there is nothing in force: then the keys of `overlay` are added to those of the main file.
     ///
     /// # Errors
     /// Everything that is wrong with the files.
@@ -178,8 +179,8 @@ impl Snapshot {
         }
     }
 
-    /// The configuration that SET `name` = `value` makes of this one. A setting that only a restart can change stays as
-    /// it is, and that is no error. `warnings` are those about this setting.
+    /// The configuration that SET `name` = `value` makes of this one. A setting that only a restart can
+    /// change stays as it is, and that is no error. `warnings` are those about this setting.
     ///
     /// # Errors
     /// `SetError`: no such setting, or its value is refused.
@@ -243,9 +244,17 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let snapshot = valid(
-            "[databases]\nfoo = host=a,10.0.0.1 port=6000 dbname=bar user=u password='p w' pool_size=3 timezone=UTC\n\
-             bare =\n* = host=/run\n[users]\nu = pool_mode=statement\n[pgbouncer]\nlisten_port = 0x1900\n\
-             auth_type = TRUST\nserver_lifetime = 0.5\nworkers = 2\n",
+            "[databases]\n\
+             foo = host=a,10.0.0.1 port=6000 dbname=bar user=u password='p w' pool_size=3 timezone=UTC\n\
+             bare =\n\
+             * = host=/run\n\
+             [users]\n\
+             u = pool_mode=statement\n\
+             [pgbouncer]\n\
+             listen_port = 0x1900\n\
+             auth_type = TRUST\n\
+             server_lifetime = 0.5\n\
+             workers = 2\n",
         );
         let foo = snapshot.database("foo").unwrap();
         assert_eq!((&*foo.dbname, foo.port, foo.pool_size), ("bar", 6000, Some(3)));
@@ -271,9 +280,27 @@ mod tests {
 
     #[test]
     fn every_error_is_told_with_its_line() {
-        let text = "early = 1\n[databases]\npgbouncer = host=a\na = hots=b\nb = port=0\nc = host\nd = pool_mode=x\n\
-                    [pgbouncer]\nauth_dbname = pgbouncer\nno_such = 1\nlisten_port = many\nauth_type = hba\nbroken\n\
-                    io_backend = io_uring\n[users]\nu = host=a\n[peers]\n0 = host=a\n1 = port=1\n[nowhere]\nx = 1\n";
+        let text = "early = 1\n\
+            [databases]\n\
+            pgbouncer = host=a\n\
+            a = hots=b\n\
+            b = port=0\n\
+            c = host\n\
+            d = pool_mode=x\n\
+            [pgbouncer]\n\
+            auth_dbname = pgbouncer\n\
+            no_such = 1\n\
+            listen_port = many\n\
+            auth_type = hba\n\
+            broken\n\
+            io_backend = io_uring\n\
+            [users]\n\
+            u = host=a\n\
+            [peers]\n\
+            0 = host=a\n\
+            1 = port=1\n\
+            [nowhere]\n\
+            x = 1\n";
         let errors = load(text, None).unwrap_err();
         let lines: Vec<_> = errors.iter().map(|error| error.place.line).collect();
         assert_eq!(lines, [1, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 16, 18, 19, 20]);
@@ -288,7 +315,8 @@ mod tests {
             "cannot use the reserved \"pgbouncer\" database as an auth_dbname",
             "unknown parameter: pgbouncer/no_such",
             "invalid value \"many\" for parameter listen_port in configuration (p.ini:11)",
-            "invalid value \"hba\" for parameter auth_type in configuration (p.ini:12): this way of authenticating is not",
+            "invalid value \"hba\" for parameter auth_type in configuration (p.ini:12): this way of \
+             authenticating is not",
             "syntax error in configuration (p.ini:13), stopping loading",
             "the io_uring backend is not available in this version",
             "unrecognized user parameter: host",
@@ -334,8 +362,13 @@ mod tests {
             Snapshot::load_all("p.ini", Some("o.ini".into()), None, &read).map_err(|refused| refused.errors)
         };
         let both = load(
-            "[databases]\na = server_auth=rds_iam port=2\n* = iam_region=eu-west-1\n[users]\nu = iam_max_age=60\n\
-             [pgbouncer]\nquery_timeout = 7\n",
+            "[databases]\n\
+             a = server_auth=rds_iam port=2\n\
+             * = iam_region=eu-west-1\n\
+             [users]\n\
+             u = iam_max_age=60\n\
+             [pgbouncer]\n\
+             query_timeout = 7\n",
         );
         let both = both.unwrap();
         let a = both.database("a").unwrap();
@@ -394,7 +427,11 @@ mod tests {
     #[test]
     fn an_entry_whose_auth_dbname_is_the_console_is_warned_about() {
         let snapshot = valid(
-            "[pgbouncer]\n[databases]\na = auth_dbname=pgbouncer\nb = auth_dbname=a\n* = auth_dbname=pgbouncer\n",
+            "[pgbouncer]\n\
+             [databases]\n\
+             a = auth_dbname=pgbouncer\n\
+             b = auth_dbname=a\n\
+             * = auth_dbname=pgbouncer\n",
         );
         let warned: Vec<_> = snapshot.warnings.iter().map(|text| text.split(':').next().unwrap()).collect();
         assert_eq!(warned, ["database \"a\"", "database \"*\""]);
@@ -418,7 +455,13 @@ mod tests {
     #[test]
     fn what_takes_no_effect_is_warned_about_by_name() {
         let snapshot = valid(
-            "[pgbouncer]\npkt_buf = 75\npeer_id = 0\nclient_tls_ciphers = secure\nserver_tls_ciphers = HIGH\n[peers]\n1 = host=a\n",
+            "[pgbouncer]\n\
+             pkt_buf = 75\n\
+             peer_id = 0\n\
+             client_tls_ciphers = secure\n\
+             server_tls_ciphers = HIGH\n\
+             [peers]\n\
+             1 = host=a\n",
         );
         let text = snapshot.warnings.join("\n");
         assert!(text.contains("pkt_buf") && text.contains("server_tls_ciphers") && text.contains("[peers]"));

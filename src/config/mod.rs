@@ -1,9 +1,10 @@
 //! Files -> one immutable [`Snapshot`], validated whole.
 //!
-//! Pure but for reading the files named to it: knows no socket, no clock, nothing of what runs. A setting is one row of
-//! one table (`settings.rs`), a key of a database, user or peer is one row of one of the tables in `keys.rs`; whatever has
-//! several readers (SHOW CONFIG, SET, the reference page, reload) walks those tables.
-//! Invariant: a `Snapshot` that exists is valid; a load that fails returns every error with file and line and changes nothing.
+//! Pure but for reading the files named to it: knows no socket, no clock, nothing of what runs. A setting is
+//! one row of one table (`settings.rs`), a key of a database, user or peer is one row of one of the tables
+//! in `keys.rs`; whatever has several readers (SHOW CONFIG, SET, the reference page, reload) walks those
+//! tables. Invariant: a `Snapshot` that exists is valid; a load that fails returns every error with file and
+//! line and changes nothing.
 
 mod choices;
 mod connstr;

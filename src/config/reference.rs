@@ -4,14 +4,14 @@
 
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::settings::{Change, Effect, Setting, TABLE};
-use std::fmt::Write;
+use crate::base::wrap;
 
 /// Most bytes of one line of a comment.
 const COMMENT_BYTES_MAX: usize = 100;
 
 const INI_HEAD: &str = "\
 ;; Every setting with its default and every key of the other sections.
-;; Written from the program's own tables: do not edit, copy what you need. As it stands it is a valid configuration.
+;; Written from the program's own tables: do not edit, copy what you need. It is a valid file.
 ;; Times are in seconds, fractions allowed; comments stand on lines of their own.
 ";
 
@@ -36,7 +36,12 @@ pub fn ini() -> String {
 /// `configs/README.md`: the files of this directory and the same facts as tables.
 pub fn markdown() -> String {
     let mut page = String::from(MARKDOWN_HEAD);
-    page.push_str("\n## [pgbouncer]\n\n| setting | default | accepted | takes effect | meaning |\n|---|---|---|---|---|\n");
+    page.push_str(
+        "\n\
+         ## [pgbouncer]\n\n\
+         | setting | default | accepted | takes effect | meaning |\n\
+         |---|---|---|---|---|\n",
+    );
     for row in TABLE {
         let default = row.default.map_or("not set".to_owned(), code);
         let when = match (row.effect, row.change) {
@@ -50,7 +55,7 @@ pub fn markdown() -> String {
     keys_table(&mut page, "databases", DATABASE_KEYS);
     keys_table(&mut page, "users", USER_KEYS);
     keys_table(&mut page, "peers", PEER_KEYS);
-    page
+    wrap::page(&page)
 }
 
 const MARKDOWN_HEAD: &str = "\
@@ -65,9 +70,10 @@ const MARKDOWN_HEAD: &str = "\
 | `reference.ini` | every setting with its default |
 | `userlist.example.txt` | the form of `auth_file` |
 
-The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`; `key = value` lines; comments on lines of their own,
-with `;` or `#` in front; `%include FILE` at any place, up to 10 deep. Values of the last three sections are `key=value` pairs separated by spaces,
-`'quoted'` where they hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
+The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`; `key = value` \
+lines; comments on lines of their own, with `;` or `#` in front; `%include FILE` at any place, up to 10 \
+deep. Values of the last three sections are `key=value` pairs separated by spaces, `'quoted'` where they \
+hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
 
 The tables below are written from the program's own: `BLESS=1 cargo test --test settings` rewrites them.
 ";
@@ -102,16 +108,9 @@ fn keys_table<T>(page: &mut String, name: &str, keys: &[Key<T>]) {
 
 /// `text` as comment lines, wrapped between words.
 fn comment(page: &mut String, text: &str) {
-    let mut line = String::from("; ");
-    for word in text.split(' ') {
-        if line.len() > 2 && line.len() + 1 + word.len() > COMMENT_BYTES_MAX {
-            push_line(page, line.trim_end());
-            line = String::from("; ");
-        }
-        // INVARIANT: writing to a String does not fail.
-        let _ = write!(line, "{word} ");
+    for line in wrap::lines(text, COMMENT_BYTES_MAX - 2) {
+        push_line(page, &format!("; {line}"));
     }
-    push_line(page, line.trim_end());
 }
 
 fn push_line(page: &mut String, line: &str) {

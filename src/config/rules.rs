@@ -1,8 +1,8 @@
 //! What is in force for one pool or one client, after user overrides database overrides global.
 //!
-//! These are the values that the data plane reads; it never looks at the files' own structure. Whose entry of `[users]`
-//! counts: the pool user's for what belongs to a pool, the login user's for what belongs to a client.
-//! Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
+//! These are the values that the data plane reads; it never looks at the files' own structure. Whose entry of
+//! `[users]` counts: the pool user's for what belongs to a pool, the login user's for what belongs to a
+//! client. Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
 use super::choices::PoolMode;
 use super::database::{Database, UserEntry};
@@ -12,7 +12,8 @@ use super::snapshot::Snapshot;
 use crate::base::Micros;
 use std::sync::Arc;
 
-/// What is in force for one pool: (database entry, pool user). A time of zero means "off" unless said otherwise.
+/// What is in force for one pool: (database entry, pool user). A time of zero means
+/// "off" unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "settings, not states")]
 pub struct PoolRules {
@@ -85,7 +86,8 @@ pub struct ClientRules {
     pub client_idle_timeout: Micros,
 }
 
-/// How many clients there may be, as one client at its login meets it; 0 = unlimited, but for `max_client_conn`.
+/// How many clients there may be, as one client at its login meets it; 0 = unlimited,
+/// but for `max_client_conn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientLimits {
     /// `max_client_conn`: clients in all.
@@ -184,8 +186,9 @@ impl Snapshot {
         own.or(database.server_auth).unwrap_or_default()
     }
 
-    /// Whether `user` proves the same to the servers of the database called `name` as it did under `before`: to have a password,
-    /// or to be the same principal of AWS. Servers that were logged in to by another proof are to be replaced.
+    /// Whether `user` proves the same to the servers of the database called `name` as it did under `before`:
+    /// to have a password, or to be the same principal of AWS. Servers that were logged in to by another
+    /// proof are to be replaced.
     pub fn proves_as_before(&self, before: &Self, name: &str, user: &str) -> bool {
         let principal = |snapshot: &Self| {
             let database = snapshot.database(name)?;
@@ -232,12 +235,22 @@ mod tests {
     #[test]
     fn user_overrides_database_overrides_global() {
         let snapshot = load(
-            "[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 7\nreserve_pool_size = 1\nquery_wait_timeout = 9\n\
-             client_idle_timeout = 4\nmax_db_connections = 50\nserver_lifetime = 100\n[databases]\n\
-             plain =\nown = pool_mode=statement pool_size=3 reserve_pool=2 query_wait_timeout=8 max_db_connections=0 \
-             max_db_client_connections=6 server_lifetime=0\n[users]\n\
-             u = pool_mode=session pool_size=0 query_wait_timeout=0 client_idle_timeout=0 query_timeout=2.5 max_user_connections=4 \
-             max_user_client_connections=5\nnegative = pool_size=-1 query_timeout=-1\n",
+            "[pgbouncer]\n\
+             pool_mode = transaction\n\
+             default_pool_size = 7\n\
+             reserve_pool_size = 1\n\
+             query_wait_timeout = 9\n\
+             client_idle_timeout = 4\n\
+             max_db_connections = 50\n\
+             server_lifetime = 100\n\
+             [databases]\n\
+             plain =\n\
+             own = pool_mode=statement pool_size=3 reserve_pool=2 query_wait_timeout=8 max_db_connections=0 \
+             max_db_client_connections=6 server_lifetime=0\n\
+             [users]\n\
+             u = pool_mode=session pool_size=0 query_wait_timeout=0 client_idle_timeout=0 query_timeout=2.5 \
+             max_user_connections=4 max_user_client_connections=5\n\
+             negative = pool_size=-1 query_timeout=-1\n",
         );
         let [plain, own] = ["plain", "own"].map(|name| snapshot.database(name).unwrap());
         let pool = |database, user| {

@@ -1,7 +1,7 @@
 //! Tokens -> settings and entries: what each section's keys mean, and everything that is wrong with them.
 //!
-//! Goes on after an error so that every one is found. What it has built is put in force only if there was none.
-//! Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
+//! Goes on after an error so that every one is found. What it has built is put in force only if there was
+//! none. Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
 use super::database::{Database, PeerEntry, UserEntry};
 use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};

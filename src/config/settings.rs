@@ -1,7 +1,9 @@
-//! Every setting of `[pgbouncer]`: one row each, in the order of SHOW CONFIG, PgBouncer's first and then our own.
+//! Every setting of `[pgbouncer]`: one row each, in the order of SHOW CONFIG,
+//! PgBouncer's first and then our own.
 //!
-//! From the table come the typed [`Settings`], the ini reader's names, SHOW CONFIG, SET, the rules of reload, the warnings
-//! about what takes no effect and `configs/reference.ini`. Never reads a file. Source: PgBouncer, doc/config.md.
+//! From the table come the typed [`Settings`], the ini reader's names, SHOW CONFIG, SET, the rules of reload,
+//! the warnings about what takes no effect and `configs/reference.ini`. Never reads a file. Source:
+//! PgBouncer, doc/config.md.
 
 use super::choices::{
     AuthDbname, AuthType, CipherList, IoBackend, LogFormat, PoolMode, SslMode, SyslogFacility, Tls13Suites,
@@ -159,18 +161,22 @@ settings! {
     application_name_add_host: bool = "0", Reload, Active,
         "1: clients' application_name becomes `NAME - ADDR:PORT` at login.";
     auth_dbname: Option<AuthDbname> = NULL, Reload, Active,
-        "The entry of `[databases]` in which auth_query runs; default: the database that the client asked for.";
+        "The entry of `[databases]` in which auth_query runs; default: the database that the client asked \
+         for.";
     auth_file: Option<Text> = NULL, Reload, Active,
         "File of users and secrets, lines of `\"user\" \"secret\"`.";
     auth_hba_file: Text = "", Reload, NoEffect("auth_type=hba is not available in this version"),
         "File of host-based rules for auth_type=hba.";
     auth_ident_file: Option<Text> = NULL, Reload, NoEffect("auth_type=hba is not available in this version"),
         "File of user name maps for auth_type=hba.";
-    auth_ldap_options: Option<Text> = NULL, Reload, NoEffect("auth_type=ldap is not available in this version"),
+    auth_ldap_options: Option<Text> = NULL, Reload, NoEffect("auth_type=ldap is not available in this \
+        version"),
         "Options of LDAP, as pg_hba.conf writes them.";
     auth_query: Text =
-        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
-        Reload, Active, "Query that finds a user's name and secret; $1 is the user's name. Runs as auth_user.";
+        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE \
+         rolname=$1 AND rolcanlogin",
+        Reload, Active, "Query that finds a user's name and secret; $1 is the user's name. Runs as \
+            auth_user.";
     auth_type: AuthType = "md5", Reload, Active, "How clients prove who they are.";
     auth_user: Option<Text> = NULL, Reload, Active,
         "User that runs auth_query for users that auth_file does not have.";
@@ -188,7 +194,8 @@ settings! {
         "Certificates of the authorities that sign clients' certificates (PEM).";
     client_tls_cert_file: Text = "", Reload, Active, "Our certificate for clients (PEM).";
     client_tls_ciphers: CipherList = "default", Reload, Active, "TLS 1.2 suites for clients.";
-    client_tls_dheparams: Text = "auto", Reload, NoEffect("finite-field DHE is never used, only elliptic curves"),
+    client_tls_dheparams: Text = "auto", Reload, NoEffect("finite-field DHE is never used, only elliptic \
+        curves"),
         "Parameters of DHE key exchange.";
     client_tls_ecdhcurve: Text = "auto", Reload, NoEffect("the TLS library's own curves are always offered"),
         "Curve of ECDHE key exchange.";
@@ -259,13 +266,15 @@ settings! {
     scram_iterations: NonZeroU32 = "4096", Reload, Active,
         "Iterations of SCRAM secrets that are made from plain passwords.";
     server_check_delay: Seconds = "30", Reload, Active,
-        "Seconds of idleness after which a server must answer server_check_query before it is lent; 0 always.";
+        "Seconds of idleness after which a server must answer server_check_query before it is lent; 0 \
+         always.";
     server_check_query: Text = "<empty>", Reload, Active,
         "Query that shows that an idle server lives; `<empty>` an empty query, nothing: no check.";
     server_connect_timeout: Seconds = "15", Reload, Active,
         "Seconds that connecting and logging in to a server may take; 0 for ever.";
     server_fast_close: bool = "0", Reload, Active,
-        "1: session pooling closes servers that are to be closed as soon as they are idle, with their clients.";
+        "1: session pooling closes servers that are to be closed as soon as they are idle, with their \
+         clients.";
     server_idle_timeout: Seconds = "600", Reload, Active,
         "Seconds after which an idle server is closed; 0 never.";
     server_lifetime: Seconds = "3600", Reload, Active,
@@ -297,7 +306,8 @@ settings! {
     syslog_facility: SyslogFacility = "daemon", Reload, Active, "Facility that syslog files our lines under.";
     syslog_ident: Text = "pgbouncer", Reload, Active, "Name that syslog shows for us.";
     tcp_defer_accept: Count = "1", Reload, Active,
-        "1: the kernel holds a new connection back until its first bytes come, for at most 45 seconds; 0 off.";
+        "1: the kernel holds a new connection back until its first bytes come, for at most 45 seconds; 0 \
+         off.";
     tcp_keepalive: bool = "1", Reload, Active, "1: TCP connections are probed when silent.";
     tcp_keepcnt: Count = "0", Reload, Active,
         "Probes without an answer that end a connection; 0 the system's default.";
@@ -312,7 +322,8 @@ settings! {
         "Session parameters kept in step between clients and servers, beyond the five that always are.";
     transaction_timeout: Seconds = "0", Reload, Active, "Seconds that a transaction may take; 0 for ever.";
     unix_socket_dir: Text = "/tmp", Restart, Active,
-        "Directory of our Unix socket, and of servers' where no host is given; `@` first: abstract, nothing: none.";
+        "Directory of our Unix socket, and of servers' where no host is given; `@` first: abstract, nothing: \
+         none.";
     unix_socket_group: Text = "", Restart, Active, "Group of the Unix socket's file.";
     unix_socket_mode: FileMode = "0777", Restart, Active,
         "Permission bits of the Unix socket's file, in octal.";
@@ -320,29 +331,44 @@ settings! {
     verbose: Count = NULL, Reload, Active, "Level of detail in the log: 1 adds DEBUG lines, 2 adds NOISE.";
     workers: Workers = "auto", Restart, Active, "Data workers; auto: one per core.";
     prepared_statements_memory: Bytes = "256 MB", Reload, Active,
-        "Bytes that all prepared statements and clients' names for them may take; the least recently named that no client has any more are forgotten first, then the client that asks for one more is ended (53200); one database alone gets three quarters. A quarter is kept for databases that hold less than an equal share of it.";
+        "Bytes that all prepared statements and clients' names for them may take; the least recently named \
+         that no client has any more are forgotten first, then the client that asks for one more is ended \
+         (53200); one database alone gets three quarters. A quarter is kept for databases that hold less \
+         than an equal share of it.";
     io_backend: IoBackend = "auto", Restart, Active,
-        "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; epoll never does.";
+        "How data workers talk to the kernel: auto gathers small writes in an io_uring where there is one; \
+         epoll never does.";
     dns_close_moved: bool = "1", Reload, Active,
-        "1: when a host is looked up anew, which only the opening of a server causes, its servers at other addresses are closed, idle ones at once; 0: they stay.";
+        "1: when a host is looked up anew, which only the opening of a server causes, its servers at other \
+         addresses are closed, idle ones at once; 0: they stay.";
     allow_core_dump: bool = "0", Restart, Active,
-        "1: a crash may leave a core, and programs of the same user may look into the memory, where passwords and keys are.";
+        "1: a crash may leave a core, and programs of the same user may look into the memory, where \
+         passwords and keys are.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";
     log_format: LogFormat = "text", Reload, Active, "Form of log lines: PgBouncer's, or a JSON object each.";
     max_login_conn: Count = "500", Reload, Active,
-        "Client connections that have not proven who they are, beside max_client_conn; 0: a quarter of the open files, which is the most in any case.";
+        "Client connections that have not proven who they are, beside max_client_conn; 0: a quarter of the \
+         open files, which is the most in any case.";
     server_login_concurrency: NonZeroU32 = "20", Reload, Active,
-        "Logins to servers that a pool has in progress at the same time, as many as clients wait, once one has succeeded; beyond the first one of each pool, all pools of one host and port together. Renewals of servers that grow old count by themselves. 20: a pool of the default size is full after two logins' time. 1: one after the other, as PgBouncer does, renewals beside them.";
+        "Logins to servers that a pool has in progress at the same time, as many as clients wait, once one \
+         has succeeded; beyond the first one of each pool, all pools of one host and port together. Renewals \
+         of servers that grow old count by themselves. 20: a pool of the default size is full after two \
+         logins' time. 1: one after the other, as PgBouncer does, renewals beside them.";
     max_scram_iterations: NonZeroU32 = "1000000", Reload, Active,
         "Iterations of SCRAM that a server or a stored secret may ask for.";
     iam_credential_source: Text = "default", Reload, Active,
-        "Where AWS credentials come from: default (the first of the following that is there), env, profile, web_identity, container, imds; or process.";
+        "Where AWS credentials come from: default (the first of the following that is there), env, profile, \
+         web_identity, container, imds; or process.";
     iam_sts_region: Text = "", Reload, Active,
-        "Region whose STS is called; default: what AWS_REGION, AWS_DEFAULT_REGION or the profile names, else that of the database.";
+        "Region whose STS is called; default: what AWS_REGION, AWS_DEFAULT_REGION or the profile names, else \
+         that of the database.";
     iam_login_timeout: Seconds = "15", Reload, Active,
-        "Seconds that connecting and logging in to a server by IAM may take, waiting for iam_login_rate not included; 0 for ever.";
+        "Seconds that connecting and logging in to a server by IAM may take, waiting for iam_login_rate not \
+         included; 0 for ever.";
     iam_all_denied: AllDenied = "iam_max_age", Reload, Active,
-        "What it means where RDS refuses every role of an endpoint: iam_max_age: perhaps a fault of its own, but no server serves beyond iam_max_age for it; deny_after SECONDS: a fault for so long, then a denial; service: a fault, however long.";
+        "What it means where RDS refuses every role of an endpoint: iam_max_age: perhaps a fault of its own, \
+         but no server serves beyond iam_max_age for it; deny_after SECONDS: a fault for so long, then a \
+         denial; service: a fault, however long.";
     iam_static_stability: bool = "1", Restart, Active,
         "1: expired credentials of imds and container go on signing while AWS gives no newer ones.";
     iam_strict_lifetime: bool = "0", Reload, Active,

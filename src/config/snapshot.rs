@@ -1,7 +1,7 @@
 //! One whole configuration: made by reading files, never edited, replaced as a whole.
 //!
-//! Invariant: what exists is valid, but what [`Remains`](super::load::Remains) holds, which nobody can put in force.
-//! Source: PgBouncer, doc/config.md.
+//! Invariant: what exists is valid, but what [`Remains`](super::load::Remains) holds, which nobody can put in
+//! force. Source: PgBouncer, doc/config.md.
 
 use super::CONSOLE_DATABASE;
 use super::database::{Database, PeerEntry, UserEntry};
@@ -53,8 +53,8 @@ impl Snapshot {
         PathBuf::from(self.settings.conffile.as_deref().unwrap_or_default())
     }
 
-    /// The entry that serves clients asking for `name`: its own, or one made from the fallback. `None` for the console's
-    /// name, and where there is neither.
+    /// The entry that serves clients asking for `name`: its own, or one made from the fallback. `None` for
+    /// the console's name, and where there is neither.
     pub fn database(&self, name: &str) -> Option<Arc<Database>> {
         if name == CONSOLE_DATABASE {
             return None;

@@ -223,7 +223,8 @@ impl Value for List {
     }
 }
 
-/// Permission bits of a file, written in octal with a leading 0. SHOW CONFIG prints them in decimal, as PgBouncer does.
+/// Permission bits of a file, written in octal with a leading 0. SHOW CONFIG prints them in
+/// decimal, as PgBouncer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileMode(pub u32);
 

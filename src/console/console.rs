@@ -31,8 +31,8 @@ impl Console {
         (Arc::new(Self { status, control }), orders)
     }
 
-    /// Ends a period of statistics every `stats_period` (as it is now): logs its line where `log_stats` says so, and gives it to
-    /// `status`, which tells systemd.
+    /// Ends a period of statistics every `stats_period` (as it is now): logs its line where `log_stats` says
+    /// so, and gives it to `status`, which tells systemd.
     ///
     /// # Cancel safety
     /// A period under way is not told.

@@ -1,11 +1,12 @@
-//! What operators order: PAUSE, RESUME, SUSPEND, KILL, DISABLE, RECONNECT and their kin, by the console or by a signal.
+//! What operators order: PAUSE, RESUME, SUSPEND, KILL, DISABLE, RECONNECT and their kin, by
+//! the console or by a signal.
 //!
-//! One [`Control`] for the process knows whether everything is running, paused or suspended; its methods are the only door
-//! between these. What a change tells others is told under the lock of the change, so that nobody hears of two changes in the
-//! wrong order; each change has a number, by which whoever waits knows its own. A method that must wait for servers or bytes
-//! gives a [`Goal`]; [`Control::reached`] waits for it, by questions that change nothing.
-//! Never closes a connection itself: the plane and the workers do.
-//! Source: PgBouncer, doc/usage.md (Process controlling commands, Signals).
+//! One [`Control`] for the process knows whether everything is running, paused or suspended; its methods are
+//! the only door between these. What a change tells others is told under the lock of the change, so that
+//! nobody hears of two changes in the wrong order; each change has a number, by which whoever waits knows its
+//! own. A method that must wait for servers or bytes gives a [`Goal`]; [`Control::reached`] waits for it, by
+//! questions that change nothing. Never closes a connection itself: the plane and the workers do. Source:
+//! PgBouncer, doc/usage.md (Process controlling commands, Signals).
 
 use super::show_process::Standing;
 use crate::base::{Micros, limits};
@@ -140,12 +141,14 @@ impl Control {
         self.switch().standing
     }
 
-    /// Nothing is done under the lock that could leave the switch between two values: a panic there poisons nothing.
+    /// Nothing is done under the lock that could leave the switch between two values: a
+    /// panic there poisons nothing.
     fn switch(&self) -> MutexGuard<'_, Switch> {
         self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves from running to `to`, and has `tell` told of it before anybody can move on. Returns the order's number.
+    /// Moves from running to `to`, and has `tell` told of it before anybody can move on.
+    /// Returns the order's number.
     ///
     /// # Errors
     /// [`Refused::NotRunning`].
@@ -194,7 +197,8 @@ impl Control {
     /// RESUME.
     ///
     /// # Errors
-    /// [`Refused::ShuttingDown`], [`Refused::Running`], [`Refused::NoDatabase`], [`Refused::DatabaseRunning`].
+    /// [`Refused::ShuttingDown`], [`Refused::Running`], [`Refused::NoDatabase`],
+    /// [`Refused::DatabaseRunning`].
     pub fn resume(&self, name: Option<&str>) -> Result<(), Refused> {
         if self.plane.phase() != Phase::Running {
             return Err(Refused::ShuttingDown);
@@ -237,7 +241,8 @@ impl Control {
         Ok(())
     }
 
-    /// Clients that wait for a first server have asked while nothing could be opened: the launcher looks again.
+    /// Clients that wait for a first server have asked while nothing could be opened:
+    /// the launcher looks again.
     fn want_servers(&self, database: Option<&str>) {
         for entry in self.plane.registry.entries_of(database) {
             self.plane.launcher.need_server(entry.share.id);
@@ -394,8 +399,8 @@ impl Control {
         let _ = self.orders.send(Order::Shutdown(phase));
     }
 
-    /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. SUSPEND ends, or nobody whom it waits for could ever
-    /// leave. For `boot`, which looks for the end.
+    /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. SUSPEND ends, or nobody whom it
+    /// waits for could ever leave. For `boot`, which looks for the end.
     pub fn begin_shutdown(&self, phase: Phase) {
         let mut switch = self.switch();
         let is_suspended = switch.standing == Standing::Suspended;

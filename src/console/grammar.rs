@@ -1,13 +1,14 @@
 //! The console's grammar: text -> `Statement` -> [`Order`]. Pure; never panics, whatever the text.
 //!
 //! ```text
-//! statement = WORD [WORD] [";"] | "SET" WORD ("=" | "TO") (WORD | STRING) [";"] | "IAM" "REFRESH" [WORD] [";"]
+//! statement = WORD [WORD] [";"] | "SET" WORD ("=" | "TO") (WORD | STRING) [";"]
+//!           | "IAM" "REFRESH" [WORD] [";"]
 //! WORD      = [0-9A-Za-z_]+ | '"' … '"' with "" for a quote
 //! STRING    = "'" … "'" with '' for a quote
 //! ```
-//! Blanks are space, tab, carriage return and newline; keywords ignore case. Lengths are bounded as they are written, quotes
-//! included: 15 bytes of verb, 63 of argument, 255 of value.
-//! Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c (admin_parse_query()).
+//! Blanks are space, tab, carriage return and newline; keywords ignore case. Lengths are bounded as they are
+//! written, quotes included: 15 bytes of verb, 63 of argument, 255 of value. Source: PgBouncer, doc/usage.md
+//! (Admin console) and src/admin.c (admin_parse_query()).
 
 use super::tables::{self, Shown};
 
@@ -172,7 +173,8 @@ fn argument(mut at: Cursor<'_>, text: &str) -> Result<String, Refusal> {
     }
 }
 
-/// What follows `SET` and its blanks. A `SET` alone reads on as a call of an unknown verb would: it is invalid.
+/// What follows `SET` and its blanks. A `SET` alone reads on as a call of an unknown
+/// verb would: it is invalid.
 fn set(mut at: Cursor<'_>, text: &str) -> Result<Statement, Refusal> {
     let invalid = || Refusal::invalid(text);
     let key = at.word().ok_or_else(invalid)?;

@@ -1,7 +1,7 @@
 //! The admin database: what operators reach with `psql pgbouncer`.
 //!
-//! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or server's socket; asks
-//! the process itself only through [`Order`].
+//! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or
+//! server's socket; asks the process itself only through [`Order`].
 
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod console;

@@ -1,4 +1,5 @@
-//! What a client of the console sends, from the bytes that have come: queries, and what must be refused. Pure.
+//! What a client of the console sends, from the bytes that have come: queries, and
+//! what must be refused. Pure.
 //!
 //! Only the simple query protocol is spoken here. Source: PgBouncer, src/admin.c (admin_handle_client()).
 

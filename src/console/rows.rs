@@ -1,8 +1,9 @@
-//! Writes an answer of rows: RowDescription from the columns of a table, then one DataRow for each row pushed.
+//! Writes an answer of rows: RowDescription from the columns of a table, then one
+//! DataRow for each row pushed.
 //!
-//! All values are text format. Invariant: a row has exactly the cells that its columns say; whoever writes a SHOW and gets
-//! that wrong is stopped by an assert in the first test that calls it.
-//! Source: PostgreSQL documentation, "Message Formats"; sizes and modifiers as PgBouncer sends them.
+//! All values are text format. Invariant: a row has exactly the cells that its columns say; whoever writes a
+//! SHOW and gets that wrong is stopped by an assert in the first test that calls it. Source: PostgreSQL
+//! documentation, "Message Formats"; sizes and modifiers as PgBouncer sends them.
 
 use crate::wire::encode;
 use std::borrow::Cow;
@@ -148,7 +149,8 @@ impl Rows {
             cells.iter().zip(self.columns.iter()).map(|(cell, column)| match cell {
                 Cell::Null => None,
                 Cell::Text(text) => Some(Cow::Borrowed(text.as_bytes())),
-                // An int4 that does not fit would be an error in the driver; the largest it can read is nearer the truth.
+                // An int4 that does not fit would be an error in the driver; the largest it can
+                // read is nearer the truth.
                 Cell::Number(n) if column.kind == Type::Int4 => {
                     Some((*n).min(i32::MAX as u64).to_string().into_bytes().into())
                 }
@@ -221,8 +223,10 @@ mod tests {
 
     #[test]
     fn the_description_is_pgbouncers_byte_for_byte() {
-        let expected = b"T\x00\x00\x00R\x00\x03zonename\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x19\xff\xff\xff\xff\xff\xff\
-            \x00\x00serial\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x14\x00\x08\xff\xff\xff\xff\x00\x00count\x00\x00\x00\x00\
+        let expected = b"T\x00\x00\x00R\x00\x03zonename\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x19\
+            \xff\xff\xff\xff\xff\xff\x00\x00serial\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x14\
+            \x00\x08\xff\xff\xff\xff\x00\x00\
+            count\x00\x00\x00\x00\
             \x00\x00\x00\x00\x00\x00\x17\x00\x04\xff\xff\xff\xff\x00\x00";
         assert_eq!(Rows::new(COLUMNS).into_bytes(), expected);
     }

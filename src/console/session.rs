@@ -1,15 +1,15 @@
 //! One client of the console: welcome, queries, answers, goodbye.
 //!
-//! Never touches the data plane but through [`Control`](super::control::Control) and what `gather` asks. A command that must
-//! wait withholds its answer; meanwhile a cancel request takes the command back, and a client that goes away leaves it in force.
-//! Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c.
+//! Never touches the data plane but through [`Control`](super::control::Control) and what `gather` asks. A
+//! command that must wait withholds its answer; meanwhile a cancel request takes the command back, and a
+//! client that goes away leaves it in force. Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c.
 
 use super::console::Console;
 use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
-use crate::base::{PGBOUNCER_VERSION, limits};
+use crate::base::{PGBOUNCER_VERSION, limits, log_about};
 use crate::clients::{ConsoleVisit, Rights};
 use crate::control::{KeyHolder, Phase, Stream};
 use crate::core::ClientIdentity;
@@ -168,7 +168,8 @@ impl Session {
                 continue;
             };
             self.visit.asks(self.console.status.plane.now());
-            // From here on a cancel request counts: others see a PAUSE in force before this session waits for its end.
+            // From here on a cancel request counts: others see a PAUSE in force before this
+            // session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
             let reply = match request {
                 Request::Query(text) => self.answer(&text).await,
@@ -349,23 +350,22 @@ impl Session {
 
     fn log_error(&self, text: &str) {
         if self.console.status.plane.policy.load().snapshot.settings.log_pooler_errors {
-            let ClientIdentity { socket_id: id, database: db, user, remote: peer, .. } = &*self.identity;
-            tracing::warn!(side = "C", id, %db, %user, %peer, "pooler error: {text}");
+            log_about!(warn, self.identity.about(), "pooler error: {text}");
         }
     }
 
     fn log_end(&self, end: &End, age: u64) {
         let reason = &end.reason;
         if self.console.status.plane.policy.load().snapshot.settings.log_disconnections {
-            let ClientIdentity { socket_id: id, database: db, user, remote: peer, .. } = &*self.identity;
-            tracing::info!(side = "C", id, %db, %user, %peer, "closing because: {reason} (age={age}s)");
+            log_about!(info, self.identity.about(), "closing because: {reason} (age={age}s)");
         }
         if end.told {
             self.log_error(reason);
         }
     }
 
-    /// The last words; waits a little for the client to take them, since closing a socket with bytes unread takes them back.
+    /// The last words; waits a little for the client to take them, since closing a socket with
+    /// bytes unread takes them back.
     async fn farewell(&mut self, reason: &str) {
         let mut words = Vec::new();
         encode::error(&mut words, Severity::Fatal, sqlstate::PROTOCOL_VIOLATION, reason);

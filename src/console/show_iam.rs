@@ -1,8 +1,8 @@
 //! SHOW IAM: how logins to servers by IAM stand, a row for each (database, user, endpoint).
 //!
-//! Never shows a token or a secret: of a key the end of its id. Times are whole seconds but for those of logins, which are
-//! milliseconds. What is not known is NULL.
-//! The words of `cred_state`, `class` and `stance` are those of metrics and of the log.
+//! Never shows a token or a secret: of a key the end of its id. Times are whole seconds but for those of
+//! logins, which are milliseconds. What is not known is NULL. The words of `cred_state`, `class` and `stance`
+//! are those of metrics and of the log.
 
 use super::rows::Rows;
 use super::tables;
@@ -82,8 +82,8 @@ fn class(source: &SourceReport, report: Option<&LoginReport>) -> Option<Class> {
     }
 }
 
-/// What stands in the way of logins, or will before long: of a source without credentials its error, else the last login's,
-/// else that of a source that lives on what it has.
+/// What stands in the way of logins, or will before long: of a source without credentials its error, else the
+/// last login's, else that of a source that lives on what it has.
 fn last_error(source: &SourceReport, report: Option<&LoginReport>) -> Option<String> {
     let of_source = source.failure.as_ref().map(|(error, _)| format!("fetching credentials failed: {error}"));
     let of_login = report.and_then(|report| report.tally.last_error.as_deref()).map(str::to_owned);

@@ -170,9 +170,15 @@ mod tests {
     #[test]
     fn databases_show_the_limits_in_force_and_the_console() {
         let snapshot = snapshot(
-            "[databases]\napp = host=10.0.0.1 dbname=real pool_size=7 user=boss pool_mode=session\nzed =\n\
-             many = host=a,b port=1 load_balance_hosts=disable server_lifetime=9 max_db_client_connections=3\n\
-             [pgbouncer]\nlisten_port=7000\nmax_db_connections=40\nserver_lifetime=60",
+            "[databases]\n\
+             app = host=10.0.0.1 dbname=real pool_size=7 user=boss pool_mode=session\n\
+             zed =\n\
+             many = host=a,b port=1 load_balance_hosts=disable server_lifetime=9 \
+             max_db_client_connections=3\n\
+             [pgbouncer]\n\
+             listen_port=7000\n\
+             max_db_connections=40\n\
+             server_lifetime=60",
         );
         let view = |entry: &Arc<Database>| DatabaseView {
             entry: entry.clone(),

@@ -55,8 +55,8 @@ fn padded(number: Option<u32>) -> String {
     number.map(|number| format!("{number:>9}")).unwrap_or_default()
 }
 
-/// SHOW LISTS. Nothing is kept free for reuse, names have no zones here, and a look-up that waits for another one of the same
-/// name is not counted as pending: those are 0.
+/// SHOW LISTS. Nothing is kept free for reuse, names have no zones here, and a look-up that waits for another
+/// one of the same name is not counted as pending: those are 0.
 pub(super) fn lists(lists: &Lists) -> Rows {
     let mut rows = Rows::new(tables::columns("lists"));
     for (name, items) in [
@@ -152,8 +152,13 @@ mod tests {
     #[test]
     fn users_are_all_that_are_known_in_byte_order() {
         let snapshot = snapshot(
-            "[databases]\nd = user=forced\n[users]\ntest1 = pool_size=1 reserve_pool_size=12 pool_mode=statement\n\
-             Test2 = max_user_connections=3 max_user_client_connections=4\n[pgbouncer]\nmax_user_connections=9",
+            "[databases]\n\
+             d = user=forced\n\
+             [users]\n\
+             test1 = pool_size=1 reserve_pool_size=12 pool_mode=statement\n\
+             Test2 = max_user_connections=3 max_user_client_connections=4\n\
+             [pgbouncer]\n\
+             max_user_connections=9",
         );
         let counts = |name: &str| UserCounts { servers: u32::from(name == "forced"), clients: 2 };
         let rows = users(&snapshot, ["file".to_owned(), "test1".to_owned()], counts);

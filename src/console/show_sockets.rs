@@ -136,10 +136,8 @@ mod tests {
     fn a_client_is_told_as_pgbouncer_tells_it() {
         assert_eq!(
             read("clients", vec![client(0x20, ClientState::Waiting)]),
-            [
-                "C|ada|shop|none|waiting|unix|6432|unix|6432|2026-11-22 04:13:50 UTC|2026-11-22 04:13:55 UTC|2|500000|0|0x20|\
-              0x1f|77||psql|2|32"
-            ]
+            ["C|ada|shop|none|waiting|unix|6432|unix|6432|2026-11-22 04:13:50 UTC|2026-11-22 04:13:55 \
+                UTC|2|500000|0|0x20|0x1f|77||psql|2|32"]
         );
     }
 

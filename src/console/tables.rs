@@ -1,10 +1,11 @@
 //! The one table of what SHOW shows: name, columns with their types, who may see it, what it tells.
 //!
-//! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows come from the
-//! `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter, since tools read them by position.
-//! Source: PgBouncer, doc/usage.md (Show commands).
+//! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows
+//! come from the `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter,
+//! since tools read them by position. Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Column, Type};
+use crate::base::wrap;
 
 /// Who may see a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +109,8 @@ const COMMANDS: &[Usage] = &[
     usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
     usage(
         "SUSPEND",
-        "Sends out what is buffered and stops reading and accepting; answers when all is sent. Consoles that are open are answered \
-         on. Ends with RESUME, or when no admin is connected any more.",
+        "Sends out what is buffered and stops reading and accepting; answers when all is sent. Consoles that \
+         are open are answered on. Ends with RESUME, or when no admin is connected any more.",
     ),
     usage("SHUTDOWN", "Ends the process at once."),
     usage(
@@ -119,8 +120,9 @@ const COMMANDS: &[Usage] = &[
     usage("WAIT_CLOSE [<db>]", "Answers when every server that RECONNECT or a reload marked is closed."),
     usage(
         "IAM REFRESH [<db>]",
-        "Has AWS credentials fetched anew (at most once in 30 s for each source) and ends the pauses after failed logins by IAM; \
-         answers at once, SHOW IAM tells what came of it. Servers stay: RECONNECT replaces them.",
+        "Has AWS credentials fetched anew (at most once in 30 s for each source) and ends the pauses after \
+         failed logins by IAM; answers at once, SHOW IAM tells what came of it. Servers stay: RECONNECT \
+         replaces them.",
     ),
 ];
 
@@ -144,10 +146,13 @@ pub fn help() -> String {
 pub fn markdown() -> String {
     let mut page = String::from(
         "# The console\n\n\
-         Connect to the database `pgbouncer` with psql, as one of `admin_users` (everything) or `stats_users` (SHOW).\n\
-         Over the Unix socket the account that the pooler runs as may log in as user `pgbouncer`, without a password (everything).\n\
-         This page is generated from `src/console/tables.rs`; `BLESS=1 cargo test console_page` rewrites it.\n\n\
-         ## Commands\n\n| command | what it does |\n|---|---|\n",
+         Connect to the database `pgbouncer` with psql, as one of `admin_users` (everything) or \
+         `stats_users` (SHOW). Over the Unix socket the account that the pooler runs as may log in as user \
+         `pgbouncer`, without a password (everything). This page is generated from `src/console/tables.rs`; \
+         `BLESS=1 cargo test console_page` rewrites it.\n\n\
+         ## Commands\n\n\
+         | command | what it does |\n\
+         |---|---|\n",
     );
     for command in COMMANDS {
         page += &format!("| `{}` | {} |\n", command.text.replace('|', "\\|"), command.doc);
@@ -165,7 +170,7 @@ pub fn markdown() -> String {
             page += &format!("\n{}.\n", columns.join(", "));
         }
     }
-    page
+    wrap::page(&page)
 }
 
 const fn text(name: &'static str) -> Column {
@@ -372,15 +377,16 @@ pub const TABLES: &[Shown] = &[
         access: Access::Admins,
         source: Source::Fds,
         help_line: Some(2),
-        doc: "The open sockets, handed to a new process at an online restart. Not there yet: it answers an error.",
+        doc: "The open sockets, handed to a new process at an online restart. Not there yet: it answers an \
+            error.",
     },
     table(
         2,
         "sockets",
         Source::Sockets,
         &SOCKET_AND_BUFFERS,
-        "Every client and server, those logging in included. The columns behind `id` speak of buffers that this pooler does \
-         not keep and are 0.",
+        "Every client and server, those logging in included. The columns behind `id` speak of buffers that \
+         this pooler does not keep and are 0.",
     ),
     table(
         2,
@@ -395,7 +401,9 @@ pub const TABLES: &[Shown] = &[
         "mem",
         Source::Mem,
         &[text("name"), int4("size"), int4("used"), int4("free"), int4("memtotal")],
-        "What the process keeps: bytes of one, how many there are, bytes of all. Parts behind pointers are not counted, but for `prepared_statements` (in all, and of each database that has any): all their bytes.",
+        "What the process keeps: bytes of one, how many there are, bytes of all. Parts behind pointers are \
+         not counted, but for `prepared_statements` (in all, and of each database that has any): all their \
+         bytes.",
     ),
     table(
         2,
@@ -439,23 +447,27 @@ pub const TABLES: &[Shown] = &[
         "iam",
         Source::Iam,
         &IAM,
-        "Logins to servers by IAM (`server_auth=rds_iam`): a row for each database, user and endpoint, and one for each source of \
-         AWS credentials that none of them needs. Spans are whole seconds where nothing else is said; what is not known is NULL. `cred_state` is `fresh`, \
-         `stale` (usable, but the last fetch failed), `empty` (the first fetch is under way) or `dead`; of the access key only the \
-         end of its id is shown. Logins are counted for each user and endpoint: databases that share both show the same. `class` \
-         says why logins fail at present (`denied`, `throttled`, `clock`, `credentials`, `service`, `unreachable`), `last_error` \
-         says it in words with the next step. `login_rate` is the pace in logins a second at the endpoint, `login_waiting` how \
-         many wait for their turn there; `logins_under_way` is how many logins of the pool are under way, `login_ms_p50` and \
-         `login_ms_p99` how many milliseconds the last 128 logins that were accepted there have taken (their turn not counted). `stance` is what becomes of servers whose authorization grows old: `renew` (they are \
-         replaced), `keep_to_hard_age` (logins are or may be denied: they serve until `iam_max_age`), `keep_on` (logins fail through no \
-         fault of the user: they serve on), `catch_up` (they work again: those kept are replaced one soon after the other) or \
-         `close_now`. `renewals` is `in time`, or `late` where servers age faster than they can be replaced, by what logins took \
-         lately. `auth_age` is the age of the oldest authorization among the pool's \
-         servers, `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past `iam_max_age`, \
-         `sv_due` how many will be before a login that begins now would be over (`login_ms_p99`): more than a few mean that the pool \
-         will lose servers; \
-         `renewed` counts servers closed for their age (a busy pool's are replaced), `extended` transactions that ended beyond `iam_max_age` under `keep_on` and \
-         `catch_up`, `over_age` those that were running when it came.",
+        "Logins to servers by IAM (`server_auth=rds_iam`): a row for each database, user and endpoint, and \
+         one for each source of AWS credentials that none of them needs. Spans are whole seconds where \
+         nothing else is said; what is not known is NULL. `cred_state` is `fresh`, `stale` (usable, but the \
+         last fetch failed), `empty` (the first fetch is under way) or `dead`; of the access key only the \
+         end of its id is shown. Logins are counted for each user and endpoint: databases that share both \
+         show the same. `class` says why logins fail at present (`denied`, `throttled`, `clock`, \
+         `credentials`, `service`, `unreachable`), `last_error` says it in words with the next step. \
+         `login_rate` is the pace in logins a second at the endpoint, `login_waiting` how many wait for \
+         their turn there; `logins_under_way` is how many logins of the pool are under way, `login_ms_p50` \
+         and `login_ms_p99` how many milliseconds the last 128 logins that were accepted there have taken \
+         (their turn not counted). `stance` is what becomes of servers whose authorization grows old: \
+         `renew` (they are replaced), `keep_to_hard_age` (logins are or may be denied: they serve until \
+         `iam_max_age`), `keep_on` (logins fail through no fault of the user: they serve on), `catch_up` \
+         (they work again: those kept are replaced one soon after the other) or `close_now`. `renewals` is \
+         `in time`, or `late` where servers age faster than they can be replaced, by what logins took \
+         lately. `auth_age` is the age of the oldest authorization among the pool's servers, \
+         `sv_past_soft_age` and `sv_past_hard_age` are how many are past the age of replacement and past \
+         `iam_max_age`, `sv_due` how many will be before a login that begins now would be over \
+         (`login_ms_p99`): more than a few mean that the pool will lose servers; `renewed` counts servers \
+         closed for their age (a busy pool's are replaced), `extended` transactions that ended beyond \
+         `iam_max_age` under `keep_on` and `catch_up`, `over_age` those that were running when it came.",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),

@@ -5,7 +5,8 @@
 use crate::base::Micros;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-/// The local time zone, as log lines and SHOW tell times in. One that the system does not tell is UTC, and called so.
+/// The local time zone, as log lines and SHOW tell times in. One that the system does not
+/// tell is UTC, and called so.
 pub fn local_zone() -> TimeZone {
     let zone = TimeZone::system();
     if zone.is_unknown() { TimeZone::UTC } else { zone }

@@ -1,8 +1,8 @@
 //! How many clients there are, in all, per database and per user, and the limits on them.
 //!
-//! A client is counted from its proof of who it is until its socket has ended: those before it have a limit of their own
-//! (`strangers.rs`), so a flood of them keeps nobody out. Counts are taken and given back once per client.
-//! Source: PgBouncer, doc/config.md (`max_client_conn`, `max_db_client_connections`,
+//! A client is counted from its proof of who it is until its socket has ended: those before it have a limit
+//! of their own (`strangers.rs`), so a flood of them keeps nobody out. Counts are taken and given back once
+//! per client. Source: PgBouncer, doc/config.md (`max_client_conn`, `max_db_client_connections`,
 //! `max_user_client_connections`).
 
 use crate::config::ClientLimits;
@@ -32,7 +32,8 @@ pub struct Admission {
 }
 
 impl Admissions {
-    /// Counts a client of `database` and `user`. What was counted before a limit is found exceeded is given back.
+    /// Counts a client of `database` and `user`. What was counted before a limit is
+    /// found exceeded is given back.
     ///
     /// # Errors
     /// [`Fault::TooManyClients`], [`Fault::TooManyDatabaseClients`], [`Fault::TooManyUserClients`].
@@ -50,8 +51,8 @@ impl Admissions {
         Ok(admission)
     }
 
-    /// Counts a client of the console: `max_client_conn` does not hold for it, and the other limits only where they are
-    /// given (they are not for admin users).
+    /// Counts a client of the console: `max_client_conn` does not hold for it, and the other limits only
+    /// where they are given (they are not for admin users).
     ///
     /// # Errors
     /// [`Fault::TooManyDatabaseClients`], [`Fault::TooManyUserClients`].
@@ -120,7 +121,8 @@ impl Drop for Admission {
     }
 }
 
-/// Adds one; the name as all that are counted have it, and whether there are now more than `max` (0 = unlimited).
+/// Adds one; the name as all that are counted have it, and whether there are now more
+/// than `max` (0 = unlimited).
 fn raise(counts: &DashMap<Arc<str>, u32>, name: &Arc<str>, max: u32) -> (Arc<str>, bool) {
     let entry = counts.entry(name.clone());
     let name = entry.key().clone();

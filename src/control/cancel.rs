@@ -1,7 +1,7 @@
 //! A client's wish that a query be cancelled: from its key to the worker that runs it, and on to the server.
 //!
-//! The worker decides whether there is anything to cancel; the request to the server is the `servers` room's to carry.
-//! Source: PgBouncer, src/objects.c (accept_cancel_request()).
+//! The worker decides whether there is anything to cancel; the request to the server is the `servers` room's
+//! to carry. Source: PgBouncer, src/objects.c (accept_cancel_request()).
 
 use super::cancel_keys::{CancelRequest, ClientKey, Holder};
 use super::plane::Plane;
@@ -23,9 +23,9 @@ impl Plane {
         CancelRequest::new(worker, server, identity, key, watched)
     }
 
-    /// Cancels what the client that was given `key` runs or waits for. Returns when the request has been taken in by the
-    /// server, given up, or dropped because there is nothing to cancel: then the requester's connection is to be closed,
-    /// which is all the answer it gets.
+    /// Cancels what the client that was given `key` runs or waits for. Returns when the request has been
+    /// taken in by the server, given up, or dropped because there is nothing to cancel: then the requester's
+    /// connection is to be closed, which is all the answer it gets.
     ///
     /// # Cancel safety
     /// The request goes on by itself.
@@ -40,8 +40,8 @@ impl Plane {
         let request = watch.request();
         let found = self.ask(worker, Command::Cancel(client, request)).await;
         if matches!(found, Some(Answer::Found(true))) {
-            // The request is sent out when the worker's turn ends, so after the answer to a letter of that turn and before
-            // that to one of the next.
+            // The request is sent out when the worker's turn ends, so after the answer to a letter of that
+            // turn and before that to one of the next.
             self.ask(worker, Command::Barrier).await;
         }
         drop(self.cancel_keys.take_watched(request)); // still there: the client waits, or has nothing running

@@ -1,8 +1,10 @@
-//! Cancel keys: whom each belongs to, and a cancel request from the client that sends it to the worker of the one it means.
+//! Cancel keys: whom each belongs to, and a cancel request from the client that sends it to the
+//! worker of the one it means.
 //!
-//! The worker decides whether there is anything to cancel, and keeps the server from being lent meanwhile; who sends the key
-//! waits here until the request has been carried to the server. Never connects to one.
-//! Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's `accept_cancel_request` (src/objects.c).
+//! The worker decides whether there is anything to cancel, and keeps the server from being lent
+//! meanwhile; who sends the key waits here until the request has been carried to the server. Never
+//! connects to one. Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's
+//! `accept_cancel_request` (src/objects.c).
 
 use super::cancel_queue::Joins;
 use super::random::Randomness;
@@ -59,12 +61,14 @@ impl Drop for KeyHolder {
 }
 
 impl CancelKeys {
-    /// Makes a key for the client with this socket id, which lives on `worker`. `None` where the system has no randomness.
+    /// Makes a key for the client with this socket id, which lives on `worker`. `None` where the
+    /// system has no randomness.
     pub fn issue(&self, worker: WorkerId, client: u64) -> Option<KeyHolder> {
         self.issue_to(Holder::Client { worker, client })
     }
 
-    /// Makes a key for a client of the console: a cancel request wakes those who wait for `canceled` just then.
+    /// Makes a key for a client of the console: a cancel request wakes those who wait
+    /// for `canceled` just then.
     pub fn issue_for_console(&self, canceled: Arc<Notify>) -> Option<KeyHolder> {
         self.issue_to(Holder::Console(canceled))
     }

@@ -11,15 +11,16 @@ impl Plane {
     /// What to welcome clients of `pool` with; waits for the pool's first server login, which it asks for.
     ///
     /// # Errors
-    /// `Fault::Relayed` with the server's own refusal, or what else ends the wait; `Fault::ServerShuttingDown`;
-    /// `Fault::DatabaseRemoved`.
+    /// `Fault::Relayed` with the server's own refusal, or what else ends the wait;
+    /// `Fault::ServerShuttingDown`; `Fault::DatabaseRemoved`.
     /// # Cancel safety
     /// Dropping it only withdraws the request; the caller's login timeout bounds it.
     pub async fn welcome(&self, pool: &Arc<PoolShare>) -> Result<Arc<Welcome>, Fault> {
         let Some(entry) = self.registry.by_id(pool.id) else { return Err(Fault::DatabaseRemoved) };
         self.ends_pause_for_change(&entry); // the client may have brought what the last login lacked
         if let Some(welcome) = entry.welcome.known(pool.generation()) {
-            // a pool without servers whose logins fail turns its clients away: each that comes is a reason to try again
+            // a pool without servers whose logins fail turns its clients away: each that comes
+            // is a reason to try again
             if pool.live_count() == 0 && pool.failing().is_some() {
                 self.launcher.need_server(pool.id);
             }

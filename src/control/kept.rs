@@ -1,8 +1,8 @@
-//! A table of what can be had again: it keeps so many entries and so many bytes, and forgets any others to stay
-//! within them.
+//! A table of what can be had again: it keeps so many entries and so many bytes, and forgets any
+//! others to stay within them.
 //!
-//! For secrets that answers of auth_query bring: how many there are, and how long, is for others to say. Never
-//! forgets the entry that was changed last.
+//! For secrets that answers of auth_query bring: how many there are, and how long, is for others to say.
+//! Never forgets the entry that was changed last.
 
 use dashmap::DashMap;
 use std::hash::Hash;
@@ -26,7 +26,8 @@ pub(crate) struct Kept<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Weight + Default> Kept<K, V> {
-    /// An empty one, with its bounds. Each thread that changes it may go beyond them by one entry for a moment.
+    /// An empty one, with its bounds. Each thread that changes it may go beyond them
+    /// by one entry for a moment.
     pub(crate) fn new(entries_max: usize, bytes_max: usize) -> Self {
         Self { table: DashMap::new(), bytes: AtomicUsize::new(0), entries_max, bytes_max }
     }

@@ -1,8 +1,10 @@
-//! Turns at something scarce (a core to compute on, lookups of auth_query), shared out fairly among those who ask.
+//! Turns at something scarce (a core to compute on, lookups of auth_query), shared out
+//! fairly among those who ask.
 //!
-//! Each asks in a lane: that of a server, of an address, of a database. So many turns are taken at a time in all and in each
-//! lane; the lanes that wait get theirs one after the other, however long the others' queues. Never waits for who holds a turn,
-//! never counts who waits: these are logins, which have limits of their own.
+//! Each asks in a lane: that of a server, of an address, of a database. So many turns are taken at a
+//! time in all and in each lane; the lanes that wait get theirs one after the other, however long the
+//! others' queues. Never waits for who holds a turn, never counts who waits: these are logins, which
+//! have limits of their own.
 
 use crate::tasks;
 use std::collections::{HashMap, VecDeque};
@@ -135,7 +137,8 @@ impl State {
 }
 
 impl Turn {
-    /// Computes something that takes its time, on a thread where nobody waits behind it. `None` where it panicked.
+    /// Computes something that takes its time, on a thread where nobody waits behind it.
+    /// `None` where it panicked.
     ///
     /// # Cancel safety
     /// It is computed to its end all the same, and so long the turn is taken.
@@ -143,7 +146,8 @@ impl Turn {
         self.compute_and_hold(work).await.map(|(result, _)| result)
     }
 
-    /// As [`Turn::compute`]; the turn is not given back before the result has been put where the next one looks.
+    /// As [`Turn::compute`]; the turn is not given back before the result has been put
+    /// where the next one looks.
     pub async fn compute_and_hold<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,

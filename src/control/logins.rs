@@ -1,7 +1,8 @@
-//! The connections that are logging in now, clients here and servers there: what SHOW SOCKETS and SHOW LISTS tell of them.
+//! The connections that are logging in now, clients here and servers there: what SHOW SOCKETS and
+//! SHOW LISTS tell of them.
 //!
-//! A client's row exists from accept until it is handed to a worker, to the console, or gone; a server's from the moment it
-//! is connected to.
+//! A client's row exists from accept until it is handed to a worker, to the console, or gone; a server's from
+//! the moment it is connected to.
 
 use crate::base::Address;
 use dashmap::DashMap;

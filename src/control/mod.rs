@@ -1,5 +1,5 @@
-//! What clients' logins and logins to servers share: the policy in force, the pools there are, who counts against which limit,
-//! the places of servers, and how both tell each other of something.
+//! What clients' logins and logins to servers share: the policy in force, the pools there are, who counts
+//! against which limit, the places of servers, and how both tell each other of something.
 //!
 //! Starts no task and opens no socket. Rooms above meet here and never import each other.
 

@@ -6,8 +6,8 @@ use crate::core::Note;
 use crate::worker::Mail;
 
 impl Plane {
-    /// What a worker's `Core` wants the world to know; the driver's owner calls it on the worker's thread, so it only
-    /// passes the note on.
+    /// What a worker's `Core` wants the world to know; the driver's owner calls it on the worker's thread, so
+    /// it only passes the note on.
     pub fn note(&self, from: WorkerId, note: Note) {
         match note {
             Note::NeedServer(pool) => self.launcher.need_server(pool),

@@ -15,7 +15,8 @@ impl Plane {
         self.statements.set_databases(snapshot.databases.len());
     }
 
-    /// KILL: clients and servers of one database, or all, are dropped ("database removed"). The caller has paused it.
+    /// KILL: clients and servers of one database, or all, are dropped ("database removed").
+    /// The caller has paused it.
     pub fn kill(&self, database: Option<&str>) {
         for entry in self.registry.entries_of(database) {
             entry.share.bump_generation(); // logins to servers that are under way, too
@@ -33,7 +34,8 @@ impl Plane {
         }
     }
 
-    /// Databases that auth_query was to look into and that nobody has proven a right to: those beyond a bound are forgotten.
+    /// Databases that auth_query was to look into and that nobody has proven a right to: those
+    /// beyond a bound are forgotten.
     pub fn forget_unproven(&self) {
         let servers = |pool| {
             let (logging_in, live) = self.places.pool_servers(pool);

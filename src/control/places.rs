@@ -1,8 +1,9 @@
 //! Places: the ledger behind its lock, and the value that stands for one place taken.
 //!
-//! A place travels with its connection (as `io::Channel::guard` once it is logged in) and is given back by being dropped,
-//! which its owner does when the socket has truly ended. So no path through the program can lose or double one.
-//! The lock is held for a few additions, when a connection opens or closes; never across an await.
+//! A place travels with its connection (as `io::Channel::guard` once it is logged in) and is given back
+//! by being dropped, which its owner does when the socket has truly ended. So no path through the
+//! program can lose or double one. The lock is held for a few additions, when a connection opens or
+//! closes; never across an await.
 
 use super::launcher_door::LauncherDoor;
 use crate::base::{Micros, PoolId};
@@ -27,7 +28,8 @@ impl Places {
         decide(&mut self.ledger())
     }
 
-    /// The place of a server to be opened, where the ledger has just given one ([`crate::core::Verdict::Launch`]).
+    /// The place of a server to be opened, where the ledger has just given one
+    /// ([`crate::core::Verdict::Launch`]).
     pub fn given(self: &Arc<Self>, pool: &Arc<PoolShare>, opening: Opening) -> Place {
         self.place(pool, Use::LoggingIn(opening))
     }
@@ -131,8 +133,8 @@ impl Place {
         }
     }
 
-    /// The login in this place has failed. The place stays taken until its socket has ended. Returns whether that is the answer
-    /// to those who wait: see [`Ledger::login_failed`].
+    /// The login in this place has failed. The place stays taken until its socket has ended. Returns whether
+    /// that is the answer to those who wait: see [`Ledger::login_failed`].
     #[must_use]
     pub fn login_failed(&mut self, reason: String, retry: Micros) -> bool {
         let is_answer = self.places.ledger().login_failed(&self.pool, self.opening(), reason, retry);
@@ -140,7 +142,8 @@ impl Place {
         is_answer
     }
 
-    /// The login in this place has failed for a reason that may pass: as [`Place::login_failed`], but clients go on waiting.
+    /// The login in this place has failed for a reason that may pass: as [`Place::login_failed`],
+    /// but clients go on waiting.
     pub fn login_postponed(&mut self, retry: Micros) {
         self.places.ledger().login_postponed(&self.pool, self.opening(), retry);
         self.used_for = Use::Failed(self.opening().clone());

@@ -1,5 +1,5 @@
-//! What logins of clients and logins to servers share: the policy in force, the pools, the workers, and the counts that
-//! limits need.
+//! What logins of clients and logins to servers share: the policy in force, the pools, the workers, and the
+//! counts that limits need.
 //!
 //! One value, made by `boot`, shared by reference: there is no global. Starts no task, opens no socket.
 
@@ -166,15 +166,16 @@ impl Plane {
         WorkerId(quietest.map_or(0, |(at, _)| at as u16))
     }
 
-    /// `here`, unless another worker has fewer clients by more than an eighth: who comes to a worker mostly stays there.
+    /// `here`, unless another worker has fewer clients by more than an eighth: who comes to a
+    /// worker mostly stays there.
     pub fn quiet_worker(&self, here: WorkerId) -> WorkerId {
         let quietest = self.quietest_worker();
         let fewest = self.worker(quietest).client_count();
         if self.worker(here).client_count() <= fewest + fewest / 8 + 1 { here } else { quietest }
     }
 
-    /// The pool for clients of `database` that log in as `user` (the entry's own user goes first), made if it is new; `None`
-    /// where there is no such database, not even `*`.
+    /// The pool for clients of `database` that log in as `user` (the entry's own user goes first), made if it
+    /// is new; `None` where there is no such database, not even `*`.
     pub fn pool(&self, database: &str, user: &str) -> Option<Arc<PoolShare>> {
         self.pool_entry(database, user).map(|entry| Arc::clone(&entry.share))
     }
@@ -199,7 +200,8 @@ impl Plane {
         answer.await.ok()
     }
 
-    /// Asks every worker and waits for all answers, in the order of the workers. A worker that has ended is left out.
+    /// Asks every worker and waits for all answers, in the order of the workers. A worker
+    /// that has ended is left out.
     ///
     /// # Cancel safety
     /// The command is carried out all the same; only the answers are lost.

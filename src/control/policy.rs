@@ -9,7 +9,8 @@ use crate::tls::ServersTls;
 use crate::tls::client::Acceptor;
 use std::sync::Arc;
 
-/// TLS towards clients as it is in force: the settings may be ahead of it, after a SET that is not complete yet.
+/// TLS towards clients as it is in force: the settings may be ahead of it, after a SET
+/// that is not complete yet.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     /// `client_tls_sslmode`.

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The failure of a pool's last login, and when it was seen first by whoever asks whether the pool can be served.
+/// The failure of a pool's last login, and when it was seen first by whoever asks
+/// whether the pool can be served.
 #[derive(Debug, Default)]
 pub struct FailureSeen(Mutex<Option<(Arc<String>, Micros)>>);
 
@@ -73,8 +74,8 @@ impl PoolEntry {
         }
     }
 
-    /// Counts one client until the guard is dropped: as long as there is one, the pool stays, and `min_pool_size` is
-    /// filled for it.
+    /// Counts one client until the guard is dropped: as long as there is one, the pool stays, and
+    /// `min_pool_size` is filled for it.
     pub fn visit(self: &Arc<Self>) -> Visit {
         self.clients.fetch_add(1, Ordering::AcqRel);
         self.unused_since.store(Micros::NEVER.0, Ordering::Release);
@@ -122,8 +123,8 @@ impl PoolEntry {
         self.config.load().user.as_deref() == Some(&*self.share.user)
     }
 
-    /// Whether its `min_pool_size` is filled even while it has no client; it may have no server all the same, where logins
-    /// fail.
+    /// Whether its `min_pool_size` is filled even while it has no client; it may have no server all the
+    /// same, where logins fail.
     pub fn keeps_minimum(&self) -> bool {
         self.is_forced() && self.share.rules().min_pool_size > 0
     }

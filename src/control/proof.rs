@@ -1,4 +1,5 @@
-//! What the next login to a server of a pool would send, and whether that is something else than the last one did.
+//! What the next login to a server of a pool would send, and whether that is something
+//! else than the last one did.
 
 use super::plane::Plane;
 use super::policy::Policy;
@@ -10,7 +11,8 @@ use crate::config::Database;
 use std::sync::Arc;
 
 impl Plane {
-    /// `password=` of the entry, else auth_file, else what authenticated the client. `None` = nothing is known.
+    /// `password=` of the entry, else auth_file, else what authenticated the client.
+    /// `None` = nothing is known.
     pub fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
         let (database, user) = (&entry.share.database.name, &entry.share.user);
         let of_entry = (!config.password.is_empty() && entry.is_forced())
@@ -27,7 +29,8 @@ impl Plane {
         Sent { stored: self.stored(policy, entry, &config), config }
     }
 
-    /// Whether the next login of a pool whose logins fail would send something else than the last one: then it need not wait.
+    /// Whether the next login of a pool whose logins fail would send something else than the last
+    /// one: then it need not wait.
     pub fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
         let policy = self.policy.load();
         let ends = entry.tries.end_for_change(|| self.would_send(&policy, entry));

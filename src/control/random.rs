@@ -1,4 +1,5 @@
-//! Randomness for logins, drawn from the generator many bytes at a time: a few bytes cost as much as a hundred.
+//! Randomness for logins, drawn from the generator many bytes at a time: a few bytes
+//! cost as much as a hundred.
 //!
 //! No byte is given twice; what has been given is wiped here.
 

@@ -1,8 +1,9 @@
-//! The databases and pools there are: made when first asked for, changed by reloads, forgotten when long unused.
+//! The databases and pools there are: made when first asked for, changed by reloads,
+//! forgotten when long unused.
 //!
-//! One lock around ordered maps, read once per login. Never opens anything; what running pools must be told of a change is
-//! `reload.rs`. Source: PgBouncer, doc/config.md (`*`, `autodb_idle_timeout`,
-//! `pool_idle_timeout`).
+//! One lock around ordered maps, read once per login. Never opens anything; what running pools must
+//! be told of a change is `reload.rs`. Source: PgBouncer, doc/config.md (`*`,
+//! `autodb_idle_timeout`, `pool_idle_timeout`).
 
 mod unproven;
 
@@ -61,8 +62,8 @@ enum Asker {
 struct Tables {
     databases: BTreeMap<Arc<str>, DatabaseEntry>,
     by_id: HashMap<PoolId, Arc<PoolEntry>>,
-    /// Names of databases that were made for auth_query, in that order; those that are proven or gone are dropped when it is
-    /// gone through.
+    /// Names of databases that were made for auth_query, in that order; those that are proven or gone are
+    /// dropped when it is gone through.
     unproven: BTreeMap<u32, Arc<str>>,
     made: u32,
 }
@@ -94,8 +95,8 @@ impl Registry {
         Self { tables: RwLock::default(), gate, workers, next_id: AtomicU32::new(0) }
     }
 
-    /// The pool of a database entry for clients that log in as `user`: that of the entry's own user where it names one.
-    /// Made if it is new; `None` where `snapshot` has no such database, not even `*`.
+    /// The pool of a database entry for clients that log in as `user`: that of the entry's own user where it
+    /// names one. Made if it is new; `None` where `snapshot` has no such database, not even `*`.
     pub fn pool(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Arc<PoolEntry>> {
         let user = |config: &Database| config.user.clone().unwrap_or_else(|| user.into());
         self.pool_of(snapshot, database, Asker::Proven, user, Arc::clone)
@@ -106,8 +107,8 @@ impl Registry {
         self.pool_of(snapshot, database, Asker::Proven, |_| user.into(), Arc::clone)
     }
 
-    /// As [`Registry::pool_as`], for auth_query: whoever it asks for may be anybody. It is counted before anybody can take
-    /// it out again ([`Registry::take_unproven`]).
+    /// As [`Registry::pool_as`], for auth_query: whoever it asks for may be anybody. It is counted before
+    /// anybody can take it out again ([`Registry::take_unproven`]).
     pub fn visit_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Visit> {
         self.pool_of(snapshot, database, Asker::Anybody, |_| user.into(), PoolEntry::visit)
     }
@@ -148,8 +149,8 @@ impl Registry {
         self.read().databases.get(database)?.pools.get(user).cloned()
     }
 
-    /// A database's switches, for a client that has proven that it may ask for it; an entry is made from `*` if need be. `None`
-    /// where there is no such database.
+    /// A database's switches, for a client that has proven that it may ask for it; an entry is made from `*`
+    /// if need be. `None` where there is no such database.
     pub fn database(&self, snapshot: &Snapshot, name: &str) -> Option<Arc<DatabaseShare>> {
         if let Some(entry) = self.read().databases.get(name)
             && matches!(entry.standing, Standing::Known)
@@ -227,8 +228,8 @@ impl Registry {
         self.read().databases.get(name).map(DatabaseEntry::view)
     }
 
-    /// Makes the entries of `snapshot` known and brings those that are to what it says; those that it no longer has stay
-    /// until they are removed.
+    /// Makes the entries of `snapshot` known and brings those that are to what it says; those that it no
+    /// longer has stay until they are removed.
     pub fn adopt(&self, snapshot: &Snapshot) {
         let mut tables = self.write();
         for name in snapshot.databases.keys() {
@@ -258,8 +259,9 @@ impl Registry {
         pools
     }
 
-    /// Takes out pools that nobody has used for `pool_idle` and databases made from `*` that nobody has used for
-    /// `database_idle` (zero = never), and returns those pools. `servers` tells how many servers a pool has.
+    /// Takes out pools that nobody has used for `pool_idle` and databases made from `*` that nobody
+    /// has used for `database_idle` (zero = never), and returns those pools. `servers` tells how
+    /// many servers a pool has.
     pub fn remove_unused(
         &self,
         now: Micros,

@@ -1,4 +1,5 @@
-//! The secrets that servers are logged in to with: the order of their sources, and what clients' logins have taught.
+//! The secrets that servers are logged in to with: the order of their sources, and what
+//! clients' logins have taught.
 //!
 //! Kept in memory only, never shown. Source: PgBouncer, doc/config.md (`auth_query`, "Authentication file
 //! format").

@@ -22,7 +22,8 @@ pub(crate) fn share(database: &str, user: &str) -> Arc<PoolShare> {
     Arc::clone(&registry().pool(&snapshot, database, user).expect("a pool").share)
 }
 
-/// A configuration of these lines of `[databases]` and of the settings (and of the sections behind them), without TLS.
+/// A configuration of these lines of `[databases]` and of the settings (and of the sections
+/// behind them), without TLS.
 pub(crate) fn policy(databases: &str, settings: &str) -> Policy {
     Policy::without_tls(snapshot(databases, settings))
 }
@@ -44,9 +45,9 @@ pub(crate) async fn until(what: impl Fn() -> bool) {
 pub(crate) struct Lines(pub Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    /// Hears what this thread logs. The first event of a place in the code asks all subscribers that there are whether it is of
-    /// interest to any; one more that hears everything, for all threads, is there for those that are asked just
-    /// before this one comes.
+    /// Hears what this thread logs. The first event of a place in the code asks all subscribers that there
+    /// are whether it is of interest to any; one more that hears everything, for all threads, is there for
+    /// those that are asked just before this one comes.
     pub(crate) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
         use tracing_subscriber::layer::SubscriberExt;
         // a second one is refused: there is one already

@@ -1,10 +1,12 @@
 //! What a pool's last login came to, where it failed: what it had sent, and the server's own refusal.
 //!
-//! A server that refuses a login in its own words (no such database, no such role, a wrong password) has answered: whoever
-//! comes is told so at once, and asked is anew by the first one who comes after a pause, which doubles with each refusal from
-//! `limits::REFUSAL_PAUSE_MS` to `server_login_retry`; logins that were under way together are refused together, once. So a database that is created a moment later is there, and a storm of
-//! clients is no storm of logins. A login that would send something else ends every pause at once. Never shows a secret.
-//! PgBouncer lets each later client wait for `server_login_retry` instead (launch_new_connection() in src/objects.c).
+//! A server that refuses a login in its own words (no such database, no such role, a wrong password) has
+//! answered: whoever comes is told so at once, and asked is anew by the first one who comes after a pause,
+//! which doubles with each refusal from `limits::REFUSAL_PAUSE_MS` to `server_login_retry`; logins that were
+//! under way together are refused together, once. So a database that is created a moment later is there, and
+//! a storm of clients is no storm of logins. A login that would send something else ends every pause at once.
+//! Never shows a secret. PgBouncer lets each later client wait for `server_login_retry` instead
+//! (launch_new_connection() in src/objects.c).
 
 use super::server_secrets::Stored;
 use crate::base::{Micros, limits};
@@ -51,8 +53,8 @@ impl<S: PartialEq> Tries<S> {
         *self.last() = Some(Failed { sent, refusal: None });
     }
 
-    /// A login that sent this, begun and ended at these times, was refused by the server; until when that is the answer,
-    /// `longest` at the most.
+    /// A login that sent this, begun and ended at these times, was refused by the server; until when that is
+    /// the answer, `longest` at the most.
     pub fn refused(
         &self,
         sent: S,
@@ -64,7 +66,8 @@ impl<S: PartialEq> Tries<S> {
         let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
         let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
         let pause = match before {
-            Some(before) if begun_at < before.at => before.pause, // nobody had heard of that one when it began
+            // nobody had heard of that one when it began
+            Some(before) if begun_at < before.at => before.pause,
             Some(before) if now.since(before.until) <= longest => Micros(2 * before.pause.0),
             _ => first,
         };

@@ -1,7 +1,7 @@
 //! What clients of a pool are welcomed with, and the queue of those who wait for it.
 //!
-//! Until a pool's first server has logged in, nobody knows what to tell its clients, so they wait here; a server's refusal
-//! is passed on to all of them. Never knows a socket. Source: PgBouncer, src/client.c.
+//! Until a pool's first server has logged in, nobody knows what to tell its clients, so they wait here; a
+//! server's refusal is passed on to all of them. Never knows a socket. Source: PgBouncer, src/client.c.
 
 use crate::base::Micros;
 use crate::wire::{Fault, ParamSet};
@@ -68,8 +68,8 @@ impl WelcomeDesk {
         self.board.borrow().known(generation).cloned()
     }
 
-    /// A server of `generation` has logged in: its welcome counts unless one of this generation is known already.
-    /// Everybody who waits goes on.
+    /// A server of `generation` has logged in: its welcome counts unless one of this generation is known
+    /// already. Everybody who waits goes on.
     pub fn learn(&self, generation: u32, welcome: impl FnOnce() -> Welcome) {
         let is_news = self.board.send_if_modified(|board| {
             let is_news = board.known.as_ref().is_none_or(|known| known.of != generation);
@@ -80,13 +80,14 @@ impl WelcomeDesk {
             is_news
         });
         if is_news {
-            // They go on as soon as their tasks run; until then the launcher must not take them for somebody in want.
+            // They go on as soon as their tasks run; until then the launcher must not take
+            // them for somebody in want.
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
-    /// No server can be opened for the time being: the welcome of an older generation, if there is one, is good enough
-    /// until the next login.
+    /// No server can be opened for the time being: the welcome of an older generation, if there is one, is
+    /// good enough until the next login.
     pub fn settle_for_older(&self, generation: u32) {
         self.board.send_if_modified(|board| {
             let older = board.known.as_mut().filter(|known| known.of != generation);

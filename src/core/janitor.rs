@@ -63,8 +63,8 @@ impl Core {
         self.forget_moved_hosts();
     }
 
-    /// Counts anew which servers are being checked for a client that waits: one that has not answered for a whole pass may
-    /// never do so, and another one is opened meanwhile.
+    /// Counts anew which servers are being checked for a client that waits: one that has not answered for a
+    /// whole pass may never do so, and another one is opened meanwhile.
     fn give_up_slow_checks(&mut self) {
         let now = self.now;
         self.pools.iter_mut().for_each(|(_, pool)| pool.checking = 0);
@@ -175,7 +175,8 @@ impl Core {
         (rules.pool_size > 0 && live > most).then_some("too many servers in the pool")
     }
 
-    /// `server_idle_timeout`, which never takes a pool below `min_pool_size`, and nothing that no login would bring back.
+    /// `server_idle_timeout`, which never takes a pool below `min_pool_size`, and nothing that
+    /// no login would bring back.
     fn idle_too_long(&self, id: ServerId, live: u32) -> Option<&'static str> {
         let server = &self.servers[id.0 as usize];
         let Phase::Idle(since) = server.phase else { return None };

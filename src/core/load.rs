@@ -1,4 +1,5 @@
-//! What each peer makes a core hold, in the units of its bounds: for tests that hold it to them. Changes nothing.
+//! What each peer makes a core hold, in the units of its bounds: for tests that hold it
+//! to them. Changes nothing.
 
 use super::worker_core::Core;
 use crate::base::ClientId;

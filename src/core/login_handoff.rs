@@ -1,8 +1,8 @@
-//! What the login plane hands to a worker, once per connection. The socket, its TLS session and its guard travel beside
-//! these values, in `io::Channel`: the core never sees them.
+//! What the login plane hands to a worker, once per connection. The socket, its TLS session and its guard
+//! travel beside these values, in `io::Channel`: the core never sees them.
 
 use super::pool::PoolShare;
-use crate::base::{Address, Micros};
+use crate::base::{About, Address, Micros};
 use crate::config::ClientRules;
 use crate::wire::ParamSet;
 use std::sync::Arc;
@@ -24,8 +24,22 @@ pub struct ClientIdentity {
     pub tls: String,
     /// Seconds since the epoch at accept.
     pub connected_at_epoch_s: u64,
-    /// A client that the pooler itself plays (auth_query): not shown in SHOW CLIENTS, not counted as a client.
+    /// A client that the pooler itself plays (auth_query): not shown in SHOW CLIENTS,
+    /// not counted as a client.
     pub internal: bool,
+}
+
+impl ClientIdentity {
+    /// As the log names it.
+    pub(crate) fn about(&self) -> About<'_> {
+        About {
+            side: "C",
+            id: self.socket_id,
+            database: &self.database,
+            user: &self.user,
+            peer: &self.remote,
+        }
+    }
 }
 
 /// A client that has finished its login: everything up to and including ReadyForQuery has been sent to it.
@@ -41,7 +55,8 @@ pub struct ClientLogin {
     pub rules: ClientRules,
     /// How long its login has taken, from accept to the welcome.
     pub login_time: Micros,
-    /// The end of its login, ReadyForQuery last: sent when it has joined, so that whoever reads it is known to its worker.
+    /// The end of its login, ReadyForQuery last: sent when it has joined, so that whoever reads
+    /// it is known to its worker.
     pub welcome: Box<[u8]>,
 }
 
@@ -67,7 +82,8 @@ pub struct ServerIdentity {
     pub remote: Address,
     /// Our end.
     pub local: Address,
-    /// The host of the database entry that it was opened to (host lists have several), a name or path as configured.
+    /// The host of the database entry that it was opened to (host lists have several), a
+    /// name or path as configured.
     pub host: Arc<str>,
     /// As SHOW prints it, empty without TLS.
     pub tls: String,
@@ -77,13 +93,27 @@ pub struct ServerIdentity {
     pub cancel_key: CancelKey,
 }
 
-/// How long a server may serve on the authorization that it was logged in with. Both times lie on the process's monotonic
-/// clock.
+impl ServerIdentity {
+    /// As the log names it.
+    pub(crate) fn about(&self) -> About<'_> {
+        About {
+            side: "S",
+            id: self.socket_id,
+            database: &self.database,
+            user: &self.user,
+            peer: &self.remote,
+        }
+    }
+}
+
+/// How long a server may serve on the authorization that it was logged in with. Both times lie on the
+/// process's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authorization {
     /// From when on a replacement is wanted.
     pub soft_at: Micros,
-    /// From when on no transaction begins on it, but under a stance that extends it ([`super::pool::Stance`]). Not before `soft_at`.
+    /// From when on no transaction begins on it, but under a stance that extends it
+    /// ([`super::pool::Stance`]). Not before `soft_at`.
     pub hard_at: Micros,
 }
 

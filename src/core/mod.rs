@@ -1,8 +1,10 @@
-//! The data plane without I/O: client sessions, server connections, pools, and the relay between a linked pair.
+//! The data plane without I/O: client sessions, server connections, pools, and the
+//! relay between a linked pair.
 //!
-//! A [`Core`] is one worker's heart: it takes events (bytes, sent, closed, time, command) and answers through [`Net`]. It
-//! never touches a socket, never reads a clock, never keeps a peer's bytes (the driver keeps what was not consumed), never
-//! waits. Invariant above all: a server is lent only when idle, in sync, reset and of the right database and user.
+//! A [`Core`] is one worker's heart: it takes events (bytes, sent, closed, time, command) and answers through
+//! [`Net`]. It never touches a socket, never reads a clock, never keeps a peer's bytes (the driver keeps what
+//! was not consumed), never waits. Invariant above all: a server is lent only when idle, in sync, reset and
+//! of the right database and user.
 
 mod admin;
 mod bounds;

@@ -9,23 +9,24 @@ use std::sync::Arc;
 pub enum Farewell {
     /// Flush, then close. A server's end of stream is waited for as with [`Farewell::Terminate`].
     Close,
-    /// A server: send Terminate, then wait for its end of stream, so that PostgreSQL has forgotten the backend before the
-    /// pool's place is given away. Bounded by `limits::SERVER_LINGER_MS`.
+    /// A server: send Terminate, then wait for its end of stream, so that PostgreSQL has forgotten the
+    /// backend before the pool's place is given away. Bounded by `limits::SERVER_LINGER_MS`.
     Terminate,
     /// The peer is already gone, or must be cut: close at once, nothing is flushed.
     Cut,
 }
 
-/// What the world outside the worker must learn. The driver's owner passes it on; never on the path of a transaction
-/// that finds a server idle.
+/// What the world outside the worker must learn. The driver's owner passes it on; never on the path of a
+/// transaction that finds a server idle.
 #[derive(Debug)]
 pub enum Note {
     /// Clients of this pool wait on this worker and it has room: consider opening a server.
     NeedServer(PoolId),
-    /// A free server of this pool is past its soft age: have a replacement opened where there is room, or one retired first
-    /// where there is none ([`super::supply::Want::Renewal`]).
+    /// A free server of this pool is past its soft age: have a replacement opened where there is room, or one
+    /// retired first where there is none ([`super::supply::Want::Renewal`]).
     NeedRenewal(PoolId),
-    /// A server of this pool has ended by itself and had answered nothing since its login: one login more would come to no more.
+    /// A server of this pool has ended by itself and had answered nothing since its login: one login
+    /// more would come to no more.
     EndedUnanswered {
         /// Its pool.
         pool: PoolId,
@@ -39,10 +40,11 @@ pub enum Note {
         /// Who seems to have idle servers.
         idle_at: WorkerId,
     },
-    /// Open a connection to the server's endpoint, send its cancel key, wait for the end of stream, then tell this worker
-    /// what became of it with the same socket id (`Core::cancel_over`).
+    /// Open a connection to the server's endpoint, send its cancel key, wait for the end of stream, then tell
+    /// this worker what became of it with the same socket id (`Core::cancel_over`).
     SendCancel {
-        /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the pooler itself ends the query.
+        /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the
+        /// pooler itself ends the query.
         client: u64,
         /// The number of that request; 0 where there is none.
         request: u64,

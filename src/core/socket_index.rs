@@ -1,5 +1,5 @@
-//! Clients by their socket ids, which cancel requests and KILL_CLIENT name. About 10 bytes for each client: it
-//! holds the clients' slots alone and asks the caller, who has them at hand, for the rest.
+//! Clients by their socket ids, which cancel requests and KILL_CLIENT name. About 10 bytes for each client:
+//! it holds the clients' slots alone and asks the caller, who has them at hand, for the rest.
 //!
 //! Knows no client that has left: whoever removes a client removes it here first.
 
@@ -7,7 +7,8 @@ use crate::base::ClientId;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, RandomState};
 
-/// The slots of clients, found by socket id. `socket_of` in each call tells the socket id of a slot that is held here.
+/// The slots of clients, found by socket id. `socket_of` in each call tells the socket id of
+/// a slot that is held here.
 #[derive(Debug, Default)]
 pub(in crate::core) struct SocketIndex {
     slots: HashTable<ClientId>,

@@ -1,7 +1,8 @@
 //! One worker's heart: clients, servers and pools of this worker, driven by events.
 //!
-//! This file holds the value and its joins and departures; check-out and check-in are in `pool/checkout.rs`, the relay in
-//! `relay/upstream.rs` and `relay/downstream.rs`, timeouts in `janitor.rs`, operators' commands in `admin/carry_out.rs`.
+//! This file holds the value and its joins and departures; check-out and check-in are in `pool/checkout.rs`,
+//! the relay in `relay/upstream.rs` and `relay/downstream.rs`, timeouts in `janitor.rs`, operators' commands
+//! in `admin/carry_out.rs`.
 
 use super::bounds::Bounds;
 use super::conn::{Client, Debt, Hold, Phase, Reason, Server, Stand, Task};
@@ -12,7 +13,7 @@ use super::note::{Farewell, Note};
 use super::pool::{MovedHost, Pool, PoolShare, PoolSlot};
 use super::relay::{ServerStatements, StatementRegistry};
 use super::socket_index::SocketIndex;
-use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
 use crate::config::PoolMode;
 use crate::wire::{Fault, TrackedNames};
 use slab::Slab;
@@ -43,14 +44,14 @@ pub struct Core {
     pub(in crate::core) now: Micros,
     /// The time of the janitor's last pass.
     pub(in crate::core) last_pass: Micros,
-    /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over: not before
-    /// then can it leave for another worker.
+    /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over:
+    /// not before then can it leave for another worker.
     pub(in crate::core) just_sent_to: Option<ServerId>,
 }
 
 /// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no
-/// transaction, no cancel under way. Only [`Core::try_rest`] makes one, and no server becomes idle, is given back or
-/// leaves for another worker without.
+/// transaction, no cancel under way. Only [`Core::try_rest`] makes one, and no server becomes idle, is given
+/// back or leaves for another worker without.
 #[derive(Debug)]
 pub(in crate::core) struct Resting(ServerId);
 
@@ -108,7 +109,8 @@ impl Core {
         self.bounds = bounds;
     }
 
-    /// The slot that the next [`Core::client_joined`] will use, so that the driver can adopt the socket under its id first.
+    /// The slot that the next [`Core::client_joined`] will use, so that the driver can adopt the
+    /// socket under its id first.
     pub fn reserve_client(&mut self) -> ClientId {
         ClientId(self.clients.vacant_key() as u32)
     }
@@ -169,7 +171,8 @@ impl Core {
         server.limit_age(pool);
         pool.servers += 1;
         pool.asked = 0;
-        // What came with it may be an answer that nobody has asked for: it is looked at first (`Core::heard_out`).
+        // What came with it may be an answer that nobody has asked for: it is looked at
+        // first (`Core::heard_out`).
         server.speaks_on = net.has_unread(Peer::Server(id));
         let is_heard = !server.speaks_on;
         let key = self.servers.insert(server);
@@ -200,8 +203,8 @@ impl Core {
         (server.is_clean() && server.cancels == 0 && !server.speaks_on).then_some(Resting(id))
     }
 
-    /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was kept apart is
-    /// checked in as soon as it is at rest, and closed where that would come too late.
+    /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was
+    /// kept apart is checked in as soon as it is at rest, and closed where that would come too late.
     pub(in crate::core) fn look_for_rest(&mut self, id: ServerId, net: &mut impl Net) {
         let Some(server) = self.servers.get(id.0 as usize) else { return };
         if server.phase != Phase::BeingCanceled || server.cancels > 0 {
@@ -241,7 +244,8 @@ impl Core {
         slot
     }
 
-    /// `peer` is gone: end of stream, reset, or a TLS failure. The driver has already let go of the id's socket.
+    /// `peer` is gone: end of stream, reset, or a TLS failure. The driver has already
+    /// let go of the id's socket.
     pub fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
         self.now = now;
         match peer {
@@ -262,8 +266,9 @@ impl Core {
         }
     }
 
-    /// What was sent to `peer` could not be written at once and is in the driver's hands: its link is not read meanwhile,
-    /// so that a slow reader costs one buffer, whatever the result's size. Nor is a client itself that does not read.
+    /// What was sent to `peer` could not be written at once and is in the driver's hands: its link is not
+    /// read meanwhile, so that a slow reader costs one buffer, whatever the result's size. Nor is a client
+    /// itself that does not read.
     pub fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
         self.set_blocked(peer, true);
         if let Peer::Client(id) = peer
@@ -324,8 +329,9 @@ impl Core {
         }
     }
 
-    /// Bytes of `peer`: those kept from before, then what came. Returns how many were consumed; the driver keeps the rest
-    /// and calls again with them in front when more has come (or after [`Net::resume`]). Not called while `peer` is paused.
+    /// Bytes of `peer`: those kept from before, then what came. Returns how many were consumed; the driver
+    /// keeps the rest and calls again with them in front when more has come (or after [`Net::resume`]). Not
+    /// called while `peer` is paused.
     pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
         self.now = now;
         let consumed = match peer {
@@ -371,7 +377,8 @@ impl Core {
         }
     }
 
-    /// A server whose client has left: reset and lent on where it is at rest (session pooling), closed where it is not.
+    /// A server whose client has left: reset and lent on where it is at rest (session
+    /// pooling), closed where it is not.
     fn abandon(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &mut self.servers[id.0 as usize];
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
@@ -425,8 +432,9 @@ impl Core {
         self.pools[server.pool.0 as usize].servers -= 1;
     }
 
-    /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a long query runs on
-    /// and its backend counts against the caps: a server that is closed in the middle of a query is cancelled too.
+    /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a
+    /// long query runs on and its backend counts against the caps: a server that is closed in the middle
+    /// of a query is cancelled too.
     fn stop_query(&self, id: ServerId, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
         if !server.expected.is_settled() {
@@ -462,8 +470,8 @@ impl Core {
     }
 
     fn log_client(&self, client: &Client, leave: &Leave, now: Micros) {
-        let who = &client.identity;
-        if who.internal {
+        let about = client.identity.about();
+        if client.identity.internal {
             return;
         }
         let rules = &self.pools[client.pool.0 as usize].rules;
@@ -473,21 +481,18 @@ impl Core {
             Leave::Quiet(reason) => (*reason).into(),
         };
         if rules.log_disconnections {
-            tracing::info!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                "closing because: {reason} (age={age}s)");
+            log_about!(info, about, "closing because: {reason} (age={age}s)");
         }
         if rules.log_pooler_errors && !matches!(leave, Leave::Quiet(_)) {
-            tracing::warn!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                "pooler error: {reason}");
+            log_about!(warn, about, "pooler error: {reason}");
         }
     }
 
     fn log_server(&self, server: &Server, reason: &'static str, now: Micros) {
-        let who = &server.identity;
+        let about = server.identity.about();
         if self.pools[server.pool.0 as usize].rules.log_disconnections {
             let age = now.since(server.connected_at).as_secs();
-            tracing::info!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                "closing because: {reason} (age={age}s)");
+            log_about!(info, about, "closing because: {reason} (age={age}s)");
         }
     }
 

@@ -1,8 +1,8 @@
 //! How old a server's authorization may grow, and what an operator wants done about it.
 //!
-//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers are replaced. What
-//! their ages mean for servers is decided by `core::pool`, when the soft age comes is planned by `core::Ledger`; here is what
-//! the settings say. Pure.
+//! RDS looks at IAM when a session begins and never again, so a changed permission bites only when servers
+//! are replaced. What their ages mean for servers is decided by `core::pool`, when the soft age comes is
+//! planned by `core::Ledger`; here is what the settings say. Pure.
 
 use super::denial::Patience;
 use crate::base::{Micros, limits};

@@ -1,12 +1,12 @@
 //! Fetching credentials from a source, by the AWS libraries.
 //!
-//! Providers are made anew for each fetch: those of the library keep what they once read (a profile's file, the last
-//! credentials of the metadata service) and give it out again without a word when reading fails. Keeping is done here, by
-//! [`super::keeper`]. Each call is bounded in time; pauses between fetches are the keeper's too.
-//! The library panics over some answers and settings that make no sense (a role's name that makes no path, a relative URI without
-//! its slash, a full one without its scheme): that ends the fetch, as [`Reason::Garbage`].
-//! Never logs, never prints; errors come out as [`FetchError`], which holds no text of an answer.
-//! Source: aws-config 1.13, read and measured.
+//! Providers are made anew for each fetch: those of the library keep what they once read (a profile's file,
+//! the last credentials of the metadata service) and give it out again without a word when reading fails.
+//! Keeping is done here, by [`super::keeper`]. Each call is bounded in time; pauses between fetches are the
+//! keeper's too. The library panics over some answers and settings that make no sense (a role's name that
+//! makes no path, a relative URI without its slash, a full one without its scheme): that ends the fetch, as
+//! [`Reason::Garbage`]. Never logs, never prints; errors come out as [`FetchError`], which holds no text of
+//! an answer. Source: aws-config 1.13, read and measured.
 
 use super::clock::{Shared, Standing, WallClock};
 use super::credentials::{Credentials, checked};
@@ -31,7 +31,8 @@ use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::provider::ProvideCredentials;
 use std::sync::Arc;
 
-/// Calls of a container's endpoint within one fetch: the second one is for a connection that had died unnoticed.
+/// Calls of a container's endpoint within one fetch: the second one is for a connection
+/// that had died unnoticed.
 const ATTEMPTS: u32 = 2;
 
 /// The source of [`SourceKey`], at AWS.
@@ -87,8 +88,8 @@ impl AwsSource {
         Ok(Fetched { credentials, via, principal })
     }
 
-    /// The first of the chain that is there. A machine without a metadata service, the last one, looks like one that cannot
-    /// reach it.
+    /// The first of the chain that is there. A machine without a metadata service, the last one, looks like
+    /// one that cannot reach it.
     async fn fetch_chain(&self) -> Result<(Given, SourceKind), FetchError> {
         for via in SourceKind::CHAIN {
             match self.fetch_from(via).await {
@@ -162,8 +163,8 @@ impl AwsSource {
         Ok(given)
     }
 
-    /// The library lengthens the life of expired credentials by its own clock; one that stands still lets them come out as they
-    /// are.
+    /// The library lengthens the life of expired credentials by its own clock; one that stands still lets
+    /// them come out as they are.
     async fn fetch_from_imds(&self) -> Result<AwsCredentials, FetchError> {
         const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         if env(DISABLED).is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -225,7 +226,8 @@ async fn provide(provider: impl ProvideCredentials) -> Result<AwsCredentials, Fe
     checked(provider.provide_credentials().await.map_err(|error| FetchError::read(&error))?)
 }
 
-/// One half is there and this one is not: whoever set that meant this source, and no other is to take its place.
+/// One half is there and this one is not: whoever set that meant this source, and no
+/// other is to take its place.
 fn half(mut missing: FetchError) -> FetchError {
     missing.reason = Reason::Misconfigured;
     missing

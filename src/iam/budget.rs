@@ -1,12 +1,11 @@
 //! How many logins a second one endpoint is asked to take, and who goes first.
 //!
 //! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login
-//! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the order
-//! is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of what it
-//! is, the pace settles there: a burst of refusals that looks like throttling halves it, and it grows by 1/s
-//! each 10 s.
-//! Pure: monotonic time comes in as argument. Memory: one entry for each login that waits, which the pools' own
-//! limits bound.
+//! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the
+//! order is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of
+//! what it is, the pace settles there: a burst of refusals that looks like throttling halves it, and it grows
+//! by 1/s each 10 s. Pure: monotonic time comes in as argument. Memory: one entry for each login that waits,
+//! which the pools' own limits bound.
 
 use crate::base::Micros;
 use std::collections::VecDeque;
@@ -114,7 +113,8 @@ impl Budget {
         Ticket { number: self.tickets, priority }
     }
 
-    /// Takes a login back that is not wanted any more. One that has had its turn is not there; that is no error.
+    /// Takes a login back that is not wanted any more. One that has had its turn is not
+    /// there; that is no error.
     pub fn forget(&mut self, ticket: Ticket) {
         let queue = &mut self.waiting[ticket.priority as usize];
         if let Ok(index) = queue.binary_search_by_key(&ticket.number, |(number, _)| *number) {
@@ -122,7 +122,8 @@ impl Budget {
         }
     }
 
-    /// Whose turn it is, if it is anybody's. Call it until it says nobody's, then again at [`Budget::next_at`].
+    /// Whose turn it is, if it is anybody's. Call it until it says nobody's, then
+    /// again at [`Budget::next_at`].
     pub fn next(&mut self, now: Micros) -> Option<Turn> {
         self.fill(now);
         if self.level < SECOND_US {
@@ -352,7 +353,8 @@ mod tests {
                 if budget.waiting() == 0 {
                     budget.ask(Priority::Client, now);
                 }
-                let verdict_at = under_way.front().map(|begun_at: &Micros| *begun_at + Micros::from_millis(slow_ms));
+                let slow = Micros::from_millis(slow_ms);
+                let verdict_at = under_way.front().map(|begun_at: &Micros| *begun_at + slow);
                 let turn_at = budget.next_at(now).expect("one waits");
                 now = turn_at.min(verdict_at.unwrap_or(Micros::NEVER)).max(now);
                 if verdict_at.is_some_and(|at| at <= now) {

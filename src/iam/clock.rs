@@ -1,7 +1,7 @@
 //! The wall clock, by which AWS dates tokens and credentials; tests hand in one that they move.
 //!
-//! Spans that do not leave this process (ages of connections, budgets, back-off) are measured on the monotonic clock instead
-//! and come in as [`crate::base::Micros`].
+//! Spans that do not leave this process (ages of connections, budgets, back-off) are measured on the
+//! monotonic clock instead and come in as [`crate::base::Micros`].
 
 use aws_smithy_async::time::TimeSource;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The credentials of one source as they lie in memory, and how they stand.
 //!
-//! Invariant: nothing secret is printed, not even by `Debug`; the keys are wiped on drop (by the AWS library's own type, which
-//! holds them).
+//! Invariant: nothing secret is printed, not even by `Debug`; the keys are wiped on drop (by the AWS
+//! library's own type, which holds them).
 
 use super::denial::Backing;
 use super::failure::{FetchError, Reason};
@@ -49,7 +49,8 @@ impl Credentials {
         self.aws.expiry()
     }
 
-    /// Until when they may sign: [`Self::expires_at`], or later where AWS itself takes expired ones during an outage of its own.
+    /// Until when they may sign: [`Self::expires_at`], or later where AWS itself takes expired ones
+    /// during an outage of its own.
     pub fn usable_until(&self) -> Option<SystemTime> {
         self.usable_until
     }
@@ -147,8 +148,8 @@ impl CredentialState {
         }
     }
 
-    /// What it makes of a refused token that they have signed. AWS says no by a word, or by having nothing there
-    /// any more, as where an instance has lost its role; where `were_any` before.
+    /// What it makes of a refused token that they have signed. AWS says no by a word, or by having nothing
+    /// there any more, as where an instance has lost its role; where `were_any` before.
     pub fn backing(self, were_any: bool) -> Backing {
         match self.reason() {
             None => Backing::Sound,
@@ -176,15 +177,16 @@ impl fmt::Display for CredentialState {
     }
 }
 
-/// Whether credentials that came are as good as none: they expire within the time that a login takes at the least.
+/// Whether credentials that came are as good as none: they expire within the time that a
+/// login takes at the least.
 pub(super) fn came_expired(aws: &AwsCredentials, now: SystemTime) -> bool {
     const LEAST: Duration = Duration::from_secs(5);
     aws.expiry().is_some_and(|expiry| expiry <= now + LEAST)
 }
 
-/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot be one
-/// is refused before anything is signed with it: tokens made with it would be refused one by one, or not be
-/// sent at all.
+/// An access key's id is letters and digits at AWS, a session token such as a URL can hold. What cannot
+/// be one is refused before anything is signed with it: tokens made with it would be refused one by
+/// one, or not be sent at all.
 pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, FetchError> {
     let garbage = |why: &str| Err(FetchError::with(Reason::Garbage, why));
     let id = credentials.access_key_id();

@@ -1,11 +1,12 @@
 //! What a failed login with a token means, and what is tried next.
 //!
-//! RDS never says why it refuses a token: an expired, forged, forbidden or throttled one and a fault of its own all look the
-//! same (28000). So the reason is inferred from what is known here (`cause`), and no single refusal counts as a denial.
-//! Where the server does say why, that holds until a login succeeds, whatever else goes wrong meanwhile.
-//! The steps: mint a fresh token and try once more at once; have new credentials fetched and try once more; then back off with
-//! jitter, for each (endpoint, user, principal) apart ([`Who`]). Pure: monotonic time and dice come in as arguments.
-//! Source: PostgreSQL and RDS behaviour as measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
+//! RDS never says why it refuses a token: an expired, forged, forbidden or throttled one and a fault of its
+//! own all look the same (28000). So the reason is inferred from what is known here (`cause`), and no single
+//! refusal counts as a denial. Where the server does say why, that holds until a login succeeds, whatever
+//! else goes wrong meanwhile. The steps: mint a fresh token and try once more at once; have new credentials
+//! fetched and try once more; then back off with jitter, for each (endpoint, user, principal) apart
+//! ([`Who`]). Pure: monotonic time and dice come in as arguments. Source: PostgreSQL and RDS behaviour as
+//! measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
 
 mod cause;
 mod class;
@@ -43,8 +44,8 @@ const MEMORY_SPAN: Micros = Micros::from_secs(600);
 /// ([`limits::IAM_MAX_AGE_S_MOST`]): where credentials fail as well, no login tells of it again.
 const DENIAL_MEMORY_SPAN: Micros = Micros::from_secs(limits::IAM_MAX_AGE_S_MOST);
 
-/// Those of one endpoint that are remembered; beyond them, one that looks least like a denial is forgotten, and of those the
-/// one that was heard of longest ago.
+/// Those of one endpoint that are remembered; beyond them, one that looks least like a denial is forgotten,
+/// and of those the one that was heard of longest ago.
 const REMEMBERED_MAX: usize = limits::IAM_LOGINS_PER_ENDPOINT_MAX;
 
 /// How far a login had come when it failed.
@@ -158,7 +159,8 @@ impl Kind {
             Outcome::Ended(Stage::TokenSent) => Self::EndedInLogin,
             Outcome::Ended(_) | Outcome::Unreachable => Self::Unreachable,
             Outcome::Untrusted => Self::Untrusted,
-            // RDS Proxy is the one that gives a reason, in these words (Amazon RDS User Guide, "RDS Proxy limitations")
+            // RDS Proxy is the one that gives a reason, in these words (Amazon RDS User Guide,
+            // "RDS Proxy limitations")
             Outcome::Error { message, .. } if message.contains("too many competing requests") => {
                 Self::TooMany
             }
@@ -211,8 +213,9 @@ pub struct Judgement {
     pub step: Step,
 }
 
-/// Who logs in to an endpoint: a database user, by the word of whatever AWS principal a source stands for. Each is
-/// judged alone: RDS asks whether that principal may log in as that user, and two tenants may share the user.
+/// Who logs in to an endpoint: a database user, by the word of whatever AWS principal a source stands
+/// for. Each is judged alone: RDS asks whether that principal may log in as that user, and two
+/// tenants may share the user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Who {
     /// The database user.
@@ -268,15 +271,17 @@ impl Reaction {
 pub struct Reactions {
     all: HashMap<Who, Reaction>,
     accepted_at: Option<Micros>,
-    /// When somebody was let in whose tokens had been refused shortly before, for no reason that is known here.
+    /// When somebody was let in whose tokens had been refused shortly before, for no
+    /// reason that is known here.
     healed_at: Option<Micros>,
 }
 
 impl Reactions {
-    /// A login of `who`, begun at `begun_at`, failed. `None`: for a reason that has nothing to do with tokens.
+    /// A login of `who`, begun at `begun_at`, failed. `None`: for a reason that has
+    /// nothing to do with tokens.
     ///
-    /// Logins that were under way together fail together; those that began before the last step was decided on change
-    /// nothing and are told that step. `jitter` is drawn from `0.0..1.0`.
+    /// Logins that were under way together fail together; those that began before the last step was decided
+    /// on change nothing and are told that step. `jitter` is drawn from `0.0..1.0`.
     pub fn failed(
         &mut self,
         who: &Who,
@@ -354,8 +359,8 @@ impl Reactions {
         }
     }
 
-    /// How logins of `who` may be tried now. What stands in the way of whoever comes, as a server that cannot be
-    /// reached does, is not for this: another host may be tried meanwhile.
+    /// How logins of `who` may be tried now. What stands in the way of whoever comes, as a server that cannot
+    /// be reached does, is not for this: another host may be tried meanwhile.
     pub fn admission(&self, who: &Who, now: Micros) -> Admission {
         match self.trouble(who) {
             Some(Judgement { kind, .. }) if !kind.is_a_refusal() => Admission::Open,
@@ -375,7 +380,8 @@ impl Reactions {
         self.all.get(who)?.refusals.first_at()
     }
 
-    /// Whether `who` may be denied, if it is in trouble: what its servers are worth meanwhile follows from it.
+    /// Whether `who` may be denied, if it is in trouble: what its servers are worth
+    /// meanwhile follows from it.
     pub fn suspicion(&self, who: &Who, now: Micros, patience: Patience) -> Option<Suspicion> {
         let known = self.all.get(who)?;
         let others = self.others(who, known.refusals.first_at().unwrap_or(now), now);
@@ -393,8 +399,9 @@ impl Reactions {
         self.all.keys().filter(|who| self.may_try(who, now).is_err()).count()
     }
 
-    /// Lets `who` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH, RECONNECT, and for
-    /// entries that have changed. What is known of its trouble stays until a login tells otherwise: servers go by it.
+    /// Lets `who` be tried at once, with a fresh token and fresh credentials after it: for IAM REFRESH,
+    /// RECONNECT, and for entries that have changed. What is known of its trouble stays until a login tells
+    /// otherwise: servers go by it.
     pub fn forgive(&mut self, who: &Who) {
         self.all.get_mut(who).into_iter().for_each(Reaction::forgive);
     }

@@ -1,8 +1,9 @@
 //! The endpoint that a token is made for: host, port and region, as RDS checks them.
 //!
-//! RDS verifies what was signed, not what was dialled, so the host here is RDS's own name for the endpoint; an alias in DNS, a
-//! tunnel or PrivateLink may be dialled in its place. The region is the database's own: it is read from the name or given, and
-//! never guessed. Pure. Source: Amazon RDS User Guide, "IAM database authentication".
+//! RDS verifies what was signed, not what was dialled, so the host here is RDS's own name for the
+//! endpoint; an alias in DNS, a tunnel or PrivateLink may be dialled in its place. The region is the
+//! database's own: it is read from the name or given, and never guessed. Pure. Source: Amazon RDS User
+//! Guide, "IAM database authentication".
 
 use super::service::Service;
 use std::borrow::Cow;
@@ -25,8 +26,9 @@ struct Partition {
     authorities: Option<&'static str>,
 }
 
-/// All of them; the first whose regions or suffix fit counts, and so the commercial one, which fits all regions, is the last.
-/// Source: partitions of the AWS SDKs; Amazon RDS User Guide (also those of GovCloud and China), "Using SSL/TLS".
+/// All of them; the first whose regions or suffix fit counts, and so the commercial one, which fits all
+/// regions, is the last. Source: partitions of the AWS SDKs; Amazon RDS User Guide (also those of GovCloud
+/// and China), "Using SSL/TLS".
 const PARTITIONS: [Partition; 8] = [
     Partition {
         regions: "us-gov-",
@@ -50,8 +52,8 @@ const PARTITIONS: [Partition; 8] = [
     },
 ];
 
-/// Where the certificates of RDS's authorities are found, for servers of `region`, or for those of commercial regions;
-/// `None` = it is not known here.
+/// Where the certificates of RDS's authorities are found, for servers of `region`, or for those of commercial
+/// regions; `None` = it is not known here.
 pub(crate) fn authorities(region: Option<&Region>) -> Option<&'static str> {
     let name = region.map_or("", Region::as_str);
     PARTITIONS.iter().find(|partition| name.starts_with(partition.regions))?.authorities
@@ -93,9 +95,9 @@ impl Region {
         of_region.map_or("amazonaws.com", |partition| partition.suffix)
     }
 
-    /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds` and the partition's suffix
-    /// (`amazonaws.com` and its kin), or outside the commercial regions also the one after `rds`. `None` for any other name, and
-    /// for the writer of a global database, which has no region in it.
+    /// The region in RDS's own name of an instance, cluster or proxy: the label before `rds` and the
+    /// partition's suffix (`amazonaws.com` and its kin), or outside the commercial regions also the one after
+    /// `rds`. `None` for any other name, and for the writer of a global database, which has no region in it.
     pub fn of_host(host: &str) -> Option<Self> {
         let host = normal(host);
         let name = before_suffix(&host)?;
@@ -112,8 +114,8 @@ impl Region {
 }
 
 impl Region {
-    /// The region in the name of a cluster of Aurora DSQL: `ID.dsql.REGION.on.aws`, or with `dsql-` and a few letters where
-    /// a VPC's own endpoint leads there.
+    /// The region in the name of a cluster of Aurora DSQL: `ID.dsql.REGION.on.aws`, or with `dsql-` and a few
+    /// letters where a VPC's own endpoint leads there.
     pub(super) fn of_dsql_host(host: &str) -> Option<Self> {
         let host = normal(host);
         let (before, label) = host.strip_suffix(".on.aws")?.rsplit_once('.')?;
@@ -122,9 +124,9 @@ impl Region {
         (is_dsql && !cluster.is_empty() && looks_like_region(label)).then(|| Self(label.into()))
     }
 
-    /// The region in the URL of an endpoint of STS: what stands behind the label `sts` or `sts-fips`, be it in
-    /// AWS's own name, in that of a VPC's endpoint or of a proxy that is named alike. The endpoint without a
-    /// region lies in us-east-1.
+    /// The region in the URL of an endpoint of STS: what stands behind the label `sts` or `sts-fips`, be it
+    /// in AWS's own name, in that of a VPC's endpoint or of a proxy that is named alike. The endpoint without
+    /// a region lies in us-east-1.
     pub(super) fn of_sts(url: &str) -> Option<Self> {
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = normal(host.split(['/', ':', '?', '#']).next()?);
@@ -178,7 +180,8 @@ pub enum BadEndpoint {
     Port,
     /// The name holds no region and none was given.
     #[error(
-        "no region in host name \"{host}\": set iam_region, and iam_host if this name is an alias of AWS's own"
+        "no region in host name \"{host}\": set iam_region, and iam_host if this name is an alias of AWS's \
+         own"
     )]
     NoRegion {
         /// As it was given.
@@ -194,7 +197,8 @@ pub enum Doubt {
     NotRds,
     /// An alias in DNS, most often.
     #[error(
-        "not the name of a cluster of Aurora DSQL, ID.dsql.REGION.on.aws: it accepts tokens made for that only (iam_host)"
+        "not the name of a cluster of Aurora DSQL, ID.dsql.REGION.on.aws: it accepts tokens made for that \
+         only (iam_host)"
     )]
     NotDsql,
     /// RDS documents that custom endpoints take no tokens.
@@ -202,7 +206,8 @@ pub enum Doubt {
     CustomEndpoint,
     /// It moves between regions, and tokens are made for one.
     #[error(
-        "the writer of an Aurora global database: set iam_host to the endpoint of the cluster that writes now, in iam_region"
+        "the writer of an Aurora global database: set iam_host to the endpoint of the cluster that writes \
+         now, in iam_region"
     )]
     GlobalWriter,
     /// Signers leave these ports out of the signed host.

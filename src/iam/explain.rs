@@ -1,7 +1,7 @@
 //! A failed login in words: what happened, where, and what to do next.
 //!
-//! The whole is for our log and console; clients are told what happened and where, and nothing of who signs. Holds no secret;
-//! the server's own words are not repeated. Pure.
+//! The whole is for our log and console; clients are told what happened and where, and nothing of who signs.
+//! Holds no secret; the server's own words are not repeated. Pure.
 
 use super::denial::{Asked, Class, Judgement, Kind};
 use super::endpoint::Endpoint;
@@ -90,7 +90,9 @@ fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> Strin
     let quoted = user.replace('"', "\"\"");
     match kind {
         Kind::TokenRefused | Kind::TooMany => after_a_refused_token(class, endpoint, user),
-        Kind::NotMember(_) if endpoint.service() == Service::Rds => format!("run: GRANT rds_iam TO \"{quoted}\""),
+        Kind::NotMember(_) if endpoint.service() == Service::Rds => {
+            format!("run: GRANT rds_iam TO \"{quoted}\"")
+        }
         Kind::NotMember(_) | Kind::NoProofAsked => {
             format!("check that this is the {} endpoint it should be", endpoint.service().name())
         }
@@ -103,13 +105,13 @@ fn next_step(kind: Kind, class: Class, endpoint: &Endpoint, user: &str) -> Strin
             "it is tried again; if it stays so, raise max_connections there or lower pool_size".to_owned()
         }
         Kind::EndedInLogin => {
-            "it is tried again; if it stays so, lower iam_login_rate and see that the server is not overloaded"
+            "it is tried again; if it stays so, lower iam_login_rate and see that the server is not \
+             overloaded"
                 .to_owned()
         }
-        Kind::Unreachable => format!(
-            "check that it runs, its security group, port {} and iam_login_timeout",
-            endpoint.port()
-        ),
+        Kind::Unreachable => {
+            format!("check that it runs, its security group, port {} and iam_login_timeout", endpoint.port())
+        }
         Kind::Untrusted => "check server_tls_ca_file and tls_server_name".to_owned(),
     }
 }
@@ -132,7 +134,8 @@ fn after_a_refused_token(class: Class, endpoint: &Endpoint, user: &str) -> Strin
             after_a_denial_by_dsql(endpoint, user)
         }
         Class::Denied | Class::Unreachable => format!(
-            "check rds-db:connect for dbuser {user} in the principal's policy, and that {} is RDS's own name of it",
+            "check rds-db:connect for dbuser {user} in the principal's policy, and that {} is RDS's own name \
+             of it",
             endpoint.host()
         ),
     }

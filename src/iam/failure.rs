@@ -1,8 +1,10 @@
-//! Why a source gave no credentials: read from the errors of the AWS libraries and from the answers of AWS behind them.
+//! Why a source gave no credentials: read from the errors of the AWS libraries and from the
+//! answers of AWS behind them.
 //!
-//! The errors of the libraries may hold whole answers, commands and request texts, so none of their text is passed on. What is
-//! shown is ours, plus AWS's error code, plus AWS's message for the few codes whose messages hold names only.
-//! Pure. Source: AWS STS API Reference, "Common Errors"; measured behaviour of aws-config 1.13.
+//! The errors of the libraries may hold whole answers, commands and request texts, so none of their text
+//! is passed on. What is shown is ours, plus AWS's error code, plus AWS's message for the few codes
+//! whose messages hold names only. Pure. Source: AWS STS API Reference, "Common Errors"; measured
+//! behaviour of aws-config 1.13.
 
 use super::denial::Class;
 use super::tls_refusal;
@@ -31,7 +33,8 @@ const CHAIN_MAX: usize = 32;
 pub enum Reason {
     /// The source is not there: a variable that is not set, no role on the instance, an empty chain.
     NotConfigured,
-    /// The source is there and wrong: a broken profile, a token file that cannot be read, a role that does not exist.
+    /// The source is there and wrong: a broken profile, a token file that cannot be read, a
+    /// role that does not exist.
     Misconfigured,
     /// AWS said that this identity may not.
     Denied,
@@ -120,7 +123,8 @@ impl Reason {
     }
 }
 
-/// One failed refresh. `Display` is fit for logs and SHOW: it holds no text of an answer but AWS's codes and names.
+/// One failed refresh. `Display` is fit for logs and SHOW: it holds no text of an answer
+/// but AWS's codes and names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchError {
     /// Why.
@@ -182,7 +186,8 @@ impl FetchError {
         let message = message.unwrap_or_default();
         let reason = reason_of_code(code, message)
             .unwrap_or_else(|| status.map_or(Reason::Misconfigured, reason_of_status));
-        // The messages of these name principals, roles and actions. Others may repeat what was sent, tokens included.
+        // The messages of these name principals, roles and actions. Others may repeat what
+        // was sent, tokens included.
         let is_safe = code.starts_with("AccessDenied") || code == "InvalidIdentityToken";
         let detail = match shown(message) {
             Some(message) if is_safe => format!("{code}: {message}"),
@@ -310,8 +315,8 @@ fn reason_of_status(status: u16) -> Reason {
     }
 }
 
-/// What can be told from the words of an error whose type is the library's own: a status, or AWS's code in brackets.
-/// For any text; used where the libraries keep nothing but words.
+/// What can be told from the words of an error whose type is the library's own: a status, or AWS's code in
+/// brackets. For any text; used where the libraries keep nothing but words.
 pub fn reason_of_text(text: &str) -> Option<Reason> {
     let number = |after: &str| {
         let rest = &text[text.find(after)? + after.len()..];

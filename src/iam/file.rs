@@ -1,6 +1,8 @@
-//! Files that the environment or a profile names, read without waiting for ever and without filling the memory.
+//! Files that the environment or a profile names, read without waiting for ever and
+//! without filling the memory.
 //!
-//! Only regular files: of a pipe or a device nobody knows when, or whether, it ends. Never shows what it has read.
+//! Only regular files: of a pipe or a device nobody knows when, or whether, it ends.
+//! Never shows what it has read.
 
 use rustix::fs::OFlags;
 use std::fmt;

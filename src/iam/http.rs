@@ -1,11 +1,11 @@
 //! The HTTP client of all calls to AWS: whom it trusts, which proxy it goes through.
 //!
-//! Trusted are the system's authorities, or in their place those of the file `AWS_CA_BUNDLE`. Calls over TLS go
-//! through `HTTPS_PROXY`, but for hosts that `NO_PROXY` names; those of the instance's metadata and of a
+//! Trusted are the system's authorities, or in their place those of the file `AWS_CA_BUNDLE`. Calls over TLS
+//! go through `HTTPS_PROXY`, but for hosts that `NO_PROXY` names; those of the instance's metadata and of a
 //! container's endpoint have no TLS, and go through none. All that is read once, when the first call is made;
-//! what cannot be read fails that call, and is read again for the next.
-//! Never logs, never shows a proxy's address, in which a password may stand.
-//! Source: AWS SDKs and Tools Reference Guide, "General configuration"; curl's meaning of the proxy variables.
+//! what cannot be read fails that call, and is read again for the next. Never logs, never shows a proxy's
+//! address, in which a password may stand. Source: AWS SDKs and Tools Reference Guide, "General
+//! configuration"; curl's meaning of the proxy variables.
 
 use super::environment::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
 use super::failure::{FetchError, Reason};
@@ -24,7 +24,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The client, made when it is first wanted: its connections and the roots of trust are shared. Cheap to clone.
+/// The client, made when it is first wanted: its connections and the roots of trust
+/// are shared. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Http {
     made: Arc<Mutex<Option<SharedHttpClient>>>,
@@ -56,7 +57,8 @@ impl Http {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends single requests that no client of the library makes, as the client's are sent. Made anew, connections and all.
+    /// Sends single requests that no client of the library makes, as the client's are sent. Made
+    /// anew, connections and all.
     ///
     /// # Errors
     /// What the environment says makes no sense.
@@ -106,7 +108,8 @@ async fn context() -> Result<TlsContext, FetchError> {
     context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))
 }
 
-/// The authorities in a file. Only those that can be one are handed on, each by itself: the library panics over others.
+/// The authorities in a file. Only those that can be one are handed on, each by itself: the
+/// library panics over others.
 fn trust(pem: &[u8]) -> Result<TrustStore, FetchError> {
     let (mut roots, mut trusted) = (RootCertStore::empty(), TrustStore::empty());
     for certificate in CertificateDer::pem_slice_iter(pem) {

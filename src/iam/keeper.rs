@@ -1,8 +1,9 @@
-//! Keeps the credentials of each source fresh: one memory and one task for each, however many databases share it.
+//! Keeps the credentials of each source fresh: one memory and one task for each, however
+//! many databases share it.
 //!
-//! A login reads [`Source::current`] and never waits for AWS. The task fetches early ([`super::schedule`]), one fetch at a time,
-//! and keeps the last good credentials through any failure until they expire. It logs a failure once and then reminds.
-//! Invariant: the task is the only writer of the memory.
+//! A login reads [`Source::current`] and never waits for AWS. The task fetches early ([`super::schedule`]),
+//! one fetch at a time, and keeps the last good credentials through any failure until they expire. It logs a
+//! failure once and then reminds. Invariant: the task is the only writer of the memory.
 
 use super::clock::WallClock;
 use super::credentials::{CredentialState, Credentials, came_expired};
@@ -28,8 +29,8 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The task looks at the clock this often at the least, since the clock may be set and the machine may sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// So much earlier than its own fetch ends a role stops waiting for the credentials that assume it, so that it can still tell
-/// why they do not come.
+/// So much earlier than its own fetch ends a role stops waiting for the credentials that assume it, so that
+/// it can still tell why they do not come.
 const LEND_LEAD: Duration = Duration::from_secs(5);
 
 /// Between two log lines about a failure that goes on.
@@ -41,8 +42,8 @@ const EXTENSION: Duration = Duration::from_secs(600);
 /// They are lengthened this long before their end already: the next failed fetch may come after it.
 const NEAR_END: Duration = Duration::from_secs(150);
 
-/// Whether expired credentials may sign where AWS is known to take them: those of the platform (instances, containers) while
-/// AWS cannot give newer ones.
+/// Whether expired credentials may sign where AWS is known to take them: those of the platform (instances,
+/// containers) while AWS cannot give newer ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaticStability {
     /// They may; AWS decides at the login.
@@ -98,7 +99,8 @@ struct Memory {
     /// The generation of credentials whose principal was asked for last.
     identified: u64,
     refreshed_at: Option<SystemTime>,
-    /// When the next fetch begins by itself, and when one that is asked for does; `None` while one is under way.
+    /// When the next fetch begins by itself, and when one that is asked for does;
+    /// `None` while one is under way.
     next_at: Option<(SystemTime, SystemTime)>,
     loads: u64,
     failures: [u64; Reason::ALL.len()],
@@ -180,13 +182,14 @@ impl Source {
         }
     }
 
-    /// A login waits for credentials: a fetch that waits for its turn goes before those that nobody waits for.
+    /// A login waits for credentials: a fetch that waits for its turn goes before
+    /// those that nobody waits for.
     pub fn want(&self) {
         self.shared.wanted.send_replace(true);
     }
 
-    /// Credentials for STS, and what gave them. Where there are none the next fetch is waited for, for a while.
-    /// Those that may sign although they have expired are none to STS.
+    /// Credentials for STS, and what gave them. Where there are none the next fetch is waited for, for a
+    /// while. Those that may sign although they have expired are none to STS.
     ///
     /// # Errors
     /// Why there are none.
@@ -212,9 +215,9 @@ impl Source {
         is_alive.then(|| (credentials.lent(), memory.via.unwrap_or(self.key.kind())))
     }
 
-    /// Asks for new credentials: they are fetched at once, or 30 s after the last fetch began, or when a source that has asked
-    /// for fewer calls may be called again. Does not wait; returns how long until then, which is nothing while a fetch is under
-    /// way.
+    /// Asks for new credentials: they are fetched at once, or 30 s after the last fetch began, or when a
+    /// source that has asked for fewer calls may be called again. Does not wait; returns how long until then,
+    /// which is nothing while a fetch is under way.
     pub fn force_refresh(&self) -> Duration {
         if let Some(base) = &self.base {
             base.force_refresh();
@@ -240,7 +243,8 @@ impl Source {
         let _ = finished.wait_for(|count| *count > fetches).await;
     }
 
-    /// Waits until the principal is known, or why it is not; at once where it was not asked because there are no credentials.
+    /// Waits until the principal is known, or why it is not; at once where it was not asked because
+    /// there are no credentials.
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -341,7 +345,8 @@ impl Keeper {
                 () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
                 () = self.shared.forced.notified() => self.force(),
                 () = self.shared.shown.notified() => self.identify().await,
-                // a login has found none to sign with: the clock may have jumped past the time of the next fetch
+                // a login has found none to sign with: the clock may have jumped past
+                // the time of the next fetch
                 Ok(()) = wanted.changed() => {}
             }
         }
@@ -367,7 +372,8 @@ impl Keeper {
         self.change(|memory, next_at| memory.next_at = Some(next_at));
     }
 
-    /// The one door to the memory; `change` is also given when the next fetch begins, and when one that is asked for does.
+    /// The one door to the memory; `change` is also given when the next fetch begins, and when
+    /// one that is asked for does.
     fn change(&self, change: impl FnOnce(&mut Memory, (SystemTime, SystemTime))) {
         let mut memory = Memory::clone(&self.shared.memory.load());
         let now = self.now();
@@ -479,7 +485,8 @@ impl Keeper {
         });
     }
 
-    /// Asks for the principal's name where credentials are new: they may be another's. Gives way to whoever wants newer ones.
+    /// Asks for the principal's name where credentials are new: they may be another's. Gives way to
+    /// whoever wants newer ones.
     async fn identify(&mut self) {
         let memory = self.shared.memory.load_full();
         let (None, Some(credentials)) = (&memory.failure, &memory.credentials) else { return };
@@ -535,7 +542,8 @@ impl Keeper {
         }
         if before.loads == 0 && self.kind == SourceKind::Default {
             tracing::warn!(
-                "iam source {name}: set iam_credential_source={via}, or another source may take its place unnoticed"
+                "iam source {name}: set iam_credential_source={via}, or another source may take its place \
+                 unnoticed"
             );
         }
         if before.loads == 0 && via == SourceKind::Env && !self.has_role && new.are_temporary() {

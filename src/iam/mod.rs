@@ -1,10 +1,10 @@
 //! Server logins by AWS IAM: credentials from AWS, tokens made of them, and what follows from a refusal.
 //!
-//! What AWS is asked happens here, in one task for each source of credentials, and never on a login's path; a token is made by
-//! arithmetic from what is in memory. The rules of reaction ([`denial`]), of pace ([`budget`]) and of age ([`age`]) are pure:
-//! time and dice come in as arguments. This room opens no connection to a database and knows no pool: [`crate::servers`] sends
-//! tokens, and only inside verified TLS, into a request for a cleartext password.
-//! Invariant: no secret is printed, logged, or kept after its use.
+//! What AWS is asked happens here, in one task for each source of credentials, and never on a login's path; a
+//! token is made by arithmetic from what is in memory. The rules of reaction ([`denial`]), of pace
+//! ([`budget`]) and of age ([`age`]) are pure: time and dice come in as arguments. This room opens no
+//! connection to a database and knows no pool: [`crate::servers`] sends tokens, and only inside verified TLS,
+//! into a request for a cleartext password. Invariant: no secret is printed, logged, or kept after its use.
 
 pub mod age;
 mod aws_source;

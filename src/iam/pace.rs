@@ -1,10 +1,9 @@
 //! How fast the sources of one process ask STS for sessions, all together.
 //!
 //! A pooler for many tenants assumes a role for each, and would ask for all of them in its first second. So
-//! each fetch that asks STS waits for its turn: those whose credentials a login waits for first, the others one
-//! behind the other. When STS asks for fewer calls the pace is halved for all of them, and grows back
-//! ([`super::budget`]).
-//! Holds nothing but a count; a wait that is dropped leaves nothing behind.
+//! each fetch that asks STS waits for its turn: those whose credentials a login waits for first, the others
+//! one behind the other. When STS asks for fewer calls the pace is halved for all of them, and grows back
+//! ([`super::budget`]). Holds nothing but a count; a wait that is dropped leaves nothing behind.
 
 use super::budget::{Budget, Priority};
 use crate::base::{Micros, limits};
@@ -49,7 +48,8 @@ impl Pace {
     /// STS has asked for fewer calls.
     pub(super) fn throttled(&self) {
         let now = self.now();
-        self.budget().throttled(now, now); // its calls are short: one of the pace of before is not told from one of now
+        // its calls are short: one of the pace of before is not told from one of now
+        self.budget().throttled(now, now);
     }
 
     /// Takes a turn; where there is none yet: how long until there may be one.

@@ -1,9 +1,9 @@
 //! Credentials that a program prints (`credential_process` of a profile).
 //!
 //! The program runs in a process group of its own, which is ended with all that it has started when it takes
-//! too long, prints too much, or is not wanted any more. What it says on its standard error is not read: it may
-//! hold secrets. Never shows the command, nor what was printed.
-//! Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
+//! too long, prints too much, or is not wanted any more. What it says on its standard error is not read: it
+//! may hold secrets. Never shows the command, nor what was printed. Source: AWS SDKs and Tools Reference
+//! Guide, "Process credential provider".
 
 use super::credentials::checked;
 use super::failure::{FetchError, Reason};
@@ -239,7 +239,8 @@ mod tests {
             let error = run_within(command, Duration::from_secs(60)).await.unwrap_err();
             assert!(error.to_string().contains("prints too much"), "{command}: {error}");
         }
-        let loud = "head -c 1000000 /dev/zero >&2; echo '{\"Version\":1,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}'";
+        let loud = "head -c 1000000 /dev/zero >&2; echo \
+            '{\"Version\":1,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}'";
         assert!(run_within(loud, Duration::from_secs(60)).await.is_ok(), "its errors do not count");
     }
 

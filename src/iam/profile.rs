@@ -1,10 +1,11 @@
-//! What a profile of `~/.aws` says: where its first credentials come from, and which roles are assumed one after the other.
+//! What a profile of `~/.aws` says: where its first credentials come from, and which roles are
+//! assumed one after the other.
 //!
-//! The files are read by the AWS library, anew each time; what follows from them is read here and not there, because the
-//! library then asks the metadata service and calls STS by itself, under its own clock and session names; here each step is
-//! one of [`super::fetch`]'s.
-//! Never calls anything, never shows a value: they may be secrets.
-//! Source: AWS SDKs and Tools Reference Guide, "Assume role credential provider"; the order of aws-config 1.13.
+//! The files are read by the AWS library, anew each time; what follows from them is read here and not there,
+//! because the library then asks the metadata service and calls STS by itself, under its own clock and
+//! session names; here each step is one of [`super::fetch`]'s. Never calls anything, never shows a value:
+//! they may be secrets. Source: AWS SDKs and Tools Reference Guide, "Assume role credential provider"; the
+//! order of aws-config 1.13.
 
 use super::failure::{FetchError, Reason};
 use super::role::RoleToAssume;
@@ -56,7 +57,8 @@ pub(super) enum Base {
 /// Reads the files and follows the profile `name`, or the one that the environment names.
 ///
 /// # Errors
-/// Files that make no sense, a profile that is not there or says nothing of credentials, or what [`follow`] refuses.
+/// Files that make no sense, a profile that is not there or says nothing of credentials, or
+/// what [`follow`] refuses.
 pub(super) async fn read(name: Option<&str>) -> Result<Path, FetchError> {
     read_from(&Fs::real(), &Env::real(), name).await
 }
@@ -81,7 +83,8 @@ async fn load(fs: &Fs, env: &Env, name: Option<&str>) -> Result<ProfileSet, Fetc
     profiles.map_err(|_| wrong("the profiles' files cannot be read"))
 }
 
-/// Follows a profile to its first credentials. Keys in the file go first where another profile refers to them.
+/// Follows a profile to its first credentials. Keys in the file go first where
+/// another profile refers to them.
 fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
     let mut roles = Vec::new();
     let mut visited = vec![profiles.selected_profile()];
@@ -132,8 +135,9 @@ fn step(profile: &Profile) -> Option<RoleToAssume> {
     })
 }
 
-/// Where the credentials of a profile come from that needs no other one. `may_be_empty`: the one that was asked for; if it says
-/// nothing of credentials they are looked for elsewhere, while one that another refers to must have some.
+/// Where the credentials of a profile come from that needs no other one. `may_be_empty`: the one that was
+/// asked for; if it says nothing of credentials they are looked for elsewhere, while one that another
+/// refers to must have some.
 fn base(profile: &Profile, profiles: &ProfileSet, may_be_empty: bool) -> Result<Base, FetchError> {
     if let Some(source) = profile.get("credential_source") {
         let named = |kind: &&(&str, SourceKind)| source.eq_ignore_ascii_case(kind.0);

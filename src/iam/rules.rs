@@ -1,6 +1,8 @@
-//! The `iam_*` keys of one database read as a whole: what is signed for, with which credentials, how often, for how long.
+//! The `iam_*` keys of one database read as a whole: what is signed for, with which credentials,
+//! how often, for how long.
 //!
-//! Pure. All errors of a database come out together, each with its key; nothing is guessed or corrected silently.
+//! Pure. All errors of a database come out together, each with its key; nothing is
+//! guessed or corrected silently.
 
 use super::age::{AgeRules, Lifetime, MAX_AGE, OnDenied};
 use super::budget::LOGIN_RATE;

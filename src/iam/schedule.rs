@@ -1,9 +1,9 @@
-//! When credentials are fetched again: early and spread out while all is well, with growing pauses while it is not; and how
-//! long a fetch may take.
+//! When credentials are fetched again: early and spread out while all is well, with growing pauses while it
+//! is not; and how long a fetch may take.
 //!
-//! Pure: the wall clock's time and the dice come in as arguments. The windows have the shape of the AWS SDKs' own rule for
-//! static stability, with one difference: credentials of an hour or more are renewed 16 minutes before their end at the latest,
-//! so that a token signed with them always gets its full 15 minutes.
+//! Pure: the wall clock's time and the dice come in as arguments. The windows have the shape of the AWS SDKs'
+//! own rule for static stability, with one difference: credentials of an hour or more are renewed 16 minutes
+//! before their end at the latest, so that a token signed with them always gets its full 15 minutes.
 
 use super::failure::Reason;
 use super::source::SourceKind;
@@ -30,7 +30,8 @@ const GAP_MIN: Duration = Duration::from_millis(500);
 /// The longest that one fetch takes, all its calls together.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The same beside a program that takes its whole time. Nobody waits for it meanwhile: logins have what is in memory.
+/// The same beside a program that takes its whole time. Nobody waits for it meanwhile:
+/// logins have what is in memory.
 const PROGRAM_TIMEOUT: Duration =
     FETCH_TIMEOUT.saturating_add(Duration::from_millis(limits::CREDENTIAL_PROCESS_MS));
 
@@ -55,8 +56,8 @@ impl Schedule {
         Self { decided_at: now, next_at: now, began_at: None, failures: 0, throttled: false }
     }
 
-    /// How long until the next fetch; zero when it is due. A clock that was set back makes it due, for no time decided on
-    /// before means anything then.
+    /// How long until the next fetch; zero when it is due. A clock that was set back makes it due, for no
+    /// time decided on before means anything then.
     pub(super) fn wait(&self, now: SystemTime) -> Duration {
         if now < self.decided_at {
             return Duration::ZERO;
@@ -83,8 +84,8 @@ impl Schedule {
         self.began_at = Some(now);
     }
 
-    /// Someone wants new credentials at once: they come now, or 30 s after the last fetch began. A throttled source
-    /// is left alone.
+    /// Someone wants new credentials at once: they come now, or 30 s after the last fetch began. A
+    /// throttled source is left alone.
     pub(super) fn force(&mut self, now: SystemTime) {
         if !self.throttled {
             self.decide(now, self.forced_at().max(now));
@@ -101,7 +102,8 @@ impl Schedule {
         );
     }
 
-    /// The fetch failed. `covered`: the last credentials are good for a login yet. `jitter` is drawn from `0.0..1.0`.
+    /// The fetch failed. `covered`: the last credentials are good for a login yet. `jitter`
+    /// is drawn from `0.0..1.0`.
     pub(super) fn failed(&mut self, now: SystemTime, reason: Reason, covered: bool, jitter: f64) {
         self.throttled = reason == Reason::Throttled;
         let step = Duration::from_secs(1 << self.failures.min(5)).min(RETRY_MAX);
@@ -216,14 +218,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn renewing_comes_before_the_end_and_never_in_a_tight_loop(life_s in 1u64..100_000, jitter in 0.0..1.0f64) {
+        fn renewing_comes_before_the_end_and_never_in_a_tight_loop(
+            life_s in 1u64..100_000,
+            jitter in 0.0..1.0f64,
+        ) {
             let wait = renew_in(Duration::from_secs(life_s), jitter);
             prop_assert!(wait < Duration::from_secs(life_s));
             prop_assert!(wait >= Duration::from_millis(500 * life_s));
         }
 
         #[test]
-        fn no_order_of_events_makes_a_tight_loop(events in prop::collection::vec((0u8..3, 0.0..1.0f64), 1..50)) {
+        fn no_order_of_events_makes_a_tight_loop(
+            events in prop::collection::vec((0u8..3, 0.0..1.0f64), 1..50),
+        ) {
             let mut now = at(0);
             let mut schedule = Schedule::new(now);
             for (event, jitter) in events {

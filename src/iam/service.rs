@@ -1,7 +1,8 @@
 //! What takes a token: Amazon RDS (and Aurora), or Aurora DSQL. The same signature over other words.
 //!
-//! Pure. Sources: Amazon RDS User Guide, "IAM database authentication"; Amazon Aurora DSQL User Guide, "Generating an
-//! authentication token", "Accessing Aurora DSQL with PostgreSQL-compatible clients", "Cluster quotas and database limits".
+//! Pure. Sources: Amazon RDS User Guide, "IAM database authentication"; Amazon Aurora DSQL User Guide,
+//! "Generating an authentication token", "Accessing Aurora DSQL with PostgreSQL-compatible clients", "Cluster
+//! quotas and database limits".
 
 /// What takes the tokens of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -16,8 +17,8 @@ pub enum Service {
 /// The port of every cluster of Aurora DSQL.
 pub(crate) const DSQL_PORT: u16 = 5432;
 
-/// The largest `iam_max_age` with Aurora DSQL, in seconds: it ends a session after an hour, and a transaction that begins
-/// before this takes five minutes at the most there.
+/// The largest `iam_max_age` with Aurora DSQL, in seconds: it ends a session after an hour, and a transaction
+/// that begins before this takes five minutes at the most there.
 pub(super) const DSQL_MAX_AGE_S_MOST: u64 = 3_300;
 
 /// The role of Aurora DSQL that may do everything, which has an action of its own.

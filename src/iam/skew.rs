@@ -1,8 +1,9 @@
 //! How far this machine's clock is from AWS's, told by the `Date` of answers that come anyway.
 //!
-//! RDS measures a token's age by its own clock, so a machine whose clock is off makes tokens that are dead or unborn there.
-//! Invariant: only the date of an answer is looked at; requests and answers pass unchanged, but for answers that are longer
-//! than any of AWS's is: those break off, since the library would take in whatever comes.
+//! RDS measures a token's age by its own clock, so a machine whose clock is off makes tokens that are dead
+//! or unborn there. Invariant: only the date of an answer is looked at; requests and answers pass
+//! unchanged, but for answers that are longer than any of AWS's is: those break off, since the library
+//! would take in whatever comes.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -18,8 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The longest answer that is read. Credentials with a long session token take some 5 KB.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-/// AWS's time as an answer told it last; how far ours is off follows from that at any later moment, whether or not somebody has
-/// set our clock in between. Cheap to clone.
+/// AWS's time as an answer told it last; how far ours is off follows from that at any later moment, whether
+/// or not somebody has set our clock in between. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Skew(Arc<Mutex<Option<Told>>>);
 
@@ -32,7 +33,8 @@ struct Told {
 }
 
 impl Skew {
-    /// Seconds that AWS's clock is ahead of `now`, which is ours, to about a second; `None` before the first answer.
+    /// Seconds that AWS's clock is ahead of `now`, which is ours, to about a second; `None`
+    /// before the first answer.
     pub fn seconds(&self, now: SystemTime) -> Option<i64> {
         self.seconds_at(now, uptime())
     }
@@ -87,8 +89,8 @@ impl Alarm {
     pub(crate) const GRAVE_S: i64 = 240;
     const NOTABLE_S: i64 = 30;
 
-    /// How `skew_s` is to be told after it was told as this: an alarm ends at two thirds of where it begins, so that a skew at
-    /// a bound is told once.
+    /// How `skew_s` is to be told after it was told as this: an alarm ends at two thirds of where it begins,
+    /// so that a skew at a bound is told once.
     #[must_use]
     pub(crate) fn next(self, skew_s: Option<i64>) -> Self {
         let off_s = skew_s.map_or(0, i64::saturating_abs);

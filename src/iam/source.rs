@@ -1,7 +1,7 @@
 //! Where credentials come from, as the settings name it: the kind of source, a profile, a role on top.
 //!
-//! Two databases whose [`SourceKey`]s are equal share one source, its memory and its calls. Pure.
-//! Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers"; IAM and STS quotas on names.
+//! Two databases whose [`SourceKey`]s are equal share one source, its memory and its calls. Pure. Source: AWS
+//! SDKs and Tools Reference Guide, "Standardized credential providers"; IAM and STS quotas on names.
 
 use super::endpoint::Region;
 use std::fmt;
@@ -13,8 +13,8 @@ pub(super) const SESSION_NAME: &str = "pgweir";
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
-    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One hands over to the
-    /// next only if it is not there at all: half of one is an error.
+    /// The first of `env`, `profile`, `web_identity`, `container`, `imds` that is there. One hands over to
+    /// the next only if it is not there at all: half of one is an error.
     Default,
     /// `AWS_ACCESS_KEY_ID` and its kin.
     Env,
@@ -62,7 +62,8 @@ impl SourceKind {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Default => {
-                "none of env, profile, web_identity, container, imds gave any; pin one with iam_credential_source"
+                "none of env, profile, web_identity, container, imds gave any; pin one with \
+                 iam_credential_source"
             }
             Self::Env => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, both, for this process",
             Self::Profile => {
@@ -72,7 +73,8 @@ impl SourceKind {
                 "check AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN and the role's trust policy"
             }
             Self::Container => {
-                "check AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI and the task's role or Pod Identity"
+                "check AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI and the task's role or Pod \
+                 Identity"
             }
             Self::Imds => {
                 "check the instance's role; inside a container the metadata hop limit must be at least 2"
@@ -199,8 +201,8 @@ fn is_of_names(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-')
 }
 
-/// What tells one source from another. Parts that make no difference to a kind of source are left out, so that databases share
-/// it although they differ in them.
+/// What tells one source from another. Parts that make no difference to a kind of source are left out, so
+/// that databases share it although they differ in them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SourceKey {
     kind: SourceKind,
@@ -212,7 +214,8 @@ pub struct SourceKey {
 }
 
 impl SourceKey {
-    /// The source of that kind; `region` is the one of the databases, whose STS is called where STS is called at all.
+    /// The source of that kind; `region` is the one of the databases, whose STS is called
+    /// where STS is called at all.
     pub fn new(
         kind: SourceKind,
         profile: Option<&str>,
@@ -271,7 +274,8 @@ impl SourceKey {
         self.session_name.as_ref().map_or(SESSION_NAME, |name| &name.0)
     }
 
-    /// Whether that name was set, and not left to the environment or the default, for a session that this source opens.
+    /// Whether that name was set, and not left to the environment or the default, for a
+    /// session that this source opens.
     pub fn names_its_session(&self) -> bool {
         self.session_name.is_some()
     }

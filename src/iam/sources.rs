@@ -1,6 +1,7 @@
 //! The sources in use: one of each key, however many entries name it, and one that all the roles on it share.
 //!
-//! Starts what an entry names, forgets what none does any more. Never fetches itself: that is [`super::keeper`]'s.
+//! Starts what an entry names, forgets what none does any more. Never fetches itself:
+//! that is [`super::keeper`]'s.
 
 use super::aws_source::AwsSource;
 use super::clock::WallClock;

@@ -1,11 +1,11 @@
-//! Credentials of a profile of IAM Identity Center: the token that `aws sso login` has left in `~/.aws/sso/cache`, shown to the
-//! portal of the profile's region.
+//! Credentials of a profile of IAM Identity Center: the token that `aws sso login` has left in
+//! `~/.aws/sso/cache`, shown to the portal of the profile's region.
 //!
-//! The token is read anew each time and never renewed here: that takes a person, or the AWS CLI. A token that is missing or has
-//! run out is told as what it is, with the command that brings another. The AWS library's own way (`aws-config`, feature `sso`)
-//! would compile two more of its clients and write to the cache; this is one request.
-//! Never logs, never shows the token, nor a text of the portal's.
-//! Source: AWS SDKs and Tools Reference Guide, "IAM Identity Center credential provider"; IAM Identity Center Portal API
+//! The token is read anew each time and never renewed here: that takes a person, or the AWS CLI. A token
+//! that is missing or has run out is told as what it is, with the command that brings another. The AWS
+//! library's own way (`aws-config`, feature `sso`) would compile two more of its clients and write to the
+//! cache; this is one request. Never logs, never shows the token, nor a text of the portal's. Source: AWS
+//! SDKs and Tools Reference Guide, "IAM Identity Center credential provider"; IAM Identity Center Portal API
 //! Reference, "GetRoleCredentials".
 
 use super::clock::WallClock;
@@ -206,7 +206,8 @@ fn credentials(text: &[u8]) -> Result<AwsCredentials, FetchError> {
     checked(AwsCredentials::new(id.as_str(), secret.as_str(), Some(session.to_string()), Some(expiry), "sso"))
 }
 
-/// The texts and whole numbers of those names, in lower case, `depth` objects deep; `None`: that is no object.
+/// The texts and whole numbers of those names, in lower case, `depth` objects deep;
+/// `None`: that is no object.
 fn texts<const N: usize>(
     text: &[u8],
     depth: usize,

@@ -1,12 +1,12 @@
 //! Calls of AWS STS: where it is, which region its requests are signed for, and what it gives.
 //!
-//! The region is the first that is named: by `iam_sts_region`, whose own endpoint is then called in any case; by the endpoint's own name, where one is set; by
-//! `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile; else it is that of the databases. Endpoints, FIPS and dual
-//! stack are what the environment and the profile say, as the AWS library reads it.
-//! Every call is bounded in time and made twice at the most, the second time because a connection had died
-//! unnoticed. Never logs, never shows an answer's text.
-//! Source: AWS SDKs and Tools Reference Guide, "AWS Region", "AWS STS Regional endpoints", "Service-specific
-//! endpoints", "Dual-stack and FIPS endpoints"; AWS STS API Reference.
+//! The region is the first that is named: by `iam_sts_region`, whose own endpoint is then called in any case;
+//! by the endpoint's own name, where one is set; by `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile; else it
+//! is that of the databases. Endpoints, FIPS and dual stack are what the environment and the profile say, as
+//! the AWS library reads it. Every call is bounded in time and made twice at the most, the second time
+//! because a connection had died unnoticed. Never logs, never shows an answer's text. Source: AWS SDKs and
+//! Tools Reference Guide, "AWS Region", "AWS STS Regional endpoints", "Service-specific endpoints",
+//! "Dual-stack and FIPS endpoints"; AWS STS API Reference.
 
 use super::clock::{Shared, WallClock};
 use super::credentials::checked;

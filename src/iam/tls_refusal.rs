@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::io;
 
-/// What TLS has against the other side: it lies within errors of the system, which do not show it as their source.
+/// What TLS has against the other side: it lies within errors of the system, which do not
+/// show it as their source.
 fn tls_error<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     loop {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
@@ -20,7 +21,8 @@ pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
         rustls::Error::InvalidCertificate(bad) => match bad {
             // an authority of the same name, with another key
             Bad::UnknownIssuer | Bad::BadSignature => {
-                "its certificate was refused: the issuer is not trusted here; AWS_CA_BUNDLE names the file of who is"
+                "its certificate was refused: the issuer is not trusted here; AWS_CA_BUNDLE names the file \
+                 of who is"
             }
             Bad::Expired | Bad::ExpiredContext { .. } => "its certificate was refused: it has expired",
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => {

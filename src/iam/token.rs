@@ -1,11 +1,13 @@
-//! IAM tokens: the password that RDS takes from a role which is a member of `rds_iam`, and Aurora DSQL from any.
+//! IAM tokens: the password that RDS takes from a role which is a member of `rds_iam`,
+//! and Aurora DSQL from any.
 //!
 //! A token is a presigned request in words, `HOST:PORT/?Action=connect&DBUser=…&X-Amz-Signature=…` to RDS,
-//! `HOST/?Action=DbConnect&X-Amz-Signature=…` to Aurora DSQL, made by local arithmetic
-//! alone: no service is asked, and making one says nothing about whether it will be accepted. It dies 15 minutes after it was
-//! made or with the credentials that signed it, whichever is earlier. It is made when it is needed and sent at once.
-//! Invariants: the text is wiped on drop, [`Token`] has no `Debug`, and [`Token::expose`] is called where it is sent only.
-//! Source: Amazon RDS User Guide, "Connecting to your DB instance using IAM authentication"; Signature Version 4; RFC 3986.
+//! `HOST/?Action=DbConnect&X-Amz-Signature=…` to Aurora DSQL, made by local arithmetic alone: no service is
+//! asked, and making one says nothing about whether it will be accepted. It dies 15 minutes after it was made
+//! or with the credentials that signed it, whichever is earlier. It is made when it is needed and sent at
+//! once. Invariants: the text is wiped on drop, [`Token`] has no `Debug`, and [`Token::expose`] is called
+//! where it is sent only. Source: Amazon RDS User Guide, "Connecting to your DB instance using IAM
+//! authentication"; Signature Version 4; RFC 3986.
 
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
@@ -18,11 +20,12 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
-/// What a token says of its own lifetime: the most that RDS takes, and what it applies whatever smaller number is said.
-/// Aurora DSQL takes more; nothing is gained by that.
+/// What a token says of its own lifetime: the most that RDS takes, and what it applies whatever smaller
+/// number is said. Aurora DSQL takes more; nothing is gained by that.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 
-/// The oldest token that may be sent. Making one costs some 25 us at the most, so there is no reason to send an old one.
+/// The oldest token that may be sent. Making one costs some 25 us at the most, so there is no
+/// reason to send an old one.
 pub(super) const TOKEN_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The method of the signature.
@@ -68,8 +71,8 @@ pub enum MintError {
 }
 
 impl Token {
-    /// Makes a token with which `user` may log in at `endpoint`. Takes some 10 us, 25 with a session token of 1 KiB
-    /// (`benches/token.rs`).
+    /// Makes a token with which `user` may log in at `endpoint`. Takes some 10 us, 25 with a session token of
+    /// 1 KiB (`benches/token.rs`).
     ///
     /// # Errors
     /// `MintError`; never holds anything secret.
@@ -102,13 +105,14 @@ impl Token {
         self.minted_at
     }
 
-    /// When RDS stops taking it: 15 minutes after it was made, or when its credentials run out if that is earlier.
+    /// When RDS stops taking it: 15 minutes after it was made, or when its credentials
+    /// run out if that is earlier.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// Whether it may still be sent: made less than [`TOKEN_AGE_MAX`] ago and not expired. A clock that was set back makes it
-    /// stale, since its age is unknown then.
+    /// Whether it may still be sent: made less than [`TOKEN_AGE_MAX`] ago and not expired. A clock that was
+    /// set back makes it stale, since its age is unknown then.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         now < self.expires_at && now.duration_since(self.minted_at).is_ok_and(|age| age <= TOKEN_AGE_MAX)
     }
@@ -128,8 +132,8 @@ fn action(service: Service, user: &str) -> String {
 
 /// The whole text: host, port, `query` and what the signature adds to it, the signature last.
 ///
-/// The request is put together here, since the library's own signer makes a URI of it, whose length is bounded,
-/// and panics where that is not one. The key and the signature are the library's.
+/// The request is put together here, since the library's own signer makes a URI of it, whose length is
+/// bounded, and panics where that is not one. The key and the signature are the library's.
 fn presign(
     endpoint: &Endpoint,
     query: &str,
@@ -145,7 +149,8 @@ fn presign(
     percent_encode(&mut signer, &format!("{}/{scope}", credentials.key_id()));
     let lifetime = TOKEN_LIFETIME.as_secs();
     let query = format!(
-        "{query}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={signer}&X-Amz-Date={time}&X-Amz-Expires={lifetime}"
+        "{query}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={signer}&X-Amz-Date={time}\
+         &X-Amz-Expires={lifetime}"
     );
     let session = session_parameter(credentials);
     let signature = {

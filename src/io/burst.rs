@@ -1,10 +1,11 @@
 //! Many small writes in one system call: a turn's messages, through an io_uring.
 //!
-//! Readiness is epoll's; the ring only carries writes that never wait. Peers are woken while the one call lasts, so they do
-//! not push the worker off its core between two writes, which at load costs more than the writes' own system calls.
-//! Invariants: nothing is in flight between calls of [`Burst::run`], also where one ends by a panic; one destination has at most one write in it, so a write
-//! that falls short is never overtaken. Where the kernel refuses a ring (containers often do), there is no `Burst` and each
-//! write is a system call of its own.
+//! Readiness is epoll's; the ring only carries writes that never wait. Peers are woken while the one call
+//! lasts, so they do not push the worker off its core between two writes, which at load costs more than the
+//! writes' own system calls. Invariants: nothing is in flight between calls of [`Burst::run`], also where
+//! one ends by a panic; one destination has at most one write in it, so a write that falls short is never
+//! overtaken. Where the kernel refuses a ring (containers often do), there is no `Burst` and each write is
+//! a system call of its own.
 //!
 //! Source: io_uring(7), io_uring_enter(2), io_uring_setup(2).
 
@@ -61,8 +62,8 @@ impl<R: Ring> Burst<R> {
         self.keys.last() == Some(&to)
     }
 
-    /// Adds the bytes that `fill` appends. The writes to one destination come one after the other. `raw` must stay open
-    /// until [`Burst::run`].
+    /// Adds the bytes that `fill` appends. The writes to one destination come one after the other. `raw` must
+    /// stay open until [`Burst::run`].
     pub fn add(&mut self, to: Key, raw: R::Raw, fill: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         let is_more = self.ends_with(to);
@@ -78,7 +79,8 @@ impl<R: Ring> Burst<R> {
 
     /// Writes everything in one call, and says of each write what came of it and what was to be written.
     ///
-    /// Where the kernel does not give back what it was given the process ends: nothing is known of the writes then.
+    /// Where the kernel does not give back what it was given the process ends: nothing is
+    /// known of the writes then.
     pub fn run(&mut self, mut written: impl FnMut(Key, Result<usize, Errno>, &[u8])) {
         let Self { ring, keys, writes, bytes } = self;
         ring.write_all(writes, bytes, |at, outcome| {
@@ -109,8 +111,8 @@ impl Ring for IoUring {
                 .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
                 .build()
                 .user_data(at as u64);
-            // SAFETY: `bytes` is borrowed until this call is over, and `lent` lets it be over, by its end or by a panic, only
-            // when every completion has been taken.
+            // SAFETY: `bytes` is borrowed until this call is over, and `lent` lets it be over, by its end or
+            // by a panic, only when every completion has been taken.
             let pushed = unsafe { queue.push(&send) };
             if pushed.is_err() {
                 tasks::abort("the ring of writes holds less than it was made for");
@@ -130,7 +132,8 @@ struct Lent<'r> {
 }
 
 impl Lent<'_> {
-    /// Waits for all that is open. Where that cannot be, nothing may be said of the bytes, and the process ends.
+    /// Waits for all that is open. Where that cannot be, nothing may be said of the
+    /// bytes, and the process ends.
     fn take_back(&mut self, mut written: impl FnMut(usize, Result<usize, Errno>)) {
         while self.open > 0 {
             match self.ring.submit_and_wait(self.open) {

@@ -1,10 +1,10 @@
 //! The process's clock: the only place below `boot` where time is read.
 //!
-//! One value is made at start and copied to every worker and to the login plane, so that their times compare. It is
-//! CLOCK_BOOTTIME, which goes on while the machine sleeps, as do the sessions at the servers: authorizations, lifetimes and
-//! timeouts have aged by that when it wakes. Waiting is another matter: epoll and tokio stop with the machine, so what they
-//! have waited for is told by this clock, never by that they are back.
-//! Cost: a call of the vDSO, as long as one of [`std::time::Instant`] (`benches/clock.rs`).
+//! One value is made at start and copied to every worker and to the login plane, so that their times
+//! compare. It is CLOCK_BOOTTIME, which goes on while the machine sleeps, as do the sessions at the servers:
+//! authorizations, lifetimes and timeouts have aged by that when it wakes. Waiting is another matter: epoll
+//! and tokio stop with the machine, so what they have waited for is told by this clock, never by that they
+//! are back. Cost: a call of the vDSO, as long as one of [`std::time::Instant`] (`benches/clock.rs`).
 //! Source: clock_gettime(2).
 
 use crate::base::Micros;
@@ -41,8 +41,9 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// CLOCK_BOOTTIME as the kernel tells it in another place, in hundredths of a second. On a machine that has never slept
-    /// CLOCK_MONOTONIC is the same; `unshare --time --boottime 1000` runs this test as on one that has.
+    /// CLOCK_BOOTTIME as the kernel tells it in another place, in hundredths of a second. On a machine
+    /// that has never slept CLOCK_MONOTONIC is the same; `unshare --time --boottime 1000` runs this
+    /// test as on one that has.
     fn uptime() -> Duration {
         let text = std::fs::read_to_string("/proc/uptime").unwrap();
         Duration::from_secs_f64(text.split(' ').next().unwrap().parse().unwrap())

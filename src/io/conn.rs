@@ -1,7 +1,8 @@
-//! One connection as the driver holds it: its socket, what it has read and not given away, what it could not write.
+//! One connection as the driver holds it: its socket, what it has read and not given away,
+//! what it could not write.
 //!
-//! Knows nothing of other connections and never calls the machine. Idle and plain it owns no heap memory. Its parts are
-//! dropped in the order of the fields: the socket is closed before the guard is let go.
+//! Knows nothing of other connections and never calls the machine. Idle and plain it owns no heap memory. Its
+//! parts are dropped in the order of the fields: the socket is closed before the guard is let go.
 
 use super::burst::WRITE_BYTES_MAX;
 use super::kernel::Socket;
@@ -88,8 +89,8 @@ pub(super) struct Conn<S = OwnedFd> {
 }
 
 impl<S: Socket> Conn<S> {
-    /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones; what it still has to
-    /// send goes on to be unsent.
+    /// Takes over a connection. Plain bytes that the TLS session already holds join the unread ones; what it
+    /// still has to send goes on to be unsent.
     pub(super) fn new(channel: Channel<S>, peer: Peer, generation: u32) -> Self {
         let Channel { fd, mut tls, unread, unsent, guard } = channel;
         let (mut kept, mut flags) = (unread, Flags::default());
@@ -134,7 +135,8 @@ impl<S: Socket> Conn<S> {
             || self.tls.as_ref().is_some_and(|tls| tls.wants_write() && !self.flags.any(flag::BROKEN))
     }
 
-    /// Lets the guard go before the socket is closed: for a client, whose place is free when our side has said goodbye.
+    /// Lets the guard go before the socket is closed: for a client, whose place is free when
+    /// our side has said goodbye.
     pub(super) fn release_guard(&mut self) {
         self.guard = Box::new(());
     }
@@ -144,8 +146,8 @@ impl<S: Socket> Conn<S> {
         if self.tls.is_some() { cipher + RECORD_BYTES_MAX } else { plain }
     }
 
-    /// Reads once. Returns how many plain bytes stand at the front of `space`; whether it is worth reading again, and
-    /// whether the stream has ended, is in the flags. `cipher` is scratch space for TLS.
+    /// Reads once. Returns how many plain bytes stand at the front of `space`; whether it is worth reading
+    /// again, and whether the stream has ended, is in the flags. `cipher` is scratch space for TLS.
     pub(super) fn read(&mut self, space: &mut [u8], cipher: &mut [u8]) -> usize {
         let Some(tls) = &mut self.tls else {
             let got = self.fd.recv(space);
@@ -172,8 +174,8 @@ impl<S: Socket> Conn<S> {
     fn note_read(&mut self, got: Result<usize, Errno>, room: usize) -> usize {
         match got {
             Ok(n @ 1..) => {
-                // A short read means that the socket is empty, and the next byte brings a new edge; only an end of
-                // stream that has been reported already would not.
+                // A short read means that the socket is empty, and the next byte brings a new edge; only an
+                // end of stream that has been reported already would not.
                 if n < room && !self.flags.any(flag::HANGUP) {
                     self.flags.clear(flag::READABLE);
                 }
@@ -212,7 +214,8 @@ impl<S: Socket> Conn<S> {
         self.send_plain(parts);
     }
 
-    /// Whether `parts` may be written by a [`super::burst::Burst`]: few bytes, with nothing unsent before them.
+    /// Whether `parts` may be written by a [`super::burst::Burst`]: few bytes, with
+    /// nothing unsent before them.
     #[inline]
     pub(super) fn takes_small(&self, parts: &[IoSlice<'_>]) -> bool {
         !self.is_unsent()

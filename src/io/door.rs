@@ -1,4 +1,5 @@
-//! A listening socket at which several loops wait, and what comes in by it: connections that no loop watches yet.
+//! A listening socket at which several loops wait, and what comes in by it: connections
+//! that no loop watches yet.
 //!
 //! Never says who may come in, nor on which loop a connection goes on.
 

@@ -1,13 +1,13 @@
 //! The epoll driver: one turn of one worker's loop.
 //!
-//! Edge-triggered: a read into the worker's one buffer, the machine, one write per destination; small ones together at the
-//! end of the turn ([`Burst`]), large ones at once and from where the bytes lie. A short read counts as "empty" and saves the
-//! call that would say so. Reads of one connection are bounded per turn, so that a large result delays others by a few buffers
-//! at most.
+//! Edge-triggered: a read into the worker's one buffer, the machine, one write per destination; small ones
+//! together at the end of the turn ([`Burst`]), large ones at once and from where the bytes lie. A short read
+//! counts as "empty" and saves the call that would say so. Reads of one connection are bounded per turn, so
+//! that a large result delays others by a few buffers at most.
 //!
 //! A peer that reads slowly: what it does not take is copied to its backlog and the machine is told
-//! (`blocked`), which stops reading from whoever feeds it until `drained`. So a backlog is bounded by what one
-//! call of the machine can send; `base/limits.rs` has the sum.
+//! (`blocked`), which stops reading from whoever feeds it until `drained`. So a backlog is bounded by what
+//! one call of the machine can send; `base/limits.rs` has the sum.
 //!
 //! Source: epoll(7), "Level-triggered and edge-triggered"; tcp(7).
 
@@ -32,13 +32,16 @@ const EVENTS_PER_TURN: usize = 512;
 /// Reads of one connection in one turn for one event, and as many when it is ready without one.
 pub const READS_PER_TURN: usize = 4;
 
-/// Connections taken from the ready list in one turn: a machine that resumes for ever must not starve the mailbox.
+/// Connections taken from the ready list in one turn: a machine that resumes for ever
+/// must not starve the mailbox.
 const READY_PER_TURN: usize = 4_096;
 
-/// Kept bytes up to this many are copied in front of the read buffer; more stay where they are and the read is appended.
+/// Kept bytes up to this many are copied in front of the read buffer; more stay where they are
+/// and the read is appended.
 const FRONT_BYTES_MAX: usize = 8 * 1024;
 
-/// Ciphertext read at once: the rest of the read buffer's size is room for kept bytes and for a record's remains.
+/// Ciphertext read at once: the rest of the read buffer's size is room for kept bytes
+/// and for a record's remains.
 const CIPHER_BYTES: usize = limits::READ_BUFFER_BYTES / 2;
 
 /// What one turn has seen.
@@ -62,8 +65,8 @@ pub struct Epoll<K: Kernel = Linux> {
 }
 
 impl Epoll {
-    /// A driver without connections. `wake` is an eventfd: writing to it ends a wait. Without `burst` every write is a system
-    /// call of its own.
+    /// A driver without connections. `wake` is an eventfd: writing to it ends a wait. Without `burst` every
+    /// write is a system call of its own.
     ///
     /// # Errors
     /// The system's, where it gives no epoll instance.
@@ -92,7 +95,8 @@ impl<K: Kernel> Epoll<K> {
         }
     }
 
-    /// Takes a connection in under `peer`. Bytes that came with it are handed to the machine in the next turn.
+    /// Takes a connection in under `peer`. Bytes that came with it are handed to the
+    /// machine in the next turn.
     pub fn adopt(&mut self, peer: Peer, channel: Channel<K::Socket>) {
         self.table.adopt(peer, channel);
     }
@@ -144,8 +148,8 @@ impl<K: Kernel> Epoll<K> {
         self.table.faults
     }
 
-    /// Waits at most `timeout` for events, then handles them and everything that they make ready. `clock` tells the time when
-    /// the wait is over.
+    /// Waits at most `timeout` for events, then handles them and everything that they make ready. `clock`
+    /// tells the time when the wait is over.
     ///
     /// # Errors
     /// The system's, other than an interruption: the loop cannot go on.
@@ -212,7 +216,8 @@ impl<K: Kernel> Epoll<K> {
                 self.table.settle(machine, now);
             }
             None => {
-                self.table.settle(machine, now); // what it was sent last may still wait for the end of the turn
+                // what it was sent last may still wait for the end of the turn
+                self.table.settle(machine, now);
                 self.table.see_off(key, now);
             }
         }
@@ -284,8 +289,8 @@ impl<K: Kernel> Epoll<K> {
                 self.table.hand_in(machine, key, peer, &self.buffer[..before + bytes], now);
             }
         } else {
-            // What is not whole yet is less than half a buffer but for a long Parse: so no more than one buffer is kept
-            // of a client that waits.
+            // What is not whole yet is less than half a buffer but for a long Parse: so no more than one
+            // buffer is kept of a client that waits.
             let plain_bytes = limits::READ_BUFFER_BYTES - before.min(limits::READ_BUFFER_BYTES / 2);
             let mut kept = std::mem::take(&mut conn.kept);
             kept.resize(before + conn.room(plain_bytes, CIPHER_BYTES), 0);
@@ -300,8 +305,9 @@ impl<K: Kernel> Epoll<K> {
         self.table.after_write(key); // a TLS session may have answered by itself
     }
 
-    /// A paused connection is not read, but a client that has gone away must not keep its place in a pool's line. Its
-    /// last few bytes are kept until it is clear that nothing, or nothing but Terminate, came before its end.
+    /// A paused connection is not read, but a client that has gone away must not keep its place in a
+    /// pool's line. Its last few bytes are kept until it is clear that nothing, or nothing but
+    /// Terminate, came before its end.
     fn look_after_paused(&mut self, machine: &mut impl Machine, key: Key, peer: Peer, now: Micros) {
         let Some(conn) = self.table.conn(key) else { return };
         if !matches!(peer, Peer::Client(_)) || !conn.flags.any(flag::HANGUP | flag::ENDED) {

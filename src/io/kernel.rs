@@ -1,8 +1,8 @@
 //! The edge to the kernel: every call that the driver makes of it, and nothing else.
 //!
-//! [`Linux`] answers with the system calls; the simulation (`tests/sim`) puts sockets of its own in its place and runs all
-//! that stands above this edge as it is. Chosen by type, so it costs nothing: a plain connection holds its socket and no more.
-//! Never decides: what an event means and what follows a write is the driver's.
+//! [`Linux`] answers with the system calls; the simulation (`tests/sim`) puts sockets of its own in its place
+//! and runs all that stands above this edge as it is. Chosen by type, so it costs nothing: a plain connection
+//! holds its socket and no more. Never decides: what an event means and what follows a write is the driver's.
 //!
 //! Source: epoll(7), recv(2), sendmsg(2), shutdown(2).
 
@@ -17,7 +17,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What the event that ends a wait from outside carries; no connection has generation 0, and no task number 0.
+/// What the event that ends a wait from outside carries; no connection has generation
+/// 0, and no task number 0.
 pub const WAKE: u64 = 0;
 
 /// One end of a connected stream: never blocks, never raises a signal, is closed when dropped.
@@ -78,8 +79,8 @@ pub trait Kernel {
     /// Its ring of writes.
     type Ring: Ring<Raw = <Self::Socket as Socket>::Raw>;
 
-    /// Watches a socket from now on, also one that a task of this loop had watched ([`super::Watch`]); its events carry `data`.
-    /// What is so already is the first event.
+    /// Watches a socket from now on, also one that a task of this loop had watched ([`super::Watch`]); its
+    /// events carry `data`. What is so already is the first event.
     ///
     /// # Errors
     /// The system's, where it cannot watch one more.
@@ -144,7 +145,8 @@ pub struct Linux {
 }
 
 impl Linux {
-    /// An epoll instance. `wake` is an eventfd: writing to it ends a wait. It is never read: with edges each write counts.
+    /// An epoll instance. `wake` is an eventfd: writing to it ends a wait. It is never read: with
+    /// edges each write counts.
     ///
     /// # Errors
     /// The system's, where it gives no more descriptors.

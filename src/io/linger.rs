@@ -1,9 +1,10 @@
 //! Seeing off connections that the machine has closed.
 //!
-//! First everything sent before is written, then TLS's goodbye, then our side is shut and the peer's end is waited for,
-//! reading and dropping what it still sends: a socket closed with bytes unread would reset the connection and could destroy
-//! the last error on its way. A server is waited for until PostgreSQL has ended the stream, so that its place is given
-//! away only when `pg_stat_activity` has forgotten it. Every wait has a bound of `limits`.
+//! First everything sent before is written, then TLS's goodbye, then our side is shut and the peer's end is
+//! waited for, reading and dropping what it still sends: a socket closed with bytes unread would reset the
+//! connection and could destroy the last error on its way. A server is waited for until PostgreSQL has
+//! ended the stream, so that its place is given away only when `pg_stat_activity` has forgotten it. Every
+//! wait has a bound of `limits`.
 
 use super::conn::{Life, flag};
 use super::kernel::Kernel;
@@ -11,7 +12,8 @@ use super::key::Key;
 use super::table::Table;
 use crate::base::{Micros, Peer, limits};
 
-/// Reads of a connection that is only being emptied, each time that it is looked at: see [`super::READS_PER_TURN`].
+/// Reads of a connection that is only being emptied, each time that it is looked at: see
+/// [`super::READS_PER_TURN`].
 pub const DISCARDS_PER_TURN: usize = 16;
 
 impl<K: Kernel> Table<K> {

@@ -1,4 +1,5 @@
-//! Listening sockets, made ready for an event loop: TCP, Unix in the file system, Unix in Linux's abstract namespace.
+//! Listening sockets, made ready for an event loop: TCP, Unix in the file system, Unix in
+//! Linux's abstract namespace.
 //!
 //! Makes them and nothing else: who may come in, and what a file name means, is the caller's knowledge.
 
@@ -38,7 +39,8 @@ pub fn tcp(address: SocketAddr, how: &TcpListening) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A non-blocking listening socket at `path`, of which nothing must exist yet; `@` first: in the abstract namespace.
+/// A non-blocking listening socket at `path`, of which nothing must exist yet; `@` first:
+/// in the abstract namespace.
 ///
 /// # Errors
 /// The system's, of the first call that fails.

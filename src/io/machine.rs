@@ -1,7 +1,7 @@
 //! The driver's view of whatever decides: the four events of a connection.
 //!
-//! [`Core`] is the machine of the program; the driver's own tests put an echo or a relay in its place. Together with
-//! `core::Net` this is the whole seam between a driver and what it drives.
+//! [`Core`] is the machine of the program; the driver's own tests put an echo or a relay in its place.
+//! Together with `core::Net` this is the whole seam between a driver and what it drives.
 
 use crate::base::{Micros, Peer};
 use crate::core::{Core, Net};

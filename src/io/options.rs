@@ -33,8 +33,9 @@ pub fn tune(socket: BorrowedFd<'_>, options: &TcpOptions) -> io::Result<()> {
     tune_more(socket, options)
 }
 
-/// Has the connections of a listening TCP socket begin with what most have, so that it costs no system call for each: small
-/// writes are sent at once, and with `keepalive` silent peers are probed as the system does it.
+/// Has the connections of a listening TCP socket begin with what most have, so that it costs no
+/// system call for each: small writes are sent at once, and with `keepalive` silent peers are
+/// probed as the system does it.
 ///
 /// # Errors
 /// The system's.
@@ -44,7 +45,8 @@ pub fn tune_listener(listener: BorrowedFd<'_>, keepalive: bool) -> io::Result<()
     socket.set_keepalive(keepalive)
 }
 
-/// As [`tune`], for a connection of a listening socket that [`tune_listener`] was called for with `keepalive`.
+/// As [`tune`], for a connection of a listening socket that [`tune_listener`] was
+/// called for with `keepalive`.
 ///
 /// # Errors
 /// The system's, for the first option that it refuses; those in front of it are set.
@@ -87,8 +89,8 @@ fn keepalive(options: &TcpOptions) -> TcpKeepalive {
     keepalive
 }
 
-/// Lets the kernel hold a connection back from a listening socket until its first bytes have come, for at most `seconds`;
-/// 0 turns it off.
+/// Lets the kernel hold a connection back from a listening socket until its first bytes have come, for at
+/// most `seconds`; 0 turns it off.
 ///
 /// # Errors
 /// The system's.
@@ -96,7 +98,8 @@ pub fn defer_accept(listener: impl AsFd, seconds: u16) -> io::Result<()> {
     let value = libc::c_int::from(seconds);
     let fd = listener.as_fd().as_raw_fd();
     let length = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: `fd` is open while `listener` is borrowed; the pointer and length describe `value`, which outlives the call.
+    // SAFETY: `fd` is open while `listener` is borrowed; the pointer and length describe `value`,
+    // which outlives the call.
     #[expect(unsafe_code, reason = "neither rustix nor socket2 has this option")]
     let answer = unsafe {
         libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, (&raw const value).cast(), length)

@@ -1,9 +1,10 @@
 //! What the machine sends, gathered so that each destination costs one system call.
 //!
-//! Bytes that the machine makes, and parts of small inputs, are copied into the batch's own memory and may wait for the end of
-//! the turn: that is an `Outgoing<'static>`. Parts of a large input are lent: they borrow it (`Outgoing<'i>`), so the compiler
-//! sees to it that they are written, or copied, before the input is gone, and that they are never looked up in another one.
-//! Order is kept for each destination, not between destinations.
+//! Bytes that the machine makes, and parts of small inputs, are copied into the batch's own memory and may
+//! wait for the end of the turn: that is an `Outgoing<'static>`. Parts of a large input are lent: they
+//! borrow it (`Outgoing<'i>`), so the compiler sees to it that they are written, or copied, before the
+//! input is gone, and that they are never looked up in another one. Order is kept for each destination,
+//! not between destinations.
 
 use super::key::Key;
 use std::io::IoSlice;
@@ -101,8 +102,8 @@ impl<'i> Outgoing<'i> {
         }
     }
 
-    /// Gives each destination its pieces in order, at most [`SLICES_MAX`] at a time. What is left is empty, borrows nothing and
-    /// keeps its memory for the next batch.
+    /// Gives each destination its pieces in order, at most [`SLICES_MAX`] at a time. What is left is empty,
+    /// borrows nothing and keeps its memory for the next batch.
     pub(super) fn each(self, mut send: impl FnMut(Key, &mut [IoSlice<'_>])) -> Outgoing<'static> {
         let Self { mut pieces, mut made } = self;
         if pieces.windows(2).any(|pair| pair[0].to != pair[1].to) {

@@ -1,7 +1,7 @@
 //! Who is at the other end of a socket, as the kernel knows it, and whether anybody is.
 //!
-//! Never says what follows from it. Source: poll(2), POLLRDHUP; unix(7), SO_PEERCRED; pid_namespaces(7) (a process of a namespace that cannot be
-//! seen from here has the number 0), user_namespaces(7).
+//! Never says what follows from it. Source: poll(2), POLLRDHUP; unix(7), SO_PEERCRED; pid_namespaces(7) (a
+//! process of a namespace that cannot be seen from here has the number 0), user_namespaces(7).
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd};
@@ -28,8 +28,8 @@ impl PeerProcess {
         let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
         let mut length = size_of_val(&peer) as libc::socklen_t;
         let fd = socket.as_fd().as_raw_fd();
-        // SAFETY: `fd` is open while `socket` is borrowed; the pointers are to `peer`, of which any bytes are a value, and to its
-        // length, and both outlive the call.
+        // SAFETY: `fd` is open while `socket` is borrowed; the pointers are to `peer`, of which any bytes are
+        // a value, and to its length, and both outlive the call.
         #[expect(unsafe_code, reason = "rustix has no process with the number 0")]
         let answer = unsafe {
             let peer = (&raw mut peer).cast();
@@ -42,8 +42,8 @@ impl PeerProcess {
     }
 }
 
-/// Whether the other end has said that nothing more will come, or is gone, whatever lies unread before that. A look: it
-/// never waits. What cannot be looked at is not gone.
+/// Whether the other end has said that nothing more will come, or is gone, whatever lies unread before that.
+/// A look: it never waits. What cannot be looked at is not gone.
 pub(crate) fn has_hung_up(socket: impl AsFd) -> bool {
     let end = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     let mut looks = [PollFd::new(&socket, end)];

@@ -1,14 +1,16 @@
 //! Moves bytes through a finished TLS session: ciphertext in, plain bytes out, and back.
 //!
-//! Reads ciphertext with one system call into a buffer of the worker and feeds the session from there, because a session
-//! alone would read 4 KiB at a time. What a peer does not take stays in the session's own queue of records; the driver
-//! counts that as unsent. Never does a handshake: that is over when a connection reaches a worker.
+//! Reads ciphertext with one system call into a buffer of the worker and feeds the session from there,
+//! because a session alone would read 4 KiB at a time. What a peer does not take stays in the session's own
+//! queue of records; the driver counts that as unsent. Never does a handshake: that is over when a
+//! connection reaches a worker.
 
 use super::kernel::Socket;
 use rustls::Connection;
 use std::io::{self, IoSlice, Read, Write};
 
-/// What a session can hold of a record that has not come whole, and may give out on top of what was just read.
+/// What a session can hold of a record that has not come whole, and may give out on
+/// top of what was just read.
 pub(super) const RECORD_BYTES_MAX: usize = 18 * 1024;
 
 /// What became of some ciphertext.

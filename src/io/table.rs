@@ -1,10 +1,11 @@
 //! Every connection of one worker, and what the machine may ask of them (`core::Net`).
 //!
-//! A call of the machine ([`Call`]) only notes down what is to be done; system calls happen after it has returned
-//! ([`Table::settle`]), so that one destination costs one write and the machine is never entered twice. Small messages wait a
-//! little longer: they are written together (`burst.rs`), at the end of the turn or when [`GATHERED_PIECES_MAX`] of them are
-//! there. What is lent of a large input is written before the call is over. A connection that the machine has closed stays
-//! here without an id until it has been seen off (`linger.rs`); one that it moves takes along whatever is unsent.
+//! A call of the machine ([`Call`]) only notes down what is to be done; system calls happen after it has
+//! returned ([`Table::settle`]), so that one destination costs one write and the machine is never entered
+//! twice. Small messages wait a little longer: they are written together (`burst.rs`), at the end of the turn
+//! or when [`GATHERED_PIECES_MAX`] of them are there. What is lent of a large input is written before the
+//! call is over. A connection that the machine has closed stays here without an id until it has been seen off
+//! (`linger.rs`); one that it moves takes along whatever is unsent.
 
 use super::conn::{Conn, Life, flag};
 use super::kernel::{Kernel, Linux, Socket};
@@ -21,10 +22,12 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
 
-/// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger ones are written at once.
+/// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger
+/// ones are written at once.
 const GATHERED_INPUT_BYTES_MAX: usize = 2048;
 
-/// Messages that wait to be written. It bounds how long the first of them waits, at some microseconds for each of them.
+/// Messages that wait to be written. It bounds how long the first of them waits, at some
+/// microseconds for each of them.
 const GATHERED_PIECES_MAX: usize = 64;
 
 /// A server that leaves for another worker.
@@ -86,7 +89,8 @@ impl<K: Kernel> Table<K> {
         }
     }
 
-    /// Takes a connection in under `peer`, which must be free. One that cannot be watched is reported as closed.
+    /// Takes a connection in under `peer`, which must be free. One that cannot be
+    /// watched is reported as closed.
     pub(super) fn adopt(&mut self, peer: Peer, channel: Channel<K::Socket>) {
         self.generation = self.generation.checked_add(1).unwrap_or(1); // 0 is not a connection's
         let mut conn = Conn::new(channel, peer, self.generation);
@@ -215,8 +219,8 @@ impl<K: Kernel> Table<K> {
         }
     }
 
-    /// Calls the machine with `input`. Returns how many bytes it has consumed, and whether what it has sent waits for the end
-    /// of the turn: copies of a little do, what is lent of much is written here and now.
+    /// Calls the machine with `input`. Returns how many bytes it has consumed, and whether what it has sent
+    /// waits for the end of the turn: copies of a little do, what is lent of much is written here and now.
     #[inline]
     fn call_with(
         &mut self,
@@ -265,7 +269,8 @@ impl<K: Kernel> Table<K> {
         }
     }
 
-    /// Does what the machine's last call asked for: writes, then tells it what came of that, until nothing is left.
+    /// Does what the machine's last call asked for: writes, then tells it what came of
+    /// that, until nothing is left.
     pub(super) fn settle(&mut self, machine: &mut impl Machine, now: Micros) {
         self.write_waiting();
         while let Some(news) = self.news.pop_front() {
@@ -292,7 +297,8 @@ impl<K: Kernel> Table<K> {
 
     /// Writes everything that the machine has sent.
     fn write(&mut self, outgoing: Outgoing<'_>) {
-        let mut burst = self.burst.take_if(|_| outgoing.len() > 1); // a single write is cheaper as a call of its own
+        // a single write is cheaper as a call of its own
+        let mut burst = self.burst.take_if(|_| outgoing.len() > 1);
         self.waiting = outgoing.each(|key, parts| {
             let Some(conn) = self.conn(key) else { return };
             match &mut burst {
@@ -326,7 +332,8 @@ impl<K: Kernel> Table<K> {
         });
     }
 
-    /// Draws the consequences of a write: a broken connection is looked at, a blocked one is watched and reported.
+    /// Draws the consequences of a write: a broken connection is looked at, a blocked one
+    /// is watched and reported.
     #[inline]
     pub(super) fn after_write(&mut self, key: Key) {
         let Some(conn) = self.conn(key) else { return };
@@ -340,8 +347,9 @@ impl<K: Kernel> Table<K> {
         }
     }
 
-    /// Turns the watch for room to write on or off. It is off while nothing is unsent: a Unix socket would report each
-    /// read of its peer otherwise. epoll looks at the socket's present state when told, so no edge is lost.
+    /// Turns the watch for room to write on or off. It is off while nothing is unsent: a Unix socket
+    /// would report each read of its peer otherwise. epoll looks at the socket's present state when
+    /// told, so no edge is lost.
     pub(super) fn watch(&mut self, key: Key, on: bool) {
         let Some(conn) = self.conns.get_mut(key.index as usize) else { return };
         if on {

@@ -1,7 +1,8 @@
-//! A place in a worker's epoll instance for something that is no connection of its driver's yet: a task's one socket.
+//! A place in a worker's epoll instance for something that is no connection of its driver's
+//! yet: a task's one socket.
 //!
-//! What is ready is the task, whatever has happened: it looks itself. So nothing is kept here but whether the socket is
-//! watched. Never reads, never writes. Source: epoll(7); epoll_ctl(2), EPOLLEXCLUSIVE.
+//! What is ready is the task, whatever has happened: it looks itself. So nothing is kept here but whether the
+//! socket is watched. Never reads, never writes. Source: epoll(7); epoll_ctl(2), EPOLLEXCLUSIVE.
 
 use rustix::event::epoll;
 use rustix::fd::{BorrowedFd, OwnedFd};
@@ -38,8 +39,8 @@ impl Interest {
     }
 }
 
-/// What epoll carries for the task of that number: no connection has generation 0, and no task number 0, which is
-/// [`super::WAKE`].
+/// What epoll carries for the task of that number: no connection has generation 0, and no task number 0,
+/// which is [`super::WAKE`].
 pub(super) const fn data(task: u32) -> u64 {
     task as u64
 }
@@ -55,7 +56,8 @@ impl Watch {
         Self { epoll, task, watched: None }
     }
 
-    /// Has the loop find the task ready from now on, whenever there is what it waits for; what is there already is the first time.
+    /// Has the loop find the task ready from now on, whenever there is what it waits for; what is there
+    /// already is the first time.
     ///
     /// # Errors
     /// The system's.

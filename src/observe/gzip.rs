@@ -1,4 +1,5 @@
-//! The page of metrics as Prometheus asks for it: packed. Ten to twenty times smaller, since its lines are so much alike.
+//! The page of metrics as Prometheus asks for it: packed. Ten to twenty times smaller, since its
+//! lines are so much alike.
 //!
 //! Pure. Source: RFC 9110, "Accept-Encoding" and "Quality Values".
 
@@ -24,7 +25,8 @@ pub(super) fn is_accepted(head: &[u8]) -> bool {
     })
 }
 
-/// Whether a coding with this parameter is wanted at all: its weight is above zero. A weight that is none is not.
+/// Whether a coding with this parameter is wanted at all: its weight is above zero. A
+/// weight that is none is not.
 fn is_wanted(parameter: &str) -> bool {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let is_weight = name.trim().eq_ignore_ascii_case("q");

@@ -1,9 +1,10 @@
-//! The least HTTP/1.1 that Prometheus, a load balancer and a browser need: GET of three pages, one request a connection.
+//! The least HTTP/1.1 that Prometheus, a load balancer and a browser need: GET of three pages,
+//! one request a connection.
 //!
-//! Never holds more than `limits::HTTP_REQUEST_BYTES_MAX` of a request, more than `limits::HTTP_CONNECTIONS_MAX` connections,
-//! or one longer than `limits::HTTP_TIMEOUT_MS`: where all places are taken, the slowest makes room. A slow or hostile scraper
-//! costs itself only. Says nothing but metrics, and whether clients can be served.
-//! Source: RFC 9112.
+//! Never holds more than `limits::HTTP_REQUEST_BYTES_MAX` of a request, more than
+//! `limits::HTTP_CONNECTIONS_MAX` connections, or one longer than `limits::HTTP_TIMEOUT_MS`: where all places
+//! are taken, the slowest makes room. A slow or hostile scraper costs itself only. Says nothing but metrics,
+//! and whether clients can be served. Source: RFC 9112.
 
 use super::gzip;
 use super::page::Page;
@@ -26,8 +27,8 @@ const INDEX: &str =
 
 /// What makes the pages.
 pub trait Metrics: Send + Sync + 'static {
-    /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the same. `None`: making
-    /// it has panicked.
+    /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the
+    /// same. `None`: making it has panicked.
     fn page(&self) -> impl Future<Output = Option<Arc<Page>>> + Send;
 
     /// Why clients cannot be served at present; empty = they can.
@@ -60,11 +61,12 @@ pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
     }
 }
 
-/// Between two tries where accepting fails: of a process without descriptors the log hears a line now and then.
+/// Between two tries where accepting fails: of a process without descriptors the log
+/// hears a line now and then.
 const ACCEPT_AGAIN_MS: u64 = 1_000;
 
-/// Answers one request, unless that takes too long or somebody else needs the seat. A scraper that goes away or
-/// is too slow is its own affair.
+/// Answers one request, unless that takes too long or somebody else needs the seat. A scraper that goes away
+/// or is too slow is its own affair.
 async fn answer_in_time<S, M>(stream: S, metrics: &M, seat: &Seat)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -170,7 +172,8 @@ enum Question {
 }
 
 impl Question {
-    /// Reads the query; `None`: more than one database, or none that could be. Parameters of other names are nothing to us.
+    /// Reads the query; `None`: more than one database, or none that could be. Parameters of other
+    /// names are nothing to us.
     fn read(query: &str) -> Option<Self> {
         let mut names = query.split('&').filter_map(|word| match word.split_once('=') {
             Some(("database", name)) => Some(name),
@@ -258,7 +261,11 @@ async fn respond(
 ) -> std::io::Result<()> {
     let (kind, length, coding) = (content.kind(), content.bytes().len(), content.coding());
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{coding}Connection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\n\
+         Content-Type: {kind}\r\n\
+         Content-Length: {length}\r\n\
+         {coding}Connection: close\r\n\
+         \r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     if body == Body::Sent {
@@ -326,8 +333,13 @@ mod tests {
     fn metrics_are_served_with_their_type_and_length() {
         assert_eq!(
             ask(b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"),
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: 5\r\n\
-             Vary: Accept-Encoding\r\nConnection: close\r\n\r\nup 1\n"
+            "HTTP/1.1 200 OK\r\n\
+             Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+             Content-Length: 5\r\n\
+             Vary: Accept-Encoding\r\n\
+             Connection: close\r\n\
+             \r\n\
+             up 1\n"
         );
         let packed = Page::of("up 1\n".to_owned()).packed.len();
         let head = ask(b"HEAD /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");

@@ -1,9 +1,10 @@
 //! One log call as a line: in PgBouncer's format, or as one JSON object. Pure.
 //!
-//! Text prints the message and the prefix made of `side`, `id`, `db`, `user`, `peer`, and no other field: what a field may
-//! hold is decided where it is logged, and only JSON readers see the rest. Invariant: a line is one line, and no longer than
-//! `limits::LOG_LINE_BYTES_MAX` (JSON: its message and each field are).
-//! Source: PgBouncer, include/util.h (slog_…) and doc/config.md (Log settings); RFC 3164 for syslog; RFC 8259 for JSON.
+//! Text prints the message and the prefix made of `side`, `id`, `db`, `user`, `peer`, and no other field:
+//! what a field may hold is decided where it is logged, and only JSON readers see the rest. Invariant: a
+//! line is one line, and no longer than `limits::LOG_LINE_BYTES_MAX` (JSON: its message and each field
+//! are). Source: PgBouncer, include/util.h (slog_…) and doc/config.md (Log settings); RFC 3164 for
+//! syslog; RFC 8259 for JSON.
 
 use crate::base::limits::LOG_LINE_BYTES_MAX;
 use jiff::{Timestamp, tz::TimeZone};
@@ -305,7 +306,8 @@ mod tests {
         line.level = Level::Warning;
         assert_eq!(
             line.text(&TimeZone::UTC, 1),
-            "2026-11-22 04:13:50.980 UTC [1] WARNING C-0x1a2b: shop/ada@127.0.0.1:41496 pooler error: no such user\n"
+            "2026-11-22 04:13:50.980 UTC [1] WARNING C-0x1a2b: shop/ada@127.0.0.1:41496 pooler error: no \
+             such user\n"
         );
     }
 
@@ -344,7 +346,8 @@ mod tests {
         line.extra.push(("host", Extra::Text("a\tb".into())));
         assert_eq!(
             line.json(9),
-            "{\"at\":\"2026-11-22T04:13:50.980Z\",\"pid\":9,\"level\":\"LOG\",\"side\":\"C\",\"id\":6699,\"db\":\"shop\",\
+            "{\"at\":\"2026-11-22T04:13:50.980Z\",\"pid\":9,\"level\":\"LOG\",\
+             \"side\":\"C\",\"id\":6699,\"db\":\"shop\",\
              \"user\":\"ada\",\"peer\":\"127.0.0.1:41496\",\"age\":7,\"host\":\"a\\u0009b\",\
              \"message\":\"say \\\"hi\\\"\\\\\\n\\u0001\"}\n"
         );

@@ -1,9 +1,10 @@
 //! The log: takes `tracing` events of this program, hands them to the writer thread of [`super::sink`].
 //!
-//! [`start`] installs the one subscriber of the process; the [`Log`] it gives changes verbosity and destinations while running.
-//! An event below the verbosity in force costs a comparison. `error!(fatal = true, …)` is FATAL; spans are not used.
-//! Invariant: logging never waits, except for FATAL, the process's last word, and in [`Log::flush`] and [`Log::redirect`], which
-//! boot and reload call. A panic's line shows no word that was not written into the program.
+//! [`start`] installs the one subscriber of the process; the [`Log`] it gives changes verbosity and
+//! destinations while running. An event below the verbosity in force costs a comparison.
+//! `error!(fatal = true, …)` is FATAL; spans are not used. Invariant: logging never waits, except for FATAL,
+//! the process's last word, and in [`Log::flush`] and [`Log::redirect`], which boot and reload call. A
+//! panic's line shows no word that was not written into the program.
 
 use super::line::{Entry, Level};
 use super::sink::{self, Destinations, Letter, Lost};
@@ -34,7 +35,8 @@ pub struct Log {
     panics: Arc<AtomicU64>,
 }
 
-/// Starts the writer thread and makes it this process's log. Call it after a daemon's forks: threads do not survive them.
+/// Starts the writer thread and makes it this process's log. Call it after a daemon's forks:
+/// threads do not survive them.
 ///
 /// # Errors
 /// A log file that cannot be opened; no thread; a log that has been started before.
@@ -109,7 +111,8 @@ impl Log {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Counts every panic from now on, and logs its place. Whom it ends is told by who catches it (`tasks`, `worker`).
+    /// Counts every panic from now on, and logs its place. Whom it ends is told by who
+    /// catches it (`tasks`, `worker`).
     pub fn catch_panics(&self) {
         let log = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
@@ -142,8 +145,9 @@ impl Log {
     }
 }
 
-/// What may be shown of a panic: words that stand in the program. Those that were put together as it ran may hold a peer's bytes, a
-/// secret among them; of these only an index out of bounds is shown, which holds two numbers.
+/// What may be shown of a panic: words that stand in the program. Those that were put together as it
+/// ran may hold a peer's bytes, a secret among them; of these only an index out of bounds is shown,
+/// which holds two numbers.
 fn words(payload: &(dyn Any + Send)) -> &str {
     const NUMBERS_ONLY: [&str; 4] =
         ["index out of bounds: ", "range start index ", "range end index ", "slice index starts at "];
@@ -239,7 +243,8 @@ mod tests {
             tracing::error!(fatal = true, "cannot load config file");
             tracing::error!("no such user: bob");
             tracing::warn!("pooler error: {}", "x");
-            tracing::info!(side = "C", id = 255u64, db = %"shop", user = %"ada", peer = %peer, secret = "s3", "hello");
+            let (id, db, user) = (255u64, "shop", "ada");
+            tracing::info!(side = "C", id, db, user, %peer, secret = "s3", "hello");
             tracing::debug!("not shown");
         });
         assert_eq!(
@@ -292,7 +297,8 @@ mod tests {
         assert_eq!(written.len(), 1);
         assert!(
             written[0].ends_with(
-                ",\"level\":\"LOG\",\"side\":\"S\",\"id\":3,\"age\":9,\"dirty\":true,\"host\":\"db1\",\"message\":\"closing\"}"
+                ",\"level\":\"LOG\",\"side\":\"S\",\"id\":3,\"age\":9,\"dirty\":true,\"host\":\"db1\",\
+                 \"message\":\"closing\"}"
             ),
             "{}",
             written[0]

@@ -1,9 +1,9 @@
 //! The Prometheus page: what was sampled, rendered by walking the table of `stats::names`.
 //!
-//! Lines are written by metrics-exporter-prometheus' own formatter. Its recorder is not used: it keeps every recorded value
-//! until someone looks, which for a pooler's histograms is a value per query, and its series never end; here a page is made
-//! from the workers' fixed slots when it is asked for, and nothing is kept but [`Series`].
-//! Buckets lie on powers of two microseconds, which are edges of the slots: the counts are exact.
+//! Lines are written by metrics-exporter-prometheus' own formatter. Its recorder is not used: it keeps every
+//! recorded value until someone looks, which for a pooler's histograms is a value per query, and its series
+//! never end; here a page is made from the workers' fixed slots when it is asked for, and nothing is kept but
+//! [`Series`]. Buckets lie on powers of two microseconds, which are edges of the slots: the counts are exact.
 //! Source: Prometheus documentation, "Exposition formats".
 
 use super::gzip::gzip;
@@ -55,15 +55,17 @@ pub struct Sample {
     pub databases: Vec<(String, bool)>,
 }
 
-/// Which pools have series of their own: the first `METRICS_POOLS_MAX` ever seen; a place comes free when its pool goes.
-/// All others stay in the one series of the rest, also after they are gone, so that its counters never go back.
+/// Which pools have series of their own: the first `METRICS_POOLS_MAX` ever seen; a place comes free
+/// when its pool goes. All others stay in the one series of the rest, also after they are gone, so that
+/// its counters never go back.
 #[derive(Debug, Default)]
 pub struct Series {
     own: HashSet<PoolId>,
     rest: HashMap<PoolId, PoolCounters>,
     /// What pools of the rest had counted before they went; `None` = there never was a rest.
     gone: Option<PoolCounters>,
-    /// Databases with series of their own: the first `METRICS_DATABASES_MAX` ever seen; a place comes free when one goes.
+    /// Databases with series of their own: the first `METRICS_DATABASES_MAX` ever seen; a place
+    /// comes free when one goes.
     databases: HashSet<String>,
     /// Rendering panics.
     #[cfg(test)]
@@ -117,7 +119,8 @@ impl Series {
         shown
     }
 
-    /// The databases as they are shown: those with series of their own, then one for the rest, where the worst counts.
+    /// The databases as they are shown: those with series of their own, then one for the
+    /// rest, where the worst counts.
     fn arrange_databases(&mut self, databases: Vec<(String, bool)>) -> Vec<(String, bool)> {
         let alive: HashSet<&str> = databases.iter().map(|(name, _)| &**name).collect();
         self.databases.retain(|name| alive.contains(&**name));
@@ -266,7 +269,8 @@ fn buckets(page: &mut String, name: &str, labels: &LabelSet, histogram: &Histogr
     totals(page, name, labels, histogram.count(), sum_us);
 }
 
-/// Most pools have no server that was logged in to by IAM, and no series of its age; a source that has signed nothing none of tokens'.
+/// Most pools have no server that was logged in to by IAM, and no series of its age; a source that has signed
+/// nothing none of tokens'.
 fn ages(page: &mut String, name: &str, labels: &LabelSet, ages: &Ages) {
     if ages.count() == 0 {
         return;

@@ -1,7 +1,9 @@
-//! What the metrics page samples at a scrape: the workers' counters, by way of the console's [`Status`], which merges them anyway.
+//! What the metrics page samples at a scrape: the workers' counters, by way of the console's [`Status`],
+//! which merges them anyway.
 //!
-//! One scrape at a time is made, for all who ask meanwhile, and rendered on a thread where nobody waits behind it: a login may
-//! not wait for a page of megabytes. The lock around [`Series`] is the page's own and held for the rendering alone.
+//! One scrape at a time is made, for all who ask meanwhile, and rendered on a thread where nobody waits
+//! behind it: a login may not wait for a page of megabytes. The lock around [`Series`] is the page's own and
+//! held for the rendering alone.
 
 use super::http::Metrics;
 use super::log::Log;

@@ -1,7 +1,7 @@
 //! Who is connected to the metrics page, and who makes room when everybody's place is taken.
 //!
-//! Those go first that have not asked yet, then those that do not take their answers, the oldest first. Never sends away one
-//! that waits for us. Never knows a socket.
+//! Those go first that have not asked yet, then those that do not take their answers, the oldest first. Never
+//! sends away one that waits for us. Never knows a socket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,9 @@
 //! Where log lines go: stderr, a file, syslog; written by one thread of their own.
 //!
-//! Whoever logs puts an entry into a bounded queue and goes on; formatting and writing happen here. What comes while the queue
-//! is full is lost and counted, and a line says how many were: a stuck disk or terminal must not stop queries.
-//! Never opens a file while writing: [`Destinations::open`] does, so that its error reaches whoever asked for it.
+//! Whoever logs puts an entry into a bounded queue and goes on; formatting and writing happen here. What
+//! comes while the queue is full is lost and counted, and a line says how many were: a stuck disk or terminal
+//! must not stop queries. Never opens a file while writing: [`Destinations::open`] does, so that its error
+//! reaches whoever asked for it.
 
 use super::line::{Entry, Level};
 use crate::console::times::local_zone;
@@ -71,7 +72,8 @@ impl Destinations {
     /// Opens what must be opened.
     ///
     /// # Errors
-    /// The log file cannot be opened for appending. A syslog daemon that is not there is no error: it may come later.
+    /// The log file cannot be opened for appending. A syslog daemon that is not there is no
+    /// error: it may come later.
     pub fn open(self) -> io::Result<Outputs> {
         let file = match &self.file {
             Some(path) => Some(OpenOptions::new().append(true).create(true).open(path)?),

@@ -1,8 +1,9 @@
 //! Opening one server for a pool: connect, log in, hand over; and what follows where it fails.
 //!
-//! Runs in a place that the ledger has given; the place ends with the connection, whichever way. Tries each host of the
-//! entry once, so that one dead host of several costs no client its time. Logins by IAM go by rules of their own, in
-//! `iam/attempt.rs`. Source: PgBouncer, src/server.c and src/objects.c (launch_new_connection).
+//! Runs in a place that the ledger has given; the place ends with the connection, whichever way. Tries each
+//! host of the entry once, so that one dead host of several costs no client its time. Logins by IAM go by
+//! rules of their own, in `iam/attempt.rs`. Source: PgBouncer, src/server.c and src/objects.c
+//! (launch_new_connection).
 
 use super::connect;
 use super::connect::{ConnectError, LoginFailure, Opened};
@@ -13,13 +14,14 @@ use super::login_error::LoginError;
 use super::outcome::{Broken, Failure, Line, Sequel};
 use super::servers::Servers;
 use crate::auth::scram;
-use crate::base::{Address, Micros, WorkerId, limits};
+use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
 use crate::config::{Database, LoadBalance};
 use crate::control::{LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, Sent, Welcome};
 use crate::core::{Command, Scope, ServerIdentity, ServerLogin, Want};
 use crate::tasks;
 use crate::wire::{Fault, ParamSet};
 use crate::worker::Mail;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -63,8 +65,8 @@ pub(super) async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Pl
 
 impl Attempt {
     pub(super) fn new(servers: Arc<Servers>, entry: Arc<PoolEntry>, want: Want) -> Self {
-        // First: where a reload comes in between, what follows may be newer than this, and counts as older; never the
-        // other way round.
+        // First: where a reload comes in between, what follows may be newer than this, and counts as older;
+        // never the other way round.
         let generation = entry.share.generation();
         let plane = &servers.plane;
         let policy = plane.policy.load_full();
@@ -134,7 +136,8 @@ impl Attempt {
         }
     }
 
-    /// Tries the entry's hosts, each once, beginning with the one whose turn it is, until one can be connected to.
+    /// Tries the entry's hosts, each once, beginning with the one whose turn it is, until
+    /// one can be connected to.
     async fn try_hosts(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
@@ -205,9 +208,8 @@ impl Attempt {
 
     pub(super) fn log_connect_error(&self, peer: &str, error: &ConnectError) {
         if !error.detail.is_empty() {
-            let (db, user) = self.names();
             let (reason, detail) = (error.reason, &error.detail);
-            tracing::warn!(side = "S", id = self.socket_id, db, user, peer, "{reason}: {detail}");
+            log_about!(warn, self.about(&peer), "{reason}: {detail}");
         }
     }
 
@@ -224,10 +226,9 @@ impl Attempt {
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
         let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.sums).await;
-        let ((db, user), peer) = (self.names(), &line.peer);
+        let peer = &line.peer;
         for error in handshake.query_errors() {
-            let id = self.socket_id;
-            tracing::warn!(side = "S", id, db, user, peer, "error while executing connect_query: {error}");
+            log_about!(warn, self.about(peer), "error while executing connect_query: {error}");
         }
         outcome.map_err(Broken::Login)
     }
@@ -284,8 +285,8 @@ impl Attempt {
         })
     }
 
-    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then nothing else; else
-    /// what is stored. `None` = nothing is known.
+    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then
+    /// nothing else; else what is stored. `None` = nothing is known.
     fn credential(&self, signer: Option<&Signer>) -> Result<Option<Credential>, NoToken> {
         match signer {
             Some(signer) => signer.mint(&self.entry.share.user).map(|proof| Some(Credential::Token(proof))),
@@ -296,6 +297,12 @@ impl Attempt {
         }
     }
 
+    /// As the log names this login's connection, whose other end is `peer`.
+    pub(super) fn about<'a>(&'a self, peer: &'a dyn Display) -> About<'a> {
+        let (database, user) = self.names();
+        About { side: "S", id: self.socket_id, database, user, peer }
+    }
+
     pub(super) fn names(&self) -> (&str, &str) {
         (&self.entry.share.database.name, &self.entry.share.user)
     }
@@ -304,42 +311,33 @@ impl Attempt {
         if !self.policy.snapshot.settings.log_connections {
             return;
         }
-        let ((db, user), id, peer) = (self.names(), self.socket_id, &opened.remote);
+        let about = self.about(&opened.remote);
         match &opened.local {
             Address::Tcp(from) => {
-                tracing::info!(side = "S", id, db, user, %peer, "new connection to server (from {from})")
+                log_about!(info, about, "new connection to server (from {from})")
             }
             Address::Unix { .. } => {
-                tracing::info!(side = "S", id, db, user, %peer, "new connection to server")
+                log_about!(info, about, "new connection to server")
             }
         }
         if !opened.tls.is_empty() {
-            tracing::info!(side = "S", id, db, user, %peer, "SSL established: {}", opened.tls);
+            log_about!(info, about, "SSL established: {}", opened.tls);
         }
     }
 
     pub(super) fn log_refusal(&self, error: &LoginError, peer: &str) {
-        let ((db, user), id) = (self.names(), self.socket_id);
         match (error, error.log()) {
             // PgBouncer's line about the server's own words has no prefix
             (LoginError::Refused { .. }, Some(text)) => tracing::warn!("{text}"),
-            (_, Some(text)) => tracing::error!(side = "S", id, db, user, peer, "{text}"),
+            (_, Some(text)) => log_about!(error, self.about(&peer), "{text}"),
             (_, None) => {}
         }
     }
 
     pub(super) fn log_close(&self, peer: &str, reason: &str) {
         if self.policy.snapshot.settings.log_disconnections {
-            let (db, user) = self.names();
             let age = self.servers.plane.now().since(self.started).as_secs();
-            tracing::info!(
-                side = "S",
-                id = self.socket_id,
-                db,
-                user,
-                peer,
-                "closing because: {reason} (age={age}s)"
-            );
+            log_about!(info, self.about(&peer), "closing because: {reason} (age={age}s)");
         }
     }
 
@@ -395,7 +393,8 @@ impl Attempt {
         // not before: a client that was let in first would find no server and have another one opened
         let welcome = || Welcome { reported: logged_in.reported, params };
         self.entry.welcome.learn(self.generation, welcome);
-        // when the worker has read that letter and this one, it has served whom it could: look whether others still wait
+        // when the worker has read that letter and this one, it has served whom it could: look
+        // whether others still wait
         self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
         drop(under_way);
         self.servers.plane.launcher.look_again(share.id);
@@ -423,7 +422,8 @@ impl Attempt {
         waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.servers.plane.workers.len() as u64) as u16))
     }
 
-    /// Whether the next login sends something else: by a reload, or since a client has brought what this one lacked.
+    /// Whether the next login sends something else: by a reload, or since a client has
+    /// brought what this one lacked.
     fn is_of_yesterday(&self) -> bool {
         self.entry.share.generation() != self.generation
             || self.servers.plane.would_send(&self.servers.plane.policy.load(), &self.entry) != self.sent
@@ -442,7 +442,8 @@ impl Attempt {
             self.log_close(&line.peer, &failure.reason);
         }
         let is_answer = self.draw_conclusions(&failure, text(), &mut place);
-        // who may still be served by another login that is under way goes on waiting: the last one to fail is his answer
+        // who may still be served by another login that is under way goes on waiting: the last
+        // one to fail is his answer
         let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
         if let Some(fault) = failure.fault.filter(|_| is_answer && unusable) {
             self.entry.welcome.refuse(fault.clone());
@@ -452,7 +453,8 @@ impl Attempt {
         drop(place);
     }
 
-    /// What the failure of the login in `place` means for those to come. Returns whether it is the answer to those who wait.
+    /// What the failure of the login in `place` means for those to come. Returns whether it is the
+    /// answer to those who wait.
     fn draw_conclusions(&self, failure: &Failure, text: String, place: &mut Place) -> bool {
         let (share, retry) = (&self.entry.share, self.policy.snapshot.settings.server_login_retry);
         match failure.sequel {

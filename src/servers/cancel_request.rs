@@ -1,11 +1,11 @@
 //! Carrying cancel requests to PostgreSQL, within the count that the ledger allows.
 //!
-//! However many requests the holder of a key sends, few are carried to one server at a time: the others join one that has not
-//! been sent yet, which ends the same query. The worker keeps the server from being lent until it hears what became of them.
-//! Source: PostgreSQL documentation, "Canceling Requests in Progress".
+//! However many requests the holder of a key sends, few are carried to one server at a time: the others join
+//! one that has not been sent yet, which ends the same query. The worker keeps the server from being lent
+//! until it hears what became of them. Source: PostgreSQL documentation, "Canceling Requests in Progress".
 
 use super::servers::Servers;
-use crate::base::{Address, limits};
+use crate::base::{Address, limits, log_about};
 use crate::config::Host;
 use crate::control::{CancelRequest, Place, Plane, PoolEntry, TakenIn};
 use crate::core::{CancelFate, ServerIdentity};
@@ -41,17 +41,17 @@ async fn run(servers: Arc<Servers>, request: CancelRequest) {
 /// Carries a cancel request to its server, then tells the worker, whatever became of it.
 async fn carry_through(servers: &Servers, request: CancelRequest) {
     let identity = &request.identity;
-    let (id, db, user, peer) = (identity.socket_id, &identity.database, &identity.user, &identity.remote);
+    let id = identity.socket_id;
     let carried =
         tasks::guarded("cancel request", format!("to server S-{id:#x}"), Box::pin(carry(servers, &request)));
     // The worker hears of it in any case, or the server would be kept apart for ever.
     let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
         Ok(()) => {
-            tracing::debug!(side = "S", id, db = %db, user = %user, peer = %peer, "successfully sent cancel request");
+            log_about!(debug, identity.about(), "successfully sent cancel request");
             CancelFate::Taken
         }
         Err(GivenUp { why, fate }) => {
-            tracing::info!(side = "S", id, db = %db, user = %user, peer = %peer, "cancel request given up: {why}");
+            log_about!(info, identity.about(), "cancel request given up: {why}");
             fate
         }
     };

@@ -1,7 +1,7 @@
 //! Opening one connection to one host of a database: address, socket, TLS; and carrying a login over it.
 //!
-//! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer, doc/config.md (`host`,
-//! "TLS settings"); PostgreSQL documentation, "Message Flow", SSL Session Encryption.
+//! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer, doc/config.md
+//! (`host`, "TLS settings"); PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
 use super::credential::Cover;
 use super::dns::Ttl;
@@ -165,7 +165,8 @@ impl Opened {
         startup::write_ssl_request(&mut request);
         stream.write_all(&request).await.map_err(crashed)?;
         let mut answer = [0];
-        // one byte and no more: what came behind it in clear would otherwise pass for a part of the encrypted stream
+        // one byte and no more: what came behind it in clear would otherwise pass for a
+        // part of the encrypted stream
         stream.read_exact(&mut answer).await.map_err(crashed)?;
         match answer {
             [tags::SSL_YES] => {}
@@ -222,8 +223,8 @@ impl Opened {
         }
     }
 
-    /// Ends a session that PostgreSQL may count: Terminate, TLS's goodbye, then PostgreSQL's end of stream, for at most
-    /// `limits::SERVER_LINGER_MS`, so that the place is not given away before it is free.
+    /// Ends a session that PostgreSQL may count: Terminate, TLS's goodbye, then PostgreSQL's end of stream,
+    /// for at most `limits::SERVER_LINGER_MS`, so that the place is not given away before it is free.
     pub(super) async fn terminate(mut self) {
         let goodbye = async {
             let mut message = Vec::new();
@@ -298,8 +299,8 @@ impl LoginFailure {
     }
 }
 
-/// Carries `handshake`, whose first message is `first`, over `opened`, until the server may be lent. Returns what was learnt
-/// and the bytes that came behind it.
+/// Carries `handshake`, whose first message is `first`, over `opened`, until the server may be lent. Returns
+/// what was learnt and the bytes that came behind it.
 ///
 /// # Errors
 /// The connection is of no more use, but to be terminated.
@@ -335,8 +336,8 @@ pub(super) async fn log_in(
 }
 
 impl Policy {
-    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is known. `None`: its TLS
-    /// is not set up.
+    /// How a host of an entry, and its port, are to be connected to for `user`, its address where that is
+    /// known. `None`: its TLS is not set up.
     pub(super) fn target(
         &self,
         config: &Database,

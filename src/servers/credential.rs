@@ -1,8 +1,8 @@
 //! What the pooler proves itself with to a server, and to whom it may be shown.
 //!
 //! The one place that decides about secrets in clear. Never prints one. Source: PgBouncer, doc/config.md
-//! ("Authentication file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a password,
-//! to be sent over TLS only).
+//! ("Authentication file format"); Amazon RDS User Guide, "IAM database authentication" (a token is a
+//! password, to be sent over TLS only).
 
 use super::login_error::LoginError;
 use crate::auth::Secret;
@@ -67,8 +67,9 @@ impl Credential {
         }
     }
 
-    /// Answers a server's wish for the password itself. The one place that decides whether a secret goes out in clear:
-    /// PgBouncer sends whatever is stored, whoever may listen. A token goes out to a verified server only, while it is fresh.
+    /// Answers a server's wish for the password itself. The one place that decides whether a secret goes out
+    /// in clear: PgBouncer sends whatever is stored, whoever may listen. A token goes out to a verified
+    /// server only, while it is fresh.
     pub(super) fn write_cleartext(&self, cover: Cover, out: &mut Vec<u8>) -> Result<(), LoginError> {
         match self {
             Self::Stored(stored) => {
@@ -99,7 +100,8 @@ impl Stored {
             }
             (Secret::Scram(_), Some(keys)) => Ok(Credentials::Keys(keys.clone())),
             (Secret::Scram(_), None) => Err(LoginError::WrongPasswordType(
-                "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not provide SCRAM keys",
+                "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not \
+                 provide SCRAM keys",
             )),
             _ => Err(LoginError::WrongPasswordType("cannot do SCRAM authentication: wrong password type")),
         }

@@ -1,7 +1,7 @@
 //! Looking up servers' hosts: the system's resolver behind a cache.
 //!
-//! One look-up per name at a time, whoever else wants it waits for it; answers are kept for `dns_max_ttl`, failures for
-//! `dns_nxdomain_ttl`; the addresses of a name take turns. Source: PgBouncer, doc/config.md
+//! One look-up per name at a time, whoever else wants it waits for it; answers are kept for `dns_max_ttl`,
+//! failures for `dns_nxdomain_ttl`; the addresses of a name take turns. Source: PgBouncer, doc/config.md
 //! (`dns_max_ttl`, `dns_nxdomain_ttl`), doc/usage.md (SHOW DNS_HOSTS).
 
 use crate::base::{Micros, limits};

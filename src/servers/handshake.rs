@@ -1,8 +1,9 @@
 //! Logging in to a server, without the server: bytes in, bytes out, a result at the end.
 //!
-//! Never touches a socket, never computes for long; never keeps more than one message. From the StartupMessage to the
-//! ReadyForQuery after which the server may be lent, the entry's `connect_query` included. Sources: PostgreSQL
-//! documentation, "Message Flow", "SASL Authentication"; PgBouncer, doc/config.md (`connect_query`), src/server.c.
+//! Never touches a socket, never computes for long; never keeps more than one message. From the
+//! StartupMessage to the ReadyForQuery after which the server may be lent, the entry's `connect_query`
+//! included. Sources: PostgreSQL documentation, "Message Flow", "SASL Authentication"; PgBouncer,
+//! doc/config.md (`connect_query`), src/server.c.
 
 use super::credential::{Cover, Credential};
 use super::login_error::LoginError;
@@ -115,8 +116,9 @@ impl Handshake {
         (Self { plan, step: Step::Asked, reported, key, skip: 0, query_errors, token_age: None }, out)
     }
 
-    /// Takes bytes of the server, cut anywhere: returns how many were consumed and appends what is to be sent to `out`.
-    /// The rest must come again, in front of more. Once [`Handshake::is_done`], nothing more is consumed.
+    /// Takes bytes of the server, cut anywhere: returns how many were consumed and appends what is to
+    /// be sent to `out`. The rest must come again, in front of more. Once [`Handshake::is_done`],
+    /// nothing more is consumed.
     ///
     /// # Errors
     /// The login has failed; the connection is of no more use.
@@ -246,7 +248,8 @@ impl Handshake {
         Ok(())
     }
 
-    /// What is to be computed before the login can go on, once: nothing more is consumed until [`Handshake::computed`].
+    /// What is to be computed before the login can go on, once: nothing more is consumed until
+    /// [`Handshake::computed`].
     pub(super) fn sum(&mut self) -> Option<Sum> {
         match &mut self.step {
             Step::ScramChallenged(_, sum) => sum.take(),
@@ -262,8 +265,8 @@ impl Handshake {
         };
     }
 
-    /// A token answers the request for a cleartext password, once, and nothing else; and without that request there is no
-    /// login: a server that does not ask for the token is not the one that it is for.
+    /// A token answers the request for a cleartext password, once, and nothing else; and without that request
+    /// there is no login: a server that does not ask for the token is not the one that it is for.
     fn prove_by_token(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), LoginError> {
         let asked = match (&self.step, authentication::request(payload)?) {
             (Step::Asked, AuthRequest::CleartextPassword) => {

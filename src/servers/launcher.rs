@@ -1,8 +1,10 @@
-//! The launcher's task: tells [`core::Launcher`](crate::core::Launcher) what happens and carries out what that decides.
+//! The launcher's task: tells [`core::Launcher`](crate::core::Launcher) what happens and
+//! carries out what that decides.
 //!
-//! It learns of wants by notes (workers, welcomes, places that come back) and by its own janitor pass, which finds whatever
-//! a lost note would have told; so no client waits for ever because of a race. It never decides when a server is opened,
-//! and never waits itself: connects, evictions and cancel requests are tasks of their own.
+//! It learns of wants by notes (workers, welcomes, places that come back) and by its own janitor pass,
+//! which finds whatever a lost note would have told; so no client waits for ever because of a race. It
+//! never decides when a server is opened, and never waits itself: connects, evictions and cancel
+//! requests are tasks of their own.
 
 use super::servers::Servers;
 use super::{attempt, cancel_request};
@@ -196,19 +198,20 @@ impl Carrier {
 fn in_the_way(Shortfall { of, needed, most }: Shortfall) -> String {
     match of {
         Bound::Missing => format!(
-            "logins take so long that {needed} servers must be replaced at a time, and {most} at most may be missing: raise \
-             iam_max_age, or pool_size above what clients use"
+            "logins take so long that {needed} servers must be replaced at a time, and {most} at most may be \
+             missing: raise iam_max_age, or pool_size above what clients use"
         ),
         Bound::Logins => format!(
-            "logins take so long that the pool needs {needed} at a time: raise iam_max_age, or server_login_concurrency ({most})"
+            "logins take so long that the pool needs {needed} at a time: raise iam_max_age, or \
+             server_login_concurrency ({most})"
         ),
         Bound::LoginsThere => format!(
             "logins take so long that the endpoint's pools need {needed} at a time: raise iam_max_age, or \
              server_login_concurrency ({most})"
         ),
         Bound::Pace => format!(
-            "the endpoint's pools need {needed} logins a second, and its pace has {most} for renewals: raise iam_max_age, or \
-             iam_login_rate where login_rate of SHOW IAM has reached it"
+            "the endpoint's pools need {needed} logins a second, and its pace has {most} for renewals: raise \
+             iam_max_age, or iam_login_rate where login_rate of SHOW IAM has reached it"
         ),
     }
 }

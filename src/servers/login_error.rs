@@ -86,7 +86,8 @@ impl LoginError {
         matches!(self, Self::Refused { sqlstate, .. } if is_answer(sqlstate))
     }
 
-    /// What the pool's waiting clients are told and ended with; `None` = they go on waiting, since it may pass.
+    /// What the pool's waiting clients are told and ended with; `None` = they go on
+    /// waiting, since it may pass.
     pub(super) fn fault(&self) -> Option<Fault> {
         let own = |text: &str| {
             Some(Fault::Relayed { sqlstate: sqlstate::PROTOCOL_VIOLATION.into(), text: text.into() })

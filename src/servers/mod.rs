@@ -1,8 +1,8 @@
-//! Logins to servers: when one is opened, names and connections, the login itself, by a stored secret or by IAM; and cancel
-//! requests, which are connections to servers, too.
+//! Logins to servers: when one is opened, names and connections, the login itself, by a stored secret or by
+//! IAM; and cancel requests, which are connections to servers, too.
 //!
-//! What is to be opened, and when, is decided by [`crate::core::Launcher`] alone. Never touches a byte of a query, never knows how
-//! a client is let in: what both sides share is in [`crate::control`].
+//! What is to be opened, and when, is decided by [`crate::core::Launcher`] alone. Never touches a byte of a
+//! query, never knows how a client is let in: what both sides share is in [`crate::control`].
 
 mod attempt;
 mod cancel_queues;

@@ -1,4 +1,5 @@
-//! What one attempt to open a server comes to: its connection, how a try broke, and what follows for the next one.
+//! What one attempt to open a server comes to: its connection, how a try broke, and what
+//! follows for the next one.
 //!
 //! Values only: who tries is `attempt.rs`, by IAM `iam/attempt.rs`.
 
@@ -12,8 +13,8 @@ use crate::wire::Fault;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that PostgreSQL
-/// counts is ended in order.
+/// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that
+/// PostgreSQL counts is ended in order.
 #[derive(Default)]
 pub(in crate::servers) struct Line {
     pub(in crate::servers) opened: Option<Opened>,

@@ -1,8 +1,8 @@
 //! Whether the clients of one database can be served, as far as it is known without trying.
 //!
-//! Opens nothing and asks nobody. What is known is the last login of each of its pools: a failure counts for a minute and
-//! `server_login_retry`, since nobody learns that it has passed where nobody comes, and a load balancer that sends nobody
-//! any more would never send anybody again.
+//! Opens nothing and asks nobody. What is known is the last login of each of its pools: a failure counts for
+//! a minute and `server_login_retry`, since nobody learns that it has passed where nobody comes, and a load
+//! balancer that sends nobody any more would never send anybody again.
 
 use super::iam::entry;
 use super::servers::Servers;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 const FAILURE_COUNTS: Micros = Micros::from_secs(60);
 
 impl Servers {
-    /// Why clients of the database called `name` cannot be served, as far as it concerns this database; empty = they can.
-    /// One of several pools that works is enough: a user whom the server refuses takes it away from nobody else. `None`: there
-    /// is no such database, not even `*`.
+    /// Why clients of the database called `name` cannot be served, as far as it concerns this database; empty
+    /// = they can. One of several pools that works is enough: a user whom the server refuses takes it away
+    /// from nobody else. `None`: there is no such database, not even `*`.
     pub fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
         if name == CONSOLE_DATABASE {
             return Some(Vec::new());

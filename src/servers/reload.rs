@@ -64,7 +64,8 @@ impl Servers {
         self.plane.tell_all(|| Command::ClientRules(rules_of.clone()));
     }
 
-    /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.
+    /// Every server of the pool opened until now is closed when it is free, and the
+    /// next one is waited for anew.
     fn renew(&self, entry: &PoolEntry) {
         self.iam.forget_back_off(&entry.share.user);
         entry.tries.forget();

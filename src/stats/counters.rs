@@ -1,4 +1,5 @@
-//! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's doc/usage.md (SHOW STATS).
+//! What one worker counts for one pool. Units: bytes, microseconds. Semantics: PgBouncer's
+//! doc/usage.md (SHOW STATS).
 
 use super::merge::merge_fields;
 use super::{Ages, Histogram, LoginCounters};
@@ -22,9 +23,11 @@ pub struct PoolCounters {
     pub login_time_us: u64,
     /// Ours: servers that were closed because a younger one has come in their place, or will.
     pub renewed: u64,
-    /// Ours: transactions that ended beyond the hard age of their server's authorization, while none other could be had.
+    /// Ours: transactions that ended beyond the hard age of their server's authorization, while
+    /// none other could be had.
     pub extended: u64,
-    /// Ours: transactions (sessions, in session pooling) that were not over yet as their server's hard age came.
+    /// Ours: transactions (sessions, in session pooling) that were not over yet as
+    /// their server's hard age came.
     pub over_age_transactions: u64,
     /// Ours: how old the authorizations of servers were as transactions began on them.
     pub auth_age: Ages,

@@ -1,7 +1,7 @@
 //! A histogram of microseconds in fixed slots: four to each power of two, so a quantile is within 25 %.
 //!
-//! One `record` is a shift, a mask and an addition; no float, no allocation but at the first: a histogram of a pool where nothing
-//! happens takes no memory.
+//! One `record` is a shift, a mask and an addition; no float, no allocation but at the first: a histogram of
+//! a pool where nothing happens takes no memory.
 
 /// Sub-slots of one power of two, as a power of two.
 const SUB_BITS: u32 = 2;
@@ -61,8 +61,8 @@ impl Histogram {
         self.slots().iter().sum()
     }
 
-    /// Values below `us`, which should be a slot's floor (every power of two is): else those of the slot it falls into
-    /// are left out.
+    /// Values below `us`, which should be a slot's floor (every power of two is): else those of the slot it
+    /// falls into are left out.
     pub fn count_below(&self, us: u64) -> u64 {
         let floors = (1..=SLOTS).map(Self::floor_us);
         self.slots()

@@ -3,7 +3,8 @@
 use super::Histogram;
 use super::merge::merge_fields;
 
-/// Connections of one pool by state, summed over the workers and the login plane. Names are PgBouncer's columns.
+/// Connections of one pool by state, summed over the workers and the login plane. Names
+/// are PgBouncer's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolLevels {
     /// Clients linked to a server. SHOW POOLS prints the idle ones with them.
@@ -72,7 +73,8 @@ pub struct ProcessLevels {
     pub log_lines_lost: u64,
     /// Connections that a worker's driver has ended because it was mistaken about them.
     pub driver_faults: u64,
-    /// Bytes of prepared statements and of clients' names for them, and how many statements were forgotten to make room.
+    /// Bytes of prepared statements and of clients' names for them, and how many statements
+    /// were forgotten to make room.
     pub statement_bytes: u64,
     pub statements_forgotten: u64,
     /// Logins by IAM that wait for their turn.

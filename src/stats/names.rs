@@ -1,8 +1,9 @@
 //! The one table of metrics: name, kind, unit, labels, help, and the SHOW column that tells the same.
 //!
-//! The Prometheus page, docs/metrics.md and their tests walk [`METRICS`]; a metric is added here and nowhere else. What SHOW
-//! also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that dashboards carry over; the rest
-//! is `pgweir_<noun>_<unit>`. Labels have a bound: `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
+//! The Prometheus page, docs/metrics.md and their tests walk [`METRICS`]; a metric is added here and nowhere
+//! else. What SHOW also has carries the name that prometheus-community's pgbouncer_exporter gives it, so that
+//! dashboards carry over; the rest is `pgweir_<noun>_<unit>`. Labels have a bound:
+//! `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
 
 mod page;
 
@@ -341,7 +342,8 @@ pub const METRICS: &[Metric] = &[
     times(
         "pgweir_client_login_seconds",
         |c| (&c.login_time, c.login_time_us),
-        "How long clients' logins took, from accept to the welcome, waiting for a pool's first server included.",
+        "How long clients' logins took, from accept to the welcome, waiting for a pool's first server \
+         included.",
     ),
     Metric {
         name: "pgweir_backend_logins_total",
@@ -355,7 +357,8 @@ pub const METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         source: Source::Ages(|c| &c.auth_age),
         show: "",
-        help: "Age of a server's authorization by IAM at the moment when a transaction began on it; absent before the first.",
+        help: "Age of a server's authorization by IAM at the moment when a transaction began on it; absent \
+            before the first.",
     },
     Metric {
         name: "pgweir_backend_auth_oldest_seconds",
@@ -374,27 +377,31 @@ pub const METRICS: &[Metric] = &[
         "pgweir_backend_auth_past_hard_age_connections",
         |l| l.sv_past_hard_age,
         "IAM.sv_past_hard_age",
-        "Servers past the hard age of their authorization by IAM: in a transaction or session, or kept while logins fail.",
+        "Servers past the hard age of their authorization by IAM: in a transaction or session, or kept while \
+         logins fail.",
     ),
     level(
         "pgweir_backend_auth_due_connections",
         |l| l.sv_due,
         "IAM.sv_due",
-        "Servers whose authorization by IAM reaches iam_max_age before a login that begins now would be over.",
+        "Servers whose authorization by IAM reaches iam_max_age before a login that begins now would be \
+         over.",
     ),
     counter(
         "pgweir_backend_auth_renewed_total",
         Unit::Count,
         |c| c.renewed,
         "IAM.renewed",
-        "Servers closed because of the age of their authorization by IAM: with a younger one in their place, but in pools that nobody uses.",
+        "Servers closed because of the age of their authorization by IAM: with a younger one in their place, \
+         but in pools that nobody uses.",
     ),
     counter(
         "pgweir_backend_auth_extended_total",
         Unit::Count,
         |c| c.extended,
         "IAM.extended",
-        "Transactions that ended beyond the hard age of their server's authorization while no other could be had.",
+        "Transactions that ended beyond the hard age of their server's authorization while no other could be \
+         had.",
     ),
     counter(
         "pgweir_backend_auth_over_age_transactions_total",
@@ -408,16 +415,16 @@ pub const METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         source: Source::CredentialAges(|c| &c.token_age),
         show: "",
-        help: "Age of a token at the moment when it was sent, of all that the source has signed: one is made for each login; absent \
-               before the first.",
+        help: "Age of a token at the moment when it was sent, of all that the source has signed: one is made \
+            for each login; absent before the first.",
     },
     Metric {
         name: "pgweir_iam_credentials_expire_seconds",
         unit: Unit::Seconds,
         source: Source::Credentials(|c| c.expires_in_s),
         show: "IAM.cred_expires_in",
-        help: "Seconds until the AWS credentials of a source expire, negative once they have; absent where they do not, or where \
-               there are none.",
+        help: "Seconds until the AWS credentials of a source expire, negative once they have; absent where \
+            they do not, or where there are none.",
     },
     Metric {
         name: "pgweir_iam_credentials_usable",
@@ -451,14 +458,16 @@ pub const METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         source: Source::ProcessIfKnown(|p| p.clock_skew_s),
         show: "",
-        help: "Seconds that AWS's clock is ahead of this machine's, by the date of its last answer; absent before the first.",
+        help: "Seconds that AWS's clock is ahead of this machine's, by the date of its last answer; absent \
+            before the first.",
     },
     Metric {
         name: "pgweir_database_served",
         unit: Unit::Count,
         source: Source::Served,
         show: "",
-        help: "1 where the clients of a database can be served as far as is known, as /ready?database=NAME tells it, else 0.",
+        help: "1 where the clients of a database can be served as far as is known, as /ready?database=NAME \
+            tells it, else 0.",
     },
     process("pgbouncer_databases", |p| p.databases, "LISTS.databases", "Databases known."),
     process("pgbouncer_users", |p| p.users, "LISTS.users", "Users known."),
@@ -528,14 +537,16 @@ pub const METRICS: &[Metric] = &[
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.driver_faults),
         show: "",
-        help: "Connections ended because a worker was mistaken about their bytes; anything but 0 is a bug to report.",
+        help: "Connections ended because a worker was mistaken about their bytes; anything but 0 is a bug to \
+            report.",
     },
     Metric {
         name: "pgweir_panics_total",
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.panics),
         show: "",
-        help: "Panics, a fault of the pooler's each: it has ended one login, cancel request, scrape, console client or fetch of credentials, or had a loop begin again; the log says which.",
+        help: "Panics, a fault of the pooler's each: it has ended one login, cancel request, scrape, console \
+            client or fetch of credentials, or had a loop begin again; the log says which.",
     },
 ];
 

@@ -1,4 +1,5 @@
-//! The last values of something that happens seldom: its quantiles as they are lately, exact and in little memory.
+//! The last values of something that happens seldom: its quantiles as they are lately,
+//! exact and in little memory.
 
 /// Values that are remembered: enough for a 99th part of them.
 const REMEMBERED: usize = 128;

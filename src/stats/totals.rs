@@ -1,7 +1,8 @@
-//! The twelve figures of SHOW STATS as one row of numbers, in PgBouncer's column order, and how each is averaged.
+//! The twelve figures of SHOW STATS as one row of numbers, in PgBouncer's column order,
+//! and how each is averaged.
 //!
-//! [`STATS`] is the one table of them: SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS and the log's `stats:` line walk it.
-//! Pure arithmetic. Source: PgBouncer, doc/usage.md (SHOW STATS, SHOW TOTALS).
+//! [`STATS`] is the one table of them: SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS and the log's
+//! `stats:` line walk it. Pure arithmetic. Source: PgBouncer, doc/usage.md (SHOW STATS, SHOW TOTALS).
 
 use super::PoolCounters;
 
@@ -66,7 +67,8 @@ impl Totals {
         }
     }
 
-    /// What this has grown by since `earlier`; a figure that shrank (its pool was made anew) counts from zero.
+    /// What this has grown by since `earlier`; a figure that shrank (its pool was
+    /// made anew) counts from zero.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self(std::array::from_fn(|at| match self.0[at].checked_sub(earlier.0[at]) {
@@ -75,7 +77,8 @@ impl Totals {
         }))
     }
 
-    /// Takes this as growth over `span_us` microseconds and averages every figure as [`Per`] says; nothing by nothing is 0.
+    /// Takes this as growth over `span_us` microseconds and averages every figure as [`Per`] says;
+    /// nothing by nothing is 0.
     #[must_use]
     pub fn averaged(&self, span_us: u64) -> Self {
         Self(std::array::from_fn(|at| {
@@ -107,9 +110,9 @@ impl Totals {
             logins,
         ] = self.0;
         format!(
-            "stats: {xacts} xacts/s, {queries} queries/s, {parses} client parses/s, {server_parses} server parses/s, \
-             {binds} binds/s, {logins} client logins/s, in {bytes_in} B/s, out {bytes_out} B/s, xact {xact_us} us, \
-             query {query_us} us, wait {wait_us} us"
+            "stats: {xacts} xacts/s, {queries} queries/s, {parses} client parses/s, {server_parses} server \
+             parses/s, {binds} binds/s, {logins} client logins/s, in {bytes_in} B/s, out {bytes_out} B/s, \
+             xact {xact_us} us, query {query_us} us, wait {wait_us} us"
         )
     }
 }
@@ -162,8 +165,8 @@ mod tests {
         let line = Totals([99, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]).line();
         assert_eq!(
             line,
-            "stats: 1 xacts/s, 2 queries/s, 8 client parses/s, 9 server parses/s, 10 binds/s, 11 client logins/s, \
-             in 3 B/s, out 4 B/s, xact 5 us, query 6 us, wait 7 us"
+            "stats: 1 xacts/s, 2 queries/s, 8 client parses/s, 9 server parses/s, 10 binds/s, 11 client \
+             logins/s, in 3 B/s, out 4 B/s, xact 5 us, query 6 us, wait 7 us"
         );
     }
 }

@@ -1,8 +1,9 @@
 //! Averages over the last full `stats_period` plus the running one, as PgBouncer keeps them.
 //!
-//! A [`Window`] remembers the figures of every pool at the last two ticks. SHOW averages what has grown since the older of
-//! them; the log line averages the period just ended. A pool that is gone is forgotten at the next tick. Time comes in as an argument.
-//! Source: PgBouncer, doc/usage.md (SHOW STATS) and src/stats.c (calc_average()).
+//! A [`Window`] remembers the figures of every pool at the last two ticks. SHOW averages what has grown
+//! since the older of them; the log line averages the period just ended. A pool that is gone is forgotten
+//! at the next tick. Time comes in as an argument. Source: PgBouncer, doc/usage.md (SHOW STATS) and
+//! src/stats.c (calc_average()).
 
 use super::Totals;
 use crate::base::{Micros, PoolId};
@@ -35,7 +36,8 @@ impl Window {
         Self { older: empty(), newer: empty() }
     }
 
-    /// A period has ended: `pools` are the figures of every pool that exists. Returns the period's averages over all of them.
+    /// A period has ended: `pools` are the figures of every pool that exists. Returns the period's
+    /// averages over all of them.
     pub fn tick(&mut self, pools: impl IntoIterator<Item = (PoolId, Totals)>, now: Micros) -> Totals {
         let next = Mark { at: now, pools: pools.into_iter().collect() };
         self.older = std::mem::replace(&mut self.newer, next);

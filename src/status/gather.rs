@@ -1,6 +1,8 @@
-//! Asks the workers and the login plane, and merges what they answer: what SHOW and the metrics page are made from.
+//! Asks the workers and the login plane, and merges what they answer: what SHOW and the
+//! metrics page are made from.
 //!
-//! The only file above the logins that knows where a figure is kept. Never waits for anything but the workers' answers.
+//! The only file above the logins that knows where a figure is kept. Never waits for anything
+//! but the workers' answers.
 
 use super::status::Status;
 use super::views::{
@@ -156,12 +158,14 @@ impl Status {
         self.servers.iam.all_sources().into_iter().map(levels).collect()
     }
 
-    /// Why clients cannot be served at present, as far as it concerns the whole process or logins by IAM; empty = they can.
+    /// Why clients cannot be served at present, as far as it concerns the whole process or logins
+    /// by IAM; empty = they can.
     pub fn obstacles(&self) -> Vec<String> {
         self.obstacle_of_process().into_iter().chain(self.servers.iam_obstacles()).collect()
     }
 
-    /// Why clients of one database cannot be served at present; empty = they can, `None`: there is no such database.
+    /// Why clients of one database cannot be served at present; empty = they can, `None`:
+    /// there is no such database.
     pub fn database_obstacles(&self, name: &str) -> Option<Vec<String>> {
         let of_database = self.servers.database_obstacles(name)?;
         Some(self.obstacle_of_process().into_iter().chain(of_database).collect())
@@ -234,7 +238,8 @@ impl Status {
         self.plane.registry.databases().into_iter().map(view).collect()
     }
 
-    /// Names of users that the configuration does not tell: those of `auth_file`, and those that pools are for.
+    /// Names of users that the configuration does not tell: those of `auth_file`, and
+    /// those that pools are for.
     pub fn user_names(&self) -> Vec<String> {
         let mut names: Vec<String> =
             self.plane.policy.load().users.users().map(ToString::to_string).collect();
@@ -275,8 +280,9 @@ impl Status {
             .collect()
     }
 
-    /// SHOW MEM: what is kept by the name of PgBouncer's cache that comes nearest. Bytes of one are of the value itself, not of
-    /// what it points to; what lies inside other values, or is shared, is not counted; but texts and names of prepared statements are, by the byte.
+    /// SHOW MEM: what is kept by the name of PgBouncer's cache that comes nearest. Bytes of one are of the
+    /// value itself, not of what it points to; what lies inside other values, or is shared, is not counted;
+    /// but texts and names of prepared statements are, by the byte.
     pub async fn mem(&self) -> Vec<MemRow> {
         let policy = self.plane.policy.load_full();
         let snapshot = &policy.snapshot;

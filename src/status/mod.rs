@@ -1,6 +1,7 @@
 //! How the process stands: one snapshot of everything, that SHOW and the metrics page are made from.
 //!
-//! Asks the workers and reads what logins keep; changes nothing. Knows neither the console's tables nor the page.
+//! Asks the workers and reads what logins keep; changes nothing. Knows neither the
+//! console's tables nor the page.
 
 mod gather;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]

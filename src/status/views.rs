@@ -231,8 +231,8 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
-/// All users there are, in byte order: `names` (of `auth_file`, and those that `auth_query` found), and what the configuration
-/// names.
+/// All users there are, in byte order: `names` (of `auth_file`, and those that `auth_query` found), and what
+/// the configuration names.
 pub(crate) fn known_users(snapshot: &Snapshot, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = names.into_iter().collect();
     all.insert(CONSOLE_DATABASE.to_owned());

@@ -1,7 +1,7 @@
 //! The clients of the console: who is there, and what they have counted.
 //!
-//! They live in the login plane, not on a worker, so SHOW CLIENTS, KILL_CLIENT and the statistics of the admin pool learn of
-//! them here. One short lock for each command of a human.
+//! They live in the login plane, not on a worker, so SHOW CLIENTS, KILL_CLIENT and the statistics of the
+//! admin pool learn of them here. One short lock for each command of a human.
 
 use super::views::{Side, SocketView};
 use crate::base::{Micros, PoolId};
@@ -61,7 +61,8 @@ impl Visits {
         self.book().logins > 0
     }
 
-    /// What the admin pool has counted: logins, and one query and transaction for each visitor that asked something.
+    /// What the admin pool has counted: logins, and one query and transaction for each
+    /// visitor that asked something.
     pub fn counters(&self) -> crate::stats::PoolCounters {
         let book = self.book();
         crate::stats::PoolCounters {

@@ -1,12 +1,12 @@
 //! Where every task of the login plane begins: what it is, for whom, and what its panic costs.
 //!
-//! [`spawn`]: the task alone. [`keep`]: begun again after a pause. [`vital`]: the process. A panic is logged and counted by the
-//! hook of `observe::log`, which knows the place; here it is said whom it has ended. Places, permits and sockets that the task
-//! held are given back as it is dropped.
-//! A lock that was held is used on (`PoisonError::into_inner`): what locks guard here is tables and counts, changed by calls that
-//! leave them whole; the ledger alone, whose counts are the caps, ends the process.
-//! Never shows a panic's text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this room,
-//! but in a set of tasks that are kept ([`keep`]).
+//! [`spawn`]: the task alone. [`keep`]: begun again after a pause. [`vital`]: the process. A panic is logged
+//! and counted by the hook of `observe::log`, which knows the place; here it is said whom it has ended.
+//! Places, permits and sockets that the task held are given back as it is dropped. A lock that was held is
+//! used on (`PoisonError::into_inner`): what locks guard here is tables and counts, changed by calls that
+//! leave them whole; the ledger alone, whose counts are the caps, ends the process. Never shows a panic's
+//! text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this room, but in a set of
+//! tasks that are kept ([`keep`]).
 
 mod threads;
 
@@ -33,7 +33,8 @@ pub(crate) fn spawn<F>(
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    // Boxed first: each function that it passes through would keep room for the whole of it, for as long as it lives.
+    // Boxed first: each function that it passes through would keep room for the whole of it,
+    // for as long as it lives.
     tokio::spawn(guarded(what, peer, Box::pin(task)))
 }
 
@@ -65,7 +66,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
     result.ok()
 }
 
-/// Runs what `begin` begins, and begins it again whenever it panics: for loops that keep no state of their own.
+/// Runs what `begin` begins, and begins it again whenever it panics: for loops that
+/// keep no state of their own.
 ///
 /// # Cancel safety
 /// That of the task.

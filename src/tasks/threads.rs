@@ -1,8 +1,8 @@
-//! Threads for tasks that are short, many and not urgent: each has a loop of its own, so that what begins on one stays there and
-//! wakes no other, and all of them give way to the process's other threads.
+//! Threads for tasks that are short, many and not urgent: each has a loop of its own, so that what begins on
+//! one stays there and wakes no other, and all of them give way to the process's other threads.
 //!
-//! Never moves a task to another thread: who hands it over says where. A task must not panic (`tasks::guarded`).
-//! Source: setpriority(2), NOTES (a nice value is a thread's).
+//! Never moves a task to another thread: who hands it over says where. A task must not panic
+//! (`tasks::guarded`). Source: setpriority(2), NOTES (a nice value is a thread's).
 
 use rustix::process::{getpriority_process, setpriority_process};
 use std::io;
@@ -26,8 +26,8 @@ pub(crate) struct Threads {
 type Running = (oneshot::Sender<()>, JoinHandle<()>);
 
 impl Threads {
-    /// Starts `count` threads, named `name-0` and so on, each by `nice` less urgent than the one that calls. When it returns they
-    /// are.
+    /// Starts `count` threads, named `name-0` and so on, each by `nice` less urgent than the one that calls.
+    /// When it returns they are.
     ///
     /// # Errors
     /// The system's, where it gives no thread or no epoll instance.
@@ -50,7 +50,8 @@ impl Threads {
         Ok(Self { handles: handles.into(), running: Mutex::new(running) })
     }
 
-    /// Ends the threads; when it returns their tasks have been dropped, so that what those lean on may end, too.
+    /// Ends the threads; when it returns their tasks have been dropped, so that what
+    /// those lean on may end, too.
     ///
     /// Blocks for as long as a task's turn takes. A task that calls it ends with its thread, later.
     pub(crate) fn stop(&self) {

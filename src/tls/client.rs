@@ -1,9 +1,10 @@
-//! TLS sessions' settings, made from files: everything towards clients, and the parts that servers' side shares.
+//! TLS sessions' settings, made from files: everything towards clients, and the parts
+//! that servers' side shares.
 //!
-//! Never opens a connection. Towards clients (PgBouncer, doc/config.md, `client_tls_sslmode`): a client's certificate
-//! is asked for where a CA file is set; up to `require` it may have none, but one that it shows must verify;
-//! `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward secrecy and AEAD
-//! always, no RSA key exchange.
+//! Never opens a connection. Towards clients (PgBouncer, doc/config.md, `client_tls_sslmode`): a client's
+//! certificate is asked for where a CA file is set; up to `require` it may have none, but one that it shows
+//! must verify; `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward
+//! secrecy and AEAD always, no RSA key exchange.
 
 use super::tickets::TicketKeys;
 use super::x509_compat;
@@ -107,16 +108,16 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// `before`, where that was made from the same and gives tickets: those that clients have stay good. Any other change
-    /// makes them worthless.
+    /// `before`, where that was made from the same and gives tickets: those that clients have stay good. Any
+    /// other change makes them worthless.
     pub fn or_before(self, before: Option<&Self>) -> Self {
         let is_as_before = |before: &&Self| self.origin.is_some() && self.origin == before.origin;
         before.filter(is_as_before).cloned().unwrap_or(self)
     }
 }
 
-/// What takes clients' handshakes; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak where TLS is a
-/// client's choice.
+/// What takes clients' handshakes; `None` = no TLS: `client_tls_sslmode=disable`, or no version to speak
+/// where TLS is a client's choice.
 ///
 /// # Errors
 /// The first thing that is wrong with the settings or their files.
@@ -245,8 +246,8 @@ impl ClientCertVerifier for Clients {
     }
 }
 
-/// What our side (`client` or `server` TLS) shows of itself: `chain`, of any version of X.509, with the `key` of its first
-/// certificate.
+/// What our side (`client` or `server` TLS) shows of itself: `chain`, of any version of X.509, with the `key`
+/// of its first certificate.
 ///
 /// # Errors
 /// The library does not know such a key, or it is another certificate's.
@@ -302,14 +303,15 @@ pub fn provider(
     Ok(Arc::new(provider))
 }
 
-/// Whether OpenSSL calls the suite of TLS 1.3 `name`: `TLS_AES_256_GCM_SHA384` is `TLS13_AES_256_GCM_SHA384` here.
+/// Whether OpenSSL calls the suite of TLS 1.3 `name`: `TLS_AES_256_GCM_SHA384` is
+/// `TLS13_AES_256_GCM_SHA384` here.
 fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
     let own = format!("{:?}", suite.suite());
     own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
 }
 
-/// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version and the mode leaves
-/// TLS open. `setting` names the protocols.
+/// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version
+/// and the mode leaves TLS open. `setting` names the protocols.
 ///
 /// # Errors
 /// [`TlsError::NoVersion`] where the mode demands TLS.

@@ -1,5 +1,5 @@
-//! How a TLS session is shown: `TLSv1.3/TLS_AES_256_GCM_SHA384/ECDH=X25519`, with OpenSSL's names, as PgBouncer's SHOW
-//! tables and log have it (doc/usage.md, SHOW CLIENTS).
+//! How a TLS session is shown: `TLSv1.3/TLS_AES_256_GCM_SHA384/ECDH=X25519`, with OpenSSL's names, as
+//! PgBouncer's SHOW tables and log have it (doc/usage.md, SHOW CLIENTS).
 
 use rustls::{CommonState, ProtocolVersion};
 

@@ -1,7 +1,9 @@
-//! TLS towards the servers of every database entry: what the settings say, or what an entry says in its place.
+//! TLS towards the servers of every database entry: what the settings say, or what an
+//! entry says in its place.
 //!
-//! Each pair of mode and CA file is read once, however many entries have it. Never opens a connection.
-//! Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings").
+//! Each pair of mode and CA file is read once, however many entries have it. Never opens a
+//! connection. Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer,
+//! doc/config.md ("TLS settings").
 
 use super::client::TlsError;
 use super::server::ServerTls;
@@ -91,8 +93,8 @@ impl ServersTls {
         Ok(())
     }
 
-    /// TLS towards the servers of `entry` that are logged in to so: verify-full where that is by IAM, whatever is set.
-    /// `None`: it was not set up.
+    /// TLS towards the servers of `entry` that are logged in to so: verify-full where that is by IAM,
+    /// whatever is set. `None`: it was not set up.
     pub fn of(&self, entry: &Database, auth: ServerAuth) -> Option<&ServerTls> {
         let (mode, ca_file) = self.wanted(entry, auth);
         if self.is_common(mode, &ca_file) { Some(&self.common) } else { self.own.get(&(mode, ca_file)) }

@@ -1,8 +1,9 @@
 //! TLS towards servers: what `server_tls_*` says, made ready for handshakes.
 //!
-//! Never opens a connection. What of a certificate is verified: nothing up to `require`, its chain with `verify-ca`,
-//! chain and name with `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings"); PostgreSQL documentation, "SSL
-//! Support" (a name is looked for in the common name only where the certificate has no alternative names).
+//! Never opens a connection. What of a certificate is verified: nothing up to `require`, its chain with
+//! `verify-ca`, chain and name with `verify-full`. Source: PgBouncer, doc/config.md ("TLS settings");
+//! PostgreSQL documentation, "SSL Support" (a name is looked for in the common name only where the
+//! certificate has no alternative names).
 
 use super::client::TlsError;
 use super::x509_compat::{Issuers, Role};
@@ -160,7 +161,8 @@ impl ServerCertVerifier for Authorities {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         use CertificateError::{NotValidForName, NotValidForNameContext};
-        // the name is the last thing that the library looks at: an error about it means that the chain is good
+        // the name is the last thing that the library looks at: an error about it
+        // means that the chain is good
         match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
                 if !self.names || common_name_is(end_entity, server_name) =>
@@ -203,7 +205,8 @@ impl ServerCertVerifier for Authorities {
 
 /// Whether one of the certificate's names is the server's.
 fn is_named(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
-    let library = ParsedCertificate::try_from(certificate); // it reads no certificate of version 1, which has only a common name
+    // it reads no certificate of version 1, which has only a common name
+    let library = ParsedCertificate::try_from(certificate);
     library.is_ok_and(|parsed| verify_server_name(&parsed, server_name).is_ok())
         || common_name_is(certificate, server_name)
 }

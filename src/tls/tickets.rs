@@ -1,9 +1,12 @@
-//! The keys that seal clients' TLS sessions into tickets, so that a client which comes again need not shake hands anew.
+//! The keys that seal clients' TLS sessions into tickets, so that a client which comes again
+//! need not shake hands anew.
 //!
-//! A ticket holds the session itself, sealed: nothing is kept here for a client. The newest key seals, it and the one before
-//! it open; what is older is forgotten, also where nobody has come meanwhile. Keys are random, in memory alone, and of one
+//! A ticket holds the session itself, sealed: nothing is kept here for a client. The newest key seals, it and
+//! the one before it open; what is older is forgotten, also where nobody has come meanwhile. Keys are random,
+//! in memory alone, and of one
 //! [`super::client::Acceptor`]: what it was made from has its own. Never says who may have a ticket.
-//! Source: RFC 5077 §4 and §5.5 (TLS 1.2), RFC 8446 §4.6.1 and §8 (no early data is taken, so nothing can be replayed).
+//! Source: RFC 5077 §4 and §5.5 (TLS 1.2), RFC 8446 §4.6.1 and §8 (no early data is taken, so
+//! nothing can be replayed).
 
 use crate::base::{Micros, limits};
 use crate::io::Clock;

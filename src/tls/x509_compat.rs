@@ -1,10 +1,10 @@
-//! Peers' certificates that OpenSSL takes and the TLS library does not: those of X.509 version 1, which `openssl ca` and
-//! `openssl x509` write unless they are told to add extensions, and self-signed ones that are an authority themselves, which
-//! `openssl req -x509` writes.
+//! Peers' certificates that OpenSSL takes and the TLS library does not: those of X.509 version 1, which
+//! `openssl ca` and `openssl x509` write unless they are told to add extensions, and self-signed ones that
+//! are an authority themselves, which `openssl req -x509` writes.
 //!
-//! Never takes one that is not signed, with an algorithm the library itself trusts, by an authority of the CA file: no
-//! intermediates, no authority with name constraints. Everything else stays the library's to judge. Names are the caller's.
-//! Source: RFC 5280 §4.1 and §4.2; PostgreSQL documentation, "Creating Certificates".
+//! Never takes one that is not signed, with an algorithm the library itself trusts, by an authority of the CA
+//! file: no intermediates, no authority with name constraints. Everything else stays the library's to judge.
+//! Names are the caller's. Source: RFC 5280 §4.1 and §4.2; PostgreSQL documentation, "Creating Certificates".
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -164,8 +164,8 @@ fn key_of_version_1(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKey
     public_key(certificate)
 }
 
-/// Whether one of the `algorithms` that is for such a key finds `message` signed by it. `key` = a SubjectPublicKeyInfo without
-/// its outer tag and length.
+/// Whether one of the `algorithms` that is for such a key finds `message` signed by it. `key` = a
+/// SubjectPublicKeyInfo without its outer tag and length.
 fn is_signed(
     algorithms: &[&dyn SignatureVerificationAlgorithm],
     key: &[u8],

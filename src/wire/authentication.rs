@@ -1,7 +1,8 @@
-//! The messages of a login's proof, both directions, read and written: Authentication* requests and the answers to them.
+//! The messages of a login's proof, both directions, read and written: Authentication* requests
+//! and the answers to them.
 //!
-//! Knows their form only; what they prove is `auth`'s matter. Source: PostgreSQL documentation, "Message Formats" and
-//! "SASL Authentication".
+//! Knows their form only; what they prove is `auth`'s matter. Source: PostgreSQL documentation, "Message
+//! Formats" and "SASL Authentication".
 
 use super::tags::{client, server};
 use super::{WireError, cstr, encode};
@@ -91,7 +92,8 @@ pub fn password(payload: &[u8]) -> Result<&[u8], WireError> {
     }
 }
 
-/// Reads a client's SASLInitialResponse: the chosen mechanism and its first message, `None` where it sent none.
+/// Reads a client's SASLInitialResponse: the chosen mechanism and its first message,
+/// `None` where it sent none.
 ///
 /// # Errors
 /// [`WireError::Malformed`] where the name is not terminated or the length does not fit.

@@ -1,7 +1,9 @@
-//! What a server sends after login: views of ErrorResponse, ParameterStatus, BackendKeyData, ReadyForQuery, CommandComplete.
+//! What a server sends after login: views of ErrorResponse, ParameterStatus, BackendKeyData,
+//! ReadyForQuery, CommandComplete.
 //!
-//! A view borrows from the payload (the frame without its header) and copies nothing. Authentication requests are read in
-//! [`super::authentication`]. Source: PostgreSQL documentation, "Message Formats" and "Error and Notice Message Fields".
+//! A view borrows from the payload (the frame without its header) and copies nothing. Authentication
+//! requests are read in [`super::authentication`]. Source: PostgreSQL documentation, "Message Formats" and
+//! "Error and Notice Message Fields".
 
 use super::tags::{field, server, transaction};
 use super::{WireError, cstr};
@@ -93,8 +95,9 @@ pub struct KeyView<'a> {
 /// Reads a ParameterStatus: name and value.
 ///
 /// # Errors
-/// [`WireError::Malformed`] unless the payload is exactly two zero-terminated strings of UTF-8. (A value outside of UTF-8 can
-/// only come with a `client_encoding` other than UTF8: a relay that does not care for it may take this as "nothing to track".)
+/// [`WireError::Malformed`] unless the payload is exactly two zero-terminated strings of UTF-8. (A value
+/// outside of UTF-8 can only come with a `client_encoding` other than UTF8: a relay that does not care for it
+/// may take this as "nothing to track".)
 #[inline]
 pub fn parameter_status(payload: &[u8]) -> Result<(&str, &str), WireError> {
     const MALFORMED: WireError = WireError::Malformed { tag: server::PARAMETER_STATUS };

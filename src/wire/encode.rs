@@ -120,7 +120,8 @@ pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
     });
 }
 
-/// RowDescription of columns that belong to no table, all in text format: (name, type's object id, type's size).
+/// RowDescription of columns that belong to no table, all in text format: (name, type's
+/// object id, type's size).
 pub fn row_description<'a>(out: &mut Vec<u8>, columns: impl ExactSizeIterator<Item = (&'a str, u32, i16)>) {
     frame(out, server::ROW_DESCRIPTION, |out| {
         out.extend_from_slice(&u16::try_from(columns.len()).unwrap_or(u16::MAX).to_be_bytes());

@@ -1,7 +1,8 @@
 //! Why a client's connection ends, as the client reads it: one variant = one row of [`Fault::text`].
 //!
-//! PgBouncer answers everything of its own with FATAL 08P01 and short fixed texts that scripts match; we answer the same.
-//! A text never holds a secret or SQL, and a host only where it is the endpoint that a role cannot be logged in to.
+//! PgBouncer answers everything of its own with FATAL 08P01 and short fixed texts that scripts match; we
+//! answer the same. A text never holds a secret or SQL, and a host only where it is the endpoint that a
+//! role cannot be logged in to.
 
 use super::sqlstate;
 use std::borrow::Cow;
@@ -54,7 +55,8 @@ pub enum Fault {
     ReplicationUnavailable,
     // --- waiting
     QueryWaitTimeout,
-    /// A wait for a server has ended, and it is known why none could be had: the name of the time limit, and the reason.
+    /// A wait for a server has ended, and it is known why none could be had: the name of the
+    /// time limit, and the reason.
     NoServer {
         limit: &'static str,
         why: String,
@@ -169,8 +171,8 @@ impl Fault {
         })
     }
 
-    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words, for servers that cannot be had and for
-    /// bounds of ours.
+    /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words, for servers that
+    /// cannot be had and for bounds of ours.
     pub fn sqlstate(&self) -> &str {
         match self {
             Self::Relayed { sqlstate, .. } => sqlstate,

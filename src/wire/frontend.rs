@@ -1,8 +1,8 @@
 //! What a client sends after login: views of Query, Parse, Bind, Describe, Close.
 //!
-//! A view borrows from the payload (the frame without its five bytes of header) and copies nothing. It never judges names or
-//! SQL: it only says where they are, or that the payload does not have the form that its tag promises.
-//! Source: PostgreSQL documentation, "Message Formats".
+//! A view borrows from the payload (the frame without its five bytes of header) and copies nothing. It never
+//! judges names or SQL: it only says where they are, or that the payload does not have the form that its tag
+//! promises. Source: PostgreSQL documentation, "Message Formats".
 
 use super::tags::{client, target};
 use super::{FrameHeader, WireError, cstr};
@@ -13,7 +13,8 @@ use crate::base::limits;
 pub struct ParseView<'a> {
     /// The statement's name, empty for the unnamed one.
     pub name: &'a [u8],
-    /// Everything behind the name: query text, zero byte, parameter types. Two statements with equal `rest` are the same.
+    /// Everything behind the name: query text, zero byte, parameter types. Two statements with
+    /// equal `rest` are the same.
     pub rest: &'a [u8],
 }
 
@@ -51,7 +52,8 @@ pub fn query_view(payload: &[u8]) -> Result<&[u8], WireError> {
 /// Reads a whole Parse payload.
 ///
 /// # Errors
-/// [`WireError::Malformed`] where a string is not terminated or the count of parameter types does not fit what follows it.
+/// [`WireError::Malformed`] where a string is not terminated or the count of parameter types does
+/// not fit what follows it.
 pub fn parse_view(payload: &[u8]) -> Result<ParseView<'_>, WireError> {
     const MALFORMED: WireError = WireError::Malformed { tag: client::PARSE };
     let (name, rest) = cstr::split(payload).ok_or(MALFORMED)?;
@@ -65,8 +67,8 @@ pub fn parse_view(payload: &[u8]) -> Result<ParseView<'_>, WireError> {
 
 /// Reads the names at the front of a Bind payload, of which `payload_prefix` may be only the first part.
 ///
-/// `Ok(None)`: more bytes are needed. A caller that has handed in the whole payload and gets `None` has a broken message; one
-/// whose buffer is full has names longer than it wants to hold.
+/// `Ok(None)`: more bytes are needed. A caller that has handed in the whole payload and gets `None` has a
+/// broken message; one whose buffer is full has names longer than it wants to hold.
 ///
 /// # Errors
 /// None at present: every prefix is either enough or too short. The type leaves room for stricter reading.
@@ -80,8 +82,8 @@ pub fn bind_view(payload_prefix: &[u8]) -> Result<Option<BindView<'_>>, WireErro
 /// Reads a whole Describe or Close payload; which of the two it was is the caller's knowledge.
 ///
 /// # Errors
-/// [`WireError::Malformed`] (with the tag of Describe) where the kind is neither `S` nor `P` or the name does not end the
-/// payload.
+/// [`WireError::Malformed`] (with the tag of Describe) where the kind is neither `S` nor `P` or the name
+/// does not end the payload.
 #[inline]
 pub fn target_view(payload: &[u8]) -> Result<TargetView<'_>, WireError> {
     const MALFORMED: WireError = WireError::Malformed { tag: client::DESCRIBE };
@@ -92,8 +94,8 @@ pub fn target_view(payload: &[u8]) -> Result<TargetView<'_>, WireError> {
     }
 }
 
-/// Whether a message may be as long as its header says: those without a payload have none, and names and the like end where
-/// PostgreSQL ends them (`SocketBackend` in its `postgres.c`).
+/// Whether a message may be as long as its header says: those without a payload have none, and names and the
+/// like end where PostgreSQL ends them (`SocketBackend` in its `postgres.c`).
 #[inline]
 pub fn has_plausible_length(header: FrameHeader) -> bool {
     let length = header.frame_bytes - 1;
@@ -110,8 +112,9 @@ pub fn has_plausible_length(header: FrameHeader) -> bool {
 /// A whole Query of [`forgets_statements`] has fewer bytes than this, unless it is written in an unusual way.
 pub const FORGETTING_BYTES_MAX: usize = 128;
 
-/// Whether SQL text (the front of a payload, up to a zero byte or its end) begins with a command that can make a session forget
-/// its prepared statements: DISCARD or DEALLOCATE. One that stands elsewhere in the text is not found.
+/// Whether SQL text (the front of a payload, up to a zero byte or its end) begins with a command that
+/// can make a session forget its prepared statements: DISCARD or DEALLOCATE. One that stands elsewhere
+/// in the text is not found.
 #[inline]
 pub fn forgets_statements(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();

@@ -1,8 +1,8 @@
 //! Session parameters that the pooler keeps in step between a client and the servers it is lent.
 //!
-//! The names are fixed for the life of the process ([`TrackedNames`], PgBouncer: `track_extra_parameters` is not
-//! reloadable); a [`ParamSet`] is an immutable row of values, shared by all who have the same, so that comparing client and
-//! server at link time is mostly a comparison of two pointers.
+//! The names are fixed for the life of the process ([`TrackedNames`], PgBouncer: `track_extra_parameters` is
+//! not reloadable); a [`ParamSet`] is an immutable row of values, shared by all who have the same, so that
+//! comparing client and server at link time is mostly a comparison of two pointers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use std::sync::Arc;
 pub struct TrackedNames(Arc<[Box<str>]>);
 
 impl TrackedNames {
-    /// The five that PgBouncer always tracks, then `extra` (`track_extra_parameters`), repeated names dropped.
+    /// The five that PgBouncer always tracks, then `extra`
+    /// (`track_extra_parameters`), repeated names dropped.
     pub fn new<'a>(extra: impl IntoIterator<Item = &'a str>) -> Self {
         let fixed =
             ["DateStyle", "client_encoding", "TimeZone", "standard_conforming_strings", "application_name"];

@@ -1,4 +1,5 @@
-//! The SQLSTATEs that the pooler itself sends or tells apart. Source: PostgreSQL documentation, appendix "Error Codes".
+//! The SQLSTATEs that the pooler itself sends or tells apart. Source: PostgreSQL
+//! documentation, appendix "Error Codes".
 
 /// Five bytes of a SQLSTATE.
 pub type SqlState = &'static str;

@@ -1,8 +1,10 @@
-//! The first packets of a client: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage; read, and written for servers.
+//! The first packets of a client: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage; read,
+//! and written for servers.
 //!
-//! They have no tag: `length: u32` (counts itself), `code: u32`, payload. Pure reading; who may log in is decided elsewhere.
-//! Source: PostgreSQL documentation, "Message Formats" and "SSL Session Encryption"; which parameters are accepted and the
-//! texts of refusals: PgBouncer, src/client.c, and doc/config.md (`ignore_startup_parameters`).
+//! They have no tag: `length: u32` (counts itself), `code: u32`, payload. Pure reading; who may log in is
+//! decided elsewhere. Source: PostgreSQL documentation, "Message Formats" and "SSL Session Encryption"; which
+//! parameters are accepted and the texts of refusals: PgBouncer, src/client.c, and doc/config.md
+//! (`ignore_startup_parameters`).
 
 use super::{Fault, TrackedNames, cstr, encode, tags};
 use crate::base::limits;
@@ -47,11 +49,13 @@ pub enum FirstPacket<'a> {
     },
 }
 
-/// Bytes of the whole packet at the front of `input`, header included; `Ok(None)` where its header is not there yet.
+/// Bytes of the whole packet at the front of `input`, header included; `Ok(None)` where its
+/// header is not there yet.
 ///
 /// # Errors
-/// [`Fault::BadPacketHeader`] for a length that cannot be (below 8, above [`limits::STARTUP_BYTES_MAX`]) or an unknown code,
-/// [`Fault::OldProtocol`] for protocol 2, [`Fault::PasswordBeforeStartup`] for a password message.
+/// [`Fault::BadPacketHeader`] for a length that cannot be (below 8, above
+/// [`limits::STARTUP_BYTES_MAX`]) or an unknown code, [`Fault::OldProtocol`] for protocol 2,
+/// [`Fault::PasswordBeforeStartup`] for a password message.
 pub fn packet_bytes(input: &[u8]) -> Result<Option<usize>, Fault> {
     let Some((&first, rest)) = input.split_first() else { return Ok(None) };
     if first != 0 || rest.first().is_some_and(|second| *second != 0) {
@@ -75,7 +79,8 @@ pub fn packet_bytes(input: &[u8]) -> Result<Option<usize>, Fault> {
     Ok(Some(bytes))
 }
 
-/// Reads the packet at the front of `input`, together with its length in bytes; `Ok(None)`: not all of it is there.
+/// Reads the packet at the front of `input`, together with its length in bytes;
+/// `Ok(None)`: not all of it is there.
 ///
 /// # Errors
 /// As [`packet_bytes`].
@@ -127,8 +132,8 @@ impl Replication {
         }
     }
 
-    /// `database`, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of `true` or `yes`); anything else is
-    /// ignored.
+    /// `database`, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of `true` or `yes`);
+    /// anything else is ignored.
     fn read(value: &str) -> Self {
         let is = |word: &str| value.eq_ignore_ascii_case(word);
         let is_prefix_of = |word: &str| !value.is_empty() && word.get(..value.len()).is_some_and(is);
@@ -153,8 +158,8 @@ pub struct Startup {
     pub tracked: Vec<(usize, String)>,
     /// `options` as it came, for replication clients only: theirs is passed on unread.
     pub options: Option<String>,
-    /// Names of the protocol options (`_pq_.…`) that we do not know, each with its zero byte, as NegotiateProtocolVersion
-    /// tells them.
+    /// Names of the protocol options (`_pq_.…`) that we do not know, each with its zero byte, as
+    /// NegotiateProtocolVersion tells them.
     pub unknown_options: Vec<u8>,
     /// The protocol's minor version that the client asked for.
     pub minor: u16,
@@ -174,8 +179,9 @@ impl Startup {
     /// Reads the payload of a StartupMessage of protocol 3.`minor`.
     ///
     /// # Errors
-    /// [`Fault::StartupUnterminated`], [`Fault::NoUser`], [`Fault::NameTooLong`], [`Fault::NoSuchDatabase`], [`Fault::NotUtf8`],
-    /// [`Fault::UnsupportedParameter`], [`Fault::UnsupportedParameterInOptions`], [`Fault::UnsupportedOptions`].
+    /// [`Fault::StartupUnterminated`], [`Fault::NoUser`], [`Fault::NameTooLong`], [`Fault::NoSuchDatabase`],
+    /// [`Fault::NotUtf8`], [`Fault::UnsupportedParameter`], [`Fault::UnsupportedParameterInOptions`],
+    /// [`Fault::UnsupportedOptions`].
     pub fn read(
         minor: u16,
         payload: &[u8],
@@ -243,7 +249,8 @@ impl Startup {
             // no database can have such a name, whoever asks for it
             return Err(Fault::NoSuchDatabase { name: self.database });
         }
-        // `options` is read only here, because whether it is read at all depends on `replication`, wherever that stood
+        // `options` is read only here, because whether it is read at all depends on
+        // `replication`, wherever that stood
         if self.replication == Replication::No
             && let Some(options) = self.options.take()
         {
@@ -289,8 +296,8 @@ impl Startup {
     }
 }
 
-/// The blank-separated words of `options`; a backslash makes the next character part of the word. A worker reads them on its
-/// loop, so that those without a backslash, nearly all, are not copied.
+/// The blank-separated words of `options`; a backslash makes the next character part of the word. A worker
+/// reads them on its loop, so that those without a backslash, nearly all, are not copied.
 struct Words<'a>(&'a str);
 
 impl<'a> Iterator for Words<'a> {
@@ -339,7 +346,8 @@ fn put(slot: &mut String, value: &str) {
     slot.push_str(value);
 }
 
-/// A name: it finds users and databases, so bytes that are not UTF-8 are refused rather than made equal to others.
+/// A name: it finds users and databases, so bytes that are not UTF-8 are refused rather
+/// than made equal to others.
 fn name(value: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(value).map_err(|_| Fault::NotUtf8)
 }

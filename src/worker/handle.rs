@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError};
 #[derive(Clone)]
 pub struct WorkerHandle(Arc<Mailbox>);
 
-/// Letters wait in a plain vector under a lock that is held for a push or a swap: what comes here happens once per
-/// connection or less often.
+/// Letters wait in a plain vector under a lock that is held for a push or a swap: what comes here happens
+/// once per connection or less often.
 struct Mailbox {
     letters: Mutex<Letters>,
     wake: OwnedFd,
@@ -55,8 +55,8 @@ impl WorkerHandle {
         }
     }
 
-    /// Puts a letter into the mailbox; whether the loop is still to be woken for it ([`WorkerHandle::ring`]), which whoever has
-    /// more to send does once for all of them.
+    /// Puts a letter into the mailbox; whether the loop is still to be woken for it ([`WorkerHandle::ring`]),
+    /// which whoever has more to send does once for all of them.
     #[must_use]
     pub fn post(&self, mail: Mail) -> bool {
         let is_client = matches!(mail, Mail::Client(_));
@@ -67,7 +67,8 @@ impl WorkerHandle {
             return false;
         }
         if is_client {
-            self.0.clients.fetch_add(1, Ordering::Relaxed); // before anybody can read of it, and count it off again
+            // before anybody can read of it, and count it off again
+            self.0.clients.fetch_add(1, Ordering::Relaxed);
         }
         letters.waiting.push(mail);
         let is_rung = letters.is_rung;
@@ -114,7 +115,8 @@ impl WorkerHandle {
         self.0.driver_faults.store(faults, Ordering::Relaxed);
     }
 
-    /// Everything that waits, in order. The loop looks again until there is nothing: what comes then wakes it.
+    /// Everything that waits, in order. The loop looks again until there is nothing:
+    /// what comes then wakes it.
     pub(crate) fn take(&self) -> Vec<Mail> {
         let mut letters = self.letters();
         letters.is_rung = !letters.waiting.is_empty();

@@ -1,4 +1,5 @@
-//! One loop per core: a driver, a `Core`, a mailbox. Knows no setting's name; decides nothing about clients or servers.
+//! One loop per core: a driver, a `Core`, a mailbox. Knows no setting's name; decides nothing
+//! about clients or servers.
 //!
 //! [`Worker`], [`Post`] and [`Mind`] are public for the simulation, which runs whole workers without threads.
 

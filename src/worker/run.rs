@@ -1,6 +1,7 @@
 //! A worker's thread: round after round until it is told to stop (`worker.rs` says what a round does).
 //!
-//! Gives the worker its core, its driver over the kernel, and its ways out: mailbox, other workers, notes, the clock.
+//! Gives the worker its core, its driver over the kernel, and its ways out: mailbox, other
+//! workers, notes, the clock.
 
 use super::tasks::Tasks;
 use super::{Begin, Mail, Post, Worker, WorkerHandle};
@@ -43,12 +44,13 @@ pub struct Seat {
 /// The system's, where it gives no epoll instance or no thread.
 ///
 /// # Panics
-/// Not from a panic of the worker: that aborts the process, since a pooler that limps on could hand one tenant's rows to
-/// another.
+/// Not from a panic of the worker: that aborts the process, since a pooler that limps on could hand one
+/// tenant's rows to another.
 pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
     let epoll = driver.instance();
-    let timers = tokio::runtime::Handle::try_current().ok(); // of the tasks: whoever starts no runtime begins none
+    // of the tasks: whoever starts no runtime begins none
+    let timers = tokio::runtime::Handle::try_current().ok();
     let name = format!("worker-{}", seat.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
         let _timers = timers.as_ref().map(tokio::runtime::Handle::enter);

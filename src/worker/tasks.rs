@@ -1,8 +1,10 @@
-//! Tasks on a worker's loop: what is short and has one socket, such as a client's login, and ends where its connection goes on.
+//! Tasks on a worker's loop: what is short and has one socket, such as a client's login, and ends
+//! where its connection goes on.
 //!
-//! A task that has all it needs runs to its end as it begins, without a word to another thread. Bounded in a round, by number and
-//! by time, so that queries wait for a few tasks at most, whatever those cost. Never knows what a task does; a task must not block and must not panic
-//! (`tasks::guarded`), since here it would end the process.
+//! A task that has all it needs runs to its end as it begins, without a word to another thread. Bounded in
+//! a round, by number and by time, so that queries wait for a few tasks at most, whatever those cost.
+//! Never knows what a task does; a task must not block and must not panic (`tasks::guarded`), since here
+//! it would end the process.
 
 use super::mail::{Begin, Task};
 use super::{Mail, WorkerHandle};
@@ -26,7 +28,8 @@ pub(super) struct Tasks {
     over_at: Option<Micros>,
 }
 
-/// What tasks leave in their place: one that comes where another was is woken by what was that one's, too, which costs a look.
+/// What tasks leave in their place: one that comes where another was is woken by what was that one's,
+/// too, which costs a look.
 struct Place {
     waker: Waker,
     is_ready: bool,

@@ -1,7 +1,9 @@
-//! One round of the loop: wait, events, letters, the janitor's pass; then what the core wants from the world outside.
+//! One round of the loop: wait, events, letters, the janitor's pass; then what the core
+//! wants from the world outside.
 //!
-//! Never decides about a client or a server: it only carries values between driver, core, mailbox and other workers. Knows no
-//! thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the simulation (`tests/sim`).
+//! Never decides about a client or a server: it only carries values between driver, core, mailbox and other
+//! workers. Knows no thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the
+//! simulation (`tests/sim`).
 
 use super::mind::{Mind, Tiding};
 use super::{Begin, Mail};
@@ -65,7 +67,8 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         Self { id, mind, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
     }
 
-    /// Waits for events, the mailbox or the next pass, and does what there is to do. Breaks at [`Mail::Stop`].
+    /// Waits for events, the mailbox or the next pass, and does what there is to do.
+    /// Breaks at [`Mail::Stop`].
     ///
     /// # Errors
     /// The system's, where it cannot wait: the loop cannot go on.

@@ -20,8 +20,8 @@ fn id(arguments: &[&str]) -> u32 {
         .unwrap_or_else(|_| panic!("`id {arguments:?}` gives no number: as root, user postgres must exist"))
 }
 
-/// A command that runs `program` under the account, in a process group of its own, so that Ctrl-C at the terminal
-/// reaches the tests alone.
+/// A command that runs `program` under the account, in a process group of its own, so that Ctrl-C at the
+/// terminal reaches the tests alone.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.process_group(0).env("LC_ALL", "C").current_dir("/");

@@ -1,5 +1,5 @@
-//! Certificates made at run time: one authority with server certificates for `localhost`, for another host and for an RDS
-//! endpoint, and another authority, which has signed none of them.
+//! Certificates made at run time: one authority with server certificates for `localhost`, for another host
+//! and for an RDS endpoint, and another authority, which has signed none of them.
 
 use super::{account, reaper};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

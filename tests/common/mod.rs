@@ -46,8 +46,8 @@ pub fn wait_until_for(what: &str, patience: Duration, mut condition: impl FnMut(
     }
 }
 
-/// Looks again and again until there is something to see; panics with the last reason why not, when that was not within
-/// [`PATIENCE`].
+/// Looks again and again until there is something to see; panics with the last reason why not, when that was
+/// not within [`PATIENCE`].
 #[track_caller]
 pub fn wait_for<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;

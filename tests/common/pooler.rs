@@ -1,7 +1,9 @@
-//! A pooler under test: its files written from a builder, started, waited for, watched through its log, ended by pid.
+//! A pooler under test: its files written from a builder, started, waited for, watched
+//! through its log, ended by pid.
 //!
-//! What every test needs unless it says otherwise: TCP on 127.0.0.1 and a Unix socket in its own directory,
-//! `auth_type = trust`, transaction pooling, console users `admin` and `stats`, database `app` on the shared PostgreSQL.
+//! What every test needs unless it says otherwise: TCP on 127.0.0.1 and a Unix socket in its own
+//! directory, `auth_type = trust`, transaction pooling, console users `admin` and `stats`, database `app`
+//! on the shared PostgreSQL.
 
 use super::raw::{Outcome, Raw};
 use super::{Postgres, account, free_port, programs, reaper, secrets, wait_until};
@@ -147,7 +149,8 @@ impl PoolerSetup {
         command.arg("--check").args(arguments).output().expect("the program under test can be run")
     }
 
-    /// The files in a directory of their own, the port in them, and the program with the configuration as its argument.
+    /// The files in a directory of their own, the port in them, and the program with the
+    /// configuration as its argument.
     fn prepare(&self) -> (PathBuf, u16, Command) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pooler-{}", COUNT.fetch_add(1, Ordering::Relaxed));

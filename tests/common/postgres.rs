@@ -1,8 +1,8 @@
 //! One throw-away PostgreSQL per test binary: own directory, own port, own socket directory, no durability.
 //!
-//! Roles (all may log in, password = name + `-secret`): `app`, `other` by trust; `plain` by cleartext password,
-//! `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS. `postgres` is the superuser, by trust.
-//! Databases: `app`, `other`, owned by the roles of those names.
+//! Roles (all may log in, password = name + `-secret`): `app`, `other` by trust; `plain` by cleartext
+//! password, `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS. `postgres` is the
+//! superuser, by trust. Databases: `app`, `other`, owned by the roles of those names.
 
 use super::{account, certs::certs, free_port, programs, reaper, wait_until};
 use std::path::{Path, PathBuf};
@@ -91,9 +91,20 @@ impl Postgres {
 
     fn settings(&self) -> String {
         format!(
-            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nmax_connections = 300\n\
-             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\nshared_buffers = '32MB'\n\
-             ssl = on\nssl_ca_file = '{}'\nssl_cert_file = '{}'\nssl_key_file = '{}'\nlog_connections = on\n",
+            "listen_addresses = '127.0.0.1'\n\
+             port = {}\n\
+             unix_socket_directories = '{}'\n\
+             max_connections = 300\n\
+             fsync = off\n\
+             synchronous_commit = off\n\
+             full_page_writes = off\n\
+             autovacuum = off\n\
+             shared_buffers = '32MB'\n\
+             ssl = on\n\
+             ssl_ca_file = '{}'\n\
+             ssl_cert_file = '{}'\n\
+             ssl_key_file = '{}'\n\
+             log_connections = on\n",
             self.port,
             self.directory.display(),
             certs().ca().display(),

@@ -24,7 +24,8 @@ pub fn postgres(name: &str) -> PathBuf {
     directory.as_ref().map_or_else(|| name.into(), |directory| directory.join(name))
 }
 
-/// A command that is ended should it take longer than any test may: a client that hangs is a failure with a message.
+/// A command that is ended should it take longer than any test may: a client that hangs is
+/// a failure with a message.
 pub fn limited(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "100"]).arg(program).env("PGCONNECT_TIMEOUT", "20");
@@ -62,7 +63,8 @@ pub fn run(command: &mut Command) -> String {
     said(&output)
 }
 
-/// Runs SQL as the superuser at the PostgreSQL whose Unix socket lies in `directory`; rows come back as psql -At prints them.
+/// Runs SQL as the superuser at the PostgreSQL whose Unix socket lies in `directory`; rows come back
+/// as psql -At prints them.
 #[track_caller]
 pub fn psql(directory: &Path, port: u16, database: &str, sql: &str) -> String {
     let mut psql = Command::new(postgres("psql"));

@@ -1,4 +1,5 @@
-//! A client that speaks the protocol frame by frame, for tests of exact bytes. Blocking; every read has a deadline.
+//! A client that speaks the protocol frame by frame, for tests of exact bytes. Blocking;
+//! every read has a deadline.
 //!
 //! It knows just enough to log in by trust or cleartext; everything else a test writes itself.
 //! Source: PostgreSQL documentation, "Message Formats".
@@ -153,8 +154,8 @@ impl Raw {
         Self { stream: Box::new(stream), key: Vec::new(), parameters: Vec::new() }
     }
 
-    /// Connects over TCP and goes over to TLS with a server that proves to be `name` to the authority in the file `ca`;
-    /// nothing more is sent.
+    /// Connects over TCP and goes over to TLS with a server that proves to be `name` to the authority in the
+    /// file `ca`; nothing more is sent.
     #[track_caller]
     pub fn tls(port: u16, name: &'static str, ca: &Path) -> Self {
         let name = ServerName::try_from(name).expect("a DNS name");

@@ -1,7 +1,9 @@
-//! Ends what the tests started and removes their directories, however the tests end: a small shell that outlives us.
+//! Ends what the tests started and removes their directories, however the tests end: a
+//! small shell that outlives us.
 //!
-//! It reads `add PID SIGNAL`, `del PID` and `file PATH` from a pipe; at the end of the pipe (our exit, orderly or not) it
-//! signals what is still there, by pid, and removes the files, through sudo where they are root's, and the directories.
+//! It reads `add PID SIGNAL`, `del PID` and `file PATH` from a pipe; at the end of the pipe (our exit,
+//! orderly or not) it signals what is still there, by pid, and removes the files, through sudo where they are
+//! root's, and the directories.
 
 use super::account;
 use std::io::Write;
@@ -78,8 +80,8 @@ pub fn directory() -> &'static PathBuf {
     &reaper().directory
 }
 
-/// Where PostgreSQL's data lies: in memory where there is room, since a disk that is busy with what was built just before makes
-/// its queries wait for seconds.
+/// Where PostgreSQL's data lies: in memory where there is room, since a disk that is busy with what was built
+/// just before makes its queries wait for seconds.
 pub fn data_directory() -> &'static PathBuf {
     &reaper().data
 }

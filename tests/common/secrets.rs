@@ -15,8 +15,8 @@ pub fn none_in(what: &str, text: &str) {
     }
 }
 
-/// Panics when `text` shows a secret of a userlist: `"user" "secret"` in each of its lines. Names that are their own
-/// passwords are no secrets, nor is what is too short to be recognised.
+/// Panics when `text` shows a secret of a userlist: `"user" "secret"` in each of its lines. Names that are
+/// their own passwords are no secrets, nor is what is too short to be recognised.
 #[track_caller]
 pub fn no_password_in(what: &str, text: &str, userlist: &str) {
     for line in userlist.lines() {

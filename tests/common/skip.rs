@@ -1,8 +1,10 @@
-//! A test that cannot run on this machine says so; `tests/run.sh` reads it and does not count the test as passed.
+//! A test that cannot run on this machine says so; `tests/run.sh` reads it and does not
+//! count the test as passed.
 
 use std::io::Write;
 
-/// Says loudly that the calling test proves nothing here; fails where nothing may be skipped (`PGWEIR_NO_SKIP`, as in CI).
+/// Says loudly that the calling test proves nothing here; fails where nothing may be skipped
+/// (`PGWEIR_NO_SKIP`, as in CI).
 #[track_caller]
 pub fn skip<T>(why: &str) -> Option<T> {
     let thread = std::thread::current();

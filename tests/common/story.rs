@@ -1,8 +1,10 @@
-//! What operators read of logins by IAM, held to what a case should come to: SHOW IAM, the page of metrics, readiness.
+//! What operators read of logins by IAM, held to what a case should come to: SHOW IAM, the
+//! page of metrics, readiness.
 //!
-//! [`Story::told_by`] waits until all three tell the story, for counts settle a moment after a client has its answer; it fails with
-//! every point in which they do not. Whatever the story is, they have to agree with one another: a column of SHOW IAM and the
-//! metric of the same thing. What a story does not mention has not happened: a reason that it does not name has counted nothing.
+//! [`Story::told_by`] waits until all three tell the story, for counts settle a moment after a client has its
+//! answer; it fails with every point in which they do not. Whatever the story is, they have to agree with one
+//! another: a column of SHOW IAM and the metric of the same thing. What a story does not mention has not
+//! happened: a reason that it does not name has counted nothing.
 
 use super::{Pooler, page, wait_for};
 use std::collections::BTreeMap;
@@ -90,7 +92,8 @@ impl Story<'_> {
 pub struct Told {
     /// The row of SHOW IAM; NULL is empty.
     pub row: BTreeMap<String, String>,
-    /// The other databases that this user was logged in to at the same endpoint, and this one: their logins count as one.
+    /// The other databases that this user was logged in to at the same endpoint, and this one:
+    /// their logins count as one.
     databases: Vec<String>,
     metrics: BTreeMap<String, f64>,
     not_ready: String,

@@ -82,8 +82,8 @@ fn a_cancel_that_comes_too_late_does_not_hit_the_next_client() {
     }
 }
 
-/// A way to PostgreSQL that lets the first connection through and keeps all further ones waiting, until the sender that comes
-/// with its port is dropped.
+/// A way to PostgreSQL that lets the first connection through and keeps all further ones waiting, until the
+/// sender that comes with its port is dropped.
 fn narrow_way() -> (u16, mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("is bound").port();

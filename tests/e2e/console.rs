@@ -11,9 +11,9 @@ const TABLES: &[(&str, &str)] = &[
     ("config", "key value default changeable"),
     (
         "databases",
-        "name host port database force_user pool_size min_pool_size reserve_pool_size server_lifetime pool_mode \
-         load_balance_hosts max_connections current_connections max_client_connections current_client_connections \
-         paused disabled",
+        "name host port database force_user pool_size min_pool_size reserve_pool_size server_lifetime \
+         pool_mode load_balance_hosts max_connections current_connections max_client_connections \
+         current_client_connections paused disabled",
     ),
     ("lists", "list items"),
     ("mem", "name size used free memtotal"),
@@ -21,21 +21,22 @@ const TABLES: &[(&str, &str)] = &[
     ("peer_pools", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login"),
     (
         "pools",
-        "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active sv_active_cancel \
-         sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode load_balance_hosts",
+        "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active \
+         sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode \
+         load_balance_hosts",
     ),
     (
         "stats_totals",
-        "database server_assignment_count xact_count query_count bytes_received bytes_sent xact_time query_time \
-         wait_time client_parse_count server_parse_count bind_count client_login_count",
+        "database server_assignment_count xact_count query_count bytes_received bytes_sent xact_time \
+         query_time wait_time client_parse_count server_parse_count bind_count client_login_count",
     ),
     ("totals", "name value"),
     (
         "iam",
-        "database user endpoint region source principal cred_state cred_expires_in key_tail last_refresh last_login \
-         logins_ok logins_denied throttled logins_failed class login_rate login_waiting logins_under_way \
-         login_ms_p50 login_ms_p99 stance renewals auth_age sv_past_soft_age sv_past_hard_age sv_due \
-         renewed extended over_age last_error",
+        "database user endpoint region source principal cred_state cred_expires_in key_tail last_refresh \
+         last_login logins_ok logins_denied throttled logins_failed class login_rate login_waiting \
+         logins_under_way login_ms_p50 login_ms_p99 stance renewals auth_age sv_past_soft_age \
+         sv_past_hard_age sv_due renewed extended over_age last_error",
     ),
     (
         "users",
@@ -48,8 +49,8 @@ const TABLES: &[(&str, &str)] = &[
     ("version", "version"),
 ];
 
-const CONNECTIONS: &str = "type user database replication state addr port local_addr local_port connect_time request_time \
-     wait wait_us close_needed ptr link remote_pid tls application_name prepared_statements id";
+const CONNECTIONS: &str = "type user database replication state addr port local_addr local_port connect_time \
+    request_time wait wait_us close_needed ptr link remote_pid tls application_name prepared_statements id";
 
 #[test]
 fn every_show_has_its_columns() {

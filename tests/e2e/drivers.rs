@@ -1,7 +1,7 @@
 //! The drivers that applications use, each with a small real workload through transaction pooling.
 //!
-//! Python and JavaScript workloads are the scripts in `tests/drivers/`; `make test` installs what they import. A script
-//! that fails says why on standard error, which becomes the message of the failed test.
+//! Python and JavaScript workloads are the scripts in `tests/drivers/`; `make test` installs what they
+//! import. A script that fails says why on standard error, which becomes the message of the failed test.
 
 use crate::common::{PoolerSetup, postgres, programs, wait_until};
 use std::path::PathBuf;

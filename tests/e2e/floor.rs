@@ -1,4 +1,5 @@
-//! The bare relays that `loadtest/floor.py` measures poolers against (`loadtest/relay`): whoever is measured must do the work.
+//! The bare relays that `loadtest/floor.py` measures poolers against (`loadtest/relay`): whoever is
+//! measured must do the work.
 
 use crate::common::raw::Raw;
 use crate::common::{account, free_port, postgres, programs, reaper, skip, wait_until};
@@ -43,7 +44,8 @@ fn program() -> &'static Path {
         let built = own.ancestors().nth(3).expect("target/PROFILE/deps/NAME").join("relay/debug/relay");
         assert!(built.exists(), "{} is missing: tests/run.sh builds it", built.display());
         let copy = reaper::directory().join("relay");
-        // not by us: a child of another test would hold it open for writing, and a program that is being written does not start
+        // not by us: a child of another test would hold it open for writing, and a program that is
+        // being written does not start
         programs::run(Command::new("cp").args([&built, &copy]));
         account::hand_over(&copy, 0o755);
         copy

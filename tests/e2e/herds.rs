@@ -1,4 +1,5 @@
-//! Clients that come many at once: every one is served; handshakes and the like are for threads that give way to the workers.
+//! Clients that come many at once: every one is served; handshakes and the like are for threads that
+//! give way to the workers.
 
 use crate::common::certs::certs;
 use crate::common::raw::{Raw, SSL_REQUEST, startup_message};
@@ -142,7 +143,8 @@ fn a_herd_that_shakes_hands_waits_for_its_turns_and_loses_nobody() {
         let herd: Vec<_> = (0..HERD).map(|_| scope.spawn(come)).collect();
         herd.into_iter().map(|client| client.join().expect("it comes to an end")).collect()
     });
-    // who was silent for longer may have been cut off for others, and on a machine as busy as this one some may be
+    // who was silent for longer may have been cut off for others, and on a machine as
+    // busy as this one some may be
     let slow = herd.iter().filter(|(_, own)| own.as_millis() >= u128::from(limits::LOGIN_GRACE_MS)).count();
     let served = herd.iter().filter(|(client, _)| client.is_some()).count();
     let cut_off = pooler.log().matches("others wait to log in").count();

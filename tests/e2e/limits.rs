@@ -3,7 +3,8 @@
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 
-/// Opens `count` clients that all want a server for a while, and counts how many servers PostgreSQL sees at most.
+/// Opens `count` clients that all want a server for a while, and counts how many servers
+/// PostgreSQL sees at most.
 fn servers_at_most(pooler: &Pooler, database: &str, logins: &[(&str, &str)], until: usize) -> usize {
     let mut clients: Vec<Raw> =
         logins.iter().map(|(user, database)| Raw::log_in(pooler.port, user, database)).collect();

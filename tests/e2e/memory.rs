@@ -1,4 +1,5 @@
-//! What is in the pooler's memory (passwords, keys) stays there: no core, no look at it by programs of the same user.
+//! What is in the pooler's memory (passwords, keys) stays there: no core, no look at it by
+//! programs of the same user.
 
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs};
 use std::os::unix::process::ExitStatusExt;

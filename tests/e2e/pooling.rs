@@ -1,4 +1,5 @@
-//! When a server is lent and when it comes back: the three pool modes, pipelines, COPY, errors, session parameters.
+//! When a server is lent and when it comes back: the three pool modes, pipelines, COPY,
+//! errors, session parameters.
 
 use crate::common::raw::{self, Raw};
 use crate::common::{PoolerSetup, postgres, wait_until};

@@ -231,7 +231,8 @@ fn large_answers_come_whole_through_both_tls_sides() {
     assert_eq!(said.trim_end().len(), 20 << 20);
 }
 
-/// Begins a login over TLS as a client with these sessions in memory, up to the first answer: behind the ticket.
+/// Begins a login over TLS as a client with these sessions in memory, up to the first
+/// answer: behind the ticket.
 fn shake_hands(pooler: &Pooler, client: &Arc<ClientConfig>) -> HandshakeKind {
     let name = ServerName::try_from("localhost").expect("a DNS name");
     let mut session = ClientConnection::new(Arc::clone(client), name).expect("a sound configuration");

@@ -1,6 +1,6 @@
-//! What operators watch: the page of metrics, log lines in both forms, the line of statistics. Source:
-//! PgBouncer, doc/usage.md (SHOW STATS) and doc/config.md (Log settings); Prometheus documentation, "Exposition
-//! formats".
+//! What operators watch: the page of metrics, log lines in both forms, the line of statistics.
+//! Source: PgBouncer, doc/usage.md (SHOW STATS) and doc/config.md (Log settings); Prometheus
+//! documentation, "Exposition formats".
 
 use crate::common::page::{self, get, value};
 use crate::common::raw::{self, Raw};

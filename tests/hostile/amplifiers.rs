@@ -1,5 +1,5 @@
-//! Servers that have much made of little: what one of them says is told to many clients, or kept for them, and
-//! those do not read.
+//! Servers that have much made of little: what one of them says is told to many clients, or kept for
+//! them, and those do not read.
 //!
 //! Each has its own allowance, far below what it says times its clients.
 
@@ -44,9 +44,11 @@ struct Amplifier {
     until: Until,
     /// Why its clients are ended.
     ends: &'static [&'static str],
-    /// What is said to a startup; where that is no welcome, the server closes then. The number counts connections.
+    /// What is said to a startup; where that is no welcome, the server closes then. The
+    /// number counts connections.
     login: fn(usize) -> Vec<u8>,
-    /// What is said to a query, again and again until nobody takes more; nothing: the server closes, when it may.
+    /// What is said to a query, again and again until nobody takes more; nothing: the
+    /// server closes, when it may.
     answer: fn() -> Vec<u8>,
 }
 
@@ -145,7 +147,8 @@ fn settle(pooler: &Pooler, amplifier: &Amplifier, stage: &Stage, deaf: &[Wire]) 
     }
 }
 
-/// Has its clients come, who read nothing, and holds memory to `held`. Returns them, to be asked what they were told.
+/// Has its clients come, who read nothing, and holds memory to `held`. Returns them, to be
+/// asked what they were told.
 fn amplify(amplifier: &Amplifier, held: Held) -> (Pooler, Vec<Wire>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();

@@ -1,4 +1,5 @@
-//! The client fuzzer: in each state of [`STATES`] a client goes astray in one of several ways, again and again.
+//! The client fuzzer: in each state of [`STATES`] a client goes astray in one of
+//! several ways, again and again.
 
 use crate::common::raw::{Raw, bind, execute, frame, parse, query, sync};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
@@ -59,10 +60,12 @@ fn one(state: &State, ports: (u16, u16), way: usize, dice: &mut Dice) -> u16 {
     wire.port()
 }
 
-/// What [`clients_go_astray_in_every_state`] did: the states' numbers, and the ports of those that were in them.
+/// What [`clients_go_astray_in_every_state`] did: the states' numbers, and the ports of
+/// those that were in them.
 type Runs = Vec<(usize, u16)>;
 
-/// Whoever has proven himself and went astray is named with his address and a reason, and nobody else was ended.
+/// Whoever has proven himself and went astray is named with his address and a reason,
+/// and nobody else was ended.
 fn only_they_were_ended(pooler: &Pooler, runs: &Runs) {
     let named = |ports: &HashSet<u16>, log: &str| {
         let lines = closed(log, " C-");
@@ -107,7 +110,8 @@ fn clients_go_astray_in_every_state() {
     let mut holder = Raw::log_in(pooler.port, "app", "full");
     assert_eq!(holder.simple("begin").status, Some(b'T'));
     let until = Instant::now() + length(6);
-    // the witness, the holder, eight that attack and whose last clients may not be gone yet; the pools' sizes and the page's own
+    // the witness, the holder, eight that attack and whose last clients may not be gone yet; the pools'
+    // sizes and the page's own
     let held = Held { strangers: 64, clients: 2 + 16, servers: 2 + 4 + 1, ..Held::default() };
     let mut runs = Runs::new();
     beside("clients astray", &mut pooler, held, |pooler| {

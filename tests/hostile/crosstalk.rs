@@ -1,5 +1,6 @@
-//! Cross-talk: a hundred clients over several databases and users, on few servers that move between workers, who listen, notify, flush,
-//! cancel and disconnect anywhere. Every byte of an answer carries its database, user and client, so one foreign byte is found.
+//! Cross-talk: a hundred clients over several databases and users, on few servers that move between workers,
+//! who listen, notify, flush, cancel and disconnect anywhere. Every byte of an answer carries its database,
+//! user and client, so one foreign byte is found.
 
 use crate::common::raw::{Frame, bind, cancel_request, execute, frame, parse, query, startup_message, sync};
 use crate::common::{Pooler, PoolerSetup, postgres};

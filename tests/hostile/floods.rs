@@ -1,4 +1,5 @@
-//! Floods and slowness, each with a bound: many connections, many bytes, a server that stands still, a pooler that does.
+//! Floods and slowness, each with a bound: many connections, many bytes, a server that stands
+//! still, a pooler that does.
 
 use crate::common::raw::{Raw, bind, execute, parse, query, sync};
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs, wait_until};
@@ -84,7 +85,8 @@ fn who_does_not_read_is_not_read_from() {
     only_ended(&pooler, &[]);
 }
 
-/// Texts of statements: rounds, statements in each, bytes of each. Six times what memory is allowed to grow by.
+/// Texts of statements: rounds, statements in each, bytes of each. Six times what
+/// memory is allowed to grow by.
 const TEXTS: (usize, usize, usize) = (80, 20, 100_000);
 
 #[test]
@@ -214,7 +216,8 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
     only_ended(&pooler, &[reason]);
 }
 
-/// A PostgreSQL that lets one in, never answers its query, and accepts nothing more: who wants to cancel waits in its backlog.
+/// A PostgreSQL that lets one in, never answers its query, and accepts nothing more: who wants to
+/// cancel waits in its backlog.
 fn deaf_postgresql() -> (u16, std::sync::mpsc::Sender<()>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("is bound").port();
@@ -261,7 +264,8 @@ fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
         for _ in 0..20 {
             let (row, open) = (row(), pooler.descriptors());
             assert_eq!((&*row["cl_active_cancel_req"], &*row["cl_waiting_cancel_req"]), ("4", "0"));
-            // those who wait to log in, what is carried; the two connections that ask here, and a server of theirs
+            // those who wait to log in, what is carried; the two connections that ask
+            // here, and a server of theirs
             assert!(open <= before + LOGINS + 4 + 8, "{open} descriptors, {before} before");
         }
     });

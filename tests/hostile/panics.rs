@@ -1,5 +1,6 @@
-//! A command of the console that panics, by a stream that does as it is written to: it costs that client, and no other.
-//! (What a panic costs elsewhere is tried in the crate, beside what panics: `clients/client/tests/panics.rs`, `servers/tests/panics.rs`, `observe/`.)
+//! A command of the console that panics, by a stream that does as it is written to: it costs that client, and
+//! no other. (What a panic costs elsewhere is tried in the crate, beside what panics:
+//! `clients/client/tests/panics.rs`, `servers/tests/panics.rs`, `observe/`.)
 
 use crate::common::raw::query;
 use pgweir::base::Address;

@@ -278,8 +278,8 @@ fn misbehave(mut stream: TcpStream, stage: &Stage) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One client of an evil server: it is answered or ended in time, whatever the server does. Returns how long that took.
-/// Where the server says something without end, nothing of it is read until it can say no more.
+/// One client of an evil server: it is answered or ended in time, whatever the server does. Returns how long
+/// that took. Where the server says something without end, nothing of it is read until it can say no more.
 fn suffer(port: u16, stage: &Stage) -> Duration {
     let mut began = Instant::now();
     let (name, when, _, then) = stage.script;
@@ -287,8 +287,8 @@ fn suffer(port: u16, stage: &Stage) -> Duration {
     let key = log_in(&mut wire, "app", name);
     wire.send(&frame(b'Q', b"select 'sound'\0"));
     if matches!(when, Cancel | Request) {
-        // one that came before would end the query while it waits for a server, which would never be asked; on a
-        // machine that stands still for long, the query's own timeout may end it there
+        // one that came before would end the query while it waits for a server, which would never be asked;
+        // on a machine that stands still for long, the query's own timeout may end it there
         wait_until(&format!("{name} is asked"), || stage.asked.load(Ordering::Relaxed) || wire.has_words());
         wire.cancel(&key);
     }

@@ -81,7 +81,8 @@ impl Wire {
         Self(stream)
     }
 
-    /// Sends on until the other side takes nothing for a second, `bytes_max` at the most; whether it came to that.
+    /// Sends on until the other side takes nothing for a second, `bytes_max` at the most;
+    /// whether it came to that.
     pub fn is_full_before(&mut self, bytes: &[u8], bytes_max: usize) -> bool {
         (0..bytes_max.div_ceil(bytes.len())).any(|_| self.0.write_all(bytes).is_err())
     }

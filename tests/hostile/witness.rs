@@ -1,4 +1,5 @@
-//! The client that behaves: it asks on while others attack, and each of its answers has to be right and in time.
+//! The client that behaves: it asks on while others attack, and each of its answers has
+//! to be right and in time.
 
 #![allow(clippy::print_stdout, reason = "a run tells its seed and figures")]
 
@@ -10,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// No answer may take longer, on the slowest machine; the figure itself is printed. (Speed is the load test's affair.)
+/// No answer may take longer, on the slowest machine; the figure itself is printed. (Speed is
+/// the load test's affair.)
 const SLOWEST: Duration = Duration::from_secs(15);
 
 /// In a long run, so many times the quiet p99 is the most that an attack may make of it. Attackers and
@@ -43,8 +45,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// Beside what is held for peers: pages of the program touched for the first time, stacks, lines on their way to the log, and
-    /// what the allocator has got back and keeps.
+    /// Beside what is held for peers: pages of the program touched for the first time, stacks, lines on their
+    /// way to the log, and what the allocator has got back and keeps.
     const OTHER_BYTES: usize = 12 << 20;
 
     /// By how much memory may grow.
@@ -138,9 +140,9 @@ fn resident_kib(pooler: &Pooler) -> u64 {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pooler.resident_kib())).unwrap_or(0)
 }
 
-/// Runs `attack` while the witness asks on in database `quiet`, in a long run again and again until there are
-/// [`ANSWERS_MIN`] answers; then holds the pooler to its promises, memory to `held`. Returns what the last run
-/// gave.
+/// Runs `attack` while the witness asks on in database `quiet`, in a long run again and again until
+/// there are [`ANSWERS_MIN`] answers; then holds the pooler to its promises, memory to `held`.
+/// Returns what the last run gave.
 #[track_caller]
 pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, mut attack: impl FnMut(&Pooler) -> T) -> T {
     // where figures are asserted, another test's attack is not to be among them
@@ -181,8 +183,8 @@ pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, mut attack: impl F
     let (quiet, p99, quiet_direct) = (before.p99(), during.p99(), before_direct.p99());
     let p99_direct = if during_direct.times.is_empty() { quiet_direct } else { during_direct.p99() };
     println!(
-        "{what}: {count} answers, p99 {p99:?} (quiet {quiet:?}; past the pooler {p99_direct:?}, quiet {quiet_direct:?}), \
-         worst {worst:?}, resident {} KiB before, at most {grown} more of {most}",
+        "{what}: {count} answers, p99 {p99:?} (quiet {quiet:?}; past the pooler {p99_direct:?}, quiet \
+         {quiet_direct:?}), worst {worst:?}, resident {} KiB before, at most {grown} more of {most}",
         before.resident_kib
     );
     assert!(worst < SLOWEST, "{what}: an answer took {worst:?}");
@@ -197,7 +199,8 @@ pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, mut attack: impl F
     result
 }
 
-/// Lines of `log` that tell why a connection of that side was closed; age is no reason, a run may take longer.
+/// Lines of `log` that tell why a connection of that side was closed; age is no
+/// reason, a run may take longer.
 pub fn closed<'l>(log: &'l str, side: &str) -> Vec<&'l str> {
     let is_one = |line: &&str| {
         line.contains(side) && line.contains(" closing because: ") && !line.contains("server lifetime over")

@@ -1,7 +1,8 @@
 //! No circle of files: who reads a file needs to know only what lies below it.
 //!
-//! A file depends on those whose names it imports, wherever the folder's `mod.rs` shows them. A file `x.rs` and the folder
-//! `x` of its private parts count as one. Tests are left out, and so is `mod.rs` itself, which only says what a folder has.
+//! A file depends on those whose names it imports, wherever the folder's `mod.rs` shows them. A file `x.rs`
+//! and the folder `x` of its private parts count as one. Tests are left out, and so is `mod.rs` itself, which
+//! only says what a folder has.
 
 use super::{Source, none, sources};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,9 @@
-//! The rules of the house that a machine can check, by plain text scan of `src/`: the rank of the rooms, where bytes of
-//! the protocol may be spelt, where `unsafe` may stand, what files must say and how long they may be.
+//! The rules of the house that a machine can check, by plain text scan of `src/`: the rank of the
+//! rooms, where bytes of the protocol may be spelt, where `unsafe` may stand, what files must say
+//! and how long they may be.
 //!
-//! Comments, `tests.rs` and the tests at the foot of a file are left out where a rule is about the program itself.
+//! Comments, `tests.rs` and the tests at the foot of a file are left out where a rule is
+//! about the program itself.
 
 mod circles;
 mod crates;
@@ -77,6 +79,21 @@ fn sources(directory: &str) -> Vec<Source> {
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
+}
+
+/// The pages of prose.
+fn pages() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).expect("ours");
+    let docs = docs.map(|entry| entry.expect("can be read").path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let top = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"];
+    let top = top.into_iter().chain(["configs/README.md"]).map(|name| root.join(name));
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("it is there");
+        Source { path: path.strip_prefix(root).expect("found below it").to_string_lossy().into_owned(), text }
+    };
+    docs.chain(top).map(read).collect()
 }
 
 /// Panics with every offence, not just the first.
@@ -208,8 +225,8 @@ fn sockets_and_tls_are_named_only_where_they_belong() {
     );
 }
 
-/// Of the program only the drivers; and one file of the bare relays that it is measured against, where the kernel fills and
-/// reads memory that only such a relay leaves to it.
+/// Of the program only the drivers; and one file of the bare relays that it is measured against, where the
+/// kernel fills and reads memory that only such a relay leaves to it.
 #[test]
 fn unsafe_is_only_in_io() {
     let files: Vec<Source> = ["src", "loadtest"].into_iter().flat_map(sources).collect();
@@ -300,6 +317,25 @@ fn files_say_what_they_are_and_stay_short() {
 }
 
 #[test]
+fn lines_of_code_and_prose_are_short() {
+    const COLUMNS_MAX: usize = 110;
+    let is_row = |line: &str| line.trim_start().trim_start_matches("//!").trim_start().starts_with('|');
+    // a key, an address: what cannot be broken
+    let is_one_word = |line: &str| line.split_whitespace().any(|word| word.chars().count() > 80);
+    let mut offences = Vec::new();
+    for file in ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).chain(pages()) {
+        let mut fenced = false;
+        for (index, line) in file.text.lines().enumerate() {
+            fenced ^= file.path.ends_with(".md") && line.trim_start().starts_with("```");
+            if line.chars().count() > COLUMNS_MAX && !fenced && !is_row(line) && !is_one_word(line) {
+                offences.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
+            }
+        }
+    }
+    none("a line has 110 columns at the most, but rows of tables and examples", offences);
+}
+
+#[test]
 fn open_ends_are_not_left_in_the_code() {
     let files: Vec<Source> =
         ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
@@ -321,14 +357,7 @@ fn open_ends_are_not_left_in_the_code() {
 fn sources_are_those_that_a_reader_can_open() {
     let mut files: Vec<Source> =
         ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = std::fs::read_dir(root.join("docs")).expect("ours");
-    let pages = pages.map(|entry| entry.expect("can be read").path());
-    let top = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"].map(|name| root.join(name));
-    for page in pages.chain(top) {
-        let text = std::fs::read_to_string(&page).expect("it is there");
-        files.push(Source { path: page.to_string_lossy().into_owned(), text });
-    }
+    files.extend(pages());
     // written in halves, so that this file may be searched, too
     let notes = [["surface ", "section"], ["surface ", "notes"], ["sur", "face, section"], ["../", "shared"]];
     let notes = notes.map(|halves| halves.concat());

@@ -1,9 +1,11 @@
-//! AWS in one local HTTP server: IMDSv2, the container credentials endpoint, STS, each with faults that a test sets.
+//! AWS in one local HTTP server: IMDSv2, the container credentials endpoint, STS, each with
+//! faults that a test sets.
 //!
-//! Runs in threads of the test's process. A test drives it by [`FakeAws`], or, from another process, by the same texts over
-//! HTTP: `PUT /control/SERVICE` with `NAME=VALUE` lines, `GET /control/SERVICE` for the calls seen. Every secret that it gives
-//! out contains [`SECRET_MARK`], so that a search of all output finds any that leaked.
-//! IMDSv1 is refused; STS looks at who signed but does not check the signature (tokens have checks of their own).
+//! Runs in threads of the test's process. A test drives it by [`FakeAws`], or, from another process, by the
+//! same texts over HTTP: `PUT /control/SERVICE` with `NAME=VALUE` lines, `GET /control/SERVICE` for the
+//! calls seen. Every secret that it gives out contains [`SECRET_MARK`], so that a search of all output
+//! finds any that leaked. IMDSv1 is refused; STS looks at who signed but does not check the signature
+//! (tokens have checks of their own).
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
@@ -66,7 +68,8 @@ struct Behaviour {
     garbage: bool,
     /// Seconds that what it gives out lives; negative: has been dead for.
     life_s: i64,
-    /// What the caller must show: the container's Authorization, STS's external id, or the content of the web identity.
+    /// What the caller must show: the container's Authorization, STS's external id, or the
+    /// content of the web identity.
     expects: String,
     /// Whether the instance has a role.
     role: bool,
@@ -213,8 +216,8 @@ impl FakeAws {
         lock(&self.state).behaviours.insert(service.name(), Behaviour::read(behaviour));
     }
 
-    /// Notes all credentials given out from now on at the end of this file, a line each: access key, secret key, session
-    /// token, end in seconds since the epoch, separated by tabs. Who verifies tokens reads it.
+    /// Notes all credentials given out from now on at the end of this file, a line each: access key, secret
+    /// key, session token, end in seconds since the epoch, separated by tabs. Who verifies tokens reads it.
     pub fn note_to(&self, file: PathBuf) {
         lock(&self.state).ledger = Some(file);
     }
@@ -242,7 +245,11 @@ fn converse(stream: impl Read + Write, state: &Mutex<State>) {
     let Some(request) = read(&mut reader) else { return };
     let Some(Response { status, headers, body }) = answer(&request, state) else { return };
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\nContent-Type: text/plain\r\n{headers}\r\n",
+        "HTTP/1.1 {status} X\r\n\
+         Content-Length: {}\r\n\
+         Connection: close\r\n\
+         Content-Type: text/plain\r\n\
+         {headers}\r\n",
         body.len()
     );
     let stream = reader.get_mut();
@@ -492,7 +499,9 @@ fn sts(
 
 fn sts_error(code: &str) -> String {
     let message = if code == "AccessDenied" {
-        "User: arn:aws:sts::123456789012:assumed-role/the-role/me is not authorized to perform: sts:AssumeRole".to_owned()
+        "User: arn:aws:sts::123456789012:assumed-role/the-role/me is not authorized to perform: \
+         sts:AssumeRole"
+            .to_owned()
     } else {
         format!("what was sent: {SECRET_MARK}")
     };

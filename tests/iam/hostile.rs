@@ -1,4 +1,5 @@
-//! Answers and settings that make no sense: each is an error, and none ends the process, though the AWS libraries panic over some.
+//! Answers and settings that make no sense: each is an error, and none ends the process, though the AWS
+//! libraries panic over some.
 
 use crate::fake::SECRET_MARK;
 use crate::fake::Service::{self, Container, Imds, Sts};
@@ -149,8 +150,8 @@ fn an_access_key_of_sts_that_makes_no_header_is_an_error() {
     );
 }
 
-/// Session tokens that cannot sign, as JSON and XML hold them: too long, or too long once they are encoded, or
-/// with signs that no URL holds.
+/// Session tokens that cannot sign, as JSON and XML hold them: too long, or too long once they are encoded,
+/// or with signs that no URL holds.
 fn no_sessions() -> Vec<String> {
     let (long, encoded) = ("x".repeat(70_000), "+".repeat(22_000));
     vec![long, encoded, "a b".into(), "AKIA\u{200b}ZERO".into(), "caf\u{e9}".into(), "a\tb".into()]
@@ -203,8 +204,8 @@ fn keys_that_need_no_session_token_may_have_an_empty_one() {
             stage.write(
                 "answer.json",
                 &format!(
-                    "{{\"Version\": 1, \"AccessKeyId\": \"AKIAPROC\", \"SecretAccessKey\": \"{SECRET_MARK}\", \
-                     \"SessionToken\": \"\"}}"
+                    "{{\"Version\": 1, \"AccessKeyId\": \"AKIAPROC\", \"SecretAccessKey\": \
+                     \"{SECRET_MARK}\", \"SessionToken\": \"\"}}"
                 ),
             );
             let program = format!("credential_process = cat {}/answer.json\n", stage.directory.display());

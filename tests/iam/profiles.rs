@@ -1,4 +1,5 @@
-//! Profiles of `~/.aws`: keys, programs, roles on top of each other, and where the first credentials come from.
+//! Profiles of `~/.aws`: keys, programs, roles on top of each other, and where the
+//! first credentials come from.
 
 use crate::fake::SECRET_MARK;
 use crate::fake::Service::{Container, Imds, Sts};

@@ -11,8 +11,13 @@ use std::path::Path;
 /// sha1("dev"): the name of the cache's file.
 const CACHED: &str = "34c6fceca75e456f25e7e99531e2425c6c1de443.json";
 
-const SESSION: &str = "[profile p]\nsso_session = dev\nsso_account_id = 123456789012\nsso_role_name = Ops\n\
-                       [sso-session dev]\nsso_region = eu-west-1\nsso_start_url = https://d-1.awsapps.com/start\n";
+const SESSION: &str = "[profile p]\n\
+    sso_session = dev\n\
+    sso_account_id = 123456789012\n\
+    sso_role_name = Ops\n\
+    [sso-session dev]\n\
+    sso_region = eu-west-1\n\
+    sso_start_url = https://d-1.awsapps.com/start\n";
 
 fn on_stage(body: impl AsyncFnOnce(Stage)) {
     play(
@@ -29,8 +34,8 @@ fn log_in(directory: &Path, token: &str, expires_at: &str) {
     let directory = directory.join(".aws/sso/cache");
     std::fs::create_dir_all(&directory).expect("the directory is ours");
     let text = format!(
-        "{{\"startUrl\": \"https://d-1.awsapps.com/start\", \"region\": \"eu-west-1\", \"accessToken\": \"{token}\", \
-         \"expiresAt\": \"{expires_at}\", \"clientSecret\": \"{SECRET_MARK}\"}}"
+        "{{\"startUrl\": \"https://d-1.awsapps.com/start\", \"region\": \"eu-west-1\", \"accessToken\": \
+         \"{token}\", \"expiresAt\": \"{expires_at}\", \"clientSecret\": \"{SECRET_MARK}\"}}"
     );
     std::fs::write(directory.join(CACHED), text).expect("the directory is ours");
 }

@@ -1,8 +1,8 @@
 //! A stage for one test: a fake AWS, a directory, and a process of its own whose environment points there.
 //!
-//! The AWS libraries read their environment from the process, and a process has one environment for all its threads; so each
-//! test runs itself again as a child with the environment that it needs, once for each of its scenes. Around it this process drives the fake and
-//! searches all that the child said for secrets.
+//! The AWS libraries read their environment from the process, and a process has one environment for all its
+//! threads; so each test runs itself again as a child with the environment that it needs, once for each of
+//! its scenes. Around it this process drives the fake and searches all that the child said for secrets.
 
 use crate::fake::{FakeAws, SECRET_MARK, Service};
 use pgweir::iam::{AwsSource, Fetch, FetchError, Fetched, Http, Region, SourceKey, SourceKind, SystemClock};

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 
-/// Starts one for as long as the process lives; each host and port that is asked for becomes a line of `notes`.
-/// `None`: it leads nowhere, and hangs up. Returns its address as HTTPS_PROXY has it.
+/// Starts one for as long as the process lives; each host and port that is asked for becomes a line of
+/// `notes`. `None`: it leads nowhere, and hangs up. Returns its address as HTTPS_PROXY has it.
 pub fn start(leads_to: Option<u16>, notes: PathBuf) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");

@@ -1,4 +1,5 @@
-//! One client of the load: a random mix of steps, each of which checks that what comes back is this client's own.
+//! One client of the load: a random mix of steps, each of which checks that what comes
+//! back is this client's own.
 
 use crate::common::raw::{self, Outcome, Raw};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,7 +133,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Passes on an outcome that ended well; anything else that a killed server does not explain is a failure.
+    /// Passes on an outcome that ended well; anything else that a killed server does
+    /// not explain is a failure.
     fn whole(&self, outcome: Outcome) -> Result<Outcome, Hurt> {
         if outcome.status.is_none() {
             let explained = outcome.errors.last().is_none_or(|error| is_hurt(error));
@@ -289,9 +291,9 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Sends a query and at once its cancel: it may hit or come too late, but it is this client's alone. Whoever sent it
-    /// waits until its connection is closed, as libpq does: from then on it can hit nothing, so any later query that ends
-    /// as cancelled was hit by somebody else's.
+    /// Sends a query and at once its cancel: it may hit or come too late, but it is this client's alone.
+    /// Whoever sent it waits until its connection is closed, as libpq does: from then on it can hit nothing,
+    /// so any later query that ends as cancelled was hit by somebody else's.
     fn cancel(&mut self) -> Step {
         let text = format!("select pg_sleep(0.05), '{}'", self.number);
         if self.raw.try_send(&raw::query(&text)).is_err() {
@@ -311,7 +313,8 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Whether an error tells of a server that was killed; the last of them, while parameters were being set at link time.
+/// Whether an error tells of a server that was killed; the last of them, while parameters
+/// were being set at link time.
 fn is_hurt(error: &str) -> bool {
     let texts =
         ["57P01", "server conn crashed?", "server login has been failing", "invalid server parameter"];

@@ -1,6 +1,6 @@
-//! Isolation under load: hundreds of clients on a few servers run random mixes of everything, and each sees only its own
-//! rows, parameters and statements; the caps hold at every moment as PostgreSQL itself counts; a server that is killed
-//! hurts only whoever was linked to it.
+//! Isolation under load: hundreds of clients on a few servers run random mixes of everything, and each sees
+//! only its own rows, parameters and statements; the caps hold at every moment as PostgreSQL itself counts; a
+//! server that is killed hurts only whoever was linked to it.
 //!
 //! `PGWEIR_LOAD_SECONDS` sets how long (usually 10); `PGWEIR_SEED` repeats a run's choices.
 
@@ -92,7 +92,8 @@ fn each_client_sees_only_its_own_and_the_caps_hold() {
                 thread.spawn_scoped(scope, start).expect("a thread for each client")
             })
             .collect();
-        // Joined first and judged afterwards, so that a failed client does not leave the others without an end.
+        // Joined first and judged afterwards, so that a failed client does not leave
+        // the others without an end.
         let ended: Vec<_> = clients.into_iter().map(ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Relaxed);
         let peaks = watcher.join().expect("the monitor came through");

@@ -1,8 +1,8 @@
 //! How old a server's login is when the last transaction of a revoked role begins on it, for each choice that
 //! an operator has (the table of `docs/iam.md`, here with the shortest `iam_max_age`).
 //!
-//! The age is PostgreSQL's own: when the transaction began, less `pg_stat_activity.backend_start`. Where servers are
-//! dropped at a verdict, it is how long after that the last transaction began instead.
+//! The age is PostgreSQL's own: when the transaction began, less `pg_stat_activity.backend_start`. Where
+//! servers are dropped at a verdict, it is how long after that the last transaction began instead.
 
 use crate::common::raw::Raw;
 use crate::common::{Pooler, PoolerSetup, wait_until, wait_until_for};
@@ -16,7 +16,8 @@ const MAX_AGE_S: f64 = 10.0;
 /// Of `iam_all_denied = deny_after`, in seconds.
 const DENY_AFTER_S: f64 = 8.0;
 
-/// For so long transactions are begun after the revocation: whoever is served at its end is bounded by nothing.
+/// For so long transactions are begun after the revocation: whoever is served at its
+/// end is bounded by nothing.
 const SPAN: Duration = Duration::from_secs(25);
 
 /// How much later than it was let through a transaction may begin, on a busy machine.
@@ -96,8 +97,8 @@ impl Client {
     }
 }
 
-/// A pooler under `iam_all_denied`, with all [`DATABASES`], which have `more` in common, and one whose servers are
-/// replaced every other second.
+/// A pooler under `iam_all_denied`, with all [`DATABASES`], which have `more` in common, and one whose
+/// servers are replaced every other second.
 fn pooler(rds: &Rds, all_denied: &str, sts: &str, more: &str) -> PoolerSetup {
     let text = format!(
         "{} iam_credential_source=env iam_max_age={MAX_AGE_S} iam_login_rate=200 pool_size=1",
@@ -112,8 +113,8 @@ fn pooler(rds: &Rds, all_denied: &str, sts: &str, more: &str) -> PoolerSetup {
     DATABASES.into_iter().fold(setup, add)
 }
 
-/// Has `revoke` done once each client has begun a transaction; it says when each pooler was told. How clients were served,
-/// in the order of [`DATABASES`], of each pooler.
+/// Has `revoke` done once each client has begun a transaction; it says when each pooler was told. How clients
+/// were served, in the order of [`DATABASES`], of each pooler.
 fn measure(poolers: &[Pooler], revoke: impl FnOnce() -> Vec<Instant>) -> Vec<Measured> {
     let clients = |pooler: &Pooler| DATABASES.map(|(name, _)| Client::of(pooler, "app", name));
     let clients: Vec<_> = poolers.iter().map(clients).collect();
@@ -132,7 +133,8 @@ fn measure(poolers: &[Pooler], revoke: impl FnOnce() -> Vec<Instant>) -> Vec<Mea
     })
 }
 
-/// Makes RDS behave so, and holds what is served to its bounds, both in the order of the choices and of [`DATABASES`].
+/// Makes RDS behave so, and holds what is served to its bounds, both in the order of the
+/// choices and of [`DATABASES`].
 fn hold(who: &str, behaviour: &str, choices: &[(&str, [Bound; 5])]) {
     let Some(rds) = Rds::start() else { return };
     let start = |(choice, _): &(&str, _)| pooler(&rds, choice, "http://127.0.0.1:1", "").start();

@@ -1,10 +1,11 @@
-//! The cases of server logins by IAM: which tests go through each ([`every_case_has_its_tests`] holds the table to be true), and how
-//! they assert one at every side.
+//! The cases of server logins by IAM: which tests go through each ([`every_case_has_its_tests`] holds the
+//! table to be true), and how they assert one at every side.
 //!
-//! A [`Case`] is told by the pooler to its operators ([`Story`]), by the verifier (RDS's `iam-db-auth-error` log), and by
-//! PostgreSQL's own log. Beyond what a test asks for, the sides have to agree: as many tokens were taken as the pooler counts
-//! logins, as many refused as it counts refusals, and PostgreSQL has logged each under the same backend. Only where a login was
-//! cut off while the verifier looked at it may the pooler know of fewer. What clients see is each test's own matter.
+//! A [`Case`] is told by the pooler to its operators ([`Story`]), by the verifier (RDS's `iam-db-auth-error`
+//! log), and by PostgreSQL's own log. Beyond what a test asks for, the sides have to agree: as many tokens
+//! were taken as the pooler counts logins, as many refused as it counts refusals, and PostgreSQL has logged
+//! each under the same backend. Only where a login was cut off while the verifier looked at it may the pooler
+//! know of fewer. What clients see is each test's own matter.
 //!
 //! `tokens` is `tests/tokens.rs`, where a server records every byte that it is sent.
 //!

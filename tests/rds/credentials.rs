@@ -1,4 +1,5 @@
-//! Credentials that come late, run out, are dead, or are denied by AWS: what clients notice of it (cases 8 to 12 and 21).
+//! Credentials that come late, run out, are dead, or are denied by AWS: what clients notice of
+//! it (cases 8 to 12 and 21).
 
 use crate::cases::{Case, Server};
 use crate::common::story::{SOME, Story, Told};
@@ -43,7 +44,8 @@ fn left_s(told: &Told) -> f64 {
     told.of_source("pgweir_iam_credentials_expire_seconds").expect("they expire")
 }
 
-/// Lets clients come for `span`, each to a server that is logged in to anew, and counts them; every one has to be served.
+/// Lets clients come for `span`, each to a server that is logged in to anew, and counts them;
+/// every one has to be served.
 fn visits(pooler: &Pooler, span: Duration) -> usize {
     let (begun, mut count) = (Instant::now(), 0);
     while begun.elapsed() < span {
@@ -71,7 +73,8 @@ fn every_source_that_is_named_is_used() {
     }
     fake.set(Sts, "");
     let text = format!(
-        "{} iam_credential_source=container iam_role_arn=arn:aws:iam::123456789012:role/other iam_session_name=me",
+        "{} iam_credential_source=container iam_role_arn=arn:aws:iam::123456789012:role/other \
+         iam_session_name=me",
         rds.database()
     );
     let pooler = pooler(&rds, &fake, "imds").database_at("app", &text).start();
@@ -108,7 +111,8 @@ fn clients_wait_for_credentials_that_are_not_there_yet() {
     case.is(&Story { failed, unfetched, ..FINE }, &Server::FINE);
 }
 
-/// A source that gives credentials once, then has this fault while half of their life is over, then is well again.
+/// A source that gives credentials once, then has this fault while half of their life is
+/// over, then is well again.
 fn fails_later(service: Service, fault: &str, reason: &str, words: &str) {
     let Some((rds, fake)) = stage() else { return };
     fake.set(service, "life_s=24");

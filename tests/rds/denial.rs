@@ -1,4 +1,5 @@
-//! A role that is denied, a service that is slow or busy: who notices, who does not, and how it ends (cases 5, 6, 13 and 18).
+//! A role that is denied, a service that is slow or busy: who notices, who does not, and how it ends
+//! (cases 5, 6, 13 and 18).
 
 use crate::cases::{Case, Server};
 use crate::common::raw::{self, Raw};
@@ -391,7 +392,8 @@ fn a_storm_of_clients_logs_in_at_the_pace_of_the_budget() {
     const CLIENTS: usize = 500;
     const RATE: u32 = 5;
     let Some(rds) = Rds::start() else { return };
-    // A full bucket and a second's worth may be sent within a second; on a busy machine more arrive within one.
+    // A full bucket and a second's worth may be sent within a second; on a busy
+    // machine more arrive within one.
     rds.behave(&format!("limit={}", 4 * RATE));
     let text = format!("{} iam_credential_source=env iam_login_rate={RATE} pool_size=4", rds.database());
     let mut setup = rds.pooler();

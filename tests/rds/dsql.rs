@@ -1,4 +1,5 @@
-//! Logins to Aurora DSQL (`server_auth = dsql_iam`): other words under the same signature, one database, sessions of an hour.
+//! Logins to Aurora DSQL (`server_auth = dsql_iam`): other words under the same signature, one
+//! database, sessions of an hour.
 
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::Raw;

@@ -1,4 +1,5 @@
-//! Logins with tokens: good ones whoever the role is, and each way in which they go wrong (cases 1 to 4 and 20).
+//! Logins with tokens: good ones whoever the role is, and each way in which they go
+//! wrong (cases 1 to 4 and 20).
 
 use crate::cases::{Case, Server};
 use crate::common::certs::{RDS_HOST, certs};
@@ -146,7 +147,8 @@ fn a_token_for_an_alias_is_refused_and_the_alias_warned_of() {
         "app",
         "app",
         &format!(
-            "the token for role app was refused, probably because this principal may not (endpoint {endpoint})"
+            "the token for role app was refused, probably because this principal may not (endpoint \
+             {endpoint})"
         ),
     );
     let story = Story { last_error: "and that localhost is RDS's own name of it", ..denied() };
@@ -256,7 +258,8 @@ fn a_clock_that_is_set_wrong_is_told_without_an_answer_of_aws() {
             .start();
         assert_eq!(attempt(&pooler, "app", "app").as_deref(), Ok("app"));
         account::write(&offset, (minutes * 60).to_string(), 0o644);
-        const WHY: &str = "FATAL 08006: query_wait_timeout: the token for role app was refused, probably because the clocks";
+        const WHY: &str = "FATAL 08006: query_wait_timeout: the token for role app was refused, probably \
+            because the clocks";
         refused_with(&pooler, "app", "beside", WHY);
         pooler.wait_for_log("; synchronise this machine's clock");
         let rows = pooler.ask("show iam").records();

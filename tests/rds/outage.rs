@@ -1,13 +1,13 @@
-//! While logins fail and old servers serve on, nothing that an operator asks for takes those servers away, unless it is that
-//! very thing.
+//! While logins fail and old servers serve on, nothing that an operator asks for takes those servers away,
+//! unless it is that very thing.
 
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, wait_until};
 use crate::rig::{Rds, attempt, whoami};
 use std::time::{Duration, Instant};
 
-/// A pooler whose only server is older than it may be, and serves on since IAM fails; a client that keeps the pool in use, and
-/// the server.
+/// A pooler whose only server is older than it may be, and serves on since IAM fails; a client that keeps the
+/// pool in use, and the server.
 fn kept(rds: &Rds) -> (Pooler, Raw, Vec<u32>) {
     let text = format!("{} iam_credential_source=env iam_max_age=10 pool_size=1", rds.database());
     let pooler =

@@ -1,7 +1,8 @@
-//! The rig by itself: what RDS answers to good and bad tokens, it answers too, byte by byte where a pooler decides by them.
+//! The rig by itself: what RDS answers to good and bad tokens, it answers too, byte by byte where
+//! a pooler decides by them.
 //!
-//! The tokens are made by botocore, which shares no code with pgweir or with the verifier. Source: behaviour of a real
-//! PostgreSQL with PAM, as measured.
+//! The tokens are made by botocore, which shares no code with pgweir or with the verifier. Source: behaviour
+//! of a real PostgreSQL with PAM, as measured.
 
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::{self, Raw};

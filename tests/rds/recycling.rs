@@ -1,9 +1,9 @@
-//! Servers are renewed under load: no client notices, no login too many, and no transaction begins on a server that was
-//! authorised longer ago than `iam_max_age` (case 19).
+//! Servers are renewed under load: no client notices, no login too many, and no transaction begins on a
+//! server that was authorised longer ago than `iam_max_age` (case 19).
 //!
-//! The age is PostgreSQL's own: when the transaction began, less when the verifier let that very backend in, both by the same
-//! clock; and, as an upper bound of it, less `pg_stat_activity.backend_start`.
-//! Usually 25 s with an age of 10 s; `PGWEIR_LOAD_SECONDS=120` is the run of two minutes with an age of 30 s.
+//! The age is PostgreSQL's own: when the transaction began, less when the verifier let that very backend in,
+//! both by the same clock; and, as an upper bound of it, less `pg_stat_activity.backend_start`. Usually 25 s
+//! with an age of 10 s; `PGWEIR_LOAD_SECONDS=120` is the run of two minutes with an age of 30 s.
 
 use crate::cases::{Case, Server};
 use crate::common::story::Story;
@@ -16,7 +16,8 @@ const RATE: u32 = 5;
 
 const POOL_SIZE: usize = 8;
 
-/// Every transaction notes where it ran and how old its backend was then; some take a while between two statements.
+/// Every transaction notes where it ran and how old its backend was then; some take a
+/// while between two statements.
 const SCRIPT: &str = "\\set long random(1, 20)
 begin;
 insert into ages select pg_backend_pid(), extract(epoch from now()), extract(epoch from now() - backend_start)
@@ -42,7 +43,8 @@ fn noted(rds: &Rds) -> Vec<Noted> {
     text.lines().map(row).collect()
 }
 
-/// The age of the authorization under which a transaction began: a pid may have served twice, the later login counts.
+/// The age of the authorization under which a transaction began: a pid may have served
+/// twice, the later login counts.
 fn authorised_for(verdicts: &[Verdict], transaction: &Noted) -> f64 {
     let of_pid = verdicts.iter().filter(|verdict| verdict.pid == transaction.pid && verdict.code == 200);
     let at = of_pid.map(|verdict| verdict.at_s).filter(|at| *at <= transaction.began_s).fold(0.0, f64::max);
@@ -64,7 +66,8 @@ fn a_loaded_pool_is_renewed_again_and_again_and_nobody_notices() {
     let Some(rds) = Rds::start() else { return };
     rds.psql(
         "app",
-        "create unlogged table ages (pid int, began numeric, session_age numeric); grant all on ages to public",
+        "create unlogged table ages (pid int, began numeric, session_age numeric); grant all on ages to \
+         public",
     );
     let text = format!(
         "{} iam_credential_source=env iam_max_age={max_age} iam_login_rate={RATE} pool_size={POOL_SIZE}",
@@ -135,8 +138,8 @@ fn judge(rds: &Rds, max_age: u32, span: Duration, most: usize) -> String {
     assert!((verdicts.len() as f64) < bound, "{} logins", verdicts.len());
     assert!(most <= POOL_SIZE, "{most} servers");
     format!(
-        "{} transactions, {} logins, {busiest} in the busiest second, oldest authorization {oldest:.2} s, oldest session \
-         {session:.2} s, at most {most} servers",
+        "{} transactions, {} logins, {busiest} in the busiest second, oldest authorization {oldest:.2} s, \
+         oldest session {session:.2} s, at most {most} servers",
         transactions.len(),
         verdicts.len()
     )

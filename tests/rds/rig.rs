@@ -1,9 +1,11 @@
-//! A PostgreSQL that takes logins as RDS does: roles in `rds_iam` come in over TLS, with a token that PAM has verified.
+//! A PostgreSQL that takes logins as RDS does: roles in `rds_iam` come in over TLS, with a
+//! token that PAM has verified.
 //!
-//! Each rig is a PostgreSQL of its own with a verifier of its own (`verifier.py`), since tests change how that behaves. PAM wants a
-//! service file under /etc/pam.d, so root or sudo; where that is not to be had the test is skipped, says so on standard
-//! error, and `tests/run.sh` counts it. With `PGWEIR_NO_SKIP` set, as in CI, it fails instead.
-//! Roles: `app`, `reader`, [`ODD_USER`] and [`LONG_USER`] are in `rds_iam`; `plain` has a password. The database is `app`.
+//! Each rig is a PostgreSQL of its own with a verifier of its own (`verifier.py`), since tests change how
+//! that behaves. PAM wants a service file under /etc/pam.d, so root or sudo; where that is not to be had the
+//! test is skipped, says so on standard error, and `tests/run.sh` counts it. With `PGWEIR_NO_SKIP` set, as in
+//! CI, it fails instead. Roles: `app`, `reader`, [`ODD_USER`] and [`LONG_USER`] are in `rds_iam`; `plain` has
+//! a password. The database is `app`.
 
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::Raw;
@@ -122,10 +124,21 @@ impl Rds {
         programs::run(Command::new("cp").arg("-a").arg(empty_cluster()).arg(&data));
         account::write(&data.join("pg_hba.conf"), HBA.replace("{service}", &self.service), 0o600);
         let own = format!(
-            "listen_addresses = 'localhost'\nport = {}\nunix_socket_directories = '{}'\nmax_connections = 300\n\
-             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n\
-             shared_buffers = '32MB'\nssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\nlog_connections = on\n\
-             log_line_prefix = '%p %u %e '\n{settings}\n",
+            "listen_addresses = 'localhost'\n\
+             port = {}\n\
+             unix_socket_directories = '{}'\n\
+             max_connections = 300\n\
+             fsync = off\n\
+             synchronous_commit = off\n\
+             full_page_writes = off\n\
+             autovacuum = off\n\
+             shared_buffers = '32MB'\n\
+             ssl = on\n\
+             ssl_cert_file = '{}'\n\
+             ssl_key_file = '{}'\n\
+             log_connections = on\n\
+             log_line_prefix = '%p %u %e '\n\
+             {settings}\n",
             self.port,
             self.directory.display(),
             certs().rds().display(),
@@ -160,8 +173,8 @@ impl Rds {
         self.children.push((child, signal));
     }
 
-    /// Makes the verifier behave so from now on: `NAME=VALUE` lines, as `verifier.py` knows them. The endpoint and the region
-    /// of this rig are good unless `lines` names others.
+    /// Makes the verifier behave so from now on: `NAME=VALUE` lines, as `verifier.py` knows them. The
+    /// endpoint and the region of this rig are good unless `lines` names others.
     pub fn behave(&self, lines: &str) {
         let mut text: String = lines.lines().map(|line| format!("{line}\n")).collect();
         for (name, value) in [("endpoint", format!("{RDS_HOST}:{RDS_PORT}")), ("region", REGION.into())] {
@@ -175,7 +188,8 @@ impl Rds {
         std::fs::rename(&next, self.directory.join("behaviour")).expect("the directory is ours");
     }
 
-    /// The verifier's table of access keys, one a line: id, secret key, session token or `-`, end or `-`; tabs between them.
+    /// The verifier's table of access keys, one a line: id, secret key, session token or `-`, end
+    /// or `-`; tabs between them.
     pub fn keys(&self) -> PathBuf {
         self.directory.join("keys")
     }
@@ -227,7 +241,8 @@ impl Rds {
         String::from_utf8_lossy(&std::fs::read(self.directory.join(name)).unwrap_or_default()).into_owned()
     }
 
-    /// The connection string of a database of a pooler: this PostgreSQL, dialled by address and taken for [`RDS_HOST`].
+    /// The connection string of a database of a pooler: this PostgreSQL, dialled by address
+    /// and taken for [`RDS_HOST`].
     pub fn database(&self) -> String {
         self.database_by(self.port)
     }
@@ -235,8 +250,8 @@ impl Rds {
     /// The same, dialled at another port that leads here.
     pub fn database_by(&self, port: u16) -> String {
         format!(
-            "host=127.0.0.1 port={port} dbname=app server_auth=rds_iam iam_host={RDS_HOST} iam_port={RDS_PORT} \
-             tls_server_name={RDS_HOST} server_tls_ca_file={}",
+            "host=127.0.0.1 port={port} dbname=app server_auth=rds_iam iam_host={RDS_HOST} \
+             iam_port={RDS_PORT} tls_server_name={RDS_HOST} server_tls_ca_file={}",
             certs().ca().display()
         )
     }
@@ -249,8 +264,8 @@ impl Rds {
             .environment("AWS_SECRET_ACCESS_KEY", SECRET)
     }
 
-    /// A pooler without database or credentials, that serves its pages. Its clients do not wait long for a server. No call of
-    /// it leaves this machine.
+    /// A pooler without database or credentials, that serves its pages. Its clients do not wait long for a
+    /// server. No call of it leaves this machine.
     pub fn bare_pooler(&self) -> PoolerSetup {
         let setup = PoolerSetup::at(self.port)
             .unset("server_tls_sslmode")

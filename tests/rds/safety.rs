@@ -1,5 +1,5 @@
-//! No token but into a request for one, inside TLS with the very server (cases 14 to 17). Here the verifier hears of none; that not a
-//! byte leaves is what the tests with a recording server show.
+//! No token but into a request for one, inside TLS with the very server (cases 14 to 17). Here the verifier
+//! hears of none; that not a byte leaves is what the tests with a recording server show.
 
 use crate::cases::{Case, Server};
 use crate::common::PoolerSetup;

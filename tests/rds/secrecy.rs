@@ -1,5 +1,6 @@
-//! No secret is seen: not in the log at its most talkative, not on the console, not on the page of metrics, not in what is left of
-//! a process that was killed over a fault (case 22). The other tests' logs are searched too, when their poolers end.
+//! No secret is seen: not in the log at its most talkative, not on the console, not on the page of metrics,
+//! not in what is left of a process that was killed over a fault (case 22). The other tests' logs are
+//! searched too, when their poolers end.
 
 use crate::common::certs::certs;
 use crate::common::skip::skip;

@@ -1,5 +1,5 @@
-//! Logins that take long, as those of a busy instance do, and none of them fails: a pool is filled and kept by several at a
-//! time, and what cannot be kept up is told.
+//! Logins that take long, as those of a busy instance do, and none of them fails: a pool is filled and kept
+//! by several at a time, and what cannot be kept up is told.
 
 use crate::common::story::Story;
 use crate::common::{Pooler, wait_until, wait_until_for};
@@ -85,8 +85,8 @@ fn a_pool_at_its_cap_replaces_its_servers_and_serves_all_while_logins_take_a_ten
         rds.behave("delay_ms=1000");
         clients.into_iter().for_each(|client| client.join().expect("no client noticed"));
     });
-    // How many are left, and that none is late, is for virtual time (`tests/sim/logins.rs`, `tests/renewals.rs`): here a
-    // login takes as long as the machine has it take.
+    // How many are left, and that none is late, is for virtual time (`tests/sim/logins.rs`,
+    // `tests/renewals.rs`): here a login takes as long as the machine has it take.
     let told = Story::FINE.told_by(&pooler);
     assert!(told.number("renewed") >= 2 * POOL_SIZE as u64, "{told:?}");
 }

@@ -1,4 +1,5 @@
-//! What operators see of logins by IAM: SHOW IAM, the metrics, readiness, IAM REFRESH, and `--check FILE --iam`.
+//! What operators see of logins by IAM: SHOW IAM, the metrics, readiness, IAM REFRESH,
+//! and `--check FILE --iam`.
 
 use crate::common::certs::{RDS_HOST, certs};
 use crate::common::{Pooler, PoolerSetup, page, programs, secrets, wait_until};

@@ -1,4 +1,5 @@
-//! What the age of a server's authorization comes to, case by case: one `Core` without a network, its peers played by hand.
+//! What the age of a server's authorization comes to, case by case: one `Core` without a network,
+//! its peers played by hand.
 
 use super::cases::{Bench, CLIENT, SERVER, bind, complete, empties, notice, parse, query, ready};
 use pgweir::base::{Micros, PoolId, WorkerId};

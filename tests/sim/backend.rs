@@ -1,9 +1,10 @@
 //! A PostgreSQL backend without sockets or clock: bytes of messages in, frames out.
 //!
-//! It is used twice: as the heart of every simulated server, and as each client's own reference: what a session of its own
-//! would have answered to exactly the bytes that it sent. Every answer with rows shows the session's parameters and the
-//! statement's text as digests, so that a session that is not the client's own is seen in the first row.
-//! Source: PostgreSQL documentation, "Message Flow" (simple, extended, pipelining, COPY, function call).
+//! It is used twice: as the heart of every simulated server, and as each client's own reference: what a
+//! session of its own would have answered to exactly the bytes that it sent. Every answer with rows shows
+//! the session's parameters and the statement's text as digests, so that a session that is not the client's
+//! own is seen in the first row. Source: PostgreSQL documentation, "Message Flow" (simple, extended,
+//! pipelining, COPY, function call).
 
 use super::rng::{HASH_START, hash};
 use super::session::{Block, Session};
@@ -205,7 +206,8 @@ impl Backend {
         self.fail(CANCELED.0, CANCELED.1);
     }
 
-    /// The next message is answered as cancelled, whatever it is: so the pooler answers for a client that waits.
+    /// The next message is answered as cancelled, whatever it is: so the pooler answers
+    /// for a client that waits.
     pub fn cancel_next(&mut self) {
         let Some((tag, _)) = self.next_message() else { panic!("a cancel came where nothing was asked") };
         let (code, text) = CANCELED;
@@ -522,7 +524,8 @@ impl Backend {
         }
     }
 
-    /// What every row shows: whose it is, the session's parameters, the statement's text, its own number, and padding.
+    /// What every row shows: whose it is, the session's parameters, the statement's text, its
+    /// own number, and padding.
     fn line(&self, tag: &str, text: &str, row: usize, bytes: usize) -> Vec<u8> {
         let text_digest = hash(HASH_START, text.as_bytes()) as u32;
         let mut line = format!("{tag} {:08x} {text_digest:08x} {row} ", self.session.digest()).into_bytes();

@@ -1,4 +1,5 @@
-//! What a peer can make the core hold or do in one call, each kind as a few lines: one `Core` without a network, as in `cases`.
+//! What a peer can make the core hold or do in one call, each kind as a few lines: one `Core` without
+//! a network, as in `cases`.
 
 use super::cases::{Bench, CLIENT, SERVER, bind, complete, empties, frame, parse, query, ready};
 use pgweir::base::{Peer, limits};

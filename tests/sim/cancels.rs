@@ -1,5 +1,5 @@
-//! Cancel requests on their way: what the program's own `control::CancelQueue` says is carried, is carried here,
-//! late, lost, or in doubt.
+//! Cancel requests on their way: what the program's own `control::CancelQueue` says is carried, is carried
+//! here, late, lost, or in doubt.
 
 use super::driver::Letter;
 use super::ear;
@@ -67,7 +67,8 @@ impl World {
         self.servers[index].pool
     }
 
-    /// A cancel request reaches its server, or is lost, or is given up on its way and arrives late; its worker is told.
+    /// A cancel request reaches its server, or is lost, or is given up on its way and arrives
+    /// late; its worker is told.
     pub fn cancel_arrives(&mut self, request: CancelRequest) {
         let pool = self.pool_of_server(request.server);
         let share = Arc::clone(&self.pools[pool].share);

@@ -1,4 +1,5 @@
-//! What whole runs have found once, each as a few lines: one `Core` without a network, its peers played by hand.
+//! What whole runs have found once, each as a few lines: one `Core` without a network,
+//! its peers played by hand.
 
 use super::driver::frames_text;
 use super::session::REPORTED;

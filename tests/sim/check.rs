@@ -23,8 +23,8 @@ pub const FORGOTTEN: &str = "a statement is forgotten to make room";
 pub const SHOWN: [&str; 2] = [ENDED_BY_LIFETIME, ENDED_BY_MAX_AGE];
 
 impl World {
-    /// A client's transaction begins on a server: its authorization is good for that. In session pooling a client keeps the
-    /// server that it has, and anywhere one that has told it half a notice.
+    /// A client's transaction begins on a server: its authorization is good for that. In session pooling a
+    /// client keeps the server that it has, and anywhere one that has told it half a notice.
     pub fn check_begin(&self, socket: u64, was_speaking: bool) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("transactions begin on servers") };
@@ -57,8 +57,8 @@ impl World {
         }
     }
 
-    /// A server was closed for its age: nothing was going on there. Or for a limit on servers that anybody has: it is not one
-    /// whose authorization cannot be had anew.
+    /// A server was closed for its age: nothing was going on there. Or for a limit on servers that anybody
+    /// has: it is not one whose authorization cannot be had anew.
     pub fn check_aged(&self, socket: u64, reason: &str) {
         let wire = &self.ground.wires[socket as usize];
         let Remote::Server(index) = wire.remote else { panic!("servers are recycled") };
@@ -86,7 +86,8 @@ impl World {
         self.hear_early_end(server, authorization, reason);
     }
 
-    /// A server has ended sooner than its login said: for `server_lifetime`, or for `iam_max_age`, which was lowered.
+    /// A server has ended sooner than its login said: for `server_lifetime`, or for
+    /// `iam_max_age`, which was lowered.
     fn hear_early_end(&self, server: &SimServer, authorization: Authorization, reason: &str) {
         let share = &self.pools[server.pool].share;
         // 20 hundredths of the age is the least that is planned.
@@ -161,8 +162,8 @@ impl World {
         self.check_counters();
     }
 
-    /// What reloads and DNS have ended has ended: no server is left of an entry that is gone, nor at an address that its
-    /// host has left, and no worker keeps anything of such an entry.
+    /// What reloads and DNS have ended has ended: no server is left of an entry that is gone, nor at an
+    /// address that its host has left, and no worker keeps anything of such an entry.
     fn check_changed(&mut self) {
         for server in self.servers.iter().filter(|server| server.is_alive) {
             let (socket, share) = (server.socket, &self.pools[server.pool].share);
@@ -200,8 +201,8 @@ impl World {
             assert!(sum.query_time.count() <= sum.query_count, "{sum:?}");
             assert!(sum.xact_time.count() <= sum.xact_count, "{sum:?}");
             let plan = &self.plan.pools[at];
-            // one that begins with what was answered here begins anew where its server grows too old before it hears of it
-            // and a Flush alone is lent a server, though nothing of a transaction is in it
+            // one that begins with what was answered here begins anew where its server grows too old before
+            // it hears of it and a Flush alone is lent a server, though nothing of a transaction is in it
             let anew = if plan.rules.max_prepared_statements > 0 || self.plan.flushes > 0 {
                 sum.server_assignment_count
             } else {

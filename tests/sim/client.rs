@@ -1,8 +1,9 @@
 //! A simulated client: says what its script says, and checks every answer against its own reference session.
 //!
-//! The reference is fed with exactly the bytes that the client sends; what comes back through the pooler must be, frame by
-//! frame, what the reference answers. Exceptions are named one by one below: messages that a server sends unasked, the
-//! notice of queueing, a cancel that the client itself has asked for, and an end that it has been given a cause for.
+//! The reference is fed with exactly the bytes that the client sends; what comes back through the pooler must
+//! be, frame by frame, what the reference answers. Exceptions are named one by one below: messages that a
+//! server sends unasked, the notice of queueing, a cancel that the client itself has asked for, and an end
+//! that it has been given a cause for.
 
 use super::backend::{Backend, CANCELED, Work};
 use super::driver::frames_text;

@@ -1,6 +1,8 @@
-//! One worker as the world sees it: the program's own `worker::Worker` with its driver and its `Core`, over simulated sockets.
+//! One worker as the world sees it: the program's own `worker::Worker` with its driver and its
+//! `Core`, over simulated sockets.
 //!
-//! Decides nothing and keeps no byte: it lends the wires to a round of the worker, and passes on what comes of it.
+//! Decides nothing and keeps no byte: it lends the wires to a round of the worker, and
+//! passes on what comes of it.
 
 use super::ground::Ground;
 use super::kernel::{Net, SimKernel, SimRing, SimSocket};

@@ -1,5 +1,6 @@
-//! What whole runs have found in the driver and between workers, each as a few lines: whole workers over simulated sockets,
-//! their peers played by hand. That each byte written is one that is owed there, the sockets look after themselves.
+//! What whole runs have found in the driver and between workers, each as a few lines: whole workers over
+//! simulated sockets, their peers played by hand. That each byte written is one that is owed there, the
+//! sockets look after themselves.
 
 use super::cases::{complete, empties, frame, query, ready, rules};
 use super::driver::{Driver, Letter, Returned};
@@ -178,8 +179,8 @@ fn answer_of(bytes: usize) -> Vec<u8> {
 /// The orders in which three sockets may be seen.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-/// A client says Flush as its query is answered, another one's large answer comes in the same round, and the server goes to a
-/// third, who waits elsewhere.
+/// A client says Flush as its query is answered, another one's large answer comes in the same round, and the
+/// server goes to a third, who waits elsewhere.
 #[test]
 fn a_server_that_moves_with_pieces_waiting_leaves_everybody_his_own() {
     let mut moves = 0;

@@ -1,5 +1,5 @@
-//! Listens to what the core logs: why servers are closed is said nowhere else. A reason that means that the core has lost
-//! step with a server ends the run.
+//! Listens to what the core logs: why servers are closed is said nowhere else. A reason that means that the
+//! core has lost step with a server ends the run.
 
 use super::plan::PARAMETERS_TOO_LONG;
 use std::cell::RefCell;

@@ -1,8 +1,9 @@
-//! Where the simulation once found a fault, by number: more worlds for each test, and a record of what worlds have shown.
+//! Where the simulation once found a fault, by number: more worlds for each test, and a record
+//! of what worlds have shown.
 //!
-//! It does not keep a fault mended: a number is a world for as long as nothing else is drawn from its dice, and has been another
-//! one ever since. What keeps it mended stands in `cases.rs` and `drives.rs`. The commit beside each has the world as it was: check it
-//! out and replay it with `PGWEIR_SIM_SEED`.
+//! It does not keep a fault mended: a number is a world for as long as nothing else is drawn from its dice,
+//! and has been another one ever since. What keeps it mended stands in `cases.rs` and `drives.rs`. The commit
+//! beside each has the world as it was: check it out and replay it with `PGWEIR_SIM_SEED`.
 
 use super::{WITH_FAULTS, run};
 

@@ -35,7 +35,8 @@ pub enum Event {
     ClientComes,
     /// Others come, who never will be clients.
     StrangersCome,
-    /// A loop that accepts looks whether there is room: somebody has come or left, or its poll of that number is due.
+    /// A loop that accepts looks whether there is room: somebody has come or left, or its
+    /// poll of that number is due.
     DoorLoop(usize, Option<u64>),
     /// A guest at the door goes on with its login.
     DoorStep(usize),
@@ -114,7 +115,8 @@ pub struct Ground {
     pub returned: Vec<(usize, u64)>,
     /// (client's socket, server's socket): linked when the server's end was seen.
     pub bereaved: Vec<(u64, u64)>,
-    /// Servers on which a client's transaction begins: the first bytes of a link go out to them; whether they were speaking.
+    /// Servers on which a client's transaction begins: the first bytes of a link go out to them;
+    /// whether they were speaking.
     pub begun: Vec<(u64, bool)>,
     agenda: BTreeMap<(u64, u64), Event>,
     mailed_until: Vec<u64>,
@@ -191,7 +193,8 @@ impl Ground {
         }
     }
 
-    /// How many bytes go over a wire at once this time; of records, which are longer than what they say, more.
+    /// How many bytes go over a wire at once this time; of records, which are longer
+    /// than what they say, more.
     pub fn cut(&mut self, socket: u64) -> usize {
         let more = if self.wires[socket as usize].tls.is_some() { RECORD_OVERHEAD_BYTES } else { 0 };
         self.rng.range(1, (self.cuts.read_bytes_max + more) as u64) as usize

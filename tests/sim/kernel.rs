@@ -1,8 +1,10 @@
-//! The simulated kernel: sockets over wires, edges as epoll gives them, a ring of writes. All that is not `io` of the program.
+//! The simulated kernel: sockets over wires, edges as epoll gives them, a ring of writes. All that is
+//! not `io` of the program.
 //!
-//! Exact where the driver counts on it: a short read means that the socket is empty; an edge comes once, with new bytes, an
-//! end, or room that is watched for; adding and changing a watch looks at what is so already. Free everywhere else: writes fall
-//! short, events come in parts. Every byte that is written is compared with what the core has said is to be sent there.
+//! Exact where the driver counts on it: a short read means that the socket is empty; an edge comes once, with
+//! new bytes, an end, or room that is watched for; adding and changing a watch looks at what is so already.
+//! Free everywhere else: writes fall short, events come in parts. Every byte that is written is compared with
+//! what the core has said is to be sent there.
 
 use super::rng::Rng;
 use super::wire::{Watch, Wire};
@@ -19,7 +21,8 @@ use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-/// Most bytes that may be unsent to one peer: two read buffers, and the answers that the core makes to one more.
+/// Most bytes that may be unsent to one peer: two read buffers, and the answers that
+/// the core makes to one more.
 pub const OWED_BYTES_MAX: usize = 3 * limits::READ_BUFFER_BYTES;
 
 /// Most bytes read and not consumed of one peer, while they are being looked at.

@@ -1,5 +1,6 @@
-//! What must hold of logins to servers, counted naively beside the ledger: no cap is exceeded, a dead or refusing server is
-//! not stormed, as many are under way as those who wait need, and no renewal is late that could be in time.
+//! What must hold of logins to servers, counted naively beside the ledger: no cap is exceeded, a dead
+//! or refusing server is not stormed, as many are under way as those who wait need, and no renewal is
+//! late that could be in time.
 
 use super::ear;
 use super::plane::SimPool;
@@ -24,8 +25,8 @@ pub struct Luck {
     pub failures: u32,
     /// After a failure: when the next one may begin.
     not_before: Micros,
-    /// Servers that were opened because somebody waited, or for the minimum, less those that have gone for other reasons than
-    /// their age.
+    /// Servers that were opened because somebody waited, or for the minimum, less those that have gone for
+    /// other reasons than their age.
     wanted: u32,
     /// Whether there have been as many as `pool_size` allows.
     was_full: bool,
@@ -70,7 +71,8 @@ impl World {
         assert!(now >= not_before, "pool {at}: a login begins {} us early", not_before.since(now).0);
     }
 
-    /// The caps that a pool shares: how many servers at the most, and the pools that share it, this one among them.
+    /// The caps that a pool shares: how many servers at the most, and the pools that share
+    /// it, this one among them.
     fn shared_caps(&self, at: usize) -> impl Iterator<Item = (u32, Vec<usize>)> {
         let (plans, rules) = (&self.plan.pools, self.pools[at].share.rules());
         let sharing =
@@ -87,8 +89,8 @@ impl World {
         of_each.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
 
-    /// Whether a pool opens no server for who waits, whatever the caps: it is paused or gone, has one for it, or makes a pause
-    /// after a failed login.
+    /// Whether a pool opens no server for who waits, whatever the caps: it is paused or gone, has one for it,
+    /// or makes a pause after a failed login.
     fn is_held(&self, at: usize) -> bool {
         let pool = &self.pools[at];
         let (share, outlook) = (&pool.share, pool.share.outlook());
@@ -97,8 +99,9 @@ impl World {
         share.is_removed() || share.database.is_paused() || has_free || is_early
     }
 
-    /// There are no more servers than every cap allows, over all workers, those that log in or are seen off included; and beyond
-    /// `pool_size` one is opened for a client that has waited for long enough, never else.
+    /// There are no more servers than every cap allows, over all workers, those that log in or are
+    /// seen off included; and beyond `pool_size` one is opened for a client that has waited for
+    /// long enough, never else.
     fn check_caps(&self, at: usize, opening: &Opening, want: Want) {
         let rules = self.pools[at].share.rules();
         let count = |pools: &[usize]| {
@@ -121,8 +124,8 @@ impl World {
         }
     }
 
-    /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has waited for
-    /// longer: those of renewals and of the minimum come last.
+    /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has
+    /// waited for longer: those of renewals and of the minimum come last.
     fn check_goes_first(&self, at: usize, want: Want) {
         let since = if let Want::Waiter { since } = want { since } else { self.ground.micros() };
         let lead = Micros(limits::FAIR_LEAD_US) + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
@@ -138,7 +141,8 @@ impl World {
         }
     }
 
-    /// Since when a client of the pool has waited for a server that it would get, were there a place where so many are taken.
+    /// Since when a client of the pool has waited for a server that it would get, were there a place
+    /// where so many are taken.
     fn starves_since(&self, at: usize, servers_max: u32) -> Option<Micros> {
         let share = &self.pools[at].share;
         let (logging_in, live) = self.counted(&[at]);
@@ -154,9 +158,9 @@ impl World {
         self.counted(&beside).0
     }
 
-    /// There are no more at the same time than the pool may have, and but one where it may fail; and none begins beside another
-    /// one of its pool where its endpoint has enough of them. The first one of each pool always may. Renewals do not count for
-    /// those that somebody waits for.
+    /// There are no more at the same time than the pool may have, and but one where it may fail; and none
+    /// begins beside another one of its pool where its endpoint has enough of them. The first one of each
+    /// pool always may. Renewals do not count for those that somebody waits for.
     fn check_logins(&self, at: usize, want: Want) {
         let (all, _) = self.counted(&[at]);
         let coming = self.ledger.coming(self.pools[at].share.id);
@@ -176,7 +180,8 @@ impl World {
         assert!(there <= 2 * most, "pool {at}: {there} logins at once at its endpoint");
     }
 
-    /// The launcher has just looked at a pool: nobody waits there for whom a server could be opened and is not.
+    /// The launcher has just looked at a pool: nobody waits there for whom a server
+    /// could be opened and is not.
     pub fn check_supply(&self, at: usize) {
         let pool = &self.pools[at];
         let (rules, outlook) = (pool.share.rules(), pool.share.outlook());
@@ -210,8 +215,9 @@ impl World {
         luck.wanted = luck.wanted.saturating_sub(u32::from(reason != "authorization renewed"));
     }
 
-    /// A place of a server has come back. Where all servers can be replaced in time, the pool has one less than it wants only if
-    /// its cap leaves no room for as many as it takes to come first, and no more than a fifth of it.
+    /// A place of a server has come back. Where all servers can be replaced in time, the pool has one
+    /// less than it wants only if its cap leaves no room for as many as it takes to come first, and no
+    /// more than a fifth of it.
     pub fn check_is_kept(&mut self, at: usize) {
         if !self.plan.is_for_renewals || self.is_calm {
             return;
@@ -238,8 +244,8 @@ impl World {
         );
     }
 
-    /// How many servers of a full pool have to be replaced at the same time, were all born together: between 20 and 85 hundredths
-    /// of their age, and two logins' time from either end.
+    /// How many servers of a full pool have to be replaced at the same time, were all born together: between
+    /// 20 and 85 hundredths of their age, and two logins' time from either end.
     fn needed_at_once(&self, at: usize) -> u32 {
         let plan = &self.plan.pools[at];
         let age_us = plan.max_age_us.expect("they age in worlds of renewals");
@@ -268,8 +274,9 @@ impl World {
         }
     }
 
-    /// A server has been closed for its hard age: it was busy with one transaction when it should have asked for its
-    /// replacement, or when that had come. Else the replacement was late, and none has to be in these worlds.
+    /// A server has been closed for its hard age: it was busy with one transaction when it should
+    /// have asked for its replacement, or when that had come. Else the replacement was late, and none
+    /// has to be in these worlds.
     pub fn check_was_busy(&self, server: &SimServer, authorization: Authorization) {
         if !self.plan.is_for_renewals || self.is_calm {
             return;
@@ -278,7 +285,8 @@ impl World {
         let span = hard_at.since(soft_at).0;
         let free =
             |from: Micros, to: Micros| server.free_at.iter().filter(|at| from <= **at && **at < to).count();
-        let has_asked = free(soft_at, soft_at + Micros(span / 4)) > 1; // it was released, or looked at, in between
+        // it was released, or looked at, in between
+        let has_asked = free(soft_at, soft_at + Micros(span / 4)) > 1;
         let was_free = free(soft_at + Micros(span / 10 * 9), hard_at) > 0;
         assert!(!(has_asked && was_free), "server {} is replaced too late", server.socket);
     }

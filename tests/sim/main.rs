@@ -1,9 +1,10 @@
-//! Whole workers in a simulated world: the program's own `worker::Worker`, driver and `Core` over simulated sockets, simulated
-//! PostgreSQL servers and clients at random, in virtual time, everything from one number.
+//! Whole workers in a simulated world: the program's own `worker::Worker`, driver and `Core` over simulated
+//! sockets, simulated PostgreSQL servers and clients at random, in virtual time, everything from one number.
 //!
-//! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many, from
-//! `PGWEIR_SIM_FROM=<n>` on; `PGWEIR_SIM_GO_ON=1` goes on after a failure and lists all of them. That holds for each kind
-//! of [`Worlds`] that has a test to search it: name the test, as a failure does. What is asserted stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
+//! `PGWEIR_SIM_SEED=<n>` replays one run and prints its last events; `PGWEIR_SIM_SEEDS=<n>` runs so many,
+//! from `PGWEIR_SIM_FROM=<n>` on; `PGWEIR_SIM_GO_ON=1` goes on after a failure and lists all of them. That
+//! holds for each kind of [`Worlds`] that has a test to search it: name the test, as a failure does. What is
+//! asserted stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
 mod ages;
 mod backend;

@@ -1,7 +1,8 @@
-//! A worker's mind that is listened to: a whole `Core`, and beside it a book of what it has asked the driver for.
+//! A worker's mind that is listened to: a whole `Core`, and beside it a book of what it
+//! has asked the driver for.
 //!
-//! What is asked for is done by the real driver; the book is what the simulated sockets compare the driver's writes with, and
-//! holds that a client is given the bytes of no server but the one that it is linked to.
+//! What is asked for is done by the real driver; the book is what the simulated sockets compare the driver's
+//! writes with, and holds that a client is given the bytes of no server but the one that it is linked to.
 
 use super::check::{MOVED_FULL, MOVED_GATHERED, MOVED_TLS};
 use super::driver::frames_text;
@@ -185,7 +186,8 @@ impl Book {
         wire.owe(bytes);
     }
 
-    /// Takes down that a client's transaction begins on a server. Simple queries that the pooler makes are its own.
+    /// Takes down that a client's transaction begins on a server. Simple queries that the
+    /// pooler makes are its own.
     fn witness_begin(&mut self, to: Peer, made: Option<&[u8]>) {
         if !matches!(to, Peer::Server(_)) || made.is_some_and(|bytes| bytes[0] == QUERY) {
             return;

@@ -15,7 +15,8 @@ pub const LOGIN_US_MAX: u64 = 10_000;
 /// So many of a hundred runs have connections under TLS: their cryptography takes most of their time.
 const TLS_PERCENT: u64 = 4;
 
-/// So many of a hundred runs have wires that hold more than a round reads, and clients and servers that fill them.
+/// So many of a hundred runs have wires that hold more than a round reads, and clients
+/// and servers that fill them.
 const WIDE_PERCENT: u64 = 1;
 const WIDE_BYTES: usize = 3 << 20;
 
@@ -151,7 +152,8 @@ impl Plan {
         }
     }
 
-    /// A quiet world in which servers grow old, again and again, and logins are as slow as their pools can bear.
+    /// A quiet world in which servers grow old, again and again, and logins are as slow
+    /// as their pools can bear.
     pub fn for_renewals(rng: &mut Rng) -> Self {
         let mut plan = Self::draw(rng, false);
         plan.pools.truncate(2);
@@ -267,8 +269,8 @@ impl StatementMemory {
     }
 }
 
-/// In a few worlds clients are ended because what they make the pooler keep is too much: a statement takes half
-/// a thousand bytes, parameters as by default 43.
+/// In a few worlds clients are ended because what they make the pooler keep is too much: a statement takes
+/// half a thousand bytes, parameters as by default 43.
 fn scarce(bounds: Bounds, faults: bool, rng: &mut Rng) -> Bounds {
     let (names_little, says_little) = (faults && rng.percent(5), faults && rng.percent(5));
     let statements =

@@ -29,7 +29,8 @@ pub struct SimPool {
     pub share: Arc<PoolShare>,
     /// Clients that were handed to a worker.
     pub logins: u64,
-    /// Since when its stance is what it is, and which workers have looked at their servers since that or their greatest age changed.
+    /// Since when its stance is what it is, and which workers have looked at their servers since that or
+    /// their greatest age changed.
     pub stance_since: u64,
     pub looked: Vec<bool>,
     /// What a login proves itself with, and what servers take.
@@ -210,7 +211,8 @@ impl World {
         }
     }
 
-    /// A client that has proved who it is waits until its pool has had a server, as long as it is of today's generation.
+    /// A client that has proved who it is waits until its pool has had a server, as long as it
+    /// is of today's generation.
     pub fn client_at_the_desk(&mut self, at: usize, socket: u64, login: ClientLogin) {
         let now = self.ground.micros();
         let (share, secret) = (Arc::clone(&self.pools[at].share), self.pools[at].secret);
@@ -286,13 +288,15 @@ impl World {
         }
     }
 
-    /// What follows a login that has failed, by the server's own word or for another reason: as `servers::attempt` has it.
+    /// What follows a login that has failed, by the server's own word or for another reason: as
+    /// `servers::attempt` has it.
     fn login_fails(&mut self, login: Login, is_refused: bool) -> Use {
         let Login { pool: at, generation, began, secret, opening, .. } = login;
         let (now, pool) = (self.ground.micros(), &self.pools[at]);
         let share = Arc::clone(&pool.share);
         if share.generation() != generation || pool.secret != secret {
-            return Use::LoggingIn(opening); // the next one sends something else: nobody is told of this one, nor waits for it
+            // the next one sends something else: nobody is told of this one, nor waits for it
+            return Use::LoggingIn(opening);
         }
         let (began, fault) = (Micros(began), Fault::LoginFailing { cached: "no luck".to_owned() });
         let retry = if is_refused {

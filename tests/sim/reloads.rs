@@ -1,4 +1,5 @@
-//! What reloads and DNS do to a pooler that works: names lead elsewhere, credentials change, entries go and come back.
+//! What reloads and DNS do to a pooler that works: names lead elsewhere, credentials change,
+//! entries go and come back.
 
 use super::ground::Event;
 use super::plane::SimPool;
@@ -11,7 +12,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The longest that a pool whose login was refused waits for the next one: `server_login_retry`, as by default.
+/// The longest that a pool whose login was refused waits for the next one:
+/// `server_login_retry`, as by default.
 pub const LOGIN_RETRY: Micros = Micros::from_secs(15);
 
 /// A login under way: what it began with, which may be true no more when it is over.
@@ -37,7 +39,8 @@ pub struct Dns {
     /// What each worker has been told, and what it has acted upon.
     told: Vec<Vec<(String, u8)>>,
     known: Vec<BTreeMap<String, u8>>,
-    /// Servers that clients had as their worker was told, and those clients: they are closed when they are released.
+    /// Servers that clients had as their worker was told, and those clients: they are
+    /// closed when they are released.
     pub linked: BTreeMap<u64, u64>,
 }
 
@@ -61,7 +64,8 @@ impl Dns {
         self.told[worker].push((host.to_owned(), ip.octets()[3]));
     }
 
-    /// A server at that address comes to the worker; a letter that it is the wrong one comes behind, if it is.
+    /// A server at that address comes to the worker; a letter that it is the wrong
+    /// one comes behind, if it is.
     pub fn server_comes(&mut self, worker: usize, host: &str, address: IpAddr) {
         if address != ip(self.address(host)) {
             self.known[worker].remove(host);
@@ -180,7 +184,8 @@ impl World {
         );
     }
 
-    /// Every server of the pool opened until now is closed when it is free, and the next one is waited for anew.
+    /// Every server of the pool opened until now is closed when it is free, and the
+    /// next one is waited for anew.
     pub fn renew(&mut self, at: usize) {
         let share = Arc::clone(&self.pools[at].share);
         self.pools[at].tries.forget();

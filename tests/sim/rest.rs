@@ -1,4 +1,5 @@
-//! When a server is at rest, and what follows: cancels, notifications and operators' orders at awkward moments.
+//! When a server is at rest, and what follows: cancels, notifications and operators'
+//! orders at awkward moments.
 
 use super::cases::{Bench, CLIENT, SERVER, complete, empties, frame, query, ready, rules};
 use pgweir::base::{Micros, Peer, PoolId, WorkerId};

@@ -1,4 +1,5 @@
-//! What a simulated client says: one batch of work at a time, made up from what its reference session is in at that moment.
+//! What a simulated client says: one batch of work at a time, made up from what its reference
+//! session is in at that moment.
 
 use super::backend::Backend;
 use super::ground::Ground;
@@ -32,8 +33,8 @@ pub enum Step {
 pub enum Name {
     Free,
     Prepared(String),
-    /// Used in a batch that failed: closed before it is used again, since nobody can tell what it stands for. (A pooler
-    /// that shares statements remembers a name even if its Parse failed; PostgreSQL does not.)
+    /// Used in a batch that failed: closed before it is used again, since nobody can tell what it stands for.
+    /// (A pooler that shares statements remembers a name even if its Parse failed; PostgreSQL does not.)
     Unclear,
 }
 
@@ -59,8 +60,8 @@ pub struct Knowledge {
     pub serial: u32,
     pub names: BTreeMap<String, Name>,
     pub touched: Vec<String>,
-    /// Named statements were used ahead of an error that may come. As with PgBouncer, they can meet a server on which a
-    /// statement is not, or already is, prepared; the client gives up if they do.
+    /// Named statements were used ahead of an error that may come. As with PgBouncer, they can meet a server
+    /// on which a statement is not, or already is, prepared; the client gives up if they do.
     pub in_doubt: bool,
     /// Something that the pooler punishes was said: this is the fault to come.
     pub provoked: Option<&'static str>,
@@ -397,7 +398,8 @@ impl<'a> Script<'a> {
                 1 => encode::describe_or_close(&mut self.pending, tag::DESCRIBE, b'S', name.as_bytes()),
                 _ => self.run_named(&name, &text),
             },
-            // In a failed transaction block a pooler that shares statements confirms a Parse that PostgreSQL would refuse.
+            // In a failed transaction block a pooler that shares statements confirms a Parse that
+            // PostgreSQL would refuse.
             Name::Free if self.in_block && self.may_fail => {}
             Name::Free if self.rng.percent(10) => {
                 encode::describe_or_close(&mut self.pending, tag::CLOSE, b'S', name.as_bytes());

@@ -1,8 +1,9 @@
-//! A simulated PostgreSQL server process: a [`Backend`] at the far end of a wire, which watches who speaks to it.
+//! A simulated PostgreSQL server process: a [`Backend`] at the far end of a wire, which
+//! watches who speaks to it.
 //!
-//! It asserts the tenants' isolation from inside: within a transaction, a batch or a COPY all statements are one client's,
-//! that client belongs to this server's pool, and the pooler itself speaks only in between. In session pooling a server
-//! is one client's until the pooler has reset it.
+//! It asserts the tenants' isolation from inside: within a transaction, a batch or a COPY all statements are
+//! one client's, that client belongs to this server's pool, and the pooler itself speaks only in between. In
+//! session pooling a server is one client's until the pooler has reset it.
 
 use super::backend::{Backend, Work};
 use super::ground::{Event, Ground};
@@ -41,7 +42,8 @@ pub struct SimServer {
     /// When its login began and was over, and how long that is good for.
     pub connected_at: Micros,
     pub born_at: u64,
-    /// When it was free, as far as anybody has looked: at passes, and until transactions began on it; in worlds of renewals.
+    /// When it was free, as far as anybody has looked: at passes, and until transactions began on
+    /// it; in worlds of renewals.
     pub free_at: Vec<Micros>,
     pub authorization: Option<Authorization>,
     /// Where it is.
@@ -203,8 +205,8 @@ impl SimServer {
         !self.is_speaking(ground) && wire.down.is_empty() && wire.owed.is_empty()
     }
 
-    /// In no transaction, with nothing to do when it has read `coming`. COPY data may be left over from one that
-    /// has failed, and a Flush asks for nothing by itself.
+    /// In no transaction, with nothing to do when it has read `coming`. COPY data may be left over from one
+    /// that has failed, and a Flush asks for nothing by itself.
     pub fn is_at_rest(&self, coming: &[u8]) -> bool {
         let stream = [self.backend.unread(), coming].concat();
         let mut rest = &stream[..];
@@ -267,7 +269,8 @@ impl SimServer {
         self.end(ground);
     }
 
-    /// At rest with nothing under way: its parameters change by themselves, as after a reload of its own configuration.
+    /// At rest with nothing under way: its parameters change by themselves, as after a reload
+    /// of its own configuration.
     pub fn change_by_itself(&mut self, at: usize, value: &str, ground: &mut Ground) -> bool {
         let wire = &mut ground.wires[self.socket as usize];
         // Heard in one piece, or others come in between.

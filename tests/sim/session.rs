@@ -1,7 +1,9 @@
-//! What a session of the simulated PostgreSQL carries from statement to statement: its parameters and its transaction block.
+//! What a session of the simulated PostgreSQL carries from statement to statement: its parameters
+//! and its transaction block.
 //!
-//! As PostgreSQL has it: SET is undone by a rollback, everything up to a Sync or the end of a simple query is one implicit
-//! transaction, and a changed value is reported before the next ReadyForQuery (since version 14) or at once (before).
+//! As PostgreSQL has it: SET is undone by a rollback, everything up to a Sync or the end of a simple query
+//! is one implicit transaction, and a changed value is reported before the next ReadyForQuery (since version
+//! 14) or at once (before).
 
 use super::rng::{HASH_START, hash};
 use super::sql::Sql;

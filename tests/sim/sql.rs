@@ -1,9 +1,9 @@
-//! The little language that simulated servers speak. Words of PostgreSQL where the pooler looks at them (SET, DISCARD ALL,
-//! BEGIN, …), our own where it does not.
+//! The little language that simulated servers speak. Words of PostgreSQL where the pooler looks at them (SET,
+//! DISCARD ALL, BEGIN, …), our own where it does not.
 //!
-//! A statement of a client ends with its tag in a comment: `rows 3 100 /*c7n42*/` is statement 42 of client 7. In a shared
-//! prepared statement the comment is `/*$1*/` and the tag comes as Bind's first parameter. What the pooler sends by itself
-//! has no tag.
+//! A statement of a client ends with its tag in a comment: `rows 3 100 /*c7n42*/` is statement 42 of client
+//! 7. In a shared prepared statement the comment is `/*$1*/` and the tag comes as Bind's first parameter.
+//! What the pooler sends by itself has no tag.
 
 /// What a statement does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub enum Sql {
     Sleep {
         us: u64,
     },
-    /// COPY from the client; fails by itself after so many bytes (`usize::MAX`: never; 0: before it asks for data).
+    /// COPY from the client; fails by itself after so many bytes (`usize::MAX`: never; 0:
+    /// before it asks for data).
     CopyIn {
         fail_after: usize,
     },

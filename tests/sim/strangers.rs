@@ -1,9 +1,10 @@
-//! The door: clients before they have proven who they are, and those who never do. Who comes in and who has to go is decided
-//! by `clients::Crowd`, the program's own; chance and virtual time stand in for sockets, listening loops and logins.
+//! The door: clients before they have proven who they are, and those who never do. Who comes in and who has
+//! to go is decided by `clients::Crowd`, the program's own; chance and virtual time stand in for sockets,
+//! listening loops and logins.
 //!
-//! Asserted beside it, from what the guests themselves know: never more inside than the limit; nobody has to go but one
-//! that was waited for longer than the grace, and of those the right one; a free place stays empty no longer than
-//! a loop looks again; whoever moves on in time comes through.
+//! Asserted beside it, from what the guests themselves know: never more inside than the limit; nobody has to
+//! go but one that was waited for longer than the grace, and of those the right one; a free place stays empty
+//! no longer than a loop looks again; whoever moves on in time comes through.
 
 use super::ear;
 use super::ground::{Event, Ground};
@@ -142,7 +143,8 @@ impl Door {
         steps
     }
 
-    /// Quick, silent for ever, late again and again, or always just in time until its patience ends; or it goes by itself.
+    /// Quick, silent for ever, late again and again, or always just in time until its patience
+    /// ends; or it goes by itself.
     fn any(&mut self) -> VecDeque<Step> {
         let patience = PATIENCE_GRACES * self.grace_us;
         match self.rng.below(5) {
@@ -160,7 +162,8 @@ impl Door {
         }
     }
 
-    /// A listening loop looks whether whom it has can come in; it takes the next from the queue first, if it has nobody.
+    /// A listening loop looks whether whom it has can come in; it takes the next from the queue
+    /// first, if it has nobody.
     fn look(&mut self, number: usize, poll: Option<u64>, ground: &mut Ground) {
         if poll.is_some_and(|poll| poll != self.loops[number].polls) {
             return; // it has looked meanwhile

@@ -1,5 +1,5 @@
-//! Who gets which server, and what becomes of one first, case by case: one `Core` without a network, its peers played by
-//! hand.
+//! Who gets which server, and what becomes of one first, case by case: one `Core` without a network,
+//! its peers played by hand.
 
 use super::cases::{Bench, CLIENT, SERVER, complete, query, ready};
 use pgweir::base::{Address, Micros, Peer, PoolId, ServerId, WorkerId, limits};

@@ -1,8 +1,10 @@
-//! TLS on simulated wires: real sessions at both ends. The handshake is done in memory before the wire is used, as the login
-//! plane does it before a worker has the connection; from then on the wire carries records, cut and delayed like all bytes.
+//! TLS on simulated wires: real sessions at both ends. The handshake is done in memory before the wire is
+//! used, as the login plane does it before a worker has the connection; from then on the wire carries
+//! records, cut and delayed like all bytes.
 //!
-//! Ciphertext differs from run to run, its lengths do not: so nothing that is decided depends on it. What the far end reads
-//! is compared with what the core has said is to be sent there, and what the core hears with what the far end has said.
+//! Ciphertext differs from run to run, its lengths do not: so nothing that is decided depends on it. What the
+//! far end reads is compared with what the core has said is to be sent there, and what the core hears with
+//! what the far end has said.
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{

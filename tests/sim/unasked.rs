@@ -1,4 +1,5 @@
-//! What a server says behind the end of its work: it is judged before the server is lent, wherever that end was.
+//! What a server says behind the end of its work: it is judged before the server is
+//! lent, wherever that end was.
 
 use super::cases::{
     Bench, CLIENT, SERVER, complete, empties, execute, frame, notice, parse, query, ready, rules,
@@ -165,7 +166,8 @@ fn an_answer_amid_a_transaction_that_has_asked_nothing_ends_it() {
     }
 }
 
-/// A server breaks the protocol behind the rest of a row: the client has the row whole, and then learns of the end.
+/// A server breaks the protocol behind the rest of a row: the client has the row whole,
+/// and then learns of the end.
 #[test]
 fn what_came_before_a_server_broke_the_protocol_is_told_first() {
     let row = frame(answer::DATA_ROW, &[b'x'; 40]);

@@ -1,4 +1,5 @@
-//! Statement names that a client has not given, or not any more: they are for its server to refuse, and end nobody.
+//! Statement names that a client has not given, or not any more: they are for its server
+//! to refuse, and end nobody.
 
 use super::cases::{
     Bench, CLIENT, SERVER, bind, complete, empties, error, execute, frame, parse, query, ready,

@@ -202,7 +202,8 @@ impl World {
         }
     }
 
-    /// A server that nobody uses changes one of its parameters, and its pooler hears of it before anything else happens.
+    /// A server that nobody uses changes one of its parameters, and its pooler hears of it
+    /// before anything else happens.
     fn parameter_changes(&mut self) {
         let at = self.ground.rng.below(REPORTED.len() as u64) as usize;
         for index in 0..self.servers.len() {

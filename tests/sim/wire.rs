@@ -1,5 +1,5 @@
-//! One connection of the simulated network: two directions of limited room, ends that can be shut or break, and what the
-//! pooler's end of it owes.
+//! One connection of the simulated network: two directions of limited room, ends that can be shut or break,
+//! and what the pooler's end of it owes.
 
 use super::tls::Far;
 use rustix::event::epoll::EventFlags;
@@ -136,8 +136,8 @@ pub struct Wire {
     pub is_ready: bool,
     /// The far end's session, where there is TLS: the pipes carry records then.
     pub tls: Option<Far>,
-    /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come next. Where there
-    /// is TLS, what the far end has not read yet.
+    /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come
+    /// next. Where there is TLS, what the far end has not read yet.
     pub owed: VecDeque<u8>,
     /// A write has failed: the driver keeps nothing for it any more, however much the core says.
     pub has_failed: bool,

@@ -171,8 +171,8 @@ impl Calls {
         frames as usize
     }
 
-    /// A client's call is over: what its server owes has grown by what the frames ask for, and not at all where
-    /// it owed very much.
+    /// A client's call is over: what its server owes has grown by what the frames ask for, and not at all
+    /// where it owed very much.
     pub fn check_owed(
         &self,
         before: Option<ServerLoad>,

@@ -270,7 +270,8 @@ impl World {
                 self.swept[worker].push(id.0 as usize);
             }
             Letter::Command(Command::HostMoved(host, addresses)) => self.dns.is_told(worker, host, addresses),
-            // Its login may have begun before what the worker has seen last: it is looked at with the next pass.
+            // Its login may have begun before what the worker has seen last: it is
+            // looked at with the next pass.
             Letter::Server(_, _, login) => {
                 let pool = login.pool.id.0 as usize;
                 let (host, address) = (&*self.plan.pools[pool].database, &login.identity.remote);
@@ -318,7 +319,8 @@ impl World {
         self.pass_on_for(&[]);
     }
 
-    /// Passes on what the workers want the world to learn; cancels among it were asked for by the clients on the wires `askers`.
+    /// Passes on what the workers want the world to learn; cancels among it were asked for by the
+    /// clients on the wires `askers`.
     fn pass_on_for(&mut self, askers: &[u64]) {
         for (client, server) in std::mem::take(&mut self.ground.bereaved) {
             self.ground.log(|| format!("{client} loses {server}"));

@@ -50,8 +50,8 @@ impl Outbox for Burst {
     }
 }
 
-/// Writes all of `bytes`, if need be waits until they are taken: nobody else is served meanwhile. That the reader has gone
-/// shows when it is read.
+/// Writes all of `bytes`, if need be waits until they are taken: nobody else is served meanwhile. That the
+/// reader has gone shows when it is read.
 fn write_whole(to: &TcpStream, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match send(to, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {

@@ -1,5 +1,5 @@
-//! Logins on both sides, once per connection and blocking: a server is logged in to by trust, a client is told what the
-//! first server has said. Never on the thread that relays.
+//! Logins on both sides, once per connection and blocking: a server is logged in to by trust, a client is
+//! told what the first server has said. Never on the thread that relays.
 //!
 //! Source: PostgreSQL documentation, "Message Flow", Start-up.
 

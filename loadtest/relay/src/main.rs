@@ -1,11 +1,13 @@
-//! Bare relays, to measure poolers against: they pool transactions as a pooler does, with as many clients, as many servers and
-//! the same bytes, and do nothing else. One relay, four kinds of I/O:
+//! Bare relays, to measure poolers against: they pool transactions as a pooler does, with as many clients, as
+//! many servers and the same bytes, and do nothing else. One relay, four kinds of I/O:
 //!
-//! `epoll`: readiness, a system call for each read and write. `epoll-burst`: the small writes of a turn in one io_uring
-//! call, as pgweir does. `io-uring`: multishot receives into provided buffers, one call a turn. `tokio-uring`: that runtime.
+//! `epoll`: readiness, a system call for each read and write. `epoll-burst`: the small writes of a turn in
+//! one io_uring call, as pgweir does. `io-uring`: multishot receives into provided buffers, one call a turn.
+//! `tokio-uring`: that runtime.
 //!
-//! `relay KIND --listen PORT --postgres PORT --user NAME --database NAME --servers N`, all on 127.0.0.1, trust everywhere.
-//! Never for use: it knows no errors, no parameters, no cancel requests, and whoever stops reading stops everybody.
+//! `relay KIND --listen PORT --postgres PORT --user NAME --database NAME --servers
+//! N`, all on 127.0.0.1, trust everywhere. Never for use: it knows no errors, no parameters, no cancel
+//! requests, and whoever stops reading stops everybody.
 
 mod arrivals;
 mod by_epoll;
@@ -22,8 +24,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 
-const USAGE: &str = "usage: relay epoll|epoll-burst|io-uring|tokio-uring --listen PORT --postgres PORT --user NAME \
-                     --database NAME --servers N";
+const USAGE: &str = "usage: relay epoll|epoll-burst|io-uring|tokio-uring --listen PORT --postgres PORT \
+    --user NAME --database NAME --servers N";
 
 #[derive(Clone, Copy)]
 enum Kind {

@@ -1,8 +1,8 @@
 //! Which client has which server, and when a server is free again: all that the relays know of PostgreSQL.
 //!
-//! An answer ends with a ReadyForQuery that says "idle". Only the last bytes received are looked at, not the messages, so an
-//! answer whose read happens to end in a row with those six bytes would be taken for a whole one: a load generator
-//! sends none. Never touches a socket.
+//! An answer ends with a ReadyForQuery that says "idle". Only the last bytes received are looked at, not the
+//! messages, so an answer whose read happens to end in a row with those six bytes would be taken for a whole
+//! one: a load generator sends none. Never touches a socket.
 
 use std::collections::VecDeque;
 use std::iter;
@@ -142,7 +142,8 @@ impl Pairing {
         Answer { to: own.client, is_last: own.tail.is_idle_after(bytes) }
     }
 
-    /// A server is at rest: it is free, or the next client's, whose request is to be taken out and sent to it.
+    /// A server is at rest: it is free, or the next client's, whose request is to be
+    /// taken out and sent to it.
     pub fn next_for(&mut self, server: usize) -> Option<&mut Vec<u8>> {
         if let Some(client) = self.servers[server].client.take() {
             self.clients[client].server = None;

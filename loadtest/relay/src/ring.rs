@@ -1,9 +1,11 @@
-//! What the relays ask of io_uring, and the only `unsafe` here: memory that the kernel reads and writes while we do not look.
+//! What the relays ask of io_uring, and the only `unsafe` here: memory that the kernel reads and
+//! writes while we do not look.
 //!
-//! [`Burst`] carries the small writes of a turn in one call, as pgweir's own `io/burst.rs` does. [`Ring`] does everything through
-//! one ring: each socket has one receive for good, which fills buffers that the kernel takes from a ring of them; what
-//! has come is sent on from where it lies. A send never waits and says something only where it fails, so a turn is one call.
-//! A [`Piece`] is a buffer that is ours for the time being; the kernel gets it back when it is given back, or has been sent.
+//! [`Burst`] carries the small writes of a turn in one call, as pgweir's own `io/burst.rs` does. [`Ring`]
+//! does everything through one ring: each socket has one receive for good, which fills buffers that the
+//! kernel takes from a ring of them; what has come is sent on from where it lies. A send never waits and says
+//! something only where it fails, so a turn is one call. A [`Piece`] is a buffer that is ours for the time
+//! being; the kernel gets it back when it is given back, or has been sent.
 //!
 //! Source: io_uring_enter(2), io_uring_register_buf_ring(3), io_uring_prep_recv_multishot(3).
 #![expect(unsafe_code, reason = "the kernel is given addresses, which must be good as long as it has them")]
@@ -56,8 +58,8 @@ impl Burst {
             let part = &self.bytes[range.clone()];
             let send = opcode::Send::new(Fd(*to), part.as_ptr(), part.len() as u32)
                 .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
-            // SAFETY: `self.bytes` stays as it is until every completion has been taken, below; where that cannot be, the
-            // process ends.
+            // SAFETY: `self.bytes` stays as it is until every completion has been taken, below; where that
+            // cannot be, the process ends.
             unsafe { queue.push(&send.build()) }.expect("no more writes are added than fit");
         }
         drop(queue);
@@ -88,7 +90,8 @@ fn enter(ring: &IoUring, completions: usize) -> bool {
 
 /// Entries of the submission queue; the completion queue has four times as many.
 const ENTRIES: u32 = 1024;
-/// Buffers that the kernel may fill, a power of two; and the bytes of each. Few, so that they stay in the cache.
+/// Buffers that the kernel may fill, a power of two; and the bytes of each. Few, so
+/// that they stay in the cache.
 const BUFFERS: u16 = 1024;
 const BUFFER_BYTES: usize = 2 * 1024;
 const GROUP: u16 = 0;
@@ -211,16 +214,17 @@ impl Ring {
 
     /// What is in a piece.
     pub fn bytes(&self, piece: &Piece) -> &[u8] {
-        // SAFETY: the kernel has filled that much of the buffer, and does not touch it while the piece is ours.
+        // SAFETY: the kernel has filled that much of the buffer, and does not touch it
+        // while the piece is ours.
         unsafe { std::slice::from_raw_parts(self.address(piece), piece.length as usize) }
     }
 
     /// Lets the kernel fill the buffer again.
     pub fn give_back(&mut self, piece: Piece) {
         let at = usize::from(self.tail % BUFFERS);
-        // SAFETY: `at` is below the number of entries, and the entry is ours: there are as many entries as buffers, so the
-        // kernel has taken what stood there. The kernel reads entries before the tail only. The first entry's last field,
-        // which is the tail, is not written here.
+        // SAFETY: `at` is below the number of entries, and the entry is ours: there are as many entries as
+        // buffers, so the kernel has taken what stood there. The kernel reads entries before the tail only.
+        // The first entry's last field, which is the tail, is not written here.
         unsafe {
             let entry = &mut *self.free.add(at);
             entry.set_addr(self.address(&piece) as u64);
@@ -335,8 +339,8 @@ impl Ring {
         if self.ring.submission().is_full() {
             self.submit();
         }
-        // SAFETY: a receive names no memory, but fills buffers that live as long as the process; what is sent stands in `sends`,
-        // unchanged and unmoved, until the submission is over.
+        // SAFETY: a receive names no memory, but fills buffers that live as long as the process; what is sent
+        // stands in `sends`, unchanged and unmoved, until the submission is over.
         unsafe { self.ring.submission().push(entry) }.expect("there is room");
     }
 }

@@ -156,7 +156,8 @@ async fn a_round_gives_way_when_it_has_taken_its_clients() {
     );
 }
 
-/// As the kernel tells it of a process in a namespace that cannot be seen from here: the number 0. So it does of TCP's.
+/// As the kernel tells it of a process in a namespace that cannot be seen from here: the
+/// number 0. So it does of TCP's.
 #[tokio::test]
 async fn who_comes_over_a_unix_socket_from_a_process_without_a_number_logs_in() {
     let (hall, _doors) = hall();

@@ -396,7 +396,7 @@ async fn the_log_says_what_scripts_look_for() {
     let (clients, _doors) = clients_of("d =", "auth_type = trust");
     refused(&clients, &[("user", "stranger"), ("database", "d")], "").await;
     let lines = lines.0.lock().unwrap().clone();
-    let common = format!(" side=\"C\" id=1 db=d user=stranger peer={TCP}");
+    let common = format!(" side=\"C\" id=1 db=\"d\" user=\"stranger\" peer={TCP}");
     let expected = [
         ("INFO", "message=login attempt: db=d user=stranger tls=no replication=no"),
         ("INFO", "message=no such user: stranger"),

@@ -1,7 +1,8 @@
 //! Who may come in, and who has to go: the decisions about clients that have not proven who they are.
 //!
-//! No clock of its own, no socket, no waiting: the callers say what time it is, and carry out what is decided. So
-//! the simulation runs this very table. A member counts from `enter` to `leave`, and nobody counts twice.
+//! No clock of its own, no socket, no waiting: the callers say what time it is, and carry out what
+//! is decided. So the simulation runs this very table. A member counts from `enter` to `leave`,
+//! and nobody counts twice.
 
 use crate::base::{Address, Micros};
 use std::cmp::Reverse;
@@ -10,8 +11,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where a client comes from, as far as one can be told from many: an address, an IPv6 network of 64 bits, or (`None`) this
-/// machine's Unix sockets.
+/// Where a client comes from, as far as one can be told from many: an address, an IPv6 network of 64 bits, or
+/// (`None`) this machine's Unix sockets.
 type Origin = Option<IpAddr>;
 
 fn origin(remote: &Address) -> Origin {
@@ -113,8 +114,8 @@ impl<W> Crowd<W> {
         number
     }
 
-    /// Somebody wants in: one that is late is to be told to go, if there is one that has not been told yet. Of the network
-    /// with the most members, the one that is silent longest.
+    /// Somebody wants in: one that is late is to be told to go, if there is one that has not been told yet.
+    /// Of the network with the most members, the one that is silent longest.
     pub fn tell_one(&mut self, now: Micros) -> Option<&W> {
         let (grace, origins) = (self.grace, &self.origins);
         let of_origin = |member: &Member<W>| origins.get(&member.origin).copied().unwrap_or_default();
@@ -125,8 +126,9 @@ impl<W> Crowd<W> {
         Some(&member.word)
     }
 
-    /// What the member `number` does about having been told: whether it still has to go. It may have moved on since, or be
-    /// waiting for us now; then it stays, and may be told again. Who has left is no stranger, and stays in any case.
+    /// What the member `number` does about having been told: whether it still has to go. It may have moved
+    /// on since, or be waiting for us now; then it stays, and may be told again. Who has left is no
+    /// stranger, and stays in any case.
     pub fn has_to_go(&mut self, number: u64, now: Micros) -> bool {
         let Some(member) = self.members.get_mut(&number) else { return false };
         let has_to = member.waited.late_since(now, self.grace).is_some();

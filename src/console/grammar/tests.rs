@@ -180,7 +180,11 @@ proptest! {
     }
 
     #[test]
-    fn any_name_can_be_said_in_quotes(name in "[^\u{0}]{1,20}", before in "[ \t\r\n]{0,3}", after in "[ \t\r\n]{0,3}") {
+    fn any_name_can_be_said_in_quotes(
+        name in "[^\u{0}]{1,20}",
+        before in "[ \t\r\n]{0,3}",
+        after in "[ \t\r\n]{0,3}",
+    ) {
         let text = format!("{before}PaUsE {}{after};{after}", written(&name, '"'));
         prop_assert_eq!(parse(&text), if written(&name, '"').len() > ARGUMENT_BYTES_MAX {
             Err(Refusal::TooLong)
@@ -190,7 +194,10 @@ proptest! {
     }
 
     #[test]
-    fn any_value_can_be_set(value in "[^\u{0}]{0,60}", sign in prop::sample::select(vec!["=", " = ", " TO ", " to"])) {
+    fn any_value_can_be_set(
+        value in "[^\u{0}]{0,60}",
+        sign in prop::sample::select(vec!["=", " = ", " TO ", " to"]),
+    ) {
         let text = format!("set key{sign}{}", written(&value, '\''));
         let expected = if written(&value, '\'').len() > VALUE_BYTES_MAX {
             Err(Refusal::TooLong)

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// The columns as the specification writes them: `name:type`, the type carrying on until the next one is named.
+/// The columns as the specification writes them: `name:type`, the type carrying on
+/// until the next one is named.
 fn columns(name: &str) -> String {
     let mut text = String::new();
     let mut kind = None;
@@ -23,11 +24,11 @@ fn columns(name: &str) -> String {
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn columns_and_types_are_pgbouncers() {
     let socket = "type:text user database replication state addr port:int4 local_addr:text local_port:int4 \
-         connect_time:text request_time wait:int4 wait_us close_needed ptr:text link remote_pid:int4 tls:text \
-         application_name prepared_statements:int4 id";
+        connect_time:text request_time wait:int4 wait_us close_needed ptr:text link remote_pid:int4 tls:text \
+        application_name prepared_statements:int4 id";
     let buffers = "recv_pos pkt_pos pkt_remain send_pos send_remain pkt_avail send_avail";
-    let figures = "server_assignment_count:numeric xact_count query_count bytes_received bytes_sent xact_time query_time \
-         wait_time";
+    let figures = "server_assignment_count:numeric xact_count query_count bytes_received bytes_sent \
+        xact_time query_time wait_time";
     let expected: &[(&str, &str)] = &[
         ("help", ""),
         ("clients", socket),
@@ -37,14 +38,14 @@ fn columns_and_types_are_pgbouncers() {
         ("config", "key:text value default changeable"),
         (
             "databases",
-            "name:text host port:int4 database:text force_user pool_size:int4 min_pool_size reserve_pool_size \
-             server_lifetime pool_mode:text load_balance_hosts max_connections:int4 current_connections \
-             max_client_connections current_client_connections paused disabled",
+            "name:text host port:int4 database:text force_user pool_size:int4 min_pool_size \
+             reserve_pool_size server_lifetime pool_mode:text load_balance_hosts max_connections:int4 \
+             current_connections max_client_connections current_client_connections paused disabled",
         ),
         (
             "fds",
-            "fd:int4 task:text user database addr port:int4 cancel:int8 link:int4 client_encoding:text std_strings \
-             datestyle timezone password scram_client_key:bytea scram_server_key",
+            "fd:int4 task:text user database addr port:int4 cancel:int8 link:int4 client_encoding:text \
+             std_strings datestyle timezone password scram_client_key:bytea scram_server_key",
         ),
         ("lists", "list:text items:int4"),
         ("mem", "name:text size:int4 used free memtotal"),
@@ -52,17 +53,18 @@ fn columns_and_types_are_pgbouncers() {
         ("peer_pools", "peer_id:int4 cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login"),
         (
             "pools",
-            "database:text user cl_active:int4 cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active \
-             sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode:text \
-             load_balance_hosts",
+            "database:text user cl_active:int4 cl_waiting cl_active_cancel_req cl_waiting_cancel_req \
+             sv_active sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait \
+             maxwait_us pool_mode:text load_balance_hosts",
         ),
         (
             "stats",
-            "database:text total_server_assignment_count:numeric total_xact_count total_query_count total_received \
-             total_sent total_xact_time total_query_time total_wait_time total_client_parse_count \
-             total_server_parse_count total_bind_count total_client_login_count avg_server_assignment_count \
-             avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time avg_query_time avg_wait_time \
-             avg_client_parse_count avg_server_parse_count avg_bind_count avg_client_login_count",
+            "database:text total_server_assignment_count:numeric total_xact_count total_query_count \
+             total_received total_sent total_xact_time total_query_time total_wait_time \
+             total_client_parse_count total_server_parse_count total_bind_count total_client_login_count \
+             avg_server_assignment_count avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time \
+             avg_query_time avg_wait_time avg_client_parse_count avg_server_parse_count avg_bind_count \
+             avg_client_login_count",
         ),
         (
             "stats_totals",
@@ -80,11 +82,11 @@ fn columns_and_types_are_pgbouncers() {
         ("totals", "name:text value:numeric"),
         (
             "iam",
-            "database:text user endpoint region source principal cred_state cred_expires_in:int8 key_tail:text \
-             last_refresh:int8 last_login logins_ok logins_denied throttled logins_failed class:text login_rate:int4 \
-             login_waiting logins_under_way login_ms_p50:int8 login_ms_p99 stance:text renewals auth_age:int8 sv_past_soft_age:int4 \
-             sv_past_hard_age sv_due renewed:int8 extended over_age \
-             last_error:text",
+            "database:text user endpoint region source principal cred_state cred_expires_in:int8 \
+             key_tail:text last_refresh:int8 last_login logins_ok logins_denied throttled logins_failed \
+             class:text login_rate:int4 login_waiting logins_under_way login_ms_p50:int8 login_ms_p99 \
+             stance:text renewals auth_age:int8 sv_past_soft_age:int4 sv_past_hard_age sv_due renewed:int8 \
+             extended over_age last_error:text",
         ),
         (
             "users",
@@ -117,9 +119,16 @@ fn only_fds_needs_an_admin() {
 #[test]
 fn help_reads_as_pgbouncers_and_tells_of_iam() {
     assert!(help().starts_with(
-        "\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n\tSHOW PEERS|PEER_POOLS\n\t\
-         SHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\tSHOW DNS_HOSTS|DNS_ZONES\n\t\
-         SHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\tSHOW IAM\n\tSET key = arg\n\tRELOAD\n\tPAUSE [<db>]\n"
+        "\n\
+         \tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n\
+         \tSHOW PEERS|PEER_POOLS\n\
+         \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\
+         \tSHOW DNS_HOSTS|DNS_ZONES\n\
+         \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\
+         \tSHOW IAM\n\
+         \tSET key = arg\n\
+         \tRELOAD\n\
+         \tPAUSE [<db>]\n"
     ));
     assert!(help().ends_with("\n\tWAIT_CLOSE [<db>]\n\tIAM REFRESH [<db>]"));
 }

@@ -1,6 +1,8 @@
-//! Databases that `*` made for auth_query, since somebody has named them, and in which nobody has proven himself.
+//! Databases that `*` made for auth_query, since somebody has named them, and in which
+//! nobody has proven himself.
 //!
-//! They are forgotten beyond a bound; a database that a client has a right to is none of them. Never closes a server itself.
+//! They are forgotten beyond a bound; a database that a client has a right to is none of them.
+//! Never closes a server itself.
 
 use super::{DatabaseEntry, PoolEntry, Registry, Standing, Tables};
 use crate::base::PoolId;
@@ -16,9 +18,9 @@ pub struct Unproven {
 }
 
 impl Registry {
-    /// Takes out those databases that were made for auth_query and in which nobody has proven himself, but for the newest `most`
-    /// and those that are being looked into. Returns their pools; of one that has `servers`, they are to be closed first, and
-    /// another time it goes.
+    /// Takes out those databases that were made for auth_query and in which nobody has proven himself, but
+    /// for the newest `most` and those that are being looked into. Returns their pools; of one that has
+    /// `servers`, they are to be closed first, and another time it goes.
     pub fn take_unproven(&self, most: usize, servers: impl Fn(PoolId) -> u32) -> Unproven {
         let mut found = Unproven::default();
         if self.read().unproven.len() <= most {

@@ -1,4 +1,5 @@
-//! Operators' questions and orders to one worker. Each acts at once on what is here; the console merges the answers.
+//! Operators' questions and orders to one worker. Each acts at once on what is here; the
+//! console merges the answers.
 
 use super::command::{
     Answer, CancelFate, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
@@ -75,7 +76,8 @@ impl Core {
         self.clients.iter().filter(|(_, c)| c.pool == slot).map(|(key, _)| ClientId(key as u32)).collect()
     }
 
-    /// Looks at gates and generations: closes free servers that may not be lent, serves clients that may go on.
+    /// Looks at gates and generations: closes free servers that may not be lent,
+    /// serves clients that may go on.
     fn sweep(&mut self, scope: &Scope, net: &mut impl Net) {
         let now = self.now;
         for slot in self.slots_in(scope) {
@@ -184,7 +186,8 @@ impl Core {
         }
     }
 
-    /// New rules. What has been a session's is not lent on without a reset when sessions are pooled otherwise from now on.
+    /// New rules. What has been a session's is not lent on without a reset when sessions are
+    /// pooled otherwise from now on.
     fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
         let was_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
@@ -208,15 +211,16 @@ impl Core {
         }
     }
 
-    /// Drops what is known of pools that are gone, when the last that was on its way to them has come and gone.
+    /// Drops what is known of pools that are gone, when the last that was on its way
+    /// to them has come and gone.
     pub(in crate::core) fn forget_removed(&mut self) {
         let removed = self.pools.iter().filter(|(_, pool)| pool.share.is_removed());
         let removed: Vec<_> = removed.map(|(_, pool)| pool.share.id).collect();
         removed.into_iter().for_each(|id| self.forget(id));
     }
 
-    /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle, nor for one whose query has
-    /// not reached a server: that one never starts.
+    /// Cancels what a client runs or waits for. Nothing is sent out for a client that is idle, nor for one
+    /// whose query has not reached a server: that one never starts.
     fn cancel(&mut self, socket_id: u64, request: u64, net: &mut impl Net) -> bool {
         let Some(id) = self.find_client(socket_id) else { return false };
         match self.clients[id.0 as usize].stand {
@@ -230,9 +234,9 @@ impl Core {
         }
     }
 
-    /// The client has got a server, to which its query has not been sent yet. While parameters are being set for it the
-    /// server stays its own (`Core::task_done`), and so it does to the end of a message that the client has half of
-    /// (`Core::message_over`).
+    /// The client has got a server, to which its query has not been sent yet. While parameters are being set
+    /// for it the server stays its own (`Core::task_done`), and so it does to the end of a message that the
+    /// client has half of (`Core::message_over`).
     fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
         let client = &mut self.clients[id.0 as usize];
         if !client.request.running {
@@ -256,7 +260,8 @@ impl Core {
         true
     }
 
-    /// What became of a cancel request for the server with this socket id is known, or known to be unknowable.
+    /// What became of a cancel request for the server with this socket id is known,
+    /// or known to be unknowable.
     pub fn cancel_over(&mut self, server: u64, fate: CancelFate, now: Micros, net: &mut impl Net) {
         self.now = now;
         let Some(id) = self.find_server(server) else { return };

@@ -37,8 +37,8 @@ impl Scope {
 /// A question or an order to one worker.
 #[derive(Debug)]
 pub enum Command {
-    /// Look at the gates and generations again: PAUSE closes idle servers, RESUME serves waiting clients, RECONNECT closes
-    /// idle servers of an older generation.
+    /// Look at the gates and generations again: PAUSE closes idle servers, RESUME serves waiting clients,
+    /// RECONNECT closes idle servers of an older generation.
     Sweep(Scope),
     /// Drop all clients and servers ("database removed").
     Kill(Scope),
@@ -46,10 +46,11 @@ pub enum Command {
     KillClient(u64),
     /// Disconnect clients that wait or begin to wait for a server, from now on ("server shutting down").
     RefuseWaiting,
-    /// The server refused a login to this pool and none is live: disconnect the clients that wait, with what it said.
+    /// The server refused a login to this pool and none is live: disconnect the clients that
+    /// wait, with what it said.
     FailWaiting(PoolId, Fault),
-    /// This host has these addresses now: close servers of it that have another, idle ones at once, others when they are
-    /// released.
+    /// This host has these addresses now: close servers of it that have another, idle ones at once,
+    /// others when they are released.
     HostMoved(Arc<str>, Arc<[IpAddr]>),
     /// Close the server that has been idle longest. Answer: `Found`.
     EvictIdle(Scope),
@@ -57,8 +58,8 @@ pub enum Command {
     Suspend,
     /// Whether nothing is unsent. Answer: `Found`.
     IsAllSent,
-    /// SUSPEND has waited for `suspend_timeout`: drop the connections that have not taken what was sent to them. Does nothing
-    /// where SUSPEND has ended meanwhile.
+    /// SUSPEND has waited for `suspend_timeout`: drop the connections that have not taken what was sent to
+    /// them. Does nothing where SUSPEND has ended meanwhile.
     DropUnsent,
     /// End of SUSPEND.
     Unsuspend,
@@ -66,8 +67,8 @@ pub enum Command {
     Rules(PoolId, Arc<PoolRules>),
     /// New rules for clients: recompute each client's own from the snapshot's function.
     ClientRules(ClientRulesOf),
-    /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is the
-    /// request's: it comes back with the [`crate::core::note::Note::SendCancel`] that is its due.
+    /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is
+    /// the request's: it comes back with the [`crate::core::note::Note::SendCancel`] that is its due.
     Cancel(u64, u64),
     /// Nothing: that it is answered says that every note of an earlier turn has been sent out.
     Barrier,
@@ -77,7 +78,8 @@ pub enum Command {
     Servers,
     /// SHOW POOLS and the metrics page's gauges.
     Pools,
-    /// SHOW STATS and the metrics page's counters: of the pools from this place on, so many that no query waits for it.
+    /// SHOW STATS and the metrics page's counters: of the pools from this place on, so many
+    /// that no query waits for it.
     Stats(usize),
     /// Drop what is known of a pool that has no client and no server, its counters too.
     Forget(PoolId),

@@ -1,4 +1,5 @@
-//! One client of this worker: where it stands, since when, and what it has named. A few hundred bytes while idle.
+//! One client of this worker: where it stands, since when, and what it has named. A few
+//! hundred bytes while idle.
 
 use super::flow_control::{Hold, Partial};
 use crate::base::{Micros, ServerId};
@@ -24,8 +25,8 @@ pub(in crate::core) enum Stand {
         /// It has been told that it is queued (`query_wait_notify`).
         notified: bool,
     },
-    /// Tied to a server to which it has not said anything yet: it waited for it, and what it wants to say comes next. The
-    /// server may still be taken away.
+    /// Tied to a server to which it has not said anything yet: it waited for it, and what it wants to say
+    /// comes next. The server may still be taken away.
     Lent(ServerId),
     /// Tied to a server.
     Linked(ServerId),

@@ -1,4 +1,5 @@
-//! Why a peer is not being read from. One byte of reasons; reading stops with the first and goes on after the last.
+//! Why a peer is not being read from. One byte of reasons; reading stops with the first
+//! and goes on after the last.
 
 use crate::base::Peer;
 
@@ -23,8 +24,8 @@ pub(in crate::core) enum Reason {
     Suspended = 4,
     /// A client that does not read what it is sent.
     Unread = 8,
-    /// A client that is owed very many answers, or whose statement nobody can tell from a forgotten one before those owed
-    /// are there.
+    /// A client that is owed very many answers, or whose statement nobody can tell from a forgotten one
+    /// before those owed are there.
     Owed = 16,
 }
 

@@ -1,4 +1,5 @@
-//! The two ends of a link as a core knows them: a client's session, a server's connection, and why either is not read from.
+//! The two ends of a link as a core knows them: a client's session, a server's connection, and why
+//! either is not read from.
 //!
 //! States with one door each. Never decides who gets which server.
 

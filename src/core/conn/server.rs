@@ -1,7 +1,8 @@
 //! One server of this worker: its phase, what it owes, what it holds.
 //!
-//! Invariant: a server in phase `Idle` is in the middle of no message of anybody's, owes nothing, is outside a transaction and has no unfinished
-//! cancel aimed at it; [`Server::enter`] asserts it, since lending any other would show one tenant's rows to another.
+//! Invariant: a server in phase `Idle` is in the middle of no message of anybody's, owes nothing, is outside
+//! a transaction and has no unfinished cancel aimed at it; [`Server::enter`] asserts it, since lending any
+//! other would show one tenant's rows to another.
 
 use super::client::Client;
 use super::flow_control::{Hold, Partial};
@@ -56,7 +57,8 @@ pub(in crate::core) struct Server {
     pub blocked: bool,
     /// The front of a message has been sent to it, the rest is still with its client.
     pub is_half_sent: bool,
-    /// It has said more behind the end of its work, or of its login, than has been looked at: until then it is not at rest.
+    /// It has said more behind the end of its work, or of its login, than has been looked at:
+    /// until then it is not at rest.
     pub speaks_on: bool,
     /// It has answered something behind its login.
     pub has_answered: bool,
@@ -90,8 +92,8 @@ pub(in crate::core) enum Debt {
 pub(in crate::core) const IDLE: u8 = transaction::IDLE;
 
 impl Server {
-    /// Nobody knows any more which prepared statements it holds: it is closed when it is free, and until then its client is
-    /// served as if each might be there and none were.
+    /// Nobody knows any more which prepared statements it holds: it is closed when it is free, and until then
+    /// its client is served as if each might be there and none were.
     pub(crate) fn doubt_statements(&mut self) {
         self.statements.doubt();
         self.close_reason.get_or_insert("prepared statements in doubt");
@@ -125,7 +127,8 @@ impl Server {
         }
     }
 
-    /// The only door between phases. A move that is not listed is a bug of ours, and the process must not go on with it.
+    /// The only door between phases. A move that is not listed is a bug of ours, and the
+    /// process must not go on with it.
     pub(crate) fn enter(&mut self, phase: Phase) {
         use Phase::{BeingCanceled, Idle, Linked, Preparing, Tested};
         let legal = match (self.phase, phase) {
@@ -147,8 +150,9 @@ impl Server {
         self.phase = phase;
     }
 
-    /// Owes nothing, in no transaction (not even an implicit one), no client has half a message of it, nor it half of a
-    /// client's: may be taken back. It may still be in the middle of a message that nobody gets, a notification for one.
+    /// Owes nothing, in no transaction (not even an implicit one), no client has half a message of it, nor
+    /// it half of a client's: may be taken back. It may still be in the middle of a message that nobody
+    /// gets, a notification for one.
     #[inline]
     pub(crate) fn is_clean(&self) -> bool {
         self.status == IDLE
@@ -158,8 +162,8 @@ impl Server {
             && !self.is_half_sent
     }
 
-    /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of nothing but parameters,
-    /// notices, notifications, and of its end.
+    /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of
+    /// nothing but parameters, notices, notifications, and of its end.
     #[inline]
     pub(crate) fn is_out_of_step(&self, tag: u8) -> bool {
         let is_asked = match self.phase {
@@ -183,8 +187,8 @@ impl Server {
         self.request_at > self.connected_at
     }
 
-    /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream ends the session
-    /// just as well, and without running what nobody has said.
+    /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream
+    /// ends the session just as well, and without running what nobody has said.
     pub(crate) fn farewell(&self) -> Farewell {
         if self.is_half_sent { Farewell::Close } else { Farewell::Terminate }
     }
@@ -233,8 +237,9 @@ impl Server {
         }
     }
 
-    /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server has reported
-    /// can be compared, and only what differs (ignoring case) is set (PgBouncer, src/varcache.c, apply_var()).
+    /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server
+    /// has reported can be compared, and only what differs (ignoring case) is set (PgBouncer,
+    /// src/varcache.c, apply_var()).
     pub(crate) fn differences(
         &self,
         client: &mut Client,
@@ -263,7 +268,8 @@ impl Server {
         None
     }
 
-    /// Parameters of `client` that the server spells in another way: name, the client's spelling, the server's.
+    /// Parameters of `client` that the server spells in another way: name, the
+    /// client's spelling, the server's.
     pub(crate) fn respelt<'a>(
         &'a self,
         client: &'a Client,
@@ -276,7 +282,8 @@ impl Server {
         })
     }
 
-    /// The server's spelling of a parameter that `client` set becomes the client's own; what the client never had stays so.
+    /// The server's spelling of a parameter that `client` set becomes the client's own; what the
+    /// client never had stays so.
     pub(crate) fn teach(&self, client: &mut Client) {
         let known =
             |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
@@ -295,7 +302,8 @@ impl Server {
     }
 }
 
-/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes unquoted, but for the empty list.
+/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes
+/// unquoted, but for the empty list.
 fn push_set(sql: &mut String, name: &str, value: &str) {
     sql.push_str("SET ");
     sql.push_str(name);

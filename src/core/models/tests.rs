@@ -1,4 +1,5 @@
-//! Models of what workers share, for loom: every order of two threads over the program's own types (`make model`).
+//! Models of what workers share, for loom: every order of two threads over the program's
+//! own types (`make model`).
 
 use crate::base::{Micros, WorkerId};
 use crate::core::pool::{DatabaseShare, Gate, PoolShare};

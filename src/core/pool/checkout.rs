@@ -1,10 +1,10 @@
 //! Check-out and check-in: who gets which server, who waits, and when a connection goes to another worker.
 //!
-//! First come, first served on a worker; over workers a client elsewhere goes first only when it has waited longer by
-//! `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
+//! First come, first served on a worker; over workers a client elsewhere goes first only when it has waited
+//! longer by `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
 
 use super::pool::{Pool, PoolSlot, Waiter};
-use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
 use crate::core::conn::{Canceled, Debt, Phase, Reason, Server, Stand, Task};
 use crate::core::login_handoff::Authorization;
 use crate::core::net::Net;
@@ -33,7 +33,8 @@ enum Fitness {
 }
 
 impl Core {
-    /// Gets a server for a client that has something to say: a free one of this worker, or a place in the queue.
+    /// Gets a server for a client that has something to say: a free one of this worker,
+    /// or a place in the queue.
     pub(in crate::core) fn acquire(&mut self, id: ClientId, net: &mut impl Net) -> Got {
         let now = self.now;
         let slot = self.clients[id.0 as usize].pool;
@@ -78,9 +79,8 @@ impl Core {
             client.stand = Stand::Linked(server_id);
             return Got::Linked(server_id);
         };
-        let who = &server.identity;
-        tracing::debug!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-            "varcache_apply: {sql}");
+        let about = server.identity.about();
+        log_about!(debug, about, "varcache_apply: {sql}");
         server.enter(Phase::Preparing(id));
         server.task_failed = false;
         client.hold.add(Reason::Waiting, Peer::Client(id), net);
@@ -95,7 +95,8 @@ impl Core {
         let now = self.now;
         let slot = self.clients[id.0 as usize].pool;
         if let Some(fault) = self.refusal(slot) {
-            // Nobody waits, but somebody would: the next try may begin as soon as `server_login_retry` is over.
+            // Nobody waits, but somebody would: the next try may begin as soon as
+            // `server_login_retry` is over.
             net.notify(Note::NeedServer(self.share(slot).id));
             self.disconnect(id, &Leave::Fault(fault), net);
             return Got::Gone;
@@ -139,7 +140,8 @@ impl Core {
         }
     }
 
-    /// Another worker's clients wait for a server of `pool`: gives one that is idle here and that nobody here wants.
+    /// Another worker's clients wait for a server of `pool`: gives one that is idle here
+    /// and that nobody here wants.
     pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
         self.now = now;
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
@@ -202,7 +204,8 @@ impl Core {
         Fitness::Fit
     }
 
-    /// Runs the check query on a server that is off the idle list; whoever waits longest gets it when it answers.
+    /// Runs the check query on a server that is off the idle list; whoever waits longest
+    /// gets it when it answers.
     fn check(&mut self, id: ServerId, net: &mut impl Net) {
         let slot = self.servers[id.0 as usize].pool;
         let sql = self.pools[slot.0 as usize].rules.server_check_query.clone().unwrap_or_else(|| "".into());
@@ -267,8 +270,9 @@ impl Core {
         }
     }
 
-    /// A client of another worker may have begun to wait after it was looked for above and before this server was seen to be
-    /// idle: then it has found none, nobody has looked since, and it would wait for the janitor.
+    /// A client of another worker may have begun to wait after it was looked for above and before
+    /// this server was seen to be idle: then it has found none, nobody has looked since, and it
+    /// would wait for the janitor.
     fn look_for_late_waiter(&mut self, id: ServerId, slot: PoolSlot, net: &mut impl Net) {
         let pool = &self.pools[slot.0 as usize];
         if pool.share.has_waiter_after_all(self.worker)
@@ -355,9 +359,9 @@ impl Core {
         self.too_old(server).or_else(|| self.retires(server))
     }
 
-    /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for it: only the
-    /// lifetime 0, one use, ends it here, and not while no other can be had. One whose login has taken longer than the lifetime serves
-    /// whoever waits first: closed as it comes, the next would be, too.
+    /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for
+    /// it: only the lifetime 0, one use, ends it here, and not while no other can be had. One whose login has
+    /// taken longer than the lifetime serves whoever waits first: closed as it comes, the next would be, too.
     fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
         let now = self.now;
         let age = now.since(server.connected_at);
@@ -414,7 +418,8 @@ impl Core {
         )
     }
 
-    /// Takes a client out of the queue because its query was cancelled; it is answered when its bytes are looked at.
+    /// Takes a client out of the queue because its query was cancelled; it is answered when
+    /// its bytes are looked at.
     pub(in crate::core) fn cancel_waiting(&mut self, id: ClientId, net: &mut impl Net) {
         let client = &mut self.clients[id.0 as usize];
         let slot = client.pool;

@@ -1,11 +1,12 @@
-//! Who starves at a cap that several pools share gets the next server there that is released, once it has waited longer than
-//! anybody whom that would be lent to.
+//! Who starves at a cap that several pools share gets the next server there that is released, once it has
+//! waited longer than anybody whom that would be lent to.
 //!
-//! An idle server is closed for it at once (`Command::EvictIdle`); where all are busy the ledger makes a claim on those of
-//! the other pools, and a worker that releases one compares. The price is a close and a login for each server that changes
-//! its pool, so it does not for less than `limits::FAIR_LEAD_US`. So nobody waits longer than the longest of the others by
-//! more than that, the rest of a transaction and a login for each of those who starve longer. PgBouncer knows no such rule:
-//! there a pool whose servers are never idle keeps them (evict_connection() in src/objects.c).
+//! An idle server is closed for it at once (`Command::EvictIdle`); where all are busy the ledger makes a
+//! claim on those of the other pools, and a worker that releases one compares. The price is a close and a
+//! login for each server that changes its pool, so it does not for less than `limits::FAIR_LEAD_US`. So
+//! nobody waits longer than the longest of the others by more than that, the rest of a transaction and a
+//! login for each of those who starve longer. PgBouncer knows no such rule: there a pool whose servers are
+//! never idle keeps them (evict_connection() in src/objects.c).
 
 use crate::base::{Micros, PoolId, limits};
 use std::sync::Arc;
@@ -65,7 +66,8 @@ mod tests {
         Want::Waiter { since }
     }
 
-    /// Two pools of a database that is full of the first one's servers, all busy; a client of the second waits since then.
+    /// Two pools of a database that is full of the first one's servers, all busy; a client of the
+    /// second waits since then.
     fn starving(since: Micros) -> (Vec<Arc<PoolShare>>, Ledger) {
         let pools = pools(1, 2, &PoolRules { max_db_connections: 2, ..rules() });
         let mut ledger = Ledger::default();

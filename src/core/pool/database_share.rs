@@ -1,4 +1,5 @@
-//! What all pools of one database share, and all pools of the process: PAUSE, DISABLE, and the memory of prepared statements.
+//! What all pools of one database share, and all pools of the process: PAUSE, DISABLE, and the
+//! memory of prepared statements.
 
 use crate::base::sync::{AtomicBool, Ordering};
 use crate::core::relay::Meter;

@@ -1,4 +1,5 @@
-//! Pools: who gets which server, who waits, what servers' ages and hosts that move mean for that, and what workers share.
+//! Pools: who gets which server, who waits, what servers' ages and hosts that move mean for
+//! that, and what workers share.
 
 mod checkout;
 mod claim;

@@ -1,7 +1,8 @@
 //! Hosts whose names lead elsewhere now: their servers at other addresses are closed when they are free.
 //!
-//! Told once to each worker (`Command::HostMoved`), and remembered for a while: a server that is on its way to a worker at that
-//! time, from its login or from another worker, comes later than the order. Never looks a name up.
+//! Told once to each worker (`Command::HostMoved`), and remembered for a while: a server that is on
+//! its way to a worker at that time, from its login or from another worker, comes later than the
+//! order. Never looks a name up.
 
 use super::moved_host::MovedHost;
 use crate::base::{Micros, limits};

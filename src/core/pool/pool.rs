@@ -31,8 +31,8 @@ pub(in crate::core) struct Pool {
     pub waiters: VecDeque<Waiter>,
     /// Clients that wait: the queue's places that are not stale.
     pub waiting: u32,
-    /// Servers that answer a check query: each is for a client that waits already. Those that take longer than a janitor's
-    /// period are given up, so it may be too few by those that answer late.
+    /// Servers that answer a check query: each is for a client that waits already. Those that take longer
+    /// than a janitor's period are given up, so it may be too few by those that answer late.
     pub checking: u32,
     /// Clients and servers of this worker in this pool.
     pub clients: u32,
@@ -64,7 +64,8 @@ impl Pool {
         }
     }
 
-    /// Takes the next idle server to lend: the most recently used, or the longest idle with `server_round_robin`.
+    /// Takes the next idle server to lend: the most recently used, or the longest idle
+    /// with `server_round_robin`.
     pub(crate) fn take_idle(&mut self) -> Option<ServerId> {
         let server = if self.rules.round_robin { self.idle.pop_front() } else { self.idle.pop_back() };
         if server.is_some() {
@@ -104,8 +105,8 @@ impl Pool {
         self.waiting.saturating_sub(self.checking)
     }
 
-    /// Whether the ledger is to be asked for a server: for one more client than it has been, of those who may be logged in for
-    /// at the same time.
+    /// Whether the ledger is to be asked for a server: for one more client than it has been, of those who may
+    /// be logged in for at the same time.
     pub(crate) fn asks(&mut self) -> bool {
         let wanted = self.short_by().min(self.rules.server_login_concurrency);
         let is_news = wanted > self.asked && !self.share.is_full();
@@ -115,7 +116,8 @@ impl Pool {
         is_news
     }
 
-    /// Tells how many clients wait for whom no server is being checked, and since when the first of them, if that has changed.
+    /// Tells how many clients wait for whom no server is being checked, and since when the first of
+    /// them, if that has changed.
     pub(crate) fn publish_waiting(&mut self) {
         let waiting = self.short_by();
         if waiting != self.published_waiting {

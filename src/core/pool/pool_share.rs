@@ -1,5 +1,5 @@
-//! What the workers share of one pool: a few atomics that are written when something unusual happens (a queue becomes
-//! non-empty, a connection opens), never per transaction by another core.
+//! What the workers share of one pool: a few atomics that are written when something unusual happens (a queue
+//! becomes non-empty, a connection opens), never per transaction by another core.
 
 mod aging;
 mod claims;
@@ -97,7 +97,8 @@ impl PoolShare {
         }
     }
 
-    /// The rules in force. Workers keep their own copy (`Command::Rules` replaces it): this is for the login plane.
+    /// The rules in force. Workers keep their own copy (`Command::Rules` replaces it):
+    /// this is for the login plane.
     pub fn rules(&self) -> Arc<PoolRules> {
         self.rules.load_full()
     }
@@ -184,12 +185,14 @@ impl PoolShare {
         self.health.failing()
     }
 
-    /// Set by the ledger after each login to a server, and by the login plane where that says nothing any more.
+    /// Set by the ledger after each login to a server, and by the login plane where
+    /// that says nothing any more.
     pub fn set_failing(&self, text: Option<String>) {
         self.health.set_failing(text.map(Arc::new));
     }
 
-    /// Why servers cannot be had at present although clients may wait for one: what they are told when their time is over.
+    /// Why servers cannot be had at present although clients may wait for one: what they are told
+    /// when their time is over.
     pub fn obstacle(&self) -> Option<Arc<String>> {
         self.health.obstacle()
     }
@@ -199,13 +202,15 @@ impl PoolShare {
         self.health.set_obstacle(text.map(Arc::new));
     }
 
-    /// What a client is told whose wait for a server has ended by `limit`: the reason where one is known, else `usual`.
+    /// What a client is told whose wait for a server has ended by `limit`: the reason where
+    /// one is known, else `usual`.
     pub fn wait_over(&self, limit: &'static str, usual: Fault) -> Fault {
         self.obstacle().map_or(usual, |why| Fault::NoServer { limit, why: why.to_string() })
     }
 
-    /// What a client is told at once that needs a server while there is none and logins fail; `None` = it may wait. Where the
-    /// login plane has named an obstacle the role is denied, and the client learns that as those did who waited for the verdict.
+    /// What a client is told at once that needs a server while there is none and logins fail; `None` = it may
+    /// wait. Where the login plane has named an obstacle the role is denied, and the client learns that as
+    /// those did who waited for the verdict.
     pub fn refusal(&self) -> Option<Fault> {
         self.health.refusal()
     }

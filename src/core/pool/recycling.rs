@@ -1,15 +1,16 @@
 //! Recycling: what the age of a server's authorization means for it.
 //!
-//! Young, a server serves; past its soft age it has a replacement asked for, and is retired when that has come; past its hard
-//! age no transaction begins on it, unless the pool's [`Stance`] is to keep on. Everything here is about a server between
-//! transactions: none is ever cut for its age, and a client's session (session pooling) lives on, told of once in the log.
-//! Whether a replacement can be had is not decided here but by the ledger. Never on the path of a young server: whoever calls
-//! has compared the time with [`Authorization::soft_at`] or [`Authorization::hard_at`] first.
+//! Young, a server serves; past its soft age it has a replacement asked for, and is retired when that has
+//! come; past its hard age no transaction begins on it, unless the pool's [`Stance`] is to keep on.
+//! Everything here is about a server between transactions: none is ever cut for its age, and a client's
+//! session (session pooling) lives on, told of once in the log. Whether a replacement can be had is not
+//! decided here but by the ledger. Never on the path of a young server: whoever calls has compared the time
+//! with [`Authorization::soft_at`] or [`Authorization::hard_at`] first.
 
 use super::pool::{Pool, PoolSlot};
 use super::pool_share::PoolShare;
 use super::stance::Stance;
-use crate::base::{ClientId, Micros, Peer, ServerId, limits};
+use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
 use crate::core::admin::PoolRow;
 use crate::core::conn::{Phase, Reason, Server, Stand, Task};
@@ -30,15 +31,16 @@ impl Authorization {
     /// Of a server that was not logged in to by IAM: good for as long as its connection.
     pub(in crate::core) const ENDLESS: Self = Self { soft_at: Micros::NEVER, hard_at: Micros::NEVER };
 
-    /// The least time between two renewals in a pool of `servers` of which this is one that asks: all those that are as old are
-    /// replaced one after the other within half of the time that is left.
+    /// The least time between two renewals in a pool of `servers` of which this is one that asks: all those
+    /// that are as old are replaced one after the other within half of the time that is left.
     pub fn renewal_gap(self, now: Micros, servers: u32) -> Micros {
         Micros(self.hard_at.since(now).0 / 2 / u64::from(servers.max(1)))
     }
 }
 
 impl Server {
-    /// Adds its authorization's age, where it has one, to its pool's row; a login to that pool takes `login_span`.
+    /// Adds its authorization's age, where it has one, to its pool's row; a login to that
+    /// pool takes `login_span`.
     pub(in crate::core) fn tell_age(&self, now: Micros, login_span: Micros, row: &mut PoolRow) {
         let Authorization { soft_at, hard_at } = self.authorization;
         if self.authorization != Authorization::ENDLESS {
@@ -49,8 +51,9 @@ impl Server {
         }
     }
 
-    /// Brings its authorization's ages forward where its pool allows less than its login did: `iam_max_age` the hard one, and
-    /// the soft one with it, so that there is time for a renewal; `server_lifetime` the soft one.
+    /// Brings its authorization's ages forward where its pool allows less than its login did:
+    /// `iam_max_age` the hard one, and the soft one with it, so that there is time for a renewal;
+    /// `server_lifetime` the soft one.
     pub(in crate::core) fn limit_age(&mut self, pool: &Pool) {
         if self.authorization == Authorization::ENDLESS {
             return;
@@ -75,7 +78,8 @@ impl Server {
         }
     }
 
-    /// Whether it may be closed although it would serve on: one that was logged in to by IAM only while another can be had.
+    /// Whether it may be closed although it would serve on: one that was logged in to by IAM only
+    /// while another can be had.
     pub(in crate::core) fn is_expendable(&self, share: &PoolShare) -> bool {
         self.authorization == Authorization::ENDLESS || share.stance().renews()
     }
@@ -106,8 +110,9 @@ impl Core {
         (!is_kept).then_some(TOO_OLD)
     }
 
-    /// Whether a free server past its soft age is the one that makes room for a younger one. One that has only just come is
-    /// that younger one, even where its login has taken longer than `server_lifetime`: whoever waits gets it first.
+    /// Whether a free server past its soft age is the one that makes room for a younger one. One that has
+    /// only just come is that younger one, even where its login has taken longer than `server_lifetime`:
+    /// whoever waits gets it first.
     #[cold]
     pub(in crate::core) fn retires(&self, server: &Server) -> Option<&'static str> {
         let share = self.share(server.pool);
@@ -115,19 +120,22 @@ impl Core {
         (share.stance().renews() && is_next && share.take_retirement()).then_some(RENEWED)
     }
 
-    /// Whether an older one is to go first, wherever that is: as long as half of the time is left in which this one may.
+    /// Whether an older one is to go first, wherever that is: as long as half of the time is
+    /// left in which this one may.
     fn yields_to_older(&self, server: &Server, share: &PoolShare) -> bool {
         let Authorization { soft_at, hard_at } = server.authorization;
         let yields_until = soft_at + Micros(hard_at.since(soft_at).0 / 2);
         self.now < yields_until && share.oldest_ends_at() < hard_at
     }
 
-    /// Whether a free server has only just come from its login: whoever waits gets it first, however long that has taken.
+    /// Whether a free server has only just come from its login: whoever waits gets it first,
+    /// however long that has taken.
     pub(in crate::core) fn has_just_come(&self, server: &Server) -> bool {
         !server.is_used() && server.phase == Phase::Idle(self.now)
     }
 
-    /// A free server past its soft age stays for now: asks for another in its place, if it is the pool's time for that.
+    /// A free server past its soft age stays for now: asks for another in its place, if it is
+    /// the pool's time for that.
     #[cold]
     pub(in crate::core) fn ask_for_renewal(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
@@ -141,7 +149,8 @@ impl Core {
         }
     }
 
-    /// A server past its soft age is checked in and was in `phase` before: counts what it has served beyond the hard one.
+    /// A server past its soft age is checked in and was in `phase` before: counts what it has
+    /// served beyond the hard one.
     #[cold]
     pub(in crate::core) fn count_old_link(&mut self, id: ServerId, phase: Phase) {
         let server = &self.servers[id.0 as usize];
@@ -156,8 +165,9 @@ impl Core {
         }
     }
 
-    /// A client begins to speak to a server that it was lent a while ago (it waited, or was not read from since). Returns
-    /// whether it may: a server that has grown too old meanwhile is closed, and the client is without one.
+    /// A client begins to speak to a server that it was lent a while ago (it waited, or was not read
+    /// from since). Returns whether it may: a server that has grown too old meanwhile is closed, and
+    /// the client is without one.
     pub(in crate::core) fn take_up(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
         let server = &self.servers[server_id.0 as usize];
         let client = &mut self.clients[id.0 as usize];
@@ -174,8 +184,9 @@ impl Core {
         false
     }
 
-    /// A client speaks to its server that has passed its hard age. Returns whether it goes on with it: a link on which nothing
-    /// has reached the server yet (all was answered here) is parted as one that was not taken up.
+    /// A client speaks to its server that has passed its hard age. Returns whether it goes on with
+    /// it: a link on which nothing has reached the server yet (all was answered here) is parted as
+    /// one that was not taken up.
     #[cold]
     pub(in crate::core) fn keeps_old(
         &mut self,
@@ -197,7 +208,8 @@ impl Core {
         self.end_server(server_id, reason, net);
     }
 
-    /// Brings the ages of servers to what their pools say now, and ends the time of those whose user is denied.
+    /// Brings the ages of servers to what their pools say now, and ends the time of
+    /// those whose user is denied.
     pub(in crate::core) fn limit_ages(&mut self, only: Option<PoolSlot>) {
         let now = self.now;
         for (_, server) in &mut self.servers {
@@ -209,8 +221,8 @@ impl Core {
         }
     }
 
-    /// Tells the ledger how many servers of each pool are past their soft age, and the other workers how old the oldest is that
-    /// can be retired soon.
+    /// Tells the ledger how many servers of each pool are past their soft age, and the other workers how old
+    /// the oldest is that can be retired soon.
     pub(in crate::core) fn publish_aged(&self) {
         let mut aged = vec![(0, Micros::NEVER); self.pools.capacity()];
         for (_, server) in self.servers.iter().filter(|(_, server)| self.now >= server.authorization.soft_at)
@@ -235,8 +247,8 @@ impl Core {
         self.now.since(request.xact_began_at) < Micros::from_millis(limits::JANITOR_PERIOD_MS)
     }
 
-    /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at the first pass
-    /// behind its hard age.
+    /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at
+    /// the first pass behind its hard age.
     pub(in crate::core) fn tell_of_old_sessions(&self, last_pass: Micros) {
         for (_, server) in &self.servers {
             let hard_at = server.authorization.hard_at;
@@ -246,9 +258,8 @@ impl Core {
                 && is_session
                 && matches!(server.phase, Phase::Linked(_))
             {
-                let who = &server.identity;
-                tracing::warn!(side = "S", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                    "authorization too old, but its client's session goes on");
+                let about = server.identity.about();
+                log_about!(warn, about, "authorization too old, but its client's session goes on");
             }
         }
     }
@@ -264,7 +275,8 @@ impl Core {
         free.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// A server has gone. One past its soft age was the retirement that the pool may still wait for, whatever ended it.
+    /// A server has gone. One past its soft age was the retirement that the pool may still
+    /// wait for, whatever ended it.
     pub(in crate::core) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
         let is_old = self.now >= server.authorization.soft_at;
         let pool = &mut self.pools[server.pool.0 as usize];
@@ -273,7 +285,8 @@ impl Core {
         } else if !(is_old && pool.share.take_retirement()) {
             pool.share.note_departure();
         }
-        // who is next is looked for at once; where many end together for another reason the next pass does it, once for all
+        // who is next is looked for at once; where many end together for another reason the next
+        // pass does it, once for all
         if is_old && reason == RENEWED {
             self.publish_aged();
         }

@@ -1,13 +1,13 @@
-//! From server to client: walks the frames that a server sent, forwards whole runs of them, finds the boundary at which the
-//! link ends, and keeps for itself what answers the pooler's own messages.
+//! From server to client: walks the frames that a server sent, forwards whole runs of them, finds the
+//! boundary at which the link ends, and keeps for itself what answers the pooler's own messages.
 //!
-//! Opens ReadyForQuery, ParameterStatus and CommandComplete; of all else only the tag counts, so a row of any size streams
-//! through. Source: PostgreSQL documentation, "Message Flow".
+//! Opens ReadyForQuery, ParameterStatus and CommandComplete; of all else only the tag counts, so a row of any
+//! size streams through. Source: PostgreSQL documentation, "Message Flow".
 
 use super::pending_replies::Fate;
 use super::statement_rewrite::send_empty;
 use super::walk::Walk;
-use crate::base::{ClientId, Peer, ServerId, limits};
+use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
 use crate::core::conn::{Canceled, IDLE, Partial, Phase, Reason, Stand, Task};
 use crate::core::net::Net;
@@ -44,8 +44,8 @@ impl Core {
         consumed
     }
 
-    /// What a server has sent, frame by frame. Each costs no more than its bytes do: no budget is needed beside the input's
-    /// own length.
+    /// What a server has sent, frame by frame. Each costs no more than its bytes do: no budget is needed
+    /// beside the input's own length.
     fn walk_server(&mut self, id: ServerId, input: &[u8], net: &mut impl Net) -> usize {
         let now = self.now;
         let mut walk = Walk::new(input, self.bounds);
@@ -150,7 +150,8 @@ impl Core {
                 let mut undone = false;
                 server.expected.failed(|expect| undone |= Self::undo(statements, expect));
                 if undone && server.expected.changes_statements() {
-                    // Batches sent ahead of this error took the undone for done: nobody knows what they will leave.
+                    // Batches sent ahead of this error took the undone for done: nobody
+                    // knows what they will leave.
                     server.doubt_statements();
                 }
                 Fate::Forward
@@ -235,7 +236,8 @@ impl Core {
             && self.pools[server.pool.0 as usize].rules.mode == PoolMode::Statement
     }
 
-    /// A linked server owes nothing any more: counts the request, and ends the link where the pool mode says so.
+    /// A linked server owes nothing any more: counts the request, and ends the link
+    /// where the pool mode says so.
     pub(in crate::core) fn request_over(&mut self, id: ServerId, net: &mut impl Net) {
         let now = self.now;
         let server = &self.servers[id.0 as usize];
@@ -270,7 +272,8 @@ impl Core {
         }
     }
 
-    /// `server_fast_close`: in session pooling a server that is to be closed does not wait for its client to leave.
+    /// `server_fast_close`: in session pooling a server that is to be closed does not wait
+    /// for its client to leave.
     fn close_session_if_due(&mut self, id: ServerId, idle: bool, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
         let rules = &self.pools[server.pool.0 as usize].rules;
@@ -279,8 +282,8 @@ impl Core {
         }
     }
 
-    /// The query for which a client has just got its server was cancelled before it was sent: it is answered here, so the
-    /// server is free, but for a session's.
+    /// The query for which a client has just got its server was cancelled before it was sent: it is answered
+    /// here, so the server is free, but for a session's.
     pub(in crate::core) fn part_canceled(&mut self, client: ClientId, id: ServerId, net: &mut impl Net) {
         let server = &self.servers[id.0 as usize];
         if self.pools[server.pool.0 as usize].rules.mode != PoolMode::Session {
@@ -288,7 +291,8 @@ impl Core {
         }
     }
 
-    /// A message that came in parts may be whole now: a client whose query was cancelled in the middle of it is answered.
+    /// A message that came in parts may be whole now: a client whose query was cancelled in the
+    /// middle of it is answered.
     fn message_over(&mut self, id: ServerId, net: &mut impl Net) {
         let Some(server) = self.servers.get(id.0 as usize).filter(|server| !server.is_midway()) else {
             return;
@@ -381,10 +385,13 @@ impl Core {
             Phase::Preparing(client_id) => {
                 server.enter(Phase::Linked(client_id));
                 let client = &mut self.clients[client_id.0 as usize];
-                let who = &client.identity;
+                let about = client.identity.about();
                 for (name, mine, theirs) in server.respelt(client, &self.names) {
-                    tracing::debug!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                        "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}");
+                    log_about!(
+                        debug,
+                        about,
+                        "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}"
+                    );
                 }
                 server.teach(client);
                 let is_canceled = client.canceled != Canceled::No;
@@ -434,8 +441,8 @@ impl Core {
         Onward::Gone
     }
 
-    /// ParameterStatus: the server's row, and that of the client for whom it happened. False where the values are more than is
-    /// kept: the session has them, and nobody could ever set them back.
+    /// ParameterStatus: the server's row, and that of the client for whom it happened. False where the values
+    /// are more than is kept: the session has them, and nobody could ever set them back.
     fn note_parameter(&mut self, id: ServerId, payload: &[u8]) -> bool {
         let Ok((name, value)) = backend::parameter_status(payload) else { return true };
         let Some(position) = self.names.position(name) else { return true };

@@ -1,5 +1,5 @@
-//! The relay between a linked pair: frames of a client on their way up, a server's answers on their way down, the answers owed,
-//! and prepared statements that live on whichever server is at hand.
+//! The relay between a linked pair: frames of a client on their way up, a server's answers on their way down,
+//! the answers owed, and prepared statements that live on whichever server is at hand.
 
 mod downstream;
 mod pending_replies;

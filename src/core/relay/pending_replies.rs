@@ -1,8 +1,9 @@
 //! Which answers a linked server still owes, in the order in which its messages were sent.
 //!
-//! Pure bookkeeping over message kinds: knows no socket, no names, no pool. It decides when a server owes nothing more
-//! (the one condition for taking it back), which answers the client must not see, and where answers that we make up belong.
-//! Source: PostgreSQL documentation, "Message Flow": "Extended Query", "Pipelining", "COPY Operations".
+//! Pure bookkeeping over message kinds: knows no socket, no names, no pool. It decides when a server owes
+//! nothing more (the one condition for taking it back), which answers the client must not see, and where
+//! answers that we make up belong. Source: PostgreSQL documentation, "Message Flow": "Extended Query",
+//! "Pipelining", "COPY Operations".
 
 use super::statements::StatementId;
 use crate::wire::tags::server;
@@ -61,8 +62,9 @@ impl Expect {
 /// How many ParseCompletes may be owed before a CloseComplete that comes early.
 const CLOSED_EARLY_MAX: usize = 64;
 
-/// How often the answers owed are looked through for statements that were named behind a command that forgets them, while they
-/// are owed; only what [`crate::wire::frontend::forgets_statements`] does not recognize can have any behind it.
+/// How often the answers owed are looked through for statements that were named behind a command that
+/// forgets them, while they are owed; only what [`crate::wire::frontend::forgets_statements`] does not
+/// recognize can have any behind it.
 const FORGETTINGS_MAX: u32 = 16;
 
 /// What is to be done where a server says that its session has forgotten its statements.
@@ -99,7 +101,8 @@ pub(in crate::core) enum CopyIn {
     Failed,
 }
 
-/// The answers owed by one server. It grows with what a client sends ahead: whoever pushes looks at its length.
+/// The answers owed by one server. It grows with what a client sends ahead: whoever
+/// pushes looks at its length.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 #[derive(Debug, Default)]
 pub(in crate::core) struct Expected {
@@ -114,7 +117,8 @@ pub(in crate::core) struct Expected {
     gone: usize,
     /// So many at the front are known to be neither Syncs nor ends of COPY data.
     plain: usize,
-    /// How often the server has forgotten statements while this was owed, and whether by its answer to the first.
+    /// How often the server has forgotten statements while this was owed, and whether by
+    /// its answer to the first.
     forgettings: u32,
     front_forgot: bool,
     /// How many answers the ends of COPYs have looked at.
@@ -123,16 +127,17 @@ pub(in crate::core) struct Expected {
     /// A command that makes the session forget its statements is among what the queue stands for.
     forgets: bool,
     copy: CopyIn,
-    /// The server failed in the extended protocol and discards everything up to a Sync that has not been sent yet.
+    /// The server failed in the extended protocol and discards everything up to a Sync
+    /// that has not been sent yet.
     skipping: bool,
-    /// Something was sent for which no ReadyForQuery has come: the server may have an implicit transaction open, even if
-    /// all its answers are here.
+    /// Something was sent for which no ReadyForQuery has come: the server may have an implicit transaction
+    /// open, even if all its answers are here.
     unready: bool,
     amid: Amid,
 }
 
-/// Whether the client has sent a Sync amid its COPY data. A COPY that goes well ignores it; if the COPY fails, it depends on
-/// which data the server choked on, and that is told to nobody.
+/// Whether the client has sent a Sync amid its COPY data. A COPY that goes well ignores it; if the COPY
+/// fails, it depends on which data the server choked on, and that is told to nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Amid {
     #[default]
@@ -170,7 +175,8 @@ impl Expected {
         self.queue.len()
     }
 
-    /// Whether the server may hold answers back until it is told to flush: what was sent last does not ask for ReadyForQuery.
+    /// Whether the server may hold answers back until it is told to flush: what was sent last does
+    /// not ask for ReadyForQuery.
     pub(crate) fn needs_flush(&self) -> bool {
         let fake =
             |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Gone);
@@ -178,8 +184,8 @@ impl Expected {
         last_sent.is_some_and(|last| !matches!(last, Expect::Sync | Expect::Simple | Expect::Function))
     }
 
-    /// What was sent last may make the session forget its statements. It lasts until all is answered: before that nobody
-    /// knows what the server holds.
+    /// What was sent last may make the session forget its statements. It lasts until all is answered: before
+    /// that nobody knows what the server holds.
     pub(crate) fn note_forgetting(&mut self) {
         self.forgets = true;
     }
@@ -218,7 +224,8 @@ impl Expected {
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
         self.unready = true;
         if self.copy == CopyIn::Failed {
-            // PostgreSQL's protocol does not ask for an end of data after the error, and not every client sends one.
+            // PostgreSQL's protocol does not ask for an end of data after the error, and
+            // not every client sends one.
             self.copy = CopyIn::No;
         }
         self.add(expect);
@@ -314,7 +321,8 @@ impl Expected {
         true
     }
 
-    /// The server has begun to take COPY data. Syncs that were sent ahead lie amid them unless the data's end does, too.
+    /// The server has begun to take COPY data. Syncs that were sent ahead lie amid them unless
+    /// the data's end does, too.
     pub(crate) fn copy_began(&mut self) {
         self.copy = CopyIn::Running;
         if self.copy_ends == 0 {
@@ -351,8 +359,9 @@ impl Expected {
         fate
     }
 
-    /// CloseComplete before a ParseComplete that is owed first: a PgBouncer up to 1.25 answers a Close at once where it owes
-    /// nothing but ParseCompletes of its own making (`handle_close_statement_command` in its `prepare.c`).
+    /// CloseComplete before a ParseComplete that is owed first: a PgBouncer up to 1.25 answers a Close
+    /// at once where it owes nothing but ParseCompletes of its own making
+    /// (`handle_close_statement_command` in its `prepare.c`).
     #[cold]
     fn closed_early(&mut self) -> Fate {
         let ahead = self.queue.iter().take(CLOSED_EARLY_MAX).position(|expect| !expect.prepares());
@@ -381,8 +390,9 @@ impl Expected {
         Some(tag)
     }
 
-    /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each answer that will not
-    /// come is given to `undo`, the last one first: a statement may be evicted and prepared again in one batch.
+    /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each
+    /// answer that will not come is given to `undo`, the last one first: a statement may be evicted and
+    /// prepared again in one batch.
     pub(crate) fn failed(&mut self, undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
@@ -397,8 +407,8 @@ impl Expected {
         self.skipping = sync.is_none();
     }
 
-    /// ReadyForQuery: everything up to the message that asked for it is over; answers that were still owed are given to
-    /// `undo`, the last one first.
+    /// ReadyForQuery: everything up to the message that asked for it is over; answers that were still owed
+    /// are given to `undo`, the last one first.
     #[inline]
     pub(crate) fn ready(&mut self, undo: impl FnMut(Expect)) {
         let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
@@ -419,8 +429,8 @@ impl Expected {
         }
     }
 
-    /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the end was there.
-    /// Looks at each answer owed once, however many COPYs there are.
+    /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the
+    /// end was there. Looks at each answer owed once, however many COPYs there are.
     fn strip_copy(&mut self) -> bool {
         let ends = self.copy_ends > 0;
         while let Some(expect) = self.queue.get_mut(self.plain) {

@@ -1,13 +1,13 @@
 //! Named statements of a client, under the names that servers know them by.
 //!
-//! A statement is prepared on whatever server the client is lent: a Parse of what the server already holds is answered here,
-//! a Bind of what it does not hold is preceded by a Parse of ours. What is kept of a message is bounded: names by
-//! `limits::SMALL_MESSAGE_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
+//! A statement is prepared on whatever server the client is lent: a Parse of what the server already holds is
+//! answered here, a Bind of what it does not hold is preceded by a Parse of ours. What is kept of a message
+//! is bounded: names by `limits::SMALL_MESSAGE_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
 
 use super::pending_replies::{Expect, Forgetting};
 use super::statements::{NAME_PREFIX, ServerStatements, Statement, StatementId};
 use super::walk::{Step, Walk};
-use crate::base::{ClientId, Peer, ServerId, limits};
+use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::core::conn::Server;
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
@@ -127,9 +127,13 @@ impl Core {
         let client = &mut self.clients[id.0 as usize];
         let statements = client.statements.get_or_insert_default();
         if statements.find(name).is_some() {
-            let who = &client.identity;
-            tracing::error!(side = "C", id = who.socket_id, db = %who.database, user = %who.user, peer = %who.remote,
-                "prepared statement '{}' was already prepared", String::from_utf8_lossy(name));
+            let about = client.identity.about();
+            log_about!(
+                error,
+                about,
+                "prepared statement '{}' was already prepared",
+                String::from_utf8_lossy(name)
+            );
             return Err(Fault::StatementExists);
         }
         let database = &self.pools[client.pool.0 as usize].share.database;
@@ -139,8 +143,9 @@ impl Core {
         Ok(statement)
     }
 
-    /// Sends our Parse of a statement, behind Closes of those that have to go for it (a PgBouncer there answers a Close that
-    /// it need not pass on at once, and before a Parse). Returns how many bytes that were.
+    /// Sends our Parse of a statement, behind Closes of those that have to go for it (a
+    /// PgBouncer there answers a Close that it need not pass on at once, and before a Parse).
+    /// Returns how many bytes that were.
     fn prepare(&mut self, id: ServerId, statement: &Statement, expect: Expect, net: &mut impl Net) -> usize {
         let server = &mut self.servers[id.0 as usize];
         let pool = &mut self.pools[server.pool.0 as usize];
@@ -200,8 +205,8 @@ impl Core {
         Step::Next
     }
 
-    /// The frame at hand with the statement's name exchanged; what lies behind the name is forwarded as it is, however
-    /// long it is and however much of it has come.
+    /// The frame at hand with the statement's name exchanged; what lies behind the name is forwarded as it
+    /// is, however long it is and however much of it has come.
     #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
     fn send_renamed(
         &mut self,
@@ -236,7 +241,8 @@ impl Core {
         self.extend_run(id, header.frame_bytes - behind, walk);
     }
 
-    /// Close of a named statement never reaches a server: the client forgets the name, and is answered in its turn.
+    /// Close of a named statement never reaches a server: the client forgets the name, and
+    /// is answered in its turn.
     fn close_statement(
         &mut self,
         id: ClientId,
@@ -280,7 +286,8 @@ impl Core {
         }
     }
 
-    /// Undoes on the server's side what an answer that will not come would have confirmed; whether there was anything.
+    /// Undoes on the server's side what an answer that will not come would have confirmed;
+    /// whether there was anything.
     pub(in crate::core) fn undo(statements: &mut ServerStatements, expect: Expect) -> bool {
         match expect {
             Expect::Parse(Some(statement)) | Expect::ParseOurs(statement) => statements.remove(statement),
@@ -290,8 +297,8 @@ impl Core {
         true
     }
 
-    /// A server says that a command has made the session forget its statements. What was prepared or named behind it is not
-    /// meant: it is taken from the answers that are still owed, where there are any.
+    /// A server says that a command has made the session forget its statements. What was prepared or named
+    /// behind it is not meant: it is taken from the answers that are still owed, where there are any.
     pub(in crate::core) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
         let server = &mut self.servers[id.0 as usize];
         match server.expected.forget() {
@@ -341,8 +348,9 @@ pub(in crate::core) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {
     net.send(to, &[tag, 0, 0, 0, 4]);
 }
 
-/// What a server is told instead of a name that its client has not given: it says that there is no such statement, as it would
-/// to a client of its own, and the session goes on behind the next Sync. What looks like a name of ours is none.
+/// What a server is told instead of a name that its client has not given: it says that there is no such
+/// statement, as it would to a client of its own, and the session goes on behind the next Sync. What looks
+/// like a name of ours is none.
 fn nobodys(name: &[u8]) -> Cow<'_, [u8]> {
     if name.starts_with(NAME_PREFIX.as_bytes()) { [name, b" "].concat().into() } else { name.into() }
 }
@@ -358,8 +366,8 @@ fn broken(frame_tag: u8) -> Fault {
     }
 }
 
-/// The statement's name in a frame, `None` inside where it is the unnamed statement or a portal; `None` outside where more
-/// bytes are needed to tell.
+/// The statement's name in a frame, `None` inside where it is the unnamed statement or a portal; `None`
+/// outside where more bytes are needed to tell.
 fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault> {
     let fault = |_| broken(frame_tag);
     let name = match frame_tag {

@@ -1,12 +1,15 @@
-//! Prepared statements shared over servers: what a statement is, which ones a client has named, which ones a server holds.
+//! Prepared statements shared over servers: what a statement is, which ones a client has named,
+//! which ones a server holds.
 //!
-//! A statement is identified by its text and parameter types; each distinct one gets a process-wide name `PGBOUNCER_<n>` that is
-//! never reused, so a server can carry it from worker to worker. Only protocol-level named statements are tracked.
+//! A statement is identified by its text and parameter types; each distinct one gets a process-wide name
+//! `PGBOUNCER_<n>` that is never reused, so a server can carry it from worker to worker. Only protocol-level
+//! named statements are tracked.
 //!
-//! Who holds what: texts lie in the registry alone, each once; a client holds names ([`Named`]), a server numbers. So the
-//! registry knows every byte ([`StatementRegistry::bytes`]) and keeps them within its limit: what no client names at
-//! present is forgotten, the least recently named first; where that is not enough, a Parse is refused. The last quarter is
-//! for databases that hold less than their share ([`StatementRegistry::share`]): who takes all it can leaves them that.
+//! Who holds what: texts lie in the registry alone, each once; a client holds names ([`Named`]), a server
+//! numbers. So the registry knows every byte ([`StatementRegistry::bytes`]) and keeps them within its limit:
+//! what no client names at present is forgotten, the least recently named first; where that is not enough, a
+//! Parse is refused. The last quarter is for databases that hold less than their share
+//! ([`StatementRegistry::share`]): who takes all it can leaves them that.
 
 use super::statement_memory::Meter;
 use crate::base::limits;
@@ -20,10 +23,12 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, Weak};
 
-/// The registry's parts, each under a lock of its own: workers meet in one only when they prepare at the same time.
+/// The registry's parts, each under a lock of its own: workers meet in one only when they
+/// prepare at the same time.
 const SHARDS: usize = 16;
 
-/// What one distinct statement costs beside its text, and one name beside its letters: entries of tables, allocations.
+/// What one distinct statement costs beside its text, and one name beside its letters:
+/// entries of tables, allocations.
 const TEXT_COST: usize = 384;
 const NAME_COST: usize = 128;
 
@@ -95,8 +100,8 @@ impl Default for Shard {
     }
 }
 
-/// All distinct statements of the process, shared by the workers. Looked at when a client prepares or forgets a name, never
-/// when it executes.
+/// All distinct statements of the process, shared by the workers. Looked at when a client prepares or forgets
+/// a name, never when it executes.
 #[derive(Debug, Default)]
 pub struct StatementRegistry {
     shards: [Mutex<Shard>; SHARDS],
@@ -140,8 +145,8 @@ impl StatementRegistry {
         self.databases.store(count, Ordering::Relaxed);
     }
 
-    /// What every database may hold whatever the others do: an equal part of the quarter kept for that. One part more than
-    /// there are databases, so that one that no file names finds something, too.
+    /// What every database may hold whatever the others do: an equal part of the quarter kept for that. One
+    /// part more than there are databases, so that one that no file names finds something, too.
     pub fn share(&self) -> usize {
         let databases = self.databases.load(Ordering::Relaxed).max(self.holders.load(Ordering::Relaxed));
         self.kept_for_shares() / (databases + 1)
@@ -219,8 +224,9 @@ impl StatementRegistry {
         (Some(found), is_here)
     }
 
-    /// How many bytes there may be in all once `database` holds `added` more: what is kept for shares is only for those who
-    /// stay within theirs. Clients of one database that ask on two workers at once may both be let in; the total holds.
+    /// How many bytes there may be in all once `database` holds `added` more: what is kept for shares is only
+    /// for those who stay within theirs. Clients of one database that ask on two workers at once may both be
+    /// let in; the total holds.
     fn bytes_max_for(&self, database: &DatabaseShare, added: usize) -> usize {
         let is_within = database.statements().bytes() + added <= self.share();
         let most = self.bytes_max(); // once: a reload may change it meanwhile
@@ -264,7 +270,8 @@ impl StatementRegistry {
         })
     }
 
-    /// A name is given up. Statements that nobody names are kept for those who come again, within their part of the memory.
+    /// A name is given up. Statements that nobody names are kept for those who come again, within
+    /// their part of the memory.
     fn give_up(&self, named: &Named) {
         let statement = &named.statement;
         let mut shard = lock(&self.shards[statement.shard]);
@@ -440,8 +447,8 @@ impl ServerStatements {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
-    /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and two
-    /// slots of a table that has just grown.
+    /// Bytes that the list keeps for one of them: a node with two links, as the allocator rounds it up, and
+    /// two slots of a table that has just grown.
     pub(crate) const ENTRY_BYTES: usize = size_of::<(StatementId, [usize; 8])>();
 }
 

@@ -1,8 +1,8 @@
-//! From client to server: walks the frames that a client sent, links it at the first one that needs a server, and forwards
-//! whole runs of frames from where they lie.
+//! From client to server: walks the frames that a client sent, links it at the first one that needs a server,
+//! and forwards whole runs of frames from where they lie.
 //!
-//! Opens only what it must: named Parse, Bind, Describe and Close when statements are shared. Never keeps a byte: what
-//! cannot be used yet is left to the driver. Source: PostgreSQL documentation, "Message Flow".
+//! Opens only what it must: named Parse, Bind, Describe and Close when statements are shared. Never keeps a
+//! byte: what cannot be used yet is left to the driver. Source: PostgreSQL documentation, "Message Flow".
 
 use super::pending_replies::Expect;
 use super::statement_rewrite::send_empty;
@@ -65,8 +65,9 @@ impl Core {
         Step::Later
     }
 
-    /// Does not read a client until its server has answered. The server may hold answers back until it is asked for them, and
-    /// who would ask is not read: so they are asked for here, which a session takes or ignores amid any batch.
+    /// Does not read a client until its server has answered. The server may hold answers back until it is
+    /// asked for them, and who would ask is not read: so they are asked for here, which a session takes
+    /// or ignores amid any batch.
     pub(in crate::core) fn wait_for_answers(
         &mut self,
         id: ClientId,
@@ -106,8 +107,8 @@ impl Core {
         Step::Next
     }
 
-    /// What a client has sent was the end of its request. Its server may be closed then, and in session pooling the client
-    /// goes with it.
+    /// What a client has sent was the end of its request. Its server may be closed then, and in session
+    /// pooling the client goes with it.
     fn link_over(&mut self, id: ClientId, server: ServerId, net: &mut impl Net) -> Step {
         self.request_over(server, net);
         if self.clients.contains(id.0 as usize) { Step::Next } else { Step::Gone }
@@ -237,7 +238,8 @@ impl Core {
             }
             Stand::Waiting { .. } | Stand::Idle => {}
         }
-        // A client that sends slowly does not hold a server while it does: a frame that fits our buffer comes whole first.
+        // A client that sends slowly does not hold a server while it does: a frame that fits our
+        // buffer comes whole first.
         if !walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES / 2 {
             return Err(Step::Later);
         }
@@ -252,8 +254,8 @@ impl Core {
         }
     }
 
-    /// Counts the begin of a request group and of a transaction. Where the client has no server yet, the server's age is
-    /// counted when it has one: a transaction that waits has not begun there.
+    /// Counts the begin of a request group and of a transaction. Where the client has no server yet, the
+    /// server's age is counted when it has one: a transaction that waits has not begun there.
     pub(in crate::core) fn begin_request(&mut self, id: ClientId, now: Micros) {
         let client = &mut self.clients[id.0 as usize];
         if client.request.running {
@@ -348,7 +350,8 @@ impl Core {
         self.flush_upstream(id, walk, net);
         self.drop_frame(id, header.frame_bytes, walk);
         if ended && self.servers[server_id.0 as usize].is_clean() {
-            // The late end of a COPY that the server had failed: no answer comes, so this is where the link may end.
+            // The late end of a COPY that the server had failed: no answer comes, so this
+            // is where the link may end.
             return self.link_over(id, server_id, net);
         }
         Step::Next
@@ -370,8 +373,8 @@ impl Core {
         walk.run.start = walk.run.end;
     }
 
-    /// The request of a client whose waiting was cancelled: answered as PostgreSQL answers a cancelled query, without
-    /// ever having reached a server.
+    /// The request of a client whose waiting was cancelled: answered as PostgreSQL answers a cancelled query,
+    /// without ever having reached a server.
     fn answer_canceled(
         &mut self,
         id: ClientId,
@@ -381,7 +384,8 @@ impl Core {
     ) -> Step {
         let client = &mut self.clients[id.0 as usize];
         if client.link().is_some_and(|server| self.servers[server.0 as usize].is_midway()) {
-            // The answer would become a part of the message that the client has half of: see `Core::message_over`.
+            // The answer would become a part of the message that the client has half of:
+            // see `Core::message_over`.
             client.hold.add(Reason::Waiting, Peer::Client(id), net);
             return Step::Later;
         }

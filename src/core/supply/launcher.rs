@@ -1,9 +1,11 @@
-//! The launcher: when a server is opened, and for whom; whose idle one is closed for it; who is nudged instead.
+//! The launcher: when a server is opened, and for whom; whose idle one is closed for
+//! it; who is nudged instead.
 //!
-//! It decides beside the ledger and does nothing itself: events in, actions out. It never does I/O, never reads a clock,
-//! never waits, so that the simulation runs it as it is; its owner (`servers::launcher`) carries out. A lost event costs time
-//! only: [`Event::Pass`] finds whatever it would have told. Sources: PgBouncer, src/janitor.c, launch_new_connection() of
-//! src/objects.c, config.md ("Server connection pooling").
+//! It decides beside the ledger and does nothing itself: events in, actions out. It never does I/O,
+//! never reads a clock, never waits, so that the simulation runs it as it is; its owner
+//! (`servers::launcher`) carries out. A lost event costs time only: [`Event::Pass`] finds whatever it
+//! would have told. Sources: PgBouncer, src/janitor.c, launch_new_connection() of src/objects.c,
+//! config.md ("Server connection pooling").
 
 use super::ledger::{Ledger, Opening, Verdict, Want};
 use crate::base::{Micros, PoolId, WorkerId, limits};
@@ -19,7 +21,8 @@ const LETTER_TIME: Micros = Micros::from_millis(1);
 pub struct Demand {
     /// What the workers share of it.
     pub share: Arc<PoolShare>,
-    /// Since when the longest waiting one waits of those who cannot be let in before the pool has had a server.
+    /// Since when the longest waiting one waits of those who cannot be let in before
+    /// the pool has had a server.
     pub welcome_since: Option<Micros>,
     /// Its clients, those that log in included.
     pub clients: u32,
@@ -32,8 +35,8 @@ pub struct Demand {
 pub enum Event {
     /// Somebody has asked for a server just now.
     Asked(Demand),
-    /// A server was handed over, or a letter between workers has had its time: perhaps others still wait, perhaps it
-    /// replaces an older one.
+    /// A server was handed over, or a letter between workers has had its time: perhaps others still wait,
+    /// perhaps it replaces an older one.
     Again(Demand),
     /// A server is past its soft age.
     PastSoftAge(Demand),
@@ -156,7 +159,8 @@ impl Thought<'_> {
         }
     }
 
-    /// A login at the pool's endpoint may have ended: a pool that had no place there is looked at. It looks at the next one.
+    /// A login at the pool's endpoint may have ended: a pool that had no place there is looked at.
+    /// It looks at the next one.
     fn look_at_held(&mut self, share: &PoolShare) {
         if let Some(pool) = self.ledger.next_held(&share.rules().endpoint) {
             self.actions.push(Action::LookAgain(pool, Micros(0)));
@@ -194,7 +198,8 @@ impl Thought<'_> {
         }
     }
 
-    /// Opens the replacement of a server that was retired at a cap. Those who wait have been looked at before.
+    /// Opens the replacement of a server that was retired at a cap. Those who wait
+    /// have been looked at before.
     fn replace_retired(&mut self, pool: &Demand) {
         while pool.clients > 0
             && self.ledger.owes_replacement(&pool.share)
@@ -202,7 +207,8 @@ impl Thought<'_> {
         {}
     }
 
-    /// A client waits on one worker while another has idle servers, and has for a whole pass: the nudge was lost.
+    /// A client waits on one worker while another has idle servers, and has for a whole
+    /// pass: the nudge was lost.
     fn heal(&mut self, share: &PoolShare) {
         let Some((_, since)) = share.oldest_waiter() else { return };
         if self.now.since(since) >= Micros::from_millis(limits::JANITOR_PERIOD_MS) {
@@ -210,8 +216,8 @@ impl Thought<'_> {
         }
     }
 
-    /// Has a server that is idle on one worker given to the client that waits longest, on another. Returns whether there is
-    /// one; if it is gone by then, its worker asks for a server.
+    /// Has a server that is idle on one worker given to the client that waits longest, on another. Returns
+    /// whether there is one; if it is gone by then, its worker asks for a server.
     fn nudge(&mut self, share: &PoolShare) -> bool {
         let Some((by, _)) = share.oldest_waiter().filter(|_| !share.database.is_paused()) else {
             return false;
@@ -221,7 +227,8 @@ impl Thought<'_> {
         true
     }
 
-    /// Opens servers for the clients that wait, if there are any: one for each, those counted that are on their way.
+    /// Opens servers for the clients that wait, if there are any: one for each, those
+    /// counted that are on their way.
     fn look_at(&mut self, pool: &Demand, prompt: Prompt) {
         let share = &pool.share;
         let fails = share.failing().is_some() && share.live_count() == 0;

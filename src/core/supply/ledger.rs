@@ -1,16 +1,18 @@
-//! The ledger: how many servers there are, and whether one more may be opened. The one place that keeps every cap exact,
-//! over all workers.
+//! The ledger: how many servers there are, and whether one more may be opened. The one place that keeps every
+//! cap exact, over all workers.
 //!
-//! Never does I/O, never reads a clock, never opens or closes anything: it counts places and gives verdicts. Its owner
-//! (`control::places`) guards it with one lock, which is touched when connections open and close, never by a transaction.
+//! Never does I/O, never reads a clock, never opens or closes anything: it counts places and gives
+//! verdicts. Its owner (`control::places`) guards it with one lock, which is touched when connections open
+//! and close, never by a transaction.
 //!
 //! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
-//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user `max_user_connections`. A renewal keeps
-//! them, too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is launched until
-//! the counts have come down. A pool has at most `server_login_concurrency` logins in progress, and one while nothing shows that
-//! they succeed; beyond the first one of each pool, an endpoint has no more than that either. Both count those for clients by
-//! themselves: renewals, which may be slow or hang, take none of their places.
-//! Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
+//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user
+//! `max_user_connections`. A renewal keeps them, too: where no place is free, a server is retired first.
+//! Lowered caps are kept from then on: nothing is launched until the counts have come down. A pool has at
+//! most `server_login_concurrency` logins in progress, and one while nothing shows that they succeed; beyond
+//! the first one of each pool, an endpoint has no more than that either. Both count those for clients by
+//! themselves: renewals, which may be slow or hang, take none of their places. Source: PgBouncer,
+//! src/objects.c (launch_new_connection), src/janitor.c.
 
 mod logins;
 mod renewals;
@@ -39,7 +41,8 @@ pub enum Want {
     },
     /// `min_pool_size`: nobody waits, so nothing is evicted for it and the reserve is not touched.
     Minimum,
-    /// A server past its soft age is to be replaced: comes after all others, evicts nothing, takes nothing of the reserve.
+    /// A server past its soft age is to be replaced: comes after all others, evicts nothing,
+    /// takes nothing of the reserve.
     Renewal,
 }
 
@@ -58,18 +61,19 @@ impl Want {
 pub enum Verdict {
     /// A place has been taken: open a server. It ends with [`Ledger::returned`].
     Launch(Opening),
-    /// A cap of the database or the pool user is reached: close an idle server there, ask again when its place is back.
-    /// If there is none to close, say so by [`Ledger::nothing_to_evict`].
+    /// A cap of the database or the pool user is reached: close an idle server there, ask again when its
+    /// place is back. If there is none to close, say so by [`Ledger::nothing_to_evict`].
     EvictFirst(Scope),
-    /// A renewal at a cap: a server past its soft age is retired first ([`PoolShare::want_retirement`] has been said; workers
-    /// see it when one is released, at their pass, or at a sweep). Its place is then a replacement's, as
-    /// [`Ledger::owes_replacement`] says.
+    /// A renewal at a cap: a server past its soft age is retired first ([`PoolShare::want_retirement`] has
+    /// been said; workers see it when one is released, at their pass, or at a sweep). Its place is then a
+    /// replacement's, as [`Ledger::owes_replacement`] says.
     RetireFirst,
     /// No place; asking again is in vain until one is returned or the rules change.
     Full,
     /// Not before this time.
     Later(Micros),
-    /// Nothing is to be done: enough logins are in progress, the database is paused, or the minimum is reached.
+    /// Nothing is to be done: enough logins are in progress, the database is paused,
+    /// or the minimum is reached.
     Nothing,
 }
 
@@ -182,7 +186,8 @@ impl Account {
         self.logging_in - self.renewals_under_way
     }
 
-    /// Whether the next login is as good as sure to succeed. A server that is dead, or refuses, meets one at a time.
+    /// Whether the next login is as good as sure to succeed. A server that is dead, or
+    /// refuses, meets one at a time.
     fn is_proven(&self) -> bool {
         self.live > 0 && self.proven == Some(self.share.generation())
     }
@@ -232,12 +237,14 @@ pub struct Ledger {
     renewals_at: HashMap<Arc<str>, Timetable>,
     /// What pools want of each endpoint, as last added up.
     asked: HashMap<Arc<str>, Asked>,
-    /// Pools that were denied for the sake of a database's or user's cap: asked again when a place there is returned.
+    /// Pools that were denied for the sake of a database's or user's cap: asked again when a
+    /// place there is returned.
     starved: BTreeMap<PoolId, Starving>,
 }
 
 impl Ledger {
-    /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps [`PoolShare::is_full`] up to date.
+    /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps
+    /// [`PoolShare::is_full`] up to date.
     pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
         if matches!(want, Want::Waiter { .. }) {
             self.starved.remove(&pool.id); // whether it does is judged anew
@@ -301,7 +308,8 @@ impl Ledger {
                     return Verdict::Full;
                 }
                 if coming > 0 {
-                    return Verdict::Nothing; // who waits longest then, and since when, shows when it has logged in
+                    // who waits longest then, and since when, shows when it has logged in
+                    return Verdict::Nothing;
                 }
                 if now.since(since) < rules.reserve_pool_timeout {
                     return Verdict::Later(since + rules.reserve_pool_timeout);
@@ -324,7 +332,8 @@ impl Ledger {
         Verdict::Launch(self.opening(pool, want, from_reserve, now))
     }
 
-    /// How many pools starve in `scope` whose clients go before that of `want`: a place that came back a moment ago is theirs.
+    /// How many pools starve in `scope` whose clients go before that of `want`: a place that came
+    /// back a moment ago is theirs.
     fn go_before(&self, pool: PoolId, want: Want, scope: &Scope) -> u32 {
         let others =
             self.starving_in(scope).filter(|(id, since)| *id != pool && goes_before(*since, want.since()));
@@ -361,8 +370,8 @@ impl Ledger {
         }
     }
 
-    /// No worker had an idle server in `scope`: the next want there may try again, and whoever starves longest has a claim on
-    /// the next one that is released.
+    /// No worker had an idle server in `scope`: the next want there may try again, and whoever starves
+    /// longest has a claim on the next one that is released.
     pub fn nothing_to_evict(&mut self, scope: &Scope) {
         let Some(room) = self.room(scope) else { return };
         room.evicting = false;
@@ -408,10 +417,10 @@ impl Ledger {
         self.withdraw_claim(scope);
     }
 
-    /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are fewer than twice
-    /// `pool_size`, as in PgBouncer; but one at a time always is, or a small pool with a reserve, or one that was made
-    /// smaller, could never cancel anything. PostgreSQL never counts such a connection as a session, so it does not count
-    /// for database or user.
+    /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are
+    /// fewer than twice `pool_size`, as in PgBouncer; but one at a time always is, or a small pool with a
+    /// reserve, or one that was made smaller, could never cancel anything. PostgreSQL never counts such a
+    /// connection as a session, so it does not count for database or user.
     pub fn take_cancel(&mut self, pool: &Arc<PoolShare>) -> bool {
         let cap = pool.rules().pool_size.saturating_mul(2);
         let account = self.account(pool);
@@ -451,8 +460,9 @@ impl Ledger {
         }
     }
 
-    /// The pools whose wants may be met now that a place of `pool` was returned: itself, and those that starve in the same
-    /// database or for the same user. They may be asked for again, so their workers are told.
+    /// The pools whose wants may be met now that a place of `pool` was returned: itself, and
+    /// those that starve in the same database or for the same user. They may be asked for again,
+    /// so their workers are told.
     pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
         let starved: Vec<PoolId> = self.starved.keys().copied().collect();
         let mut revived: Vec<Arc<PoolShare>> = Vec::new();

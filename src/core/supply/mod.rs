@@ -1,4 +1,5 @@
-//! The supply of servers: how many there may be, and when one is opened, retired or replaced. Over all workers, and pure.
+//! The supply of servers: how many there may be, and when one is opened, retired or replaced.
+//! Over all workers, and pure.
 //!
 //! Events in, actions out: whoever owns both carries out what is decided.
 

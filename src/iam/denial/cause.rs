@@ -1,8 +1,8 @@
 //! What explains the refusals of tokens, and what that makes of whoever was refused.
 //!
-//! RDS gives no reason, so the first thing that is known to go wrong and that may have caused a refusal is held to
-//! have caused it ([`Cause`]); only where nothing is left it is a denial. What the refusals since the last login
-//! that was accepted come to together is kept in [`Refusals`]. Pure.
+//! RDS gives no reason, so the first thing that is known to go wrong and that may have caused a refusal is
+//! held to have caused it ([`Cause`]); only where nothing is left it is a denial. What the refusals since the
+//! last login that was accepted come to together is kept in [`Refusals`]. Pure.
 
 use super::class::Class;
 use crate::base::{Micros, limits};
@@ -22,12 +22,12 @@ pub(super) const CROWDED_GRACE: Micros = Micros::from_secs(30);
 pub(super) const PROOF_REFUSALS: u32 = 3;
 
 /// … over at least this time: permissions take a while to spread, and a fault of RDS a while to pass. Where
-/// servers grow no older than ten times this, it is a tenth of their age: the least that is left of it when the
-/// last renewal is due.
+/// servers grow no older than ten times this, it is a tenth of their age: the least that is left of it when
+/// the last renewal is due.
 const PROOF_SPAN: Micros = Micros::from_secs(60);
 
-/// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever took a permission
-/// away from all roles of an endpoint at once is not to wait for ever.
+/// Refusals of everybody count as a fault of IAM's service for so long; beyond it, as what they say. Whoever
+/// took a permission away from all roles of an endpoint at once is not to wait for ever.
 const SERVICE_SPAN: Micros = Micros::from_secs(600);
 
 /// How the others of the same endpoint have fared within the last minute.
@@ -80,8 +80,8 @@ impl Patience {
         PROOF_SPAN.min(Micros(self.max_age.0 / 10))
     }
 
-    /// Whether it is everybody who is refused. Whoever is alone there is all of them where the operator has chosen so;
-    /// but who was never let in has most likely been set up wrongly.
+    /// Whether it is everybody who is refused. Whoever is alone there is all of them where the operator has
+    /// chosen so; but who was never let in has most likely been set up wrongly.
     fn is_everybody(self, others: Others, let_in: LetIn) -> bool {
         match others {
             Others::Refused => true,
@@ -276,8 +276,8 @@ impl Refusals {
         }
     }
 
-    /// Throttling hits whoever comes: not the one alone that nobody has seen get in for long, nor the one that is
-    /// refused again and again while nobody else is.
+    /// Throttling hits whoever comes: not the one alone that nobody has seen get in for long, nor the one
+    /// that is refused again and again while nobody else is.
     fn may_be_throttled(&self, evidence: &Evidence, others: Others, refused_for: Micros) -> bool {
         let may_get_in = evidence.let_in != LetIn::Never || !others.has_success();
         let is_recent = evidence.let_in == LetIn::Lately || refused_for < CROWDED_GRACE;

@@ -351,7 +351,8 @@ fn when_all_are_refused_it_is_the_service() {
     assert_eq!(all.suspects("b", s(162)), Suspicion::Proven);
 }
 
-/// `a` and `b` are refused, each every 15 s, for as long as `until`; what is made of `b` then under each choice.
+/// `a` and `b` are refused, each every 15 s, for as long as `until`; what is made of
+/// `b` then under each choice.
 fn all_refused(patience: Patience, until: u64) -> (Class, Suspicion) {
     let mut all = Reactions::default();
     let evidence = Evidence { patience, ..CALM };
@@ -461,14 +462,22 @@ impl Vain {
 }
 
 proptest! {
-    /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes of
-    /// them besides, and however the others fare: three fresh tokens are refused before the hard age comes, or
-    /// the server says so itself once, and none is lent beyond it.
+    /// A role is revoked after its server's login. However often and when logins are tried, whatever becomes
+    /// of them besides, and however the others fare: three fresh tokens are refused before the hard age
+    /// comes, or the server says so itself once, and none is lent beyond it.
     #[test]
     fn no_transaction_begins_beyond_the_age_after_a_revocation(
         (max_age, soft_percent, jitter) in (10u64..2000, 20u64..=85, 0.0..1.0f64),
         vain in prop::collection::vec(
-            (prop_oneof![4 => Just(Vain::Refused), 1 => Just(Vain::Unreachable), 1 => Just(Vain::Ended), 1 => Just(Vain::Busy)], 0u64..5),
+            (
+                prop_oneof![
+                    4 => Just(Vain::Refused),
+                    1 => Just(Vain::Unreachable),
+                    1 => Just(Vain::Ended),
+                    1 => Just(Vain::Busy)
+                ],
+                0u64..5,
+            ),
             3..60
         ),
         (let_in, others, strict) in (
@@ -529,7 +538,13 @@ proptest! {
     }
 
     #[test]
-    fn any_words_of_a_server_are_judged(state in ".{0,6}", message in ".{0,60}", at: u64, begun: u64, jitter: f64) {
+    fn any_words_of_a_server_are_judged(
+        state in ".{0,6}",
+        message in ".{0,60}",
+        at: u64,
+        begun: u64,
+        jitter: f64,
+    ) {
         let mut all = Reactions::default();
         for stage in [Stage::Greeting, Stage::TokenSent, Stage::Authenticated] {
             let outcome = Outcome::Error { sqlstate: &state, message: &message, stage };

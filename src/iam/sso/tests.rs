@@ -69,8 +69,10 @@ fn what_the_portal_gives_is_read() {
         "{}",
         r#"{"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t", "expiration": 1}"#,
         r#"{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "expiration": 1}}"#,
-        r#"{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t", "expiration": -1}}"#,
-        r#"{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t", "expiration": "x"}}"#,
+        r#"{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t",
+            "expiration": -1}}"#,
+        r#"{"roleCredentials": {"accessKeyId": "A", "secretAccessKey": "s", "sessionToken": "t",
+            "expiration": "x"}}"#,
     ] {
         assert_eq!(
             credentials(text.as_bytes()).err().map(|error| error.reason),

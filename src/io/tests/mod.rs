@@ -37,7 +37,8 @@ enum Told {
     Drained(Peer),
 }
 
-/// A machine whose answer to bytes is a closure; it holds back a peer whose partner is blocked, as the core does.
+/// A machine whose answer to bytes is a closure; it holds back a peer whose partner is
+/// blocked, as the core does.
 struct Script<F> {
     received: F,
     told: Vec<Told>,
@@ -185,7 +186,8 @@ fn tcp_pair() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-/// A stream of bytes that shows where it is torn, and cuts to send it in. xorshift: repeatable, no dependency.
+/// A stream of bytes that shows where it is torn, and cuts to send it in. xorshift:
+/// repeatable, no dependency.
 struct Noise(u64);
 
 impl Noise {

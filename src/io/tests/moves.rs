@@ -1,4 +1,5 @@
-//! A server that leaves for another worker takes with it what is unsent, and disturbs nothing of what is sent to others.
+//! A server that leaves for another worker takes with it what is unsent, and disturbs nothing
+//! of what is sent to others.
 
 use super::tls::{Shared, tls_pair};
 use super::*;
@@ -16,7 +17,8 @@ fn with_unread(pair: (Channel, UnixStream), unread: &[u8]) -> (Channel, UnixStre
     (Channel { unread: unread.to_vec(), ..pair.0 }, pair.1)
 }
 
-/// Small inputs are copied and wait, large ones are lent and written at once: what follows a move holds for both.
+/// Small inputs are copied and wait, large ones are lent and written at once: what
+/// follows a move holds for both.
 #[test]
 fn a_move_between_two_inputs_gives_nobody_bytes_of_another_input() {
     for (input_bytes, burst) in [(100, true), (100, false), (20_000, true), (20_000, false)] {
@@ -59,7 +61,8 @@ fn a_move_between_two_inputs_gives_nobody_bytes_of_another_input() {
     }
 }
 
-/// Moves a server with much more unsent than its socket takes; the far end then reads all of it from the new worker.
+/// Moves a server with much more unsent than its socket takes; the far end then reads all
+/// of it from the new worker.
 fn move_full(server: Channel, far: impl Read + Send + 'static) {
     let (mut here, mut there) = (Bench::new(), Bench::new());
     here.driver.adopt(SERVER, server);

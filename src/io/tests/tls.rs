@@ -49,7 +49,8 @@ pub(super) fn tls_pair(near_is_server: bool) -> (Channel, Box<Connection>, TcpSt
     (Channel { tls: Some(Box::new(near)), ..channel(near_socket) }, Box::new(far), far_socket)
 }
 
-/// A far end that one thread reads and another writes: the lock is held for one session step, never for a wait.
+/// A far end that one thread reads and another writes: the lock is held for one
+/// session step, never for a wait.
 #[derive(Clone)]
 pub(super) struct Shared {
     tls: Arc<Mutex<Box<Connection>>>,

@@ -1,15 +1,17 @@
-//! Opening a server by IAM: when a login may be tried, what a refusal is answered with, and what clients hear of it.
+//! Opening a server by IAM: when a login may be tried, what a refusal is answered with, and
+//! what clients hear of it.
 //!
-//! A refused token may be cured by a fresh one, then by fresh credentials: both are tried at once, in the same place, whatever
-//! `server_login_retry` says. After that the reason decides: who is denied is told at once and tried again with growing pauses;
-//! what may pass keeps clients waiting, and they learn the reason when their time is over. Every try waits for its turn in the
-//! endpoint's budget, and no try is made without credentials. While tokens are refused one login of the same goes at a time
-//! (`gate.rs`). The rules are [`crate::iam::denial`]'s.
+//! A refused token may be cured by a fresh one, then by fresh credentials: both are tried at once, in the
+//! same place, whatever `server_login_retry` says. After that the reason decides: who is denied is told at
+//! once and tried again with growing pauses; what may pass keeps clients waiting, and they learn the reason
+//! when their time is over. Every try waits for its turn in the endpoint's budget, and no try is made without
+//! credentials. While tokens are refused one login of the same goes at a time (`gate.rs`). The rules are
+//! [`crate::iam::denial`]'s.
 
 use super::endpoint_state::{IamDesk, Judged};
 use super::gate::{Gate, Lead};
 use super::shared::{NoToken, Signer};
-use crate::base::{Micros, limits};
+use crate::base::{Micros, limits, log_about};
 use crate::config::Choice;
 use crate::control::LoginTrouble;
 use crate::core::{Authorization, Want};
@@ -26,14 +28,15 @@ use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For credentials that were asked for because a token was refused; a fetch takes longer only where AWS is in trouble.
+/// For credentials that were asked for because a token was refused; a fetch takes longer only
+/// where AWS is in trouble.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For credentials that are being fetched as a login begins.
 const FETCH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A login without credentials is put off until they come (`Plane::watch_iam` learns of that); this is for the case that
-/// nobody told.
+/// A login without credentials is put off until they come (`Plane::watch_iam` learns of that); this is for
+/// the case that nobody told.
 const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(5);
 
 /// One endpoint that is tried.
@@ -81,7 +84,8 @@ impl Attempt {
         let desk_of = |endpoint: &Endpoint| self.servers.iam.desk(endpoint, rules.login_rate);
         let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
         let signers = self.servers.iam.signers(rules);
-        // looked at once: several hosts may stand for one endpoint, and one that is dead must not keep us from the others
+        // looked at once: several hosts may stand for one endpoint, and one that is dead must
+        // not keep us from the others
         let who = rules.who(&self.entry.share.user);
         let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&who).err()).collect();
         let mut failure = Failure::new("connect failed");
@@ -141,8 +145,8 @@ impl Attempt {
         }
     }
 
-    /// Runs a login. Where it has no answer for longer than logins take, servers serve on until it has: none is given up for one
-    /// that may never come.
+    /// Runs a login. Where it has no answer for longer than logins take, servers serve on until it has: none
+    /// is given up for one that may never come.
     async fn while_unanswered<T>(&self, iam: &Endeavour<'_>, login: impl Future<Output = T>) -> T {
         let mut login = std::pin::pin!(login);
         let patience = iam.desk.patience_with_logins(iam.rules.ages.max_age).to_duration();
@@ -167,8 +171,8 @@ impl Attempt {
         }
     }
 
-    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs. Where tokens are refused, or begin to be
-    /// meanwhile, it waits for the lead, too; `passes`: the pause that does not count.
+    /// Waits for a turn in the endpoint's budget; once clients wait, with theirs. Where tokens are refused,
+    /// or begin to be meanwhile, it waits for the lead, too; `passes`: the pause that does not count.
     ///
     /// # Errors
     /// Until when nobody of these is to try.
@@ -330,7 +334,6 @@ impl Attempt {
 
     /// Logs a failure the first time, and then now and again.
     fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
-        let ((db, user), id) = (self.names(), self.socket_id);
         let (class, text) = (judged.judgement.class.name(), &judged.text);
         let next = match judged.judgement.step {
             Step::Again => Some("a fresh token is tried"),
@@ -338,11 +341,11 @@ impl Attempt {
             Step::BackOff(_) => None,
         };
         if let Some(next) = next {
-            tracing::info!(side = "S", id, db, user, peer, "login by IAM was refused: {next}");
+            log_about!(info, self.about(&peer), "login by IAM was refused: {next}");
             return;
         }
         if !judged.is_news {
-            tracing::debug!(side = "S", id, db, user, peer, "login by IAM failed again ({class}): {text}");
+            log_about!(debug, self.about(&peer), "login by IAM failed again ({class}): {text}");
             return;
         }
         match broken {
@@ -350,7 +353,7 @@ impl Attempt {
             Broken::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
             _ => {}
         }
-        tracing::warn!(side = "S", id, db, user, peer, "login by IAM failed ({class}): {text}");
+        log_about!(warn, self.about(&peer), "login by IAM failed ({class}): {text}");
     }
 
     /// Another login as this user has failed just now, perhaps of another pool.
@@ -376,7 +379,8 @@ impl Attempt {
         GivenUp { failure, is_of_host: false }
     }
 
-    /// The entry cannot be logged in to by IAM as this user; where that is certain, the files are not loaded at all.
+    /// The entry cannot be logged in to by IAM as this user; where that is certain, the
+    /// files are not loaded at all.
     pub(in crate::servers) fn misconfigured(&self, refused: &[BadKey]) -> Failure {
         let (db, user) = self.names();
         let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -403,8 +407,8 @@ async fn wait_for_credentials(signer: &Signer) -> Result<(), NoToken> {
     signer.may_mint()
 }
 
-/// Has credentials fetched anew, and waits for them where they come soon. What does not come in time is no reason not to try:
-/// those at hand may do.
+/// Has credentials fetched anew, and waits for them where they come soon. What does not come in time is no
+/// reason not to try: those at hand may do.
 async fn fetch_credentials(source: &Source) {
     let fetches = source.fetches();
     // asked behind the count, so that a fetch which ends in between is noticed
@@ -414,10 +418,11 @@ async fn fetch_credentials(source: &Source) {
     }
 }
 
-/// A failure after which nothing is tried for a while. Who is judged to be denied is told so at once, long before a denial is
-/// proven: the proof (a minute of refusals) is for servers that work and would be lost in vain, while a client without any
-/// would only learn late what to do about it. If RDS is at fault instead, which from here looks the same while others are
-/// let in, the next try that is made ends it: after 15 s at the most, if somebody asks.
+/// A failure after which nothing is tried for a while. Who is judged to be denied is told so at once, long
+/// before a denial is proven: the proof (a minute of refusals) is for servers that work and would be lost in
+/// vain, while a client without any would only learn late what to do about it. If RDS is at fault instead,
+/// which from here looks the same while others are let in, the next try that is made ends it: after 15 s at
+/// the most, if somebody asks.
 fn failure_of(class: Class, reason: String, why: Arc<str>, until: Micros) -> Failure {
     let is_denied = class == Class::Denied;
     let fault = Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() };

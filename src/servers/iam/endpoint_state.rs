@@ -1,7 +1,9 @@
-//! What is known of logins by IAM at one endpoint: its budget, how each who logs in fares there, what was told of it.
+//! What is known of logins by IAM at one endpoint: its budget, how each who logs in fares
+//! there, what was told of it.
 //!
-//! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice and the lock, which is
-//! held for a few additions and never across an await. Memory: one row for each ([`Who`]) that has logged in, bounded.
+//! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice
+//! and the lock, which is held for a few additions and never across an await. Memory: one row for each
+//! ([`Who`]) that has logged in, bounded.
 
 use super::gate::Gate;
 use super::rate_limiter::{Turns, Waits};
@@ -146,22 +148,24 @@ impl IamDesk {
         Some((book.tallies.get(who)?.brief.clone()?, class))
     }
 
-    /// Whether `who` may be denied, if it is in trouble: servers that work go by it. That a login has no answer is trouble, too, as
-    /// long as nothing worse is known: who hangs denies nothing.
+    /// Whether `who` may be denied, if it is in trouble: servers that work go by it. That a login has no
+    /// answer is trouble, too, as long as nothing worse is known: who hangs denies nothing.
     pub fn suspicion(&self, who: &Who, patience: Patience) -> Option<Suspicion> {
         let book = self.book();
         let known = book.reactions.suspicion(who, self.clock.now(), patience);
         known.or_else(|| book.unanswered.contains_key(who).then_some(Suspicion::Unfounded))
     }
 
-    /// A login of `who` has had no answer for longer than logins take; it has, or has been given up, when the guard is dropped.
+    /// A login of `who` has had no answer for longer than logins take; it has, or has been given up,
+    /// when the guard is dropped.
     pub fn has_no_answer(self: &Arc<Self>, who: &Who) -> Unanswered {
         *self.book().unanswered.entry(who.clone()).or_default() += 1;
         Unanswered { desk: Arc::clone(self), who: who.clone() }
     }
 
-    /// How long a login may take before it counts as one without an answer: twice what they have taken lately, and two seconds
-    /// or, where servers grow no older than `max_age`, a twentieth of that: a third of what is left when the last is replaced.
+    /// How long a login may take before it counts as one without an answer: twice what they have taken
+    /// lately, and two seconds or, where servers grow no older than `max_age`, a twentieth of that: a third
+    /// of what is left when the last is replaced.
     pub fn patience_with_logins(&self, max_age: Micros) -> Micros {
         let least = Micros::from_millis(limits::IAM_LOGIN_SLOW_MS).min(Micros(max_age.0 / 20));
         self.login_spans().map_or(least, |[_, most]| least.max(Micros(2 * most.0)))
@@ -196,8 +200,8 @@ impl IamDesk {
         Some([Micros(median?), Micros(most?)])
     }
 
-    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`: for a reason that
-    /// has nothing to do with tokens.
+    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`:
+    /// for a reason that has nothing to do with tokens.
     pub fn failed(
         &self,
         who: &Who,

@@ -1,8 +1,9 @@
-//! What an entry says of logins by IAM, read as a whole: for the load of a configuration ([`check`]), and again for each login.
+//! What an entry says of logins by IAM, read as a whole: for the load of a configuration ([`check`]),
+//! and again for each login.
 //!
-//! Nothing is kept: reading costs a few microseconds, a login some milliseconds, and so what a login goes by is never older than
-//! the configuration in force. Pure. All errors of an entry come out together.
-//! Invariant: rules that come out are those of an entry whose servers are reached by verify-full TLS only.
+//! Nothing is kept: reading costs a few microseconds, a login some milliseconds, and so what a login goes by
+//! is never older than the configuration in force. Pure. All errors of an entry come out together. Invariant:
+//! rules that come out are those of an entry whose servers are reached by verify-full TLS only.
 
 mod findings;
 mod foreseen;
@@ -154,8 +155,8 @@ fn unfit(snapshot: &Snapshot, database: &Database, auth: ServerAuth) -> Vec<BadK
     refused
 }
 
-/// Where the authority of Aurora DSQL's certificates is found. Source: Amazon Aurora DSQL User Guide, "Configuring SSL/TLS
-/// certificates".
+/// Where the authority of Aurora DSQL's certificates is found. Source: Amazon Aurora DSQL User Guide,
+/// "Configuring SSL/TLS certificates".
 const OF_DSQL: &str = "fetch https://www.amazontrust.com/repository/AmazonRootCA1.pem";
 
 /// What to fetch as the authorities of an entry whose other keys may be wrong, too.

@@ -1,9 +1,10 @@
-//! One at a time: the logins of one user with one principal at one endpoint, while their tokens are refused there.
+//! One at a time: the logins of one user with one principal at one endpoint, while their
+//! tokens are refused there.
 //!
-//! A role that a hundred databases use is tried by a hundred pools. Once it is revoked, each try would take a turn
-//! in the endpoint's budget, for nothing, and the roles that work would wait behind them. So one goes first, the
-//! lead, and the others wait for what it hears; it may be in a hurry for the sake of their clients.
-//! A wait or a lead that is dropped leaves nothing behind. Holds no lock across an await.
+//! A role that a hundred databases use is tried by a hundred pools. Once it is revoked, each try would take a
+//! turn in the endpoint's budget, for nothing, and the roles that work would wait behind them. So one goes
+//! first, the lead, and the others wait for what it hears; it may be in a hurry for the sake of their
+//! clients. A wait or a lead that is dropped leaves nothing behind. Holds no lock across an await.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

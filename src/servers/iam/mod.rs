@@ -1,7 +1,8 @@
-//! Logins by IAM: what an entry says of them, one attempt, what is known of each endpoint, probes, and what operators are told.
+//! Logins by IAM: what an entry says of them, one attempt, what is known of each endpoint, probes, and
+//! what operators are told.
 //!
-//! Tokens, credentials and the rules of reaction are the room `iam`'s; this one sends tokens, and only inside verified TLS, into a
-//! request for a cleartext password.
+//! Tokens, credentials and the rules of reaction are the room `iam`'s; this one sends tokens, and only inside
+//! verified TLS, into a request for a cleartext password.
 
 mod attempt;
 mod endpoint_state;

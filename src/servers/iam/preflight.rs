@@ -1,7 +1,8 @@
-//! Logins by IAM for an operator who wants to know whether they work (`--check FILE --iam`): the same code as any other login,
-//! in no pool's place, ended as soon as it has come to its end.
+//! Logins by IAM for an operator who wants to know whether they work (`--check FILE --iam`): the same code as
+//! any other login, in no pool's place, ended as soon as it has come to its end.
 //!
-//! Never lends what it opens. A trial is one session at the server for a moment; it is for a process that serves nobody.
+//! Never lends what it opens. A trial is one session at the server for a moment; it is for a
+//! process that serves nobody.
 
 use super::entry;
 use crate::config::{Database, Snapshot};
@@ -15,7 +16,8 @@ use crate::servers::servers::Servers;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For one trial with all its tries: three logins of `iam_login_timeout`'s usual length, and credentials fetched in between.
+/// For one trial with all its tries: three logins of `iam_login_timeout`'s usual length, and
+/// credentials fetched in between.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One login to be tried.
@@ -47,8 +49,8 @@ pub enum Verdict {
     },
 }
 
-/// What there is to try: each entry by IAM as the user that it names, else as `user` and as those of `[users]` that have keys of
-/// their own for logins by IAM; and as whoever runs auth_query in it.
+/// What there is to try: each entry by IAM as the user that it names, else as `user` and as those of
+/// `[users]` that have keys of their own for logins by IAM; and as whoever runs auth_query in it.
 pub fn trials(snapshot: &Snapshot, user: Option<&str>) -> Vec<Trial> {
     let queriers = entry::queriers(snapshot);
     let of_entries = snapshot.databases.values().flat_map(|database| {
@@ -163,8 +165,10 @@ mod tests {
     #[test]
     fn whoever_runs_auth_query_is_tried_too() {
         let text = format!(
-            "forced = {BY_IAM} server_auth=rds_iam user=app auth_user=asker\nlocal = {BY_IAM} user=app auth_user=owner\n\
-             open = {BY_IAM} server_auth=rds_iam auth_user=asker\n* = {BY_IAM} server_auth=rds_iam auth_dbname=made auth_user=x"
+            "forced = {BY_IAM} server_auth=rds_iam user=app auth_user=asker\n\
+             local = {BY_IAM} user=app auth_user=owner\n\
+             open = {BY_IAM} server_auth=rds_iam auth_user=asker\n\
+             * = {BY_IAM} server_auth=rds_iam auth_dbname=made auth_user=x"
         );
         let all = ["forced app", "forced asker", "local owner", "open asker", "open owner", "made x"];
         assert_eq!(told(&text, None), all);

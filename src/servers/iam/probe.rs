@@ -1,11 +1,13 @@
-//! Logins for the sake of knowing: whether somebody can be logged in by IAM, while a pool at its cap keeps the servers that work.
+//! Logins for the sake of knowing: whether somebody can be logged in by IAM, while a pool at its cap
+//! keeps the servers that work.
 //!
-//! Where there is room, a renewal opens the new server first, and tries again as soon as the back-off allows: nothing is to be
-//! done here. Where there is none, an old server has to go before the new one can come: not before it is known that it can.
-//! And while logins fail there, a denial would never be proven, and a trouble that has passed would go unnoticed. A probe
-//! shows its token and goes no further: it asks for a database that there is not, so PostgreSQL ends it before it counts as a
-//! session, and no cap is touched. It takes its turn in the endpoint's budget, last of all, and its pauses are those of any other
-//! login. At most one goes on for each ([`Who`]) that logs in to an entry's endpoints.
+//! Where there is room, a renewal opens the new server first, and tries again as soon as the back-off allows:
+//! nothing is to be done here. Where there is none, an old server has to go before the new one can come: not
+//! before it is known that it can. And while logins fail there, a denial would never be proven, and a trouble
+//! that has passed would go unnoticed. A probe shows its token and goes no further: it asks for a database
+//! that there is not, so PostgreSQL ends it before it counts as a session, and no cap is touched. It takes
+//! its turn in the endpoint's budget, last of all, and its pauses are those of any other login. At most one
+//! goes on for each ([`Who`]) that logs in to an entry's endpoints.
 
 use super::entry;
 use super::shared::Probe;
@@ -22,18 +24,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// Between two looks at what servers are worth, so that a verdict that time brings about takes effect within a second.
+/// Between two looks at what servers are worth, so that a verdict that time brings about
+/// takes effect within a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Between two log lines about a clock that stays off.
 const REMIND: Micros = Micros::from_secs(600);
 
-/// When logins work again after a time in which servers were kept beyond their hard age, those are replaced within this time;
-/// whatever is left is closed then. At the usual pace it is enough for 1,200.
+/// When logins work again after a time in which servers were kept beyond their hard age, those are replaced
+/// within this time; whatever is left is closed then. At the usual pace it is enough for 1,200.
 const CATCH_UP: Micros = Micros::from_secs(60);
 
-/// For how long a login that was accepted shows that the next one will be: until a renewal that was put off for a probe is
-/// asked for again. A pool whose servers are idle asks at a janitor's pass, which may come late by another one.
+/// For how long a login that was accepted shows that the next one will be: until a renewal that was put
+/// off for a probe is asked for again. A pool whose servers are idle asks at a janitor's pass, which may
+/// come late by another one.
 const SURE_FOR: Micros = Micros::from_millis(LOOK_AGAIN.as_millis() as u64 + 3 * limits::JANITOR_PERIOD_MS);
 
 impl Servers {
@@ -63,8 +67,8 @@ impl Servers {
         }
     }
 
-    /// Logs how far the clocks are apart when that is another matter than what was said last, and when, and now and again while
-    /// it lasts. Returns what is said now.
+    /// Logs how far the clocks are apart when that is another matter than what was said last, and when, and
+    /// now and again while it lasts. Returns what is said now.
     fn tell_skew(&self, (before, told_at): (Alarm, Micros)) -> (Alarm, Micros) {
         let (skew_s, now) = (self.iam.skew_s(), self.plane.now());
         let alarm = before.next(skew_s);
@@ -82,8 +86,8 @@ impl Servers {
         (alarm, now)
     }
 
-    /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose logins are put
-    /// off for another reason puts the next one off, too.
+    /// A source has got credentials: pools whose logins need not be put off any more are looked at. One whose
+    /// logins are put off for another reason puts the next one off, too.
     fn go_on_with_credentials(&self) {
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         for entry in self.plane.registry.entries() {
@@ -124,8 +128,8 @@ impl Servers {
         }
     }
 
-    /// The one door to a pool's stance. Where servers were kept beyond their hard age, they catch up first when logins work
-    /// again.
+    /// The one door to a pool's stance. Where servers were kept beyond their hard age, they catch up
+    /// first when logins work again.
     pub(in crate::servers) fn set_stance(&self, entry: &PoolEntry, stance: Stance) {
         let (share, now) = (&entry.share, self.plane.now());
         let stance = match (share.stance(), stance) {
@@ -146,8 +150,8 @@ impl Servers {
         }
     }
 
-    /// Ends catching up when no server is seen any more that should, or the time for it is over. To be called once in a while:
-    /// workers must have looked in between.
+    /// Ends catching up when no server is seen any more that should, or the time for it is over. To be called
+    /// once in a while: workers must have looked in between.
     fn end_catch_up(&self, entry: &PoolEntry) {
         let share = &entry.share;
         let is_over = || self.plane.now() >= entry.catch_up_until() || !share.take_overstay();
@@ -156,8 +160,9 @@ impl Servers {
         }
     }
 
-    /// Whether a server of `entry`, at a cap, may be given up for a younger one: a login has shown a moment ago that it can be
-    /// had. If not, a probe finds out, and the renewal may be asked for again a little later.
+    /// Whether a server of `entry`, at a cap, may be given up for a younger one: a login has shown
+    /// a moment ago that it can be had. If not, a probe finds out, and the renewal may be asked
+    /// for again a little later.
     pub(in crate::servers) fn is_sure_of_login(self: &Arc<Self>, entry: &Arc<PoolEntry>) -> bool {
         let (share, snapshot) = (&entry.share, Arc::clone(&self.plane.policy.load().snapshot));
         let Some(Ok(rules)) = entry::rules(&snapshot, &entry.config.load(), &share.user) else {

@@ -1,8 +1,9 @@
 //! The login budget of one endpoint as a queue that logins wait in.
 //!
-//! The rules are [`crate::iam::budget`]'s; here they meet the clock. Turns are given out by whoever asks for one, and by one
-//! task while some have to wait for theirs; it ends with the queue. The lock is held for a few additions, never across an await.
-//! Invariant: a login that is not waited for any more takes no turn away from others.
+//! The rules are [`crate::iam::budget`]'s; here they meet the clock. Turns are given out by whoever asks
+//! for one, and by one task while some have to wait for theirs; it ends with the queue. The lock is held
+//! for a few additions, never across an await. Invariant: a login that is not waited for any more takes
+//! no turn away from others.
 
 use crate::base::Micros;
 use crate::iam::budget::{Budget, Priority, Ticket};

@@ -1,7 +1,7 @@
 //! What is known of logins by IAM, put together for operators, and IAM REFRESH.
 //!
-//! Reads what the plane keeps; starts no login and waits for nothing. One row for each pool (or entry without one) and
-//! endpoint; sources that no row names have one of their own, so that each is told of.
+//! Reads what the plane keeps; starts no login and waits for nothing. One row for each pool (or entry without
+//! one) and endpoint; sources that no row names have one of their own, so that each is told of.
 
 use super::endpoint_state::LoginReport;
 use super::entry;
@@ -139,8 +139,8 @@ impl Servers {
         rows
     }
 
-    /// IAM REFRESH, of one database or all: the sources concerned fetch anew, and who was kept waiting because logins failed is
-    /// tried at once.
+    /// IAM REFRESH, of one database or all: the sources concerned fetch anew, and who was kept waiting
+    /// because logins failed is tried at once.
     pub fn refresh_iam(&self, database: Option<&str>) -> Refreshed {
         let parties = self.iam_parties(database);
         let refreshed = match database {
@@ -154,7 +154,8 @@ impl Servers {
         refreshed
     }
 
-    /// Why clients of databases that need AWS credentials cannot be served: a line for each source without usable ones.
+    /// Why clients of databases that need AWS credentials cannot be served: a line for each
+    /// source without usable ones.
     pub fn iam_obstacles(&self) -> Vec<String> {
         let line = |source: Arc<Source>| {
             let report = source.report();

@@ -1,8 +1,9 @@
-//! Logins to servers by IAM, as far as the whole process shares them: sources of credentials, endpoints, and what a pool's
-//! servers are worth while logins fail.
+//! Logins to servers by IAM, as far as the whole process shares them: sources of credentials, endpoints, and
+//! what a pool's servers are worth while logins fail.
 //!
-//! Never calls AWS on a login's path: a source's task starts when a configuration that names it is adopted, and a login takes
-//! what is in memory. Never connects: `attempt.rs` does. Nothing is started, and no memory taken, before an entry asks for it.
+//! Never calls AWS on a login's path: a source's task starts when a configuration that names it is adopted,
+//! and a login takes what is in memory. Never connects: `attempt.rs` does. Nothing is started, and no memory
+//! taken, before an entry asks for it.
 
 use super::endpoint_state::IamDesk;
 use super::entry;
@@ -56,11 +57,16 @@ pub struct Signer {
     wall: Arc<dyn WallClock>,
 }
 
+/// Why credentials in this state sign nothing.
+fn lack(state: &CredentialState) -> &'static str {
+    state.reason().map_or("they are being fetched", |why| why.text())
+}
+
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
     /// There are no credentials to sign with.
-    #[error("no AWS credentials: {}, source {kind}", .state.reason().map_or("they are being fetched", |why| why.text()))]
+    #[error("no AWS credentials: {}, source {kind}", lack(state))]
     Credentials {
         /// The kind of their source.
         kind: SourceKind,
@@ -115,9 +121,10 @@ impl Iam {
         }
     }
 
-    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody names end.
-    /// `in_use`: the rules of pools that are there, which the files need not foresee (each user of a template is another
-    /// principal); what those name stays, and begins with its first login. Call it within a tokio runtime.
+    /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody
+    /// names end. `in_use`: the rules of pools that are there, which the files need not foresee (each user
+    /// of a template is another principal); what those name stays, and begins with its first login. Call
+    /// it within a tokio runtime.
     pub fn adopt(&self, snapshot: &Snapshot, in_use: impl Iterator<Item = Rules>) {
         let mut rates: HashMap<Endpoint, u32> = HashMap::new();
         let mut keys = HashSet::new();
@@ -138,7 +145,8 @@ impl Iam {
         }
     }
 
-    /// The source of `rules`, if it is in use: rules may be those of a configuration that is in force no more.
+    /// The source of `rules`, if it is in use: rules may be those of a configuration
+    /// that is in force no more.
     pub(in crate::servers) fn source(&self, rules: &Rules) -> Option<Arc<Source>> {
         self.sources.get()?.known(&rules.source)
     }
@@ -151,7 +159,8 @@ impl Iam {
         sources.source(&rules.source, near)
     }
 
-    /// Ends when a source without usable credentials has got some, perhaps before it was called. For one caller.
+    /// Ends when a source without usable credentials has got some, perhaps before it
+    /// was called. For one caller.
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -184,7 +193,8 @@ impl Iam {
     /// What is known of logins that `source` signs for under `rules`, but for the budget.
     pub(in crate::servers) fn evidence(&self, source: &Source, rules: &Rules) -> Evidence {
         let backing = backing(source);
-        // A token that RDS has taken shows more than any date: from then on only a clock that was set explains a refusal.
+        // A token that RDS has taken shows more than any date: from then on only a clock that
+        // was set explains a refusal.
         let skew_s = self.set_since.seconds(self.wall.now()).or_else(|| self.skew_s());
         let patience = rules.ages.patience();
         Evidence { backing, skew_s, patience, ..Evidence::default() }
@@ -216,8 +226,8 @@ impl Iam {
         Refreshed { begin_in, pauses: self.desks().values().map(|desk| desk.forgive_all()).sum() }
     }
 
-    /// The sources of `parties` fetch anew, and no back-off of theirs, each one's under its rules, counts any more.
-    /// `None`: nobody has logged in there yet.
+    /// The sources of `parties` fetch anew, and no back-off of theirs, each one's under its rules, counts any
+    /// more. `None`: nobody has logged in there yet.
     pub(in crate::servers) fn refresh_some<'a>(
         &self,
         parties: impl Iterator<Item = (&'a Rules, Option<Who>)>,
@@ -285,8 +295,9 @@ impl Iam {
         outcome.map_err(|state| NoToken::Credentials { kind: rules.source.kind(), state })
     }
 
-    /// Whether `who` may be denied, where it is let in nowhere. A host that cannot be reached says nothing of it, so that the worst
-    /// that another one has said counts: else one dead host of a list would serve a revoked role without end.
+    /// Whether `who` may be denied, where it is let in nowhere. A host that cannot be reached says nothing of
+    /// it, so that the worst that another one has said counts: else one dead host of a list would serve a
+    /// revoked role without end.
     fn refusal(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
         let (desks, patience) = (self.desks(), rules.ages.patience());
         let suspicions = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(who, patience));
@@ -341,8 +352,8 @@ fn backing(source: &Source) -> Backing {
     report.state.backing(report.loads > 0)
 }
 
-/// What servers are worth whose user cannot be logged in. What may be a denial ends at the hard age, a failure of AWS or of the way
-/// to it keeps what works; the settings may say otherwise.
+/// What servers are worth whose user cannot be logged in. What may be a denial ends at the hard age, a
+/// failure of AWS or of the way to it keeps what works; the settings may say otherwise.
 fn stance_under(trouble: Suspicion, ages: &AgeRules) -> Stance {
     match (trouble, ages.on_denied, ages.lifetime) {
         (Suspicion::Proven, OnDenied::DropNow, _) => Stance::CloseNow,

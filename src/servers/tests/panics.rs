@@ -1,4 +1,5 @@
-//! What a panic on the way to a server costs: the one login or cancel request, and everything that it held comes back.
+//! What a panic on the way to a server costs: the one login or cancel request, and everything
+//! that it held comes back.
 
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Snapshot, SslMode};

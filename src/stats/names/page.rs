@@ -1,39 +1,44 @@
 //! The documentation's page of metrics, made from [`METRICS`].
 
 use super::{METRICS, OTHER, Unit, VERSION_INFO};
-use crate::base::limits;
+use crate::base::{limits, wrap};
 
 /// What the documentation says of readiness.
 const READY: &str = "\
-    `http://<metrics_listen>/ready` answers 200 and `ready` when clients can be served: the listeners are up, the pooler is neither\n\
-    suspended nor shutting down, and every source of AWS credentials that the configuration needs has usable ones. Else it answers 503,\n\
-    and the reasons one a line. A PAUSE, a server that is down and a login that is denied do not count: they concern some databases\n\
-    only, and SHOW IAM and the metrics tell of them.\n\n\
-    `http://<metrics_listen>/ready?database=NAME` answers so for one database: 503 also while it is paused or disabled, and where none of\n\
-    its pools has a server and the last login of each has failed, or its AWS credentials are missing; sources that other databases\n\
-    need do not count. A failed login counts for a minute and `server_login_retry` from when it was first asked about: where nobody comes,\n\
-    nobody learns that it has passed. A database that nobody has used yet is ready; 404 is for one that no entry is for, not even `*`.\n\
-    `pgweir_database_served` is the same for each database; the first {databases} have series of their own, all further ones one with\n\
-    `database=\"other\"`, where the worst counts.\n\n\
-    Where something of the pooler has panicked since the start, a last line says how often:\n\
-    `panics: 1`; it goes on without what that has ended, and the log has the place.\n\n";
+    `http://<metrics_listen>/ready` answers 200 and `ready` when clients can be served: the listeners are \
+    up, the pooler is neither suspended nor shutting down, and every source of AWS credentials that the \
+    configuration needs has usable ones. Else it answers 503, and the reasons one a line. A PAUSE, a server \
+    that is down and a login that is denied do not count: they concern some databases only, and SHOW IAM and \
+    the metrics tell of them.\n\n\
+    `http://<metrics_listen>/ready?database=NAME` answers so for one database: 503 also while it is paused \
+    or disabled, and where none of its pools has a server and the last login of each has failed, or its AWS \
+    credentials are missing; sources that other databases need do not count. A failed login counts for a \
+    minute and `server_login_retry` from when it was first asked about: where nobody comes, nobody learns \
+    that it has passed. A database that nobody has used yet is ready; 404 is for one that no entry is for, \
+    not even `*`. `pgweir_database_served` is the same for each database; the first {databases} have series \
+    of their own, all further ones one with `database=\"other\"`, where the worst counts.\n\n\
+    Where something of the pooler has panicked since the start, a last line says how often: `panics: 1`; it \
+    goes on without what that has ended, and the log has the place.\n\n";
 
 /// The documentation's page of metrics: one Markdown table, made from [`METRICS`].
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
-         Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while `metrics_listen` is empty.\n\
-         Who takes gzip (`Accept-Encoding`), as Prometheus does, is sent the page packed so, which is ten to twenty times smaller.\n\
-         This page is generated from `src/stats/names.rs`; `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
+         Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while \
+         `metrics_listen` is empty. Who takes gzip (`Accept-Encoding`), as Prometheus does, is sent the page \
+         packed so, which is ten to twenty times smaller. This page is generated from `src/stats/names.rs`; \
+         `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
     );
     page += &format!(
-        "`database` and `user` are those of a pool; `user` is the one its servers log in as. The first {} pools have series of\n\
-         their own; all further ones are summed in one series with `database=\"{OTHER}\", user=\"{OTHER}\"`.\n\n",
+        "`database` and `user` are those of a pool; `user` is the one its servers log in as. The first {} \
+         pools have series of their own; all further ones are summed in one series with \
+         `database=\"{OTHER}\", user=\"{OTHER}\"`.\n\n",
         limits::METRICS_POOLS_MAX
     );
     page += &format!(
-        "`source` is a source of AWS credentials as SHOW IAM names it; the first {} have series of their own, all further ones\n\
-         one with `source=\"{OTHER}\"`, where the one that stands worst counts. `reason` is empty where `result` is `ok`.\n\n",
+        "`source` is a source of AWS credentials as SHOW IAM names it; the first {} have series of their \
+         own, all further ones one with `source=\"{OTHER}\"`, where the one that stands worst counts. \
+         `reason` is empty where `result` is `ok`.\n\n",
         limits::METRICS_SOURCES_MAX
     );
     page += &READY.replace("{databases}", &limits::METRICS_DATABASES_MAX.to_string());
@@ -50,7 +55,7 @@ pub fn markdown() -> String {
     page += &format!(
         "| `{VERSION_INFO}` | gauge |  | version | VERSION.version | The version, in its label; always 1. |\n"
     );
-    page
+    wrap::page(&page)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What is taken and what is not: certificates of version 1 and of authorities themselves, and what may be wrong with them.
+//! What is taken and what is not: certificates of version 1 and of authorities themselves, and
+//! what may be wrong with them.
 
 use super::version_1::version_1;
 use super::*;

@@ -11,8 +11,8 @@ impl PoolShare {
         self.overstay.store(true, Ordering::Release);
     }
 
-    /// Whether a server was seen to be kept beyond its hard age since [`PoolShare::take_overstay`]; workers look at those that
-    /// are free at each pass.
+    /// Whether a server was seen to be kept beyond its hard age since [`PoolShare::take_overstay`]; workers
+    /// look at those that are free at each pass.
     pub fn has_overstay(&self) -> bool {
         self.overstay.load(Ordering::Acquire)
     }
@@ -48,13 +48,14 @@ impl PoolShare {
         self.lifetime_close.take(now, spacing)
     }
 
-    /// Takes the turn to ask for a replacement of a server past its soft age: over all workers not within `gap` of the last one,
-    /// however wide the gap was that the server of that one had time for.
+    /// Takes the turn to ask for a replacement of a server past its soft age: over all workers not within
+    /// `gap` of the last one, however wide the gap was that the server of that one had time for.
     pub fn may_ask_for_renewal(&self, now: Micros, gap: Micros) -> bool {
         now.0 >= self.renewal_not_before.load(Ordering::Acquire) && self.renewal.take(now, gap)
     }
 
-    /// Set by the ledger where nothing can be replaced now: asking is in vain until then, and then the next one may ask.
+    /// Set by the ledger where nothing can be replaced now: asking is in vain until then, and
+    /// then the next one may ask.
     pub fn postpone_renewal(&self, until: Micros) {
         self.renewal_not_before.store(until.0, Ordering::Release);
         self.renewal.forget();
@@ -80,12 +81,14 @@ impl PoolShare {
         self.is_retirement_wanted() && take_one(&self.retirements)
     }
 
-    /// A server has ended that was not retired: a renewal that is under way need not retire another one when it has come.
+    /// A server has ended that was not retired: a renewal that is under way need not retire
+    /// another one when it has come.
     pub fn note_departure(&self) {
         self.departed.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether one has ended by itself since the first of the renewals that are under way began; each counts once.
+    /// Whether one has ended by itself since the first of the renewals that are under way
+    /// began; each counts once.
     pub(in crate::core) fn take_departed(&self) -> bool {
         take_one(&self.departed)
     }

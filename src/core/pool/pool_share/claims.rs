@@ -18,7 +18,8 @@ impl PoolShare {
         self.claim.load_full()
     }
 
-    /// Whether the free server at hand is to be closed for another pool's client. Says so once for each claim.
+    /// Whether the free server at hand is to be closed for another pool's client.
+    /// Says so once for each claim.
     #[cold]
     pub(in crate::core) fn yields_server(&self, now: Micros) -> bool {
         let Some(claim) = self.claim() else { return false };

@@ -59,7 +59,8 @@ impl PoolShare {
         self.slots[worker.0 as usize].aged.store(count, Ordering::Release);
     }
 
-    /// Publishes when the hard age of the oldest of them is; [`Micros::NEVER`] = none is free, nor soon will be.
+    /// Publishes when the hard age of the oldest of them is; [`Micros::NEVER`] = none
+    /// is free, nor soon will be.
     pub(in crate::core) fn set_oldest(&self, worker: WorkerId, hard_at: Micros) {
         self.slots[worker.0 as usize].oldest_ends_at.store(hard_at.0, Ordering::Release);
     }
@@ -97,8 +98,9 @@ impl PoolShare {
         self.oldest_in(mask)
     }
 
-    /// Whether a client of another worker waits, now that `here` has published an idle server. One of two who cross each other,
-    /// that client with its look at what is idle ([`PoolShare::idle_elsewhere`]) or this, sees the other.
+    /// Whether a client of another worker waits, now that `here` has published an idle server. One of
+    /// two who cross each other, that client with its look at what is idle
+    /// ([`PoolShare::idle_elsewhere`]) or this, sees the other.
     #[inline]
     pub fn has_waiter_after_all(&self, here: WorkerId) -> bool {
         if self.slots.len() < 2 {
@@ -137,9 +139,9 @@ impl PoolShare {
         self.slots.iter().map(|slot| slot.idle.load(Ordering::Acquire)).sum()
     }
 
-    /// What helps those who wait, and since when the first of them does. A server that goes from one worker's idle ones to a
-    /// client of another is seen in one of the three: as idle, as moving, or by that its client waits no more. So they are
-    /// read in that order, and written so by whoever moves it.
+    /// What helps those who wait, and since when the first of them does. A server that goes from one worker's
+    /// idle ones to a client of another is seen in one of the three: as idle, as moving, or by that its
+    /// client waits no more. So they are read in that order, and written so by whoever moves it.
     pub fn outlook(&self) -> Outlook {
         let idle = self.idle_total();
         let moving = self.moving.load(Ordering::Acquire);

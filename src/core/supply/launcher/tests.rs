@@ -1,4 +1,5 @@
-//! What the launcher decides, event by event; that it decides well over time is the simulation's to show (tests/sim).
+//! What the launcher decides, event by event; that it decides well over time is the
+//! simulation's to show (tests/sim).
 
 mod renewals;
 

@@ -1,8 +1,9 @@
 //! The ledger's rules for logins in progress: how many at a time, and what the end of one says of the next.
 //!
-//! A pool has one while nothing shows that they succeed, then several. Those for clients are counted by themselves, in the pool and
-//! at its endpoint: renewals that wait for the pace, are slow or hang, take none of their places. The first login of each pool always may begin. A pool
-//! that its endpoint has no place for is asked again as soon as there is one ([`Ledger::next_held`]).
+//! A pool has one while nothing shows that they succeed, then several. Those for clients are counted by
+//! themselves, in the pool and at its endpoint: renewals that wait for the pace, are slow or hang, take none
+//! of their places. The first login of each pool always may begin. A pool that its endpoint has no place for
+//! is asked again as soon as there is one ([`Ledger::next_held`]).
 
 use super::{Ledger, Opening, Want};
 use crate::base::{Micros, PoolId, limits};
@@ -26,7 +27,8 @@ impl Logins {
     }
 }
 
-/// Pools with clients that their endpoint had no place for, in the order in which they asked; each is in here once.
+/// Pools with clients that their endpoint had no place for, in the order in which they
+/// asked; each is in here once.
 pub(super) type Held = VecDeque<PoolId>;
 
 impl Ledger {
@@ -45,8 +47,8 @@ impl Ledger {
         Opening { from_reserve, renews, want, generation, began_at: now, failures, endpoint }
     }
 
-    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace, are slow or hang, keep
-    /// no client from a server, in their own pool as little as in others.
+    /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace,
+    /// are slow or hang, keep no client from a server, in their own pool as little as in others.
     pub(super) fn may_log_in(&mut self, pool: &Arc<PoolShare>, rules: &PoolRules, want: Want) -> bool {
         let most = rules.server_login_concurrency;
         let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
@@ -61,8 +63,9 @@ impl Ledger {
         may
     }
 
-    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it began, the server
-    /// may not take as many: the next one is tried by itself, and not at once, but no later than a second after this one's begin.
+    /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it
+    /// began, the server may not take as many: the next one is tried by itself, and not at once, but no later
+    /// than a second after this one's begin.
     pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
         self.login_is_over(pool, opening);
         let account = self.account(pool);
@@ -83,10 +86,11 @@ impl Ledger {
         pool.set_failing(None);
     }
 
-    /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new generation since. `reason`
-    /// is what clients that need a server meanwhile are told. Returns whether this is the answer to those who wait: as long as
-    /// other logins are under way it is not, since each of these may still serve them; the last one that fails is. The place
-    /// itself, from now on one of [`super::Use::Failed`], comes back by [`Ledger::returned`].
+    /// A login has failed: no other is tried until `retry` after its start, unless the pool has a new
+    /// generation since. `reason` is what clients that need a server meanwhile are told. Returns whether this
+    /// is the answer to those who wait: as long as other logins are under way it is not, since each of these
+    /// may still serve them; the last one that fails is. The place itself, from now on one of
+    /// [`super::Use::Failed`], comes back by [`Ledger::returned`].
     pub fn login_failed(
         &mut self,
         pool: &Arc<PoolShare>,
@@ -109,7 +113,8 @@ impl Ledger {
         pool.set_failing(None);
     }
 
-    /// Whether a login's failure says anything about the next one: not where that would go elsewhere or send something else.
+    /// Whether a login's failure says anything about the next one: not where that would go
+    /// elsewhere or send something else.
     fn postpone(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) -> bool {
         let account = self.account(pool);
         account.failed += 1;
@@ -122,10 +127,10 @@ impl Ledger {
         is_of_today
     }
 
-    /// A server whose login began then has ended by itself and had answered nothing: it lets everybody in and serves nobody. The
-    /// next login comes by itself after a pause, which doubles with each such end from `limits::REFUSAL_PAUSE_MS` to `longest`;
-    /// those of servers that were logged in to together are one. Returns the end of the pause.
-    /// (PgBouncer opens the next one at once, one at a time.)
+    /// A server whose login began then has ended by itself and had answered nothing: it lets everybody in and
+    /// serves nobody. The next login comes by itself after a pause, which doubles with each such end from
+    /// `limits::REFUSAL_PAUSE_MS` to `longest`; those of servers that were logged in to together are one.
+    /// Returns the end of the pause. (PgBouncer opens the next one at once, one at a time.)
     pub fn ended_unanswered(
         &mut self,
         pool: &Arc<PoolShare>,
@@ -163,15 +168,15 @@ impl Ledger {
         }
     }
 
-    /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went through; the
-    /// connect string has changed): the next login need not wait for the retry.
+    /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went
+    /// through; the connect string has changed): the next login need not wait for the retry.
     pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {
         self.account(pool).retry_at = Micros(0);
         pool.set_failing(None); // who comes now waits for what becomes of it
     }
 
-    /// A pool that was refused because of its endpoint, where there is a place now: the one that has asked first. It is looked at
-    /// again, and refused again or not.
+    /// A pool that was refused because of its endpoint, where there is a place now: the one that has asked
+    /// first. It is looked at again, and refused again or not.
     pub fn next_held(&mut self, endpoint: &Arc<str>) -> Option<PoolId> {
         let there = self.logins_at.get(endpoint).copied().unwrap_or_default();
         let held = self.held_at.get_mut(endpoint)?;

@@ -1,9 +1,11 @@
-//! The ledger's rules for renewals: when a server's replacement is wanted, and how many are replaced at the same time.
+//! The ledger's rules for renewals: when a server's replacement is wanted, and how many are
+//! replaced at the same time.
 //!
-//! The plan is made as a server logs in, with what is known then: how long logins take, and how many servers share the pool's
-//! caps. So renewals begin early, wherever many servers were born together, and a login that suddenly takes a tenth of the age
-//! finds few of them due. At a cap a server has to go before its replacement can come: as many are missing at the same time as
-//! it takes to replace all within their age, never more than a fifth.
+//! The plan is made as a server logs in, with what is known then: how long logins take, and how many servers
+//! share the pool's caps. So renewals begin early, wherever many servers were born together, and a login that
+//! suddenly takes a tenth of the age finds few of them due. At a cap a server has to go before its
+//! replacement can come: as many are missing at the same time as it takes to replace all within their age,
+//! never more than a fifth.
 
 use super::timetable::{Window, latest_free_in_both};
 use super::{Account, Ledger, Verdict, Want};
@@ -15,17 +17,21 @@ use std::sync::Arc;
 /// By this hundredth of its age a server's replacement is begun.
 pub(crate) const REPLACED_BY_PERCENT: u64 = 85;
 
-/// Between these hundredths of its age a server is to be replaced: early where many were born together, else late.
+/// Between these hundredths of its age a server is to be replaced: early where many were
+/// born together, else late.
 const SOFT_PERCENT: (u64, u64) = (20, REPLACED_BY_PERCENT);
 
-/// Of an endpoint's pace, in hundredths, so many are planned for renewals: the rest is clients' and those of retries.
+/// Of an endpoint's pace, in hundredths, so many are planned for renewals: the rest is
+/// clients' and those of retries.
 pub(crate) const PACE_PERCENT: u64 = 90;
 
-/// A login that suddenly takes this hundredth of the age finds the pool's renewals so far apart, where there is time for it.
+/// A login that suddenly takes this hundredth of the age finds the pool's renewals so far apart,
+/// where there is time for it.
 const SLOW_PERCENT: u64 = 10;
 
-/// How far apart those of an endpoint's different pools are, in hundredths of what would be even, over the whole time of a server: the first of
-/// these for which there is room. Later it fits where servers were born together, and after an age the first one mostly does.
+/// How far apart those of an endpoint's different pools are, in hundredths of what would be even, over the
+/// whole time of a server: the first of these for which there is room. Later it fits where servers were born
+/// together, and after an age the first one mostly does.
 const EVENNESS: [u64; 5] = [90, 75, 60, 40, 0];
 
 /// The golden ratio's part of 2^32: multiples of it fill a range evenly, however many there are.
@@ -37,8 +43,9 @@ impl Account {
         self.missing_needed().clamp(1, self.missing_most(rules)) as u32
     }
 
-    /// How many have to be replaced at the same time so that none reaches its hard age, even were all born together: all of
-    /// them, where a login takes so much of the age that no time is left between the first and the last.
+    /// How many have to be replaced at the same time so that none reaches its hard age, even were all
+    /// born together: all of them, where a login takes so much of the age that no time is left
+    /// between the first and the last.
     pub(super) fn missing_needed(&self) -> u64 {
         let Window { earliest, latest } = window(Micros(0), self.max_age, self.login_time);
         let (span, servers) = (latest.since(earliest).0.max(1), u64::from(self.servers().max(1)));
@@ -59,8 +66,8 @@ impl Account {
 }
 
 impl Ledger {
-    /// A renewal comes last: it takes no place for which others starve, and none that is not there; and there are not more of
-    /// them than servers past their soft age.
+    /// A renewal comes last: it takes no place for which others starve, and none that is not there; and there
+    /// are not more of them than servers past their soft age.
     pub(super) fn judge_renewal(&mut self, pool: &Arc<PoolShare>, now: Micros) -> Verdict {
         if !pool.stance().renews() || self.others_starve(pool) {
             return Verdict::Nothing;
@@ -102,14 +109,16 @@ impl Ledger {
         starved.any(|id| self.accounts.get(id).is_some_and(|account| rivals(&account.share)))
     }
 
-    /// Whether a server of `pool` was retired at a cap and its replacement can be opened now: by [`Want::Renewal`].
+    /// Whether a server of `pool` was retired at a cap and its replacement can be opened
+    /// now: by [`Want::Renewal`].
     pub fn owes_replacement(&mut self, pool: &Arc<PoolShare>) -> bool {
         self.account(pool).owed > 0 && self.has_room(pool)
     }
 
-    /// When a server of `pool` whose login began and was over then, and whose authorization is good for `max_age`, is to be replaced:
-    /// as late as leaves time for it, but apart from the pool's others, so that the last one of as many as its caps allow has
-    /// its turn in time, and from those of other pools at its endpoint, which takes `rate` logins a second.
+    /// When a server of `pool` whose login began and was over then, and whose authorization is good for
+    /// `max_age`, is to be replaced: as late as leaves time for it, but apart from the pool's others, so that
+    /// the last one of as many as its caps allow has its turn in time, and from those of other pools at its
+    /// endpoint, which takes `rate` logins a second.
     pub fn plan_renewal(
         &mut self,
         pool: &Arc<PoolShare>,
@@ -154,8 +163,8 @@ pub(super) fn percent(age: Micros, hundredths: u64) -> Micros {
     Micros(age.0 / 100 * hundredths)
 }
 
-/// When a server that is born at `begun_at` is to be replaced: there is time for a login behind it, twice over, and it has served
-/// for as long as one takes, where its age allows that.
+/// When a server that is born at `begun_at` is to be replaced: there is time for a login behind it, twice
+/// over, and it has served for as long as one takes, where its age allows that.
 fn window(begun_at: Micros, max_age: Micros, login_time: Micros) -> Window {
     let (from, to) = (percent(max_age, SOFT_PERCENT.0), percent(max_age, SOFT_PERCENT.1));
     let in_time = max_age.since(Micros(2 * login_time.0));

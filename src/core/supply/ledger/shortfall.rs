@@ -1,7 +1,9 @@
-//! Whether servers can be replaced as fast as they age, by how long logins take lately; and if not, what bound is in the way.
+//! Whether servers can be replaced as fast as they age, by how long logins take lately; and if not,
+//! what bound is in the way.
 //!
-//! Of a pool by itself: how many of its servers may be missing or logged in to at a time. Of its endpoint, whose pools are added
-//! up once in a while: how many logins go at a time there, and how many in a second. Never decides anything: it is told.
+//! Of a pool by itself: how many of its servers may be missing or logged in to at a time. Of its endpoint,
+//! whose pools are added up once in a while: how many logins go at a time there, and how many in a second.
+//! Never decides anything: it is told.
 
 use super::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT, percent};
 use super::{Account, Ledger};
@@ -9,7 +11,8 @@ use crate::base::{Micros, PoolId, limits};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Why a pool's servers may reach their hard age before they are replaced: what that takes, and what there is.
+/// Why a pool's servers may reach their hard age before they are replaced: what that
+/// takes, and what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortfall {
     /// Of what.
@@ -23,7 +26,8 @@ pub struct Shortfall {
 /// A bound on renewals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// A fifth of the pool at most is missing at a time, where it has no room for more servers than its clients use.
+    /// A fifth of the pool at most is missing at a time, where it has no room for more
+    /// servers than its clients use.
     Missing,
     /// `server_login_concurrency`, for the pool's own logins at a time.
     Logins,
@@ -45,20 +49,23 @@ pub(super) struct Asked {
 }
 
 impl Account {
-    /// How often a server is replaced, in thousandths of what is done all the time: by its login, or in a thousand seconds.
+    /// How often a server is replaced, in thousandths of what is done all the time: by its login,
+    /// or in a thousand seconds.
     fn of_all(&self, micros: u64) -> u64 {
         let every = percent(self.max_age, REPLACED_BY_PERCENT).0.max(1);
         u64::from(self.servers()).saturating_mul(micros) / every
     }
 
-    /// How many of its logins are under way at any time while its servers are replaced as they age, in thousandths.
+    /// How many of its logins are under way at any time while its servers are replaced as
+    /// they age, in thousandths.
     fn under_way_thousandths(&self) -> u64 {
         self.of_all(self.login_time.0.saturating_mul(1_000))
     }
 }
 
 impl Ledger {
-    /// Adds up for each endpoint what its pools want of it. Every pool is looked at: not for each of them, but once for all.
+    /// Adds up for each endpoint what its pools want of it. Every pool is looked at: not for each
+    /// of them, but once for all.
     pub fn add_up_endpoints(&mut self) {
         let mut asked: HashMap<Arc<str>, Asked> = HashMap::new();
         for account in self.accounts.values().filter(|account| account.planned > 0) {
@@ -70,14 +77,16 @@ impl Ledger {
         self.asked = asked;
     }
 
-    /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not age, as far as is known.
+    /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not
+    /// age, as far as is known.
     pub fn keeps_up(&self, pool: PoolId) -> Option<bool> {
         let is_aging = self.accounts.get(&pool).is_some_and(|account| account.planned > 0);
         is_aging.then(|| self.shortfall(pool).is_none())
     }
 
-    /// The bound that keeps a pool's servers from being replaced as fast as they age, if one does: by what its last logins have
-    /// taken, and what the endpoint's pools wanted when they were last added up ([`Ledger::add_up_endpoints`]).
+    /// The bound that keeps a pool's servers from being replaced as fast as they age, if one does: by what
+    /// its last logins have taken, and what the endpoint's pools wanted when they were last added up
+    /// ([`Ledger::add_up_endpoints`]).
     pub fn shortfall(&self, pool: PoolId) -> Option<Shortfall> {
         let account = self.accounts.get(&pool).filter(|account| account.planned > 0)?;
         let rules = account.share.rules();
@@ -92,7 +101,8 @@ impl Ledger {
             return Some(Shortfall { of, needed, most });
         }
         let there = self.asked.get(&rules.endpoint).copied().unwrap_or_default();
-        // the first login of each pool is its own; where the others are too many, it has no second one to count on
+        // the first login of each pool is its own; where the others are too many, it has
+        // no second one to count on
         if there.under_way > 1_000 * logins && account.under_way_thousandths() > 1_000 {
             let needed = there.under_way.div_ceil(1_000);
             return Some(Shortfall { of: Bound::LoginsThere, needed, most: logins });
@@ -106,7 +116,8 @@ impl Ledger {
     }
 }
 
-/// Whether an operator is told that servers are not replaced in time: what comes and goes within seconds is no news.
+/// Whether an operator is told that servers are not replaced in time: what comes and goes
+/// within seconds is no news.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lateness {
     is_told: bool,

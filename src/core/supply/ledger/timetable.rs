@@ -1,7 +1,9 @@
-//! When servers will want to be replaced, as it is planned at their logins: those that were born together part.
+//! When servers will want to be replaced, as it is planned at their logins: those that
+//! were born together part.
 //!
-//! Pure, and without dice: the same logins give the same plan. It holds what lies ahead only, at most as many times as fit into
-//! the longest age with the gaps between them; a time for which there is no room is given out, but not held.
+//! Pure, and without dice: the same logins give the same plan. It holds what lies ahead only, at most as
+//! many times as fit into the longest age with the gaps between them; a time for which there is no room is
+//! given out, but not held.
 
 use crate::base::Micros;
 use std::collections::BTreeSet;
@@ -18,7 +20,8 @@ pub(super) struct Window {
 pub(super) struct Timetable(BTreeSet<Micros>);
 
 impl Timetable {
-    /// The latest time of the window that is at least `gap` away from each one that is planned, but for those of another table.
+    /// The latest time of the window that is at least `gap` away from each one that is planned, but
+    /// for those of another table.
     pub(super) fn latest_free(&self, window: Window, gap: Micros, others: &Self) -> Option<Micros> {
         let mut at = window.latest;
         for planned in self.0.range(..at + gap).rev().filter(|planned| !others.0.contains(*planned)) {
@@ -50,7 +53,8 @@ impl Timetable {
     }
 }
 
-/// The latest time of the window that is free in both tables, each with its gap; what stands in both is a matter of the first.
+/// The latest time of the window that is free in both tables, each with its gap; what stands in both
+/// is a matter of the first.
 pub(super) fn latest_free_in_both(
     window: Window,
     (first, first_gap): (&Timetable, Micros),
@@ -77,7 +81,8 @@ mod tests {
             births in proptest::collection::vec((0u64..500, 0usize..2), 1..80), gaps in (1u64..20, 1u64..20),
         ) {
             let (first_gap, second_gap) = (Micros(gaps.0), Micros(gaps.1));
-            let (mut firsts, mut second) = ([Timetable::default(), Timetable::default()], Timetable::default());
+            let mut firsts = [Timetable::default(), Timetable::default()];
+            let mut second = Timetable::default();
             let mut planned: Vec<(u64, usize)> = Vec::new();
             for (born, which) in births {
                 let window = Window { earliest: Micros(born + 200), latest: Micros(born + 850) };

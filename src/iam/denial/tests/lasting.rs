@@ -1,4 +1,5 @@
-//! What lasts and what does not: the server's word, AWS's own, the pauses, what others hear, and how long a proof takes.
+//! What lasts and what does not: the server's word, AWS's own, the pauses, what others hear,
+//! and how long a proof takes.
 
 use super::*;
 

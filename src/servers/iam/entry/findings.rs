@@ -1,4 +1,5 @@
-//! What is wrong with a configuration in what it says of logins by IAM, and what an operator should know of it.
+//! What is wrong with a configuration in what it says of logins by IAM, and what an
+//! operator should know of it.
 //!
 //! An error is what cannot work whoever comes; what fails for some, or has no effect, is a warning. Pure.
 
@@ -141,7 +142,8 @@ struct Survey<'a> {
     doubts: BTreeSet<String>,
     /// Every `iam_login_rate` of an endpoint.
     rates: HashMap<Endpoint, BTreeSet<u32>>,
-    /// Who sets `iam_session_name`, and the kind of source to which it says nothing; `None` = it says something to one.
+    /// Who sets `iam_session_name`, and the kind of source to which it says nothing; `None` =
+    /// it says something to one.
     session_names: BTreeMap<String, Option<SourceKind>>,
     /// Who cannot log in, and the databases where not. That is no error, since nobody need ever go there.
     closed: BTreeMap<String, Vec<String>>,
@@ -272,8 +274,9 @@ impl Wanted {
     }
 }
 
-/// Endpoints whose pools, were all of them full, would want more logins for their servers' ages than their pace allows. Told is
-/// what is certain: of hosts that share the servers each is taken to have its part, and users that nobody has named have none.
+/// Endpoints whose pools, were all of them full, would want more logins for their servers' ages than their
+/// pace allows. Told is what is certain: of hosts that share the servers each is taken to have its part, and
+/// users that nobody has named have none.
 fn paces(snapshot: &Snapshot) -> Vec<String> {
     let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
     for pool in pools(snapshot).filter(|pool| pool.whose != Whose::Querier) {
@@ -296,9 +299,9 @@ fn paces(snapshot: &Snapshot) -> Vec<String> {
         let for_renewals = f64::from(pace) * PACE_PERCENT as f64 / 100.0;
         (rate > for_renewals).then(|| {
             format!(
-                "endpoint {endpoint}: full pools want {rate:.1} logins a second so that each server is replaced before it is \
-                 older than iam_max_age, and iam_login_rate={pace} has {for_renewals:.1} for renewals: raise one of them, or lower \
-                 pool_size"
+                "endpoint {endpoint}: full pools want {rate:.1} logins a second so that each server is \
+                 replaced before it is older than iam_max_age, and iam_login_rate={pace} has \
+                 {for_renewals:.1} for renewals: raise one of them, or lower pool_size"
             )
         })
     };

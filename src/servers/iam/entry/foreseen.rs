@@ -1,7 +1,7 @@
 //! The pools by IAM that the files foresee: what can be known of them before a client has come.
 //!
-//! Of users whose keys are equal one stands for all, so that the cost of a load is in the differences between users, not in their
-//! number. Pure.
+//! Of users whose keys are equal one stands for all, so that the cost of a load is in the differences between
+//! users, not in their number. Pure.
 
 use super::{keys_of, rules};
 use crate::config::{CONSOLE_DATABASE, Database, IamIdentity, ServerAuth, Snapshot, UserEntry};

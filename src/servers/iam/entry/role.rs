@@ -1,8 +1,8 @@
 //! The role of an entry whose `iam_role_arn` is a template: `{database}` and `{user}` in it stand for names.
 //!
-//! Only names that the files give are put in. One that a client chooses (a database that `*` makes, a user that
-//! no entry forces) would let it choose the role as well, and with it another tenant's: a template that needs
-//! one is refused at load. Pure.
+//! Only names that the files give are put in. One that a client chooses (a database that `*` makes, a user
+//! that no entry forces) would let it choose the role as well, and with it another tenant's: a template that
+//! needs one is refused at load. Pure.
 
 /// The names that the files give; `None`: a client would choose it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -136,9 +136,11 @@ fn what_does_not_go_with_tokens_is_refused_with_everything_else() {
     let told = texts.join("\n");
     for words in [
         "\"ec2\" for parameter iam_credential_source in configuration (test.ini:6)",
-        "parameter host of database \"a\" in configuration (test.ini:2): server_auth=rds_iam needs a TCP host",
+        "parameter host of database \"a\" in configuration (test.ini:2): server_auth=rds_iam needs a TCP \
+         host",
         "parameter password of database \"a\"",
-        "parameter host of database \"b\" in configuration (test.ini:3): no region in host name \"db.internal\": set iam_region",
+        "parameter host of database \"b\" in configuration (test.ini:3): no region in host name \
+         \"db.internal\": set iam_region",
         "parameter iam_max_age of database \"b\"",
         "parameter tls_server_name of database \"b\"",
         "parameter tls_server_name of database \"c\"",
@@ -173,8 +175,10 @@ fn users_have_a_say() {
         "rds = {}\nlocal = host=/run\nforced = host=/run user=x",
         RDS.replace(" server_auth=rds_iam", "")
     );
-    let settings = "server_tls_ca_file = x\n[users]\napp = server_auth=rds_iam iam_role_arn=arn:aws:iam::123456789012:role/a\n\
-                    odd = iam_max_age=1";
+    let settings = "server_tls_ca_file = x\n\
+        [users]\n\
+        app = server_auth=rds_iam iam_role_arn=arn:aws:iam::123456789012:role/a\n\
+        odd = iam_max_age=1";
     let (errors, warnings) = found(&databases, settings);
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(
@@ -202,9 +206,8 @@ fn a_user_is_judged_beside_the_entries_that_it_goes_to() {
     assert_eq!(errors, [""; 0], "the profile is for a");
     assert_eq!(
         warnings,
-        [
-            "user \"v\": cannot log in by IAM to database \"b\" (iam_profile: iam_credential_source=imds reads no profile)"
-        ]
+        ["user \"v\": cannot log in by IAM to database \"b\" \
+             (iam_profile: iam_credential_source=imds reads no profile)"]
     );
     let role = "iam_role_arn=arn:aws:iam::123456789012:role/r";
     let (errors, warnings) = found(&format!("a = {RDS} {role}"), &settings("v = iam_external_id=tenant"));
@@ -322,7 +325,8 @@ fn whoever_runs_auth_query_beside_a_forced_user_is_foreseen() {
     assert_eq!(errors, [""; 0]);
     assert!(
         warnings[0].starts_with(
-            "user \"asker\": runs auth_query there, but cannot log in by IAM to database \"a\" (server_tls_ca_file: "
+            "user \"asker\": runs auth_query there, but cannot log in by IAM to database \"a\" \
+             (server_tls_ca_file: "
         ),
         "{warnings:?}"
     );
@@ -348,7 +352,8 @@ fn users_with_equal_keys_are_judged_once() {
 
 #[test]
 fn the_name_to_verify_is_the_endpoints_own() {
-    let text = "a = host=10.0.0.1 iam_host=db.abc.eu-west-1.rds.amazonaws.com\nb = host=h iam_host=i tls_server_name=n";
+    let text = "a = host=10.0.0.1 iam_host=db.abc.eu-west-1.rds.amazonaws.com\n\
+        b = host=h iam_host=i tls_server_name=n";
     let snapshot = snapshot(text, "");
     let name = |database, auth| server_name(&snapshot.database(database).unwrap(), auth);
     use ServerAuth::{Password, RdsIam};

@@ -35,7 +35,10 @@ async fn statements(conn: &mut PgConnection) -> Done {
         let sql = format!("select {number}");
         assert_eq!(sqlx::query(&sql).fetch_one(&mut *conn).await?.get::<i32, _>(0), number);
     }
-    let error = sqlx::query("select 1 / $1").bind(0).fetch_one(&mut *conn).await.expect_err("division by zero");
+    let error = sqlx::query("select 1 / $1").bind(0).fetch_one(&mut *conn).await.expect_err(
+        "division by \
+        zero",
+    );
     assert_eq!(code(&error).as_deref(), Some("22012"));
     Ok(())
 }
@@ -54,7 +57,8 @@ async fn copy(conn: &mut PgConnection) -> Done {
 
 async fn large(conn: &mut PgConnection) -> Done {
     const LARGE_BYTES: i32 = 100 << 20;
-    let row: String = sqlx::query_scalar("select repeat('x', $1)").bind(LARGE_BYTES).fetch_one(&mut *conn).await?;
+    let row: String =
+        sqlx::query_scalar("select repeat('x', $1)").bind(LARGE_BYTES).fetch_one(&mut *conn).await?;
     assert_eq!(row.len(), LARGE_BYTES as usize);
     let length: i32 = sqlx::query_scalar("select length($1)").bind(row).fetch_one(&mut *conn).await?;
     assert_eq!(length, LARGE_BYTES);
@@ -79,12 +83,20 @@ async fn main() -> Done {
     large(&mut conn).await?;
     conn.close().await?;
 
-    let pool = PgPoolOptions::new().max_connections(10).acquire_timeout(Duration::from_secs(20)).connect_with(to).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(10)
+        .acquire_timeout(Duration::from_secs(20))
+        .connect_with(to)
+        .await?;
     let mut tasks = Vec::new();
     for number in 0..100_i32 {
         let pool = pool.clone();
         tasks.push(tokio::spawn(async move {
-            sqlx::query_scalar::<_, i32>("select $1").bind(number).fetch_one(&pool).await.map(|got| (got, number))
+            sqlx::query_scalar::<_, i32>("select $1")
+                .bind(number)
+                .fetch_one(&pool)
+                .await
+                .map(|got| (got, number))
         }));
     }
     for task in tasks {

@@ -1,5 +1,6 @@
-//! Renewals over time: the launcher and the ledger as they are, over a pool whose servers are always busy, in steps of virtual
-//! time. Logins take long; no server may reach its hard age, and none of the pool's may be missing without need.
+//! Renewals over time: the launcher and the ledger as they are, over a pool whose servers are always busy,
+//! in steps of virtual time. Logins take long; no server may reach its hard age, and none of the pool's may
+//! be missing without need.
 
 use super::*;
 use crate::core::login_handoff::Authorization;

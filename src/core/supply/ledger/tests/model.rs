@@ -105,7 +105,8 @@ impl Model {
             let earlier = self.denied.iter().flatten().any(|other| goes_before(*other, since));
             let may_wait = !may_log_in || shadow.failed;
             assert!(!in_size || !shared || earlier || may_wait, "room was refused: {verdict:?}");
-            self.denied[at] = Some(since); // one whose login has failed may starve, too, when its pause is over
+            // one whose login has failed may starve, too, when its pause is over
+            self.denied[at] = Some(since);
         }
         if let Verdict::EvictFirst(_) = verdict {
             assert!(!shared);
@@ -204,11 +205,16 @@ impl Model {
 const CASES: u32 = if cfg!(miri) { 2 } else { 512 };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_interleaving_exceeds_a_cap_or_wastes_room(steps in proptest::collection::vec(step(6), 1..200)) {
-        let start = PoolRules { reserve_pool_size: 1, max_db_connections: 4, max_user_connections: 5, ..rules() };
+        let mut start = PoolRules { reserve_pool_size: 1, ..rules() };
+        (start.max_db_connections, start.max_user_connections) = (4, 5);
         let pools = pools(2, 3, &start);
         let shadows = vec![Shadow::default(); pools.len()];
         let denied = vec![None; pools.len()];

@@ -1,4 +1,5 @@
-//! When many pools of an endpoint are filled at once, their renewals are spread over the age of their servers.
+//! When many pools of an endpoint are filled at once, their renewals are spread over
+//! the age of their servers.
 
 use super::*;
 use std::cmp::Reverse;
@@ -8,8 +9,8 @@ use std::collections::BinaryHeap;
 const AGE: u64 = 60;
 const STEP: u64 = 10;
 
-/// Logins in each ten seconds of five minutes that follow the first age: of so many pools of two servers each, all of them first
-/// logged in to at `rate` a second, which is the endpoint's pace.
+/// Logins in each ten seconds of five minutes that follow the first age: of so many pools of two servers
+/// each, all of them first logged in to at `rate` a second, which is the endpoint's pace.
 fn logins(databases: u32, rate: u32) -> Vec<u32> {
     let mut ledger = Ledger::default();
     let pools = pools(databases, 1, &rules());
@@ -36,7 +37,8 @@ fn the_logins_of_many_pools_that_were_filled_at_once_come_evenly() {
         let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
         let is_even = |count: &u32| (f64::from(*count) / mean - 1.0).abs() <= 0.2;
         assert!(counts.iter().all(is_even), "{databases} databases, {mean:.0} on the average: {counts:?}");
-        // no more often than it takes: each server serves for three fifths of its age at the least, on the average
+        // no more often than it takes: each server serves for three fifths of its age at
+        // the least, on the average
         let often = 2.0 * f64::from(databases) * STEP as f64 / mean;
         assert!(often >= AGE as f64 * 0.6, "each {often:.0} s");
     }
