@@ -7,6 +7,7 @@ use super::Net;
 use super::admin::ServerState;
 use super::conn::{Client, IDLE, Phase, Stand, Task};
 use super::pool::PoolSlot;
+use super::slots::Slot;
 use super::worker_core::{Core, Leave};
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
@@ -29,17 +30,16 @@ impl Core {
         let due: Vec<_> = self
             .clients
             .iter()
-            .filter_map(|(key, client)| Some((key, self.client_due(client, now)?)))
+            .filter_map(|(id, client)| Some((id, self.client_due(client, now)?)))
             .collect();
-        for (key, due) in due {
-            let id = ClientId(key as u32);
-            if !self.clients.contains(key) {
+        for (id, due) in due {
+            if !self.clients.contains(id) {
                 continue;
             }
             match due {
                 Due::End(fault) => self.disconnect(id, &Leave::Fault(fault), net),
                 Due::EndServer(server, reason) => {
-                    if self.servers.contains(server.0 as usize) {
+                    if self.servers.contains(server) {
                         self.close_server(server, reason, net);
                     }
                 }
@@ -52,10 +52,10 @@ impl Core {
         self.tell_of_old_sessions(last_pass);
         self.age_idle_servers(net);
         self.give_up_slow_checks();
-        let slots: Vec<_> = self.pools.iter().map(|(key, _)| PoolSlot(key as u32)).collect();
+        let slots: Vec<_> = self.pools.iter().map(|(id, _)| id).collect();
         for slot in slots {
             // A note that went astray must not leave a client waiting: asked anew at each pass.
-            self.pools[slot.0 as usize].asked = 0;
+            self.pools[slot].asked = 0;
             self.trim_queue(slot);
             self.serve(slot, net);
         }
@@ -67,18 +67,18 @@ impl Core {
     /// whole pass may never do so, and another one is opened meanwhile.
     fn give_up_slow_checks(&mut self) {
         let now = self.now;
-        self.pools.iter_mut().for_each(|(_, pool)| pool.checking = 0);
-        for (_, server) in &self.servers {
+        self.pools.values_mut().for_each(|pool| pool.checking = 0);
+        for server in self.servers.values() {
             let is_quick = now.since(server.request_at) < Micros::from_millis(limits::JANITOR_PERIOD_MS);
             if is_quick && server.phase == Phase::Tested(Task::Check) {
-                self.pools[server.pool.0 as usize].checking += 1;
+                self.pools[server.pool].checking += 1;
             }
         }
     }
 
     /// What is due for one client, if anything.
     fn client_due(&self, client: &Client, now: Micros) -> Option<Due> {
-        let rules = &self.pools[client.pool.0 as usize].rules;
+        let rules = &self.pools[client.pool].rules;
         let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
         match client.stand {
             Stand::Idle => {
@@ -105,7 +105,7 @@ impl Core {
 
     fn linked_due(&self, client: &Client, id: ServerId, rules: &PoolRules, now: Micros) -> Option<Due> {
         let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         let at_rest = matches!(server.phase, Phase::Linked(_)) && server.is_clean();
         if rules.mode == PoolMode::Session && rules.fast_close && at_rest && self.is_obsolete(server) {
             // The client may say nothing for long; one that does is met by `close_session_if_due`.
@@ -126,7 +126,7 @@ impl Core {
 
     /// Tells a client, once per wait, that it queues.
     fn notify_waiting(&mut self, id: ClientId, net: &mut impl Net) {
-        if let Stand::Waiting { notified, .. } = &mut self.clients[id.0 as usize].stand {
+        if let Stand::Waiting { notified, .. } = &mut self.clients[id].stand {
             *notified = true;
             let mut notice = Vec::new();
             let text = "No server connection available in postgres backend, client being queued";
@@ -148,8 +148,8 @@ impl Core {
         // The ledger learns of a close when the socket has ended: what this pass closes is counted here.
         let mut closed = vec![0; self.pools.capacity()];
         for id in free {
-            let slot = self.servers[id.0 as usize].pool;
-            let closed = &mut closed[slot.0 as usize];
+            let slot = self.servers[id].pool;
+            let closed = &mut closed[slot.number()];
             let live = self.share(slot).live_count().saturating_sub(*closed);
             let reason = self
                 .reason_to_close(id, now)
@@ -160,7 +160,7 @@ impl Core {
                     *closed += 1;
                     self.close_server(id, reason, net);
                 }
-                None if now >= self.servers[id.0 as usize].authorization.soft_at => {
+                None if now >= self.servers[id].authorization.soft_at => {
                     self.ask_for_renewal(id, net);
                 }
                 None => {}
@@ -170,7 +170,7 @@ impl Core {
 
     /// A pool whose size was lowered gets rid of its free servers above it.
     fn one_too_many(&self, slot: PoolSlot, live: u32) -> Option<&'static str> {
-        let rules = &self.pools[slot.0 as usize].rules;
+        let rules = &self.pools[slot].rules;
         let most = rules.pool_size.saturating_add(rules.reserve_pool_size);
         (rules.pool_size > 0 && live > most).then_some("too many servers in the pool")
     }
@@ -178,9 +178,9 @@ impl Core {
     /// `server_idle_timeout`, which never takes a pool below `min_pool_size`, and nothing that
     /// no login would bring back.
     fn idle_too_long(&self, id: ServerId, live: u32) -> Option<&'static str> {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         let Phase::Idle(since) = server.phase else { return None };
-        let pool = &self.pools[server.pool.0 as usize];
+        let pool = &self.pools[server.pool];
         let limit = pool.rules.server_idle_timeout;
         let spare = live > pool.rules.min_pool_size && server.is_expendable(&pool.share);
         (limit != Micros(0) && self.now.since(since) > limit && spare).then_some("server idle timeout")
@@ -188,13 +188,13 @@ impl Core {
 
     /// The check delay in force for SHOW's state `used`; `None` where servers are not checked.
     pub(in crate::core) fn check_delay(&self, slot: PoolSlot) -> Option<Micros> {
-        let rules = &self.pools[slot.0 as usize].rules;
+        let rules = &self.pools[slot].rules;
         rules.server_check_query.as_ref().map(|_| rules.server_check_delay)
     }
 
     /// A server's state as SHOW names it.
     pub(in crate::core) fn server_state(&self, id: ServerId, now: Micros) -> ServerState {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         server.state(now, self.check_delay(server.pool))
     }
 }

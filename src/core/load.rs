@@ -33,7 +33,7 @@ pub struct ServerLoad {
 impl Core {
     /// What each client makes this worker hold.
     pub fn client_loads(&self) -> impl Iterator<Item = ClientLoad> {
-        self.clients.iter().map(|(_, client)| ClientLoad {
+        self.clients.values().map(|client| ClientLoad {
             socket_id: client.identity.socket_id,
             statement_bytes: client.statements.as_ref().map_or(0, |all| all.recount()),
             parameter_bytes: client.params.bytes(),
@@ -42,8 +42,8 @@ impl Core {
 
     /// What each server makes this worker hold.
     pub fn server_loads(&self) -> impl Iterator<Item = ServerLoad> {
-        let socket_of = |id: ClientId| self.clients[id.0 as usize].identity.socket_id;
-        self.servers.iter().map(move |(_, server)| ServerLoad {
+        let socket_of = |id: ClientId| self.clients[id].identity.socket_id;
+        self.servers.values().map(move |server| ServerLoad {
             socket_id: server.identity.socket_id,
             client: server.link().map(socket_of),
             answers_owed: server.expected.len(),

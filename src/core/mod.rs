@@ -21,6 +21,7 @@ mod net;
 mod note;
 mod pool;
 mod relay;
+mod slots;
 mod socket_index;
 mod supply;
 mod worker_core;

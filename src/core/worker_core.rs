@@ -12,11 +12,11 @@ use super::net::Net;
 use super::note::{Farewell, Note};
 use super::pool::{MovedHost, Pool, PoolShare, PoolSlot};
 use super::relay::{ServerStatements, StatementRegistry};
+use super::slots::Slots;
 use super::socket_index::SocketIndex;
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
 use crate::config::PoolMode;
 use crate::wire::{Fault, TrackedNames};
-use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ pub struct Core {
     pub(in crate::core) worker: WorkerId,
     pub(in crate::core) names: TrackedNames,
     pub(in crate::core) registry: Arc<StatementRegistry>,
-    pub(in crate::core) clients: Slab<Client>,
-    pub(in crate::core) servers: Slab<Server>,
+    pub(in crate::core) clients: Slots<ClientId, Client>,
+    pub(in crate::core) servers: Slots<ServerId, Server>,
     /// All clients but the pooler's own, which have no socket id.
     pub(in crate::core) by_socket: SocketIndex,
-    pub(in crate::core) pools: Slab<Pool>,
+    pub(in crate::core) pools: Slots<PoolSlot, Pool>,
     pub(in crate::core) pool_slots: HashMap<PoolId, PoolSlot>,
     pub(in crate::core) next_ticket: u64,
     /// Hosts that have moved a short while ago.
@@ -87,10 +87,10 @@ impl Core {
             worker,
             names,
             registry,
-            clients: Slab::with_capacity(limits::CONNECTIONS_AT_START),
-            servers: Slab::new(),
+            clients: Slots::with_capacity(limits::CONNECTIONS_AT_START),
+            servers: Slots::default(),
             by_socket: SocketIndex::default(),
-            pools: Slab::new(),
+            pools: Slots::default(),
             pool_slots: HashMap::new(),
             next_ticket: 0,
             moved_hosts: Vec::new(),
@@ -112,12 +112,12 @@ impl Core {
     /// The slot that the next [`Core::client_joined`] will use, so that the driver can adopt the
     /// socket under its id first.
     pub fn reserve_client(&mut self) -> ClientId {
-        ClientId(self.clients.vacant_key() as u32)
+        self.clients.next_id()
     }
 
     /// The slot that the next server will use; see [`Core::reserve_client`].
     pub fn reserve_server(&mut self) -> ServerId {
-        ServerId(self.servers.vacant_key() as u32)
+        self.servers.next_id()
     }
 
     /// A client has finished its login; it is told so, and is idle.
@@ -125,23 +125,23 @@ impl Core {
         self.now = now;
         let welcome = std::mem::take(&mut login.welcome);
         let slot = self.pool_slot(&login.pool);
-        let pool = &mut self.pools[slot.0 as usize];
+        let pool = &mut self.pools[slot];
         pool.clients += 1;
         if !login.identity.internal {
             pool.counters.client_login_count += 1;
             pool.counters.login_time_us += login.login_time.0;
             pool.counters.login_time.record(login.login_time.0);
         }
-        let key = self.clients.insert(Client::new(login, slot, now));
-        assert_eq!(key, id.0 as usize, "a client joins under the id reserved for it");
+        let given = self.clients.insert(Client::new(login, slot, now));
+        assert_eq!(given, id, "a client joins under the id reserved for it");
         let Self { by_socket, clients, .. } = self;
-        let identity = &clients[key].identity;
+        let identity = &clients[id].identity;
         if !identity.internal {
-            by_socket.insert(identity.socket_id, id, |id| clients[id.0 as usize].identity.socket_id);
+            by_socket.insert(identity.socket_id, id, |id| clients[id].identity.socket_id);
         }
         net.send(Peer::Client(id), &welcome);
         if self.suspended {
-            self.clients[key].hold.add(Reason::Suspended, Peer::Client(id), net);
+            self.clients[id].hold.add(Reason::Suspended, Peer::Client(id), net);
         }
         if self.share(slot).is_removed() {
             self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
@@ -167,7 +167,7 @@ impl Core {
 
     fn adopt(&mut self, id: ServerId, mut server: Server, net: &mut impl Net) {
         self.end_if_left(&mut server);
-        let pool = &mut self.pools[server.pool.0 as usize];
+        let pool = &mut self.pools[server.pool];
         server.limit_age(pool);
         pool.servers += 1;
         pool.asked = 0;
@@ -175,10 +175,10 @@ impl Core {
         // first (`Core::heard_out`).
         server.speaks_on = net.has_unread(Peer::Server(id));
         let is_heard = !server.speaks_on;
-        let key = self.servers.insert(server);
-        assert_eq!(key, id.0 as usize, "a server joins under the id reserved for it");
+        let given = self.servers.insert(server);
+        assert_eq!(given, id, "a server joins under the id reserved for it");
         if self.suspended {
-            self.servers[key].hold.add(Reason::Suspended, Peer::Server(id), net);
+            self.servers[id].hold.add(Reason::Suspended, Peer::Server(id), net);
         }
         if is_heard {
             self.settle_or_close(id, net);
@@ -190,7 +190,7 @@ impl Core {
         match self.try_rest(id) {
             Some(resting) => self.settle(resting, net),
             None => {
-                let slot = self.servers[id.0 as usize].pool;
+                let slot = self.servers[id].pool;
                 self.close_server(id, "server was not ready", net);
                 self.serve(slot, net);
             }
@@ -199,14 +199,14 @@ impl Core {
 
     /// Whether a server is at rest now.
     pub(in crate::core) fn try_rest(&self, id: ServerId) -> Option<Resting> {
-        let server = self.servers.get(id.0 as usize)?;
+        let server = self.servers.find(id)?;
         (server.is_clean() && server.cancels == 0 && !server.speaks_on).then_some(Resting(id))
     }
 
     /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was
     /// kept apart is checked in as soon as it is at rest, and closed where that would come too late.
     pub(in crate::core) fn look_for_rest(&mut self, id: ServerId, net: &mut impl Net) {
-        let Some(server) = self.servers.get(id.0 as usize) else { return };
+        let Some(server) = self.servers.find(id) else { return };
         if server.phase != Phase::BeingCanceled || server.cancels > 0 {
             return;
         }
@@ -224,10 +224,10 @@ impl Core {
     /// Gives a server at rest away to another worker.
     pub(in crate::core) fn move_server(&mut self, resting: Resting, to: WorkerId, net: &mut impl Net) {
         let (id, now) = (resting.id(), self.now);
-        let mut server = self.servers.remove(id.0 as usize);
+        let mut server = self.servers.remove(id);
         server.enter(Phase::Idle(now));
         server.hold = Hold::default();
-        let pool = &mut self.pools[server.pool.0 as usize];
+        let pool = &mut self.pools[server.pool];
         pool.servers -= 1;
         let share = Arc::clone(&pool.share);
         share.server_leaves();
@@ -239,7 +239,7 @@ impl Core {
         if let Some(slot) = self.pool_slots.get(&share.id) {
             return *slot;
         }
-        let slot = PoolSlot(self.pools.insert(Pool::new(Arc::clone(share), self.worker)) as u32);
+        let slot = self.pools.insert(Pool::new(Arc::clone(share), self.worker));
         self.pool_slots.insert(share.id, slot);
         slot
     }
@@ -249,13 +249,12 @@ impl Core {
     pub fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
         self.now = now;
         match peer {
-            Peer::Client(id) if self.clients.contains(id.0 as usize) => {
+            Peer::Client(id) if self.clients.contains(id) => {
                 self.remove_client(id, &Leave::Quiet("client unexpected eof"), net);
             }
-            Peer::Server(id) if self.servers.contains(id.0 as usize) => {
-                let (slot, began_at) =
-                    (self.servers[id.0 as usize].pool, self.servers[id.0 as usize].connected_at);
-                if !self.servers[id.0 as usize].has_answered {
+            Peer::Server(id) if self.servers.contains(id) => {
+                let (slot, began_at) = (self.servers[id].pool, self.servers[id].connected_at);
+                if !self.servers[id].has_answered {
                     // before its place is back, so that whoever opens the next one knows
                     net.notify(Note::EndedUnanswered { pool: self.share(slot).id, began_at });
                 }
@@ -272,17 +271,17 @@ impl Core {
     pub fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
         self.set_blocked(peer, true);
         if let Peer::Client(id) = peer
-            && let Some(client) = self.clients.get_mut(id.0 as usize)
+            && let Some(client) = self.clients.find_mut(id)
         {
             // What it asks for next would be answered into the same full socket, perhaps by ourselves.
             client.hold.add(Reason::Unread, peer, net);
         }
         match self.link_of(peer) {
             Some(Peer::Client(id)) => {
-                self.clients[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Client(id), net);
+                self.clients[id].hold.add(Reason::LinkBlocked, Peer::Client(id), net);
             }
             Some(Peer::Server(id)) => {
-                self.servers[id.0 as usize].hold.add(Reason::LinkBlocked, Peer::Server(id), net);
+                self.servers[id].hold.add(Reason::LinkBlocked, Peer::Server(id), net);
             }
             None => {}
         }
@@ -292,16 +291,16 @@ impl Core {
     pub fn drained(&mut self, peer: Peer, net: &mut impl Net) {
         self.set_blocked(peer, false);
         if let Peer::Client(id) = peer
-            && let Some(client) = self.clients.get_mut(id.0 as usize)
+            && let Some(client) = self.clients.find_mut(id)
         {
             client.hold.lift(Reason::Unread, peer, net);
         }
         match self.link_of(peer) {
             Some(Peer::Client(id)) => {
-                self.clients[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
+                self.clients[id].hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
             }
             Some(Peer::Server(id)) => {
-                self.servers[id.0 as usize].hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+                self.servers[id].hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
             }
             None => {}
         }
@@ -310,12 +309,12 @@ impl Core {
     fn set_blocked(&mut self, peer: Peer, blocked: bool) {
         match peer {
             Peer::Client(id) => {
-                if let Some(client) = self.clients.get_mut(id.0 as usize) {
+                if let Some(client) = self.clients.find_mut(id) {
                     client.blocked = blocked;
                 }
             }
             Peer::Server(id) => {
-                if let Some(server) = self.servers.get_mut(id.0 as usize) {
+                if let Some(server) = self.servers.find_mut(id) {
                     server.blocked = blocked;
                 }
             }
@@ -324,8 +323,8 @@ impl Core {
 
     fn link_of(&self, peer: Peer) -> Option<Peer> {
         match peer {
-            Peer::Client(id) => self.clients.get(id.0 as usize)?.link().map(Peer::Server),
-            Peer::Server(id) => self.servers.get(id.0 as usize)?.link().map(Peer::Client),
+            Peer::Client(id) => self.clients.find(id)?.link().map(Peer::Server),
+            Peer::Server(id) => self.servers.find(id)?.link().map(Peer::Client),
         }
     }
 
@@ -335,8 +334,8 @@ impl Core {
     pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
         self.now = now;
         let consumed = match peer {
-            Peer::Client(id) if self.clients.contains(id.0 as usize) => self.client_received(id, input, net),
-            Peer::Server(id) if self.servers.contains(id.0 as usize) => self.server_received(id, input, net),
+            Peer::Client(id) if self.clients.contains(id) => self.client_received(id, input, net),
+            Peer::Server(id) if self.servers.contains(id) => self.server_received(id, input, net),
             Peer::Client(_) | Peer::Server(_) => input.len(),
         };
         self.just_sent_to = None;
@@ -345,8 +344,8 @@ impl Core {
 
     /// Ends a client: tells it why where there is something to tell, and closes its connection.
     pub(in crate::core) fn disconnect(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
-        let link = self.clients[id.0 as usize].link();
-        let is_midway = link.is_some_and(|server| self.servers[server.0 as usize].is_midway());
+        let link = self.clients[id].link();
+        let is_midway = link.is_some_and(|server| self.servers[server].is_midway());
         if let Leave::Fault(fault) = leave
             && !is_midway
         {
@@ -360,12 +359,10 @@ impl Core {
     fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
         let now = self.now;
         let Self { by_socket, clients, .. } = self;
-        by_socket.remove(clients[id.0 as usize].identity.socket_id, |id| {
-            clients[id.0 as usize].identity.socket_id
-        });
-        let client = clients.remove(id.0 as usize);
+        by_socket.remove(clients[id].identity.socket_id, |id| clients[id].identity.socket_id);
+        let client = clients.remove(id);
         self.log_client(&client, leave, now);
-        let pool = &mut self.pools[client.pool.0 as usize];
+        let pool = &mut self.pools[client.pool];
         pool.clients -= 1;
         match client.stand {
             Stand::Idle => {}
@@ -380,7 +377,7 @@ impl Core {
     /// A server whose client has left: reset and lent on where it is at rest (session
     /// pooling), closed where it is not.
     fn abandon(&mut self, id: ServerId, net: &mut impl Net) {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
         let relaying = matches!(server.phase, Phase::Linked(_));
         if !relaying || !server.is_clean() || server.blocked {
@@ -394,14 +391,14 @@ impl Core {
     pub(in crate::core) fn give_back(&mut self, id: ServerId, net: &mut impl Net) {
         match self.try_rest(id) {
             Some(resting) => self.check_in(resting, net),
-            None => self.servers[id.0 as usize].enter(Phase::BeingCanceled),
+            None => self.servers[id].enter(Phase::BeingCanceled),
         }
     }
 
     /// A server at rest, after a client: through the reset query where it needs one, then lent on.
     fn check_in(&mut self, resting: Resting, net: &mut impl Net) {
-        let server = &self.servers[resting.id().0 as usize];
-        let rules = &self.pools[server.pool.0 as usize].rules;
+        let server = &self.servers[resting.id()];
+        let rules = &self.pools[server.pool].rules;
         let session = rules.mode == PoolMode::Session || server.debt == Debt::Reset;
         if (session || rules.reset_always)
             && !rules.server_reset_query.is_empty()
@@ -417,7 +414,7 @@ impl Core {
     /// Closes a server; a linked client is told and closed too.
     pub(in crate::core) fn close_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         self.stop_query(id, net);
-        net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
+        net.close(Peer::Server(id), self.servers[id].farewell());
         self.remove_server(id, reason, net);
     }
 
@@ -425,18 +422,18 @@ impl Core {
     pub(in crate::core) fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         let now = self.now;
         self.stop_query(id, net);
-        net.close(Peer::Server(id), self.servers[id.0 as usize].farewell());
-        let server = self.servers.remove(id.0 as usize);
+        net.close(Peer::Server(id), self.servers[id].farewell());
+        let server = self.servers.remove(id);
         self.log_server(&server, reason, now);
         self.note_retirement(&server, reason);
-        self.pools[server.pool.0 as usize].servers -= 1;
+        self.pools[server.pool].servers -= 1;
     }
 
     /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a
     /// long query runs on and its backend counts against the caps: a server that is closed in the middle
     /// of a query is cancelled too.
     fn stop_query(&self, id: ServerId, net: &mut impl Net) {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         if !server.expected.is_settled() {
             net.notify(server.cancel_note(0, 0));
         }
@@ -445,15 +442,15 @@ impl Core {
     /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
     fn remove_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
         let now = self.now;
-        let server = self.servers.remove(id.0 as usize);
+        let server = self.servers.remove(id);
         self.log_server(&server, reason, now);
         self.note_retirement(&server, reason);
-        let pool = &mut self.pools[server.pool.0 as usize];
+        let pool = &mut self.pools[server.pool];
         pool.servers -= 1;
         match server.phase {
             Phase::Idle(_) => pool.remove_idle(id),
             Phase::Linked(client) | Phase::Preparing(client) => {
-                self.clients[client.0 as usize].stand = Stand::Idle;
+                self.clients[client].stand = Stand::Idle;
                 let fault = match reason {
                     "server conn crashed?" => Fault::ServerCrashed,
                     reason => Fault::ServerClosed { reason },
@@ -474,7 +471,7 @@ impl Core {
         if client.identity.internal {
             return;
         }
-        let rules = &self.pools[client.pool.0 as usize].rules;
+        let rules = &self.pools[client.pool].rules;
         let age = now.since(client.joined_at).as_secs();
         let reason = match leave {
             Leave::Fault(fault) | Leave::Mute(fault) => fault.text(),
@@ -490,7 +487,7 @@ impl Core {
 
     fn log_server(&self, server: &Server, reason: &'static str, now: Micros) {
         let about = server.identity.about();
-        if self.pools[server.pool.0 as usize].rules.log_disconnections {
+        if self.pools[server.pool].rules.log_disconnections {
             let age = now.since(server.connected_at).as_secs();
             log_about!(info, about, "closing because: {reason} (age={age}s)");
         }

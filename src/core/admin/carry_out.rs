@@ -6,9 +6,10 @@ use super::command::{
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
-use crate::core::conn::{Canceled, Debt, Phase, Reason, Stand};
+use crate::core::conn::{Canceled, Client, Debt, Phase, Reason, Server, Stand};
 use crate::core::net::Net;
-use crate::core::pool::PoolSlot;
+use crate::core::pool::{Pool, PoolSlot};
+use crate::core::slots::Slot;
 use crate::core::worker_core::{Core, Leave};
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Core {
             Command::Unsuspend => self.unsuspend(net),
             Command::Rules(pool, rules) => self.set_rules(pool, rules),
             Command::ClientRules(rules_of) => {
-                for (_, client) in &mut self.clients {
+                for client in self.clients.values_mut() {
                     client.rules = rules_of.0(&client.identity.user, &client.identity.database);
                 }
             }
@@ -54,26 +55,23 @@ impl Core {
 
     fn stats_from(&self, from: usize) -> Answer {
         let next = from.saturating_add(limits::STATS_POOLS_MAX);
-        let pools = (from..next.min(self.pools.capacity())).filter_map(|place| self.pools.get(place));
+        let pools =
+            (from..next.min(self.pools.capacity())).filter_map(|place| self.pools.find(PoolSlot::of(place)));
         let counters = pools.map(|pool| (pool.share.id, pool.counters.clone())).collect();
         Answer::Stats(counters, (next < self.pools.capacity()).then_some(next))
     }
 
     /// Pools of this worker that a command is for.
     fn slots_in(&self, scope: &Scope) -> Vec<PoolSlot> {
-        self.pools
-            .iter()
-            .filter(|(_, pool)| scope.holds(&pool.share))
-            .map(|(key, _)| PoolSlot(key as u32))
-            .collect()
+        self.pools.ids(|pool| scope.holds(&pool.share))
     }
 
     fn servers_of(&self, slot: PoolSlot) -> Vec<ServerId> {
-        self.servers.iter().filter(|(_, s)| s.pool == slot).map(|(key, _)| ServerId(key as u32)).collect()
+        self.servers.ids(|s| s.pool == slot)
     }
 
     fn clients_of(&self, slot: PoolSlot) -> Vec<ClientId> {
-        self.clients.iter().filter(|(_, c)| c.pool == slot).map(|(key, _)| ClientId(key as u32)).collect()
+        self.clients.ids(|c| c.pool == slot)
     }
 
     /// Looks at gates and generations: closes free servers that may not be lent,
@@ -85,7 +83,7 @@ impl Core {
             for id in self.free_servers(Some(slot)) {
                 match self.reason_to_close(id, now) {
                     Some(reason) => self.close_server(id, reason, net),
-                    None if now >= self.servers[id.0 as usize].authorization.soft_at => {
+                    None if now >= self.servers[id].authorization.soft_at => {
                         self.ask_for_renewal(id, net);
                     }
                     None => {}
@@ -108,12 +106,12 @@ impl Core {
     }
 
     fn find_client(&self, socket_id: u64) -> Option<ClientId> {
-        self.by_socket.find(socket_id, |id| self.clients[id.0 as usize].identity.socket_id)
+        self.by_socket.find(socket_id, |id| self.clients[id].identity.socket_id)
     }
 
     fn find_server(&self, socket_id: u64) -> Option<ServerId> {
         let found = self.servers.iter().find(|(_, server)| server.identity.socket_id == socket_id);
-        found.map(|(key, _)| ServerId(key as u32))
+        found.map(|(id, _)| id)
     }
 
     fn kill_client(&mut self, socket_id: u64, net: &mut impl Net) -> Answer {
@@ -125,7 +123,7 @@ impl Core {
     fn end_waiting(&mut self, scope: &Scope, fault: &Fault, net: &mut impl Net) {
         for slot in self.slots_in(scope) {
             for id in self.clients_of(slot) {
-                if self.clients[id.0 as usize].state() == ClientState::Waiting {
+                if self.clients[id].state() == ClientState::Waiting {
                     self.disconnect(id, &Leave::Fault(fault.clone()), net);
                 }
             }
@@ -134,8 +132,8 @@ impl Core {
 
     /// Closes the free server that has been idle longest.
     fn evict_idle(&mut self, scope: &Scope, net: &mut impl Net) -> bool {
-        let idle_since = |(key, server): (usize, &crate::core::conn::Server)| match server.phase {
-            Phase::Idle(since) if scope.holds(self.share(server.pool)) => Some((since, ServerId(key as u32))),
+        let idle_since = |(id, server): (ServerId, &Server)| match server.phase {
+            Phase::Idle(since) if scope.holds(self.share(server.pool)) => Some((since, id)),
             _ => None,
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
@@ -146,43 +144,43 @@ impl Core {
     /// Reads from nobody.
     fn suspend(&mut self, net: &mut impl Net) {
         self.suspended = true;
-        for (key, client) in &mut self.clients {
-            client.hold.add(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
+        for (id, client) in self.clients.iter_mut() {
+            client.hold.add(Reason::Suspended, Peer::Client(id), net);
         }
-        for (key, server) in &mut self.servers {
-            server.hold.add(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
+        for (id, server) in self.servers.iter_mut() {
+            server.hold.add(Reason::Suspended, Peer::Server(id), net);
         }
     }
 
     /// Whether nothing is unsent.
     fn is_all_sent(&self) -> bool {
-        !self.clients.iter().any(|(_, c)| c.blocked) && !self.servers.iter().any(|(_, s)| s.blocked)
+        !self.clients.values().any(|c| c.blocked) && !self.servers.values().any(|s| s.blocked)
     }
 
     /// Drops whoever has not taken all that was sent to it ("suspend_timeout").
     fn drop_unsent(&mut self, net: &mut impl Net) {
-        let clients: Vec<_> = self.clients.iter().filter(|(_, c)| c.blocked).map(|(key, _)| key).collect();
-        for key in clients {
+        let clients = self.clients.ids(|c| c.blocked);
+        for id in clients {
             // A client may have gone with the one before it.
-            if self.clients.contains(key) {
-                self.disconnect(ClientId(key as u32), &Leave::Fault(Fault::SuspendTimeout), net);
+            if self.clients.contains(id) {
+                self.disconnect(id, &Leave::Fault(Fault::SuspendTimeout), net);
             }
         }
-        let servers: Vec<_> = self.servers.iter().filter(|(_, s)| s.blocked).map(|(key, _)| key).collect();
-        for key in servers {
-            if self.servers.contains(key) {
-                self.close_server(ServerId(key as u32), "suspend_timeout", net);
+        let servers = self.servers.ids(|s| s.blocked);
+        for id in servers {
+            if self.servers.contains(id) {
+                self.close_server(id, "suspend_timeout", net);
             }
         }
     }
 
     fn unsuspend(&mut self, net: &mut impl Net) {
         self.suspended = false;
-        for (key, client) in &mut self.clients {
-            client.hold.lift(Reason::Suspended, Peer::Client(ClientId(key as u32)), net);
+        for (id, client) in self.clients.iter_mut() {
+            client.hold.lift(Reason::Suspended, Peer::Client(id), net);
         }
-        for (key, server) in &mut self.servers {
-            server.hold.lift(Reason::Suspended, Peer::Server(ServerId(key as u32)), net);
+        for (id, server) in self.servers.iter_mut() {
+            server.hold.lift(Reason::Suspended, Peer::Server(id), net);
         }
     }
 
@@ -190,23 +188,23 @@ impl Core {
     /// pooled otherwise from now on.
     fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
-        let was_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
+        let was_session = self.pools[slot].rules.mode == PoolMode::Session;
         if was_session && rules.mode != PoolMode::Session {
-            for (_, server) in self.servers.iter_mut().filter(|(_, server)| server.pool == slot) {
+            for server in self.servers.values_mut().filter(|server| server.pool == slot) {
                 if !matches!(server.phase, Phase::Idle(_)) {
                     server.debt = Debt::Reset;
                 }
             }
         }
-        self.pools[slot.0 as usize].rules = rules;
+        self.pools[slot].rules = rules;
     }
 
     /// Drops a pool that has no client and no server here, with its counters.
     fn forget(&mut self, pool: PoolId) {
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
-        let row = &self.pools[slot.0 as usize];
+        let row = &self.pools[slot];
         if row.clients == 0 && row.servers == 0 {
-            self.pools.remove(slot.0 as usize);
+            self.pools.remove(slot);
             self.pool_slots.remove(&pool);
         }
     }
@@ -214,8 +212,8 @@ impl Core {
     /// Drops what is known of pools that are gone, when the last that was on its way
     /// to them has come and gone.
     pub(in crate::core) fn forget_removed(&mut self) {
-        let removed = self.pools.iter().filter(|(_, pool)| pool.share.is_removed());
-        let removed: Vec<_> = removed.map(|(_, pool)| pool.share.id).collect();
+        let removed = self.pools.values().filter(|pool| pool.share.is_removed());
+        let removed: Vec<_> = removed.map(|pool| pool.share.id).collect();
         removed.into_iter().for_each(|id| self.forget(id));
     }
 
@@ -223,7 +221,7 @@ impl Core {
     /// whose query has not reached a server: that one never starts.
     fn cancel(&mut self, socket_id: u64, request: u64, net: &mut impl Net) -> bool {
         let Some(id) = self.find_client(socket_id) else { return false };
-        match self.clients[id.0 as usize].stand {
+        match self.clients[id].stand {
             Stand::Idle => false,
             Stand::Waiting { .. } => {
                 self.cancel_waiting(id, net);
@@ -238,12 +236,12 @@ impl Core {
     /// for it the server stays its own (`Core::task_done`), and so it does to the end of a message that the
     /// client has half of (`Core::message_over`).
     fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         if !client.request.running {
             return false; // another cancel has been answered
         }
         client.canceled = Canceled::Next;
-        let server = &self.servers[server_id.0 as usize];
+        let server = &self.servers[server_id];
         if matches!(server.phase, Phase::Linked(_)) && !server.is_midway() {
             self.part_canceled(id, server_id, net);
         }
@@ -251,7 +249,7 @@ impl Core {
     }
 
     fn cancel_running(&mut self, client: u64, request: u64, id: ServerId, net: &mut impl Net) -> bool {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         if !matches!(server.phase, Phase::Linked(_)) || server.expected.is_settled() {
             return false;
         }
@@ -265,7 +263,7 @@ impl Core {
     pub fn cancel_over(&mut self, server: u64, fate: CancelFate, now: Micros, net: &mut impl Net) {
         self.now = now;
         let Some(id) = self.find_server(server) else { return };
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.cancels = server.cancels.saturating_sub(1);
         if fate == CancelFate::Unknown {
             // It may still arrive, and would end a query of whoever has the server then.
@@ -276,7 +274,7 @@ impl Core {
 
     fn client_rows(&self, now: Micros) -> Vec<ClientRow> {
         let name_at = self.names.position("application_name").unwrap_or_default();
-        let row = |(_, client): (usize, &crate::core::conn::Client)| ClientRow {
+        let row = |client: &Client| ClientRow {
             identity: Arc::clone(&client.identity),
             state: client.state(),
             request_at: client.request.began_at,
@@ -284,21 +282,21 @@ impl Core {
                 Stand::Waiting { since, .. } => now.since(since),
                 _ => Micros(0),
             },
-            link: client.link().map(|server| self.servers[server.0 as usize].identity.socket_id),
+            link: client.link().map(|server| self.servers[server].identity.socket_id),
             application_name: client.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
             prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
         };
-        self.clients.iter().filter(|(_, client)| !client.identity.internal).map(row).collect()
+        self.clients.values().filter(|client| !client.identity.internal).map(row).collect()
     }
 
     fn server_rows(&self, now: Micros) -> Vec<ServerRow> {
         let name_at = self.names.position("application_name").unwrap_or_default();
-        let row = |(key, server): (usize, &crate::core::conn::Server)| ServerRow {
+        let row = |(id, server): (ServerId, &Server)| ServerRow {
             identity: Arc::clone(&server.identity),
-            state: self.server_state(ServerId(key as u32), now),
+            state: self.server_state(id, now),
             request_at: server.request_at,
             close_needed: self.is_obsolete(server),
-            link: server.link().map(|client| self.clients[client.0 as usize].identity.socket_id),
+            link: server.link().map(|client| self.clients[client].identity.socket_id),
             application_name: server.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
             prepared_statements: server.statements.count(),
         };
@@ -307,17 +305,17 @@ impl Core {
 
     fn pool_rows(&self, now: Micros) -> Vec<PoolRow> {
         let mut rows: Vec<_> = (0..self.pools.capacity()).map(|_| PoolRow::default()).collect();
-        for (_, client) in self.clients.iter().filter(|(_, client)| !client.identity.internal) {
-            let row = &mut rows[client.pool.0 as usize];
+        for client in self.clients.values().filter(|client| !client.identity.internal) {
+            let row = &mut rows[client.pool.number()];
             match client.state() {
                 ClientState::Active => row.cl_active += 1,
                 ClientState::Idle => row.cl_idle += 1,
                 ClientState::Waiting => row.cl_waiting += 1,
             }
         }
-        for (key, server) in &self.servers {
-            let row = &mut rows[server.pool.0 as usize];
-            match self.server_state(ServerId(key as u32), now) {
+        for (id, server) in self.servers.iter() {
+            let row = &mut rows[server.pool.number()];
+            match self.server_state(id, now) {
                 ServerState::Active => row.sv_active += 1,
                 ServerState::Idle => row.sv_idle += 1,
                 ServerState::Used => row.sv_used += 1,
@@ -326,8 +324,8 @@ impl Core {
             }
             server.tell_age(now, self.share(server.pool).login_span(), row);
         }
-        let finished = |(key, pool): (usize, &crate::core::pool::Pool)| {
-            let mut row = std::mem::take(&mut rows[key]);
+        let finished = |(slot, pool): (PoolSlot, &Pool)| {
+            let mut row = std::mem::take(&mut rows[slot.number()]);
             row.pool = pool.share.id.0;
             let waiting = pool.waiters.iter().find(|waiter| self.is_waiting(waiter));
             row.maxwait = waiting.map_or(Micros(0), |waiter| now.since(waiter.since));

@@ -37,12 +37,12 @@ impl Core {
     /// or a place in the queue.
     pub(in crate::core) fn acquire(&mut self, id: ClientId, net: &mut impl Net) -> Got {
         let now = self.now;
-        let slot = self.clients[id.0 as usize].pool;
-        if !self.pools[slot.0 as usize].share.database.is_paused() {
-            while let Some(server) = self.pools[slot.0 as usize].take_idle() {
+        let slot = self.clients[id].pool;
+        if !self.pools[slot].share.database.is_paused() {
+            while let Some(server) = self.pools[slot].take_idle() {
                 match self.fitness(server, now) {
                     Fitness::Fit => {
-                        self.pools[slot.0 as usize].counters.wait_time.record(0);
+                        self.pools[slot].counters.wait_time.record(0);
                         return self.link(id, server, net);
                     }
                     Fitness::Close(reason) => self.close_server(server, reason, net),
@@ -59,8 +59,8 @@ impl Core {
     /// Ties a free server (already off the idle list) to a client.
     fn link(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> Got {
         let now = self.now;
-        let client = &mut self.clients[id.0 as usize];
-        let server = &mut self.servers[server_id.0 as usize];
+        let client = &mut self.clients[id];
+        let server = &mut self.servers[server_id];
         assert!(server.pool == client.pool, "a server is lent within its pool only");
         client.stand = Stand::Lent(server_id);
         server.request_at = now;
@@ -70,7 +70,7 @@ impl Core {
         if server.blocked {
             client.hold.add(Reason::LinkBlocked, Peer::Client(id), net);
         }
-        self.pools[client.pool.0 as usize].counters.server_assignment_count += 1;
+        self.pools[client.pool].counters.server_assignment_count += 1;
         let Some(sql) = server.differences(client, &self.names) else {
             server.enter(Phase::Linked(id));
             if !client.hold.is_free() {
@@ -93,7 +93,7 @@ impl Core {
     /// Puts a client into the queue, or refuses it where waiting is in vain.
     fn enqueue(&mut self, id: ClientId, net: &mut impl Net) -> Got {
         let now = self.now;
-        let slot = self.clients[id.0 as usize].pool;
+        let slot = self.clients[id].pool;
         if let Some(fault) = self.refusal(slot) {
             // Nobody waits, but somebody would: the next try may begin as soon as
             // `server_login_retry` is over.
@@ -103,10 +103,10 @@ impl Core {
         }
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         client.stand = Stand::Waiting { since: now, ticket, notified: false };
         client.hold.add(Reason::Waiting, Peer::Client(id), net);
-        let pool = &mut self.pools[slot.0 as usize];
+        let pool = &mut self.pools[slot];
         pool.waiters.push_back(Waiter { client: id, ticket, since: now });
         pool.waiting += 1;
         self.trim_queue(slot);
@@ -119,7 +119,7 @@ impl Core {
         if self.refusing {
             return Some(Fault::ServerShuttingDown);
         }
-        let share = &self.pools[slot.0 as usize].share;
+        let share = &self.pools[slot].share;
         if share.live_count() > 0 || share.database.is_paused() {
             return None;
         }
@@ -129,7 +129,7 @@ impl Core {
     /// Tells the world that clients wait here: a worker with idle servers if there is one, else the ledger.
     pub(in crate::core) fn ask_for_server(&mut self, slot: PoolSlot, net: &mut impl Net) {
         let worker = self.worker;
-        let pool = &mut self.pools[slot.0 as usize];
+        let pool = &mut self.pools[slot];
         if !pool.is_short() || pool.share.database.is_paused() {
             return;
         }
@@ -145,36 +145,36 @@ impl Core {
     pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
         self.now = now;
         let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
-        if self.pools[slot.0 as usize].share.database.is_paused() {
+        if self.pools[slot].share.database.is_paused() {
             return;
         }
         // Counted as moving before it ceases to count as idle: see `PoolShare::outlook`.
         let _leaving = self.share(slot).server_under_way();
-        while let Some(server) = self.pools[slot.0 as usize].take_idle() {
+        while let Some(server) = self.pools[slot].take_idle() {
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),
                 Fitness::Check => return self.check(server, net),
                 Fitness::Fit => match self.try_move(server) {
                     Some(resting) => return self.move_server(resting, by, net),
-                    None => return self.pools[slot.0 as usize].put_idle(server),
+                    None => return self.pools[slot].put_idle(server),
                 },
             }
         }
-        if !self.pools[slot.0 as usize].share.is_full() {
+        if !self.pools[slot].share.is_full() {
             net.notify(Note::NeedServer(pool));
         }
     }
 
     /// A server at rest that can go to another worker now.
     fn try_move(&self, id: ServerId) -> Option<Resting> {
-        let is_movable = self.just_sent_to != Some(id) && self.servers[id.0 as usize].is_movable();
+        let is_movable = self.just_sent_to != Some(id) && self.servers[id].is_movable();
         is_movable.then(|| self.try_rest(id)).flatten()
     }
 
     /// What a free server needs before it is lent.
     fn fitness(&self, id: ServerId, now: Micros) -> Fitness {
-        let server = &self.servers[id.0 as usize];
-        let pool = &self.pools[server.pool.0 as usize];
+        let server = &self.servers[id];
+        let pool = &self.pools[server.pool];
         if let Some(reason) = server.close_reason {
             return Fitness::Close(reason);
         }
@@ -207,9 +207,9 @@ impl Core {
     /// Runs the check query on a server that is off the idle list; whoever waits longest
     /// gets it when it answers.
     fn check(&mut self, id: ServerId, net: &mut impl Net) {
-        let slot = self.servers[id.0 as usize].pool;
-        let sql = self.pools[slot.0 as usize].rules.server_check_query.clone().unwrap_or_else(|| "".into());
-        let pool = &mut self.pools[slot.0 as usize];
+        let slot = self.servers[id].pool;
+        let sql = self.pools[slot].rules.server_check_query.clone().unwrap_or_else(|| "".into());
+        let pool = &mut self.pools[slot];
         pool.checking += 1;
         pool.publish_waiting();
         self.start_task(id, Task::Check, &sql, net);
@@ -218,7 +218,7 @@ impl Core {
     /// Gives an unlinked server a query of the pooler's own.
     pub(in crate::core) fn start_task(&mut self, id: ServerId, task: Task, sql: &str, net: &mut impl Net) {
         let now = self.now;
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.enter(Phase::Tested(task));
         server.task_failed = false;
         if task == Task::Reset {
@@ -233,10 +233,10 @@ impl Core {
     /// The end of a check-in: closed if its time is over, else lent on, moved, or kept idle.
     pub(in crate::core) fn settle(&mut self, resting: Resting, net: &mut impl Net) {
         let (id, now) = (resting.id(), self.now);
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         let slot = server.pool;
         if server.phase == Phase::Tested(Task::Check) {
-            let pool = &mut self.pools[slot.0 as usize];
+            let pool = &mut self.pools[slot];
             pool.checking = pool.checking.saturating_sub(1);
             pool.publish_waiting();
         }
@@ -254,7 +254,7 @@ impl Core {
             self.ask_for_renewal(id, net);
         }
         let here = self.next_waiter(slot).map(|waiter| waiter.since);
-        let there = self.pools[slot.0 as usize].share.oldest_waiter_elsewhere(self.worker);
+        let there = self.pools[slot].share.oldest_waiter_elsewhere(self.worker);
         if let Some((worker, since)) = there
             && here.is_none_or(|here| since + Micros(limits::REMOTE_WAITER_LEAD_US) < here)
             && let Some(resting) = self.try_move(id)
@@ -264,7 +264,7 @@ impl Core {
         match self.take_waiter(slot) {
             Some(waiter) => self.lend(waiter, id, net),
             None => {
-                self.pools[slot.0 as usize].put_idle(id);
+                self.pools[slot].put_idle(id);
                 self.look_for_late_waiter(id, slot, net);
             }
         }
@@ -274,13 +274,13 @@ impl Core {
     /// this server was seen to be idle: then it has found none, nobody has looked since, and it
     /// would wait for the janitor.
     fn look_for_late_waiter(&mut self, id: ServerId, slot: PoolSlot, net: &mut impl Net) {
-        let pool = &self.pools[slot.0 as usize];
+        let pool = &self.pools[slot];
         if pool.share.has_waiter_after_all(self.worker)
             && let Some((worker, _)) = pool.share.oldest_waiter_elsewhere(self.worker)
             && let Some(resting) = self.try_move(id)
         {
             let _leaving = self.share(slot).server_under_way();
-            self.pools[slot.0 as usize].remove_idle(id);
+            self.pools[slot].remove_idle(id);
             self.move_server(resting, worker, net);
         }
     }
@@ -288,29 +288,25 @@ impl Core {
     /// Links the client at the front of the queue and lets it speak.
     fn lend(&mut self, waiter: Waiter, id: ServerId, net: &mut impl Net) {
         let now = self.now;
-        let client = &mut self.clients[waiter.client.0 as usize];
+        let client = &mut self.clients[waiter.client];
         let waited_us = now.since(waiter.since).0;
-        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        let counters = &mut self.pools[client.pool].counters;
         counters.wait_time_us += waited_us;
         counters.wait_time.record(waited_us);
         self.link(waiter.client, id, net);
-        if matches!(self.servers[id.0 as usize].phase, Phase::Linked(_)) {
-            self.clients[waiter.client.0 as usize].hold.lift(
-                Reason::Waiting,
-                Peer::Client(waiter.client),
-                net,
-            );
+        if matches!(self.servers[id].phase, Phase::Linked(_)) {
+            self.clients[waiter.client].hold.lift(Reason::Waiting, Peer::Client(waiter.client), net);
         }
     }
 
     /// Serves waiting clients from idle servers as far as they go, and asks for more where they do not.
     pub(in crate::core) fn serve(&mut self, slot: PoolSlot, net: &mut impl Net) {
         let now = self.now;
-        if self.pools[slot.0 as usize].share.database.is_paused() {
+        if self.pools[slot].share.database.is_paused() {
             return;
         }
-        while self.next_waiter(slot).is_some() && self.pools[slot.0 as usize].is_short() {
-            let Some(server) = self.pools[slot.0 as usize].take_idle() else {
+        while self.next_waiter(slot).is_some() && self.pools[slot].is_short() {
+            let Some(server) = self.pools[slot].take_idle() else {
                 return self.ask_for_server(slot, net);
             };
             match self.fitness(server, now) {
@@ -332,8 +328,8 @@ impl Core {
 
     /// Whether a free server must not be lent or kept.
     pub(in crate::core) fn reason_to_close(&self, id: ServerId, now: Micros) -> Option<&'static str> {
-        let server = &self.servers[id.0 as usize];
-        let pool = &self.pools[server.pool.0 as usize];
+        let server = &self.servers[id];
+        let pool = &self.pools[server.pool];
         if server.close_reason.is_some() {
             return server.close_reason;
         }
@@ -380,21 +376,21 @@ impl Core {
     /// The client at the front of the queue; drops places that are stale.
     fn next_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
         loop {
-            let waiter = *self.pools[slot.0 as usize].waiters.front()?;
+            let waiter = *self.pools[slot].waiters.front()?;
             if self.is_waiting(&waiter) {
                 return Some(waiter);
             }
-            self.pools[slot.0 as usize].waiters.pop_front();
+            self.pools[slot].waiters.pop_front();
         }
     }
 
     /// Takes the client at the front out of the queue.
     fn take_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
         let waiter = self.next_waiter(slot)?;
-        let pool = &mut self.pools[slot.0 as usize];
+        let pool = &mut self.pools[slot];
         pool.waiters.pop_front();
         pool.waiting -= 1;
-        self.clients[waiter.client.0 as usize].stand = Stand::Idle;
+        self.clients[waiter.client].stand = Stand::Idle;
         self.trim_queue(slot);
         Some(waiter)
     }
@@ -402,18 +398,18 @@ impl Core {
     /// Drops stale places at the front and tells the other workers since when the first one waits.
     pub(in crate::core) fn trim_queue(&mut self, slot: PoolSlot) {
         self.next_waiter(slot);
-        if self.pools[slot.0 as usize].is_mostly_stale() {
+        if self.pools[slot].is_mostly_stale() {
             // Behind a client that waits for long, others may come and be cancelled without end.
-            let mut waiters = std::mem::take(&mut self.pools[slot.0 as usize].waiters);
+            let mut waiters = std::mem::take(&mut self.pools[slot].waiters);
             waiters.retain(|waiter| self.is_waiting(waiter));
-            self.pools[slot.0 as usize].waiters = waiters;
+            self.pools[slot].waiters = waiters;
         }
-        self.pools[slot.0 as usize].publish_waiting();
+        self.pools[slot].publish_waiting();
     }
 
     /// Whether a place in the queue still stands for a waiting client.
     pub(in crate::core) fn is_waiting(&self, waiter: &Waiter) -> bool {
-        self.clients.get(waiter.client.0 as usize).is_some_and(
+        self.clients.find(waiter.client).is_some_and(
             |client| matches!(client.stand, Stand::Waiting { ticket, .. } if ticket == waiter.ticket),
         )
     }
@@ -421,17 +417,17 @@ impl Core {
     /// Takes a client out of the queue because its query was cancelled; it is answered when
     /// its bytes are looked at.
     pub(in crate::core) fn cancel_waiting(&mut self, id: ClientId, net: &mut impl Net) {
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         let slot = client.pool;
         client.stand = Stand::Idle;
         client.canceled = Canceled::Next;
         client.hold.lift(Reason::Waiting, Peer::Client(id), net);
-        self.pools[slot.0 as usize].waiting -= 1;
+        self.pools[slot].waiting -= 1;
         self.trim_queue(slot);
     }
 
     /// The pool-wide share of a pool on this worker.
     pub(in crate::core) fn share(&self, slot: PoolSlot) -> &Arc<crate::core::pool::pool_share::PoolShare> {
-        &self.pools[slot.0 as usize].share
+        &self.pools[slot].share
     }
 }

@@ -23,14 +23,14 @@ impl Core {
         net: &mut impl Net,
     ) {
         let moved = MovedHost { host, addresses, since: self.now };
-        for (_, server) in self.servers.iter_mut().filter(|(_, server)| moved.has_left(server)) {
+        for server in self.servers.values_mut().filter(|server| moved.has_left(server)) {
             server.close_reason.get_or_insert(HOST_MOVED);
         }
         self.moved_hosts.retain(|earlier| earlier.host != moved.host);
         self.moved_hosts.push(moved);
         for id in self.free_servers(None) {
             // serving a pool may have closed others of them
-            let Some(server) = self.servers.get(id.0 as usize) else { continue };
+            let Some(server) = self.servers.find(id) else { continue };
             if let (slot, Some(reason)) = (server.pool, server.close_reason) {
                 self.close_server(id, reason, net);
                 self.serve(slot, net);

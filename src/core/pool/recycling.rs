@@ -18,6 +18,7 @@ use crate::core::login_handoff::Authorization;
 use crate::core::net::Net;
 use crate::core::note::Note;
 use crate::core::relay::Walk;
+use crate::core::slots::Slot;
 use crate::core::worker_core::Core;
 
 const RENEWED: &str = "authorization renewed";
@@ -89,10 +90,10 @@ impl Core {
     /// A transaction begins on a server: counts how old its authorization is, where it has one.
     #[inline]
     pub(in crate::core) fn count_age(&mut self, id: ServerId) {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         if server.authorization != Authorization::ENDLESS {
             let age = self.now.since(server.connected_at);
-            self.pools[server.pool.0 as usize].counters.auth_age.record(age.0);
+            self.pools[server.pool].counters.auth_age.record(age.0);
         }
     }
 
@@ -138,7 +139,7 @@ impl Core {
     /// the pool's time for that.
     #[cold]
     pub(in crate::core) fn ask_for_renewal(&mut self, id: ServerId, net: &mut impl Net) {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         let share = self.share(server.pool);
         let gap = match share.stance() {
             Stance::CatchUp => CATCH_UP_GAP,
@@ -153,12 +154,12 @@ impl Core {
     /// served beyond the hard one.
     #[cold]
     pub(in crate::core) fn count_old_link(&mut self, id: ServerId, phase: Phase) {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         let served = !matches!(phase, Phase::Idle(_) | Phase::Tested(Task::Check));
         if !served || self.now < server.authorization.hard_at {
             return;
         }
-        let pool = &mut self.pools[server.pool.0 as usize];
+        let pool = &mut self.pools[server.pool];
         match pool.share.stance().extends() {
             true => pool.counters.extended += 1,
             false => pool.counters.over_age_transactions += 1,
@@ -169,8 +170,8 @@ impl Core {
     /// from since). Returns whether it may: a server that has grown too old meanwhile is closed, and
     /// the client is without one.
     pub(in crate::core) fn take_up(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
-        let server = &self.servers[server_id.0 as usize];
-        let client = &mut self.clients[id.0 as usize];
+        let server = &self.servers[server_id];
+        let client = &mut self.clients[id];
         client.stand = Stand::Linked(server_id);
         if self.now < server.authorization.hard_at {
             return true;
@@ -195,14 +196,14 @@ impl Core {
         walk: &Walk<'_>,
         net: &mut impl Net,
     ) -> bool {
-        let slot = self.servers[server.0 as usize].pool;
-        let is_session = self.pools[slot.0 as usize].rules.mode == PoolMode::Session;
+        let slot = self.servers[server].pool;
+        let is_session = self.pools[slot].rules.mode == PoolMode::Session;
         is_session || !walk.run.is_empty() || self.take_up(id, server, net)
     }
 
     #[cold]
     fn take_back(&mut self, id: ClientId, server_id: ServerId, reason: &'static str, net: &mut impl Net) {
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         client.stand = Stand::Idle;
         client.hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
         self.end_server(server_id, reason, net);
@@ -212,9 +213,9 @@ impl Core {
     /// those whose user is denied.
     pub(in crate::core) fn limit_ages(&mut self, only: Option<PoolSlot>) {
         let now = self.now;
-        for (_, server) in &mut self.servers {
+        for server in self.servers.values_mut() {
             if only.is_none_or(|slot| slot == server.pool) {
-                let pool = &self.pools[server.pool.0 as usize];
+                let pool = &self.pools[server.pool];
                 server.limit_age(pool);
                 server.end_if_denied(&pool.share, now);
             }
@@ -225,16 +226,15 @@ impl Core {
     /// the oldest is that can be retired soon.
     pub(in crate::core) fn publish_aged(&self) {
         let mut aged = vec![(0, Micros::NEVER); self.pools.capacity()];
-        for (_, server) in self.servers.iter().filter(|(_, server)| self.now >= server.authorization.soft_at)
-        {
-            let (count, oldest) = &mut aged[server.pool.0 as usize];
+        for server in self.servers.values().filter(|server| self.now >= server.authorization.soft_at) {
+            let (count, oldest) = &mut aged[server.pool.number()];
             *count += 1;
             if self.is_soon_free(server) {
                 *oldest = server.authorization.hard_at.min(*oldest);
             }
         }
         for (slot, pool) in self.pools.iter() {
-            let (count, oldest) = aged[slot];
+            let (count, oldest) = aged[slot.number()];
             pool.share.set_aged(self.worker, count);
             pool.share.set_oldest(self.worker, oldest);
         }
@@ -243,16 +243,16 @@ impl Core {
     /// Whether a server is free, or is with a client whose transaction began within a pass.
     fn is_soon_free(&self, server: &Server) -> bool {
         let (Phase::Linked(id) | Phase::Preparing(id)) = server.phase else { return true };
-        let request = &self.clients[id.0 as usize].request;
+        let request = &self.clients[id].request;
         self.now.since(request.xact_began_at) < Micros::from_millis(limits::JANITOR_PERIOD_MS)
     }
 
     /// In session pooling a server belongs to its client for as long as that stays: it is only told of, at
     /// the first pass behind its hard age.
     pub(in crate::core) fn tell_of_old_sessions(&self, last_pass: Micros) {
-        for (_, server) in &self.servers {
+        for server in self.servers.values() {
             let hard_at = server.authorization.hard_at;
-            let is_session = self.pools[server.pool.0 as usize].rules.mode == PoolMode::Session;
+            let is_session = self.pools[server.pool].rules.mode == PoolMode::Session;
             if hard_at > last_pass
                 && hard_at <= self.now
                 && is_session
@@ -269,8 +269,7 @@ impl Core {
         let is_free = |server: &Server| matches!(server.phase, Phase::Idle(_));
         let is_ours = |server: &Server| only.is_none_or(|slot| slot == server.pool);
         let free = self.servers.iter().filter(|(_, server)| is_free(server) && is_ours(server));
-        let mut free: Vec<_> =
-            free.map(|(key, server)| (server.authorization.hard_at, ServerId(key as u32))).collect();
+        let mut free: Vec<_> = free.map(|(id, server)| (server.authorization.hard_at, id)).collect();
         free.sort_by_key(|(hard_at, _)| *hard_at);
         free.into_iter().map(|(_, id)| id).collect()
     }
@@ -279,7 +278,7 @@ impl Core {
     /// wait for, whatever ended it.
     pub(in crate::core) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
         let is_old = self.now >= server.authorization.soft_at;
-        let pool = &mut self.pools[server.pool.0 as usize];
+        let pool = &mut self.pools[server.pool];
         if is_old && reason == RENEWED {
             pool.counters.renewed += 1;
         } else if !(is_old && pool.share.take_retirement()) {

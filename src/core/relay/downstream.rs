@@ -34,12 +34,12 @@ impl Core {
         net: &mut impl Net,
     ) -> usize {
         let consumed = self.walk_server(id, input, net);
-        if let Some(server) = self.servers.get(id.0 as usize)
+        if let Some(server) = self.servers.find(id)
             && let Some(client) = server.link()
             && server.expected.len() <= self.bounds.expected_max / 2
             && !server.expected.is_forgetting()
         {
-            self.clients[client.0 as usize].hold.lift(Reason::Owed, Peer::Client(client), net);
+            self.clients[client].hold.lift(Reason::Owed, Peer::Client(client), net);
         }
         consumed
     }
@@ -49,7 +49,7 @@ impl Core {
     fn walk_server(&mut self, id: ServerId, input: &[u8], net: &mut impl Net) -> usize {
         let now = self.now;
         let mut walk = Walk::new(input, self.bounds);
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.heard_at = now;
         let (bytes, forward) = server.partial.take(input.len());
         if forward {
@@ -64,7 +64,7 @@ impl Core {
             let onward = match FrameHeader::read(walk.rest(), u32::MAX) {
                 Ok(Some(header)) => self.server_frame(id, header, &mut walk, net),
                 Ok(None) => match walk.rest().first() {
-                    Some(tag) if self.servers[id.0 as usize].is_out_of_step(*tag) => {
+                    Some(tag) if self.servers[id].is_out_of_step(*tag) => {
                         self.lose_step(id, "unexpected message", &mut walk, net)
                     }
                     _ => Onward::Later,
@@ -89,7 +89,7 @@ impl Core {
 
     /// All that has come of a server has been looked at: what had to wait for that is done.
     fn heard_out(&mut self, id: ServerId, net: &mut impl Net) {
-        let Some(server) = self.servers.get_mut(id.0 as usize) else { return };
+        let Some(server) = self.servers.find_mut(id) else { return };
         if std::mem::take(&mut server.speaks_on) {
             match server.phase {
                 Phase::Tested(_) => return self.task_done(id, net),
@@ -108,7 +108,7 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Onward {
-        if self.servers[id.0 as usize].is_out_of_step(header.tag) {
+        if self.servers[id].is_out_of_step(header.tag) {
             return self.lose_step(id, "unexpected message", walk, net);
         }
         let opened =
@@ -121,7 +121,7 @@ impl Core {
         {
             return self.lose_step(id, "parameters too long", walk, net);
         }
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         match server.phase {
             Phase::Linked(client) => self.relayed_frame(id, client, header, walk, net),
             Phase::Preparing(_) => self.task_frame(id, header, walk, net),
@@ -141,7 +141,7 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Onward {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         let fate = match header.tag {
             tag::READY_FOR_QUERY => return self.ready_frame(id, header, walk, net),
             tag::DATA_ROW | tag::COPY_DATA => Fate::Forward,
@@ -164,12 +164,12 @@ impl Core {
                 if has_forgotten_statements(walk.payload(header)) {
                     self.forget_statements(id, client);
                 }
-                self.servers[id.0 as usize].expected.answered(header.tag)
+                self.servers[id].expected.answered(header.tag)
             }
             other => server.expected.answered(other),
         };
         let have = walk.rest().len().min(header.frame_bytes);
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.partial = Partial::of(fate == Fate::Forward, header.frame_bytes, have);
         if fate == Fate::Forward {
             walk.run.end += have;
@@ -183,10 +183,10 @@ impl Core {
 
     /// Answers of ours whose turn has come; never in the middle of a message of the server.
     fn send_fakes(&mut self, id: ServerId, client: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) {
-        if self.servers[id.0 as usize].is_midway() {
+        if self.servers[id].is_midway() {
             return;
         }
-        while let Some(tag) = self.servers[id.0 as usize].expected.take_fake() {
+        while let Some(tag) = self.servers[id].expected.take_fake() {
             self.flush_downstream(id, walk, net);
             send_empty(Peer::Client(client), tag, net);
         }
@@ -203,7 +203,7 @@ impl Core {
         let Ok(status) = backend::ready_status(walk.payload(header)) else {
             return self.lose_step(id, "bad packet from server", walk, net);
         };
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.status = status;
         server.has_answered = true;
         server.speaks_on = walk.rest().len() > header.frame_bytes;
@@ -219,32 +219,32 @@ impl Core {
             walk.run.end += header.frame_bytes;
             self.flush_downstream(id, walk, net);
         }
-        if let Some(client) = self.servers[id.0 as usize].link() {
+        if let Some(client) = self.servers[id].link() {
             self.send_fakes(id, client, walk, net);
         }
-        if self.servers[id.0 as usize].expected.is_settled() {
+        if self.servers[id].expected.is_settled() {
             self.request_over(id, net);
         }
-        if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
+        if self.servers.contains(id) { Onward::Next } else { Onward::Gone }
     }
 
     /// Whether a server that owes nothing is in a transaction block where there may be none.
     fn is_refused_block(&self, id: ServerId) -> bool {
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         server.status != IDLE
             && server.expected.is_settled()
-            && self.pools[server.pool.0 as usize].rules.mode == PoolMode::Statement
+            && self.pools[server.pool].rules.mode == PoolMode::Statement
     }
 
     /// A linked server owes nothing any more: counts the request, and ends the link
     /// where the pool mode says so.
     pub(in crate::core) fn request_over(&mut self, id: ServerId, net: &mut impl Net) {
         let now = self.now;
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         let Phase::Linked(client_id) = server.phase else { return };
         let idle = server.status == IDLE;
-        let client = &mut self.clients[client_id.0 as usize];
-        let pool = &mut self.pools[client.pool.0 as usize];
+        let client = &mut self.clients[client_id];
+        let pool = &mut self.pools[client.pool];
         let request = &mut client.request;
         if request.running {
             request.running = false;
@@ -265,7 +265,7 @@ impl Core {
                 self.disconnect(client_id, &Leave::Fault(fault), net);
             }
             PoolMode::Session => self.close_session_if_due(id, idle, net),
-            PoolMode::Transaction | PoolMode::Statement if self.servers[id.0 as usize].is_clean() => {
+            PoolMode::Transaction | PoolMode::Statement if self.servers[id].is_clean() => {
                 self.unlink(id, client_id, net);
             }
             PoolMode::Transaction | PoolMode::Statement => {}
@@ -275,8 +275,8 @@ impl Core {
     /// `server_fast_close`: in session pooling a server that is to be closed does not wait
     /// for its client to leave.
     fn close_session_if_due(&mut self, id: ServerId, idle: bool, net: &mut impl Net) {
-        let server = &self.servers[id.0 as usize];
-        let rules = &self.pools[server.pool.0 as usize].rules;
+        let server = &self.servers[id];
+        let rules = &self.pools[server.pool].rules;
         if idle && rules.fast_close && self.is_obsolete(server) {
             self.close_server(id, "database configuration changed", net);
         }
@@ -285,8 +285,8 @@ impl Core {
     /// The query for which a client has just got its server was cancelled before it was sent: it is answered
     /// here, so the server is free, but for a session's.
     pub(in crate::core) fn part_canceled(&mut self, client: ClientId, id: ServerId, net: &mut impl Net) {
-        let server = &self.servers[id.0 as usize];
-        if self.pools[server.pool.0 as usize].rules.mode != PoolMode::Session {
+        let server = &self.servers[id];
+        if self.pools[server.pool].rules.mode != PoolMode::Session {
             self.unlink(id, client, net);
         }
     }
@@ -294,11 +294,11 @@ impl Core {
     /// A message that came in parts may be whole now: a client whose query was cancelled in the
     /// middle of it is answered.
     fn message_over(&mut self, id: ServerId, net: &mut impl Net) {
-        let Some(server) = self.servers.get(id.0 as usize).filter(|server| !server.is_midway()) else {
+        let Some(server) = self.servers.find(id).filter(|server| !server.is_midway()) else {
             return;
         };
         let Phase::Linked(client_id) = server.phase else { return };
-        let client = &mut self.clients[client_id.0 as usize];
+        let client = &mut self.clients[client_id];
         if client.canceled != Canceled::No {
             client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
             if matches!(client.stand, Stand::Lent(_)) {
@@ -309,9 +309,9 @@ impl Core {
 
     /// Ends a link at a boundary.
     fn unlink(&mut self, id: ServerId, client: ClientId, net: &mut impl Net) {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
-        let client_row = &mut self.clients[client.0 as usize];
+        let client_row = &mut self.clients[client];
         client_row.stand = Stand::Idle;
         client_row.hold.lift(Reason::LinkBlocked, Peer::Client(client), net);
         client_row.hold.lift(Reason::Owed, Peer::Client(client), net);
@@ -323,11 +323,11 @@ impl Core {
         if walk.run.is_empty() {
             return;
         }
-        let server = &self.servers[id.0 as usize];
+        let server = &self.servers[id];
         let Some(client) = server.link() else {
             unreachable!("a run exists only while the server is linked")
         };
-        self.pools[server.pool.0 as usize].counters.server_bytes += walk.run.len() as u64;
+        self.pools[server.pool].counters.server_bytes += walk.run.len() as u64;
         net.forward(Peer::Client(client), walk.run.clone());
         walk.run.start = walk.run.end;
     }
@@ -340,7 +340,7 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Onward {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         let mut done = None;
         match header.tag {
             tag::ERROR_RESPONSE => server.task_failed = true,
@@ -354,7 +354,7 @@ impl Core {
         }
         self.skip_server_frame(id, header, walk);
         let Some(status) = done else { return Onward::Next };
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.status = status;
         server.has_answered = true;
         server.speaks_on = !walk.rest().is_empty();
@@ -362,20 +362,20 @@ impl Core {
             return Onward::Next; // `Core::heard_out` goes on
         }
         self.task_done(id, net);
-        if self.servers.contains(id.0 as usize) { Onward::Next } else { Onward::Gone }
+        if self.servers.contains(id) { Onward::Next } else { Onward::Gone }
     }
 
     fn skip_server_frame(&mut self, id: ServerId, header: FrameHeader, walk: &mut Walk<'_>) {
         let have = walk.rest().len().min(header.frame_bytes);
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         server.partial = Partial::of(false, header.frame_bytes, have);
-        self.pools[server.pool.0 as usize].counters.server_bytes += have as u64;
+        self.pools[server.pool].counters.server_bytes += have as u64;
         walk.skip(have);
     }
 
     /// The pooler's own query is answered.
     fn task_done(&mut self, id: ServerId, net: &mut impl Net) {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         let failed = server.task_failed || server.status != IDLE;
         let slot = server.pool;
         match server.phase {
@@ -384,7 +384,7 @@ impl Core {
             }
             Phase::Preparing(client_id) => {
                 server.enter(Phase::Linked(client_id));
-                let client = &mut self.clients[client_id.0 as usize];
+                let client = &mut self.clients[client_id];
                 let about = client.identity.about();
                 for (name, mine, theirs) in server.respelt(client, &self.names) {
                     log_about!(
@@ -435,7 +435,7 @@ impl Core {
         net: &mut impl Net,
     ) -> Onward {
         self.flush_downstream(id, walk, net);
-        let slot = self.servers[id.0 as usize].pool;
+        let slot = self.servers[id].pool;
         self.close_server(id, reason, net);
         self.serve(slot, net);
         Onward::Gone
@@ -446,7 +446,7 @@ impl Core {
     fn note_parameter(&mut self, id: ServerId, payload: &[u8]) -> bool {
         let Ok((name, value)) = backend::parameter_status(payload) else { return true };
         let Some(position) = self.names.position(name) else { return true };
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         let before = server.params.clone();
         let after = before.with(position, value);
         if after.bytes() > self.bounds.parameter_bytes {
@@ -454,7 +454,7 @@ impl Core {
         }
         server.params = after;
         if let Phase::Linked(client) = server.phase {
-            let client = &mut self.clients[client.0 as usize];
+            let client = &mut self.clients[client];
             client.params = if client.params.same(&before) {
                 server.params.clone()
             } else {

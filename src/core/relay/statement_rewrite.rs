@@ -50,7 +50,7 @@ impl Core {
             Ok(server) => server,
             Err(step) => return step,
         };
-        if self.servers[server.0 as usize].expected.is_forgetting() {
+        if self.servers[server].expected.is_forgetting() {
             // Whether the server still holds what it is about to be asked for is known when it has answered.
             return self.wait_for_answers(id, server, walk, net);
         }
@@ -80,7 +80,7 @@ impl Core {
         };
         let step = self.pass_frame(id, server, header, walk, self.now);
         if forgets {
-            self.servers[server.0 as usize].expected.note_forgetting();
+            self.servers[server].expected.note_forgetting();
         }
         step
     }
@@ -95,7 +95,7 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Step {
-        if self.servers[server_id.0 as usize].expected.is_skipping() {
+        if self.servers[server_id].expected.is_skipping() {
             // The server would pass over it, too: the name stays free.
             self.drop_frame(id, header.frame_bytes, walk);
             return Step::Next;
@@ -105,11 +105,11 @@ impl Core {
             Ok(statement) => statement,
             Err(fault) => return self.refuse(id, fault, net),
         };
-        let client = &self.clients[id.0 as usize];
-        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        let client = &self.clients[id];
+        let counters = &mut self.pools[client.pool].counters;
         counters.client_parse_count += 1;
         counters.client_bytes += header.frame_bytes as u64;
-        let server = &mut self.servers[server_id.0 as usize];
+        let server = &mut self.servers[server_id];
         if server.statements.touch(statement.id) {
             let fake = Expect::ParseFake(statement.id);
             self.answer_ourselves(id, server_id, fake, answer::PARSE_COMPLETE, net);
@@ -124,7 +124,7 @@ impl Core {
     /// Gives a client's statement its name.
     fn name_statement(&mut self, id: ClientId, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
         let bytes_max = self.bounds.client_statement_bytes;
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         let statements = client.statements.get_or_insert_default();
         if statements.find(name).is_some() {
             let about = client.identity.about();
@@ -136,7 +136,7 @@ impl Core {
             );
             return Err(Fault::StatementExists);
         }
-        let database = &self.pools[client.pool.0 as usize].share.database;
+        let database = &self.pools[client.pool].share.database;
         let named = self.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
         let statement = Arc::clone(&named.statement);
         statements.insert(name, named, bytes_max).map_err(|_| Fault::ClientStatementsFull)?;
@@ -147,8 +147,8 @@ impl Core {
     /// PgBouncer there answers a Close that it need not pass on at once, and before a Parse).
     /// Returns how many bytes that were.
     fn prepare(&mut self, id: ServerId, statement: &Statement, expect: Expect, net: &mut impl Net) -> usize {
-        let server = &mut self.servers[id.0 as usize];
-        let pool = &mut self.pools[server.pool.0 as usize];
+        let server = &mut self.servers[id];
+        let pool = &mut self.pools[server.pool];
         pool.counters.server_parse_count += 1;
         let mut frames = Vec::with_capacity(statement.rest.len() + 64);
         if server.statements.are_in_doubt() {
@@ -178,10 +178,10 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Step {
-        let client = &self.clients[id.0 as usize];
-        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        let client = &self.clients[id];
+        let counters = &mut self.pools[client.pool].counters;
         counters.bind_count += u64::from(header.tag == tag::BIND);
-        let server = &mut self.servers[server_id.0 as usize];
+        let server = &mut self.servers[server_id];
         if server.expected.is_skipping() {
             self.drop_frame(id, header.frame_bytes, walk);
             return Step::Next;
@@ -196,7 +196,7 @@ impl Core {
         if !server.statements.touch(statement.id) {
             walk.count_made(self.prepare(server_id, &statement, Expect::ParseOurs(statement.id), net));
         }
-        let server = &mut self.servers[server_id.0 as usize];
+        let server = &mut self.servers[server_id];
         server.expected.push(expect);
         if statement.forgets {
             server.expected.note_forgetting();
@@ -234,9 +234,9 @@ impl Core {
         encode::cstr(&mut front, known_as);
         net.send(Peer::Server(server), &front);
         self.scratch = front;
-        let pool = self.clients[id.0 as usize].pool;
-        self.pools[pool.0 as usize].counters.client_bytes += behind as u64;
-        self.servers[server.0 as usize].request_at = self.clients[id.0 as usize].request.began_at;
+        let pool = self.clients[id].pool;
+        self.pools[pool].counters.client_bytes += behind as u64;
+        self.servers[server].request_at = self.clients[id].request.began_at;
         walk.skip(behind);
         self.extend_run(id, header.frame_bytes - behind, walk);
     }
@@ -252,13 +252,12 @@ impl Core {
         net: &mut impl Net,
     ) {
         self.flush_upstream(id, walk, net);
-        let client = &mut self.clients[id.0 as usize];
-        let skips =
-            client.link().is_some_and(|server| self.servers[server.0 as usize].expected.is_skipping());
+        let client = &mut self.clients[id];
+        let skips = client.link().is_some_and(|server| self.servers[server].expected.is_skipping());
         if let Some(statements) = client.statements.as_mut().filter(|_| !skips) {
             statements.remove(name);
         }
-        self.pools[client.pool.0 as usize].counters.client_bytes += header.frame_bytes as u64;
+        self.pools[client.pool].counters.client_bytes += header.frame_bytes as u64;
         match client.link() {
             Some(server) if !skips => {
                 self.answer_ourselves(id, server, Expect::CloseFake, answer::CLOSE_COMPLETE, net);
@@ -278,7 +277,7 @@ impl Core {
         tag: u8,
         net: &mut impl Net,
     ) {
-        let server = &mut self.servers[server.0 as usize];
+        let server = &mut self.servers[server];
         if server.expected.is_empty() && !server.is_midway() {
             send_empty(Peer::Client(id), tag, net);
         } else {
@@ -300,13 +299,13 @@ impl Core {
     /// A server says that a command has made the session forget its statements. What was prepared or named
     /// behind it is not meant: it is taken from the answers that are still owed, where there are any.
     pub(in crate::core) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
-        let server = &mut self.servers[id.0 as usize];
+        let server = &mut self.servers[id];
         match server.expected.forget() {
             Forgetting::Nothing => return,
             Forgetting::ButBehind => {}
             Forgetting::All => {
                 server.statements.clear();
-                self.clients[client.0 as usize].statements = None;
+                self.clients[client].statements = None;
                 return;
             }
             Forgetting::TooOften => {
@@ -332,7 +331,7 @@ impl Core {
                 _ => {}
             }
         }
-        let client = &mut self.clients[client.0 as usize];
+        let client = &mut self.clients[client];
         match &mut client.statements {
             Some(statements) if !named.is_empty() => statements.retain(&named),
             _ => client.statements = None,

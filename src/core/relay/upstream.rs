@@ -29,8 +29,8 @@ impl Core {
             return input.len();
         }
         let length_max = self.packet_bytes_max(id);
-        if let Some(server) = self.clients[id.0 as usize].link()
-            && self.servers[server.0 as usize].expected.len() >= self.bounds.expected_max
+        if let Some(server) = self.clients[id].link()
+            && self.servers[server].expected.len() >= self.bounds.expected_max
             && !walk.rest().is_empty()
         {
             self.wait_for_answers(id, server, &mut walk, net);
@@ -59,7 +59,7 @@ impl Core {
 
     /// Leaves the rest of a client's input for its next turn.
     fn yield_turn(&mut self, id: ClientId, net: &mut impl Net) -> Step {
-        if self.clients[id.0 as usize].hold.is_free() {
+        if self.clients[id].hold.is_free() {
             net.again(Peer::Client(id));
         }
         Step::Later
@@ -76,16 +76,16 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         self.flush_upstream(id, walk, net);
-        if self.servers[server.0 as usize].expected.needs_flush() {
+        if self.servers[server].expected.needs_flush() {
             send_empty(Peer::Server(server), tag::FLUSH, net);
         }
-        self.clients[id.0 as usize].hold.add(Reason::Owed, Peer::Client(id), net);
+        self.clients[id].hold.add(Reason::Owed, Peer::Client(id), net);
         Step::Later
     }
 
     /// Bytes that belong to a frame of which the head was decided earlier.
     fn continue_client_frame(&mut self, id: ClientId, walk: &mut Walk<'_>, net: &mut impl Net) -> Step {
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         let (bytes, forward) = client.partial.take(walk.input.len());
         if !forward {
             walk.skip(bytes);
@@ -94,7 +94,7 @@ impl Core {
         walk.run.end = bytes;
         let is_over = client.partial == Partial::None;
         if let (true, Some(server_id)) = (is_over, client.link()) {
-            let server = &mut self.servers[server_id.0 as usize];
+            let server = &mut self.servers[server_id];
             server.is_half_sent = false;
             let is_clean = server.is_clean();
             // The message is whole there, too, whatever becomes of what follows.
@@ -111,12 +111,12 @@ impl Core {
     /// pooling the client goes with it.
     fn link_over(&mut self, id: ClientId, server: ServerId, net: &mut impl Net) -> Step {
         self.request_over(server, net);
-        if self.clients.contains(id.0 as usize) { Step::Next } else { Step::Gone }
+        if self.clients.contains(id) { Step::Next } else { Step::Gone }
     }
 
     fn packet_bytes_max(&self, id: ClientId) -> u32 {
-        let slot = self.clients[id.0 as usize].pool;
-        self.pools[slot.0 as usize].rules.max_packet_bytes
+        let slot = self.clients[id].pool;
+        self.pools[slot].rules.max_packet_bytes
     }
 
     fn bad_header(&mut self, id: ClientId, walk: &Walk<'_>, net: &mut impl Net) -> Step {
@@ -140,14 +140,14 @@ impl Core {
         net: &mut impl Net,
     ) -> Step {
         let now = self.now;
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         if client.canceled == Canceled::Next && header.tag == tag::FLUSH {
             client.canceled = Canceled::No; // it asks for nothing, so there is nothing to cancel
         }
         if client.canceled != Canceled::No {
             return self.answer_canceled(id, header, walk, net);
         }
-        let client = &self.clients[id.0 as usize];
+        let client = &self.clients[id];
         match header.tag {
             tag::TERMINATE => {
                 self.flush_upstream(id, walk, net);
@@ -157,7 +157,7 @@ impl Core {
             tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
                 return self.copy_frame(id, header, walk, net);
             }
-            tag::QUERY if self.pools[client.pool.0 as usize].rules.disable_pqexec => {
+            tag::QUERY if self.pools[client.pool].rules.disable_pqexec => {
                 return self.refuse(id, Fault::PqexecDisallowed, net);
             }
             tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE if self.shares_statements(id) => {
@@ -201,14 +201,14 @@ impl Core {
         let forgets = frontend::forgets_statements(walk.payload(header));
         let step = self.pass_frame(id, server, header, walk, self.now);
         if forgets {
-            self.servers[server.0 as usize].expected.note_forgetting();
+            self.servers[server].expected.note_forgetting();
         }
         step
     }
 
     /// Whether named statements of this client are shared over servers.
     fn shares_statements(&self, id: ClientId) -> bool {
-        let rules = &self.pools[self.clients[id.0 as usize].pool.0 as usize].rules;
+        let rules = &self.pools[self.clients[id].pool].rules;
         rules.mode != PoolMode::Session && rules.max_prepared_statements > 0
     }
 
@@ -221,8 +221,8 @@ impl Core {
         net: &mut impl Net,
     ) -> Result<ServerId, Step> {
         let now = self.now;
-        match self.clients[id.0 as usize].stand {
-            Stand::Linked(server) if now < self.servers[server.0 as usize].authorization.hard_at => {
+        match self.clients[id].stand {
+            Stand::Linked(server) if now < self.servers[server].authorization.hard_at => {
                 return Ok(server);
             }
             Stand::Linked(server) => {
@@ -257,13 +257,13 @@ impl Core {
     /// Counts the begin of a request group and of a transaction. Where the client has no server yet, the
     /// server's age is counted when it has one: a transaction that waits has not begun there.
     pub(in crate::core) fn begin_request(&mut self, id: ClientId, now: Micros) {
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         if client.request.running {
             return;
         }
         client.request.running = true;
         client.request.began_at = now;
-        let counters = &mut self.pools[client.pool.0 as usize].counters;
+        let counters = &mut self.pools[client.pool].counters;
         counters.query_count += 1;
         if !client.request.in_xact {
             client.request.in_xact = true;
@@ -285,7 +285,7 @@ impl Core {
         now: Micros,
     ) -> Step {
         self.begin_request(id, now);
-        let server = &mut self.servers[server.0 as usize];
+        let server = &mut self.servers[server];
         server.request_at = now;
         let expect = match header.tag {
             tag::QUERY => Some(Expect::Simple),
@@ -310,10 +310,10 @@ impl Core {
     /// Puts a frame (of which all or only the front has come) at the end of the run.
     pub(in crate::core) fn extend_run(&mut self, id: ClientId, frame_bytes: usize, walk: &mut Walk<'_>) {
         let have = walk.rest().len().min(frame_bytes);
-        let client = &mut self.clients[id.0 as usize];
+        let client = &mut self.clients[id];
         client.partial = Partial::of(true, frame_bytes, have);
         if let (true, Some(server)) = (have < frame_bytes, client.link()) {
-            self.servers[server.0 as usize].is_half_sent = true;
+            self.servers[server].is_half_sent = true;
         }
         walk.run.end += have;
     }
@@ -321,7 +321,7 @@ impl Core {
     /// Drops a frame (of which all or only the front has come).
     pub(in crate::core) fn drop_frame(&mut self, id: ClientId, frame_bytes: usize, walk: &mut Walk<'_>) {
         let have = walk.rest().len().min(frame_bytes);
-        self.clients[id.0 as usize].partial = Partial::of(false, frame_bytes, have);
+        self.clients[id].partial = Partial::of(false, frame_bytes, have);
         walk.skip(have);
     }
 
@@ -333,11 +333,11 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Step {
-        let Some(server_id) = self.clients[id.0 as usize].link() else {
+        let Some(server_id) = self.clients[id].link() else {
             self.drop_frame(id, header.frame_bytes, walk);
             return Step::Next;
         };
-        let server = &mut self.servers[server_id.0 as usize];
+        let server = &mut self.servers[server_id];
         let takes = server.expected.takes_copy_data();
         let ended = header.tag != tag::COPY_DATA && server.expected.copy_ended();
         if takes {
@@ -349,7 +349,7 @@ impl Core {
         }
         self.flush_upstream(id, walk, net);
         self.drop_frame(id, header.frame_bytes, walk);
-        if ended && self.servers[server_id.0 as usize].is_clean() {
+        if ended && self.servers[server_id].is_clean() {
             // The late end of a COPY that the server had failed: no answer comes, so this
             // is where the link may end.
             return self.link_over(id, server_id, net);
@@ -362,12 +362,12 @@ impl Core {
         if walk.run.is_empty() {
             return;
         }
-        let client = &self.clients[id.0 as usize];
+        let client = &self.clients[id];
         let Some(server) = client.link() else {
             unreachable!("a run exists only while the client is linked")
         };
-        debug_assert!(matches!(self.servers[server.0 as usize].phase, Phase::Linked(linked) if linked == id));
-        self.pools[client.pool.0 as usize].counters.client_bytes += walk.run.len() as u64;
+        debug_assert!(matches!(self.servers[server].phase, Phase::Linked(linked) if linked == id));
+        self.pools[client.pool].counters.client_bytes += walk.run.len() as u64;
         self.just_sent_to = Some(server);
         net.forward(Peer::Server(server), walk.run.clone());
         walk.run.start = walk.run.end;
@@ -382,8 +382,8 @@ impl Core {
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Step {
-        let client = &mut self.clients[id.0 as usize];
-        if client.link().is_some_and(|server| self.servers[server.0 as usize].is_midway()) {
+        let client = &mut self.clients[id];
+        if client.link().is_some_and(|server| self.servers[server].is_midway()) {
             // The answer would become a part of the message that the client has half of:
             // see `Core::message_over`.
             client.hold.add(Reason::Waiting, Peer::Client(id), net);
