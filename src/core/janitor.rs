@@ -5,7 +5,7 @@
 
 use super::Net;
 use super::admin::ServerState;
-use super::conn::{Client, IDLE, Phase, Stand, Task};
+use super::conn::{Client, CloseReason, IDLE, Phase, Stand, Task};
 use super::pool::PoolSlot;
 use super::slots::Slot;
 use super::worker_core::{Core, Leave};
@@ -18,7 +18,7 @@ enum Due {
     /// It is ended.
     End(Fault),
     /// Its server is ended, and it with it.
-    EndServer(ServerId, &'static str),
+    EndServer(ServerId, CloseReason),
     /// It is told that it queues.
     Notify,
 }
@@ -109,17 +109,17 @@ impl Core {
         let at_rest = matches!(server.phase, Phase::Linked(_)) && server.is_clean();
         if rules.mode == PoolMode::Session && rules.fast_close && at_rest && self.is_obsolete(server) {
             // The client may say nothing for long; one that does is met by `close_session_if_due`.
-            return Some(Due::EndServer(id, "database configuration changed"));
+            return Some(Due::EndServer(id, CloseReason::Reconfigured));
         }
         if client.request.running && over(rules.query_timeout, client.request.began_at) {
-            return Some(Due::EndServer(id, "query timeout"));
+            return Some(Due::EndServer(id, CloseReason::QueryTimeout));
         }
         let in_block = server.status != IDLE && server.expected.is_settled();
         if in_block && over(rules.idle_transaction_timeout, server.heard_at) {
-            return Some(Due::EndServer(id, "idle transaction timeout"));
+            return Some(Due::EndServer(id, CloseReason::IdleTransactionTimeout));
         }
         if client.request.in_xact && over(rules.transaction_timeout, client.request.xact_began_at) {
-            return Some(Due::EndServer(id, "transaction timeout"));
+            return Some(Due::EndServer(id, CloseReason::TransactionTimeout));
         }
         None
     }
@@ -169,21 +169,21 @@ impl Core {
     }
 
     /// A pool whose size was lowered gets rid of its free servers above it.
-    fn one_too_many(&self, slot: PoolSlot, live: u32) -> Option<&'static str> {
+    fn one_too_many(&self, slot: PoolSlot, live: u32) -> Option<CloseReason> {
         let rules = &self.pools[slot].rules;
         let most = rules.pool_size.saturating_add(rules.reserve_pool_size);
-        (rules.pool_size > 0 && live > most).then_some("too many servers in the pool")
+        (rules.pool_size > 0 && live > most).then_some(CloseReason::OneTooMany)
     }
 
     /// `server_idle_timeout`, which never takes a pool below `min_pool_size`, and nothing that
     /// no login would bring back.
-    fn idle_too_long(&self, id: ServerId, live: u32) -> Option<&'static str> {
+    fn idle_too_long(&self, id: ServerId, live: u32) -> Option<CloseReason> {
         let server = &self.servers[id];
         let Phase::Idle(since) = server.phase else { return None };
         let pool = &self.pools[server.pool];
         let limit = pool.rules.server_idle_timeout;
         let spare = live > pool.rules.min_pool_size && server.is_expendable(&pool.share);
-        (limit != Micros(0) && self.now.since(since) > limit && spare).then_some("server idle timeout")
+        (limit != Micros(0) && self.now.since(since) > limit && spare).then_some(CloseReason::IdleTooLong)
     }
 
     /// The check delay in force for SHOW's state `used`; `None` where servers are not checked.

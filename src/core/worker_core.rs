@@ -5,7 +5,7 @@
 //! in `admin/carry_out.rs`.
 
 use super::bounds::Bounds;
-use super::conn::{Client, Debt, Hold, Phase, Reason, Server, Stand, Task};
+use super::conn::{Client, CloseReason, Debt, Hold, Phase, Reason, Server, Stand, Task};
 use super::login_handoff::{ClientLogin, ServerLogin};
 use super::moved_server::MovedServer;
 use super::net::Net;
@@ -69,8 +69,10 @@ pub(in crate::core) enum Leave {
     Fault(Fault),
     /// We end it in the middle of a message of its server: words of ours would become part of that message.
     Mute(Fault),
-    /// It is gone or going; the log says how.
-    Quiet(&'static str),
+    /// Its connection has ended.
+    Eof,
+    /// It says goodbye.
+    Goodbye,
 }
 
 impl Core {
@@ -191,7 +193,7 @@ impl Core {
             Some(resting) => self.settle(resting, net),
             None => {
                 let slot = self.servers[id].pool;
-                self.close_server(id, "server was not ready", net);
+                self.close_server(id, CloseReason::NotReady, net);
                 self.serve(slot, net);
             }
         }
@@ -250,7 +252,7 @@ impl Core {
         self.now = now;
         match peer {
             Peer::Client(id) if self.clients.contains(id) => {
-                self.remove_client(id, &Leave::Quiet("client unexpected eof"), net);
+                self.remove_client(id, &Leave::Eof, net);
             }
             Peer::Server(id) if self.servers.contains(id) => {
                 let (slot, began_at) = (self.servers[id].pool, self.servers[id].connected_at);
@@ -258,7 +260,7 @@ impl Core {
                     // before its place is back, so that whoever opens the next one knows
                     net.notify(Note::EndedUnanswered { pool: self.share(slot).id, began_at });
                 }
-                self.remove_server(id, "server conn crashed?", net);
+                self.remove_server(id, CloseReason::Crashed, net);
                 self.serve(slot, net);
             }
             Peer::Client(_) | Peer::Server(_) => {}
@@ -381,7 +383,7 @@ impl Core {
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
         let relaying = matches!(server.phase, Phase::Linked(_));
         if !relaying || !server.is_clean() || server.blocked {
-            self.end_server(id, "client disconnect while server was not ready", net);
+            self.end_server(id, CloseReason::ClientLeft, net);
             return;
         }
         self.give_back(id, net);
@@ -412,14 +414,14 @@ impl Core {
     }
 
     /// Closes a server; a linked client is told and closed too.
-    pub(in crate::core) fn close_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+    pub(in crate::core) fn close_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
         self.stop_query(id, net);
         net.close(Peer::Server(id), self.servers[id].farewell());
         self.remove_server(id, reason, net);
     }
 
     /// Closes a server that nobody is linked to any more (its client may have just left).
-    pub(in crate::core) fn end_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+    pub(in crate::core) fn end_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
         let now = self.now;
         self.stop_query(id, net);
         net.close(Peer::Server(id), self.servers[id].farewell());
@@ -440,7 +442,7 @@ impl Core {
     }
 
     /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
-    fn remove_server(&mut self, id: ServerId, reason: &'static str, net: &mut impl Net) {
+    fn remove_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
         let now = self.now;
         let server = self.servers.remove(id);
         self.log_server(&server, reason, now);
@@ -451,10 +453,7 @@ impl Core {
             Phase::Idle(_) => pool.remove_idle(id),
             Phase::Linked(client) | Phase::Preparing(client) => {
                 self.clients[client].stand = Stand::Idle;
-                let fault = match reason {
-                    "server conn crashed?" => Fault::ServerCrashed,
-                    reason => Fault::ServerClosed { reason },
-                };
+                let fault = reason.fault();
                 let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
                 self.disconnect(client, &leave, net);
             }
@@ -475,21 +474,22 @@ impl Core {
         let age = now.since(client.joined_at).as_secs();
         let reason = match leave {
             Leave::Fault(fault) | Leave::Mute(fault) => fault.text(),
-            Leave::Quiet(reason) => (*reason).into(),
+            Leave::Eof => "client unexpected eof".into(),
+            Leave::Goodbye => "client close request".into(),
         };
         if rules.log_disconnections {
             log_about!(info, about, "closing because: {reason} (age={age}s)");
         }
-        if rules.log_pooler_errors && !matches!(leave, Leave::Quiet(_)) {
+        if rules.log_pooler_errors && !matches!(leave, Leave::Eof | Leave::Goodbye) {
             log_about!(warn, about, "pooler error: {reason}");
         }
     }
 
-    fn log_server(&self, server: &Server, reason: &'static str, now: Micros) {
+    fn log_server(&self, server: &Server, reason: CloseReason, now: Micros) {
         let about = server.identity.about();
         if self.pools[server.pool].rules.log_disconnections {
             let age = now.since(server.connected_at).as_secs();
-            log_about!(info, about, "closing because: {reason} (age={age}s)");
+            log_about!(info, about, "closing because: {} (age={age}s)", reason.text());
         }
     }
 

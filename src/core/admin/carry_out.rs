@@ -6,7 +6,7 @@ use super::command::{
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
-use crate::core::conn::{Canceled, Client, Debt, Phase, Reason, Server, Stand};
+use crate::core::conn::{Canceled, Client, CloseReason, Debt, Phase, Reason, Server, Stand};
 use crate::core::net::Net;
 use crate::core::pool::{Pool, PoolSlot};
 use crate::core::slots::Slot;
@@ -100,7 +100,7 @@ impl Core {
                 self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
             }
             for id in self.servers_of(slot) {
-                self.close_server(id, "database removed", net);
+                self.close_server(id, CloseReason::DatabaseRemoved, net);
             }
         }
     }
@@ -137,7 +137,7 @@ impl Core {
             _ => None,
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
-        self.close_server(id, "evicted", net);
+        self.close_server(id, CloseReason::Evicted, net);
         true
     }
 
@@ -169,7 +169,7 @@ impl Core {
         let servers = self.servers.ids(|s| s.blocked);
         for id in servers {
             if self.servers.contains(id) {
-                self.close_server(id, "suspend_timeout", net);
+                self.close_server(id, CloseReason::SuspendTimeout, net);
             }
         }
     }
@@ -267,7 +267,7 @@ impl Core {
         server.cancels = server.cancels.saturating_sub(1);
         if fate == CancelFate::Unknown {
             // It may still arrive, and would end a query of whoever has the server then.
-            server.close_reason.get_or_insert("cancel request in doubt");
+            server.close_reason.get_or_insert(CloseReason::CancelInDoubt);
         }
         self.look_for_rest(id, net);
     }

@@ -5,6 +5,7 @@
 //! other would show one tenant's rows to another.
 
 use super::client::Client;
+use super::close_reason::CloseReason;
 use super::flow_control::{Hold, Partial};
 use crate::base::{ClientId, Micros};
 use crate::core::admin::ServerState;
@@ -63,7 +64,7 @@ pub(in crate::core) struct Server {
     /// It has answered something behind its login.
     pub has_answered: bool,
     /// Close it when it is unlinked, for this reason.
-    pub close_reason: Option<&'static str>,
+    pub close_reason: Option<CloseReason>,
     /// The pooler's own query was answered by an error.
     pub task_failed: bool,
     pub debt: Debt,
@@ -96,7 +97,7 @@ impl Server {
     /// its client is served as if each might be there and none were.
     pub(crate) fn doubt_statements(&mut self) {
         self.statements.doubt();
-        self.close_reason.get_or_insert("prepared statements in doubt");
+        self.close_reason.get_or_insert(CloseReason::StatementsInDoubt);
     }
 
     /// A server fresh from its login.

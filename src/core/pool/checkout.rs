@@ -5,7 +5,7 @@
 
 use super::pool::{Pool, PoolSlot, Waiter};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
-use crate::core::conn::{Canceled, Debt, Phase, Reason, Server, Stand, Task};
+use crate::core::conn::{Canceled, CloseReason, Debt, Phase, Reason, Server, Stand, Task};
 use crate::core::login_handoff::Authorization;
 use crate::core::net::Net;
 use crate::core::note::Note;
@@ -29,7 +29,7 @@ pub(in crate::core) enum Got {
 enum Fitness {
     Fit,
     Check,
-    Close(&'static str),
+    Close(CloseReason),
 }
 
 impl Core {
@@ -179,7 +179,7 @@ impl Core {
             return Fitness::Close(reason);
         }
         if server.generation != pool.share.generation() {
-            return Fitness::Close("database configuration changed");
+            return Fitness::Close(CloseReason::Reconfigured);
         }
         if now >= server.authorization.hard_at {
             return self.fitness_of_old(server, pool);
@@ -327,17 +327,17 @@ impl Core {
     }
 
     /// Whether a free server must not be lent or kept.
-    pub(in crate::core) fn reason_to_close(&self, id: ServerId, now: Micros) -> Option<&'static str> {
+    pub(in crate::core) fn reason_to_close(&self, id: ServerId, now: Micros) -> Option<CloseReason> {
         let server = &self.servers[id];
         let pool = &self.pools[server.pool];
         if server.close_reason.is_some() {
             return server.close_reason;
         }
         if server.generation != pool.share.generation() {
-            return Some("database configuration changed");
+            return Some(CloseReason::Reconfigured);
         }
         if pool.share.database.is_paused() {
-            return Some("pause mode");
+            return Some(CloseReason::Paused);
         }
         if now >= server.authorization.soft_at
             && let Some(reason) = self.reason_of_old(server)
@@ -345,20 +345,20 @@ impl Core {
             return Some(reason);
         }
         if pool.share.is_claimed() && pool.share.yields_server(now) {
-            return Some("evicted");
+            return Some(CloseReason::Evicted);
         }
         self.lifetime_over(server, pool)
     }
 
     #[cold]
-    fn reason_of_old(&self, server: &Server) -> Option<&'static str> {
+    fn reason_of_old(&self, server: &Server) -> Option<CloseReason> {
         self.too_old(server).or_else(|| self.retires(server))
     }
 
     /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for
     /// it: only the lifetime 0, one use, ends it here, and not while no other can be had. One whose login has
     /// taken longer than the lifetime serves whoever waits first: closed as it comes, the next would be, too.
-    fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<&'static str> {
+    fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<CloseReason> {
         let now = self.now;
         let age = now.since(server.connected_at);
         let is_over = if pool.rules.server_lifetime == Micros(0) {
@@ -370,7 +370,7 @@ impl Core {
                 && server.authorization == Authorization::ENDLESS
                 && pool.share.may_close_for_age(now, spacing)
         };
-        is_over.then_some("server lifetime over")
+        is_over.then_some(CloseReason::LifetimeOver)
     }
 
     /// The client at the front of the queue; drops places that are stale.

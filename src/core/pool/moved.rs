@@ -6,13 +6,11 @@
 
 use super::moved_host::MovedHost;
 use crate::base::{Micros, limits};
-use crate::core::conn::Server;
+use crate::core::conn::{CloseReason, Server};
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-const HOST_MOVED: &str = "host has moved";
 
 impl Core {
     /// `host` has these addresses now: its servers that have another are closed, idle ones at once.
@@ -24,7 +22,7 @@ impl Core {
     ) {
         let moved = MovedHost { host, addresses, since: self.now };
         for server in self.servers.values_mut().filter(|server| moved.has_left(server)) {
-            server.close_reason.get_or_insert(HOST_MOVED);
+            server.close_reason.get_or_insert(CloseReason::HostMoved);
         }
         self.moved_hosts.retain(|earlier| earlier.host != moved.host);
         self.moved_hosts.push(moved);
@@ -41,7 +39,7 @@ impl Core {
     /// A server has come that may have been left behind meanwhile.
     pub(in crate::core) fn end_if_left(&self, server: &mut Server) {
         if self.moved_hosts.iter().any(|moved| moved.has_left(server)) {
-            server.close_reason.get_or_insert(HOST_MOVED);
+            server.close_reason.get_or_insert(CloseReason::HostMoved);
         }
     }
 

@@ -13,17 +13,13 @@ use super::stance::Stance;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
 use crate::core::admin::PoolRow;
-use crate::core::conn::{Phase, Reason, Server, Stand, Task};
+use crate::core::conn::{CloseReason, Phase, Reason, Server, Stand, Task};
 use crate::core::login_handoff::Authorization;
 use crate::core::net::Net;
 use crate::core::note::Note;
 use crate::core::relay::Walk;
 use crate::core::slots::Slot;
 use crate::core::worker_core::Core;
-
-const RENEWED: &str = "authorization renewed";
-const TOO_OLD: &str = "authorization too old";
-const DENIED: &str = "authorization denied";
 
 /// Between two renewals of a pool that catches up: the pace is the login budget's.
 const CATCH_UP_GAP: Micros = Micros::from_millis(20);
@@ -73,7 +69,7 @@ impl Server {
     /// Under [`Stance::CloseNow`] its time is over: it is closed when it is free.
     pub(in crate::core) fn end_if_denied(&mut self, share: &PoolShare, now: Micros) {
         if self.authorization != Authorization::ENDLESS && share.stance() == Stance::CloseNow {
-            self.close_reason.get_or_insert(DENIED);
+            self.close_reason.get_or_insert(CloseReason::Denied);
             let Authorization { soft_at, hard_at } = self.authorization;
             self.authorization = Authorization { soft_at: soft_at.min(now), hard_at: hard_at.min(now) };
         }
@@ -99,7 +95,7 @@ impl Core {
 
     /// Whether a server past its soft age has had its time.
     #[cold]
-    pub(in crate::core) fn too_old(&self, server: &Server) -> Option<&'static str> {
+    pub(in crate::core) fn too_old(&self, server: &Server) -> Option<CloseReason> {
         if self.now < server.authorization.hard_at {
             return None;
         }
@@ -108,17 +104,17 @@ impl Core {
         if is_kept {
             share.note_overstay();
         }
-        (!is_kept).then_some(TOO_OLD)
+        (!is_kept).then_some(CloseReason::TooOld)
     }
 
     /// Whether a free server past its soft age is the one that makes room for a younger one. One that has
     /// only just come is that younger one, even where its login has taken longer than `server_lifetime`:
     /// whoever waits gets it first.
     #[cold]
-    pub(in crate::core) fn retires(&self, server: &Server) -> Option<&'static str> {
+    pub(in crate::core) fn retires(&self, server: &Server) -> Option<CloseReason> {
         let share = self.share(server.pool);
         let is_next = !self.has_just_come(server) && !self.yields_to_older(server, share);
-        (share.stance().renews() && is_next && share.take_retirement()).then_some(RENEWED)
+        (share.stance().renews() && is_next && share.take_retirement()).then_some(CloseReason::Renewed)
     }
 
     /// Whether an older one is to go first, wherever that is: as long as half of the time is
@@ -202,7 +198,7 @@ impl Core {
     }
 
     #[cold]
-    fn take_back(&mut self, id: ClientId, server_id: ServerId, reason: &'static str, net: &mut impl Net) {
+    fn take_back(&mut self, id: ClientId, server_id: ServerId, reason: CloseReason, net: &mut impl Net) {
         let client = &mut self.clients[id];
         client.stand = Stand::Idle;
         client.hold.lift(Reason::LinkBlocked, Peer::Client(id), net);
@@ -276,17 +272,17 @@ impl Core {
 
     /// A server has gone. One past its soft age was the retirement that the pool may still
     /// wait for, whatever ended it.
-    pub(in crate::core) fn note_retirement(&mut self, server: &Server, reason: &'static str) {
+    pub(in crate::core) fn note_retirement(&mut self, server: &Server, reason: CloseReason) {
         let is_old = self.now >= server.authorization.soft_at;
         let pool = &mut self.pools[server.pool];
-        if is_old && reason == RENEWED {
+        if is_old && reason.is_renewal() {
             pool.counters.renewed += 1;
         } else if !(is_old && pool.share.take_retirement()) {
             pool.share.note_departure();
         }
         // who is next is looked for at once; where many end together for another reason the next
         // pass does it, once for all
-        if is_old && reason == RENEWED {
+        if is_old && reason.is_renewal() {
             self.publish_aged();
         }
     }

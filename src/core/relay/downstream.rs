@@ -9,7 +9,7 @@ use super::statement_rewrite::send_empty;
 use super::walk::Walk;
 use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
-use crate::core::conn::{Canceled, IDLE, Partial, Phase, Reason, Stand, Task};
+use crate::core::conn::{Canceled, CloseReason, IDLE, Partial, Phase, Reason, Stand, Task};
 use crate::core::net::Net;
 use crate::core::worker_core::{Core, Leave};
 use crate::wire::tags::{server as tag, transaction};
@@ -65,11 +65,11 @@ impl Core {
                 Ok(Some(header)) => self.server_frame(id, header, &mut walk, net),
                 Ok(None) => match walk.rest().first() {
                     Some(tag) if self.servers[id].is_out_of_step(*tag) => {
-                        self.lose_step(id, "unexpected message", &mut walk, net)
+                        self.lose_step(id, CloseReason::Unexpected, &mut walk, net)
                     }
                     _ => Onward::Later,
                 },
-                Err(_) => self.lose_step(id, "bad packet header from server", &mut walk, net),
+                Err(_) => self.lose_step(id, CloseReason::BadHeader, &mut walk, net),
             };
             match onward {
                 Onward::Next => {}
@@ -109,7 +109,7 @@ impl Core {
         net: &mut impl Net,
     ) -> Onward {
         if self.servers[id].is_out_of_step(header.tag) {
-            return self.lose_step(id, "unexpected message", walk, net);
+            return self.lose_step(id, CloseReason::Unexpected, walk, net);
         }
         let opened =
             matches!(header.tag, tag::READY_FOR_QUERY | tag::PARAMETER_STATUS | tag::COMMAND_COMPLETE);
@@ -119,7 +119,7 @@ impl Core {
         if header.tag == tag::PARAMETER_STATUS
             && !(walk.is_whole(header) && self.note_parameter(id, walk.payload(header)))
         {
-            return self.lose_step(id, "parameters too long", walk, net);
+            return self.lose_step(id, CloseReason::ParamsTooLong, walk, net);
         }
         let server = &self.servers[id];
         match server.phase {
@@ -201,7 +201,7 @@ impl Core {
         net: &mut impl Net,
     ) -> Onward {
         let Ok(status) = backend::ready_status(walk.payload(header)) else {
-            return self.lose_step(id, "bad packet from server", walk, net);
+            return self.lose_step(id, CloseReason::BadPacket, walk, net);
         };
         let server = &mut self.servers[id];
         server.status = status;
@@ -278,7 +278,7 @@ impl Core {
         let server = &self.servers[id];
         let rules = &self.pools[server.pool].rules;
         if idle && rules.fast_close && self.is_obsolete(server) {
-            self.close_server(id, "database configuration changed", net);
+            self.close_server(id, CloseReason::Reconfigured, net);
         }
     }
 
@@ -401,7 +401,8 @@ impl Core {
                 }
             }
             Phase::Tested(task) if failed => {
-                let reason = if task == Task::Check { "test query failed" } else { "reset query failed" };
+                let reason =
+                    if task == Task::Check { CloseReason::CheckFailed } else { CloseReason::ResetFailed };
                 self.close_server(id, reason, net);
                 self.serve(slot, net);
             }
@@ -419,7 +420,7 @@ impl Core {
         net: &mut impl Net,
     ) -> Onward {
         if header.tag == tag::ERROR_RESPONSE {
-            return self.lose_step(id, "server conn crashed?", walk, net);
+            return self.lose_step(id, CloseReason::Crashed, walk, net);
         }
         self.skip_server_frame(id, header, walk);
         Onward::Next
@@ -430,7 +431,7 @@ impl Core {
     fn lose_step(
         &mut self,
         id: ServerId,
-        reason: &'static str,
+        reason: CloseReason,
         walk: &mut Walk<'_>,
         net: &mut impl Net,
     ) -> Onward {

@@ -151,7 +151,7 @@ impl Core {
         match header.tag {
             tag::TERMINATE => {
                 self.flush_upstream(id, walk, net);
-                self.disconnect(id, &Leave::Quiet("client close request"), net);
+                self.disconnect(id, &Leave::Goodbye, net);
                 return Step::Gone;
             }
             tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
