@@ -6,7 +6,7 @@ use crate::auth::UserList;
 use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
-use crate::tls::client::TlsError;
+use crate::tls::files::TlsError;
 use crate::tls::{EntryTlsError, ServersTls, client};
 use std::collections::BTreeSet;
 use std::path::Path;

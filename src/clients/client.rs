@@ -4,23 +4,20 @@
 //! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the
 //! channel. Source: PgBouncer, src/client.c (order of checks, log lines).
 
-use super::auth_query;
-use super::authenticate::{ProofRules, prove};
-use super::clients::{Clients, ConsoleVisit, Rights};
+mod hand_over;
+mod proof;
+
+use super::clients::{Clients, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
-use super::login_reply::{WelcomeWords, own_params};
-use super::strangers::{Pace, Stranger};
+use super::strangers::Stranger;
 use super::stream::{ClientStream, Socket};
-use super::verifiers::Sums;
-use crate::auth::Secret;
 use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
-use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Phase, Policy};
-use crate::core::{ClientIdentity, ClientLogin, PoolShare};
-use crate::io::Guard;
+use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Policy};
+use crate::core::PoolShare;
 use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
-use crate::worker::Mail;
+use hand_over::{Allowed, Handover};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -127,13 +124,6 @@ enum Way {
     Worker(Box<Handover>),
 }
 
-/// What a worker takes, but for the stream.
-struct Handover {
-    worker: WorkerId,
-    login: ClientLogin,
-    guard: Guard,
-}
-
 /// One client during its login.
 struct Visitor {
     id: u64,
@@ -149,20 +139,6 @@ struct Visitor {
     home: Option<WorkerId>,
     /// Whether the log hears of it; decided when there is first something to say.
     is_heard: OnceLock<bool>,
-}
-
-/// What is known of a user.
-struct Found {
-    /// `None`: there is no such user.
-    secret: Option<Arc<Secret>>,
-    /// auth_query said so: servers are logged in to with it once it has proven the client.
-    is_from_query: bool,
-}
-
-impl Found {
-    fn nothing() -> Self {
-        Self { secret: None, is_from_query: false }
-    }
 }
 
 /// How far a login has come: what its timeout is called.
@@ -247,7 +223,9 @@ impl Visitor {
         }
         let database = self.may_enter(clients, &policy, database)?;
         self.stranger.leave();
-        let handover = self.enter(clients, &policy, &database, &startup, stream, admission).await?;
+        let rules = policy.snapshot.client_rules(&self.user, &database);
+        let allowed = Allowed { settings: &policy.snapshot.settings, startup: &startup, rules, admission };
+        let handover = self.enter(clients, stream, allowed).await?;
         Ok(Way::Worker(Box::new(handover)))
     }
 
@@ -337,213 +315,6 @@ impl Visitor {
     fn is_own_account(&self) -> bool {
         let own_uid = rustix::process::getuid().as_raw();
         &*self.user == CONSOLE_DATABASE && matches!(self.remote, Address::Unix { uid, .. } if uid == own_uid)
-    }
-
-    /// Lets the client prove that it is who it says it is.
-    async fn prove(
-        &self,
-        clients: &Clients,
-        policy: &Policy,
-        database: Option<&Database>,
-        stream: &mut ClientStream,
-    ) -> Result<(), LoginEnd> {
-        let settings = &policy.snapshot.settings;
-        let is_any = settings.auth_type == AuthType::Any;
-        let found =
-            if is_any { Found::nothing() } else { self.secret(clients, policy, database, stream).await? };
-        let secret = found.secret;
-        let rules = ProofRules {
-            auth_type: settings.auth_type,
-            user: &self.user,
-            secret: secret.as_ref(),
-            scram_iterations: settings.scram_iterations.get(),
-            random: &clients.random,
-            verifiers: &clients.verifiers,
-            sums: Sums {
-                lanes: &clients.plane.sums,
-                client: &self.remote,
-                iterations_max: settings.max_scram_iterations.get(),
-            },
-        };
-        let keys = prove(stream, &rules).await?;
-        if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
-            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
-        }
-        if let (Some(keys), Some(secret)) = (keys, &secret) {
-            clients.plane.secrets.learn_keys(&self.user, secret, keys);
-        }
-        Ok(())
-    }
-
-    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the
-    /// user that the database entry names. `None`: no such user; an entry of `[users]` says what holds for a
-    /// user, not that there is one.
-    async fn secret(
-        &self,
-        clients: &Clients,
-        policy: &Policy,
-        database: Option<&Database>,
-        stream: &mut ClientStream,
-    ) -> Result<Found, LoginEnd> {
-        if let Some(secret) = policy.users.secret(&self.user) {
-            return Ok(Found { secret: Some(secret.clone()), is_from_query: false });
-        }
-        let settings = &policy.snapshot.settings;
-        let has_query = match database {
-            Some(database) => database.auth_query_user(settings).is_some(),
-            None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
-        };
-        if has_query {
-            let pace = stream.pace();
-            let begin = || pace.as_ref().map(Pace::ours);
-            let found = tokio::select! {
-                biased;
-                found = Box::pin(auth_query::lookup(clients, &self.database, &self.user, begin)) => found?,
-                end = gone(stream) => return Err(end),
-            };
-            let secret = found.ok_or(Fault::NoSuchUser)?;
-            return Ok(Found { secret: Some(secret), is_from_query: true });
-        }
-        let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
-        if is_forced {
-            return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
-        }
-        if self.may_log(clients) {
-            log_about!(info, self.about(), "no such user: {}", self.user);
-        }
-        Ok(Found::nothing())
-    }
-
-    /// What only a client that has proved who it is may learn: whether its database is there for it.
-    fn may_enter(
-        &self,
-        clients: &Clients,
-        policy: &Policy,
-        database: Option<Arc<Database>>,
-    ) -> Result<Arc<Database>, LoginEnd> {
-        if clients.plane.phase() != Phase::Running {
-            return Err(Fault::ShuttingDown.into());
-        }
-        let name = || self.database.to_string();
-        let database = database.ok_or_else(|| Fault::NoSuchDatabase { name: name() })?;
-        match clients.plane.registry.database(&policy.snapshot, &self.database) {
-            Some(share) if share.is_disabled() => Err(Fault::DatabaseDisabled { name: name() }.into()),
-            Some(_) => Ok(database),
-            None => Err(Fault::NoSuchDatabase { name: name() }.into()),
-        }
-    }
-
-    /// Waits for the pool's welcome and passes it on.
-    async fn enter(
-        &mut self,
-        clients: &Clients,
-        policy: &Policy,
-        database: &Database,
-        startup: &Startup,
-        stream: &mut ClientStream,
-        admission: Admission,
-    ) -> Result<Handover, LoginEnd> {
-        let settings = &policy.snapshot.settings;
-        let entry = clients
-            .plane
-            .pool_entry(&self.database, &self.user)
-            .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
-        let visit = entry.visit();
-        let rules = policy.snapshot.client_rules(&self.user, database);
-        self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
-        self.row.update(|row| row.is_waiting = true);
-        let query_timeout = entry.share.rules().query_timeout.to_timeout();
-        let welcome = tokio::select! {
-            biased;
-            welcome = clients.plane.welcome(&entry.share) => welcome?,
-            end = gone(stream) => return Err(end),
-            () = tokio::time::sleep(rules.query_wait_timeout.to_timeout()) => {
-                return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
-            }
-            () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
-        };
-        let add_host = settings.application_name_add_host.then_some(&self.remote);
-        let params = own_params(&clients.plane.names, &welcome.params, startup, add_host);
-        let here = self.home.filter(|_| stream.is_on_loop());
-        let worker =
-            here.map_or_else(|| clients.plane.quietest_worker(), |here| clients.plane.quiet_worker(here));
-        let key = clients
-            .plane
-            .cancel_keys
-            .issue(worker, self.id)
-            .ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))?;
-        let words = WelcomeWords {
-            names: &clients.plane.names,
-            welcome: &welcome,
-            params: &params,
-            key: key.key(),
-            notice: &settings.login_notify_message,
-        };
-        let mut welcome = stream.take_held();
-        welcome.append(&mut words.write());
-        if entry.is_removed() {
-            return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
-        }
-        let login = ClientLogin {
-            identity: self.identity(stream),
-            pool: entry.share.clone(),
-            params,
-            rules,
-            login_time: clients.plane.now().since(self.arrived),
-            welcome: welcome.into(),
-        };
-        Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
-    }
-
-    fn identity(&self, stream: &ClientStream) -> Arc<ClientIdentity> {
-        Arc::new(ClientIdentity {
-            socket_id: self.id,
-            database: self.database.clone(),
-            user: self.user.clone(),
-            remote: self.remote.clone(),
-            local: self.local.clone(),
-            tls: stream.tls_text(),
-            connected_at_epoch_s: self.arrived_at_epoch_s,
-            internal: false,
-        })
-    }
-
-    fn hand_to_worker(self, clients: &Clients, mut stream: ClientStream, handover: Handover) {
-        let Handover { worker, login, guard } = handover;
-        let bell = stream.take_bell();
-        if self.home.is_some_and(|home| home != worker)
-            && let Err(error) = stream.leave_loop()
-        {
-            return self.log_end(clients, &error.into());
-        }
-        match stream.into_channel(guard) {
-            Ok(channel) => {
-                drop(self); // its row: whom the worker has welcomed is no more a login in progress
-                let mail = Mail::Client(Box::new((channel, login)));
-                match bell {
-                    Some(bell) => bell.send(&clients.plane, worker, mail),
-                    None => clients.plane.worker(worker).send(mail),
-                }
-            }
-            Err(error) => self.log_end(clients, &error.into()),
-        }
-    }
-
-    fn hand_to_console(
-        self,
-        clients: &Clients,
-        mut stream: ClientStream,
-        rights: Rights,
-        admission: Admission,
-    ) {
-        if let Err(error) = stream.leave_loop() {
-            return self.log_end(clients, &error.into());
-        }
-        let identity = self.identity(&stream);
-        let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
-        if clients.console.send(visit).is_err() {
-            self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));
-        }
     }
 
     fn timed_out(&self) -> LoginEnd {

@@ -3,131 +3,28 @@
 //! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own
 //! bytes. Reads no message itself. Ends as a value for a worker, or as a stream for the console.
 
+mod rewound;
+mod socket;
+
 use super::bell::Bell;
 use super::berth::Berth;
 use super::strangers::{Ours, Pace};
 use crate::base::limits;
-use crate::io::{Channel, Guard, Interest, Socket as _, has_hung_up};
+use crate::io::{Channel, Guard};
 use crate::tls::tls_text;
-use rustix::io::Errno;
+use rewound::Rewound;
+pub use socket::{Fresh, Socket};
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 /// Bytes that one read makes room for: a StartupMessage and a password fit.
 const READ_BYTES: usize = 1024;
-
-/// A connected socket that no loop of tokio's watches.
-#[derive(Debug)]
-pub struct Fresh {
-    fd: OwnedFd,
-    is_tcp: bool,
-    berth: Option<Berth>,
-}
-
-/// A connected socket.
-#[derive(Debug)]
-pub enum Socket {
-    /// What has come already can be read, and mostly all that a login without a proof needs has
-    /// (`tcp_defer_accept`). From the first wait on it is watched: by the worker where it has a place on
-    /// one's loop, else by tokio. Never `None`.
-    Fresh(Option<Fresh>),
-    /// Over TCP.
-    Tcp(TcpStream),
-    /// Over a Unix socket.
-    Unix(UnixStream),
-    /// Over a Unix socket, and panics when it is read once the trap is set.
-    #[cfg(test)]
-    Trap(UnixStream, Arc<std::sync::atomic::AtomicBool>),
-}
-
-impl Fresh {
-    /// A non-blocking socket with a place on a worker's loop.
-    pub fn new(fd: OwnedFd, is_tcp: bool, berth: Berth) -> Self {
-        Self { fd, is_tcp, berth: Some(berth) }
-    }
-
-    /// Gives its place on the worker's loop back, if it has one.
-    fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
-        let mut berth = self.berth.take();
-        if let Some(berth) = &mut berth {
-            berth.watch.end(self.fd.as_fd())?;
-        }
-        Ok(berth)
-    }
-}
-
-impl Socket {
-    /// Does `io` on a fresh socket, and has it watched where that would have to wait;
-    /// `None`: tokio watches it.
-    fn unwatched<T>(
-        &mut self,
-        interest: Interest,
-        io: impl FnOnce(&OwnedFd) -> Result<T, Errno>,
-    ) -> Option<Poll<io::Result<T>>> {
-        let Self::Fresh(slot) = self else { return None };
-        let Some(fresh) = slot else { return Some(Poll::Ready(Err(io::ErrorKind::NotConnected.into()))) };
-        match io(&fresh.fd) {
-            Err(Errno::AGAIN) => {}
-            done => return Some(Poll::Ready(done.map_err(io::Error::from))),
-        }
-        if let Some(berth) = &mut fresh.berth {
-            let watched = berth.watch.wait_for(interest, fresh.fd.as_fd());
-            return Some(watched.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending));
-        }
-        let Fresh { fd, is_tcp, .. } = slot.take()?;
-        let watched = if is_tcp {
-            TcpStream::from_std(fd.into()).map(Self::Tcp)
-        } else {
-            UnixStream::from_std(fd.into()).map(Self::Unix)
-        };
-        match watched {
-            Ok(watched) => *self = watched,
-            Err(error) => return Some(Poll::Ready(Err(error))),
-        }
-        None
-    }
-
-    /// Whether the client has closed it, or its half of it.
-    fn has_hung_up(&self) -> bool {
-        match self {
-            Self::Fresh(fresh) => fresh.as_ref().is_none_or(|fresh| has_hung_up(&fresh.fd)),
-            Self::Tcp(stream) => has_hung_up(stream),
-            Self::Unix(stream) => has_hung_up(stream),
-            #[cfg(test)]
-            Self::Trap(stream, _) => has_hung_up(stream),
-        }
-    }
-
-    /// Gives up whatever loop's hold on it; it stays non-blocking.
-    fn into_fd(self) -> io::Result<OwnedFd> {
-        Ok(match self {
-            Self::Fresh(fresh) => {
-                fresh.ok_or(io::ErrorKind::NotConnected)?.fd // its worker goes on to watch it
-            }
-            Self::Tcp(stream) => stream.into_std()?.into(),
-            Self::Unix(stream) => stream.into_std()?.into(),
-            #[cfg(test)]
-            Self::Trap(stream, _) => stream.into_std()?.into(),
-        })
-    }
-}
-
-/// A socket in front of which bytes lie that were read too early: direct TLS is known by its first byte.
-#[derive(Debug)]
-struct Rewound {
-    front: Vec<u8>,
-    socket: Socket,
-    /// During the handshake: who is told that the client has sent a whole flight, which is what we answer.
-    pace: Option<Pace>,
-}
 
 #[derive(Debug)]
 enum Transport {
@@ -432,105 +329,11 @@ impl AsyncWrite for ClientStream {
     }
 }
 
-impl AsyncRead for Rewound {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.front.is_empty() {
-            take_front(&mut self.front, out);
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.socket).poll_read(cx, out)
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        if let (Poll::Ready(Ok(_)), Some(pace)) = (&written, &self.pace) {
-            pace.step();
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
-
 /// Moves as much of `from` as fits into `out`.
 fn take_front(from: &mut Vec<u8>, out: &mut ReadBuf<'_>) {
     let bytes = from.len().min(out.remaining());
     out.put_slice(&from[..bytes]);
     from.drain(..bytes);
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if let Some(done) = this.unwatched(Interest::Bytes, |fd| fd.recv(out.initialize_unfilled())) {
-            return done.map_ok(|bytes| out.advance(bytes));
-        }
-        match this {
-            Self::Fresh(_) => Poll::Pending,
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, out),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, out),
-            #[cfg(test)]
-            Self::Trap(stream, is_set) => {
-                assert!(!is_set.load(std::sync::atomic::Ordering::Relaxed), "the trap has sprung");
-                Pin::new(stream).poll_read(cx, out)
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if let Some(done) = this.unwatched(Interest::Room, |fd| fd.send(&[IoSlice::new(bytes)])) {
-            return done;
-        }
-        match this {
-            Self::Fresh(_) => Poll::Pending,
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(test)]
-            Self::Trap(stream, _) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Fresh(_) => Poll::Ready(Ok(())),
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(test)]
-            Self::Trap(stream, _) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if let Some(done) = this.unwatched(Interest::Room, |fd| {
-            fd.shutdown_write();
-            Ok(())
-        }) {
-            return done;
-        }
-        match this {
-            Self::Fresh(_) => Poll::Pending,
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(test)]
-            Self::Trap(stream, _) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }
 
 #[cfg(test)]

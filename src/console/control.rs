@@ -8,16 +8,17 @@
 //! questions that change nothing. Never closes a connection itself: the plane and the workers do. Source:
 //! PgBouncer, doc/usage.md (Process controlling commands, Signals).
 
+mod goal;
+
 use super::show_process::Standing;
-use crate::base::{Micros, limits};
 use crate::clients::Clients;
 use crate::config::CONSOLE_DATABASE;
 use crate::control::{Phase, Plane};
 use crate::core::{Answer, Command, DatabaseShare, Scope};
 use crate::servers::Servers;
 use crate::servers::iam::Refreshed;
+pub(super) use goal::Goal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Why an order was refused, or came to nothing; the text is what the console answers.
@@ -62,19 +63,6 @@ pub enum Refused {
     /// The wait was over before its goal was reached: RESUME, or a cancel request.
     #[error("resumed before it was done")]
     Resumed,
-}
-
-/// What an order waits for.
-#[derive(Clone, Debug)]
-pub enum Goal {
-    /// PAUSE by the order of this number: no server is left.
-    NoServers(u64),
-    /// PAUSE of one database: none of its servers is left.
-    NoServersOf(Arc<DatabaseShare>),
-    /// SUSPEND by the order of this number: everything is sent.
-    AllSent(u64),
-    /// WAIT_CLOSE: no server is left that is to be closed, of all databases or of one.
-    NoneToClose(Option<Arc<str>>),
 }
 
 /// What the console (or a signal) asks of the process itself; `boot` carries it out.
@@ -429,84 +417,6 @@ impl Control {
             Ok(()) => tracing::info!("got SIGUSR2, continuing"),
             Err(Refused::ShuttingDown) => tracing::info!("got SIGUSR2 while shutting down, ignoring"),
             Err(_) => tracing::info!("got SIGUSR2, but not paused/suspended"),
-        }
-    }
-
-    /// Waits until `goal` is reached.
-    ///
-    /// # Errors
-    /// [`Refused::Resumed`]: it cannot be reached any more, since the order was taken back.
-    /// # Cancel safety
-    /// Dropping it only ends the waiting; the order stands.
-    pub async fn reached(&self, goal: &Goal) -> Result<(), Refused> {
-        let began = self.plane.now();
-        let mut dropped_unsent = false;
-        loop {
-            if !self.stands(goal) {
-                return Err(Refused::Resumed);
-            }
-            if self.is_reached(goal).await {
-                return Ok(());
-            }
-            if let Goal::AllSent(order) = goal
-                && !dropped_unsent
-                && self.is_over(began)
-            {
-                let switch = self.switch();
-                if switch.order == *order {
-                    self.plane.tell_all(|| Command::DropUnsent);
-                }
-                dropped_unsent = true;
-            }
-            tokio::time::sleep(Duration::from_millis(limits::CONSOLE_POLL_MS)).await;
-        }
-    }
-
-    /// Whether `suspend_timeout` is over for what began then.
-    fn is_over(&self, began: Micros) -> bool {
-        let timeout = self.plane.policy.load().snapshot.settings.suspend_timeout;
-        timeout > Micros(0) && self.plane.now().since(began) >= timeout
-    }
-
-    /// Whether the order that waits for `goal` is still in force.
-    fn stands(&self, goal: &Goal) -> bool {
-        match goal {
-            Goal::NoServers(order) | Goal::AllSent(order) => self.switch().order == *order,
-            Goal::NoServersOf(database) => database.is_paused(),
-            Goal::NoneToClose(_) => true,
-        }
-    }
-
-    async fn is_reached(&self, goal: &Goal) -> bool {
-        match goal {
-            Goal::NoServers(_) => self.plane.places.all_servers() == 0,
-            Goal::NoServersOf(database) => self.plane.places.database_servers(&database.name) == 0,
-            Goal::AllSent(_) => {
-                let answers = self.plane.ask_all(|| Command::IsAllSent).await;
-                answers.iter().all(|answer| matches!(answer, Answer::Found(true)))
-            }
-            Goal::NoneToClose(database) => {
-                let answers = self.plane.ask_all(|| Command::Servers).await;
-                let rows = answers.into_iter().flat_map(|answer| match answer {
-                    Answer::Servers(rows) => rows,
-                    _ => Vec::new(),
-                });
-                let concerns = |name: &Arc<str>| database.as_ref().is_none_or(|database| database == name);
-                !rows.into_iter().any(|row| row.close_needed && concerns(&row.identity.database))
-            }
-        }
-    }
-
-    /// A cancel request for a client that waits for `goal`: the order is taken back.
-    pub fn take_back(&self, goal: &Goal) {
-        match goal {
-            Goal::NoServers(order) | Goal::AllSent(order) if self.plane.phase() == Phase::Running => {
-                // Somebody else may have resumed already.
-                let _ = self.resume_all(Some(*order));
-            }
-            Goal::NoServers(_) | Goal::AllSent(_) => {}
-            Goal::NoServersOf(database) => self.resume_database(database),
-            Goal::NoneToClose(_) => {}
         }
     }
 

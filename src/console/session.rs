@@ -4,6 +4,8 @@
 //! command that must wait withholds its answer; meanwhile a cancel request takes the command back, and a
 //! client that goes away leaves it in force. Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c.
 
+mod reply;
+
 use super::console::Console;
 use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
@@ -17,6 +19,7 @@ use crate::status::Visit;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::{sqlstate, tags};
+use reply::{Reply, admin_needed, eventually, notice, outcome};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,46 +51,6 @@ impl End {
     fn fault(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), told: true }
     }
-}
-
-/// What is answered to a query.
-enum Reply {
-    /// Messages, then the command tag.
-    Done { messages: Vec<u8>, tag: String },
-    /// An error.
-    Error { sqlstate: &'static str, text: String },
-    /// The command tag, once the goal is reached.
-    When { goal: Goal, tag: &'static str },
-    /// Nothing: the process ends.
-    Nothing,
-}
-
-impl Reply {
-    fn tag(tag: impl Into<String>) -> Self {
-        Self::Done { messages: Vec::new(), tag: tag.into() }
-    }
-
-    fn error(text: impl Into<String>) -> Self {
-        Self::Error { sqlstate: sqlstate::PROTOCOL_VIOLATION, text: text.into() }
-    }
-}
-
-impl From<Refused> for Reply {
-    fn from(refused: Refused) -> Self {
-        let sqlstate = match refused {
-            Refused::Reload => sqlstate::CONFIG_FILE_ERROR,
-            _ => sqlstate::PROTOCOL_VIOLATION,
-        };
-        Self::Error { sqlstate, text: refused.to_string() }
-    }
-}
-
-fn outcome(result: Result<(), Refused>, tag: &'static str) -> Reply {
-    result.map_or_else(Reply::from, |()| Reply::tag(tag))
-}
-
-fn eventually(result: Result<Goal, Refused>, tag: &'static str) -> Reply {
-    result.map_or_else(Reply::from, |goal| Reply::When { goal, tag })
 }
 
 /// One client's visit.
@@ -387,16 +350,6 @@ impl Session {
 
 fn killed() -> End {
     End::fault(crate::wire::Fault::AdminDisconnect.text())
-}
-
-fn admin_needed() -> Reply {
-    Reply::error("admin access needed")
-}
-
-fn notice(text: &str, tag: String) -> Reply {
-    let mut messages = Vec::new();
-    encode::notice(&mut messages, Severity::Notice, sqlstate::SUCCESSFUL_COMPLETION, text, None);
-    Reply::Done { messages, tag }
 }
 
 /// Logs a command that was taken.

@@ -4,8 +4,14 @@
 //! come from the `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter,
 //! since tools read them by position. Source: PgBouncer, doc/usage.md (Show commands).
 
-use super::rows::{Column, Type};
-use crate::base::wrap;
+mod columns;
+mod pages;
+
+use super::rows::Column;
+use columns::{
+    IAM, SOCKET, SOCKET_AND_BUFFERS, STATS, STATS_AVERAGES, STATS_TOTALS, bytea, int4, int8, numeric, text,
+};
+pub use pages::{help, markdown};
 
 /// Who may see a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,115 +86,6 @@ pub fn columns(name: &str) -> &'static [Column] {
     }
 }
 
-/// A command other than SHOW, for HELP and the documentation.
-struct Usage {
-    text: &'static str,
-    doc: &'static str,
-}
-
-const fn usage(text: &'static str, doc: &'static str) -> Usage {
-    Usage { text, doc }
-}
-
-/// Every other command, in the order of SHOW HELP.
-const COMMANDS: &[Usage] = &[
-    usage(
-        "SET key = arg",
-        "Changes one setting until the next reload; one that needs a restart is accepted without effect.",
-    ),
-    usage("RELOAD", "Reads the configuration again: all of it takes effect or, on any error, none."),
-    usage("PAUSE [<db>]", "Closes servers as they come free; answers when none is left. Clients wait."),
-    usage("RESUME [<db>]", "Ends PAUSE, KILL or SUSPEND."),
-    usage("DISABLE <db>", "Refuses new clients of a database."),
-    usage("ENABLE <db>", "Ends DISABLE."),
-    usage(
-        "RECONNECT [<db>]",
-        "Closes every server as soon as it is free; new ones are opened for the next queries.",
-    ),
-    usage("KILL [<db>]", "Drops all clients and servers at once and leaves the database paused."),
-    usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
-    usage(
-        "SUSPEND",
-        "Sends out what is buffered and stops reading and accepting; answers when all is sent. Consoles that \
-         are open are answered on. Ends with RESUME, or when no admin is connected any more.",
-    ),
-    usage("SHUTDOWN", "Ends the process at once."),
-    usage(
-        "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
-        "Ends the process when no server, or no client, is left.",
-    ),
-    usage("WAIT_CLOSE [<db>]", "Answers when every server that RECONNECT or a reload marked is closed."),
-    usage(
-        "IAM REFRESH [<db>]",
-        "Has AWS credentials fetched anew (at most once in 30 s for each source) and ends the pauses after \
-         failed logins by IAM; answers at once, SHOW IAM tells what came of it. Servers stay: RECONNECT \
-         replaces them.",
-    ),
-];
-
-/// The DETAIL of SHOW HELP's notice.
-pub fn help() -> String {
-    let mut text = String::new();
-    let mut line = None;
-    for shown in TABLES.iter().filter(|shown| shown.help_line.is_some()) {
-        text += if line == shown.help_line { "|" } else { "\n\tSHOW " };
-        text += &shown.name.to_uppercase();
-        line = shown.help_line;
-    }
-    for command in COMMANDS {
-        text += "\n\t";
-        text += command.text;
-    }
-    text
-}
-
-/// The documentation's page of the console, made from the tables of this file.
-pub fn markdown() -> String {
-    let mut page = String::from(
-        "# The console\n\n\
-         Connect to the database `pgbouncer` with psql, as one of `admin_users` (everything) or \
-         `stats_users` (SHOW). Over the Unix socket the account that the pooler runs as may log in as user \
-         `pgbouncer`, without a password (everything). This page is generated from `src/console/tables.rs`; \
-         `BLESS=1 cargo test console_page` rewrites it.\n\n\
-         ## Commands\n\n\
-         | command | what it does |\n\
-         |---|---|\n",
-    );
-    for command in COMMANDS {
-        page += &format!("| `{}` | {} |\n", command.text.replace('|', "\\|"), command.doc);
-    }
-    page += "\n## SHOW\n";
-    for shown in TABLES.iter().filter(|shown| shown.help_line.is_some()) {
-        let admins = if shown.access == Access::Admins { " For `admin_users` only." } else { "" };
-        page += &format!("\n### SHOW {}\n\n{}{admins}\n", shown.name.to_uppercase(), shown.doc);
-        if !shown.columns.is_empty() {
-            let columns: Vec<String> = shown
-                .columns
-                .iter()
-                .map(|c| format!("`{}` {}", c.name, format!("{:?}", c.kind).to_lowercase()))
-                .collect();
-            page += &format!("\n{}.\n", columns.join(", "));
-        }
-    }
-    wrap::page(&page)
-}
-
-const fn text(name: &'static str) -> Column {
-    Column { name, kind: Type::Text }
-}
-const fn int4(name: &'static str) -> Column {
-    Column { name, kind: Type::Int4 }
-}
-const fn int8(name: &'static str) -> Column {
-    Column { name, kind: Type::Int8 }
-}
-const fn numeric(name: &'static str) -> Column {
-    Column { name, kind: Type::Numeric }
-}
-const fn bytea(name: &'static str) -> Column {
-    Column { name, kind: Type::Bytea }
-}
-
 const fn table(
     line: u8,
     name: &'static str,
@@ -209,52 +106,6 @@ const fn constant(name: &'static str, value: &'static str, column: &'static [Col
         doc: "What a PostgreSQL server would say; SET of it is ignored.",
     }
 }
-
-/// Columns of a client or server.
-const SOCKET: [Column; 21] = [
-    text("type"),
-    text("user"),
-    text("database"),
-    text("replication"),
-    text("state"),
-    text("addr"),
-    int4("port"),
-    text("local_addr"),
-    int4("local_port"),
-    text("connect_time"),
-    text("request_time"),
-    int4("wait"),
-    int4("wait_us"),
-    int4("close_needed"),
-    text("ptr"),
-    text("link"),
-    int4("remote_pid"),
-    text("tls"),
-    text("application_name"),
-    int4("prepared_statements"),
-    int4("id"),
-];
-
-/// What SHOW SOCKETS adds to them.
-const BUFFERS: [Column; 7] = [
-    int4("recv_pos"),
-    int4("pkt_pos"),
-    int4("pkt_remain"),
-    int4("send_pos"),
-    int4("send_remain"),
-    int4("pkt_avail"),
-    int4("send_avail"),
-];
-
-const SOCKET_AND_BUFFERS: [Column; SOCKET.len() + BUFFERS.len()] = {
-    let mut all = [text(""); SOCKET.len() + BUFFERS.len()];
-    let mut at = 0;
-    while at < all.len() {
-        all[at] = if at < SOCKET.len() { SOCKET[at] } else { BUFFERS[at - SOCKET.len()] };
-        at += 1;
-    }
-    all
-};
 
 /// Everything that SHOW shows, in the order of SHOW HELP.
 pub const TABLES: &[Shown] = &[
@@ -474,102 +325,6 @@ pub const TABLES: &[Shown] = &[
     constant("standard_conforming_strings", "on", &[text("standard_conforming_strings")]),
     constant("datestyle", "ISO", &[text("datestyle")]),
     constant("timezone", "GMT", &[text("timezone")]),
-];
-
-/// Columns of SHOW IAM: ours, PgBouncer has no such table.
-const IAM: [Column; 31] = [
-    text("database"),
-    text("user"),
-    text("endpoint"),
-    text("region"),
-    text("source"),
-    text("principal"),
-    text("cred_state"),
-    int8("cred_expires_in"),
-    text("key_tail"),
-    int8("last_refresh"),
-    int8("last_login"),
-    int8("logins_ok"),
-    int8("logins_denied"),
-    int8("throttled"),
-    int8("logins_failed"),
-    text("class"),
-    int4("login_rate"),
-    int4("login_waiting"),
-    int4("logins_under_way"),
-    int8("login_ms_p50"),
-    int8("login_ms_p99"),
-    text("stance"),
-    text("renewals"),
-    int8("auth_age"),
-    int4("sv_past_soft_age"),
-    int4("sv_past_hard_age"),
-    int4("sv_due"),
-    int8("renewed"),
-    int8("extended"),
-    int8("over_age"),
-    text("last_error"),
-];
-
-const STATS: [Column; 25] = [
-    text("database"),
-    numeric("total_server_assignment_count"),
-    numeric("total_xact_count"),
-    numeric("total_query_count"),
-    numeric("total_received"),
-    numeric("total_sent"),
-    numeric("total_xact_time"),
-    numeric("total_query_time"),
-    numeric("total_wait_time"),
-    numeric("total_client_parse_count"),
-    numeric("total_server_parse_count"),
-    numeric("total_bind_count"),
-    numeric("total_client_login_count"),
-    numeric("avg_server_assignment_count"),
-    numeric("avg_xact_count"),
-    numeric("avg_query_count"),
-    numeric("avg_recv"),
-    numeric("avg_sent"),
-    numeric("avg_xact_time"),
-    numeric("avg_query_time"),
-    numeric("avg_wait_time"),
-    numeric("avg_client_parse_count"),
-    numeric("avg_server_parse_count"),
-    numeric("avg_bind_count"),
-    numeric("avg_client_login_count"),
-];
-
-const STATS_TOTALS: [Column; 13] = [
-    text("database"),
-    numeric("server_assignment_count"),
-    numeric("xact_count"),
-    numeric("query_count"),
-    numeric("bytes_received"),
-    numeric("bytes_sent"),
-    numeric("xact_time"),
-    numeric("query_time"),
-    numeric("wait_time"),
-    numeric("client_parse_count"),
-    numeric("server_parse_count"),
-    numeric("bind_count"),
-    numeric("client_login_count"),
-];
-
-/// The mixed prefixes are PgBouncer's.
-const STATS_AVERAGES: [Column; 13] = [
-    text("database"),
-    numeric("server_assignment_count"),
-    numeric("xact_count"),
-    numeric("query_count"),
-    numeric("bytes_received"),
-    numeric("bytes_sent"),
-    numeric("xact_time"),
-    numeric("query_time"),
-    numeric("wait_time"),
-    numeric("avg_client_parse_count"),
-    numeric("avg_server_parse_count"),
-    numeric("avg_bind_count"),
-    numeric("avg_client_login_count"),
 ];
 
 #[cfg(test)]

@@ -5,10 +5,10 @@
 
 use super::Net;
 use super::admin::ServerState;
-use super::conn::{Client, CloseReason, IDLE, Phase, Stand, Task};
+use super::conn::{Client, CloseReason, IDLE, Leave, Phase, Stand, Task};
 use super::pool::PoolSlot;
 use super::slots::Slot;
-use super::worker_core::{Core, Leave};
+use super::worker_core::Core;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
 use crate::wire::{Fault, encode, sqlstate};

@@ -9,6 +9,7 @@
 mod admin;
 mod bounds;
 mod conn;
+mod ending;
 mod janitor;
 mod load;
 mod login_handoff;

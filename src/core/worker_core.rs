@@ -5,17 +5,17 @@
 //! in `admin/carry_out.rs`.
 
 use super::bounds::Bounds;
-use super::conn::{Client, CloseReason, Debt, Hold, Phase, Reason, Server, Stand, Task};
+use super::conn::{Client, CloseReason, Hold, Leave, Phase, Reason, Server};
 use super::login_handoff::{ClientLogin, ServerLogin};
 use super::moved_server::MovedServer;
 use super::net::Net;
-use super::note::{Farewell, Note};
+use super::note::Note;
 use super::pool::{MovedHost, Pool, PoolShare, PoolSlot};
-use super::relay::{ServerStatements, StatementRegistry};
+use super::relay::ServerStatements;
+use super::relay::StatementRegistry;
 use super::slots::Slots;
 use super::socket_index::SocketIndex;
-use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
-use crate::config::PoolMode;
+use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, TrackedNames};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,19 +60,6 @@ impl Resting {
     pub(super) fn id(&self) -> ServerId {
         self.0
     }
-}
-
-/// Why a client leaves.
-#[derive(Debug)]
-pub(in crate::core) enum Leave {
-    /// We end it, and it is told why.
-    Fault(Fault),
-    /// We end it in the middle of a message of its server: words of ours would become part of that message.
-    Mute(Fault),
-    /// Its connection has ended.
-    Eof,
-    /// It says goodbye.
-    Goodbye,
 }
 
 impl Core {
@@ -342,155 +329,6 @@ impl Core {
         };
         self.just_sent_to = None;
         consumed
-    }
-
-    /// Ends a client: tells it why where there is something to tell, and closes its connection.
-    pub(in crate::core) fn disconnect(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
-        let link = self.clients[id].link();
-        let is_midway = link.is_some_and(|server| self.servers[server].is_midway());
-        if let Leave::Fault(fault) = leave
-            && !is_midway
-        {
-            net.send(Peer::Client(id), &fault.message());
-        }
-        net.close(Peer::Client(id), Farewell::Close);
-        self.remove_client(id, leave, net);
-    }
-
-    /// Forgets a client whose connection has ended or is being ended, and decides what becomes of its server.
-    fn remove_client(&mut self, id: ClientId, leave: &Leave, net: &mut impl Net) {
-        let now = self.now;
-        let Self { by_socket, clients, .. } = self;
-        by_socket.remove(clients[id].identity.socket_id, |id| clients[id].identity.socket_id);
-        let client = clients.remove(id);
-        self.log_client(&client, leave, now);
-        let pool = &mut self.pools[client.pool];
-        pool.clients -= 1;
-        match client.stand {
-            Stand::Idle => {}
-            Stand::Waiting { .. } => {
-                pool.waiting -= 1;
-                self.trim_queue(client.pool);
-            }
-            Stand::Lent(server) | Stand::Linked(server) => self.abandon(server, net),
-        }
-    }
-
-    /// A server whose client has left: reset and lent on where it is at rest (session
-    /// pooling), closed where it is not.
-    fn abandon(&mut self, id: ServerId, net: &mut impl Net) {
-        let server = &mut self.servers[id];
-        server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
-        let relaying = matches!(server.phase, Phase::Linked(_));
-        if !relaying || !server.is_clean() || server.blocked {
-            self.end_server(id, CloseReason::ClientLeft, net);
-            return;
-        }
-        self.give_back(id, net);
-    }
-
-    /// A clean server that has just lost its client: checked in, or kept apart while a cancel is aimed at it.
-    pub(in crate::core) fn give_back(&mut self, id: ServerId, net: &mut impl Net) {
-        match self.try_rest(id) {
-            Some(resting) => self.check_in(resting, net),
-            None => self.servers[id].enter(Phase::BeingCanceled),
-        }
-    }
-
-    /// A server at rest, after a client: through the reset query where it needs one, then lent on.
-    fn check_in(&mut self, resting: Resting, net: &mut impl Net) {
-        let server = &self.servers[resting.id()];
-        let rules = &self.pools[server.pool].rules;
-        let session = rules.mode == PoolMode::Session || server.debt == Debt::Reset;
-        if (session || rules.reset_always)
-            && !rules.server_reset_query.is_empty()
-            && server.close_reason.is_none()
-        {
-            let sql = Arc::clone(&rules.server_reset_query);
-            self.start_task(resting.id(), Task::Reset, &sql, net);
-        } else {
-            self.settle(resting, net);
-        }
-    }
-
-    /// Closes a server; a linked client is told and closed too.
-    pub(in crate::core) fn close_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
-        self.stop_query(id, net);
-        net.close(Peer::Server(id), self.servers[id].farewell());
-        self.remove_server(id, reason, net);
-    }
-
-    /// Closes a server that nobody is linked to any more (its client may have just left).
-    pub(in crate::core) fn end_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
-        let now = self.now;
-        self.stop_query(id, net);
-        net.close(Peer::Server(id), self.servers[id].farewell());
-        let server = self.servers.remove(id);
-        self.log_server(&server, reason, now);
-        self.note_retirement(&server, reason);
-        self.pools[server.pool].servers -= 1;
-    }
-
-    /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a
-    /// long query runs on and its backend counts against the caps: a server that is closed in the middle
-    /// of a query is cancelled too.
-    fn stop_query(&self, id: ServerId, net: &mut impl Net) {
-        let server = &self.servers[id];
-        if !server.expected.is_settled() {
-            net.notify(server.cancel_note(0, 0));
-        }
-    }
-
-    /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
-    fn remove_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
-        let now = self.now;
-        let server = self.servers.remove(id);
-        self.log_server(&server, reason, now);
-        self.note_retirement(&server, reason);
-        let pool = &mut self.pools[server.pool];
-        pool.servers -= 1;
-        match server.phase {
-            Phase::Idle(_) => pool.remove_idle(id),
-            Phase::Linked(client) | Phase::Preparing(client) => {
-                self.clients[client].stand = Stand::Idle;
-                let fault = reason.fault();
-                let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
-                self.disconnect(client, &leave, net);
-            }
-            Phase::Tested(Task::Check) => {
-                pool.checking = pool.checking.saturating_sub(1);
-                pool.publish_waiting();
-            }
-            Phase::Tested(Task::Reset) | Phase::BeingCanceled => {}
-        }
-    }
-
-    fn log_client(&self, client: &Client, leave: &Leave, now: Micros) {
-        let about = client.identity.about();
-        if client.identity.internal {
-            return;
-        }
-        let rules = &self.pools[client.pool].rules;
-        let age = now.since(client.joined_at).as_secs();
-        let reason = match leave {
-            Leave::Fault(fault) | Leave::Mute(fault) => fault.text(),
-            Leave::Eof => "client unexpected eof".into(),
-            Leave::Goodbye => "client close request".into(),
-        };
-        if rules.log_disconnections {
-            log_about!(info, about, "closing because: {reason} (age={age}s)");
-        }
-        if rules.log_pooler_errors && !matches!(leave, Leave::Eof | Leave::Goodbye) {
-            log_about!(warn, about, "pooler error: {reason}");
-        }
-    }
-
-    fn log_server(&self, server: &Server, reason: CloseReason, now: Micros) {
-        let about = server.identity.about();
-        if self.pools[server.pool].rules.log_disconnections {
-            let age = now.since(server.connected_at).as_secs();
-            log_about!(info, about, "closing because: {} (age={age}s)", reason.text());
-        }
     }
 
     /// Clients and servers of this worker, for shutdown and for tests.

@@ -282,6 +282,7 @@ impl Reactions {
     ///
     /// Logins that were under way together fail together; those that began before the last step was decided
     /// on change nothing and are told that step. `jitter` is drawn from `0.0..1.0`.
+    #[expect(clippy::too_many_arguments, reason = "six beside self")]
     pub fn failed(
         &mut self,
         who: &Who,

@@ -7,20 +7,20 @@
 //! call is over. A connection that the machine has closed stays here without an id until it has been seen off
 //! (`linger.rs`); one that it moves takes along whatever is unsent.
 
-use super::conn::{Conn, Life, flag};
+mod call;
+
+use super::conn::{Conn, flag};
 use super::kernel::{Kernel, Linux, Socket};
 use super::key::Key;
 use super::outgoing::Outgoing;
 use super::{Burst, Channel, Machine};
 use crate::base::{Micros, Peer, WorkerId, limits};
-use crate::core::{Farewell, MovedServer, Net, Note};
-use crate::wire::{encode, tags};
+use crate::core::{MovedServer, Note};
+pub(super) use call::Call;
 use rustix::event::epoll;
 use rustix::fd::OwnedFd;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::ops::Range;
 
 /// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger
 /// ones are written at once.
@@ -39,11 +39,11 @@ pub struct Departure<S = OwnedFd> {
     /// What the machine knows of it.
     pub state: MovedServer,
     /// Where it was here.
-    from: Key,
+    pub(super) from: Key,
 }
 
 /// What has happened to a connection while something else was being done.
-enum News {
+pub(super) enum News {
     /// It does not take what is sent to it: the machine must be told.
     Blocked(Key),
     /// The machine has closed it: it must be seen off.
@@ -53,13 +53,13 @@ enum News {
 /// The connections of one worker.
 pub(super) struct Table<K: Kernel = Linux> {
     pub(super) kernel: K,
-    conns: Slab<Conn<K::Socket>>,
+    pub(super) conns: Slab<Conn<K::Socket>>,
     clients: Vec<Key>,
     servers: Vec<Key>,
     /// What waits for the end of the turn: it borrows nothing.
-    waiting: Outgoing<'static>,
+    pub(super) waiting: Outgoing<'static>,
     burst: Option<Burst<K::Ring>>,
-    news: VecDeque<News>,
+    pub(super) news: VecDeque<News>,
     pub(super) ready: VecDeque<Key>,
     pub(super) lingering: Vec<(Micros, Key)>,
     pub(super) departures: Vec<Departure<K::Socket>>,
@@ -144,7 +144,7 @@ impl<K: Kernel> Table<K> {
     }
 
     #[inline]
-    fn find(&self, peer: Peer) -> Option<Key> {
+    pub(super) fn find(&self, peer: Peer) -> Option<Key> {
         let key = match peer {
             Peer::Client(id) => self.clients.get(id.0 as usize),
             Peer::Server(id) => self.servers.get(id.0 as usize),
@@ -153,7 +153,7 @@ impl<K: Kernel> Table<K> {
     }
 
     /// Frees the id; the connection stays.
-    fn forget(&mut self, peer: Peer) -> Option<Key> {
+    pub(super) fn forget(&mut self, peer: Peer) -> Option<Key> {
         let key = self.find(peer)?;
         *self.slot(peer) = Key::NONE;
         Some(key)
@@ -245,7 +245,7 @@ impl<K: Kernel> Table<K> {
 
     /// Ends one connection about which this side is mistaken: what it would get or give may not be its own.
     #[cold]
-    fn fail(&mut self, key: Key, what: &str) {
+    pub(super) fn fail(&mut self, key: Key, what: &str) {
         let Some(conn) = self.conn(key) else { return };
         let (peer, life) = (conn.fd().peer_text(), conn.life);
         tracing::error!(
@@ -369,118 +369,4 @@ impl<K: Kernel> Table<K> {
 fn interest(room_to_write: bool) -> epoll::EventFlags {
     let always = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
     if room_to_write { always | epoll::EventFlags::OUT } else { always }
-}
-
-/// The table during one call of the machine. What is lent of the call's input cannot outlive it.
-pub struct Call<'t, 'i, K: Kernel> {
-    table: &'t mut Table<K>,
-    input: &'i [u8],
-    /// Takes everything while much of the input is lent; `None` where all is copied and waits.
-    lent: Option<Outgoing<'i>>,
-}
-
-impl<'t, K: Kernel> Call<'t, 'static, K> {
-    /// A call without input.
-    pub(super) fn new(table: &'t mut Table<K>) -> Self {
-        Self { table, input: &[], lent: None }
-    }
-}
-
-impl<K: Kernel> Call<'_, '_, K> {
-    #[inline]
-    fn make(&mut self, key: Key, bytes: &[u8]) {
-        match &mut self.lent {
-            Some(lent) => lent.make(key, bytes),
-            None => self.table.waiting.make(key, bytes),
-        }
-    }
-}
-
-impl<K: Kernel> Net for Call<'_, '_, K> {
-    #[inline]
-    fn forward(&mut self, to: Peer, range: Range<usize>) {
-        let Some(key) = self.table.find(to) else { return };
-        let is_part = match &mut self.lent {
-            Some(lent) => lent.lend(key, self.input, range),
-            None => self.input.get(range).map(|part| self.table.waiting.make(key, part)).is_some(),
-        };
-        if !is_part {
-            self.table.fail(key, "it is to get bytes that the input does not have");
-        }
-    }
-
-    #[inline]
-    fn send(&mut self, to: Peer, bytes: &[u8]) {
-        if let Some(key) = self.table.find(to) {
-            self.make(key, bytes);
-        }
-    }
-
-    fn pause(&mut self, peer: Peer) {
-        if let Some(key) = self.table.find(peer)
-            && let Some(conn) = self.table.conn(key)
-        {
-            conn.flags.set(flag::PAUSED);
-            if conn.flags.any(flag::HANGUP) {
-                self.table.enqueue(key);
-            }
-        }
-    }
-
-    fn resume(&mut self, peer: Peer) {
-        if let Some(key) = self.table.find(peer)
-            && let Some(conn) = self.table.conn(key)
-        {
-            conn.flags.clear(flag::PAUSED);
-            conn.flags.set(flag::OFFER);
-            self.table.enqueue(key);
-        }
-    }
-
-    fn close(&mut self, peer: Peer, farewell: Farewell) {
-        let Some(key) = self.table.forget(peer) else { return };
-        match farewell {
-            Farewell::Cut => return self.table.remove(key), // with what waits for it
-            Farewell::Close => {}
-            Farewell::Terminate => {
-                let mut goodbye = Vec::new();
-                encode::empty(&mut goodbye, tags::client::TERMINATE);
-                self.make(key, &goodbye);
-            }
-        }
-        if let Some(conn) = self.table.conn(key) {
-            conn.life = Life::Flushing(peer);
-            conn.kept = Vec::new();
-            self.table.news.push_back(News::Closing(key));
-        }
-    }
-
-    fn move_server(&mut self, server: Peer, to: WorkerId, state: MovedServer) {
-        let Some(key) = self.table.forget(server) else { return };
-        if self.table.conn(key).is_none() {
-            return;
-        }
-        let mut conn = self.table.conns.remove(key.index as usize);
-        let unsent = match &mut self.lent {
-            Some(lent) => lent.take_for(key),
-            None => self.table.waiting.take_for(key),
-        };
-        if !unsent.is_empty() {
-            conn.send(&mut [IoSlice::new(&unsent)]);
-        }
-        if let Err(error) = self.table.kernel.delete(conn.fd()) {
-            // It cannot be watched elsewhere then either; its new worker finds that out.
-            tracing::error!("cannot stop watching the socket of {}: {error}", conn.fd().peer_text());
-        }
-        self.table.departures.push(Departure { to, channel: conn.into_channel(), state, from: key });
-    }
-
-    fn has_unread(&self, peer: Peer) -> bool {
-        let conn = self.table.find(peer).and_then(|key| self.table.conns.get(key.index as usize));
-        conn.is_some_and(|conn| !conn.kept.is_empty())
-    }
-
-    fn notify(&mut self, note: Note) {
-        self.table.notes.push(note);
-    }
 }

@@ -143,10 +143,7 @@ impl Series {
         let pools = self.arrange(sample.pools);
         #[cfg(test)]
         assert!(!self.trap, "the trap has sprung");
-        let labels: Vec<LabelSet> = pools
-            .iter()
-            .map(|pool| label_set([(POOL_LABELS[0], &*pool.database), (POOL_LABELS[1], &*pool.user)]))
-            .collect();
+        let labels: Vec<LabelSet> = pools.iter().map(pool_labels).collect();
         let databases = self.arrange_databases(sample.databases);
         let sources = CredentialLevels::arrange(sample.credentials, METRICS_SOURCES_MAX, OTHER);
         let mut page = String::with_capacity(4096 * (pools.len() + 1));
@@ -292,6 +289,10 @@ fn totals(page: &mut String, name: &str, labels: &LabelSet, count: u64, sum_us: 
 fn seconds(us: u64) -> String {
     let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn pool_labels(pool: &PoolSample) -> LabelSet {
+    label_set([(POOL_LABELS[0], &*pool.database), (POOL_LABELS[1], &*pool.user)])
 }
 
 #[cfg(test)]

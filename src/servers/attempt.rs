@@ -5,23 +5,23 @@
 //! rules of their own, in `iam/attempt.rs`. Source: PgBouncer, src/server.c and src/objects.c
 //! (launch_new_connection).
 
+mod hand_over;
+mod log;
+
 use super::connect;
-use super::connect::{ConnectError, LoginFailure, Opened};
+use super::connect::{LoginFailure, Opened};
 use super::credential::Credential;
-use super::handshake::{Handshake, LoggedIn, LoginPlan};
+use super::handshake::{Handshake, LoginPlan};
 use super::iam::{NoToken, Signer, entry};
-use super::login_error::LoginError;
 use super::outcome::{Broken, Failure, Line, Sequel};
 use super::servers::Servers;
 use crate::auth::scram;
-use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
+use crate::base::{Micros, limits, log_about};
 use crate::config::{Database, LoadBalance};
-use crate::control::{LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, Sent, Welcome};
-use crate::core::{Command, Scope, ServerIdentity, ServerLogin, Want};
+use crate::control::{LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, Sent};
+use crate::core::{Command, Want};
 use crate::tasks;
-use crate::wire::{Fault, ParamSet};
-use crate::worker::Mail;
-use std::fmt::Display;
+use crate::wire::Fault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -206,13 +206,6 @@ impl Attempt {
         self.log_in(line, opened, signer).await
     }
 
-    pub(super) fn log_connect_error(&self, peer: &str, error: &ConnectError) {
-        if !error.detail.is_empty() {
-            let (reason, detail) = (error.reason, &error.detail);
-            log_about!(warn, self.about(&peer), "{reason}: {detail}");
-        }
-    }
-
     async fn log_in(
         &self,
         line: &mut Line,
@@ -295,138 +288,6 @@ impl Attempt {
                 Ok(stored.map(Credential::Stored))
             }
         }
-    }
-
-    /// As the log names this login's connection, whose other end is `peer`.
-    pub(super) fn about<'a>(&'a self, peer: &'a dyn Display) -> About<'a> {
-        let (database, user) = self.names();
-        About { side: "S", id: self.socket_id, database, user, peer }
-    }
-
-    pub(super) fn names(&self) -> (&str, &str) {
-        (&self.entry.share.database.name, &self.entry.share.user)
-    }
-
-    fn log_connection(&self, opened: &Opened) {
-        if !self.policy.snapshot.settings.log_connections {
-            return;
-        }
-        let about = self.about(&opened.remote);
-        match &opened.local {
-            Address::Tcp(from) => {
-                log_about!(info, about, "new connection to server (from {from})")
-            }
-            Address::Unix { .. } => {
-                log_about!(info, about, "new connection to server")
-            }
-        }
-        if !opened.tls.is_empty() {
-            log_about!(info, about, "SSL established: {}", opened.tls);
-        }
-    }
-
-    pub(super) fn log_refusal(&self, error: &LoginError, peer: &str) {
-        match (error, error.log()) {
-            // PgBouncer's line about the server's own words has no prefix
-            (LoginError::Refused { .. }, Some(text)) => tracing::warn!("{text}"),
-            (_, Some(text)) => log_about!(error, self.about(&peer), "{text}"),
-            (_, None) => {}
-        }
-    }
-
-    pub(super) fn log_close(&self, peer: &str, reason: &str) {
-        if self.policy.snapshot.settings.log_disconnections {
-            let age = self.servers.plane.now().since(self.started).as_secs();
-            log_about!(info, self.about(&peer), "closing because: {reason} (age={age}s)");
-        }
-    }
-
-    async fn hand_over(&self, line: Line, unread: Vec<u8>, place: Place) {
-        let share = &self.entry.share;
-        if let Some(reason) = self.obsolete() {
-            return self.fail(line, Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }, place).await;
-        }
-        let Line {
-            opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization, ..
-        } = line
-        else {
-            unreachable!("a login that succeeded has a connection");
-        };
-        let logged_in = handshake.finish();
-        let params = self.tracked(&logged_in);
-        let identity = Arc::new(ServerIdentity {
-            socket_id: self.socket_id,
-            database: Arc::clone(&share.database.name),
-            user: Arc::clone(&share.user),
-            remote: opened.remote.clone(),
-            local: opened.local.clone(),
-            host: Arc::clone(&opened.host),
-            tls: opened.tls.clone(),
-            connected_at_epoch_s: epoch_s(),
-            cancel_key: logged_in.key,
-        });
-        // on its way from before its login is over: see `PoolShare::outlook`
-        let under_way = share.server_under_way();
-        let place = place.into_live();
-        let channel = match opened.into_channel(unread, Box::new(place)) {
-            Ok(channel) => channel,
-            // the socket is gone, and its place with it
-            Err(error) => return self.log_close(&peer, &error.to_string()),
-        };
-        let login = ServerLogin {
-            identity,
-            pool: Arc::clone(share),
-            params: params.clone(),
-            generation: self.generation,
-            connected_at: begun_at.unwrap_or(self.started),
-            authorization,
-        };
-        share.set_obstacle(None);
-        self.entry.tries.forget();
-        let worker = self.worker();
-        drop(row);
-        let identity = Arc::clone(&login.identity);
-        self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
-        if let Some(order) = self.left_behind(&identity) {
-            self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
-        }
-        // not before: a client that was let in first would find no server and have another one opened
-        let welcome = || Welcome { reported: logged_in.reported, params };
-        self.entry.welcome.learn(self.generation, welcome);
-        // when the worker has read that letter and this one, it has served whom it could: look
-        // whether others still wait
-        self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
-        drop(under_way);
-        self.servers.plane.launcher.look_again(share.id);
-    }
-
-    /// What is to be said of a new server whose host has moved while it was logged in to.
-    fn left_behind(&self, server: &ServerIdentity) -> Option<Command> {
-        let Address::Tcp(at) = &server.remote else { return None };
-        let addresses = self.servers.dns.left_behind(&server.host, at.ip())?;
-        let closes = self.policy.snapshot.settings.dns_close_moved;
-        closes.then(|| Command::HostMoved(Arc::clone(&server.host), addresses))
-    }
-
-    fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {
-        let names = &self.servers.plane.names;
-        logged_in.reported.iter().fold(names.empty_set(), |set, (name, value)| match names.position(name) {
-            Some(position) => set.with(position, value.as_str()),
-            None => set,
-        })
-    }
-
-    /// The worker whose client waits longest; where nobody waits, one after the other.
-    fn worker(&self) -> WorkerId {
-        let waiting = self.entry.share.oldest_waiter().map(|(worker, _)| worker);
-        waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.servers.plane.workers.len() as u64) as u16))
-    }
-
-    /// Whether the next login sends something else: by a reload, or since a client has
-    /// brought what this one lacked.
-    fn is_of_yesterday(&self) -> bool {
-        self.entry.share.generation() != self.generation
-            || self.servers.plane.would_send(&self.servers.plane.policy.load(), &self.entry) != self.sent
     }
 
     async fn fail(&self, mut line: Line, mut failure: Failure, mut place: Place) {

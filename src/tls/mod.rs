@@ -4,6 +4,7 @@
 
 pub mod client;
 mod describe;
+pub mod files;
 mod per_entry;
 pub mod server;
 mod tickets;

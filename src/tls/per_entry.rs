@@ -5,7 +5,7 @@
 //! connection. Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer,
 //! doc/config.md ("TLS settings").
 
-use super::client::TlsError;
+use super::files::TlsError;
 use super::server::ServerTls;
 use crate::base::limits;
 use crate::config::{Database, ServerAuth, Settings, Snapshot, SslMode};

@@ -5,9 +5,9 @@
 //! PostgreSQL documentation, "SSL Support" (a name is looked for in the common name only where the
 //! certificate has no alternative names).
 
-use super::client::TlsError;
+use super::files::{self, TlsError};
+use super::x509_compat;
 use super::x509_compat::{Issuers, Role};
-use super::{client, x509_compat};
 use crate::config::{Settings, SslMode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
@@ -38,10 +38,10 @@ impl ServerTls {
     /// The first thing that is wrong with them.
     pub fn from_settings(settings: &Settings) -> Result<Self, TlsError> {
         let mode = settings.server_tls_sslmode;
-        let versions = client::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
+        let versions = files::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
         let Some(versions) = versions else { return Ok(Self::disabled()) };
-        let provider = client::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
-        let refused = |error: rustls::Error| client::refused("server", &error);
+        let provider = files::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
+        let refused = |error: rustls::Error| files::refused("server", &error);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)
             .map_err(refused)?
@@ -51,9 +51,9 @@ impl ServerTls {
         let config = match (cert.is_empty(), key.is_empty()) {
             (true, true) => builder.with_no_client_auth(),
             (false, false) => {
-                let chain = client::certificates("server_tls_cert_file", cert)?;
-                let key = client::private_key("server_tls_key_file", key)?;
-                builder.with_client_cert_resolver(client::identity("server", chain, key, &provider)?)
+                let chain = files::certificates("server_tls_cert_file", cert)?;
+                let key = files::private_key("server_tls_key_file", key)?;
+                builder.with_client_cert_resolver(files::identity("server", chain, key, &provider)?)
             }
             _ => {
                 return Err(TlsError::HalfAPair { cert: "server_tls_cert_file", key: "server_tls_key_file" });
@@ -86,9 +86,9 @@ fn verifier(
             authorities: "server_tls_ca_file",
         });
     }
-    let roots = Arc::new(client::authorities("server_tls_ca_file", file)?);
+    let roots = Arc::new(files::authorities("server_tls_ca_file", file)?);
     let authorities = Authorities::new(roots, provider, mode == SslMode::VerifyFull);
-    Ok(Arc::new(authorities.map_err(|error| client::refused("server", &error))?))
+    Ok(Arc::new(authorities.map_err(|error| files::refused("server", &error))?))
 }
 
 /// Takes any certificate; that its owner holds the key is still checked.
@@ -332,7 +332,7 @@ mod tests {
         for protocols in ["tlsv1.2", "tlsv1.3"] {
             let settings = settings_of_version_1(&directory, protocols);
             let us = ServerTls::from_settings(&settings).unwrap().config.unwrap();
-            let postgres = client::acceptor(&settings).unwrap().unwrap().config;
+            let postgres = crate::tls::client::acceptor(&settings).unwrap().unwrap().config;
             let outcome = |host: &'static str| {
                 let mut us = ClientConnection::new(us.clone(), ServerName::try_from(host).unwrap())?;
                 let mut postgres = ServerConnection::new(postgres.clone())?;

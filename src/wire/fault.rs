@@ -103,6 +103,7 @@ pub enum Fault {
 
 impl Fault {
     /// The text of the message, as PgBouncer words it (src/client.c, src/objects.c, src/janitor.c).
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub fn text(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::SslRequired => "SSL required",

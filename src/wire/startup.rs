@@ -6,6 +6,9 @@
 //! parameters are accepted and the texts of refusals: PgBouncer, src/client.c, and doc/config.md
 //! (`ignore_startup_parameters`).
 
+pub use write::{write_cancel_request, write_negotiation, write_ssl_request, write_startup};
+mod write;
+
 use super::{Fault, TrackedNames, cstr, encode, tags};
 use crate::base::limits;
 use std::borrow::Cow;
@@ -355,49 +358,6 @@ fn name(value: &[u8]) -> Result<&str, Fault> {
 /// A value: it is only shown and passed on, so bytes that are not UTF-8 are replaced.
 fn text(value: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(value)
-}
-
-/// NegotiateProtocolVersion: we speak 3.0 and none of `options`, which are [`Startup::unknown_options`].
-pub fn write_negotiation(out: &mut Vec<u8>, options: &[u8]) {
-    let count = options.iter().filter(|byte| **byte == 0).count();
-    encode::frame(out, tags::server::NEGOTIATE_PROTOCOL_VERSION, |out| {
-        out.extend_from_slice(&VERSION_3_0.to_be_bytes());
-        out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
-        out.extend_from_slice(options);
-    });
-}
-
-fn write_packet(out: &mut Vec<u8>, code: u32, body: impl FnOnce(&mut Vec<u8>)) {
-    let at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&code.to_be_bytes());
-    body(out);
-    let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
-    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
-}
-
-/// SSLRequest.
-pub fn write_ssl_request(out: &mut Vec<u8>) {
-    write_packet(out, CODE_SSL, |_| {});
-}
-
-/// CancelRequest; `secret` as BackendKeyData gave it.
-pub fn write_cancel_request(out: &mut Vec<u8>, pid: u32, secret: &[u8]) {
-    write_packet(out, CODE_CANCEL, |out| {
-        out.extend_from_slice(&pid.to_be_bytes());
-        out.extend_from_slice(secret);
-    });
-}
-
-/// StartupMessage of protocol 3.0. No name or value may hold a zero byte.
-pub fn write_startup<'a>(out: &mut Vec<u8>, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) {
-    write_packet(out, VERSION_3_0, |out| {
-        for (name, value) in parameters {
-            encode::cstr(out, name.as_bytes());
-            encode::cstr(out, value.as_bytes());
-        }
-        out.push(0);
-    });
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::auth::UserList;
+use crate::clients::ConsoleVisit;
 use crate::control::tests::{Lines, policy, until};
-use crate::control::{LauncherInbox, Plane, Staff, Welcome};
+use crate::control::{LauncherInbox, Phase, Plane, Staff, Welcome};
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};
-use crate::worker::WorkerHandle;
+use crate::worker::{Mail, WorkerHandle};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

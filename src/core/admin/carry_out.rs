@@ -6,11 +6,11 @@ use super::command::{
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
-use crate::core::conn::{Canceled, Client, CloseReason, Debt, Phase, Reason, Server, Stand};
+use crate::core::conn::{Canceled, Client, CloseReason, Debt, Leave, Phase, Reason, Server, Stand};
 use crate::core::net::Net;
 use crate::core::pool::{Pool, PoolSlot};
 use crate::core::slots::Slot;
-use crate::core::worker_core::{Core, Leave};
+use crate::core::worker_core::Core;
 use crate::wire::Fault;
 use std::sync::Arc;
 

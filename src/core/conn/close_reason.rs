@@ -1,4 +1,4 @@
-//! Why a server's connection ends: what the log says, whom else it concerns, and what it is counted as.
+//! Why a client's or a server's connection ends: what the log says, who is told, and what it is counted as.
 //!
 //! The texts are PgBouncer's where it has the reason, too. Source: PgBouncer, src/janitor.c, src/server.c and
 //! src/objects.c (`disconnect_server()`).
@@ -92,4 +92,17 @@ impl CloseReason {
     pub(in crate::core) fn is_renewal(self) -> bool {
         self == Self::Renewed
     }
+}
+
+/// Why a client leaves.
+#[derive(Debug)]
+pub(in crate::core) enum Leave {
+    /// We end it, and it is told why.
+    Fault(Fault),
+    /// We end it in the middle of a message of its server: words of ours would become part of that message.
+    Mute(Fault),
+    /// Its connection has ended.
+    Eof,
+    /// It says goodbye.
+    Goodbye,
 }

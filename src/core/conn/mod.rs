@@ -9,6 +9,6 @@ mod flow_control;
 mod server;
 
 pub(in crate::core) use client::{Canceled, Client, Stand};
-pub(in crate::core) use close_reason::CloseReason;
+pub(in crate::core) use close_reason::{CloseReason, Leave};
 pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
 pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};

@@ -3,14 +3,14 @@
 //! First come, first served on a worker; over workers a client elsewhere goes first only when it has waited
 //! longer by `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
 
-use super::pool::{Pool, PoolSlot, Waiter};
+use super::fitness::Fitness;
+use super::pool::{PoolSlot, Waiter};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
-use crate::core::conn::{Canceled, CloseReason, Debt, Phase, Reason, Server, Stand, Task};
-use crate::core::login_handoff::Authorization;
+use crate::core::conn::{Debt, Phase, Reason, Stand, Task};
 use crate::core::net::Net;
 use crate::core::note::Note;
-use crate::core::worker_core::{Core, Leave, Resting};
-use crate::wire::{Fault, encode};
+use crate::core::worker_core::{Core, Resting};
+use crate::wire::encode;
 use std::sync::Arc;
 
 /// What became of a client that wants a server.
@@ -22,14 +22,6 @@ pub(in crate::core) enum Got {
     Waits,
     /// It was refused and is gone.
     Gone,
-}
-
-/// What has to be done with a free server before a client may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fitness {
-    Fit,
-    Check,
-    Close(CloseReason),
 }
 
 impl Core {
@@ -90,42 +82,6 @@ impl Core {
         Got::Waits
     }
 
-    /// Puts a client into the queue, or refuses it where waiting is in vain.
-    fn enqueue(&mut self, id: ClientId, net: &mut impl Net) -> Got {
-        let now = self.now;
-        let slot = self.clients[id].pool;
-        if let Some(fault) = self.refusal(slot) {
-            // Nobody waits, but somebody would: the next try may begin as soon as
-            // `server_login_retry` is over.
-            net.notify(Note::NeedServer(self.share(slot).id));
-            self.disconnect(id, &Leave::Fault(fault), net);
-            return Got::Gone;
-        }
-        self.next_ticket += 1;
-        let ticket = self.next_ticket;
-        let client = &mut self.clients[id];
-        client.stand = Stand::Waiting { since: now, ticket, notified: false };
-        client.hold.add(Reason::Waiting, Peer::Client(id), net);
-        let pool = &mut self.pools[slot];
-        pool.waiters.push_back(Waiter { client: id, ticket, since: now });
-        pool.waiting += 1;
-        self.trim_queue(slot);
-        self.ask_for_server(slot, net);
-        Got::Waits
-    }
-
-    /// Why a client that would have to wait is refused at once.
-    fn refusal(&self, slot: PoolSlot) -> Option<Fault> {
-        if self.refusing {
-            return Some(Fault::ServerShuttingDown);
-        }
-        let share = &self.pools[slot].share;
-        if share.live_count() > 0 || share.database.is_paused() {
-            return None;
-        }
-        share.refusal()
-    }
-
     /// Tells the world that clients wait here: a worker with idle servers if there is one, else the ledger.
     pub(in crate::core) fn ask_for_server(&mut self, slot: PoolSlot, net: &mut impl Net) {
         let worker = self.worker;
@@ -169,39 +125,6 @@ impl Core {
     fn try_move(&self, id: ServerId) -> Option<Resting> {
         let is_movable = self.just_sent_to != Some(id) && self.servers[id].is_movable();
         is_movable.then(|| self.try_rest(id)).flatten()
-    }
-
-    /// What a free server needs before it is lent.
-    fn fitness(&self, id: ServerId, now: Micros) -> Fitness {
-        let server = &self.servers[id];
-        let pool = &self.pools[server.pool];
-        if let Some(reason) = server.close_reason {
-            return Fitness::Close(reason);
-        }
-        if server.generation != pool.share.generation() {
-            return Fitness::Close(CloseReason::Reconfigured);
-        }
-        if now >= server.authorization.hard_at {
-            return self.fitness_of_old(server, pool);
-        }
-        self.need_of_check(server, pool)
-    }
-
-    #[cold]
-    fn fitness_of_old(&self, server: &Server, pool: &Pool) -> Fitness {
-        self.too_old(server).map_or_else(|| self.need_of_check(server, pool), Fitness::Close)
-    }
-
-    /// Whether a free server has been idle for so long that it must answer a query first.
-    fn need_of_check(&self, server: &Server, pool: &Pool) -> Fitness {
-        let now = self.now;
-        let Phase::Idle(since) = server.phase else { return Fitness::Fit };
-        let rules = &pool.rules;
-        let rested = now.since(since) > rules.server_check_delay || rules.server_check_delay == Micros(0);
-        if rules.server_check_query.is_some() && rested && since != now {
-            return Fitness::Check;
-        }
-        Fitness::Fit
     }
 
     /// Runs the check query on a server that is off the idle list; whoever waits longest
@@ -319,111 +242,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// Whether a server is to be closed as soon as it is free.
-    pub(in crate::core) fn is_obsolete(&self, server: &Server) -> bool {
-        server.close_reason.is_some() || server.generation != self.share(server.pool).generation()
-    }
-
-    /// Whether a free server must not be lent or kept.
-    pub(in crate::core) fn reason_to_close(&self, id: ServerId, now: Micros) -> Option<CloseReason> {
-        let server = &self.servers[id];
-        let pool = &self.pools[server.pool];
-        if server.close_reason.is_some() {
-            return server.close_reason;
-        }
-        if server.generation != pool.share.generation() {
-            return Some(CloseReason::Reconfigured);
-        }
-        if pool.share.database.is_paused() {
-            return Some(CloseReason::Paused);
-        }
-        if now >= server.authorization.soft_at
-            && let Some(reason) = self.reason_of_old(server)
-        {
-            return Some(reason);
-        }
-        if pool.share.is_claimed() && pool.share.yields_server(now) {
-            return Some(CloseReason::Evicted);
-        }
-        self.lifetime_over(server, pool)
-    }
-
-    #[cold]
-    fn reason_of_old(&self, server: &Server) -> Option<CloseReason> {
-        self.too_old(server).or_else(|| self.retires(server))
-    }
-
-    /// `server_lifetime`, spread over the pool. Where a server has an authorization its soft age stands for
-    /// it: only the lifetime 0, one use, ends it here, and not while no other can be had. One whose login has
-    /// taken longer than the lifetime serves whoever waits first: closed as it comes, the next would be, too.
-    fn lifetime_over(&self, server: &Server, pool: &Pool) -> Option<CloseReason> {
-        let now = self.now;
-        let age = now.since(server.connected_at);
-        let is_over = if pool.rules.server_lifetime == Micros(0) {
-            server.is_used() && server.is_expendable(&pool.share)
-        } else {
-            let spacing = Micros(pool.rules.server_lifetime.0 / u64::from(pool.rules.pool_size.max(1)));
-            age >= pool.rules.server_lifetime
-                && !self.has_just_come(server)
-                && server.authorization == Authorization::ENDLESS
-                && pool.share.may_close_for_age(now, spacing)
-        };
-        is_over.then_some(CloseReason::LifetimeOver)
-    }
-
-    /// The client at the front of the queue; drops places that are stale.
-    fn next_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
-        loop {
-            let waiter = *self.pools[slot].waiters.front()?;
-            if self.is_waiting(&waiter) {
-                return Some(waiter);
-            }
-            self.pools[slot].waiters.pop_front();
-        }
-    }
-
-    /// Takes the client at the front out of the queue.
-    fn take_waiter(&mut self, slot: PoolSlot) -> Option<Waiter> {
-        let waiter = self.next_waiter(slot)?;
-        let pool = &mut self.pools[slot];
-        pool.waiters.pop_front();
-        pool.waiting -= 1;
-        self.clients[waiter.client].stand = Stand::Idle;
-        self.trim_queue(slot);
-        Some(waiter)
-    }
-
-    /// Drops stale places at the front and tells the other workers since when the first one waits.
-    pub(in crate::core) fn trim_queue(&mut self, slot: PoolSlot) {
-        self.next_waiter(slot);
-        if self.pools[slot].is_mostly_stale() {
-            // Behind a client that waits for long, others may come and be cancelled without end.
-            let mut waiters = std::mem::take(&mut self.pools[slot].waiters);
-            waiters.retain(|waiter| self.is_waiting(waiter));
-            self.pools[slot].waiters = waiters;
-        }
-        self.pools[slot].publish_waiting();
-    }
-
-    /// Whether a place in the queue still stands for a waiting client.
-    pub(in crate::core) fn is_waiting(&self, waiter: &Waiter) -> bool {
-        self.clients.find(waiter.client).is_some_and(
-            |client| matches!(client.stand, Stand::Waiting { ticket, .. } if ticket == waiter.ticket),
-        )
-    }
-
-    /// Takes a client out of the queue because its query was cancelled; it is answered when
-    /// its bytes are looked at.
-    pub(in crate::core) fn cancel_waiting(&mut self, id: ClientId, net: &mut impl Net) {
-        let client = &mut self.clients[id];
-        let slot = client.pool;
-        client.stand = Stand::Idle;
-        client.canceled = Canceled::Next;
-        client.hold.lift(Reason::Waiting, Peer::Client(id), net);
-        self.pools[slot].waiting -= 1;
-        self.trim_queue(slot);
     }
 
     /// The pool-wide share of a pool on this worker.

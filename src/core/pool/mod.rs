@@ -4,12 +4,14 @@
 mod checkout;
 mod claim;
 mod database_share;
+mod fitness;
 mod login_health;
 mod moved;
 mod moved_host;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod pool;
 mod pool_share;
+mod queue;
 mod recycling;
 mod stance;
 mod turn;

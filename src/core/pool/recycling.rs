@@ -17,7 +17,6 @@ use crate::core::conn::{CloseReason, Phase, Reason, Server, Stand, Task};
 use crate::core::login_handoff::Authorization;
 use crate::core::net::Net;
 use crate::core::note::Note;
-use crate::core::relay::Walk;
 use crate::core::slots::Slot;
 use crate::core::worker_core::Core;
 
@@ -181,20 +180,14 @@ impl Core {
         false
     }
 
-    /// A client speaks to its server that has passed its hard age. Returns whether it goes on with
-    /// it: a link on which nothing has reached the server yet (all was answered here) is parted as
-    /// one that was not taken up.
+    /// A client speaks to its server that has passed its hard age, and nothing of what it says has reached
+    /// the server yet: such a link (all was answered here) is parted as one that was not taken up. Returns
+    /// whether it goes on with it.
     #[cold]
-    pub(in crate::core) fn keeps_old(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        walk: &Walk<'_>,
-        net: &mut impl Net,
-    ) -> bool {
+    pub(in crate::core) fn keeps_old(&mut self, id: ClientId, server: ServerId, net: &mut impl Net) -> bool {
         let slot = self.servers[server].pool;
         let is_session = self.pools[slot].rules.mode == PoolMode::Session;
-        is_session || !walk.run.is_empty() || self.take_up(id, server, net)
+        is_session || self.take_up(id, server, net)
     }
 
     #[cold]

@@ -1,7 +1,11 @@
 //! The relay between a linked pair: frames of a client on their way up, a server's answers on their way down,
 //! the answers owed, and prepared statements that live on whichever server is at hand.
 
+mod boundary;
+mod context;
 mod downstream;
+mod expect;
+mod held_statements;
 mod pending_replies;
 mod statement_memory;
 mod statement_rewrite;
@@ -9,10 +13,9 @@ mod statements;
 mod upstream;
 mod walk;
 
+pub(in crate::core) use held_statements::{ClientStatements, ServerStatements};
 pub(in crate::core) use pending_replies::Expected;
 pub(crate) use statement_memory::Meter;
 #[cfg(all(test, feature = "model"))]
 pub(in crate::core) use statements::Named;
 pub use statements::StatementRegistry;
-pub(in crate::core) use statements::{ClientStatements, ServerStatements};
-pub(in crate::core) use walk::Walk;

@@ -5,59 +5,9 @@
 //! answers that we make up belong. Source: PostgreSQL documentation, "Message Flow": "Extended Query",
 //! "Pipelining", "COPY Operations".
 
-use super::statements::StatementId;
+use super::expect::{CopyIn, Expect, Fate, Forgetting};
 use crate::wire::tags::server;
 use std::collections::VecDeque;
-
-/// One answer that is owed for one message sent (or answered in the server's place).
-#[derive(Clone, Copy, Debug)]
-pub(in crate::core) enum Expect {
-    /// ParseComplete for the client's Parse; the statement if it was registered on the server.
-    Parse(Option<StatementId>),
-    /// ParseComplete for a Parse that we sent: the client does not see it.
-    ParseOurs(StatementId),
-    /// The client's Parse was not sent, since the server has the statement: we answer.
-    ParseFake(StatementId),
-    /// BindComplete.
-    Bind,
-    /// RowDescription or NoData.
-    Describe,
-    /// CommandComplete, EmptyQueryResponse or PortalSuspended.
-    Execute,
-    /// CloseComplete.
-    Close,
-    /// CloseComplete for a statement that we evicted: the client does not see it.
-    CloseOurs(StatementId),
-    /// The client's Close is answered by us.
-    CloseFake,
-    /// ReadyForQuery for a Sync.
-    Sync,
-    /// All of a simple query, to its ReadyForQuery.
-    Simple,
-    /// All of a function call, to its ReadyForQuery.
-    Function,
-    /// Not an answer: the place in the stream where the client ended its COPY data.
-    CopyEnd,
-    /// Nothing any more: what stood here was amid COPY data, or their end.
-    Gone,
-}
-
-impl Expect {
-    /// Whether a statement is still to be prepared or closed on the server.
-    fn changes_statements(self) -> bool {
-        matches!(self, Self::Parse(Some(_)) | Self::ParseOurs(_) | Self::CloseOurs(_))
-    }
-
-    /// Whether it has to do with a statement that a server holds or a client has named.
-    fn names(self) -> bool {
-        self.changes_statements() || matches!(self, Self::ParseFake(_))
-    }
-
-    /// Whether a ParseComplete stands for it.
-    fn prepares(self) -> bool {
-        matches!(self, Self::Parse(_) | Self::ParseOurs(_) | Self::ParseFake(_))
-    }
-}
 
 /// How many ParseCompletes may be owed before a CloseComplete that comes early.
 const CLOSED_EARLY_MAX: usize = 64;
@@ -66,40 +16,6 @@ const CLOSED_EARLY_MAX: usize = 64;
 /// forgets them, while they are owed; only what [`crate::wire::frontend::forgets_statements`] does not
 /// recognize can have any behind it.
 const FORGETTINGS_MAX: u32 = 16;
-
-/// What is to be done where a server says that its session has forgotten its statements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Forgetting {
-    /// It has not been asked to, or was heard to say so already.
-    Nothing,
-    /// None was named behind it.
-    All,
-    /// Some were named behind it: they stay.
-    ButBehind,
-    /// It has said so more often than anybody looks.
-    TooOften,
-}
-
-/// What becomes of a server's message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Fate {
-    /// The client gets it.
-    Forward,
-    /// It answers a message of ours.
-    Swallow,
-}
-
-/// How a COPY from the client stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::core) enum CopyIn {
-    /// None is running.
-    #[default]
-    No,
-    /// The server takes CopyData; it ignores Sync and Flush meanwhile.
-    Running,
-    /// The server has failed it, but the client's CopyDone or CopyFail is still under way.
-    Failed,
-}
 
 /// The answers owed by one server. It grows with what a client sends ahead: whoever
 /// pushes looks at its length.

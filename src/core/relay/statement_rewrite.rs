@@ -4,9 +4,10 @@
 //! answered here, a Bind of what it does not hold is preceded by a Parse of ours. What is kept of a message
 //! is bounded: names by `limits::SMALL_MESSAGE_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
 
-use super::pending_replies::{Expect, Forgetting};
-use super::statements::{NAME_PREFIX, ServerStatements, Statement, StatementId};
-use super::walk::{Step, Walk};
+use super::context::{Relay, Step};
+use super::expect::{Expect, Forgetting};
+use super::held_statements::ServerStatements;
+use super::statements::{NAME_PREFIX, Statement, StatementId};
 use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::core::conn::Server;
 use crate::core::net::Net;
@@ -18,131 +19,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Core {
-    /// Parse, Bind, Describe or Close where statements are shared.
-    pub(in crate::core) fn statement_frame(
-        &mut self,
-        id: ClientId,
-        header: FrameHeader,
-        walk: &mut Walk<'_>,
-        net: &mut impl Net,
-    ) -> Step {
-        let now = self.now;
-        if header.tag == tag::PARSE && header.frame_bytes > limits::STATEMENT_BYTES_MAX {
-            return self.refuse(id, Fault::StatementTooLong, net);
-        }
-        if header.tag != tag::BIND && !walk.is_whole(header) {
-            return Step::Later;
-        }
-        let name = match name_of(header.tag, walk.payload(header)) {
-            Ok(Some(name)) => name,
-            Ok(None) if walk.is_whole(header) || walk.payload(header).len() >= NAMES_BYTES_MAX => {
-                return self.refuse(id, broken(header.tag), net);
-            }
-            Ok(None) => return Step::Later,
-            Err(fault) => return self.refuse(id, fault, net),
-        };
-        let Some(name) = name else { return self.unnamed_frame(id, header, walk, net) };
-        if header.tag == tag::CLOSE {
-            self.close_statement(id, name, header, walk, net);
-            return Step::Next;
-        }
-        let server = match self.need_server(id, header, walk, net) {
-            Ok(server) => server,
-            Err(step) => return step,
-        };
-        if self.servers[server].expected.is_forgetting() {
-            // Whether the server still holds what it is about to be asked for is known when it has answered.
-            return self.wait_for_answers(id, server, walk, net);
-        }
-        self.begin_request(id, now);
-        self.flush_upstream(id, walk, net);
-        match header.tag {
-            tag::PARSE => self.parse_statement(id, server, name, header, walk, net),
-            _ => self.use_statement(id, server, name, header, walk, net),
-        }
-    }
-
-    /// A frame of the unnamed statement or of a portal: goes on as it is.
-    fn unnamed_frame(
-        &mut self,
-        id: ClientId,
-        header: FrameHeader,
-        walk: &mut Walk<'_>,
-        net: &mut impl Net,
-    ) -> Step {
-        let server = match self.need_server(id, header, walk, net) {
-            Ok(server) => server,
-            Err(step) => return step,
-        };
-        let forgets = header.tag == tag::PARSE && {
-            let unnamed = walk.payload(header).get(1..).unwrap_or_default();
-            frontend::forgets_statements(unnamed)
-        };
-        let step = self.pass_frame(id, server, header, walk, self.now);
-        if forgets {
-            self.servers[server].expected.note_forgetting();
-        }
-        step
-    }
-
-    /// Parse: names the statement for the client, and prepares it on the server unless that has it.
-    fn parse_statement(
-        &mut self,
-        id: ClientId,
-        server_id: ServerId,
-        name: &[u8],
-        header: FrameHeader,
-        walk: &mut Walk<'_>,
-        net: &mut impl Net,
-    ) -> Step {
-        if self.servers[server_id].expected.is_skipping() {
-            // The server would pass over it, too: the name stays free.
-            self.drop_frame(id, header.frame_bytes, walk);
-            return Step::Next;
-        }
-        let rest = &walk.payload(header)[name.len() + 1..];
-        let statement = match self.name_statement(id, name, rest) {
-            Ok(statement) => statement,
-            Err(fault) => return self.refuse(id, fault, net),
-        };
-        let client = &self.clients[id];
-        let counters = &mut self.pools[client.pool].counters;
-        counters.client_parse_count += 1;
-        counters.client_bytes += header.frame_bytes as u64;
-        let server = &mut self.servers[server_id];
-        if server.statements.touch(statement.id) {
-            let fake = Expect::ParseFake(statement.id);
-            self.answer_ourselves(id, server_id, fake, answer::PARSE_COMPLETE, net);
-        } else {
-            let made = self.prepare(server_id, &statement, Expect::Parse(Some(statement.id)), net);
-            walk.count_made(made);
-        }
-        self.drop_frame(id, header.frame_bytes, walk);
-        Step::Next
-    }
-
-    /// Gives a client's statement its name.
-    fn name_statement(&mut self, id: ClientId, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
-        let bytes_max = self.bounds.client_statement_bytes;
-        let client = &mut self.clients[id];
-        let statements = client.statements.get_or_insert_default();
-        if statements.find(name).is_some() {
-            let about = client.identity.about();
-            log_about!(
-                error,
-                about,
-                "prepared statement '{}' was already prepared",
-                String::from_utf8_lossy(name)
-            );
-            return Err(Fault::StatementExists);
-        }
-        let database = &self.pools[client.pool].share.database;
-        let named = self.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
-        let statement = Arc::clone(&named.statement);
-        statements.insert(name, named, bytes_max).map_err(|_| Fault::ClientStatementsFull)?;
-        Ok(statement)
-    }
-
     /// Sends our Parse of a statement, behind Closes of those that have to go for it (a
     /// PgBouncer there answers a Close that it need not pass on at once, and before a Parse).
     /// Returns how many bytes that were.
@@ -166,123 +42,6 @@ impl Core {
         server.statements.insert(statement.id);
         net.send(Peer::Server(id), &frames);
         frames.len()
-    }
-
-    /// Bind or Describe of a named statement: under the server's name for it.
-    fn use_statement(
-        &mut self,
-        id: ClientId,
-        server_id: ServerId,
-        name: &[u8],
-        header: FrameHeader,
-        walk: &mut Walk<'_>,
-        net: &mut impl Net,
-    ) -> Step {
-        let client = &self.clients[id];
-        let counters = &mut self.pools[client.pool].counters;
-        counters.bind_count += u64::from(header.tag == tag::BIND);
-        let server = &mut self.servers[server_id];
-        if server.expected.is_skipping() {
-            self.drop_frame(id, header.frame_bytes, walk);
-            return Step::Next;
-        }
-        let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
-        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
-        else {
-            server.expected.push(expect);
-            self.send_renamed(id, server_id, &nobodys(name), name, header, walk, net);
-            return Step::Next;
-        };
-        if !server.statements.touch(statement.id) {
-            walk.count_made(self.prepare(server_id, &statement, Expect::ParseOurs(statement.id), net));
-        }
-        let server = &mut self.servers[server_id];
-        server.expected.push(expect);
-        if statement.forgets {
-            server.expected.note_forgetting();
-        }
-        self.send_renamed(id, server_id, statement.name.as_bytes(), name, header, walk, net);
-        Step::Next
-    }
-
-    /// The frame at hand with the statement's name exchanged; what lies behind the name is forwarded as it
-    /// is, however long it is and however much of it has come.
-    #[expect(clippy::too_many_arguments, reason = "the frame, its place and who it is between")]
-    fn send_renamed(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        known_as: &[u8],
-        name: &[u8],
-        header: FrameHeader,
-        walk: &mut Walk<'_>,
-        net: &mut impl Net,
-    ) {
-        let payload = walk.payload(header);
-        // In front of the name: Bind has the portal's name and its zero, Describe the kind byte.
-        let lead = match header.tag {
-            tag::BIND => payload.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1),
-            _ => 1,
-        };
-        let behind = HEADER_BYTES + lead + name.len() + 1;
-        let length = header.frame_bytes - 1 - name.len() + known_as.len();
-        let mut front = std::mem::take(&mut self.scratch);
-        front.clear();
-        front.push(header.tag);
-        front.extend_from_slice(&(length as u32).to_be_bytes());
-        front.extend_from_slice(&payload[..lead]);
-        encode::cstr(&mut front, known_as);
-        net.send(Peer::Server(server), &front);
-        self.scratch = front;
-        let pool = self.clients[id].pool;
-        self.pools[pool].counters.client_bytes += behind as u64;
-        self.servers[server].request_at = self.clients[id].request.began_at;
-        walk.skip(behind);
-        self.extend_run(id, header.frame_bytes - behind, walk);
-    }
-
-    /// Close of a named statement never reaches a server: the client forgets the name, and
-    /// is answered in its turn.
-    fn close_statement(
-        &mut self,
-        id: ClientId,
-        name: &[u8],
-        header: FrameHeader,
-        walk: &mut Walk<'_>,
-        net: &mut impl Net,
-    ) {
-        self.flush_upstream(id, walk, net);
-        let client = &mut self.clients[id];
-        let skips = client.link().is_some_and(|server| self.servers[server].expected.is_skipping());
-        if let Some(statements) = client.statements.as_mut().filter(|_| !skips) {
-            statements.remove(name);
-        }
-        self.pools[client.pool].counters.client_bytes += header.frame_bytes as u64;
-        match client.link() {
-            Some(server) if !skips => {
-                self.answer_ourselves(id, server, Expect::CloseFake, answer::CLOSE_COMPLETE, net);
-            }
-            Some(_) => {}
-            None => send_empty(Peer::Client(id), answer::CLOSE_COMPLETE, net),
-        }
-        self.drop_frame(id, header.frame_bytes, walk);
-    }
-
-    /// An answer in the server's place: at once where nothing else is owed, in its turn otherwise.
-    fn answer_ourselves(
-        &mut self,
-        id: ClientId,
-        server: ServerId,
-        expect: Expect,
-        tag: u8,
-        net: &mut impl Net,
-    ) {
-        let server = &mut self.servers[server];
-        if server.expected.is_empty() && !server.is_midway() {
-            send_empty(Peer::Client(id), tag, net);
-        } else {
-            server.expected.push(expect);
-        }
     }
 
     /// Undoes on the server's side what an answer that will not come would have confirmed;
@@ -335,6 +94,203 @@ impl Core {
         match &mut client.statements {
             Some(statements) if !named.is_empty() => statements.retain(&named),
             _ => client.statements = None,
+        }
+    }
+}
+
+impl<N: Net> Relay<'_, N, ClientId> {
+    /// Parse, Bind, Describe or Close where statements are shared.
+    pub(in crate::core) fn statement_frame(&mut self, header: FrameHeader) -> Step {
+        let now = self.core.now;
+        if header.tag == tag::PARSE && header.frame_bytes > limits::STATEMENT_BYTES_MAX {
+            return self.refuse(Fault::StatementTooLong);
+        }
+        if header.tag != tag::BIND && !self.walk.is_whole(header) {
+            return Step::Later;
+        }
+        let name = match name_of(header.tag, self.walk.payload(header)) {
+            Ok(Some(name)) => name,
+            Ok(None) if self.walk.is_whole(header) || self.walk.payload(header).len() >= NAMES_BYTES_MAX => {
+                return self.refuse(broken(header.tag));
+            }
+            Ok(None) => return Step::Later,
+            Err(fault) => return self.refuse(fault),
+        };
+        let Some(name) = name else { return self.unnamed_frame(header) };
+        if header.tag == tag::CLOSE {
+            self.close_statement(name, header);
+            return Step::Next;
+        }
+        let server = match self.need_server(header) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        if self.core.servers[server].expected.is_forgetting() {
+            // Whether the server still holds what it is about to be asked for is known when it has answered.
+            return self.wait_for_answers(server);
+        }
+        self.core.begin_request(self.id, now);
+        self.flush();
+        match header.tag {
+            tag::PARSE => self.parse_statement(server, name, header),
+            _ => self.use_statement(server, name, header),
+        }
+    }
+
+    /// A frame of the unnamed statement or of a portal: goes on as it is.
+    fn unnamed_frame(&mut self, header: FrameHeader) -> Step {
+        let server = match self.need_server(header) {
+            Ok(server) => server,
+            Err(step) => return step,
+        };
+        let forgets = header.tag == tag::PARSE && {
+            let unnamed = self.walk.payload(header).get(1..).unwrap_or_default();
+            frontend::forgets_statements(unnamed)
+        };
+        let step = self.pass_frame(server, header, self.core.now);
+        if forgets {
+            self.core.servers[server].expected.note_forgetting();
+        }
+        step
+    }
+
+    /// Parse: names the statement for the client, and prepares it on the server unless that has it.
+    fn parse_statement(&mut self, server_id: ServerId, name: &[u8], header: FrameHeader) -> Step {
+        if self.core.servers[server_id].expected.is_skipping() {
+            // The server would pass over it, too: the name stays free.
+            self.drop_frame(header.frame_bytes);
+            return Step::Next;
+        }
+        let rest = &self.walk.payload(header)[name.len() + 1..];
+        let statement = match self.name_statement(name, rest) {
+            Ok(statement) => statement,
+            Err(fault) => return self.refuse(fault),
+        };
+        let client = &self.core.clients[self.id];
+        let counters = &mut self.core.pools[client.pool].counters;
+        counters.client_parse_count += 1;
+        counters.client_bytes += header.frame_bytes as u64;
+        let server = &mut self.core.servers[server_id];
+        if server.statements.touch(statement.id) {
+            let fake = Expect::ParseFake(statement.id);
+            self.answer_ourselves(server_id, fake, answer::PARSE_COMPLETE);
+        } else {
+            let made = self.core.prepare(server_id, &statement, Expect::Parse(Some(statement.id)), self.net);
+            self.walk.count_made(made);
+        }
+        self.drop_frame(header.frame_bytes);
+        Step::Next
+    }
+
+    /// Gives a client's statement its name.
+    fn name_statement(&mut self, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
+        let bytes_max = self.core.bounds.client_statement_bytes;
+        let client = &mut self.core.clients[self.id];
+        let statements = client.statements.get_or_insert_default();
+        if statements.find(name).is_some() {
+            let about = client.identity.about();
+            log_about!(
+                error,
+                about,
+                "prepared statement '{}' was already prepared",
+                String::from_utf8_lossy(name)
+            );
+            return Err(Fault::StatementExists);
+        }
+        let database = &self.core.pools[client.pool].share.database;
+        let named = self.core.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
+        let statement = Arc::clone(&named.statement);
+        statements.insert(name, named, bytes_max).map_err(|_| Fault::ClientStatementsFull)?;
+        Ok(statement)
+    }
+
+    /// Bind or Describe of a named statement: under the server's name for it.
+    fn use_statement(&mut self, server_id: ServerId, name: &[u8], header: FrameHeader) -> Step {
+        let client = &self.core.clients[self.id];
+        let counters = &mut self.core.pools[client.pool].counters;
+        counters.bind_count += u64::from(header.tag == tag::BIND);
+        let server = &mut self.core.servers[server_id];
+        if server.expected.is_skipping() {
+            self.drop_frame(header.frame_bytes);
+            return Step::Next;
+        }
+        let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
+        let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
+        else {
+            server.expected.push(expect);
+            self.send_renamed(server_id, &nobodys(name), name, header);
+            return Step::Next;
+        };
+        if !server.statements.touch(statement.id) {
+            self.walk.count_made(self.core.prepare(
+                server_id,
+                &statement,
+                Expect::ParseOurs(statement.id),
+                self.net,
+            ));
+        }
+        let server = &mut self.core.servers[server_id];
+        server.expected.push(expect);
+        if statement.forgets {
+            server.expected.note_forgetting();
+        }
+        self.send_renamed(server_id, statement.name.as_bytes(), name, header);
+        Step::Next
+    }
+
+    /// The frame at hand with the statement's name exchanged; what lies behind the name is forwarded as it
+    /// is, however long it is and however much of it has come.
+    fn send_renamed(&mut self, server: ServerId, known_as: &[u8], name: &[u8], header: FrameHeader) {
+        let payload = self.walk.payload(header);
+        // In front of the name: Bind has the portal's name and its zero, Describe the kind byte.
+        let lead = match header.tag {
+            tag::BIND => payload.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1),
+            _ => 1,
+        };
+        let behind = HEADER_BYTES + lead + name.len() + 1;
+        let length = header.frame_bytes - 1 - name.len() + known_as.len();
+        let mut front = std::mem::take(&mut self.core.scratch);
+        front.clear();
+        front.push(header.tag);
+        front.extend_from_slice(&(length as u32).to_be_bytes());
+        front.extend_from_slice(&payload[..lead]);
+        encode::cstr(&mut front, known_as);
+        self.net.send(Peer::Server(server), &front);
+        self.core.scratch = front;
+        let pool = self.core.clients[self.id].pool;
+        self.core.pools[pool].counters.client_bytes += behind as u64;
+        self.core.servers[server].request_at = self.core.clients[self.id].request.began_at;
+        self.walk.skip(behind);
+        self.extend_run(header.frame_bytes - behind);
+    }
+
+    /// Close of a named statement never reaches a server: the client forgets the name, and
+    /// is answered in its turn.
+    fn close_statement(&mut self, name: &[u8], header: FrameHeader) {
+        self.flush();
+        let client = &mut self.core.clients[self.id];
+        let skips = client.link().is_some_and(|server| self.core.servers[server].expected.is_skipping());
+        if let Some(statements) = client.statements.as_mut().filter(|_| !skips) {
+            statements.remove(name);
+        }
+        self.core.pools[client.pool].counters.client_bytes += header.frame_bytes as u64;
+        match client.link() {
+            Some(server) if !skips => {
+                self.answer_ourselves(server, Expect::CloseFake, answer::CLOSE_COMPLETE);
+            }
+            Some(_) => {}
+            None => send_empty(Peer::Client(self.id), answer::CLOSE_COMPLETE, self.net),
+        }
+        self.drop_frame(header.frame_bytes);
+    }
+
+    /// An answer in the server's place: at once where nothing else is owed, in its turn otherwise.
+    fn answer_ourselves(&mut self, server: ServerId, expect: Expect, tag: u8) {
+        let server = &mut self.core.servers[server];
+        if server.expected.is_empty() && !server.is_midway() {
+            send_empty(Peer::Client(self.id), tag, self.net);
+        } else {
+            server.expected.push(expect);
         }
     }
 }

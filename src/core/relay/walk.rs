@@ -57,13 +57,3 @@ impl<'a> Walk<'a> {
         self.run = at..at;
     }
 }
-
-/// What to do after one frame.
-pub(in crate::core) enum Step {
-    /// Look at the next one.
-    Next,
-    /// Stop here: more bytes, a server or an end of the pause are needed; the rest is looked at again.
-    Later,
-    /// The client is gone: its bytes are of no use any more.
-    Gone,
-}

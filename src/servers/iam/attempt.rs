@@ -8,23 +8,20 @@
 //! credentials. While tokens are refused one login of the same goes at a time (`gate.rs`). The rules are
 //! [`crate::iam::denial`]'s.
 
-use super::endpoint_state::{IamDesk, Judged};
+mod giving_up;
+
+use super::endpoint_state::IamDesk;
 use super::gate::{Gate, Lead};
 use super::shared::{NoToken, Signer};
-use crate::base::{Micros, limits, log_about};
-use crate::config::Choice;
-use crate::control::LoginTrouble;
+use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::budget::Priority;
-use crate::iam::denial::{Admission, Backing, Class, Judgement, Kind, Outcome, Stage, Step, Who};
-use crate::iam::rules::{BadKey, Rules};
-use crate::iam::{Endpoint, MintError, Source};
+use crate::iam::denial::{Admission, Backing, Who};
+use crate::iam::rules::Rules;
+use crate::iam::{Endpoint, Source};
 use crate::servers::attempt::Attempt;
-use crate::servers::connect::LoginFailure;
 use crate::servers::handshake::Handshake;
-use crate::servers::login_error::LoginError;
-use crate::servers::outcome::{Broken, Failure, Line, Sequel};
-use crate::wire::{Fault, sqlstate};
+use crate::servers::outcome::{Broken, Failure, Line};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -256,140 +253,6 @@ impl Attempt {
         }
         line.end().await;
     }
-
-    /// Looks at a failed try: returns where another one is to be made at once, and how.
-    fn give_up_or_go_on(
-        &self,
-        line: &Line,
-        iam: &Endeavour<'_>,
-        broken: Broken,
-        begin: Begin,
-    ) -> Result<GoOn, GivenUp> {
-        let peer = &line.peer;
-        if let Broken::Token(why) = &broken {
-            return Err(self.without_token(iam, why));
-        }
-        let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
-        let mut evidence = self.servers.iam.evidence(&iam.signer.source, iam.rules);
-        if evidence.backing == Backing::Sound {
-            evidence.backing = begin.backing; // newer ones came while the old ones were looked at
-        }
-        let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at));
-        let Some(judged) = judged else {
-            if stage == Stage::Authenticated {
-                self.accepted(iam); // what came then has nothing to do with IAM
-            }
-            match broken.trouble() {
-                _ if self.is_probe && stage == Stage::Authenticated => self.entry.logins.accepted(),
-                // the server knows us, and refuses something else
-                LoginTrouble::Refused if stage == Stage::Authenticated => {
-                    self.entry.logins.failed(LoginTrouble::Other);
-                }
-                trouble => self.entry.logins.failed(trouble),
-            }
-            let is_stale = matches!(&broken, Broken::Login(LoginFailure::Login(LoginError::StaleToken)));
-            let mut failure = match self.is_probe {
-                true => Failure::new("it was to find out, no more"),
-                false => self.failure(broken, peer),
-            };
-            if is_stale {
-                // the next one is made for its own login
-                failure.sequel = Sequel::WaitUntil(self.servers.plane.now());
-            }
-            return Err(GivenUp { failure, is_of_host: false });
-        };
-        self.entry.logins.judged(judged.judgement.class);
-        self.set_stance(iam);
-        self.tell(&judged, peer, &broken);
-        let reason = self.failure_reason(&broken);
-        let Judgement { kind, class, .. } = judged.judgement;
-        // other credentials have come meanwhile, and nobody has tried those yet
-        let is_outdated = kind == Kind::TokenRefused && generation(iam.signer) != begin.generation;
-        let passes = match judged.judgement.step {
-            Step::BackOff(until) => Some(until),
-            Step::Again | Step::RefreshThenAgain => None,
-        };
-        if let Some(until) = passes
-            && !is_outdated
-        {
-            let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
-            let failure = failure_of(class, reason, judged.brief, until);
-            return Err(GivenUp { failure, is_of_host });
-        }
-        self.log_close(peer, &reason);
-        Ok(GoOn { wants_credentials: judged.judgement.step == Step::RefreshThenAgain, passes })
-    }
-
-    /// The reason of "closing because: …", in the words that logins by password have.
-    fn failure_reason(&self, broken: &Broken) -> String {
-        match broken {
-            Broken::Connect(error) => error.reason.to_owned(),
-            Broken::Login(failure) => failure.reason().into_owned(),
-            Broken::Token(why) => why.to_string(),
-            Broken::TimedOut => "connect timeout".to_owned(),
-            Broken::System(why) => (*why).to_owned(),
-        }
-    }
-
-    /// Logs a failure the first time, and then now and again.
-    fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
-        let (class, text) = (judged.judgement.class.name(), &judged.text);
-        let next = match judged.judgement.step {
-            Step::Again => Some("a fresh token is tried"),
-            Step::RefreshThenAgain => Some("fresh credentials are asked for"),
-            Step::BackOff(_) => None,
-        };
-        if let Some(next) = next {
-            log_about!(info, self.about(&peer), "login by IAM was refused: {next}");
-            return;
-        }
-        if !judged.is_news {
-            log_about!(debug, self.about(&peer), "login by IAM failed again ({class}): {text}");
-            return;
-        }
-        match broken {
-            Broken::Connect(error) => self.log_connect_error(peer, error),
-            Broken::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
-            _ => {}
-        }
-        log_about!(warn, self.about(&peer), "login by IAM failed ({class}): {text}");
-    }
-
-    /// Another login as this user has failed just now, perhaps of another pool.
-    fn held_off(&self, iam: &Endeavour<'_>, until: Micros) -> GivenUp {
-        let known = iam.desk.trouble(iam.who);
-        let (text, class) = known.unwrap_or_else(|| ("logins by IAM fail".into(), Class::Unreachable));
-        self.set_stance(iam);
-        let failure = failure_of(class, "logins by IAM fail at present".to_owned(), text, until);
-        GivenUp { failure, is_of_host: true }
-    }
-
-    fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
-        self.entry.logins.failed(LoginTrouble::Credentials);
-        self.set_stance(iam);
-        let until = self.servers.plane.now() + WITHOUT_CREDENTIALS;
-        let sequel = match why {
-            NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
-                Sequel::WaitUntil(until)
-            }
-            NoToken::Mint(MintError::User | MintError::TooLong | MintError::Date) => Sequel::Retry,
-        };
-        let failure = Failure { sequel, ..Failure::new(why.to_string()) };
-        GivenUp { failure, is_of_host: false }
-    }
-
-    /// The entry cannot be logged in to by IAM as this user; where that is certain, the
-    /// files are not loaded at all.
-    pub(in crate::servers) fn misconfigured(&self, refused: &[BadKey]) -> Failure {
-        let (db, user) = self.names();
-        let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let auth = self.policy.snapshot.server_auth(&self.config, &self.entry.share.user).word();
-        let text = format!("server_auth={auth} is not possible here: {why}");
-        tracing::error!(db, user, "{text}");
-        let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
-        Failure { fault: Some(fault), ..Failure::new(text) }
-    }
 }
 
 /// Which of its source's different credentials would sign now.
@@ -415,34 +278,5 @@ async fn fetch_credentials(source: &Source) {
     let begins_in = source.force_refresh();
     if begins_in < REFRESH_TIMEOUT {
         let _ = tokio::time::timeout(REFRESH_TIMEOUT, source.fetched_after(fetches)).await;
-    }
-}
-
-/// A failure after which nothing is tried for a while. Who is judged to be denied is told so at once, long
-/// before a denial is proven: the proof (a minute of refusals) is for servers that work and would be lost in
-/// vain, while a client without any would only learn late what to do about it. If RDS is at fault instead,
-/// which from here looks the same while others are let in, the next try that is made ends it: after 15 s at
-/// the most, if somebody asks.
-fn failure_of(class: Class, reason: String, why: Arc<str>, until: Micros) -> Failure {
-    let is_denied = class == Class::Denied;
-    let fault = Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() };
-    Failure {
-        why: Some(why),
-        fault: is_denied.then_some(fault),
-        sequel: if is_denied { Sequel::RefuseUntil(until) } else { Sequel::WaitUntil(until) },
-        ..Failure::new(reason)
-    }
-}
-
-/// As the rules see it; `None`: nothing that they know of.
-fn outcome(broken: &Broken, stage: Stage) -> Option<Outcome<'_>> {
-    match broken {
-        Broken::Connect(error) if error.is_untrusted => Some(Outcome::Untrusted),
-        Broken::Connect(_) => Some(Outcome::Unreachable),
-        Broken::Login(LoginFailure::Crashed) => Some(Outcome::Ended(stage)),
-        Broken::Login(LoginFailure::Login(error)) => error.outcome(stage),
-        Broken::TimedOut if stage == Stage::TokenSent => Some(Outcome::Ended(stage)),
-        Broken::TimedOut => Some(Outcome::Unreachable),
-        Broken::Token(_) | Broken::System(_) => None,
     }
 }

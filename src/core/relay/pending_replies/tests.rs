@@ -1,6 +1,7 @@
 //! The answers owed, batch by batch.
 
 use super::*;
+use crate::core::relay::statements::StatementId;
 
 fn expected(list: Vec<Expect>) -> Expected {
     let mut expected = Expected::default();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::pool::Gate;
+use crate::core::relay::{ClientStatements, ServerStatements};
 
 fn database() -> Arc<DatabaseShare> {
     Arc::new(DatabaseShare::new("db".into(), Arc::new(Gate::default())))

@@ -159,6 +159,19 @@ impl Model {
                 self.ledger.returned(&self.pools[pool], &Use::Cancel);
                 self.shadows[pool].cancels -= 1;
             }
+            Step::Caps { .. } | Step::Concurrency { .. } => self.change_rules(step),
+            Step::NothingToEvict { pool } => {
+                let pool = &self.pools[pool];
+                self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
+                self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
+            }
+            Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
+            _ => {}
+        }
+    }
+
+    fn change_rules(&mut self, step: &Step) {
+        match *step {
             Step::Caps { pool_size, reserve, database, user } => {
                 for pool in &self.pools {
                     pool.set_rules(Arc::new(PoolRules {
@@ -177,12 +190,6 @@ impl Model {
                     pool.set_rules(Arc::new(PoolRules { server_login_concurrency: logins, ..rules }));
                 }
             }
-            Step::NothingToEvict { pool } => {
-                let pool = &self.pools[pool];
-                self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
-                self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
-            }
-            Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
             _ => {}
         }
     }

@@ -1,0 +1,146 @@
+//! The end of a client's login: its pool's welcome, and the hand-over to a worker or to the console.
+//!
+//! Never proves who somebody is: that is over. A client that leaves while it waits gives its places back.
+
+use super::{Stage, Visitor, gone};
+use crate::base::WorkerId;
+use crate::clients::clients::{Clients, ConsoleVisit, Rights};
+use crate::clients::greet::LoginEnd;
+use crate::clients::login_reply::{WelcomeWords, own_params};
+use crate::clients::stream::ClientStream;
+use crate::config::{ClientRules, Settings};
+use crate::control::Admission;
+use crate::core::{ClientIdentity, ClientLogin};
+use crate::io::Guard;
+use crate::wire::Fault;
+use crate::wire::startup::Startup;
+use crate::worker::Mail;
+use std::sync::Arc;
+
+/// What a worker takes, but for the stream.
+pub(super) struct Handover {
+    worker: WorkerId,
+    login: ClientLogin,
+    guard: Guard,
+}
+
+/// What is settled for a client that has proven who it is and may come in.
+pub(super) struct Allowed<'a> {
+    pub(super) settings: &'a Settings,
+    /// What it asked for.
+    pub(super) startup: &'a Startup,
+    pub(super) rules: ClientRules,
+    /// Its place below the limits.
+    pub(super) admission: Admission,
+}
+
+impl Visitor {
+    /// Waits for the pool's welcome and passes it on.
+    pub(super) async fn enter(
+        &mut self,
+        clients: &Clients,
+        stream: &mut ClientStream,
+        allowed: Allowed<'_>,
+    ) -> Result<Handover, LoginEnd> {
+        let Allowed { settings, startup, rules, admission } = allowed;
+        let entry = clients
+            .plane
+            .pool_entry(&self.database, &self.user)
+            .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
+        let visit = entry.visit();
+        self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
+        self.row.update(|row| row.is_waiting = true);
+        let query_timeout = entry.share.rules().query_timeout.to_timeout();
+        let welcome = tokio::select! {
+            biased;
+            welcome = clients.plane.welcome(&entry.share) => welcome?,
+            end = gone(stream) => return Err(end),
+            () = tokio::time::sleep(rules.query_wait_timeout.to_timeout()) => {
+                return Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into());
+            }
+            () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
+        };
+        let add_host = settings.application_name_add_host.then_some(&self.remote);
+        let params = own_params(&clients.plane.names, &welcome.params, startup, add_host);
+        let here = self.home.filter(|_| stream.is_on_loop());
+        let worker =
+            here.map_or_else(|| clients.plane.quietest_worker(), |here| clients.plane.quiet_worker(here));
+        let key = clients
+            .plane
+            .cancel_keys
+            .issue(worker, self.id)
+            .ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))?;
+        let words = WelcomeWords {
+            names: &clients.plane.names,
+            welcome: &welcome,
+            params: &params,
+            key: key.key(),
+            notice: &settings.login_notify_message,
+        };
+        let mut welcome = stream.take_held();
+        welcome.append(&mut words.write());
+        if entry.is_removed() {
+            return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
+        }
+        let login = ClientLogin {
+            identity: self.identity(stream),
+            pool: entry.share.clone(),
+            params,
+            rules,
+            login_time: clients.plane.now().since(self.arrived),
+            welcome: welcome.into(),
+        };
+        Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
+    }
+
+    pub(super) fn identity(&self, stream: &ClientStream) -> Arc<ClientIdentity> {
+        Arc::new(ClientIdentity {
+            socket_id: self.id,
+            database: self.database.clone(),
+            user: self.user.clone(),
+            remote: self.remote.clone(),
+            local: self.local.clone(),
+            tls: stream.tls_text(),
+            connected_at_epoch_s: self.arrived_at_epoch_s,
+            internal: false,
+        })
+    }
+
+    pub(super) fn hand_to_worker(self, clients: &Clients, mut stream: ClientStream, handover: Handover) {
+        let Handover { worker, login, guard } = handover;
+        let bell = stream.take_bell();
+        if self.home.is_some_and(|home| home != worker)
+            && let Err(error) = stream.leave_loop()
+        {
+            return self.log_end(clients, &error.into());
+        }
+        match stream.into_channel(guard) {
+            Ok(channel) => {
+                drop(self); // its row: whom the worker has welcomed is no more a login in progress
+                let mail = Mail::Client(Box::new((channel, login)));
+                match bell {
+                    Some(bell) => bell.send(&clients.plane, worker, mail),
+                    None => clients.plane.worker(worker).send(mail),
+                }
+            }
+            Err(error) => self.log_end(clients, &error.into()),
+        }
+    }
+
+    pub(super) fn hand_to_console(
+        self,
+        clients: &Clients,
+        mut stream: ClientStream,
+        rights: Rights,
+        admission: Admission,
+    ) {
+        if let Err(error) = stream.leave_loop() {
+            return self.log_end(clients, &error.into());
+        }
+        let identity = self.identity(&stream);
+        let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
+        if clients.console.send(visit).is_err() {
+            self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The proof of a client's identity, and what only one that has proven it may learn.
+//!
+//! The secret comes from auth_file or auth_query. Never says which of user and password was wrong. Source:
+//! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
+
+use super::{Visitor, gone};
+use crate::auth::Secret;
+use crate::base::log_about;
+use crate::clients::auth_query;
+use crate::clients::authenticate::{ProofRules, prove};
+use crate::clients::clients::Clients;
+use crate::clients::greet::LoginEnd;
+use crate::clients::strangers::Pace;
+use crate::clients::stream::ClientStream;
+use crate::clients::verifiers::Sums;
+use crate::config::{AuthType, CONSOLE_DATABASE, Database};
+use crate::control::{Phase, Policy};
+use crate::wire::Fault;
+use std::sync::Arc;
+
+/// What is known of a user.
+pub(super) struct Found {
+    /// `None`: there is no such user.
+    secret: Option<Arc<Secret>>,
+    /// auth_query said so: servers are logged in to with it once it has proven the client.
+    is_from_query: bool,
+}
+
+impl Found {
+    pub(super) fn nothing() -> Self {
+        Self { secret: None, is_from_query: false }
+    }
+}
+
+impl Visitor {
+    /// Lets the client prove that it is who it says it is.
+    pub(super) async fn prove(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<&Database>,
+        stream: &mut ClientStream,
+    ) -> Result<(), LoginEnd> {
+        let settings = &policy.snapshot.settings;
+        let is_any = settings.auth_type == AuthType::Any;
+        let found =
+            if is_any { Found::nothing() } else { self.secret(clients, policy, database, stream).await? };
+        let secret = found.secret;
+        let rules = ProofRules {
+            auth_type: settings.auth_type,
+            user: &self.user,
+            secret: secret.as_ref(),
+            scram_iterations: settings.scram_iterations.get(),
+            random: &clients.random,
+            verifiers: &clients.verifiers,
+            sums: Sums {
+                lanes: &clients.plane.sums,
+                client: &self.remote,
+                iterations_max: settings.max_scram_iterations.get(),
+            },
+        };
+        let keys = prove(stream, &rules).await?;
+        if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
+            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+        }
+        if let (Some(keys), Some(secret)) = (keys, &secret) {
+            clients.plane.secrets.learn_keys(&self.user, secret, keys);
+        }
+        Ok(())
+    }
+
+    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the
+    /// user that the database entry names. `None`: no such user; an entry of `[users]` says what holds for a
+    /// user, not that there is one.
+    pub(super) async fn secret(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<&Database>,
+        stream: &mut ClientStream,
+    ) -> Result<Found, LoginEnd> {
+        if let Some(secret) = policy.users.secret(&self.user) {
+            return Ok(Found { secret: Some(secret.clone()), is_from_query: false });
+        }
+        let settings = &policy.snapshot.settings;
+        let has_query = match database {
+            Some(database) => database.auth_query_user(settings).is_some(),
+            None => &*self.database == CONSOLE_DATABASE && settings.auth_user.is_some(),
+        };
+        if has_query {
+            let pace = stream.pace();
+            let begin = || pace.as_ref().map(Pace::ours);
+            let found = tokio::select! {
+                biased;
+                found = Box::pin(auth_query::lookup(clients, &self.database, &self.user, begin)) => found?,
+                end = gone(stream) => return Err(end),
+            };
+            let secret = found.ok_or(Fault::NoSuchUser)?;
+            return Ok(Found { secret: Some(secret), is_from_query: true });
+        }
+        let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
+        if is_forced {
+            return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
+        }
+        if self.may_log(clients) {
+            log_about!(info, self.about(), "no such user: {}", self.user);
+        }
+        Ok(Found::nothing())
+    }
+
+    /// What only a client that has proved who it is may learn: whether its database is there for it.
+    pub(super) fn may_enter(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<Arc<Database>>,
+    ) -> Result<Arc<Database>, LoginEnd> {
+        if clients.plane.phase() != Phase::Running {
+            return Err(Fault::ShuttingDown.into());
+        }
+        let name = || self.database.to_string();
+        let database = database.ok_or_else(|| Fault::NoSuchDatabase { name: name() })?;
+        match clients.plane.registry.database(&policy.snapshot, &self.database) {
+            Some(share) if share.is_disabled() => Err(Fault::DatabaseDisabled { name: name() }.into()),
+            Some(_) => Ok(database),
+            None => Err(Fault::NoSuchDatabase { name: name() }.into()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a server owes for one message, and what becomes of an answer. Values only.
+
+use super::statements::StatementId;
+
+/// One answer that is owed for one message sent (or answered in the server's place).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) enum Expect {
+    /// ParseComplete for the client's Parse; the statement if it was registered on the server.
+    Parse(Option<StatementId>),
+    /// ParseComplete for a Parse that we sent: the client does not see it.
+    ParseOurs(StatementId),
+    /// The client's Parse was not sent, since the server has the statement: we answer.
+    ParseFake(StatementId),
+    /// BindComplete.
+    Bind,
+    /// RowDescription or NoData.
+    Describe,
+    /// CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute,
+    /// CloseComplete.
+    Close,
+    /// CloseComplete for a statement that we evicted: the client does not see it.
+    CloseOurs(StatementId),
+    /// The client's Close is answered by us.
+    CloseFake,
+    /// ReadyForQuery for a Sync.
+    Sync,
+    /// All of a simple query, to its ReadyForQuery.
+    Simple,
+    /// All of a function call, to its ReadyForQuery.
+    Function,
+    /// Not an answer: the place in the stream where the client ended its COPY data.
+    CopyEnd,
+    /// Nothing any more: what stood here was amid COPY data, or their end.
+    Gone,
+}
+
+impl Expect {
+    /// Whether a statement is still to be prepared or closed on the server.
+    pub(super) fn changes_statements(self) -> bool {
+        matches!(self, Self::Parse(Some(_)) | Self::ParseOurs(_) | Self::CloseOurs(_))
+    }
+
+    /// Whether it has to do with a statement that a server holds or a client has named.
+    pub(super) fn names(self) -> bool {
+        self.changes_statements() || matches!(self, Self::ParseFake(_))
+    }
+
+    /// Whether a ParseComplete stands for it.
+    pub(super) fn prepares(self) -> bool {
+        matches!(self, Self::Parse(_) | Self::ParseOurs(_) | Self::ParseFake(_))
+    }
+}
+
+/// What is to be done where a server says that its session has forgotten its statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Forgetting {
+    /// It has not been asked to, or was heard to say so already.
+    Nothing,
+    /// None was named behind it.
+    All,
+    /// Some were named behind it: they stay.
+    ButBehind,
+    /// It has said so more often than anybody looks.
+    TooOften,
+}
+
+/// What becomes of a server's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Fate {
+    /// The client gets it.
+    Forward,
+    /// It answers a message of ours.
+    Swallow,
+}
+
+/// How a COPY from the client stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::core) enum CopyIn {
+    /// None is running.
+    #[default]
+    No,
+    /// The server takes CopyData; it ignores Sync and Flush meanwhile.
+    Running,
+    /// The server has failed it, but the client's CopyDone or CopyFail is still under way.
+    Failed,
+}

@@ -1,0 +1,117 @@
+//! What the ledger counts of a pool, and of a database or user over its pools.
+//!
+//! Counts only: what they allow is decided in `ledger.rs`.
+
+use super::timetable::Timetable;
+use crate::base::Micros;
+use crate::core::admin::Scope;
+use crate::core::pool::{Claim, PoolShare};
+use std::sync::Arc;
+
+/// One pool's counts.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) share: Arc<PoolShare>,
+    /// Logins in progress, those of renewals and those that have failed included.
+    pub(super) logging_in: u32,
+    /// Those that have failed.
+    pub(super) failed: u32,
+    pub(super) renewing: u32,
+    /// Those that replace a server that grows old, also one that had to go first.
+    pub(super) renewals_under_way: u32,
+    /// It is in its endpoint's queue for a login.
+    pub(super) is_held: bool,
+    pub(super) live: u32,
+    pub(super) cancels: u32,
+    /// The generation of the last login that has ended, where that succeeded.
+    pub(super) proven: Option<u32>,
+    /// How many logins have failed.
+    pub(super) failures: u32,
+    pub(super) retry_at: Micros,
+    /// The last server that ended by itself and had answered nothing: when, and the pause that followed.
+    pub(super) unanswered: Option<(Micros, Micros)>,
+    /// Servers that were retired at a cap and not replaced yet.
+    pub(super) owed: u32,
+    /// Servers that were retired, less the places of live servers that have come back since.
+    pub(super) retiring: u32,
+    /// How long logins take lately.
+    pub(super) login_time: Micros,
+    /// How long the authorization of the last server is good for that has one.
+    pub(super) max_age: Micros,
+    /// How many logins a second its endpoint took then.
+    pub(super) rate: u32,
+    /// When its servers are to be replaced, and for how many that was planned.
+    pub(super) renewals: Timetable,
+    pub(super) planned: u32,
+}
+
+impl Account {
+    pub(super) fn new(share: Arc<PoolShare>) -> Self {
+        Self {
+            share,
+            logging_in: 0,
+            failed: 0,
+            renewing: 0,
+            renewals_under_way: 0,
+            is_held: false,
+            live: 0,
+            cancels: 0,
+            proven: None,
+            failures: 0,
+            retry_at: Micros(0),
+            unanswered: None,
+            owed: 0,
+            retiring: 0,
+            login_time: Micros(0),
+            max_age: Micros::NEVER,
+            rate: 0,
+            renewals: Timetable::default(),
+            planned: 0,
+        }
+    }
+
+    pub(super) fn servers(&self) -> u32 {
+        self.logging_in + self.live
+    }
+
+    /// Logins in progress that bring one more server than there are, those that have failed included.
+    pub(super) fn coming(&self) -> u32 {
+        self.logging_in - self.renewals_under_way
+    }
+
+    /// Whether the next login is as good as sure to succeed. A server that is dead, or
+    /// refuses, meets one at a time.
+    pub(super) fn is_proven(&self) -> bool {
+        self.live > 0 && self.proven == Some(self.share.generation())
+    }
+}
+
+/// Counts of a database entry or of a pool user: servers of all its pools, logging in or live.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    pub(super) servers: u32,
+    /// Workers are asked for an idle server, or one is being closed.
+    pub(super) evicting: bool,
+    /// They had none: who starves longest claims the next one that is released.
+    pub(super) claim: Option<Arc<Claim>>,
+}
+
+impl Room {
+    pub(super) fn is_full(&self, servers_max: u32) -> bool {
+        servers_max > 0 && self.servers >= servers_max
+    }
+
+    /// Whether room is being made already.
+    pub(super) fn is_making_room(&self) -> bool {
+        self.evicting || self.claim.as_ref().is_some_and(|claim| !claim.is_open())
+    }
+}
+
+/// A pool that was denied for the sake of a shared cap.
+#[derive(Debug)]
+pub(super) struct Starving {
+    /// Whose cap that was.
+    pub(super) at: Scope,
+    /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
+    pub(super) since: Micros,
+}

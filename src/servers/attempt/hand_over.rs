@@ -1,0 +1,101 @@
+//! A login that has succeeded: the server goes to the worker where it is wanted most.
+
+use super::{Attempt, epoch_s};
+use crate::base::{Address, WorkerId};
+use crate::control::{Place, Welcome};
+use crate::core::{Command, Scope, ServerIdentity, ServerLogin};
+use crate::servers::handshake::LoggedIn;
+use crate::servers::outcome::{Failure, Line, Sequel};
+use crate::wire::ParamSet;
+use crate::worker::Mail;
+use std::sync::Arc;
+
+impl Attempt {
+    pub(in crate::servers) async fn hand_over(&self, line: Line, unread: Vec<u8>, place: Place) {
+        let share = &self.entry.share;
+        if let Some(reason) = self.obsolete() {
+            return self.fail(line, Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }, place).await;
+        }
+        let Line {
+            opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization, ..
+        } = line
+        else {
+            unreachable!("a login that succeeded has a connection");
+        };
+        let logged_in = handshake.finish();
+        let params = self.tracked(&logged_in);
+        let identity = Arc::new(ServerIdentity {
+            socket_id: self.socket_id,
+            database: Arc::clone(&share.database.name),
+            user: Arc::clone(&share.user),
+            remote: opened.remote.clone(),
+            local: opened.local.clone(),
+            host: Arc::clone(&opened.host),
+            tls: opened.tls.clone(),
+            connected_at_epoch_s: epoch_s(),
+            cancel_key: logged_in.key,
+        });
+        // on its way from before its login is over: see `PoolShare::outlook`
+        let under_way = share.server_under_way();
+        let place = place.into_live();
+        let channel = match opened.into_channel(unread, Box::new(place)) {
+            Ok(channel) => channel,
+            // the socket is gone, and its place with it
+            Err(error) => return self.log_close(&peer, &error.to_string()),
+        };
+        let login = ServerLogin {
+            identity,
+            pool: Arc::clone(share),
+            params: params.clone(),
+            generation: self.generation,
+            connected_at: begun_at.unwrap_or(self.started),
+            authorization,
+        };
+        share.set_obstacle(None);
+        self.entry.tries.forget();
+        let worker = self.worker();
+        drop(row);
+        let identity = Arc::clone(&login.identity);
+        self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
+        if let Some(order) = self.left_behind(&identity) {
+            self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
+        }
+        // not before: a client that was let in first would find no server and have another one opened
+        let welcome = || Welcome { reported: logged_in.reported, params };
+        self.entry.welcome.learn(self.generation, welcome);
+        // when the worker has read that letter and this one, it has served whom it could: look
+        // whether others still wait
+        self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
+        drop(under_way);
+        self.servers.plane.launcher.look_again(share.id);
+    }
+
+    /// What is to be said of a new server whose host has moved while it was logged in to.
+    pub(in crate::servers) fn left_behind(&self, server: &ServerIdentity) -> Option<Command> {
+        let Address::Tcp(at) = &server.remote else { return None };
+        let addresses = self.servers.dns.left_behind(&server.host, at.ip())?;
+        let closes = self.policy.snapshot.settings.dns_close_moved;
+        closes.then(|| Command::HostMoved(Arc::clone(&server.host), addresses))
+    }
+
+    pub(in crate::servers) fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {
+        let names = &self.servers.plane.names;
+        logged_in.reported.iter().fold(names.empty_set(), |set, (name, value)| match names.position(name) {
+            Some(position) => set.with(position, value.as_str()),
+            None => set,
+        })
+    }
+
+    /// The worker whose client waits longest; where nobody waits, one after the other.
+    pub(in crate::servers) fn worker(&self) -> WorkerId {
+        let waiting = self.entry.share.oldest_waiter().map(|(worker, _)| worker);
+        waiting.unwrap_or_else(|| WorkerId((self.socket_id % self.servers.plane.workers.len() as u64) as u16))
+    }
+
+    /// Whether the next login sends something else: by a reload, or since a client has
+    /// brought what this one lacked.
+    pub(in crate::servers) fn is_of_yesterday(&self) -> bool {
+        self.entry.share.generation() != self.generation
+            || self.servers.plane.would_send(&self.servers.plane.policy.load(), &self.entry) != self.sent
+    }
+}

@@ -1,0 +1,208 @@
+//! The files and lists that settings of TLS name: certificates, keys, authorities, versions, suites.
+//!
+//! Each error names its setting and its file. Never prints a key.
+
+use super::x509_compat;
+use crate::config::{SslMode, Tls13Suites, TlsProtocols, Value};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{InconsistentKeys, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why settings and their files make no TLS. The text names the setting, and the file where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read, or holds nothing of its kind.
+    #[error("{setting}: {file}: {why}")]
+    File {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A certificate needs a key, and a key a certificate.
+    #[error("{cert} and {key} must be set together")]
+    HalfAPair {
+        /// The setting of the certificate.
+        cert: &'static str,
+        /// The setting of the key.
+        key: &'static str,
+    },
+    /// TLS towards clients is on, with nothing to show them.
+    #[error(
+        "to allow TLS connections from clients, client_tls_key_file and client_tls_cert_file must be set"
+    )]
+    NoCertificate,
+    /// `verify-full` with nothing to verify against.
+    #[error("{mode}=verify-full needs {authorities}")]
+    NoAuthorities {
+        /// The setting of the mode.
+        mode: &'static str,
+        /// The setting of the file that is missing.
+        authorities: &'static str,
+    },
+    /// No suite of that name.
+    #[error("failed to set the TLSv1.3 cipher suites: {setting}: {why}")]
+    Suites {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS is demanded, with no version that the library speaks.
+    #[error("{setting}: only TLS 1.2 and 1.3 are available in this version")]
+    NoVersion {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// The TLS library refuses it.
+    #[error("{side} TLS: {why}")]
+    Refused {
+        /// `client` or `server`.
+        side: &'static str,
+        /// Its reason.
+        why: String,
+    },
+}
+
+impl TlsError {
+    /// Whether it is a setting that is not there; else what is there is wrong, whatever else the files say.
+    pub fn is_of_absence(&self) -> bool {
+        matches!(self, Self::NoCertificate | Self::NoAuthorities { .. } | Self::HalfAPair { .. })
+    }
+}
+
+/// What our side (`client` or `server` TLS) shows of itself: `chain`, of any version of X.509, with the `key`
+/// of its first certificate.
+///
+/// # Errors
+/// The library does not know such a key, or it is another certificate's.
+pub fn identity(
+    side: &'static str,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, TlsError> {
+    let key = provider.key_provider.load_private_key(key).map_err(|error| refused(side, &error))?;
+    let certified = chain.first().and_then(x509_compat::public_key);
+    match key.public_key() {
+        Some(public) if certified.as_ref() != Some(&public) => {
+            Err(refused(side, &rustls::Error::from(InconsistentKeys::KeyMismatch)))
+        }
+        _ => Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))),
+    }
+}
+
+/// The TLS library's refusal, on the `client` or the `server` side.
+pub fn refused(side: &'static str, why: &dyn ToString) -> TlsError {
+    TlsError::Refused { side, why: why.to_string() }
+}
+
+/// The library's cryptography, with only those suites of TLS 1.3 that `wanted` names, in its order.
+///
+/// # Errors
+/// [`TlsError::Suites`] where it names one that there is not, or none.
+pub fn provider(
+    setting: &'static str,
+    wanted: Option<&Tls13Suites>,
+) -> Result<Arc<CryptoProvider>, TlsError> {
+    let mut provider = aws_lc_rs::default_provider();
+    if let Some(wanted) = wanted {
+        let of_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+        let named = |name: &str| {
+            provider.cipher_suites.iter().copied().find(|suite| of_13(suite) && is_named(suite, name))
+        };
+        let unknown = |name: &str| TlsError::Suites {
+            setting,
+            why: format!("no suite {name}; {}", Tls13Suites::accepted()),
+        };
+        let mut suites = Vec::new();
+        for name in wanted.names() {
+            suites.push(named(name).ok_or_else(|| unknown(name))?);
+        }
+        if suites.is_empty() {
+            return Err(unknown("named"));
+        }
+        suites.extend(provider.cipher_suites.iter().copied().filter(|suite| !of_13(suite)));
+        provider.cipher_suites = suites;
+    }
+    Ok(Arc::new(provider))
+}
+
+/// Whether OpenSSL calls the suite of TLS 1.3 `name`: `TLS_AES_256_GCM_SHA384` is
+/// `TLS13_AES_256_GCM_SHA384` here.
+pub(super) fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
+    let own = format!("{:?}", suite.suite());
+    own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
+}
+
+/// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version
+/// and the mode leaves TLS open. `setting` names the protocols.
+///
+/// # Errors
+/// [`TlsError::NoVersion`] where the mode demands TLS.
+pub fn versions(
+    mode: SslMode,
+    setting: &'static str,
+    protocols: &TlsProtocols,
+) -> Result<Option<Vec<&'static SupportedProtocolVersion>>, TlsError> {
+    let spoken: Vec<_> =
+        [(&rustls::version::TLS13, protocols.tls13()), (&rustls::version::TLS12, protocols.tls12())]
+            .into_iter()
+            .filter_map(|(version, is_wanted)| is_wanted.then_some(version))
+            .collect();
+    match mode {
+        SslMode::Disable => Ok(None),
+        SslMode::Allow | SslMode::Prefer if spoken.is_empty() => Ok(None),
+        _ if spoken.is_empty() => Err(TlsError::NoVersion { setting }),
+        _ => Ok(Some(spoken)),
+    }
+}
+
+/// The authorities of `file`; those of the system where it is empty.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn authorities(setting: &'static str, file: &str) -> Result<RootCertStore, TlsError> {
+    let system = || SYSTEM_AUTHORITIES.into_iter().find(|file| Path::new(file).exists());
+    let file = if file.is_empty() { system().unwrap_or(SYSTEM_AUTHORITIES[0]) } else { file };
+    let mut roots = RootCertStore::empty();
+    match roots.add_parsable_certificates(certificates(setting, file)?) {
+        (0, _) => Err(bad_file(setting, file, &"no usable certificate found")),
+        _ => Ok(roots),
+    }
+}
+
+/// The certificates of a PEM file, in order; at least one.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => Err(bad_file(setting, file, &"no certificate found")),
+        Ok(certificates) => Ok(certificates),
+        Err(why) => Err(bad_file(setting, file, &why)),
+    }
+}
+
+/// The first private key of a PEM file.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub fn private_key(setting: &'static str, file: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|why| bad_file(setting, file, &why))
+}
+
+pub(super) fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> TlsError {
+    TlsError::File { setting, file: file.to_owned(), why: why.to_string() }
+}
+
+/// Where systems keep the certificates of well-known authorities; the first that exists counts.
+pub(super) const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
