@@ -9,6 +9,7 @@
 //! PgBouncer, doc/usage.md (Process controlling commands, Signals).
 
 mod goal;
+mod process;
 
 use super::show_process::Standing;
 use crate::clients::Clients;
@@ -337,87 +338,6 @@ impl Control {
         let answers = self.plane.ask_all(|| Command::KillClient(id)).await;
         let found = answers.iter().any(|answer| matches!(answer, Answer::Found(true)));
         if found { Ok(()) } else { Err(Refused::NoClient) }
-    }
-
-    /// RELOAD. `boot` logs what was wrong.
-    ///
-    /// # Errors
-    /// [`Refused::Reload`].
-    /// # Cancel safety
-    /// The reload takes place all the same.
-    pub async fn reload(&self) -> Result<(), Refused> {
-        let (reply, answer) = oneshot::channel();
-        // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Reload(reply));
-        match answer.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Refused::Reload),
-        }
-    }
-
-    /// SET; gives the text of a notice, where there is one.
-    ///
-    /// # Errors
-    /// [`Refused::Set`]; the reason is logged.
-    /// # Cancel safety
-    /// The setting is changed all the same.
-    pub async fn set(&self, key: String, value: String) -> Result<Option<String>, Refused> {
-        let (reply, answer) = oneshot::channel();
-        // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Set { key, value, reply });
-        match answer.await {
-            Ok(Ok(notice)) => Ok(notice),
-            Ok(Err(reason)) => {
-                tracing::error!("{reason}");
-                Err(Refused::Set)
-            }
-            Err(_) => Err(Refused::Set),
-        }
-    }
-
-    /// SHUTDOWN at once.
-    pub fn exit(&self) {
-        // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Exit);
-    }
-
-    /// SHUTDOWN WAIT_FOR_…, by way of `boot`, which closes listeners and waits.
-    pub fn shut_down(&self, phase: Phase) {
-        // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Shutdown(phase));
-    }
-
-    /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. SUSPEND ends, or nobody whom it
-    /// waits for could ever leave. For `boot`, which looks for the end.
-    pub fn begin_shutdown(&self, phase: Phase) {
-        let mut switch = self.switch();
-        let is_suspended = switch.standing == Standing::Suspended;
-        if phase == Phase::WaitForServers && switch.standing != Standing::Paused {
-            switch.turn(Standing::Paused);
-        } else if is_suspended {
-            switch.turn(Standing::Active);
-        }
-        if is_suspended {
-            self.plane.tell_all(|| Command::Unsuspend);
-        }
-        self.plane.begin_shutdown(phase);
-    }
-
-    /// SIGUSR1.
-    pub fn sigusr1(&self) {
-        match self.pause(None) {
-            Ok(_) => tracing::info!("got SIGUSR1, pausing all activity"),
-            Err(_) => tracing::info!("got SIGUSR1, but already paused/suspended"),
-        }
-    }
-
-    /// SIGUSR2.
-    pub fn sigusr2(&self) {
-        match self.resume(None) {
-            Ok(()) => tracing::info!("got SIGUSR2, continuing"),
-            Err(Refused::ShuttingDown) => tracing::info!("got SIGUSR2 while shutting down, ignoring"),
-            Err(_) => tracing::info!("got SIGUSR2, but not paused/suspended"),
-        }
     }
 
     /// The last visitor of the console has left: nobody is there to end a SUSPEND.

@@ -28,6 +28,29 @@ fn row(pooler: &Pooler, user: &str) -> BTreeMap<String, String> {
     found.unwrap_or_else(|| panic!("no row of {user}: {outcome:?}"))
 }
 
+/// What the metrics page says of the first login as `app`, and of one transaction on it.
+fn metrics_tell_of_one_login(port: u16) {
+    let logins = |result: &str, reason: &str| {
+        let labels = format!("{{database=\"app\",user=\"app\",result=\"{result}\",reason=\"{reason}\"}}");
+        page::value(port, &format!("pgweir_backend_logins_total{labels}"))
+    };
+    assert_eq!((logins("ok", ""), logins("failed", "denied")), (Some(1.0), Some(0.0)));
+    let of_source = |name: &str| page::value(port, &format!("{name}{{source=\"container\"}}"));
+    assert!(of_source("pgweir_iam_credentials_expire_seconds").is_some_and(|left| left > 0.0));
+    assert_eq!(of_source("pgweir_iam_credentials_usable"), Some(1.0));
+    let refreshes = "pgweir_iam_refresh_total{source=\"container\",result=\"ok\",reason=\"\"}";
+    assert!(page::value(port, refreshes).is_some_and(|count| count >= 1.0));
+    assert_eq!(page::value(port, "pgweir_iam_login_throttle_wait_seconds_count"), Some(1.0));
+    assert!(page::value(port, "pgweir_clock_skew_seconds").is_some_and(|skew| skew.abs() < 5.0));
+    let of_pool = |name: &str| page::value(port, &format!("{name}{{database=\"app\",user=\"app\"}}"));
+    assert!(of_pool("pgweir_backend_auth_oldest_seconds").is_some_and(|age| age > 0.0));
+    assert_eq!(of_pool("pgweir_backend_auth_age_seconds_count"), Some(1.0), "one transaction");
+    assert_eq!(of_source("pgweir_iam_token_age_seconds_count"), Some(1.0), "one token");
+    assert!(of_source("pgweir_iam_token_age_seconds_sum").is_some_and(|age| age > 0.0 && age < 60.0));
+    let minute = "pgweir_iam_token_age_seconds_bucket{source=\"container\",le=\"60\"}";
+    assert_eq!(page::value(port, minute), Some(1.0), "it was young");
+}
+
 #[test]
 fn show_iam_and_the_metrics_tell_how_logins_go() {
     let Some(rds) = Rds::start() else { return };
@@ -65,25 +88,7 @@ fn show_iam_and_the_metrics_tell_how_logins_go() {
     assert!(took[0] == took[1] && took[0] < 10_000, "of one login: {app:?}");
     assert!(rds.verdicts()[0].key.ends_with(&app["key_tail"]) && app["key_tail"].len() == 4, "{app:?}");
     assert!(app["cred_expires_in"].parse::<u64>().is_ok() && app["auth_age"].len() < 3, "{app:?}");
-    let logins = |result: &str, reason: &str| {
-        let labels = format!("{{database=\"app\",user=\"app\",result=\"{result}\",reason=\"{reason}\"}}");
-        page::value(port, &format!("pgweir_backend_logins_total{labels}"))
-    };
-    assert_eq!((logins("ok", ""), logins("failed", "denied")), (Some(1.0), Some(0.0)));
-    let of_source = |name: &str| page::value(port, &format!("{name}{{source=\"container\"}}"));
-    assert!(of_source("pgweir_iam_credentials_expire_seconds").is_some_and(|left| left > 0.0));
-    assert_eq!(of_source("pgweir_iam_credentials_usable"), Some(1.0));
-    let refreshes = "pgweir_iam_refresh_total{source=\"container\",result=\"ok\",reason=\"\"}";
-    assert!(page::value(port, refreshes).is_some_and(|count| count >= 1.0));
-    assert_eq!(page::value(port, "pgweir_iam_login_throttle_wait_seconds_count"), Some(1.0));
-    assert!(page::value(port, "pgweir_clock_skew_seconds").is_some_and(|skew| skew.abs() < 5.0));
-    let of_pool = |name: &str| page::value(port, &format!("{name}{{database=\"app\",user=\"app\"}}"));
-    assert!(of_pool("pgweir_backend_auth_oldest_seconds").is_some_and(|age| age > 0.0));
-    assert_eq!(of_pool("pgweir_backend_auth_age_seconds_count"), Some(1.0), "one transaction");
-    assert_eq!(of_source("pgweir_iam_token_age_seconds_count"), Some(1.0), "one token");
-    assert!(of_source("pgweir_iam_token_age_seconds_sum").is_some_and(|age| age > 0.0 && age < 60.0));
-    let minute = "pgweir_iam_token_age_seconds_bucket{source=\"container\",le=\"60\"}";
-    assert_eq!(page::value(port, minute), Some(1.0), "it was young");
+    metrics_tell_of_one_login(port);
 
     rds.behave("denied=reader");
     attempt(&pooler, "reader", "app").unwrap_err();

@@ -9,8 +9,7 @@ use super::tls::Far;
 use super::wire::Wire;
 use pgweir::base::Micros;
 use pgweir::core::Note;
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 /// What a record adds to a message, and some of it for a key that is renewed.

@@ -87,23 +87,8 @@ impl Plan {
         // What worlds have had for long is drawn as ever, so that the seeds of old findings show the same.
         let mut later = Rng::new(rng.clone().next() ^ u64::MAX);
         let faults = faults && rng.percent(80);
-        let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
-        let room = *rng.pick(&[16, 300, 5_000, 100_000]);
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
-        let is_wide = latest.percent(WIDE_PERCENT);
-        let (read_bytes_max, wire_bytes) = if is_wide {
-            (WIDE_BYTES, (WIDE_BYTES as u64, WIDE_BYTES as u64))
-        } else {
-            (read_bytes_max, (room / 2, room))
-        };
-        let cuts = Cuts {
-            read_bytes_max,
-            wire_bytes,
-            delay_us_max: *rng.pick(&[0, 20, 200, 2_000]),
-            nap_us_max: *rng.pick(&[0, 0, 50, 1_000, 5_000]),
-            has_ring: rng.percent(60),
-            habits: Habits { short_writes: *rng.pick(&[0, 0, 20, 70]), short_waits: *rng.pick(&[0, 0, 30]) },
-        };
+        let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
         let modes = [PoolMode::Transaction, PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
         let count = rng.range(1, 3);
@@ -240,6 +225,26 @@ impl Plan {
         add(self.ends_by_shutdown, "server shutting down");
         add(self.logins_fail || self.changes, "server login has been failing");
         faults
+    }
+}
+
+/// How bytes come apart on their way.
+fn cuts(rng: &mut Rng, latest: &mut Rng) -> Cuts {
+    let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
+    let room = *rng.pick(&[16, 300, 5_000, 100_000]);
+    let is_wide = latest.percent(WIDE_PERCENT);
+    let (read_bytes_max, wire_bytes) = if is_wide {
+        (WIDE_BYTES, (WIDE_BYTES as u64, WIDE_BYTES as u64))
+    } else {
+        (read_bytes_max, (room / 2, room))
+    };
+    Cuts {
+        read_bytes_max,
+        wire_bytes,
+        delay_us_max: *rng.pick(&[0, 20, 200, 2_000]),
+        nap_us_max: *rng.pick(&[0, 0, 50, 1_000, 5_000]),
+        has_ring: rng.percent(60),
+        habits: Habits { short_writes: *rng.pick(&[0, 0, 20, 70]), short_waits: *rng.pick(&[0, 0, 30]) },
     }
 }
 

@@ -1,0 +1,209 @@
+//! Tests of `page.rs`.
+
+use super::*;
+
+/// (name, labels as printed, value) of every line that is no comment.
+fn parse(page: &str) -> Vec<(String, String, f64)> {
+    let line = |line: &str| {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        (name.to_owned(), labels.strip_suffix('}').unwrap().to_owned(), value.parse().unwrap())
+    };
+    page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(line).collect()
+}
+
+fn find(page: &str, name: &str, labels: &str) -> Option<f64> {
+    let lines = parse(page);
+    let mut found = lines.iter().filter(|(n, l, _)| n == name && l == labels);
+    let value = found.next().map(|line| line.2);
+    assert!(found.next().is_none(), "{name}{{{labels}}} twice");
+    value
+}
+
+/// What `limits::METRICS_POOLS_MAX` says of the page.
+const METRICS_PAGE_BYTES: usize = 6_700_000;
+
+fn pool(id: u32, logins: u64) -> PoolSample {
+    let counters = PoolCounters { client_login_count: logins, ..PoolCounters::default() };
+    PoolSample {
+        id: PoolId(id),
+        database: format!("db{id}"),
+        user: "ada".into(),
+        levels: PoolLevels { sv_idle: 1, ..PoolLevels::default() },
+        counters,
+    }
+}
+
+fn source(name: &str, tokens: u64) -> CredentialLevels {
+    let refreshes = vec![("ok", "", 2), ("failed", "timeout", 1)];
+    let mut token_age = Ages::default();
+    (0..tokens).for_each(|_| token_age.record(1));
+    CredentialLevels { source: name.into(), expires_in_s: Some(90), usable: true, refreshes, token_age }
+}
+
+fn sample(pools: Vec<PoolSample>) -> Sample {
+    let databases = vec![("db1".to_owned(), true)];
+    Sample { version: "PgBouncer 9".into(), pools, databases, ..Sample::default() }
+}
+
+#[test]
+fn every_metric_is_there_with_help_and_type() {
+    let mut sample = sample(vec![pool(1, 5)]);
+    sample.pools[0].counters.auth_age.record(1);
+    sample.process.databases = 7;
+    sample.process.clock_skew_s = Some(-3);
+    sample.credentials = vec![source("imds", 3)];
+    let page = Series::default().page(sample);
+    for metric in METRICS {
+        assert!(page.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{}", metric.name);
+        assert!(page.contains(&format!("# TYPE {} {}\n", metric.name, metric.kind())), "{}", metric.name);
+        let suffix = if metric.kind() == "histogram" { "_count" } else { "" };
+        assert!(
+            parse(&page).iter().any(|(name, ..)| *name == format!("{}{suffix}", metric.name)),
+            "{}",
+            metric.name
+        );
+    }
+    assert_eq!(find(&page, "pgbouncer_databases", ""), Some(7.0));
+    assert_eq!(find(&page, "pgweir_client_logins_total", "database=\"db1\",user=\"ada\""), Some(5.0));
+    assert_eq!(find(&page, "pgweir_clock_skew_seconds", ""), Some(-3.0));
+    assert_eq!(find(&page, "pgweir_iam_credentials_expire_seconds", "source=\"imds\""), Some(90.0));
+    let timeouts = "source=\"imds\",result=\"failed\",reason=\"timeout\"";
+    assert_eq!(find(&page, "pgweir_iam_refresh_total", timeouts), Some(1.0));
+    assert_eq!(find(&page, "pgweir_iam_token_age_seconds_count", "source=\"imds\""), Some(3.0));
+    let denials = "database=\"db1\",user=\"ada\",result=\"failed\",reason=\"denied\"";
+    assert_eq!(find(&page, "pgweir_backend_logins_total", denials), Some(0.0));
+    assert_eq!(find(&page, "pgweir_database_served", "database=\"db1\""), Some(1.0));
+    assert_eq!(find(&page, "pgbouncer_version_info", "version=\"PgBouncer 9\""), Some(1.0));
+}
+
+#[test]
+fn histograms_add_up_and_times_are_seconds() {
+    let mut one = pool(1, 0);
+    for us in [10, 63, 64, 100_000, 90_000_000] {
+        one.counters.query_time.record(us);
+        one.counters.query_time_us += us;
+    }
+    one.levels.maxwait_us = 1_500_000;
+    let page = Series::default().page(sample(vec![one]));
+    let labels = "database=\"db1\",user=\"ada\"";
+    let bucket = |le: &str| find(&page, "pgweir_query_seconds_bucket", &format!("{labels},le=\"{le}\""));
+    assert_eq!(bucket("0.000064"), Some(2.0));
+    assert_eq!(bucket("0.000128"), Some(3.0));
+    assert_eq!(bucket("0.131072"), Some(4.0));
+    assert_eq!(bucket("67.108864"), Some(4.0));
+    assert_eq!(bucket("+Inf"), Some(5.0));
+    assert_eq!(find(&page, "pgweir_query_seconds_count", labels), Some(5.0));
+    assert_eq!(find(&page, "pgweir_query_seconds_sum", labels), Some(90.100137));
+    assert_eq!(find(&page, "pgbouncer_pools_client_maxwait_seconds", labels), Some(1.5));
+    assert_eq!(seconds(0), "0");
+    assert_eq!(seconds(10_000_000), "10");
+}
+
+#[test]
+fn ages_have_buckets_of_their_own_and_none_where_nothing_has_an_age() {
+    let (mut by_iam, other) = (pool(1, 0), pool(2, 0));
+    for seconds in [5, 600, 899, 900, 901, 90_000] {
+        by_iam.counters.auth_age.record(seconds * 1_000_000);
+    }
+    let page = Series::default().page(sample(vec![by_iam, other]));
+    let name = "pgweir_backend_auth_age_seconds";
+    let labels = "database=\"db1\",user=\"ada\"";
+    let bucket = |le: &str| find(&page, &format!("{name}_bucket"), &format!("{labels},le=\"{le}\""));
+    assert_eq!(
+        ["10", "600", "900", "1800", "86400", "+Inf"].map(bucket),
+        [1.0, 2.0, 4.0, 5.0, 5.0, 6.0].map(Some)
+    );
+    assert_eq!(find(&page, &format!("{name}_count"), labels), Some(6.0));
+    assert_eq!(find(&page, &format!("{name}_sum"), labels), Some(93_305.0));
+    assert_eq!(find(&page, &format!("{name}_count"), "database=\"db2\",user=\"ada\""), None);
+}
+
+/// A pool that has been used for everything, by IAM.
+fn busy(id: u32) -> PoolSample {
+    let mut one = pool(id, 1_000);
+    one.database = format!("tenant_{id:04}");
+    let counters = &mut one.counters;
+    for us in [90, 300, 1_500, 40_000, 700_000] {
+        for histogram in [
+            &mut counters.xact_time,
+            &mut counters.query_time,
+            &mut counters.wait_time,
+            &mut counters.login_time,
+        ] {
+            histogram.record(us);
+        }
+        counters.auth_age.record(us * 1_000);
+    }
+    one
+}
+
+#[test]
+fn five_hundred_busy_databases_make_a_page_within_its_bound() {
+    let mut all = sample((0..METRICS_POOLS_MAX as u32).map(busy).collect());
+    all.databases = all.pools.iter().map(|pool| (pool.database.clone(), true)).collect();
+    all.credentials = vec![source("imds", 1_000)];
+    let page = Series::default().page(all);
+    let tokens = page.lines().filter(|line| line.starts_with("pgweir_iam_token_age_seconds")).count();
+    assert!(tokens < 30, "{tokens} lines of tokens that one source has signed");
+    let bytes = page.len();
+    assert!(bytes <= METRICS_PAGE_BYTES, "{bytes} bytes");
+    let packed = Page::of(page).packed.len();
+    assert!(packed <= bytes / 15, "{packed} bytes of {bytes}");
+}
+
+#[test]
+fn databases_are_bounded_and_the_worst_of_the_rest_counts() {
+    let mut series = Series::default();
+    let max = METRICS_DATABASES_MAX;
+    let mut served = |databases: Vec<(String, bool)>| {
+        let page = series.page(Sample { databases, ..Sample::default() });
+        let of = |name: &str| find(&page, "pgweir_database_served", &format!("database=\"{name}\""));
+        let lines = page.lines().filter(|line| line.starts_with("pgweir_database_served{")).count();
+        (lines, ["d0", "d1", "other"].map(of))
+    };
+    let all = |count, except: usize| (0..count).map(|n| (format!("d{n}"), n != except)).collect::<Vec<_>>();
+    assert_eq!(served(all(max, 1)), (max, [Some(1.0), Some(0.0), None]));
+    assert_eq!(served(all(max + 3, max + 9)), (max + 1, [Some(1.0), Some(1.0), Some(1.0)]));
+    assert_eq!(served(all(max + 3, max + 2)), (max + 1, [Some(1.0), Some(1.0), Some(0.0)]));
+    // one is gone: another takes its place
+    assert_eq!(served(all(max + 1, max)[1..].to_vec()), (max, [None, Some(1.0), None]));
+}
+
+#[test]
+fn names_are_escaped() {
+    let mut one = pool(1, 3);
+    one.database = "a\"b\\c\nd".into();
+    let page = Series::default().page(sample(vec![one]));
+    let labels = "database=\"a\\\"b\\\\c\\nd\",user=\"ada\"";
+    assert_eq!(find(&page, "pgweir_client_logins_total", labels), Some(3.0));
+}
+
+#[test]
+fn series_are_bounded_and_the_rest_never_goes_back() {
+    let mut series = Series::default();
+    let logins = |page: &str, labels: &str| find(page, "pgweir_client_logins_total", labels);
+    let other = "database=\"other\",user=\"other\"";
+    let max = METRICS_POOLS_MAX as u32;
+
+    let page = series.page(sample((0..max + 10).map(|id| pool(id, 1)).collect()));
+    let with_own = parse(&page).iter().filter(|(name, ..)| name == "pgweir_client_logins_total").count();
+    assert_eq!(with_own, METRICS_POOLS_MAX + 1);
+    assert_eq!(logins(&page, other), Some(10.0));
+    assert_eq!(find(&page, "pgbouncer_pools_server_idle_connections", other), Some(10.0));
+
+    // Five of the rest are gone, and one with a series of its own: the rest stays where it was.
+    let page = series.page(sample((1..max + 5).map(|id| pool(id, 2)).collect()));
+    assert_eq!(logins(&page, other), Some(15.0), "5 x 2 alive, 5 x 1 gone");
+    assert_eq!(find(&page, "pgbouncer_pools_server_idle_connections", other), Some(5.0));
+    assert_eq!(logins(&page, "database=\"db0\",user=\"ada\""), None);
+
+    // A new pool takes the free place.
+    let page = series.page(sample((1..max + 5).chain([9999]).map(|id| pool(id, 2)).collect()));
+    assert_eq!(logins(&page, "database=\"db9999\",user=\"ada\""), Some(2.0));
+    assert_eq!(logins(&page, other), Some(15.0));
+
+    // All of the rest are gone; what they counted is not.
+    let page = series.page(sample(vec![pool(1, 2)]));
+    assert_eq!(logins(&page, other), Some(15.0));
+}
