@@ -111,7 +111,7 @@ impl Process {
             return Onward::Exit;
         }
         if self.console.control.standing() == Standing::Suspended {
-            return Onward::Fail("asked to end while suspended");
+            return Onward::Fail("suspend was in progress, going down immediately");
         }
         tracing::info!("got {name}, shutting down, {what}");
         self.begin_shutdown(phase);

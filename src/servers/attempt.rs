@@ -271,7 +271,7 @@ impl Attempt {
 
     fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
         let mut random = [0; scram::NONCE_BYTES];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness from the system"))?;
         let credential = self.credential(signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
@@ -328,8 +328,10 @@ impl Attempt {
     pub(super) fn log_refusal(&self, error: &LoginError, peer: &str) {
         match (error, error.log()) {
             // PgBouncer's line about the server's own words has no prefix
-            (LoginError::Refused { .. }, Some(text)) => tracing::warn!("{text}"),
-            (_, Some(text)) => log_about!(error, self.about(&peer), "{text}"),
+            (LoginError::Refused { severity, text, .. }, _) => {
+                tracing::warn!("server login failed: {severity} {text}");
+            }
+            (_, Some(why)) => log_about!(error, self.about(&peer), "{why}"),
             (_, None) => {}
         }
     }

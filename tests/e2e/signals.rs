@@ -77,7 +77,7 @@ fn a_signal_to_end_while_suspended_is_a_failure() {
         assert_eq!(console.simple("suspend").commands, ["SUSPEND"]);
         pooler.signal(signal);
         assert_eq!(pooler.wait().code(), Some(1), "{signal}");
-        assert!(pooler.log().contains("asked to end while suspended"), "{}", pooler.log());
+        assert!(pooler.log().contains("suspend was in progress, going down immediately"), "{}", pooler.log());
     }
 }
 

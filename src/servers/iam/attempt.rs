@@ -385,8 +385,8 @@ impl Attempt {
         let (db, user) = self.names();
         let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let auth = self.policy.snapshot.server_auth(&self.config, &self.entry.share.user).word();
+        tracing::error!(db, user, "server_auth={auth} is not possible here: {why}");
         let text = format!("server_auth={auth} is not possible here: {why}");
-        tracing::error!(db, user, "{text}");
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }
