@@ -71,7 +71,7 @@ pub(super) const START: &[Message] = &[
         "SIGUSR2 or RESUME ends it.",
     ),
     log("got SIGUSR1, but already paused/suspended", "The signal has changed nothing.", NONE),
-    log("got SIGUSR2, continuing", "RESUME by signal.", NONE),
+    log("got SIGUSR2, continuing from {state}", "RESUME by signal.", NONE),
     log("got SIGUSR2, but not paused/suspended", "The signal has changed nothing.", NONE),
     log("got SIGUSR2 while shutting down, ignoring", "The process ends: RESUME is of no use any more.", NONE),
     log(
