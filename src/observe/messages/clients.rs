@@ -39,7 +39,7 @@ pub(super) const LISTENING: &[Message] = &[
         NONE,
     ),
     warning(
-        "{count} connections that did not prove who they are were left out of the log",
+        "{count} unauthenticated connections were left out of the log",
         "So many connections that have not authenticated came that their lines are limited to 50 a second \
          (1,000 at first): a flood, or an application with a wrong password.",
         "Look at the lines before it for addresses; block them, or correct the application.",
@@ -136,14 +136,14 @@ pub(super) const SILENT: &[Message] = &[
         "Compare the client's `sslmode` and `sslrootcert` with `client_tls_*`.",
     ),
     text(
-        "others wait to log in (max_login_conn)",
+        "too many logins at a time (max_login_conn)",
         "`max_login_conn` connections were logging in: the one that had been silent longest was closed so \
          that others can come in.",
         "None in a flood; else raise `max_login_conn`, or see why clients open connections and do not log \
          in.",
     ),
     text(
-        "encryption asked for again",
+        "encryption requested twice",
         "The client has asked twice for SSL or for GSSAPI encryption.",
         "The client is broken, or an attacker.",
     ),

@@ -20,20 +20,22 @@ pub(super) const START: &[Message] = &[
         "Give the service a higher limit (`LimitNOFILE=` of systemd, `ulimit -n`).",
     ),
     warning(
-        "{limit} open files are too few for max_client_conn {clients} and those who log in, servers not \
+        "the limit of {limit} open files is too low for max_client_conn {clients} and logins, servers not \
          counted",
-        "Clients may be refused before `max_client_conn` is reached, because no file can be opened for them.",
+        "Clients may be refused before `max_client_conn` is reached, because no file can be opened for \
+         them.",
         "Raise the limit of open files (`LimitNOFILE=`), or lower `max_client_conn` or `max_login_conn`.",
     ),
     log(
-        "no io_uring here ({error}): every write is a system call of its own",
+        "io_uring is not available ({error}): each write is a system call",
         "The kernel has no io_uring, or forbids it (containers often do). All works; writes cost a little \
          more CPU.",
         "None; `io_backend=epoll` leaves the line out.",
     ),
     warning(
         "cannot lower the priority of a thread: {error}",
-        "Threads for TLS handshakes run as urgently as the workers: a herd of TLS logins slows queries more.",
+        "Threads for TLS handshakes run as urgently as the workers: a herd of TLS logins slows queries \
+         more.",
         "See whether the service is forbidden `setpriority` (seccomp filter, `RestrictRealtime=` and the \
          like).",
     ),
@@ -132,7 +134,7 @@ pub(super) const START_FAILURES: &[Message] = &[
         "Start as root, or as that user.",
     ),
     fatal(
-        "could not set whether a core may be left: {error}",
+        "could not set the dumpable flag of the process: {error}",
         "The kernel refuses `prctl(PR_SET_DUMPABLE)`.",
         "See whether a seccomp filter forbids it.",
     ),
@@ -198,7 +200,7 @@ pub(super) const START_FAILURES: &[Message] = &[
     ),
     fatal("could not listen to signals: {error}", "The system refuses a signal handler.", "Report it."),
     fatal(
-        "could not start the login plane: {error}",
+        "could not start the threads for logins: {error}",
         "Threads or descriptors are missing at the start.",
         "Raise the limits of tasks and of open files.",
     ),
@@ -250,13 +252,13 @@ pub(super) const FAULTS: &[Message] = &[
         "Report it, with the lines around it.",
     ),
     error(
-        "{what} ({peer}) has panicked and ends alone",
+        "{what} ({peer}) has panicked and was ended, all else goes on",
         "One login, console client, scrape or fetch of credentials has ended because of a fault of the \
          program; `pgweir_panics_total` counts it.",
         "Report it, with the line before it.",
     ),
     error(
-        "{what} has panicked and begins again",
+        "{what} has panicked and was restarted",
         "A loop that serves everybody (accepting, the metrics page, the watch over IAM, statistics) was \
          begun anew.",
         "Report it, with the line before it.",
@@ -289,17 +291,17 @@ pub(super) const FAULTS: &[Message] = &[
         "Report it.",
     ),
     text(
-        "the ring of writes has failed: {error}",
+        "io_uring has failed: {error}",
         "Why it aborts: io_uring has failed while it was in use.",
         "Set `io_backend=epoll`, and report it.",
     ),
     text(
-        "the ring of writes holds less than it was made for",
+        "io_uring holds fewer writes than it was made for",
         "Why it aborts: io_uring has failed while it was in use.",
         "Set `io_backend=epoll`, and report it.",
     ),
     error(
-        "the connection with {peer} ({life}) is ended because of a fault of the driver's: {what}",
+        "internal error, closing the connection with {peer} ({life}): {what}",
         "The pooler was mistaken about the bytes of one connection, and has ended it rather than send what \
          may be another's; `pgweir_driver_faults_total` counts it.",
         "Report it.",

@@ -108,8 +108,8 @@ pub(super) const LOGINS: &[Message] = &[
         "Store the password or its SCRAM secret.",
     ),
     text(
-        "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not provide \
-         SCRAM keys",
+        "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not \
+         provide SCRAM keys",
         "A SCRAM secret proves nothing by itself: a client must have logged in by SCRAM with the very same \
          secret first.",
         "Use the same secret there and here with `auth_type=scram-sha-256`, or store the password.",
@@ -136,7 +136,7 @@ pub(super) const LOGINS: &[Message] = &[
         "Check that it is a PostgreSQL.",
     ),
     text(
-        "SCRAM exchange does not fit together",
+        "SCRAM nonce or channel binding mismatch",
         "The answers of the server do not belong to this login.",
         "Check that it is a PostgreSQL.",
     ),
@@ -178,7 +178,7 @@ pub(super) const LOGINS: &[Message] = &[
         "Check that it is a PostgreSQL.",
     ),
     text(
-        "the server asked for something else than a token",
+        "the server asked for something other than a token",
         "By IAM: the server asks for SCRAM or MD5, so the role is not in `rds_iam`; no token was sent.",
         "GRANT rds_iam TO the role.",
     ),
