@@ -45,9 +45,10 @@ pub(super) const SOURCES: &[Message] = &[
     ),
     error(
         "iam source {name}: no credentials: {error}; {hint}",
-        "No login by IAM of this source can be made. Servers that work are kept; clients wait for new ones. \
-         Told once and then each 10 minutes.",
-        "Do what the line says; see [why credentials cannot be fetched](#why-credentials-cannot-be-fetched).",
+        "No login by IAM of this source can be made. Servers that work are kept; clients wait for new \
+         ones. Told once and then each 10 minutes.",
+        "Do what the line says; see [why credentials cannot be \
+         fetched](#why-credentials-cannot-be-fetched).",
     ),
     debug(
         "iam source {name}: fetching credentials failed again: {error}",
@@ -55,7 +56,8 @@ pub(super) const SOURCES: &[Message] = &[
         NONE,
     ),
     error(
-        "iam: this machine's clock is {seconds}s {side} AWS's, so that RDS may refuse tokens: synchronise it",
+        "iam: this machine's clock is {seconds}s {side} AWS's, so that RDS may refuse tokens: synchronise \
+         it",
         "The clocks are more than 4 minutes apart: RDS takes a token for 15 minutes from when it was \
          signed, and bears 5.",
         "Synchronise the clock (chrony, systemd-timesyncd).",
@@ -73,7 +75,8 @@ pub(super) const SOURCES: &[Message] = &[
 pub(super) const DETAILS: &[Message] = &[
     text(
         "{name} is not set",
-        "A variable of the environment that the source needs is missing, or is set to switch the source off.",
+        "A variable of the environment that the source needs is missing, or is set to switch the source \
+         off.",
         "Set it for the service (`Environment=`).",
     ),
     text(
@@ -97,7 +100,7 @@ pub(super) const DETAILS: &[Message] = &[
         "Correct the file.",
     ),
     text(
-        "the profile says nothing of credentials",
+        "the profile has no credentials",
         "The profile has neither keys nor a role nor a process.",
         "Correct the profile.",
     ),
@@ -112,12 +115,12 @@ pub(super) const DETAILS: &[Message] = &[
         "Correct the profile.",
     ),
     text(
-        "its source_profile leads back to it",
+        "its source_profile refers back to it",
         "The profiles refer to each other in a circle.",
         "Correct the profiles.",
     ),
     text(
-        "its source_profile is not there",
+        "its source_profile does not exist",
         "The profile refers to one that no file has.",
         "Correct the profile.",
     ),
@@ -133,7 +136,7 @@ pub(super) const DETAILS: &[Message] = &[
         "Use a role without MFA for the pooler.",
     ),
     text(
-        "a login by hand (login_session) is not supported",
+        "interactive login (login_session) is not supported",
         "The profile was made by `aws login`, which needs a browser.",
         "Use a source that renews itself.",
     ),
@@ -159,28 +162,28 @@ pub(super) const DETAILS: &[Message] = &[
         "Run it by hand as the pooler's user.",
     ),
     text(
-        "the credential_process was ended",
+        "the credential_process did not end in time and was killed",
         "The program did not end in time, and was killed.",
         "Run it by hand; it must end by itself.",
     ),
-    text("the credential_process prints too much", "It prints more than credentials.", "Run it by hand."),
+    text("the credential_process printed too much", "It prints more than credentials.", "Run it by hand."),
     text(
-        "what the credential_process prints cannot be read",
+        "the output of the credential_process cannot be read",
         "Its output has broken off.",
         "Run it by hand.",
     ),
     text(
-        "what the credential_process prints are no credentials",
+        "the credential_process printed no credentials",
         "Its output is no JSON with AccessKeyId and SecretAccessKey.",
         "Run it by hand.",
     ),
     text(
-        "what the credential_process prints is not of Version 1",
+        "the credential_process printed another Version than 1",
         "Its output says another `Version`.",
         "Correct the program.",
     ),
     text(
-        "the credential_process prints no time as Expiration",
+        "the credential_process printed an Expiration that is not a time",
         "`Expiration` is no time of ISO 8601.",
         "Correct the program.",
     ),
@@ -201,7 +204,7 @@ pub(super) const DETAILS: &[Message] = &[
     ),
     text("no TLS can be set up with AWS_CA_BUNDLE", "The TLS library refuses the file.", "Correct the file."),
     text(
-        "HTTPS_PROXY is no address of a proxy",
+        "HTTPS_PROXY is not the address of a proxy",
         "`HTTPS_PROXY` cannot be read as an address.",
         "Correct it: `http://HOST:PORT`.",
     ),
@@ -220,13 +223,9 @@ pub(super) const DETAILS: &[Message] = &[
         "A key of IAM Identity Center is missing in the profile.",
         "Run `aws configure sso`.",
     ),
-    text("sso_region is no name of a region", "`sso_region` is wrong.", "Correct the profile."),
-    text(
-        "sso_account_id is no number of twelve digits",
-        "`sso_account_id` is wrong.",
-        "Correct the profile.",
-    ),
-    text("sso_role_name is no name of a role", "`sso_role_name` is wrong.", "Correct the profile."),
+    text("sso_region is not a region", "`sso_region` is wrong.", "Correct the profile."),
+    text("sso_account_id is not a number of 12 digits", "`sso_account_id` is wrong.", "Correct the profile."),
+    text("sso_role_name is not the name of a role", "`sso_role_name` is wrong.", "Correct the profile."),
     text(
         "HOME is not set: the cached token is not found",
         "The token of IAM Identity Center lies below `$HOME/.aws/sso/cache`.",
@@ -264,9 +263,9 @@ pub(super) const DETAILS: &[Message] = &[
     ),
     text("the cached token is too long", "The file of the cached token is none.", "Run `aws sso login`."),
     text("the cached token cannot be read", "The file of the cached token is none.", "Run `aws sso login`."),
-    text("the cached token is none", "The file of the cached token is none.", "Run `aws sso login`."),
+    text("the cached file holds no token", "The file of the cached token is none.", "Run `aws sso login`."),
     text(
-        "the cached token says no time as expiresAt",
+        "the expiresAt of the cached token is not a time",
         "The file of the cached token is none.",
         "Run `aws sso login`.",
     ),
@@ -275,33 +274,29 @@ pub(super) const DETAILS: &[Message] = &[
         "`AWS_STS_REGIONAL_ENDPOINTS` or the profile is wrong.",
         "Correct it.",
     ),
-    text(
-        "{name} is no name of a region",
-        "`AWS_REGION`, or another variable of a region, is wrong.",
-        "Correct it.",
-    ),
+    text("{name} is not a region", "`AWS_REGION`, or another variable of a region, is wrong.", "Correct it."),
     text(
         "the web identity is too long",
         "`AWS_WEB_IDENTITY_TOKEN_FILE` names a file that is no token.",
         "Correct the variable.",
     ),
     text(
-        "the access key's id has signs that none can have",
+        "access key id contains invalid characters",
         "The source has given something that is no access key.",
         "Look at the variable, file or program it comes from.",
     ),
     text(
-        "the session token has signs that none can have, or is longer than any that can sign",
+        "session token contains invalid characters, or is too long to sign with",
         "The same of the session token.",
         "Look at the variable, file or program it comes from.",
     ),
     text(
-        "the AWS library has panicked over it",
+        "the AWS library has panicked",
         "A fault of a library; the next fetch comes at its time.",
         "Report it, with the ERROR lines before it.",
     ),
     text(
-        "its certificate was refused: the issuer is not trusted here; AWS_CA_BUNDLE names the file of who is",
+        "its certificate was refused: the issuer is not trusted; AWS_CA_BUNDLE must name a file that has it",
         "A proxy or gateway shows a certificate of its own in place of AWS's.",
         "Set `AWS_CA_BUNDLE` to the authority of that proxy.",
     ),
@@ -316,7 +311,7 @@ pub(super) const DETAILS: &[Message] = &[
         "Check the clock first.",
     ),
     text(
-        "its certificate was refused: it is another host's",
+        "its certificate was refused: it is for another host",
         "What answers there is not AWS.",
         "Check DNS, `HTTPS_PROXY` and `AWS_ENDPOINT_URL`.",
     ),

@@ -57,7 +57,7 @@ pub(super) const NO_TOKEN: &[Message] = &[
         "Use a role with fewer session tags or a shorter session policy.",
     ),
     text(
-        "this machine's clock shows no date",
+        "this machine's clock is out of range",
         "The clock stands before 1970 or far beyond.",
         "Set the clock.",
     ),
@@ -73,7 +73,7 @@ pub(super) const NO_TOKEN: &[Message] = &[
         "See SHOW IAM.",
     ),
     text(
-        "it was to find out, no more",
+        "probe finished",
         "Not a failure: a probe, which asks for a database that there is not (`pgweir_login_probe`), has \
          shown that the role can log in.",
         NONE,
@@ -140,7 +140,7 @@ pub(super) const DRY_RUN: &[Message] = &[
     ),
     text("{who}: in detail: {detail}", "What the system or the server said of it.", NONE),
     text(
-        "no end within {seconds}s",
+        "timed out after {seconds}s",
         "Behind FAILED: the login was neither accepted nor refused in time.",
         "See why the server is slow, or what drops packets.",
     ),

@@ -47,7 +47,7 @@ pub(super) const IAM_KEYS: &[Message] = &[
     ),
     text("a database with IAM logins needs a host", "`host`", "Give the endpoint's name."),
     text(
-        "\"{host}\" is no host name: a token is made for the DNS name of an RDS endpoint (iam_host)",
+        "\"{host}\" is not a host name: a token is made for the DNS name of an RDS endpoint (iam_host)",
         "`host` is an address, or no name.",
         "Set `iam_host`.",
     ),
@@ -57,7 +57,7 @@ pub(super) const IAM_KEYS: &[Message] = &[
         "`host`",
         "Do what the line says.",
     ),
-    text("port 0 is none (iam_port)", "`port`", "Correct it."),
+    text("port 0 is not valid (iam_port)", "`port`", "Correct it."),
     text("it has no effect with server_auth=dsql_iam: no port is signed", "`iam_port`", "Remove it."),
     text(
         "Aurora DSQL listens on {port}; another port goes with iam_host",
@@ -69,7 +69,7 @@ pub(super) const IAM_KEYS: &[Message] = &[
         "`dbname`",
         "Do what the line says.",
     ),
-    text("it cannot stand beside {server_auth}", "`password`", "Remove it."),
+    text("it cannot be combined with {server_auth}", "`password`", "Remove it."),
     text(
         "{mode} is too weak: a token is sent over verify-full only",
         "`server_tls_sslmode` of the entry.",
@@ -104,12 +104,12 @@ pub(super) const IAM_KEYS: &[Message] = &[
     text("a brace is not closed", "`iam_role_arn` is a template.", "Correct it."),
     text("accepted in braces: database, user", "`iam_role_arn` is a template.", "Correct it."),
     text(
-        "{database} would be a client's word here: name the database",
+        "{database} would come from the client here: name the database",
         "`iam_role_arn` is a template, and a client would choose the role.",
         "Give the database an entry of its own.",
     ),
     text(
-        "{user} would be a client's word here: give the entry a user",
+        "{user} would come from the client here: give the entry a user",
         "`iam_role_arn` is a template, and a client would choose the role.",
         "Set `user` in the entry.",
     ),

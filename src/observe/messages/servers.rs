@@ -17,14 +17,14 @@ pub(super) const SERVERS: &[Message] = &[
     log("SSL established: {tls}", "The connection is under TLS; version, suite and the like.", NONE),
     warning(
         "{reason}: {detail}",
-        "A server could not be connected to: [the reason](#why-logins-to-servers-fail), and what the system \
-         or the TLS library says of it.",
+        "A server could not be connected to: [the reason](#why-logins-to-servers-fail), and what the \
+         system or the TLS library says of it.",
         "See the reason.",
     ),
     warning(
         "server login failed: {severity} {text}",
-        "PostgreSQL has refused the login, in its own words. Clients of a pool without servers are told the \
-         same.",
+        "PostgreSQL has refused the login, in its own words. Clients of a pool without servers are told \
+         the same.",
         "Read its words; the database, role, password or `pg_hba.conf` of the server is the matter.",
     ),
     error(
@@ -57,7 +57,7 @@ pub(super) const SERVERS: &[Message] = &[
     ),
     log("servers of {db}/{user} are replaced in time again", "The warning above is over.", NONE),
     warning(
-        "authorization too old, but its client's session goes on",
+        "authorization expired; kept until the session ends",
         "In session pooling a server has outlived `iam_max_age`, since its client has not left. Told once \
          for each.",
         "Set `pool_mode=transaction`, or `client_idle_timeout`.",
@@ -70,8 +70,8 @@ pub(super) const SERVERS: &[Message] = &[
     debug("successfully sent cancel request", "PostgreSQL has taken a cancel request.", NONE),
     log(
         "cancel request given up: {why}",
-        "A cancel request did not reach PostgreSQL for certain: `cancel_wait_timeout`, `connect timeout`, a \
-         failed connect, or the database is gone. The query may run on.",
+        "A cancel request did not reach PostgreSQL for certain: `cancel_wait_timeout`, `connect timeout`, \
+         a failed connect, or the database is gone. The query may run on.",
         "Where it is frequent look at the limits of servers: cancel requests need connections, too.",
     ),
     log(

@@ -290,7 +290,7 @@ impl Attempt {
             }
             let is_stale = matches!(&broken, Broken::Login(LoginFailure::Login(LoginError::StaleToken)));
             let mut failure = match self.is_probe {
-                true => Failure::new("it was to find out, no more"),
+                true => Failure::new("probe finished"),
                 false => self.failure(broken, peer),
             };
             if is_stale {
@@ -336,8 +336,8 @@ impl Attempt {
     fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
         let (class, text) = (judged.judgement.class.name(), &judged.text);
         let next = match judged.judgement.step {
-            Step::Again => Some("a fresh token is tried"),
-            Step::RefreshThenAgain => Some("fresh credentials are asked for"),
+            Step::Again => Some("trying a fresh token"),
+            Step::RefreshThenAgain => Some("fetching fresh credentials"),
             Step::BackOff(_) => None,
         };
         if let Some(next) = next {
