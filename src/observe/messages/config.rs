@@ -66,7 +66,7 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     ),
     text(
         "unknown parameter: pgbouncer/{name}",
-        "SET: see the row above.",
+        "SET names no setting; names are case-sensitive.",
         "Correct the name: [configs/README.md](../configs/README.md).",
     ),
     text(
@@ -76,7 +76,7 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     ),
     text(
         "invalid value \"{value}\" for parameter {name}: {why}",
-        "SET: see the row above.",
+        "SET: the setting does not take that value; `{why}` tells what it takes.",
         "Correct the value.",
     ),
     text("accepted: {values}", "Why a value is refused: what is accepted.", "Use one of these."),
@@ -144,11 +144,15 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "There are more errors than are listed.",
         "Correct these first.",
     ),
-    text("TLS setup failed: {error}", "Settings and files make no TLS: one of the next rows.", "See there."),
+    text(
+        "TLS setup failed: {error}",
+        "Settings and files make no TLS: one of the next rows.",
+        "See `{error}`, one of the next rows.",
+    ),
     text(
         "TLS setup failed: {error}; needed for database \"{name}\" ({place})",
         "Settings and files make no TLS for this entry, which alone needs it: one of the next rows.",
-        "See there.",
+        "See `{error}`, one of the next rows.",
     ),
     text(
         "{setting}: {file}: {why}",
@@ -233,7 +237,7 @@ pub(super) const CONFIG_WARNINGS: &[Message] = &[
     text(
         "database \"{name}\": {doubt}",
         "Something of an entry cannot take effect as it stands: one of the next rows.",
-        "See there.",
+        "See `{doubt}`, one of the next rows.",
     ),
     text(
         "database \"{name}\": {host}: {doubt}",
@@ -268,7 +272,7 @@ pub(super) const CONFIG_WARNINGS: &[Message] = &[
     ),
     text(
         "user \"{name}\": iam_* keys have no effect without server_auth=rds_iam",
-        "The same of a user.",
+        "Neither the user nor a database logs in by IAM.",
         "Set `server_auth`, or remove the keys.",
     ),
     text(

@@ -287,7 +287,7 @@ pub(super) const DETAILS: &[Message] = &[
     ),
     text(
         "session token contains invalid characters, or is too long to sign with",
-        "The same of the session token.",
+        "The source has given something that is no session token, or one with more than can be signed.",
         "Look at the variable, file or program it comes from.",
     ),
     text(

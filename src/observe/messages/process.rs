@@ -36,8 +36,7 @@ pub(super) const START: &[Message] = &[
         "cannot lower the priority of a thread: {error}",
         "Threads for TLS handshakes run as urgently as the workers: a herd of TLS logins slows queries \
          more.",
-        "See whether the service is forbidden `setpriority` (seccomp filter, `RestrictRealtime=` and the \
-         like).",
+        "See whether a seccomp filter (`SystemCallFilter=` of systemd) forbids `setpriority`.",
     ),
     warning(
         "could not notify the service manager: {error}",
@@ -64,8 +63,9 @@ pub(super) const START: &[Message] = &[
     ),
     error(
         "could not open the log file {file}: {error}",
-        "A reload names a log file that cannot be opened; lines go on to where they went before.",
-        "Correct `logfile` or the rights of its directory, then reload.",
+        "A reload names a log file that cannot be opened: lines go on to where they went before. At a \
+         start it is FATAL.",
+        "Correct `logfile` or the rights of its directory.",
     ),
     log(
         "got SIGUSR1, pausing all activity",
@@ -207,7 +207,7 @@ pub(super) const START_FAILURES: &[Message] = &[
     fatal(
         "could not start a worker: {error}",
         "Threads or descriptors are missing at the start.",
-        "The same; or set fewer `workers`.",
+        "Raise the limits of tasks and of open files, or set fewer `workers`.",
     ),
     text("no configuration file specified", "On stderr: the command line names no file.", "Name it."),
     text("too many arguments", "On stderr: the command line names more than one file.", "Name one."),

@@ -129,7 +129,11 @@ pub(super) const LOGINS: &[Message] = &[
         "The server wants GSSAPI, SSPI, Kerberos or another method.",
         "Change `pg_hba.conf` there to scram-sha-256 for the pooler.",
     ),
-    text("SCRAM exchange failed: {error}", "SCRAM has gone wrong: one of the next rows.", "See there."),
+    text(
+        "SCRAM exchange failed: {error}",
+        "SCRAM has gone wrong: one of the next rows.",
+        "See `{error}`, one of the next rows.",
+    ),
     text(
         "malformed SCRAM message",
         "The server has sent what is no SCRAM, or has accepted before it has proven itself.",

@@ -134,7 +134,7 @@ pub(super) const CLOSED: &[Message] = &[
     ),
     text(
         "client disconnect while server was not ready",
-        "Its client has left amid a transaction or a query, which is cancelled. The transaction is rolled \
+        "Its client has gone amid a transaction or a query, which is cancelled. The transaction is rolled \
          back.",
         "Where it is frequent look at timeouts of the application.",
     ),
@@ -153,7 +153,11 @@ pub(super) const CLOSED: &[Message] = &[
         "RECONNECT, or a reload that changes how it is connected to, while its login was under way.",
         NONE,
     ),
-    text("pause mode", "PAUSE.", NONE),
+    text(
+        "pause mode",
+        "PAUSE, KILL of all, or SHUTDOWN WAIT_FOR_SERVERS: servers are closed as they come free.",
+        NONE,
+    ),
     text(
         "evicted",
         "Another pool that shares `max_db_connections` or `max_user_connections` needed its place more.",
@@ -190,8 +194,7 @@ pub(super) const CLOSED: &[Message] = &[
     ),
     text(
         "authorization denied",
-        "AWS or RDS denies the role for certain: servers that it has logged in to are closed \
-         (`iam_on_denied`).",
+        "RDS or AWS denies the role for certain, and `iam_on_denied=drop_now` closes its servers at once.",
         "Give the role its rights back; see SHOW IAM.",
     ),
     text(
