@@ -34,7 +34,7 @@ pub enum ScramError {
     #[error("unsupported SCRAM extension")]
     Unsupported,
     /// The nonce or the channel binding data is not what this exchange began with.
-    #[error("SCRAM exchange does not fit together")]
+    #[error("SCRAM nonce or channel binding mismatch")]
     Mismatch,
     /// The client does not know the password.
     #[error("wrong SCRAM proof")]

@@ -101,9 +101,7 @@ impl Process {
     /// when nobody could leave.
     fn asked_to_end(&self, wish: Wish) -> Onward {
         let (name, what, phase) = match wish {
-            Wish::WaitForClients => {
-                ("SIGTERM", "waiting for all clients to disconnect", Phase::WaitForClients)
-            }
+            Wish::WaitForClients => ("SIGTERM", "waiting for all clients disconnect", Phase::WaitForClients),
             _ => ("SIGINT", "waiting for all servers connections to be released", Phase::WaitForServers),
         };
         if self.servers.plane.phase() != Phase::Running {
@@ -111,7 +109,7 @@ impl Process {
             return Onward::Exit;
         }
         if self.console.control.standing() == Standing::Suspended {
-            return Onward::Fail("asked to end while suspended");
+            return Onward::Fail("suspend was in progress, going down immediately");
         }
         tracing::info!("got {name}, shutting down, {what}");
         self.begin_shutdown(phase);

@@ -69,7 +69,7 @@ pub(super) fn foresee_user(name: Option<&str>, starter: Uid) -> Result<(), Strin
 pub(super) fn share_memory(is_allowed: bool) -> Result<(), String> {
     let wanted = if is_allowed { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable };
     set_dumpable_behavior(wanted)
-        .map_err(|error| format!("could not set whether a core may be left: {error}"))
+        .map_err(|error| format!("could not set the dumpable flag of the process: {error}"))
 }
 
 /// Goes into the background: the caller's process ends with code 0, a child of it returns. To be called
@@ -101,8 +101,8 @@ pub(super) fn raise_file_limit(settings: &Settings) {
     );
     if let Some(limit) = now.current.filter(|limit| !has_room(*limit, settings)) {
         tracing::warn!(
-            "{limit} open files are too few for max_client_conn {clients} and those who log in, servers not \
-             counted"
+            "the limit of {limit} open files is too low for max_client_conn {clients} and logins, servers \
+             not counted"
         );
     }
 }

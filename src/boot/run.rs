@@ -108,7 +108,7 @@ fn serve(
         .thread_name("login")
         .enable_all()
         .build()
-        .map_err(|error| format!("could not start the login plane: {error}"))?;
+        .map_err(|error| format!("could not start the threads for logins: {error}"))?;
     let _on_runtime = runtime.enter();
     // Before anybody can see that we listen: a signal that comes then must not end us by its default.
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;

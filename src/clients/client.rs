@@ -50,7 +50,7 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
         biased; // what the client has sent comes first: it may just have moved on
         waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
         () = stranger.cut_off() => {
-            Some(Err(LoginEnd::Silent("others wait to log in (max_login_conn)".to_owned())))
+            Some(Err(LoginEnd::Silent("too many logins at a time (max_login_conn)".to_owned())))
         }
     };
     match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {

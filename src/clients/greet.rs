@@ -125,7 +125,7 @@ pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> 
 fn once(has_asked: &mut bool) -> Result<(), LoginEnd> {
     match std::mem::replace(has_asked, true) {
         false => Ok(()),
-        true => Err(LoginEnd::Silent("encryption asked for again".to_owned())),
+        true => Err(LoginEnd::Silent("encryption requested twice".to_owned())),
     }
 }
 

@@ -168,7 +168,7 @@ impl Strangers {
         let left_out = lines.take(now);
         drop(lines);
         if let Some(count @ 1..) = left_out {
-            tracing::warn!("{count} connections that did not prove who they are were left out of the log");
+            tracing::warn!("{count} unauthenticated connections were left out of the log");
         }
         left_out.is_some()
     }

@@ -97,7 +97,7 @@ pub(super) async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
     let key = console.status.plane.cancel_keys.issue_for_console(canceled);
     let end = match key {
         Some(key) => session.run(&key).await.unwrap_or_else(|error| end_of_stream(&error)),
-        None => End::fault("no randomness"),
+        None => End::fault("no randomness from the system"),
     };
     session.log_end(&end, console.status.plane.now().since(began).as_secs());
     if end.told {

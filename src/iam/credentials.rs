@@ -191,13 +191,13 @@ pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, Fet
     let garbage = |why: &str| Err(FetchError::with(Reason::Garbage, why));
     let id = credentials.access_key_id();
     if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return garbage("the access key's id has signs that none can have");
+        return garbage("access key id contains invalid characters");
     }
     match credentials.session_token() {
         // programs that print keys which need none write it so
         Some("") => Ok(without_session(&credentials)),
         Some(session) if !uri_encoding::is_session_token(session) => {
-            garbage("the session token has signs that none can have, or is longer than any that can sign")
+            garbage("session token contains invalid characters, or is too long to sign with")
         }
         _ => Ok(credentials),
     }

@@ -170,13 +170,13 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadEndpoint {
     /// The host is not a DNS name.
-    #[error("\"{host}\" is no host name: a token is made for the DNS name of an RDS endpoint (iam_host)")]
+    #[error("\"{host}\" is not a host name: a token is made for the DNS name of an RDS endpoint (iam_host)")]
     Host {
         /// As it was given.
         host: String,
     },
     /// No port of that number.
-    #[error("port 0 is none (iam_port)")]
+    #[error("port 0 is not valid (iam_port)")]
     Port,
     /// The name holds no region and none was given.
     #[error(

@@ -45,11 +45,12 @@ impl Explanation<'_> {
             Kind::RoleForbidden => {
                 write!(f, "the token was accepted, but role {user} may not log in or does not exist")?
             }
-            Kind::NoRule => write!(f, "no rule of the server lets role {user} in from here")?,
+            Kind::NoRule => write!(f, "the server has no rule that lets role {user} in from this address")?,
             Kind::Busy => write!(f, "the server takes no connections at present")?,
-            Kind::EndedInLogin => {
-                write!(f, "the server hung up over the token of role {user}: IAM was slow")?
-            }
+            Kind::EndedInLogin => write!(
+                f,
+                "the server closed the connection while it checked the token of role {user}: IAM was slow"
+            )?,
             Kind::Unreachable => write!(f, "no connection to the server")?,
             Kind::Untrusted => write!(f, "no verified TLS with the server; no token was sent")?,
         }
@@ -81,7 +82,7 @@ fn probably(class: Class) -> &'static str {
         Class::Clock => "because the clocks disagree",
         Class::Credentials => "because the credentials could not be renewed",
         Class::Service => "because IAM fails at present",
-        Class::Denied | Class::Unreachable => "because this principal may not",
+        Class::Denied | Class::Unreachable => "because the principal has no permission",
     }
 }
 

@@ -47,5 +47,5 @@ pub trait Fetch: Send + Sync + 'static {
 
 /// What a panic of the AWS library comes to.
 pub(super) fn panicked() -> FetchError {
-    FetchError::with(Reason::Garbage, "the AWS library has panicked over it")
+    FetchError::with(Reason::Garbage, "the AWS library has panicked")
 }

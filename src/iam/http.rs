@@ -131,7 +131,7 @@ fn proxy() -> Result<Option<ProxyConfig>, FetchError> {
     let either = |lower: &str, upper: &str| env(lower).or_else(|_| env(upper)).ok();
     let Some(proxy) = either("https_proxy", "HTTPS_PROXY") else { return Ok(None) };
     let proxy = if proxy.contains("://") { proxy } else { format!("http://{proxy}") };
-    let config = ProxyConfig::https(proxy).map_err(|_| wrong("HTTPS_PROXY is no address of a proxy"))?;
+    let config = ProxyConfig::https(proxy).map_err(|_| wrong("HTTPS_PROXY is not the address of a proxy"))?;
     Ok(Some(match either("no_proxy", "NO_PROXY") {
         Some(hosts) => config.no_proxy(hosts),
         None => config,

@@ -32,7 +32,10 @@ async fn run_within(command: &str, limit: Duration) -> Result<AwsCredentials, Fe
     let mut program = Program::start(command)?;
     match tokio::time::timeout(limit, program.output()).await {
         Ok(output) => read(&output?),
-        Err(_) => Err(FetchError::with(Reason::Timeout, "the credential_process was ended")),
+        Err(_) => Err(FetchError::with(
+            Reason::Timeout,
+            "the credential_process did not end in time and was killed",
+        )),
     }
 }
 
@@ -55,7 +58,7 @@ impl Program {
 
     /// All that it prints, once it has ended well.
     async fn output(&mut self) -> Result<Zeroizing<Vec<u8>>, FetchError> {
-        let unread = || wrong("what the credential_process prints cannot be read");
+        let unread = || wrong("the output of the credential_process cannot be read");
         let output = read_bounded(self.child.stdout.take().ok_or_else(unread)?).await?;
         let status = self.child.wait().await.map_err(|_| unread())?;
         self.group = None; // waited for: the number may be another's now
@@ -82,8 +85,8 @@ async fn read_bounded(stdout: impl AsyncRead + Unpin) -> Result<Zeroizing<Vec<u8
     let read = stdout.take(bytes_max as u64 + 1).read_to_end(&mut output).await;
     match read {
         Ok(bytes) if bytes <= bytes_max => Ok(output),
-        Ok(_) => Err(wrong("the credential_process prints too much")),
-        Err(_) => Err(wrong("what the credential_process prints cannot be read")),
+        Ok(_) => Err(wrong("the credential_process printed too much")),
+        Err(_) => Err(wrong("the output of the credential_process cannot be read")),
     }
 }
 
@@ -116,14 +119,15 @@ impl Printed {
 }
 
 fn read(output: &[u8]) -> Result<AwsCredentials, FetchError> {
-    const WHAT: &str = "what the credential_process prints are no credentials";
+    const WHAT: &str = "the credential_process printed no credentials";
     let printed = printed(output).ok_or_else(|| wrong(WHAT))?;
     let (Some(id), Some(secret)) = (printed.key_id, printed.secret_key) else { return Err(wrong(WHAT)) };
     if printed.version != Some(1.0) {
-        return Err(wrong("what the credential_process prints is not of Version 1"));
+        return Err(wrong("the credential_process printed another Version than 1"));
     }
     let expiry = printed.expiration.map(|text| text.parse::<jiff::Timestamp>()).transpose();
-    let expiry = expiry.map_err(|_| wrong("the credential_process prints no time as Expiration"))?;
+    let expiry =
+        expiry.map_err(|_| wrong("the credential_process printed an Expiration that is not a time"))?;
     let expiry = expiry.map(SystemTime::from);
     checked(AwsCredentials::new(id, secret.as_str(), printed.session, expiry, "process"))
 }
@@ -237,7 +241,7 @@ mod tests {
     async fn what_prints_without_end_is_ended() {
         for command in ["yes", "head -c 200000 /dev/zero", "yes >&2 & exec yes"] {
             let error = run_within(command, Duration::from_secs(60)).await.unwrap_err();
-            assert!(error.to_string().contains("prints too much"), "{command}: {error}");
+            assert!(error.to_string().contains("printed too much"), "{command}: {error}");
         }
         let loud = "head -c 1000000 /dev/zero >&2; echo \
             '{\"Version\":1,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}'";

@@ -104,10 +104,10 @@ fn follow(profiles: &ProfileSet) -> Result<Path, FetchError> {
             _ => return Err(wrong("a role needs either a source_profile or a credential_source")),
         };
         if visited.contains(&source) {
-            return Err(wrong("its source_profile leads back to it"));
+            return Err(wrong("its source_profile refers back to it"));
         }
         visited.push(source);
-        profile = profiles.get_profile(source).ok_or_else(|| wrong("its source_profile is not there"))?;
+        profile = profiles.get_profile(source).ok_or_else(|| wrong("its source_profile does not exist"))?;
     };
     roles.reverse();
     Ok(Path { base, roles })
@@ -157,13 +157,13 @@ fn base(profile: &Profile, profiles: &ProfileSet, may_be_empty: bool) -> Result<
         return seat.map(Base::Sso);
     }
     if profile.get("login_session").is_some() {
-        return Err(wrong("a login by hand (login_session) is not supported"));
+        return Err(wrong("interactive login (login_session) is not supported"));
     }
     if let Some(command) = profile.get("credential_process") {
         return Ok(Base::Process(command.to_owned()));
     }
     let reason = if may_be_empty { Reason::NotConfigured } else { Reason::Misconfigured };
-    let none = || FetchError::with(reason, "the profile says nothing of credentials");
+    let none = || FetchError::with(reason, "the profile has no credentials");
     keys(profile).ok_or_else(none)?.map(Base::Keys)
 }
 

@@ -76,17 +76,16 @@ impl Seat {
             value.filter(|text| !text.is_empty()).map(ToOwned::to_owned).ok_or_else(missing)
         };
         told(url, "sso_start_url")?;
-        let region =
-            told(region, "sso_region")?.parse().map_err(|_| wrong("sso_region is no name of a region"))?;
+        let region = told(region, "sso_region")?.parse().map_err(|_| wrong("sso_region is not a region"))?;
         let account = told(profile.get("sso_account_id"), "sso_account_id")?;
         let role = told(profile.get("sso_role_name"), "sso_role_name")?;
         if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong("sso_account_id is no number of twelve digits"));
+            return Err(wrong("sso_account_id is not a number of 12 digits"));
         }
         if role.len() > 64
             || !role.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
         {
-            return Err(wrong("sso_role_name is no name of a role"));
+            return Err(wrong("sso_role_name is not the name of a role"));
         }
         Ok(Self { cached_as: told(cached_as, "sso_start_url")?, region, account, role })
     }
@@ -159,11 +158,11 @@ async fn read_cache(file: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, FetchE
 
 /// The token in the cache's file, if it is still good.
 fn cached_token(text: &[u8], now: SystemTime) -> Result<Zeroizing<String>, FetchError> {
-    const WHAT: &str = "the cached token is none";
+    const WHAT: &str = "the cached file holds no token";
     let [token, expiry] = texts(text, 1, ["accesstoken", "expiresat"]).ok_or_else(|| wrong(WHAT))?;
     let (Some(token), Some(expiry)) = (token, expiry) else { return Err(wrong(WHAT)) };
     let expiry: jiff::Timestamp =
-        expiry.parse().map_err(|_| wrong("the cached token says no time as expiresAt"))?;
+        expiry.parse().map_err(|_| wrong("the expiresAt of the cached token is not a time"))?;
     if SystemTime::from(expiry) <= now {
         let why = "the cached token of IAM Identity Center has expired: run aws sso login";
         return Err(FetchError::with(Reason::Identity, why));

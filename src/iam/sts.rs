@@ -209,9 +209,7 @@ impl Hints {
         let named = [(&self.of_environment, "AWS_REGION"), (&self.of_profile, "the profile's region")];
         let first = named.into_iter().find_map(|(text, name)| Some((text.as_ref()?, name)));
         first
-            .map(|(text, name)| {
-                text.trim().parse().map_err(|_| wrong(&format!("{name} is no name of a region")))
-            })
+            .map(|(text, name)| text.trim().parse().map_err(|_| wrong(&format!("{name} is not a region"))))
             .transpose()
     }
 }

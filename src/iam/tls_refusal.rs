@@ -21,15 +21,15 @@ pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
         rustls::Error::InvalidCertificate(bad) => match bad {
             // an authority of the same name, with another key
             Bad::UnknownIssuer | Bad::BadSignature => {
-                "its certificate was refused: the issuer is not trusted here; AWS_CA_BUNDLE names the file \
-                 of who is"
+                "its certificate was refused: the issuer is not trusted; AWS_CA_BUNDLE must name a file \
+                 that has it"
             }
             Bad::Expired | Bad::ExpiredContext { .. } => "its certificate was refused: it has expired",
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
                 "its certificate was refused: it is not valid yet"
             }
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "its certificate was refused: it is another host's"
+                "its certificate was refused: it is for another host"
             }
             _ => "its certificate was refused",
         },

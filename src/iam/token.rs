@@ -66,7 +66,7 @@ pub enum MintError {
     #[error("the session token of the credentials makes the token too long")]
     TooLong,
     /// The clock shows a time that has no date.
-    #[error("this machine's clock shows no date")]
+    #[error("this machine's clock is out of range")]
     Date,
 }
 

@@ -115,7 +115,7 @@ impl Ring for IoUring {
             // by a panic, only when every completion has been taken.
             let pushed = unsafe { queue.push(&send) };
             if pushed.is_err() {
-                tasks::abort("the ring of writes holds less than it was made for");
+                tasks::abort("io_uring holds fewer writes than it was made for");
             }
             *open += 1;
         }
@@ -140,7 +140,7 @@ impl Lent<'_> {
                 Ok(_) => {}
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
-                Err(error) => tasks::abort(&format!("the ring of writes has failed: {error}")),
+                Err(error) => tasks::abort(&format!("io_uring has failed: {error}")),
             }
             for done in self.ring.completion() {
                 self.open -= 1; // first: `written` may panic

@@ -248,9 +248,7 @@ impl<K: Kernel> Table<K> {
     pub(super) fn fail(&mut self, key: Key, what: &str) {
         let Some(conn) = self.conn(key) else { return };
         let (peer, life) = (conn.fd().peer_text(), conn.life);
-        tracing::error!(
-            "the connection with {peer} ({life:?}) is ended because of a fault of the driver's: {what}"
-        );
+        tracing::error!("internal error, closing the connection with {peer} ({life:?}): {what}");
         conn.flags.set(flag::ENDED | flag::BROKEN);
         self.faults += 1;
         self.enqueue(key);

@@ -12,3 +12,6 @@ mod seats;
 pub mod sink;
 
 pub(crate) use scrape::Scrape;
+
+#[cfg(test)]
+mod messages;

@@ -264,7 +264,7 @@ impl Attempt {
 
     fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
         let mut random = [0; scram::NONCE_BYTES];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness"))?;
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness from the system"))?;
         let credential = self.credential(signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),

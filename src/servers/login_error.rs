@@ -112,7 +112,7 @@ impl LoginError {
             Self::Refused { severity, text, .. } => Some(format!("server login failed: {severity} {text}")),
             Self::WrongPasswordType(text) => Some((*text).to_owned()),
             Self::BadSignature => Some("invalid server signature".to_owned()),
-            Self::NotForTokens(_) => Some("the server asked for something else than a token".to_owned()),
+            Self::NotForTokens(_) => Some("the server asked for something other than a token".to_owned()),
             Self::Uncovered => Some("no verified TLS with the server: the token was not sent".to_owned()),
             Self::StaleToken => {
                 Some("the token was too old when the server asked for it: it was not sent".to_owned())

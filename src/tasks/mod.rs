@@ -45,7 +45,7 @@ where
 pub(crate) async fn guarded<F: Future>(what: &'static str, peer: impl Display, task: F) -> Option<F::Output> {
     let result = catch(task).await;
     if result.is_err() {
-        tracing::error!("{what} ({peer}) has panicked and ends alone");
+        tracing::error!("{what} ({peer}) has panicked and was ended, all else goes on");
     }
     result.ok()
 }
@@ -61,7 +61,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Option<T> {
     let result = tokio::task::spawn_blocking(work).await;
     if result.as_ref().is_err_and(tokio::task::JoinError::is_panic) {
-        tracing::error!("{what} ({peer}) has panicked and ends alone");
+        tracing::error!("{what} ({peer}) has panicked and was ended, all else goes on");
     }
     result.ok()
 }
@@ -75,7 +75,7 @@ pub(crate) async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() 
     loop {
         match catch(begin()).await {
             Ok(end) => return end,
-            Err(_) => tracing::error!("{what} has panicked and begins again"),
+            Err(_) => tracing::error!("{what} has panicked and was restarted"),
         }
         tokio::time::sleep(PAUSE).await;
     }

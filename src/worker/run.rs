@@ -84,7 +84,7 @@ fn burst(seat: &Seat) -> Option<Burst> {
     if let Err(error) = &burst
         && seat.id == WorkerId(0)
     {
-        tracing::info!("no io_uring here ({error}): every write is a system call of its own");
+        tracing::info!("io_uring is not available ({error}): each write is a system call");
     }
     burst.ok()
 }

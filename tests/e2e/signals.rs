@@ -34,6 +34,7 @@ fn sigterm_waits_for_clients() {
     client.simple("select 1");
     pooler.signal("TERM");
     wait_until("TCP is refused", || refuses_tcp(&pooler));
+    pooler.wait_for_log("got SIGTERM, shutting down, waiting for all clients disconnect");
     assert_eq!(client.simple("select 2").value(), "2", "who is in may go on");
     assert_eq!(pooler.status(), None);
     drop(client);
@@ -77,7 +78,7 @@ fn a_signal_to_end_while_suspended_is_a_failure() {
         assert_eq!(console.simple("suspend").commands, ["SUSPEND"]);
         pooler.signal(signal);
         assert_eq!(pooler.wait().code(), Some(1), "{signal}");
-        assert!(pooler.log().contains("asked to end while suspended"), "{}", pooler.log());
+        assert!(pooler.log().contains("suspend was in progress, going down immediately"), "{}", pooler.log());
     }
 }
 
@@ -95,6 +96,7 @@ fn sigusr1_pauses_and_sigusr2_resumes() {
     pooler.signal("USR2");
     wait_until("it is resumed", || state("no"));
     assert_eq!(client.outcome().value(), "2");
+    pooler.wait_for_log("got SIGUSR2, continuing from PAUSE");
 }
 
 #[test]

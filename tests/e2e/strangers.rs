@@ -51,7 +51,7 @@ fn at_their_limit_they_make_room_and_nobody_else_notices() {
     let strangers: Vec<Raw> = (0..12).map(|_| at_the_prompt(&pooler, "app")).collect();
     assert_eq!(first.simple("select 'undisturbed'").value(), "undisturbed");
     assert_eq!(log_in(&pooler).simple("select 'in'").value(), "in");
-    pooler.wait_for_log("closing because: others wait to log in (max_login_conn)");
+    pooler.wait_for_log("closing because: too many logins at a time (max_login_conn)");
     drop(strangers);
     let mut console = console(&pooler);
     wait_until("everybody is gone", || console.simple("show clients").rows.len() == 2);

@@ -190,7 +190,7 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
     let mut pooler = setup().set("allow_core_dump", 1).start();
     drop(Raw::log_in(pooler.port, "app", "evil"));
     let told = |pooler: &Pooler| pooler.log().matches("accept() failed").count();
-    let (began, reason) = (Instant::now(), "closing because: others wait to log in");
+    let (began, reason) = (Instant::now(), "closing because: too many logins at a time");
     beside("no descriptors", &mut pooler, strangers(100), |pooler| {
         let made_room = |pooler: &Pooler| pooler.log().matches(reason).count();
         let before = made_room(pooler);

@@ -7,6 +7,7 @@
 
 mod circles;
 mod crates;
+mod messages;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

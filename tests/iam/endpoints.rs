@@ -142,8 +142,8 @@ fn call_over_tls(trust: &'static str, host: &str, trusted: bool, words: &str) {
 fn sts_is_called_over_verified_tls() {
     for trust in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
         call_over_tls(trust, "localhost", true, "");
-        call_over_tls(trust, "localhost", false, "the issuer is not trusted here");
-        call_over_tls(trust, "elsewhere", true, "it is another host's");
+        call_over_tls(trust, "localhost", false, "the issuer is not trusted");
+        call_over_tls(trust, "elsewhere", true, "it is for another host");
     }
 }
 

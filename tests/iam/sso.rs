@@ -75,7 +75,7 @@ fn a_token_that_is_missing_or_has_expired_is_told_as_that_and_hands_over_to_nobo
         refused(Reason::Identity, "has expired: run aws sso login").await;
         assert_eq!(stage.calls(Sso), [""; 0], "nobody was asked");
         log_in(&stage.directory, "t", "soon");
-        refused(Reason::Misconfigured, "the cached token says no time").await;
+        refused(Reason::Misconfigured, "the expiresAt of the cached token is not a time").await;
         log_in(&stage.directory, &"x".repeat(70_000), "2999-01-01T00:00:00Z");
         refused(Reason::Misconfigured, "the cached token is too long").await;
         log_in(&stage.directory, "a\u{7f}b", "2999-01-01T00:00:00Z");
@@ -140,7 +140,7 @@ fn the_portal_of_the_region_is_called_over_verified_tls_and_through_the_proxy() 
             async |stage| {
                 let error = fetch(&profile(SourceKind::Profile, "p")).await.err();
                 assert_eq!(error.as_ref().map(|error| error.reason), reason, "{error:?}");
-                assert!(error.is_none_or(|error| error.to_string().contains("it is another host's")));
+                assert!(error.is_none_or(|error| error.to_string().contains("it is for another host")));
                 let asked =
                     std::fs::read_to_string(stage.directory.join("asked")).expect("the proxy was asked");
                 assert_eq!(asked, format!("{HOST}:443\n"));

@@ -235,7 +235,7 @@ fn a_session_token_logs_in_at_any_length_that_servers_read_and_beyond_it_costs_i
         .environment("AWS_ACCESS_KEY_ID", KEY)
         .environment("AWS_SECRET_ACCESS_KEY", SECRET)
         .start();
-    pooler.wait_for_log("is longer than any that can sign");
+    pooler.wait_for_log("or is too long to sign with");
     refused_with(&pooler, "app", "app", "FATAL 08006: query_wait_timeout: no AWS credentials");
     assert_eq!(attempt(&pooler, "app", "other").as_deref(), Ok("app"), "the pooler lives");
     fake.set(Container, &format!("session={longest}"));

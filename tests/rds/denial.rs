@@ -43,7 +43,7 @@ const DENIED: Story<'static> = Story {
     ..Story::FINE
 };
 
-const HUNG_UP: &str = "the server hung up over the token of role app: IAM was slow";
+const HUNG_UP: &str = "the server closed the connection while it checked the token of role app: IAM was slow";
 
 /// What is told of `app` while its logins end without a verdict.
 const UNREACHABLE: Story<'static> = Story {
@@ -95,7 +95,7 @@ fn a_revoked_permission_ends_the_pool_with_the_age_of_its_servers() {
     let (mut busy, pid) = busy_and_idle(&pooler);
     rds.behave("denied=app");
     drains_to(&rds, &[pid], 2 * MAX_AGE);
-    const WHY: &str = "the token for role app was refused, probably because this principal may not";
+    const WHY: &str = "the token for role app was refused, probably because the principal has no permission";
     refused_with(&pooler, "app", "app", WHY);
     pooler.wait_for_log(WHY);
     const STEP: &str = "check rds-db:connect for dbuser app";

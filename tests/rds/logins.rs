@@ -117,7 +117,8 @@ fn a_token_for_the_wrong_region_is_refused_and_the_region_named() {
     let error = attempt(&pooler, "app", "app").unwrap_err();
     assert!(!error.contains("hUsH"), "{error}");
     let endpoint = format!("endpoint {RDS_HOST}:{RDS_PORT}");
-    let why = "FATAL 28000: the token for role app was refused, probably because this principal may not";
+    let why =
+        "FATAL 28000: the token for role app was refused, probably because the principal has no permission";
     refused_with(&pooler, "app", "app", &format!("{why} ({endpoint})"));
     pooler.wait_for_log(&format!("{endpoint}, region eu-west-1"));
     let story = Story { last_error: "region eu-west-1", ..denied() };
@@ -147,7 +148,7 @@ fn a_token_for_an_alias_is_refused_and_the_alias_warned_of() {
         "app",
         "app",
         &format!(
-            "the token for role app was refused, probably because this principal may not (endpoint \
+            "the token for role app was refused, probably because the principal has no permission (endpoint \
              {endpoint})"
         ),
     );

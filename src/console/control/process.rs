@@ -83,8 +83,9 @@ impl Control {
 
     /// SIGUSR2.
     pub fn sigusr2(&self) {
+        let from = if self.standing() == Standing::Suspended { "SUSPEND" } else { "PAUSE" };
         match self.resume(None) {
-            Ok(()) => tracing::info!("got SIGUSR2, continuing"),
+            Ok(()) => tracing::info!("got SIGUSR2, continuing from {from}"),
             Err(Refused::ShuttingDown) => tracing::info!("got SIGUSR2 while shutting down, ignoring"),
             Err(_) => tracing::info!("got SIGUSR2, but not paused/suspended"),
         }

@@ -72,7 +72,8 @@ pub fn markdown() -> String {
          Connect to the database `pgbouncer` with psql, as one of `admin_users` (everything) or \
          `stats_users` (SHOW). Over the Unix socket the account that the pooler runs as may log in as user \
          `pgbouncer`, without a password (everything). This page is generated from `src/console/tables.rs`; \
-         `BLESS=1 cargo test console_page` rewrites it.\n\n\
+         `BLESS=1 cargo test console_page` rewrites it. What the console answers in errors: \
+         [messages.md](messages.md#what-the-console-answers).\n\n\
          ## Commands\n\n\
          | command | what it does |\n\
          |---|---|\n",

@@ -248,7 +248,7 @@ impl Core {
                 && matches!(server.phase, Phase::Linked(_))
             {
                 let about = server.identity.about();
-                log_about!(warn, about, "authorization too old, but its client's session goes on");
+                log_about!(warn, about, "authorization expired; kept until the session ends");
             }
         }
     }

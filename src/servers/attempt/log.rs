@@ -47,8 +47,10 @@ impl Attempt {
     pub(in crate::servers) fn log_refusal(&self, error: &LoginError, peer: &str) {
         match (error, error.log()) {
             // PgBouncer's line about the server's own words has no prefix
-            (LoginError::Refused { .. }, Some(text)) => tracing::warn!("{text}"),
-            (_, Some(text)) => log_about!(error, self.about(&peer), "{text}"),
+            (LoginError::Refused { severity, text, .. }, _) => {
+                tracing::warn!("server login failed: {severity} {text}");
+            }
+            (_, Some(why)) => log_about!(error, self.about(&peer), "{why}"),
             (_, None) => {}
         }
     }

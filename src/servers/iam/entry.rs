@@ -121,7 +121,7 @@ fn unfit(snapshot: &Snapshot, database: &Database, auth: ServerAuth) -> Vec<BadK
         add("host", format!("{server_auth} needs a TCP host: there is no TLS over Unix sockets"));
     }
     if !database.password.is_empty() {
-        add("password", format!("it cannot stand beside {server_auth}"));
+        add("password", format!("it cannot be combined with {server_auth}"));
     }
     let weaker = |mode: SslMode| {
         let mode = mode.show().unwrap_or_default();

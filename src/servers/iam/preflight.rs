@@ -120,7 +120,7 @@ impl Servers {
                     self.in_full(&rules, &rules.who(&user.into()), brief).unwrap_or_else(|| brief.into());
                 Verdict::Refused { why: why.to_string(), detail: line.detail.take() }
             }
-            Err(_) => refused(format!("no end within {}s", TRIAL_TIMEOUT.as_secs())),
+            Err(_) => refused(format!("timed out after {}s", TRIAL_TIMEOUT.as_secs())),
         };
         line.end().await;
         verdict

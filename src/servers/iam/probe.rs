@@ -77,10 +77,14 @@ impl Servers {
         }
         let skew_s = skew_s.unwrap_or_default();
         let (off_s, side) = (skew_s.unsigned_abs(), if skew_s > 0 { "behind" } else { "ahead of" });
-        let clock = format_args!("iam: this machine's clock is {off_s}s {side} AWS's");
         match alarm {
-            Alarm::Grave => tracing::error!("{clock}, so that RDS may refuse tokens: synchronise it"),
-            Alarm::Notable => tracing::warn!("{clock}: synchronise it"),
+            Alarm::Grave => tracing::error!(
+                "iam: this machine's clock is {off_s}s {side} AWS's, so that RDS may refuse tokens: \
+                 synchronise it"
+            ),
+            Alarm::Notable => {
+                tracing::warn!("iam: this machine's clock is {off_s}s {side} AWS's: synchronise it");
+            }
             Alarm::None => tracing::info!("iam: this machine's clock agrees with AWS's again"),
         }
         (alarm, now)

@@ -105,7 +105,7 @@ async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
     attempt::open(Arc::clone(&servers), Arc::clone(&entry), place, want()).await;
     assert_eq!((plane.places.all_servers(), servers.logins.count()), (0, 0));
     assert!(matches!(consider(), Verdict::Later(_)), "it counts as a login that has failed");
-    let text = format!("server login ({}) has panicked and ends alone", entry.name());
+    let text = format!("server login ({}) has panicked and was ended, all else goes on", entry.name());
     assert!(lines.has_error(&text), "{lines:?}");
 }
 
@@ -144,5 +144,8 @@ async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(plane.places.pool_cancels(entry.share.id), 0);
-    assert!(lines.has_error("cancel request (to server S-0x4d) has panicked and ends alone"), "{lines:?}");
+    assert!(
+        lines.has_error("cancel request (to server S-0x4d) has panicked and was ended, all else goes on"),
+        "{lines:?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Servers that are checked while clients wait, sessions that end amid their bytes, cancels that find nothing.
+//! Servers that are checked while clients wait, sessions that end amid their bytes,
+//! cancels that find nothing.
 
 use super::{Bench, CLIENT, SERVER, complete, empties, error, frame, parse, query, ready, rules};
 use pgweir::base::{Micros, PoolId};

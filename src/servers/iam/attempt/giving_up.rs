@@ -80,7 +80,7 @@ impl Attempt {
             }
             let is_stale = matches!(&broken, Broken::Login(LoginFailure::Login(LoginError::StaleToken)));
             let mut failure = match self.is_probe {
-                true => Failure::new("it was to find out, no more"),
+                true => Failure::new("probe finished"),
                 false => self.failure(broken, peer),
             };
             if is_stale {
@@ -126,8 +126,8 @@ impl Attempt {
     pub(super) fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
         let (class, text) = (judged.judgement.class.name(), &judged.text);
         let next = match judged.judgement.step {
-            Step::Again => Some("a fresh token is tried"),
-            Step::RefreshThenAgain => Some("fresh credentials are asked for"),
+            Step::Again => Some("trying a fresh token"),
+            Step::RefreshThenAgain => Some("fetching fresh credentials"),
             Step::BackOff(_) => None,
         };
         if let Some(next) = next {
@@ -175,8 +175,8 @@ impl Attempt {
         let (db, user) = self.names();
         let why = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let auth = self.policy.snapshot.server_auth(&self.config, &self.entry.share.user).word();
+        tracing::error!(db, user, "server_auth={auth} is not possible here: {why}");
         let text = format!("server_auth={auth} is not possible here: {why}");
-        tracing::error!(db, user, "{text}");
         let fault = Fault::NoServer { limit: "server login failed", why: text.clone() };
         Failure { fault: Some(fault), ..Failure::new(text) }
     }

@@ -23,9 +23,9 @@ pub(super) fn fill(template: &str, names: Names<'_>) -> Result<String, String> {
         let (what, behind) = after.split_once('}').ok_or("a brace is not closed")?;
         let name = match what {
             "database" => {
-                names.database.ok_or("{database} would be a client's word here: name the database")?
+                names.database.ok_or("{database} would come from the client here: name the database")?
             }
-            "user" => names.user.ok_or("{user} would be a client's word here: give the entry a user")?,
+            "user" => names.user.ok_or("{user} would come from the client here: give the entry a user")?,
             _ => return Err("accepted in braces: database, user".to_owned()),
         };
         if !is_plain(name) {

@@ -386,9 +386,9 @@ fn no_name_that_a_client_chooses_becomes_part_of_a_role() {
     for (databases, words) in [
         (
             format!("* = {RDS} user=app iam_role_arn={ARN}/t-{{database}}"),
-            "{database} would be a client's word",
+            "{database} would come from the client",
         ),
-        (format!("a = {RDS} iam_role_arn={ARN}/t-{{user}}"), "{user} would be a client's word"),
+        (format!("a = {RDS} iam_role_arn={ARN}/t-{{user}}"), "{user} would come from the client"),
         (format!("a = {RDS} iam_role_arn={ARN}/{{role}}"), "accepted in braces: database, user"),
         (format!("a = {RDS} iam_role_arn=arn:aws:iam::{{database}}:role/x"), "the ARN of a role"),
     ] {

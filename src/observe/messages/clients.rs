@@ -1,0 +1,205 @@
+//! Listening, clients' logins, and ends of clients that are told nobody but the log.
+
+use super::{Message, NONE, debug, error, log, text, warning};
+
+/// What the log tells of listening and of clients.
+pub(super) const LISTENING: &[Message] = &[
+    log("listening on {address}", "Clients can come in there, as soon as the start is complete.", NONE),
+    log(
+        "listening on unix:{path}",
+        "Clients can come in by this Unix socket, as soon as the start is complete.",
+        NONE,
+    ),
+    warning(
+        "sockets come from the service manager, {setting} is ignored",
+        "systemd has handed over sockets (socket activation), so `listen_addr` or `unix_socket_dir` says \
+         nothing.",
+        "Remove the setting, or the `.socket` unit.",
+    ),
+    warning(
+        "cannot look up listen_addr \"{word}\": {error}",
+        "A word of `listen_addr` is no address and no name that can be looked up. The others are tried.",
+        "Correct `listen_addr`.",
+    ),
+    warning(
+        "cannot listen on {address}: {error}",
+        "An address is taken, or not this machine's. The others are tried.",
+        "See what listens there (`ss -ltnp`), or correct `listen_addr`.",
+    ),
+    error(
+        "accept() failed: {error}",
+        "No client can be accepted, most often because no file can be opened. It goes on by itself as \
+         connections end.",
+        "Raise the limit of open files (`LimitNOFILE=`); SHOW LISTS tells how many clients and servers \
+         there are.",
+    ),
+    debug(
+        "client gone while being accepted: {error}",
+        "A client has left within moments: a health check, a port scanner, a proxy.",
+        NONE,
+    ),
+    warning(
+        "{count} unauthenticated connections were left out of the log",
+        "So many connections that have not authenticated came that their lines are limited to 50 a second \
+         (1,000 at first): a flood, or an application with a wrong password.",
+        "Look at the lines before it for addresses; block them, or correct the application.",
+    ),
+    log(
+        "login attempt: db={db} user={user} tls={tls} replication={replication}",
+        "A client has said whom it wants to be; what came of it follows only where it fails.",
+        "None; `log_connections=0` leaves it out.",
+    ),
+    log(
+        "login failed: db={db} user={user}",
+        "A client was refused because of who it is, or is not.",
+        "See the line `closing because` before it.",
+    ),
+    log(
+        "no such user: {user}",
+        "The user stands neither in `auth_file` nor has an `auth_query`. The client is told that its \
+         password is wrong, so that nobody can look for names.",
+        "Add the user, or look for who tries names.",
+    ),
+    warning(
+        "secret of user {user} has {count} SCRAM iterations, max_scram_iterations is {most}",
+        "The stored verifier would take too long to compute: the user cannot log in with `auth_type=plain`.",
+        "Raise `max_scram_iterations`, or store a verifier with fewer iterations.",
+    ),
+    log(
+        "closing because: {reason} (age={age}s)",
+        "A client's (C-), a server's (S-) or a console's connection has ended. The reasons: [what clients \
+         are told](#what-clients-are-told), [ends of clients without a \
+         word](#ends-of-clients-without-a-word), [why servers are closed](#why-servers-are-closed), [why \
+         logins to servers fail](#why-logins-to-servers-fail).",
+        "None; `log_disconnections=0` leaves it out.",
+    ),
+    warning(
+        "pooler error: {reason}",
+        "A client, or a console, was sent this error: [what clients are told](#what-clients-are-told), \
+         [what the console answers](#what-the-console-answers).",
+        "See there; `log_pooler_errors=0` leaves it out.",
+    ),
+    error(
+        "prepared statement '{name}' was already prepared",
+        "A client has given the name of a prepared statement twice, without closing it: it is ended.",
+        "An error of the driver or application; see whether two parts of it share a connection.",
+    ),
+    debug(
+        "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}",
+        "PostgreSQL spells a session parameter of the client in another way than the client did; from now \
+         on that spelling is used.",
+        NONE,
+    ),
+    debug(
+        "failed cancel request: unknown key",
+        "A client asks to cancel a query with a key that nobody has: it came too late, or from a pooler \
+         before this one.",
+        NONE,
+    ),
+    error(
+        "cannot use the reserved \"{console}\" database as an auth_dbname",
+        "`auth_dbname` names the console, where no `auth_query` can run: such clients are refused.",
+        "Name another database in `auth_dbname`.",
+    ),
+    error(
+        "authentication database \"{database}\" is not configured.",
+        "The database in which `auth_query` is to run has no entry: such clients are refused.",
+        "Correct `auth_dbname`, or add the entry.",
+    ),
+    warning(
+        "S: error in auth_query: {why}",
+        "`auth_query` has given no answer that can be used: the client is refused with `bouncer config \
+         error`. [Why auth_query fails](#why-auth_query-fails).",
+        "See there.",
+    ),
+];
+
+/// Ends of clients without a word: the log has them behind `closing because`, nobody is told.
+pub(super) const SILENT: &[Message] = &[
+    text("client close request", "The client has said goodbye (Terminate).", NONE),
+    text(
+        "client unexpected eof",
+        "The client's connection has ended without a goodbye: its process has ended, a firewall or load \
+         balancer has cut it, or it was a health check.",
+        "Only where it is frequent: look at the client and at what is between.",
+    ),
+    text("client connection failed", "A console's connection has failed.", NONE),
+    text(
+        "client connection failed: {error}",
+        "The client's connection has failed, with the system's reason.",
+        "Only where it is frequent: look at the network.",
+    ),
+    text(
+        "TLS handshake failed: {error}",
+        "No TLS with this client: it does not trust the certificate, shows none that is trusted, or speaks \
+         no version or suite in common.",
+        "Compare the client's `sslmode` and `sslrootcert` with `client_tls_*`.",
+    ),
+    text(
+        "too many logins at a time (max_login_conn)",
+        "`max_login_conn` connections were logging in: the one that had been silent longest was closed so \
+         that others can come in.",
+        "None in a flood; else raise `max_login_conn`, or see why clients open connections and do not log \
+         in.",
+    ),
+    text(
+        "encryption requested twice",
+        "The client has asked twice for SSL or for GSSAPI encryption.",
+        "The client is broken, or an attacker.",
+    ),
+    text(
+        "SSL req inside SSL",
+        "The client has asked for SSL within SSL.",
+        "The client is broken, or an attacker.",
+    ),
+    text(
+        "bad packet",
+        "The client has sent a message of a session before it has logged in, or a console one that it does \
+         not take.",
+        "The client is broken or out of step.",
+    ),
+    text(
+        "no randomness from the system",
+        "The kernel has given no random bytes.",
+        "See whether `getrandom` is forbidden by a seccomp filter.",
+    ),
+    text("console is closed", "The process ends.", NONE),
+    text("shutdown", "A console has given SHUTDOWN.", NONE),
+    text(
+        "incomplete pkt",
+        "A console has been sent a message that cannot be: too long, or cut.",
+        "The client is broken.",
+    ),
+    text("incomplete query", "A console has been sent a query without its end.", "The client is broken."),
+];
+
+/// Why auth_query fails: the log has it behind `S: error in auth_query`.
+pub(super) const AUTH_QUERY: &[Message] = &[
+    text(
+        "server connection closed",
+        "The connection on which it ran has ended: its server, or its pool, has failed. The lines of that \
+         pool tell why.",
+        "Look at the lines of the database in which it runs.",
+    ),
+    text(
+        "{severity}: {text}",
+        "PostgreSQL's own error about the query.",
+        "Run the query as `auth_user` in that database; it needs the right to do so.",
+    ),
+    text(
+        "expected 2 columns from auth_query, not {count}",
+        "The query must give a name and a secret.",
+        "Correct `auth_query`.",
+    ),
+    text(
+        "auth_query response contained null user name",
+        "The first column is NULL.",
+        "Correct `auth_query`.",
+    ),
+    text("secret is not valid UTF-8", "The second column holds no text.", "Correct what is stored."),
+    text(
+        "unexpected response from auth_query",
+        "The server has answered with something else than rows, such as COPY.",
+        "Correct `auth_query`: it must be one SELECT.",
+    ),
+];
