@@ -9,7 +9,7 @@
 use super::files::{TlsError, authorities, certificates, identity, private_key, provider, refused, versions};
 use super::tickets::TicketKeys;
 use super::x509_compat;
-use super::x509_compat::{Issuers, Role};
+use super::x509_compat::{Issuers, Role, verify_signatures};
 use crate::config::{Settings, SslMode};
 use crate::io::Clock;
 use ::aws_lc_rs::digest::{self, SHA256};
@@ -151,27 +151,7 @@ impl ClientCertVerifier for Clients {
         })
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        x509_compat::verify_tls12_signature(message, certificate, signed, &self.issuers.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        x509_compat::verify_tls13_signature(message, certificate, signed, &self.issuers.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
+    verify_signatures!(self => self.issuers.algorithms);
 }
 
 #[cfg(test)]

@@ -202,6 +202,35 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>>
     parse_x509_certificate(certificate).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, leaf)| leaf)
 }
 
+/// The methods of a verifier that look at signatures: by the algorithms that `$own` keeps, with certificates of
+/// version 1 taken as here.
+macro_rules! verify_signatures {
+    ($own:ident => $algorithms:expr) => {
+        fn verify_tls12_signature(
+            &$own,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            x509_compat::verify_tls12_signature(message, certificate, signed, &$algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &$own,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            x509_compat::verify_tls13_signature(message, certificate, signed, &$algorithms)
+        }
+
+        fn supported_verify_schemes(&$own) -> Vec<SignatureScheme> {
+            $algorithms.supported_schemes()
+        }
+    };
+}
+pub(super) use verify_signatures;
+
 #[cfg(test)]
 pub mod version_1;
 
