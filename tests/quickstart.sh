@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 . tests/rds/show.sh
 
 if [ -z "${PGWEIR_BIN:-}" ]; then
-    echo "building pgweir (release)"
-    cargo build --locked --release --quiet
+    echo "building pgweir for a look (not optimized; make it fast with cargo build --release)"
+    cargo build --locked --profile quickstart --quiet
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgweir-quickstart.XXXXXX")
 chmod 711 "$work"
@@ -35,7 +35,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 # The account may not be able to reach this directory: it gets copies.
-cp "${PGWEIR_BIN:-${CARGO_TARGET_DIR:-target}/release/pgweir}" "$work/pgweir"
+cp "${PGWEIR_BIN:-${CARGO_TARGET_DIR:-target}/quickstart/pgweir}" "$work/pgweir"
 mkdir "$work/data" "$work/socket"
 pg_port=$(free_port 5433)
 port=$(free_port 6432)

@@ -1,7 +1,7 @@
 //! What signals and the console ask of the process: reload, SET, the three forms of shutdown. One
 //! task, one thing at a time.
 
-use super::signals::{Signals, Wish};
+use super::signals::{SignalAction, Signals};
 use super::{policy, systemd};
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
@@ -29,7 +29,7 @@ pub(super) struct Process {
 
 /// Whether the process goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Onward {
+enum Continuation {
     Yes,
     Exit,
     /// It ends in disorder.
@@ -54,18 +54,18 @@ impl Process {
                 wish = signals.next() => self.grant(wish).await,
                 _ = tick.tick() => self.look_for_end(),
             };
-            if onward != Onward::Yes {
+            if onward != Continuation::Yes {
                 systemd::notify("STOPPING=1");
             }
             match onward {
-                Onward::Yes => {}
-                Onward::Exit => return Ok(()),
-                Onward::Fail(reason) => return Err(reason.to_owned()),
+                Continuation::Yes => {}
+                Continuation::Exit => return Ok(()),
+                Continuation::Fail(reason) => return Err(reason.to_owned()),
             }
         }
     }
 
-    fn carry_out(&self, order: Order) -> Onward {
+    fn carry_out(&self, order: Order) -> Continuation {
         match order {
             Order::Reload(reply) => {
                 tracing::info!("RELOAD command issued");
@@ -74,46 +74,48 @@ impl Process {
             }
             Order::Set { key, value, reply } => self.answer(reply, self.set(&key, &value)),
             Order::Shutdown(phase) => self.begin_shutdown(phase),
-            Order::Exit => return Onward::Exit,
+            Order::Exit => return Continuation::Exit,
         }
-        Onward::Yes
+        Continuation::Yes
     }
 
-    async fn grant(&self, wish: Wish) -> Onward {
+    async fn grant(&self, wish: SignalAction) -> Continuation {
         match wish {
-            Wish::Reload => {
+            SignalAction::Reload => {
                 tracing::info!("got SIGHUP, re-reading config");
                 // The errors are in the log; nobody waits for an answer.
                 let _ = self.reload();
             }
-            Wish::WaitForClients | Wish::WaitForServers => return self.asked_to_end(wish),
-            Wish::Exit => {
+            SignalAction::WaitForClients | SignalAction::WaitForServers => return self.asked_to_end(wish),
+            SignalAction::Exit => {
                 tracing::info!("got SIGQUIT, fast exit");
-                return Onward::Exit;
+                return Continuation::Exit;
             }
-            Wish::Pause => self.console.control.sigusr1(),
-            Wish::Resume => self.console.control.sigusr2(),
+            SignalAction::Pause => self.console.control.sigusr1(),
+            SignalAction::Resume => self.console.control.sigusr2(),
         }
-        Onward::Yes
+        Continuation::Yes
     }
 
     /// SIGTERM or SIGINT: soft the first time, at once the second; a failure while suspended,
     /// when nobody could leave.
-    fn asked_to_end(&self, wish: Wish) -> Onward {
+    fn asked_to_end(&self, wish: SignalAction) -> Continuation {
         let (name, what, phase) = match wish {
-            Wish::WaitForClients => ("SIGTERM", "waiting for all clients disconnect", Phase::WaitForClients),
+            SignalAction::WaitForClients => {
+                ("SIGTERM", "waiting for all clients disconnect", Phase::WaitForClients)
+            }
             _ => ("SIGINT", "waiting for all servers connections to be released", Phase::WaitForServers),
         };
         if self.servers.plane.phase() != Phase::Running {
             tracing::info!("got {name} while shutting down, fast exit");
-            return Onward::Exit;
+            return Continuation::Exit;
         }
         if self.console.control.standing() == Standing::Suspended {
-            return Onward::Fail("suspend was in progress, going down immediately");
+            return Continuation::Fail("suspend was in progress, going down immediately");
         }
         tracing::info!("got {name}, shutting down, {what}");
         self.begin_shutdown(phase);
-        Onward::Yes
+        Continuation::Yes
     }
 
     fn begin_shutdown(&self, phase: Phase) {
@@ -122,19 +124,19 @@ impl Process {
     }
 
     /// Whether a soft shutdown has come to its end.
-    fn look_for_end(&self) -> Onward {
+    fn look_for_end(&self) -> Continuation {
         match self.servers.plane.phase() {
             Phase::WaitForClients
                 if self.servers.plane.admissions.all() == 0 && self.console.status.visits.count() == 0 =>
             {
                 tracing::info!("client connections dropped, exiting");
-                Onward::Exit
+                Continuation::Exit
             }
             Phase::WaitForServers if self.servers.plane.places.all_servers() == 0 => {
                 tracing::info!("server connections dropped, exiting");
-                Onward::Exit
+                Continuation::Exit
             }
-            Phase::Running | Phase::WaitForClients | Phase::WaitForServers => Onward::Yes,
+            Phase::Running | Phase::WaitForClients | Phase::WaitForServers => Continuation::Yes,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::servers::{Servers, launcher};
 use crate::status::Status;
 use crate::tasks;
 use crate::wire::TrackedNames;
-use crate::worker::{self, Mail, Seat, WorkerHandle};
+use crate::worker::{self, Mail, WorkerConfig, WorkerHandle};
 use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -214,7 +214,7 @@ impl Workers {
                     plane.note(from, note);
                 }
             };
-            let seat = Seat {
+            let config = WorkerConfig {
                 id: WorkerId(number as u16),
                 names: workers.names.clone(),
                 statements: Arc::clone(&workers.statements),
@@ -223,7 +223,7 @@ impl Workers {
                 workers: workers.handles.clone(),
                 io_backend: settings.io_backend,
             };
-            workers.threads.push(worker::spawn(seat).map_err(failed)?);
+            workers.threads.push(worker::spawn(config).map_err(failed)?);
         }
         Ok(workers)
     }

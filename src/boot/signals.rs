@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum SignalAction {
     /// SIGHUP.
     Reload,
     /// SIGTERM: end when no client is left.
@@ -50,14 +50,14 @@ impl Signals {
     ///
     /// # Cancel safety
     /// A signal that comes while nobody waits is delivered to the next call.
-    pub(super) async fn next(&mut self) -> Wish {
+    pub(super) async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.terminate.recv() => Wish::WaitForClients,
-            _ = self.interrupt.recv() => Wish::WaitForServers,
-            _ = self.quit.recv() => Wish::Exit,
-            _ = self.user1.recv() => Wish::Pause,
-            _ = self.user2.recv() => Wish::Resume,
+            _ = self.hangup.recv() => SignalAction::Reload,
+            _ = self.terminate.recv() => SignalAction::WaitForClients,
+            _ = self.interrupt.recv() => SignalAction::WaitForServers,
+            _ = self.quit.recv() => SignalAction::Exit,
+            _ = self.user1.recv() => SignalAction::Pause,
+            _ = self.user2.recv() => SignalAction::Resume,
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Accepting clients: on each worker one task per listening socket, and one per client that logs in.
 //!
 //! A client is accepted, logs in and stays on one worker, so that none of it costs a word to another
-//! thread; but who wants TLS leaves for a thread that gives way to the workers (`berth.rs`), since
+//! thread; but who wants TLS leaves for a thread that gives way to the workers (`loop_place.rs`), since
 //! handshakes cost a hundred times what a query does. A round takes so many clients and no more, so that
 //! queries wait for a few at most. Never waits for a client. TCP is closed when a soft shutdown begins,
 //! Unix sockets stay open for the console; during SUSPEND nobody is accepted. Source: PgBouncer,
 //! doc/usage.md (SHUTDOWN, SUSPEND, "Signals").
 
-use super::berth::{Berth, Handshakes, exit};
 use super::client;
 use super::client::Arrival;
 use super::clients::Clients;
 use super::listen::{Listeners, SocketFile};
+use super::loop_place::{Handshakes, LoopPlace, exit};
 use super::strangers::Stranger;
 use super::stream::{Fresh, Socket};
 use crate::base::{Address, Micros, WorkerId, limits};
@@ -61,7 +61,7 @@ impl Acceptors {
         let all: Vec<_> = listeners.tcp.into_iter().map(Listening::Tcp).chain(unix).map(Arc::new).collect();
         let shortage = Arc::new(Mutex::default());
         for (number, worker) in plane.workers.iter().enumerate() {
-            let hall = Arc::new(Hall {
+            let context = Arc::new(AcceptContext {
                 clients: Arc::clone(clients),
                 handshakes: Arc::clone(&handshakes),
                 worker: WorkerId(number as u16),
@@ -69,10 +69,11 @@ impl Acceptors {
                 shortage: Arc::clone(&shortage),
             });
             for listening in &all {
-                let (hall, listening, is_here) = (Arc::clone(&hall), Arc::clone(listening), is_here.clone());
+                let (context, listening, is_here) =
+                    (Arc::clone(&context), Arc::clone(listening), is_here.clone());
                 let closing = closing.subscribe();
                 let begin = move |watch| {
-                    Box::pin(keep_accepting(hall, Door::new(listening, watch), closing, is_here)) as Task
+                    Box::pin(keep_accepting(context, Door::new(listening, watch), closing, is_here)) as Task
                 };
                 worker.send(Mail::Task(Box::new(begin)));
             }
@@ -100,21 +101,21 @@ impl Drop for Acceptors {
 }
 
 async fn keep_accepting(
-    hall: Arc<Hall>,
+    context: Arc<AcceptContext>,
     door: Door,
     closing: watch::Receiver<bool>,
     is_here: mpsc::Sender<Infallible>,
 ) {
     let door = Arc::new(door);
-    tasks::keep("an accept loop", || accept(Arc::clone(&hall), Arc::clone(&door), closing.clone())).await;
+    tasks::keep("an accept loop", || accept(Arc::clone(&context), Arc::clone(&door), closing.clone())).await;
     drop(door);
     drop(is_here); // not before the socket is closed
 }
 
-async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
-    let mut phase = hall.clients.plane.watch_phase();
+async fn accept(context: Arc<AcceptContext>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
+    let mut phase = context.clients.plane.watch_phase();
     tokio::select! {
-        () = hall.rounds(&door) => {}
+        () = context.rounds(&door) => {}
         // errors mean that plane or acceptors are gone
         _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running) => {}
         _ = closing.wait_for(|closing| *closing) => {}
@@ -122,7 +123,7 @@ async fn accept(hall: Arc<Hall>, door: Arc<Door>, mut closing: watch::Receiver<b
 }
 
 /// What a worker's accept loops lead to: logins on the worker, and the threads that they may leave it for.
-struct Hall {
+struct AcceptContext {
     clients: Arc<Clients>,
     handshakes: Arc<Handshakes>,
     worker: WorkerId,
@@ -132,7 +133,7 @@ struct Hall {
     shortage: Arc<Mutex<Shortage>>,
 }
 
-impl Hall {
+impl AcceptContext {
     async fn rounds(self: &Arc<Self>, door: &Door) {
         loop {
             self.round(door).await;
@@ -176,15 +177,15 @@ impl Hall {
                 stranger
             }
         };
-        let (hall, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
-        let begin = move |watch| hall.log_in(accepted, way, stranger, watch);
+        let (context, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
+        let begin = move |watch| context.log_in(accepted, way, stranger, watch);
         clients.plane.worker(self.worker).send(Mail::Task(Box::new(begin)));
     }
 
     /// A client's login, which begins on this worker.
     fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, stranger: Stranger, watch: Watch) -> Task {
         let (exit, leaving) = exit(&self.handshakes);
-        match arrival(&self.clients.plane, accepted, &way, stranger, Berth { watch, exit }, self.worker) {
+        match arrival(&self.clients.plane, accepted, &way, stranger, LoopPlace { watch, exit }, self.worker) {
             Ok(arrival) => {
                 let remote = arrival.remote.clone();
                 // boxed, as `tasks::spawn` does
@@ -250,7 +251,7 @@ fn arrival(
     accepted: Accepted,
     way: &Way,
     stranger: Stranger,
-    berth: Berth,
+    loop_place: LoopPlace,
     home: WorkerId,
 ) -> io::Result<Arrival> {
     let policy = plane.policy.load();
@@ -260,14 +261,14 @@ fn arrival(
             options::tune_accepted(socket.as_fd(), &tcp_options(settings), way.keepalive)?;
             let local = way.local.map_or_else(|| local_address(&socket), Ok)?;
             let remote = Address::Tcp(canonical(remote));
-            (Fresh::new(socket, true, berth), remote, Address::Tcp(canonical(local)))
+            (Fresh::new(socket, true, loop_place), remote, Address::Tcp(canonical(local)))
         }
         Accepted::Unix(socket) => {
             // who cannot be known is served all the same: as nobody, who has no rights by an account
             let peer = PeerProcess::of(&socket).unwrap_or(PeerProcess::UNKNOWN);
             let own = PeerProcess { pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
             let address = |PeerProcess { pid, uid }| Address::Unix { port: settings.listen_port, pid, uid };
-            (Fresh::new(socket, false, berth), address(peer), address(own))
+            (Fresh::new(socket, false, loop_place), address(peer), address(own))
         }
     };
     Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, stranger, home: Some(home) })

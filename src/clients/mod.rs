@@ -9,13 +9,13 @@ mod accepting;
 pub mod auth_query;
 mod authenticate;
 mod bell;
-mod berth;
 mod client;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod clients;
 mod greet;
 mod listen;
 mod login_reply;
+mod loop_place;
 mod strangers;
 mod stream;
 mod verifiers;

@@ -7,7 +7,7 @@ mod rewound;
 mod socket;
 
 use super::bell::Bell;
-use super::berth::Berth;
+use super::loop_place::LoopPlace;
 use super::strangers::{Ours, Pace};
 use crate::base::limits;
 use crate::io::{Channel, Guard};
@@ -151,9 +151,10 @@ impl ClientStream {
     /// # Cancel safety
     /// The stream is lost.
     pub(super) async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
-        if let Some(berth) = self.leave_loop()? {
+        if let Some(loop_place) = self.leave_loop()? {
             let _ours = self.ours(); // the thread may have others to shake hands with first
-            self.bell = Some(berth.exit.take().await); // what a handshake costs must not make queries wait
+            // what a handshake costs must not make queries wait
+            self.bell = Some(loop_place.exit.take().await);
         }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -187,14 +188,14 @@ impl ClientStream {
 
     /// Whether it is on a worker's loop.
     pub(super) fn is_on_loop(&self) -> bool {
-        matches!(&self.transport, Transport::Plain(Socket::Fresh(Some(fresh))) if fresh.berth.is_some())
+        matches!(&self.transport, Transport::Plain(Socket::Fresh(Some(fresh))) if fresh.loop_place.is_some())
     }
 
     /// Takes it off the worker's loop that it is on, if it is, and gives its place there back.
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
+    pub(super) fn leave_loop(&mut self) -> io::Result<Option<LoopPlace>> {
         match &mut self.transport {
             Transport::Plain(Socket::Fresh(Some(fresh))) => fresh.leave_loop(),
             Transport::Plain(_) | Transport::Tls(_) | Transport::Lost => Ok(None),

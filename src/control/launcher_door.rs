@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What the launcher is told.
-pub enum News {
+pub enum LauncherEvent {
     /// Somebody wants a server of this pool.
     NeedServer(PoolId),
     /// A server of this pool is past its soft age.
@@ -28,10 +28,10 @@ pub enum News {
 
 /// Tells the launcher; cheap to clone, never blocks. What is said after the launcher has ended is dropped.
 #[derive(Clone)]
-pub struct LauncherDoor(mpsc::UnboundedSender<News>);
+pub struct LauncherDoor(mpsc::UnboundedSender<LauncherEvent>);
 
 /// The launcher's end of its door.
-pub struct LauncherInbox(pub mpsc::UnboundedReceiver<News>);
+pub struct LauncherInbox(pub mpsc::UnboundedReceiver<LauncherEvent>);
 
 /// A door and what is behind it.
 pub(super) fn door() -> (LauncherDoor, LauncherInbox) {
@@ -42,36 +42,36 @@ pub(super) fn door() -> (LauncherDoor, LauncherInbox) {
 impl LauncherDoor {
     /// Somebody wants a server of this pool.
     pub fn need_server(&self, pool: PoolId) {
-        self.say(News::NeedServer(pool));
+        self.say(LauncherEvent::NeedServer(pool));
     }
 
     /// A server of this pool is past its soft age.
     pub fn need_renewal(&self, pool: PoolId) {
-        self.say(News::NeedRenewal(pool));
+        self.say(LauncherEvent::NeedRenewal(pool));
     }
 
     /// A server of this pool, whose login began then, has ended by itself and had answered nothing.
     pub(super) fn ended_unanswered(&self, pool: PoolId, began_at: Micros) {
-        self.say(News::EndedUnanswered(pool, began_at));
+        self.say(LauncherEvent::EndedUnanswered(pool, began_at));
     }
 
     /// A server of this pool was handed over: perhaps others still wait, perhaps it replaces an older one.
     pub fn look_again(&self, pool: PoolId) {
-        self.say(News::LookAgain(pool));
+        self.say(LauncherEvent::LookAgain(pool));
     }
 
     /// A place of this pool is free again.
     pub fn place_returned(&self, pool: Arc<PoolShare>) {
-        self.say(News::PlaceReturned(pool));
+        self.say(LauncherEvent::PlaceReturned(pool));
     }
 
     /// A cancel request is to be sent.
     pub fn send_cancel(&self, request: CancelRequest) {
-        self.say(News::SendCancel(request));
+        self.say(LauncherEvent::SendCancel(request));
     }
 
     /// As a value.
-    pub fn say(&self, news: News) {
+    pub fn say(&self, news: LauncherEvent) {
         drop(self.0.send(news));
     }
 }

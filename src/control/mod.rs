@@ -37,7 +37,7 @@ pub use cancel_queue::{CancelQueue, Joins, TakenIn};
 pub(crate) use kept::{Kept, Weight};
 pub(crate) use lanes::Lanes;
 pub use lanes::Turn;
-pub(crate) use launcher_door::{LauncherInbox, News};
+pub(crate) use launcher_door::{LauncherEvent, LauncherInbox};
 pub(crate) use login_counts::LoginTrouble;
 pub use logins::Logins;
 pub(crate) use logins::{LoginEntry, LoginRow};

@@ -4,7 +4,7 @@
 
 use super::login_counts::LoginCounts;
 use super::tries::{Sent, Tries};
-use super::welcome::WelcomeDesk;
+use super::welcome::ServerParamsCache;
 use crate::base::{Micros, PoolId};
 use crate::config::Database;
 use crate::core::{Demand, Lateness, PoolShare};
@@ -39,7 +39,7 @@ pub struct PoolEntry {
     /// The database entry in force.
     pub config: ArcSwap<Database>,
     /// What its clients are welcomed with.
-    pub welcome: WelcomeDesk,
+    pub welcome: ServerParamsCache,
     /// Which of the entry's hosts is next.
     pub host_turn: AtomicUsize,
     /// Logins to its servers.
@@ -61,7 +61,7 @@ impl PoolEntry {
         Self {
             share,
             config: ArcSwap::new(config),
-            welcome: WelcomeDesk::default(),
+            welcome: ServerParamsCache::default(),
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
             tries: Tries::default(),

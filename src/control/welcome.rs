@@ -20,7 +20,7 @@ pub struct Welcome {
 }
 
 /// One pool's welcome and those who wait for it.
-pub struct WelcomeDesk {
+pub struct ServerParamsCache {
     board: watch::Sender<Board>,
     /// Since when each of those who wait does, by ticket.
     waiting: Mutex<BTreeMap<u64, Micros>>,
@@ -52,7 +52,7 @@ impl Board {
     }
 }
 
-impl Default for WelcomeDesk {
+impl Default for ServerParamsCache {
     fn default() -> Self {
         Self {
             board: watch::Sender::new(Board::default()),
@@ -62,7 +62,7 @@ impl Default for WelcomeDesk {
     }
 }
 
-impl WelcomeDesk {
+impl ServerParamsCache {
     /// The welcome of `generation`, if it is known.
     pub fn known(&self, generation: u32) -> Option<Arc<Welcome>> {
         self.board.borrow().known(generation).cloned()
@@ -143,7 +143,7 @@ impl WelcomeDesk {
 
 /// One who waits; leaves the queue by being dropped.
 struct Ticket<'a> {
-    desk: &'a WelcomeDesk,
+    desk: &'a ServerParamsCache,
     number: u64,
 }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_goes_on_when_a_server_has_logged_in() {
-        let desk = Arc::new(WelcomeDesk::default());
+        let desk = Arc::new(ServerParamsCache::default());
         let waiter = {
             let desk = Arc::clone(&desk);
             tokio::spawn(async move { desk.wait(Micros(7), || 0).await.is_ok() })
@@ -187,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_ends_the_waits_of_its_time_only() {
-        let desk = Arc::new(WelcomeDesk::default());
+        let desk = Arc::new(ServerParamsCache::default());
         desk.refuse(refusal("old"));
         let waiter = {
             let desk = Arc::clone(&desk);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_welcome_is_of_one_generation() {
-        let desk = WelcomeDesk::default();
+        let desk = ServerParamsCache::default();
         desk.learn(0, welcome);
         let first = desk.known(0).unwrap();
         desk.learn(0, welcome);

@@ -41,7 +41,7 @@ impl Core {
                 pool.waiting -= 1;
                 self.trim_queue(client.pool);
             }
-            Stand::Lent(server) | Stand::Linked(server) => self.abandon(server, net),
+            Stand::Assigned(server) | Stand::Linked(server) => self.abandon(server, net),
         }
     }
 

@@ -99,7 +99,7 @@ impl Core {
                     None
                 }
             }
-            Stand::Lent(server) | Stand::Linked(server) => self.linked_due(client, server, rules, now),
+            Stand::Assigned(server) | Stand::Linked(server) => self.linked_due(client, server, rules, now),
         }
     }
 

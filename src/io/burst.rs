@@ -102,8 +102,8 @@ impl Ring for IoUring {
         bytes: &[u8],
         written: impl FnMut(usize, Result<usize, Errno>),
     ) {
-        let mut lent = Lent { ring: self, open: 0 };
-        let Lent { ring, open } = &mut lent;
+        let mut lent = Assigned { ring: self, open: 0 };
+        let Assigned { ring, open } = &mut lent;
         let mut queue = ring.submission();
         for (at, write) in writes.iter().enumerate() {
             let part = &bytes[write.range.clone()];
@@ -125,13 +125,13 @@ impl Ring for IoUring {
 }
 
 /// Writes that the kernel has been given, or is about to be. Their bytes are its own until this is dropped.
-struct Lent<'r> {
+struct Assigned<'r> {
     ring: &'r mut IoUring,
     /// So many have not come back.
     open: usize,
 }
 
-impl Lent<'_> {
+impl Assigned<'_> {
     /// Waits for all that is open. Where that cannot be, nothing may be said of the
     /// bytes, and the process ends.
     fn take_back(&mut self, mut written: impl FnMut(usize, Result<usize, Errno>)) {
@@ -152,7 +152,7 @@ impl Lent<'_> {
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for Assigned<'_> {
     fn drop(&mut self) {
         self.take_back(|_, _| {}); // nothing is open but where a panic is on its way
     }

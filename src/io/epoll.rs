@@ -218,7 +218,7 @@ impl<K: Kernel> Epoll<K> {
             None => {
                 // what it was sent last may still wait for the end of the turn
                 self.table.settle(machine, now);
-                self.table.see_off(key, now);
+                self.table.begin_close(key, now);
             }
         }
     }

@@ -18,7 +18,7 @@ pub const DISCARDS_PER_TURN: usize = 16;
 
 impl<K: Kernel> Table<K> {
     /// Takes the next step with a connection that the machine has closed.
-    pub(super) fn see_off(&mut self, key: Key, now: Micros) {
+    pub(super) fn begin_close(&mut self, key: Key, now: Micros) {
         let Some(conn) = self.conn(key) else { return };
         let Life::Flushing(peer) = conn.life else { return };
         if conn.flags.any(flag::BROKEN) {

@@ -20,7 +20,7 @@ const SCRATCH_BYTES_MAX: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 enum Bytes<'i> {
     /// In the input of the call.
-    Lent(&'i [u8]),
+    Assigned(&'i [u8]),
     /// In this range of the batch's own memory.
     Made(Range<usize>),
 }
@@ -58,7 +58,7 @@ impl<'i> Outgoing<'i> {
         self.pieces.retain(|piece| {
             if piece.to == to {
                 taken.extend_from_slice(match &piece.bytes {
-                    Bytes::Lent(bytes) => bytes,
+                    Bytes::Assigned(bytes) => bytes,
                     Bytes::Made(range) => &self.made[range.clone()],
                 });
             }
@@ -74,14 +74,14 @@ impl<'i> Outgoing<'i> {
         if part.is_empty() {
             return true;
         }
-        if let Some(Piece { to: last_to, bytes: Bytes::Lent(last) }) = self.pieces.last_mut()
+        if let Some(Piece { to: last_to, bytes: Bytes::Assigned(last) }) = self.pieces.last_mut()
             && *last_to == to
             && range.start >= last.len()
             && std::ptr::eq(&raw const input[range.start - last.len()], last.as_ptr())
         {
             *last = &input[range.start - last.len()..range.end];
         } else {
-            self.pieces.push(Piece { to, bytes: Bytes::Lent(part) });
+            self.pieces.push(Piece { to, bytes: Bytes::Assigned(part) });
         }
         true
     }
@@ -114,7 +114,7 @@ impl<'i> Outgoing<'i> {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 for (slice, piece) in slices.iter_mut().zip(part) {
                     *slice = IoSlice::new(match &piece.bytes {
-                        Bytes::Lent(bytes) => bytes,
+                        Bytes::Assigned(bytes) => bytes,
                         Bytes::Made(range) => &made[range.clone()],
                     });
                 }

@@ -43,7 +43,7 @@ pub struct Departure<S = OwnedFd> {
 }
 
 /// What has happened to a connection while something else was being done.
-pub(super) enum News {
+pub(super) enum ConnEvent {
     /// It does not take what is sent to it: the machine must be told.
     Blocked(Key),
     /// The machine has closed it: it must be seen off.
@@ -59,7 +59,7 @@ pub(super) struct Table<K: Kernel = Linux> {
     /// What waits for the end of the turn: it borrows nothing.
     pub(super) waiting: Outgoing<'static>,
     burst: Option<Burst<K::Ring>>,
-    pub(super) news: VecDeque<News>,
+    pub(super) news: VecDeque<ConnEvent>,
     pub(super) ready: VecDeque<Key>,
     pub(super) lingering: Vec<(Micros, Key)>,
     pub(super) departures: Vec<Departure<K::Socket>>,
@@ -273,8 +273,8 @@ impl<K: Kernel> Table<K> {
         self.write_waiting();
         while let Some(news) = self.news.pop_front() {
             match news {
-                News::Closing(key) => self.see_off(key, now),
-                News::Blocked(key) => {
+                ConnEvent::Closing(key) => self.begin_close(key, now),
+                ConnEvent::Blocked(key) => {
                     if let Some(peer) = self.conn(key).and_then(|conn| conn.open_peer()) {
                         machine.blocked(peer, &mut Call::new(self));
                         self.write_waiting();
@@ -341,7 +341,7 @@ impl<K: Kernel> Table<K> {
             self.enqueue(key);
         } else if conn.is_unsent() && !conn.flags.any(flag::WATCHED) {
             self.watch(key, true);
-            self.news.push_back(News::Blocked(key));
+            self.news.push_back(ConnEvent::Blocked(key));
         }
     }
 

@@ -7,7 +7,7 @@
 //! panic's line shows no word that was not written into the program.
 
 use super::line::{Entry, Level};
-use super::sink::{self, Destinations, Letter, Lost};
+use super::sink::{self, Destinations, Lost, SinkMessage};
 use crate::base::limits::LOG_LINES_WAITING_MAX;
 use jiff::Timestamp;
 use std::any::Any;
@@ -29,7 +29,7 @@ const WRITER: &str = "log";
 /// The running log. Cheap to clone.
 #[derive(Clone)]
 pub struct Log {
-    letters: SyncSender<Letter>,
+    messages: SyncSender<SinkMessage>,
     verbosity: Arc<AtomicU8>,
     lost: Arc<Lost>,
     panics: Arc<AtomicU64>,
@@ -50,14 +50,14 @@ impl Log {
     /// A log with a writer of its own that nobody logs to yet.
     pub(super) fn new(to: Destinations, verbosity: u8) -> io::Result<Self> {
         let outputs = to.open()?;
-        let (letters, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
+        let (messages, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
         let lost = Arc::new(Lost::default());
         let counted = lost.clone();
         std::thread::Builder::new()
             .name(WRITER.into())
             .spawn(move || sink::run(&inbox, outputs, &counted))?;
         let verbosity = Arc::new(AtomicU8::new(verbosity));
-        Ok(Self { letters, verbosity, lost, panics: Arc::default() })
+        Ok(Self { messages, verbosity, lost, panics: Arc::default() })
     }
 
     /// DEBUG lines from 1, NOISE lines from 2 on (`verbose`, `-v`).
@@ -76,23 +76,23 @@ impl Log {
     /// # Errors
     /// The log file cannot be opened, or the writer is stuck; lines go on to where they went.
     pub fn redirect(&self, to: Destinations) -> io::Result<()> {
-        self.post(Letter::Outputs(Box::new(to.open()?)))
+        self.post(SinkMessage::Outputs(Box::new(to.open()?)))
     }
 
     /// Waits until all lines logged before are written, at most some seconds: before the process ends.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
-        if self.post(Letter::Flush(done)).is_ok() {
+        if self.post(SinkMessage::Flush(done)).is_ok() {
             // A writer that is stuck must not keep the process from ending.
             let _ = written.recv_timeout(PATIENCE);
         }
     }
 
-    /// Puts a letter that must not be lost into the queue, for which a full one is waited for: a little.
-    fn post(&self, mut letter: Letter) -> io::Result<()> {
+    /// Puts a message that must not be lost into the queue, for which a full one is waited for: a little.
+    fn post(&self, mut message: SinkMessage) -> io::Result<()> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            letter = match self.letters.try_send(letter) {
+            message = match self.messages.try_send(message) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(back)) if Instant::now() < give_up => back,
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
@@ -131,7 +131,7 @@ impl Log {
     }
 
     fn put(&self, entry: Entry) {
-        if self.letters.try_send(Letter::Entry(Box::new(entry))).is_err() {
+        if self.messages.try_send(SinkMessage::Entry(Box::new(entry))).is_err() {
             self.lost.add(1);
         }
     }
@@ -365,10 +365,10 @@ mod tests {
     #[test]
     fn a_full_queue_loses_lines_and_says_how_many() {
         let path = scratch("lost");
-        let (letters, inbox) = sync_channel(4);
+        let (messages, inbox) = sync_channel(4);
         let lost = Arc::new(Lost::default());
         let (verbosity, panics) = (Arc::new(AtomicU8::new(0)), Arc::default());
-        let log = Log { letters, verbosity, lost: lost.clone(), panics };
+        let log = Log { messages, verbosity, lost: lost.clone(), panics };
         tracing::subscriber::with_default(Tap(log.clone()), || {
             for line in 0..10 {
                 tracing::info!("line {line}");

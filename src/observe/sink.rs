@@ -122,7 +122,7 @@ impl Syslog {
 }
 
 /// What the writer's queue holds.
-pub enum Letter {
+pub enum SinkMessage {
     /// A line to write.
     Entry(Box<Entry>),
     /// Write to these from now on.
@@ -155,24 +155,24 @@ impl Lost {
 const BATCH_ENTRIES_MAX: usize = 64;
 
 /// Writes what comes until all senders are gone.
-pub fn run(letters: &Receiver<Letter>, mut outputs: Outputs, lost: &Arc<Lost>) {
+pub fn run(messages: &Receiver<SinkMessage>, mut outputs: Outputs, lost: &Arc<Lost>) {
     let mut batch = Batch::default();
-    while let Ok(letter) = letters.recv() {
-        let mut next = Some(letter);
-        while let Some(letter) = next {
-            match letter {
-                Letter::Entry(entry) => batch.add(&entry, &mut outputs, lost),
-                Letter::Outputs(new) => {
+    while let Ok(message) = messages.recv() {
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                SinkMessage::Entry(entry) => batch.add(&entry, &mut outputs, lost),
+                SinkMessage::Outputs(new) => {
                     batch.write(&mut outputs, lost);
                     outputs = *new;
                 }
-                Letter::Flush(done) => {
+                SinkMessage::Flush(done) => {
                     batch.write(&mut outputs, lost);
                     // Whoever asked may have stopped waiting.
                     let _ = done.try_send(());
                 }
             }
-            next = if batch.entries < BATCH_ENTRIES_MAX { letters.try_recv().ok() } else { None };
+            next = if batch.entries < BATCH_ENTRIES_MAX { messages.try_recv().ok() } else { None };
         }
         let untold = lost.untold.swap(0, Ordering::Relaxed);
         if untold > 0 {

@@ -9,7 +9,7 @@
 use super::servers::Servers;
 use super::{attempt, cancel_request};
 use crate::base::{Micros, PoolId, WorkerId, limits};
-use crate::control::{LauncherInbox, News, Plane, PoolEntry};
+use crate::control::{LauncherEvent, LauncherInbox, Plane, PoolEntry};
 use crate::core::{
     Action, Answer, Bound, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Shortfall,
     Want,
@@ -46,17 +46,17 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn take(&self, news: News) {
+    fn take(&self, news: LauncherEvent) {
         match news {
-            News::NeedServer(id) => self.happens(id, Event::Asked),
-            News::NeedRenewal(id) => self.happens(id, Event::PastSoftAge),
-            News::EndedUnanswered(id, began_at) => self.ended_unanswered(id, began_at),
-            News::LookAgain(id) => self.happens(id, Event::Again),
-            News::PlaceReturned(share) => self.place_returned(&share),
-            News::EvictionTried(scope, worker, found) => {
+            LauncherEvent::NeedServer(id) => self.happens(id, Event::Asked),
+            LauncherEvent::NeedRenewal(id) => self.happens(id, Event::PastSoftAge),
+            LauncherEvent::EndedUnanswered(id, began_at) => self.ended_unanswered(id, began_at),
+            LauncherEvent::LookAgain(id) => self.happens(id, Event::Again),
+            LauncherEvent::PlaceReturned(share) => self.place_returned(&share),
+            LauncherEvent::EvictionTried(scope, worker, found) => {
                 self.handle(Event::EvictionTried { scope, worker, found });
             }
-            News::SendCancel(request) => cancel_request::begin(&self.servers, request),
+            LauncherEvent::SendCancel(request) => cancel_request::begin(&self.servers, request),
         }
     }
 
@@ -222,5 +222,5 @@ async fn evict(plane: Arc<Plane>, scope: Scope, worker: WorkerId) {
     let answer = tasks::guarded("eviction", worker.0, Box::pin(ask)).await;
     // Said in any case: until then nobody else is evicted in this scope.
     let found = matches!(answer, Some(Some(Answer::Found(true))));
-    plane.launcher.say(News::EvictionTried(scope, worker, found));
+    plane.launcher.say(LauncherEvent::EvictionTried(scope, worker, found));
 }

@@ -202,8 +202,8 @@ fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>>
     parse_x509_certificate(certificate).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, leaf)| leaf)
 }
 
-/// The methods of a verifier that look at signatures: by the algorithms that `$own` keeps, with certificates of
-/// version 1 taken as here.
+/// The methods of a verifier that look at signatures: by the algorithms that `$own` keeps, with certificates
+/// of version 1 taken as here.
 macro_rules! verify_signatures {
     ($own:ident => $algorithms:expr) => {
         fn verify_tls12_signature(

@@ -18,5 +18,5 @@ pub(crate) use mail::Task;
 pub use mail::{Begin, Mail, Reply};
 pub use mind::{Mind, Tiding};
 pub use run::spawn;
-pub use run::{Notes, Seat};
+pub use run::{Notes, WorkerConfig};
 pub use worker::{Post, Worker};

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 pub type Notes = Arc<dyn Fn(WorkerId, Note) + Send + Sync>;
 
 /// What a worker is started with.
-pub struct Seat {
+pub struct WorkerConfig {
     /// Its number: the index of its own handle in `workers`.
     pub id: WorkerId,
     /// Tracked parameter names.
@@ -46,7 +46,7 @@ pub struct Seat {
 /// # Panics
 /// Not from a panic of the worker: that aborts the process, since a pooler that limps on could hand one
 /// tenant's rows to another.
-pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
+pub fn spawn(seat: WorkerConfig) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
     let epoll = driver.instance();
     // of the tasks: whoever starts no runtime begins none
@@ -76,7 +76,7 @@ pub fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
 }
 
 /// The ring of writes, where it is wanted and the kernel gives one.
-fn burst(seat: &Seat) -> Option<Burst> {
+fn burst(seat: &WorkerConfig) -> Option<Burst> {
     if seat.io_backend == IoBackend::Epoll {
         return None;
     }
@@ -100,7 +100,7 @@ fn state(worker: &mut Worker<Core, Linux, Place>) -> String {
 
 /// What a worker's thread stands on.
 struct Place {
-    seat: Seat,
+    seat: WorkerConfig,
     me: WorkerHandle,
     tasks: Tasks,
 }

@@ -1,6 +1,6 @@
 //! Workers with their real core, between socket pairs that play clients and servers.
 
-use super::{Mail, Seat, Task, WorkerHandle, spawn};
+use super::{Mail, Task, WorkerConfig, WorkerHandle, spawn};
 use crate::base::{Address, Micros, WorkerId};
 use crate::config::{ClientRules, IoBackend, Snapshot};
 use crate::core::{
@@ -82,7 +82,7 @@ impl Plant {
         let threads = (0..count)
             .map(|id| {
                 let tell = tell.clone();
-                spawn(Seat {
+                spawn(WorkerConfig {
                     id: WorkerId(id),
                     names: names.clone(),
                     statements: Arc::clone(&statements),

@@ -5,7 +5,7 @@
 use super::{has_word, none, sources};
 use std::path::Path;
 
-/// Doors of the standard library to the machine. `std::net` stands for addresses, too;
+/// Receivers of the standard library to the machine. `std::net` stands for addresses, too;
 /// sockets are another rule's.
 const DOORS: &[&str] = &["std::env", "std::fs", "std::net", "std::process", "std::thread"];
 

@@ -15,7 +15,7 @@ use pgweir::io::{Channel, Clock};
 use pgweir::servers::{Servers, launcher};
 use pgweir::tls::ServersTls;
 use pgweir::wire::{Fault, TrackedNames};
-use pgweir::worker::{self, Mail, Seat, WorkerHandle};
+use pgweir::worker::{self, Mail, WorkerConfig, WorkerHandle};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +62,16 @@ impl Rig {
             let notes = Arc::new(move |from, note| plane.note(from, note));
             let (names, statements, workers) = (names.clone(), Arc::clone(&statements), handles.clone());
             let io_backend = IoBackend::Auto;
-            worker::spawn(Seat { id: WorkerId(id), names, statements, clock, notes, workers, io_backend })
-                .expect("a thread")
+            worker::spawn(WorkerConfig {
+                id: WorkerId(id),
+                names,
+                statements,
+                clock,
+                notes,
+                workers,
+                io_backend,
+            })
+            .expect("a thread")
         });
         let threads = threads.collect();
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,7 +1,7 @@
 //! Cancel requests on their way: what the program's own `control::CancelQueue` says is carried, is carried
 //! here, late, lost, or in doubt.
 
-use super::driver::Letter;
+use super::driver::SimMail;
 use super::ear;
 use super::ground::{CancelRequest, Event};
 use super::wire::Remote;
@@ -27,7 +27,7 @@ impl World {
             TakenIn::Joined => {
                 ear::hear(JOINED);
                 self.cancel_was_in_vain(request);
-                self.ground.post(request.worker, Letter::CancelOver(request.server, CancelFate::NeverSent));
+                self.ground.post(request.worker, SimMail::CancelOver(request.server, CancelFate::NeverSent));
             }
         }
     }
@@ -49,7 +49,7 @@ impl World {
     /// The worker is told what has become of it, and the one that has waited for it is carried.
     fn cancel_is_over(&mut self, request: CancelRequest, fate: CancelFate) {
         let CancelRequest { server, worker, .. } = request;
-        self.ground.post(worker, Letter::CancelOver(server, fate));
+        self.ground.post(worker, SimMail::CancelOver(server, fate));
         let Some(queue) = self.cancel_queues.get_mut(&server) else { panic!("it was carried") };
         let next = queue.over();
         if queue.is_empty() {

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What reaches a worker from outside.
 #[derive(Debug)]
-pub enum Letter {
+pub enum SimMail {
     Client(u64, ClientLogin),
     Server(u64, usize, ServerLogin),
     Moved(Box<Moving>),
@@ -74,7 +74,7 @@ impl Drop for Place {
 struct Desk {
     now: Micros,
     inbox: Vec<Mail<SimSocket>>,
-    sent: Vec<(usize, Letter)>,
+    sent: Vec<(usize, SimMail)>,
     notes: Vec<Note>,
 }
 
@@ -113,8 +113,8 @@ impl Post for SimPost {
 
     fn send(&mut self, to: WorkerId, mail: Mail<SimSocket>) {
         let letter = match mail {
-            Mail::Moved(parts) => Letter::Moved(Box::new(Moving(parts.0, parts.1))),
-            Mail::Nudge { pool, by } => Letter::Nudge(pool, by),
+            Mail::Moved(parts) => SimMail::Moved(Box::new(Moving(parts.0, parts.1))),
+            Mail::Nudge { pool, by } => SimMail::Nudge(pool, by),
             _ => panic!("workers send each other servers and nudges"),
         };
         self.0.borrow_mut().sent.push((usize::from(to.0), letter));
@@ -178,7 +178,7 @@ impl Driver {
     }
 
     /// Puts a letter into the mailbox, for the next round.
-    pub fn put(&mut self, letter: Letter, ground: &mut Ground) {
+    pub fn put(&mut self, letter: SimMail, ground: &mut Ground) {
         let guard = |what| Box::new(Place { returned: Arc::clone(&self.returned), what });
         let mut channel = |wire: u64, guard| {
             let fd = SimSocket::new(wire, &self.net);
@@ -189,34 +189,34 @@ impl Driver {
         let tell = move |reply| replies.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
         let is_found = |answer| matches!(answer, Answer::Found(true));
         let mail = match letter {
-            Letter::Client(socket, login) => Mail::Client(Box::new((channel(socket, Box::new(())), login))),
-            Letter::Server(socket, pool, login) => {
+            SimMail::Client(socket, login) => Mail::Client(Box::new((channel(socket, Box::new(())), login))),
+            SimMail::Server(socket, pool, login) => {
                 Mail::Server(Box::new((channel(socket, guard((pool, socket))), login)))
             }
-            Letter::Moved(moving) => {
+            SimMail::Moved(moving) => {
                 let Moving(channel, state) = *moving;
                 self.worker.mind().expect(channel.fd.wire);
                 Mail::Moved(Box::new((channel, state)))
             }
-            Letter::Nudge(pool, by) => Mail::Nudge { pool, by },
-            Letter::CancelOver(server, fate) => Mail::CancelOver(server, fate),
-            Letter::HandedOver(pool, under_way) => {
+            SimMail::Nudge(pool, by) => Mail::Nudge { pool, by },
+            SimMail::CancelOver(server, fate) => Mail::CancelOver(server, fate),
+            SimMail::HandedOver(pool, under_way) => {
                 let reply = move |_| {
                     drop(under_way);
                     tell(Reply::HandedOver(pool));
                 };
                 Mail::Command(Command::Sweep(Scope::Pool(pool)), Box::new(reply))
             }
-            Letter::Evict(eviction) => {
+            SimMail::Evict(eviction) => {
                 let command = Command::EvictIdle(eviction.scope.clone());
                 let reply = move |answer| tell(Reply::Evicted(eviction, is_found(answer)));
                 Mail::Command(command, Box::new(reply))
             }
-            Letter::Command(Command::Cancel(asker, _)) => {
+            SimMail::Command(Command::Cancel(asker, _)) => {
                 let reply = move |answer| tell(Reply::Cancelled(asker, is_found(answer)));
                 Mail::Command(Command::Cancel(asker, 0), Box::new(reply))
             }
-            Letter::Command(command) => Mail::Command(command, Box::new(drop)),
+            SimMail::Command(command) => Mail::Command(command, Box::new(drop)),
         };
         self.desk.borrow_mut().inbox.push(mail);
     }

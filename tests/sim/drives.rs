@@ -3,7 +3,7 @@
 //! sockets look after themselves.
 
 use super::cases::{complete, empties, frame, query, ready, rules};
-use super::driver::{Driver, Letter, Returned};
+use super::driver::{Driver, Returned, SimMail};
 use super::ear;
 use super::ground::{Cuts, Ground};
 use super::kernel::Habits;
@@ -80,7 +80,7 @@ impl Stage {
             login_time: Micros(0),
             welcome: Box::default(),
         };
-        self.put(worker, Letter::Client(socket, login));
+        self.put(worker, SimMail::Client(socket, login));
         socket
     }
 
@@ -106,11 +106,11 @@ impl Stage {
             connected_at: self.ground.micros(),
             authorization: None,
         };
-        self.put(worker, Letter::Server(socket, 0, login));
+        self.put(worker, SimMail::Server(socket, 0, login));
         socket
     }
 
-    fn put(&mut self, worker: usize, letter: Letter) {
+    fn put(&mut self, worker: usize, letter: SimMail) {
         self.drivers[worker].put(letter, &mut self.ground);
         self.round(worker);
     }
@@ -126,7 +126,7 @@ impl Stage {
         for _ in 0..8 {
             for worker in 0..2 {
                 while let Some(letter) = self.ground.mail[worker].pop_front() {
-                    moves += usize::from(matches!(letter, Letter::Moved(_)));
+                    moves += usize::from(matches!(letter, SimMail::Moved(_)));
                     self.drivers[worker].put(letter, &mut self.ground);
                 }
                 self.round(worker);
@@ -266,10 +266,10 @@ fn a_server_that_is_canceled_and_notified_serves_on() {
             stage.settle();
             stage.says(client, &query("select pg_sleep(20)"));
             stage.settle();
-            stage.put(0, Letter::Command(Command::Cancel(client, 0)));
+            stage.put(0, SimMail::Command(Command::Cancel(client, 0)));
             stage.says(server, &[&complete("SELECT 1"), &ready(b'I'), &note[..cut]].concat());
             stage.round(0);
-            stage.put(0, Letter::CancelOver(server, fate));
+            stage.put(0, SimMail::CancelOver(server, fate));
             stage.says(server, &[&note[cut..], &note].concat());
             stage.settle();
             assert_eq!(stage.states(), [ServerState::Idle], "cut at {cut}, {fate:?}");
@@ -310,7 +310,7 @@ fn however_much_has_come_one_round_reads_so_much_of_it() {
 fn however_much_comes_of_one_that_is_closed_one_round_reads_so_much_of_it() {
     let mut stage = Stage::new(8 << 20, true, 0);
     let client = stage.client(0);
-    stage.put(0, Letter::Command(Command::KillClient(client)));
+    stage.put(0, SimMail::Command(Command::KillClient(client)));
     stage.says(client, &vec![b'x'; 6 << 20]);
     let mut rounds = 0;
     while !stage.ground.wires[client as usize].up.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows what a pooler, a server or a client is.
 
-use super::driver::Letter;
+use super::driver::SimMail;
 use super::kernel::{Habits, Net, Shared, Wires};
 use super::rng::{HASH_START, Rng, hash};
 use super::tls::Far;
@@ -103,11 +103,11 @@ pub struct Ground {
     pub now: u64,
     pub rng: Rng,
     pub cuts: Cuts,
-    /// Lent to the sockets while a worker runs.
+    /// Assigned to the sockets while a worker runs.
     pub wires: Wires,
     pub net: Net,
     /// Letters to the workers, in the order of their sending.
-    pub mail: Vec<VecDeque<Letter>>,
+    pub mail: Vec<VecDeque<SimMail>>,
     /// What the workers want the world to learn.
     pub notes: Vec<(usize, Note)>,
     /// Places of servers that are free again: pool and socket.
@@ -238,7 +238,7 @@ impl Ground {
     }
 
     /// Posts a letter; letters to one worker stay in order.
-    pub fn post(&mut self, worker: usize, letter: Letter) {
+    pub fn post(&mut self, worker: usize, letter: SimMail) {
         let time = (self.now + self.rng.below(4 * self.cuts.delay_us_max + 1)).max(self.mailed_until[worker]);
         self.mailed_until[worker] = time;
         self.mail[worker].push_back(letter);

@@ -4,7 +4,7 @@
 //! first server.
 
 use super::client::Stage;
-use super::driver::Letter;
+use super::driver::SimMail;
 use super::ear;
 use super::ground::Event;
 use super::logins::{FAIL_TOGETHER, Luck};
@@ -138,12 +138,12 @@ impl World {
         match action {
             Action::Open { pool, want, opening } => self.open(pool.id.0 as usize, want, opening),
             Action::Nudge { pool, idle_at, by } => {
-                self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
+                self.ground.post(usize::from(idle_at.0), SimMail::Nudge(pool, by));
             }
             Action::Evict { scope, worker } => {
                 let worker = usize::from(worker.0);
                 self.ground.log(|| format!("{scope:?} is full: is one idle at {worker}?"));
-                self.ground.post(worker, Letter::Evict(Eviction { scope, worker }));
+                self.ground.post(worker, SimMail::Evict(Eviction { scope, worker }));
             }
             Action::Retire(pool) => self.tell_all(&|| Command::Sweep(Scope::Pool(pool))),
             Action::MakeSure(pool) => self.make_sure(pool.0 as usize),
@@ -256,7 +256,7 @@ impl World {
                 continue;
             }
             let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
-            self.ground.post(worker, Letter::Client(socket, login));
+            self.ground.post(worker, SimMail::Client(socket, login));
         }
     }
 
@@ -387,13 +387,13 @@ impl World {
         server.authorization = authorization;
         server.address = address;
         self.servers.push(server);
-        ground.post(worker, Letter::Server(socket, at, login));
+        ground.post(worker, SimMail::Server(socket, at, login));
         let host = plan.database.clone();
         if self.dns.address(&host) != address {
             self.tell_of_address(worker, &host);
         }
         let id = self.pools[at].share.id;
-        self.ground.post(worker, Letter::HandedOver(id, under_way));
+        self.ground.post(worker, SimMail::HandedOver(id, under_way));
     }
 
     /// A server's socket has ended, and with it the place.

@@ -149,7 +149,7 @@ impl World {
     pub fn tell_of_address(&mut self, worker: usize, host: &str) {
         let addresses = Arc::from([ip(self.dns.address(host))]);
         let order = Command::HostMoved(host.into(), addresses);
-        self.ground.post(worker, super::driver::Letter::Command(order));
+        self.ground.post(worker, super::driver::SimMail::Command(order));
     }
 
     /// A pool's servers take another secret from now on; a reload brings it a little later.

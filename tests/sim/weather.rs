@@ -1,7 +1,7 @@
 //! What happens to a pooler from outside while it works: operators' commands, reloads, dying servers.
 
 use super::client::Stage;
-use super::driver::Letter;
+use super::driver::SimMail;
 use super::ground::Event;
 use super::session::REPORTED;
 use super::world::World;
@@ -181,7 +181,7 @@ impl World {
     fn evict(&mut self, pool: usize) {
         let user = Arc::clone(&self.pools[pool].share.user);
         let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
-        self.ground.post(worker, Letter::Command(Command::EvictIdle(Scope::User(user))));
+        self.ground.post(worker, SimMail::Command(Command::EvictIdle(Scope::User(user))));
     }
 
     fn suspend(&mut self) {

@@ -3,7 +3,7 @@
 mod clients;
 
 use super::client::{SimClient, Stage};
-use super::driver::{Driver, Letter, Reply, Returned};
+use super::driver::{Driver, Reply, Returned, SimMail};
 use super::ear;
 use super::ground::{CancelRequest, Event, Ground};
 use super::plan::Plan;
@@ -253,14 +253,16 @@ impl World {
         self.ground.log(|| format!("worker {worker} gets {}", brief(&letter)));
         match &letter {
             // Not before: who goes while he waits for his pool's first server has never been handed over.
-            Letter::Client(_, login) => self.pools[login.pool.id.0 as usize].logins += 1,
-            Letter::Command(Command::Sweep(Scope::Pool(id))) | Letter::HandedOver(id, _) => {
+            SimMail::Client(_, login) => self.pools[login.pool.id.0 as usize].logins += 1,
+            SimMail::Command(Command::Sweep(Scope::Pool(id))) | SimMail::HandedOver(id, _) => {
                 self.swept[worker].push(id.0 as usize);
             }
-            Letter::Command(Command::HostMoved(host, addresses)) => self.dns.is_told(worker, host, addresses),
+            SimMail::Command(Command::HostMoved(host, addresses)) => {
+                self.dns.is_told(worker, host, addresses)
+            }
             // Its login may have begun before what the worker has seen last: it is
             // looked at with the next pass.
-            Letter::Server(_, _, login) => {
+            SimMail::Server(_, _, login) => {
                 let pool = login.pool.id.0 as usize;
                 let (host, address) = (&*self.plan.pools[pool].database, &login.identity.remote);
                 if let Address::Tcp(at) = address {
@@ -343,7 +345,7 @@ impl World {
                 Note::NeedServer(pool) => self.ground.after(delay, Event::Consider(pool.0 as usize, true)),
                 Note::Nudge { pool, idle_at } => {
                     let by = pgweir::base::WorkerId(worker as u16);
-                    self.ground.post(usize::from(idle_at.0), Letter::Nudge(pool, by));
+                    self.ground.post(usize::from(idle_at.0), SimMail::Nudge(pool, by));
                 }
                 Note::SendCancel { client, server, key, .. } => {
                     assert!(
@@ -359,7 +361,7 @@ impl World {
 
     pub fn tell_all(&mut self, command: &dyn Fn() -> Command) {
         for worker in 0..self.drivers.len() {
-            self.ground.post(worker, Letter::Command(command()));
+            self.ground.post(worker, SimMail::Command(command()));
         }
     }
 
@@ -399,11 +401,11 @@ pub fn nowhere() -> Address {
     Address::Unix { port: 0, pid: 0, uid: 0 }
 }
 
-fn brief(letter: &Letter) -> String {
+fn brief(letter: &SimMail) -> String {
     match letter {
-        Letter::Client(socket, _) => format!("client {socket}"),
-        Letter::Server(socket, ..) => format!("server {socket}"),
-        Letter::Moved(_) => "a server of another worker".to_owned(),
+        SimMail::Client(socket, _) => format!("client {socket}"),
+        SimMail::Server(socket, ..) => format!("server {socket}"),
+        SimMail::Moved(_) => "a server of another worker".to_owned(),
         letter => format!("{letter:?}").chars().take(80).collect(),
     }
 }

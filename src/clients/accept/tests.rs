@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clients::accepting::Accepting;
-use crate::clients::client::tests::{Doors, welcomed};
+use crate::clients::client::tests::{Receivers, welcomed};
 
 use crate::wire::startup;
 use rustix::event::epoll;
@@ -21,12 +21,12 @@ fn what_one_client_meets_is_not_waited_out() {
 
 #[tokio::test]
 async fn a_socket_that_refuses_for_ever_gives_way_to_queries() {
-    let (hall, _doors) = hall();
+    let (context, _doors) = context();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     listener.set_nonblocking(true).unwrap();
     let door = Door::new(Arc::new(Listening::Tcp(listener)), watch());
-    let mut rounds = std::pin::pin!(hall.rounds(&door));
+    let mut rounds = std::pin::pin!(context.rounds(&door));
     std::future::poll_fn(|context| {
         assert!(rounds.as_mut().poll(context).is_pending());
         std::task::Poll::Ready(())
@@ -83,20 +83,20 @@ fn async_channel() -> (mpsc::UnboundedSender<u32>, Clients) {
 }
 
 /// What the first worker's accept loops lead to, where a pool has had its first server.
-fn hall() -> (Arc<Hall>, Doors) {
+fn context() -> (Arc<AcceptContext>, Receivers) {
     hall_with("")
 }
 
-fn hall_with(settings: &str) -> (Arc<Hall>, Doors) {
+fn hall_with(settings: &str) -> (Arc<AcceptContext>, Receivers) {
     let (clients, doors) = welcomed("d =", &format!("auth_type = trust\n{settings}"), "u");
-    let hall = Hall {
+    let context = AcceptContext {
         clients,
-        handshakes: Arc::new(Handshakes::start("hall", 1, 0).unwrap()),
+        handshakes: Arc::new(Handshakes::start("context", 1, 0).unwrap()),
         worker: WorkerId(0),
         keepalive: false,
         shortage: Arc::default(),
     };
-    (Arc::new(hall), doors)
+    (Arc::new(context), doors)
 }
 
 fn watch() -> Watch {
@@ -114,43 +114,44 @@ fn door() -> (Door, SocketAddr) {
 
 #[tokio::test]
 async fn a_round_takes_so_many_clients_and_no_more() {
-    let (hall, _doors) = hall();
+    let (context, _doors) = context();
     let (door, address) = door();
     let count = 2 * limits::ACCEPTS_PER_ROUND + 3;
     let _clients: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let begun =
-        || hall.clients.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count();
+    let begun = || {
+        context.clients.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count()
+    };
     for expected in [limits::ACCEPTS_PER_ROUND, limits::ACCEPTS_PER_ROUND, 3] {
-        hall.round(&door).await;
+        context.round(&door).await;
         assert_eq!(begun(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_round_that_has_taken_all_there_are_makes_no_pause() {
-    let (hall, _doors) = hall();
+    let (context, _doors) = context();
     let (door, address) = door();
     let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
     let began = tokio::time::Instant::now();
-    hall.round(&door).await;
-    assert_eq!(hall.clients.plane.workers[0].take().len(), 3);
+    context.round(&door).await;
+    assert_eq!(context.clients.plane.workers[0].take().len(), 3);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
 async fn a_round_gives_way_when_it_has_taken_its_clients() {
-    let (hall, _doors) = hall();
+    let (context, _doors) = context();
     let (door, address) = door();
     let count = 3 * limits::ACCEPTS_PER_ROUND;
     let _clients: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let mut rounds = std::pin::pin!(hall.rounds(&door));
+    let mut rounds = std::pin::pin!(context.rounds(&door));
     std::future::poll_fn(|context| {
         assert!(rounds.as_mut().poll(context).is_pending());
         std::task::Poll::Ready(())
     })
     .await;
     assert_eq!(
-        hall.clients.plane.workers[0].take().len(),
+        context.clients.plane.workers[0].take().len(),
         limits::ACCEPTS_PER_ROUND,
         "others are asked in between"
     );
@@ -160,7 +161,7 @@ async fn a_round_gives_way_when_it_has_taken_its_clients() {
 /// number 0. So it does of TCP's.
 #[tokio::test]
 async fn who_comes_over_a_unix_socket_from_a_process_without_a_number_logs_in() {
-    let (hall, _doors) = hall();
+    let (context, _doors) = context();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let mut hello = Vec::new();
@@ -170,9 +171,9 @@ async fn who_comes_over_a_unix_socket_from_a_process_without_a_number_logs_in() 
     socket.set_nonblocking(true).unwrap();
     let way = Way { local: None, keepalive: false };
     let nobody = Address::Unix { port: 0, pid: 0, uid: 0 };
-    let stranger = hall.clients.strangers.enter(&nobody);
-    Arc::clone(&hall).log_in(Accepted::Unix(socket.into()), way, stranger, watch()).await;
-    let letters = hall.clients.plane.workers.iter().flat_map(|worker| worker.take());
+    let stranger = context.clients.strangers.enter(&nobody);
+    Arc::clone(&context).log_in(Accepted::Unix(socket.into()), way, stranger, watch()).await;
+    let letters = context.clients.plane.workers.iter().flat_map(|worker| worker.take());
     let logins: Vec<_> = letters
         .filter_map(|mail| if let Mail::Client(client) = mail { Some(client.1) } else { None })
         .collect();
@@ -186,36 +187,37 @@ async fn who_comes_over_a_unix_socket_from_a_process_without_a_number_logs_in() 
 
 #[tokio::test]
 async fn who_cannot_be_known_comes_as_nobody() {
-    let (hall, _doors) = hall();
+    let (context, _doors) = context();
     let (pipe, _end) = rustix::pipe::pipe().unwrap(); // no socket: the kernel says nothing of its other end
     let nobody = Address::Unix { port: 0, pid: 0, uid: 0 };
-    let stranger = hall.clients.strangers.enter(&nobody);
+    let stranger = context.clients.strangers.enter(&nobody);
     let way = Way { local: None, keepalive: false };
-    let berth = Berth { watch: watch(), exit: exit(&hall.handshakes).0 };
+    let loop_place = LoopPlace { watch: watch(), exit: exit(&context.handshakes).0 };
     let arrival =
-        arrival(&hall.clients.plane, Accepted::Unix(pipe), &way, stranger, berth, WorkerId(0)).unwrap();
+        arrival(&context.clients.plane, Accepted::Unix(pipe), &way, stranger, loop_place, WorkerId(0))
+            .unwrap();
     assert!(matches!(arrival.remote, Address::Unix { pid: 0, uid: u32::MAX, .. }), "{:?}", arrival.remote);
 }
 
 #[tokio::test]
 async fn who_waits_for_a_place_when_accepting_is_suspended_comes_in_when_it_goes_on() {
-    let (hall, _doors) = hall_with("max_login_conn = 1");
+    let (context, _doors) = hall_with("max_login_conn = 1");
     let (door, address) = door();
     let _client = TcpStream::connect(address).unwrap();
-    let first = hall.clients.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
-    let mut round = std::pin::pin!(hall.round(&door));
+    let first = context.clients.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
+    let mut round = std::pin::pin!(context.round(&door));
     let mut begun = async || {
         std::future::poll_fn(|context| {
             let _ = round.as_mut().poll(context); // rounds have no value
             std::task::Poll::Ready(())
         })
         .await;
-        hall.clients.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count()
+        context.clients.plane.workers[0].take().iter().filter(|mail| matches!(mail, Mail::Task(_))).count()
     };
     assert_eq!(begun().await, 0, "there is no room");
-    hall.clients.accepting.set(false);
+    context.clients.accepting.set(false);
     drop(first);
     assert_eq!(begun().await, 0, "there is, but nobody is accepted");
-    hall.clients.accepting.set(true);
+    context.clients.accepting.set(true);
     assert_eq!(begun().await, 1);
 }

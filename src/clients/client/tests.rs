@@ -19,30 +19,30 @@ const USERS: &str =
 const CONSOLE: &str = "admin_users = admin\nstats_users = stats";
 
 /// What logins lead to, held open.
-pub(in crate::clients) struct Doors {
+pub(in crate::clients) struct Receivers {
     _launcher: LauncherInbox,
     console: mpsc::UnboundedReceiver<ConsoleVisit>,
 }
 
-fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Doors) {
+fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Receivers) {
     let (users, error) = UserList::parse(USERS.as_bytes());
     assert_eq!(error, None);
     let policy = Policy { users: Arc::new(users), ..policy(databases, settings) };
     let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
     let (plane, _launcher) = Plane::new(Arc::new(policy), Staff { workers: workers.into(), ..Staff::none() });
     let (clients, console) = Clients::new(plane);
-    (clients, Doors { _launcher, console })
+    (clients, Receivers { _launcher, console })
 }
 
 /// A plane whose pool (d, `user`) has had its first server.
-fn welcoming(databases: &str, settings: &str, user: &str) -> (Arc<Clients>, Doors) {
+fn welcoming(databases: &str, settings: &str, user: &str) -> (Arc<Clients>, Receivers) {
     let (clients, doors) = welcomed(databases, settings, user);
     tokio::spawn(welcome_clients(clients.clone()));
     (clients, doors)
 }
 
 /// The same, and the letters to its workers stay where they are.
-pub(in crate::clients) fn welcomed(databases: &str, settings: &str, user: &str) -> (Arc<Clients>, Doors) {
+pub(in crate::clients) fn welcomed(databases: &str, settings: &str, user: &str) -> (Arc<Clients>, Receivers) {
     let (clients, doors) = clients_of(databases, settings);
     let entry = clients.plane.pool_entry("d", user).unwrap();
     let names = clients.plane.names.clone();

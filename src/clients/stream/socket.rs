@@ -2,7 +2,7 @@
 //!
 //! Never reads ahead by itself. Moving it off the loop keeps what the kernel holds.
 
-use crate::clients::berth::Berth;
+use crate::clients::loop_place::LoopPlace;
 use crate::io::{Interest, Socket as _, has_hung_up};
 use rustix::io::Errno;
 use std::io::{self, IoSlice};
@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 pub struct Fresh {
     fd: OwnedFd,
     is_tcp: bool,
-    pub(super) berth: Option<Berth>,
+    pub(super) loop_place: Option<LoopPlace>,
 }
 
 /// A connected socket.
@@ -38,17 +38,17 @@ pub enum Socket {
 
 impl Fresh {
     /// A non-blocking socket with a place on a worker's loop.
-    pub fn new(fd: OwnedFd, is_tcp: bool, berth: Berth) -> Self {
-        Self { fd, is_tcp, berth: Some(berth) }
+    pub fn new(fd: OwnedFd, is_tcp: bool, loop_place: LoopPlace) -> Self {
+        Self { fd, is_tcp, loop_place: Some(loop_place) }
     }
 
     /// Gives its place on the worker's loop back, if it has one.
-    pub(super) fn leave_loop(&mut self) -> io::Result<Option<Berth>> {
-        let mut berth = self.berth.take();
-        if let Some(berth) = &mut berth {
-            berth.watch.end(self.fd.as_fd())?;
+    pub(super) fn leave_loop(&mut self) -> io::Result<Option<LoopPlace>> {
+        let mut loop_place = self.loop_place.take();
+        if let Some(loop_place) = &mut loop_place {
+            loop_place.watch.end(self.fd.as_fd())?;
         }
-        Ok(berth)
+        Ok(loop_place)
     }
 }
 
@@ -66,8 +66,8 @@ impl Socket {
             Err(Errno::AGAIN) => {}
             done => return Some(Poll::Ready(done.map_err(io::Error::from))),
         }
-        if let Some(berth) = &mut fresh.berth {
-            let watched = berth.watch.wait_for(interest, fresh.fd.as_fd());
+        if let Some(loop_place) = &mut fresh.loop_place {
+            let watched = loop_place.watch.wait_for(interest, fresh.fd.as_fd());
             return Some(watched.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending));
         }
         let Fresh { fd, is_tcp, .. } = slot.take()?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::{Address, Micros};
-use crate::clients::berth::{Handshakes, exit};
+use crate::clients::loop_place::{Handshakes, exit};
 use crate::clients::strangers::{Stranger, Strangers};
 use crate::io::{Clock, Watch};
 use rustix::event::epoll;
@@ -37,14 +37,14 @@ fn stranger() -> Stranger {
 fn on_a_loop(
     pace: &Pace,
     handshakes: &Arc<Handshakes>,
-) -> (ClientStream, Std, crate::clients::berth::Leaving) {
+) -> (ClientStream, Std, crate::clients::loop_place::Leaving) {
     let (near, far) = Std::pair().expect("a pair");
     near.set_nonblocking(true).expect("a socket");
     far.set_read_timeout(Some(DEADLINE)).expect("a socket");
     let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll"));
     let (exit, leaving) = exit(handshakes);
-    let berth = Berth { watch: Watch::new(epoll, 1), exit };
-    let socket = Socket::Fresh(Some(Fresh::new(near.into(), false, berth)));
+    let loop_place = LoopPlace { watch: Watch::new(epoll, 1), exit };
+    let socket = Socket::Fresh(Some(Fresh::new(near.into(), false, loop_place)));
     (ClientStream::new(socket).paced(pace.clone()), far, leaving)
 }
 
@@ -69,7 +69,7 @@ fn occupy(handshakes: &Arc<Handshakes>) -> mpsc::Sender<()> {
 }
 
 /// Polls a login on its worker for the first time: it leaves.
-fn begin(leaving: crate::clients::berth::Leaving, login: impl Future<Output = ()> + Send + 'static) {
+fn begin(leaving: crate::clients::loop_place::Leaving, login: impl Future<Output = ()> + Send + 'static) {
     let mut guest = Box::pin(leaving.guest(Box::pin(login)));
     assert!(guest.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(), "it has left");
 }

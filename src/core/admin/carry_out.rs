@@ -227,7 +227,7 @@ impl Core {
                 self.cancel_waiting(id, net);
                 true
             }
-            Stand::Lent(server) => self.cancel_lent(id, server, net),
+            Stand::Assigned(server) => self.cancel_lent(id, server, net),
             Stand::Linked(server) => self.cancel_running(socket_id, request, server, net),
         }
     }

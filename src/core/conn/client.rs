@@ -27,7 +27,7 @@ pub(in crate::core) enum Stand {
     },
     /// Tied to a server to which it has not said anything yet: it waited for it, and what it wants to say
     /// comes next. The server may still be taken away.
-    Lent(ServerId),
+    Assigned(ServerId),
     /// Tied to a server.
     Linked(ServerId),
 }
@@ -107,7 +107,7 @@ impl Client {
         match self.stand {
             Stand::Idle => ClientState::Idle,
             Stand::Waiting { .. } => ClientState::Waiting,
-            Stand::Lent(_) | Stand::Linked(_) => ClientState::Active,
+            Stand::Assigned(_) | Stand::Linked(_) => ClientState::Active,
         }
     }
 
@@ -115,7 +115,7 @@ impl Client {
     #[inline]
     pub(crate) fn link(&self) -> Option<ServerId> {
         match self.stand {
-            Stand::Lent(server) | Stand::Linked(server) => Some(server),
+            Stand::Assigned(server) | Stand::Linked(server) => Some(server),
             Stand::Idle | Stand::Waiting { .. } => None,
         }
     }

@@ -271,7 +271,7 @@ impl Server {
 
     /// Parameters of `client` that the server spells in another way: name, the
     /// client's spelling, the server's.
-    pub(crate) fn respelt<'a>(
+    pub(crate) fn canonicalised<'a>(
         &'a self,
         client: &'a Client,
         names: &'a crate::wire::TrackedNames,
@@ -285,7 +285,7 @@ impl Server {
 
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the
     /// client never had stays so.
-    pub(crate) fn teach(&self, client: &mut Client) {
+    pub(crate) fn adopt_params(&self, client: &mut Client) {
         let known =
             |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
         if client.params.iter().zip(self.params.iter()).all(known) {

@@ -54,7 +54,7 @@ impl Core {
         let client = &mut self.clients[id];
         let server = &mut self.servers[server_id];
         assert!(server.pool == client.pool, "a server is lent within its pool only");
-        client.stand = Stand::Lent(server_id);
+        client.stand = Stand::Assigned(server_id);
         server.request_at = now;
         if client.blocked {
             server.hold.add(Reason::LinkBlocked, Peer::Server(server_id), net);

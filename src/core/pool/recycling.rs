@@ -164,7 +164,12 @@ impl Core {
     /// A client begins to speak to a server that it was lent a while ago (it waited, or was not read
     /// from since). Returns whether it may: a server that has grown too old meanwhile is closed, and
     /// the client is without one.
-    pub(in crate::core) fn take_up(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
+    pub(in crate::core) fn begin_on_assigned(
+        &mut self,
+        id: ClientId,
+        server_id: ServerId,
+        net: &mut impl Net,
+    ) -> bool {
         let server = &self.servers[server_id];
         let client = &mut self.clients[id];
         client.stand = Stand::Linked(server_id);
@@ -184,10 +189,15 @@ impl Core {
     /// the server yet: such a link (all was answered here) is parted as one that was not taken up. Returns
     /// whether it goes on with it.
     #[cold]
-    pub(in crate::core) fn keeps_old(&mut self, id: ClientId, server: ServerId, net: &mut impl Net) -> bool {
+    pub(in crate::core) fn may_continue_expired(
+        &mut self,
+        id: ClientId,
+        server: ServerId,
+        net: &mut impl Net,
+    ) -> bool {
         let slot = self.servers[server].pool;
         let is_session = self.pools[slot].rules.mode == PoolMode::Session;
-        is_session || self.take_up(id, server, net)
+        is_session || self.begin_on_assigned(id, server, net)
     }
 
     #[cold]

@@ -83,7 +83,7 @@ impl Core {
         let client = &mut self.clients[client_id];
         if client.canceled != Canceled::No {
             client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
-            if matches!(client.stand, Stand::Lent(_)) {
+            if matches!(client.stand, Stand::Assigned(_)) {
                 self.part_canceled(client_id, id, net);
             }
         }

@@ -61,14 +61,14 @@ impl Core {
                 server.enter(Phase::Linked(client_id));
                 let client = &mut self.clients[client_id];
                 let about = client.identity.about();
-                for (name, mine, theirs) in server.respelt(client, &self.names) {
+                for (name, mine, theirs) in server.canonicalised(client, &self.names) {
                     log_about!(
                         debug,
                         about,
                         "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}"
                     );
                 }
-                server.teach(client);
+                server.adopt_params(client);
                 let is_canceled = client.canceled != Canceled::No;
                 client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
                 if is_canceled {

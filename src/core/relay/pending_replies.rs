@@ -49,13 +49,13 @@ pub(in crate::core) struct Expected {
     /// Something was sent for which no ReadyForQuery has come: the server may have an implicit transaction
     /// open, even if all its answers are here.
     unready: bool,
-    amid: Amid,
+    amid: CopySync,
 }
 
 /// Whether the client has sent a Sync amid its COPY data. A COPY that goes well ignores it; if the COPY
 /// fails, it depends on which data the server choked on, and that is told to nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Amid {
+enum CopySync {
     #[default]
     NoData,
     /// Data have been sent, their end has not.
@@ -70,7 +70,7 @@ impl Expected {
     /// Nothing is owed, no COPY is open, nothing is being skipped, no count is lost: the server is at rest.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No && self.amid != Amid::Lost
+        self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No && self.amid != CopySync::Lost
     }
 
     /// A message was sent after the last ReadyForQuery, or is to be answered before the next one.
@@ -128,8 +128,8 @@ impl Expected {
     pub(crate) fn push(&mut self, expect: Expect) {
         if matches!(expect, Expect::Sync) {
             self.skipping = false;
-            if self.amid == Amid::Data {
-                self.amid = Amid::Sync;
+            if self.amid == CopySync::Data {
+                self.amid = CopySync::Sync;
             }
             if self.copy == CopyIn::Running && self.copy_ends == 0 {
                 // The server ignores it; that there was one is all that counts if the COPY fails.
@@ -217,15 +217,15 @@ impl Expected {
 
     /// COPY data go to the server.
     pub(crate) fn copy_data_sent(&mut self) {
-        if self.amid == Amid::NoData {
-            self.amid = Amid::Data;
+        if self.amid == CopySync::NoData {
+            self.amid = CopySync::Data;
         }
     }
 
     /// The client has ended its COPY data; false for a stray end that belongs to nothing.
     pub(crate) fn copy_ended(&mut self) -> bool {
-        if self.amid == Amid::Data {
-            self.amid = Amid::NoData;
+        if self.amid == CopySync::Data {
+            self.amid = CopySync::NoData;
         }
         match self.copy {
             CopyIn::Running => self.add(Expect::CopyEnd),
@@ -252,7 +252,7 @@ impl Expected {
         if tag == server::COMMAND_COMPLETE && self.copy == CopyIn::Running {
             self.strip_copy();
             self.copy = CopyIn::No;
-            self.amid = if self.amid == Amid::Lost { Amid::Lost } else { Amid::NoData };
+            self.amid = if self.amid == CopySync::Lost { CopySync::Lost } else { CopySync::NoData };
         }
         let Some(front) = self.queue.front() else { return Fate::Forward };
         if tag == server::CLOSE_COMPLETE && front.prepares() {
@@ -312,7 +312,11 @@ impl Expected {
     pub(crate) fn failed(&mut self, undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
-            self.amid = if matches!(self.amid, Amid::Sync | Amid::Lost) { Amid::Lost } else { Amid::NoData };
+            self.amid = if matches!(self.amid, CopySync::Sync | CopySync::Lost) {
+                CopySync::Lost
+            } else {
+                CopySync::NoData
+            };
         }
         match self.queue.front() {
             None | Some(Expect::Sync | Expect::Simple | Expect::Function) => return,
@@ -338,10 +342,10 @@ impl Expected {
             self.take();
         }
         self.unready = !self.queue.is_empty();
-        if self.amid == Amid::Lost {
+        if self.amid == CopySync::Lost {
             self.skipping = false;
         } else if self.queue.is_empty() && self.copy == CopyIn::No {
-            self.amid = Amid::NoData;
+            self.amid = CopySync::NoData;
         }
     }
 

@@ -230,12 +230,12 @@ impl<N: Net> Relay<'_, N, ClientId> {
                 return Ok(server);
             }
             Stand::Linked(server) => {
-                if !self.walk.run.is_empty() || self.core.keeps_old(self.id, server, self.net) {
+                if !self.walk.run.is_empty() || self.core.may_continue_expired(self.id, server, self.net) {
                     return Ok(server);
                 }
             }
-            Stand::Lent(server) => {
-                if self.core.take_up(self.id, server, self.net) {
+            Stand::Assigned(server) => {
+                if self.core.begin_on_assigned(self.id, server, self.net) {
                     self.core.count_age(server);
                     return Ok(server);
                 }

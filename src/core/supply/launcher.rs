@@ -168,7 +168,7 @@ impl Thought<'_> {
     }
 
     fn pass(&mut self, pool: &Demand) {
-        self.heal(&pool.share);
+        self.renudge_stuck(&pool.share);
         self.look_at(pool, Prompt::Routine);
         self.replace_retired(pool);
         let is_short = pool.share.live_count() < pool.share.rules().min_pool_size;
@@ -209,7 +209,7 @@ impl Thought<'_> {
 
     /// A client waits on one worker while another has idle servers, and has for a whole
     /// pass: the nudge was lost.
-    fn heal(&mut self, share: &PoolShare) {
+    fn renudge_stuck(&mut self, share: &PoolShare) {
         let Some((_, since)) = share.oldest_waiter() else { return };
         if self.now.since(since) >= Micros::from_millis(limits::JANITOR_PERIOD_MS) {
             self.nudge(share);

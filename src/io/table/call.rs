@@ -1,6 +1,6 @@
 //! One call of the machine: what it asks for while it has one connection's bytes at hand.
 
-use super::{Departure, News, Table};
+use super::{ConnEvent, Departure, Table};
 use crate::base::{Peer, WorkerId};
 use crate::core::{Farewell, MovedServer, Net, Note};
 use crate::io::conn::{Life, flag};
@@ -91,7 +91,7 @@ impl<K: Kernel> Net for Call<'_, '_, K> {
         if let Some(conn) = self.table.conn(key) {
             conn.life = Life::Flushing(peer);
             conn.kept = Vec::new();
-            self.table.news.push_back(News::Closing(key));
+            self.table.news.push_back(ConnEvent::Closing(key));
         }
     }
 

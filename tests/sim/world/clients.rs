@@ -2,7 +2,7 @@
 
 use super::{DEAF_US, World, defaults, nowhere, param_set};
 use crate::client::SimClient;
-use crate::driver::Letter;
+use crate::driver::SimMail;
 use crate::ground::Event;
 use crate::session::{BOGUS_ZONE, Session};
 use crate::wire::Remote;
@@ -18,7 +18,7 @@ impl World {
         let socket = client.socket;
         for _ in 0..std::mem::take(&mut client.wants_cancels) {
             match self.ground.wires[socket as usize].worker {
-                Some(worker) => self.ground.post(worker, Letter::Command(Command::Cancel(socket, 0))),
+                Some(worker) => self.ground.post(worker, SimMail::Command(Command::Cancel(socket, 0))),
                 None => self.clients[index].cancels -= 1,
             }
         }

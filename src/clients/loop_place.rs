@@ -62,7 +62,7 @@ impl Handshakes {
 
 /// A login's place on a worker's loop.
 #[derive(Debug)]
-pub struct Berth {
+pub struct LoopPlace {
     /// What its socket is watched by.
     pub watch: Watch,
     /// The way to another thread.
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn handshakes(count: usize) -> Arc<Handshakes> {
-        Arc::new(Handshakes::start("berth", count, 0).expect("threads"))
+        Arc::new(Handshakes::start("loop_place", count, 0).expect("threads"))
     }
 
     fn name() -> Option<String> {
@@ -164,9 +164,9 @@ mod tests {
         go.try_send(()).unwrap();
         assert!(poll(guest.as_mut()), "it is not here any more");
         assert_eq!(told.recv().unwrap(), name());
-        assert_eq!(told.recv().unwrap().as_deref(), Some("berth-0"));
+        assert_eq!(told.recv().unwrap().as_deref(), Some("loop_place-0"));
         go.try_send(()).unwrap();
-        assert_eq!(told.recv().unwrap().as_deref(), Some("berth-0"), "its waits are that thread's");
+        assert_eq!(told.recv().unwrap().as_deref(), Some("loop_place-0"), "its waits are that thread's");
     }
 
     #[test]
@@ -190,6 +190,6 @@ mod tests {
         }
         let mut on: Vec<_> = (0..4).map(|_| told.recv().unwrap().unwrap()).collect();
         on.sort();
-        assert_eq!(on, ["berth-0", "berth-0", "berth-1", "berth-1"]);
+        assert_eq!(on, ["loop_place-0", "loop_place-0", "loop_place-1", "loop_place-1"]);
     }
 }
