@@ -8,16 +8,31 @@ pub(crate) const PAGE_COLUMNS: usize = 110;
 /// `text` in lines of at most `columns` characters, broken between words; a word that is longer stands alone.
 pub(crate) fn lines(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in words(text) {
         match lines.last_mut() {
-            Some(line) if is_open(line) || line.chars().count() + 1 + word.chars().count() <= columns => {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
+}
+
+/// The words of a text; a `code span` is one word.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for part in text.split_whitespace() {
+        match words.last_mut() {
+            Some(word) if word.matches('`').count() % 2 == 1 => {
+                word.push(' ');
+                word.push_str(part);
+            }
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
 }
 
 /// A Markdown page whose paragraphs are one line each, with these wrapped; rows of tables stay whole.
@@ -34,11 +49,6 @@ pub(crate) fn page(text: &str) -> String {
     page
 }
 
-/// Whether a code span has begun on this line and not ended.
-fn is_open(line: &str) -> bool {
-    line.matches('`').count() % 2 == 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,7 +62,7 @@ mod tests {
 
     #[test]
     fn code_spans_are_not_broken() {
-        assert_eq!(lines("set `a = b c` so", 8), ["set `a = b c`", "so"]);
+        assert_eq!(lines("set `a = b c` so", 8), ["set", "`a = b c`", "so"]);
     }
 
     #[test]
