@@ -3,9 +3,10 @@
 //! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login
 //! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the
 //! order is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of
-//! what it is, the pace settles there: a burst of refusals that looks like throttling halves it, and it grows
-//! by 1/s each 10 s. Pure: monotonic time comes in as argument. Memory: one entry for each login that waits,
-//! which the pools' own limits bound.
+//! what it is, the pace settles there: refusals that look like throttling halve it, it grows by 1/s each 10
+//! s, and refusals behind such a step take that back and a little more. Turns come evenly then, since nobody
+//! knows how short a burst is throttled. Pure: monotonic time comes in as argument. Memory: one entry for
+//! each login that waits, which the pools' own limits bound.
 
 use crate::base::Micros;
 use std::collections::VecDeque;
@@ -16,8 +17,17 @@ pub const LOGIN_RATE: u32 = 20;
 /// The pace grows back by one login a second this often.
 const GROWTH_PERIOD: Micros = Micros::from_secs(10);
 
-/// Two halvings are this far apart at the least: one burst of refusals is one sign of throttling.
-const HALVING_GAP: Micros = Micros::from_secs(2);
+/// Two cuts of the pace are this far apart at the least: one burst of refusals is one sign of throttling.
+const CUT_GAP: Micros = Micros::from_secs(2);
+
+/// Logins begun so soon after a cut still meet what those of before have used up.
+const SETTLE_SPAN: Micros = Micros::from_secs(1);
+
+/// A pace that was taken until it grew by one is cut by this part of it.
+const SMALL_CUT: u32 = 8;
+
+/// For so long after the last sign of throttling turns come evenly, and no second's worth at once.
+const EVEN_SPAN: Micros = Micros::from_secs(600);
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -73,7 +83,10 @@ pub struct Budget {
     level: u64,
     filled_at: Micros,
     grown_at: Micros,
-    halved_at: Option<Micros>,
+    /// When the pace was cut last.
+    cut_at: Option<Micros>,
+    /// When the last turn was given out.
+    turned_at: Option<Micros>,
     /// When a turn was given out last that was one of too many.
     strained_at: Option<Micros>,
     waiting: [VecDeque<(u64, Micros)>; Priority::ALL.len()],
@@ -90,7 +103,8 @@ impl Budget {
             level: u64::from(rate) * SECOND_US,
             filled_at: now,
             grown_at: now,
-            halved_at: None,
+            cut_at: None,
+            turned_at: None,
             strained_at: None,
             waiting: Default::default(),
             tickets: 0,
@@ -126,17 +140,19 @@ impl Budget {
     /// again at [`Budget::next_at`].
     pub fn next(&mut self, now: Micros) -> Option<Turn> {
         self.fill(now);
-        if self.level < SECOND_US {
+        if self.due_at(now) > now {
             return None;
         }
         let mut queues = Priority::ALL.into_iter().zip(&mut self.waiting);
         let (priority, (number, since)) =
             queues.find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
-        self.level -= SECOND_US;
-        if self.is_low() {
+        self.level = self.level.saturating_sub(SECOND_US);
+        self.turned_at = Some(now);
+        let waited = now.since(since);
+        if self.is_low() || (self.is_even(now) && waited > Micros(0)) {
             self.strained_at = Some(now);
         }
-        Some(Turn { ticket: Ticket { number, priority }, waited: now.since(since) })
+        Some(Turn { ticket: Ticket { number, priority }, waited })
     }
 
     /// When the next turn is, if anybody waits; never before `now`.
@@ -144,9 +160,7 @@ impl Budget {
         if self.waiting() == 0 {
             return None;
         }
-        let missing = SECOND_US.saturating_sub(self.level);
-        let ready = self.filled_at + Micros(missing.div_ceil(u64::from(self.rate)));
-        Some(ready.max(now))
+        Some(self.due_at(now).max(now))
     }
 
     /// Logins that wait.
@@ -159,8 +173,9 @@ impl Budget {
         self.rate
     }
 
-    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up that its
-    /// refusal may be our own doing. Its own turn does not count.
+    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up, or turns
+    /// that come evenly had to be waited for, that its refusal may be our own doing. Its own turn does not
+    /// count while they come at once.
     pub fn is_strained(&mut self, since: Micros, now: Micros) -> bool {
         self.fill(now);
         self.is_low() || self.strained_at.is_some_and(|at| at >= since)
@@ -171,16 +186,34 @@ impl Budget {
         self.level + SECOND_US < self.level_max() / 2 || self.waiting() > 0
     }
 
-    /// A login that was begun at `begun_at` looked throttled: the pace is halved, at most once each 2 s, and
-    /// not for a login of the pace of before, however long it took.
+    /// A login that was begun at `begun_at` looked throttled. The pace is halved, or, where the last thing it
+    /// did was to grow, cut a little below what was taken before; at most once each 2 s, and not for a login
+    /// of the pace of before, however long it took.
     pub fn throttled(&mut self, begun_at: Micros, now: Micros) {
-        if self.halved_at.is_some_and(|at| now.since(at) < HALVING_GAP || begun_at < at) {
+        let is_of_before = |cut_at: Micros| now.since(cut_at) < CUT_GAP || begun_at < cut_at + SETTLE_SPAN;
+        if self.cut_at.is_some_and(is_of_before) {
             return;
         }
         self.fill(now);
-        self.rate = (self.rate / 2).max(1);
+        let has_grown = self.cut_at.is_some_and(|cut_at| self.grown_at > cut_at);
+        let less = if has_grown { (self.rate / SMALL_CUT).max(1) } else { self.rate.div_ceil(2) };
+        self.rate = self.rate.saturating_sub(less).max(1);
         self.level = self.level.min(self.level_max());
-        (self.halved_at, self.grown_at) = (Some(now), now);
+        (self.cut_at, self.grown_at) = (Some(now), now);
+    }
+
+    /// When the next turn may be given out.
+    fn due_at(&self, now: Micros) -> Micros {
+        let time_for = |level: u64| Micros(level.div_ceil(u64::from(self.rate)));
+        let filled_at = self.filled_at + time_for(SECOND_US.saturating_sub(self.level));
+        let last = self.turned_at.filter(|_| self.is_even(now));
+        last.map_or(filled_at, |turned_at| filled_at.max(turned_at + time_for(SECOND_US)))
+    }
+
+    /// Whether turns come evenly: logins were throttled lately.
+    fn is_even(&self, now: Micros) -> bool {
+        let is_so = |cut_at: Micros| self.rate < self.rate_max || now.since(cut_at) < EVEN_SPAN;
+        self.cut_at.is_some_and(is_so)
     }
 
     fn level_max(&self) -> u64 {

@@ -81,6 +81,47 @@ fn throttling_halves_and_time_heals() {
 }
 
 #[test]
+fn a_pace_that_was_taken_until_it_grew_is_cut_by_little() {
+    let mut budget = Budget::new(40, s(0));
+    budget.throttled(s(0), s(0));
+    budget.fill(s(40));
+    assert_eq!(budget.rate(), 24);
+    budget.throttled(s(40), s(40));
+    assert_eq!(budget.rate(), 21, "what was taken before, and a little less");
+    budget.throttled(s(40), s(43));
+    assert_eq!(budget.rate(), 21, "that login met those of the pace of before");
+    budget.throttled(s(43), s(43));
+    assert_eq!(budget.rate(), 10, "it takes fewer than it did");
+    let mut slow = Budget::new(2, s(0));
+    slow.throttled(s(0), s(0));
+    slow.fill(s(10));
+    slow.throttled(s(10), s(10));
+    assert_eq!(slow.rate(), 1);
+}
+
+#[test]
+fn turns_come_evenly_while_logins_are_throttled_and_a_while_after() {
+    let at_once = |budget: &mut Budget, now| {
+        let asked = [(); 30].map(|()| budget.ask(Priority::Client, now));
+        let count = served(budget, now).len();
+        asked.into_iter().for_each(|ticket| budget.forget(ticket));
+        count
+    };
+    let mut budget = Budget::new(20, s(0));
+    assert_eq!(at_once(&mut budget, s(0)), 20);
+    budget.throttled(s(0), s(10));
+    assert_eq!(at_once(&mut budget, s(20)), 1);
+    budget.ask(Priority::Client, s(20));
+    assert_eq!(budget.next_at(s(20)), Some(s(20) + Micros(SECOND_US.div_ceil(11))), "of 11 a second");
+    budget.next(s(21)).unwrap();
+    assert_eq!(at_once(&mut budget, s(609)), 1);
+    assert_eq!(at_once(&mut budget, s(611)), 20, "ten minutes after the last sign of it");
+    let mut budget = Budget::new(200, s(0));
+    (0..10).for_each(|time| budget.throttled(s(3 * time), s(3 * time)));
+    assert_eq!(at_once(&mut budget, s(1_000)), 1, "not before the pace is the old one");
+}
+
+#[test]
 fn the_pace_is_strained_by_what_others_have_taken() {
     let take = |budget: &mut Budget, logins| {
         for _ in 0..logins {
@@ -97,6 +138,11 @@ fn the_pace_is_strained_by_what_others_have_taken() {
     assert!(budget.is_strained(s(0), s(9)), "it was while that login was under way, however long that took");
     budget.throttled(s(10), s(10));
     assert!(!budget.is_strained(s(10), s(10)), "the halved pace is no sign by itself");
+    let others = [(); 2].map(|()| budget.ask(Priority::Client, s(11)));
+    assert_eq!(budget.next(s(11)).map(|turn| turn.ticket), Some(others[0]));
+    assert_eq!(budget.next(s(12)).map(|turn| turn.ticket), Some(others[1]));
+    assert!(budget.is_strained(s(12), s(13)), "they come as fast as the pace lets them");
+    assert!(!budget.is_strained(s(13), s(13)));
     let mut least = Budget::new(1, s(0));
     take(&mut least, 1);
     assert!(!least.is_strained(s(0), s(0)), "one's own turn is none either");
@@ -115,16 +161,33 @@ fn a_reload_sets_another_pace() {
     assert_eq!(Budget::new(0, s(0)).rate(), 1);
 }
 
-/// Logins that an endpoint has taken within the last second.
+/// How an endpoint throttles; each lets so many logins a second through at the most.
+#[derive(Clone, Copy, Debug)]
+enum Throttle {
+    /// One in each part of a second, counted from the last that was let through.
+    Spacing,
+    /// One in each part of a second, counted by the clock.
+    Slots,
+    /// As many as it lets through within the second before.
+    Window,
+}
+
 struct Endpoint {
-    most: usize,
+    throttle: Throttle,
+    most: u64,
     taken_at: VecDeque<Micros>,
 }
 
 impl Endpoint {
     fn takes(&mut self, now: Micros) -> bool {
         self.taken_at.retain(|at| now.since(*at) < s(1));
-        let takes = self.taken_at.len() < self.most;
+        let slot = |at: Micros| at.0 * self.most / SECOND_US;
+        let last = self.taken_at.back();
+        let takes = match self.throttle {
+            Throttle::Spacing => last.is_none_or(|at| now.since(*at).0 * self.most >= SECOND_US),
+            Throttle::Slots => last.is_none_or(|at| slot(*at) != slot(now)),
+            Throttle::Window => self.taken_at.len() < self.most as usize,
+        };
         if takes {
             self.taken_at.push_back(now);
         }
@@ -132,45 +195,83 @@ impl Endpoint {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Logins are wanted without end, each takes `slow_ms` and is refused beyond what the endpoint takes.
-    #[test]
-    fn the_pace_settles_near_what_the_endpoint_takes(
-        (rate, most) in (20u32..60).prop_flat_map(|rate| (Just(rate), 2..=rate as usize)),
-        slow_ms in 1u64..3000,
-    ) {
-        let mut budget = Budget::new(rate, s(0));
-        let mut endpoint = Endpoint { most, taken_at: VecDeque::new() };
-        let mut under_way = VecDeque::new();
-        let (mut now, mut taken, mut refused) = (s(0), 0.0, 0.0);
-        while now < s(500) {
-            if budget.waiting() == 0 {
-                budget.ask(Priority::Client, now);
-            }
-            let slow = Micros::from_millis(slow_ms);
-            let verdict_at = under_way.front().map(|begun_at: &Micros| *begun_at + slow);
-            let turn_at = budget.next_at(now).expect("one waits");
-            now = turn_at.min(verdict_at.unwrap_or(Micros::NEVER)).max(now);
-            if verdict_at.is_some_and(|at| at <= now) {
-                let begun_at = under_way.pop_front().expect("it is under way");
-                let is_late = now >= s(200);
-                match endpoint.takes(now) {
-                    true => taken += f64::from(u8::from(is_late)),
-                    false => {
-                        refused += f64::from(u8::from(is_late));
-                        budget.throttled(begun_at, now);
-                    }
-                }
-            }
-            while budget.next(now).is_some() {
-                under_way.push_back(now);
-                budget.ask(Priority::Client, now);
-            }
+/// Logins are wanted without end for `busy`, then none for `rest`, and so on.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    busy: Micros,
+    rest: Micros,
+}
+
+impl Demand {
+    /// From `at` on: when one is wanted first.
+    fn next(self, at: Micros) -> Micros {
+        let period = self.busy.0 + self.rest.0;
+        if at.0 % period < self.busy.0 { at } else { Micros((at.0 / period + 1) * period) }
+    }
+
+    /// Which part of all time is busy.
+    fn share(self) -> f64 {
+        self.busy.0 as f64 / (self.busy.0 + self.rest.0) as f64
+    }
+}
+
+/// What became of logins from 200 s on, until 500 s: how many were let through, and how many were not.
+fn logins_at(endpoint: &mut Endpoint, rate_max: u32, slow: Micros, demand: Demand) -> (f64, f64) {
+    let mut budget = Budget::new(rate_max, s(0));
+    let mut under_way: VecDeque<Micros> = VecDeque::new();
+    let (mut now, mut taken, mut refused) = (s(0), 0.0, 0.0);
+    while now < s(500) {
+        if budget.waiting() == 0 && demand.next(now) == now {
+            budget.ask(Priority::Client, now);
         }
-        let could = 300.0 * most as f64;
-        prop_assert!(taken > 0.4 * could, "{taken} of {could}");
-        prop_assert!(refused < 0.25 * taken, "{refused} refused, {taken} taken");
+        let turn_at = budget.next_at(now).map_or(demand.next(now), |at| at.max(now));
+        let verdict_at = under_way.front().map(|begun_at| *begun_at + slow);
+        now = turn_at.min(verdict_at.unwrap_or(Micros::NEVER)).max(now);
+        if verdict_at.is_some_and(|at| at <= now) {
+            let begun_at = under_way.pop_front().expect("it is under way");
+            let takes = endpoint.takes(now);
+            let counts = f64::from(u8::from(now >= s(200)));
+            if takes {
+                taken += counts;
+            } else {
+                refused += counts;
+                budget.throttled(begun_at, now);
+            }
+        } else if budget.next(now).is_some() {
+            under_way.push_back(now);
+        }
+    }
+    (taken, refused)
+}
+
+fn any_throttle() -> impl Strategy<Value = Throttle> {
+    prop_oneof![Just(Throttle::Spacing), Just(Throttle::Slots), Just(Throttle::Window)]
+}
+
+fn any_demand() -> impl Strategy<Value = Demand> {
+    let rest_ms = prop_oneof![1 => Just(0), 2 => 100u64..5_000];
+    (2_000u64..20_000, rest_ms).prop_map(|(busy_ms, rest_ms)| Demand {
+        busy: Micros::from_millis(busy_ms),
+        rest: Micros::from_millis(rest_ms),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    /// However the endpoint throttles, and whether logins are wanted all the time or now and then.
+    #[test]
+    fn the_pace_settles_at_what_the_endpoint_lets_through(
+        (most, rate_max) in (1u64..=50).prop_flat_map(|most| (Just(most), (most as u32).max(20)..=60)),
+        slow_ms in 1u64..3000,
+        throttle in any_throttle(),
+        demand in any_demand(),
+    ) {
+        let mut endpoint = Endpoint { throttle, most, taken_at: VecDeque::new() };
+        let slow = Micros::from_millis(slow_ms);
+        let (taken, refused) = logins_at(&mut endpoint, rate_max, slow, demand);
+        let could = 300.0 * most as f64 * demand.share();
+        prop_assert!(taken > 0.8 * could, "{taken} of {could}, {refused} refused");
+        prop_assert!(refused < 0.3 * taken + 40.0, "{refused} refused, {taken} taken");
     }
 }
 
