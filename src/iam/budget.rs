@@ -3,10 +3,10 @@
 //! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login
 //! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the
 //! order is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of
-//! what it is, the pace settles there: refusals that look like throttling halve it, it grows by 1/s each 10
-//! s, and refusals behind such a step take that back and a little more. Turns come evenly then, since nobody
-//! knows how short a burst is throttled. Pure: monotonic time comes in as argument. Memory: one entry for
-//! each login that waits, which the pools' own limits bound.
+//! what it is, the pace settles there: refusals that look like throttling halve it, it grows each 10 s, by
+//! little first and then by 1/s, and refusals behind such a step take that back and a little more. Turns come
+//! evenly then, since nobody knows how short a burst is throttled. Pure: monotonic time comes in as argument.
+//! Memory: one entry for each login that waits, which the pools' own limits bound.
 
 use crate::base::Micros;
 use std::collections::VecDeque;
@@ -14,8 +14,13 @@ use std::collections::VecDeque;
 /// `iam_login_rate`'s default, in logins a second: far below the 200 of RDS, since others share them.
 pub const LOGIN_RATE: u32 = 20;
 
-/// The pace grows back by one login a second this often.
+/// The pace grows this often: by an eighth first, then by twice as much as before, by one a second at most.
 const GROWTH_PERIOD: Micros = Micros::from_secs(10);
+
+const FIRST_STEP: u64 = 8;
+
+/// The slowest pace, in thousandths of a login a second.
+const RATE_MIN: u64 = PER_SECOND / 2;
 
 /// Two cuts of the pace are this far apart at the least: one burst of refusals is one sign of throttling.
 const CUT_GAP: Micros = Micros::from_secs(2);
@@ -23,13 +28,17 @@ const CUT_GAP: Micros = Micros::from_secs(2);
 /// Logins begun so soon after a cut still meet what those of before have used up.
 const SETTLE_SPAN: Micros = Micros::from_secs(1);
 
-/// A pace that was taken until it grew by one is cut by this part of it.
-const SMALL_CUT: u32 = 8;
+/// A pace that was taken until it grew is cut by this part of what it was then.
+const SMALL_CUT: u64 = 16;
 
 /// For so long after the last sign of throttling turns come evenly, and no second's worth at once.
 const EVEN_SPAN: Micros = Micros::from_secs(600);
 
-const SECOND_US: u64 = 1_000_000;
+/// One login a second; paces are counted in thousandths of it.
+const PER_SECOND: u64 = 1_000;
+
+/// One login in the bucket, which so many microseconds of the pace fill.
+const LOGIN: u64 = 1_000_000 * PER_SECOND;
 
 /// Whom a login is for. The first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,10 +85,14 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub struct Budget {
     /// `iam_login_rate`.
-    rate_max: u32,
-    /// The pace now, in logins a second; at least 1.
-    rate: u32,
-    /// What the bucket holds, in millionths of a login.
+    rate_max: u64,
+    /// The pace now.
+    rate: u64,
+    /// Before it grew last.
+    rate_before: u64,
+    /// By how much it grows next.
+    step: u64,
+    /// What the bucket holds.
     level: u64,
     filled_at: Micros,
     grown_at: Micros,
@@ -96,11 +109,13 @@ pub struct Budget {
 impl Budget {
     /// A full bucket that lets `rate_max` logins a second pass; 0 counts as 1.
     pub fn new(rate_max: u32, now: Micros) -> Self {
-        let rate = rate_max.max(1);
+        let rate = u64::from(rate_max.max(1)) * PER_SECOND;
         Self {
             rate_max: rate,
             rate,
-            level: u64::from(rate) * SECOND_US,
+            rate_before: rate,
+            step: PER_SECOND,
+            level: level_max(rate),
             filled_at: now,
             grown_at: now,
             cut_at: None,
@@ -115,9 +130,9 @@ impl Budget {
     pub fn set_rate_max(&mut self, rate_max: u32, now: Micros) {
         self.fill(now);
         let was_full_pace = self.rate == self.rate_max;
-        self.rate_max = rate_max.max(1);
+        self.rate_max = u64::from(rate_max.max(1)) * PER_SECOND;
         self.rate = if was_full_pace { self.rate_max } else { self.rate.min(self.rate_max) };
-        self.level = self.level.min(self.level_max());
+        self.level = self.level.min(level_max(self.rate));
     }
 
     /// Queues a login. It is up when [`Budget::next`] says its ticket.
@@ -146,7 +161,7 @@ impl Budget {
         let mut queues = Priority::ALL.into_iter().zip(&mut self.waiting);
         let (priority, (number, since)) =
             queues.find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
-        self.level = self.level.saturating_sub(SECOND_US);
+        self.level = self.level.saturating_sub(LOGIN);
         self.turned_at = Some(now);
         let waited = now.since(since);
         if self.is_low() || (self.is_even(now) && waited > Micros(0)) {
@@ -168,9 +183,9 @@ impl Budget {
         self.waiting.iter().map(VecDeque::len).sum()
     }
 
-    /// The pace now, in logins a second.
+    /// The pace now, in whole logins a second; at least 1.
     pub fn rate(&self) -> u32 {
-        self.rate
+        u32::try_from(self.rate / PER_SECOND).unwrap_or(u32::MAX).max(1)
     }
 
     /// Whether at some time since `since`, when a login was begun, the bucket was so far used up, or turns
@@ -183,7 +198,7 @@ impl Budget {
 
     /// Whether more than half is used up; or some wait, however slow the pace is.
     fn is_low(&self) -> bool {
-        self.level + SECOND_US < self.level_max() / 2 || self.waiting() > 0
+        self.level + LOGIN < level_max(self.rate) / 2 || self.waiting() > 0
     }
 
     /// A login that was begun at `begun_at` looked throttled. The pace is halved, or, where the last thing it
@@ -196,18 +211,19 @@ impl Budget {
         }
         self.fill(now);
         let has_grown = self.cut_at.is_some_and(|cut_at| self.grown_at > cut_at);
-        let less = if has_grown { (self.rate / SMALL_CUT).max(1) } else { self.rate.div_ceil(2) };
-        self.rate = self.rate.saturating_sub(less).max(1);
-        self.level = self.level.min(self.level_max());
+        let rate = if has_grown { self.rate_before - self.rate_before / SMALL_CUT } else { self.rate / 2 };
+        self.rate = rate.max(RATE_MIN);
+        self.step = (self.rate / FIRST_STEP).min(PER_SECOND);
+        self.level = self.level.min(level_max(self.rate));
         (self.cut_at, self.grown_at) = (Some(now), now);
     }
 
     /// When the next turn may be given out.
     fn due_at(&self, now: Micros) -> Micros {
-        let time_for = |level: u64| Micros(level.div_ceil(u64::from(self.rate)));
-        let filled_at = self.filled_at + time_for(SECOND_US.saturating_sub(self.level));
+        let time_for = |level: u64| Micros(level.div_ceil(self.rate));
+        let filled_at = self.filled_at + time_for(LOGIN.saturating_sub(self.level));
         let last = self.turned_at.filter(|_| self.is_even(now));
-        last.map_or(filled_at, |turned_at| filled_at.max(turned_at + time_for(SECOND_US)))
+        last.map_or(filled_at, |turned_at| filled_at.max(turned_at + time_for(LOGIN)))
     }
 
     /// Whether turns come evenly: logins were throttled lately.
@@ -216,21 +232,26 @@ impl Budget {
         self.cut_at.is_some_and(is_so)
     }
 
-    fn level_max(&self) -> u64 {
-        u64::from(self.rate) * SECOND_US
-    }
-
     fn fill(&mut self, now: Micros) {
         let span = now.since(self.filled_at).0;
-        self.level = span.saturating_mul(self.rate.into()).saturating_add(self.level).min(self.level_max());
+        self.level = span.saturating_mul(self.rate).saturating_add(self.level).min(level_max(self.rate));
         self.filled_at = self.filled_at.max(now);
         let steps = now.since(self.grown_at).0 / GROWTH_PERIOD.0;
-        if steps > 0 {
-            let grown = u64::from(self.rate).saturating_add(steps).min(self.rate_max.into());
-            self.rate = u32::try_from(grown).unwrap_or(self.rate_max);
-            self.grown_at = self.grown_at + Micros(steps.saturating_mul(GROWTH_PERIOD.0));
+        self.grown_at = self.grown_at + Micros(steps.saturating_mul(GROWTH_PERIOD.0));
+        for _ in 0..steps {
+            if self.rate >= self.rate_max {
+                break;
+            }
+            self.rate_before = self.rate;
+            self.rate = (self.rate + self.step).min(self.rate_max);
+            self.step = (2 * self.step).min(PER_SECOND);
         }
     }
+}
+
+/// A second's worth; one login at the least.
+fn level_max(rate: u64) -> u64 {
+    (rate * (LOGIN / PER_SECOND)).max(LOGIN)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn throttling_halves_and_time_heals() {
     budget.throttled(s(3), s(3));
     assert_eq!(budget.rate(), 5);
     budget.fill(s(33));
-    assert_eq!(budget.rate(), 8);
+    assert_eq!(budget.rate, 7_625, "by five eighths, and then by one each time");
     budget.fill(s(1000));
     assert_eq!(budget.rate(), 20);
     for second in 2000..2100 {
@@ -87,7 +87,7 @@ fn a_pace_that_was_taken_until_it_grew_is_cut_by_little() {
     budget.fill(s(40));
     assert_eq!(budget.rate(), 24);
     budget.throttled(s(40), s(40));
-    assert_eq!(budget.rate(), 21, "what was taken before, and a little less");
+    assert_eq!(budget.rate, 23_000 - 23_000 / 16, "what was taken before, and a little less");
     budget.throttled(s(40), s(43));
     assert_eq!(budget.rate(), 21, "that login met those of the pace of before");
     budget.throttled(s(43), s(43));
@@ -95,8 +95,9 @@ fn a_pace_that_was_taken_until_it_grew_is_cut_by_little() {
     let mut slow = Budget::new(2, s(0));
     slow.throttled(s(0), s(0));
     slow.fill(s(10));
+    assert_eq!(slow.rate, 1_125);
     slow.throttled(s(10), s(10));
-    assert_eq!(slow.rate(), 1);
+    assert_eq!((slow.rate, slow.rate()), (938, 1));
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn turns_come_evenly_while_logins_are_throttled_and_a_while_after() {
     budget.throttled(s(0), s(10));
     assert_eq!(at_once(&mut budget, s(20)), 1);
     budget.ask(Priority::Client, s(20));
-    assert_eq!(budget.next_at(s(20)), Some(s(20) + Micros(SECOND_US.div_ceil(11))), "of 11 a second");
+    assert_eq!(budget.next_at(s(20)), Some(s(20) + Micros(90_910)), "of 11 a second");
     budget.next(s(21)).unwrap();
     assert_eq!(at_once(&mut budget, s(609)), 1);
     assert_eq!(at_once(&mut budget, s(611)), 20, "ten minutes after the last sign of it");
@@ -181,10 +182,10 @@ struct Endpoint {
 impl Endpoint {
     fn takes(&mut self, now: Micros) -> bool {
         self.taken_at.retain(|at| now.since(*at) < s(1));
-        let slot = |at: Micros| at.0 * self.most / SECOND_US;
+        let slot = |at: Micros| at.0 * self.most / 1_000_000;
         let last = self.taken_at.back();
         let takes = match self.throttle {
-            Throttle::Spacing => last.is_none_or(|at| now.since(*at).0 * self.most >= SECOND_US),
+            Throttle::Spacing => last.is_none_or(|at| now.since(*at).0 * self.most >= 1_000_000),
             Throttle::Slots => last.is_none_or(|at| slot(*at) != slot(now)),
             Throttle::Window => self.taken_at.len() < self.most as usize,
         };
@@ -195,7 +196,8 @@ impl Endpoint {
     }
 }
 
-/// Logins are wanted without end for `busy`, then none for `rest`, and so on.
+/// Logins are wanted without end for `busy`, then none for `rest`, and so on. Each is on its way for `slow`,
+/// and up to a twentieth of the time between two that pass longer.
 #[derive(Clone, Copy, Debug)]
 struct Demand {
     busy: Micros,
@@ -218,17 +220,18 @@ impl Demand {
 /// What became of logins from 200 s on, until 500 s: how many were let through, and how many were not.
 fn logins_at(endpoint: &mut Endpoint, rate_max: u32, slow: Micros, demand: Demand) -> (f64, f64) {
     let mut budget = Budget::new(rate_max, s(0));
-    let mut under_way: VecDeque<Micros> = VecDeque::new();
+    let mut dice = fastrand::Rng::with_seed(slow.0);
+    let mut under_way: VecDeque<[Micros; 2]> = VecDeque::new();
     let (mut now, mut taken, mut refused) = (s(0), 0.0, 0.0);
     while now < s(500) {
         if budget.waiting() == 0 && demand.next(now) == now {
             budget.ask(Priority::Client, now);
         }
         let turn_at = budget.next_at(now).map_or(demand.next(now), |at| at.max(now));
-        let verdict_at = under_way.front().map(|begun_at| *begun_at + slow);
+        let verdict_at = under_way.front().map(|[_, verdict_at]| *verdict_at);
         now = turn_at.min(verdict_at.unwrap_or(Micros::NEVER)).max(now);
         if verdict_at.is_some_and(|at| at <= now) {
-            let begun_at = under_way.pop_front().expect("it is under way");
+            let [begun_at, _] = under_way.pop_front().expect("it is under way");
             let takes = endpoint.takes(now);
             let counts = f64::from(u8::from(now >= s(200)));
             if takes {
@@ -238,7 +241,8 @@ fn logins_at(endpoint: &mut Endpoint, rate_max: u32, slow: Micros, demand: Deman
                 budget.throttled(begun_at, now);
             }
         } else if budget.next(now).is_some() {
-            under_way.push_back(now);
+            let jitter = Micros(dice.u64(..=50_000 / endpoint.most));
+            under_way.push_back([now, now + slow + jitter]);
         }
     }
     (taken, refused)
