@@ -31,6 +31,9 @@ const SETTLE_SPAN: Micros = Micros::from_secs(1);
 /// A pace that was taken until it grew is cut by this part of what it was then.
 const SMALL_CUT: u64 = 16;
 
+/// For so long after a cut refusals of whoever is new may well be more of the same.
+const THROTTLED_SPAN: Micros = Micros::from_secs(15);
+
 /// For so long after the last sign of throttling turns come evenly, and no second's worth at once.
 const EVEN_SPAN: Micros = Micros::from_secs(600);
 
@@ -194,6 +197,11 @@ impl Budget {
     pub fn is_strained(&mut self, since: Micros, now: Micros) -> bool {
         self.fill(now);
         self.is_low() || self.strained_at.is_some_and(|at| at >= since)
+    }
+
+    /// Whether logins were throttled within the last seconds.
+    pub fn is_throttled(&self, now: Micros) -> bool {
+        self.cut_at.is_some_and(|cut_at| now.since(cut_at) < THROTTLED_SPAN)
     }
 
     /// Whether more than half is used up; or some wait, however slow the pace is.
