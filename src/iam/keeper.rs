@@ -571,7 +571,10 @@ impl Keeper {
                     "iam source {name}: fetching credentials failed: {error}; the last ones are used {left}"
                 );
             }
-            None => tracing::error!("iam source {name}: no credentials: {error}; {}", self.kind.hint()),
+            None => {
+                let advice = error.advice(self.kind, self.has_role);
+                tracing::error!("iam source {name}: no credentials: {error}; {advice}");
+            }
         }
     }
 }
