@@ -573,7 +573,9 @@ impl Keeper {
             }
             None => {
                 let advice = error.advice(self.kind, self.has_role);
-                tracing::error!("iam source {name}: no credentials: {error}; {advice}");
+                let text = format!("iam source {name}: no credentials: {error}; {advice}");
+                // a panic has been told as an error
+                if *error == fetch::panicked() { tracing::warn!("{text}") } else { tracing::error!("{text}") }
             }
         }
     }
