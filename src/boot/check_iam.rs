@@ -6,7 +6,7 @@
 
 use super::process::share_memory;
 use crate::control::{Plane, Policy, Staff};
-use crate::iam::{CredentialState, Source};
+use crate::iam::{CredentialState, FetchError, Reason, Source};
 use crate::servers::Servers;
 use crate::servers::iam::preflight::{Trial, Verdict, trials};
 use std::sync::Arc;
@@ -62,11 +62,11 @@ async fn look_at_source(servers: &Servers, source: &Source, say: &mut dyn FnMut(
     // what is not known by then is told as it stands
     let _ = tokio::time::timeout(SOURCE_TIMEOUT, known).await;
     let (name, report) = (source.key(), source.report());
-    let why = report.failure.as_ref().map(|(error, _)| error.to_string());
     let is_usable = matches!(report.state, CredentialState::Fresh | CredentialState::Stale(_));
     if !is_usable {
-        let why = why.unwrap_or_else(|| "no answer in time".to_owned());
-        say(&format!("source {name}: FAILED: no credentials: {why}; {}", name.kind().hint()));
+        let error = report.failure.map_or_else(|| FetchError::new(Reason::Timeout), |(error, _)| error);
+        let advice = error.advice(name.kind(), name.role().is_some());
+        say(&format!("source {name}: FAILED: no credentials: {error}; {advice}"));
         return false;
     }
     let via = report.via.map_or(String::new(), |via| format!(" from {via}"));
@@ -79,8 +79,8 @@ async fn look_at_source(servers: &Servers, source: &Source, say: &mut dyn FnMut(
         }
     };
     say(&format!("source {name}: credentials{via}, key ****{tail}, {life}"));
-    if let Some(why) = why {
-        say(&format!("source {name}: warning: the last fetch failed: {why}"));
+    if let Some((error, _)) = report.failure {
+        say(&format!("source {name}: warning: the last fetch failed: {error}"));
     }
     match (report.principal, report.unidentified) {
         (Some(arn), _) => say(&format!("source {name}: principal {arn}")),

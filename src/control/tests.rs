@@ -57,6 +57,11 @@ impl Lines {
         (lines, guard)
     }
 
+    /// How many begin so.
+    pub(crate) fn count(&self, start: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|line| line.starts_with(start)).count()
+    }
+
     /// Whether there was an error with this text.
     pub(crate) fn has_error(&self, text: &str) -> bool {
         self.0.lock().unwrap().iter().any(|line| line.starts_with("ERROR") && line.contains(text))

@@ -66,7 +66,7 @@ impl AwsSource {
     }
 
     async fn fetch_on(&self, base: &Source, role: &Role) -> Result<Fetched, FetchError> {
-        let (credentials, via) = base.lend().await?;
+        let (credentials, via) = base.lend().await.map_err(FetchError::of_base)?;
         let assumed = self.sts.assume(&RoleToAssume::from(role), credentials).await;
         let is_of_base = |error: &FetchError| matches!(error.reason, Reason::Identity | Reason::Denied);
         if assumed.as_ref().is_err_and(is_of_base) {

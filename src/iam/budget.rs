@@ -3,9 +3,10 @@
 //! RDS throttles IAM logins (some 200 a second and instance, for all who log in there), and a throttled login
 //! looks like a refused one; so the pooler keeps well below by itself. A token bucket gives the pace; the
 //! order is by priority, then by arrival. Where RDS lets fewer through than we try, because of others or of
-//! what it is, the pace settles there: a burst of refusals that looks like throttling halves it, and it grows
-//! by 1/s each 10 s. Pure: monotonic time comes in as argument. Memory: one entry for each login that waits,
-//! which the pools' own limits bound.
+//! what it is, the pace settles there: refusals that look like throttling halve it, it grows each 10 s, by
+//! little first and then by 1/s, and refusals behind such a step take that back and a little more. Turns come
+//! evenly then, since nobody knows how short a burst is throttled. Pure: monotonic time comes in as argument.
+//! Memory: one entry for each login that waits, which the pools' own limits bound.
 
 use crate::base::Micros;
 use std::collections::VecDeque;
@@ -13,13 +14,34 @@ use std::collections::VecDeque;
 /// `iam_login_rate`'s default, in logins a second: far below the 200 of RDS, since others share them.
 pub const LOGIN_RATE: u32 = 20;
 
-/// The pace grows back by one login a second this often.
+/// The pace grows this often: by an eighth first, then by twice as much as before, by one a second at most.
 const GROWTH_PERIOD: Micros = Micros::from_secs(10);
 
-/// Two halvings are this far apart at the least: one burst of refusals is one sign of throttling.
-const HALVING_GAP: Micros = Micros::from_secs(2);
+const FIRST_STEP: u64 = 8;
 
-const SECOND_US: u64 = 1_000_000;
+/// The slowest pace, in thousandths of a login a second.
+const RATE_MIN: u64 = PER_SECOND / 2;
+
+/// Two cuts of the pace are this far apart at the least: one burst of refusals is one sign of throttling.
+const CUT_GAP: Micros = Micros::from_secs(2);
+
+/// Logins begun so soon after a cut still meet what those of before have used up.
+const SETTLE_SPAN: Micros = Micros::from_secs(1);
+
+/// A pace that was taken until it grew is cut by this part of what it was then.
+const SMALL_CUT: u64 = 16;
+
+/// For so long after a cut refusals of whoever is new may well be more of the same.
+const THROTTLED_SPAN: Micros = Micros::from_secs(15);
+
+/// For so long after the last sign of throttling turns come evenly, and no second's worth at once.
+const EVEN_SPAN: Micros = Micros::from_secs(600);
+
+/// One login a second; paces are counted in thousandths of it.
+const PER_SECOND: u64 = 1_000;
+
+/// One login in the bucket, which so many microseconds of the pace fill.
+const LOGIN: u64 = 1_000_000 * PER_SECOND;
 
 /// Whom a login is for. The first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,14 +88,21 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub struct Budget {
     /// `iam_login_rate`.
-    rate_max: u32,
-    /// The pace now, in logins a second; at least 1.
-    rate: u32,
-    /// What the bucket holds, in millionths of a login.
+    rate_max: u64,
+    /// The pace now.
+    rate: u64,
+    /// Before it grew last.
+    rate_before: u64,
+    /// By how much it grows next.
+    step: u64,
+    /// What the bucket holds.
     level: u64,
     filled_at: Micros,
     grown_at: Micros,
-    halved_at: Option<Micros>,
+    /// When the pace was cut last.
+    cut_at: Option<Micros>,
+    /// When the last turn was given out.
+    turned_at: Option<Micros>,
     /// When a turn was given out last that was one of too many.
     strained_at: Option<Micros>,
     waiting: [VecDeque<(u64, Micros)>; Priority::ALL.len()],
@@ -83,14 +112,17 @@ pub struct Budget {
 impl Budget {
     /// A full bucket that lets `rate_max` logins a second pass; 0 counts as 1.
     pub fn new(rate_max: u32, now: Micros) -> Self {
-        let rate = rate_max.max(1);
+        let rate = u64::from(rate_max.max(1)) * PER_SECOND;
         Self {
             rate_max: rate,
             rate,
-            level: u64::from(rate) * SECOND_US,
+            rate_before: rate,
+            step: PER_SECOND,
+            level: level_max(rate),
             filled_at: now,
             grown_at: now,
-            halved_at: None,
+            cut_at: None,
+            turned_at: None,
             strained_at: None,
             waiting: Default::default(),
             tickets: 0,
@@ -101,9 +133,9 @@ impl Budget {
     pub fn set_rate_max(&mut self, rate_max: u32, now: Micros) {
         self.fill(now);
         let was_full_pace = self.rate == self.rate_max;
-        self.rate_max = rate_max.max(1);
+        self.rate_max = u64::from(rate_max.max(1)) * PER_SECOND;
         self.rate = if was_full_pace { self.rate_max } else { self.rate.min(self.rate_max) };
-        self.level = self.level.min(self.level_max());
+        self.level = self.level.min(level_max(self.rate));
     }
 
     /// Queues a login. It is up when [`Budget::next`] says its ticket.
@@ -126,17 +158,19 @@ impl Budget {
     /// again at [`Budget::next_at`].
     pub fn next(&mut self, now: Micros) -> Option<Turn> {
         self.fill(now);
-        if self.level < SECOND_US {
+        if self.due_at(now) > now {
             return None;
         }
         let mut queues = Priority::ALL.into_iter().zip(&mut self.waiting);
         let (priority, (number, since)) =
             queues.find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
-        self.level -= SECOND_US;
-        if self.is_low() {
+        self.level = self.level.saturating_sub(LOGIN);
+        self.turned_at = Some(now);
+        let waited = now.since(since);
+        if self.is_low() || (self.is_even(now) && waited > Micros(0)) {
             self.strained_at = Some(now);
         }
-        Some(Turn { ticket: Ticket { number, priority }, waited: now.since(since) })
+        Some(Turn { ticket: Ticket { number, priority }, waited })
     }
 
     /// When the next turn is, if anybody waits; never before `now`.
@@ -144,9 +178,7 @@ impl Budget {
         if self.waiting() == 0 {
             return None;
         }
-        let missing = SECOND_US.saturating_sub(self.level);
-        let ready = self.filled_at + Micros(missing.div_ceil(u64::from(self.rate)));
-        Some(ready.max(now))
+        Some(self.due_at(now).max(now))
     }
 
     /// Logins that wait.
@@ -154,272 +186,81 @@ impl Budget {
         self.waiting.iter().map(VecDeque::len).sum()
     }
 
-    /// The pace now, in logins a second.
+    /// The pace now, in whole logins a second; at least 1.
     pub fn rate(&self) -> u32 {
-        self.rate
+        u32::try_from(self.rate / PER_SECOND).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up that its
-    /// refusal may be our own doing. Its own turn does not count.
+    /// Whether at some time since `since`, when a login was begun, the bucket was so far used up, or turns
+    /// that come evenly had to be waited for, that its refusal may be our own doing. Its own turn does not
+    /// count while they come at once.
     pub fn is_strained(&mut self, since: Micros, now: Micros) -> bool {
         self.fill(now);
         self.is_low() || self.strained_at.is_some_and(|at| at >= since)
     }
 
-    /// Whether more than half is used up; or some wait, however slow the pace is.
-    fn is_low(&self) -> bool {
-        self.level + SECOND_US < self.level_max() / 2 || self.waiting() > 0
+    /// Whether logins were throttled within the last seconds.
+    pub fn is_throttled(&self, now: Micros) -> bool {
+        self.cut_at.is_some_and(|cut_at| now.since(cut_at) < THROTTLED_SPAN)
     }
 
-    /// A login that was begun at `begun_at` looked throttled: the pace is halved, at most once each 2 s, and
-    /// not for a login of the pace of before, however long it took.
+    /// Whether more than half is used up; or some wait, however slow the pace is.
+    fn is_low(&self) -> bool {
+        self.level + LOGIN < level_max(self.rate) / 2 || self.waiting() > 0
+    }
+
+    /// A login that was begun at `begun_at` looked throttled. The pace is halved, or, where the last thing it
+    /// did was to grow, cut a little below what was taken before; at most once each 2 s, and not for a login
+    /// of the pace of before, however long it took.
     pub fn throttled(&mut self, begun_at: Micros, now: Micros) {
-        if self.halved_at.is_some_and(|at| now.since(at) < HALVING_GAP || begun_at < at) {
+        let is_of_before = |cut_at: Micros| now.since(cut_at) < CUT_GAP || begun_at < cut_at + SETTLE_SPAN;
+        if self.cut_at.is_some_and(is_of_before) {
             return;
         }
         self.fill(now);
-        self.rate = (self.rate / 2).max(1);
-        self.level = self.level.min(self.level_max());
-        (self.halved_at, self.grown_at) = (Some(now), now);
+        let has_grown = self.cut_at.is_some_and(|cut_at| self.grown_at > cut_at);
+        let rate = if has_grown { self.rate_before - self.rate_before / SMALL_CUT } else { self.rate / 2 };
+        self.rate = rate.max(RATE_MIN);
+        self.step = (self.rate / FIRST_STEP).min(PER_SECOND);
+        self.level = self.level.min(level_max(self.rate));
+        (self.cut_at, self.grown_at) = (Some(now), now);
     }
 
-    fn level_max(&self) -> u64 {
-        u64::from(self.rate) * SECOND_US
+    /// When the next turn may be given out.
+    fn due_at(&self, now: Micros) -> Micros {
+        let time_for = |level: u64| Micros(level.div_ceil(self.rate));
+        let filled_at = self.filled_at + time_for(LOGIN.saturating_sub(self.level));
+        let last = self.turned_at.filter(|_| self.is_even(now));
+        last.map_or(filled_at, |turned_at| filled_at.max(turned_at + time_for(LOGIN)))
+    }
+
+    /// Whether turns come evenly: logins were throttled lately.
+    fn is_even(&self, now: Micros) -> bool {
+        let is_so = |cut_at: Micros| self.rate < self.rate_max || now.since(cut_at) < EVEN_SPAN;
+        self.cut_at.is_some_and(is_so)
     }
 
     fn fill(&mut self, now: Micros) {
         let span = now.since(self.filled_at).0;
-        self.level = span.saturating_mul(self.rate.into()).saturating_add(self.level).min(self.level_max());
+        self.level = span.saturating_mul(self.rate).saturating_add(self.level).min(level_max(self.rate));
         self.filled_at = self.filled_at.max(now);
         let steps = now.since(self.grown_at).0 / GROWTH_PERIOD.0;
-        if steps > 0 {
-            let grown = u64::from(self.rate).saturating_add(steps).min(self.rate_max.into());
-            self.rate = u32::try_from(grown).unwrap_or(self.rate_max);
-            self.grown_at = self.grown_at + Micros(steps.saturating_mul(GROWTH_PERIOD.0));
+        self.grown_at = self.grown_at + Micros(steps.saturating_mul(GROWTH_PERIOD.0));
+        for _ in 0..steps {
+            if self.rate >= self.rate_max {
+                break;
+            }
+            self.rate_before = self.rate;
+            self.rate = (self.rate + self.step).min(self.rate_max);
+            self.step = (2 * self.step).min(PER_SECOND);
         }
     }
+}
+
+/// A second's worth; one login at the least.
+fn level_max(rate: u64) -> u64 {
+    (rate * (LOGIN / PER_SECOND)).max(LOGIN)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const fn s(seconds: u64) -> Micros {
-        Micros::from_secs(seconds)
-    }
-
-    fn served(budget: &mut Budget, now: Micros) -> Vec<u64> {
-        std::iter::from_fn(|| budget.next(now)).map(|turn| turn.ticket.number).collect()
-    }
-
-    #[test]
-    fn a_burst_and_then_the_pace() {
-        let mut budget = Budget::new(20, s(0));
-        for _ in 0..500 {
-            budget.ask(Priority::Client, s(0));
-        }
-        assert_eq!(served(&mut budget, s(0)).len(), 20);
-        assert_eq!(budget.next_at(s(0)), Some(Micros(50_000)));
-        let mut now = s(0);
-        let mut count = 20;
-        while let Some(at) = budget.next_at(now) {
-            now = at;
-            count += served(&mut budget, now).len();
-        }
-        assert_eq!((count, now), (500, s(24)));
-    }
-
-    #[test]
-    fn clients_go_before_pools_before_recycling() {
-        let mut budget = Budget::new(1, s(0));
-        let old = budget.ask(Priority::Recycling, s(0));
-        let pool = budget.ask(Priority::MinPool, s(0));
-        let first = budget.ask(Priority::Client, s(1));
-        let second = budget.ask(Priority::Client, s(1));
-        let mut order = Vec::new();
-        for second in 1..6 {
-            order.extend(served(&mut budget, s(second)));
-        }
-        assert_eq!(order, [first, second, pool, old].map(|ticket| ticket.number));
-    }
-
-    #[test]
-    fn waits_are_told_and_tickets_can_be_given_back() {
-        let mut budget = Budget::new(1, s(0));
-        let [a, b, c] = [0, 0, 0].map(|_| budget.ask(Priority::Client, s(0)));
-        assert_eq!(budget.next(s(0)), Some(Turn { ticket: a, waited: s(0) }));
-        budget.forget(b);
-        budget.forget(b);
-        budget.forget(a);
-        assert_eq!(budget.waiting(), 1);
-        assert_eq!(budget.next(s(0)), None);
-        assert_eq!(budget.next(s(1)), Some(Turn { ticket: c, waited: s(1) }));
-        assert_eq!(budget.next_at(s(1)), None);
-    }
-
-    #[test]
-    fn throttling_halves_and_time_heals() {
-        let mut budget = Budget::new(20, s(0));
-        budget.throttled(s(0), s(0));
-        budget.throttled(s(1), s(1));
-        assert_eq!(budget.rate(), 10, "one burst of refusals counts once");
-        budget.throttled(s(2), s(2));
-        assert_eq!(budget.rate(), 5);
-        budget.throttled(s(1), s(9));
-        assert_eq!(budget.rate(), 5, "that login took long, and was of the pace of before");
-        let mut budget = Budget::new(20, s(0));
-        budget.throttled(s(0), s(0));
-        budget.throttled(s(3), s(3));
-        assert_eq!(budget.rate(), 5);
-        budget.fill(s(33));
-        assert_eq!(budget.rate(), 8);
-        budget.fill(s(1000));
-        assert_eq!(budget.rate(), 20);
-        for second in 2000..2100 {
-            budget.throttled(s(second * 3), s(second * 3));
-        }
-        assert_eq!(budget.rate(), 1, "never to nothing");
-    }
-
-    #[test]
-    fn the_pace_is_strained_by_what_others_have_taken() {
-        let take = |budget: &mut Budget, logins| {
-            for _ in 0..logins {
-                budget.ask(Priority::Client, s(0));
-                budget.next(s(0)).unwrap();
-            }
-        };
-        let mut budget = Budget::new(20, s(0));
-        take(&mut budget, 11);
-        assert!(!budget.is_strained(s(0), s(0)));
-        take(&mut budget, 1);
-        assert!(budget.is_strained(s(0), s(0)));
-        assert!(!budget.is_strained(s(1), s(1)), "full again");
-        assert!(
-            budget.is_strained(s(0), s(9)),
-            "it was while that login was under way, however long that took"
-        );
-        budget.throttled(s(10), s(10));
-        assert!(!budget.is_strained(s(10), s(10)), "the halved pace is no sign by itself");
-        let mut least = Budget::new(1, s(0));
-        take(&mut least, 1);
-        assert!(!least.is_strained(s(0), s(0)), "one's own turn is none either");
-        least.ask(Priority::Recycling, s(0));
-        assert!(least.is_strained(s(0), s(0)), "others wait for theirs");
-    }
-
-    #[test]
-    fn a_reload_sets_another_pace() {
-        let mut budget = Budget::new(20, s(0));
-        budget.set_rate_max(5, s(0));
-        assert_eq!(budget.rate(), 5);
-        budget.throttled(s(0), s(0));
-        budget.set_rate_max(50, s(1));
-        assert_eq!(budget.rate(), 2, "what was learnt is kept");
-        assert_eq!(Budget::new(0, s(0)).rate(), 1);
-    }
-
-    /// Logins that an endpoint has taken within the last second.
-    struct Endpoint {
-        most: usize,
-        taken_at: VecDeque<Micros>,
-    }
-
-    impl Endpoint {
-        fn takes(&mut self, now: Micros) -> bool {
-            self.taken_at.retain(|at| now.since(*at) < s(1));
-            let takes = self.taken_at.len() < self.most;
-            if takes {
-                self.taken_at.push_back(now);
-            }
-            takes
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        /// Logins are wanted without end, each takes `slow_ms` and is refused beyond what the endpoint takes.
-        #[test]
-        fn the_pace_settles_near_what_the_endpoint_takes(
-            (rate, most) in (20u32..60).prop_flat_map(|rate| (Just(rate), 2..=rate as usize)),
-            slow_ms in 1u64..3000,
-        ) {
-            let mut budget = Budget::new(rate, s(0));
-            let mut endpoint = Endpoint { most, taken_at: VecDeque::new() };
-            let mut under_way = VecDeque::new();
-            let (mut now, mut taken, mut refused) = (s(0), 0.0, 0.0);
-            while now < s(500) {
-                if budget.waiting() == 0 {
-                    budget.ask(Priority::Client, now);
-                }
-                let slow = Micros::from_millis(slow_ms);
-                let verdict_at = under_way.front().map(|begun_at: &Micros| *begun_at + slow);
-                let turn_at = budget.next_at(now).expect("one waits");
-                now = turn_at.min(verdict_at.unwrap_or(Micros::NEVER)).max(now);
-                if verdict_at.is_some_and(|at| at <= now) {
-                    let begun_at = under_way.pop_front().expect("it is under way");
-                    let is_late = now >= s(200);
-                    match endpoint.takes(now) {
-                        true => taken += f64::from(u8::from(is_late)),
-                        false => {
-                            refused += f64::from(u8::from(is_late));
-                            budget.throttled(begun_at, now);
-                        }
-                    }
-                }
-                while budget.next(now).is_some() {
-                    under_way.push_back(now);
-                    budget.ask(Priority::Client, now);
-                }
-            }
-            let could = 300.0 * most as f64;
-            prop_assert!(taken > 0.4 * could, "{taken} of {could}");
-            prop_assert!(refused < 0.25 * taken, "{refused} refused, {taken} taken");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_second_sees_more_than_burst_and_pace(
-            rate in 1u32..50,
-            asks in prop::collection::vec((0u64..3_000_000, 0usize..3), 1..200),
-        ) {
-            let mut budget = Budget::new(rate, s(0));
-            let mut now = s(0);
-            let mut turns = Vec::new();
-            for (gap, priority) in asks {
-                budget.ask(Priority::ALL[priority], now);
-                while budget.next(now).is_some() {
-                    turns.push(now);
-                }
-                now = now + Micros(gap);
-            }
-            while let Some(at) = budget.next_at(now) {
-                prop_assert!(at >= now);
-                now = at;
-                while budget.next(now).is_some() {
-                    turns.push(now);
-                }
-            }
-            for (index, from) in turns.iter().enumerate() {
-                let within = turns[index..].iter().filter(|at| at.since(*from) < s(1)).count();
-                prop_assert!(within <= 2 * rate as usize, "{within} in a second at {rate}/s");
-            }
-        }
-
-        #[test]
-        fn any_order_of_time_is_survived(times: Vec<(u64, u8)>) {
-            let mut budget = Budget::new(7, s(0));
-            for (at, what) in times {
-                match what % 4 {
-                    0 => { budget.ask(Priority::Client, Micros(at)); }
-                    1 => budget.throttled(Micros(at), Micros(at)),
-                    2 => { budget.next_at(Micros(at)); }
-                    _ => { budget.next(Micros(at)); }
-                }
-                prop_assert!((1..=7).contains(&budget.rate()));
-            }
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@
 //! measured; Amazon RDS User Guide, "Troubleshooting IAM authentication".
 
 mod cause;
+mod chance;
 mod class;
 
 pub use cause::{Backing, Evidence, LetIn, Patience, Suspicion};
@@ -18,6 +19,7 @@ use super::source::SourceKey;
 use crate::base::{Micros, limits};
 use crate::wire::sqlstate;
 use cause::{CROWDED_GRACE, Cause, Others, Refusals};
+use chance::Entries;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -235,6 +237,8 @@ struct Reaction {
     /// When fresh credentials were asked for last.
     refreshed_at: Option<Micros>,
     refusals: Refusals,
+    /// All logins that were refused, those under way together each by itself.
+    refused: u32,
     /// The server has said itself that this login is not to be, and has not let it in since.
     is_told: bool,
     judged_at: Micros,
@@ -270,6 +274,7 @@ impl Reaction {
 #[derive(Clone, Debug, Default)]
 pub struct Reactions {
     all: HashMap<Who, Reaction>,
+    entries: Entries,
     accepted_at: Option<Micros>,
     /// When somebody was let in whose tokens had been refused shortly before, for no
     /// reason that is known here.
@@ -293,16 +298,22 @@ impl Reactions {
         jitter: f64,
     ) -> Option<Judgement> {
         let kind = Kind::of(outcome)?;
-        let known = self.all.get(who).copied();
-        if let Some(known) = known.filter(|known| begun_at < known.judged_at) {
+        let is_refusal = u32::from(matches!(kind, Kind::TokenRefused | Kind::TooMany));
+        if let Some(known) = self.all.get_mut(who).filter(|known| begun_at < known.judged_at) {
+            known.refused = known.refused.saturating_add(is_refusal);
             return Some(known.judgement);
         }
+        let known = self.all.get(who).copied();
         let before = known.filter(|_| !outcome.came_after_acceptance(kind));
         let mut refusals = before.map_or_else(Refusals::default, |known| known.refusals);
         let heals = self.healed_at.is_some_and(|at| now.since(at) < HEALING_SPAN);
         let evidence = &Evidence { is_strained: evidence.is_strained || heals, ..*evidence };
         let others = self.others(who, refusals.first_at().unwrap_or(now), now);
-        let cause = (kind == Kind::TokenRefused).then(|| refusals.add(evidence, others, now));
+        let outside = |since| self.refused_besides(who, since);
+        let cause = (kind == Kind::TokenRefused).then(|| {
+            refusals.weigh(&self.entries, outside, now);
+            refusals.add(evidence, others, now)
+        });
         let class = kind.class().or(cause.map(Cause::class)).unwrap_or(Class::Denied);
         let tried = known.filter(|known| now.since(known.judged_at) < MEMORY_SPAN);
         let (failures, cures) = tried.map_or((0, 0), |known| (known.failures, known.cures));
@@ -330,6 +341,7 @@ impl Reactions {
             cures: cures.saturating_add(u32::from(!matches!(step, Step::BackOff(_)))),
             refreshed_at: if step == Step::RefreshThenAgain { Some(now) } else { refreshed_at },
             refusals,
+            refused: known.map_or(0, |known| known.refused).saturating_add(is_refusal),
             is_told: kind.is_the_servers_word() || before.is_some_and(|known| known.is_told),
             judged_at: now,
         };
@@ -341,6 +353,7 @@ impl Reactions {
     /// A login of `who` was accepted: its troubles are over.
     pub fn accepted(&mut self, who: &Who, now: Micros) {
         let before = self.all.remove(who);
+        self.entries.add(before.map_or(0, |known| known.refused), now);
         // what took longer was a permission that was given back, or an outage
         let is_passing = |since: Micros| now.since(since) < CROWDED_GRACE;
         if before.and_then(|known| known.refusals.unexplained_since()).is_some_and(is_passing) {
@@ -430,6 +443,12 @@ impl Reactions {
             (false, true) => Others::Refused,
             (false, false) => Others::None,
         }
+    }
+
+    /// How many others were refused since `since`, and are not held to be denied.
+    fn refused_besides(&self, who: &Who, since: Micros) -> usize {
+        let is_one = |other: &Reaction| other.judged_at > since && other.refusals.may_be_of_many();
+        self.all.iter().filter(|(name, other)| *name != who && is_one(other)).count()
     }
 
     fn make_room_for(&mut self, who: &Who) {

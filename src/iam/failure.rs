@@ -7,6 +7,7 @@
 //! behaviour of aws-config 1.13.
 
 use super::denial::Class;
+use super::source::SourceKind;
 use super::tls_refusal;
 use aws_config::imds::client::error::{ImdsError, TokenError};
 use aws_credential_types::provider::error::CredentialsError;
@@ -130,17 +131,30 @@ pub struct FetchError {
     /// Why.
     pub reason: Reason,
     detail: Option<Box<str>>,
+    /// It is the failure of the source whose credentials were to assume a role.
+    is_of_base: bool,
 }
 
 impl FetchError {
     /// A failure without more to say.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, detail: None }
+        Self { reason, detail: None, is_of_base: false }
     }
 
     /// A failure with words of ours.
     pub fn with(reason: Reason, detail: impl Into<Box<str>>) -> Self {
-        Self { reason, detail: Some(detail.into()) }
+        Self { reason, detail: Some(detail.into()), is_of_base: false }
+    }
+
+    /// The same, of the source whose credentials were to assume a role.
+    pub(super) fn of_base(self) -> Self {
+        Self { is_of_base: true, ..self }
+    }
+
+    /// What to do about it, where a source of that kind has failed; `has_role`: its credentials were to
+    /// assume a role.
+    pub(crate) fn advice(&self, kind: SourceKind, has_role: bool) -> &'static str {
+        self.reason.advice(kind, has_role && !self.is_of_base)
     }
 
     /// Reads an error of the AWS libraries.
@@ -181,7 +195,8 @@ impl FetchError {
         };
         let Some(code) = code.filter(is_plain) else {
             let reason = status.map_or(Reason::Garbage, reason_of_status);
-            return Self { reason, detail: status.map(|status| format!("HTTP {status}").into()) };
+            let detail = status.map(|status| format!("HTTP {status}").into());
+            return Self { detail, ..Self::new(reason) };
         };
         let message = message.unwrap_or_default();
         let reason = reason_of_code(code, message)

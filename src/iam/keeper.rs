@@ -571,7 +571,15 @@ impl Keeper {
                     "iam source {name}: fetching credentials failed: {error}; the last ones are used {left}"
                 );
             }
-            None => tracing::error!("iam source {name}: no credentials: {error}; {}", self.kind.hint()),
+            None => {
+                let advice = error.advice(self.kind, self.has_role);
+                if *error == fetch::panicked() {
+                    // The panic has been told as an error.
+                    tracing::warn!("iam source {name}: no credentials: {error}; {advice}");
+                } else {
+                    tracing::error!("iam source {name}: no credentials: {error}; {advice}");
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! connection to a database and knows no pool: [`crate::servers`] sends tokens, and only inside verified TLS,
 //! into a request for a cleartext password. Invariant: no secret is printed, logged, or kept after its use.
 
+mod advice;
 pub mod age;
 mod aws_source;
 pub mod budget;

@@ -58,39 +58,13 @@ impl SourceKind {
         }
     }
 
-    /// What to look at when this source gives nothing.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Default => {
-                "none of env, profile, web_identity, container, imds gave any; pin one with \
-                 iam_credential_source"
-            }
-            Self::Env => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, both, for this process",
-            Self::Profile => {
-                "check the profile (iam_profile) in the files AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
-            }
-            Self::WebIdentity => {
-                "check AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN and the role's trust policy"
-            }
-            Self::Container => {
-                "check AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI and the task's role or Pod \
-                 Identity"
-            }
-            Self::Imds => {
-                "check the instance's role; inside a container the metadata hop limit must be at least 2"
-            }
-            Self::Process => {
-                "check that the profile (iam_profile) has a credential_process and that it ends by itself"
-            }
-        }
-    }
-
     /// Whether `iam_profile` means anything to it.
     pub(super) fn reads_profiles(self) -> bool {
         matches!(self, Self::Default | Self::Profile | Self::Process)
     }
 
-    fn may_call_sts(self) -> bool {
+    /// Whether it may ask STS by itself.
+    pub(super) fn may_call_sts(self) -> bool {
         matches!(self, Self::Default | Self::Profile | Self::WebIdentity)
     }
 

@@ -9,6 +9,7 @@
 use super::line::{Entry, Level};
 use super::sink::{self, Destinations, Lost, SinkMessage};
 use crate::base::limits::LOG_LINES_WAITING_MAX;
+use crate::tasks;
 use jiff::Timestamp;
 use std::any::Any;
 use std::io;
@@ -111,8 +112,8 @@ impl Log {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Counts every panic from now on, and logs its place. Whom it ends is told by who
-    /// catches it (`tasks`, `worker`).
+    /// Counts every panic from now on, and logs its place: with whom it ends, where `tasks` catches it, else
+    /// at once.
     pub fn catch_panics(&self) {
         let log = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
@@ -120,13 +121,16 @@ impl Log {
             let thread = std::thread::current();
             let name = thread.name().unwrap_or("unnamed").to_owned();
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            let text = format!("thread {name} panicked at {place}: {}", words(panic.payload()));
+            let words = words(panic.payload());
+            let text = format!("thread {name} panicked at {place}: {words}");
             if name == WRITER {
                 // nobody writes lines any more, and a pooler that runs on without a word helps nobody
                 eprintln!("{text}");
                 std::process::abort();
             }
-            log.put(Entry::new(Timestamp::now(), Level::Error, text));
+            if let Some(text) = tasks::leave_to_catcher(text) {
+                log.put(Entry::new(Timestamp::now(), Level::Error, text));
+            }
         }));
     }
 
@@ -353,12 +357,22 @@ mod tests {
         log.catch_panics();
         let ended = std::thread::Builder::new().name("unlucky".into()).spawn(|| panic!("plain words"));
         assert!(ended.unwrap().join().is_err());
+        tracing::subscriber::with_default(Tap(log.clone()), || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(tasks::guarded("a login", "of ada", async { panic!("other words") }));
+        });
         std::panic::set_hook(before);
         log.flush();
         assert!(log.panics() >= 1, "other tests may panic at the same time");
         let text = std::fs::read_to_string(&path).unwrap();
         let place = format!("thread unlucky panicked at {}:", file!());
         assert!(text.contains(&place) && text.contains(": plain words"), "{text}");
+        let of_login: Vec<_> = text.lines().filter(|line| line.contains("other words")).collect();
+        let [told] = of_login[..] else { panic!("one line tells all: {text}") };
+        let whom = "ERROR a login (of ada) has panicked and was ended, all else goes on: thread ";
+        let place = format!(" panicked at {}:", file!());
+        assert!(told.contains(whom) && told.contains(&place), "{told}");
+        assert_eq!(text.matches("a login (of ada)").count(), 1, "{text}");
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -196,6 +196,7 @@ impl Carrier {
 
 /// What keeps servers from being replaced in time, and what helps.
 fn in_the_way(Shortfall { of, needed, most }: Shortfall) -> String {
+    let (needed, most) = (in_tenths(needed.div_ceil(100)), in_tenths(most / 100));
     match of {
         Bound::Missing => format!(
             "logins take so long that {needed} servers must be replaced at a time, and {most} at most may be \
@@ -216,6 +217,14 @@ fn in_the_way(Shortfall { of, needed, most }: Shortfall) -> String {
     }
 }
 
+/// With a decimal where it is no whole number.
+fn in_tenths(tenths: u64) -> String {
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => whole.to_string(),
+        (whole, tenth) => format!("{whole}.{tenth}"),
+    }
+}
+
 /// Has `worker` close an idle server in `scope`, if it has one.
 async fn evict(plane: Arc<Plane>, scope: Scope, worker: WorkerId) {
     let ask = plane.ask(worker, Command::EvictIdle(scope.clone()));
@@ -223,4 +232,26 @@ async fn evict(plane: Arc<Plane>, scope: Scope, worker: WorkerId) {
     // Said in any case: until then nobody else is evicted in this scope.
     let found = matches!(answer, Some(Some(Answer::Found(true))));
     plane.launcher.say(LauncherEvent::EvictionTried(scope, worker, found));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_told_with_as_many_digits_as_it_takes() {
+        for (of, needed, most, expected) in [
+            (Bound::Pace, 400, 300, "need 0.4 logins a second, and its pace has 0.3 for renewals"),
+            (Bound::Pace, 1_134, 900, "need 1.2 logins a second, and its pace has 0.9 for renewals"),
+            (Bound::Pace, 901, 900, "need 1 logins a second, and its pace has 0.9 for renewals"),
+            (Bound::Pace, 19_501, 18_900, "need 19.6 logins a second, and its pace has 18.9 for renewals"),
+            (Bound::LoginsThere, 24_390, 20_000, "the endpoint's pools need 24.4 at a time"),
+            (Bound::LoginsThere, 24_390, 20_000, "server_login_concurrency (20)"),
+            (Bound::Logins, 8_000, 4_000, "the pool needs 8 at a time"),
+            (Bound::Missing, 6_000, 4_000, "6 servers must be replaced at a time, and 4 at most"),
+        ] {
+            let told = in_the_way(Shortfall { of, needed, most });
+            assert!(told.contains(expected), "{told}");
+        }
+    }
 }

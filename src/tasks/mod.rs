@@ -1,21 +1,22 @@
 //! Where every task of the login plane begins: what it is, for whom, and what its panic costs.
 //!
 //! [`spawn`]: the task alone. [`keep`]: begun again after a pause. [`vital`]: the process. A panic is logged
-//! and counted by the hook of `observe::log`, which knows the place; here it is said whom it has ended.
+//! and counted by the hook of `observe::log`, which knows the place; it is told once, with whom it has ended.
 //! Places, permits and sockets that the task held are given back as it is dropped. A lock that was held is
 //! used on (`PoisonError::into_inner`): what locks guard here is tables and counts, changed by calls that
 //! leave them whole; the ledger alone, whose counts are the caps, ends the process. Never shows a panic's
 //! text. `tests/house.rs` forbids tokio's own ways to begin a task outside of this room, but in a set of
 //! tasks that are kept ([`keep`]).
 
+mod panics;
 mod threads;
 
+pub(crate) use panics::leave_to_catcher;
 pub(crate) use threads::Threads;
 
-use std::any::Any;
+use panics::{Panic, caught};
 use std::fmt::Display;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -44,10 +45,11 @@ where
 /// That of `task`.
 pub(crate) async fn guarded<F: Future>(what: &'static str, peer: impl Display, task: F) -> Option<F::Output> {
     let result = catch(task).await;
-    if result.is_err() {
-        tracing::error!("{what} ({peer}) has panicked and was ended, all else goes on");
-    }
-    result.ok()
+    result.map_err(|panic| tell_end(what, &peer, &panic)).ok()
+}
+
+fn tell_end(what: &str, peer: &impl Display, panic: &Panic) {
+    tracing::error!("{what} ({peer}) has panicked and was ended, all else goes on{panic}");
 }
 
 /// Runs what may block, or computes for long, off the runtime's threads; `None` where it panicked.
@@ -59,11 +61,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
     peer: impl Display,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let result = tokio::task::spawn_blocking(work).await;
-    if result.as_ref().is_err_and(tokio::task::JoinError::is_panic) {
-        tracing::error!("{what} ({peer}) has panicked and was ended, all else goes on");
-    }
-    result.ok()
+    let result = tokio::task::spawn_blocking(move || caught(work)).await.ok()?;
+    result.map_err(|panic| tell_end(what, &peer, &panic)).ok()
 }
 
 /// Runs what `begin` begins, and begins it again whenever it panics: for loops that
@@ -75,7 +74,7 @@ pub(crate) async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() 
     loop {
         match catch(begin()).await {
             Ok(end) => return end,
-            Err(_) => tracing::error!("{what} has panicked and was restarted"),
+            Err(panic) => tracing::error!("{what} has panicked and was restarted{panic}"),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -88,7 +87,7 @@ pub(crate) async fn keep<F: Future>(what: &'static str, mut begin: impl FnMut() 
 pub(crate) async fn vital<F: Future>(what: &'static str, task: F) -> F::Output {
     match catch(task).await {
         Ok(end) => end,
-        Err(_) => abort(&format!("{what} has panicked")),
+        Err(panic) => abort(&format!("{what} has panicked{panic}")),
     }
 }
 
@@ -98,15 +97,13 @@ pub(crate) fn abort(why: &str) -> ! {
     std::process::abort()
 }
 
-/// The result, or the panic's payload. A future that has panicked is not asked again.
-async fn catch<F: Future>(task: F) -> Result<F::Output, Box<dyn Any + Send>> {
+/// The result, or the panic. A future that has panicked is not asked again.
+async fn catch<F: Future>(task: F) -> Result<F::Output, Panic> {
     let mut task = pin!(task);
-    std::future::poll_fn(move |context| {
-        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(payload) => Poll::Ready(Err(payload)),
-        }
+    std::future::poll_fn(move |context| match caught(|| task.as_mut().poll(context)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(panic) => Poll::Ready(Err(panic)),
     })
     .await
 }

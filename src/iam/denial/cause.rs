@@ -4,6 +4,7 @@
 //! held to have caused it ([`Cause`]); only where nothing is left it is a denial. What the refusals since the
 //! last login that was accepted come to together is kept in [`Refusals`]. Pure.
 
+use super::chance::{Entries, Row};
 use super::class::Class;
 use crate::base::{Micros, limits};
 use crate::config::AllDenied;
@@ -17,6 +18,16 @@ pub(super) const GRACE: Micros = Micros::from_secs(5);
 /// The same where logins are many there: so long it may take until the pace has found what RDS lets through,
 /// and each has had its turn.
 pub(super) const CROWDED_GRACE: Micros = Micros::from_secs(30);
+
+/// Where logins are many and some get in, somebody is denied when its refusals are so rare by chance: one in
+/// so many that are only throttled is called denied …
+const CHANCE_ONE_IN: u32 = 1000;
+
+/// … or one in so many, when they have lasted for long.
+const LASTING_CHANCE_ONE_IN: u32 = 50;
+
+/// For so long.
+const LASTING_SPAN: Micros = Micros::from_secs(60);
 
 /// A denial is proven by this many refusals …
 pub(super) const PROOF_REFUSALS: u32 = 3;
@@ -143,8 +154,10 @@ pub struct Evidence {
 
 impl Evidence {
     /// For how long refusals that look like a denial are none yet.
-    fn grace(&self) -> Micros {
+    fn grace(&self, others: Others) -> Micros {
         match (self.is_strained, self.let_in) {
+            // what others hear tells more than time does
+            (true, LetIn::Never) if others.has_success() => GRACE,
             (true, _) => CROWDED_GRACE,
             (false, LetIn::Once | LetIn::Lately) => GRACE,
             (false, LetIn::Never) => Micros(0),
@@ -201,6 +214,8 @@ impl Cause {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Refusals {
     count: u32,
+    /// How likely they are where everybody is throttled.
+    row: Row,
     first_at: Option<Micros>,
     /// What explains the last one.
     cause: Option<Cause>,
@@ -221,6 +236,16 @@ impl Refusals {
         self.first_at
     }
 
+    /// One more comes, where `entries` were let in of late and `outside` others were not.
+    pub(super) fn weigh(&mut self, entries: &Entries, outside: impl Fn(Micros) -> usize, now: Micros) {
+        self.row.add(entries, outside, now);
+    }
+
+    /// Whether whoever is refused may be throttled as well as anything else.
+    pub(super) fn may_be_of_many(&self) -> bool {
+        self.cause.is_some_and(|cause| !cause.is_denial())
+    }
+
     /// Since when something else than the clock or the credentials has to explain them.
     pub(super) fn unexplained_since(&self) -> Option<Micros> {
         self.unexplained_since
@@ -238,8 +263,8 @@ impl Refusals {
 
     /// One more, at `now`. Returns what explains it.
     pub(super) fn add(&mut self, evidence: &Evidence, others: Others, now: Micros) -> Cause {
-        let cause = self.cause_of_next(evidence, others, now);
         self.count = self.count.saturating_add(1);
+        let cause = self.cause_of_last(evidence, others, now);
         self.first_at = self.first_at.or(Some(now));
         (self.cause, self.let_in) = (Some(cause), evidence.let_in);
         match cause {
@@ -260,7 +285,7 @@ impl Refusals {
     }
 
     /// The first that fits.
-    fn cause_of_next(&self, evidence: &Evidence, others: Others, now: Micros) -> Cause {
+    fn cause_of_last(&self, evidence: &Evidence, others: Others, now: Micros) -> Cause {
         let refused_for = self.unexplained_since.map_or(Micros(0), |since| now.since(since));
         let patience = evidence.patience;
         let is_everybody = patience.is_everybody(others, evidence.let_in);
@@ -271,18 +296,33 @@ impl Refusals {
             Backing::Stale => Cause::Credentials,
             Backing::Sound if self.may_be_throttled(evidence, others, refused_for) => Cause::Throttled,
             Backing::Sound if is_everybody && refused_for < patience.with_everybody() => Cause::Everybody,
-            Backing::Sound if refused_for < evidence.grace() => Cause::Moment,
+            Backing::Sound if self.may_pass(evidence, others, refused_for) => Cause::Moment,
             Backing::Sound => Cause::Denial,
         }
     }
 
     /// Throttling hits whoever comes: not the one alone that nobody has seen get in for long, nor the one
-    /// that is refused again and again while nobody else is.
+    /// that is refused again and again while nobody else is, nor while others get in too often for chance.
     fn may_be_throttled(&self, evidence: &Evidence, others: Others, refused_for: Micros) -> bool {
-        let may_get_in = evidence.let_in != LetIn::Never || !others.has_success();
-        let is_recent = evidence.let_in == LetIn::Lately || refused_for < CROWDED_GRACE;
-        let is_alone = others == Others::Fine && !self.are_none();
-        evidence.is_strained && may_get_in && is_recent && !is_alone
+        if !others.has_success() {
+            let is_recent = evidence.let_in == LetIn::Lately || refused_for < CROWDED_GRACE;
+            return evidence.is_strained && is_recent;
+        }
+        let is_known = evidence.let_in != LetIn::Never;
+        let is_alone = others == Others::Fine && self.count > 1;
+        evidence.is_strained && is_known && !is_alone && self.may_be_chance(refused_for)
+    }
+
+    /// Whether it may be something that passes by itself.
+    fn may_pass(&self, evidence: &Evidence, others: Others, refused_for: Micros) -> bool {
+        let is_among_many = evidence.is_strained && others.has_success();
+        (is_among_many && self.may_be_chance(refused_for)) || refused_for < evidence.grace(others)
+    }
+
+    /// Whether they may have hit this one by chance, where others get in.
+    fn may_be_chance(&self, refused_for: Micros) -> bool {
+        let one_in = if refused_for < LASTING_SPAN { CHANCE_ONE_IN } else { LASTING_CHANCE_ONE_IN };
+        !(self.row.is_rarer_than(one_in) && self.are_confirmed())
     }
 
     /// What is made of them by now. `is_last`: nothing else has come in between.

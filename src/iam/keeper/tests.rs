@@ -5,6 +5,7 @@ use super::super::source::Role;
 use super::super::sources::Sources;
 use super::*;
 use crate::base::limits;
+use crate::control::tests::Lines;
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -156,8 +157,15 @@ async fn credentials_are_there_and_renewed_before_their_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_library_is_a_fetch_that_has_failed() {
+    let (lines, _guard) = Lines::listen();
     let (source, script) = imds(&[Answer::Panics, Answer::Key(1, 3600)]);
     source.fetched_after(0).await;
+    assert_eq!(lines.count("ERROR"), 1, "one for each panic: {lines:?}");
+    assert!(
+        lines.has_error("fetching credentials (imds) has panicked and was ended, all else goes on"),
+        "{lines:?}"
+    );
+    assert_eq!(lines.count("WARN message=iam source imds: no credentials: "), 1, "and the state: {lines:?}");
     let failure = source.report().failure.expect("it is told");
     assert_eq!(failure.0.reason, Reason::Garbage);
     source.fetched_after(1).await;

@@ -43,8 +43,13 @@ pub(super) const SOURCES: &[Message] = &[
         "See [why credentials cannot be fetched](#why-credentials-cannot-be-fetched); there is time until \
          they expire.",
     ),
+    warning(
+        "iam source {name}: no credentials: {error}; {advice}",
+        "As below; a panic, which has a line of its own, is why.",
+        NONE,
+    ),
     error(
-        "iam source {name}: no credentials: {error}; {hint}",
+        "iam source {name}: no credentials: {error}; {advice}",
         "No login by IAM of this source can be made. Servers that work are kept; clients wait for new \
          ones. Told once and then each 10 minutes.",
         "Do what the line says; see [why credentials cannot be \

@@ -248,20 +248,21 @@ pub(super) const METRICS: &[Message] = &[
 pub(super) const FAULTS: &[Message] = &[
     error(
         "thread {name} panicked at {place}: {words}",
-        "A fault of the program. A line about what has ended because of it follows.",
+        "A fault of the program. Where one login, task or loop alone has ended by it, the same words stand \
+         in that line instead.",
         "Report it, with the lines around it.",
     ),
     error(
-        "{what} ({peer}) has panicked and was ended, all else goes on",
+        "{what} ({peer}) has panicked and was ended, all else goes on{panic}",
         "One login, console client, scrape or fetch of credentials has ended because of a fault of the \
          program; `pgweir_panics_total` counts it.",
-        "Report it, with the line before it.",
+        "Report it.",
     ),
     error(
-        "{what} has panicked and was restarted",
+        "{what} has panicked and was restarted{panic}",
         "A loop that serves everybody (accepting, the metrics page, the watch over IAM, statistics) was \
          begun anew.",
-        "Report it, with the line before it.",
+        "Report it.",
     ),
     fatal(
         "{why}, aborting",
@@ -269,7 +270,7 @@ pub(super) const FAULTS: &[Message] = &[
         "Report it, with the lines before it.",
     ),
     text(
-        "{what} has panicked",
+        "{what} has panicked{panic}",
         "Why it aborts: the launcher, the console's door or the task of signals and orders has met a fault \
          of the program.",
         "Report it.",

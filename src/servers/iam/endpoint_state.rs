@@ -213,6 +213,8 @@ impl IamDesk {
         let now = self.clock.now();
         let mut book = self.book();
         let (let_in, backing) = (book.let_in(who, now), book.backing(who, evidence.backing, now));
+        // nothing tells the refusals of who was never let in from those that others met just now
+        let is_strained = is_strained || (let_in == LetIn::Never && self.turns.is_throttled());
         let evidence = Evidence { is_strained, let_in, backing, ..evidence };
         let before = book.reactions.admission(who, now);
         let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;

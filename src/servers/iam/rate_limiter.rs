@@ -129,6 +129,11 @@ impl Turns {
         self.queue().budget.is_strained(begun_at, self.clock.now())
     }
 
+    /// Whether logins were throttled within the last seconds.
+    pub fn is_throttled(&self) -> bool {
+        self.queue().budget.is_throttled(self.clock.now())
+    }
+
     /// How the queue stands.
     pub fn state(&self) -> TurnsState {
         let budget = &self.queue().budget;

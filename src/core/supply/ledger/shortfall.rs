@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Why a pool's servers may reach their hard age before they are replaced: what that
-/// takes, and what there is.
+/// takes, and what there is, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortfall {
     /// Of what.
@@ -98,21 +98,17 @@ impl Ledger {
         let (needed, most) = (account.missing_needed(), account.missing_most(&rules).max(room));
         if needed > most {
             let of = if most == logins { Bound::Logins } else { Bound::Missing };
-            return Some(Shortfall { of, needed, most });
+            return Some(Shortfall { of, needed: 1_000 * needed, most: 1_000 * most });
         }
         let there = self.asked.get(&rules.endpoint).copied().unwrap_or_default();
         // the first login of each pool is its own; where the others are too many, it has
         // no second one to count on
         if there.under_way > 1_000 * logins && account.under_way_thousandths() > 1_000 {
-            let needed = there.under_way.div_ceil(1_000);
-            return Some(Shortfall { of: Bound::LoginsThere, needed, most: logins });
+            let (needed, most) = (there.under_way, 1_000 * logins);
+            return Some(Shortfall { of: Bound::LoginsThere, needed, most });
         }
-        let pace = u64::from(there.rate) * PACE_PERCENT / 100;
-        (there.per_kilosecond > 10 * PACE_PERCENT * u64::from(there.rate)).then(|| Shortfall {
-            of: Bound::Pace,
-            needed: there.per_kilosecond.div_ceil(1_000),
-            most: pace,
-        })
+        let (needed, most) = (there.per_kilosecond, 10 * PACE_PERCENT * u64::from(there.rate));
+        (needed > most).then_some(Shortfall { of: Bound::Pace, needed, most })
     }
 }
 
