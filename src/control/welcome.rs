@@ -111,7 +111,7 @@ impl ServerParamsCache {
     fn join(&self, now: Micros) -> Ticket<'_> {
         let number = self.tickets.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, now);
-        Ticket { desk: self, number }
+        Ticket { cache: self, number }
     }
 
     /// Waits for the welcome of the generation that `current` names.
@@ -143,13 +143,13 @@ impl ServerParamsCache {
 
 /// One who waits; leaves the queue by being dropped.
 struct Ticket<'a> {
-    desk: &'a ServerParamsCache,
+    cache: &'a ServerParamsCache,
     number: u64,
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        self.cache.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
 }
 
@@ -174,45 +174,45 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_goes_on_when_a_server_has_logged_in() {
-        let desk = Arc::new(ServerParamsCache::default());
+        let cache = Arc::new(ServerParamsCache::default());
         let waiter = {
-            let desk = Arc::clone(&desk);
-            tokio::spawn(async move { desk.wait(Micros(7), || 0).await.is_ok() })
+            let cache = Arc::clone(&cache);
+            tokio::spawn(async move { cache.wait(Micros(7), || 0).await.is_ok() })
         };
-        until(|| desk.oldest_waiter() == Some(Micros(7))).await;
-        desk.learn(0, welcome);
+        until(|| cache.oldest_waiter() == Some(Micros(7))).await;
+        cache.learn(0, welcome);
         assert!(waiter.await.unwrap());
-        assert_eq!(desk.oldest_waiter(), None);
+        assert_eq!(cache.oldest_waiter(), None);
     }
 
     #[tokio::test]
     async fn a_refusal_ends_the_waits_of_its_time_only() {
-        let desk = Arc::new(ServerParamsCache::default());
-        desk.refuse(refusal("old"));
+        let cache = Arc::new(ServerParamsCache::default());
+        cache.refuse(refusal("old"));
         let waiter = {
-            let desk = Arc::clone(&desk);
-            tokio::spawn(async move { desk.wait(Micros(1), || 0).await.unwrap_err() })
+            let cache = Arc::clone(&cache);
+            tokio::spawn(async move { cache.wait(Micros(1), || 0).await.unwrap_err() })
         };
-        until(|| desk.oldest_waiter().is_some()).await;
-        desk.refuse(refusal("new"));
+        until(|| cache.oldest_waiter().is_some()).await;
+        cache.refuse(refusal("new"));
         assert_eq!(waiter.await.unwrap(), refusal("new"));
     }
 
     #[test]
     fn a_welcome_is_of_one_generation() {
-        let desk = ServerParamsCache::default();
-        desk.learn(0, welcome);
-        let first = desk.known(0).unwrap();
-        desk.learn(0, welcome);
-        assert!(Arc::ptr_eq(&first, &desk.known(0).unwrap()), "the first one counts");
-        assert!(desk.known(1).is_none());
-        desk.settle_for_older(1);
-        assert!(Arc::ptr_eq(&first, &desk.known(1).unwrap()));
-        desk.learn(1, welcome);
+        let cache = ServerParamsCache::default();
+        cache.learn(0, welcome);
+        let first = cache.known(0).unwrap();
+        cache.learn(0, welcome);
+        assert!(Arc::ptr_eq(&first, &cache.known(0).unwrap()), "the first one counts");
+        assert!(cache.known(1).is_none());
+        cache.settle_for_older(1);
+        assert!(Arc::ptr_eq(&first, &cache.known(1).unwrap()));
+        cache.learn(1, welcome);
         assert!(
-            !Arc::ptr_eq(&first, &desk.known(1).unwrap()),
+            !Arc::ptr_eq(&first, &cache.known(1).unwrap()),
             "a stand-in goes when the next login has taught more"
         );
-        assert!(desk.known(0).is_none());
+        assert!(cache.known(0).is_none());
     }
 }

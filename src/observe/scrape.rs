@@ -82,7 +82,11 @@ impl Scrape {
             statement_bytes: statements.bytes() as u64,
             statements_forgotten: statements.forgotten(),
             panics: self.log.panics(),
-            iam_logins_waiting: iam.all_desks().iter().map(|desk| desk.turns.state().waiting as u64).sum(),
+            iam_logins_waiting: iam
+                .all_endpoint_states()
+                .iter()
+                .map(|endpoint_state| endpoint_state.turns.state().waiting as u64)
+                .sum(),
             iam_login_wait,
             iam_login_wait_us,
             clock_skew_s: iam.skew_s(),

@@ -13,7 +13,7 @@ use super::connect::{LoginFailure, Opened};
 use super::credential::Credential;
 use super::handshake::{Handshake, LoginPlan};
 use super::iam::{NoToken, Signer, entry};
-use super::outcome::{Broken, Failure, Line, Sequel};
+use super::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
 use super::servers::Servers;
 use crate::auth::scram;
 use crate::base::{Micros, limits, log_about};
@@ -53,13 +53,13 @@ fn epoch_s() -> u64 {
 /// Opens a server in `place` and hands it to the worker whose client waits longest.
 pub(super) async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
     let attempt = Attempt::new(servers, entry, want);
-    let mut line = Line::default();
+    let mut connection = LoginConnection::default();
     let peer = attempt.entry.name();
-    let outcome = tasks::guarded("server login", peer, attempt.run(&mut line)).await;
+    let outcome = tasks::guarded("server login", peer, attempt.run(&mut connection)).await;
     // a login that panics is one that fails: the next one comes after `server_login_retry`
     match outcome.unwrap_or_else(|| Err(Failure::new("the pooler's login has panicked"))) {
-        Ok(unread) => attempt.hand_over(line, unread, place).await,
-        Err(failure) => attempt.fail(line, failure, place).await,
+        Ok(unread) => attempt.hand_over(connection, unread, place).await,
+        Err(failure) => attempt.fail(connection, failure, place).await,
     }
 }
 
@@ -90,25 +90,27 @@ impl Attempt {
     }
 
     /// Connects and logs in; returns the bytes that came behind the login.
-    async fn run(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+    async fn run(&self, connection: &mut LoginConnection) -> Result<Vec<u8>, Failure> {
         tokio::select! {
-            outcome = self.try_by_its_rules(line) => outcome,
-            reason = self.given_up() => Err(Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }),
+            outcome = self.try_by_its_rules(connection) => outcome,
+            reason = self.given_up() => {
+                Err(Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) })
+            }
         }
     }
 
-    async fn try_by_its_rules(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+    async fn try_by_its_rules(&self, connection: &mut LoginConnection) -> Result<Vec<u8>, Failure> {
         let snapshot = &self.policy.snapshot;
         match entry::rules(snapshot, &self.config, &self.entry.share.user) {
             None => {
                 let limit = snapshot.settings.server_connect_timeout.to_timeout();
-                let outcome = tokio::time::timeout(limit, self.try_hosts(line)).await;
+                let outcome = tokio::time::timeout(limit, self.try_hosts(connection)).await;
                 outcome.unwrap_or_else(|_| {
                     self.entry.logins.failed(LoginTrouble::Unreachable);
                     Err(Failure::new("connect timeout"))
                 })
             }
-            Some(Ok(rules)) => self.try_by_iam(line, &rules).await,
+            Some(Ok(rules)) => self.try_by_iam(connection, &rules).await,
             Some(Err(refused)) => Err(self.misconfigured(&refused)),
         }
     }
@@ -138,28 +140,28 @@ impl Attempt {
 
     /// Tries the entry's hosts, each once, beginning with the one whose turn it is, until
     /// one can be connected to.
-    async fn try_hosts(&self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+    async fn try_hosts(&self, connection: &mut LoginConnection) -> Result<Vec<u8>, Failure> {
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
             if tried > 0 {
-                self.log_close(&line.peer, &failure.reason);
+                self.log_close(&connection.peer, &failure.reason);
             }
-            let outcome = self.try_host(line, self.next_host(), None).await;
+            let outcome = self.try_host(connection, self.next_host(), None).await;
             match &outcome {
                 Ok(_) => self.entry.logins.accepted(),
                 Err(broken) => self.entry.logins.failed(broken.trouble()),
             }
             match outcome {
                 Ok(unread) => return Ok(unread),
-                Err(Broken::Connect(error)) => {
-                    self.log_connect_error(&line.peer, &error);
+                Err(AttemptError::Connect(error)) => {
+                    self.log_connect_error(&connection.peer, &error);
                     failure = Failure::new(error.reason);
                 }
                 Err(broken) => {
                     let is_answer = matches!(&broken,
-                        Broken::Login(LoginFailure::Login(error)) if error.is_answer());
-                    let failure = self.failure(broken, &line.peer);
-                    let sequel = if is_answer { Sequel::Refused } else { failure.sequel };
+                        AttemptError::Login(LoginFailure::Login(error)) if error.is_answer());
+                    let failure = self.failure(broken, &connection.peer);
+                    let sequel = if is_answer { RetryDecision::Refused } else { failure.sequel };
                     return Err(Failure { sequel, ..failure });
                 }
             }
@@ -193,43 +195,46 @@ impl Attempt {
     /// Connects to the host of that number and logs in there, with a token of `signer` where there is one.
     pub(super) async fn try_host(
         &self,
-        line: &mut Line,
+        connection: &mut LoginConnection,
         at: usize,
         signer: Option<&Signer>,
-    ) -> Result<Vec<u8>, Broken> {
+    ) -> Result<Vec<u8>, AttemptError> {
         let (host, port) = (self.config.hosts[at].clone(), self.config.port);
-        line.peer = format!("{host}:{port}");
+        connection.peer = format!("{host}:{port}");
         let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
-        let target = target.ok_or(Broken::System("no TLS for this entry"))?;
-        let opened =
-            self.servers.connect(&self.policy.snapshot.settings, &target).await.map_err(Broken::Connect)?;
-        self.log_in(line, opened, signer).await
+        let target = target.ok_or(AttemptError::System("no TLS for this entry"))?;
+        let opened = self
+            .servers
+            .connect(&self.policy.snapshot.settings, &target)
+            .await
+            .map_err(AttemptError::Connect)?;
+        self.log_in(connection, opened, signer).await
     }
 
     async fn log_in(
         &self,
-        line: &mut Line,
+        connection: &mut LoginConnection,
         opened: Opened,
         signer: Option<&Signer>,
-    ) -> Result<Vec<u8>, Broken> {
+    ) -> Result<Vec<u8>, AttemptError> {
         self.log_connection(&opened);
-        line.peer = opened.remote.to_string();
-        line.row = Some(self.enter(&opened));
+        connection.peer = opened.remote.to_string();
+        connection.row = Some(self.enter(&opened));
         let plan = self.plan(&opened, signer)?;
         let (handshake, first) = Handshake::start(plan);
-        let (opened, handshake) = (line.opened.insert(opened), line.handshake.insert(handshake));
+        let (opened, handshake) = (connection.opened.insert(opened), connection.handshake.insert(handshake));
         let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.sums).await;
-        let peer = &line.peer;
+        let peer = &connection.peer;
         for error in handshake.query_errors() {
             log_about!(warn, self.about(peer), "error while executing connect_query: {error}");
         }
-        outcome.map_err(Broken::Login)
+        outcome.map_err(AttemptError::Login)
     }
 
     /// What a broken try means where nothing better is known.
-    pub(super) fn failure(&self, broken: Broken, peer: &str) -> Failure {
+    pub(super) fn failure(&self, broken: AttemptError, peer: &str) -> Failure {
         match broken {
-            Broken::Login(failure) => Failure {
+            AttemptError::Login(failure) => Failure {
                 fault: match &failure {
                     LoginFailure::Crashed => None,
                     LoginFailure::Login(error) => {
@@ -239,13 +244,13 @@ impl Attempt {
                 },
                 ..Failure::new(failure.reason().into_owned())
             },
-            Broken::Connect(error) => {
+            AttemptError::Connect(error) => {
                 self.log_connect_error(peer, &error);
                 Failure::new(error.reason)
             }
-            Broken::Token(why) => Failure::new(why.to_string()),
-            Broken::TimedOut => Failure::new("connect timeout"),
-            Broken::System(why) => Failure::new(why),
+            AttemptError::Token(why) => Failure::new(why.to_string()),
+            AttemptError::TimedOut => Failure::new("connect timeout"),
+            AttemptError::System(why) => Failure::new(why),
         }
     }
 
@@ -262,17 +267,18 @@ impl Attempt {
         })
     }
 
-    fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, Broken> {
+    fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, AttemptError> {
         let mut random = [0; scram::NONCE_BYTES];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Broken::System("no randomness from the system"))?;
+        aws_lc_rs::rand::fill(&mut random)
+            .map_err(|_| AttemptError::System("no randomness from the system"))?;
         let credential = self.credential(signer);
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
             dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
             startup: self.config.startup.clone(),
             connect_query: self.config.connect_query.clone().filter(|_| !self.is_probe),
-            credential: credential.map_err(Broken::Token)?,
-            cover: opened.cover,
+            credential: credential.map_err(AttemptError::Token)?,
+            security: opened.security,
             nonce: scram::nonce_text(random),
             scram_iterations_max: self.policy.snapshot.settings.max_scram_iterations.get(),
         })
@@ -290,17 +296,17 @@ impl Attempt {
         }
     }
 
-    async fn fail(&self, mut line: Line, mut failure: Failure, mut place: Place) {
+    async fn fail(&self, mut connection: LoginConnection, mut failure: Failure, mut place: Place) {
         let share = &self.entry.share;
         if self.is_of_yesterday() {
             // nobody is told of this one, nor waits for it
-            (failure.sequel, failure.fault) = (Sequel::Nothing, None);
+            (failure.sequel, failure.fault) = (RetryDecision::Nothing, None);
         }
         let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
         let is_known = share.obstacle().is_some_and(|known| *known == text());
         // one line is enough for what is tried each second and fails before there is a connection
-        if line.opened.is_some() || !is_known {
-            self.log_close(&line.peer, &failure.reason);
+        if connection.opened.is_some() || !is_known {
+            self.log_close(&connection.peer, &failure.reason);
         }
         let is_answer = self.draw_conclusions(&failure, text(), &mut place);
         // who may still be served by another login that is under way goes on waiting: the last
@@ -310,7 +316,7 @@ impl Attempt {
             self.entry.welcome.refuse(fault.clone());
             self.servers.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
         }
-        line.end().await;
+        connection.end().await;
         drop(place);
     }
 
@@ -319,14 +325,14 @@ impl Attempt {
     fn draw_conclusions(&self, failure: &Failure, text: String, place: &mut Place) -> bool {
         let (share, retry) = (&self.entry.share, self.policy.snapshot.settings.server_login_retry);
         match failure.sequel {
-            Sequel::Nothing => false,
+            RetryDecision::Nothing => false,
             // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
-            Sequel::Retry => {
+            RetryDecision::Retry => {
                 share.set_obstacle(None);
                 self.entry.tries.failed(self.sent.clone());
                 place.login_failed(text, retry)
             }
-            Sequel::Refused => {
+            RetryDecision::Refused => {
                 share.set_obstacle(None);
                 let (sent, fault) = (self.sent.clone(), failure.fault.clone());
                 let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
@@ -334,11 +340,11 @@ impl Attempt {
                     self.entry.tries.refused(sent, fault, (self.started, self.servers.plane.now()), retry);
                 place.login_failed(text, until.since(self.started))
             }
-            Sequel::RefuseUntil(until) => {
+            RetryDecision::RefuseUntil(until) => {
                 share.set_obstacle(Some(text.clone()));
                 place.login_failed(text, until.since(self.started))
             }
-            Sequel::WaitUntil(until) => {
+            RetryDecision::WaitUntil(until) => {
                 place.login_postponed(until.since(self.started));
                 share.set_obstacle(Some(text));
                 false

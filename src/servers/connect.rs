@@ -3,7 +3,7 @@
 //! Knows nothing of pools or places; bounds nothing in time, its callers do. Source: PgBouncer, doc/config.md
 //! (`host`, "TLS settings"); PostgreSQL documentation, "Message Flow", SSL Session Encryption.
 
-use super::credential::Cover;
+use super::credential::ChannelSecurity;
 use super::dns::Ttl;
 use super::handshake::Handshake;
 use super::iam::entry;
@@ -84,7 +84,7 @@ pub(super) struct Opened {
     /// As SHOW prints it, empty without TLS.
     pub tls: String,
     /// Who may listen.
-    pub cover: Cover,
+    pub security: ChannelSecurity,
 }
 
 impl Servers {
@@ -144,8 +144,8 @@ async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> 
     let uid = peer.map_or(0, |peer| peer.uid());
     let remote = Address::Unix { port, pid, uid };
     let local = Address::Unix { port, pid: std::process::id(), uid: 0 };
-    let (tls, cover) = (String::new(), Cover::Local);
-    Ok(Opened { wire: Wire::Unix(stream), remote, local, host: dir, tls, cover })
+    let (tls, security) = (String::new(), ChannelSecurity::Local);
+    Ok(Opened { wire: Wire::Unix(stream), remote, local, host: dir, tls, security })
 }
 
 impl Opened {
@@ -155,7 +155,14 @@ impl Opened {
         };
         let (remote, local) = (end(stream.peer_addr())?, end(stream.local_addr())?);
         let host = target.host.to_string().into();
-        Ok(Self { wire: Wire::Tcp(stream), remote, local, host, tls: String::new(), cover: Cover::None })
+        Ok(Self {
+            wire: Wire::Tcp(stream),
+            remote,
+            local,
+            host,
+            tls: String::new(),
+            security: ChannelSecurity::None,
+        })
     }
 
     async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
@@ -181,9 +188,9 @@ impl Opened {
         let handshake = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
         let stream = handshake.map_err(|error| handshake_failed(&error))?;
         self.tls = tls_text(stream.get_ref().1);
-        self.cover = match target.tls.mode {
-            SslMode::VerifyFull => Cover::Verified,
-            _ => Cover::Encrypted,
+        self.security = match target.tls.mode {
+            SslMode::VerifyFull => ChannelSecurity::Verified,
+            _ => ChannelSecurity::Encrypted,
         };
         self.wire = Wire::Tls(Box::new(stream));
         Ok(self)

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// How well the bytes to the server are hidden from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cover {
+pub(super) enum ChannelSecurity {
     /// Plain TCP.
     None,
     /// A Unix socket.
@@ -70,13 +70,17 @@ impl Credential {
     /// Answers a server's wish for the password itself. The one place that decides whether a secret goes out
     /// in clear: PgBouncer sends whatever is stored, whoever may listen. A token goes out to a verified
     /// server only, while it is fresh.
-    pub(super) fn write_cleartext(&self, cover: Cover, out: &mut Vec<u8>) -> Result<(), LoginError> {
+    pub(super) fn write_cleartext(
+        &self,
+        security: ChannelSecurity,
+        out: &mut Vec<u8>,
+    ) -> Result<(), LoginError> {
         match self {
             Self::Stored(stored) => {
                 let password: Password = stored.secret.to_text();
                 authentication::write_password(out, password.expose().as_bytes());
             }
-            Self::Token(_) if cover != Cover::Verified => return Err(LoginError::Uncovered),
+            Self::Token(_) if security != ChannelSecurity::Verified => return Err(LoginError::Uncovered),
             Self::Token(proof) if !proof.token.is_fresh(proof.clock.now()) => {
                 return Err(LoginError::StaleToken);
             }

@@ -5,7 +5,7 @@
 //! included. Sources: PostgreSQL documentation, "Message Flow", "SASL Authentication"; PgBouncer,
 //! doc/config.md (`connect_query`), src/server.c.
 
-use super::credential::{Cover, Credential};
+use super::credential::{ChannelSecurity, Credential};
 use super::login_error::LoginError;
 use crate::auth::ScramKeys;
 use crate::auth::scram::{Challenge, Credentials, ScramClient, ScramError, ServerProof, Sum};
@@ -47,7 +47,7 @@ pub(super) struct LoginPlan {
     /// What proves it; `None` = nothing is known.
     pub credential: Option<Credential>,
     /// Who may listen.
-    pub cover: Cover,
+    pub security: ChannelSecurity,
     /// SCRAM's nonce, fresh for each login.
     pub nonce: String,
     /// `max_scram_iterations`.
@@ -211,7 +211,7 @@ impl Handshake {
             (Step::Asked, AuthRequest::Ok) => Step::Accepted,
             (Step::Asked, AuthRequest::CleartextPassword) => {
                 let own = self.plan.credential.as_ref().ok_or(NOTHING_KNOWN)?;
-                own.write_cleartext(self.plan.cover, out)?;
+                own.write_cleartext(self.plan.security, out)?;
                 Step::Asked
             }
             (Step::Asked, AuthRequest::Md5Password { salt }) => {
@@ -271,7 +271,7 @@ impl Handshake {
         let asked = match (&self.step, authentication::request(payload)?) {
             (Step::Asked, AuthRequest::CleartextPassword) => {
                 let own = self.plan.credential.as_ref().ok_or(NOTHING_KNOWN)?;
-                own.write_cleartext(self.plan.cover, out)?;
+                own.write_cleartext(self.plan.security, out)?;
                 (self.step, self.token_age) = (Step::TokenSent, own.token_age());
                 return Ok(());
             }

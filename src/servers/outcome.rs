@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The connection of an attempt. It outlives the attempt's future, so that whatever ends that, a session that
 /// PostgreSQL counts is ended in order.
 #[derive(Default)]
-pub(in crate::servers) struct Line {
+pub(in crate::servers) struct LoginConnection {
     pub(in crate::servers) opened: Option<Opened>,
     pub handshake: Option<Handshake>,
     /// What it is called in the log.
@@ -31,7 +31,7 @@ pub(in crate::servers) struct Line {
     pub detail: Option<String>,
 }
 
-impl Line {
+impl LoginConnection {
     /// Ends what was tried so far, so that something else can be tried.
     pub(super) async fn end(&mut self) {
         let (opened, handshake) = (self.opened.take(), self.handshake.take());
@@ -53,12 +53,12 @@ pub(in crate::servers) struct Failure {
     /// What those who wait are told; `None` = they go on waiting.
     pub fault: Option<Fault>,
     /// What follows.
-    pub sequel: Sequel,
+    pub sequel: RetryDecision,
 }
 
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::servers) enum Sequel {
+pub(in crate::servers) enum RetryDecision {
     /// Nothing: it is no sign that the next one fails too.
     Nothing,
     /// Until `server_login_retry` is over, clients of a pool without servers are refused.
@@ -73,12 +73,12 @@ pub(in crate::servers) enum Sequel {
 
 impl Failure {
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), why: None, fault: None, sequel: Sequel::Retry }
+        Self { reason: reason.into(), why: None, fault: None, sequel: RetryDecision::Retry }
     }
 }
 
 /// Why one try to connect and log in has failed.
-pub(in crate::servers) enum Broken {
+pub(in crate::servers) enum AttemptError {
     /// There is no connection.
     Connect(ConnectError),
     /// There is no token.
@@ -91,7 +91,7 @@ pub(in crate::servers) enum Broken {
     System(&'static str),
 }
 
-impl Broken {
+impl AttemptError {
     /// What the system or the server said, where it is more than the reason.
     pub(super) fn detail(&self) -> Option<String> {
         match self {

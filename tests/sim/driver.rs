@@ -136,7 +136,7 @@ pub struct Driver {
     worker: Worker<Listener, SimKernel, SimPost>,
     at: usize,
     net: Net,
-    desk: Rc<RefCell<Desk>>,
+    endpoint_state: Rc<RefCell<Desk>>,
     replies: Arc<Mutex<Vec<Reply>>>,
     returned: Returned,
 }
@@ -152,14 +152,14 @@ impl Driver {
     ) -> Self {
         let id = WorkerId(at as u16);
         let net = Rc::clone(&ground.net);
-        let desk = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
+        let endpoint_state = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
         let burst = ground.cuts.has_ring.then(|| Burst::over(SimRing(Rc::clone(&net))));
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
         let mut core = Core::new(id, names, Arc::clone(&registry));
         core.set_bounds(bounds);
         let mind = Listener::new(at, core, registry, bounds, Rc::clone(&net));
-        let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&desk)));
-        Self { worker, at, net, desk, replies: Arc::default(), returned: Arc::clone(returned) }
+        let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&endpoint_state)));
+        Self { worker, at, net, endpoint_state, replies: Arc::default(), returned: Arc::clone(returned) }
     }
 
     /// Connections held, those that are being seen off included.
@@ -218,15 +218,15 @@ impl Driver {
             }
             SimMail::Command(command) => Mail::Command(command, Box::new(drop)),
         };
-        self.desk.borrow_mut().inbox.push(mail);
+        self.endpoint_state.borrow_mut().inbox.push(mail);
     }
 
     /// One round of the worker's loop; what its letters were answered.
     pub fn round(&mut self, ground: &mut Ground) -> Vec<Reply> {
         let is_woken = {
-            let mut desk = self.desk.borrow_mut();
-            desk.now = ground.micros();
-            !desk.inbox.is_empty()
+            let mut endpoint_state = self.endpoint_state.borrow_mut();
+            endpoint_state.now = ground.micros();
+            !endpoint_state.inbox.is_empty()
         };
         {
             let mut shared = self.net.borrow_mut();
@@ -253,9 +253,10 @@ impl Driver {
         };
         touched.into_iter().for_each(|socket| ground.wake_remote(socket));
         ground.returned.append(&mut self.returned.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut desk = self.desk.borrow_mut();
-        let (sent, notes) = (std::mem::take(&mut desk.sent), std::mem::take(&mut desk.notes));
-        drop(desk);
+        let mut endpoint_state = self.endpoint_state.borrow_mut();
+        let (sent, notes) =
+            (std::mem::take(&mut endpoint_state.sent), std::mem::take(&mut endpoint_state.notes));
+        drop(endpoint_state);
         sent.into_iter().for_each(|(to, letter)| ground.post(to, letter));
         ground.notes.extend(notes.into_iter().map(|note| (self.at, note)));
         if self.worker.driver().is_busy() || ground.wires.has_edges(self.at) {
@@ -270,7 +271,7 @@ impl Driver {
 
     /// Whether it has something to do without an event: letters, or connections that were put off.
     pub fn has_more(&self) -> bool {
-        !self.desk.borrow().inbox.is_empty() || self.worker.driver().is_busy()
+        !self.endpoint_state.borrow().inbox.is_empty() || self.worker.driver().is_busy()
     }
 
     /// Whether a server is free and read from, with nothing kept of it or for it.

@@ -103,7 +103,7 @@ pub struct Ground {
     pub now: u64,
     pub rng: Rng,
     pub cuts: Cuts,
-    /// Assigned to the sockets while a worker runs.
+    /// Lent to the sockets while a worker runs.
     pub wires: Wires,
     pub net: Net,
     /// Letters to the workers, in the order of their sending.

@@ -5,20 +5,33 @@ use crate::base::{Address, WorkerId};
 use crate::control::{Place, Welcome};
 use crate::core::{Command, Scope, ServerIdentity, ServerLogin};
 use crate::servers::handshake::LoggedIn;
-use crate::servers::outcome::{Failure, Line, Sequel};
+use crate::servers::outcome::{Failure, LoginConnection, RetryDecision};
 use crate::wire::ParamSet;
 use crate::worker::Mail;
 use std::sync::Arc;
 
 impl Attempt {
-    pub(in crate::servers) async fn hand_over(&self, line: Line, unread: Vec<u8>, place: Place) {
+    pub(in crate::servers) async fn hand_over(
+        &self,
+        connection: LoginConnection,
+        unread: Vec<u8>,
+        place: Place,
+    ) {
         let share = &self.entry.share;
         if let Some(reason) = self.obsolete() {
-            return self.fail(line, Failure { sequel: Sequel::Nothing, ..Failure::new(reason) }, place).await;
+            return self
+                .fail(connection, Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) }, place)
+                .await;
         }
-        let Line {
-            opened: Some(opened), handshake: Some(handshake), peer, row, begun_at, authorization, ..
-        } = line
+        let LoginConnection {
+            opened: Some(opened),
+            handshake: Some(handshake),
+            peer,
+            row,
+            begun_at,
+            authorization,
+            ..
+        } = connection
         else {
             unreachable!("a login that succeeded has a connection");
         };

@@ -15,7 +15,7 @@ fn servers() -> Arc<Servers> {
 async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
     let refusal = || {
         let fault = Fault::Relayed { sqlstate: "28P01".into(), text: "no".into() };
-        Failure { fault: Some(fault), sequel: Sequel::Refused, ..Failure::new("login failed") }
+        Failure { fault: Some(fault), sequel: RetryDecision::Refused, ..Failure::new("login failed") }
     };
     for brings_another in [false, true] {
         let servers = servers();
@@ -30,7 +30,7 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
             // a client has logged in by auth_query meanwhile
             plane.secrets.learn("d", "u", Arc::new(Secret::parse("another")));
         }
-        attempt.fail(Line::default(), refusal(), place).await;
+        attempt.fail(LoginConnection::default(), refusal(), place).await;
         assert_eq!(entry.tries.refusal(Micros(0)).is_none(), brings_another);
         assert_eq!(entry.share.failing().is_none(), brings_another);
     }
@@ -60,7 +60,7 @@ async fn who_waits_is_refused_when_no_login_under_way_can_serve_him() {
     let entry = plane.pool_entry("d", "u").unwrap();
     let refusal = || {
         let fault = Fault::Relayed { sqlstate: "53300".into(), text: "too many".into() };
-        Failure { fault: Some(fault), sequel: Sequel::Refused, ..Failure::new("login failed") }
+        Failure { fault: Some(fault), sequel: RetryDecision::Refused, ..Failure::new("login failed") }
     };
     let mut logins = under_way(&servers, &entry, 3);
     let wait = plane.welcome(&entry.share);
@@ -68,7 +68,7 @@ async fn who_waits_is_refused_when_no_login_under_way_can_serve_him() {
     let mut is_told = async || tokio::time::timeout(Duration::ZERO, wait.as_mut()).await.is_ok();
     assert!(!is_told().await);
     while let Some((attempt, place)) = logins.pop() {
-        attempt.fail(Line::default(), refusal(), place).await;
+        attempt.fail(LoginConnection::default(), refusal(), place).await;
         assert_eq!(is_told().await, logins.is_empty(), "{} may still serve him", logins.len());
         assert_eq!(entry.share.failing().is_some(), logins.is_empty());
     }

@@ -18,7 +18,7 @@ fn plan(secret: Option<Secret>) -> LoginPlan {
         startup: vec![("timezone", "UTC".into())],
         connect_query: None,
         credential: secret.map(|secret| Credential::Stored(Stored { secret: Arc::new(secret), keys: None })),
-        cover: Cover::None,
+        security: ChannelSecurity::None,
         nonce: NONCE.into(),
         scram_iterations_max: 4,
     }
@@ -365,7 +365,9 @@ proptest! {
 
 /// The text of the tokens of these tests.
 fn token_text() -> String {
-    let Some(Credential::Token(proof)) = by_token(Cover::Verified).credential else { panic!("a token") };
+    let Some(Credential::Token(proof)) = by_token(ChannelSecurity::Verified).credential else {
+        panic!("a token")
+    };
     proof.token.expose().to_owned()
 }
 
@@ -380,21 +382,21 @@ impl WallClock for At {
 }
 
 /// A login with a token made at 1,000 s that is sent at `now_s`.
-fn by_token_at(cover: Cover, now_s: u64) -> LoginPlan {
+fn by_token_at(security: ChannelSecurity, now_s: u64) -> LoginPlan {
     let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
     let credentials = crate::iam::Credentials::made_of("AKID", "secret", None, None);
     let token = Token::mint(&endpoint, "bob", &credentials, At(1_000).now()).ok().unwrap();
     let credential = Some(Credential::Token(TokenProof { token, clock: Arc::new(At(now_s)) }));
-    LoginPlan { credential, cover, ..plan(None) }
+    LoginPlan { credential, security, ..plan(None) }
 }
 
-fn by_token(cover: Cover) -> LoginPlan {
-    by_token_at(cover, 1_001)
+fn by_token(security: ChannelSecurity) -> LoginPlan {
+    by_token_at(security, 1_001)
 }
 
 #[test]
 fn a_token_answers_the_request_for_a_password_from_a_verified_server() {
-    let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+    let (mut handshake, _) = Handshake::start(by_token(ChannelSecurity::Verified));
     assert_eq!(handshake.stage(), Stage::Greeting);
     let answer = feed(&mut handshake, &bytes(authentication::write_cleartext_request)).unwrap();
     assert_eq!(answer, bytes(|out| authentication::write_password(out, token_text().as_bytes())));
@@ -407,12 +409,12 @@ fn a_token_answers_the_request_for_a_password_from_a_verified_server() {
 
 #[test]
 fn a_token_goes_to_nobody_else() {
-    for cover in [Cover::None, Cover::Local, Cover::Encrypted] {
-        let (mut handshake, _) = Handshake::start(by_token(cover));
+    for security in [ChannelSecurity::None, ChannelSecurity::Local, ChannelSecurity::Encrypted] {
+        let (mut handshake, _) = Handshake::start(by_token(security));
         let mut out = Vec::new();
         let request = bytes(authentication::write_cleartext_request);
         let error = handshake.received(&request, &mut out).unwrap_err();
-        assert_eq!((error, out), (LoginError::Uncovered, Vec::new()), "{cover:?}");
+        assert_eq!((error, out), (LoginError::Uncovered, Vec::new()), "{security:?}");
     }
 }
 
@@ -428,7 +430,7 @@ fn a_token_answers_nothing_else() {
         (bytes(authentication::write_ok), Asked::Nothing),
     ];
     for (request, asked) in requests {
-        let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+        let (mut handshake, _) = Handshake::start(by_token(ChannelSecurity::Verified));
         let mut out = Vec::new();
         let error = handshake.received(&request, &mut out).unwrap_err();
         assert_eq!((&error, out.len()), (&LoginError::NotForTokens(asked), 0));
@@ -440,12 +442,12 @@ fn a_token_answers_nothing_else() {
 
 #[test]
 fn a_token_is_sent_once_and_while_it_is_fresh() {
-    let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+    let (mut handshake, _) = Handshake::start(by_token(ChannelSecurity::Verified));
     let request = bytes(authentication::write_cleartext_request);
     feed(&mut handshake, &request).unwrap();
     assert_eq!(feed(&mut handshake, &request), Err(LoginError::NotForTokens(Asked::Other)));
     for late in [1_061, 999] {
-        let (mut handshake, _) = Handshake::start(by_token_at(Cover::Verified, late));
+        let (mut handshake, _) = Handshake::start(by_token_at(ChannelSecurity::Verified, late));
         let error = feed(&mut handshake, &request).unwrap_err();
         assert_eq!(error, LoginError::StaleToken);
         assert!(error.outcome(Stage::Greeting).is_none(), "no fault of the server's");
@@ -456,7 +458,7 @@ fn a_token_is_sent_once_and_while_it_is_fresh() {
 fn a_refusal_tells_how_far_the_login_had_come() {
     let refusal = bytes(|out| encode::error(out, Severity::Fatal, sqlstate::INVALID_AUTHORIZATION, "no"));
     let stage = |before: &[&[u8]]| {
-        let (mut handshake, _) = Handshake::start(by_token(Cover::Verified));
+        let (mut handshake, _) = Handshake::start(by_token(ChannelSecurity::Verified));
         before.iter().for_each(|input| drop(feed(&mut handshake, input).unwrap()));
         let error = feed(&mut handshake, &refusal).unwrap_err();
         match error.outcome(handshake.stage()) {
@@ -472,6 +474,6 @@ fn a_refusal_tells_how_far_the_login_had_come() {
 
 #[test]
 fn a_plan_shows_no_token() {
-    let plan = by_token(Cover::Verified);
+    let plan = by_token(ChannelSecurity::Verified);
     assert!(!format!("{plan:?}").contains("X-Amz"), "{plan:?}");
 }

@@ -10,7 +10,7 @@
 
 mod giving_up;
 
-use super::endpoint_state::IamDesk;
+use super::endpoint_state::EndpointState;
 use super::gate::{Gate, Lead};
 use super::shared::{NoToken, Signer};
 use crate::base::{Micros, limits};
@@ -21,7 +21,7 @@ use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, Source};
 use crate::servers::attempt::Attempt;
 use crate::servers::handshake::Handshake;
-use crate::servers::outcome::{Broken, Failure, Line};
+use crate::servers::outcome::{AttemptError, Failure, LoginConnection};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,12 +37,12 @@ const FETCH_PATIENCE: Duration = Duration::from_secs(1);
 const WITHOUT_CREDENTIALS: Micros = Micros::from_secs(5);
 
 /// One endpoint that is tried.
-struct Endeavour<'a> {
+struct IamTarget<'a> {
     rules: &'a Rules,
     who: &'a Who,
     /// The number of its host.
     at: usize,
-    desk: &'a IamDesk,
+    endpoint_state: &'a EndpointState,
     signer: &'a Signer,
 }
 
@@ -75,67 +75,78 @@ impl Attempt {
     /// Tries the entry's hosts, each as often as the rules say, until one lets us in.
     pub(in crate::servers) async fn try_by_iam(
         &self,
-        line: &mut Line,
+        connection: &mut LoginConnection,
         rules: &Rules,
     ) -> Result<Vec<u8>, Failure> {
-        let desk_of = |endpoint: &Endpoint| self.servers.iam.desk(endpoint, rules.login_rate);
-        let desks: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
+        let desk_of = |endpoint: &Endpoint| self.servers.iam.endpoint_state(endpoint, rules.login_rate);
+        let endpoint_states: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
         let signers = self.servers.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must
         // not keep us from the others
         let who = rules.who(&self.entry.share.user);
-        let pauses: Vec<_> = desks.iter().map(|desk| desk.may_try(&who).err()).collect();
+        let pauses: Vec<_> =
+            endpoint_states.iter().map(|endpoint_state| endpoint_state.may_try(&who).err()).collect();
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
             if tried > 0 {
-                self.log_close(&line.peer, &failure.reason);
+                self.log_close(&connection.peer, &failure.reason);
             }
             let at = self.next_host();
-            let iam = Endeavour { rules, who: &who, at, desk: &desks[at], signer: &signers[at] };
+            let iam = IamTarget {
+                rules,
+                who: &who,
+                at,
+                endpoint_state: &endpoint_states[at],
+                signer: &signers[at],
+            };
             let outcome = match pauses[at] {
                 Some(until) => Err(self.held_off(&iam, until)),
-                None => self.try_endpoint(line, &iam).await,
+                None => self.try_endpoint(connection, &iam).await,
             };
             match outcome {
                 Ok(unread) => return Ok(unread),
                 Err(GivenUp { failure: its, is_of_host: true }) => failure = its,
                 Err(GivenUp { failure, is_of_host: false }) => return Err(failure),
             }
-            line.end().await;
+            connection.end().await;
             self.leave_host();
         }
         Err(failure)
     }
 
-    async fn try_endpoint(&self, line: &mut Line, iam: &Endeavour<'_>) -> Result<Vec<u8>, GivenUp> {
-        let (gate, mut lead, mut go_on) = (iam.desk.gate(iam.who), None, GoOn::default());
+    async fn try_endpoint(
+        &self,
+        connection: &mut LoginConnection,
+        iam: &IamTarget<'_>,
+    ) -> Result<Vec<u8>, GivenUp> {
+        let (gate, mut lead, mut go_on) = (iam.endpoint_state.gate(iam.who), None, GoOn::default());
         loop {
             wait_for_credentials(iam.signer).await.map_err(|why| self.without_token(iam, &why))?;
             let turn = self.take_turn(iam, &gate, &mut lead, go_on.passes).await;
             turn.map_err(|until| self.held_off(iam, until))?;
             let begin = self.begin(iam);
-            line.begun_at = Some(begin.at);
+            connection.begun_at = Some(begin.at);
             let limit = self.policy.snapshot.settings.iam_login_timeout.to_timeout();
-            let login = Box::pin(self.try_host(line, iam.at, Some(iam.signer)));
+            let login = Box::pin(self.try_host(connection, iam.at, Some(iam.signer)));
             let login = tokio::time::timeout(limit, self.while_unanswered(iam, login)).await;
-            if let Some(age) = line.handshake.as_ref().and_then(Handshake::token_age) {
+            if let Some(age) = connection.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);
             }
-            let broken = match login.unwrap_or(Err(Broken::TimedOut)) {
+            let broken = match login.unwrap_or(Err(AttemptError::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
-                    self.entry
-                        .share
-                        .set_login_span(iam.desk.login_took(self.servers.plane.now().since(begin.at)));
-                    line.authorization = Some(self.authorization(iam, begin.at));
+                    self.entry.share.set_login_span(
+                        iam.endpoint_state.login_took(self.servers.plane.now().since(begin.at)),
+                    );
+                    connection.authorization = Some(self.authorization(iam, begin.at));
                     return Ok(unread);
                 }
                 Err(broken) => broken,
             };
-            line.detail = broken.detail();
-            go_on = self.give_up_or_go_on(line, iam, broken, begin)?;
-            line.end().await; // and with it the token that was refused
+            connection.detail = broken.detail();
+            go_on = self.next_step(connection, iam, broken, begin)?;
+            connection.end().await; // and with it the token that was refused
             if go_on.wants_credentials {
                 fetch_credentials(&iam.signer.source).await;
             }
@@ -144,9 +155,9 @@ impl Attempt {
 
     /// Runs a login. Where it has no answer for longer than logins take, servers serve on until it has: none
     /// is given up for one that may never come.
-    async fn while_unanswered<T>(&self, iam: &Endeavour<'_>, login: impl Future<Output = T>) -> T {
+    async fn while_unanswered<T>(&self, iam: &IamTarget<'_>, login: impl Future<Output = T>) -> T {
         let mut login = std::pin::pin!(login);
-        let patience = iam.desk.patience_with_logins(iam.rules.ages.max_age).to_duration();
+        let patience = iam.endpoint_state.patience_with_logins(iam.rules.ages.max_age).to_duration();
         tokio::select! {
             biased;
             done = &mut login => return done,
@@ -154,13 +165,17 @@ impl Attempt {
         }
         // at every host: which one is asked next, and whether that one answers, is not known either
         let rules = iam.rules;
-        let desks = rules.endpoints.iter().map(|endpoint| self.servers.iam.desk(endpoint, rules.login_rate));
-        let _hangs: Vec<_> = desks.map(|desk| desk.has_no_answer(iam.who)).collect();
+        let endpoint_states = rules
+            .endpoints
+            .iter()
+            .map(|endpoint| self.servers.iam.endpoint_state(endpoint, rules.login_rate));
+        let _hangs: Vec<_> =
+            endpoint_states.map(|endpoint_state| endpoint_state.has_no_answer(iam.who)).collect();
         self.set_stance(iam);
         login.await
     }
 
-    fn begin(&self, iam: &Endeavour<'_>) -> Begin {
+    fn begin(&self, iam: &IamTarget<'_>) -> Begin {
         Begin {
             at: self.servers.plane.now(),
             backing: self.servers.iam.evidence(&iam.signer.source, iam.rules).backing,
@@ -175,7 +190,7 @@ impl Attempt {
     /// Until when nobody of these is to try.
     async fn take_turn(
         &self,
-        iam: &Endeavour<'_>,
+        iam: &IamTarget<'_>,
         gate: &Arc<Gate>,
         lead: &mut Option<Lead>,
         passes: Option<Micros>,
@@ -185,11 +200,11 @@ impl Attempt {
             Want::Minimum => Priority::MinPool,
             Want::Renewal => Priority::Recycling,
         };
-        let (turns, mut has_turn) = (&iam.desk.turns, false);
+        let (turns, mut has_turn) = (&iam.endpoint_state.turns, false);
         loop {
             let mut changed = std::pin::pin!(gate.changed());
             changed.as_mut().enable();
-            let is_free = match iam.desk.admission(iam.who) {
+            let is_free = match iam.endpoint_state.admission(iam.who) {
                 Admission::Closed(until) if passes != Some(until) => return Err(until),
                 Admission::Open => true,
                 Admission::OneByOne | Admission::Closed(_) => {
@@ -223,35 +238,35 @@ impl Attempt {
     }
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
-    fn authorization(&self, iam: &Endeavour<'_>, begun_at: Micros) -> Authorization {
-        let (max_age, rate) = (iam.rules.ages.max_age, iam.desk.turns.state().rate);
+    fn authorization(&self, iam: &IamTarget<'_>, begun_at: Micros) -> Authorization {
+        let (max_age, rate) = (iam.rules.ages.max_age, iam.endpoint_state.turns.state().rate);
         let times = (begun_at, self.servers.plane.now());
         let soft_at = self.servers.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
         Authorization { soft_at, hard_at: begun_at + max_age }
     }
 
-    fn accepted(&self, iam: &Endeavour<'_>) {
+    fn accepted(&self, iam: &IamTarget<'_>) {
         self.servers.iam.token_was_taken();
-        if iam.desk.accepted(iam.who) {
-            let ((db, user), endpoint) = (self.names(), iam.desk.endpoint());
+        if iam.endpoint_state.accepted(iam.who) {
+            let ((db, user), endpoint) = (self.names(), iam.endpoint_state.endpoint());
             tracing::info!(db, user, "logins by IAM as role {user} succeed again (endpoint {endpoint})");
         }
         self.set_stance(iam);
     }
 
-    fn set_stance(&self, iam: &Endeavour<'_>) {
+    fn set_stance(&self, iam: &IamTarget<'_>) {
         let stance = self.servers.iam.stance(iam.rules, iam.who);
         self.servers.set_stance(&self.entry, stance);
     }
 
     /// Logs in as far as to the server's verdict, and notes that.
     pub(in crate::servers) async fn find_out(&self, rules: &Rules) {
-        let mut line = Line::default();
-        let outcome = self.try_by_iam(&mut line, rules).await;
+        let mut connection = LoginConnection::default();
+        let outcome = self.try_by_iam(&mut connection, rules).await;
         if let Err(failure) = outcome {
-            self.log_close(&line.peer, &failure.reason);
+            self.log_close(&connection.peer, &failure.reason);
         }
-        line.end().await;
+        connection.end().await;
     }
 }
 

@@ -6,7 +6,7 @@
 //! ([`Who`]) that has logged in, bounded.
 
 use super::gate::Gate;
-use super::rate_limiter::{Turns, Waits};
+use super::rate_limiter::{RateLimiter, Waits};
 use crate::base::{Micros, limits};
 use crate::iam::denial::{
     Admission, Backing, Class, Evidence, Judgement, Kind, LetIn, Outcome, Patience, Reactions, Step,
@@ -31,11 +31,11 @@ const LET_IN_SPAN: Micros = Micros::from_secs(60);
 const SLOWEST_BUT: usize = 99;
 
 /// One endpoint.
-pub struct IamDesk {
+pub struct EndpointState {
     endpoint: Endpoint,
     clock: Clock,
     /// The budget.
-    pub turns: Arc<Turns>,
+    pub turns: Arc<RateLimiter>,
     book: Mutex<Book>,
 }
 
@@ -93,10 +93,10 @@ pub struct Judged {
     pub is_news: bool,
 }
 
-impl IamDesk {
+impl EndpointState {
     /// An endpoint where nobody has logged in yet. `waits` learns how long logins wait for their turns.
     pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock, waits: Arc<Waits>) -> Self {
-        Self { endpoint, clock, turns: Turns::new(login_rate, clock, waits), book: Mutex::default() }
+        Self { endpoint, clock, turns: RateLimiter::new(login_rate, clock, waits), book: Mutex::default() }
     }
 
     /// The endpoint.
@@ -160,7 +160,7 @@ impl IamDesk {
     /// when the guard is dropped.
     pub fn has_no_answer(self: &Arc<Self>, who: &Who) -> Unanswered {
         *self.book().unanswered.entry(who.clone()).or_default() += 1;
-        Unanswered { desk: Arc::clone(self), who: who.clone() }
+        Unanswered { endpoint_state: Arc::clone(self), who: who.clone() }
     }
 
     /// How long a login may take before it counts as one without an answer: twice what they have taken
@@ -327,15 +327,15 @@ impl Book {
     }
 }
 
-/// See [`IamDesk::has_no_answer`].
+/// See [`EndpointState::has_no_answer`].
 pub struct Unanswered {
-    desk: Arc<IamDesk>,
+    endpoint_state: Arc<EndpointState>,
     who: Who,
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        let mut book = self.desk.book();
+        let mut book = self.endpoint_state.book();
         if let Some(count) = book.unanswered.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {
@@ -352,9 +352,9 @@ mod tests {
     use crate::iam::{SourceKey, SourceKind};
     use crate::wire::sqlstate;
 
-    fn desk() -> IamDesk {
+    fn endpoint_state() -> EndpointState {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
-        IamDesk::new(endpoint, 20, Clock::new(), Arc::default())
+        EndpointState::new(endpoint, 20, Clock::new(), Arc::default())
     }
 
     fn who(user: &str) -> Who {
@@ -368,38 +368,38 @@ mod tests {
 
     #[test]
     fn a_login_without_an_answer_is_trouble_that_denies_nothing() {
-        let (desk, app) = (Arc::new(desk()), who("app"));
-        let suspicion = || desk.suspicion(&app, Patience::default());
-        let hang = [desk.has_no_answer(&app), desk.has_no_answer(&app)];
-        assert_eq!((suspicion(), desk.is_calm()), (Some(Suspicion::Unfounded), false));
-        assert_eq!(desk.suspicion(&who("other"), Patience::default()), None);
-        assert!(desk.trouble(&app).is_none(), "nobody is told that logins fail");
+        let (endpoint_state, app) = (Arc::new(endpoint_state()), who("app"));
+        let suspicion = || endpoint_state.suspicion(&app, Patience::default());
+        let hang = [endpoint_state.has_no_answer(&app), endpoint_state.has_no_answer(&app)];
+        assert_eq!((suspicion(), endpoint_state.is_calm()), (Some(Suspicion::Unfounded), false));
+        assert_eq!(endpoint_state.suspicion(&who("other"), Patience::default()), None);
+        assert!(endpoint_state.trouble(&app).is_none(), "nobody is told that logins fail");
         let [one, other] = hang;
         drop(one);
         assert_eq!(suspicion(), Some(Suspicion::Unfounded), "one still has none");
-        desk.failed(&app, &refused(), Evidence::default(), desk.clock.now()).unwrap();
+        endpoint_state.failed(&app, &refused(), Evidence::default(), endpoint_state.clock.now()).unwrap();
         assert_eq!(suspicion(), Some(Suspicion::Founded), "what is known counts for more");
-        desk.accepted(&app);
+        endpoint_state.accepted(&app);
         drop(other);
-        assert_eq!((suspicion(), desk.is_calm()), (None, true));
+        assert_eq!((suspicion(), endpoint_state.is_calm()), (None, true));
     }
 
     #[test]
     fn how_long_a_login_may_take_goes_by_how_long_they_took() {
-        let (desk, ms) = (desk(), Micros::from_millis);
-        let patience = |age_s| desk.patience_with_logins(Micros::from_secs(age_s));
+        let (endpoint_state, ms) = (endpoint_state(), Micros::from_millis);
+        let patience = |age_s| endpoint_state.patience_with_logins(Micros::from_secs(age_s));
         assert_eq!([patience(900), patience(10)], [ms(limits::IAM_LOGIN_SLOW_MS), ms(500)]);
-        (0..100).for_each(|_| _ = desk.login_took(ms(20)));
+        (0..100).for_each(|_| _ = endpoint_state.login_took(ms(20)));
         assert_eq!([patience(900), patience(10)], [ms(limits::IAM_LOGIN_SLOW_MS), ms(500)]);
-        (0..100).for_each(|_| _ = desk.login_took(ms(3_000)));
+        (0..100).for_each(|_| _ = endpoint_state.login_took(ms(3_000)));
         assert_eq!([patience(900), patience(10)], [ms(6_000); 2]);
     }
 
     #[test]
     fn failures_are_counted_explained_and_told_once() {
-        let (desk, app, other) = (desk(), who("app"), who("other"));
+        let (endpoint_state, app, other) = (endpoint_state(), who("app"), who("other"));
         let fail = |outcome: Outcome<'_>| {
-            desk.failed(&app, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+            endpoint_state.failed(&app, &outcome, Evidence::default(), endpoint_state.clock.now()).unwrap()
         };
         let first = fail(refused());
         assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
@@ -407,18 +407,18 @@ mod tests {
         assert!(fail(refused()).is_news, "nothing helped");
         assert!(!fail(refused()).is_news, "the same again");
         assert!(fail(Outcome::Asked(Asked::Scram)).is_news, "another reason");
-        let suspicion = || desk.suspicion(&app, Patience::default());
-        let (text, class) = desk.trouble(&app).unwrap();
+        let suspicion = || endpoint_state.suspicion(&app, Patience::default());
+        let (text, class) = endpoint_state.trouble(&app).unwrap();
         assert!(text.contains("not a member of rds_iam") && !text.contains("source"), "for clients: {text}");
         assert_eq!((class, suspicion()), (Class::Denied, Some(Suspicion::Proven)));
-        assert!(desk.may_try(&app).is_err() && desk.may_try(&other).is_ok());
-        let report = desk.report_of(&app).unwrap();
+        assert!(endpoint_state.may_try(&app).is_err() && endpoint_state.may_try(&other).is_ok());
+        let report = endpoint_state.report_of(&app).unwrap();
         assert_eq!((report.tally.failed[Class::Denied as usize], report.trouble), (5, Some(Class::Denied)));
         assert!(report.tally.last_error.unwrap().contains("source imds"), "for operators");
-        assert!(report.tally.accepted_at.is_none() && desk.report_of(&other).is_none());
-        assert!(desk.accepted(&app) && !desk.accepted(&app));
-        assert!(desk.trouble(&app).is_none() && desk.may_try(&app).is_ok());
-        let report = desk.report_of(&app).unwrap();
+        assert!(report.tally.accepted_at.is_none() && endpoint_state.report_of(&other).is_none());
+        assert!(endpoint_state.accepted(&app) && !endpoint_state.accepted(&app));
+        assert!(endpoint_state.trouble(&app).is_none() && endpoint_state.may_try(&app).is_ok());
+        let report = endpoint_state.report_of(&app).unwrap();
         assert_eq!((report.tally.accepted, report.tally.last_error, report.trouble), (2, None, None));
         assert!(report.tally.accepted_at.is_some());
         let again = fail(refused());
@@ -431,63 +431,77 @@ mod tests {
 
     #[test]
     fn credentials_that_let_another_in_are_no_excuse() {
-        let (desk, app, reader) = (desk(), who("app"), who("reader"));
+        let (endpoint_state, app, reader) = (endpoint_state(), who("app"), who("reader"));
         let stale = Evidence { backing: Backing::Stale, ..Evidence::default() };
-        let fail = || desk.failed(&app, &refused(), stale, desk.clock.now()).unwrap().judgement.class;
+        let fail = || {
+            endpoint_state
+                .failed(&app, &refused(), stale, endpoint_state.clock.now())
+                .unwrap()
+                .judgement
+                .class
+        };
         assert_eq!(fail(), Class::Credentials);
         let other = SourceKey::new(SourceKind::Env, None, None, None, &"eu-west-1".parse().unwrap());
-        desk.accepted(&Who { source: other, ..reader.clone() });
+        endpoint_state.accepted(&Who { source: other, ..reader.clone() });
         assert_eq!(fail(), Class::Credentials, "those are others");
-        desk.accepted(&reader);
+        endpoint_state.accepted(&reader);
         assert_eq!(fail(), Class::Denied);
     }
 
     #[test]
     fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
-        let (desk, denied) = (desk(), who("denied"));
-        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), desk.clock.now());
+        let (endpoint_state, denied) = (endpoint_state(), who("denied"));
+        endpoint_state.failed(
+            &denied,
+            &Outcome::Asked(Asked::Scram),
+            Evidence::default(),
+            endpoint_state.clock.now(),
+        );
         for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
-            desk.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
+            endpoint_state
+                .book()
+                .tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
         }
-        let is_counted = |user: &str| desk.report_of(&who(user)).is_some();
-        assert_eq!(desk.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
+        let is_counted = |user: &str| endpoint_state.report_of(&who(user)).is_some();
+        assert_eq!(endpoint_state.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
         assert!(is_counted("denied") && !is_counted("user1") && is_counted("user2"));
     }
 
     #[test]
     fn the_pauses_of_one_principal_are_ended_and_counted_apart_from_anothers() {
-        let (desk, acme) = (desk(), who("app"));
+        let (endpoint_state, acme) = (endpoint_state(), who("app"));
         let region = "eu-west-1".parse().unwrap();
         let of_profile = SourceKey::new(SourceKind::Profile, Some("sso"), None, None, &region);
         let globex = Who { source: of_profile, ..acme.clone() };
         for who in [&acme, &globex] {
-            desk.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+            endpoint_state.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
         }
-        assert_eq!((desk.forgive(&acme), desk.forgive(&acme)), (1, 0));
-        assert!(desk.may_try(&acme).is_ok() && desk.may_try(&globex).is_err());
-        assert_eq!((desk.forgive_all(), desk.forgive_all()), (1, 0));
-        assert!(desk.may_try(&globex).is_ok());
+        assert_eq!((endpoint_state.forgive(&acme), endpoint_state.forgive(&acme)), (1, 0));
+        assert!(endpoint_state.may_try(&acme).is_ok() && endpoint_state.may_try(&globex).is_err());
+        assert_eq!((endpoint_state.forgive_all(), endpoint_state.forgive_all()), (1, 0));
+        assert!(endpoint_state.may_try(&globex).is_ok());
     }
 
     #[test]
     fn the_time_that_logins_take_is_known() {
-        let desk = desk();
-        assert_eq!(desk.login_spans(), None);
+        let endpoint_state = endpoint_state();
+        assert_eq!(endpoint_state.login_spans(), None);
         let ms = Micros::from_millis;
-        (1..100).for_each(|_| assert_eq!(desk.login_took(ms(20)), ms(20)));
-        assert_eq!(desk.login_took(ms(900)), ms(20), "one slow one of a hundred");
-        assert_eq!(desk.login_took(ms(900)), ms(900));
-        assert_eq!(desk.login_spans(), Some([ms(20), ms(900)]));
+        (1..100).for_each(|_| assert_eq!(endpoint_state.login_took(ms(20)), ms(20)));
+        assert_eq!(endpoint_state.login_took(ms(900)), ms(20), "one slow one of a hundred");
+        assert_eq!(endpoint_state.login_took(ms(900)), ms(900));
+        assert_eq!(endpoint_state.login_spans(), Some([ms(20), ms(900)]));
     }
 
     #[test]
     fn a_proxy_that_asks_for_fewer_logins_gets_fewer() {
-        let desk = desk();
+        let endpoint_state = endpoint_state();
         let message = "The IAM authentication failed because of too many competing requests";
         let sqlstate = sqlstate::INVALID_AUTHORIZATION;
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
-        let judged = desk.failed(&who("app"), &outcome, Evidence::default(), desk.clock.now());
+        let judged =
+            endpoint_state.failed(&who("app"), &outcome, Evidence::default(), endpoint_state.clock.now());
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
-        assert_eq!(desk.turns.state().rate, 10);
+        assert_eq!(endpoint_state.turns.state().rate, 10);
     }
 }

@@ -15,8 +15,8 @@ mod refreshed;
 mod report;
 mod shared;
 
-pub use endpoint_state::{IamDesk, LoginReport, Tally};
-pub use rate_limiter::{Turns, TurnsState};
+pub use endpoint_state::{EndpointState, LoginReport, Tally};
+pub use rate_limiter::{RateLimiter, RateState};
 pub use refreshed::Refreshed;
 pub use report::IamRow;
 pub use shared::{Iam, NoToken, Signer};

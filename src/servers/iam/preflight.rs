@@ -11,7 +11,7 @@ use crate::iam::denial::Who;
 use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, SourceKey};
 use crate::servers::attempt::Attempt;
-use crate::servers::outcome::Line;
+use crate::servers::outcome::LoginConnection;
 use crate::servers::servers::Servers;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Servers {
             return Verdict::NoToken(why.to_string());
         }
         let attempt = Attempt::new(Arc::clone(self), entry, Want::Minimum);
-        let mut line = Line::default();
+        let mut line = LoginConnection::default();
         let outcome = tokio::time::timeout(TRIAL_TIMEOUT, attempt.try_by_iam(&mut line, &rules)).await;
         let verdict = match outcome {
             Ok(Ok(_)) => Verdict::LoggedIn(line.peer.clone()),
@@ -128,9 +128,11 @@ impl Servers {
 
     /// What operators may read of a failure of which clients are told `brief`.
     fn in_full(&self, rules: &Rules, who: &Who, brief: &str) -> Option<Arc<str>> {
-        let mut desks = rules.endpoints.iter().map(|endpoint| self.iam.desk(endpoint, rules.login_rate));
-        let desk = desks.find(|desk| desk.trouble(who).is_some_and(|(told, _)| &*told == brief))?;
-        desk.report_of(who)?.tally.last_error
+        let mut endpoint_states =
+            rules.endpoints.iter().map(|endpoint| self.iam.endpoint_state(endpoint, rules.login_rate));
+        let endpoint_state = endpoint_states
+            .find(|endpoint_state| endpoint_state.trouble(who).is_some_and(|(told, _)| &*told == brief))?;
+        endpoint_state.report_of(who)?.tally.last_error
     }
 }
 

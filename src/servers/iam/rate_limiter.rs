@@ -32,7 +32,7 @@ impl Waits {
 }
 
 /// The queue of one endpoint.
-pub struct Turns {
+pub struct RateLimiter {
     clock: Clock,
     waits: Arc<Waits>,
     queue: Mutex<Queue>,
@@ -40,7 +40,7 @@ pub struct Turns {
 
 /// How a queue stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TurnsState {
+pub struct RateState {
     /// Logins that wait.
     pub waiting: usize,
     /// The pace, in logins a second.
@@ -66,7 +66,7 @@ impl Queue {
     }
 }
 
-impl Turns {
+impl RateLimiter {
     /// Lets `rate_max` logins a second pass; `waits` learns how long each has waited.
     pub fn new(rate_max: u32, clock: Clock, waits: Arc<Waits>) -> Arc<Self> {
         let budget = Budget::new(rate_max, clock.now());
@@ -135,9 +135,9 @@ impl Turns {
     }
 
     /// How the queue stands.
-    pub fn state(&self) -> TurnsState {
+    pub fn state(&self) -> RateState {
         let budget = &self.queue().budget;
-        TurnsState { waiting: budget.waiting(), rate: budget.rate() }
+        RateState { waiting: budget.waiting(), rate: budget.rate() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -147,7 +147,7 @@ impl Turns {
 
 /// One who waits; leaves the queue by being dropped.
 struct Waiting<'a> {
-    turns: &'a Turns,
+    turns: &'a RateLimiter,
     ticket: Ticket,
 }
 
@@ -168,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_come_at_once_and_the_others_at_the_pace() {
         let waits = Arc::new(Waits::default());
-        let turns = Turns::new(40, Clock::new(), Arc::clone(&waits));
+        let turns = RateLimiter::new(40, Clock::new(), Arc::clone(&waits));
         let began = Instant::now();
         for _ in 0..40 {
             turns.turn(Priority::Client).await;
@@ -185,7 +185,7 @@ mod tests {
         }
         // 20 more at 40/s, less what has come in since the beginning
         assert!(began.elapsed() >= Duration::from_millis(450), "{burst:?} {:?}", began.elapsed());
-        assert_eq!(turns.state(), TurnsState { waiting: 0, rate: 40 });
+        assert_eq!(turns.state(), RateState { waiting: 0, rate: 40 });
         let (times, sum_us) = waits.read();
         assert_eq!(times.count(), 60);
         assert!(times.count_below(1 << 16) >= 40 && sum_us > 1_000_000, "{sum_us}");
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn clients_go_first_and_who_leaves_costs_nobody_a_turn() {
-        let turns = Turns::new(5, Clock::new(), Arc::default());
+        let turns = RateLimiter::new(5, Clock::new(), Arc::default());
         for _ in 0..5 {
             turns.turn(Priority::Recycling).await;
         }

@@ -5,7 +5,7 @@
 
 use super::endpoint_state::LoginReport;
 use super::entry;
-use super::rate_limiter::TurnsState;
+use super::rate_limiter::RateState;
 use super::refreshed::Refreshed;
 use crate::base::Micros;
 use crate::config::Database;
@@ -87,8 +87,12 @@ impl Servers {
 
     /// What SHOW IAM tells, ordered by (database, user).
     pub fn iam_rows(&self) -> Vec<IamRow> {
-        let desks: HashMap<_, _> =
-            self.iam.all_desks().into_iter().map(|desk| (desk.endpoint().clone(), desk)).collect();
+        let endpoint_states: HashMap<_, _> = self
+            .iam
+            .all_endpoint_states()
+            .into_iter()
+            .map(|endpoint_state| (endpoint_state.endpoint().clone(), endpoint_state))
+            .collect();
         let mut rows = Vec::new();
         for party in self.iam_parties(None) {
             let Some(source) = self.iam.source(&party.rules) else { continue };
@@ -97,10 +101,13 @@ impl Servers {
             endpoints.sort_by_cached_key(ToString::to_string);
             endpoints.dedup();
             for endpoint in endpoints {
-                let desk = desks.get(&endpoint);
-                let usual = TurnsState { waiting: 0, rate: party.rules.login_rate };
-                let TurnsState { waiting, rate } = desk.map_or(usual, |desk| desk.turns.state());
-                let logins = desk.zip(who.as_ref()).and_then(|(desk, who)| desk.report_of(who));
+                let endpoint_state = endpoint_states.get(&endpoint);
+                let usual = RateState { waiting: 0, rate: party.rules.login_rate };
+                let RateState { waiting, rate } =
+                    endpoint_state.map_or(usual, |endpoint_state| endpoint_state.turns.state());
+                let logins = endpoint_state
+                    .zip(who.as_ref())
+                    .and_then(|(endpoint_state, who)| endpoint_state.report_of(who));
                 rows.push(IamRow {
                     database: Some(Arc::clone(&party.database)),
                     user: party.user.clone(),
@@ -113,7 +120,7 @@ impl Servers {
                         .pool
                         .as_ref()
                         .map(|pool| self.plane.places.pool_servers(pool.share.id).0),
-                    spans: desk.and_then(|desk| desk.login_spans()),
+                    spans: endpoint_state.and_then(|endpoint_state| endpoint_state.login_spans()),
                     logins,
                     pool: party.pool.clone(),
                 });

@@ -5,7 +5,7 @@
 //! and a login takes what is in memory. Never connects: `attempt.rs` does. Nothing is started, and no memory
 //! taken, before an entry asks for it.
 
-use super::endpoint_state::IamDesk;
+use super::endpoint_state::EndpointState;
 use super::entry;
 use super::rate_limiter::Waits;
 use super::refreshed::Refreshed;
@@ -36,7 +36,7 @@ pub struct Iam {
     sources: OnceLock<Sources>,
     /// Told when a source without usable credentials has got some.
     arrived: Arc<Notify>,
-    desks: Mutex<HashMap<Endpoint, Arc<IamDesk>>>,
+    endpoint_states: Mutex<HashMap<Endpoint, Arc<EndpointState>>>,
     /// Where, and as whom, probes are under way.
     probed: Arc<Mutex<HashSet<Aim>>>,
     waits: Arc<Waits>,
@@ -113,7 +113,7 @@ impl Iam {
             stability: if stability { StaticStability::On } else { StaticStability::Off },
             sources: OnceLock::new(),
             arrived: Arc::default(),
-            desks: Mutex::default(),
+            endpoint_states: Mutex::default(),
             probed: Arc::default(),
             waits: Arc::default(),
             set_since: Skew::default(),
@@ -139,9 +139,9 @@ impl Iam {
         if let Some(sources) = self.sources.get() {
             sources.retain(|key| keys.contains(key));
         }
-        self.desks().retain(|endpoint, _| rates.contains_key(endpoint));
+        self.endpoint_states().retain(|endpoint, _| rates.contains_key(endpoint));
         for (endpoint, rate) in rates {
-            self.desk(&endpoint, rate).turns.set_rate_max(rate);
+            self.endpoint_state(&endpoint, rate).turns.set_rate_max(rate);
         }
     }
 
@@ -180,14 +180,19 @@ impl Iam {
     }
 
     /// What is known of `endpoint`; `login_rate` counts where it is new.
-    pub(in crate::servers) fn desk(&self, endpoint: &Endpoint, login_rate: u32) -> Arc<IamDesk> {
-        let mut desks = self.desks();
-        if let Some(desk) = desks.get(endpoint) {
-            return Arc::clone(desk);
+    pub(in crate::servers) fn endpoint_state(
+        &self,
+        endpoint: &Endpoint,
+        login_rate: u32,
+    ) -> Arc<EndpointState> {
+        let mut endpoint_states = self.endpoint_states();
+        if let Some(endpoint_state) = endpoint_states.get(endpoint) {
+            return Arc::clone(endpoint_state);
         }
-        let desk = Arc::new(IamDesk::new(endpoint.clone(), login_rate, self.clock, Arc::clone(&self.waits)));
-        desks.insert(endpoint.clone(), Arc::clone(&desk));
-        desk
+        let endpoint_state =
+            Arc::new(EndpointState::new(endpoint.clone(), login_rate, self.clock, Arc::clone(&self.waits)));
+        endpoint_states.insert(endpoint.clone(), Arc::clone(&endpoint_state));
+        endpoint_state
     }
 
     /// What is known of logins that `source` signs for under `rules`, but for the budget.
@@ -223,7 +228,10 @@ impl Iam {
     /// Every source fetches anew, and no back-off counts any more.
     pub(in crate::servers) fn refresh(&self) -> Refreshed {
         let begin_in = self.all_sources().iter().map(|source| source.force_refresh()).collect();
-        Refreshed { begin_in, pauses: self.desks().values().map(|desk| desk.forgive_all()).sum() }
+        Refreshed {
+            begin_in,
+            pauses: self.endpoint_states().values().map(|endpoint_state| endpoint_state.forgive_all()).sum(),
+        }
     }
 
     /// The sources of `parties` fetch anew, and no back-off of theirs, each one's under its rules, counts any
@@ -242,13 +250,18 @@ impl Iam {
 
     /// Logins as `user` may be tried at once again, whatever signs for them.
     pub(in crate::servers) fn forget_back_off(&self, user: &str) {
-        self.desks().values().for_each(|desk| desk.forgive_user(user));
+        self.endpoint_states().values().for_each(|endpoint_state| endpoint_state.forgive_user(user));
     }
 
     /// The same, of one under its rules. Returns how many pauses that ends.
     fn forget_back_off_at(&self, rules: &Rules, who: &Who) -> usize {
-        let desks = self.desks();
-        rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).map(|desk| desk.forgive(who)).sum()
+        let endpoint_states = self.endpoint_states();
+        rules
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint_states.get(endpoint))
+            .map(|endpoint_state| endpoint_state.forgive(who))
+            .sum()
     }
 
     /// Every source in use, in order of its name.
@@ -257,9 +270,9 @@ impl Iam {
     }
 
     /// Every endpoint in use, in order of its name.
-    pub fn all_desks(&self) -> Vec<Arc<IamDesk>> {
-        let mut all: Vec<_> = self.desks().values().map(Arc::clone).collect();
-        all.sort_by_cached_key(|desk| desk.endpoint().to_string());
+    pub fn all_endpoint_states(&self) -> Vec<Arc<EndpointState>> {
+        let mut all: Vec<_> = self.endpoint_states().values().map(Arc::clone).collect();
+        all.sort_by_cached_key(|endpoint_state| endpoint_state.endpoint().to_string());
         all
     }
 
@@ -299,15 +312,16 @@ impl Iam {
     /// it, so that the worst that another one has said counts: else one dead host of a list would serve a
     /// revoked role without end.
     fn refusal(&self, rules: &Rules, who: &Who) -> Option<Suspicion> {
-        let (desks, patience) = (self.desks(), rules.ages.patience());
-        let suspicions = rules.endpoints.iter().map(|endpoint| desks.get(endpoint)?.suspicion(who, patience));
+        let (endpoint_states, patience) = (self.endpoint_states(), rules.ages.patience());
+        let suspicions =
+            rules.endpoints.iter().map(|endpoint| endpoint_states.get(endpoint)?.suspicion(who, patience));
         suspicions.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Whether nothing fails, as far as is known: every source has credentials, everybody can be logged in.
     pub(in crate::servers) fn is_calm(&self) -> bool {
         let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
-        all_sign && self.desks().values().all(|desk| desk.is_calm())
+        all_sign && self.endpoint_states().values().all(|endpoint_state| endpoint_state.is_calm())
     }
 
     /// A pool may catch up until `then`: its stance is to be looked at until that is over.
@@ -322,16 +336,21 @@ impl Iam {
 
     /// Whether a login of `who` was accepted since `since` at one of the endpoints.
     pub(in crate::servers) fn has_accepted(&self, rules: &Rules, who: &Who, since: Micros) -> bool {
-        let desks = self.desks();
-        rules.endpoints.iter().any(|at| desks.get(at).is_some_and(|desk| desk.has_accepted(who, since)))
+        let endpoint_states = self.endpoint_states();
+        rules.endpoints.iter().any(|at| {
+            endpoint_states.get(at).is_some_and(|endpoint_state| endpoint_state.has_accepted(who, since))
+        })
     }
 
     /// Whether the logins of `who` fail, might be tried again, and nobody does.
     pub(in crate::servers) fn is_probe_due(&self, rules: &Rules, who: &Who) -> bool {
-        let desks = self.desks();
-        let known: Vec<_> = rules.endpoints.iter().filter_map(|endpoint| desks.get(endpoint)).collect();
+        let endpoint_states = self.endpoint_states();
+        let known: Vec<_> =
+            rules.endpoints.iter().filter_map(|endpoint| endpoint_states.get(endpoint)).collect();
         known.len() == rules.endpoints.len()
-            && known.iter().all(|desk| desk.trouble(who).is_some() && desk.is_left_alone(who))
+            && known.iter().all(|endpoint_state| {
+                endpoint_state.trouble(who).is_some() && endpoint_state.is_left_alone(who)
+            })
     }
 
     /// `None`: one of `who` is under way there already.
@@ -341,8 +360,8 @@ impl Iam {
         probed.insert(aim.clone()).then(|| Probe { aim, all: Arc::clone(&self.probed) })
     }
 
-    fn desks(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<IamDesk>>> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoint_states(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<EndpointState>>> {
+        self.endpoint_states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A login by IAM that failed: what it proves, what is said of it, and whether the
 //! next host or token is tried.
 
-use super::{Begin, Endeavour, GivenUp, GoOn, WITHOUT_CREDENTIALS, generation};
+use super::{Begin, GivenUp, GoOn, IamTarget, WITHOUT_CREDENTIALS, generation};
 use crate::base::{Micros, log_about};
 use crate::config::Choice;
 use crate::control::LoginTrouble;
@@ -13,7 +13,7 @@ use crate::servers::connect::LoginFailure;
 use crate::servers::iam::endpoint_state::Judged;
 use crate::servers::iam::shared::NoToken;
 use crate::servers::login_error::LoginError;
-use crate::servers::outcome::{Broken, Failure, Line, Sequel};
+use crate::servers::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
 use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 
@@ -28,44 +28,44 @@ pub(super) fn failure_of(class: Class, reason: String, why: Arc<str>, until: Mic
     Failure {
         why: Some(why),
         fault: is_denied.then_some(fault),
-        sequel: if is_denied { Sequel::RefuseUntil(until) } else { Sequel::WaitUntil(until) },
+        sequel: if is_denied { RetryDecision::RefuseUntil(until) } else { RetryDecision::WaitUntil(until) },
         ..Failure::new(reason)
     }
 }
 
 /// As the rules see it; `None`: nothing that they know of.
-pub(super) fn outcome(broken: &Broken, stage: Stage) -> Option<Outcome<'_>> {
+pub(super) fn outcome(broken: &AttemptError, stage: Stage) -> Option<Outcome<'_>> {
     match broken {
-        Broken::Connect(error) if error.is_untrusted => Some(Outcome::Untrusted),
-        Broken::Connect(_) => Some(Outcome::Unreachable),
-        Broken::Login(LoginFailure::Crashed) => Some(Outcome::Ended(stage)),
-        Broken::Login(LoginFailure::Login(error)) => error.outcome(stage),
-        Broken::TimedOut if stage == Stage::TokenSent => Some(Outcome::Ended(stage)),
-        Broken::TimedOut => Some(Outcome::Unreachable),
-        Broken::Token(_) | Broken::System(_) => None,
+        AttemptError::Connect(error) if error.is_untrusted => Some(Outcome::Untrusted),
+        AttemptError::Connect(_) => Some(Outcome::Unreachable),
+        AttemptError::Login(LoginFailure::Crashed) => Some(Outcome::Ended(stage)),
+        AttemptError::Login(LoginFailure::Login(error)) => error.outcome(stage),
+        AttemptError::TimedOut if stage == Stage::TokenSent => Some(Outcome::Ended(stage)),
+        AttemptError::TimedOut => Some(Outcome::Unreachable),
+        AttemptError::Token(_) | AttemptError::System(_) => None,
     }
 }
 
 impl Attempt {
     /// Looks at a failed try: returns where another one is to be made at once, and how.
-    pub(super) fn give_up_or_go_on(
+    pub(super) fn next_step(
         &self,
-        line: &Line,
-        iam: &Endeavour<'_>,
-        broken: Broken,
+        connection: &LoginConnection,
+        iam: &IamTarget<'_>,
+        broken: AttemptError,
         begin: Begin,
     ) -> Result<GoOn, GivenUp> {
-        let peer = &line.peer;
-        if let Broken::Token(why) = &broken {
+        let peer = &connection.peer;
+        if let AttemptError::Token(why) = &broken {
             return Err(self.without_token(iam, why));
         }
-        let stage = line.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
+        let stage = connection.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
         let mut evidence = self.servers.iam.evidence(&iam.signer.source, iam.rules);
         if evidence.backing == Backing::Sound {
             evidence.backing = begin.backing; // newer ones came while the old ones were looked at
         }
         let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at));
+            .and_then(|outcome| iam.endpoint_state.failed(iam.who, &outcome, evidence, begin.at));
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
@@ -78,14 +78,15 @@ impl Attempt {
                 }
                 trouble => self.entry.logins.failed(trouble),
             }
-            let is_stale = matches!(&broken, Broken::Login(LoginFailure::Login(LoginError::StaleToken)));
+            let is_stale =
+                matches!(&broken, AttemptError::Login(LoginFailure::Login(LoginError::StaleToken)));
             let mut failure = match self.is_probe {
                 true => Failure::new("probe finished"),
                 false => self.failure(broken, peer),
             };
             if is_stale {
                 // the next one is made for its own login
-                failure.sequel = Sequel::WaitUntil(self.servers.plane.now());
+                failure.sequel = RetryDecision::WaitUntil(self.servers.plane.now());
             }
             return Err(GivenUp { failure, is_of_host: false });
         };
@@ -112,18 +113,18 @@ impl Attempt {
     }
 
     /// The reason of "closing because: …", in the words that logins by password have.
-    pub(super) fn failure_reason(&self, broken: &Broken) -> String {
+    pub(super) fn failure_reason(&self, broken: &AttemptError) -> String {
         match broken {
-            Broken::Connect(error) => error.reason.to_owned(),
-            Broken::Login(failure) => failure.reason().into_owned(),
-            Broken::Token(why) => why.to_string(),
-            Broken::TimedOut => "connect timeout".to_owned(),
-            Broken::System(why) => (*why).to_owned(),
+            AttemptError::Connect(error) => error.reason.to_owned(),
+            AttemptError::Login(failure) => failure.reason().into_owned(),
+            AttemptError::Token(why) => why.to_string(),
+            AttemptError::TimedOut => "connect timeout".to_owned(),
+            AttemptError::System(why) => (*why).to_owned(),
         }
     }
 
     /// Logs a failure the first time, and then now and again.
-    pub(super) fn tell(&self, judged: &Judged, peer: &str, broken: &Broken) {
+    pub(super) fn tell(&self, judged: &Judged, peer: &str, broken: &AttemptError) {
         let (class, text) = (judged.judgement.class.name(), &judged.text);
         let next = match judged.judgement.step {
             Step::Again => Some("trying a fresh token"),
@@ -139,31 +140,31 @@ impl Attempt {
             return;
         }
         match broken {
-            Broken::Connect(error) => self.log_connect_error(peer, error),
-            Broken::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
+            AttemptError::Connect(error) => self.log_connect_error(peer, error),
+            AttemptError::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
             _ => {}
         }
         log_about!(warn, self.about(&peer), "login by IAM failed ({class}): {text}");
     }
 
     /// Another login as this user has failed just now, perhaps of another pool.
-    pub(super) fn held_off(&self, iam: &Endeavour<'_>, until: Micros) -> GivenUp {
-        let known = iam.desk.trouble(iam.who);
+    pub(super) fn held_off(&self, iam: &IamTarget<'_>, until: Micros) -> GivenUp {
+        let known = iam.endpoint_state.trouble(iam.who);
         let (text, class) = known.unwrap_or_else(|| ("logins by IAM fail".into(), Class::Unreachable));
         self.set_stance(iam);
         let failure = failure_of(class, "logins by IAM fail at present".to_owned(), text, until);
         GivenUp { failure, is_of_host: true }
     }
 
-    pub(super) fn without_token(&self, iam: &Endeavour<'_>, why: &NoToken) -> GivenUp {
+    pub(super) fn without_token(&self, iam: &IamTarget<'_>, why: &NoToken) -> GivenUp {
         self.entry.logins.failed(LoginTrouble::Credentials);
         self.set_stance(iam);
         let until = self.servers.plane.now() + WITHOUT_CREDENTIALS;
         let sequel = match why {
             NoToken::Credentials { .. } | NoToken::Mint(MintError::CredentialsExpired) => {
-                Sequel::WaitUntil(until)
+                RetryDecision::WaitUntil(until)
             }
-            NoToken::Mint(MintError::User | MintError::TooLong | MintError::Date) => Sequel::Retry,
+            NoToken::Mint(MintError::User | MintError::TooLong | MintError::Date) => RetryDecision::Retry,
         };
         let failure = Failure { sequel, ..Failure::new(why.to_string()) };
         GivenUp { failure, is_of_host: false }

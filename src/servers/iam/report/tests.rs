@@ -78,8 +78,13 @@ async fn every_pool_endpoint_and_source_has_its_row() {
 #[tokio::test]
 async fn what_was_counted_is_told_where_the_user_is() {
     let (servers, _launcher) = servers();
-    let desk = servers.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
-    desk.accepted(&app());
+    let endpoint_state = servers
+        .iam
+        .all_endpoint_states()
+        .into_iter()
+        .find(|endpoint_state| endpoint_state.endpoint().host() == HOST)
+        .unwrap();
+    endpoint_state.accepted(&app());
     let rows = servers.iam_rows();
     assert_eq!(rows[0].logins.as_ref().unwrap().tally.accepted, 1);
     assert!(rows[1..].iter().all(|row| row.logins.is_none()));
@@ -88,13 +93,18 @@ async fn what_was_counted_is_told_where_the_user_is() {
 #[tokio::test]
 async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let (servers, _launcher) = servers();
-    let desk = servers.iam.all_desks().into_iter().find(|desk| desk.endpoint().host() == HOST).unwrap();
+    let endpoint_state = servers
+        .iam
+        .all_endpoint_states()
+        .into_iter()
+        .find(|endpoint_state| endpoint_state.endpoint().host() == HOST)
+        .unwrap();
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
-        desk.failed(&app(), &outcome, calm, Micros::NEVER);
-        let suspicion = desk.suspicion(&app(), calm.patience);
-        assert_eq!((suspicion, desk.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
+        endpoint_state.failed(&app(), &outcome, calm, Micros::NEVER);
+        let suspicion = endpoint_state.suspicion(&app(), calm.patience);
+        assert_eq!((suspicion, endpoint_state.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
     };
     deny();
     let refresh = |database| {
@@ -102,13 +112,13 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
         (refreshed.begin_in.len(), refreshed.pauses)
     };
     assert_eq!((refresh(Some("plain")), refresh(Some("pair"))), ((0, 0), (1, 0)));
-    assert!(desk.may_try(&app()).is_err(), "not of that database");
+    assert!(endpoint_state.may_try(&app()).is_err(), "not of that database");
     assert_eq!(refresh(Some("app")), (1, 1));
-    assert!(desk.may_try(&app()).is_ok());
+    assert!(endpoint_state.may_try(&app()).is_ok());
     deny();
     assert_eq!(refresh(None), (2, 1), "all sources, those of no database too");
     assert_eq!(refresh(None), (2, 0), "nobody is kept waiting any more");
-    assert!(desk.may_try(&app()).is_ok());
+    assert!(endpoint_state.may_try(&app()).is_ok());
 }
 
 #[tokio::test]
@@ -128,12 +138,16 @@ async fn what_pools_of_a_template_have_learnt_survives_a_reload() {
         servers.plane.pool_entry(pool.0, pool.1).unwrap();
         source(pool)
     });
-    let desks = servers.iam.all_desks().len();
+    let endpoint_states = servers.iam.all_endpoint_states().len();
     servers.adopt(policy(&databases, &users));
     for (pool, before) in pools.into_iter().zip(&before) {
         assert!(Arc::ptr_eq(before, &source(pool)), "{pool:?} would fetch anew");
     }
-    assert_eq!(servers.iam.all_desks().len(), desks, "what was judged there is kept, too");
+    assert_eq!(
+        servers.iam.all_endpoint_states().len(),
+        endpoint_states,
+        "what was judged there is kept, too"
+    );
     servers.adopt(policy(&format!("app = host={HOST} {BY_IAM}"), &users.replace("bob", "rob")));
     let left: Vec<_> = servers.iam.all_sources().iter().map(|source| source.key().to_string()).collect();
     assert!(left.iter().all(|name| !name.ends_with("/bob") && !name.ends_with("/eve")), "{left:?}");

@@ -40,14 +40,14 @@ async fn entries_share_their_source_and_their_endpoint() {
     let text: String = (0..1000).map(|n| format!("db{n} = {ENTRY} iam_login_rate={}\n", 7 + n % 3)).collect();
     let before = snapshot(&text, "");
     let iam = Iam::new(&before, Clock::new());
-    assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty());
+    assert!(iam.all_sources().is_empty() && iam.all_endpoint_states().is_empty());
     iam.adopt(&before, std::iter::empty());
-    assert_eq!((iam.all_sources().len(), iam.all_desks().len()), (1, 1));
-    assert_eq!(iam.all_desks()[0].turns.state().rate, 7, "the least rate counts");
+    assert_eq!((iam.all_sources().len(), iam.all_endpoint_states().len()), (1, 1));
+    assert_eq!(iam.all_endpoint_states()[0].turns.state().rate, 7, "the least rate counts");
     let source = |name| iam.source(&rules(&before, name)).unwrap();
     assert!(Arc::ptr_eq(&source("db1"), &source("db999")));
     iam.adopt(&snapshot("plain = host=h", ""), std::iter::empty());
-    assert!(iam.all_sources().is_empty() && iam.all_desks().is_empty(), "gone with the last entry");
+    assert!(iam.all_sources().is_empty() && iam.all_endpoint_states().is_empty(), "gone with the last entry");
     let old = rules(&before, "db1");
     assert_eq!(iam.stance(&old, &who(&old)), Stance::Renew);
     assert!(iam.all_sources().is_empty(), "who looks by rules of before starts nothing");
@@ -74,18 +74,18 @@ async fn tenants_that_share_a_user_and_an_endpoint_are_judged_apart() {
     iam.adopt(&snapshot, std::iter::empty());
     let (acme, globex) = (rules(&snapshot, "acme"), rules(&snapshot, "globex"));
     let (denied, well) = (who(&acme), who(&globex));
-    assert_eq!(iam.all_desks().len(), 1);
-    let desk = iam.all_desks().remove(0);
-    desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
-    desk.accepted(&well);
+    assert_eq!(iam.all_endpoint_states().len(), 1);
+    let endpoint_state = iam.all_endpoint_states().remove(0);
+    endpoint_state.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+    endpoint_state.accepted(&well);
     let proven = Some(Suspicion::Proven);
     assert_eq!((iam.refusal(&acme, &denied), iam.refusal(&globex, &well)), (proven, None));
     let has_accepted = |rules, who| iam.has_accepted(rules, who, Micros(0));
     assert!(!has_accepted(&acme, &denied) && has_accepted(&globex, &well));
     let under_way = iam.begin_probe(&acme, &denied);
     assert!(under_way.is_some() && iam.begin_probe(&globex, &well).is_some());
-    assert_eq!(desk.report_of(&denied).unwrap().trouble, Some(Class::Denied));
-    assert_eq!(desk.report_of(&well).unwrap().trouble, None);
+    assert_eq!(endpoint_state.report_of(&denied).unwrap().trouble, Some(Class::Denied));
+    assert_eq!(endpoint_state.report_of(&well).unwrap().trouble, None);
 }
 
 #[tokio::test]
@@ -96,9 +96,9 @@ async fn a_host_that_cannot_be_reached_excuses_no_refusal_of_another() {
     iam.adopt(&snapshot, std::iter::empty());
     let two = rules(&snapshot, "two");
     let app = who(&two);
-    let [here, there] = <[_; 2]>::try_from(iam.all_desks()).ok().unwrap();
-    let fail = |desk: &IamDesk, outcome: Outcome<'_>| {
-        desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+    let [here, there] = <[_; 2]>::try_from(iam.all_endpoint_states()).ok().unwrap();
+    let fail = |endpoint_state: &EndpointState, outcome: Outcome<'_>| {
+        endpoint_state.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
     };
     fail(&here, Outcome::Asked(Asked::Scram));
     assert_eq!(iam.refusal(&two, &app), None, "the other one may let it in");
@@ -142,9 +142,9 @@ async fn trouble_decides_what_old_servers_are_worth() {
     };
     assert_eq!(stances(), [Stance::Renew; 4]);
     assert_eq!(iam.stance(&drain, &app), Stance::KeepOn, "no credentials yet");
-    let desk = iam.all_desks().remove(0);
+    let endpoint_state = iam.all_endpoint_states().remove(0);
     let fail = |outcome: Outcome<'_>| {
-        desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+        endpoint_state.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
     };
     fail(Outcome::Unreachable);
     let strict = Stance::KeepToHardAge;
@@ -156,8 +156,8 @@ async fn trouble_decides_what_old_servers_are_worth() {
     assert_eq!(iam.refusal(&drain, &other), None);
     let before = stances();
     iam.forget_back_off("app");
-    assert_eq!(desk.may_try(&app), Ok(()));
+    assert_eq!(endpoint_state.may_try(&app), Ok(()));
     assert_eq!(stances(), before, "until a login tells otherwise");
-    desk.accepted(&app);
+    endpoint_state.accepted(&app);
     assert_eq!(stances(), [Stance::Renew; 4]);
 }
