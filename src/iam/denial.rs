@@ -11,15 +11,16 @@
 mod cause;
 mod chance;
 mod class;
+mod outcome;
 
 pub use cause::{Backing, Evidence, LetIn, Patience, Suspicion};
 pub use class::Class;
 
 use super::source::SourceKey;
 use crate::base::{Micros, limits};
-use crate::wire::sqlstate;
 use cause::{CROWDED_GRACE, Cause, Others, Refusals};
 use chance::Entries;
+pub use outcome::{Asked, Kind, Outcome, Stage};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -49,138 +50,6 @@ const DENIAL_MEMORY_SPAN: Micros = Micros::from_secs(limits::IAM_MAX_AGE_S_MOST)
 /// Those of one endpoint that are remembered; beyond them, one that looks least like a denial is forgotten,
 /// and of those the one that was heard of longest ago.
 const REMEMBERED_MAX: usize = limits::IAM_LOGINS_PER_ENDPOINT_MAX;
-
-/// How far a login had come when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The server had not asked for a password yet.
-    Greeting,
-    /// The token was sent and not yet answered.
-    TokenSent,
-    /// The server had accepted the token.
-    Authenticated,
-}
-
-/// What a server asks for in place of a cleartext password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// AuthenticationSASL.
-    Scram,
-    /// AuthenticationMD5Password.
-    Md5,
-    /// Nothing: it let us in without a proof.
-    Nothing,
-    /// Another kind.
-    Other,
-}
-
-/// How a login with a token failed, as the one who tried it saw it.
-#[derive(Clone, Copy, Debug)]
-pub enum Outcome<'a> {
-    /// An ErrorResponse.
-    Error {
-        /// Its SQLSTATE.
-        sqlstate: &'a str,
-        /// Its primary message.
-        message: &'a str,
-        /// When it came.
-        stage: Stage,
-    },
-    /// A request that a token must not answer.
-    Asked(Asked),
-    /// The connection ended without a word.
-    Ended(Stage),
-    /// No connection, or no answer in time.
-    Unreachable,
-    /// No TLS, or a certificate that does not prove the server's name.
-    Untrusted,
-}
-
-impl Outcome<'_> {
-    /// Whether the server had accepted the token, and something else went wrong then.
-    fn came_after_acceptance(&self, kind: Kind) -> bool {
-        let is_behind = matches!(self, Self::Ended(Stage::Authenticated))
-            || matches!(self, Self::Error { stage: Stage::Authenticated, .. });
-        is_behind && !kind.is_the_servers_word()
-    }
-}
-
-/// What a failure is, as far as the server told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The token was refused; no reason given.
-    TokenRefused,
-    /// An RDS Proxy said that there are too many logins.
-    TooMany,
-    /// The role is no member of `rds_iam`: the server asked for this instead.
-    NotMember(Asked),
-    /// The server let us in without asking for a proof.
-    NoProofAsked,
-    /// The role's entry in PostgreSQL forbids the login (NOLOGIN, or no such role).
-    RoleForbidden,
-    /// No rule of the server lets this connection in.
-    NoRule,
-    /// The server takes no connections now, or no more.
-    Busy,
-    /// The connection ended while the token was looked at: the IAM service was slow.
-    EndedInLogin,
-    /// No connection.
-    Unreachable,
-    /// TLS failed; no token was sent.
-    Untrusted,
-}
-
-impl Kind {
-    /// Whether the server has said itself that this login is not to be.
-    fn is_the_servers_word(self) -> bool {
-        matches!(self, Self::NotMember(_) | Self::NoProofAsked | Self::RoleForbidden | Self::NoRule)
-    }
-
-    /// Whether the server was there, and did not let this login in.
-    fn is_a_refusal(self) -> bool {
-        matches!(self, Self::TokenRefused | Self::TooMany) || self.is_the_servers_word()
-    }
-
-    /// What it means by itself; `None`: that depends on what explains it.
-    fn class(self) -> Option<Class> {
-        match self {
-            Self::TokenRefused => None,
-            Self::TooMany => Some(Class::Throttled),
-            Self::NotMember(_) | Self::NoProofAsked | Self::RoleForbidden | Self::NoRule => {
-                Some(Class::Denied)
-            }
-            Self::Busy | Self::EndedInLogin | Self::Unreachable | Self::Untrusted => Some(Class::Unreachable),
-        }
-    }
-
-    /// Reads an outcome. `None`: the token was not the matter (a database that does not exist, and the like).
-    pub fn of(outcome: &Outcome<'_>) -> Option<Self> {
-        Some(match *outcome {
-            Outcome::Asked(Asked::Nothing) => Self::NoProofAsked,
-            Outcome::Asked(asked) => Self::NotMember(asked),
-            Outcome::Ended(Stage::TokenSent) => Self::EndedInLogin,
-            Outcome::Ended(_) | Outcome::Unreachable => Self::Unreachable,
-            Outcome::Untrusted => Self::Untrusted,
-            // RDS Proxy is the one that gives a reason, in these words (Amazon RDS User Guide,
-            // "RDS Proxy limitations")
-            Outcome::Error { message, .. } if message.contains("too many competing requests") => {
-                Self::TooMany
-            }
-            Outcome::Error { sqlstate: state, stage, .. } => {
-                let is_refusal =
-                    [sqlstate::INVALID_AUTHORIZATION, sqlstate::INVALID_PASSWORD].contains(&state);
-                let is_busy = [sqlstate::CANNOT_CONNECT_NOW, sqlstate::TOO_MANY_CONNECTIONS].contains(&state);
-                match stage {
-                    _ if is_busy => Self::Busy,
-                    Stage::TokenSent if is_refusal => Self::TokenRefused,
-                    Stage::Greeting if is_refusal => Self::NoRule,
-                    Stage::Authenticated if is_refusal => Self::RoleForbidden,
-                    _ => return None,
-                }
-            }
-        })
-    }
-}
 
 /// What to do after a failed login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

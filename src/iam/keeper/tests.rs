@@ -6,6 +6,7 @@ use super::super::sources::Sources;
 use super::*;
 use crate::base::limits;
 use crate::control::tests::Lines;
+use crate::iam::Fetched;
 use aws_credential_types::Credentials as AwsCredentials;
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -3,7 +3,8 @@
 use super::{Attempt, epoch_s};
 use crate::base::{Address, WorkerId};
 use crate::control::{Place, Welcome};
-use crate::core::{Command, Scope, ServerIdentity, ServerLogin};
+use crate::core::{CancelKey, Command, Scope, ServerIdentity, ServerLogin};
+use crate::servers::connect::Opened;
 use crate::servers::handshake::LoggedIn;
 use crate::servers::outcome::{Failure, LoginConnection, RetryDecision};
 use crate::wire::ParamSet;
@@ -11,6 +12,22 @@ use crate::worker::Mail;
 use std::sync::Arc;
 
 impl Attempt {
+    fn identity(&self, opened: &Opened, cancel_key: CancelKey) -> Arc<ServerIdentity> {
+        let share = &self.entry.share;
+        Arc::new(ServerIdentity {
+            socket_id: self.socket_id,
+            database: Arc::clone(&share.database.name),
+            user: Arc::clone(&share.user),
+            remote: opened.remote.clone(),
+            local: opened.local.clone(),
+            host: Arc::clone(&opened.host),
+            tls: opened.tls.clone(),
+            connected_at_epoch_s: epoch_s(),
+            cancel_key,
+        })
+    }
+
+    /// Gives the server to the worker where it is wanted most, and lets those in who wait for it.
     pub(in crate::servers) async fn hand_over(
         &self,
         connection: LoginConnection,
@@ -37,17 +54,7 @@ impl Attempt {
         };
         let logged_in = handshake.finish();
         let params = self.tracked(&logged_in);
-        let identity = Arc::new(ServerIdentity {
-            socket_id: self.socket_id,
-            database: Arc::clone(&share.database.name),
-            user: Arc::clone(&share.user),
-            remote: opened.remote.clone(),
-            local: opened.local.clone(),
-            host: Arc::clone(&opened.host),
-            tls: opened.tls.clone(),
-            connected_at_epoch_s: epoch_s(),
-            cancel_key: logged_in.key,
-        });
+        let identity = self.identity(&opened, logged_in.key);
         // on its way from before its login is over: see `PoolShare::outlook`
         let under_way = share.server_under_way();
         let place = place.into_live();
@@ -76,7 +83,7 @@ impl Attempt {
         // not before: a client that was let in first would find no server and have another one opened
         let welcome = || Welcome { reported: logged_in.reported, params };
         self.entry.welcome.learn(self.generation, welcome);
-        // when the worker has read that letter and this one, it has served whom it could: look
+        // when the worker has read that message and this one, it has served whom it could: look
         // whether others still wait
         self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
         drop(under_way);

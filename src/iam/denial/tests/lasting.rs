@@ -2,6 +2,7 @@
 //! and how long a proof takes.
 
 use super::*;
+use crate::wire::sqlstate;
 
 #[test]
 fn the_servers_own_word_holds_until_a_login_succeeds() {
