@@ -31,7 +31,7 @@ const PASSED_ON: [(&str, &str, &str); 8] = [
 /// files whose paths begin so.
 const WORDS_FOR: [(&str, &str); 37] = [
     ("", "#[error("),
-    ("", "Broken::System("),
+    ("", "AttemptError::System("),
     ("", "ConnectError::new("),
     ("", "ConnectError::untrusted("),
     ("", "Due::EndServer("),

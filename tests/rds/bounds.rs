@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const MAX_AGE_S: f64 = 10.0;
 
 /// Of `iam_all_denied = deny_after`, in seconds.
-const DENY_AFTER_S: f64 = 8.0;
+const DENY_AFTER_S: f64 = 12.0;
 
 /// For so long transactions are begun after the revocation: whoever is served at its
 /// end is bounded by nothing.
@@ -179,7 +179,7 @@ fn one_revoked_role_begins_nothing_beyond_the_bound_of_each_choice() {
         "denied=app",
         &[
             ("iam_max_age", [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE]),
-            ("deny_after 8", [late, MAX_AGE, late, NONE, NONE]),
+            ("deny_after 12", [late, MAX_AGE, late, NONE, NONE]),
             ("service", [late, MAX_AGE, late, NONE, NONE]),
         ],
     );
@@ -194,7 +194,7 @@ fn all_revoked_roles_begin_nothing_beyond_the_bound_of_each_choice() {
         &[
             ("iam_max_age", [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE]),
             // its age comes before it counts as a denial
-            ("deny_after 8", [later, MAX_AGE, later, NONE, MAX_AGE]),
+            ("deny_after 12", [later, MAX_AGE, later, NONE, MAX_AGE]),
             ("service", [NONE, MAX_AGE, NONE, NONE, MAX_AGE]),
         ],
     );
@@ -203,14 +203,14 @@ fn all_revoked_roles_begin_nothing_beyond_the_bound_of_each_choice() {
 #[test]
 fn where_nobody_is_refused_and_no_login_succeeds_only_a_strict_lifetime_is_a_bound() {
     const SERVED: [Bound; 5] = [NONE, MAX_AGE, NONE, NONE, MAX_AGE];
-    let choices = ["iam_max_age", "deny_after 8", "service"].map(|choice| (choice, SERVED));
+    let choices = ["iam_max_age", "deny_after 12", "service"].map(|choice| (choice, SERVED));
     hold("no answer", "delay_ms=15000", &choices);
 }
 
 #[test]
 fn a_role_of_aws_that_is_deleted_begins_nothing_beyond_the_age_whatever_the_choice() {
     const SERVED: [Bound; 5] = [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE];
-    let choices = ["iam_max_age", "deny_after 8", "service"].map(|choice| (choice, SERVED));
+    let choices = ["iam_max_age", "deny_after 12", "service"].map(|choice| (choice, SERVED));
     let Some(rds) = Rds::start() else { return };
     let fake = FakeAws::start();
     fake.note_to(rds.keys());
