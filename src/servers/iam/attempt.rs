@@ -274,8 +274,9 @@ impl Attempt {
         if evidence.backing == Backing::Sound {
             evidence.backing = begin.backing; // newer ones came while the old ones were looked at
         }
+        let detail = if let Broken::Connect(_) = &broken { broken.detail() } else { None };
         let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at));
+            .and_then(|outcome| iam.desk.failed(iam.who, &outcome, evidence, begin.at, detail.as_deref()));
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
@@ -348,10 +349,8 @@ impl Attempt {
             log_about!(debug, self.about(&peer), "login by IAM failed again ({class}): {text}");
             return;
         }
-        match broken {
-            Broken::Connect(error) => self.log_connect_error(peer, error),
-            Broken::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
-            _ => {}
+        if let Broken::Login(LoginFailure::Login(error)) = broken {
+            self.log_refusal(error, peer);
         }
         log_about!(warn, self.about(&peer), "login by IAM failed ({class}): {text}");
     }

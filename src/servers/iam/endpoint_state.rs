@@ -200,14 +200,16 @@ impl IamDesk {
         Some([Micros(median?), Micros(most?)])
     }
 
-    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`:
-    /// for a reason that has nothing to do with tokens.
+    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows, `detail`
+    /// is what the system says of a connection that there is not. `None`: for a reason that has nothing to do
+    /// with tokens.
     pub fn failed(
         &self,
         who: &Who,
         outcome: &Outcome<'_>,
         evidence: Evidence,
         begun_at: Micros,
+        detail: Option<&str>,
     ) -> Option<Judged> {
         let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
@@ -220,7 +222,7 @@ impl IamDesk {
         let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
         let Who { user, source } = who;
-        let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
+        let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source, detail };
         let (text, brief): (Arc<str>, Arc<str>) =
             (explanation.to_string().into(), explanation.brief().into());
         let tally = book.tally(who, now);
@@ -377,7 +379,7 @@ mod tests {
         let [one, other] = hang;
         drop(one);
         assert_eq!(suspicion(), Some(Suspicion::Unfounded), "one still has none");
-        desk.failed(&app, &refused(), Evidence::default(), desk.clock.now()).unwrap();
+        desk.failed(&app, &refused(), Evidence::default(), desk.clock.now(), None).unwrap();
         assert_eq!(suspicion(), Some(Suspicion::Founded), "what is known counts for more");
         desk.accepted(&app);
         drop(other);
@@ -399,7 +401,7 @@ mod tests {
     fn failures_are_counted_explained_and_told_once() {
         let (desk, app, other) = (desk(), who("app"), who("other"));
         let fail = |outcome: Outcome<'_>| {
-            desk.failed(&app, &outcome, Evidence::default(), desk.clock.now()).unwrap()
+            desk.failed(&app, &outcome, Evidence::default(), desk.clock.now(), None).unwrap()
         };
         let first = fail(refused());
         assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
@@ -433,7 +435,7 @@ mod tests {
     fn credentials_that_let_another_in_are_no_excuse() {
         let (desk, app, reader) = (desk(), who("app"), who("reader"));
         let stale = Evidence { backing: Backing::Stale, ..Evidence::default() };
-        let fail = || desk.failed(&app, &refused(), stale, desk.clock.now()).unwrap().judgement.class;
+        let fail = || desk.failed(&app, &refused(), stale, desk.clock.now(), None).unwrap().judgement.class;
         assert_eq!(fail(), Class::Credentials);
         let other = SourceKey::new(SourceKind::Env, None, None, None, &"eu-west-1".parse().unwrap());
         desk.accepted(&Who { source: other, ..reader.clone() });
@@ -445,7 +447,7 @@ mod tests {
     #[test]
     fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
         let (desk, denied) = (desk(), who("denied"));
-        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), desk.clock.now());
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), desk.clock.now(), None);
         for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
             desk.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
         }
@@ -461,7 +463,7 @@ mod tests {
         let of_profile = SourceKey::new(SourceKind::Profile, Some("sso"), None, None, &region);
         let globex = Who { source: of_profile, ..acme.clone() };
         for who in [&acme, &globex] {
-            desk.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+            desk.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER, None);
         }
         assert_eq!((desk.forgive(&acme), desk.forgive(&acme)), (1, 0));
         assert!(desk.may_try(&acme).is_ok() && desk.may_try(&globex).is_err());
@@ -486,7 +488,7 @@ mod tests {
         let message = "The IAM authentication failed because of too many competing requests";
         let sqlstate = sqlstate::INVALID_AUTHORIZATION;
         let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
-        let judged = desk.failed(&who("app"), &outcome, Evidence::default(), desk.clock.now());
+        let judged = desk.failed(&who("app"), &outcome, Evidence::default(), desk.clock.now(), None);
         assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
         assert_eq!(desk.turns.state().rate, 10);
     }

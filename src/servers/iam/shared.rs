@@ -457,7 +457,7 @@ mod tests {
         let (denied, well) = (who(&acme), who(&globex));
         assert_eq!(iam.all_desks().len(), 1);
         let desk = iam.all_desks().remove(0);
-        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        desk.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER, None);
         desk.accepted(&well);
         let proven = Some(Suspicion::Proven);
         assert_eq!((iam.refusal(&acme, &denied), iam.refusal(&globex, &well)), (proven, None));
@@ -479,7 +479,7 @@ mod tests {
         let app = who(&two);
         let [here, there] = <[_; 2]>::try_from(iam.all_desks()).ok().unwrap();
         let fail = |desk: &IamDesk, outcome: Outcome<'_>| {
-            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER, None);
         };
         fail(&here, Outcome::Asked(Asked::Scram));
         assert_eq!(iam.refusal(&two, &app), None, "the other one may let it in");
@@ -525,7 +525,7 @@ mod tests {
         assert_eq!(iam.stance(&drain, &app), Stance::KeepOn, "no credentials yet");
         let desk = iam.all_desks().remove(0);
         let fail = |outcome: Outcome<'_>| {
-            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+            desk.failed(&app, &outcome, Evidence::default(), Micros::NEVER, None);
         };
         fail(Outcome::Unreachable);
         let strict = Stance::KeepToHardAge;

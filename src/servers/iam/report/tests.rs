@@ -92,7 +92,7 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
-        desk.failed(&app(), &outcome, calm, Micros::NEVER);
+        desk.failed(&app(), &outcome, calm, Micros::NEVER, None);
         let suspicion = desk.suspicion(&app(), calm.patience);
         assert_eq!((suspicion, desk.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
     };
