@@ -26,7 +26,7 @@ pub fn markdown() -> String {
         "# Metrics\n\n\
          Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while \
          `metrics_listen` is empty. Who takes gzip (`Accept-Encoding`), as Prometheus does, is sent the page \
-         packed so, which is ten to twenty times smaller. This page is generated from `src/stats/names.rs`; \
+         packed so, which is ten to twenty times smaller. This page is generated from `src/stats/names/table.rs`; \
          `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
     );
     page += &format!(
