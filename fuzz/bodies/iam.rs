@@ -134,7 +134,7 @@ fn refusal(endpoint: &Endpoint, user: &str, state: &str, message: &str) {
             assert!(
                 all.may_try(&who, now).err().is_none_or(|until| until.since(now) <= Micros::from_secs(15))
             );
-            let text = Explanation { judgement, endpoint, user, source: &"imds" }.to_string();
+            let text = Explanation { judgement, endpoint, user, source: &"imds", detail: None }.to_string();
             assert!(text.contains(endpoint.host()));
         }
     }

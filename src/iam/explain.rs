@@ -19,6 +19,8 @@ pub struct Explanation<'a> {
     pub user: &'a str,
     /// What signed the token, as [`super::SourceKey`] prints.
     pub source: &'a dyn fmt::Display,
+    /// What the system says of it, where there is no connection.
+    pub detail: Option<&'a str>,
 }
 
 impl Explanation<'_> {
@@ -60,8 +62,9 @@ impl Explanation<'_> {
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { judgement: Judgement { kind, class, .. }, endpoint, user, source } = self;
+        let Self { judgement: Judgement { kind, class, .. }, endpoint, user, source, detail } = self;
         self.what(f)?;
+        detail.map_or(Ok(()), |detail| write!(f, ": {detail}"))?;
         write!(f, " (endpoint {endpoint}, region {}, source {source})", endpoint.region())?;
         write!(f, "; {}", next_step(*kind, *class, endpoint, user))
     }
@@ -166,7 +169,7 @@ mod tests {
         let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
         let explain = |kind, class, user: &str| {
             let judgement = Judgement { kind, class, step: Step::Again };
-            Explanation { judgement, endpoint: &endpoint, user, source: &"imds" }.to_string()
+            Explanation { judgement, endpoint: &endpoint, user, source: &"imds", detail: None }.to_string()
         };
         assert_eq!(
             explain(Kind::NotMember(Asked::Scram), Class::Denied, "app"),
@@ -175,7 +178,11 @@ mod tests {
              run: GRANT rds_iam TO \"app\""
         );
         let judgement = Judgement { kind: Kind::Untrusted, class: Class::Unreachable, step: Step::Again };
-        let brief = Explanation { judgement, endpoint: &endpoint, user: "app", source: &"imds" }.brief();
+        let detail = Some("TLS handshake failed: certificate verify failed: UnknownIssuer");
+        let untrusted = Explanation { judgement, endpoint: &endpoint, user: "app", source: &"imds", detail };
+        let text = untrusted.to_string();
+        assert!(text.contains("was sent: TLS handshake failed: certificate verify failed: Unk"), "{text}");
+        let brief = untrusted.brief();
         assert!(brief.ends_with("was sent (endpoint db.abc.eu-west-1.rds.amazonaws.com:5432)"), "{brief}");
         let denied = explain(Kind::TokenRefused, Class::Denied, "app");
         assert!(denied.contains("rds-db:connect for dbuser app"), "{denied}");
@@ -226,7 +233,7 @@ mod tests {
 
     fn next_at(endpoint: &Endpoint, kind: Kind, class: Class, user: &str) -> String {
         let judgement = Judgement { kind, class, step: Step::Again };
-        let text = Explanation { judgement, endpoint, user, source: &"imds" }.to_string();
+        let text = Explanation { judgement, endpoint, user, source: &"imds", detail: None }.to_string();
         text.split_once("source imds); ").map(|(_, next)| next.to_owned()).unwrap_or_default()
     }
 

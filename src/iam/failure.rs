@@ -124,6 +124,15 @@ impl Reason {
     }
 }
 
+/// A host of AWS's whose address could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("{host}: {error}")]
+pub(super) struct NoAddress {
+    pub host: Box<str>,
+    /// The system's words.
+    pub error: io::Error,
+}
+
 /// One failed refresh. `Display` is fit for logs and SHOW: it holds no text of an answer
 /// but AWS's codes and names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +171,7 @@ impl FetchError {
         if let Some(why) = chain(error).find_map(tls_refusal::refusal) {
             return Self::with(Reason::Unreachable, why);
         }
-        if let Some(known) = chain(error).find_map(known) {
+        if let Some(known) = find_known(error) {
             return known;
         }
         Self::new(match error {
@@ -178,7 +187,7 @@ impl FetchError {
         let usual = if error.is_timeout() { Reason::Timeout } else { Reason::Unreachable };
         let found =
             chain(error).find_map(tls_refusal::refusal).map(|why| Self::with(Reason::Unreachable, why));
-        let found = found.or_else(|| chain(error).find_map(known));
+        let found = found.or_else(|| find_known(error));
         found.unwrap_or_else(|| Self::new(usual))
     }
 
@@ -224,6 +233,13 @@ impl Error for FetchError {}
 /// `error` and what lies behind it.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source()).take(CHAIN_MAX)
+}
+
+/// What the chain tells by its types: the deepest, that a host is not known, before what lies around it.
+fn find_known(error: &(dyn Error + 'static)) -> Option<FetchError> {
+    let unknown = chain(error).find_map(|error| error.downcast_ref::<NoAddress>());
+    let unknown = unknown.map(|unknown| FetchError::with(Reason::Unreachable, unknown.to_string()));
+    unknown.or_else(|| chain(error).find_map(known))
 }
 
 /// What one error of the chain tells by its type.

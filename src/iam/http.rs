@@ -8,7 +8,7 @@
 //! configuration"; curl's meaning of the proxy variables.
 
 use super::environment::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
-use super::failure::{FetchError, Reason};
+use super::failure::{FetchError, NoAddress, Reason};
 use super::file;
 use super::skew::{Dated, Skew, dated};
 use crate::base::limits;
@@ -16,6 +16,7 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -74,7 +75,8 @@ impl Http {
         connector.set_connector_settings(Some(settings));
         connector.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
         connector.set_proxy_config(proxy);
-        let inner = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context).build();
+        let connector = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context);
+        let inner = connector.build_with_resolver(Resolver);
         Ok(dated(SharedHttpConnector::new(inner), self.skew.clone()))
     }
 }
@@ -86,6 +88,20 @@ impl From<SharedHttpClient> for Http {
     }
 }
 
+/// The system's, whose failure says which host it was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Resolver;
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let found = tokio::net::lookup_host((name, 0)).await;
+            let unknown = |error| ResolveDnsError::new(NoAddress { host: name.into(), error });
+            Ok(found.map_err(unknown)?.map(|address| address.ip()).collect())
+        })
+    }
+}
+
 async fn new_client() -> Result<SharedHttpClient, FetchError> {
     let (context, proxy) = (context().await?, proxy()?);
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
@@ -94,7 +110,7 @@ async fn new_client() -> Result<SharedHttpClient, FetchError> {
         connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
         connector.set_proxy_config(proxy.clone());
         let provider = Provider::rustls(CryptoMode::AwsLc);
-        connector.tls_provider(provider).tls_context(context.clone()).build()
+        connector.tls_provider(provider).tls_context(context.clone()).build_with_resolver(Resolver)
     }))
 }
 

@@ -99,6 +99,7 @@ impl Servers {
             "" => Err(ConnectError::new("cannot connect", "unix socket dir not configured")),
             dir => Ok(Arc::from(dir)),
         };
+        let mut failure = ConnectError::new("connect failed", "");
         let addresses = match (&target.host, target.address) {
             (Host::UnixDir(dir), _) => return connect_unix(Arc::clone(dir), target.port).await,
             (Host::DefaultUnixDir, _) => return connect_unix(default_dir()?, target.port).await,
@@ -113,10 +114,12 @@ impl Servers {
                     let order = || Command::HostMoved(Arc::clone(&host), Arc::clone(&addresses));
                     self.plane.tell_all(order);
                 }
+                if let Some(why) = &found.why {
+                    failure = ConnectError::new("server DNS lookup failed", format_args!("{name}: {why}"));
+                }
                 found.addresses
             }
         };
-        let mut failure = ConnectError::new("server DNS lookup failed", "");
         for ip in addresses {
             match connect_tcp(SocketAddr::new(ip, target.port), settings).await {
                 Ok(stream) => return Opened::over_tcp(stream, target)?.encrypt(target, ip).await,
@@ -361,6 +364,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::tests::plane;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use rustls::ServerConfig;
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -396,5 +400,19 @@ mod tests {
         };
         let ((), said) = tokio::join!(us, postgres);
         assert_eq!(said.unwrap(), [tags::client::TERMINATE, 0, 0, 0, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cannot_be_looked_up_is_named_with_the_reason() {
+        let servers = Servers::new(plane("", "").0);
+        let tls = ServerTls { mode: SslMode::Disable, config: None };
+        let host = Host::Name("nowhere.invalid".into());
+        let target = Target { host, port: 5432, tls, server_name: None, address: None };
+        for time in ["looked up", "remembered"] {
+            let error = servers.connect(&Settings::default(), &target).await.err().expect("no such host");
+            assert_eq!(error.reason, "server DNS lookup failed", "{time}");
+            let why = error.detail.strip_prefix("nowhere.invalid: ").expect("it is named");
+            assert!(why.len() > 8, "{time}: {why}");
+        }
     }
 }

@@ -26,10 +26,12 @@ struct Name {
     turn: AtomicUsize,
 }
 
-/// What was found; no address = the look-up failed.
+/// What was found.
 #[derive(Clone)]
 struct Answer {
     addresses: Arc<[IpAddr]>,
+    /// Why there is none, in the system's words.
+    why: Option<Arc<str>>,
     until: Micros,
 }
 
@@ -38,6 +40,8 @@ struct Answer {
 pub struct Found {
     /// They, beginning with the one whose turn it is; none where it cannot be looked up.
     pub addresses: Vec<IpAddr>,
+    /// Why there is none, in the system's words.
+    pub why: Option<Arc<str>>,
     /// It was looked up just now, and had been before: what is connected to another address is left behind.
     pub is_news: bool,
 }
@@ -70,23 +74,18 @@ impl Dns {
     pub async fn look_up(&self, host: &str, ttl: Ttl, now: impl Fn() -> Micros) -> Found {
         let name = self.name(host, now());
         if let Some(answer) = name.fresh(now()) {
-            return Found { addresses: name.next(&answer), is_news: false };
+            return name.told(answer, false);
         }
         let _flight = name.flight.lock().await;
         if let Some(answer) = name.fresh(now()) {
-            return Found { addresses: name.next(&answer), is_news: false };
+            return name.told(answer, false);
         }
-        let found = match tokio::net::lookup_host((host, 0)).await {
-            Ok(found) => found.map(|address| address.ip()).collect(),
-            Err(error) => {
-                tracing::warn!("DNS lookup failed: {host}: {error}");
-                Vec::new()
-            }
-        };
+        let found = tokio::net::lookup_host((host, 0)).await;
+        let found = found.map(|found| found.map(|address| address.ip()).collect());
         let had_some = name.found().is_some();
-        let answer = name.learn(found, ttl, now());
-        let addresses = name.next(&answer);
-        Found { is_news: had_some && !addresses.is_empty(), addresses }
+        let answer = name.learn(found.map_err(|error| error.to_string()), ttl, now());
+        let is_news = had_some && answer.why.is_none();
+        name.told(answer, is_news)
     }
 
     /// The addresses of `host` where `address` is none of them any more.
@@ -144,16 +143,25 @@ impl Name {
         self.answer().filter(|answer| now < answer.until)
     }
 
-    fn learn(&self, mut found: Vec<IpAddr>, ttl: Ttl, now: Micros) -> Answer {
+    fn learn(&self, found: Result<Vec<IpAddr>, String>, ttl: Ttl, now: Micros) -> Answer {
+        let (mut found, why) = match found {
+            Ok(found) if found.is_empty() => (found, Some("it has no address".into())),
+            Ok(found) => (found, None),
+            Err(why) => (Vec::new(), Some(why.into())),
+        };
         let mut seen = std::collections::HashSet::new();
         found.retain(|address| seen.insert(*address));
-        let kept = if found.is_empty() { ttl.not_found } else { ttl.found };
-        let answer = Answer { addresses: found.into(), until: now + kept };
-        if !answer.addresses.is_empty() {
+        let kept = if why.is_some() { ttl.not_found } else { ttl.found };
+        let answer = Answer { addresses: found.into(), why, until: now + kept };
+        if answer.why.is_none() {
             *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&answer.addresses));
         }
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
         answer
+    }
+
+    fn told(&self, answer: Answer, is_news: bool) -> Found {
+        Found { addresses: self.next(&answer), why: answer.why, is_news }
     }
 
     fn next(&self, answer: &Answer) -> Vec<IpAddr> {
@@ -180,7 +188,7 @@ mod tests {
     fn addresses_take_turns_until_their_time_is_over() {
         let dns = Dns::default();
         let name = dns.name("db", Micros(0));
-        let answer = name.learn(vec![ip(1), ip(2), ip(1)], TTL, Micros(0));
+        let answer = name.learn(Ok(vec![ip(1), ip(2), ip(1)]), TTL, Micros(0));
         let turns: Vec<_> = (0..3).map(|_| name.next(&answer)).collect();
         assert_eq!(turns, [[ip(1), ip(2)], [ip(2), ip(1)], [ip(1), ip(2)]]);
         assert!(name.fresh(Micros::from_secs(14)).is_some());
@@ -194,7 +202,7 @@ mod tests {
         let dns = Dns::default();
         let count = || dns.names.lock().unwrap().len();
         for number in 0..limits::DNS_NAMES_MAX {
-            dns.name(&format!("host{number}"), Micros(0)).learn(vec![ip(1)], TTL, Micros(0));
+            dns.name(&format!("host{number}"), Micros(0)).learn(Ok(vec![ip(1)]), TTL, Micros(0));
         }
         dns.name("one-more", Micros(1));
         assert_eq!(count(), limits::DNS_NAMES_MAX, "all are fresh: it is looked up each time");
@@ -205,8 +213,10 @@ mod tests {
     #[test]
     fn a_failure_is_remembered_too() {
         let name = Name::default();
-        let answer = name.learn(Vec::new(), TTL, Micros(0));
-        assert!(name.next(&answer).is_empty());
+        let answer = name.learn(Err("not known".into()), TTL, Micros(0));
+        assert_eq!((name.next(&answer), answer.why.as_deref()), (Vec::new(), Some("not known")));
+        let empty = name.learn(Ok(Vec::new()), TTL, Micros(0));
+        assert_eq!(empty.why.as_deref(), Some("it has no address"));
         assert!(name.fresh(Micros::from_secs(4)).is_some());
         assert!(name.fresh(Micros::from_secs(5)).is_none());
     }
@@ -216,10 +226,10 @@ mod tests {
         let dns = Dns::default();
         let name = dns.name("db", Micros(0));
         assert!(dns.left_behind("db", ip(1)).is_none() && dns.left_behind("other", ip(1)).is_none());
-        name.learn(vec![ip(1)], TTL, Micros(0));
-        name.learn(Vec::new(), TTL, Micros(1));
+        name.learn(Ok(vec![ip(1)]), TTL, Micros(0));
+        name.learn(Err("not known".into()), TTL, Micros(1));
         assert!(dns.left_behind("db", ip(1)).is_none(), "a failure moves nobody");
-        name.learn(vec![ip(2)], TTL, Micros(2));
+        name.learn(Ok(vec![ip(2)]), TTL, Micros(2));
         assert_eq!(dns.left_behind("db", ip(1)).as_deref(), Some(&[ip(2)][..]));
     }
 

@@ -360,3 +360,30 @@ fn what_is_set_to_nothing_is_not_there() {
         async |_| assert_eq!(fetch(&key(SourceKind::Default)).await.unwrap().via, SourceKind::Imds),
     );
 }
+
+#[test]
+fn a_host_that_cannot_be_looked_up_is_named() {
+    const NOWHERE: &str = "nowhere.invalid";
+    let environments: [&[(&str, &str)]; 3] = [
+        &[("AWS_ENDPOINT_URL_STS", "https://nowhere.invalid")],
+        &[("AWS_ENDPOINT_URL_STS", "http://nowhere.invalid:8080")],
+        &[("HTTPS_PROXY", "http://ada:hush@nowhere.invalid:3128")],
+    ];
+    for environment in environments {
+        play(
+            |_, _| {
+                let keys = [("AWS_ACCESS_KEY_ID", "AKIAENV"), ("AWS_SECRET_ACCESS_KEY", SECRET_MARK)];
+                keys.iter().chain(environment).map(|(name, value)| (*name, (*value).to_owned())).collect()
+            },
+            async |_| {
+                let role = Role::new("arn:aws:iam::123456789012:role/db", None).unwrap();
+                let key = SourceKey::new(SourceKind::Env, None, Some(role), None, &region());
+                let error = fetch(&key).await.err().expect("no credentials");
+                let text = error.to_string();
+                assert_eq!(error.reason, Reason::Unreachable, "{text}");
+                assert!(text.starts_with(&format!("no connection ({NOWHERE}: ")), "{text}");
+                assert!(!text.contains("hush"), "{text}");
+            },
+        );
+    }
+}

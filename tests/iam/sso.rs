@@ -104,20 +104,22 @@ fn what_the_portal_says_has_its_class() {
 
 #[test]
 fn a_portal_that_cannot_be_reached_is_told_as_that() {
-    play(
-        |_, directory| {
-            let home = [
-                ("HOME", directory.display().to_string()),
-                ("AWS_ENDPOINT_URL_SSO", "http://127.0.0.1:1".to_owned()),
-            ];
-            [&profile_files(directory)[..], &home, &[no_imds()]].concat()
-        },
-        async |stage| {
-            stage.write("config", SESSION);
-            log_in(&stage.directory, "t", "2999-01-01T00:00:00Z");
-            refused(Reason::Unreachable, "no connection").await;
-        },
-    );
+    for (portal, words) in
+        [("http://127.0.0.1:1", "no connection"), ("https://nowhere.invalid", "(nowhere.invalid: ")]
+    {
+        play(
+            |_, directory| {
+                let home =
+                    [("HOME", directory.display().to_string()), ("AWS_ENDPOINT_URL_SSO", portal.to_owned())];
+                [&profile_files(directory)[..], &home, &[no_imds()]].concat()
+            },
+            async |stage| {
+                stage.write("config", SESSION);
+                log_in(&stage.directory, "t", "2999-01-01T00:00:00Z");
+                refused(Reason::Unreachable, words).await;
+            },
+        );
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn words(service: Service, kind: Kind, class: Class) -> (String, String) {
     };
     let endpoint = Endpoint::of(service, host, 5432, None).expect("an endpoint");
     let judgement = Judgement { kind, class, step: Step::Again };
-    let told = Explanation { judgement, endpoint: &endpoint, user: "{role}", source: &"x" }.to_string();
+    let told = Explanation { judgement, endpoint: &endpoint, user: "{role}", source: &"x", detail: None };
+    let told = told.to_string();
     let place = format!(" (endpoint {endpoint}, region {region}, source x); ");
     let (what, next) = told.split_once(&place).expect("it names the place");
     let next = next.replace(host, "{host}");

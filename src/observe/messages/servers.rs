@@ -39,12 +39,6 @@ pub(super) const SERVERS: &[Message] = &[
         "Correct `connect_query`.",
     ),
     warning(
-        "DNS lookup failed: {host}: {error}",
-        "The name of a host cannot be looked up. Servers that are open go on; new ones are tried again \
-         after `dns_nxdomain_ttl`.",
-        "Check the name and the resolver (`getent hosts NAME`).",
-    ),
-    warning(
         "taking connection from reserve_pool",
         "A client has waited for `reserve_pool_timeout`: the pool goes beyond `pool_size`.",
         "Where it is frequent raise `pool_size`, or look for long transactions (SHOW POOLS, `maxwait`).",

@@ -200,14 +200,16 @@ impl EndpointState {
         Some([Micros(median?), Micros(most?)])
     }
 
-    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows. `None`:
-    /// for a reason that has nothing to do with tokens.
+    /// A login that was begun at `begun_at` has failed; `evidence` is without what the budget knows, `detail`
+    /// is what the system says of a connection that there is not. `None`: for a reason that has nothing to do
+    /// with tokens.
     pub fn failed(
         &self,
         who: &Who,
         outcome: &Outcome<'_>,
         evidence: Evidence,
         begun_at: Micros,
+        detail: Option<&str>,
     ) -> Option<Judged> {
         let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
@@ -220,7 +222,7 @@ impl EndpointState {
         let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
         let Who { user, source } = who;
-        let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source };
+        let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source, detail };
         let (text, brief): (Arc<str>, Arc<str>) =
             (explanation.to_string().into(), explanation.brief().into());
         let tally = book.tally(who, now);

@@ -26,8 +26,8 @@ pub fn markdown() -> String {
         "# Metrics\n\n\
          Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while \
          `metrics_listen` is empty. Who takes gzip (`Accept-Encoding`), as Prometheus does, is sent the page \
-         packed so, which is ten to twenty times smaller. This page is generated from `src/stats/names.rs`; \
-         `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
+         packed so, which is ten to twenty times smaller. This page is generated from \
+         `src/stats/names/table.rs`; `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
     );
     page += &format!(
         "`database` and `user` are those of a pool; `user` is the one its servers log in as. The first {} \

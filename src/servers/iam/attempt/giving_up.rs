@@ -64,8 +64,10 @@ impl Attempt {
         if evidence.backing == Backing::Sound {
             evidence.backing = begin.backing; // newer ones came while the old ones were looked at
         }
-        let judged = outcome(&broken, stage)
-            .and_then(|outcome| iam.endpoint_state.failed(iam.who, &outcome, evidence, begin.at));
+        let detail = if let AttemptError::Connect(_) = &broken { broken.detail() } else { None };
+        let judged = outcome(&broken, stage).and_then(|outcome| {
+            iam.endpoint_state.failed(iam.who, &outcome, evidence, begin.at, detail.as_deref())
+        });
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
@@ -139,10 +141,8 @@ impl Attempt {
             log_about!(debug, self.about(&peer), "login by IAM failed again ({class}): {text}");
             return;
         }
-        match broken {
-            AttemptError::Connect(error) => self.log_connect_error(peer, error),
-            AttemptError::Login(LoginFailure::Login(error)) => self.log_refusal(error, peer),
-            _ => {}
+        if let AttemptError::Login(LoginFailure::Login(error)) = broken {
+            self.log_refusal(error, peer);
         }
         log_about!(warn, self.about(&peer), "login by IAM failed ({class}): {text}");
     }

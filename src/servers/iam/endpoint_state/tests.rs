@@ -30,7 +30,7 @@ fn a_login_without_an_answer_is_trouble_that_denies_nothing() {
     let [one, other] = hang;
     drop(one);
     assert_eq!(suspicion(), Some(Suspicion::Unfounded), "one still has none");
-    endpoint_state.failed(&app, &refused(), Evidence::default(), endpoint_state.clock.now()).unwrap();
+    endpoint_state.failed(&app, &refused(), Evidence::default(), endpoint_state.clock.now(), None).unwrap();
     assert_eq!(suspicion(), Some(Suspicion::Founded), "what is known counts for more");
     endpoint_state.accepted(&app);
     drop(other);
@@ -52,7 +52,7 @@ fn how_long_a_login_may_take_goes_by_how_long_they_took() {
 fn failures_are_counted_explained_and_told_once() {
     let (endpoint_state, app, other) = (endpoint_state(), who("app"), who("other"));
     let fail = |outcome: Outcome<'_>| {
-        endpoint_state.failed(&app, &outcome, Evidence::default(), endpoint_state.clock.now()).unwrap()
+        endpoint_state.failed(&app, &outcome, Evidence::default(), endpoint_state.clock.now(), None).unwrap()
     };
     let first = fail(refused());
     assert_eq!((first.judgement.step, first.is_news), (Step::Again, false), "it may pass at once");
@@ -83,7 +83,11 @@ fn credentials_that_let_another_in_are_no_excuse() {
     let (endpoint_state, app, reader) = (endpoint_state(), who("app"), who("reader"));
     let stale = Evidence { backing: Backing::Stale, ..Evidence::default() };
     let fail = || {
-        endpoint_state.failed(&app, &refused(), stale, endpoint_state.clock.now()).unwrap().judgement.class
+        endpoint_state
+            .failed(&app, &refused(), stale, endpoint_state.clock.now(), None)
+            .unwrap()
+            .judgement
+            .class
     };
     assert_eq!(fail(), Class::Credentials);
     let other = SourceKey::new(SourceKind::Env, None, None, None, &"eu-west-1".parse().unwrap());
@@ -101,6 +105,7 @@ fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
         &Outcome::Asked(Asked::Scram),
         Evidence::default(),
         endpoint_state.clock.now(),
+        None,
     );
     for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
         endpoint_state.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
@@ -117,7 +122,7 @@ fn the_pauses_of_one_principal_are_ended_and_counted_apart_from_anothers() {
     let of_profile = SourceKey::new(SourceKind::Profile, Some("sso"), None, None, &region);
     let globex = Who { source: of_profile, ..acme.clone() };
     for who in [&acme, &globex] {
-        endpoint_state.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+        endpoint_state.failed(who, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER, None);
     }
     assert_eq!((endpoint_state.forgive(&acme), endpoint_state.forgive(&acme)), (1, 0));
     assert!(endpoint_state.may_try(&acme).is_ok() && endpoint_state.may_try(&globex).is_err());
@@ -143,7 +148,7 @@ fn a_proxy_that_asks_for_fewer_logins_gets_fewer() {
     let sqlstate = sqlstate::INVALID_AUTHORIZATION;
     let outcome = Outcome::Error { sqlstate, message, stage: Stage::TokenSent };
     let judged =
-        endpoint_state.failed(&who("app"), &outcome, Evidence::default(), endpoint_state.clock.now());
+        endpoint_state.failed(&who("app"), &outcome, Evidence::default(), endpoint_state.clock.now(), None);
     assert_eq!(judged.unwrap().judgement.class, Class::Throttled);
     assert_eq!(endpoint_state.turns.state().rate, 10);
 }

@@ -102,7 +102,7 @@ async fn refresh_reaches_the_sources_and_the_users_concerned() {
     let calm = Evidence::default();
     let deny = || {
         let outcome = Outcome::Asked(Asked::Scram);
-        endpoint_state.failed(&app(), &outcome, calm, Micros::NEVER);
+        endpoint_state.failed(&app(), &outcome, calm, Micros::NEVER, None);
         let suspicion = endpoint_state.suspicion(&app(), calm.patience);
         assert_eq!((suspicion, endpoint_state.may_try(&app()).is_err()), (Some(Suspicion::Proven), true));
     };

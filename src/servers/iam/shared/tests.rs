@@ -76,7 +76,7 @@ async fn tenants_that_share_a_user_and_an_endpoint_are_judged_apart() {
     let (denied, well) = (who(&acme), who(&globex));
     assert_eq!(iam.all_endpoint_states().len(), 1);
     let endpoint_state = iam.all_endpoint_states().remove(0);
-    endpoint_state.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER);
+    endpoint_state.failed(&denied, &Outcome::Asked(Asked::Scram), Evidence::default(), Micros::NEVER, None);
     endpoint_state.accepted(&well);
     let proven = Some(Suspicion::Proven);
     assert_eq!((iam.refusal(&acme, &denied), iam.refusal(&globex, &well)), (proven, None));
@@ -98,7 +98,7 @@ async fn a_host_that_cannot_be_reached_excuses_no_refusal_of_another() {
     let app = who(&two);
     let [here, there] = <[_; 2]>::try_from(iam.all_endpoint_states()).ok().unwrap();
     let fail = |endpoint_state: &EndpointState, outcome: Outcome<'_>| {
-        endpoint_state.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+        endpoint_state.failed(&app, &outcome, Evidence::default(), Micros::NEVER, None);
     };
     fail(&here, Outcome::Asked(Asked::Scram));
     assert_eq!(iam.refusal(&two, &app), None, "the other one may let it in");
@@ -144,7 +144,7 @@ async fn trouble_decides_what_old_servers_are_worth() {
     assert_eq!(iam.stance(&drain, &app), Stance::KeepOn, "no credentials yet");
     let endpoint_state = iam.all_endpoint_states().remove(0);
     let fail = |outcome: Outcome<'_>| {
-        endpoint_state.failed(&app, &outcome, Evidence::default(), Micros::NEVER);
+        endpoint_state.failed(&app, &outcome, Evidence::default(), Micros::NEVER, None);
     };
     fail(Outcome::Unreachable);
     let strict = Stance::KeepToHardAge;
