@@ -296,7 +296,7 @@ fn check_iam_fails_with_the_next_step() {
     let untrusted = setup.clone().database_at("app", &format!("{text} iam_credential_source=env"));
     let (said, is_well) = check(&untrusted, "--iam=reader");
     assert!(!is_well && said.contains("check server_tls_ca_file and tls_server_name"), "{said}");
-    assert!(said.contains("in detail: TLS handshake failed: certificate verify failed"), "{said}");
+    assert!(said.contains("no token was sent: TLS handshake failed: certificate verify failed"), "{said}");
 
     let lost =
         setup.clone().database_at("app", &format!("{} iam_credential_source=container", rds.database()));
