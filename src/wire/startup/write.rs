@@ -5,7 +5,8 @@
 use super::{CODE_CANCEL, CODE_SSL, VERSION_3_0};
 use crate::wire::{encode, tags};
 
-/// NegotiateProtocolVersion: we speak 3.0 and none of `options`, which are [`Startup::unknown_options`].
+/// NegotiateProtocolVersion: we speak 3.0 and none of `options`, which are
+/// [`super::Startup::unknown_options`].
 pub fn write_negotiation(out: &mut Vec<u8>, options: &[u8]) {
     let count = options.iter().filter(|byte| **byte == 0).count();
     encode::frame(out, tags::server::NEGOTIATE_PROTOCOL_VERSION, |out| {

@@ -33,14 +33,15 @@ impl Want {
 /// What is to be done about a want.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A place has been taken: open a server. It ends with [`Ledger::returned`].
+    /// A place has been taken: open a server. It ends with [`super::Ledger::returned`].
     Launch(Opening),
     /// A cap of the database or the pool user is reached: close an idle server there, ask again when its
-    /// place is back. If there is none to close, say so by [`Ledger::nothing_to_evict`].
+    /// place is back. If there is none to close, say so by [`super::Ledger::nothing_to_evict`].
     EvictFirst(Scope),
-    /// A renewal at a cap: a server past its soft age is retired first ([`PoolShare::want_retirement`] has
-    /// been said; workers see it when one is released, at their pass, or at a sweep). Its place is then a
-    /// replacement's, as [`Ledger::owes_replacement`] says.
+    /// A renewal at a cap: a server past its soft age is retired first
+    /// ([`crate::core::PoolShare::want_retirement`] has been said; workers see it when one is released, at
+    /// their pass, or at a sweep). Its place is then a replacement's, as
+    /// [`super::Ledger::owes_replacement`] says.
     RetireFirst,
     /// No place; asking again is in vain until one is returned or the rules change.
     Full,
