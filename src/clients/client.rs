@@ -235,6 +235,7 @@ impl Visitor {
         let tls = policy.client_tls.as_ref().filter(|_| matches!(self.remote, Address::Tcp(_)));
         let rules = GreetRules {
             tls: tls.map(|tls| &tls.acceptor.config),
+            handshakes: &clients.handshakes,
             tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
             names: &clients.plane.names,
             ignored: IgnoredNames(&settings.ignore_startup_parameters),

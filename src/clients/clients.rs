@@ -9,6 +9,7 @@ use crate::base::limits;
 use crate::control::{Lanes, Logins, Plane, Randomness, Stream};
 use crate::core::ClientIdentity;
 use crate::io::Guard;
+use crate::tls::Handshakes;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -48,6 +49,8 @@ pub struct Clients {
     pub verifiers: Verifiers,
     /// Salts and nonces.
     pub random: Randomness,
+    /// Their TLS handshakes.
+    pub handshakes: Handshakes,
     /// Whether clients are accepted at present.
     pub accepting: Accepting,
     /// Takes clients of the database `pgbouncer`.
@@ -64,6 +67,7 @@ impl Clients {
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),
+            handshakes: Handshakes::default(),
             accepting: Accepting::default(),
             console,
             plane,

@@ -4,6 +4,7 @@
 //! src/client.c.
 
 use super::stream::ClientStream;
+use crate::tls::Handshakes;
 use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};
 use crate::wire::{Fault, FrameHeader, TrackedNames, tags};
 use std::io;
@@ -50,6 +51,8 @@ pub(super) enum Greeting {
 pub(super) struct GreetRules<'a> {
     /// What TLS needs; `None` = not offered here.
     pub tls: Option<&'a Arc<rustls::ServerConfig>>,
+    /// Counts what comes of it.
+    pub handshakes: &'a Handshakes,
     /// No login without TLS.
     pub tls_required: bool,
     /// Tracked parameters.
@@ -83,7 +86,7 @@ pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> 
     if stream.unread()[0] == TLS_HANDSHAKE
         && let Some(config) = rules.tls
     {
-        handshake(stream, config).await?;
+        handshake(stream, config, rules).await?;
     }
     // Each once, as in PostgreSQL (ProcessStartupPacket in backend_startup.c): whoever asks on and on would
     // be answered, never be late, and hold its place among the logins.
@@ -166,15 +169,21 @@ async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result
     match rules.tls {
         Some(config) => {
             stream.send(&[tags::SSL_YES]).await?;
-            handshake(stream, config).await
+            handshake(stream, config, rules).await
         }
         None => Ok(stream.send(&[tags::SSL_NO]).await?),
     }
 }
 
-async fn handshake(stream: &mut ClientStream, config: &Arc<rustls::ServerConfig>) -> Result<(), LoginEnd> {
+async fn handshake(
+    stream: &mut ClientStream,
+    config: &Arc<rustls::ServerConfig>,
+    rules: &GreetRules<'_>,
+) -> Result<(), LoginEnd> {
     let failed = |error: io::Error| LoginEnd::Silent(format!("TLS handshake failed: {error}"));
-    Box::pin(stream.start_tls(config)).await.map_err(failed) // boxed: who comes without pays nothing
+    Box::pin(stream.start_tls(config)).await.map_err(failed)?; // boxed: who comes without pays nothing
+    stream.handshake_kind().into_iter().for_each(|kind| rules.handshakes.add(kind));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -207,6 +207,14 @@ impl ClientStream {
         matches!(self.transport, Transport::Tls(_))
     }
 
+    /// How hands were shaken; `None` without TLS.
+    pub(super) fn handshake_kind(&self) -> Option<rustls::HandshakeKind> {
+        match &self.transport {
+            Transport::Tls(stream) => stream.get_ref().1.handshake_kind(),
+            Transport::Plain(_) | Transport::Lost => None,
+        }
+    }
+
     /// The TLS session as SHOW prints it, empty without TLS.
     pub(super) fn tls_text(&self) -> String {
         match &self.transport {

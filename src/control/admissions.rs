@@ -6,10 +6,11 @@
 //! `max_user_client_connections`).
 
 use crate::config::ClientLimits;
+use crate::stats::CLIENT_LIMITS;
 use crate::wire::Fault;
 use dashmap::DashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The counts of clients.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,7 @@ struct Counts {
     all: AtomicU32,
     databases: DashMap<Arc<str>, u32>,
     users: DashMap<Arc<str>, u32>,
+    refused: [AtomicU64; CLIENT_LIMITS.len()],
 }
 
 /// One client, counted until this is dropped.
@@ -45,7 +47,7 @@ impl Admissions {
     ) -> Result<Admission, Fault> {
         let mut admission = Admission { counts: self.0.clone(), in_all: true, database: None, user: None };
         if self.0.all.fetch_add(1, Ordering::AcqRel) >= limits.max_client_conn {
-            return Err(Fault::TooManyClients);
+            return Err(self.0.refuse(Fault::TooManyClients));
         }
         admission.count_names(database, user, limits)?;
         Ok(admission)
@@ -69,6 +71,11 @@ impl Admissions {
         Ok(admission)
     }
 
+    /// Clients that were refused at each limit since the start, in the order of [`CLIENT_LIMITS`].
+    pub fn refused(&self) -> [u64; CLIENT_LIMITS.len()] {
+        self.0.refused.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Clients in all, without those of the console.
     pub fn all(&self) -> u32 {
         self.0.all.load(Ordering::Acquire)
@@ -85,6 +92,19 @@ impl Admissions {
     }
 }
 
+impl Counts {
+    /// Counts one that is refused so.
+    fn refuse(&self, fault: Fault) -> Fault {
+        let limit = match fault {
+            Fault::TooManyClients => 0,
+            Fault::TooManyDatabaseClients => 1,
+            _ => 2,
+        };
+        self.refused[limit].fetch_add(1, Ordering::Relaxed);
+        fault
+    }
+}
+
 impl Admission {
     fn count_names(
         &mut self,
@@ -95,12 +115,12 @@ impl Admission {
         let (database, is_beyond) = raise(&self.counts.databases, database, limits.max_db_client_connections);
         self.database = Some(database);
         if is_beyond {
-            return Err(Fault::TooManyDatabaseClients);
+            return Err(self.counts.refuse(Fault::TooManyDatabaseClients));
         }
         let (user, is_beyond) = raise(&self.counts.users, user, limits.max_user_client_connections);
         self.user = Some(user);
         if is_beyond {
-            return Err(Fault::TooManyUserClients);
+            return Err(self.counts.refuse(Fault::TooManyUserClients));
         }
         Ok(())
     }
@@ -180,6 +200,7 @@ mod tests {
         assert_eq!(admissions.admit(&d, &v, &limits).unwrap_err(), Fault::TooManyDatabaseClients);
         let third = admissions.admit(&e, &u, &limits).unwrap();
         assert_eq!(admissions.admit(&e, &v, &limits).unwrap_err(), Fault::TooManyClients);
+        assert_eq!(admissions.refused(), [1, 1, 0]);
         drop(third);
         let _other = admissions.admit(&e, &v, &limits).unwrap();
         assert_eq!((admissions.all(), admissions.of_database("d"), admissions.of_user("v")), (3, 2, 2));
@@ -192,6 +213,7 @@ mod tests {
         let first = admissions.admit(&d, &u, &limits(9, 0, 1)).unwrap();
         assert_eq!(admissions.admit(&d, &u, &limits(9, 0, 1)).unwrap_err(), Fault::TooManyUserClients);
         assert_eq!((admissions.all(), admissions.of_database("d"), admissions.of_user("u")), (1, 1, 1));
+        assert_eq!(admissions.refused(), [0, 0, 1]);
         drop(first);
         assert_eq!((admissions.all(), admissions.of_database("d"), admissions.of_user("u")), (0, 0, 0));
         assert!(admissions.0.databases.is_empty() && admissions.0.users.is_empty());
@@ -204,7 +226,7 @@ mod tests {
         let limits = limits(0, 1, 1);
         let _visitor = admissions.admit_to_console(&d, &u, Some(&limits)).unwrap();
         let refused = admissions.admit_to_console(&d, &u, Some(&limits)).unwrap_err();
-        assert_eq!(refused, Fault::TooManyDatabaseClients);
+        assert_eq!((refused, admissions.refused()), (Fault::TooManyDatabaseClients, [0, 1, 0]));
         let _admin = admissions.admit_to_console(&d, &u, None).unwrap();
         assert_eq!((admissions.all(), admissions.of_database("pgbouncer")), (0, 2));
     }

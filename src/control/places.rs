@@ -59,6 +59,11 @@ impl Places {
         self.ledger().keeps_up(pool)
     }
 
+    /// How many pools' servers cannot.
+    pub fn late_pools(&self) -> usize {
+        self.ledger().late_pools()
+    }
+
     /// What keeps them from it.
     pub fn shortfall(&self, pool: PoolId) -> Option<Shortfall> {
         self.ledger().shortfall(pool)

@@ -154,6 +154,10 @@ impl Series {
                 Source::Process(of) | Source::ProcessCounter(of) => {
                     value(&mut page, metric, &label_set([]), of(&sample.process));
                 }
+                Source::ProcessCounters([label], names, of) => {
+                    let counts = names.iter().zip(of(&sample.process));
+                    counts.for_each(|(name, of)| value(&mut page, metric, &label_set([(label, name)]), *of));
+                }
                 Source::ProcessTimes(of) => {
                     let (histogram, sum_us) = of(&sample.process);
                     buckets(&mut page, metric.name, &label_set([]), histogram, sum_us);
@@ -169,20 +173,15 @@ impl Series {
                     let (histogram, sum_us) = of(&pool.counters);
                     buckets(&mut page, metric.name, labels, histogram, sum_us);
                 }),
-                Source::Ages(of) => {
-                    of_pools
-                        .for_each(|(pool, labels)| ages(&mut page, metric.name, labels, of(&pool.counters)));
-                }
+                Source::Ages(of) => of_pools.for_each(|(pool, labels)| {
+                    ages(&mut page, metric.name, labels, of(&pool.counters));
+                }),
                 Source::Logins(of) => {
                     pools.iter().for_each(|pool| logins(&mut page, metric, pool, of(&pool.counters)));
                 }
                 Source::Served => databases.iter().for_each(|(name, is_served)| {
-                    value(
-                        &mut page,
-                        metric,
-                        &label_set([(DATABASE_LABELS[0], &**name)]),
-                        (*is_served).into(),
-                    );
+                    let labels = label_set([(DATABASE_LABELS[0], &**name)]);
+                    value(&mut page, metric, &labels, u64::from(*is_served));
                 }),
                 Source::Credentials(of) => sources.iter().for_each(|source| {
                     let labels = label_set([(SOURCE_LABELS[0], &*source.source)]);

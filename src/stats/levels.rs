@@ -3,6 +3,13 @@
 use super::Histogram;
 use super::merge::merge_fields;
 
+/// The limits at which clients are refused that have proven who they are, as settings name them.
+pub(crate) const CLIENT_LIMITS: [&str; 3] =
+    ["max_client_conn", "max_db_client_connections", "max_user_client_connections"];
+
+/// The kinds of clients' TLS handshakes.
+pub(crate) const HANDSHAKE_KINDS: [&str; 2] = ["full", "resumed"];
+
 /// Connections of one pool by state, summed over the workers and the login plane. Names
 /// are PgBouncer's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +72,10 @@ pub struct ProcessLevels {
     pub dns_queries: u64,
     pub max_client_conn: u64,
     pub max_user_connections: u64,
+    /// Clients that were refused at a limit, in the order of [`CLIENT_LIMITS`].
+    pub clients_refused: [u64; CLIENT_LIMITS.len()],
+    /// Clients' TLS handshakes, in the order of [`HANDSHAKE_KINDS`].
+    pub tls_handshakes: [u64; HANDSHAKE_KINDS.len()],
     /// Clients that had not proven who they are and made room for others.
     pub login_clients_cut_off: u64,
     /// Panics that have ended one task each.
@@ -77,6 +88,8 @@ pub struct ProcessLevels {
     /// were forgotten to make room.
     pub statement_bytes: u64,
     pub statements_forgotten: u64,
+    /// Pools whose servers are not replaced as fast as their authorizations by IAM age.
+    pub renewals_late: u64,
     /// Logins by IAM that wait for their turn.
     pub iam_logins_waiting: u64,
     /// How long logins by IAM waited for their turns.

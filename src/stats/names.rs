@@ -39,6 +39,8 @@ pub enum Source {
     Process(fn(&ProcessLevels) -> u64),
     /// A counter of the process.
     ProcessCounter(fn(&ProcessLevels) -> u64),
+    /// A counter of the process for each of these values of a label.
+    ProcessCounters([&'static str; 1], &'static [&'static str], fn(&ProcessLevels) -> &[u64]),
     /// A histogram of the process, and the exact sum of its values in microseconds.
     ProcessTimes(fn(&ProcessLevels) -> (&Histogram, u64)),
     /// A gauge of the process in whole units; not on the page while it is not known.
@@ -78,9 +80,11 @@ impl Metric {
             | Source::ProcessIfKnown(_)
             | Source::Credentials(_)
             | Source::Served => "gauge",
-            Source::Counter(_) | Source::ProcessCounter(_) | Source::Logins(_) | Source::Refreshes => {
-                "counter"
-            }
+            Source::Counter(_)
+            | Source::ProcessCounter(_)
+            | Source::ProcessCounters(..)
+            | Source::Logins(_)
+            | Source::Refreshes => "counter",
             Source::Times(_) | Source::Ages(_) | Source::ProcessTimes(_) | Source::CredentialAges(_) => {
                 "histogram"
             }
@@ -88,8 +92,9 @@ impl Metric {
     }
 
     /// Names of its labels.
-    pub fn labels(&self) -> &'static [&'static str] {
-        match self.source {
+    pub fn labels(&self) -> &[&'static str] {
+        match &self.source {
+            Source::ProcessCounters(label, ..) => label,
             Source::Level(_) | Source::Counter(_) | Source::Times(_) | Source::Ages(_) => &POOL_LABELS,
             Source::Logins(_) => &LOGIN_LABELS,
             Source::Served => &DATABASE_LABELS,

@@ -5,12 +5,14 @@
 pub mod client;
 mod describe;
 pub mod files;
+mod handshakes;
 mod per_entry;
 pub mod server;
 mod tickets;
 pub mod x509_compat;
 
 pub(crate) use describe::tls_text;
+pub use handshakes::Handshakes;
 pub(crate) use per_entry::EntryTlsError;
 pub use per_entry::ServersTls;
 pub(crate) use server::ServerTls;

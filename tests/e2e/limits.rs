@@ -1,7 +1,7 @@
 //! Caps: servers per pool, database and user; clients per process, database and user; the reserve.
 
 use crate::common::raw::{self, Raw};
-use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
+use crate::common::{Pooler, PoolerSetup, free_port, page, postgres, wait_until};
 
 /// Opens `count` clients that all want a server for a while, and counts how many servers
 /// PostgreSQL sees at most.
@@ -88,12 +88,21 @@ fn refused(port: u16, user: &str, database: &str) -> String {
 
 #[test]
 fn max_client_conn_refuses_but_not_the_console() {
-    let pooler = PoolerSetup::new(postgres()).set("max_client_conn", 2).start();
+    let metrics = free_port();
+    let pooler = PoolerSetup::new(postgres())
+        .set("max_client_conn", 2)
+        .set("metrics_listen", format!("127.0.0.1:{metrics}"))
+        .start();
     let mut held = [pooler.client(), pooler.client()];
     assert_eq!(
         refused(pooler.port, "app", "app"),
         "FATAL 08P01: no more connections allowed (max_client_conn)"
     );
+    page::wait_for(metrics);
+    let counted =
+        |limit: &str| page::value(metrics, &format!("pgweir_clients_refused_total{{limit=\"{limit}\"}}"));
+    assert_eq!(counted("max_client_conn"), Some(1.0));
+    assert_eq!(counted("max_db_client_connections"), Some(0.0));
     assert_eq!(pooler.ask("show version").rows.len(), 1);
     assert_eq!(held[0].simple("select 1").value(), "1");
     drop(held);

@@ -2,7 +2,7 @@
 
 use crate::common::certs::certs;
 use crate::common::raw::{self, Raw};
-use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
+use crate::common::{Pooler, PoolerSetup, free_port, page, postgres, programs, wait_until};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use std::io::{Read, Write};
@@ -252,7 +252,9 @@ fn shake_hands(pooler: &Pooler, client: &Arc<ClientConfig>) -> HandshakeKind {
 #[test]
 fn sessions_are_resumed_until_a_reload_that_changes_the_certificate() {
     use HandshakeKind::{Full, Resumed};
-    let mut pooler = client_tls("require").set("client_tls_ca_file", "").start();
+    let metrics = free_port();
+    let setup = client_tls("require").set("client_tls_ca_file", "");
+    let mut pooler = setup.set("metrics_listen", format!("127.0.0.1:{metrics}")).start();
     let client = raw::trusting(&certs().ca());
     let kinds = [(); 8].map(|()| shake_hands(&pooler, &client));
     assert!(kinds[0] == Full && kinds[1..].iter().all(|kind| *kind == Resumed), "{kinds:?}");
@@ -270,6 +272,10 @@ fn sessions_are_resumed_until_a_reload_that_changes_the_certificate() {
     pooler.rewrite(|setup| setup.set("client_tls_ca_file", certs().ca().display()));
     reload(&pooler);
     assert_eq!([(); 2].map(|()| shake_hands(&pooler, &client)), [Full, Full], "certificates are looked at");
+    page::wait_for(metrics);
+    let counted =
+        |kind: &str| page::value(metrics, &format!("pgweir_client_tls_handshakes_total{{kind=\"{kind}\"}}"));
+    assert_eq!((counted("full"), counted("resumed")), (Some(5.0), Some(9.0)), "whatever was reloaded");
 }
 
 /// A visit of the console over the Unix socket, where TLS is never asked for.

@@ -42,8 +42,10 @@ async fn greet_with(
 ) -> (ClientStream, Result<Greeting, LoginEnd>) {
     let mut stream = ClientStream::new(Socket::Unix(ours));
     let names = TrackedNames::new([]);
-    let rules = GreetRules { tls, tls_required, names: &names, ignored: IgnoredNames(&[]) };
+    let (ignored, handshakes) = (IgnoredNames(&[]), Handshakes::default());
+    let rules = GreetRules { tls, handshakes: &handshakes, tls_required, names: &names, ignored };
     let greeting = greet(&mut stream, &rules).await;
+    assert_eq!(handshakes.counts(), [u64::from(stream.is_tls()), 0]);
     (stream, greeting)
 }
 

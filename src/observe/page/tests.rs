@@ -52,6 +52,9 @@ fn every_metric_is_there_with_help_and_type() {
     sample.pools[0].counters.auth_age.record(1);
     sample.process.databases = 7;
     sample.process.clock_skew_s = Some(-3);
+    sample.process.clients_refused = [5, 0, 2];
+    sample.process.tls_handshakes = [8, 9];
+    sample.process.renewals_late = 4;
     sample.credentials = vec![source("imds", 3)];
     let page = Series::default().page(sample);
     for metric in METRICS {
@@ -67,6 +70,12 @@ fn every_metric_is_there_with_help_and_type() {
     assert_eq!(find(&page, "pgbouncer_databases", ""), Some(7.0));
     assert_eq!(find(&page, "pgweir_client_logins_total", "database=\"db1\",user=\"ada\""), Some(5.0));
     assert_eq!(find(&page, "pgweir_clock_skew_seconds", ""), Some(-3.0));
+    let refused = |limit: &str| find(&page, "pgweir_clients_refused_total", &format!("limit=\"{limit}\""));
+    let limits = ["max_client_conn", "max_db_client_connections", "max_user_client_connections"];
+    assert_eq!(limits.map(refused), [Some(5.0), Some(0.0), Some(2.0)]);
+    let handshakes = "pgweir_client_tls_handshakes_total";
+    let kinds = ["kind=\"full\"", "kind=\"resumed\""].map(|kind| find(&page, handshakes, kind));
+    assert_eq!((kinds, find(&page, "pgweir_renewals_late", "")), ([Some(8.0), Some(9.0)], Some(4.0)));
     assert_eq!(find(&page, "pgweir_iam_credentials_expire_seconds", "source=\"imds\""), Some(90.0));
     let timeouts = "source=\"imds\",result=\"failed\",reason=\"timeout\"";
     assert_eq!(find(&page, "pgweir_iam_refresh_total", timeouts), Some(1.0));

@@ -1,7 +1,7 @@
 //! The metrics themselves, in the order of the page.
 
 use super::{Metric, Source, Unit};
-use crate::stats::{Histogram, PoolCounters, PoolLevels, ProcessLevels};
+use crate::stats::{CLIENT_LIMITS, HANDSHAKE_KINDS, Histogram, PoolCounters, PoolLevels, ProcessLevels};
 
 const fn level(
     name: &'static str,
@@ -322,6 +322,13 @@ pub const METRICS: &[Metric] = &[
         help: "Fetches of AWS credentials, by result (ok, failed) and reason.",
     },
     process(
+        "pgweir_renewals_late",
+        |p| p.renewals_late,
+        "IAM.renewals",
+        "Pools whose servers may reach iam_max_age before they are replaced: SHOW IAM says `late`, the log \
+         what is in the way.",
+    ),
+    process(
         "pgweir_iam_logins_waiting",
         |p| p.iam_logins_waiting,
         "IAM.login_waiting",
@@ -398,6 +405,21 @@ pub const METRICS: &[Metric] = &[
         source: Source::ProcessCounter(|p| p.statements_forgotten),
         show: "",
         help: "Prepared statements that no client had a name for and that were forgotten to make room.",
+    },
+    Metric {
+        name: "pgweir_clients_refused_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounters(["limit"], &CLIENT_LIMITS, |p| &p.clients_refused),
+        show: "",
+        help: "Clients that had proven who they are and were refused, by the limit that was reached.",
+    },
+    Metric {
+        name: "pgweir_client_tls_handshakes_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounters(["kind"], &HANDSHAKE_KINDS, |p| &p.tls_handshakes),
+        show: "",
+        help: "TLS handshakes with clients: full ones, and those that took up a session again by a ticket, \
+            which cost half.",
     },
     Metric {
         name: "pgweir_login_clients_cut_off_total",

@@ -84,6 +84,11 @@ impl Ledger {
         is_aging.then(|| self.shortfall(pool).is_none())
     }
 
+    /// How many pools' servers cannot be replaced as fast as they age.
+    pub fn late_pools(&self) -> usize {
+        self.accounts.keys().filter(|pool| self.shortfall(**pool).is_some()).count()
+    }
+
     /// The bound that keeps a pool's servers from being replaced as fast as they age, if one does: by what
     /// its last logins have taken, and what the endpoint's pools wanted when they were last added up
     /// ([`Ledger::add_up_endpoints`]).

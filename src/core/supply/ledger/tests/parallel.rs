@@ -239,7 +239,9 @@ fn an_endpoint_whose_pace_is_less_than_its_servers_ages_want_is_known() {
     pools.iter().flat_map(|pool| [pool; 2]).for_each(|pool| launch(&mut ledger, pool, Micros(0)));
     assert_eq!(fill(&mut ledger, 22), None, "1,000 servers by 51 s are 19.6 a second");
     let told = Shortfall { of: Bound::Pace, needed: 19_500, most: 18_900 };
+    assert_eq!(ledger.late_pools(), 0);
     assert_eq!(fill(&mut ledger, 21), Some(told), "a tenth of the pace is others'");
+    assert_eq!(ledger.late_pools(), 500);
 }
 
 #[test]
