@@ -114,6 +114,7 @@ console:    psql -h 127.0.0.1 -p $port -U postgres pgbouncer      (then: SHOW HE
 metrics:    http://127.0.0.1:$metrics_port/metrics
 log:        $work/pgweir.log
 EOS
+[ -z "$iam_service" ] || echo "rehearse:   $work/rds/behaviour      (docs/iam.md, To rehearse without AWS)"
 if [ -n "${QUICKSTART_ONCE:-}" ]; then
     exit 0
 fi

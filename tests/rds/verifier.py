@@ -6,7 +6,7 @@ signed with the key that the table knows. Never writes a token or a secret anywh
 In DIRECTORY:
   socket     asked by pam_rds.so: "PID NUL USER NUL TOKEN", answered with '+' or '-'
   keys       one access key a line, read at each login: id, secret, session token or '-', end in seconds since the epoch or '-'
-  behaviour  NAME=VALUE lines, read at each login:
+  behaviour  NAME=VALUE lines (empty ones do no harm), read at each login:
                endpoint=HOST:PORT  tokens for it are good (any number of lines); endpoint=HOST.on.aws is one of Aurora DSQL
                region=REGION       of the scope that is good
                denied=USER         403 for this role (any number)
@@ -54,7 +54,7 @@ class Behaviour:
         self.region, self.only = None, None
         self.limit = self.delay_ms = self.fault = self.ahead_s = self.times = 0
         self.text = text
-        for line in text.splitlines():
+        for line in filter(None, map(str.strip, text.splitlines())):
             name, _, value = line.partition('=')
             if name == 'endpoint':
                 self.endpoints.add(value)
