@@ -70,6 +70,8 @@ struct Shared {
     clock: Arc<dyn WallClock>,
     memory: ArcSwap<Memory>,
     forced: Notify,
+    /// Told when there are none to sign with although no fetch is due by what was slept for.
+    looked_for: Notify,
     /// Told when usable credentials have come where there were none.
     arrived: Arc<Notify>,
     /// Fetches finished, well or not.
@@ -125,6 +127,7 @@ impl Source {
         let shared = Arc::new(Shared {
             memory: ArcSwap::default(),
             forced: Notify::new(),
+            looked_for: Notify::new(),
             arrived,
             fetches: watch::Sender::new(0),
             wanted: watch::Sender::new(false),
@@ -180,6 +183,12 @@ impl Source {
     /// those that nobody waits for.
     pub fn want(&self) {
         self.shared.wanted.send_replace(true);
+    }
+
+    /// Somebody has found none that may sign: the clock may have jumped past the time of the next fetch. Asks
+    /// for nothing that is not due.
+    pub fn look_again(&self) {
+        self.shared.looked_for.notify_one();
     }
 
     /// Credentials for STS, and what gave them. Where there are none the next fetch is waited for, for a

@@ -57,9 +57,9 @@ impl Keeper {
                 () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
                 () = self.shared.forced.notified() => self.force(),
                 () = self.shared.shown.notified() => self.identify().await,
-                // a login has found none to sign with: the clock may have jumped past
-                // the time of the next fetch
+                // There are none to sign with: the clock may have jumped past the time of the next fetch.
                 Ok(()) = wanted.changed() => {}
+                () = self.shared.looked_for.notified() => {}
             }
         }
     }

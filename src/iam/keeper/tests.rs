@@ -286,6 +286,11 @@ async fn a_login_that_finds_them_expired_after_a_jump_of_the_clock_has_new_ones_
     }
     seconds(1).await;
     assert_eq!(script.fetches(), 2, "a wish alone makes no fetch");
+    script.set(&[Answer::Key(3, 3600), Answer::Key(4, 3600), Answer::Fails(Reason::Unreachable)]);
+    script.clock.1.store(10_800, Ordering::SeqCst);
+    source.look_again();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((script.fetches(), key_of(&source).as_str()), (3, "0003"), "nor need a login wait for them");
     script.set(&[Answer::Fails(Reason::Unreachable)]);
     script.clock.1.store(14_400, Ordering::SeqCst);
     source.want();
@@ -294,7 +299,9 @@ async fn a_login_that_finds_them_expired_after_a_jump_of_the_clock_has_new_ones_
     for _ in 0..1_000 {
         source.want();
     }
-    assert!(failed >= 3 && script.fetches() == failed, "nor one before the back-off is over");
+    (0..1_000).for_each(|_| source.look_again());
+    seconds(0).await;
+    assert!(failed >= 4 && script.fetches() == failed, "nor one before the back-off is over");
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,7 @@ impl Servers {
                 }
             }
             alarm = self.tell_skew(alarm);
+            self.iam.look_for_credentials();
             let is_calm = self.iam.is_calm() && !self.iam.is_catching_up(self.plane.now());
             if !(is_calm && was_calm) {
                 self.look_at_pools();

@@ -318,6 +318,14 @@ impl Iam {
         suspicions.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
+    /// Sources that have none to sign with look whether it is time to fetch some: nobody may want to log in
+    /// meanwhile.
+    pub(in crate::servers) fn look_for_credentials(&self) {
+        let sources = self.all_sources();
+        let without = sources.iter().filter(|source| source.current().is_err());
+        without.for_each(|source| source.look_again());
+    }
+
     /// Whether nothing fails, as far as is known: every source has credentials, everybody can be logged in.
     pub(in crate::servers) fn is_calm(&self) -> bool {
         let all_sign = self.all_sources().iter().all(|source| source.current().is_ok());
