@@ -210,7 +210,7 @@ impl World {
         let share = Arc::clone(&self.pools[at].share);
         self.ledger.logged_in(&share, &opening);
         let times = (began_at, self.now);
-        let soft_at = self.ledger.plan_renewal(&share, times, self.trial.age, self.trial.rate);
+        let soft_at = self.ledger.plan_renewal(&share, times, self.trial.age, 1_000 * self.trial.rate);
         let authorization = Authorization { soft_at, hard_at: began_at + self.trial.age };
         let free_since = Some(self.now);
         self.pools[at].servers.push(Server { number, authorization, free_since });

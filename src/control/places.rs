@@ -49,9 +49,9 @@ impl Places {
         pool: &Arc<PoolShare>,
         times: (Micros, Micros),
         max_age: Micros,
-        rate: u32,
+        per_kilosecond: u32,
     ) -> Micros {
-        self.ledger().plan_renewal(pool, times, max_age, rate)
+        self.ledger().plan_renewal(pool, times, max_age, per_kilosecond)
     }
 
     /// Whether servers of a pool can be replaced as fast as they age; `None` where they do not.

@@ -191,6 +191,11 @@ impl Budget {
         u32::try_from(self.rate / PER_SECOND).unwrap_or(u32::MAX).max(1)
     }
 
+    /// The pace now, in logins in a thousand seconds.
+    pub fn per_kilosecond(&self) -> u32 {
+        u32::try_from(self.rate).unwrap_or(u32::MAX)
+    }
+
     /// Whether at some time since `since`, when a login was begun, the bucket was so far used up, or turns
     /// that come evenly had to be waited for, that its refusal may be our own doing. Its own turn does not
     /// count while they come at once.

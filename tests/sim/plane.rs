@@ -367,7 +367,7 @@ impl World {
         };
         let authorization = plan.max_age_us.map(|max_age_us| {
             let times = (Micros(began), Micros(ground.now));
-            let soft_at = self.ledger.plan_renewal(share, times, Micros(max_age_us), 1_000);
+            let soft_at = self.ledger.plan_renewal(share, times, Micros(max_age_us), 1_000_000);
             let at = |age_us| Micros(began + age_us);
             let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
             let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);

@@ -239,9 +239,9 @@ impl Attempt {
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
     fn authorization(&self, iam: &IamTarget<'_>, begun_at: Micros) -> Authorization {
-        let (max_age, rate) = (iam.rules.ages.max_age, iam.endpoint_state.turns.state().rate);
+        let (max_age, pace) = (iam.rules.ages.max_age, iam.endpoint_state.turns.per_kilosecond());
         let times = (begun_at, self.servers.plane.now());
-        let soft_at = self.servers.plane.places.plan_renewal(&self.entry.share, times, max_age, rate);
+        let soft_at = self.servers.plane.places.plan_renewal(&self.entry.share, times, max_age, pace);
         Authorization { soft_at, hard_at: begun_at + max_age }
     }
 

@@ -134,6 +134,11 @@ impl RateLimiter {
         self.queue().budget.is_throttled(self.clock.now())
     }
 
+    /// The pace, in logins in a thousand seconds.
+    pub fn per_kilosecond(&self) -> u32 {
+        self.queue().budget.per_kilosecond()
+    }
+
     /// How the queue stands.
     pub fn state(&self) -> RateState {
         let budget = &self.queue().budget;

@@ -38,8 +38,8 @@ pub(super) struct Account {
     pub(super) login_time: Micros,
     /// How long the authorization of the last server is good for that has one.
     pub(super) max_age: Micros,
-    /// How many logins a second its endpoint took then.
-    pub(super) rate: u32,
+    /// How many logins in a thousand seconds its endpoint took then.
+    pub(super) pace_per_kilosecond: u32,
     /// When its servers are to be replaced, and for how many that was planned.
     pub(super) renewals: Timetable,
     pub(super) planned: u32,
@@ -64,7 +64,7 @@ impl Account {
             retiring: 0,
             login_time: Micros(0),
             max_age: Micros::NEVER,
-            rate: 0,
+            pace_per_kilosecond: 0,
             renewals: Timetable::default(),
             planned: 0,
         }

@@ -118,13 +118,13 @@ impl Ledger {
     /// When a server of `pool` whose login began and was over then, and whose authorization is good for
     /// `max_age`, is to be replaced: as late as leaves time for it, but apart from the pool's others, so that
     /// the last one of as many as its caps allow has its turn in time, and from those of other pools at its
-    /// endpoint, which takes `rate` logins a second.
+    /// endpoint, which takes so many logins in a thousand seconds.
     pub fn plan_renewal(
         &mut self,
         pool: &Arc<PoolShare>,
         (begun_at, over_at): (Micros, Micros),
         max_age: Micros,
-        rate: u32,
+        per_kilosecond: u32,
     ) -> Micros {
         let rules = pool.rules();
         self.renewals_at.retain(|_, table| {
@@ -136,14 +136,14 @@ impl Ledger {
         // without its wait for a turn: an endpoint whose pools are all filled at once is no slow one
         account.note_login_time(over_at.since(begun_at));
         account.max_age = max_age;
-        account.rate = rate;
+        account.pace_per_kilosecond = per_kilosecond;
         account.planned = account.planned.wrapping_add(1);
         account.renewals.pass(begun_at);
         let window = window(begun_at, max_age, account.login_time);
         let span = window.latest.since(window.earliest);
         let of_pool = Micros(caps(&rules).map_or(0, |servers| span.0 / u64::from(servers)));
         let apart = of_pool.min(Micros(2 * account.login_time.0).max(percent(max_age, SLOW_PERCENT)));
-        let at_pace = Micros(1_000_000 * 100 / PACE_PERCENT / u64::from(rate.max(1)));
+        let at_pace = Micros(1_000_000_000 * 100 / PACE_PERCENT / u64::from(per_kilosecond.max(1)));
         let whole = window.latest.since(begun_at);
         let even = |hundredths| at_pace.max(Micros(percent(whole, hundredths).0 / (there.len() as u64 + 1)));
         let free = EVENNESS.into_iter().find_map(|hundredths| {

@@ -44,8 +44,8 @@ pub(super) struct Asked {
     under_way: u64,
     /// Logins in a thousand seconds.
     per_kilosecond: u64,
-    /// Logins a second that it takes; of several, the least.
-    rate: u32,
+    /// Logins in a thousand seconds that it takes; of several, the least.
+    pace_per_kilosecond: u32,
 }
 
 impl Account {
@@ -72,7 +72,7 @@ impl Ledger {
             let there = asked.entry(Arc::clone(&account.share.rules().endpoint)).or_default();
             there.under_way += account.under_way_thousandths();
             there.per_kilosecond += account.of_all(1_000_000_000);
-            there.rate = if there.rate == 0 { account.rate } else { there.rate.min(account.rate) };
+            there.pace_per_kilosecond = if there.pace_per_kilosecond == 0 { account.pace_per_kilosecond } else { there.pace_per_kilosecond.min(account.pace_per_kilosecond) };
         }
         self.asked = asked;
     }
@@ -112,7 +112,7 @@ impl Ledger {
             let (needed, most) = (there.under_way, 1_000 * logins);
             return Some(Shortfall { of: Bound::LoginsThere, needed, most });
         }
-        let (needed, most) = (there.per_kilosecond, 10 * PACE_PERCENT * u64::from(there.rate));
+        let (needed, most) = (there.per_kilosecond, u64::from(there.pace_per_kilosecond) * PACE_PERCENT / 100);
         (needed > most).then_some(Shortfall { of: Bound::Pace, needed, most })
     }
 }

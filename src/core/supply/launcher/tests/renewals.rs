@@ -97,7 +97,7 @@ impl Pool {
             self.accepted_at = self.accepted_at.max(self.now);
             let max_age = Micros::from_secs(self.trial.max_age_s);
             self.bench.ledger.logged_in(&share, &opening);
-            let soft_at = self.bench.ledger.plan_renewal(&share, (born_at, self.now), max_age, 20);
+            let soft_at = self.bench.ledger.plan_renewal(&share, (born_at, self.now), max_age, 20_000);
             self.servers.push(Server { soft_at, hard_at: born_at + max_age });
             self.publish_waiting();
             self.hears(Event::Again);

@@ -212,7 +212,7 @@ fn large_pools_of_one_endpoint_that_want_more_logins_at_once_than_it_has_fall_be
             for _ in 0..if number == 0 { 20 } else { 100 } {
                 launch(&mut ledger, pool, Micros(0));
                 let login = (Micros(0), Micros(0) + Micros::from_secs(2));
-                ledger.plan_renewal(pool, login, Micros::from_secs(60), 1_000);
+                ledger.plan_renewal(pool, login, Micros::from_secs(60), 1_000_000);
             }
         }
         let judge =
@@ -229,9 +229,9 @@ fn large_pools_of_one_endpoint_that_want_more_logins_at_once_than_it_has_fall_be
 #[test]
 fn an_endpoint_whose_pace_is_less_than_its_servers_ages_want_is_known() {
     let (mut ledger, pools) = (Ledger::default(), pools(500, 1, &rules()));
-    let fill = |ledger: &mut Ledger, rate| {
+    let fill = |ledger: &mut Ledger, rate: u32| {
         for pool in pools.iter().flat_map(|pool| [pool; 2]) {
-            ledger.plan_renewal(pool, (Micros(0), Micros(0)), Micros::from_secs(60), rate);
+            ledger.plan_renewal(pool, (Micros(0), Micros(0)), Micros::from_secs(60), 1_000 * rate);
         }
         ledger.add_up_endpoints();
         ledger.shortfall(pools[7].id)
@@ -242,6 +242,15 @@ fn an_endpoint_whose_pace_is_less_than_its_servers_ages_want_is_known() {
     assert_eq!(ledger.late_pools(), 0);
     assert_eq!(fill(&mut ledger, 21), Some(told), "a tenth of the pace is others'");
     assert_eq!(ledger.late_pools(), 500);
+    let pool = &pools[0];
+    for (pace, told) in [(44, None), (43, Some((39, 38)))] {
+        let mut ledger = Ledger::default();
+        (0..2).for_each(|_| launch(&mut ledger, pool, Micros(0)));
+        ledger.plan_renewal(pool, (Micros(0), Micros(0)), Micros::from_secs(60), pace);
+        ledger.add_up_endpoints();
+        let shortfall = ledger.shortfall(pool.id).map(|shortfall| (shortfall.needed, shortfall.most));
+        assert_eq!(shortfall, told, "two in 51 s, at {pace} in a thousand seconds");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn logins(databases: u32, rate: u32) -> Vec<u32> {
     while let Some(Reverse((now, pool))) = due.pop() {
         let Some(count) = counts.get_mut((now.as_secs() / STEP) as usize) else { break };
         *count += 1;
-        let soft_at = ledger.plan_renewal(&pools[pool], (now, now), Micros::from_secs(AGE), rate);
+        let soft_at = ledger.plan_renewal(&pools[pool], (now, now), Micros::from_secs(AGE), 1_000 * rate);
         assert!(soft_at > now && soft_at < now + Micros::from_secs(AGE), "it is replaced in time");
         due.push(Reverse((soft_at, pool)));
     }
