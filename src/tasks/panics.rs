@@ -2,8 +2,8 @@
 //!
 //! The place is known to the process's panic hook alone (`observe::log`), whom it ends to whoever catches it.
 //! So the hook leaves its words to the catcher, on the thread that both run on ([`leave_to_catcher`]); where
-//! nobody catches, it tells them itself. A second panic before the first is told gives both back to the hook:
-//! the process is about to end.
+//! nobody catches, it tells them itself. One that a library catches below is told as soon as that is seen. A
+//! second panic before the first is told gives both back to the hook: the process is about to end.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -47,7 +47,14 @@ pub(super) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, Panic> {
     let catcher = Catcher::begin();
     let result = catch_unwind(AssertUnwindSafe(what));
     drop(catcher);
-    result.map_err(|_| Panic(WORDS.take()))
+    match (result, WORDS.take()) {
+        (Ok(output), None) => Ok(output),
+        (Ok(output), Some(words)) => {
+            tracing::error!("{words}; a library has caught it, all goes on");
+            Ok(output)
+        }
+        (Err(_), words) => Err(Panic(words)),
+    }
 }
 
 /// For the panic hook: leaves the words to who catches this panic, or gives back what is to be told at once.
@@ -83,6 +90,23 @@ mod tests {
         });
         assert_eq!(outer.ok(), Some(7));
         assert_eq!(leave_to_catcher("alone".into()), Some("alone".into()));
+    }
+
+    #[test]
+    fn a_panic_that_is_caught_below_is_told_and_given_to_nobody_else() {
+        let told = caught(|| {
+            let library = catch_unwind(|| {
+                assert_eq!(leave_to_catcher("of a library".into()), None);
+                panic!("it catches this itself");
+            });
+            library.is_err()
+        });
+        assert_eq!(told.ok(), Some(true));
+        let next = caught(|| {
+            assert_eq!(leave_to_catcher("ours".into()), None, "the earlier one is over");
+            panic!("of ours");
+        });
+        assert_eq!(next.map_err(|panic| panic.to_string()), Err::<(), _>(": ours".into()));
     }
 
     #[test]

@@ -253,6 +253,11 @@ pub(super) const FAULTS: &[Message] = &[
         "Report it, with the lines around it.",
     ),
     error(
+        "{words}; a library has caught it, all goes on",
+        "A fault in a library, which goes on by itself. The words are those of the row above.",
+        "Report it.",
+    ),
+    error(
         "{what} ({peer}) has panicked and was ended, all else goes on{panic}",
         "One login, console client, scrape or fetch of credentials has ended because of a fault of the \
          program; `pgweir_panics_total` counts it.",

@@ -72,7 +72,8 @@ impl Ledger {
             let there = asked.entry(Arc::clone(&account.share.rules().endpoint)).or_default();
             there.under_way += account.under_way_thousandths();
             there.per_kilosecond += account.of_all(1_000_000_000);
-            there.pace_per_kilosecond = if there.pace_per_kilosecond == 0 { account.pace_per_kilosecond } else { there.pace_per_kilosecond.min(account.pace_per_kilosecond) };
+            let paces = [there.pace_per_kilosecond, account.pace_per_kilosecond];
+            there.pace_per_kilosecond = paces.into_iter().filter(|pace| *pace > 0).min().unwrap_or(0);
         }
         self.asked = asked;
     }
@@ -112,7 +113,8 @@ impl Ledger {
             let (needed, most) = (there.under_way, 1_000 * logins);
             return Some(Shortfall { of: Bound::LoginsThere, needed, most });
         }
-        let (needed, most) = (there.per_kilosecond, u64::from(there.pace_per_kilosecond) * PACE_PERCENT / 100);
+        let (needed, most) =
+            (there.per_kilosecond, u64::from(there.pace_per_kilosecond) * PACE_PERCENT / 100);
         (needed > most).then_some(Shortfall { of: Bound::Pace, needed, most })
     }
 }
