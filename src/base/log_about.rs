@@ -1,7 +1,7 @@
 //! The connection that a line of the log is about: the fields that become its prefix, in one place.
 //!
 //! Never logs by itself: [`log_about!`] is a line of `tracing` where it stands. Source: PgBouncer,
-//! include/util.h (`slog_…`) and src/objects.c (the prefix of a socket's lines).
+//! include/util.h (`slog_…`) and src/util.c (`log_socket_prefix()`).
 
 use std::fmt::Display;
 

@@ -5,11 +5,12 @@ mod checks;
 
 use super::driver::frames_text;
 use super::session::REPORTED;
+use crate::world::client_login;
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
-    Answer, Authorization, CancelKey, ClientIdentity, ClientLogin, Command, Core, DatabaseShare, Farewell,
-    Gate, MovedServer, Net, Note, PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
+    Answer, Authorization, CancelKey, Command, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
+    PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::{client as ask, server as answer};
@@ -120,24 +121,8 @@ impl Bench {
 
     fn client_with(&mut self, params: ParamSet) -> Peer {
         let id = self.core.reserve_client();
-        let identity = ClientIdentity {
-            socket_id: 1 + u64::from(id.0),
-            database: "db".into(),
-            user: "user".into(),
-            remote: nowhere(),
-            local: nowhere(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            internal: false,
-        };
-        let login = ClientLogin {
-            identity: Arc::new(identity),
-            pool: Arc::clone(&self.share),
-            params,
-            rules: ClientRules::default(),
-            login_time: Micros(0),
-            welcome: Box::default(),
-        };
+        let socket = 1 + u64::from(id.0);
+        let login = client_login(socket, ["db", "user"], &self.share, params, ClientRules::default());
         self.core.client_joined(id, login, Micros(1), &mut self.net);
         Peer::Client(id)
     }

@@ -71,14 +71,14 @@ impl Drop for Place {
 
 /// What a worker has and does outside of its loop.
 #[derive(Default)]
-struct Desk {
+struct Outside {
     now: Micros,
     inbox: Vec<Mail<SimSocket>>,
     sent: Vec<(usize, SimMail)>,
     notes: Vec<Note>,
 }
 
-struct SimPost(Rc<RefCell<Desk>>);
+struct SimPost(Rc<RefCell<Outside>>);
 
 impl Post for SimPost {
     type Socket = SimSocket;
@@ -136,7 +136,7 @@ pub struct Driver {
     worker: Worker<Listener, SimKernel, SimPost>,
     at: usize,
     net: Net,
-    endpoint_state: Rc<RefCell<Desk>>,
+    outside: Rc<RefCell<Outside>>,
     replies: Arc<Mutex<Vec<Reply>>>,
     returned: Returned,
 }
@@ -152,14 +152,14 @@ impl Driver {
     ) -> Self {
         let id = WorkerId(at as u16);
         let net = Rc::clone(&ground.net);
-        let endpoint_state = Rc::new(RefCell::new(Desk { now: ground.micros(), ..Desk::default() }));
+        let outside = Rc::new(RefCell::new(Outside { now: ground.micros(), ..Outside::default() }));
         let burst = ground.cuts.has_ring.then(|| Burst::over(SimRing(Rc::clone(&net))));
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
         let mut core = Core::new(id, names, Arc::clone(&registry));
         core.set_bounds(bounds);
         let mind = Listener::new(at, core, registry, bounds, Rc::clone(&net));
-        let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&endpoint_state)));
-        Self { worker, at, net, endpoint_state, replies: Arc::default(), returned: Arc::clone(returned) }
+        let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&outside)));
+        Self { worker, at, net, outside, replies: Arc::default(), returned: Arc::clone(returned) }
     }
 
     /// Connections held, those that are being seen off included.
@@ -218,15 +218,15 @@ impl Driver {
             }
             SimMail::Command(command) => Mail::Command(command, Box::new(drop)),
         };
-        self.endpoint_state.borrow_mut().inbox.push(mail);
+        self.outside.borrow_mut().inbox.push(mail);
     }
 
     /// One round of the worker's loop; what its letters were answered.
     pub fn round(&mut self, ground: &mut Ground) -> Vec<Reply> {
         let is_woken = {
-            let mut endpoint_state = self.endpoint_state.borrow_mut();
-            endpoint_state.now = ground.micros();
-            !endpoint_state.inbox.is_empty()
+            let mut outside = self.outside.borrow_mut();
+            outside.now = ground.micros();
+            !outside.inbox.is_empty()
         };
         {
             let mut shared = self.net.borrow_mut();
@@ -253,10 +253,9 @@ impl Driver {
         };
         touched.into_iter().for_each(|socket| ground.wake_remote(socket));
         ground.returned.append(&mut self.returned.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut endpoint_state = self.endpoint_state.borrow_mut();
-        let (sent, notes) =
-            (std::mem::take(&mut endpoint_state.sent), std::mem::take(&mut endpoint_state.notes));
-        drop(endpoint_state);
+        let mut outside = self.outside.borrow_mut();
+        let (sent, notes) = (std::mem::take(&mut outside.sent), std::mem::take(&mut outside.notes));
+        drop(outside);
         sent.into_iter().for_each(|(to, letter)| ground.post(to, letter));
         ground.notes.extend(notes.into_iter().map(|note| (self.at, note)));
         if self.worker.driver().is_busy() || ground.wires.has_edges(self.at) {
@@ -271,7 +270,7 @@ impl Driver {
 
     /// Whether it has something to do without an event: letters, or connections that were put off.
     pub fn has_more(&self) -> bool {
-        !self.endpoint_state.borrow().inbox.is_empty() || self.worker.driver().is_busy()
+        !self.outside.borrow().inbox.is_empty() || self.worker.driver().is_busy()
     }
 
     /// Whether a server is free and read from, with nothing kept of it or for it.

@@ -10,11 +10,12 @@ use super::kernel::Habits;
 use super::wire::Remote;
 use super::work::AT_THE_BOUND;
 use super::world::{defaults, nowhere, param_set};
-use pgweir::base::{Micros, PoolId, limits};
+use crate::world::client_login;
+use pgweir::base::{PoolId, limits};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
-    Answer, Bounds, CancelFate, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate,
-    PoolShare, ServerIdentity, ServerLogin, ServerState, StatementRegistry,
+    Answer, Bounds, CancelFate, CancelKey, Command, DatabaseShare, Gate, PoolShare, ServerIdentity,
+    ServerLogin, ServerState, StatementRegistry,
 };
 use pgweir::io::{DISCARDS_PER_TURN, READS_PER_TURN};
 use pgweir::wire::TrackedNames;
@@ -62,24 +63,8 @@ impl Stage {
     fn client(&mut self, worker: usize) -> u64 {
         let socket = self.ground.new_wire(self.tls, true);
         self.ground.wires[socket as usize].remote = Remote::Client(0);
-        let identity = ClientIdentity {
-            socket_id: socket,
-            database: "db".into(),
-            user: "user".into(),
-            remote: nowhere(),
-            local: nowhere(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            internal: false,
-        };
-        let login = ClientLogin {
-            identity: Arc::new(identity),
-            pool: Arc::clone(&self.share),
-            params: param_set(&self.names, &defaults()),
-            rules: ClientRules::default(),
-            login_time: Micros(0),
-            welcome: Box::default(),
-        };
+        let params = param_set(&self.names, &defaults());
+        let login = client_login(socket, ["db", "user"], &self.share, params, ClientRules::default());
         self.put(worker, SimMail::Client(socket, login));
         socket
     }

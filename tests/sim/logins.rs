@@ -185,8 +185,8 @@ impl World {
     pub fn check_supply(&self, at: usize) {
         let pool = &self.pools[at];
         let (rules, outlook) = (pool.share.rules(), pool.share.outlook());
-        let at_the_desk = pool.endpoint_state.iter().any(|(_, socket, _)| self.stands_there(*socket));
-        let is_waited_for = outlook.waiting_since.is_some() || at_the_desk;
+        let has_arrivals = pool.arrivals.iter().any(|(_, socket, _)| self.stands_there(*socket));
+        let is_waited_for = outlook.waiting_since.is_some() || has_arrivals;
         let (logging_in, live) = self.counted(&[at]);
         let coming = self.ledger.coming(pool.share.id);
         if !is_waited_for || self.is_held(at) || coming >= outlook.waiting.max(1) {

@@ -39,7 +39,7 @@ pub struct SimPool {
     /// What a login sends was changed, and none has begun since: since when nothing stands against it.
     pub changed_at: Option<u64>,
     /// Clients that wait until the pool has had a server: since when, socket, login.
-    pub endpoint_state: Vec<(Micros, u64, ClientLogin)>,
+    pub arrivals: Vec<(Micros, u64, ClientLogin)>,
     pub luck: Luck,
     /// What the last login came to, where it failed.
     pub tries: Tries<u32>,
@@ -61,7 +61,7 @@ impl SimPool {
             secret: 0,
             taken: 0,
             changed_at: None,
-            endpoint_state: Vec::new(),
+            arrivals: Vec::new(),
             luck: Luck::default(),
             tries: Tries::default(),
             welcome_of: None,
@@ -104,7 +104,7 @@ impl World {
         Demand {
             share: Arc::clone(&self.pools[at].share),
             welcome_since: self.pools[at]
-                .endpoint_state
+                .arrivals
                 .iter()
                 .find(|(_, socket, _)| self.stands_there(*socket))
                 .map(|(since, ..)| *since),
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    /// Whether a client that was sent to the endpoint_state has not gone away.
+    /// Whether a client that waits for a welcome has not gone away.
     pub fn stands_there(&self, socket: u64) -> bool {
         !self.ground.wires[socket as usize].is_reset
     }
@@ -213,7 +213,7 @@ impl World {
 
     /// A client that has proved who it is waits until its pool has had a server, as long as it
     /// is of today's generation.
-    pub fn client_at_the_desk(&mut self, at: usize, socket: u64, login: ClientLogin) {
+    pub fn client_logs_in(&mut self, at: usize, socket: u64, login: ClientLogin) {
         let now = self.ground.micros();
         let (share, secret) = (Arc::clone(&self.pools[at].share), self.pools[at].secret);
         if self.pools[at].tries.end_for_change(|| secret) {
@@ -223,24 +223,24 @@ impl World {
             ear::hear(REFUSED);
             return self.turn_away(socket);
         }
-        self.pools[at].endpoint_state.push((now, socket, login));
+        self.pools[at].arrivals.push((now, socket, login));
         self.welcome(at);
         let fails = share.live_count() == 0 && share.failing().is_some();
-        if !self.pools[at].endpoint_state.is_empty() || fails {
+        if !self.pools[at].arrivals.is_empty() || fails {
             self.ground.after(0, Event::Consider(at, true));
         }
     }
 
     /// Those who wait for the pool's first server never get to a worker.
     pub fn refuse_the_desk(&mut self, at: usize) {
-        for (_, socket, _) in std::mem::take(&mut self.pools[at].endpoint_state) {
+        for (_, socket, _) in std::mem::take(&mut self.pools[at].arrivals) {
             self.turn_away(socket);
         }
     }
 
     fn turn_away(&mut self, socket: u64) {
         let wire = &mut self.ground.wires[socket as usize];
-        let Remote::Client(index) = wire.remote else { panic!("clients stand at the endpoint_state") };
+        let Remote::Client(index) = wire.remote else { panic!("clients stand at the arrivals") };
         wire.drop_pooler_end();
         self.clients[index].stage = Stage::Gone;
     }
@@ -251,7 +251,7 @@ impl World {
         if !pool.has_welcome() {
             return;
         }
-        for (_, socket, login) in std::mem::take(&mut pool.endpoint_state) {
+        for (_, socket, login) in std::mem::take(&mut pool.arrivals) {
             if !self.stands_there(socket) {
                 continue;
             }

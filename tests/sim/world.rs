@@ -15,8 +15,11 @@ use super::session::REPORTED;
 use super::strangers::Door;
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
+use pgweir::config::ClientRules;
 use pgweir::control::CancelQueue;
-use pgweir::core::{Answer, Command, Gate, Ledger, Note, Scope, StatementRegistry};
+use pgweir::core::{
+    Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, PoolShare, Scope, StatementRegistry,
+};
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -395,6 +398,34 @@ pub fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
         set = set.with(at, value.as_str());
     }
     set
+}
+
+/// A client that has logged in as `user` to `database`.
+pub fn client_login(
+    socket_id: u64,
+    [database, user]: [&str; 2],
+    pool: &Arc<PoolShare>,
+    params: ParamSet,
+    rules: ClientRules,
+) -> ClientLogin {
+    let identity = ClientIdentity {
+        socket_id,
+        database: database.into(),
+        user: user.into(),
+        remote: nowhere(),
+        local: nowhere(),
+        tls: String::new(),
+        connected_at_epoch_s: 0,
+        internal: false,
+    };
+    ClientLogin {
+        identity: Arc::new(identity),
+        pool: Arc::clone(pool),
+        params,
+        rules,
+        login_time: Micros(0),
+        welcome: Box::default(),
+    }
 }
 
 pub fn nowhere() -> Address {

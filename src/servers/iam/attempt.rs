@@ -12,7 +12,7 @@ mod giving_up;
 
 use super::endpoint_state::EndpointState;
 use super::gate::{Gate, Lead};
-use super::shared::{NoToken, Signer};
+use super::signer::{NoToken, Signer};
 use crate::base::{Micros, limits};
 use crate::core::{Authorization, Want};
 use crate::iam::budget::Priority;

@@ -14,9 +14,11 @@ mod rate_limiter;
 mod refreshed;
 mod report;
 mod shared;
+mod signer;
 
 pub use endpoint_state::{EndpointState, LoginReport, Tally};
 pub use rate_limiter::{RateLimiter, RateState};
 pub use refreshed::Refreshed;
 pub use report::IamRow;
-pub use shared::{Iam, NoToken, Signer};
+pub use shared::Iam;
+pub use signer::{NoToken, Signer};

@@ -16,11 +16,10 @@ use crate::iam::age::{AgeRules, Lifetime, OnDenied};
 use crate::iam::denial::{Backing, Evidence, Suspicion, Who};
 use crate::iam::rules::Rules;
 use crate::iam::{
-    CredentialState, Endpoint, MintError, Region, Skew, Source, SourceKind, Sources, StaticStability,
-    SystemClock, Token, WallClock,
+    CredentialState, Endpoint, Region, Skew, Source, Sources, StaticStability, SystemClock, WallClock,
 };
 use crate::io::Clock;
-use crate::servers::credential::TokenProof;
+use crate::servers::iam::signer::{NoToken, Signer};
 use crate::stats::Histogram;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,60 +47,6 @@ pub struct Iam {
 
 /// The endpoints of a probe, and who logs in.
 type Aim = (Vec<Endpoint>, Who);
-
-/// Makes the tokens of one endpoint.
-pub struct Signer {
-    endpoint: Endpoint,
-    /// What signs.
-    pub source: Arc<Source>,
-    wall: Arc<dyn WallClock>,
-}
-
-/// Why credentials in this state sign nothing.
-fn lack(state: &CredentialState) -> &'static str {
-    state.reason().map_or("they are being fetched", |why| why.text())
-}
-
-/// Why there is no token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoToken {
-    /// There are no credentials to sign with.
-    #[error("no AWS credentials: {}, source {kind}", lack(state))]
-    Credentials {
-        /// The kind of their source.
-        kind: SourceKind,
-        /// How it stands.
-        state: CredentialState,
-    },
-    /// None can be made of them.
-    #[error("{0}")]
-    Mint(#[from] MintError),
-}
-
-impl Signer {
-    /// A token for `user`, to be sent at once.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn mint(&self, user: &str) -> Result<TokenProof, NoToken> {
-        let credentials = self.source.current().map_err(|state| self.without(state))?;
-        let token = Token::mint(&self.endpoint, user, &credentials, self.wall.now())?;
-        Ok(TokenProof { token, clock: Arc::clone(&self.wall) })
-    }
-
-    /// Whether there are credentials to sign with.
-    ///
-    /// # Errors
-    /// Why there are none.
-    pub fn may_mint(&self) -> Result<(), NoToken> {
-        let usable = self.source.current().map(|_| ());
-        usable.inspect_err(|_| self.source.want()).map_err(|state| self.without(state))
-    }
-
-    fn without(&self, state: CredentialState) -> NoToken {
-        NoToken::Credentials { kind: self.source.key().kind(), state }
-    }
-}
 
 impl Iam {
     /// Nothing yet; `clock` is the process's own.

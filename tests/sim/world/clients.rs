@@ -1,15 +1,14 @@
 //! Clients of a simulated world: how one comes, with which parameters, and how it goes on.
 
-use super::{DEAF_US, World, defaults, nowhere, param_set};
+use super::{DEAF_US, World, defaults, param_set};
 use crate::client::SimClient;
 use crate::driver::SimMail;
 use crate::ground::Event;
 use crate::session::{BOGUS_ZONE, Session};
 use crate::wire::Remote;
-use pgweir::base::Micros;
-use pgweir::core::{ClientIdentity, ClientLogin, Command};
+use crate::world::client_login;
+use pgweir::core::Command;
 use pgweir::wire::ParamSet;
-use std::sync::Arc;
 
 impl World {
     pub(super) fn client_goes_on(&mut self, index: usize) {
@@ -51,25 +50,10 @@ impl World {
         self.clients.push(client);
         self.pools_of_clients.push(pool);
         let plan = &self.plan.pools[pool];
-        let identity = ClientIdentity {
-            socket_id: socket,
-            database: plan.database.as_str().into(),
-            user: plan.user.as_str().into(),
-            remote: nowhere(),
-            local: nowhere(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            internal: false,
-        };
-        let login = ClientLogin {
-            identity: Arc::new(identity),
-            pool: Arc::clone(&self.pools[pool].share),
-            params,
-            rules: self.plan.client_rules,
-            login_time: Micros(0),
-            welcome: Box::default(),
-        };
-        self.client_at_the_desk(pool, socket, login);
+        let names = [&*plan.database, &*plan.user];
+        let rules = self.plan.client_rules;
+        let login = client_login(socket, names, &self.pools[pool].share, params, rules);
+        self.client_logs_in(pool, socket, login);
         self.ground.after(0, Event::ClientTurn(index));
     }
 

@@ -11,7 +11,7 @@ use crate::iam::rules::BadKey;
 use crate::servers::attempt::Attempt;
 use crate::servers::connect::LoginFailure;
 use crate::servers::iam::endpoint_state::Judged;
-use crate::servers::iam::shared::NoToken;
+use crate::servers::iam::signer::NoToken;
 use crate::servers::login_error::LoginError;
 use crate::servers::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
 use crate::wire::{Fault, sqlstate};
