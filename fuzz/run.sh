@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs each fuzz target, or those named, for SECONDS_EACH (60). No nightly and no cargo-fuzz: what cargo-fuzz passes to the
-# compiler for coverage is passed here. A finding is left in fuzz/artifacts; put it into fuzz/corpus, where `make test` replays it.
+# Runs each fuzz target, or those named, for SECONDS_EACH (60). No nightly and no cargo-fuzz: what cargo-fuzz
+# passes to the compiler for coverage is passed here. A finding is left in fuzz/artifacts; put it into
+# fuzz/corpus, where `make test` replays it.
 set -eu
 cd "$(dirname "$0")"
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""A herd before an empty pool: 1,500 clients within 2 s, 20 servers by IAM of which there is none yet, each login 1 s long.
-Says how long the last one waited for its first answer, whether a client saw an error, and how many servers there are then.
+"""A herd before an empty pool: 1,500 clients within 2 s, 20 servers by IAM of which there is none yet, each
+login 1 s long. Says how long the last one waited for its first answer, whether a client saw an error, and how
+many servers there are then.
 
-    python3 loadtest/burst.py [--pooler target/release/pgweir] [--clients 1500] [--within 2] [--pool 20] [--login 1] [--work 0.01]
+    python3 loadtest/burst.py [--pooler target/release/pgweir] [--clients 1500] [--within 2] [--pool 20]
+        [--login 1] [--work 0.01]
 
-PostgreSQL is the stand-in of renewals.py. All are to be served within 3 s of the first one's coming, and what the pace of logins
-takes for the pool. Python's standard library and openssl's program only; everything stays on loopback.
+PostgreSQL is the stand-in of renewals.py. All are to be served within 3 s of the first one's coming, and
+what the pace of logins takes for the pool. Python's standard library and openssl's program only;
+everything stays on loopback.
 """
 import argparse
 import asyncio

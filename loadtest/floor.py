@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """How far the poolers are from the floor: CPU time per transaction beside bare relays, in interleaved rounds.
 
-    loadtest/floor.py [--quick] [--page] [--rounds N] [--seconds N] [--clients N,N] [--pgweir FILE] [--pgbouncer FILE]
+    loadtest/floor.py [--quick] [--page] [--rounds N] [--seconds N] [--clients N,N]
+        [--pgweir FILE] [--pgbouncer FILE]
 
-A relay (loadtest/relay) pools transactions over as many servers and carries the same bytes, and does nothing else: no messages are
-walked, nothing is counted, timed or remembered. There is one for each kind of I/O: epoll with a system call for each write,
-epoll with the small writes of a turn in one io_uring call as pgweir's, io_uring with multishot receives into provided buffers,
-tokio-uring. The best of them is what a pooler on this kernel can come near to and not below.
+A relay (loadtest/relay) pools transactions over as many servers and carries the same bytes, and does nothing
+else: no messages are walked, nothing is counted, timed or remembered. There is one for each kind of I/O:
+epoll with a system call for each write, epoll with the small writes of a turn in one io_uring call as
+pgweir's, io_uring with multishot receives into provided buffers, tokio-uring. The best of them is what a
+pooler on this kernel can come near to and not below.
 
-All stand before the same PostgreSQL, as in run.py, whose method this is: simple protocol, plain, one worker, statistics and the
-metrics' address on. The best relay of a column is the one with the lowest median; ratios to it are taken within a round. Two
-workers of pgweir stand beside two PgBouncers that share a port (so_reuseport) and the servers, half of them each.
+All stand before the same PostgreSQL, as in run.py, whose method this is: simple protocol, plain, one worker,
+statistics and the metrics' address on. The best relay of a column is the one with the lowest median; ratios
+to it are taken within a round. Two workers of pgweir stand beside two PgBouncers that share a port
+(so_reuseport) and the servers, half of them each.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""Resident memory for each idle client: opens many connections, runs one query on each, looks at the pooler's memory."""
+"""Resident memory for each idle client: opens many connections, runs one query on each,
+looks at the pooler's memory."""
 
 import gc
 import re

@@ -3,16 +3,18 @@
 
     loadtest/logins.py [--quick] [--page] [--scenarios A,B] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
 
-Scenarios. *Logins*: clients log in, leave and come again (loadtest/logins.rs), by trust, md5, SCRAM, over TLS, over TLS with
-sessions resumed where the pooler lets them, and by SCRAM over TLS; measured is the pooler's CPU time for each login
-(/proc/PID/task/*/schedstat), their rate and their latency. The secrets in auth_file are what PostgreSQL stores: an md5 hash, a
-SCRAM verifier. *Storm*: the p99 of established clients (pgbench, simple protocol, plain) while others log in endlessly by SCRAM
-over TLS, divided by their p99 in quiet directly before. The strangers run when no one else wants to (SCHED_IDLE), as if they had
-a machine of their own: it is the pooler that must not let them disturb. *Storm elsewhere* is the control: the same strangers log in
-to another pooler, all of which runs when no one else wants to. It is what this machine makes of such company, whatever pooler.
+Scenarios. *Logins*: clients log in, leave and come again (loadtest/logins.rs), by trust, md5, SCRAM, over
+TLS, over TLS with sessions resumed where the pooler lets them, and by SCRAM over TLS; measured is the
+pooler's CPU time for each login (/proc/PID/task/*/schedstat), their rate and their latency. The secrets in
+auth_file are what PostgreSQL stores: an md5 hash, a SCRAM verifier. *Storm*: the p99 of established clients
+(pgbench, simple protocol, plain) while others log in endlessly by SCRAM over TLS, divided by their p99 in
+quiet directly before. The strangers run when no one else wants to (SCHED_IDLE), as if they had a machine of
+their own: it is the pooler that must not let them disturb. *Storm elsewhere* is the control: the same
+strangers log in to another pooler, all of which runs when no one else wants to. It is what this machine makes
+of such company, whatever pooler.
 
-Rounds and ratios are as in run.py, whose PostgreSQL, poolers and rules these are. Only the Python standard library and cargo are
-needed.
+Rounds and ratios are as in run.py, whose PostgreSQL, poolers and rules these are. Only the Python standard
+library and cargo are needed.
 """
 
 import argparse

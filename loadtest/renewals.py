@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Servers by IAM that are replaced all the time, in many databases at once: 500 databases, each server 60 s old at the most,
-each login 2 s long. Says whether a pool ever had fewer servers than its clients need, whether a client saw an error, and how
-evenly logins come. Python's standard library and openssl's program only; everything stays on loopback and ends by itself.
+"""Servers by IAM that are replaced all the time, in many databases at once: 500 databases, each server 60 s
+old at the most, each login 2 s long. Says whether a pool ever had fewer servers than its clients need,
+whether a client saw an error, and how evenly logins come. Python's standard library and openssl's program
+only; everything stays on loopback and ends by itself.
 
-    python3 loadtest/renewals.py [--pooler target/release/pgweir] [--seconds 300] [--databases 500] [--age 60] [--login 2]
+    python3 loadtest/renewals.py [--pooler target/release/pgweir] [--seconds 300]
+        [--databases 500] [--age 60] [--login 2]
 
-PostgreSQL is a stand-in that takes any token over TLS, after as long as a login is to take. Each database has two clients, whose
-transactions overlap now and then, and room for a third server. Judged is what follows the first age.
+PostgreSQL is a stand-in that takes any token over TLS, after as long as a login is to take. Each
+database has two clients, whose transactions overlap now and then, and room for a third server. Judged is
+what follows the first age.
 """
 import argparse
 import asyncio

@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
-"""Compares pgweir with a PgBouncer on the same PostgreSQL, in interleaved rounds, and writes the page's table.
+"""Compares pgweir with a PgBouncer on the same PostgreSQL, in interleaved rounds, and
+writes the page's table.
 
     loadtest/run.py [--quick] [--page] [--minutes N] [--pgweir FILE] [--pgbouncer FILE] [--before FILE]
 
-Everything runs on loopback under one unprivileged account (as root: `postgres`), in a temporary directory that is removed.
-A cell is a protocol, a number of clients, and plain or TLS. Within a round every variant runs every cell once, the
-variants of a cell directly after one another and in an order that rotates from round to round; a ratio is taken within its
-round and cell, and the table shows the median of the rounds with their spread, so that a machine whose speed drifts does
-not favour anybody.
+Everything runs on loopback under one unprivileged account (as root: `postgres`), in a temporary directory
+that is removed. A cell is a protocol, a number of clients, and plain or TLS. Within a round every variant
+runs every cell once, the variants of a cell directly after one another and in an order that rotates from
+round to round; a ratio is taken within its round and cell, and the table shows the median of the rounds with
+their spread, so that a machine whose speed drifts does not favour anybody.
 
-What is measured, after a second of warm-up: transactions per second and the latency of a sample of transactions, by
-pgbench; the CPU time of the pooler, from /proc/PID/task/*/schedstat (nanoseconds); the CPU time of PostgreSQL and pgbench for
-the same work. "cpu norm" divides the pooler's CPU time by that of all the others in the same run before the ratio is taken,
-which cancels drift of the machine; believe a result where raw and norm agree. Memory is the resident set for each of many
-idle clients that have run one query.
+What is measured, after a second of warm-up: transactions per second and the latency of a sample of
+transactions, by pgbench; the CPU time of the pooler, from /proc/PID/task/*/schedstat (nanoseconds); the CPU
+time of PostgreSQL and pgbench for the same work. "cpu norm" divides the pooler's CPU time by that of all the
+others in the same run before the ratio is taken, which cancels drift of the machine; believe a result where
+raw and norm agree. Memory is the resident set for each of many idle clients that have run one query.
 
-With --before, an earlier pgweir (one worker) stands in PgBouncer's place: what a change costs, cell by cell. Two programs that are
-one and the same show what the machine's noise is.
+With --before, an earlier pgweir (one worker) stands in PgBouncer's place: what a change costs, cell by cell.
+Two programs that are one and the same show what the machine's noise is.
 
 Only the Python standard library is needed. setup: tests/setup.sh loadtest.
 """

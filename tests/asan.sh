@@ -1,6 +1,7 @@
 #!/bin/sh
-# The program under the address sanitizer, before the suites that drive it over live sockets. The stable compiler is told to take
-# a flag of nightly's; the C code of aws-lc is not instrumented. Usage: tests/asan.sh [SUITE...] (isolation e2e hostile)
+# The program under the address sanitizer, before the suites that drive it over live sockets. The stable
+# compiler is told to take a flag of nightly's; the C code of aws-lc is not instrumented. Usage: tests/asan.sh
+# [SUITE...] (isolation e2e hostile)
 set -eu
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}

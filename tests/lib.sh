@@ -1,4 +1,5 @@
-# Shell pieces that quickstart and others share; to be sourced. Finds programs, picks ports, switches the account.
+# Shell pieces that quickstart and others share; to be sourced. Finds programs, picks
+# ports, switches the account.
 
 # PostgreSQL's programs: PGBIN, Debian's newest versioned directory, or PATH.
 pgbin=${PGBIN:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)}

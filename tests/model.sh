@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks models of what threads share: the program's own types on loom's atomics and locks (src/base/sync.rs), in every order.
-# The model of the two fences is run once more without them, and has to fail then.
+# Checks models of what threads share: the program's own types on loom's atomics and locks (src/base/sync.rs),
+# in every order. The model of the two fences is run once more without them, and has to fail then.
 set -eu
 cd "$(dirname "$0")/.."
 check() { cargo test --locked --lib --features model models:: -- "$@"; }

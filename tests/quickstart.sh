@@ -1,6 +1,6 @@
 #!/bin/sh
-# A throw-away PostgreSQL with pgweir in front of it, until Ctrl-C. Leaves nothing behind.
-# Where PAM can be had (root or sudo), a database with logins by IAM too; PGWEIR_QUICKSTART_IAM=0 leaves it out.
+# A throw-away PostgreSQL with pgweir in front of it, until Ctrl-C. Leaves nothing behind. Where PAM can be
+# had (root or sudo), a database with logins by IAM too; PGWEIR_QUICKSTART_IAM=0 leaves it out.
 # QUICKSTART_ONCE=1 ends after the demonstration instead of waiting; PGWEIR_BIN names another program to show.
 set -eu
 cd "$(dirname "$0")/.."

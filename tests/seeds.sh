@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs many seeds of the simulation, optimized and with debug assertions, on all cores, and lists those that fail.
-# A tenth as many are of worlds that replace servers before they are too old.
-# Usage: tests/seeds.sh [SEEDS] [FROM]; for one that fails: PGWEIR_SIM_SEED=<n> cargo test --test sim <the test's name>
+# Runs many seeds of the simulation, optimized and with debug assertions, on all cores, and lists those that
+# fail. A tenth as many are of worlds that replace servers before they are too old. Usage: tests/seeds.sh
+# [SEEDS] [FROM]; for one that fails: PGWEIR_SIM_SEED=<n> cargo test --test sim <the test's name>
 set -eu
 cd "$(dirname "$0")/.."
 seeds=${1:-200000}

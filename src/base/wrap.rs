@@ -35,12 +35,16 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// A Markdown page whose paragraphs are one line each, with these wrapped; rows of tables stay whole.
+/// A Markdown page whose paragraphs and items are one line each, with these wrapped; rows of tables stay
+/// whole.
 pub(crate) fn page(text: &str) -> String {
     let mut page = String::new();
     for line in text.lines() {
         if line.is_empty() || line.starts_with(['|', '#']) {
             page += line;
+        } else if let Some(item) = line.strip_prefix("- ") {
+            page += "- ";
+            page += &lines(item, PAGE_COLUMNS - 2).join("\n  ");
         } else {
             page += &lines(line, PAGE_COLUMNS).join("\n");
         }
@@ -69,6 +73,10 @@ mod tests {
     fn tables_and_headings_stay_as_they_are() {
         let row = format!("| {} |", "word ".repeat(40));
         assert_eq!(page(&format!("# A page\n\n{row}\n")), format!("# A page\n\n{row}\n"));
+        let item = page(&format!("- {}", "word ".repeat(40)));
+        assert!(
+            item.starts_with("- word") && item.lines().nth(1).is_some_and(|line| line.starts_with("  w"))
+        );
         let wrapped = page(&"word ".repeat(40));
         assert!(wrapped.lines().all(|line| line.len() <= PAGE_COLUMNS) && wrapped.lines().count() == 2);
     }

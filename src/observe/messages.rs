@@ -126,10 +126,11 @@ const HEAD: &str = "\
     # Messages\n\n\
     Every message that an operator can see: what it means and what to do. Search this page for the words of \
     a message without the values in it, which stand here as `{…}`. It is generated from \
-    `src/observe/messages.rs`; `BLESS=1 cargo test messages_page` rewrites it.\n\n\
-    A line of the log is `YYYY-MM-DD HH:MM:SS.mmm TZ [pid] LEVEL prefix message`. The prefix \
-    `C-0x1f: db/user@address` is a client's connection, `S-0x1f: …` a server's; the number is the `id` of \
-    SHOW CLIENTS and SHOW SERVERS, in hexadecimal. `log_format=json` gives each line as an object \
+    `src/observe/messages.rs`; `BLESS=1 cargo test messages_page` rewrites it. Where nothing stands to do, \
+    there is nothing to be done.\n\n\
+    A line of the log is `YYYY-MM-DD HH:MM:SS.mmm TZ [pid] LEVEL prefix message`. The prefix `C-0x1f: \
+    db/user@address` is a client's connection, `S-0x1f: …` a server's; the number is the `id` of SHOW \
+    CLIENTS and SHOW SERVERS, in hexadecimal. `log_format=json` gives each line as an object \
     ([configs/README.md](../configs/README.md)).\n\n";
 
 /// The levels, and what they are for.
@@ -301,16 +302,14 @@ fn markdown() -> String {
         if !section.words.is_empty() {
             page += &format!("{}\n\n", section.words);
         }
-        let (label, lines) = match section.label {
-            "" => (String::new(), "|---|---|---|"),
-            label => (format!("| {label} "), "|---|---|---|---|"),
-        };
-        page += &format!("{label}| message | what it means | what to do |\n{lines}\n");
+        if !matches!(section.label, "" | "level") {
+            page += &format!("In bold: the {}.\n\n", section.label);
+        }
         for row in &section.rows {
-            let label = if section.label.is_empty() { String::new() } else { format!("| {} ", row.label) };
-            let [text, meaning, action] =
-                [&row.text, &row.meaning, &row.action].map(|text| text.replace('|', "\\|"));
-            page += &format!("{label}| `{text}` | {meaning} | {action} |\n");
+            let label = if section.label.is_empty() { String::new() } else { format!("**{}** ", row.label) };
+            let action =
+                if row.action == NONE { String::new() } else { format!(" **To do:** {}", row.action) };
+            page += &format!("- {label}`{}`: {}{action}\n", row.text, row.meaning);
         }
         page.push('\n');
     }

@@ -1,7 +1,7 @@
 """IAM tokens of RDS and of Aurora DSQL by botocore, AWS's own signer for Python, at any time of day.
 
-Reads one line a token (key, secret, session or '-', seconds since the epoch, region, host, port, user), writes one token a line.
-A token of Aurora DSQL is one whose port is '-'.
+Reads one line a token (key, secret, session or '-', seconds since the epoch, region, host, port, user),
+writes one token a line. A token of Aurora DSQL is one whose port is '-'.
 """
 import datetime, sys
 import botocore.auth, botocore.credentials, botocore.session

@@ -226,15 +226,17 @@ fn rows(unwritten: &[&str]) -> Vec<Row> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/messages.md");
     let page = std::fs::read_to_string(path).expect("`BLESS=1 cargo test messages_page` writes it");
     let (mut heading, mut rows) = ("", Vec::new());
+    // an item is one line again
+    let page = page.replace("\n  ", " ");
     for line in page.lines() {
         heading = line.strip_prefix("## ").unwrap_or(heading);
-        let Some((before, behind)) = line.strip_prefix("| ").and_then(|cells| cells.split_once('`')) else {
+        let Some((before, behind)) = line.strip_prefix("- ").and_then(|item| item.split_once('`')) else {
             continue;
         };
-        let Some((text, _)) = behind.split_once("` | ") else { continue };
-        let label = before.trim_end_matches("| ").trim().to_owned();
+        let Some((text, _)) = behind.split_once("`: ") else { continue };
+        let label = before.trim().trim_matches('*').to_owned();
         if !unwritten.contains(&heading) {
-            rows.push(Row { heading: heading.to_owned(), label, text: text.replace("\\|", "|") });
+            rows.push(Row { heading: heading.to_owned(), label, text: text.to_owned() });
         }
     }
     rows

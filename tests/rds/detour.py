@@ -1,6 +1,7 @@
 """Forwards TCP connections: `detour.py LISTEN_PORT TARGET_PORT`, both of 127.0.0.1. Standard library only.
 
-A process of its own, so that a test can stop it (SIGSTOP): then the network between two programs is gone without a word.
+A process of its own, so that a test can stop it (SIGSTOP): then the network between two
+programs is gone without a word.
 """
 import socket
 import sys

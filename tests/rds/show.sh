@@ -1,12 +1,13 @@
-# IAM logins for tests/quickstart.sh; to be sourced. The PostgreSQL of the quickstart takes tokens as RDS does: PAM, and the
-# verifier of the tests. Uses its $work, $account, as_account, start and wait_for.
+# IAM logins for tests/quickstart.sh; to be sourced. The PostgreSQL of the quickstart takes tokens as RDS
+# does: PAM, and the verifier of the tests. Uses its $work, $account, as_account, start and wait_for.
 
 iam_host=quickstart.cluster-demo.eu-central-1.rds.amazonaws.com
 iam_service=
 iam_key=AKIAQUICKSTART
 iam_secret=
 
-# iam_prepare: PAM, certificates, the verifier's files. Says why and leaves $iam_service empty where IAM cannot be shown.
+# iam_prepare: PAM, certificates, the verifier's files. Says why and leaves $iam_service empty
+# where IAM cannot be shown.
 iam_prepare() {
     rds=$work/rds
     mkdir "$rds"
