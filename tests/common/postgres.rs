@@ -44,6 +44,29 @@ pub fn postgres() -> &'static Postgres {
     SHARED.get_or_init(Postgres::start)
 }
 
+/// What a PostgreSQL for tests is set to: quick, since nothing has to outlive a crash of the machine; over TLS
+/// with a certificate and its key; with a line in its log for each login. Whoever starts it adds
+/// `listen_addresses`.
+pub fn settings(port: u16, directory: &Path, [cert, key]: [PathBuf; 2]) -> String {
+    format!(
+        "port = {port}\n\
+         unix_socket_directories = '{}'\n\
+         max_connections = 300\n\
+         fsync = off\n\
+         synchronous_commit = off\n\
+         full_page_writes = off\n\
+         autovacuum = off\n\
+         shared_buffers = '32MB'\n\
+         ssl = on\n\
+         ssl_cert_file = '{}'\n\
+         ssl_key_file = '{}'\n\
+         log_connections = on\n",
+        directory.display(),
+        cert.display(),
+        key.display(),
+    )
+}
+
 impl Postgres {
     #[expect(clippy::zombie_processes, reason = "lives as long as we do; the reaper ends it")]
     fn start() -> Self {
@@ -90,27 +113,8 @@ impl Postgres {
     }
 
     fn settings(&self) -> String {
-        format!(
-            "listen_addresses = '127.0.0.1'\n\
-             port = {}\n\
-             unix_socket_directories = '{}'\n\
-             max_connections = 300\n\
-             fsync = off\n\
-             synchronous_commit = off\n\
-             full_page_writes = off\n\
-             autovacuum = off\n\
-             shared_buffers = '32MB'\n\
-             ssl = on\n\
-             ssl_ca_file = '{}'\n\
-             ssl_cert_file = '{}'\n\
-             ssl_key_file = '{}'\n\
-             log_connections = on\n",
-            self.port,
-            self.directory.display(),
-            certs().ca().display(),
-            certs().server().display(),
-            certs().server_key().display(),
-        )
+        let own = format!("listen_addresses = '127.0.0.1'\nssl_ca_file = '{}'\n", certs().ca().display());
+        settings(self.port, &self.directory, [certs().server(), certs().server_key()]) + &own
     }
 
     /// The directory of its Unix socket.

@@ -11,7 +11,7 @@ use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::Raw;
 use crate::common::skip::skip;
 use crate::common::{
-    Pooler, PoolerSetup, account, free_port, programs, reaper, secrets, wait_for, wait_until,
+    Pooler, PoolerSetup, account, free_port, postgres, programs, reaper, secrets, wait_for, wait_until,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -123,27 +123,9 @@ impl Rds {
         let data = reaper::data_directory().join(name);
         programs::run(Command::new("cp").arg("-a").arg(empty_cluster()).arg(&data));
         account::write(&data.join("pg_hba.conf"), HBA.replace("{service}", &self.service), 0o600);
-        let own = format!(
-            "listen_addresses = 'localhost'\n\
-             port = {}\n\
-             unix_socket_directories = '{}'\n\
-             max_connections = 300\n\
-             fsync = off\n\
-             synchronous_commit = off\n\
-             full_page_writes = off\n\
-             autovacuum = off\n\
-             shared_buffers = '32MB'\n\
-             ssl = on\n\
-             ssl_cert_file = '{}'\n\
-             ssl_key_file = '{}'\n\
-             log_connections = on\n\
-             log_line_prefix = '%p %u %e '\n\
-             {settings}\n",
-            self.port,
-            self.directory.display(),
-            certs().rds().display(),
-            certs().rds_key().display(),
-        );
+        let own = postgres::settings(self.port, &self.directory, [certs().rds(), certs().rds_key()])
+            + "listen_addresses = 'localhost'\nlog_line_prefix = '%p %u %e '\n"
+            + settings;
         account::write(&data.join("postgresql.auto.conf"), own, 0o600);
         let mut command = account::command(programs::postgres("postgres"));
         command.arg("-D").arg(data);

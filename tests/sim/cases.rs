@@ -5,12 +5,12 @@ mod checks;
 
 use super::driver::frames_text;
 use super::session::REPORTED;
-use crate::world::client_login;
+use crate::world::{client_login, nowhere, server_identity};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
     Answer, Authorization, CancelKey, Command, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
-    PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
+    PoolShare, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::{client as ask, server as answer};
@@ -154,19 +154,11 @@ impl Bench {
     /// A server whose login began at the start and is over at that time.
     pub fn server_at(&mut self, now: Micros) -> Peer {
         let id = self.core.reserve_server();
-        let identity = ServerIdentity {
-            socket_id: 100 + u64::from(id.0),
-            database: "db".into(),
-            user: "user".into(),
-            remote: self.remote.clone(),
-            local: nowhere(),
-            host: "host".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: CancelKey { pid: 1, secret: [0; 4].into() },
-        };
+        let socket = 100 + u64::from(id.0);
+        let key = CancelKey { pid: 1, secret: [0; 4].into() };
+        let identity = server_identity(socket, ["db", "user"], self.remote.clone(), key);
         let login = ServerLogin {
-            identity: Arc::new(identity),
+            identity,
             pool: Arc::clone(&self.share),
             params: params(),
             generation: self.share.generation(),
@@ -226,10 +218,6 @@ pub fn rules() -> PoolRules {
     rules.server_lifetime = Micros::from_secs(3600);
     rules.reset_always = false;
     rules
-}
-
-fn nowhere() -> Address {
-    Address::Unix { port: 0, pid: 0, uid: 0 }
 }
 
 pub fn query(text: &str) -> Vec<u8> {

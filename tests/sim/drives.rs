@@ -9,13 +9,12 @@ use super::ground::{Cuts, Ground};
 use super::kernel::Habits;
 use super::wire::Remote;
 use super::work::AT_THE_BOUND;
-use super::world::{defaults, nowhere, param_set};
-use crate::world::client_login;
+use super::world::{client_login, defaults, nowhere, param_set, server_identity};
 use pgweir::base::{PoolId, limits};
 use pgweir::config::{ClientRules, PoolMode, PoolRules};
 use pgweir::core::{
-    Answer, Bounds, CancelFate, CancelKey, Command, DatabaseShare, Gate, PoolShare, ServerIdentity,
-    ServerLogin, ServerState, StatementRegistry,
+    Answer, Bounds, CancelFate, CancelKey, Command, DatabaseShare, Gate, PoolShare, ServerLogin, ServerState,
+    StatementRegistry,
 };
 use pgweir::io::{DISCARDS_PER_TURN, READS_PER_TURN};
 use pgweir::wire::TrackedNames;
@@ -72,19 +71,10 @@ impl Stage {
     fn server(&mut self, worker: usize) -> u64 {
         let socket = self.ground.new_wire(self.tls, false);
         self.ground.wires[socket as usize].remote = Remote::Server(0);
-        let identity = ServerIdentity {
-            socket_id: socket,
-            database: "db".into(),
-            user: "user".into(),
-            remote: nowhere(),
-            local: nowhere(),
-            host: "host".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: CancelKey { pid: 1, secret: [0; 8].into() },
-        };
+        let key = CancelKey { pid: 1, secret: [0; 8].into() };
+        let identity = server_identity(socket, ["db", "user"], nowhere(), key);
         let login = ServerLogin {
-            identity: Arc::new(identity),
+            identity,
             pool: Arc::clone(&self.share),
             params: param_set(&self.names, &defaults()),
             generation: self.share.generation(),

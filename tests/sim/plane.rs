@@ -13,13 +13,13 @@ use super::reloads::{LOGIN_RETRY, Login, ip};
 use super::server::SimServer;
 use super::session::Session;
 use super::wire::Remote;
-use super::world::{World, defaults, nowhere, param_set};
+use super::world::{World, defaults, param_set, server_identity};
 use pgweir::base::{Address, Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
 use pgweir::control::Tries;
 use pgweir::core::{
     Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Event as Happens,
-    Launcher, Opening, PoolShare, Scope, ServerIdentity, ServerLogin, ServerUnderWay, Stance, Use, Want,
+    Launcher, Opening, PoolShare, Scope, ServerLogin, ServerUnderWay, Stance, Use, Want,
 };
 use pgweir::wire::Fault;
 use std::sync::Arc;
@@ -354,17 +354,9 @@ impl World {
         ground.wires[socket as usize].remote = Remote::Server(index);
         let session = Session::new(&defaults(), &defaults(), self.plan.reports_at_once);
         let mut server = SimServer::new(socket, at, session, plan.rules.mode == PoolMode::Session, ground);
-        let identity = ServerIdentity {
-            socket_id: socket,
-            database: plan.database.as_str().into(),
-            user: plan.user.as_str().into(),
-            remote: Address::Tcp((ip(address), 5432).into()),
-            local: nowhere(),
-            host: plan.database.as_str().into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() },
-        };
+        let remote = Address::Tcp((ip(address), 5432).into());
+        let key = CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() };
+        let identity = server_identity(socket, [&plan.database, &plan.user], remote, key);
         let authorization = plan.max_age_us.map(|max_age_us| {
             let times = (Micros(began), Micros(ground.now));
             let soft_at = self.ledger.plan_renewal(share, times, Micros(max_age_us), 1_000_000);
@@ -374,7 +366,7 @@ impl World {
             Authorization { soft_at: soft_at.min(lifetime_at), hard_at: at(max_age_us) }
         });
         let login = ServerLogin {
-            identity: Arc::new(identity),
+            identity,
             pool: Arc::clone(share),
             params: param_set(&self.names, &defaults()),
             generation,

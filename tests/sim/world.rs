@@ -18,7 +18,8 @@ use pgweir::base::{Address, Micros, limits};
 use pgweir::config::ClientRules;
 use pgweir::control::CancelQueue;
 use pgweir::core::{
-    Answer, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, PoolShare, Scope, StatementRegistry,
+    Answer, CancelKey, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, PoolShare, Scope,
+    ServerIdentity, StatementRegistry,
 };
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
@@ -398,6 +399,26 @@ pub fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
         set = set.with(at, value.as_str());
     }
     set
+}
+
+/// Who a server is that was logged in to as `user` of `database`, on a host of that name.
+pub fn server_identity(
+    socket_id: u64,
+    [database, user]: [&str; 2],
+    remote: Address,
+    cancel_key: CancelKey,
+) -> Arc<ServerIdentity> {
+    Arc::new(ServerIdentity {
+        socket_id,
+        database: database.into(),
+        user: user.into(),
+        remote,
+        local: nowhere(),
+        host: database.into(),
+        tls: String::new(),
+        connected_at_epoch_s: 0,
+        cancel_key,
+    })
 }
 
 /// A client that has logged in as `user` to `database`.
