@@ -78,7 +78,7 @@ pub enum Command {
     Servers,
     /// SHOW POOLS and the metrics page's gauges.
     Pools,
-    /// SHOW STATS and the metrics page's counters: of the pools from this place on, so many
+    /// SHOW STATS and the metrics page's counters: of the pools from this slot on, so many
     /// that no query waits for it.
     Stats(usize),
     /// Drop what is known of a pool that has no client and no server, its counters too.
@@ -122,7 +122,7 @@ pub enum Answer {
     Servers(Vec<ServerRow>),
     /// Rows of pools.
     Pools(Vec<PoolRow>),
-    /// Counters of pools, and the place that comes next.
+    /// Counters of pools, and the slot that comes next.
     Stats(Vec<(PoolId, PoolCounters)>, Option<usize>),
 }
 
