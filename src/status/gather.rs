@@ -57,8 +57,8 @@ impl Status {
         let mut levels: HashMap<PoolId, PoolLevels> = HashMap::new();
         for answer in self.plane.ask_all(|| Command::Pools).await {
             let Answer::Pools(rows) = answer else { continue };
-            for row in rows {
-                levels.entry(PoolId(row.pool)).or_default().merge(&PoolLevels {
+            for (pool, row) in rows {
+                levels.entry(pool).or_default().merge(&PoolLevels {
                     cl_linked: row.cl_active.into(),
                     cl_idle: row.cl_idle.into(),
                     cl_waiting: row.cl_waiting.into(),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// What stands for the admin pool among pools: no pool of servers ever has it.
-pub(crate) const CONSOLE_POOL: PoolId = PoolId(u32::MAX);
+pub(crate) const CONSOLE_POOL: PoolId = PoolId(u64::MAX);
 
 /// All visitors of the console.
 #[derive(Clone, Default)]

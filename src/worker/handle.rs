@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::base::{PoolId, WorkerId};
 
-    fn nudge(pool: u32) -> Mail {
+    fn nudge(pool: u64) -> Mail {
         Mail::Nudge { pool: PoolId(pool), by: WorkerId(0) }
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let pools: Vec<_> = handle
             .take()
             .into_iter()
-            .map(|mail| if let Mail::Nudge { pool, .. } = mail { pool.0 } else { u32::MAX })
+            .map(|mail| if let Mail::Nudge { pool, .. } = mail { pool.0 } else { u64::MAX })
             .collect();
         assert_eq!(pools, [0, 1, 2]);
         handle.send(nudge(8));

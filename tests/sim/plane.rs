@@ -52,7 +52,7 @@ pub struct SimPool {
 impl SimPool {
     pub fn new(at: usize, database: Arc<DatabaseShare>, plan: &PoolPlan, workers: usize) -> Self {
         let rules = Arc::new(plan.rules.clone());
-        let share = PoolShare::new(PoolId(at as u32), database, plan.user.as_str().into(), rules, workers);
+        let share = PoolShare::new(PoolId(at as u64), database, plan.user.as_str().into(), rules, workers);
         Self {
             share: Arc::new(share),
             logins: 0,

@@ -306,7 +306,7 @@ impl Core {
         self.servers.iter().map(row).collect()
     }
 
-    fn pool_rows(&self, now: Micros) -> Vec<PoolRow> {
+    fn pool_rows(&self, now: Micros) -> Vec<(PoolId, PoolRow)> {
         let mut rows: Vec<_> = (0..self.pools.capacity()).map(|_| PoolRow::default()).collect();
         for client in self.clients.values().filter(|client| !client.identity.internal) {
             let row = &mut rows[client.pool.number()];
@@ -329,10 +329,9 @@ impl Core {
         }
         let finished = |(slot, pool): (PoolSlot, &Pool)| {
             let mut row = std::mem::take(&mut rows[slot.number()]);
-            row.pool = pool.share.id.0;
             let waiting = pool.waiters.iter().find(|waiter| self.is_waiting(waiter));
             row.maxwait = waiting.map_or(Micros(0), |waiter| now.since(waiter.since));
-            row
+            (pool.share.id, row)
         };
         self.pools.iter().map(finished).collect()
     }
@@ -355,7 +354,7 @@ mod tests {
             Snapshot::load_with("test.ini", None, &|_| Ok(b"[databases]\ndb =\n[pgbouncer]\n".to_vec()));
         let snapshot = snapshot.unwrap_or_else(|_| panic!("a valid configuration"));
         let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").expect("the entry"), "u"));
-        let count = 2 * limits::STATS_POOLS_MAX as u32 + 7;
+        let count = 2 * limits::STATS_POOLS_MAX as u64 + 7;
         for id in 0..count {
             let share = PoolShare::new(PoolId(id), Arc::clone(&database), "u".into(), Arc::clone(&rules), 1);
             core.pool_slot(&Arc::new(share));

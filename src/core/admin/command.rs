@@ -121,7 +121,7 @@ pub enum Answer {
     /// Rows of servers.
     Servers(Vec<ServerRow>),
     /// Rows of pools.
-    Pools(Vec<PoolRow>),
+    Pools(Vec<(PoolId, PoolRow)>),
     /// Counters of pools, and the slot that comes next.
     Stats(Vec<(PoolId, PoolCounters)>, Option<usize>),
 }
@@ -194,7 +194,6 @@ pub struct ServerRow {
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the names are PgBouncer's columns")]
 pub struct PoolRow {
-    pub pool: u32,
     pub cl_active: u32,
     pub cl_idle: u32,
     pub cl_waiting: u32,
