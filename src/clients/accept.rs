@@ -35,7 +35,7 @@ pub(crate) struct Acceptors {
     /// Nothing comes: it ends with the last task that accepts.
     loops: mpsc::Receiver<Infallible>,
     files: Vec<SocketFile>,
-    _bells: JoinSet<()>,
+    _flushers: JoinSet<()>,
     handshakes: Arc<Handshakes>,
 }
 
@@ -49,7 +49,7 @@ impl Acceptors {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = cores.min(limits::LOGIN_THREADS_MAX);
         let handshakes = Arc::new(Handshakes::start("client", count, limits::LOGIN_NICE)?);
-        let bells = handshakes.ringers(plane);
+        let flushers = handshakes.flushers(plane);
         let (closing, _) = watch::channel(false);
         let (is_here, loops) = mpsc::channel(1);
         let (unix, files): (Vec<_>, Vec<_>) =
@@ -79,7 +79,13 @@ impl Acceptors {
             }
         }
         clients.accepting.begin();
-        Ok(Self { closing, loops, files: files.into_iter().flatten().collect(), _bells: bells, handshakes })
+        Ok(Self {
+            closing,
+            loops,
+            files: files.into_iter().flatten().collect(),
+            _flushers: flushers,
+            handshakes,
+        })
     }
 
     /// Stops accepting everywhere; returns when every socket is closed and its file removed.

@@ -8,7 +8,6 @@ mod accept;
 mod accepting;
 pub mod auth_query;
 mod authenticate;
-mod bell;
 mod client;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod clients;
@@ -19,6 +18,7 @@ mod loop_place;
 mod strangers;
 mod stream;
 mod verifiers;
+mod wake_batch;
 
 pub(crate) use accept::Acceptors;
 pub use client::Arrival;

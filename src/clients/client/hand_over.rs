@@ -108,7 +108,7 @@ impl Visitor {
 
     pub(super) fn hand_to_worker(self, clients: &Clients, mut stream: ClientStream, handover: Handover) {
         let Handover { worker, login, guard } = handover;
-        let bell = stream.take_bell();
+        let wake_batch = stream.take_wake_batch();
         if self.home.is_some_and(|home| home != worker)
             && let Err(error) = stream.leave_loop()
         {
@@ -118,8 +118,8 @@ impl Visitor {
             Ok(channel) => {
                 drop(self); // its row: whom the worker has welcomed is no more a login in progress
                 let mail = Mail::Client(Box::new((channel, login)));
-                match bell {
-                    Some(bell) => bell.send(&clients.plane, worker, mail),
+                match wake_batch {
+                    Some(wake_batch) => wake_batch.send(&clients.plane, worker, mail),
                     None => clients.plane.worker(worker).send(mail),
                 }
             }
