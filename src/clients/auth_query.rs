@@ -52,7 +52,7 @@ pub async fn lookup<Begun>(
     {
         clients.strangers.new_database().await;
     }
-    let _turn = clients.lookups.turn(&runs_in).await;
+    let _permit = clients.lookups.acquire(&runs_in).await;
     let _begun = begin();
     let visit = plane
         .registry

@@ -6,7 +6,7 @@ use super::accepting::Accepting;
 use super::strangers::Strangers;
 use super::verifiers::Verifiers;
 use crate::base::limits;
-use crate::control::{Lanes, Logins, Plane, Randomness, Stream};
+use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream};
 use crate::core::ClientIdentity;
 use crate::io::Guard;
 use crate::tls::Handshakes;
@@ -41,8 +41,8 @@ pub struct Clients {
     pub plane: Arc<Plane>,
     /// Clients that have not proven who they are.
     pub strangers: Arc<Strangers>,
-    /// Turns at auth_query.
-    pub lookups: Lanes,
+    /// Permits for lookups by auth_query.
+    pub lookups: FairSemaphore,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -63,7 +63,7 @@ impl Clients {
         let (console, visits) = mpsc::unbounded_channel();
         let clients = Self {
             strangers: Arc::new(Strangers::new(plane.clock())),
-            lookups: Lanes::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
+            lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),

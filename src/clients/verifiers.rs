@@ -8,25 +8,25 @@
 use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::{Address, Password, limits};
-use crate::control::{Kept, Lanes, Turn, Weight};
+use crate::control::{FairSemaphore, Kept, Permit, Weight};
 use aws_lc_rs::hmac;
 use std::sync::Arc;
 
 /// Where PBKDF2 is computed for a client.
 #[derive(Clone, Copy)]
-pub struct Sums<'a> {
-    /// Turns at it.
-    pub lanes: &'a Lanes,
-    /// Whose lane it is.
+pub struct KeyDerivation<'a> {
+    /// Permits for it.
+    pub semaphore: &'a FairSemaphore,
+    /// Who asks.
     pub client: &'a Address,
     /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
     pub iterations_max: u32,
 }
 
-impl Sums<'_> {
-    /// This client's turn, in the lane of its address.
-    pub(super) async fn turn(&self) -> Turn {
-        self.lanes.turn(&format!("client {}", self.client.host_text())).await
+impl KeyDerivation<'_> {
+    /// A permit under the key of this client's address.
+    pub(super) async fn acquire(&self) -> Permit {
+        self.semaphore.acquire(&format!("client {}", self.client.host_text())).await
     }
 }
 
@@ -68,7 +68,7 @@ impl Verifiers {
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are
-    /// those of secrets that have none of their own. For who `is_gone` when its turn comes nothing is
+    /// those of secrets that have none of their own. For who `is_gone` when it gets its permit nothing is
     /// derived: it gets the mock.
     ///
     /// # Cancel safety
@@ -78,7 +78,7 @@ impl Verifiers {
         user: &str,
         secret: Option<&Arc<Secret>>,
         iterations: u32,
-        sums: Sums<'_>,
+        key_derivation: KeyDerivation<'_>,
         is_gone: impl Fn() -> bool,
     ) -> Verifier {
         let salt = mock_salt(&self.seed, user);
@@ -92,16 +92,16 @@ impl Verifiers {
         if let Some(known) = self.known(&tag, iterations) {
             return Verifier::Known(known);
         }
-        let turn = sums.turn().await;
+        let permit = key_derivation.acquire().await;
         if let Some(known) = self.known(&tag, iterations) {
-            return Verifier::Known(known); // by somebody whose turn came first
+            return Verifier::Known(known); // by somebody who came first
         }
         if is_gone() {
             return mock;
         }
         let password = password.clone();
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
-        let Some((verifier, _turn)) = turn.compute_and_hold(work).await else { return mock };
+        let Some((verifier, _permit)) = permit.compute_and_hold(work).await else { return mock };
         let verifier = Arc::new(verifier);
         self.derived.change(tag, |derived| derived.0 = Some(verifier.clone()));
         Verifier::Known(verifier)
@@ -127,17 +127,17 @@ impl Verifiers {
 mod tests {
     use super::*;
     use crate::base::Address;
-    use crate::control::Lanes;
+    use crate::control::FairSemaphore;
 
     const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
 
-    fn sums(lanes: &Lanes) -> Sums<'_> {
-        Sums { lanes, client: &CLIENT, iterations_max: 1 }
+    fn key_derivation(semaphore: &FairSemaphore) -> KeyDerivation<'_> {
+        KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1 }
     }
 
     async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {
-        let lanes = Lanes::new(1, 1);
-        match verifiers.of("u", Some(secret), iterations, sums(&lanes), || false).await {
+        let semaphore = FairSemaphore::new(1, 1);
+        match verifiers.of("u", Some(secret), iterations, key_derivation(&semaphore), || false).await {
             Verifier::Known(secret) => secret,
             Verifier::Mock { .. } => panic!("a mock"),
         }
@@ -180,24 +180,27 @@ mod tests {
 
     #[tokio::test]
     async fn for_who_is_gone_when_its_turn_comes_nothing_is_derived() {
-        let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+        let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
         let secret = Arc::new(Secret::parse("pencil"));
-        let verifier = verifiers.of("u", Some(&secret), 10, sums(&lanes), || true).await;
+        let verifier = verifiers.of("u", Some(&secret), 10, key_derivation(&semaphore), || true).await;
         assert!(matches!(verifier, Verifier::Mock { .. }));
         assert_eq!(verifiers.derived.len(), 0);
     }
 
     #[tokio::test]
     async fn who_comes_while_it_is_derived_waits_and_takes_it() {
-        let (verifiers, lanes) = (Arc::new(Verifiers::new([1; 32])), Lanes::new(1, 1));
+        let (verifiers, semaphore) = (Arc::new(Verifiers::new([1; 32])), FairSemaphore::new(1, 1));
         let secret = Arc::new(Secret::parse("pencil"));
-        let turn = lanes.turn("another").await;
+        let permit = semaphore.acquire("another").await;
         let derive = || {
-            let (verifiers, secret, lanes) = (Arc::clone(&verifiers), Arc::clone(&secret), lanes.clone());
-            tokio::spawn(async move { verifiers.of("u", Some(&secret), 10, sums(&lanes), || false).await })
+            let (verifiers, secret, semaphore) =
+                (Arc::clone(&verifiers), Arc::clone(&secret), semaphore.clone());
+            tokio::spawn(async move {
+                verifiers.of("u", Some(&secret), 10, key_derivation(&semaphore), || false).await
+            })
         };
         let (one, other) = (derive(), derive());
-        drop(turn);
+        drop(permit);
         let (Verifier::Known(one), Verifier::Known(other)) = (one.await.unwrap(), other.await.unwrap())
         else {
             panic!("mocks")
@@ -212,8 +215,8 @@ mod tests {
         for secret in
             [None, Some(Arc::new(Secret::none())), Some(Arc::new(Secret::parse(&format!("md5{:032}", 0))))]
         {
-            let lanes = Lanes::new(1, 1);
-            let verifier = verifiers.of("u", secret.as_ref(), 10, sums(&lanes), || false).await;
+            let semaphore = FairSemaphore::new(1, 1);
+            let verifier = verifiers.of("u", secret.as_ref(), 10, key_derivation(&semaphore), || false).await;
             let Verifier::Mock { salt, iterations } = verifier else { panic!("not a mock: {secret:?}") };
             assert_eq!((&salt[..], iterations), (&*derived.salt, 10));
         }

@@ -5,7 +5,7 @@
 
 use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
-use super::lanes::Lanes;
+use super::fair_semaphore::FairSemaphore;
 use super::launcher_door::{LauncherDoor, LauncherInbox};
 use super::places::Places;
 use super::policy::Policy;
@@ -58,8 +58,8 @@ pub struct Plane {
     pub secrets: ServerSecrets,
     /// How many clients there are, and the limits on them.
     pub admissions: Admissions,
-    /// Turns at computing what takes a core's time: PBKDF2, for servers that ask for it and for clients.
-    pub sums: Lanes,
+    /// Permits to compute PBKDF2, for servers that ask for it and for clients.
+    pub key_derivation: FairSemaphore,
     phase: watch::Sender<Phase>,
     clock: Clock,
     socket_ids: AtomicU64,
@@ -111,7 +111,7 @@ impl Plane {
             cancel_keys: CancelKeys::default(),
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
-            sums: Lanes::new(computing_threads(), computing_threads()),
+            key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
             phase: watch::Sender::new(Phase::Running),
             clock: staff.clock,
             socket_ids: AtomicU64::new(0),

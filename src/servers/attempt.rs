@@ -223,7 +223,7 @@ impl Attempt {
         let plan = self.plan(&opened, signer)?;
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (connection.opened.insert(opened), connection.handshake.insert(handshake));
-        let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.sums).await;
+        let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.key_derivation).await;
         let peer = &connection.peer;
         for error in handshake.query_errors() {
             log_about!(warn, self.about(peer), "error while executing connect_query: {error}");

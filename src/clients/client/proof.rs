@@ -12,7 +12,7 @@ use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
 use crate::clients::strangers::Pace;
 use crate::clients::stream::ClientStream;
-use crate::clients::verifiers::Sums;
+use crate::clients::verifiers::KeyDerivation;
 use crate::config::{AuthType, CONSOLE_DATABASE, Database};
 use crate::control::{Phase, Policy};
 use crate::wire::Fault;
@@ -53,8 +53,8 @@ impl Visitor {
             scram_iterations: settings.scram_iterations.get(),
             random: &clients.random,
             verifiers: &clients.verifiers,
-            sums: Sums {
-                lanes: &clients.plane.sums,
+            key_derivation: KeyDerivation {
+                semaphore: &clients.plane.key_derivation,
                 client: &self.remote,
                 iterations_max: settings.max_scram_iterations.get(),
             },
