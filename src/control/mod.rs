@@ -11,6 +11,7 @@ mod cancel_queue;
 mod fair_semaphore;
 mod first_server;
 mod kept;
+mod last_failure;
 mod launcher_door;
 mod login_counts;
 mod logins;
@@ -26,7 +27,6 @@ mod registry;
 mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
-mod tries;
 mod welcome;
 
 pub(crate) use admissions::Admission;
@@ -37,6 +37,7 @@ pub use cancel_queue::{CancelQueue, Joins, TakenIn};
 pub(crate) use fair_semaphore::FairSemaphore;
 pub use fair_semaphore::Permit;
 pub(crate) use kept::{Kept, Weight};
+pub use last_failure::{LastFailure, Sent};
 pub(crate) use launcher_door::{LauncherEvent, LauncherInbox};
 pub(crate) use login_counts::LoginTrouble;
 pub use logins::Logins;
@@ -50,7 +51,6 @@ pub use pool_entry::Visit;
 pub(crate) use random::Randomness;
 pub(crate) use registry::DatabaseView;
 pub(crate) use server_secrets::Stored;
-pub use tries::{Sent, Tries};
 pub(crate) use welcome::Welcome;
 
 #[cfg(test)]

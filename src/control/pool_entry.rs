@@ -2,8 +2,8 @@
 //!
 //! Counts who uses it; what it counts is given back by values that are dropped. Opens nothing, logs nothing.
 
+use super::last_failure::{LastFailure, Sent};
 use super::login_counts::LoginCounts;
-use super::tries::{Sent, Tries};
 use super::welcome::ServerParamsCache;
 use crate::base::{Micros, PoolId};
 use crate::config::Database;
@@ -45,7 +45,7 @@ pub struct PoolEntry {
     /// Logins to its servers.
     pub logins: LoginCounts,
     /// What its last login came to, where it failed.
-    pub tries: Tries<Sent>,
+    pub last_failure: LastFailure<Sent>,
     /// The failure of its last login, as those who ask whether it can be served know it.
     pub failure_seen: FailureSeen,
     clients: AtomicU32,
@@ -64,7 +64,7 @@ impl PoolEntry {
             welcome: ServerParamsCache::default(),
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
-            tries: Tries::default(),
+            last_failure: LastFailure::default(),
             failure_seen: FailureSeen::default(),
             clients: AtomicU32::new(0),
             cancels_waiting: AtomicU32::new(0),

@@ -329,15 +329,19 @@ impl Attempt {
             // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
             RetryDecision::Retry => {
                 share.set_obstacle(None);
-                self.entry.tries.failed(self.sent.clone());
+                self.entry.last_failure.failed(self.sent.clone());
                 place.login_failed(text, retry)
             }
             RetryDecision::Refused => {
                 share.set_obstacle(None);
                 let (sent, fault) = (self.sent.clone(), failure.fault.clone());
                 let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
-                let until =
-                    self.entry.tries.refused(sent, fault, (self.started, self.servers.plane.now()), retry);
+                let until = self.entry.last_failure.refused(
+                    sent,
+                    fault,
+                    (self.started, self.servers.plane.now()),
+                    retry,
+                );
                 place.login_failed(text, until.since(self.started))
             }
             RetryDecision::RefuseUntil(until) => {
