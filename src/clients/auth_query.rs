@@ -50,7 +50,7 @@ pub async fn lookup<Begun>(
     // who asks may be anybody, and name any database of `*`
     if plane.registry.find(&runs_in, &runner).is_none() && !policy.snapshot.databases.contains_key(&*runs_in)
     {
-        clients.strangers.new_database().await;
+        clients.unauthenticated.new_database().await;
     }
     let _permit = clients.lookups.acquire(&runs_in).await;
     let _begun = begin();

@@ -3,7 +3,7 @@
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
 use super::accepting::Accepting;
-use super::strangers::Strangers;
+use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
 use crate::base::limits;
 use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream};
@@ -40,7 +40,7 @@ pub struct Clients {
     /// What they share with logins to servers.
     pub plane: Arc<Plane>,
     /// Clients that have not proven who they are.
-    pub strangers: Arc<Strangers>,
+    pub unauthenticated: Arc<UnauthenticatedClients>,
     /// Permits for lookups by auth_query.
     pub lookups: FairSemaphore,
     /// The clients that are logging in.
@@ -62,7 +62,7 @@ impl Clients {
     pub fn new(plane: Arc<Plane>) -> (Arc<Self>, mpsc::UnboundedReceiver<ConsoleVisit>) {
         let (console, visits) = mpsc::unbounded_channel();
         let clients = Self {
-            strangers: Arc::new(Strangers::new(plane.clock())),
+            unauthenticated: Arc::new(UnauthenticatedClients::new(plane.clock())),
             lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),

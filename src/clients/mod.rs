@@ -15,8 +15,8 @@ mod greet;
 mod listen;
 mod login_reply;
 mod loop_place;
-mod strangers;
 mod stream;
+mod unauthenticated;
 mod verifiers;
 mod wake_batch;
 
@@ -24,5 +24,5 @@ pub(crate) use accept::Acceptors;
 pub use client::Arrival;
 pub use clients::{Clients, ConsoleVisit, Rights};
 pub(crate) use listen::{Listeners, unix_path};
-pub use strangers::{Crowd, Strangers, Waited};
 pub use stream::{Fresh, Socket};
+pub use unauthenticated::{UnauthenticatedClients, UnauthenticatedTable, Waited};

@@ -1,13 +1,13 @@
 //! One client's byte stream during its login: plain or TLS, with what was read and not yet consumed.
 //!
-//! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own
-//! bytes. Reads no message itself. Ends as a value for a worker, or as a stream for the console.
+//! Holds what has come, never room for what a length promises: an unauthenticated client pays for our memory
+//! with its own bytes. Reads no message itself. Ends as a value for a worker, or as a stream for the console.
 
 mod rewound;
 mod socket;
 
 use super::loop_place::LoopPlace;
-use super::strangers::{Ours, Pace};
+use super::unauthenticated::{Ours, Pace};
 use super::wake_batch::WakeBatch;
 use crate::base::limits;
 use crate::io::{Channel, Guard};
@@ -101,7 +101,7 @@ impl ClientStream {
         if !self.held.is_empty() {
             self.send_held().await?; // what the client waits for comes before what we wait for
         }
-        self.inbox.reserve_exact(READ_BYTES); // doubling would cost a stranger twice what it sends
+        self.inbox.reserve_exact(READ_BYTES); // doubling would cost twice what the client sends
         let read = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.inbox).await?,
             Transport::Tls(stream) => stream.read_buf(&mut self.inbox).await?,

@@ -1,8 +1,8 @@
 //! What SCRAM clients are checked against: a user's stored verifier, one derived from a
 //! plain password, or a mock.
 //!
-//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a
-//! stranger cannot tell a user with a plain password from one who does not exist. Source: PgBouncer,
+//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that
+//! nobody can tell a user with a plain password from one who does not exist. Source: PgBouncer,
 //! doc/config.md (`auth_type`); the mock is PostgreSQL's.
 
 use crate::auth::scram::{Verifier, mock_salt};
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_see_the_salt_that_users_have() {
+    async fn unknown_users_see_the_salt_that_known_ones_have() {
         let verifiers = Verifiers::new([1; 32]);
         let derived = known(&verifiers, &Arc::new(Secret::parse("pencil")), 10).await;
         for secret in

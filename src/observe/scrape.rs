@@ -79,7 +79,7 @@ impl Scrape {
             clients_refused: self.status.plane.admissions.refused(),
             tls_handshakes: self.status.clients.handshakes.counts(),
             renewals_late: self.status.plane.places.late_pools() as u64,
-            login_clients_cut_off: self.status.clients.strangers.cut_off(),
+            login_clients_cut_off: self.status.clients.unauthenticated.cut_off(),
             log_lines_lost: self.log.lines_lost(),
             driver_faults: self.status.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
             statement_bytes: statements.bytes() as u64,
