@@ -1,5 +1,5 @@
 //! What reading a StartupMessage costs the worker on whose loop a client logs in. Defends the claim that
-//! a stranger cannot make queries wait by it: ten kilobytes, the most there can be, cost some
+//! nobody can make queries wait by it: ten kilobytes, the most there can be, cost some
 //! microseconds whatever is in them.
 //!
 //! `usual`: what a driver sends. The others are of the greatest length: `word` and `escaped`: `options`

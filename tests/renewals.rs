@@ -106,7 +106,7 @@ impl World {
         let rules = Arc::new(rules(trial));
         let pools = (0..trial.pools).map(|at| {
             let database = Arc::new(DatabaseShare::new(format!("d{at}").into(), Arc::clone(&gate)));
-            let share = PoolShare::new(PoolId(at as u32), database, "app".into(), Arc::clone(&rules), 1);
+            let share = PoolShare::new(PoolId(at as u64), database, "app".into(), Arc::clone(&rules), 1);
             Pool {
                 share: Arc::new(share),
                 servers: Vec::new(),

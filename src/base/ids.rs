@@ -12,7 +12,7 @@ pub struct ServerId(pub u32);
 
 /// One pool (database entry, pool user) of the process; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PoolId(pub u32);
+pub struct PoolId(pub u64);
 
 /// One data worker, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

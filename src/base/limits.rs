@@ -4,9 +4,9 @@
 /// fits into pkt_buf, 4,096 bytes.
 pub const STARTUP_BYTES_MAX: usize = 10_000;
 
-/// Most bytes of one message before a client is authenticated (password and SASL messages). A stranger
-/// makes us hold one such message and its task, 14 kB together, and 23 kB over TLS; PgBouncer takes
-/// passwords of up to 2,047 bytes.
+/// Most bytes of one message before a client is authenticated (password and SASL messages). An
+/// unauthenticated client makes us hold one such message and its task, 14 kB together, and 23 kB over TLS;
+/// PgBouncer takes passwords of up to 2,047 bytes.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 10_240;
 
 /// A key that seals TLS sessions of clients into tickets does so for an hour, and opens them for another: who
@@ -27,9 +27,9 @@ pub const LOGIN_FILES_PART: u64 = 4;
 
 /// Connections of which nobody has proven himself that the log hears of in one go, and a second after that: a
 /// flood must not fill the disk, nor push other lines out.
-pub const LOG_STRANGERS_BURST: u64 = 1_000;
-/// See [`LOG_STRANGERS_BURST`].
-pub const LOG_STRANGERS_PER_SECOND: u64 = 50;
+pub const LOG_UNAUTHENTICATED_BURST: u64 = 1_000;
+/// See [`LOG_UNAUTHENTICATED_BURST`].
+pub const LOG_UNAUTHENTICATED_PER_SECOND: u64 = 50;
 
 /// Databases that are made for auth_query because anybody has named them: in one go, and a second after that.
 pub const NEW_DATABASES_BURST: u64 = 500;

@@ -111,11 +111,11 @@ pub(super) fn raise_file_limit(settings: &Settings) {
 fn has_room(limit: u64, settings: &Settings) -> bool {
     const OWN: u64 = 64; // listeners, log, workers' own, files being read
     let clients = u64::from(settings.max_client_conn);
-    let strangers = match settings.max_login_conn {
+    let unauthenticated = match settings.max_login_conn {
         0 => limit / limits::LOGIN_FILES_PART,
         most => u64::from(most).min(limit / limits::LOGIN_FILES_PART),
     };
-    clients + strangers + OWN <= limit
+    clients + unauthenticated + OWN <= limit
 }
 
 /// The pidfile; removed when it is dropped.
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn open_files_must_do_for_clients_and_strangers() {
+    fn open_files_must_do_for_clients_and_logins() {
         let settings = Settings { max_client_conn: 1_000, max_login_conn: 100, ..Settings::default() };
         assert!(has_room(1_164, &settings) && !has_room(1_163, &settings));
         let quarter = Settings { max_login_conn: 0, ..settings };

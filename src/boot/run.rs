@@ -9,10 +9,10 @@ use super::process::{self, PidFile};
 use super::signals::Signals;
 use super::{policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
-use crate::clients::{Acceptors, Clients, ConsoleVisit, Listeners, unix_path};
+use crate::clients::{Acceptors, Clients, ConsoleLogin, Listeners, unix_path};
 use crate::config::Settings;
 use crate::console::{self, Console};
-use crate::control::{LauncherInbox, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
 use crate::observe::log::{self, Log};
@@ -114,9 +114,9 @@ fn serve(
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let workers = Workers::start(settings)?;
-    let (plane, launcher) = Plane::new(Arc::new(policy), workers.staff());
+    let (plane, launcher) = Plane::new(Arc::new(policy), workers.set());
     workers.connect(&plane);
-    let (clients, visits) = Clients::new(Arc::clone(&plane));
+    let (clients, console_logins) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(plane);
     let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));
     let (console, orders) = Console::new(Arc::clone(&status));
@@ -124,7 +124,7 @@ fn serve(
         Process { servers: Arc::clone(&servers), console: Arc::clone(&console), log: log.clone(), stderr };
     let acceptors = runtime.block_on(async {
         servers.begin();
-        begin_tasks(&servers, &console, launcher, visits);
+        begin_tasks(&servers, &console, launcher, console_logins);
         serve_metrics(settings, status, log).await?;
         let mut acceptors = listen(&clients, settings, inherited)?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
@@ -161,20 +161,20 @@ async fn serve_metrics(settings: &Settings, status: Arc<Status>, log: &Log) -> R
 }
 
 /// The tasks that run as long as the process. The launcher's panic ends it, since the ledger's counts may be
-/// wrong behind it, and so does the console's door, which does nothing that could go wrong; the others have
-/// no state and begin again.
+/// wrong behind it, and so does the console's accept loop, which does nothing that could go wrong; the others
+/// have no state and begin again.
 fn begin_tasks(
     servers: &Arc<Servers>,
     console: &Arc<Console>,
-    inbox: LauncherInbox,
-    visits: tokio::sync::mpsc::UnboundedReceiver<ConsoleVisit>,
+    inbox: LauncherReceiver,
+    console_logins: tokio::sync::mpsc::UnboundedReceiver<ConsoleLogin>,
 ) {
     const PROCESS: &str = "process";
     let (watched, shown) = (Arc::clone(servers), Arc::clone(console));
     let launch = launcher::run(Arc::clone(servers), inbox);
     tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
-    let door = console::serve_all(Arc::clone(console), visits);
-    tasks::spawn("console", PROCESS, tasks::vital("the console's door", door));
+    let console_loop = console::serve_all(Arc::clone(console), console_logins);
+    tasks::spawn("console", PROCESS, tasks::vital("the console", console_loop));
     let watch = move || Arc::clone(&watched).watch_iam();
     tasks::spawn("IAM watch", PROCESS, tasks::keep("the watch over logins by IAM", watch));
     let status = |line: &str| systemd::notify(&format!("STATUS={line}"));
@@ -229,9 +229,9 @@ impl Workers {
     }
 
     /// What the login plane knows of them.
-    fn staff(&self) -> Staff {
-        Staff {
-            workers: self.handles.clone(),
+    fn set(&self) -> WorkerSet {
+        WorkerSet {
+            handles: self.handles.clone(),
             names: self.names.clone(),
             statements: Arc::clone(&self.statements),
             clock: self.clock,

@@ -12,8 +12,8 @@ use super::client::Arrival;
 use super::clients::Clients;
 use super::listen::{Listeners, SocketFile};
 use super::loop_place::{Handshakes, LoopPlace, exit};
-use super::strangers::Stranger;
 use super::stream::{Fresh, Socket};
+use super::unauthenticated::LoginSlot;
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::control::{Phase, Plane, tcp_options};
 use crate::io::{Accepted, Door, Listening, PeerProcess, Watch, options};
@@ -35,7 +35,7 @@ pub(crate) struct Acceptors {
     /// Nothing comes: it ends with the last task that accepts.
     loops: mpsc::Receiver<Infallible>,
     files: Vec<SocketFile>,
-    _bells: JoinSet<()>,
+    _flushers: JoinSet<()>,
     handshakes: Arc<Handshakes>,
 }
 
@@ -49,7 +49,7 @@ impl Acceptors {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = cores.min(limits::LOGIN_THREADS_MAX);
         let handshakes = Arc::new(Handshakes::start("client", count, limits::LOGIN_NICE)?);
-        let bells = handshakes.ringers(plane);
+        let flushers = handshakes.flushers(plane);
         let (closing, _) = watch::channel(false);
         let (is_here, loops) = mpsc::channel(1);
         let (unix, files): (Vec<_>, Vec<_>) =
@@ -79,7 +79,13 @@ impl Acceptors {
             }
         }
         clients.accepting.begin();
-        Ok(Self { closing, loops, files: files.into_iter().flatten().collect(), _bells: bells, handshakes })
+        Ok(Self {
+            closing,
+            loops,
+            files: files.into_iter().flatten().collect(),
+            _flushers: flushers,
+            handshakes,
+        })
     }
 
     /// Stops accepting everywhere; returns when every socket is closed and its file removed.
@@ -143,7 +149,7 @@ impl AcceptContext {
     /// Waits for clients and takes those who are there, up to a bound.
     async fn round(self: &Arc<Self>, door: &Door) {
         let mut next = Some(self.clients.accepting.while_on(|| door.accept()).await);
-        let limit = self.clients.strangers_max();
+        let limit = self.clients.unauthenticated_max();
         for _ in 0..limits::ACCEPTS_PER_ROUND {
             let accepted = match next.take() {
                 Some(accepted) => accepted,
@@ -167,25 +173,27 @@ impl AcceptContext {
             Accepted::Tcp(_, remote) => Address::Tcp(canonical(*remote)),
             Accepted::Unix(_) => Address::Unix { port: 0, pid: 0, uid: 0 },
         };
-        let stranger = match clients.strangers.enter_below(limit, &remote) {
-            Some(stranger) => stranger,
+        let login_slot = match clients.unauthenticated.enter_below(limit, &remote) {
+            Some(login_slot) => login_slot,
             None => {
-                let stranger = clients.strangers.admit(&remote, || clients.strangers_max()).await;
-                let ours = stranger.pace().ours();
+                let login_slot =
+                    clients.unauthenticated.admit(&remote, || clients.unauthenticated_max()).await;
+                let ours = login_slot.pace().ours();
                 clients.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
                 drop(ours);
-                stranger
+                login_slot
             }
         };
         let (context, way) = (Arc::clone(self), Way { local: door.local(), keepalive: self.keepalive });
-        let begin = move |watch| context.log_in(accepted, way, stranger, watch);
+        let begin = move |watch| context.log_in(accepted, way, login_slot, watch);
         clients.plane.worker(self.worker).send(Mail::Task(Box::new(begin)));
     }
 
     /// A client's login, which begins on this worker.
-    fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, stranger: Stranger, watch: Watch) -> Task {
+    fn log_in(self: Arc<Self>, accepted: Accepted, way: Way, login_slot: LoginSlot, watch: Watch) -> Task {
         let (exit, leaving) = exit(&self.handshakes);
-        match arrival(&self.clients.plane, accepted, &way, stranger, LoopPlace { watch, exit }, self.worker) {
+        match arrival(&self.clients.plane, accepted, &way, login_slot, LoopPlace { watch, exit }, self.worker)
+        {
             Ok(arrival) => {
                 let remote = arrival.remote.clone();
                 // boxed, as `tasks::spawn` does
@@ -215,14 +223,14 @@ impl AcceptContext {
         if is_to_be_told {
             tracing::error!("accept() failed: {error}");
         }
-        self.clients.strangers.make_room();
+        self.clients.unauthenticated.make_room();
         tokio::time::sleep(Duration::from_millis(limits::ACCEPT_BACKOFF_MS)).await;
     }
 }
 
 impl Clients {
     /// How many clients may be logging in.
-    fn strangers_max(&self) -> usize {
+    fn unauthenticated_max(&self) -> usize {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let of_files = files.map_or(usize::MAX, |files| (files / limits::LOGIN_FILES_PART) as usize);
         match self.plane.policy.load().snapshot.settings.max_login_conn {
@@ -250,7 +258,7 @@ fn arrival(
     plane: &Plane,
     accepted: Accepted,
     way: &Way,
-    stranger: Stranger,
+    login_slot: LoginSlot,
     loop_place: LoopPlace,
     home: WorkerId,
 ) -> io::Result<Arrival> {
@@ -271,7 +279,7 @@ fn arrival(
             (Fresh::new(socket, false, loop_place), address(peer), address(own))
         }
     };
-    Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, stranger, home: Some(home) })
+    Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, login_slot, home: Some(home) })
 }
 
 fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {

@@ -8,7 +8,7 @@ use super::clients::Clients;
 use crate::auth::Secret;
 use crate::base::{Address, Micros, limits};
 use crate::config::{CONSOLE_DATABASE, Database};
-use crate::control::{Plane, PoolEntry, Visit};
+use crate::control::{CountedClient, Plane, PoolEntry};
 use crate::core::{ClientIdentity, ClientLogin};
 use crate::io::Channel;
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, tags};
@@ -50,22 +50,22 @@ pub async fn lookup<Begun>(
     // who asks may be anybody, and name any database of `*`
     if plane.registry.find(&runs_in, &runner).is_none() && !policy.snapshot.databases.contains_key(&*runs_in)
     {
-        clients.strangers.new_database().await;
+        clients.unauthenticated.new_database().await;
     }
-    let _turn = clients.lookups.turn(&runs_in).await;
+    let _permit = clients.lookups.acquire(&runs_in).await;
     let _begun = begin();
-    let visit = plane
+    let counted = plane
         .registry
-        .visit_as(&policy.snapshot, &runs_in, &runner)
+        .count_client_as(&policy.snapshot, &runs_in, &runner)
         .ok_or_else(|| not_configured(&runs_in))?;
     plane.forget_unproven();
-    let entry = Arc::clone(visit.entry());
+    let entry = Arc::clone(counted.entry());
     if entry.share.database.is_disabled() {
         let text = format!("authentication database \"{runs_in}\" is disabled");
         return Err(Fault::Relayed { sqlstate: sqlstate::PROTOCOL_VIOLATION.into(), text });
     }
     let query = config.auth_query.as_deref().unwrap_or(&settings.auth_query);
-    let mut stream = join(plane, &entry, visit).map_err(|error| complain(&error.to_string()))?;
+    let mut stream = join(plane, &entry, counted).map_err(|error| complain(&error.to_string()))?;
     stream.write_all(&question(query, user)).await.map_err(|error| complain(&error.to_string()))?;
     answer(&mut stream).await
 }
@@ -81,7 +81,7 @@ fn complain(why: &str) -> Fault {
 }
 
 /// Makes a client of the pool, and gives our end of its connection.
-fn join(plane: &Plane, entry: &PoolEntry, visit: Visit) -> std::io::Result<UnixStream> {
+fn join(plane: &Plane, entry: &PoolEntry, counted: CountedClient) -> std::io::Result<UnixStream> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     theirs.set_nonblocking(true)?;
@@ -112,9 +112,9 @@ fn join(plane: &Plane, entry: &PoolEntry, visit: Visit) -> std::io::Result<UnixS
         tls: None,
         unread: Vec::new(),
         unsent: Vec::new(),
-        guard: Box::new(visit),
+        guard: Box::new(counted),
     };
-    plane.worker(plane.quietest_worker()).send(Mail::Client(Box::new((channel, login))));
+    plane.worker(plane.least_loaded_worker()).send(Mail::Client(Box::new((channel, login))));
     UnixStream::from_std(ours)
 }
 
@@ -170,9 +170,9 @@ impl Reading {
     /// Takes bytes, cut anywhere; returns how many were consumed.
     fn received(&mut self, input: &[u8]) -> Result<usize, Fault> {
         let mut at = 0;
-        let broken = |_| complain("bad packet");
+        let malformed = |_| complain("bad packet");
         while let Some(header) =
-            FrameHeader::read(&input[at..], limits::AUTH_QUERY_MESSAGE_BYTES_MAX).map_err(broken)?
+            FrameHeader::read(&input[at..], limits::AUTH_QUERY_MESSAGE_BYTES_MAX).map_err(malformed)?
         {
             let Some(frame) = input.get(at..at + header.frame_bytes) else { break };
             self.message(header.tag, &frame[HEADER_BYTES..])?;
@@ -182,7 +182,7 @@ impl Reading {
     }
 
     fn message(&mut self, tag: u8, payload: &[u8]) -> Result<(), Fault> {
-        let broken = |_: WireError| complain("bad packet");
+        let malformed = |_: WireError| complain("bad packet");
         match tag {
             tag::ROW_DESCRIPTION | tag::DATA_ROW => {
                 let count = payload.first_chunk().map(|count| u16::from_be_bytes(*count));
@@ -196,7 +196,7 @@ impl Reading {
                 }
             }
             tag::ERROR_RESPONSE => {
-                let fields = backend::ErrorFields::read(payload).map_err(broken)?;
+                let fields = backend::ErrorFields::read(payload).map_err(malformed)?;
                 let (severity, text) = (fields.severity(), fields.message());
                 if severity == encode::Severity::Fatal.text() {
                     // the pooler's own words to its client, or the server's refusal that it passes on

@@ -6,7 +6,7 @@
 
 use super::greet::LoginEnd;
 use super::stream::ClientStream;
-use super::verifiers::{Sums, Verifiers};
+use super::verifiers::{KeyDerivation, Verifiers};
 use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
@@ -33,7 +33,7 @@ pub(super) struct ProofRules<'a> {
     /// Makes what SCRAM checks against.
     pub verifiers: &'a Verifiers,
     /// Computes what takes its time.
-    pub sums: Sums<'a>,
+    pub key_derivation: KeyDerivation<'a>,
 }
 
 /// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where
@@ -71,8 +71,8 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     let user = rules.user.to_owned();
     let is_right = match &*secret {
         Secret::Plain(_) | Secret::Md5(_) => secret.is_password(&user, &password),
-        Secret::Scram(verifier) if verifier.iterations > rules.sums.iterations_max => {
-            let (count, most) = (verifier.iterations, rules.sums.iterations_max);
+        Secret::Scram(verifier) if verifier.iterations > rules.key_derivation.iterations_max => {
+            let (count, most) = (verifier.iterations, rules.key_derivation.iterations_max);
             tracing::warn!(
                 "secret of user {user} has {count} SCRAM iterations, max_scram_iterations is {most}"
             );
@@ -80,11 +80,11 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
         }
         Secret::Scram(_) => {
             let _ours = stream.ours();
-            let turn = rules.sums.turn().await;
+            let permit = rules.key_derivation.acquire().await;
             if stream.has_hung_up() {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            turn.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
+            permit.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
         }
     };
     if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
@@ -107,7 +107,8 @@ async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     let payload = read_answer(stream).await?;
     let ours = stream.ours();
     let (user, secret, iterations) = (rules.user, rules.secret, rules.scram_iterations);
-    let verifier = rules.verifiers.of(user, secret, iterations, rules.sums, || stream.has_hung_up()).await;
+    let verifier =
+        rules.verifiers.of(user, secret, iterations, rules.key_derivation, || stream.has_hung_up()).await;
     drop(ours);
     let nonce = nonce_text(random::<NONCE_BYTES>(rules)?);
     let (server, challenge) = begin_scram(verifier, &nonce, &payload)?;

@@ -9,8 +9,8 @@ mod proof;
 
 use super::clients::{Clients, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
-use super::strangers::Stranger;
 use super::stream::{ClientStream, Socket};
+use super::unauthenticated::LoginSlot;
 use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
 use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Policy};
@@ -31,7 +31,7 @@ pub struct Arrival {
     /// Our end.
     pub local: Address,
     /// Its place among those who have not proven who they are.
-    pub stranger: Stranger,
+    pub login_slot: LoginSlot,
     /// The worker on whose loop it begins; `None`: on none.
     pub home: Option<WorkerId>,
 }
@@ -41,21 +41,21 @@ pub struct Arrival {
 /// # Cancel safety
 /// The client is cut off.
 pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
-    let stranger = Arc::new(arrival.stranger);
-    let mut stream = ClientStream::new(arrival.socket).paced(stranger.pace().clone());
-    let mut visitor =
-        Visitor::new(&clients, arrival.remote, arrival.local, Arc::clone(&stranger), arrival.home);
+    let login_slot = Arc::new(arrival.login_slot);
+    let mut stream = ClientStream::new(arrival.socket).paced(login_slot.pace().clone());
+    let mut attempt =
+        LoginAttempt::new(&clients, arrival.remote, arrival.local, Arc::clone(&login_slot), arrival.home);
     let patience = clients.plane.policy.load().snapshot.settings.client_login_timeout.to_timeout();
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
-        waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
-        () = stranger.cut_off() => {
+        waited = tokio::time::timeout(patience, attempt.log_in(&clients, &mut stream)) => waited.ok(),
+        () = login_slot.cut_off() => {
             Some(Err(LoginEnd::Silent("too many logins at a time (max_login_conn)".to_owned())))
         }
     };
-    match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
+    match outcome.unwrap_or_else(|| Err(attempt.timed_out())) {
         Ok(Way::Cancel(key)) => {
-            drop(visitor);
+            drop(attempt);
             // It counts as long as its connection is there, and makes room like anybody who is
             // late: the request is carried all the same. boxed, as are other ways that few go: all
             // would have room for them
@@ -65,20 +65,20 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
             });
             tokio::select! {
                 () = cancel => {}
-                () = stranger.cut_off() => {}
+                () = login_slot.cut_off() => {}
             }
         }
         Ok(Way::Console { rights, admission }) => {
-            visitor.hand_to_console(&clients, stream, rights, admission)
+            attempt.hand_to_console(&clients, stream, rights, admission)
         }
-        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&clients, stream, *handover),
+        Ok(Way::Worker(handover)) => attempt.hand_to_worker(&clients, stream, *handover),
         Err(end) => {
-            visitor.log_end(&clients, &end);
+            attempt.log_end(&clients, &end);
             // whoever is told why counts again, also where he has proven himself: nothing else
             // bounds how many there are
-            stranger.leave();
-            let leaving = clients.strangers.enter(&visitor.remote);
-            drop(visitor);
+            login_slot.leave();
+            let leaving = clients.unauthenticated.enter(&attempt.remote);
+            drop(attempt);
             tokio::select! {
                 () = Box::pin(take_leave(stream, &end)) => {}
                 () = leaving.cut_off() => {}
@@ -125,7 +125,7 @@ enum Way {
 }
 
 /// One client during its login.
-struct Visitor {
+struct LoginAttempt {
     id: u64,
     remote: Address,
     local: Address,
@@ -135,7 +135,7 @@ struct Visitor {
     user: Arc<str>,
     row: LoginEntry,
     stage: Stage,
-    stranger: Arc<Stranger>,
+    login_slot: Arc<LoginSlot>,
     home: Option<WorkerId>,
     /// Whether the log hears of it; decided when there is first something to say.
     is_heard: OnceLock<bool>,
@@ -147,7 +147,7 @@ enum Stage {
     WaitingForServer(Arc<PoolShare>),
 }
 
-impl Visitor {
+impl LoginAttempt {
     /// As the log names it.
     fn about(&self) -> About<'_> {
         About { side: "C", id: self.id, database: &self.database, user: &self.user, peer: &self.remote }
@@ -157,7 +157,7 @@ impl Visitor {
         clients: &Clients,
         remote: Address,
         local: Address,
-        stranger: Arc<Stranger>,
+        login_slot: Arc<LoginSlot>,
         home: Option<WorkerId>,
     ) -> Self {
         let id = clients.plane.next_socket_id();
@@ -181,7 +181,7 @@ impl Visitor {
             user: "(nouser)".into(),
             row,
             stage: Stage::Proving,
-            stranger,
+            login_slot,
             home,
             is_heard: OnceLock::new(),
         }
@@ -189,8 +189,8 @@ impl Visitor {
 
     /// Whether a line about it is to be logged: always, once it has proven who it is.
     fn may_log(&self, clients: &Clients) -> bool {
-        let is_stranger = matches!(self.stage, Stage::Proving);
-        !is_stranger || *self.is_heard.get_or_init(|| clients.strangers.may_log())
+        let is_unauthenticated = matches!(self.stage, Stage::Proving);
+        !is_unauthenticated || *self.is_heard.get_or_init(|| clients.unauthenticated.may_log())
     }
 
     async fn log_in(&mut self, clients: &Clients, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
@@ -222,7 +222,7 @@ impl Visitor {
             (self.database, self.user) = names; // thousands of clients, a few names
         }
         let database = self.may_enter(clients, &policy, database)?;
-        self.stranger.leave();
+        self.login_slot.leave();
         let rules = policy.snapshot.client_rules(&self.user, &database);
         let allowed = Allowed { settings: &policy.snapshot.settings, startup: &startup, rules, admission };
         let handover = self.enter(clients, stream, allowed).await?;

@@ -3,17 +3,17 @@
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
 use super::accepting::Accepting;
-use super::strangers::Strangers;
+use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
 use crate::base::limits;
-use crate::control::{Lanes, Logins, Plane, Randomness, Stream};
+use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream};
 use crate::core::ClientIdentity;
 use crate::io::Guard;
 use crate::tls::Handshakes;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// What a visitor of the console may do.
+/// What a client of the console may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     /// `admin_users`, or the process's own uid on a Unix socket.
@@ -24,14 +24,14 @@ pub enum Rights {
 
 /// A client of the database `pgbouncer` that has proved who it is; nothing after
 /// AuthenticationOk has been sent yet.
-pub struct ConsoleVisit {
+pub struct ConsoleLogin {
     /// Its stream, with nothing unread but what the stream itself still holds.
     pub stream: Box<dyn Stream>,
     /// Who it is.
     pub identity: Arc<ClientIdentity>,
     /// What it may do.
     pub rights: Rights,
-    /// Held until the visit ends (counts of clients).
+    /// Held until its session ends (counts of clients).
     pub guard: Guard,
 }
 
@@ -40,9 +40,9 @@ pub struct Clients {
     /// What they share with logins to servers.
     pub plane: Arc<Plane>,
     /// Clients that have not proven who they are.
-    pub strangers: Arc<Strangers>,
-    /// Turns at auth_query.
-    pub lookups: Lanes,
+    pub unauthenticated: Arc<UnauthenticatedClients>,
+    /// Permits for lookups by auth_query.
+    pub lookups: FairSemaphore,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -54,16 +54,16 @@ pub struct Clients {
     /// Whether clients are accepted at present.
     pub accepting: Accepting,
     /// Takes clients of the database `pgbouncer`.
-    pub console: mpsc::UnboundedSender<ConsoleVisit>,
+    pub console: mpsc::UnboundedSender<ConsoleLogin>,
 }
 
 impl Clients {
     /// Nobody yet, and what the console is to take.
-    pub fn new(plane: Arc<Plane>) -> (Arc<Self>, mpsc::UnboundedReceiver<ConsoleVisit>) {
-        let (console, visits) = mpsc::unbounded_channel();
+    pub fn new(plane: Arc<Plane>) -> (Arc<Self>, mpsc::UnboundedReceiver<ConsoleLogin>) {
+        let (console, logins) = mpsc::unbounded_channel();
         let clients = Self {
-            strangers: Arc::new(Strangers::new(plane.clock())),
-            lookups: Lanes::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
+            unauthenticated: Arc::new(UnauthenticatedClients::new(plane.clock())),
+            lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),
@@ -72,6 +72,6 @@ impl Clients {
             console,
             plane,
         };
-        (Arc::new(clients), visits)
+        (Arc::new(clients), logins)
     }
 }

@@ -5,7 +5,7 @@
 //! more; it goes on behind that line on the other thread. Never moves a login back: from there it goes
 //! to its worker as a value.
 
-use super::bell::Bell;
+use super::wake_batch::WakeBatch;
 use crate::control::Plane;
 use crate::io::Watch;
 use crate::tasks::{self, Threads};
@@ -17,12 +17,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use tokio::task::JoinSet;
 
-/// The threads for handshakes, each with its bell. Those who come to them take turns; who
+/// The threads for handshakes, each with its batch of wakeups. Those who come to them take turns; who
 /// needs none takes no turn.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     threads: Threads,
-    bells: Box<[Arc<Bell>]>,
+    wake_batches: Box<[Arc<WakeBatch>]>,
     next: AtomicUsize,
 }
 
@@ -34,7 +34,7 @@ impl Handshakes {
     pub(super) fn start(name: &str, count: usize, nice: i32) -> io::Result<Self> {
         Ok(Self {
             threads: Threads::start(name, count, nice)?,
-            bells: (0..count).map(|_| Arc::default()).collect(),
+            wake_batches: (0..count).map(|_| Arc::default()).collect(),
             next: AtomicUsize::new(0),
         })
     }
@@ -44,15 +44,15 @@ impl Handshakes {
         self.threads.stop();
     }
 
-    /// Has each thread ring its bell.
-    pub(super) fn ringers(&self, plane: &Arc<Plane>) -> JoinSet<()> {
-        let mut ringers = JoinSet::new();
-        for (number, bell) in self.bells.iter().enumerate() {
-            let (bell, plane) = (Arc::clone(bell), Arc::clone(plane));
-            let ring = move || Arc::clone(&bell).keep_ringing(Arc::clone(&plane));
-            ringers.spawn_on(tasks::keep("a bell", ring), self.threads.handle(number));
+    /// Has each thread wake the workers that it has sent clients to.
+    pub(super) fn flushers(&self, plane: &Arc<Plane>) -> JoinSet<()> {
+        let mut flushers = JoinSet::new();
+        for (number, wake_batch) in self.wake_batches.iter().enumerate() {
+            let (wake_batch, plane) = (Arc::clone(wake_batch), Arc::clone(plane));
+            let flush = move || Arc::clone(&wake_batch).keep_flushing(Arc::clone(&plane));
+            flushers.spawn_on(tasks::keep("a batch of wakeups", flush), self.threads.handle(number));
         }
-        ringers
+        flushers
     }
 
     fn choose(&self) -> usize {
@@ -87,16 +87,16 @@ pub(super) fn exit(to: &Arc<Handshakes>) -> (Exit, Leaving) {
 }
 
 impl Exit {
-    /// Returns on the other thread, with its bell.
+    /// Returns on the other thread, with its batch of wakeups.
     ///
     /// # Cancel safety
     /// Where it runs is not known behind it: it may have left.
-    pub async fn take(self) -> Arc<Bell> {
+    pub async fn take(self) -> Arc<WakeBatch> {
         let mut has_left = false;
         poll_fn(|_| {
             let number = *self.0.get_or_init(|| self.1.choose());
             match std::mem::replace(&mut has_left, true) {
-                true => Poll::Ready(Arc::clone(&self.1.bells[number])),
+                true => Poll::Ready(Arc::clone(&self.1.wake_batches[number])),
                 false => Poll::Pending, // nothing wakes it: whoever takes it over asks at once
             }
         })

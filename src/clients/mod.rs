@@ -8,7 +8,6 @@ mod accept;
 mod accepting;
 pub mod auth_query;
 mod authenticate;
-mod bell;
 mod client;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod clients;
@@ -16,13 +15,14 @@ mod greet;
 mod listen;
 mod login_reply;
 mod loop_place;
-mod strangers;
 mod stream;
+mod unauthenticated;
 mod verifiers;
+mod wake_batch;
 
 pub(crate) use accept::Acceptors;
 pub use client::Arrival;
-pub use clients::{Clients, ConsoleVisit, Rights};
+pub use clients::{Clients, ConsoleLogin, Rights};
 pub(crate) use listen::{Listeners, unix_path};
-pub use strangers::{Crowd, Strangers, Waited};
 pub use stream::{Fresh, Socket};
+pub use unauthenticated::{UnauthenticatedClients, UnauthenticatedTable, Waited};

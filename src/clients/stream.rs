@@ -1,14 +1,14 @@
 //! One client's byte stream during its login: plain or TLS, with what was read and not yet consumed.
 //!
-//! Holds what has come, never room for what a length promises: a stranger pays for our memory with its own
-//! bytes. Reads no message itself. Ends as a value for a worker, or as a stream for the console.
+//! Holds what has come, never room for what a length promises: an unauthenticated client pays for our memory
+//! with its own bytes. Reads no message itself. Ends as a value for a worker, or as a stream for the console.
 
 mod rewound;
 mod socket;
 
-use super::bell::Bell;
 use super::loop_place::LoopPlace;
-use super::strangers::{Ours, Pace};
+use super::unauthenticated::{Ours, Pace};
+use super::wake_batch::WakeBatch;
 use crate::base::limits;
 use crate::io::{Channel, Guard};
 use crate::tls::tls_text;
@@ -42,8 +42,8 @@ pub(super) struct ClientStream {
     /// Words that go out with the next ones.
     held: Vec<u8>,
     pace: Option<Pace>,
-    /// The bell of the thread that it has left its worker for.
-    bell: Option<Arc<Bell>>,
+    /// The batch of wakeups of the thread that it has left its worker for.
+    wake_batch: Option<Arc<WakeBatch>>,
 }
 
 impl ClientStream {
@@ -54,7 +54,7 @@ impl ClientStream {
             inbox: Vec::new(),
             held: Vec::new(),
             pace: None,
-            bell: None,
+            wake_batch: None,
         }
     }
 
@@ -101,7 +101,7 @@ impl ClientStream {
         if !self.held.is_empty() {
             self.send_held().await?; // what the client waits for comes before what we wait for
         }
-        self.inbox.reserve_exact(READ_BYTES); // doubling would cost a stranger twice what it sends
+        self.inbox.reserve_exact(READ_BYTES); // doubling would cost twice what the client sends
         let read = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.inbox).await?,
             Transport::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
@@ -154,7 +154,7 @@ impl ClientStream {
         if let Some(loop_place) = self.leave_loop()? {
             let _ours = self.ours(); // the thread may have others to shake hands with first
             // what a handshake costs must not make queries wait
-            self.bell = Some(loop_place.exit.take().await);
+            self.wake_batch = Some(loop_place.exit.take().await);
         }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -182,8 +182,8 @@ impl ClientStream {
     }
 
     /// What wakes workers for the thread that it is on, if it has left its worker.
-    pub(super) fn take_bell(&mut self) -> Option<Arc<Bell>> {
-        self.bell.take()
+    pub(super) fn take_wake_batch(&mut self) -> Option<Arc<WakeBatch>> {
+        self.wake_batch.take()
     }
 
     /// Whether it is on a worker's loop.

@@ -1,32 +1,32 @@
 //! What SCRAM clients are checked against: a user's stored verifier, one derived from a
 //! plain password, or a mock.
 //!
-//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that a
-//! stranger cannot tell a user with a plain password from one who does not exist. Source: PgBouncer,
+//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that
+//! nobody can tell a user with a plain password from one who does not exist. Source: PgBouncer,
 //! doc/config.md (`auth_type`); the mock is PostgreSQL's.
 
 use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::{Address, Password, limits};
-use crate::control::{Kept, Lanes, Turn, Weight};
+use crate::control::{BoundedCache, FairSemaphore, Permit, Weight};
 use aws_lc_rs::hmac;
 use std::sync::Arc;
 
 /// Where PBKDF2 is computed for a client.
 #[derive(Clone, Copy)]
-pub struct Sums<'a> {
-    /// Turns at it.
-    pub lanes: &'a Lanes,
-    /// Whose lane it is.
+pub struct KeyDerivation<'a> {
+    /// Permits for it.
+    pub semaphore: &'a FairSemaphore,
+    /// Who asks.
     pub client: &'a Address,
     /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
     pub iterations_max: u32,
 }
 
-impl Sums<'_> {
-    /// This client's turn, in the lane of its address.
-    pub(super) async fn turn(&self) -> Turn {
-        self.lanes.turn(&format!("client {}", self.client.host_text())).await
+impl KeyDerivation<'_> {
+    /// A permit under the key of this client's address.
+    pub(super) async fn acquire(&self) -> Permit {
+        self.semaphore.acquire(&format!("client {}", self.client.host_text())).await
     }
 }
 
@@ -34,7 +34,7 @@ impl Sums<'_> {
 /// one name are others in each database of auth_query.
 pub struct Verifiers {
     seed: [u8; 32],
-    derived: Kept<Tag, Derived>,
+    derived: BoundedCache<Tag, Derived>,
 }
 
 /// A user and a password under the seed: what is remembered holds neither.
@@ -64,11 +64,11 @@ impl Default for Verifiers {
 impl Verifiers {
     /// None remembered yet. `seed` is random and secret: it makes salts.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { seed, derived: Kept::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
+        Self { seed, derived: BoundedCache::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are
-    /// those of secrets that have none of their own. For who `is_gone` when its turn comes nothing is
+    /// those of secrets that have none of their own. For who `is_gone` when it gets its permit nothing is
     /// derived: it gets the mock.
     ///
     /// # Cancel safety
@@ -78,7 +78,7 @@ impl Verifiers {
         user: &str,
         secret: Option<&Arc<Secret>>,
         iterations: u32,
-        sums: Sums<'_>,
+        key_derivation: KeyDerivation<'_>,
         is_gone: impl Fn() -> bool,
     ) -> Verifier {
         let salt = mock_salt(&self.seed, user);
@@ -92,16 +92,16 @@ impl Verifiers {
         if let Some(known) = self.known(&tag, iterations) {
             return Verifier::Known(known);
         }
-        let turn = sums.turn().await;
+        let permit = key_derivation.acquire().await;
         if let Some(known) = self.known(&tag, iterations) {
-            return Verifier::Known(known); // by somebody whose turn came first
+            return Verifier::Known(known); // by somebody who came first
         }
         if is_gone() {
             return mock;
         }
         let password = password.clone();
         let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
-        let Some((verifier, _turn)) = turn.compute_and_hold(work).await else { return mock };
+        let Some((verifier, _permit)) = permit.compute_and_hold(work).await else { return mock };
         let verifier = Arc::new(verifier);
         self.derived.change(tag, |derived| derived.0 = Some(verifier.clone()));
         Verifier::Known(verifier)
@@ -127,17 +127,17 @@ impl Verifiers {
 mod tests {
     use super::*;
     use crate::base::Address;
-    use crate::control::Lanes;
+    use crate::control::FairSemaphore;
 
     const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
 
-    fn sums(lanes: &Lanes) -> Sums<'_> {
-        Sums { lanes, client: &CLIENT, iterations_max: 1 }
+    fn key_derivation(semaphore: &FairSemaphore) -> KeyDerivation<'_> {
+        KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1 }
     }
 
     async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {
-        let lanes = Lanes::new(1, 1);
-        match verifiers.of("u", Some(secret), iterations, sums(&lanes), || false).await {
+        let semaphore = FairSemaphore::new(1, 1);
+        match verifiers.of("u", Some(secret), iterations, key_derivation(&semaphore), || false).await {
             Verifier::Known(secret) => secret,
             Verifier::Mock { .. } => panic!("a mock"),
         }
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_are_remembered_than_the_bound_says() {
-        let verifiers = Verifiers { derived: Kept::new(3, usize::MAX), ..Verifiers::new([1; 32]) };
+        let verifiers = Verifiers { derived: BoundedCache::new(3, usize::MAX), ..Verifiers::new([1; 32]) };
         for number in 0..20 {
             let secret = Arc::new(Secret::parse(&format!("secret {number}")));
             let last = known(&verifiers, &secret, 1).await;
@@ -180,24 +180,27 @@ mod tests {
 
     #[tokio::test]
     async fn for_who_is_gone_when_its_turn_comes_nothing_is_derived() {
-        let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+        let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
         let secret = Arc::new(Secret::parse("pencil"));
-        let verifier = verifiers.of("u", Some(&secret), 10, sums(&lanes), || true).await;
+        let verifier = verifiers.of("u", Some(&secret), 10, key_derivation(&semaphore), || true).await;
         assert!(matches!(verifier, Verifier::Mock { .. }));
         assert_eq!(verifiers.derived.len(), 0);
     }
 
     #[tokio::test]
     async fn who_comes_while_it_is_derived_waits_and_takes_it() {
-        let (verifiers, lanes) = (Arc::new(Verifiers::new([1; 32])), Lanes::new(1, 1));
+        let (verifiers, semaphore) = (Arc::new(Verifiers::new([1; 32])), FairSemaphore::new(1, 1));
         let secret = Arc::new(Secret::parse("pencil"));
-        let turn = lanes.turn("another").await;
+        let permit = semaphore.acquire("another").await;
         let derive = || {
-            let (verifiers, secret, lanes) = (Arc::clone(&verifiers), Arc::clone(&secret), lanes.clone());
-            tokio::spawn(async move { verifiers.of("u", Some(&secret), 10, sums(&lanes), || false).await })
+            let (verifiers, secret, semaphore) =
+                (Arc::clone(&verifiers), Arc::clone(&secret), semaphore.clone());
+            tokio::spawn(async move {
+                verifiers.of("u", Some(&secret), 10, key_derivation(&semaphore), || false).await
+            })
         };
         let (one, other) = (derive(), derive());
-        drop(turn);
+        drop(permit);
         let (Verifier::Known(one), Verifier::Known(other)) = (one.await.unwrap(), other.await.unwrap())
         else {
             panic!("mocks")
@@ -206,14 +209,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_see_the_salt_that_users_have() {
+    async fn unknown_users_see_the_salt_that_known_ones_have() {
         let verifiers = Verifiers::new([1; 32]);
         let derived = known(&verifiers, &Arc::new(Secret::parse("pencil")), 10).await;
         for secret in
             [None, Some(Arc::new(Secret::none())), Some(Arc::new(Secret::parse(&format!("md5{:032}", 0))))]
         {
-            let lanes = Lanes::new(1, 1);
-            let verifier = verifiers.of("u", secret.as_ref(), 10, sums(&lanes), || false).await;
+            let semaphore = FairSemaphore::new(1, 1);
+            let verifier = verifiers.of("u", secret.as_ref(), 10, key_derivation(&semaphore), || false).await;
             let Verifier::Mock { salt, iterations } = verifier else { panic!("not a mock: {secret:?}") };
             assert_eq!((&salt[..], iterations), (&*derived.salt, 10));
         }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::base::PoolId;
 
-    fn pool(id: u32, database: &str, first: u64) -> PoolFigures {
+    fn pool(id: u64, database: &str, first: u64) -> PoolFigures {
         let totals = Totals(std::array::from_fn(|at| first * (at as u64 + 1)));
         PoolFigures { id: PoolId(id), database: database.into(), totals }
     }

@@ -1,8 +1,8 @@
 //! How many clients there are, in all, per database and per user, and the limits on them.
 //!
 //! A client is counted from its proof of who it is until its socket has ended: those before it have a limit
-//! of their own (`strangers.rs`), so a flood of them keeps nobody out. Counts are taken and given back once
-//! per client. Source: PgBouncer, doc/config.md (`max_client_conn`, `max_db_client_connections`,
+//! of their own (`unauthenticated.rs`), so a flood of them keeps nobody out. Counts are taken and given back
+//! once per client. Source: PgBouncer, doc/config.md (`max_client_conn`, `max_db_client_connections`,
 //! `max_user_client_connections`).
 
 use crate::config::ClientLimits;
@@ -151,7 +151,7 @@ fn raise(counts: &DashMap<Arc<str>, u32>, name: &Arc<str>, max: u32) -> (Arc<str
     (name, max > 0 && *count > max)
 }
 
-/// Takes one off, and forgets the name with its last client: strangers can name anything.
+/// Takes one off, and forgets the name with its last client: anybody can name anything.
 fn lower(counts: &DashMap<Arc<str>, u32>, name: Option<&Arc<str>>) {
     let Some(name) = name else { return };
     if let dashmap::Entry::Occupied(mut count) = counts.entry(name.clone()) {

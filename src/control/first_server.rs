@@ -26,7 +26,7 @@ impl Plane {
             }
             return Ok(welcome);
         }
-        if let Some(fault) = entry.tries.refusal(self.now()) {
+        if let Some(fault) = entry.last_failure.refusal(self.now()) {
             return Err(fault);
         }
         Box::pin(self.wait_for_welcome(&entry)).await // boxed: most need not wait

@@ -1,4 +1,4 @@
-//! Tries to log in to the servers of one pool, counted by outcome.
+//! Attempts to log in to the servers of one pool, counted by outcome.
 //!
 //! Atomics without order between them: each is right, a reader may see one before another.
 

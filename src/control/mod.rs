@@ -4,14 +4,15 @@
 //! Starts no task and opens no socket. Rooms above meet here and never import each other.
 
 mod admissions;
+mod bounded_cache;
 mod byte_stream;
 mod cancel;
 mod cancel_keys;
 mod cancel_queue;
+mod fair_semaphore;
 mod first_server;
-mod kept;
-mod lanes;
-mod launcher_door;
+mod last_failure;
+mod launcher_channel;
 mod login_counts;
 mod logins;
 mod notes;
@@ -26,31 +27,30 @@ mod registry;
 mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
-mod tries;
 mod welcome;
 
 pub(crate) use admissions::Admission;
+pub(crate) use bounded_cache::{BoundedCache, Weight};
 pub use byte_stream::Stream;
 pub use cancel_keys::CancelRequest;
 pub(crate) use cancel_keys::{ClientKey, KeyHolder};
 pub use cancel_queue::{CancelQueue, Joins, TakenIn};
-pub(crate) use kept::{Kept, Weight};
-pub(crate) use lanes::Lanes;
-pub use lanes::Turn;
-pub(crate) use launcher_door::{LauncherEvent, LauncherInbox};
+pub(crate) use fair_semaphore::FairSemaphore;
+pub use fair_semaphore::Permit;
+pub use last_failure::{LastFailure, Sent};
+pub(crate) use launcher_channel::{LauncherEvent, LauncherReceiver};
 pub(crate) use login_counts::LoginTrouble;
 pub use logins::Logins;
 pub(crate) use logins::{LoginEntry, LoginRow};
 pub use places::{Place, Places};
-pub use plane::{Phase, Plane, Staff};
+pub use plane::{Phase, Plane, WorkerSet};
 pub use policy::Policy;
 pub(crate) use policy::{ClientTls, tcp_options};
+pub use pool_entry::CountedClient;
 pub(crate) use pool_entry::PoolEntry;
-pub use pool_entry::Visit;
 pub(crate) use random::Randomness;
 pub(crate) use registry::DatabaseView;
 pub(crate) use server_secrets::Stored;
-pub use tries::{Sent, Tries};
 pub(crate) use welcome::Welcome;
 
 #[cfg(test)]

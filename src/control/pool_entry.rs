@@ -2,8 +2,8 @@
 //!
 //! Counts who uses it; what it counts is given back by values that are dropped. Opens nothing, logs nothing.
 
+use super::last_failure::{LastFailure, Sent};
 use super::login_counts::LoginCounts;
-use super::tries::{Sent, Tries};
 use super::welcome::ServerParamsCache;
 use crate::base::{Micros, PoolId};
 use crate::config::Database;
@@ -45,7 +45,7 @@ pub struct PoolEntry {
     /// Logins to its servers.
     pub logins: LoginCounts,
     /// What its last login came to, where it failed.
-    pub tries: Tries<Sent>,
+    pub last_failure: LastFailure<Sent>,
     /// The failure of its last login, as those who ask whether it can be served know it.
     pub failure_seen: FailureSeen,
     clients: AtomicU32,
@@ -64,7 +64,7 @@ impl PoolEntry {
             welcome: ServerParamsCache::default(),
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
-            tries: Tries::default(),
+            last_failure: LastFailure::default(),
             failure_seen: FailureSeen::default(),
             clients: AtomicU32::new(0),
             cancels_waiting: AtomicU32::new(0),
@@ -76,10 +76,10 @@ impl PoolEntry {
 
     /// Counts one client until the guard is dropped: as long as there is one, the pool stays, and
     /// `min_pool_size` is filled for it.
-    pub fn visit(self: &Arc<Self>) -> Visit {
+    pub fn count_client(self: &Arc<Self>) -> CountedClient {
         self.clients.fetch_add(1, Ordering::AcqRel);
         self.unused_since.store(Micros::NEVER.0, Ordering::Release);
-        Visit(Arc::clone(self))
+        CountedClient(Arc::clone(self))
     }
 
     /// Counts one cancel request that waits for a place until the guard is dropped.
@@ -163,17 +163,17 @@ impl PoolEntry {
     }
 }
 
-/// One client of a pool, counted; see [`PoolEntry::visit`].
-pub struct Visit(Arc<PoolEntry>);
+/// One client of a pool, counted; see [`PoolEntry::count_client`].
+pub struct CountedClient(Arc<PoolEntry>);
 
-impl Visit {
+impl CountedClient {
     /// The pool.
     pub fn entry(&self) -> &Arc<PoolEntry> {
         &self.0
     }
 }
 
-impl Drop for Visit {
+impl Drop for CountedClient {
     fn drop(&mut self) {
         self.0.clients.fetch_sub(1, Ordering::AcqRel);
     }

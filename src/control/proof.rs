@@ -1,11 +1,11 @@
 //! What the next login to a server of a pool would send, and whether that is something
 //! else than the last one did.
 
+use super::last_failure::Sent;
 use super::plane::Plane;
 use super::policy::Policy;
 use super::pool_entry::PoolEntry;
 use super::server_secrets::Stored;
-use super::tries::Sent;
 use crate::auth::Secret;
 use crate::config::Database;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Plane {
     /// one: then it need not wait.
     pub fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
         let policy = self.policy.load();
-        let ends = entry.tries.end_for_change(|| self.would_send(&policy, entry));
+        let ends = entry.last_failure.end_for_change(|| self.would_send(&policy, entry));
         if ends {
             self.places.forget_failure(&entry.share);
         }

@@ -7,12 +7,12 @@
 
 mod unproven;
 
-use super::pool_entry::{PoolEntry, Visit};
+use super::pool_entry::{CountedClient, PoolEntry};
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
 use crate::core::{DatabaseShare, Gate, PoolShare};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One database entry with its pools.
@@ -44,7 +44,7 @@ impl DatabaseEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// Made for auth_query; the number is its key in [`Tables::unproven`].
-    Unproven(u32),
+    Unproven(u64),
     /// Of the files, or proven.
     Known,
 }
@@ -64,8 +64,8 @@ struct Tables {
     by_id: HashMap<PoolId, Arc<PoolEntry>>,
     /// Names of databases that were made for auth_query, in that order; those that are proven or gone are
     /// dropped when it is gone through.
-    unproven: BTreeMap<u32, Arc<str>>,
-    made: u32,
+    unproven: BTreeMap<u64, Arc<str>>,
+    made: u64,
 }
 
 /// The databases and pools there are.
@@ -73,7 +73,7 @@ pub struct Registry {
     tables: RwLock<Tables>,
     gate: Arc<Gate>,
     workers: usize,
-    next_id: AtomicU32,
+    next_id: AtomicU64,
 }
 
 /// What a database looks like to SHOW DATABASES.
@@ -92,7 +92,7 @@ pub struct DatabaseView {
 impl Registry {
     /// Nothing known yet. `workers` is how many data workers there are.
     pub fn new(gate: Arc<Gate>, workers: usize) -> Self {
-        Self { tables: RwLock::default(), gate, workers, next_id: AtomicU32::new(0) }
+        Self { tables: RwLock::default(), gate, workers, next_id: AtomicU64::new(0) }
     }
 
     /// The pool of a database entry for clients that log in as `user`: that of the entry's own user where it
@@ -109,8 +109,8 @@ impl Registry {
 
     /// As [`Registry::pool_as`], for auth_query: whoever it asks for may be anybody. It is counted before
     /// anybody can take it out again ([`Registry::take_unproven`]).
-    pub fn visit_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Visit> {
-        self.pool_of(snapshot, database, Asker::Anybody, |_| user.into(), PoolEntry::visit)
+    pub fn count_client_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<CountedClient> {
+        self.pool_of(snapshot, database, Asker::Anybody, |_| user.into(), PoolEntry::count_client)
     }
 
     fn pool_of<T>(
@@ -352,6 +352,17 @@ mod tests {
     }
 
     #[test]
+    fn no_pool_is_made_under_the_id_of_another_however_many_there_have_been() {
+        let snapshot = snapshot("* =", "");
+        let registry = registry();
+        let first = registry.pool(&snapshot, "first", "a").unwrap().share.id;
+        registry.next_id.store(u32::MAX.into(), Ordering::Relaxed);
+        let later = ["x", "y"].map(|name| registry.pool(&snapshot, name, "a").unwrap().share.id);
+        assert!(!later.contains(&first), "{later:?}");
+        assert_eq!(registry.by_id(first).unwrap().share.database.name.as_ref(), "first");
+    }
+
+    #[test]
     fn the_fallback_makes_databases_on_demand() {
         let snapshot = snapshot("* = host=10.0.0.1", "");
         let registry = registry();
@@ -374,9 +385,9 @@ mod tests {
                 registry.remove_unused(Micros::from_secs(seconds), pool_idle, database_idle, |_| servers);
             removed.iter().map(|pool| pool.share.database.name.to_string()).collect::<Vec<_>>()
         };
-        let visit = auto.visit();
+        let counted = auto.count_client();
         assert!(pass(1, 0).is_empty() && pass(100, 1).is_empty());
-        drop(visit);
+        drop(counted);
         assert!(pass(101, 1).is_empty(), "servers keep a pool");
         assert!(pass(102, 0).is_empty() && pass(112, 0).is_empty());
         assert_eq!(pass(113, 0), ["auto"]);

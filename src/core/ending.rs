@@ -82,42 +82,41 @@ impl Core {
         }
     }
 
-    /// Closes a server; a linked client is told and closed too.
+    /// Closes a server, and a linked client with an error.
     pub(in crate::core) fn close_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
-        self.stop_query(id, net);
-        net.close(Peer::Server(id), self.servers[id].farewell());
+        self.hang_up(id, net);
         self.remove_server(id, reason, net);
     }
 
-    /// Closes a server that nobody is linked to any more (its client may have just left).
+    /// Closes a server whose client has just left, or was parted from it.
     pub(in crate::core) fn end_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
-        let now = self.now;
-        self.stop_query(id, net);
-        net.close(Peer::Server(id), self.servers[id].farewell());
-        let server = self.servers.remove(id);
-        self.log_server(&server, reason, now);
-        self.note_retirement(&server, reason);
-        self.pools[server.pool].servers -= 1;
+        self.hang_up(id, net);
+        self.forget_server(id, reason);
     }
 
-    /// PostgreSQL notices the end of a connection only when it next reads or writes, and until then a
-    /// long query runs on and its backend counts against the caps: a server that is closed in the middle
-    /// of a query is cancelled too.
-    pub(super) fn stop_query(&self, id: ServerId, net: &mut impl Net) {
+    /// Ends a server's connection. PostgreSQL notices that only when it next reads or writes, and until then
+    /// a long query runs on and its backend counts against the caps: so a running query is cancelled too.
+    fn hang_up(&self, id: ServerId, net: &mut impl Net) {
         let server = &self.servers[id];
         if !server.expected.is_settled() {
             net.notify(server.cancel_note(0, 0));
         }
+        net.close(Peer::Server(id), server.farewell());
+    }
+
+    /// Takes a server out, and says so in the log and the counts.
+    fn forget_server(&mut self, id: ServerId, reason: CloseReason) -> Server {
+        let server = self.servers.remove(id);
+        self.log_server(&server, reason, self.now);
+        self.note_retirement(&server, reason);
+        self.pools[server.pool].servers -= 1;
+        server
     }
 
     /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
     pub(super) fn remove_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
-        let now = self.now;
-        let server = self.servers.remove(id);
-        self.log_server(&server, reason, now);
-        self.note_retirement(&server, reason);
+        let server = self.forget_server(id, reason);
         let pool = &mut self.pools[server.pool];
-        pool.servers -= 1;
         match server.phase {
             Phase::Idle(_) => pool.remove_idle(id),
             Phase::Linked(client) | Phase::Preparing(client) => {

@@ -79,7 +79,7 @@ impl Core {
     /// What is due for one client, if anything.
     fn client_due(&self, client: &Client, now: Micros) -> Option<Due> {
         let rules = &self.pools[client.pool].rules;
-        let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
+        let over = |limit, since| is_over(limit, since, now);
         match client.stand {
             Stand::Idle => {
                 let idle = !client.request.running && !client.identity.internal;
@@ -104,7 +104,7 @@ impl Core {
     }
 
     fn linked_due(&self, client: &Client, id: ServerId, rules: &PoolRules, now: Micros) -> Option<Due> {
-        let over = |limit: Micros, since: Micros| limit != Micros(0) && now.since(since) > limit;
+        let over = |limit, since| is_over(limit, since, now);
         let server = &self.servers[id];
         let at_rest = matches!(server.phase, Phase::Linked(_)) && server.is_clean();
         if rules.mode == PoolMode::Session && rules.fast_close && at_rest && self.is_obsolete(server) {
@@ -183,7 +183,7 @@ impl Core {
         let pool = &self.pools[server.pool];
         let limit = pool.rules.server_idle_timeout;
         let spare = live > pool.rules.min_pool_size && server.is_expendable(&pool.share);
-        (limit != Micros(0) && self.now.since(since) > limit && spare).then_some(CloseReason::IdleTooLong)
+        (is_over(limit, since, self.now) && spare).then_some(CloseReason::IdleTooLong)
     }
 
     /// The check delay in force for SHOW's state `used`; `None` where servers are not checked.
@@ -197,4 +197,9 @@ impl Core {
         let server = &self.servers[id];
         server.state(now, self.check_delay(server.pool))
     }
+}
+
+/// Whether more than `limit` has passed since then; 0 = no limit.
+fn is_over(limit: Micros, since: Micros, now: Micros) -> bool {
+    limit != Micros(0) && now.since(since) > limit
 }

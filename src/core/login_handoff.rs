@@ -42,7 +42,7 @@ impl ClientIdentity {
     }
 }
 
-/// A client that has finished its login: everything up to and including ReadyForQuery has been sent to it.
+/// A client that has finished its login but for its last messages ([`ClientLogin::welcome`]).
 #[derive(Debug)]
 pub struct ClientLogin {
     /// Who it is.
@@ -55,8 +55,8 @@ pub struct ClientLogin {
     pub rules: ClientRules,
     /// How long its login has taken, from accept to the welcome.
     pub login_time: Micros,
-    /// The end of its login, ReadyForQuery last: sent when it has joined, so that whoever reads
-    /// it is known to its worker.
+    /// The last messages of its login, ReadyForQuery at the end. The worker sends them when the client has
+    /// joined, so a client that reads them is known to its worker.
     pub welcome: Box<[u8]>,
 }
 

@@ -17,9 +17,10 @@ pub(in crate::core) trait Slot: Copy {
     fn number(self) -> usize;
 }
 
+/// Makes ids of numbers that are `u32`.
 macro_rules! slot {
     ($($id:ident),*) => {
-        $(impl Slot for $id {
+        $(impl $crate::core::slots::Slot for $id {
             fn of(number: usize) -> Self {
                 Self(number as u32)
             }
@@ -32,6 +33,7 @@ macro_rules! slot {
 }
 
 slot!(ClientId, ServerId);
+pub(in crate::core) use slot;
 
 /// What stands in slots, each found by its id.
 #[derive(Debug)]

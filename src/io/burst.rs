@@ -102,8 +102,8 @@ impl Ring for IoUring {
         bytes: &[u8],
         written: impl FnMut(usize, Result<usize, Errno>),
     ) {
-        let mut lent = Assigned { ring: self, open: 0 };
-        let Assigned { ring, open } = &mut lent;
+        let mut in_flight = InFlight { ring: self, open: 0 };
+        let InFlight { ring, open } = &mut in_flight;
         let mut queue = ring.submission();
         for (at, write) in writes.iter().enumerate() {
             let part = &bytes[write.range.clone()];
@@ -111,8 +111,8 @@ impl Ring for IoUring {
                 .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
                 .build()
                 .user_data(at as u64);
-            // SAFETY: `bytes` is borrowed until this call is over, and `lent` lets it be over, by its end or
-            // by a panic, only when every completion has been taken.
+            // SAFETY: `bytes` is borrowed until this call is over, and `in_flight` lets it be over, by its
+            // end or by a panic, only when every completion has been taken.
             let pushed = unsafe { queue.push(&send) };
             if pushed.is_err() {
                 tasks::abort("io_uring holds fewer writes than it was made for");
@@ -120,18 +120,18 @@ impl Ring for IoUring {
             *open += 1;
         }
         drop(queue);
-        lent.take_back(written);
+        in_flight.take_back(written);
     }
 }
 
 /// Writes that the kernel has been given, or is about to be. Their bytes are its own until this is dropped.
-struct Assigned<'r> {
+struct InFlight<'r> {
     ring: &'r mut IoUring,
     /// So many have not come back.
     open: usize,
 }
 
-impl Assigned<'_> {
+impl InFlight<'_> {
     /// Waits for all that is open. Where that cannot be, nothing may be said of the
     /// bytes, and the process ends.
     fn take_back(&mut self, mut written: impl FnMut(usize, Result<usize, Errno>)) {
@@ -152,7 +152,7 @@ impl Assigned<'_> {
     }
 }
 
-impl Drop for Assigned<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.take_back(|_, _| {}); // nothing is open but where a panic is on its way
     }

@@ -1,8 +1,8 @@
 //! What the machine sends, gathered so that each destination costs one system call.
 //!
 //! Bytes that the machine makes, and parts of small inputs, are copied into the batch's own memory and may
-//! wait for the end of the turn: that is an `Outgoing<'static>`. Parts of a large input are lent: they
-//! borrow it (`Outgoing<'i>`), so the compiler sees to it that they are written, or copied, before the
+//! wait for the end of the turn: that is an `Outgoing<'static>`. Parts of a large input are
+//! borrowed (`Outgoing<'i>`), so the compiler sees to it that they are written, or copied, before the
 //! input is gone, and that they are never looked up in another one. Order is kept for each destination,
 //! not between destinations.
 
@@ -20,7 +20,7 @@ const SCRATCH_BYTES_MAX: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 enum Bytes<'i> {
     /// In the input of the call.
-    Assigned(&'i [u8]),
+    Borrowed(&'i [u8]),
     /// In this range of the batch's own memory.
     Made(Range<usize>),
 }
@@ -32,7 +32,7 @@ struct Piece<'i> {
     bytes: Bytes<'i>,
 }
 
-/// The pieces that are not written yet; those lent borrow the input `'i`.
+/// The pieces that are not written yet; some borrow the input `'i`.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing<'i> {
     pieces: Vec<Piece<'i>>,
@@ -58,7 +58,7 @@ impl<'i> Outgoing<'i> {
         self.pieces.retain(|piece| {
             if piece.to == to {
                 taken.extend_from_slice(match &piece.bytes {
-                    Bytes::Assigned(bytes) => bytes,
+                    Bytes::Borrowed(bytes) => bytes,
                     Bytes::Made(range) => &self.made[range.clone()],
                 });
             }
@@ -69,19 +69,19 @@ impl<'i> Outgoing<'i> {
 
     /// Adds `input[range]` without a copy; `false` where the input has no such part.
     #[inline]
-    pub(super) fn lend(&mut self, to: Key, input: &'i [u8], range: Range<usize>) -> bool {
+    pub(super) fn borrow(&mut self, to: Key, input: &'i [u8], range: Range<usize>) -> bool {
         let Some(part) = input.get(range.clone()) else { return false };
         if part.is_empty() {
             return true;
         }
-        if let Some(Piece { to: last_to, bytes: Bytes::Assigned(last) }) = self.pieces.last_mut()
+        if let Some(Piece { to: last_to, bytes: Bytes::Borrowed(last) }) = self.pieces.last_mut()
             && *last_to == to
             && range.start >= last.len()
             && std::ptr::eq(&raw const input[range.start - last.len()], last.as_ptr())
         {
             *last = &input[range.start - last.len()..range.end];
         } else {
-            self.pieces.push(Piece { to, bytes: Bytes::Assigned(part) });
+            self.pieces.push(Piece { to, bytes: Bytes::Borrowed(part) });
         }
         true
     }
@@ -114,7 +114,7 @@ impl<'i> Outgoing<'i> {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 for (slice, piece) in slices.iter_mut().zip(part) {
                     *slice = IoSlice::new(match &piece.bytes {
-                        Bytes::Assigned(bytes) => bytes,
+                        Bytes::Borrowed(bytes) => bytes,
                         Bytes::Made(range) => &made[range.clone()],
                     });
                 }
@@ -155,11 +155,11 @@ mod tests {
     #[test]
     fn pieces_come_in_order_for_each_destination_and_in_one_call() {
         let (mut outgoing, input) = (Outgoing::default(), b"abcdef");
-        outgoing.lend(key(7), input, 0..2);
-        outgoing.lend(key(7), input, 2..4);
+        outgoing.borrow(key(7), input, 0..2);
+        outgoing.borrow(key(7), input, 2..4);
         outgoing.make(key(3), b"xy");
         outgoing.make(key(7), b"--");
-        outgoing.lend(key(3), input, 4..6);
+        outgoing.borrow(key(3), input, 4..6);
         let (calls, out, _) = gather(outgoing);
         assert_eq!(calls, 2);
         assert_eq!(out[&7], b"abcd--");
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn adjoining_parts_of_the_input_become_one_slice() {
         let (mut outgoing, input) = (Outgoing::default(), [9; 100]);
-        (0..100).for_each(|at| assert!(outgoing.lend(key(1), &input, at..at + 1)));
+        (0..100).for_each(|at| assert!(outgoing.borrow(key(1), &input, at..at + 1)));
         assert_eq!(outgoing.len(), 1);
         let (calls, out, _) = gather(outgoing);
         assert_eq!((calls, out[&1].len()), (1, 100));
@@ -178,21 +178,21 @@ mod tests {
     #[test]
     fn a_part_that_the_input_does_not_have_is_refused() {
         let mut outgoing = Outgoing::default();
-        assert!(!outgoing.lend(key(1), b"abc", 2..4));
+        assert!(!outgoing.borrow(key(1), b"abc", 2..4));
         #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
-        let refused = !outgoing.lend(key(1), b"abc", 3..2);
+        let refused = !outgoing.borrow(key(1), b"abc", 3..2);
         assert!(refused && outgoing.is_empty());
     }
 
     #[test]
-    fn waiting_bytes_are_joined_by_lent_ones_and_leave_nothing_behind() {
+    fn waiting_bytes_are_joined_by_borrowed_ones_and_leave_nothing_behind() {
         let mut waiting = Outgoing::<'static>::default();
         waiting.make(key(1), b"bc");
         waiting.make(key(2), b"-");
         let left = {
             let input = b"123".to_vec();
             let mut outgoing: Outgoing<'_> = waiting;
-            outgoing.lend(key(2), &input, 1..2);
+            outgoing.borrow(key(2), &input, 1..2);
             let (calls, out, left) = gather(outgoing);
             assert_eq!(calls, 2);
             assert_eq!((&out[&1][..], &out[&2][..]), (&b"bc"[..], &b"-2"[..]));
@@ -205,12 +205,12 @@ mod tests {
     fn one_destination_can_be_taken_out_whatever_its_pieces_are() {
         let (mut outgoing, input) = (Outgoing::default(), b"abcdef");
         outgoing.make(key(1), b"..");
-        outgoing.lend(key(1), input, 0..2);
-        outgoing.lend(key(2), input, 2..4);
-        outgoing.lend(key(1), input, 4..6);
+        outgoing.borrow(key(1), input, 0..2);
+        outgoing.borrow(key(2), input, 2..4);
+        outgoing.borrow(key(1), input, 4..6);
         outgoing.make(key(3), b"x");
         assert_eq!(outgoing.take_for(key(1)), b"..abef");
-        outgoing.lend(key(3), input, 0..1);
+        outgoing.borrow(key(3), input, 0..1);
         let (calls, out, _) = gather(outgoing);
         assert_eq!((calls, &out[&2][..], &out[&3][..]), (2, &b"cd"[..], &b"xa"[..]));
     }
@@ -219,7 +219,7 @@ mod tests {
     fn many_pieces_take_several_calls() {
         let (mut outgoing, input) = (Outgoing::default(), b"abcdefghijklmnopqrst");
         for at in 0..20 {
-            outgoing.lend(key(1), input, at..at + 1);
+            outgoing.borrow(key(1), input, at..at + 1);
             outgoing.make(key(1), b".");
         }
         let (calls, out, _) = gather(outgoing);

@@ -3,7 +3,7 @@
 //! A call of the machine ([`Call`]) only notes down what is to be done; system calls happen after it has
 //! returned ([`Table::settle`]), so that one destination costs one write and the machine is never entered
 //! twice. Small messages wait a little longer: they are written together (`burst.rs`), at the end of the turn
-//! or when [`GATHERED_PIECES_MAX`] of them are there. What is lent of a large input is written before the
+//! or when [`GATHERED_PIECES_MAX`] of them are there. What is borrowed of a large input is written before the
 //! call is over. A connection that the machine has closed stays here without an id until it has been seen off
 //! (`linger.rs`); one that it moves takes along whatever is unsent.
 
@@ -22,7 +22,7 @@ use rustix::fd::OwnedFd;
 use slab::Slab;
 use std::collections::VecDeque;
 
-/// Inputs up to this many bytes are copied, so that what is lent of them may wait; larger
+/// Inputs up to this many bytes are copied, so that what is sent of them may wait; larger
 /// ones are written at once.
 const GATHERED_INPUT_BYTES_MAX: usize = 2048;
 
@@ -220,7 +220,7 @@ impl<K: Kernel> Table<K> {
     }
 
     /// Calls the machine with `input`. Returns how many bytes it has consumed, and whether what it has sent
-    /// waits for the end of the turn: copies of a little do, what is lent of much is written here and now.
+    /// waits for the end of the turn: copies of a little do, what is borrowed is written here and now.
     #[inline]
     fn call_with(
         &mut self,
@@ -231,11 +231,11 @@ impl<K: Kernel> Table<K> {
         now: Micros,
     ) -> (usize, bool) {
         let waits = input.len() <= GATHERED_INPUT_BYTES_MAX && self.waiting.len() < GATHERED_PIECES_MAX;
-        let lent = (!waits).then(|| std::mem::take(&mut self.waiting) as Outgoing<'_>);
-        let mut call = Call { table: self, input, lent };
+        let borrowing = (!waits).then(|| std::mem::take(&mut self.waiting) as Outgoing<'_>);
+        let mut call = Call { table: self, input, borrowing };
         let consumed = machine.received(peer, input, now, &mut call);
-        if let Some(lent) = call.lent {
-            self.write(lent);
+        if let Some(borrowing) = call.borrowing {
+            self.write(borrowing);
         }
         if consumed > input.len() {
             self.fail(key, "more was consumed than there was");

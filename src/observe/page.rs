@@ -204,7 +204,7 @@ impl Series {
 /// The series of the rest, before the pools alive are added.
 fn sum_of_rest(gone: &PoolCounters) -> PoolSample {
     let (database, user) = (OTHER.to_owned(), OTHER.to_owned());
-    PoolSample { id: PoolId(u32::MAX), database, user, levels: PoolLevels::default(), counters: gone.clone() }
+    PoolSample { id: PoolId(u64::MAX), database, user, levels: PoolLevels::default(), counters: gone.clone() }
 }
 
 fn label_set<const N: usize>(labels: [(&'static str, &str); N]) -> LabelSet {

@@ -49,7 +49,7 @@ impl Scrape {
             database: CONSOLE_DATABASE.to_owned(),
             user: CONSOLE_DATABASE.to_owned(),
             levels,
-            counters: self.status.visits.counters(),
+            counters: self.status.console_clients.counters(),
         }));
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);
@@ -79,7 +79,7 @@ impl Scrape {
             clients_refused: self.status.plane.admissions.refused(),
             tls_handshakes: self.status.clients.handshakes.counts(),
             renewals_late: self.status.plane.places.late_pools() as u64,
-            login_clients_cut_off: self.status.clients.strangers.cut_off(),
+            login_clients_cut_off: self.status.clients.unauthenticated.cut_off(),
             log_lines_lost: self.log.lines_lost(),
             driver_faults: self.status.plane.workers.iter().map(|worker| worker.driver_faults()).sum(),
             statement_bytes: statements.bytes() as u64,
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::clients::Clients;
     use crate::config::Snapshot;
-    use crate::control::{Plane, Policy, Staff};
+    use crate::control::{Plane, Policy, WorkerSet};
     use crate::observe::sink::Destinations;
     use crate::servers::Servers;
 
@@ -141,7 +141,7 @@ mod tests {
     async fn rendering_that_panics_makes_no_page_and_the_next_is_made() {
         let text = "[databases]\nd =\n[pgbouncer]\n";
         let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
-        let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+        let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
         let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
         let log = Log::new(Destinations::default(), 0).unwrap();
         let scrape = Scrape::new(Status::new(clients, servers), log);

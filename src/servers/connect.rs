@@ -11,7 +11,7 @@ use super::login_error::LoginError;
 use super::servers::Servers;
 use crate::base::{Address, limits};
 use crate::config::{Database, Host, Settings, SslMode};
-use crate::control::{Lanes, Policy, Stream, tcp_options};
+use crate::control::{FairSemaphore, Policy, Stream, tcp_options};
 use crate::core::Command;
 use crate::io::options::tune;
 use crate::io::{Channel, Guard};
@@ -320,7 +320,7 @@ pub(super) async fn log_in(
     opened: &mut Opened,
     handshake: &mut Handshake,
     first: &[u8],
-    sums: &Lanes,
+    key_derivation: &FairSemaphore,
 ) -> Result<Vec<u8>, LoginFailure> {
     let crashed = |_| LoginFailure::Crashed;
     opened.send(first).await.map_err(crashed)?;
@@ -333,8 +333,8 @@ pub(super) async fn log_in(
         let consumed = handshake.received(&input, &mut output).map_err(LoginFailure::Login)?;
         input.drain(..consumed);
         if let Some(sum) = handshake.sum() {
-            let turn = sums.turn(&format!("server {}", opened.remote)).await;
-            let keys = turn.compute(move || sum.compute()).await.ok_or(LoginFailure::Crashed)?;
+            let permit = key_derivation.acquire(&format!("server {}", opened.remote)).await;
+            let keys = permit.compute(move || sum.compute()).await.ok_or(LoginFailure::Crashed)?;
             handshake.computed(&keys, &mut output);
         }
         if !output.is_empty() {

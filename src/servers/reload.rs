@@ -68,7 +68,7 @@ impl Servers {
     /// next one is waited for anew.
     fn renew(&self, entry: &PoolEntry) {
         self.iam.forget_back_off(&entry.share.user);
-        entry.tries.forget();
+        entry.last_failure.forget();
         entry.share.bump_generation();
         self.plane.places.forget_failure(&entry.share);
         self.plane.tell_all(|| Command::Sweep(Scope::Pool(entry.share.id)));

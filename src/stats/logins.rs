@@ -12,7 +12,7 @@ pub type Outcome = (&'static str, &'static str, u64);
 pub(crate) const LOGIN_FAILURES: [&str; 7] =
     ["denied", "throttled", "clock", "credentials", "service", "unreachable", "other"];
 
-/// Tries to log in to the servers of one pool.
+/// Attempts to log in to the servers of one pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginCounters {
     /// Those that were accepted.

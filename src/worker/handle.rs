@@ -20,14 +20,14 @@ struct Mailbox {
     driver_faults: AtomicU64,
     /// A model has no loop that the eventfd could wake: it counts.
     #[cfg(feature = "model")]
-    rings: AtomicU64,
+    wakes: AtomicU64,
 }
 
 #[derive(Default)]
 struct Letters {
     waiting: Vec<Mail>,
     /// The loop has been woken for those that wait, or is awake: it looks before it sleeps.
-    is_rung: bool,
+    is_woken: bool,
     is_closed: bool,
 }
 
@@ -44,18 +44,18 @@ impl WorkerHandle {
             clients: AtomicU32::new(0),
             driver_faults: AtomicU64::new(0),
             #[cfg(feature = "model")]
-            rings: AtomicU64::new(0),
+            wakes: AtomicU64::new(0),
         })))
     }
 
     /// Puts a letter into the mailbox and wakes the loop. Letters to a worker that has ended are dropped.
     pub fn send(&self, mail: Mail) {
         if self.post(mail) {
-            self.ring();
+            self.wake();
         }
     }
 
-    /// Puts a letter into the mailbox; whether the loop is still to be woken for it ([`WorkerHandle::ring`]),
+    /// Puts a letter into the mailbox; whether the loop is still to be woken for it ([`WorkerHandle::wake`]),
     /// which whoever has more to send does once for all of them.
     #[must_use]
     pub fn post(&self, mail: Mail) -> bool {
@@ -71,25 +71,25 @@ impl WorkerHandle {
             self.0.clients.fetch_add(1, Ordering::Relaxed);
         }
         letters.waiting.push(mail);
-        let is_rung = letters.is_rung;
+        let is_woken = letters.is_woken;
         drop(letters);
-        !is_rung
+        !is_woken
     }
 
     /// Wakes the loop, unless it has been for all that waits.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         let mut letters = self.letters();
-        let is_due = !letters.is_rung && !letters.waiting.is_empty();
-        letters.is_rung |= is_due;
+        let is_due = !letters.is_woken && !letters.waiting.is_empty();
+        letters.is_woken |= is_due;
         drop(letters);
         if is_due {
-            self.wake();
+            self.write_eventfd();
         }
     }
 
     /// The loop is awake, and will look into the mailbox before it sleeps: nobody needs to wake it.
-    pub(super) fn open_eyes(&self) {
-        self.letters().is_rung = true;
+    pub(super) fn mark_awake(&self) {
+        self.letters().is_woken = true;
     }
 
     fn letters(&self) -> MutexGuard<'_, Letters> {
@@ -119,7 +119,7 @@ impl WorkerHandle {
     /// what comes then wakes it.
     pub(crate) fn take(&self) -> Vec<Mail> {
         let mut letters = self.letters();
-        letters.is_rung = !letters.waiting.is_empty();
+        letters.is_woken = !letters.waiting.is_empty();
         std::mem::take(&mut letters.waiting)
     }
 
@@ -135,9 +135,9 @@ impl WorkerHandle {
         self.0.wake.try_clone()
     }
 
-    fn wake(&self) {
+    fn write_eventfd(&self) {
         #[cfg(feature = "model")]
-        self.0.rings.fetch_add(1, Ordering::AcqRel);
+        self.0.wakes.fetch_add(1, Ordering::AcqRel);
         // It fails only when the counter is full, and then the loop has been woken often enough.
         let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
     }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::base::{PoolId, WorkerId};
 
-    fn nudge(pool: u32) -> Mail {
+    fn nudge(pool: u64) -> Mail {
         Mail::Nudge { pool: PoolId(pool), by: WorkerId(0) }
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let pools: Vec<_> = handle
             .take()
             .into_iter()
-            .map(|mail| if let Mail::Nudge { pool, .. } = mail { pool.0 } else { u32::MAX })
+            .map(|mail| if let Mail::Nudge { pool, .. } = mail { pool.0 } else { u64::MAX })
             .collect();
         assert_eq!(pools, [0, 1, 2]);
         handle.send(nudge(8));
@@ -177,17 +177,17 @@ mod tests {
         let handle = WorkerHandle::new().expect("eventfd");
         let mut count = [0; 8];
         let mut is_woken = || rustix::io::read(&handle.0.wake, &mut count).is_ok();
-        handle.ring();
+        handle.wake();
         assert!(!is_woken(), "for nothing");
         assert!(handle.post(nudge(0)) && handle.post(nudge(1)) && !is_woken());
-        handle.ring();
-        handle.ring();
+        handle.wake();
+        handle.wake();
         assert!(is_woken() && !is_woken(), "once");
         assert!(!handle.post(nudge(2)), "it has been woken for this one, too");
         assert_eq!((handle.take().len(), handle.take().len()), (3, 0));
         assert!(handle.post(nudge(3)));
         handle.send(nudge(4));
-        assert!(is_woken(), "what is sent waits for nobody's bell");
+        assert!(is_woken(), "what is sent waits for no other wakeup");
         assert_eq!(handle.take().len(), 2);
     }
 
@@ -223,13 +223,13 @@ mod models {
                     let handle = handle.clone();
                     thread::spawn(move || {
                         if handle.post(nudge()) {
-                            handle.ring();
+                            handle.wake();
                         }
                     })
                 })
                 .collect();
-            handle.open_eyes(); // as a loop does whose tasks go on
-            let seen = handle.0.rings.load(Ordering::Acquire);
+            handle.mark_awake(); // as a loop does whose tasks go on
+            let seen = handle.0.wakes.load(Ordering::Acquire);
             let take_all = || {
                 std::iter::repeat_with(|| handle.take().len()).take_while(|count| *count > 0).sum::<usize>()
             };
@@ -237,7 +237,7 @@ mod models {
             senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
             let left = take_all();
             assert_eq!(taken + left, 2);
-            assert!(left == 0 || handle.0.rings.load(Ordering::Acquire) > seen, "the loop sleeps on {left}");
+            assert!(left == 0 || handle.0.wakes.load(Ordering::Acquire) > seen, "the loop sleeps on {left}");
         });
     }
 

@@ -21,27 +21,27 @@ pub(super) struct Tasks {
     me: WorkerHandle,
     epoll: Arc<OwnedFd>,
     here: Slab<Task>,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     /// Each once.
     ready: VecDeque<u32>,
     /// When this round's time for tasks is over; `None`: none has gone on in it yet.
     over_at: Option<Micros>,
 }
 
-/// What tasks leave in their place: one that comes where another was is woken by what was that one's,
+/// What tasks leave in their slot: one that comes where another was is woken by what was that one's,
 /// too, which costs a look.
-struct Place {
+struct Slot {
     waker: Waker,
     is_ready: bool,
 }
 
-/// Wakes the task in one place from wherever it is called.
-struct Bell {
+/// Wakes the task in one slot from wherever it is called.
+struct TaskWaker {
     worker: WorkerHandle,
     task: u32,
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -54,18 +54,18 @@ impl Wake for Bell {
 impl Tasks {
     /// None yet; their sockets are watched by `epoll`, the instance that the worker waits at.
     pub(super) fn new(me: WorkerHandle, epoll: Arc<OwnedFd>) -> Self {
-        Self { me, epoll, here: Slab::new(), places: Vec::new(), ready: VecDeque::new(), over_at: None }
+        Self { me, epoll, here: Slab::new(), slots: Vec::new(), ready: VecDeque::new(), over_at: None }
     }
 
     /// Begins a task: at once, where this round has time left for it, else in its turn.
     pub(super) fn begin(&mut self, begin: Begin, now: impl Fn() -> Micros) {
-        let place = self.here.vacant_entry();
+        let slot = self.here.vacant_entry();
         // INVARIANT: descriptors are numbered by 31 bits, and every task has one.
-        let number = u32::try_from(place.key() + 1).expect("fewer tasks than descriptors");
-        place.insert(begin(Watch::new(Arc::clone(&self.epoll), number)));
-        if self.places.len() < number as usize {
-            let bell = Bell { worker: self.me.clone(), task: number };
-            self.places.push(Place { waker: Waker::from(Arc::new(bell)), is_ready: false });
+        let number = u32::try_from(slot.key() + 1).expect("fewer tasks than descriptors");
+        slot.insert(begin(Watch::new(Arc::clone(&self.epoll), number)));
+        if self.slots.len() < number as usize {
+            let waker = TaskWaker { worker: self.me.clone(), task: number };
+            self.slots.push(Slot { waker: Waker::from(Arc::new(waker)), is_ready: false });
         }
         if self.has_time(now) {
             self.poll(number);
@@ -76,8 +76,8 @@ impl Tasks {
 
     /// The task of that number may go on.
     pub(super) fn wake(&mut self, number: u32) {
-        let place = &mut self.places[number as usize - 1];
-        if !std::mem::replace(&mut place.is_ready, true) {
+        let slot = &mut self.slots[number as usize - 1];
+        if !std::mem::replace(&mut slot.is_ready, true) {
             self.ready.push_back(number);
         }
     }
@@ -87,14 +87,14 @@ impl Tasks {
         self.over_at = None;
         let is_any = self.is_busy();
         if is_any {
-            self.me.open_eyes();
+            self.me.mark_awake();
         }
         for _ in 0..limits::TASKS_PER_ROUND {
             if !self.is_busy() || !self.has_time(&now) {
                 break;
             }
             if let Some(number) = self.ready.pop_front() {
-                self.places[number as usize - 1].is_ready = false;
+                self.slots[number as usize - 1].is_ready = false;
                 self.poll(number);
             }
         }
@@ -115,7 +115,7 @@ impl Tasks {
     fn poll(&mut self, number: u32) {
         let index = number as usize - 1;
         let Some(task) = self.here.get_mut(index) else { return };
-        let mut context = Context::from_waker(&self.places[index].waker);
+        let mut context = Context::from_waker(&self.slots[index].waker);
         if task.as_mut().poll(&mut context).is_ready() {
             drop(self.here.remove(index));
         }
@@ -205,7 +205,7 @@ mod tests {
         for _ in 0..3 {
             tasks.begin(Box::new(|_| Box::pin(std::future::ready(()))), || Micros(0));
         }
-        assert!(tasks.here.is_empty() && tasks.places.len() == 1);
+        assert!(tasks.here.is_empty() && tasks.slots.len() == 1);
         tasks.wake(1);
         assert!(tasks.run(|| Micros(0)) && tasks.here.is_empty());
     }

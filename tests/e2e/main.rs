@@ -20,7 +20,7 @@ mod pooling;
 mod reload;
 mod signals;
 mod statements;
-mod strangers;
 mod timeouts;
 mod tls;
+mod unauthenticated;
 mod watch;

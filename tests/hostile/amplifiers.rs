@@ -188,7 +188,7 @@ fn amplify(amplifier: &Amplifier, held: Held) -> (Pooler, Vec<Wire>) {
 
 /// What is allowed where everybody is told a few words.
 fn a_few_words(clients: usize) -> Held {
-    Held { strangers: clients, servers: 3, ..Held::default() }
+    Held { unauthenticated: clients, servers: 3, ..Held::default() }
 }
 
 /// What is allowed where each client does not take what its server says: a read buffer's worth at each end.

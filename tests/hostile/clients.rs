@@ -112,7 +112,7 @@ fn clients_go_astray_in_every_state() {
     let until = Instant::now() + length(6);
     // the witness, the holder, eight that attack and whose last clients may not be gone yet; the pools'
     // sizes and the page's own
-    let held = Held { strangers: 64, clients: 2 + 16, servers: 2 + 4 + 1, ..Held::default() };
+    let held = Held { unauthenticated: 64, clients: 2 + 16, servers: 2 + 4 + 1, ..Held::default() };
     let mut runs = Runs::new();
     beside("clients astray", &mut pooler, held, |pooler| {
         let ports = (pooler.port, guarded.port);

@@ -228,7 +228,7 @@ fn nobody_gets_a_byte_of_another() {
     let (mut pooler, seed, counts) = (setup.start(), seed(), Counts::default());
     // each may have a connection that it has just left, and one that carries its cancel request
     let held = Held {
-        strangers: CLIENTS,
+        unauthenticated: CLIENTS,
         clients: 2 * CLIENTS + 1,
         servers: 2 * (1 + 1 + 2 + 5) + 2,
         ..Held::default()

@@ -25,8 +25,8 @@ fn clients(count: usize) -> Held {
     Held { clients: 1 + count, servers: 4, ..Held::default() }
 }
 
-fn strangers(count: usize) -> Held {
-    Held { strangers: count, ..clients(1) }
+fn unauthenticated(count: usize) -> Held {
+    Held { unauthenticated: count, ..clients(1) }
 }
 
 fn signal(pid: impl ToString, name: &str) {
@@ -36,7 +36,7 @@ fn signal(pid: impl ToString, name: &str) {
 #[test]
 fn connections_that_come_and_go_cost_others_nothing() {
     let mut pooler = setup().start();
-    beside("comers and goers", &mut pooler, strangers(100), |pooler| {
+    beside("comers and goers", &mut pooler, unauthenticated(100), |pooler| {
         for _ in 0..10 {
             let half_open: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
             drop(half_open);
@@ -49,7 +49,7 @@ fn connections_that_come_and_go_cost_others_nothing() {
 #[test]
 fn who_sends_one_byte_a_second_is_ended_and_named() {
     let mut pooler = setup().start();
-    beside("slow logins", &mut pooler, strangers(100), |pooler| {
+    beside("slow logins", &mut pooler, unauthenticated(100), |pooler| {
         let mut slow: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
         slow.iter_mut().for_each(|wire| {
             wire.send(&[0, 0, 0]);
@@ -191,13 +191,13 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
     drop(Raw::log_in(pooler.port, "app", "evil"));
     let told = |pooler: &Pooler| pooler.log().matches("accept() failed").count();
     let (began, reason) = (Instant::now(), "closing because: too many logins at a time");
-    beside("no descriptors", &mut pooler, strangers(100), |pooler| {
+    beside("no descriptors", &mut pooler, unauthenticated(100), |pooler| {
         let made_room = |pooler: &Pooler| pooler.log().matches(reason).count();
         let before = made_room(pooler);
         leave_descriptors(pooler, 3);
-        let mut strangers: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
+        let mut unauthenticated: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
         // whoever says nothing is not accepted (tcp_defer_accept)
-        strangers.iter_mut().for_each(|wire| {
+        unauthenticated.iter_mut().for_each(|wire| {
             wire.send(&[0, 0]);
         });
         pooler.wait_for_log("accept() failed");
@@ -205,7 +205,7 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
         // a line for each five seconds, however often it is tried
         let most = 1 + began.elapsed().as_secs() / 5;
         assert!(told(pooler) as u64 <= most, "{} lines, {most} are right", told(pooler));
-        drop(strangers);
+        drop(unauthenticated);
         wait_until("logins work again", || {
             let mut wire = Wire::connect(pooler.port);
             !log_in(&mut wire, "app", "evil").is_empty()
@@ -249,7 +249,7 @@ fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
         rows.into_iter().find(|row| row["database"] == "deaf").expect("there is a pool")
     };
     let mut before = None;
-    beside("cancel requests", &mut pooler, strangers(LOGINS), |pooler| {
+    beside("cancel requests", &mut pooler, unauthenticated(LOGINS), |pooler| {
         let row = || row(pooler);
         wait_until("the query runs", || row()["cl_active"] == "1" && row()["sv_active"] == "1");
         let before = *before.get_or_insert_with(|| pooler.descriptors());

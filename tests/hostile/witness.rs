@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Held {
     /// Connections that have not proven who they are.
-    pub strangers: usize,
+    pub unauthenticated: usize,
     /// Clients at a time.
     pub clients: usize,
     /// Servers at a time, those that are logged in to included.
@@ -53,9 +53,9 @@ impl Held {
     pub fn most_bytes(self) -> usize {
         let call = 2 * limits::READ_BUFFER_BYTES + limits::MADE_BYTES_PER_CALL + limits::PARAMETERS_BYTES_MAX;
         // a startup or a message, and the task
-        let stranger = limits::STARTUP_BYTES_MAX + limits::LOGIN_MESSAGE_BYTES_MAX;
+        let login = limits::STARTUP_BYTES_MAX + limits::LOGIN_MESSAGE_BYTES_MAX;
         let server = call + 16 * limits::EXPECTED_MAX + limits::SERVER_LOGIN_MESSAGE_BYTES_MAX as usize;
-        let peers = self.strangers * stranger + self.clients * call + self.servers * server;
+        let peers = self.unauthenticated * login + self.clients * call + self.servers * server;
         peers + self.bytes + Self::OTHER_BYTES
     }
 }

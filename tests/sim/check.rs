@@ -109,13 +109,13 @@ impl World {
                 panic!("rows are asked for")
             };
             let (clients, servers) = driver.counts();
-            let in_rows: u32 = rows.iter().map(|row| row.cl_active + row.cl_idle + row.cl_waiting).sum();
+            let in_rows: u32 = rows.iter().map(|(_, row)| row.cl_active + row.cl_idle + row.cl_waiting).sum();
             assert_eq!(in_rows as usize, clients, "clients in SHOW POOLS");
-            let servers_of = |row: &pgweir::core::PoolRow| {
+            let servers_of = |(_, row): &(PoolId, pgweir::core::PoolRow)| {
                 row.sv_active + row.sv_idle + row.sv_used + row.sv_tested + row.sv_being_canceled
             };
             assert_eq!(rows.iter().map(servers_of).sum::<u32>() as usize, servers, "servers in SHOW POOLS");
-            for row in rows {
+            for (_, row) in rows {
                 assert!(row.sv_active == row.cl_active, "links have two ends: {row:?}");
             }
             assert!(driver.connections() >= clients + servers, "every connection has a socket");
@@ -148,7 +148,7 @@ impl World {
             let Answer::Pools(rows) = driver.ask(Command::Pools, &self.ground) else {
                 panic!("rows are asked for")
             };
-            let free: u32 = rows.iter().map(|row| row.sv_idle + row.sv_used).sum();
+            let free: u32 = rows.iter().map(|(_, row)| row.sv_idle + row.sv_used).sum();
             assert_eq!(free as usize, servers, "servers are left that are not free:\n{stands}");
             idle += free;
         }

@@ -33,7 +33,7 @@ pub enum Event {
     /// A new client comes.
     ClientComes,
     /// Others come, who never will be clients.
-    StrangersCome,
+    UnauthenticatedCome,
     /// A loop that accepts looks whether there is room: somebody has come or left, or its
     /// poll of that number is due.
     DoorLoop(usize, Option<u64>),

@@ -31,10 +31,10 @@ mod script;
 mod server;
 mod session;
 mod sql;
-mod strangers;
 mod supply;
 mod tls;
 mod unasked;
+mod unauthenticated;
 mod unnamed;
 mod weather;
 mod wire;
@@ -268,8 +268,8 @@ fn worlds_meet_what_they_assert() {
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
         cancels::JOINED,
-        strangers::CUT_OFF,
-        strangers::MOVED_ON,
+        unauthenticated::CUT_OFF,
+        unauthenticated::MOVED_ON,
         plane::REFUSED,
         logins::SEVERAL,
         logins::BESIDE_RENEWALS,

@@ -1,7 +1,7 @@
 //! The login plane as far as a run needs it: carries out what `core::Launcher`, the program's own, decides,
 //! within the places that `core::Ledger` gives, and keeps what logins have come to in the program's
-//! `control::Tries`; puts chance and virtual time in place of sockets, and keeps those who wait for a pool's
-//! first server.
+//! `control::LastFailure`; puts chance and virtual time in place of sockets, and keeps those who wait for a
+//! pool's first server.
 
 use super::client::Stage;
 use super::driver::SimMail;
@@ -16,7 +16,7 @@ use super::wire::Remote;
 use super::world::{World, defaults, param_set, server_identity};
 use pgweir::base::{Address, Micros, PoolId, WorkerId, limits};
 use pgweir::config::PoolMode;
-use pgweir::control::Tries;
+use pgweir::control::LastFailure;
 use pgweir::core::{
     Action, Authorization, CancelKey, ClientLogin, Command, DatabaseShare, Demand, Event as Happens,
     Launcher, Opening, PoolShare, Scope, ServerLogin, ServerUnderWay, Stance, Use, Want,
@@ -42,7 +42,7 @@ pub struct SimPool {
     pub arrivals: Vec<(Micros, u64, ClientLogin)>,
     pub luck: Luck,
     /// What the last login came to, where it failed.
-    pub tries: Tries<u32>,
+    pub last_failure: LastFailure<u32>,
     /// The generation whose server has taught what clients are welcomed with.
     welcome_of: Option<u32>,
     /// A later one, of which no server can be had for the time being.
@@ -52,7 +52,7 @@ pub struct SimPool {
 impl SimPool {
     pub fn new(at: usize, database: Arc<DatabaseShare>, plan: &PoolPlan, workers: usize) -> Self {
         let rules = Arc::new(plan.rules.clone());
-        let share = PoolShare::new(PoolId(at as u32), database, plan.user.as_str().into(), rules, workers);
+        let share = PoolShare::new(PoolId(at as u64), database, plan.user.as_str().into(), rules, workers);
         Self {
             share: Arc::new(share),
             logins: 0,
@@ -63,7 +63,7 @@ impl SimPool {
             changed_at: None,
             arrivals: Vec::new(),
             luck: Luck::default(),
-            tries: Tries::default(),
+            last_failure: LastFailure::default(),
             welcome_of: None,
             welcome_stands_in: None,
         }
@@ -216,10 +216,10 @@ impl World {
     pub fn client_logs_in(&mut self, at: usize, socket: u64, login: ClientLogin) {
         let now = self.ground.micros();
         let (share, secret) = (Arc::clone(&self.pools[at].share), self.pools[at].secret);
-        if self.pools[at].tries.end_for_change(|| secret) {
+        if self.pools[at].last_failure.end_for_change(|| secret) {
             self.forget_failure(at);
         }
-        if !self.pools[at].has_welcome() && self.pools[at].tries.refusal(now).is_some() {
+        if !self.pools[at].has_welcome() && self.pools[at].last_failure.refusal(now).is_some() {
             ear::hear(REFUSED);
             return self.turn_away(socket);
         }
@@ -232,7 +232,7 @@ impl World {
     }
 
     /// Those who wait for the pool's first server never get to a worker.
-    pub fn refuse_the_desk(&mut self, at: usize) {
+    pub fn turn_away_arrivals(&mut self, at: usize) {
         for (_, socket, _) in std::mem::take(&mut self.pools[at].arrivals) {
             self.turn_away(socket);
         }
@@ -276,7 +276,7 @@ impl World {
         let under_way = share.server_under_way();
         self.ledger.logged_in(&share, opening);
         self.pools[at].luck.succeeds(generation, failures, login.want, Micros(login.began));
-        self.pools[at].tries.forget();
+        self.pools[at].last_failure.forget();
         if share.stance() == Stance::CloseNow {
             self.set_stance(at, Stance::Renew); // logins are denied no more, as has just been seen
         }
@@ -300,9 +300,9 @@ impl World {
         }
         let (began, fault) = (Micros(began), Fault::LoginFailing { cached: "no luck".to_owned() });
         let retry = if is_refused {
-            pool.tries.refused(secret, fault.clone(), (began, now), LOGIN_RETRY).since(began)
+            pool.last_failure.refused(secret, fault.clone(), (began, now), LOGIN_RETRY).since(began)
         } else {
-            pool.tries.failed(secret);
+            pool.last_failure.failed(secret);
             Micros(self.ground.rng.range(1_000, 100_000))
         };
         let is_answer = self.ledger.login_failed(&share, &opening, "no luck".to_owned(), retry);
@@ -315,7 +315,7 @@ impl World {
         let is_unusable = share.live_count() == 0 || !self.pools[at].has_welcome();
         if is_answer && is_unusable {
             if is_refused {
-                self.refuse_the_desk(at);
+                self.turn_away_arrivals(at);
             }
             self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
         }

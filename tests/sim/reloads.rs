@@ -173,7 +173,7 @@ impl World {
         // It may stand where only a login looks: then no server is opened anew for it.
         if self.ground.rng.percent(50) {
             self.renew(at);
-        } else if self.pools[at].tries.end_for_change(|| secret) {
+        } else if self.pools[at].last_failure.end_for_change(|| secret) {
             self.forget_failure(at);
             self.launcher_hears(at, Happens::Asked);
         }
@@ -188,7 +188,7 @@ impl World {
     /// next one is waited for anew.
     pub fn renew(&mut self, at: usize) {
         let share = Arc::clone(&self.pools[at].share);
-        self.pools[at].tries.forget();
+        self.pools[at].last_failure.forget();
         share.bump_generation();
         self.forget_failure(at);
         self.tell_all(&|| Command::Sweep(Scope::Pool(share.id)));
@@ -205,7 +205,7 @@ impl World {
                 continue;
             }
             self.pools[at].share.set_removed();
-            self.refuse_the_desk(at);
+            self.turn_away_arrivals(at);
             self.clients.iter_mut().filter(|client| client.pool == at).for_each(|client| {
                 client.causes.killed = true;
             });

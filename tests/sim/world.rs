@@ -12,7 +12,7 @@ use super::reloads::Dns;
 use super::rng::Rng;
 use super::server::SimServer;
 use super::session::REPORTED;
-use super::strangers::Door;
+use super::unauthenticated::Door;
 use super::wire::Remote;
 use pgweir::base::{Address, Micros, limits};
 use pgweir::config::ClientRules;
@@ -53,7 +53,7 @@ pub struct World {
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
-    /// Where clients log in, in worlds that have strangers.
+    /// Where clients log in, in worlds that have unauthenticated clients.
     pub door: Option<Door>,
 }
 
@@ -121,7 +121,7 @@ impl World {
             self.ground.after(500, Event::Weather);
         }
         if self.door.is_some() {
-            self.ground.after(0, Event::StrangersCome);
+            self.ground.after(0, Event::UnauthenticatedCome);
         }
         self.ground.after(self.plan.calm_at_us, Event::Calm);
     }
@@ -216,7 +216,7 @@ impl World {
                 self.client_goes_on(index);
             }
             Event::ClientComes => self.client_comes_to_the_door(),
-            Event::StrangersCome => self.strangers_come(),
+            Event::UnauthenticatedCome => self.unauthenticated_come(),
             Event::DoorLoop(..) | Event::DoorStep(_) | Event::DoorWord(_) => self.at_the_door(&event),
             Event::LoginOver(login) => self.login_over(login),
             Event::EntryComes(gone) => self.entry_comes(gone),

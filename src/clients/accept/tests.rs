@@ -171,8 +171,8 @@ async fn who_comes_over_a_unix_socket_from_a_process_without_a_number_logs_in() 
     socket.set_nonblocking(true).unwrap();
     let way = Way { local: None, keepalive: false };
     let nobody = Address::Unix { port: 0, pid: 0, uid: 0 };
-    let stranger = context.clients.strangers.enter(&nobody);
-    Arc::clone(&context).log_in(Accepted::Unix(socket.into()), way, stranger, watch()).await;
+    let login_slot = context.clients.unauthenticated.enter(&nobody);
+    Arc::clone(&context).log_in(Accepted::Unix(socket.into()), way, login_slot, watch()).await;
     let letters = context.clients.plane.workers.iter().flat_map(|worker| worker.take());
     let logins: Vec<_> = letters
         .filter_map(|mail| if let Mail::Client(client) = mail { Some(client.1) } else { None })
@@ -190,11 +190,11 @@ async fn who_cannot_be_known_comes_as_nobody() {
     let (context, _doors) = context();
     let (pipe, _end) = rustix::pipe::pipe().unwrap(); // no socket: the kernel says nothing of its other end
     let nobody = Address::Unix { port: 0, pid: 0, uid: 0 };
-    let stranger = context.clients.strangers.enter(&nobody);
+    let login_slot = context.clients.unauthenticated.enter(&nobody);
     let way = Way { local: None, keepalive: false };
     let loop_place = LoopPlace { watch: watch(), exit: exit(&context.handshakes).0 };
     let arrival =
-        arrival(&context.clients.plane, Accepted::Unix(pipe), &way, stranger, loop_place, WorkerId(0))
+        arrival(&context.clients.plane, Accepted::Unix(pipe), &way, login_slot, loop_place, WorkerId(0))
             .unwrap();
     assert!(matches!(arrival.remote, Address::Unix { pid: 0, uid: u32::MAX, .. }), "{:?}", arrival.remote);
 }
@@ -204,7 +204,7 @@ async fn who_waits_for_a_place_when_accepting_is_suspended_comes_in_when_it_goes
     let (context, _doors) = hall_with("max_login_conn = 1");
     let (door, address) = door();
     let _client = TcpStream::connect(address).unwrap();
-    let first = context.clients.strangers.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
+    let first = context.clients.unauthenticated.enter(&Address::Unix { port: 0, pid: 0, uid: 0 });
     let mut round = std::pin::pin!(context.round(&door));
     let mut begun = async || {
         std::future::poll_fn(|context| {

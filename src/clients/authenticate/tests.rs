@@ -5,7 +5,7 @@ use crate::auth::scram::ScramClient;
 use crate::auth::{ScramSecret, md5};
 use crate::base::{Address, Password};
 use crate::clients::stream::Socket;
-use crate::control::Lanes;
+use crate::control::FairSemaphore;
 use crate::wire::authentication::AuthRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -61,8 +61,8 @@ async fn play(mut peer: UnixStream, user: &str, password: &str) -> &'static str 
 const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
 
 /// A verifier of more than 1,000 iterations is too much.
-fn sums(lanes: &Lanes) -> Sums<'_> {
-    Sums { lanes, client: &CLIENT, iterations_max: 1_000 }
+fn key_derivation(semaphore: &FairSemaphore) -> KeyDerivation<'_> {
+    KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1_000 }
 }
 
 async fn run(
@@ -74,7 +74,7 @@ async fn run(
     let secret = secret.map(|text| Arc::new(Secret::parse(text)));
     let server = async move {
         let mut stream = ClientStream::new(Socket::Unix(ours));
-        let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+        let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
         let rules = ProofRules {
             auth_type,
             user: "bob",
@@ -82,7 +82,7 @@ async fn run(
             scram_iterations: 16,
             random: &Randomness::default(),
             verifiers: &verifiers,
-            sums: sums(&lanes),
+            key_derivation: key_derivation(&semaphore),
         };
         let keys = prove(&mut stream, &rules).await?;
         stream.send(&[]).await.unwrap(); // what is held
@@ -163,7 +163,7 @@ async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
     theirs.write_all(script).await.unwrap();
     theirs.shutdown().await.unwrap();
     let mut stream = ClientStream::new(Socket::Unix(ours));
-    let (verifiers, lanes) = (Verifiers::new([1; 32]), Lanes::new(1, 1));
+    let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
     let secret = Arc::new(Secret::parse("pencil"));
     let rules = ProofRules {
         auth_type,
@@ -172,7 +172,7 @@ async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
         scram_iterations: 16,
         random: &Randomness::default(),
         verifiers: &verifiers,
-        sums: sums(&lanes),
+        key_derivation: key_derivation(&semaphore),
     };
     prove(&mut stream, &rules).await.unwrap_err()
 }

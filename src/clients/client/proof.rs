@@ -3,16 +3,16 @@
 //! The secret comes from auth_file or auth_query. Never says which of user and password was wrong. Source:
 //! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
 
-use super::{Visitor, gone};
+use super::{LoginAttempt, gone};
 use crate::auth::Secret;
 use crate::base::log_about;
 use crate::clients::auth_query;
 use crate::clients::authenticate::{ProofRules, prove};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
-use crate::clients::strangers::Pace;
 use crate::clients::stream::ClientStream;
-use crate::clients::verifiers::Sums;
+use crate::clients::unauthenticated::Pace;
+use crate::clients::verifiers::KeyDerivation;
 use crate::config::{AuthType, CONSOLE_DATABASE, Database};
 use crate::control::{Phase, Policy};
 use crate::wire::Fault;
@@ -32,7 +32,7 @@ impl Found {
     }
 }
 
-impl Visitor {
+impl LoginAttempt {
     /// Lets the client prove that it is who it says it is.
     pub(super) async fn prove(
         &self,
@@ -53,8 +53,8 @@ impl Visitor {
             scram_iterations: settings.scram_iterations.get(),
             random: &clients.random,
             verifiers: &clients.verifiers,
-            sums: Sums {
-                lanes: &clients.plane.sums,
+            key_derivation: KeyDerivation {
+                semaphore: &clients.plane.key_derivation,
                 client: &self.remote,
                 iterations_max: settings.max_scram_iterations.get(),
             },

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::auth::UserList;
-use crate::clients::ConsoleVisit;
+use crate::clients::ConsoleLogin;
 use crate::control::tests::{Lines, policy, until};
-use crate::control::{LauncherInbox, Phase, Plane, Staff, Welcome};
+use crate::control::{LauncherReceiver, Phase, Plane, Welcome, WorkerSet};
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};
@@ -20,8 +20,8 @@ const CONSOLE: &str = "admin_users = admin\nstats_users = stats";
 
 /// What logins lead to, held open.
 pub(in crate::clients) struct Receivers {
-    _launcher: LauncherInbox,
-    console: mpsc::UnboundedReceiver<ConsoleVisit>,
+    _launcher: LauncherReceiver,
+    console: mpsc::UnboundedReceiver<ConsoleLogin>,
 }
 
 fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Receivers) {
@@ -29,7 +29,8 @@ fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Receivers) {
     assert_eq!(error, None);
     let policy = Policy { users: Arc::new(users), ..policy(databases, settings) };
     let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
-    let (plane, _launcher) = Plane::new(Arc::new(policy), Staff { workers: workers.into(), ..Staff::none() });
+    let (plane, _launcher) =
+        Plane::new(Arc::new(policy), WorkerSet { handles: workers.into(), ..WorkerSet::none() });
     let (clients, console) = Clients::new(plane);
     (clients, Receivers { _launcher, console })
 }
@@ -73,10 +74,10 @@ const TCP: &str = "127.0.0.1:50000";
 fn arrive(clients: &Arc<Clients>, remote: Address) -> UnixStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
-    let stranger = clients.strangers.enter(&remote);
+    let login_slot = clients.unauthenticated.enter(&remote);
     tokio::spawn(serve(
         clients.clone(),
-        Arrival { socket: Socket::Unix(ours), remote, local, stranger, home: None },
+        Arrival { socket: Socket::Unix(ours), remote, local, login_slot, home: None },
     ));
     theirs
 }
@@ -171,8 +172,8 @@ async fn what_is_wrong_is_told_only_to_who_has_proved_himself() {
     ] {
         assert_eq!(refused(&clients, &[("user", "u"), ("database", database)], password).await, text);
     }
-    let stranger = [("user", "stranger"), ("database", "d")];
-    assert_eq!(refused(&clients, &stranger, "pencil").await, "password authentication failed");
+    let unknown = [("user", "unknown"), ("database", "d")];
+    assert_eq!(refused(&clients, &unknown, "pencil").await, "password authentication failed");
     clients.plane.set_phase(Phase::WaitForClients);
     let user = [("user", "u"), ("database", "d")];
     assert_eq!(refused(&clients, &user, "pencil").await, "pooler is shutting down");
@@ -190,9 +191,9 @@ async fn users_known_without_a_password_are_trusted_and_nothing_else() {
             "pooler is shutting down"
         );
     }
-    for stranger in ["stranger", "only_here"] {
-        let stranger = [("user", stranger), ("database", "d")];
-        assert_eq!(refused(&clients, &stranger, "").await, "\"trust\" authentication failed");
+    for unknown in ["unknown", "only_here"] {
+        let unknown = [("user", unknown), ("database", "d")];
+        assert_eq!(refused(&clients, &unknown, "").await, "\"trust\" authentication failed");
     }
 }
 
@@ -201,8 +202,8 @@ async fn the_console_is_no_auth_dbname() {
     let settings = format!("auth_type = md5\nauth_user = u\n{CONSOLE}\n");
     let (clients, _doors) = clients_of("d = auth_dbname=pgbouncer\n* = auth_dbname=pgbouncer", &settings);
     for database in ["d", "another", "pgbouncer"] {
-        let stranger = [("user", "stranger"), ("database", database)];
-        assert_eq!(refused(&clients, &stranger, "").await, "bouncer config error", "{database}");
+        let unknown = [("user", "unknown"), ("database", database)];
+        assert_eq!(refused(&clients, &unknown, "").await, "bouncer config error", "{database}");
     }
 }
 
@@ -219,14 +220,14 @@ async fn with_any_everybody_is_the_databases_user() {
 #[tokio::test]
 async fn who_has_not_proven_himself_takes_no_clients_place() {
     let (clients, _doors) = welcoming("d =\ne =", "auth_type = plain\nmax_client_conn = 1", "u");
-    let mut stranger = over_tcp(&clients);
-    say_hello(&mut stranger, &[("user", "u"), ("database", "d")]).await;
-    assert_eq!(message(&mut stranger).await.unwrap().0, tags::server::AUTHENTICATION);
-    assert_eq!((clients.plane.admissions.all(), clients.strangers.count()), (0, 1));
+    let mut client = over_tcp(&clients);
+    say_hello(&mut client, &[("user", "u"), ("database", "d")]).await;
+    assert_eq!(message(&mut client).await.unwrap().0, tags::server::AUTHENTICATION);
+    assert_eq!((clients.plane.admissions.all(), clients.unauthenticated.count()), (0, 1));
     let mut client = over_tcp(&clients);
     say_hello(&mut client, &[("user", "u"), ("database", "d")]).await;
     assert_eq!(conversation(&mut client, "pencil").await.last().unwrap().0, tags::server::READY_FOR_QUERY);
-    assert_eq!((clients.plane.admissions.all(), clients.strangers.count()), (1, 1));
+    assert_eq!((clients.plane.admissions.all(), clients.unauthenticated.count()), (1, 1));
     let second = [("user", "v"), ("database", "e")];
     assert_eq!(refused(&clients, &second, "wrong").await, "password authentication failed");
     assert_eq!(refused(&clients, &second, "pen").await, "no more connections allowed (max_client_conn)");
@@ -243,7 +244,7 @@ async fn who_leaves_while_he_waits_for_a_server_gives_his_place_back_at_once() {
         here.push(peer);
     }
     until(|| clients.logins.rows().iter().filter(|row| row.is_waiting).count() == 3).await;
-    assert_eq!((clients.plane.admissions.all(), clients.strangers.count()), (3, 0));
+    assert_eq!((clients.plane.admissions.all(), clients.unauthenticated.count()), (3, 0));
     here.pop();
     until(|| clients.plane.admissions.all() == 2).await;
     here[0].write_all(b"X\0\0\0\x04").await.unwrap();
@@ -255,9 +256,9 @@ async fn who_leaves_while_he_waits_for_a_server_gives_his_place_back_at_once() {
     entry.welcome.refuse(Fault::ServerShuttingDown);
     assert!(!refusal_text(&mut cut_short).await.is_empty(), "what was sent ahead is passed over");
     until(|| clients.plane.admissions.all() == 0).await;
-    assert_eq!(clients.strangers.count(), 1, "it has its last words, and does not close");
+    assert_eq!(clients.unauthenticated.count(), 1, "it has its last words, and does not close");
     drop(cut_short);
-    until(|| clients.strangers.count() == 0).await;
+    until(|| clients.unauthenticated.count() == 0).await;
 }
 
 /// The last words' text, whatever their SQLSTATE.
@@ -273,9 +274,9 @@ async fn who_is_late_makes_room_for_others() {
     say_hello(&mut late, &[("user", "u"), ("database", "d")]).await;
     assert_eq!(message(&mut late).await.unwrap().0, tags::server::AUTHENTICATION);
     let remote = Address::Tcp(TCP.parse().unwrap());
-    let _next = clients.strangers.admit(&remote, || 1).await;
+    let _next = clients.unauthenticated.admit(&remote, || 1).await;
     assert!(message(&mut late).await.is_none(), "closed without a word");
-    assert_eq!((clients.strangers.cut_off(), clients.strangers.count()), (1, 1));
+    assert_eq!((clients.unauthenticated.cut_off(), clients.unauthenticated.count()), (1, 1));
 }
 
 #[tokio::test]
@@ -288,11 +289,11 @@ async fn the_console_asks_who_you_are() {
         say_hello(&mut peer, &[("user", user), ("database", "pgbouncer")]).await;
         assert_eq!(message(&mut peer).await.unwrap().0, tags::server::AUTHENTICATION);
         peer.write_all(b"p\0\0\0\x06x\0query").await.unwrap();
-        let mut visit = doors.console.recv().await.unwrap();
-        assert_eq!((visit.rights, &*visit.identity.user), (rights, user));
+        let mut login = doors.console.recv().await.unwrap();
+        assert_eq!((login.rights, &*login.identity.user), (rights, user));
         assert_eq!(message(&mut peer).await, Some((tags::server::AUTHENTICATION, vec![0; 4])));
         let mut unread = [0; 5];
-        visit.stream.read_exact(&mut unread).await.unwrap();
+        login.stream.read_exact(&mut unread).await.unwrap();
         assert_eq!(&unread, b"query");
     }
     assert_eq!(refused(&clients, &[("user", "u"), ("database", "pgbouncer")], "pencil").await, "not allowed");
@@ -395,15 +396,15 @@ async fn cancel_requests_are_never_answered() {
 async fn the_log_says_what_scripts_look_for() {
     let (lines, _guard) = Lines::listen();
     let (clients, _doors) = clients_of("d =", "auth_type = trust");
-    refused(&clients, &[("user", "stranger"), ("database", "d")], "").await;
+    refused(&clients, &[("user", "unknown"), ("database", "d")], "").await;
     let lines = lines.0.lock().unwrap().clone();
-    let common = format!(" side=\"C\" id=1 db=\"d\" user=\"stranger\" peer={TCP}");
+    let common = format!(" side=\"C\" id=1 db=\"d\" user=\"unknown\" peer={TCP}");
     let expected = [
-        ("INFO", "message=login attempt: db=d user=stranger tls=no replication=no"),
-        ("INFO", "message=no such user: stranger"),
+        ("INFO", "message=login attempt: db=d user=unknown tls=no replication=no"),
+        ("INFO", "message=no such user: unknown"),
         ("INFO", "message=closing because: \"trust\" authentication failed (age=0s)"),
         ("WARN", "message=pooler error: \"trust\" authentication failed"),
-        ("INFO", "message=login failed: db=d user=stranger"),
+        ("INFO", "message=login failed: db=d user=unknown"),
     ];
     for (level, text) in expected {
         let found = lines.iter().find(|line| line.starts_with(level) && line.contains(text));
@@ -419,9 +420,9 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
     drop(over_tcp(&clients));
     until(|| clients.logins.count() == 0).await;
     assert!(lines.0.lock().unwrap().is_empty(), "{lines:?}");
-    while clients.strangers.may_log() {}
+    while clients.unauthenticated.may_log() {}
     lines.0.lock().unwrap().clear();
-    refused(&clients, &[("user", "stranger"), ("database", "d")], "").await;
+    refused(&clients, &[("user", "unknown"), ("database", "d")], "").await;
     let heard = lines.0.lock().unwrap().clone();
     assert!(heard.iter().all(|line| line.contains("left out of the log")) && heard.len() <= 1, "{heard:#?}");
 }

@@ -4,7 +4,7 @@
 
 use super::Socket;
 use super::take_front;
-use crate::clients::strangers::Pace;
+use crate::clients::unauthenticated::Pace;
 use std::io::{self};
 use std::pin::Pin;
 use std::task::{Context, Poll};

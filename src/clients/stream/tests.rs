@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::{Address, Micros};
 use crate::clients::loop_place::{Handshakes, exit};
-use crate::clients::strangers::{Stranger, Strangers};
+use crate::clients::unauthenticated::{LoginSlot, UnauthenticatedClients};
 use crate::io::{Clock, Watch};
 use rustix::event::epoll;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -28,9 +28,9 @@ fn tls() -> (Arc<rustls::ServerConfig>, rustls::ClientConnection) {
     (Arc::new(server.expect("a configuration")), session)
 }
 
-fn stranger() -> Stranger {
+fn login_slot() -> LoginSlot {
     let remote = Address::Unix { port: 0, pid: 0, uid: 0 };
-    Arc::new(Strangers::new(Clock::new())).enter(&remote)
+    Arc::new(UnauthenticatedClients::new(Clock::new())).enter(&remote)
 }
 
 /// A stream on a worker's loop that has just asked for TLS; its other end; the worker's end of its way out.
@@ -76,8 +76,9 @@ fn begin(leaving: crate::clients::loop_place::Leaving, login: impl Future<Output
 
 #[test]
 fn who_waits_for_a_thread_of_ours_is_not_silent_and_each_flight_of_a_handshake_is_a_step() {
-    let (handshakes, stranger) = (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), stranger());
-    let pace = stranger.pace();
+    let (handshakes, login_slot) =
+        (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), login_slot());
+    let pace = login_slot.pace();
     let go = occupy(&handshakes);
     let (mut stream, mut far, leaving) = on_a_loop(pace, &handshakes);
     let (config, mut session) = tls();
@@ -103,8 +104,9 @@ fn who_waits_for_a_thread_of_ours_is_not_silent_and_each_flight_of_a_handshake_i
 
 #[test]
 fn bytes_without_a_flight_are_no_step() {
-    let (handshakes, stranger) = (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), stranger());
-    let pace = stranger.pace();
+    let (handshakes, login_slot) =
+        (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), login_slot());
+    let pace = login_slot.pace();
     let (mut stream, mut far, leaving) = on_a_loop(pace, &handshakes);
     let (config, mut session) = tls();
     let (done, is_done) = mpsc::channel();
@@ -128,9 +130,10 @@ fn bytes_without_a_flight_are_no_step() {
 
 #[test]
 fn who_has_gone_while_he_waited_for_a_thread_costs_no_handshake() {
-    let (handshakes, stranger) = (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), stranger());
+    let (handshakes, login_slot) =
+        (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), login_slot());
     let go = occupy(&handshakes);
-    let (mut stream, mut far, leaving) = on_a_loop(stranger.pace(), &handshakes);
+    let (mut stream, mut far, leaving) = on_a_loop(login_slot.pace(), &handshakes);
     let (config, mut session) = tls();
     let (done, is_done) = mpsc::channel();
     begin(leaving, async move {

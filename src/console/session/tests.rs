@@ -6,7 +6,7 @@ use crate::base::Address;
 use crate::clients::Clients;
 use crate::config::Snapshot;
 use crate::console::Order;
-use crate::control::{Plane, Policy, Staff};
+use crate::control::{Plane, Policy, WorkerSet};
 use crate::servers::Servers;
 use crate::status::Status;
 use tokio::io::DuplexStream;
@@ -17,7 +17,7 @@ const FILE: &str = "[databases]\napp = host=10.0.0.1\n[users]\n[pgbouncer]\nmax_
 /// A console, and where the orders for its process arrive.
 fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<Order>) {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(FILE.into())).unwrap();
-    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
     plane.registry.adopt(&plane.policy.load().snapshot);
     let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
     Console::new(Status::new(clients, servers))
@@ -43,7 +43,7 @@ async fn visit(console: &Arc<Console>, rights: Rights) -> (Visitor, Vec<String>)
         internal: false,
     };
     let visit =
-        ConsoleVisit { stream: Box::new(theirs), identity: Arc::new(identity), rights, guard: Box::new(()) };
+        ConsoleLogin { stream: Box::new(theirs), identity: Arc::new(identity), rights, guard: Box::new(()) };
     tokio::spawn(serve(Arc::clone(console), visit));
     let mut visitor = Visitor { stream: ours, inbox: Vec::new() };
     let welcome = visitor.read().await;
@@ -335,7 +335,7 @@ async fn a_suspended_process_resumes_when_the_last_visitor_leaves() {
     let (second, _) = visit(&console, Rights::Show).await;
     assert_eq!(first.ask("suspend").await, tag("SUSPEND"));
     drop(second);
-    while console.status.visits.count() > 1 {
+    while console.status.console_clients.count() > 1 {
         tokio::task::yield_now().await;
     }
     assert_eq!(console.control.standing(), Standing::Suspended);

@@ -11,7 +11,7 @@ use crate::core::net::Net;
 use crate::core::pool::{Pool, PoolSlot};
 use crate::core::slots::Slot;
 use crate::core::worker_core::Core;
-use crate::wire::Fault;
+use crate::wire::{Fault, ParamSet};
 use std::sync::Arc;
 
 impl Core {
@@ -56,7 +56,7 @@ impl Core {
     fn stats_from(&self, from: usize) -> Answer {
         let next = from.saturating_add(limits::STATS_POOLS_MAX);
         let pools =
-            (from..next.min(self.pools.capacity())).filter_map(|place| self.pools.find(PoolSlot::of(place)));
+            (from..next.min(self.pools.capacity())).filter_map(|slot| self.pools.find(PoolSlot::of(slot)));
         let counters = pools.map(|pool| (pool.share.id, pool.counters.clone())).collect();
         Answer::Stats(counters, (next < self.pools.capacity()).then_some(next))
     }
@@ -272,8 +272,12 @@ impl Core {
         self.look_for_rest(id, net);
     }
 
+    fn application_name(&self, params: &ParamSet) -> Arc<str> {
+        let position = self.names.position("application_name");
+        position.and_then(|at| params.value(at)).cloned().unwrap_or_else(|| "".into())
+    }
+
     fn client_rows(&self, now: Micros) -> Vec<ClientRow> {
-        let name_at = self.names.position("application_name").unwrap_or_default();
         let row = |client: &Client| ClientRow {
             identity: Arc::clone(&client.identity),
             state: client.state(),
@@ -283,27 +287,26 @@ impl Core {
                 _ => Micros(0),
             },
             link: client.link().map(|server| self.servers[server].identity.socket_id),
-            application_name: client.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
+            application_name: self.application_name(&client.params),
             prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
         };
         self.clients.values().filter(|client| !client.identity.internal).map(row).collect()
     }
 
     fn server_rows(&self, now: Micros) -> Vec<ServerRow> {
-        let name_at = self.names.position("application_name").unwrap_or_default();
         let row = |(id, server): (ServerId, &Server)| ServerRow {
             identity: Arc::clone(&server.identity),
             state: self.server_state(id, now),
             request_at: server.request_at,
             close_needed: self.is_obsolete(server),
             link: server.link().map(|client| self.clients[client].identity.socket_id),
-            application_name: server.params.value(name_at).cloned().unwrap_or_else(|| "".into()),
+            application_name: self.application_name(&server.params),
             prepared_statements: server.statements.count(),
         };
         self.servers.iter().map(row).collect()
     }
 
-    fn pool_rows(&self, now: Micros) -> Vec<PoolRow> {
+    fn pool_rows(&self, now: Micros) -> Vec<(PoolId, PoolRow)> {
         let mut rows: Vec<_> = (0..self.pools.capacity()).map(|_| PoolRow::default()).collect();
         for client in self.clients.values().filter(|client| !client.identity.internal) {
             let row = &mut rows[client.pool.number()];
@@ -326,10 +329,9 @@ impl Core {
         }
         let finished = |(slot, pool): (PoolSlot, &Pool)| {
             let mut row = std::mem::take(&mut rows[slot.number()]);
-            row.pool = pool.share.id.0;
             let waiting = pool.waiters.iter().find(|waiter| self.is_waiting(waiter));
             row.maxwait = waiting.map_or(Micros(0), |waiter| now.since(waiter.since));
-            row
+            (pool.share.id, row)
         };
         self.pools.iter().map(finished).collect()
     }
@@ -352,7 +354,7 @@ mod tests {
             Snapshot::load_with("test.ini", None, &|_| Ok(b"[databases]\ndb =\n[pgbouncer]\n".to_vec()));
         let snapshot = snapshot.unwrap_or_else(|_| panic!("a valid configuration"));
         let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").expect("the entry"), "u"));
-        let count = 2 * limits::STATS_POOLS_MAX as u32 + 7;
+        let count = 2 * limits::STATS_POOLS_MAX as u64 + 7;
         for id in 0..count {
             let share = PoolShare::new(PoolId(id), Arc::clone(&database), "u".into(), Arc::clone(&rules), 1);
             core.pool_slot(&Arc::new(share));

@@ -78,7 +78,7 @@ pub enum Command {
     Servers,
     /// SHOW POOLS and the metrics page's gauges.
     Pools,
-    /// SHOW STATS and the metrics page's counters: of the pools from this place on, so many
+    /// SHOW STATS and the metrics page's counters: of the pools from this slot on, so many
     /// that no query waits for it.
     Stats(usize),
     /// Drop what is known of a pool that has no client and no server, its counters too.
@@ -121,8 +121,8 @@ pub enum Answer {
     /// Rows of servers.
     Servers(Vec<ServerRow>),
     /// Rows of pools.
-    Pools(Vec<PoolRow>),
-    /// Counters of pools, and the place that comes next.
+    Pools(Vec<(PoolId, PoolRow)>),
+    /// Counters of pools, and the slot that comes next.
     Stats(Vec<(PoolId, PoolCounters)>, Option<usize>),
 }
 
@@ -194,7 +194,6 @@ pub struct ServerRow {
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the names are PgBouncer's columns")]
 pub struct PoolRow {
-    pub pool: u32,
     pub cl_active: u32,
     pub cl_idle: u32,
     pub cl_waiting: u32,

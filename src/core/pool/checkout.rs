@@ -76,9 +76,7 @@ impl Core {
         server.enter(Phase::Preparing(id));
         server.task_failed = false;
         client.hold.add(Reason::Waiting, Peer::Client(id), net);
-        let mut query = Vec::with_capacity(sql.len() + 8);
-        encode::query(&mut query, &sql);
-        net.send(Peer::Server(server_id), &query);
+        send_query(server_id, &sql, net);
         Got::Waits
     }
 
@@ -148,9 +146,7 @@ impl Core {
             server.debt = Debt::None;
         }
         server.request_at = now;
-        let mut query = Vec::with_capacity(sql.len() + 8);
-        encode::query(&mut query, sql);
-        net.send(Peer::Server(id), &query);
+        send_query(id, sql, net);
     }
 
     /// The end of a check-in: closed if its time is over, else lent on, moved, or kept idle.
@@ -248,4 +244,11 @@ impl Core {
     pub(in crate::core) fn share(&self, slot: PoolSlot) -> &Arc<crate::core::pool::pool_share::PoolShare> {
         &self.pools[slot].share
     }
+}
+
+/// Sends a query of the pooler's own.
+fn send_query(to: ServerId, sql: &str, net: &mut impl Net) {
+    let mut query = Vec::with_capacity(sql.len() + 8);
+    encode::query(&mut query, sql);
+    net.send(Peer::Server(to), &query);
 }

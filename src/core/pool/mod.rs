@@ -14,7 +14,7 @@ mod pool_share;
 mod queue;
 mod recycling;
 mod stance;
-mod turn;
+mod throttle;
 
 pub(in crate::core) use checkout::Got;
 pub(in crate::core) use claim::{Claim, goes_before};

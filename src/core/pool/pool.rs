@@ -3,7 +3,7 @@
 use super::pool_share::PoolShare;
 use crate::base::{ClientId, Micros, ServerId, WorkerId, limits};
 use crate::config::PoolRules;
-use crate::core::slots::Slot;
+use crate::core::slots::slot;
 use crate::stats::PoolCounters;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,15 +12,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::core) struct PoolSlot(pub u32);
 
-impl Slot for PoolSlot {
-    fn of(number: usize) -> Self {
-        Self(number as u32)
-    }
-
-    fn number(self) -> usize {
-        self.0 as usize
-    }
-}
+slot!(PoolSlot);
 
 /// One client's place in the queue; stale once the client waits no longer under this ticket.
 #[derive(Clone, Copy, Debug)]

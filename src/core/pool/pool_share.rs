@@ -9,7 +9,7 @@ use super::claim::Claim;
 use super::database_share::DatabaseShare;
 use super::login_health::LoginHealth;
 use super::stance::Stance;
-use super::turn::Turn;
+use super::throttle::Throttle;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
@@ -45,8 +45,8 @@ pub struct PoolShare {
     /// Servers on their way to a worker, from another one or from their login.
     moving: AtomicU32,
     removed: AtomicBool,
-    lifetime_close: Turn,
-    renewal: Turn,
+    lifetime_close: Throttle,
+    renewal: Throttle,
     renewal_not_before: AtomicU64,
     retirements: AtomicU32,
     departed: AtomicU32,
@@ -82,8 +82,8 @@ impl PoolShare {
             generation: AtomicU32::new(0),
             moving: AtomicU32::new(0),
             removed: AtomicBool::new(false),
-            lifetime_close: Turn::default(),
-            renewal: Turn::default(),
+            lifetime_close: Throttle::default(),
+            renewal: Throttle::default(),
             renewal_not_before: AtomicU64::new(0),
             retirements: AtomicU32::new(0),
             departed: AtomicU32::new(0),

@@ -11,26 +11,26 @@ use crate::wire::{encode, tags};
 use std::io::IoSlice;
 use std::ops::Range;
 
-/// The table during one call of the machine. What is lent of the call's input cannot outlive it.
+/// The table during one call of the machine. What it borrows of the call's input cannot outlive it.
 pub struct Call<'t, 'i, K: Kernel> {
     pub(super) table: &'t mut Table<K>,
     pub(super) input: &'i [u8],
-    /// Takes everything while much of the input is lent; `None` where all is copied and waits.
-    pub(super) lent: Option<Outgoing<'i>>,
+    /// Takes everything where the input is large and borrowed; `None` where all is copied and waits.
+    pub(super) borrowing: Option<Outgoing<'i>>,
 }
 
 impl<'t, K: Kernel> Call<'t, 'static, K> {
     /// A call without input.
     pub(in crate::io) fn new(table: &'t mut Table<K>) -> Self {
-        Self { table, input: &[], lent: None }
+        Self { table, input: &[], borrowing: None }
     }
 }
 
 impl<K: Kernel> Call<'_, '_, K> {
     #[inline]
     pub(super) fn make(&mut self, key: Key, bytes: &[u8]) {
-        match &mut self.lent {
-            Some(lent) => lent.make(key, bytes),
+        match &mut self.borrowing {
+            Some(borrowing) => borrowing.make(key, bytes),
             None => self.table.waiting.make(key, bytes),
         }
     }
@@ -40,8 +40,8 @@ impl<K: Kernel> Net for Call<'_, '_, K> {
     #[inline]
     fn forward(&mut self, to: Peer, range: Range<usize>) {
         let Some(key) = self.table.find(to) else { return };
-        let is_part = match &mut self.lent {
-            Some(lent) => lent.lend(key, self.input, range),
+        let is_part = match &mut self.borrowing {
+            Some(borrowing) => borrowing.borrow(key, self.input, range),
             None => self.input.get(range).map(|part| self.table.waiting.make(key, part)).is_some(),
         };
         if !is_part {
@@ -101,8 +101,8 @@ impl<K: Kernel> Net for Call<'_, '_, K> {
             return;
         }
         let mut conn = self.table.conns.remove(key.index as usize);
-        let unsent = match &mut self.lent {
-            Some(lent) => lent.take_for(key),
+        let unsent = match &mut self.borrowing {
+            Some(borrowing) => borrowing.take_for(key),
             None => self.table.waiting.take_for(key),
         };
         if !unsent.is_empty() {

@@ -23,7 +23,7 @@ fn find(page: &str, name: &str, labels: &str) -> Option<f64> {
 /// What `limits::METRICS_POOLS_MAX` says of the page.
 const METRICS_PAGE_BYTES: usize = 6_700_000;
 
-fn pool(id: u32, logins: u64) -> PoolSample {
+fn pool(id: u64, logins: u64) -> PoolSample {
     let counters = PoolCounters { client_login_count: logins, ..PoolCounters::default() };
     PoolSample {
         id: PoolId(id),
@@ -129,7 +129,7 @@ fn ages_have_buckets_of_their_own_and_none_where_nothing_has_an_age() {
 }
 
 /// A pool that has been used for everything, by IAM.
-fn busy(id: u32) -> PoolSample {
+fn busy(id: u64) -> PoolSample {
     let mut one = pool(id, 1_000);
     one.database = format!("tenant_{id:04}");
     let counters = &mut one.counters;
@@ -149,7 +149,7 @@ fn busy(id: u32) -> PoolSample {
 
 #[test]
 fn five_hundred_busy_databases_make_a_page_within_its_bound() {
-    let mut all = sample((0..METRICS_POOLS_MAX as u32).map(busy).collect());
+    let mut all = sample((0..METRICS_POOLS_MAX as u64).map(busy).collect());
     all.databases = all.pools.iter().map(|pool| (pool.database.clone(), true)).collect();
     all.credentials = vec![source("imds", 1_000)];
     let page = Series::default().page(all);
@@ -193,7 +193,7 @@ fn series_are_bounded_and_the_rest_never_goes_back() {
     let mut series = Series::default();
     let logins = |page: &str, labels: &str| find(page, "pgweir_client_logins_total", labels);
     let other = "database=\"other\",user=\"other\"";
-    let max = METRICS_POOLS_MAX as u32;
+    let max = METRICS_POOLS_MAX as u64;
 
     let page = series.page(sample((0..max + 10).map(|id| pool(id, 1)).collect()));
     let with_own = parse(&page).iter().filter(|(name, ..)| name == "pgweir_client_logins_total").count();

@@ -72,7 +72,7 @@ impl Attempt {
             authorization,
         };
         share.set_obstacle(None);
-        self.entry.tries.forget();
+        self.entry.last_failure.forget();
         let worker = self.worker();
         drop(row);
         let identity = Arc::clone(&login.identity);

@@ -31,7 +31,7 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
             plane.secrets.learn("d", "u", Arc::new(Secret::parse("another")));
         }
         attempt.fail(LoginConnection::default(), refusal(), place).await;
-        assert_eq!(entry.tries.refusal(Micros(0)).is_none(), brings_another);
+        assert_eq!(entry.last_failure.refusal(Micros(0)).is_none(), brings_another);
         assert_eq!(entry.share.failing().is_none(), brings_another);
     }
 }

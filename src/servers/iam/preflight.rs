@@ -16,7 +16,7 @@ use crate::servers::servers::Servers;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For one trial with all its tries: three logins of `iam_login_timeout`'s usual length, and
+/// For one trial with all its attempts: three logins of `iam_login_timeout`'s usual length, and
 /// credentials fetched in between.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -10,15 +10,15 @@ fn trapped(clients: &Arc<Clients>) -> (JoinHandle<Option<()>>, UnixStream, Arc<A
     let (ours, theirs) = UnixStream::pair().unwrap();
     let remote = Address::Tcp(TCP.parse().unwrap());
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
-    let (stranger, trap) = (clients.strangers.enter(&remote), Arc::new(AtomicBool::new(false)));
+    let (login_slot, trap) = (clients.unauthenticated.enter(&remote), Arc::new(AtomicBool::new(false)));
     let socket = Socket::Trap(ours, Arc::clone(&trap));
-    let arrival = Arrival { socket, remote: remote.clone(), local, stranger, home: None };
+    let arrival = Arrival { socket, remote: remote.clone(), local, login_slot, home: None };
     (tasks::spawn("client login", remote, serve(Arc::clone(clients), arrival)), theirs, trap)
 }
 
 fn counts(clients: &Clients) -> [usize; 4] {
     let visits = clients.plane.pool_entry("d", "u").unwrap().client_count() as usize;
-    [clients.strangers.count(), clients.logins.count(), clients.plane.admissions.all() as usize, visits]
+    [clients.unauthenticated.count(), clients.logins.count(), clients.plane.admissions.all() as usize, visits]
 }
 
 #[tokio::test]

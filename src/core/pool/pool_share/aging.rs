@@ -42,13 +42,13 @@ impl PoolShare {
         self.max_age.store(age.0, Ordering::Release);
     }
 
-    /// Takes the turn to close one server for its age: at most one per `spacing` over all workers
+    /// Whether one server may be closed for its age: at most one per `spacing` over all workers
     /// (PgBouncer spreads lifetime closes `server_lifetime / pool_size` apart).
     pub fn may_close_for_age(&self, now: Micros, spacing: Micros) -> bool {
         self.lifetime_close.take(now, spacing)
     }
 
-    /// Takes the turn to ask for a replacement of a server past its soft age: over all workers not within
+    /// Whether a replacement of a server past its soft age may be asked for: over all workers not within
     /// `gap` of the last one, however wide the gap was that the server of that one had time for.
     pub fn may_ask_for_renewal(&self, now: Micros, gap: Micros) -> bool {
         now.0 >= self.renewal_not_before.load(Ordering::Acquire) && self.renewal.take(now, gap)

@@ -56,7 +56,7 @@ impl Bench {
 }
 
 fn opens(actions: &[Action], at: usize) -> bool {
-    matches!(actions, [Action::Open { pool, want: Want::Waiter { .. }, .. }] if pool.id == PoolId(at as u32))
+    matches!(actions, [Action::Open { pool, want: Want::Waiter { .. }, .. }] if pool.id == PoolId(at as u64))
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Ledger {
             account.renewals.hold(at);
             there.hold(at);
         }
-        let anywhere = u64::from(account.planned.wrapping_add(pool.id.0).wrapping_mul(GOLDEN));
+        let anywhere = u64::from(account.planned.wrapping_add(pool.id.0 as u32).wrapping_mul(GOLDEN));
         self.renewals_at.insert(Arc::clone(&rules.endpoint), there);
         free.unwrap_or(window.earliest + Micros(((u128::from(span.0) * u128::from(anywhere)) >> 32) as u64))
     }

@@ -52,7 +52,7 @@ pub(in crate::core) fn pools(databases: u32, users: u32, rules: &PoolRules) -> V
         let database = Arc::new(DatabaseShare::new(format!("d{d}").into(), Arc::clone(&gate)));
         for u in 0..users {
             let user = format!("u{u}").into();
-            let id = PoolId(d * users + u);
+            let id = PoolId((d * users + u).into());
             pools.push(Arc::new(PoolShare::new(id, Arc::clone(&database), user, Arc::new(rules.clone()), 2)));
         }
     }

@@ -1,7 +1,7 @@
 //! Who may come in, and who has to go: the decisions about clients that have not proven who they are.
 //!
 //! No clock of its own, no socket, no waiting: the callers say what time it is, and carry out what
-//! is decided. So the simulation runs this very table. A member counts from `enter` to `leave`,
+//! is decided. So the simulation runs the same table. A member counts from `enter` to `leave`,
 //! and nobody counts twice.
 
 use crate::base::{Address, Micros};
@@ -58,9 +58,9 @@ impl Waited {
     }
 }
 
-/// All of them; each has a `W`, by which it can be told to go.
+/// All clients that have not proven who they are; each has a `W`, by which it can be told to go.
 #[derive(Debug)]
-pub struct Crowd<W> {
+pub struct UnauthenticatedTable<W> {
     /// How long a member may be waited for while others want its place.
     grace: Micros,
     next: u64,
@@ -78,7 +78,7 @@ struct Member<W> {
     word: W,
 }
 
-impl<W> Crowd<W> {
+impl<W> UnauthenticatedTable<W> {
     /// Nobody here yet.
     pub fn new(grace: Micros) -> Self {
         Self { grace, next: 0, members: BTreeMap::new(), origins: HashMap::new(), cut_off: 0 }
@@ -127,8 +127,8 @@ impl<W> Crowd<W> {
     }
 
     /// What the member `number` does about having been told: whether it still has to go. It may have moved
-    /// on since, or be waiting for us now; then it stays, and may be told again. Who has left is no
-    /// stranger, and stays in any case.
+    /// on since, or be waiting for us now; then it stays, and may be told again. Who has left does not
+    /// count, and stays in any case.
     pub fn has_to_go(&mut self, number: u64, now: Micros) -> bool {
         let Some(member) = self.members.get_mut(&number) else { return false };
         let has_to = member.waited.late_since(now, self.grace).is_some();
@@ -156,11 +156,11 @@ mod tests {
 
     const GRACE: Micros = Micros(1_000);
 
-    struct Room(Crowd<&'static str>, BTreeMap<&'static str, (u64, Arc<Waited>)>);
+    struct Room(UnauthenticatedTable<&'static str>, BTreeMap<&'static str, (u64, Arc<Waited>)>);
 
     impl Room {
         fn new() -> Self {
-            Self(Crowd::new(GRACE), BTreeMap::new())
+            Self(UnauthenticatedTable::new(GRACE), BTreeMap::new())
         }
 
         fn enter(&mut self, name: &'static str, address: &str, at: u64) {
@@ -217,9 +217,9 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_the_limit() {
-        let mut crowd = Crowd::new(GRACE);
+        let mut table = UnauthenticatedTable::new(GRACE);
         let (waited, remote) = (Waited::since(Micros(0)), from("10.0.0.1"));
-        let mut enter = || crowd.enter_below(2, &remote, &waited, ());
+        let mut enter = || table.enter_below(2, &remote, &waited, ());
         assert_eq!([enter(), enter(), enter()], [Some(0), Some(1), None]);
     }
 }

@@ -1,12 +1,12 @@
-//! What a pool's last login came to, where it failed: what it had sent, and the server's own refusal.
+//! The failure of a pool's last login: what it had sent, and the server's own refusal.
 //!
 //! A server that refuses a login in its own words (no such database, no such role, a wrong password) has
-//! answered: whoever comes is told so at once, and asked is anew by the first one who comes after a pause,
-//! which doubles with each refusal from `limits::REFUSAL_PAUSE_MS` to `server_login_retry`; logins that were
-//! under way together are refused together, once. So a database that is created a moment later is there, and
-//! a storm of clients is no storm of logins. A login that would send something else ends every pause at once.
-//! Never shows a secret. PgBouncer lets each later client wait for `server_login_retry` instead
-//! (launch_new_connection() in src/objects.c).
+//! answered: clients that come get those words at once. The first that comes after a pause has the server
+//! asked again; the pause doubles with each refusal, from `limits::REFUSAL_PAUSE_MS` to `server_login_retry`,
+//! and logins that were under way together count as one refusal. So a database that is created a moment later
+//! is there, and a storm of clients is no storm of logins. A login that would send something else ends every
+//! pause at once. Never shows a secret. PgBouncer lets each later client wait for `server_login_retry`
+//! instead (launch_new_connection() in src/objects.c).
 
 use super::server_secrets::Stored;
 use crate::base::{Micros, limits};
@@ -23,7 +23,7 @@ pub struct Sent {
 
 /// The last login of one pool, as long as it has failed; `S` is all that a login depends on.
 #[derive(Debug)]
-pub struct Tries<S> {
+pub struct LastFailure<S> {
     last: Mutex<Option<Failed<S>>>,
 }
 
@@ -41,20 +41,20 @@ struct Refusal {
     pause: Micros,
 }
 
-impl<S> Default for Tries<S> {
+impl<S> Default for LastFailure<S> {
     fn default() -> Self {
         Self { last: Mutex::default() }
     }
 }
 
-impl<S: PartialEq> Tries<S> {
-    /// A login that sent this has failed, by no word of the server's.
+impl<S: PartialEq> LastFailure<S> {
+    /// A login that sent this has failed, and the server has not refused it in its own words.
     pub fn failed(&self, sent: S) {
         *self.last() = Some(Failed { sent, refusal: None });
     }
 
-    /// A login that sent this, begun and ended at these times, was refused by the server; until when that is
-    /// the answer, `longest` at the most.
+    /// The server has refused a login that sent this, and that began and ended at these times. Returns until
+    /// when that is the answer to clients, after a pause of at most `longest`.
     pub fn refused(
         &self,
         sent: S,
@@ -127,42 +127,43 @@ mod tests {
 
     #[test]
     fn a_refusal_is_the_answer_until_its_pause_is_over() {
-        let tries = Tries::default();
+        let last_failure = LastFailure::default();
         let now = Micros::from_secs(9);
-        assert_eq!(tries.refusal(now), None);
-        let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+        assert_eq!(last_failure.refusal(now), None);
+        let until = last_failure.refused(sent("a"), fault(), (now, now), LONGEST);
         assert_eq!(until, now + Micros::from_millis(limits::REFUSAL_PAUSE_MS));
-        assert_eq!((tries.refusal(now), tries.refusal(until)), (Some(fault()), None));
-        tries.forget();
-        assert_eq!(tries.refusal(now), None);
+        assert_eq!((last_failure.refusal(now), last_failure.refusal(until)), (Some(fault()), None));
+        last_failure.forget();
+        assert_eq!(last_failure.refusal(now), None);
     }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew_when_nobody_has_come() {
-        let tries = Tries::default();
+        let last_failure = LastFailure::default();
         let mut now = Micros::from_secs(9);
         let mut pauses = Vec::new();
         for _ in 0..14 {
-            let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+            let until = last_failure.refused(sent("a"), fault(), (now, now), LONGEST);
             pauses.push(until.since(now).0);
             now = until;
         }
         assert!(pauses.windows(2).all(|two| two[1] == (2 * two[0]).min(LONGEST.0)), "{pauses:?}");
         assert_eq!(pauses.last(), Some(&LONGEST.0));
         now = now + LONGEST + Micros(1);
-        let until = tries.refused(sent("a"), fault(), (now, now), LONGEST);
+        let until = last_failure.refused(sent("a"), fault(), (now, now), LONGEST);
         assert_eq!(until.since(now), Micros::from_millis(limits::REFUSAL_PAUSE_MS));
     }
 
     #[test]
     fn logins_that_were_under_way_together_are_refused_once() {
-        let tries = Tries::default();
+        let last_failure = LastFailure::default();
         let mut begun_at = Micros::from_secs(9);
         let mut pauses = Vec::new();
         for _ in 0..4 {
             let ends = (1..=16).map(|ms| begun_at + Micros::from_millis(ms));
-            let untils: Vec<_> =
-                ends.map(|now| (now, tries.refused(sent("a"), fault(), (begun_at, now), LONGEST))).collect();
+            let untils: Vec<_> = ends
+                .map(|now| (now, last_failure.refused(sent("a"), fault(), (begun_at, now), LONGEST)))
+                .collect();
             pauses.extend(untils.iter().map(|(now, until)| until.since(*now).0 / 1_000));
             begun_at = untils[15].1;
         }
@@ -173,12 +174,12 @@ mod tests {
 
     #[test]
     fn another_secret_begins_anew() {
-        let tries = Tries::default();
+        let last_failure = LastFailure::default();
         let now = Micros::from_secs(9);
-        let first = tries.refused(sent("a"), fault(), (now, now), LONGEST);
-        assert!(!tries.differs_from(|| sent("a")) && tries.differs_from(|| sent("b")));
-        assert_eq!(tries.refused(sent("b"), fault(), (now, now), LONGEST), first);
-        tries.failed(sent("b"));
-        assert_eq!(tries.refusal(now), None, "it is no word of the server's");
+        let first = last_failure.refused(sent("a"), fault(), (now, now), LONGEST);
+        assert!(!last_failure.differs_from(|| sent("a")) && last_failure.differs_from(|| sent("b")));
+        assert_eq!(last_failure.refused(sent("b"), fault(), (now, now), LONGEST), first);
+        last_failure.failed(sent("b"));
+        assert_eq!(last_failure.refusal(now), None, "it is no word of the server's");
     }
 }

@@ -35,24 +35,24 @@ fn asking_for_passwords() -> PoolerSetup {
 #[test]
 fn they_take_no_places_of_clients() {
     let pooler = asking_for_passwords().set("max_client_conn", 3).start();
-    let strangers: Vec<Raw> = (0..10).map(|_| at_the_prompt(&pooler, "app")).collect();
+    let unauthenticated: Vec<Raw> = (0..10).map(|_| at_the_prompt(&pooler, "app")).collect();
     let mut clients: Vec<Raw> = (0..3).map(|_| log_in(&pooler)).collect();
     assert_eq!(clients[2].simple("select 'in'").value(), "in");
     let mut fourth = at_the_prompt(&pooler, "app");
     fourth.send(&raw::frame(b'p', b"app-secret\0"));
     assert_eq!(fourth.last_words(), "FATAL 08P01: no more connections allowed (max_client_conn)");
-    drop(strangers);
+    drop(unauthenticated);
 }
 
 #[test]
 fn at_their_limit_they_make_room_and_nobody_else_notices() {
     let pooler = asking_for_passwords().set("max_login_conn", 4).start();
     let mut first = log_in(&pooler);
-    let strangers: Vec<Raw> = (0..12).map(|_| at_the_prompt(&pooler, "app")).collect();
+    let unauthenticated: Vec<Raw> = (0..12).map(|_| at_the_prompt(&pooler, "app")).collect();
     assert_eq!(first.simple("select 'undisturbed'").value(), "undisturbed");
     assert_eq!(log_in(&pooler).simple("select 'in'").value(), "in");
     pooler.wait_for_log("closing because: too many logins at a time (max_login_conn)");
-    drop(strangers);
+    drop(unauthenticated);
     let mut console = console(&pooler);
     wait_until("everybody is gone", || console.simple("show clients").rows.len() == 2);
 }
@@ -66,7 +66,7 @@ fn one_holds_little_however_much_it_announces() {
     let mut startup = raw::startup_message(PROTOCOL, &[("user", "app"), ("options", &"x".repeat(9_900))]);
     startup.pop();
     let password = raw::frame(b'p', &[b'x'; 10_000]);
-    let strangers: Vec<Raw> = (0..FLOOD)
+    let unauthenticated: Vec<Raw> = (0..FLOOD)
         .map(|number| {
             if number % 2 == 0 {
                 let mut raw = Raw::tcp(pooler.port);
@@ -82,7 +82,7 @@ fn one_holds_little_however_much_it_announces() {
     drop(log_in(&pooler)); // what was sent before has been read
     let each_kib = pooler.resident_kib().saturating_sub(before_kib) / FLOOD as u64;
     assert!(each_kib <= 20, "{each_kib} KiB each");
-    drop(strangers);
+    drop(unauthenticated);
 }
 
 #[test]
@@ -109,14 +109,14 @@ fn databases_that_they_name_are_not_remembered() {
         .set("auth_type", "plain")
         .set("server_login_retry", 1)
         .start();
-    let mut strangers: Vec<Raw> = Vec::new();
+    let mut unauthenticated: Vec<Raw> = Vec::new();
     for number in 0..NAMES {
         let mut raw = Raw::tcp(pooler.port);
         raw.startup(&[("user", "nobody-known"), ("database", &format!("none{number}"))]);
-        strangers.push(raw);
+        unauthenticated.push(raw);
     }
-    for stranger in &mut strangers {
-        let words = stranger.last_words();
+    for login in &mut unauthenticated {
+        let words = login.last_words();
         assert!(words.contains("does not exist"), "{words}");
     }
     let known = console(&pooler).simple("show databases").rows.len();

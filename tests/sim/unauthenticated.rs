@@ -1,6 +1,6 @@
 //! The door: clients before they have proven who they are, and those who never do. Who comes in and who has
-//! to go is decided by `clients::Crowd`, the program's own; chance and virtual time stand in for sockets,
-//! listening loops and logins.
+//! to go is decided by `clients::UnauthenticatedTable`, the program's own; chance and virtual time stand in
+//! for sockets, listening loops and logins.
 //!
 //! Asserted beside it, from what the guests themselves know: never more inside than the limit; nobody has to
 //! go but one that was waited for longer than the grace, and of those the right one; a free place stays empty
@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::rng::Rng;
 use super::world::World;
 use pgweir::base::{Address, Micros};
-use pgweir::clients::{Crowd, Waited};
+use pgweir::clients::{UnauthenticatedTable, Waited};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 /// Far more than any guest's steps take, as a multiple of the grace.
 const PATIENCE_GRACES: u64 = 12;
 
-pub const CUT_OFF: &str = "a stranger has to go, and one that waits comes in";
-pub const MOVED_ON: &str = "a stranger that is told to go has moved on";
+pub const CUT_OFF: &str = "a login has to go, and one that waits comes in";
+pub const MOVED_ON: &str = "a login that is told to go has moved on";
 
 pub struct Door {
     rng: Rng,
-    crowd: Crowd<usize>,
+    table: UnauthenticatedTable<usize>,
     limit: usize,
     grace_us: u64,
     /// Between two looks of a loop.
@@ -64,7 +64,7 @@ struct Guest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Outside,
-    /// Inside, as the crowd's member of that number.
+    /// Inside, as the table's member of that number.
     Inside {
         number: u64,
         is_told: bool,
@@ -89,7 +89,7 @@ impl Door {
         (plan.faults && rng.percent(30)).then(|| {
             let grace_us = *rng.pick(&[2_000, 10_000, 40_000]);
             Self {
-                crowd: Crowd::new(Micros(grace_us)),
+                table: UnauthenticatedTable::new(Micros(grace_us)),
                 limit: rng.range(1, 5) as usize,
                 grace_us,
                 poll_us: grace_us / 20,
@@ -172,7 +172,7 @@ impl Door {
         let guest = &mut self.guests[index];
         let (now, remote) = (Micros(ground.now), remote(guest.origin));
         let waited = Waited::since(now);
-        match self.crowd.enter_below(self.limit, &remote, &waited, index) {
+        match self.table.enter_below(self.limit, &remote, &waited, index) {
             Some(member) => {
                 self.loops[number].guest = None;
                 ground.log(|| format!("guest {index} is let in"));
@@ -192,7 +192,7 @@ impl Door {
 
     fn makes_room(&mut self, ground: &mut Ground) {
         let right = self.right_one(ground.now);
-        let told = self.crowd.tell_one(Micros(ground.now)).copied();
+        let told = self.table.tell_one(Micros(ground.now)).copied();
         let Some(index) = told else {
             assert_eq!(right, None, "somebody is late, and nobody is told");
             return;
@@ -232,7 +232,7 @@ impl Door {
             return; // it has left meanwhile
         };
         let is_late = guest.silent_since.is_some_and(|since| ground.now - since >= self.grace_us);
-        assert_eq!(self.crowd.has_to_go(number, Micros(ground.now)), is_late, "guest {index} stays or goes");
+        assert_eq!(self.table.has_to_go(number, Micros(ground.now)), is_late, "guest {index} stays or goes");
         if is_late {
             assert!(!guest.is_client, "guest {index} has moved on in time, and is cut off");
             self.cut_off += 1;
@@ -281,7 +281,7 @@ impl Door {
             panic!("guest {index} is inside")
         };
         self.guests[index].place = Place::Gone;
-        assert!(self.crowd.leave(number) && !self.crowd.leave(number), "guest {index} counts once");
+        assert!(self.table.leave(number) && !self.table.leave(number), "guest {index} counts once");
         ground.log(|| format!("guest {index} leaves"));
         for number in 0..self.loops.len() {
             ground.after(0, Event::DoorLoop(number, None));
@@ -290,9 +290,9 @@ impl Door {
 
     fn check(&mut self, now: u64) {
         let inside = self.guests.iter().filter(|guest| matches!(guest.place, Place::Inside { .. })).count();
-        assert_eq!(self.crowd.count(), inside, "who is inside counts");
+        assert_eq!(self.table.count(), inside, "who is inside counts");
         assert!(inside <= self.limit, "{inside} are inside, where {} may be", self.limit);
-        assert_eq!(self.crowd.cut_off(), self.cut_off, "who has to go is counted");
+        assert_eq!(self.table.cut_off(), self.cut_off, "who has to go is counted");
         let waits = inside < self.limit && self.loops.iter().any(|one| one.guest.is_some());
         let since = *self.idle_since.get_or_insert(now);
         if !waits {
@@ -315,14 +315,14 @@ impl World {
         }
     }
 
-    /// Strangers come until the calm, alone and in herds.
-    pub fn strangers_come(&mut self) {
+    /// Unauthenticated clients come until the calm, alone and in crowds.
+    pub fn unauthenticated_come(&mut self) {
         let Some(door) = self.door.as_mut().filter(|_| !self.is_calm) else { return };
         let herd = if door.rng.percent(10) { door.rng.range(1, 8) } else { 1 };
         for _ in 0..herd {
             door.queue(false, &mut self.ground);
         }
-        self.ground.after(door.rng.below(3 * door.grace_us), Event::StrangersCome);
+        self.ground.after(door.rng.below(3 * door.grace_us), Event::UnauthenticatedCome);
     }
 
     pub fn at_the_door(&mut self, event: &Event) {

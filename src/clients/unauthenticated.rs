@@ -7,9 +7,9 @@
 //! them, the one that has been silent longest. Never cuts off a client that has just moved on, or one that we
 //! make wait; in the queue for auth_query it is one of many who wait for each other, and may be.
 
-mod crowd;
+mod table;
 
-pub use crowd::{Crowd, Waited};
+pub use table::{UnauthenticatedTable, Waited};
 
 use crate::base::{Address, Micros, limits};
 use crate::io::Clock;
@@ -52,11 +52,11 @@ impl Drop for Ours {
     }
 }
 
-/// All of them.
+/// All clients that have not proven who they are, and the limit on them.
 #[derive(Debug)]
-pub struct Strangers {
+pub struct UnauthenticatedClients {
     clock: Clock,
-    crowd: Mutex<Crowd<Arc<Notify>>>,
+    table: Mutex<UnauthenticatedTable<Arc<Notify>>>,
     /// Somebody has left.
     left: Notify,
     lines: Mutex<Lines>,
@@ -64,25 +64,25 @@ pub struct Strangers {
     new_databases: tokio::sync::Mutex<Bucket>,
 }
 
-/// A client's hold on its place. Counts until [`Stranger::leave`], or until it is dropped.
+/// One place below that limit. Counts until [`LoginSlot::leave`], or until it is dropped.
 #[derive(Debug)]
-pub struct Stranger {
-    strangers: Arc<Strangers>,
+pub struct LoginSlot {
+    unauthenticated: Arc<UnauthenticatedClients>,
     number: u64,
     pace: Pace,
     /// It has been told to go.
     word: Arc<Notify>,
 }
 
-impl Strangers {
+impl UnauthenticatedClients {
     /// Nobody here yet.
     pub fn new(clock: Clock) -> Self {
         let bucket = |burst, per_second| Bucket { left: burst, at: clock.now(), burst, per_second };
-        let lines = bucket(limits::LOG_STRANGERS_BURST, limits::LOG_STRANGERS_PER_SECOND);
+        let lines = bucket(limits::LOG_UNAUTHENTICATED_BURST, limits::LOG_UNAUTHENTICATED_PER_SECOND);
         let new_databases = bucket(limits::NEW_DATABASES_BURST, limits::NEW_DATABASES_PER_SECOND);
         Self {
             clock,
-            crowd: Mutex::new(Crowd::new(Micros::from_millis(limits::LOGIN_GRACE_MS))),
+            table: Mutex::new(UnauthenticatedTable::new(Micros::from_millis(limits::LOGIN_GRACE_MS))),
             left: Notify::new(),
             lines: Mutex::new(Lines { room: lines, left_out: 0 }),
             new_databases: tokio::sync::Mutex::new(new_databases),
@@ -103,23 +103,23 @@ impl Strangers {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.crowd().count()
+        self.table().count()
     }
 
     /// How many have been cut off since the start.
     pub fn cut_off(&self) -> u64 {
-        self.crowd().cut_off()
+        self.table().cut_off()
     }
 
     /// Waits until there are fewer than `limit`, and adds one.
     ///
     /// # Cancel safety
     /// Nobody is added.
-    pub async fn admit(self: &Arc<Self>, remote: &Address, limit: impl Fn() -> usize) -> Stranger {
+    pub async fn admit(self: &Arc<Self>, remote: &Address, limit: impl Fn() -> usize) -> LoginSlot {
         let mut has_waited = true;
         loop {
-            if let Some(stranger) = self.enter_below(limit(), remote) {
-                return stranger;
+            if let Some(login_slot) = self.enter_below(limit(), remote) {
+                return login_slot;
             }
             if has_waited {
                 self.make_room();
@@ -132,16 +132,16 @@ impl Strangers {
     }
 
     /// Adds one, whatever the limit.
-    pub fn enter(self: &Arc<Self>, remote: &Address) -> Stranger {
+    pub fn enter(self: &Arc<Self>, remote: &Address) -> LoginSlot {
         let (waited, word) = self.newcomer();
-        let number = self.crowd().enter(remote, &waited, Arc::clone(&word));
+        let number = self.table().enter(remote, &waited, Arc::clone(&word));
         self.hold(number, waited, word)
     }
 
     /// Adds one if there are fewer than `limit`.
-    pub fn enter_below(self: &Arc<Self>, limit: usize, remote: &Address) -> Option<Stranger> {
+    pub fn enter_below(self: &Arc<Self>, limit: usize, remote: &Address) -> Option<LoginSlot> {
         let (waited, word) = self.newcomer();
-        let number = self.crowd().enter_below(limit.max(1), remote, &waited, Arc::clone(&word))?;
+        let number = self.table().enter_below(limit.max(1), remote, &waited, Arc::clone(&word))?;
         Some(self.hold(number, waited, word))
     }
 
@@ -149,14 +149,14 @@ impl Strangers {
         (Waited::since(self.clock.now()), Arc::new(Notify::new()))
     }
 
-    fn hold(self: &Arc<Self>, number: u64, waited: Arc<Waited>, word: Arc<Notify>) -> Stranger {
+    fn hold(self: &Arc<Self>, number: u64, waited: Arc<Waited>, word: Arc<Notify>) -> LoginSlot {
         let pace = Pace { clock: self.clock, waited };
-        Stranger { strangers: Arc::clone(self), number, pace, word }
+        LoginSlot { unauthenticated: Arc::clone(self), number, pace, word }
     }
 
     /// Tells one that is late to go, if there is one.
     pub fn make_room(&self) {
-        if let Some(word) = self.crowd().tell_one(self.clock.now()) {
+        if let Some(word) = self.table().tell_one(self.clock.now()) {
             word.notify_one();
         }
     }
@@ -173,12 +173,12 @@ impl Strangers {
         left_out.is_some()
     }
 
-    fn crowd(&self) -> MutexGuard<'_, Crowd<Arc<Notify>>> {
-        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, UnauthenticatedTable<Arc<Notify>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Stranger {
+impl LoginSlot {
     /// How fast it is.
     pub fn pace(&self) -> &Pace {
         &self.pace
@@ -186,8 +186,8 @@ impl Stranger {
 
     /// It has proven who it is, or is gone: it does not count any more.
     pub fn leave(&self) {
-        if self.strangers.crowd().leave(self.number) {
-            self.strangers.left.notify_one();
+        if self.unauthenticated.table().leave(self.number) {
+            self.unauthenticated.left.notify_one();
         }
     }
 
@@ -200,14 +200,14 @@ impl Stranger {
             self.word.notified().await;
             // what the client has sent meanwhile is read first: the login is asked before this goes on
             tokio::task::yield_now().await;
-            if self.strangers.crowd().has_to_go(self.number, self.strangers.clock.now()) {
+            if self.unauthenticated.table().has_to_go(self.number, self.unauthenticated.clock.now()) {
                 return;
             }
         }
     }
 }
 
-impl Drop for Stranger {
+impl Drop for LoginSlot {
     fn drop(&mut self) {
         self.leave();
     }
@@ -262,86 +262,87 @@ mod tests {
         Address::Tcp(format!("{address}:1").parse().unwrap())
     }
 
-    fn strangers() -> Arc<Strangers> {
-        Arc::new(Strangers::new(Clock::new()))
+    fn unauthenticated() -> Arc<UnauthenticatedClients> {
+        Arc::new(UnauthenticatedClients::new(Clock::new()))
     }
 
     #[tokio::test]
     async fn the_next_one_waits_for_one_to_leave() {
-        let strangers = strangers();
-        let first = strangers.admit(&from("10.0.0.1"), || 1).await;
+        let unauthenticated = unauthenticated();
+        let first = unauthenticated.admit(&from("10.0.0.1"), || 1).await;
         let next = tokio::spawn({
-            let strangers = Arc::clone(&strangers);
-            async move { strangers.admit(&from("10.0.0.2"), || 1).await }
+            let unauthenticated = Arc::clone(&unauthenticated);
+            async move { unauthenticated.admit(&from("10.0.0.2"), || 1).await }
         });
         tokio::task::yield_now().await;
         assert!(!next.is_finished(), "it has its time");
         first.leave();
         let _next = next.await.unwrap();
         drop(first);
-        assert_eq!((strangers.count(), strangers.cut_off()), (1, 0));
+        assert_eq!((unauthenticated.count(), unauthenticated.cut_off()), (1, 0));
     }
 
     #[tokio::test]
     async fn who_comes_in_by_another_listener_meanwhile_is_counted() {
-        let strangers = strangers();
+        let unauthenticated = unauthenticated();
         let others = Mutex::new(Vec::new());
         let limit = || {
-            others.lock().unwrap().push(strangers.enter(&from("10.0.0.2")));
+            others.lock().unwrap().push(unauthenticated.enter(&from("10.0.0.2")));
             3
         };
-        let _first = strangers.admit(&from("10.0.0.1"), limit).await;
+        let _first = unauthenticated.admit(&from("10.0.0.1"), limit).await;
         let address = from("10.0.0.1");
-        let full = strangers.admit(&address, limit);
+        let full = unauthenticated.admit(&address, limit);
         assert!(tokio::time::timeout(Duration::from_millis(1), full).await.is_err());
-        assert_eq!(strangers.count(), 3, "never more than the limit");
+        assert_eq!(unauthenticated.count(), 3, "never more than the limit");
     }
 
     #[tokio::test]
     async fn who_is_late_is_told_and_goes_unless_it_has_moved_on() {
-        let strangers = strangers();
-        let (slow, quick) = (strangers.enter(&from("10.0.0.1")), strangers.enter(&from("10.0.0.2")));
+        let unauthenticated = unauthenticated();
+        let (slow, quick) =
+            (unauthenticated.enter(&from("10.0.0.1")), unauthenticated.enter(&from("10.0.0.2")));
         let ours = quick.pace().ours();
         tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
-        let stays = async |stranger: &Stranger| {
-            tokio::time::timeout(Duration::from_millis(1), stranger.cut_off()).await.is_err()
+        let stays = async |login_slot: &LoginSlot| {
+            tokio::time::timeout(Duration::from_millis(1), login_slot.cut_off()).await.is_err()
         };
-        strangers.make_room();
+        unauthenticated.make_room();
         slow.pace().step();
         assert!(stays(&slow).await && stays(&quick).await, "one has moved on, one waits for us");
         tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
-        strangers.make_room();
+        unauthenticated.make_room();
         slow.cut_off().await;
         drop((ours, slow));
-        strangers.make_room();
+        unauthenticated.make_room();
         assert!(stays(&quick).await, "it has its time");
-        assert_eq!((strangers.count(), strangers.cut_off()), (1, 1));
+        assert_eq!((unauthenticated.count(), unauthenticated.cut_off()), (1, 1));
     }
 
     #[tokio::test]
     async fn what_has_come_counts_also_where_only_the_loop_knows_of_it() {
-        let strangers = strangers();
-        let stranger = strangers.enter(&from("10.0.0.1"));
+        let unauthenticated = unauthenticated();
+        let login_slot = unauthenticated.enter(&from("10.0.0.1"));
         let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         let near = tokio::net::UnixStream::from_std(near).unwrap();
         let login = tokio::spawn(async move {
             let log_in = async {
                 near.readable().await.unwrap();
-                stranger.pace().step();
+                login_slot.pace().step();
                 std::future::pending::<()>().await;
             };
             tokio::select! {
                 biased;
                 () = log_in => {}
-                () = stranger.cut_off() => {}
+                () = login_slot.cut_off() => {}
             }
         });
         tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
         std::io::Write::write_all(&mut &far, b"x").unwrap();
-        strangers.make_room(); // before the loop has looked at its sockets
+        unauthenticated.make_room(); // before the loop has looked at its sockets
         assert!(tokio::time::timeout(Duration::from_millis(50), login).await.is_err(), "it stays");
-        assert_eq!(strangers.cut_off(), 0);
+        assert_eq!(unauthenticated.cut_off(), 0);
     }
 
     #[test]
@@ -358,15 +359,15 @@ mod tests {
 
     #[tokio::test]
     async fn new_databases_come_in_a_burst_and_then_one_after_the_other() {
-        let strangers = strangers();
+        let unauthenticated = unauthenticated();
         for _ in 0..limits::NEW_DATABASES_BURST {
-            strangers.new_database().await;
+            unauthenticated.new_database().await;
         }
-        let begun_at = strangers.clock.now();
+        let begun_at = unauthenticated.clock.now();
         for _ in 0..10 {
-            strangers.new_database().await;
+            unauthenticated.new_database().await;
         }
-        let took = strangers.clock.now().since(begun_at);
+        let took = unauthenticated.clock.now().since(begun_at);
         assert!(took >= Micros::from_millis(10 * 1_000 / limits::NEW_DATABASES_PER_SECOND / 2), "{took:?}");
     }
 }

@@ -1,0 +1,167 @@
+//! The clients of the console: who is there, and what they have counted.
+//!
+//! They live in the login plane, not on a worker, so SHOW CLIENTS, KILL_CLIENT and the statistics of the
+//! admin pool learn of them here. One short lock for each command of a human.
+
+use super::views::SocketView;
+use crate::base::{Micros, PoolId};
+use crate::core::ClientIdentity;
+use crate::stats::Totals;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// What stands for the admin pool among pools: no pool of servers ever has it.
+pub(crate) const CONSOLE_POOL: PoolId = PoolId(u64::MAX);
+
+/// All clients of the console.
+#[derive(Clone, Default)]
+pub struct ConsoleClients(Arc<Mutex<Table>>);
+
+#[derive(Default)]
+struct Table {
+    present: BTreeMap<u64, Present>,
+    logins: u64,
+    /// Clients that have asked something: PgBouncer counts one query and one transaction for each.
+    askers: u64,
+}
+
+struct Present {
+    identity: Arc<ClientIdentity>,
+    request_at: Option<Micros>,
+    kill: Arc<Notify>,
+}
+
+/// One client; taken out of the table when this is dropped.
+pub struct ConsoleClient {
+    console_clients: ConsoleClients,
+    id: u64,
+    /// Told when KILL_CLIENT names this client.
+    pub kill: Arc<Notify>,
+}
+
+impl ConsoleClients {
+    /// A client has come.
+    pub fn enter(&self, identity: Arc<ClientIdentity>) -> ConsoleClient {
+        let (id, kill) = (identity.socket_id, Arc::new(Notify::new()));
+        let mut table = self.table();
+        table.logins += 1;
+        table.present.insert(id, Present { identity, request_at: None, kill: Arc::clone(&kill) });
+        drop(table);
+        ConsoleClient { console_clients: self.clone(), id, kill }
+    }
+
+    /// How many are there.
+    pub fn count(&self) -> usize {
+        self.table().present.len()
+    }
+
+    /// Whether anybody has ever come: the admin pool exists from then on.
+    pub fn any_ever(&self) -> bool {
+        self.table().logins > 0
+    }
+
+    /// What the admin pool has counted: logins, and one query and transaction for each
+    /// client that asked something.
+    pub fn counters(&self) -> crate::stats::PoolCounters {
+        let table = self.table();
+        crate::stats::PoolCounters {
+            xact_count: table.askers,
+            query_count: table.askers,
+            client_login_count: table.logins,
+            ..Default::default()
+        }
+    }
+
+    /// The figures of [`ConsoleClients::counters`].
+    pub fn totals(&self) -> Totals {
+        Totals::from(&self.counters())
+    }
+
+    /// Sends a client away; whether there is one of this id.
+    pub fn kill(&self, id: u64) -> bool {
+        match self.table().present.get(&id) {
+            Some(present) => {
+                present.kill.notify_one();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Their rows of SHOW CLIENTS and SOCKETS.
+    pub fn rows(&self) -> Vec<SocketView> {
+        let row = |present: &Present| SocketView {
+            request_at: present.request_at,
+            ..SocketView::of_client(&present.identity)
+        };
+        self.table().present.values().map(row).collect()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConsoleClient {
+    /// The client asks something at `now`.
+    pub fn asks(&self, now: Micros) {
+        let mut table = self.console_clients.table();
+        let Some(present) = table.present.get_mut(&self.id) else { return };
+        if present.request_at.replace(now).is_none() {
+            table.askers += 1;
+        }
+    }
+}
+
+impl Drop for ConsoleClient {
+    fn drop(&mut self) {
+        self.console_clients.table().present.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+
+    fn identity(id: u64) -> Arc<ClientIdentity> {
+        let address = Address::Unix { port: 6432, pid: 9, uid: 0 };
+        Arc::new(ClientIdentity {
+            socket_id: id,
+            database: "pgbouncer".into(),
+            user: "ada".into(),
+            remote: address.clone(),
+            local: address,
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            internal: false,
+        })
+    }
+
+    #[test]
+    fn a_client_counts_one_login_and_one_query_however_much_it_asks() {
+        let console_clients = ConsoleClients::default();
+        assert!(!console_clients.any_ever());
+        let (first, second) = (console_clients.enter(identity(1)), console_clients.enter(identity(2)));
+        first.asks(Micros(5));
+        first.asks(Micros(6));
+        assert_eq!(
+            console_clients.rows().iter().map(|row| (row.id, row.request_at)).collect::<Vec<_>>(),
+            [(1, Some(Micros(6))), (2, None)]
+        );
+        drop((first, second));
+        assert_eq!(console_clients.count(), 0);
+        let counters = console_clients.counters();
+        assert_eq!((counters.client_login_count, counters.query_count, counters.xact_count), (2, 1, 1));
+        assert!(console_clients.any_ever());
+    }
+
+    #[tokio::test]
+    async fn kill_client_reaches_a_console_client() {
+        let console_clients = ConsoleClients::default();
+        let client = console_clients.enter(identity(7));
+        assert!(!console_clients.kill(8) && console_clients.kill(7));
+        client.kill.notified().await;
+    }
+}
