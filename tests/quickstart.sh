@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 . tests/rds/show.sh
 
 if [ -z "${PGWEIR_BIN:-}" ]; then
-    echo "building pgweir for a look (not optimized; make it fast with cargo build --release)"
+    echo "building pgweir for a look, some minutes the first time"
+    echo "(not optimized; make it fast with cargo build --release)"
     cargo build --locked --profile quickstart --quiet
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgweir-quickstart.XXXXXX")
@@ -95,6 +96,9 @@ unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 through() { psql -X -q -h 127.0.0.1 -p "$port" -U postgres "$@"; }
 wait_for pgweir "$work/pgweir.log" through -d postgres -c 'select 1'
 
+echo
+echo "pgweir serves at port $port, the console too (psql -h 127.0.0.1 -p $port -U postgres pgbouncer);"
+echo "a demonstration comes first, some 40 seconds with logins by IAM."
 echo
 echo "a few queries through pgweir:"
 through -d postgres -c "create table greeting (words text)" \

@@ -5,7 +5,7 @@ use super::signals::{SignalAction, Signals};
 use super::{policy, systemd};
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
-use crate::console::{Console, Order, Standing};
+use crate::console::{Console, ProcessOrder, Standing};
 use crate::control::Phase;
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
@@ -43,7 +43,7 @@ impl Process {
     /// Why it ends other than in order.
     pub(super) async fn serve(
         self,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut orders: mpsc::UnboundedReceiver<ProcessOrder>,
         mut signals: Signals,
     ) -> Result<(), String> {
         let mut tick = tokio::time::interval(Duration::from_millis(JANITOR_PERIOD_MS));
@@ -65,16 +65,16 @@ impl Process {
         }
     }
 
-    fn carry_out(&self, order: Order) -> Continuation {
+    fn carry_out(&self, order: ProcessOrder) -> Continuation {
         match order {
-            Order::Reload(reply) => {
+            ProcessOrder::Reload(reply) => {
                 tracing::info!("RELOAD command issued");
                 let outcome = self.reload();
                 self.answer(reply, outcome);
             }
-            Order::Set { key, value, reply } => self.answer(reply, self.set(&key, &value)),
-            Order::Shutdown(phase) => self.begin_shutdown(phase),
-            Order::Exit => return Continuation::Exit,
+            ProcessOrder::Set { key, value, reply } => self.answer(reply, self.set(&key, &value)),
+            ProcessOrder::Shutdown(phase) => self.begin_shutdown(phase),
+            ProcessOrder::Exit => return Continuation::Exit,
         }
         Continuation::Yes
     }

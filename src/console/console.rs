@@ -2,7 +2,7 @@
 //!
 //! Made by `boot`, lent to the metrics page. Never knows a client's socket but in `session`.
 
-use super::control::{Control, Order};
+use super::control::{Control, ProcessOrder};
 use super::rows::Rows;
 use super::show_stats::Halves;
 use super::tables::{self, Shown, Source};
@@ -26,7 +26,7 @@ pub struct Console {
 
 impl Console {
     /// A console that nobody has come to, and the orders that `boot` is to carry out.
-    pub fn new(status: Arc<Status>) -> (Arc<Self>, mpsc::UnboundedReceiver<Order>) {
+    pub fn new(status: Arc<Status>) -> (Arc<Self>, mpsc::UnboundedReceiver<ProcessOrder>) {
         let (control, orders) = Control::new(&status.clients, &status.servers);
         (Arc::new(Self { status, control }), orders)
     }

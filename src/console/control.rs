@@ -68,7 +68,7 @@ pub enum Refused {
 
 /// What the console (or a signal) asks of the process itself; `boot` carries it out.
 #[derive(Debug)]
-pub enum Order {
+pub enum ProcessOrder {
     /// Read the files again. The answer is the first error.
     Reload(oneshot::Sender<Result<(), String>>),
     /// `SET key = value`. The answer is the error's text.
@@ -91,7 +91,7 @@ pub struct Control {
     plane: Arc<Plane>,
     clients: Arc<Clients>,
     servers: Arc<Servers>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<ProcessOrder>,
     switch: Mutex<Switch>,
 }
 
@@ -113,7 +113,10 @@ impl Switch {
 
 impl Control {
     /// Everything runs; and the orders that `boot` is to carry out.
-    pub fn new(clients: &Arc<Clients>, servers: &Arc<Servers>) -> (Self, mpsc::UnboundedReceiver<Order>) {
+    pub fn new(
+        clients: &Arc<Clients>,
+        servers: &Arc<Servers>,
+    ) -> (Self, mpsc::UnboundedReceiver<ProcessOrder>) {
         let (orders, asked) = mpsc::unbounded_channel();
         let control = Self {
             plane: Arc::clone(&clients.plane),

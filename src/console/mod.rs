@@ -1,7 +1,7 @@
 //! The admin database: what operators reach with `psql pgbouncer`.
 //!
 //! Grammar, SHOW tables and commands. Never touches a worker but by `core::Command`, never a client's or
-//! server's socket; asks the process itself only through [`Order`].
+//! server's socket; asks the process itself only through [`ProcessOrder`].
 
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod console;
@@ -19,6 +19,6 @@ pub mod tables;
 pub mod times;
 
 pub use console::Console;
-pub use control::Order;
+pub use control::ProcessOrder;
 pub use session::serve_all;
 pub(crate) use show_process::Standing;

@@ -2,7 +2,8 @@
 //!
 //! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows
 //! come from the `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter,
-//! since tools read them by position. Source: PgBouncer, doc/usage.md (Show commands).
+//! since tools read them by position: only SHOW IAM, which is ours, may grow. Source: PgBouncer, doc/usage.md
+//! (Show commands).
 
 mod columns;
 mod pages;

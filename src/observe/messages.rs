@@ -306,7 +306,7 @@ fn markdown() -> String {
             page += &format!("In bold: the {}.\n\n", section.label);
         }
         for row in &section.rows {
-            let label = if section.label.is_empty() { String::new() } else { format!("**{}** ", row.label) };
+            let label = if row.label.is_empty() { String::new() } else { format!("**{}** ", row.label) };
             let action =
                 if row.action == NONE { String::new() } else { format!(" **To do:** {}", row.action) };
             page += &format!("- {label}`{}`: {}{action}\n", row.text, row.meaning);

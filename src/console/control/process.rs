@@ -2,7 +2,7 @@
 //!
 //! Source: PgBouncer, src/main.c (signals) and src/admin.c.
 
-use super::{Control, Order, Refused};
+use super::{Control, ProcessOrder, Refused};
 use crate::console::show_process::Standing;
 use crate::control::Phase;
 use crate::core::Command;
@@ -18,7 +18,7 @@ impl Control {
     pub async fn reload(&self) -> Result<(), Refused> {
         let (reply, answer) = oneshot::channel();
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Reload(reply));
+        let _ = self.orders.send(ProcessOrder::Reload(reply));
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Refused::Reload),
@@ -34,7 +34,7 @@ impl Control {
     pub async fn set(&self, key: String, value: String) -> Result<Option<String>, Refused> {
         let (reply, answer) = oneshot::channel();
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Set { key, value, reply });
+        let _ = self.orders.send(ProcessOrder::Set { key, value, reply });
         match answer.await {
             Ok(Ok(notice)) => Ok(notice),
             Ok(Err(reason)) => {
@@ -48,13 +48,13 @@ impl Control {
     /// SHUTDOWN at once.
     pub fn exit(&self) {
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Exit);
+        let _ = self.orders.send(ProcessOrder::Exit);
     }
 
     /// SHUTDOWN WAIT_FOR_…, by way of `boot`, which closes listeners and waits.
     pub fn shut_down(&self, phase: Phase) {
         // Nobody takes orders any more when the process is at its end.
-        let _ = self.orders.send(Order::Shutdown(phase));
+        let _ = self.orders.send(ProcessOrder::Shutdown(phase));
     }
 
     /// Enters a phase of shutdown: pools are told. WAIT_FOR_SERVERS pauses. SUSPEND ends, or nobody whom it

@@ -5,7 +5,7 @@ use super::*;
 use crate::base::Address;
 use crate::clients::Clients;
 use crate::config::Snapshot;
-use crate::console::Order;
+use crate::console::ProcessOrder;
 use crate::control::{Plane, Policy, WorkerSet};
 use crate::servers::Servers;
 use crate::status::Status;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const FILE: &str = "[databases]\napp = host=10.0.0.1\n[users]\n[pgbouncer]\nmax_packet_size = 100000\n";
 
 /// A console, and where the orders for its process arrive.
-fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<Order>) {
+fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<ProcessOrder>) {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(FILE.into())).unwrap();
     let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
     plane.registry.adopt(&plane.policy.load().snapshot);
@@ -242,9 +242,9 @@ async fn the_process_is_asked_and_its_refusals_told() {
         let mut succeed = true;
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Reload(reply) if succeed => reply.send(Ok(())).unwrap(),
-                Order::Reload(reply) => reply.send(Err("bad file".into())).unwrap(),
-                Order::Set { key, value, reply } => {
+                ProcessOrder::Reload(reply) if succeed => reply.send(Ok(())).unwrap(),
+                ProcessOrder::Reload(reply) => reply.send(Err("bad file".into())).unwrap(),
+                ProcessOrder::Set { key, value, reply } => {
                     let told = (&*key, &*value) == ("server_tls_ca_file", "it's");
                     let result = if told { Ok(Some("told".into())) } else { Err("no".into()) };
                     reply.send(if key == "verbose" { Ok(None) } else { result }).unwrap();
@@ -268,11 +268,11 @@ async fn shutdown_is_an_order_to_the_process() {
     let (console, mut orders) = console();
     let (mut visitor, _) = visit(&console, Rights::Admin).await;
     assert_eq!(visitor.ask("shutdown wait_for_clients").await, tag("SHUTDOWN"));
-    assert!(matches!(orders.recv().await, Some(Order::Shutdown(Phase::WaitForClients))));
+    assert!(matches!(orders.recv().await, Some(ProcessOrder::Shutdown(Phase::WaitForClients))));
     assert_eq!(visitor.ask("shutdown wait_for_servers").await, tag("SHUTDOWN"));
-    assert!(matches!(orders.recv().await, Some(Order::Shutdown(Phase::WaitForServers))));
+    assert!(matches!(orders.recv().await, Some(ProcessOrder::Shutdown(Phase::WaitForServers))));
     visitor.send("shutdown").await;
-    assert!(matches!(orders.recv().await, Some(Order::Exit)));
+    assert!(matches!(orders.recv().await, Some(ProcessOrder::Exit)));
     assert_eq!(visitor.message().await, None, "the connection just closes");
 }
 

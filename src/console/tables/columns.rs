@@ -1,6 +1,7 @@
-//! The columns of the tables that SHOW prints.
+//! Columns that several tables of SHOW share, and those of SHOW IAM; what one table alone has stands with it.
 //!
-//! Names, types and order are PgBouncer's to the letter, since tools read them by position.
+//! Names, types and order are PgBouncer's to the letter, since tools read them by position; SHOW IAM is ours,
+//! and a new column comes at its end.
 
 use crate::console::rows::{Column, Type};
 
