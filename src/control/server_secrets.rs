@@ -1,7 +1,7 @@
 //! The secrets that servers are logged in to with: the order of their sources, and what
 //! clients' logins have taught.
 //!
-//! BoundedCache in memory only, never shown. Source: PgBouncer, doc/config.md (`auth_query`, "Authentication file
+//! Kept in memory only, never shown. Source: PgBouncer, doc/config.md (`auth_query`, "Authentication file
 //! format").
 
 use super::bounded_cache::{BoundedCache, Weight};
