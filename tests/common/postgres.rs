@@ -44,8 +44,8 @@ pub fn postgres() -> &'static Postgres {
     SHARED.get_or_init(Postgres::start)
 }
 
-/// What a PostgreSQL for tests is set to: quick, since nothing has to outlive a crash of the machine; over TLS
-/// with a certificate and its key; with a line in its log for each login. Whoever starts it adds
+/// What a PostgreSQL for tests is set to: quick, since nothing has to outlive a crash of the machine; over
+/// TLS with a certificate and its key; with a line in its log for each login. Whoever starts it adds
 /// `listen_addresses`.
 pub fn settings(port: u16, directory: &Path, [cert, key]: [PathBuf; 2]) -> String {
     format!(
