@@ -18,7 +18,7 @@ pub use class::Class;
 
 use super::source::SourceKey;
 use crate::base::{Micros, limits};
-use cause::{CROWDED_GRACE, Cause, Others, Refusals};
+use cause::{CROWDED_GRACE, Cause, GRACE, Others, Refusals};
 use chance::Entries;
 pub use outcome::{Asked, Kind, Outcome, Stage};
 use std::collections::HashMap;
@@ -305,9 +305,15 @@ impl Reactions {
         let is_recent = |at: Micros| now.since(at) < SIGN_SPAN;
         let get_in = self.accepted_at.is_some_and(|at| at >= since && is_recent(at));
         let is_refused = |other: &Reaction| !other.refusals.are_none() && is_recent(other.judged_at);
-        let are_refused = self.all.iter().any(|(name, other)| name != who && is_refused(other));
+        let is_unsettled =
+            |other: &Reaction| now.since(other.judged_at) < GRACE && other.refusals.are_unsettled();
+        let is_so = |is_one: &dyn Fn(&Reaction) -> bool| {
+            self.all.iter().any(|(name, other)| name != who && is_one(other))
+        };
+        let are_refused = is_so(&is_refused);
         match (get_in, are_refused) {
             (true, false) => Others::Fine,
+            (true, true) if is_so(&is_unsettled) => Others::Unsettled,
             (true, true) => Others::Mixed,
             (false, true) => Others::Refused,
             (false, false) => Others::None,

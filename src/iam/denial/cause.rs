@@ -50,6 +50,8 @@ pub(super) enum Others {
     Fine,
     /// Somebody logged in since the first refusal, and somebody was refused.
     Mixed,
+    /// The same, and of one that was refused just now nothing is known yet that makes it a denial.
+    Unsettled,
     /// Whoever has tried was refused.
     Refused,
 }
@@ -57,7 +59,7 @@ pub(super) enum Others {
 impl Others {
     /// Whether it shows that logins work there.
     fn has_success(self) -> bool {
-        matches!(self, Self::Fine | Self::Mixed)
+        matches!(self, Self::Fine | Self::Mixed | Self::Unsettled)
     }
 }
 
@@ -97,7 +99,7 @@ impl Patience {
         match others {
             Others::Refused => true,
             Others::None => let_in != LetIn::Never && self.all_denied != AllDenied::MaxAge,
-            Others::Fine | Others::Mixed => false,
+            Others::Fine | Others::Mixed | Others::Unsettled => false,
         }
     }
 }
@@ -159,6 +161,8 @@ impl Evidence {
             // what others hear tells more than time does
             (true, LetIn::Never) if others.has_success() => GRACE,
             (true, _) => CROWDED_GRACE,
+            // whoever comes then hears most likely what the others do
+            (false, _) if others == Others::Unsettled => GRACE,
             (false, LetIn::Once | LetIn::Lately) => GRACE,
             (false, LetIn::Never) => Micros(0),
         }
@@ -244,6 +248,11 @@ impl Refusals {
     /// Whether whoever is refused may be throttled as well as anything else.
     pub(super) fn may_be_of_many(&self) -> bool {
         self.cause.is_some_and(|cause| !cause.is_denial())
+    }
+
+    /// Whether they are too few to call them a denial, or are called something else.
+    pub(super) fn are_unsettled(&self) -> bool {
+        !self.are_none() && (self.may_be_of_many() || !self.are_confirmed())
     }
 
     /// Since when something else than the clock or the credentials has to explain them.

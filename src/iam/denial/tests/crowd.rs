@@ -10,6 +10,9 @@ use std::collections::BinaryHeap;
 /// How often whoever waits for what another login of its role hears looks again.
 const LOOK: Micros = Micros::from_millis(50);
 
+/// How long PostgreSQL takes from a login that is let in to ReadyForQuery.
+const OPENING: Micros = Micros::from_millis(5);
+
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowd {
@@ -21,6 +24,8 @@ pub(super) struct Crowd {
     /// Logins at a time that each role wants, without end.
     pub width: usize,
     pub login: Micros,
+    /// How much later one hears that it is let in than that it is not: a session has to begin.
+    pub opening: Micros,
     /// When the stranger comes, whose role was never let in.
     pub comes_at: Micros,
     pub is_denied: bool,
@@ -45,6 +50,8 @@ enum Happens {
     Wakes(usize),
     /// That slot's login, begun then, is over.
     Verdict(usize, Micros),
+    /// That slot's session has begun.
+    Opened(usize),
 }
 
 struct World {
@@ -121,7 +128,7 @@ impl World {
         }
         let ticket = self.budget.ask(Priority::Client, self.now);
         self.turns.insert(ticket, slot);
-        self.plan(self.now, Happens::Turn);
+        self.gives_turns();
     }
 
     fn held_back(&mut self, slot: usize) -> Option<Micros> {
@@ -154,12 +161,7 @@ impl World {
         let (role, name) = (self.slots[slot], self.who(slot));
         let is_stranger = role == self.crowd.roles;
         if self.passes() && !(is_stranger && self.crowd.is_denied) {
-            self.reactions.accepted(&name, self.now);
-            (self.accepted_at[role], self.leads[role]) = (Some(self.now), None);
-            if is_stranger {
-                self.fate.let_in_at = Some(self.now);
-            }
-            return self.plan(self.now, Happens::Wakes(slot));
+            return self.plan(self.now + self.crowd.opening, Happens::Opened(slot));
         }
         let let_in = match self.accepted_at[role] {
             None => LetIn::Never,
@@ -187,6 +189,16 @@ impl World {
             self.leads[role] = None;
         }
         self.leave_queue(role);
+        self.plan(self.now, Happens::Wakes(slot));
+    }
+
+    fn opened(&mut self, slot: usize) {
+        let (role, name) = (self.slots[slot], self.who(slot));
+        self.reactions.accepted(&name, self.now);
+        (self.accepted_at[role], self.leads[role]) = (Some(self.now), None);
+        if role == self.crowd.roles {
+            self.fate.let_in_at = Some(self.now);
+        }
         self.plan(self.now, Happens::Wakes(slot));
     }
 
@@ -220,6 +232,7 @@ pub(super) fn fate(crowd: Crowd, most: Micros) -> Fate {
             Happens::Turn => world.gives_turns(),
             Happens::Wakes(slot) => world.wakes(slot),
             Happens::Verdict(slot, begun_at) => world.verdict(slot, begun_at),
+            Happens::Opened(slot) => world.opened(slot),
         }
     }
     world.fate
@@ -239,6 +252,7 @@ fn crowds(comes_s: u64, is_denied: bool) -> impl Iterator<Item = Crowd> {
         roles,
         width,
         login: Micros::from_millis(login_ms),
+        opening: OPENING,
         comes_at: s(comes_s) + Micros::from_millis(37 * seed),
         is_denied,
         seed,
@@ -264,5 +278,28 @@ fn one_that_is_denied_among_throttled_ones_is_called_so_as_soon_as_it_has_had_it
             _ => 20,
         };
         assert!(span < s(bound) && !fate.is_crowd_denied, "{span:?}, {crowd:?}: {fate:?}");
+    }
+}
+
+/// A start where nothing is known yet: too few for the pace to be strained, too many for what passes.
+#[test]
+fn nobody_is_called_denied_where_a_few_begin_at_a_server_that_is_busy() {
+    let sizes = [(2, 1), (2, 4), (3, 1), (3, 2), (5, 1), (5, 3), (8, 1), (16, 1)];
+    let all = sizes.into_iter().flat_map(|size| [1, 2, 5, 10].map(|most| (size, most)));
+    let all = all.flat_map(|(size, most)| [20, 100, 300].map(|login_ms| (size, most, login_ms)));
+    for (((roles, width), most, login_ms), seed) in all.zip(0..) {
+        let crowd = Crowd {
+            most,
+            is_even: seed % 2 == 0,
+            roles,
+            width,
+            login: Micros::from_millis(login_ms),
+            opening: OPENING,
+            comes_at: s(0),
+            is_denied: false,
+            seed,
+        };
+        let fate = fate(crowd, s(60));
+        assert!(fate.let_in_at.is_some() && !fate.is_crowd_denied, "{crowd:?}: {fate:?}");
     }
 }
