@@ -8,7 +8,7 @@
 use crate::auth::scram::{Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::{Address, Password, limits};
-use crate::control::{FairSemaphore, Kept, Permit, Weight};
+use crate::control::{BoundedCache, FairSemaphore, Permit, Weight};
 use aws_lc_rs::hmac;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl KeyDerivation<'_> {
 /// one name are others in each database of auth_query.
 pub struct Verifiers {
     seed: [u8; 32],
-    derived: Kept<Tag, Derived>,
+    derived: BoundedCache<Tag, Derived>,
 }
 
 /// A user and a password under the seed: what is remembered holds neither.
@@ -64,7 +64,7 @@ impl Default for Verifiers {
 impl Verifiers {
     /// None remembered yet. `seed` is random and secret: it makes salts.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { seed, derived: Kept::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
+        Self { seed, derived: BoundedCache::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_are_remembered_than_the_bound_says() {
-        let verifiers = Verifiers { derived: Kept::new(3, usize::MAX), ..Verifiers::new([1; 32]) };
+        let verifiers = Verifiers { derived: BoundedCache::new(3, usize::MAX), ..Verifiers::new([1; 32]) };
         for number in 0..20 {
             let secret = Arc::new(Secret::parse(&format!("secret {number}")));
             let last = known(&verifiers, &secret, 1).await;

@@ -4,13 +4,13 @@
 //! Starts no task and opens no socket. Rooms above meet here and never import each other.
 
 mod admissions;
+mod bounded_cache;
 mod byte_stream;
 mod cancel;
 mod cancel_keys;
 mod cancel_queue;
 mod fair_semaphore;
 mod first_server;
-mod kept;
 mod last_failure;
 mod launcher_door;
 mod login_counts;
@@ -30,13 +30,13 @@ pub(crate) mod tests;
 mod welcome;
 
 pub(crate) use admissions::Admission;
+pub(crate) use bounded_cache::{BoundedCache, Weight};
 pub use byte_stream::Stream;
 pub use cancel_keys::CancelRequest;
 pub(crate) use cancel_keys::{ClientKey, KeyHolder};
 pub use cancel_queue::{CancelQueue, Joins, TakenIn};
 pub(crate) use fair_semaphore::FairSemaphore;
 pub use fair_semaphore::Permit;
-pub(crate) use kept::{Kept, Weight};
 pub use last_failure::{LastFailure, Sent};
 pub(crate) use launcher_door::{LauncherEvent, LauncherInbox};
 pub(crate) use login_counts::LoginTrouble;

@@ -4,7 +4,7 @@
 //! Kept in memory only, never shown. Source: PgBouncer, doc/config.md (`auth_query`, "Authentication file
 //! format").
 
-use super::kept::{Kept, Weight};
+use super::bounded_cache::{BoundedCache, Weight};
 use crate::auth::{ScramKeys, Secret};
 use crate::base::limits;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// What is stored of a password.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// It.
+    /// The password, or a verifier of it.
     pub secret: Arc<Secret>,
     /// Keys that a client of ours has proven to hold; of use only where `secret` is a SCRAM verifier.
     pub keys: Option<ScramKeys>,
@@ -25,15 +25,15 @@ type Account = (Arc<str>, Arc<str>);
 /// next login.
 pub struct ServerSecrets {
     /// Secrets that authenticated clients (auth_query's answers), by database entry and user.
-    found: Kept<Account, Found>,
+    found: BoundedCache<Account, Found>,
     /// Keys proven by clients' SCRAM logins, by user.
-    keys: Kept<Arc<str>, Proven>,
+    keys: BoundedCache<Arc<str>, Proven>,
 }
 
 impl Default for ServerSecrets {
     fn default() -> Self {
         let (entries, bytes) = (limits::FOUND_SECRETS_MAX, limits::FOUND_SECRETS_BYTES_MAX);
-        Self { found: Kept::new(entries, bytes), keys: Kept::new(entries, bytes) }
+        Self { found: BoundedCache::new(entries, bytes), keys: BoundedCache::new(entries, bytes) }
     }
 }
 

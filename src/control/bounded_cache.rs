@@ -1,8 +1,7 @@
-//! A table of what can be had again: it keeps so many entries and so many bytes, and forgets any
-//! others to stay within them.
+//! A cache within bounds of entries and of bytes: it forgets others to stay within them.
 //!
-//! For secrets that answers of auth_query bring: how many there are, and how long, is for others to say.
-//! Never forgets the entry that was changed last.
+//! For what can be had again, such as secrets that auth_query has found. Never forgets the entry that was
+//! changed last. Does not look at age or use: which other goes is chance.
 
 use dashmap::DashMap;
 use std::hash::Hash;
@@ -17,15 +16,15 @@ pub(crate) trait Weight {
     fn bytes(&self) -> usize;
 }
 
-/// See the file's head.
-pub(crate) struct Kept<K, V> {
+/// A cache of so many entries and bytes at the most.
+pub(crate) struct BoundedCache<K, V> {
     table: DashMap<K, V>,
     bytes: AtomicUsize,
     entries_max: usize,
     bytes_max: usize,
 }
 
-impl<K: Clone + Eq + Hash, V: Weight + Default> Kept<K, V> {
+impl<K: Clone + Eq + Hash, V: Weight + Default> BoundedCache<K, V> {
     /// An empty one, with its bounds. Each thread that changes it may go beyond them
     /// by one entry for a moment.
     pub(crate) fn new(entries_max: usize, bytes_max: usize) -> Self {
@@ -81,7 +80,7 @@ mod tests {
 
     #[test]
     fn entries_and_bytes_stay_within_their_bounds_and_the_last_change_stays() {
-        let kept = Kept::<u32, Vec<u8>>::new(100, 100 * ENTRY_BYTES);
+        let kept = BoundedCache::<u32, Vec<u8>>::new(100, 100 * ENTRY_BYTES);
         let mut most = 0;
         for round in 0..2_000u32 {
             let (key, length) = (round % 300, (round as usize * 7919) % 3_000);
@@ -93,7 +92,7 @@ mod tests {
             most = most.max(kept.table.len());
         }
         assert!(most > 5, "{most}");
-        let small = Kept::<u32, Vec<u8>>::new(100, 100 * ENTRY_BYTES);
+        let small = BoundedCache::<u32, Vec<u8>>::new(100, 100 * ENTRY_BYTES);
         (0..300).for_each(|key| small.change(key, |value| value.clear()));
         assert_eq!(small.table.len(), 100, "small ones are bounded by their number");
     }
