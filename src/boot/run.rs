@@ -12,7 +12,7 @@ use crate::base::{VERSION, WorkerId, limits};
 use crate::clients::{Acceptors, Clients, ConsoleVisit, Listeners, unix_path};
 use crate::config::Settings;
 use crate::console::{self, Console};
-use crate::control::{LauncherInbox, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, Staff};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
 use crate::observe::log::{self, Log};
@@ -166,7 +166,7 @@ async fn serve_metrics(settings: &Settings, status: Arc<Status>, log: &Log) -> R
 fn begin_tasks(
     servers: &Arc<Servers>,
     console: &Arc<Console>,
-    inbox: LauncherInbox,
+    inbox: LauncherReceiver,
     visits: tokio::sync::mpsc::UnboundedReceiver<ConsoleVisit>,
 ) {
     const PROCESS: &str = "process";

@@ -5,7 +5,7 @@
 //! program can lose or double one. The lock is held for a few additions, when a connection opens or
 //! closes; never across an await.
 
-use super::launcher_door::LauncherDoor;
+use super::launcher_channel::LauncherSender;
 use crate::base::{Micros, PoolId};
 use crate::core::{Ledger, Opening, PoolShare, Shortfall, Use};
 use crate::tasks;
@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// The ledger, shared.
 pub struct Places {
     ledger: Mutex<Ledger>,
-    launcher: LauncherDoor,
+    launcher: LauncherSender,
 }
 
 impl Places {
     /// No place taken; `launcher` learns of each that comes back.
-    pub fn new(launcher: LauncherDoor) -> Arc<Self> {
+    pub fn new(launcher: LauncherSender) -> Arc<Self> {
         Arc::new(Self { ledger: Mutex::default(), launcher })
     }
 
@@ -165,7 +165,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::launcher_door;
+    use crate::control::launcher_channel;
     use crate::control::tests::share;
     use crate::core::{Verdict, Want};
 
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_place_is_held_from_launch_to_drop() {
-        let (door, mut inbox) = launcher_door::door();
-        let places = Places::new(door);
+        let (sender, mut inbox) = launcher_channel::channel();
+        let places = Places::new(sender);
         let pool = share("db", "user");
         let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
         assert_eq!(places.pool_servers(pool.id), (1, 0));
@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_login_that_fails_gives_its_place_back_and_waits() {
-        let (door, _inbox) = launcher_door::door();
-        let places = Places::new(door);
+        let (sender, _inbox) = launcher_channel::channel();
+        let places = Places::new(sender);
         let pool = share("db", "user");
         let Ok(mut place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
         assert!(place.login_failed("connect failed".into(), Micros(10)), "who waits is told");

@@ -6,7 +6,7 @@
 use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
 use super::fair_semaphore::FairSemaphore;
-use super::launcher_door::{LauncherDoor, LauncherInbox};
+use super::launcher_channel::{LauncherReceiver, LauncherSender};
 use super::places::Places;
 use super::policy::Policy;
 use super::pool_entry::PoolEntry;
@@ -51,7 +51,7 @@ pub struct Plane {
     /// The ledger of places, with its lock.
     pub places: Arc<Places>,
     /// Wakes the launcher.
-    pub launcher: LauncherDoor,
+    pub launcher: LauncherSender,
     /// Which client a cancel key belongs to.
     pub cancel_keys: CancelKeys,
     /// What clients' logins taught that servers can be logged in to with.
@@ -96,8 +96,8 @@ fn computing_threads() -> usize {
 
 impl Plane {
     /// A plane with no pool, and what is said to its launcher.
-    pub fn new(policy: Arc<Policy>, staff: Staff) -> (Arc<Self>, LauncherInbox) {
-        let (launcher, inbox) = crate::control::launcher_door::door();
+    pub fn new(policy: Arc<Policy>, staff: Staff) -> (Arc<Self>, LauncherReceiver) {
+        let (launcher, inbox) = crate::control::launcher_channel::channel();
         let gate = Arc::new(Gate::default());
         let plane = Self {
             policy: ArcSwap::new(policy),

@@ -9,7 +9,7 @@
 use super::servers::Servers;
 use super::{attempt, cancel_request};
 use crate::base::{Micros, PoolId, WorkerId, limits};
-use crate::control::{LauncherEvent, LauncherInbox, Plane, PoolEntry};
+use crate::control::{LauncherEvent, LauncherReceiver, Plane, PoolEntry};
 use crate::core::{
     Action, Answer, Bound, Command, Demand, Event, Launcher, Ledger, Opening, PoolShare, Scope, Shortfall,
     Want,
@@ -20,11 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// Runs the launcher until its door is closed.
+/// Runs the launcher until nobody can send to it any more.
 ///
 /// # Cancel safety
 /// May be dropped at any time; connects that are under way go on and end by themselves.
-pub async fn run(servers: Arc<Servers>, mut inbox: LauncherInbox) {
+pub async fn run(servers: Arc<Servers>, mut inbox: LauncherReceiver) {
     let mut janitor = tokio::time::interval(Duration::from_millis(limits::JANITOR_PERIOD_MS));
     janitor.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let carrier = Carrier { launcher: Launcher::new(servers.plane.workers.len()), servers };
@@ -167,10 +167,10 @@ impl Carrier {
                 }
             }
             Action::LookAgain(pool, after) => {
-                let door = plane.launcher.clone();
+                let launcher = plane.launcher.clone();
                 tasks::spawn("second look", pool.0, async move {
                     tokio::time::sleep(after.to_duration()).await;
-                    door.look_again(pool);
+                    launcher.look_again(pool);
                 });
             }
             Action::WelcomeAsBefore(pool) => {

@@ -4,7 +4,7 @@ use super::*;
 use crate::auth::UserList;
 use crate::clients::ConsoleVisit;
 use crate::control::tests::{Lines, policy, until};
-use crate::control::{LauncherInbox, Phase, Plane, Staff, Welcome};
+use crate::control::{LauncherReceiver, Phase, Plane, Staff, Welcome};
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};
@@ -20,7 +20,7 @@ const CONSOLE: &str = "admin_users = admin\nstats_users = stats";
 
 /// What logins lead to, held open.
 pub(in crate::clients) struct Receivers {
-    _launcher: LauncherInbox,
+    _launcher: LauncherReceiver,
     console: mpsc::UnboundedReceiver<ConsoleVisit>,
 }
 

@@ -1,12 +1,12 @@
 //! Readiness over a plane without workers, with a source that finds nothing.
 
 use super::*;
-use crate::control::LauncherInbox;
+use crate::control::LauncherReceiver;
 
 const BY_IAM: &str = "server_auth=rds_iam server_tls_ca_file=x iam_credential_source=container";
 const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
 
-fn servers(fallback: &str) -> (Arc<Servers>, LauncherInbox) {
+fn servers(fallback: &str) -> (Arc<Servers>, LauncherReceiver) {
     let databases = format!("app = host={HOST} user=app {BY_IAM}\nplain = host=10.0.0.1\n{fallback}");
     let (plane, launcher) = crate::control::tests::plane(&databases, "");
     let servers = Servers::new(plane);

@@ -4,7 +4,7 @@
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Snapshot, SslMode};
 use crate::control::tests::{Lines, policy};
-use crate::control::{LauncherInbox, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, Staff};
 use crate::core::{CancelFate, CancelKey, ServerIdentity, Verdict, Want};
 use crate::servers::{Servers, attempt, cancel_request};
 use crate::tls::{ServerTls, ServersTls};
@@ -57,7 +57,7 @@ impl ServerCertVerifier for Panics {
 }
 
 /// Servers: every connection to the one of `d` panics; and that server.
-async fn dangerous() -> (Arc<Servers>, LauncherInbox, std::net::SocketAddr) {
+async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::tests::policy;
-use crate::control::{LauncherInbox, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, Staff};
 use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion, Who};
 use crate::iam::{SourceKey, SourceKind};
 use std::time::Duration;
@@ -12,14 +12,14 @@ const HOST: &str = "db.abc.eu-west-1.rds.amazonaws.com";
 const OTHER_HOST: &str = "db.xyz.eu-west-1.rds.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/db";
 
-fn begun(policy: Policy) -> (Arc<Servers>, LauncherInbox) {
+fn begun(policy: Policy) -> (Arc<Servers>, LauncherReceiver) {
     let (plane, launcher) = Plane::new(Arc::new(policy), Staff::none());
     let servers = Servers::new(plane);
     servers.begin();
     (servers, launcher)
 }
 
-fn servers() -> (Arc<Servers>, LauncherInbox) {
+fn servers() -> (Arc<Servers>, LauncherReceiver) {
     let databases = format!(
         "app = host={HOST} user=app {BY_IAM}\n\
          pair = host={OTHER_HOST},{HOST},{HOST} {BY_IAM} iam_login_rate=5\n\

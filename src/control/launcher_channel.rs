@@ -28,18 +28,18 @@ pub enum LauncherEvent {
 
 /// Tells the launcher; cheap to clone, never blocks. What is said after the launcher has ended is dropped.
 #[derive(Clone)]
-pub struct LauncherDoor(mpsc::UnboundedSender<LauncherEvent>);
+pub struct LauncherSender(mpsc::UnboundedSender<LauncherEvent>);
 
-/// The launcher's end of its door.
-pub struct LauncherInbox(pub mpsc::UnboundedReceiver<LauncherEvent>);
+/// The launcher's end.
+pub struct LauncherReceiver(pub mpsc::UnboundedReceiver<LauncherEvent>);
 
-/// A door and what is behind it.
-pub(super) fn door() -> (LauncherDoor, LauncherInbox) {
+/// Both ends of the way to the launcher.
+pub(super) fn channel() -> (LauncherSender, LauncherReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (LauncherDoor(sender), LauncherInbox(receiver))
+    (LauncherSender(sender), LauncherReceiver(receiver))
 }
 
-impl LauncherDoor {
+impl LauncherSender {
     /// Somebody wants a server of this pool.
     pub fn need_server(&self, pool: PoolId) {
         self.say(LauncherEvent::NeedServer(pool));
@@ -77,7 +77,7 @@ impl LauncherDoor {
 }
 
 #[cfg(test)]
-impl LauncherInbox {
+impl LauncherReceiver {
     /// Whether something was said.
     pub fn has_news(&mut self) -> bool {
         self.0.try_recv().is_ok()
