@@ -5,7 +5,7 @@
 //! no secret: of an access key the end of its id, of a token nothing.
 
 use super::process::share_memory;
-use crate::control::{Plane, Policy, Staff};
+use crate::control::{Plane, Policy, WorkerSet};
 use crate::iam::{CredentialState, FetchError, Reason, Source};
 use crate::servers::Servers;
 use crate::servers::iam::preflight::{Trial, Verdict, trials};
@@ -30,7 +30,7 @@ pub(super) fn check(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str
 
 async fn look(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str)) -> bool {
     let snapshot = Arc::clone(&policy.snapshot);
-    let (plane, _inbox) = Plane::new(Arc::new(policy), Staff::none());
+    let (plane, _inbox) = Plane::new(Arc::new(policy), WorkerSet::none());
     let servers = Servers::new(plane);
     servers.begin();
     let sources = servers.iam.all_sources();

@@ -12,7 +12,7 @@ use crate::base::{VERSION, WorkerId, limits};
 use crate::clients::{Acceptors, Clients, ConsoleVisit, Listeners, unix_path};
 use crate::config::Settings;
 use crate::console::{self, Console};
-use crate::control::{LauncherReceiver, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
 use crate::observe::log::{self, Log};
@@ -114,7 +114,7 @@ fn serve(
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
     let workers = Workers::start(settings)?;
-    let (plane, launcher) = Plane::new(Arc::new(policy), workers.staff());
+    let (plane, launcher) = Plane::new(Arc::new(policy), workers.set());
     workers.connect(&plane);
     let (clients, visits) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(plane);
@@ -229,9 +229,9 @@ impl Workers {
     }
 
     /// What the login plane knows of them.
-    fn staff(&self) -> Staff {
-        Staff {
-            workers: self.handles.clone(),
+    fn set(&self) -> WorkerSet {
+        WorkerSet {
+            handles: self.handles.clone(),
             names: self.names.clone(),
             statements: Arc::clone(&self.statements),
             clock: self.clock,

@@ -114,7 +114,7 @@ fn join(plane: &Plane, entry: &PoolEntry, visit: Visit) -> std::io::Result<UnixS
         unsent: Vec::new(),
         guard: Box::new(visit),
     };
-    plane.worker(plane.quietest_worker()).send(Mail::Client(Box::new((channel, login))));
+    plane.worker(plane.least_loaded_worker()).send(Mail::Client(Box::new((channel, login))));
     UnixStream::from_std(ours)
 }
 

@@ -43,7 +43,7 @@ pub(crate) use login_counts::LoginTrouble;
 pub use logins::Logins;
 pub(crate) use logins::{LoginEntry, LoginRow};
 pub use places::{Place, Places};
-pub use plane::{Phase, Plane, Staff};
+pub use plane::{Phase, Plane, WorkerSet};
 pub use policy::Policy;
 pub(crate) use policy::{ClientTls, tcp_options};
 pub(crate) use pool_entry::PoolEntry;

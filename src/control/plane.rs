@@ -66,9 +66,9 @@ pub struct Plane {
 }
 
 /// What a [`Plane`] is made for: the workers, and what they were made with.
-pub struct Staff {
+pub struct WorkerSet {
     /// Their handles.
-    pub workers: Box<[WorkerHandle]>,
+    pub handles: Box<[WorkerHandle]>,
     /// Tracked parameter names.
     pub names: TrackedNames,
     /// Their prepared statements.
@@ -77,11 +77,11 @@ pub struct Staff {
     pub clock: Clock,
 }
 
-impl Staff {
+impl WorkerSet {
     /// No workers at all: for who looks at a configuration, and for tests.
     pub fn none() -> Self {
         Self {
-            workers: Box::default(),
+            handles: Box::default(),
             names: TrackedNames::new([]),
             statements: Arc::default(),
             clock: Clock::new(),
@@ -96,16 +96,16 @@ fn computing_threads() -> usize {
 
 impl Plane {
     /// A plane with no pool, and what is said to its launcher.
-    pub fn new(policy: Arc<Policy>, staff: Staff) -> (Arc<Self>, LauncherReceiver) {
+    pub fn new(policy: Arc<Policy>, workers: WorkerSet) -> (Arc<Self>, LauncherReceiver) {
         let (launcher, inbox) = crate::control::launcher_channel::channel();
         let gate = Arc::new(Gate::default());
         let plane = Self {
             policy: ArcSwap::new(policy),
-            registry: Registry::new(Arc::clone(&gate), staff.workers.len()),
-            statements: staff.statements,
+            registry: Registry::new(Arc::clone(&gate), workers.handles.len()),
+            statements: workers.statements,
             gate,
-            workers: staff.workers,
-            names: staff.names,
+            workers: workers.handles,
+            names: workers.names,
             places: Places::new(launcher.clone()),
             launcher,
             cancel_keys: CancelKeys::default(),
@@ -113,7 +113,7 @@ impl Plane {
             admissions: Admissions::default(),
             key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
             phase: watch::Sender::new(Phase::Running),
-            clock: staff.clock,
+            clock: workers.clock,
             socket_ids: AtomicU64::new(0),
         };
         (Arc::new(plane), inbox)
@@ -161,17 +161,17 @@ impl Plane {
     }
 
     /// The worker with the fewest clients.
-    pub fn quietest_worker(&self) -> WorkerId {
-        let quietest = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.client_count());
-        WorkerId(quietest.map_or(0, |(at, _)| at as u16))
+    pub fn least_loaded_worker(&self) -> WorkerId {
+        let least_loaded = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.client_count());
+        WorkerId(least_loaded.map_or(0, |(at, _)| at as u16))
     }
 
     /// `here`, unless another worker has fewer clients by more than an eighth: who comes to a
     /// worker mostly stays there.
-    pub fn quiet_worker(&self, here: WorkerId) -> WorkerId {
-        let quietest = self.quietest_worker();
-        let fewest = self.worker(quietest).client_count();
-        if self.worker(here).client_count() <= fewest + fewest / 8 + 1 { here } else { quietest }
+    pub fn near_worker(&self, here: WorkerId) -> WorkerId {
+        let least_loaded = self.least_loaded_worker();
+        let fewest = self.worker(least_loaded).client_count();
+        if self.worker(here).client_count() <= fewest + fewest / 8 + 1 { here } else { least_loaded }
     }
 
     /// The pool for clients of `database` that log in as `user` (the entry's own user goes first), made if it

@@ -1,7 +1,7 @@
 //! What tests of the rooms around this one begin with.
 
 use super::registry::Registry;
-use super::{LauncherReceiver, Plane, Policy, Staff};
+use super::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::config::Snapshot;
 use crate::core::{Gate, PoolShare};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ pub(crate) fn policy(databases: &str, settings: &str) -> Policy {
 
 /// A plane without workers, whose entries nobody has made known yet.
 pub(crate) fn plane(databases: &str, settings: &str) -> (Arc<Plane>, LauncherReceiver) {
-    Plane::new(Arc::new(policy(databases, settings)), Staff::none())
+    Plane::new(Arc::new(policy(databases, settings)), WorkerSet::none())
 }
 
 /// Waits until something that another task does has happened.

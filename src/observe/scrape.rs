@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::clients::Clients;
     use crate::config::Snapshot;
-    use crate::control::{Plane, Policy, Staff};
+    use crate::control::{Plane, Policy, WorkerSet};
     use crate::observe::sink::Destinations;
     use crate::servers::Servers;
 
@@ -141,7 +141,7 @@ mod tests {
     async fn rendering_that_panics_makes_no_page_and_the_next_is_made() {
         let text = "[databases]\nd =\n[pgbouncer]\n";
         let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
-        let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+        let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
         let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
         let log = Log::new(Destinations::default(), 0).unwrap();
         let scrape = Scrape::new(Status::new(clients, servers), log);

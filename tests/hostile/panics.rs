@@ -7,7 +7,7 @@ use pgweir::base::Address;
 use pgweir::clients::{Clients, ConsoleVisit, Rights};
 use pgweir::config::Snapshot;
 use pgweir::console::{Console, serve_all};
-use pgweir::control::{Plane, Policy, Staff};
+use pgweir::control::{Plane, Policy, WorkerSet};
 use pgweir::core::ClientIdentity;
 use pgweir::servers::Servers;
 use pgweir::status::Status;
@@ -50,7 +50,7 @@ impl AsyncWrite for Trap {
 fn clients() -> (Arc<Clients>, mpsc::UnboundedReceiver<ConsoleVisit>, Arc<Status>) {
     let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok("[databases]\n[pgbouncer]\n".into()));
     let snapshot = snapshot.unwrap_or_else(|_| panic!("it is sound"));
-    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
     let servers = Servers::new(Arc::clone(&plane));
     let (clients, visits) = Clients::new(plane);
     let status = Status::new(Arc::clone(&clients), servers);

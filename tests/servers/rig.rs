@@ -6,7 +6,7 @@ use pgweir::auth::UserList;
 use pgweir::base::{Address, Micros, WorkerId};
 use pgweir::clients::Clients;
 use pgweir::config::{IoBackend, Snapshot};
-use pgweir::control::{Plane, Policy, Staff};
+use pgweir::control::{Plane, Policy, WorkerSet};
 use pgweir::core::{
     Authorization, CancelKey, ClientIdentity, ClientLogin, PoolShare, ServerIdentity, ServerLogin,
     StatementRegistry, Verdict, Want,
@@ -50,13 +50,13 @@ impl Rig {
         let statements = Arc::new(StatementRegistry::default());
         let handles: Box<[_]> = (0..WORKERS).map(|_| WorkerHandle::new().expect("an eventfd")).collect();
         let nothing = Arc::new(policy("", "", ""));
-        let staff = Staff {
-            workers: handles.clone(),
+        let workers = WorkerSet {
+            handles: handles.clone(),
             names: names.clone(),
             statements: Arc::clone(&statements),
             clock,
         };
-        let (plane, inbox) = Plane::new(nothing, staff);
+        let (plane, inbox) = Plane::new(nothing, workers);
         let threads = (0..WORKERS).map(|id| {
             let plane = Arc::clone(&plane);
             let notes = Arc::new(move |from, note| plane.note(from, note));

@@ -232,7 +232,7 @@ impl World {
     }
 
     /// Those who wait for the pool's first server never get to a worker.
-    pub fn refuse_the_desk(&mut self, at: usize) {
+    pub fn turn_away_arrivals(&mut self, at: usize) {
         for (_, socket, _) in std::mem::take(&mut self.pools[at].arrivals) {
             self.turn_away(socket);
         }
@@ -315,7 +315,7 @@ impl World {
         let is_unusable = share.live_count() == 0 || !self.pools[at].has_welcome();
         if is_answer && is_unusable {
             if is_refused {
-                self.refuse_the_desk(at);
+                self.turn_away_arrivals(at);
             }
             self.tell_all(&|| Command::FailWaiting(share.id, fault.clone()));
         }

@@ -205,7 +205,7 @@ impl World {
                 continue;
             }
             self.pools[at].share.set_removed();
-            self.refuse_the_desk(at);
+            self.turn_away_arrivals(at);
             self.clients.iter_mut().filter(|client| client.pool == at).for_each(|client| {
                 client.causes.killed = true;
             });

@@ -64,7 +64,7 @@ impl Visitor {
         let params = own_params(&clients.plane.names, &welcome.params, startup, add_host);
         let here = self.home.filter(|_| stream.is_on_loop());
         let worker =
-            here.map_or_else(|| clients.plane.quietest_worker(), |here| clients.plane.quiet_worker(here));
+            here.map_or_else(|| clients.plane.least_loaded_worker(), |here| clients.plane.near_worker(here));
         let key = clients
             .plane
             .cancel_keys

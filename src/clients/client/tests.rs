@@ -4,7 +4,7 @@ use super::*;
 use crate::auth::UserList;
 use crate::clients::ConsoleVisit;
 use crate::control::tests::{Lines, policy, until};
-use crate::control::{LauncherReceiver, Phase, Plane, Staff, Welcome};
+use crate::control::{LauncherReceiver, Phase, Plane, Welcome, WorkerSet};
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
 use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};
@@ -29,7 +29,8 @@ fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Receivers) {
     assert_eq!(error, None);
     let policy = Policy { users: Arc::new(users), ..policy(databases, settings) };
     let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
-    let (plane, _launcher) = Plane::new(Arc::new(policy), Staff { workers: workers.into(), ..Staff::none() });
+    let (plane, _launcher) =
+        Plane::new(Arc::new(policy), WorkerSet { handles: workers.into(), ..WorkerSet::none() });
     let (clients, console) = Clients::new(plane);
     (clients, Receivers { _launcher, console })
 }

@@ -6,7 +6,7 @@ use crate::base::Address;
 use crate::clients::Clients;
 use crate::config::Snapshot;
 use crate::console::Order;
-use crate::control::{Plane, Policy, Staff};
+use crate::control::{Plane, Policy, WorkerSet};
 use crate::servers::Servers;
 use crate::status::Status;
 use tokio::io::DuplexStream;
@@ -17,7 +17,7 @@ const FILE: &str = "[databases]\napp = host=10.0.0.1\n[users]\n[pgbouncer]\nmax_
 /// A console, and where the orders for its process arrive.
 fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<Order>) {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(FILE.into())).unwrap();
-    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
     plane.registry.adopt(&plane.policy.load().snapshot);
     let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
     Console::new(Status::new(clients, servers))

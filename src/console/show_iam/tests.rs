@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Snapshot;
-use crate::control::{Plane, Policy, PoolEntry, Staff};
+use crate::control::{Plane, Policy, PoolEntry, WorkerSet};
 use crate::core::Stance;
 use crate::iam::fetch::Fetching;
 use crate::iam::{
@@ -48,7 +48,7 @@ async fn source(outcome: Result<(), Reason>) -> Arc<Source> {
 fn pool() -> Arc<PoolEntry> {
     let file = "[databases]\napp = host=10.0.0.1\n[pgbouncer]\n";
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(file.into())).unwrap();
-    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), Staff::none());
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
     plane.pool_entry("app", "ann").unwrap()
 }
 

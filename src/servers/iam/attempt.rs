@@ -78,8 +78,8 @@ impl Attempt {
         connection: &mut LoginConnection,
         rules: &Rules,
     ) -> Result<Vec<u8>, Failure> {
-        let desk_of = |endpoint: &Endpoint| self.servers.iam.endpoint_state(endpoint, rules.login_rate);
-        let endpoint_states: Vec<_> = rules.endpoints.iter().map(desk_of).collect();
+        let state_of = |endpoint: &Endpoint| self.servers.iam.endpoint_state(endpoint, rules.login_rate);
+        let endpoint_states: Vec<_> = rules.endpoints.iter().map(state_of).collect();
         let signers = self.servers.iam.signers(rules);
         // looked at once: several hosts may stand for one endpoint, and one that is dead must
         // not keep us from the others

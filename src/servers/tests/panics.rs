@@ -4,7 +4,7 @@
 use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Snapshot, SslMode};
 use crate::control::tests::{Lines, policy};
-use crate::control::{LauncherReceiver, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{CancelFate, CancelKey, ServerIdentity, Verdict, Want};
 use crate::servers::{Servers, attempt, cancel_request};
 use crate::tls::{ServerTls, ServersTls};
@@ -71,8 +71,8 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
     });
     let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
     let policy = policy(&format!("d = host=127.0.0.1 port={}", address.port()), "");
-    let staff = Staff { workers: workers.into(), ..Staff::none() };
-    let (plane, inbox) = Plane::new(Arc::new(policy), staff);
+    let workers = WorkerSet { handles: workers.into(), ..WorkerSet::none() };
+    let (plane, inbox) = Plane::new(Arc::new(policy), workers);
     let servers = Servers::new(plane);
     let plane = &servers.plane;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::tests::policy;
-use crate::control::{LauncherReceiver, Plane, Policy, Staff};
+use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::iam::denial::{Asked, Evidence, Outcome, Suspicion, Who};
 use crate::iam::{SourceKey, SourceKind};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const OTHER_HOST: &str = "db.xyz.eu-west-1.rds.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/db";
 
 fn begun(policy: Policy) -> (Arc<Servers>, LauncherReceiver) {
-    let (plane, launcher) = Plane::new(Arc::new(policy), Staff::none());
+    let (plane, launcher) = Plane::new(Arc::new(policy), WorkerSet::none());
     let servers = Servers::new(plane);
     servers.begin();
     (servers, launcher)
