@@ -127,7 +127,8 @@ impl Process {
     fn look_for_end(&self) -> Continuation {
         match self.servers.plane.phase() {
             Phase::WaitForClients
-                if self.servers.plane.admissions.all() == 0 && self.console.status.visits.count() == 0 =>
+                if self.servers.plane.admissions.all() == 0
+                    && self.console.status.console_clients.count() == 0 =>
             {
                 tracing::info!("client connections dropped, exiting");
                 Continuation::Exit
@@ -140,11 +141,11 @@ impl Process {
         }
     }
 
-    /// Answers the console's visitor, who is told to look into the log: the reasons are
+    /// Answers the console's client, who is told to look into the log: the reasons are
     /// there before the answer.
     fn answer<T>(&self, reply: oneshot::Sender<T>, value: T) {
         self.log.flush();
-        // The visitor may have left meanwhile.
+        // The client may have left meanwhile.
         drop(reply.send(value));
     }
 

@@ -9,7 +9,7 @@ use super::process::{self, PidFile};
 use super::signals::Signals;
 use super::{policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
-use crate::clients::{Acceptors, Clients, ConsoleVisit, Listeners, unix_path};
+use crate::clients::{Acceptors, Clients, ConsoleLogin, Listeners, unix_path};
 use crate::config::Settings;
 use crate::console::{self, Console};
 use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
@@ -116,7 +116,7 @@ fn serve(
     let workers = Workers::start(settings)?;
     let (plane, launcher) = Plane::new(Arc::new(policy), workers.set());
     workers.connect(&plane);
-    let (clients, visits) = Clients::new(Arc::clone(&plane));
+    let (clients, console_logins) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(plane);
     let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));
     let (console, orders) = Console::new(Arc::clone(&status));
@@ -124,7 +124,7 @@ fn serve(
         Process { servers: Arc::clone(&servers), console: Arc::clone(&console), log: log.clone(), stderr };
     let acceptors = runtime.block_on(async {
         servers.begin();
-        begin_tasks(&servers, &console, launcher, visits);
+        begin_tasks(&servers, &console, launcher, console_logins);
         serve_metrics(settings, status, log).await?;
         let mut acceptors = listen(&clients, settings, inherited)?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());
@@ -167,14 +167,14 @@ fn begin_tasks(
     servers: &Arc<Servers>,
     console: &Arc<Console>,
     inbox: LauncherReceiver,
-    visits: tokio::sync::mpsc::UnboundedReceiver<ConsoleVisit>,
+    console_logins: tokio::sync::mpsc::UnboundedReceiver<ConsoleLogin>,
 ) {
     const PROCESS: &str = "process";
     let (watched, shown) = (Arc::clone(servers), Arc::clone(console));
     let launch = launcher::run(Arc::clone(servers), inbox);
     tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
-    let door = console::serve_all(Arc::clone(console), visits);
-    tasks::spawn("console", PROCESS, tasks::vital("the console's door", door));
+    let console_loop = console::serve_all(Arc::clone(console), console_logins);
+    tasks::spawn("console", PROCESS, tasks::vital("the console", console_loop));
     let watch = move || Arc::clone(&watched).watch_iam();
     tasks::spawn("IAM watch", PROCESS, tasks::keep("the watch over logins by IAM", watch));
     let status = |line: &str| systemd::notify(&format!("STATUS={line}"));

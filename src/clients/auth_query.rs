@@ -8,7 +8,7 @@ use super::clients::Clients;
 use crate::auth::Secret;
 use crate::base::{Address, Micros, limits};
 use crate::config::{CONSOLE_DATABASE, Database};
-use crate::control::{Plane, PoolEntry, Visit};
+use crate::control::{CountedClient, Plane, PoolEntry};
 use crate::core::{ClientIdentity, ClientLogin};
 use crate::io::Channel;
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, tags};
@@ -54,18 +54,18 @@ pub async fn lookup<Begun>(
     }
     let _permit = clients.lookups.acquire(&runs_in).await;
     let _begun = begin();
-    let visit = plane
+    let counted = plane
         .registry
-        .visit_as(&policy.snapshot, &runs_in, &runner)
+        .count_client_as(&policy.snapshot, &runs_in, &runner)
         .ok_or_else(|| not_configured(&runs_in))?;
     plane.forget_unproven();
-    let entry = Arc::clone(visit.entry());
+    let entry = Arc::clone(counted.entry());
     if entry.share.database.is_disabled() {
         let text = format!("authentication database \"{runs_in}\" is disabled");
         return Err(Fault::Relayed { sqlstate: sqlstate::PROTOCOL_VIOLATION.into(), text });
     }
     let query = config.auth_query.as_deref().unwrap_or(&settings.auth_query);
-    let mut stream = join(plane, &entry, visit).map_err(|error| complain(&error.to_string()))?;
+    let mut stream = join(plane, &entry, counted).map_err(|error| complain(&error.to_string()))?;
     stream.write_all(&question(query, user)).await.map_err(|error| complain(&error.to_string()))?;
     answer(&mut stream).await
 }
@@ -81,7 +81,7 @@ fn complain(why: &str) -> Fault {
 }
 
 /// Makes a client of the pool, and gives our end of its connection.
-fn join(plane: &Plane, entry: &PoolEntry, visit: Visit) -> std::io::Result<UnixStream> {
+fn join(plane: &Plane, entry: &PoolEntry, counted: CountedClient) -> std::io::Result<UnixStream> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     theirs.set_nonblocking(true)?;
@@ -112,7 +112,7 @@ fn join(plane: &Plane, entry: &PoolEntry, visit: Visit) -> std::io::Result<UnixS
         tls: None,
         unread: Vec::new(),
         unsent: Vec::new(),
-        guard: Box::new(visit),
+        guard: Box::new(counted),
     };
     plane.worker(plane.least_loaded_worker()).send(Mail::Client(Box::new((channel, login))));
     UnixStream::from_std(ours)

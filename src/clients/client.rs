@@ -43,19 +43,19 @@ pub struct Arrival {
 pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     let login_slot = Arc::new(arrival.login_slot);
     let mut stream = ClientStream::new(arrival.socket).paced(login_slot.pace().clone());
-    let mut visitor =
-        Visitor::new(&clients, arrival.remote, arrival.local, Arc::clone(&login_slot), arrival.home);
+    let mut attempt =
+        LoginAttempt::new(&clients, arrival.remote, arrival.local, Arc::clone(&login_slot), arrival.home);
     let patience = clients.plane.policy.load().snapshot.settings.client_login_timeout.to_timeout();
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
-        waited = tokio::time::timeout(patience, visitor.log_in(&clients, &mut stream)) => waited.ok(),
+        waited = tokio::time::timeout(patience, attempt.log_in(&clients, &mut stream)) => waited.ok(),
         () = login_slot.cut_off() => {
             Some(Err(LoginEnd::Silent("too many logins at a time (max_login_conn)".to_owned())))
         }
     };
-    match outcome.unwrap_or_else(|| Err(visitor.timed_out())) {
+    match outcome.unwrap_or_else(|| Err(attempt.timed_out())) {
         Ok(Way::Cancel(key)) => {
-            drop(visitor);
+            drop(attempt);
             // It counts as long as its connection is there, and makes room like anybody who is
             // late: the request is carried all the same. boxed, as are other ways that few go: all
             // would have room for them
@@ -69,16 +69,16 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
             }
         }
         Ok(Way::Console { rights, admission }) => {
-            visitor.hand_to_console(&clients, stream, rights, admission)
+            attempt.hand_to_console(&clients, stream, rights, admission)
         }
-        Ok(Way::Worker(handover)) => visitor.hand_to_worker(&clients, stream, *handover),
+        Ok(Way::Worker(handover)) => attempt.hand_to_worker(&clients, stream, *handover),
         Err(end) => {
-            visitor.log_end(&clients, &end);
+            attempt.log_end(&clients, &end);
             // whoever is told why counts again, also where he has proven himself: nothing else
             // bounds how many there are
             login_slot.leave();
-            let leaving = clients.unauthenticated.enter(&visitor.remote);
-            drop(visitor);
+            let leaving = clients.unauthenticated.enter(&attempt.remote);
+            drop(attempt);
             tokio::select! {
                 () = Box::pin(take_leave(stream, &end)) => {}
                 () = leaving.cut_off() => {}
@@ -125,7 +125,7 @@ enum Way {
 }
 
 /// One client during its login.
-struct Visitor {
+struct LoginAttempt {
     id: u64,
     remote: Address,
     local: Address,
@@ -147,7 +147,7 @@ enum Stage {
     WaitingForServer(Arc<PoolShare>),
 }
 
-impl Visitor {
+impl LoginAttempt {
     /// As the log names it.
     fn about(&self) -> About<'_> {
         About { side: "C", id: self.id, database: &self.database, user: &self.user, peer: &self.remote }

@@ -13,7 +13,7 @@ use crate::tls::Handshakes;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// What a visitor of the console may do.
+/// What a client of the console may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     /// `admin_users`, or the process's own uid on a Unix socket.
@@ -24,14 +24,14 @@ pub enum Rights {
 
 /// A client of the database `pgbouncer` that has proved who it is; nothing after
 /// AuthenticationOk has been sent yet.
-pub struct ConsoleVisit {
+pub struct ConsoleLogin {
     /// Its stream, with nothing unread but what the stream itself still holds.
     pub stream: Box<dyn Stream>,
     /// Who it is.
     pub identity: Arc<ClientIdentity>,
     /// What it may do.
     pub rights: Rights,
-    /// Held until the visit ends (counts of clients).
+    /// Held until its session ends (counts of clients).
     pub guard: Guard,
 }
 
@@ -54,13 +54,13 @@ pub struct Clients {
     /// Whether clients are accepted at present.
     pub accepting: Accepting,
     /// Takes clients of the database `pgbouncer`.
-    pub console: mpsc::UnboundedSender<ConsoleVisit>,
+    pub console: mpsc::UnboundedSender<ConsoleLogin>,
 }
 
 impl Clients {
     /// Nobody yet, and what the console is to take.
-    pub fn new(plane: Arc<Plane>) -> (Arc<Self>, mpsc::UnboundedReceiver<ConsoleVisit>) {
-        let (console, visits) = mpsc::unbounded_channel();
+    pub fn new(plane: Arc<Plane>) -> (Arc<Self>, mpsc::UnboundedReceiver<ConsoleLogin>) {
+        let (console, logins) = mpsc::unbounded_channel();
         let clients = Self {
             unauthenticated: Arc::new(UnauthenticatedClients::new(plane.clock())),
             lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
@@ -72,6 +72,6 @@ impl Clients {
             console,
             plane,
         };
-        (Arc::new(clients), visits)
+        (Arc::new(clients), logins)
     }
 }

@@ -22,7 +22,7 @@ mod wake_batch;
 
 pub(crate) use accept::Acceptors;
 pub use client::Arrival;
-pub use clients::{Clients, ConsoleVisit, Rights};
+pub use clients::{Clients, ConsoleLogin, Rights};
 pub(crate) use listen::{Listeners, unix_path};
 pub use stream::{Fresh, Socket};
 pub use unauthenticated::{UnauthenticatedClients, UnauthenticatedTable, Waited};

@@ -340,8 +340,8 @@ impl Control {
         if found { Ok(()) } else { Err(Refused::NoClient) }
     }
 
-    /// The last visitor of the console has left: nobody is there to end a SUSPEND.
-    pub fn last_visitor_left(&self) {
+    /// The last client of the console has left: nobody is there to end a SUSPEND.
+    pub fn last_client_left(&self) {
         if self.standing() == Standing::Suspended && self.resume(None).is_ok() {
             tracing::info!("last admin connection has gone while suspended, resuming");
         }

@@ -12,10 +12,10 @@ use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
 use crate::base::{PGBOUNCER_VERSION, limits, log_about};
-use crate::clients::{ConsoleVisit, Rights};
+use crate::clients::{ConsoleLogin, Rights};
 use crate::control::{KeyHolder, Phase, Stream};
 use crate::core::ClientIdentity;
-use crate::status::Visit;
+use crate::status::ConsoleClient;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::{sqlstate, tags};
@@ -53,13 +53,13 @@ impl End {
     }
 }
 
-/// One client's visit.
+/// One client's session.
 struct Session {
     console: Arc<Console>,
     stream: Box<dyn Stream>,
     identity: Arc<ClientIdentity>,
     rights: Rights,
-    visit: Visit,
+    client: ConsoleClient,
     inbox: Vec<u8>,
     /// Told when a cancel request comes.
     canceled: Arc<Notify>,
@@ -69,10 +69,10 @@ struct Session {
 ///
 /// # Cancel safety
 /// Clients that are there are served on.
-pub async fn serve_all(console: Arc<Console>, mut door: mpsc::UnboundedReceiver<ConsoleVisit>) {
-    while let Some(visit) = door.recv().await {
-        let peer = visit.identity.remote.clone();
-        tasks::spawn("console client", peer, serve(Arc::clone(&console), visit));
+pub async fn serve_all(console: Arc<Console>, mut logins: mpsc::UnboundedReceiver<ConsoleLogin>) {
+    while let Some(login) = logins.recv().await {
+        let peer = login.identity.remote.clone();
+        tasks::spawn("console client", peer, serve(Arc::clone(&console), login));
     }
 }
 
@@ -80,17 +80,17 @@ pub async fn serve_all(console: Arc<Console>, mut door: mpsc::UnboundedReceiver<
 ///
 /// # Cancel safety
 /// The connection is closed; a command under way stays in force.
-pub(super) async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
-    let ConsoleVisit { stream, identity, rights, guard } = visit;
+pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
+    let ConsoleLogin { stream, identity, rights, guard } = login;
     let began = console.status.plane.now();
     let canceled = Arc::new(Notify::new());
-    let entered = console.status.visits.enter(Arc::clone(&identity));
+    let entered = console.status.console_clients.enter(Arc::clone(&identity));
     let mut session = Session {
         console: Arc::clone(&console),
         stream,
         identity,
         rights,
-        visit: entered,
+        client: entered,
         inbox: Vec::new(),
         canceled: Arc::clone(&canceled),
     };
@@ -105,8 +105,8 @@ pub(super) async fn serve(console: Arc<Console>, visit: ConsoleVisit) {
     }
     drop(session);
     drop(guard);
-    if console.status.visits.count() == 0 {
-        console.control.last_visitor_left();
+    if console.status.console_clients.count() == 0 {
+        console.control.last_client_left();
     }
 }
 
@@ -123,14 +123,14 @@ impl Session {
         loop {
             let length_max = self.console.status.plane.policy.load().snapshot.settings.max_packet_size;
             let Some(request) = request::next(&mut self.inbox, length_max) else {
-                let kill = Arc::clone(&self.visit.kill);
+                let kill = Arc::clone(&self.client.kill);
                 tokio::select! {
                     read = self.read() => read?,
                     () = kill.notified() => return Ok(killed()),
                 }
                 continue;
             };
-            self.visit.asks(self.console.status.plane.now());
+            self.client.asks(self.console.status.plane.now());
             // From here on a cancel request counts: others see a PAUSE in force before this
             // session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
@@ -185,7 +185,7 @@ impl Session {
             Reply::When { .. } | Reply::Nothing => return Ok(Some(End::silent("shutdown"))),
         };
         encode::ready_for_query(&mut out, tags::transaction::IDLE);
-        let kill = Arc::clone(&self.visit.kill);
+        let kill = Arc::clone(&self.client.kill);
         tokio::select! {
             sent = self.send(&out) => sent?,
             () = kill.notified() => return Ok(Some(killed())),
@@ -201,7 +201,7 @@ impl Session {
         canceled: OwnedNotified,
     ) -> io::Result<Result<Reply, End>> {
         let console = Arc::clone(&self.console);
-        let kill = Arc::clone(&self.visit.kill);
+        let kill = Arc::clone(&self.client.kill);
         let reached = console.control.reached(goal);
         tokio::pin!(reached, canceled);
         loop {
@@ -272,7 +272,9 @@ impl Session {
             }
             Order::Suspend => eventually(logged(control.suspend(), "SUSPEND", &None), "SUSPEND"),
             Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
-            Order::KillClient(id) if self.console.status.visits.kill(id) => Reply::tag("KILL_CLIENT"),
+            Order::KillClient(id) if self.console.status.console_clients.kill(id) => {
+                Reply::tag("KILL_CLIENT")
+            }
             Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
             Order::Disable(name) => outcome(control.set_disabled(&name, true), "DISABLE"),
             Order::Enable(name) => outcome(control.set_disabled(&name, false), "ENABLE"),

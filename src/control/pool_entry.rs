@@ -76,10 +76,10 @@ impl PoolEntry {
 
     /// Counts one client until the guard is dropped: as long as there is one, the pool stays, and
     /// `min_pool_size` is filled for it.
-    pub fn visit(self: &Arc<Self>) -> Visit {
+    pub fn count_client(self: &Arc<Self>) -> CountedClient {
         self.clients.fetch_add(1, Ordering::AcqRel);
         self.unused_since.store(Micros::NEVER.0, Ordering::Release);
-        Visit(Arc::clone(self))
+        CountedClient(Arc::clone(self))
     }
 
     /// Counts one cancel request that waits for a place until the guard is dropped.
@@ -163,17 +163,17 @@ impl PoolEntry {
     }
 }
 
-/// One client of a pool, counted; see [`PoolEntry::visit`].
-pub struct Visit(Arc<PoolEntry>);
+/// One client of a pool, counted; see [`PoolEntry::count_client`].
+pub struct CountedClient(Arc<PoolEntry>);
 
-impl Visit {
+impl CountedClient {
     /// The pool.
     pub fn entry(&self) -> &Arc<PoolEntry> {
         &self.0
     }
 }
 
-impl Drop for Visit {
+impl Drop for CountedClient {
     fn drop(&mut self) {
         self.0.clients.fetch_sub(1, Ordering::AcqRel);
     }

@@ -7,7 +7,7 @@
 
 mod unproven;
 
-use super::pool_entry::{PoolEntry, Visit};
+use super::pool_entry::{CountedClient, PoolEntry};
 use crate::base::{Micros, PoolId};
 use crate::config::{Database, Snapshot};
 use crate::core::{DatabaseShare, Gate, PoolShare};
@@ -109,8 +109,8 @@ impl Registry {
 
     /// As [`Registry::pool_as`], for auth_query: whoever it asks for may be anybody. It is counted before
     /// anybody can take it out again ([`Registry::take_unproven`]).
-    pub fn visit_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<Visit> {
-        self.pool_of(snapshot, database, Asker::Anybody, |_| user.into(), PoolEntry::visit)
+    pub fn count_client_as(&self, snapshot: &Snapshot, database: &str, user: &str) -> Option<CountedClient> {
+        self.pool_of(snapshot, database, Asker::Anybody, |_| user.into(), PoolEntry::count_client)
     }
 
     fn pool_of<T>(
@@ -385,9 +385,9 @@ mod tests {
                 registry.remove_unused(Micros::from_secs(seconds), pool_idle, database_idle, |_| servers);
             removed.iter().map(|pool| pool.share.database.name.to_string()).collect::<Vec<_>>()
         };
-        let visit = auto.visit();
+        let counted = auto.count_client();
         assert!(pass(1, 0).is_empty() && pass(100, 1).is_empty());
-        drop(visit);
+        drop(counted);
         assert!(pass(101, 1).is_empty(), "servers keep a pool");
         assert!(pass(102, 0).is_empty() && pass(112, 0).is_empty());
         assert_eq!(pass(113, 0), ["auto"]);

@@ -49,7 +49,7 @@ impl Scrape {
             database: CONSOLE_DATABASE.to_owned(),
             user: CONSOLE_DATABASE.to_owned(),
             levels,
-            counters: self.status.visits.counters(),
+            counters: self.status.console_clients.counters(),
         }));
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);

@@ -4,12 +4,12 @@
 //! The only file above the logins that knows where a figure is kept. Never waits for anything
 //! but the workers' answers.
 
+use super::console_clients::CONSOLE_POOL;
 use super::status::Status;
 use super::views::{
     DatabaseView, DnsView, IamView, Lists, MemRow, Now, PoolFigures, PoolView, Side, SocketView, UserCounts,
     known_users, load_balance_text,
 };
-use super::visits::CONSOLE_POOL;
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
 use crate::control::{LoginRow, Phase, PoolEntry};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 impl Status {
     /// Clients that have logged in, those of the console among them.
     pub async fn clients(&self) -> Vec<SocketView> {
-        let mut views = self.visits.rows();
+        let mut views = self.console_clients.rows();
         for answer in self.plane.ask_all(|| Command::Clients).await {
             if let Answer::Clients(rows) = answer {
                 views.extend(rows.iter().map(SocketView::from));
@@ -99,8 +99,8 @@ impl Status {
 
     /// How the admin pool stands; `None` until somebody has come.
     pub fn console_levels(&self) -> Option<PoolLevels> {
-        let cl_linked = self.visits.count() as u64;
-        self.visits.any_ever().then(|| PoolLevels { cl_linked, ..PoolLevels::default() })
+        let cl_linked = self.console_clients.count() as u64;
+        self.console_clients.any_ever().then(|| PoolLevels { cl_linked, ..PoolLevels::default() })
     }
 
     /// Every pool, that of the console among them.
@@ -216,9 +216,9 @@ impl Status {
             totals: counters.get(&entry.share.id).map(Totals::from).unwrap_or_default(),
         };
         let mut all: Vec<_> = self.plane.registry.entries().into_iter().map(figures).collect();
-        if self.visits.any_ever() {
+        if self.console_clients.any_ever() {
             let database = CONSOLE_DATABASE.to_owned();
-            all.push(PoolFigures { id: CONSOLE_POOL, database, totals: self.visits.totals() });
+            all.push(PoolFigures { id: CONSOLE_POOL, database, totals: self.console_clients.totals() });
         }
         all
     }
@@ -264,8 +264,8 @@ impl Status {
             databases: self.plane.registry.databases().len() as u64 + 1,
             users: known_users(&snapshot, self.user_names()).len() as u64,
             peers: snapshot.peers.len() as u64,
-            pools: (pools.len() + usize::from(self.visits.any_ever())) as u64,
-            used_clients: u64::from(self.plane.admissions.all()) + self.visits.count() as u64,
+            pools: (pools.len() + usize::from(self.console_clients.any_ever())) as u64,
+            used_clients: u64::from(self.plane.admissions.all()) + self.console_clients.count() as u64,
             login_clients,
             used_servers: self.plane.places.all_servers().into(),
             dns_names: self.servers.dns.rows(self.plane.now()).len() as u64,

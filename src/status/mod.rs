@@ -3,16 +3,16 @@
 //! Asks the workers and reads what logins keep; changes nothing. Knows neither the
 //! console's tables nor the page.
 
+mod console_clients;
 mod gather;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod status;
 mod views;
-mod visits;
 
+pub(crate) use console_clients::CONSOLE_POOL;
+pub use console_clients::ConsoleClient;
 pub use status::Status;
 pub(crate) use views::{
     DatabaseView, DnsView, IamView, Lists, MemRow, Now, PoolFigures, PoolView, Side, SocketView, UserCounts,
     known_users, load_balance_text,
 };
-pub(crate) use visits::CONSOLE_POOL;
-pub use visits::Visit;

@@ -2,7 +2,7 @@
 //!
 //! Holds what is counted nowhere else: who is at the console, and the period of statistics.
 
-use super::visits::Visits;
+use super::console_clients::ConsoleClients;
 use crate::clients::Clients;
 use crate::control::Plane;
 use crate::servers::Servers;
@@ -18,7 +18,7 @@ pub struct Status {
     /// Logins to servers.
     pub servers: Arc<Servers>,
     /// Who is at the console.
-    pub visits: Visits,
+    pub console_clients: ConsoleClients,
     window: Mutex<Window>,
 }
 
@@ -27,7 +27,7 @@ impl Status {
     pub fn new(clients: Arc<Clients>, servers: Arc<Servers>) -> Arc<Self> {
         let plane = Arc::clone(&clients.plane);
         let window = Mutex::new(Window::new(plane.now()));
-        Arc::new(Self { plane, clients, servers, visits: Visits::default(), window })
+        Arc::new(Self { plane, clients, servers, console_clients: ConsoleClients::default(), window })
     }
 
     /// The period of statistics under way, and the one before.

@@ -4,7 +4,7 @@
 
 use crate::common::raw::query;
 use pgweir::base::Address;
-use pgweir::clients::{Clients, ConsoleVisit, Rights};
+use pgweir::clients::{Clients, ConsoleLogin, Rights};
 use pgweir::config::Snapshot;
 use pgweir::console::{Console, serve_all};
 use pgweir::control::{Plane, Policy, WorkerSet};
@@ -47,7 +47,7 @@ impl AsyncWrite for Trap {
 }
 
 /// Clients of a process without workers, the console's visitors, and what it shows.
-fn clients() -> (Arc<Clients>, mpsc::UnboundedReceiver<ConsoleVisit>, Arc<Status>) {
+fn clients() -> (Arc<Clients>, mpsc::UnboundedReceiver<ConsoleLogin>, Arc<Status>) {
     let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok("[databases]\n[pgbouncer]\n".into()));
     let snapshot = snapshot.unwrap_or_else(|_| panic!("it is sound"));
     let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
@@ -74,7 +74,7 @@ fn visit(
         connected_at_epoch_s: 0,
         internal: false,
     };
-    let visit = ConsoleVisit {
+    let visit = ConsoleLogin {
         stream: wrap(near),
         identity: Arc::new(identity),
         rights: Rights::Admin,
@@ -95,7 +95,7 @@ async fn a_command_of_the_console_that_panics_ends_its_client_alone() {
     let mut got = Vec::new();
     unlucky.read_to_end(&mut got).await.expect("it ends");
     assert!(got.ends_with(b"Z\0\0\0\x05I"), "its welcome, and nothing behind it");
-    while Arc::strong_count(&held) > 1 || status.visits.count() != 1 {
+    while Arc::strong_count(&held) > 1 || status.console_clients.count() != 1 {
         tokio::task::yield_now().await;
     }
     other.write_all(&query("show version")).await.expect("it is read");

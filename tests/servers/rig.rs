@@ -131,7 +131,7 @@ impl Rig {
             login_time: Micros(0),
             welcome: Box::default(),
         };
-        let guard = Box::new(entry.visit());
+        let guard = Box::new(entry.count_client());
         let channel = Channel { fd: theirs.into(), tls: None, unread: Vec::new(), unsent: Vec::new(), guard };
         self.plane.worker(WorkerId(worker)).send(Mail::Client(Box::new((channel, login))));
         (Raw::over(ours), socket_id)

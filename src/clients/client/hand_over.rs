@@ -2,9 +2,9 @@
 //!
 //! Never proves who somebody is: that is over. A client that leaves while it waits gives its places back.
 
-use super::{Stage, Visitor, gone};
+use super::{LoginAttempt, Stage, gone};
 use crate::base::WorkerId;
-use crate::clients::clients::{Clients, ConsoleVisit, Rights};
+use crate::clients::clients::{Clients, ConsoleLogin, Rights};
 use crate::clients::greet::LoginEnd;
 use crate::clients::login_reply::{WelcomeWords, own_params};
 use crate::clients::stream::ClientStream;
@@ -34,7 +34,7 @@ pub(super) struct Allowed<'a> {
     pub(super) admission: Admission,
 }
 
-impl Visitor {
+impl LoginAttempt {
     /// Waits for the pool's welcome and passes it on.
     pub(super) async fn enter(
         &mut self,
@@ -47,7 +47,7 @@ impl Visitor {
             .plane
             .pool_entry(&self.database, &self.user)
             .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
-        let visit = entry.visit();
+        let counted = entry.count_client();
         self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
         self.row.update(|row| row.is_waiting = true);
         let query_timeout = entry.share.rules().query_timeout.to_timeout();
@@ -90,7 +90,7 @@ impl Visitor {
             login_time: clients.plane.now().since(self.arrived),
             welcome: welcome.into(),
         };
-        Ok(Handover { worker, login, guard: Box::new((admission, key, visit)) })
+        Ok(Handover { worker, login, guard: Box::new((admission, key, counted)) })
     }
 
     pub(super) fn identity(&self, stream: &ClientStream) -> Arc<ClientIdentity> {
@@ -138,8 +138,8 @@ impl Visitor {
             return self.log_end(clients, &error.into());
         }
         let identity = self.identity(&stream);
-        let visit = ConsoleVisit { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
-        if clients.console.send(visit).is_err() {
+        let login = ConsoleLogin { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
+        if clients.console.send(login).is_err() {
             self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));
         }
     }

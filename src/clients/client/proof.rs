@@ -3,7 +3,7 @@
 //! The secret comes from auth_file or auth_query. Never says which of user and password was wrong. Source:
 //! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
 
-use super::{Visitor, gone};
+use super::{LoginAttempt, gone};
 use crate::auth::Secret;
 use crate::base::log_about;
 use crate::clients::auth_query;
@@ -32,7 +32,7 @@ impl Found {
     }
 }
 
-impl Visitor {
+impl LoginAttempt {
     /// Lets the client prove that it is who it says it is.
     pub(super) async fn prove(
         &self,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth::UserList;
-use crate::clients::ConsoleVisit;
+use crate::clients::ConsoleLogin;
 use crate::control::tests::{Lines, policy, until};
 use crate::control::{LauncherReceiver, Phase, Plane, Welcome, WorkerSet};
 use crate::wire::authentication::AuthRequest;
@@ -21,7 +21,7 @@ const CONSOLE: &str = "admin_users = admin\nstats_users = stats";
 /// What logins lead to, held open.
 pub(in crate::clients) struct Receivers {
     _launcher: LauncherReceiver,
-    console: mpsc::UnboundedReceiver<ConsoleVisit>,
+    console: mpsc::UnboundedReceiver<ConsoleLogin>,
 }
 
 fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Receivers) {
@@ -289,11 +289,11 @@ async fn the_console_asks_who_you_are() {
         say_hello(&mut peer, &[("user", user), ("database", "pgbouncer")]).await;
         assert_eq!(message(&mut peer).await.unwrap().0, tags::server::AUTHENTICATION);
         peer.write_all(b"p\0\0\0\x06x\0query").await.unwrap();
-        let mut visit = doors.console.recv().await.unwrap();
-        assert_eq!((visit.rights, &*visit.identity.user), (rights, user));
+        let mut login = doors.console.recv().await.unwrap();
+        assert_eq!((login.rights, &*login.identity.user), (rights, user));
         assert_eq!(message(&mut peer).await, Some((tags::server::AUTHENTICATION, vec![0; 4])));
         let mut unread = [0; 5];
-        visit.stream.read_exact(&mut unread).await.unwrap();
+        login.stream.read_exact(&mut unread).await.unwrap();
         assert_eq!(&unread, b"query");
     }
     assert_eq!(refused(&clients, &[("user", "u"), ("database", "pgbouncer")], "pencil").await, "not allowed");

@@ -1,6 +1,6 @@
 //! What a command of the console waits for: PAUSE, SUSPEND, WAIT_CLOSE.
 //!
-//! A goal that is given up, or whose visitor leaves, takes back what was ordered for it.
+//! A goal that is given up, or whose client leaves, takes back what was ordered for it.
 
 use super::{Control, Refused};
 use crate::base::{Micros, limits};

@@ -43,7 +43,7 @@ async fn visit(console: &Arc<Console>, rights: Rights) -> (Visitor, Vec<String>)
         internal: false,
     };
     let visit =
-        ConsoleVisit { stream: Box::new(theirs), identity: Arc::new(identity), rights, guard: Box::new(()) };
+        ConsoleLogin { stream: Box::new(theirs), identity: Arc::new(identity), rights, guard: Box::new(()) };
     tokio::spawn(serve(Arc::clone(console), visit));
     let mut visitor = Visitor { stream: ours, inbox: Vec::new() };
     let welcome = visitor.read().await;
@@ -335,7 +335,7 @@ async fn a_suspended_process_resumes_when_the_last_visitor_leaves() {
     let (second, _) = visit(&console, Rights::Show).await;
     assert_eq!(first.ask("suspend").await, tag("SUSPEND"));
     drop(second);
-    while console.status.visits.count() > 1 {
+    while console.status.console_clients.count() > 1 {
         tokio::task::yield_now().await;
     }
     assert_eq!(console.control.standing(), Standing::Suspended);

@@ -61,7 +61,7 @@ mod tests {
     fn what_strangers_name_is_forgotten_before_what_somebody_has_a_right_to() {
         let snapshot = snapshot("* = auth_user=boss\nown =", "");
         let registry = registry();
-        let look_into = |name: &str| registry.visit_as(&snapshot, name, "boss").unwrap();
+        let look_into = |name: &str| registry.count_client_as(&snapshot, name, "boss").unwrap();
         let names = || -> String {
             registry
                 .databases()

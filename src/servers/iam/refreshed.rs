@@ -1,4 +1,4 @@
-//! What IAM REFRESH has done, as its visitor is told.
+//! What IAM REFRESH has done, as the console says it.
 
 use std::fmt;
 use std::time::Duration;

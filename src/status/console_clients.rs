@@ -14,15 +14,15 @@ use tokio::sync::Notify;
 /// What stands for the admin pool among pools: no pool of servers ever has it.
 pub(crate) const CONSOLE_POOL: PoolId = PoolId(u64::MAX);
 
-/// All visitors of the console.
+/// All clients of the console.
 #[derive(Clone, Default)]
-pub struct Visits(Arc<Mutex<Book>>);
+pub struct ConsoleClients(Arc<Mutex<Table>>);
 
 #[derive(Default)]
-struct Book {
+struct Table {
     present: BTreeMap<u64, Present>,
     logins: u64,
-    /// Visitors that have asked something: PgBouncer counts one query and one transaction for each.
+    /// Clients that have asked something: PgBouncer counts one query and one transaction for each.
     askers: u64,
 }
 
@@ -32,55 +32,55 @@ struct Present {
     kill: Arc<Notify>,
 }
 
-/// One visitor; taken out of the book when this is dropped.
-pub struct Visit {
-    visits: Visits,
+/// One client; taken out of the table when this is dropped.
+pub struct ConsoleClient {
+    console_clients: ConsoleClients,
     id: u64,
-    /// Told when KILL_CLIENT names this visitor.
+    /// Told when KILL_CLIENT names this client.
     pub kill: Arc<Notify>,
 }
 
-impl Visits {
+impl ConsoleClients {
     /// A client has come.
-    pub fn enter(&self, identity: Arc<ClientIdentity>) -> Visit {
+    pub fn enter(&self, identity: Arc<ClientIdentity>) -> ConsoleClient {
         let (id, kill) = (identity.socket_id, Arc::new(Notify::new()));
-        let mut book = self.book();
-        book.logins += 1;
-        book.present.insert(id, Present { identity, request_at: None, kill: Arc::clone(&kill) });
-        drop(book);
-        Visit { visits: self.clone(), id, kill }
+        let mut table = self.table();
+        table.logins += 1;
+        table.present.insert(id, Present { identity, request_at: None, kill: Arc::clone(&kill) });
+        drop(table);
+        ConsoleClient { console_clients: self.clone(), id, kill }
     }
 
     /// How many are there.
     pub fn count(&self) -> usize {
-        self.book().present.len()
+        self.table().present.len()
     }
 
     /// Whether anybody has ever come: the admin pool exists from then on.
     pub fn any_ever(&self) -> bool {
-        self.book().logins > 0
+        self.table().logins > 0
     }
 
     /// What the admin pool has counted: logins, and one query and transaction for each
-    /// visitor that asked something.
+    /// client that asked something.
     pub fn counters(&self) -> crate::stats::PoolCounters {
-        let book = self.book();
+        let table = self.table();
         crate::stats::PoolCounters {
-            xact_count: book.askers,
-            query_count: book.askers,
-            client_login_count: book.logins,
+            xact_count: table.askers,
+            query_count: table.askers,
+            client_login_count: table.logins,
             ..Default::default()
         }
     }
 
-    /// The figures of [`Visits::counters`].
+    /// The figures of [`ConsoleClients::counters`].
     pub fn totals(&self) -> Totals {
         Totals::from(&self.counters())
     }
 
-    /// Sends a visitor away; whether there is one of this id.
+    /// Sends a client away; whether there is one of this id.
     pub fn kill(&self, id: u64) -> bool {
-        match self.book().present.get(&id) {
+        match self.table().present.get(&id) {
             Some(present) => {
                 present.kill.notify_one();
                 true
@@ -114,28 +114,28 @@ impl Visits {
                 prepared_statements: 0,
             }
         };
-        self.book().present.values().map(row).collect()
+        self.table().present.values().map(row).collect()
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Visit {
-    /// The visitor asks something at `now`.
+impl ConsoleClient {
+    /// The client asks something at `now`.
     pub fn asks(&self, now: Micros) {
-        let mut book = self.visits.book();
-        let Some(present) = book.present.get_mut(&self.id) else { return };
+        let mut table = self.console_clients.table();
+        let Some(present) = table.present.get_mut(&self.id) else { return };
         if present.request_at.replace(now).is_none() {
-            book.askers += 1;
+            table.askers += 1;
         }
     }
 }
 
-impl Drop for Visit {
+impl Drop for ConsoleClient {
     fn drop(&mut self) {
-        self.visits.book().present.remove(&self.id);
+        self.console_clients.table().present.remove(&self.id);
     }
 }
 
@@ -159,28 +159,28 @@ mod tests {
     }
 
     #[test]
-    fn a_visitor_counts_one_login_and_one_query_however_much_it_asks() {
-        let visits = Visits::default();
-        assert!(!visits.any_ever());
-        let (first, second) = (visits.enter(identity(1)), visits.enter(identity(2)));
+    fn a_client_counts_one_login_and_one_query_however_much_it_asks() {
+        let console_clients = ConsoleClients::default();
+        assert!(!console_clients.any_ever());
+        let (first, second) = (console_clients.enter(identity(1)), console_clients.enter(identity(2)));
         first.asks(Micros(5));
         first.asks(Micros(6));
         assert_eq!(
-            visits.rows().iter().map(|row| (row.id, row.request_at)).collect::<Vec<_>>(),
+            console_clients.rows().iter().map(|row| (row.id, row.request_at)).collect::<Vec<_>>(),
             [(1, Some(Micros(6))), (2, None)]
         );
         drop((first, second));
-        assert_eq!(visits.count(), 0);
-        let counters = visits.counters();
+        assert_eq!(console_clients.count(), 0);
+        let counters = console_clients.counters();
         assert_eq!((counters.client_login_count, counters.query_count, counters.xact_count), (2, 1, 1));
-        assert!(visits.any_ever());
+        assert!(console_clients.any_ever());
     }
 
     #[tokio::test]
-    async fn kill_client_reaches_a_visitor() {
-        let visits = Visits::default();
-        let visit = visits.enter(identity(7));
-        assert!(!visits.kill(8) && visits.kill(7));
-        visit.kill.notified().await;
+    async fn kill_client_reaches_a_console_client() {
+        let console_clients = ConsoleClients::default();
+        let client = console_clients.enter(identity(7));
+        assert!(!console_clients.kill(8) && console_clients.kill(7));
+        client.kill.notified().await;
     }
 }
