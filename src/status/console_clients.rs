@@ -3,7 +3,7 @@
 //! They live in the login plane, not on a worker, so SHOW CLIENTS, KILL_CLIENT and the statistics of the
 //! admin pool learn of them here. One short lock for each command of a human.
 
-use super::views::{Side, SocketView};
+use super::views::SocketView;
 use crate::base::{Micros, PoolId};
 use crate::core::ClientIdentity;
 use crate::stats::Totals;
@@ -91,28 +91,9 @@ impl ConsoleClients {
 
     /// Their rows of SHOW CLIENTS and SOCKETS.
     pub fn rows(&self) -> Vec<SocketView> {
-        let row = |present: &Present| {
-            let identity = &present.identity;
-            SocketView {
-                side: Side::Client,
-                database: Some(identity.database.to_string()),
-                user: Some(identity.user.to_string()),
-                state: "active",
-                list: "active",
-                is_active: true,
-                remote: identity.remote.clone(),
-                local: identity.local.clone(),
-                connected_at_epoch_s: identity.connected_at_epoch_s,
-                request_at: present.request_at,
-                wait: Micros(0),
-                close_needed: false,
-                id: identity.socket_id,
-                link: None,
-                remote_pid: identity.remote.pid(),
-                tls: identity.tls.clone(),
-                application_name: String::new(),
-                prepared_statements: 0,
-            }
+        let row = |present: &Present| SocketView {
+            request_at: present.request_at,
+            ..SocketView::of_client(&present.identity)
         };
         self.table().present.values().map(row).collect()
     }

@@ -4,7 +4,7 @@
 
 use crate::base::{Address, Micros, PoolId};
 use crate::config::{CONSOLE_DATABASE, Database, PoolMode, Snapshot, Value as _};
-use crate::core::{ClientRow, ClientState, ServerRow, ServerState};
+use crate::core::{ClientIdentity, ClientRow, ClientState, ServerRow, ServerState};
 use crate::servers::iam::IamRow;
 use crate::stats::{PoolCounters, PoolLevels, Totals};
 use std::borrow::Cow;
@@ -62,33 +62,49 @@ pub struct SocketView {
     pub prepared_statements: usize,
 }
 
+impl SocketView {
+    /// An active client that has asked nothing yet.
+    pub(super) fn of_client(identity: &ClientIdentity) -> Self {
+        Self {
+            side: Side::Client,
+            database: Some(identity.database.to_string()),
+            user: Some(identity.user.to_string()),
+            state: "active",
+            list: "active",
+            is_active: true,
+            remote: identity.remote.clone(),
+            local: identity.local.clone(),
+            connected_at_epoch_s: identity.connected_at_epoch_s,
+            request_at: None,
+            wait: Micros(0),
+            close_needed: false,
+            id: identity.socket_id,
+            link: None,
+            remote_pid: identity.remote.pid(),
+            tls: identity.tls.clone(),
+            application_name: String::new(),
+            prepared_statements: 0,
+        }
+    }
+}
+
 impl From<&ClientRow> for SocketView {
     fn from(row: &ClientRow) -> Self {
-        let identity = &row.identity;
         let (state, list) = match row.state {
             ClientState::Active => ("active", "active"),
             ClientState::Idle => ("idle", "active"),
             ClientState::Waiting => ("waiting", "waiting"),
         };
         Self {
-            side: Side::Client,
-            database: Some(identity.database.to_string()),
-            user: Some(identity.user.to_string()),
             state,
             list,
             is_active: row.state != ClientState::Idle,
-            remote: identity.remote.clone(),
-            local: identity.local.clone(),
-            connected_at_epoch_s: identity.connected_at_epoch_s,
             request_at: (row.request_at > Micros(0)).then_some(row.request_at),
             wait: row.wait,
-            close_needed: false,
-            id: identity.socket_id,
             link: row.link,
-            remote_pid: identity.remote.pid(),
-            tls: identity.tls.clone(),
             application_name: row.application_name.to_string(),
             prepared_statements: row.prepared_statements,
+            ..Self::of_client(&row.identity)
         }
     }
 }
