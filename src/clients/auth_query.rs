@@ -170,9 +170,9 @@ impl Reading {
     /// Takes bytes, cut anywhere; returns how many were consumed.
     fn received(&mut self, input: &[u8]) -> Result<usize, Fault> {
         let mut at = 0;
-        let broken = |_| complain("bad packet");
+        let malformed = |_| complain("bad packet");
         while let Some(header) =
-            FrameHeader::read(&input[at..], limits::AUTH_QUERY_MESSAGE_BYTES_MAX).map_err(broken)?
+            FrameHeader::read(&input[at..], limits::AUTH_QUERY_MESSAGE_BYTES_MAX).map_err(malformed)?
         {
             let Some(frame) = input.get(at..at + header.frame_bytes) else { break };
             self.message(header.tag, &frame[HEADER_BYTES..])?;
@@ -182,7 +182,7 @@ impl Reading {
     }
 
     fn message(&mut self, tag: u8, payload: &[u8]) -> Result<(), Fault> {
-        let broken = |_: WireError| complain("bad packet");
+        let malformed = |_: WireError| complain("bad packet");
         match tag {
             tag::ROW_DESCRIPTION | tag::DATA_ROW => {
                 let count = payload.first_chunk().map(|count| u16::from_be_bytes(*count));
@@ -196,7 +196,7 @@ impl Reading {
                 }
             }
             tag::ERROR_RESPONSE => {
-                let fields = backend::ErrorFields::read(payload).map_err(broken)?;
+                let fields = backend::ErrorFields::read(payload).map_err(malformed)?;
                 let (severity, text) = (fields.severity(), fields.message());
                 if severity == encode::Severity::Fatal.text() {
                     // the pooler's own words to its client, or the server's refusal that it passes on

@@ -17,7 +17,7 @@ pub(super) enum Request {
     /// A message that has no place here: told as an error, then the connection ends ("bad packet").
     Misplaced(String),
     /// Bytes that make no sense: the connection ends with this.
-    Broken(String),
+    Malformed(String),
 }
 
 /// Takes the first request out of `inbox`; `None` = more must come. `length_max` is `max_packet_size`.
@@ -26,7 +26,7 @@ pub(super) fn next(inbox: &mut Vec<u8>, length_max: u32) -> Option<Request> {
         Ok(header) => header?,
         Err(_) => {
             let hex: String = inbox.iter().take(HEADER_BYTES).map(|byte| format!("{byte:02x}")).collect();
-            return Some(Request::Broken(format!("bad packet header: '{hex}'")));
+            return Some(Request::Malformed(format!("bad packet header: '{hex}'")));
         }
     };
     match header.tag {
@@ -35,7 +35,7 @@ pub(super) fn next(inbox: &mut Vec<u8>, length_max: u32) -> Option<Request> {
         tag => return Some(refuse(tag)),
     }
     if header.frame_bytes > CONSOLE_QUERY_BYTES_MAX {
-        return Some(Request::Broken("incomplete pkt".to_owned()));
+        return Some(Request::Malformed("incomplete pkt".to_owned()));
     }
     if inbox.len() < header.frame_bytes {
         return None;
@@ -43,7 +43,7 @@ pub(super) fn next(inbox: &mut Vec<u8>, length_max: u32) -> Option<Request> {
     let payload = &inbox[HEADER_BYTES..header.frame_bytes];
     let request = match payload.iter().position(|byte| *byte == 0) {
         Some(end) => Request::Query(String::from_utf8_lossy(&payload[..end]).into_owned()),
-        None => Request::Broken("incomplete query".to_owned()),
+        None => Request::Malformed("incomplete query".to_owned()),
     };
     inbox.drain(..header.frame_bytes);
     Some(request)
@@ -64,7 +64,7 @@ fn refuse(tag: u8) -> Request {
         | client::COPY_FAIL => {
             Request::Misplaced(format!("unsupported packet type for admin console: {tag}"))
         }
-        _ => Request::Broken("unknown pkt".to_owned()),
+        _ => Request::Malformed("unknown pkt".to_owned()),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     fn refusals_are_pgbouncers() {
         let only = |bytes: &[u8]| all(bytes).0.remove(0);
         let misplaced = |text: &str| Request::Misplaced(text.to_owned());
-        let broken = |text: &str| Request::Broken(text.to_owned());
+        let malformed = |text: &str| Request::Malformed(text.to_owned());
         for tag in [b'P', b'B', b'E'] {
             assert_eq!(
                 only(&[tag, 0, 0, 9, 0]),
@@ -112,10 +112,10 @@ mod tests {
         assert_eq!(only(b"S\0\0\0\x04"), misplaced("unsupported packet type for admin console: 83"));
         assert_eq!(only(b"d\0\0\0\x04"), misplaced("unsupported packet type for admin console: 100"));
         assert_eq!(only(b"X\0\0\0\x04"), Request::Goodbye);
-        assert_eq!(only(b"p\0\0\0\x04"), broken("unknown pkt"));
-        assert_eq!(only(b"\0\0\0\0\x04"), broken("unknown pkt"));
-        assert_eq!(only(b"Q\0\0\0\x03"), broken("bad packet header: '5100000003'"));
-        assert_eq!(only(b"Q\0\0\0\x04"), broken("incomplete query"));
-        assert_eq!(only(b"Q\0\x01\0\x04"), broken("incomplete pkt"));
+        assert_eq!(only(b"p\0\0\0\x04"), malformed("unknown pkt"));
+        assert_eq!(only(b"\0\0\0\0\x04"), malformed("unknown pkt"));
+        assert_eq!(only(b"Q\0\0\0\x03"), malformed("bad packet header: '5100000003'"));
+        assert_eq!(only(b"Q\0\0\0\x04"), malformed("incomplete query"));
+        assert_eq!(only(b"Q\0\x01\0\x04"), malformed("incomplete pkt"));
     }
 }

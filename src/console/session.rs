@@ -137,7 +137,7 @@ impl Session {
             let reply = match request {
                 Request::Query(text) => self.answer(&text).await,
                 Request::Goodbye => return Ok(End::silent("client close request")),
-                Request::Broken(reason) => return Ok(End::fault(reason)),
+                Request::Malformed(reason) => return Ok(End::fault(reason)),
                 Request::Misplaced(text) => {
                     tracing::error!("{text}");
                     self.finish(Reply::error(text), canceled).await?;

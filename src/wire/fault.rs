@@ -92,7 +92,7 @@ pub enum Fault {
     StatementsFull,
     /// The same, of one client.
     ClientStatementsFull,
-    BrokenPacket {
+    MalformedPacket {
         name: &'static str,
     },
     /// A server was closed under its client for the reason that the log names too.
@@ -167,7 +167,7 @@ impl Fault {
             Self::StatementTooLong => "prepared statement is too long",
             Self::StatementsFull => "prepared statements take too much memory (prepared_statements_memory)",
             Self::ClientStatementsFull => "prepared statements of one client take too much memory",
-            Self::BrokenPacket { name } => return format!("broken {name} packet").into(),
+            Self::MalformedPacket { name } => return format!("broken {name} packet").into(),
             Self::ServerClosed { reason } => reason,
         })
     }

@@ -43,7 +43,7 @@ const WORDS_FOR: [(&str, &str); 37] = [
     ("", "LoginEnd::Silent("),
     ("", "Problem::Syntax("),
     ("", "Reply::error("),
-    ("", "Request::Broken("),
+    ("", "Request::Malformed("),
     ("", "Request::Misplaced("),
     ("", "WrongPasswordType("),
     ("", "abort("),

@@ -111,7 +111,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let name = match name_of(header.tag, self.walk.payload(header)) {
             Ok(Some(name)) => name,
             Ok(None) if self.walk.is_whole(header) || self.walk.payload(header).len() >= NAMES_BYTES_MAX => {
-                return self.refuse(broken(header.tag));
+                return self.refuse(malformed(header.tag));
             }
             Ok(None) => return Step::Later,
             Err(fault) => return self.refuse(fault),
@@ -310,8 +310,8 @@ fn nobodys(name: &[u8]) -> Cow<'_, [u8]> {
     if name.starts_with(NAME_PREFIX.as_bytes()) { [name, b" "].concat().into() } else { name.into() }
 }
 
-fn broken(frame_tag: u8) -> Fault {
-    Fault::BrokenPacket {
+fn malformed(frame_tag: u8) -> Fault {
+    Fault::MalformedPacket {
         name: match frame_tag {
             tag::PARSE => "Parse",
             tag::BIND => "Bind",
@@ -324,11 +324,11 @@ fn broken(frame_tag: u8) -> Fault {
 /// The statement's name in a frame, `None` inside where it is the unnamed statement or a portal; `None`
 /// outside where more bytes are needed to tell.
 fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault> {
-    let fault = |_| broken(frame_tag);
+    let fault = |_| malformed(frame_tag);
     let name = match frame_tag {
         tag::PARSE => frontend::parse_view(payload).map_err(fault)?.name,
         tag::BIND => match frontend::bind_view(payload).map_err(fault)? {
-            Some(view) if view.rest_at > NAMES_BYTES_MAX => return Err(broken(frame_tag)),
+            Some(view) if view.rest_at > NAMES_BYTES_MAX => return Err(malformed(frame_tag)),
             Some(view) => view.statement,
             None => return Ok(None),
         },

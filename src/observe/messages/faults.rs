@@ -130,7 +130,7 @@ each_variant! { Fault, row;
     ClientStatementsFull:
         "The prepared statements of this client take more than 64 MB.",
         "Have the application close statements, or prepare fewer.";
-    BrokenPacket { name: "{name}" }: "The client has sent a message that does not have its form.", BROKEN;
+    MalformedPacket { name: "{name}" }: "The client has sent a message that does not have its form.", BROKEN;
     ServerClosed { reason: "{reason}" }:
         "The server of the client was closed: [why servers are closed](#why-servers-are-closed).",
         "See there.";
