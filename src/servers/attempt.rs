@@ -149,7 +149,7 @@ impl Attempt {
             let outcome = self.try_host(connection, self.next_host(), None).await;
             match &outcome {
                 Ok(_) => self.entry.logins.accepted(),
-                Err(broken) => self.entry.logins.failed(broken.trouble()),
+                Err(error) => self.entry.logins.failed(error.trouble()),
             }
             match outcome {
                 Ok(unread) => return Ok(unread),
@@ -157,10 +157,10 @@ impl Attempt {
                     self.log_connect_error(&connection.peer, &error);
                     failure = Failure::new(error.reason);
                 }
-                Err(broken) => {
-                    let is_answer = matches!(&broken,
+                Err(error) => {
+                    let is_answer = matches!(&error,
                         AttemptError::Login(LoginFailure::Login(error)) if error.is_answer());
-                    let failure = self.failure(broken, &connection.peer);
+                    let failure = self.failure(&error, &connection.peer);
                     let sequel = if is_answer { RetryDecision::Refused } else { failure.sequel };
                     return Err(Failure { sequel, ..failure });
                 }
@@ -231,27 +231,21 @@ impl Attempt {
         outcome.map_err(AttemptError::Login)
     }
 
-    /// What a broken try means where nothing better is known.
-    pub(super) fn failure(&self, broken: AttemptError, peer: &str) -> Failure {
-        match broken {
-            AttemptError::Login(failure) => Failure {
-                fault: match &failure {
-                    LoginFailure::Crashed => None,
-                    LoginFailure::Login(error) => {
-                        self.log_refusal(error, peer);
-                        error.fault()
-                    }
-                },
-                ..Failure::new(failure.reason().into_owned())
-            },
-            AttemptError::Connect(error) => {
-                self.log_connect_error(peer, &error);
-                Failure::new(error.reason)
+    /// What an error means where nothing better is known; logs what the reason does not say.
+    pub(super) fn failure(&self, error: &AttemptError, peer: &str) -> Failure {
+        let mut fault = None;
+        match error {
+            AttemptError::Login(LoginFailure::Login(error)) => {
+                self.log_refusal(error, peer);
+                fault = error.fault();
             }
-            AttemptError::Token(why) => Failure::new(why.to_string()),
-            AttemptError::TimedOut => Failure::new("connect timeout"),
-            AttemptError::System(why) => Failure::new(why),
+            AttemptError::Connect(error) => self.log_connect_error(peer, error),
+            AttemptError::Login(LoginFailure::Crashed)
+            | AttemptError::Token(_)
+            | AttemptError::TimedOut
+            | AttemptError::System(_) => {}
         }
+        Failure { fault, ..Failure::new(error.reason()) }
     }
 
     fn enter(&self, opened: &Opened) -> LoginEntry {

@@ -1,4 +1,4 @@
-//! What one attempt to open a server comes to: its connection, how a try broke, and what
+//! What one attempt to open a server comes to: its connection, how a try failed, and what
 //! follows for the next one.
 //!
 //! Values only: who tries is `attempt.rs`, by IAM `iam/attempt.rs`.
@@ -92,6 +92,17 @@ pub(in crate::servers) enum AttemptError {
 }
 
 impl AttemptError {
+    /// The reason of "closing because: …".
+    pub(super) fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::Connect(error) => error.reason.into(),
+            Self::Login(failure) => failure.reason().into_owned().into(),
+            Self::Token(why) => why.to_string().into(),
+            Self::TimedOut => "connect timeout".into(),
+            Self::System(why) => (*why).into(),
+        }
+    }
+
     /// What the system or the server said, where it is more than the reason.
     pub(super) fn detail(&self) -> Option<String> {
         match self {

@@ -132,7 +132,7 @@ impl Attempt {
             if let Some(age) = connection.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);
             }
-            let broken = match login.unwrap_or(Err(AttemptError::TimedOut)) {
+            let error = match login.unwrap_or(Err(AttemptError::TimedOut)) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
@@ -142,10 +142,10 @@ impl Attempt {
                     connection.authorization = Some(self.authorization(iam, begin.at));
                     return Ok(unread);
                 }
-                Err(broken) => broken,
+                Err(error) => error,
             };
-            connection.detail = broken.detail();
-            go_on = self.next_step(connection, iam, broken, begin)?;
+            connection.detail = error.detail();
+            go_on = self.next_step(connection, iam, &error, begin)?;
             connection.end().await; // and with it the token that was refused
             if go_on.wants_credentials {
                 fetch_credentials(&iam.signer.source).await;

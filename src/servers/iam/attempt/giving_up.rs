@@ -34,8 +34,8 @@ pub(super) fn failure_of(class: Class, reason: String, why: Arc<str>, until: Mic
 }
 
 /// As the rules see it; `None`: nothing that they know of.
-pub(super) fn outcome(broken: &AttemptError, stage: Stage) -> Option<Outcome<'_>> {
-    match broken {
+pub(super) fn outcome(error: &AttemptError, stage: Stage) -> Option<Outcome<'_>> {
+    match error {
         AttemptError::Connect(error) if error.is_untrusted => Some(Outcome::Untrusted),
         AttemptError::Connect(_) => Some(Outcome::Unreachable),
         AttemptError::Login(LoginFailure::Crashed) => Some(Outcome::Ended(stage)),
@@ -52,11 +52,11 @@ impl Attempt {
         &self,
         connection: &LoginConnection,
         iam: &IamTarget<'_>,
-        broken: AttemptError,
+        error: &AttemptError,
         begin: Begin,
     ) -> Result<GoOn, GivenUp> {
         let peer = &connection.peer;
-        if let AttemptError::Token(why) = &broken {
+        if let AttemptError::Token(why) = error {
             return Err(self.without_token(iam, why));
         }
         let stage = connection.handshake.as_ref().map_or(Stage::Greeting, |handshake| handshake.stage());
@@ -64,15 +64,15 @@ impl Attempt {
         if evidence.backing == Backing::Sound {
             evidence.backing = begin.backing; // newer ones came while the old ones were looked at
         }
-        let detail = if let AttemptError::Connect(_) = &broken { broken.detail() } else { None };
-        let judged = outcome(&broken, stage).and_then(|outcome| {
+        let detail = if let AttemptError::Connect(_) = error { error.detail() } else { None };
+        let judged = outcome(error, stage).and_then(|outcome| {
             iam.endpoint_state.failed(iam.who, &outcome, evidence, begin.at, detail.as_deref())
         });
         let Some(judged) = judged else {
             if stage == Stage::Authenticated {
                 self.accepted(iam); // what came then has nothing to do with IAM
             }
-            match broken.trouble() {
+            match error.trouble() {
                 _ if self.is_probe && stage == Stage::Authenticated => self.entry.logins.accepted(),
                 // the server knows us, and refuses something else
                 LoginTrouble::Refused if stage == Stage::Authenticated => {
@@ -80,11 +80,10 @@ impl Attempt {
                 }
                 trouble => self.entry.logins.failed(trouble),
             }
-            let is_stale =
-                matches!(&broken, AttemptError::Login(LoginFailure::Login(LoginError::StaleToken)));
+            let is_stale = matches!(error, AttemptError::Login(LoginFailure::Login(LoginError::StaleToken)));
             let mut failure = match self.is_probe {
                 true => Failure::new("probe finished"),
-                false => self.failure(broken, peer),
+                false => self.failure(error, peer),
             };
             if is_stale {
                 // the next one is made for its own login
@@ -94,8 +93,8 @@ impl Attempt {
         };
         self.entry.logins.judged(judged.judgement.class);
         self.set_stance(iam);
-        self.tell(&judged, peer, &broken);
-        let reason = self.failure_reason(&broken);
+        self.tell(&judged, peer, error);
+        let reason = error.reason().into_owned();
         let Judgement { kind, class, .. } = judged.judgement;
         // other credentials have come meanwhile, and nobody has tried those yet
         let is_outdated = kind == Kind::TokenRefused && generation(iam.signer) != begin.generation;
@@ -114,19 +113,8 @@ impl Attempt {
         Ok(GoOn { wants_credentials: judged.judgement.step == Step::RefreshThenAgain, passes })
     }
 
-    /// The reason of "closing because: …", in the words that logins by password have.
-    pub(super) fn failure_reason(&self, broken: &AttemptError) -> String {
-        match broken {
-            AttemptError::Connect(error) => error.reason.to_owned(),
-            AttemptError::Login(failure) => failure.reason().into_owned(),
-            AttemptError::Token(why) => why.to_string(),
-            AttemptError::TimedOut => "connect timeout".to_owned(),
-            AttemptError::System(why) => (*why).to_owned(),
-        }
-    }
-
     /// Logs a failure the first time, and then now and again.
-    pub(super) fn tell(&self, judged: &Judged, peer: &str, broken: &AttemptError) {
+    pub(super) fn tell(&self, judged: &Judged, peer: &str, error: &AttemptError) {
         let (class, text) = (judged.judgement.class.name(), &judged.text);
         let next = match judged.judgement.step {
             Step::Again => Some("trying a fresh token"),
@@ -141,7 +129,7 @@ impl Attempt {
             log_about!(debug, self.about(&peer), "login by IAM failed again ({class}): {text}");
             return;
         }
-        if let AttemptError::Login(LoginFailure::Login(error)) = broken {
+        if let AttemptError::Login(LoginFailure::Login(error)) = error {
             self.log_refusal(error, peer);
         }
         log_about!(warn, self.about(&peer), "login by IAM failed ({class}): {text}");
