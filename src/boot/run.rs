@@ -161,8 +161,8 @@ async fn serve_metrics(settings: &Settings, status: Arc<Status>, log: &Log) -> R
 }
 
 /// The tasks that run as long as the process. The launcher's panic ends it, since the ledger's counts may be
-/// wrong behind it, and so does the console's door, which does nothing that could go wrong; the others have
-/// no state and begin again.
+/// wrong behind it, and so does the console's accept loop, which does nothing that could go wrong; the others
+/// have no state and begin again.
 fn begin_tasks(
     servers: &Arc<Servers>,
     console: &Arc<Console>,

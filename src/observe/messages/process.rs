@@ -276,8 +276,8 @@ pub(super) const FAULTS: &[Message] = &[
     ),
     text(
         "{what} has panicked{panic}",
-        "Why it aborts: the launcher, the console's door or the task of signals and orders has met a fault \
-         of the program.",
+        "Why it aborts: the launcher, the console or the task of signals and orders has met a fault of the \
+         program.",
         "Report it.",
     ),
     text(

@@ -24,7 +24,7 @@ const REMIND: Micros = Micros::from_secs(600);
 /// Whoever wants a server tries within this time after a back-off: the janitor's passes are shorter.
 const PROBE_AFTER: Micros = Micros::from_secs(1);
 
-/// Who was let in within this time is no stranger to the server.
+/// Who was let in within this time is known to the server.
 const LET_IN_SPAN: Micros = Micros::from_secs(60);
 
 /// The percentile of "all but the slowest".
@@ -36,11 +36,11 @@ pub struct EndpointState {
     clock: Clock,
     /// The budget.
     pub turns: Arc<RateLimiter>,
-    book: Mutex<Book>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Book {
+struct State {
     reactions: Reactions,
     /// How long logins that were accepted have taken lately, in microseconds.
     spans: Recent,
@@ -96,7 +96,7 @@ pub struct Judged {
 impl EndpointState {
     /// An endpoint where nobody has logged in yet. `waits` learns how long logins wait for their turns.
     pub fn new(endpoint: Endpoint, login_rate: u32, clock: Clock, waits: Arc<Waits>) -> Self {
-        Self { endpoint, clock, turns: RateLimiter::new(login_rate, clock, waits), book: Mutex::default() }
+        Self { endpoint, clock, turns: RateLimiter::new(login_rate, clock, waits), state: Mutex::default() }
     }
 
     /// The endpoint.
@@ -109,57 +109,57 @@ impl EndpointState {
     /// # Errors
     /// When it may be.
     pub fn may_try(&self, who: &Who) -> Result<(), Micros> {
-        self.book().reactions.may_try(who, self.clock.now())
+        self.state().reactions.may_try(who, self.clock.now())
     }
 
     /// How logins of `who` may be tried now.
     pub fn admission(&self, who: &Who) -> Admission {
-        self.book().reactions.admission(who, self.clock.now())
+        self.state().reactions.admission(who, self.clock.now())
     }
 
     /// Where the logins of `who` meet while they are refused. It lasts for as long as somebody holds it.
     pub fn gate(&self, who: &Who) -> Arc<Gate> {
-        let mut book = self.book();
-        if let Some(known) = book.gates.get(who).and_then(Weak::upgrade) {
+        let mut state = self.state();
+        if let Some(known) = state.gates.get(who).and_then(Weak::upgrade) {
             return known;
         }
-        book.gates.retain(|_, gate| gate.strong_count() > 0);
+        state.gates.retain(|_, gate| gate.strong_count() > 0);
         let gate = Arc::default();
-        book.gates.insert(who.clone(), Arc::downgrade(&gate));
+        state.gates.insert(who.clone(), Arc::downgrade(&gate));
         gate
     }
 
     /// Whether a login of `who` might have been tried for a while, and nobody did.
     pub fn is_left_alone(&self, who: &Who) -> bool {
         let earlier = self.clock.now() - PROBE_AFTER;
-        self.book().reactions.may_try(who, earlier).is_ok()
+        self.state().reactions.may_try(who, earlier).is_ok()
     }
 
     /// Whether a login of `who` was accepted since `since`.
     pub fn has_accepted(&self, who: &Who, since: Micros) -> bool {
-        let book = self.book();
-        book.tallies.get(who).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
+        let state = self.state();
+        state.tallies.get(who).and_then(|tally| tally.accepted_at).is_some_and(|at| at >= since)
     }
 
     /// The last failure of `who`, if its logins fail: as clients may read it, and its class.
     pub fn trouble(&self, who: &Who) -> Option<(Arc<str>, Class)> {
-        let book = self.book();
-        let class = book.reactions.trouble(who)?.class;
-        Some((book.tallies.get(who)?.brief.clone()?, class))
+        let state = self.state();
+        let class = state.reactions.trouble(who)?.class;
+        Some((state.tallies.get(who)?.brief.clone()?, class))
     }
 
     /// Whether `who` may be denied, if it is in trouble: servers that work go by it. That a login has no
     /// answer is trouble, too, as long as nothing worse is known: who hangs denies nothing.
     pub fn suspicion(&self, who: &Who, patience: Patience) -> Option<Suspicion> {
-        let book = self.book();
-        let known = book.reactions.suspicion(who, self.clock.now(), patience);
-        known.or_else(|| book.unanswered.contains_key(who).then_some(Suspicion::Unfounded))
+        let state = self.state();
+        let known = state.reactions.suspicion(who, self.clock.now(), patience);
+        known.or_else(|| state.unanswered.contains_key(who).then_some(Suspicion::Unfounded))
     }
 
     /// A login of `who` has had no answer for longer than logins take; it has, or has been given up,
     /// when the guard is dropped.
     pub fn has_no_answer(self: &Arc<Self>, who: &Who) -> Unanswered {
-        *self.book().unanswered.entry(who.clone()).or_default() += 1;
+        *self.state().unanswered.entry(who.clone()).or_default() += 1;
         Unanswered { endpoint_state: Arc::clone(self), who: who.clone() }
     }
 
@@ -173,30 +173,30 @@ impl EndpointState {
 
     /// A login of `who` was accepted. Returns whether its logins had failed before.
     pub fn accepted(&self, who: &Who) -> bool {
-        let mut book = self.book();
-        let was_in_trouble = book.reactions.trouble(who).is_some();
+        let mut state = self.state();
+        let was_in_trouble = state.reactions.trouble(who).is_some();
         let now = self.clock.now();
-        book.reactions.accepted(who, now);
-        let tally = book.tally(who, now);
+        state.reactions.accepted(who, now);
+        let tally = state.tally(who, now);
         (tally.accepted, tally.accepted_at) = (tally.accepted + 1, Some(now));
         (tally.last_error, tally.brief, tally.told) = (None, None, None);
         if was_in_trouble {
-            book.tell_gate(who);
+            state.tell_gate(who);
         }
         was_in_trouble
     }
 
     /// A login was accepted that has taken so long. Returns how long all but the slowest take lately.
     pub fn login_took(&self, span: Micros) -> Micros {
-        let mut book = self.book();
-        book.spans.record(span.0);
-        book.spans.percentile(SLOWEST_BUT).map_or(span, Micros)
+        let mut state = self.state();
+        state.spans.record(span.0);
+        state.spans.percentile(SLOWEST_BUT).map_or(span, Micros)
     }
 
     /// How long logins that were accepted have taken lately: the median, and all but the slowest.
     pub fn login_spans(&self) -> Option<[Micros; 2]> {
-        let book = self.book();
-        let [median, most] = [50, SLOWEST_BUT].map(|percent| book.spans.percentile(percent));
+        let state = self.state();
+        let [median, most] = [50, SLOWEST_BUT].map(|percent| state.spans.percentile(percent));
         Some([Micros(median?), Micros(most?)])
     }
 
@@ -213,19 +213,19 @@ impl EndpointState {
     ) -> Option<Judged> {
         let is_strained = self.turns.is_strained(begun_at);
         let now = self.clock.now();
-        let mut book = self.book();
-        let (let_in, backing) = (book.let_in(who, now), book.backing(who, evidence.backing, now));
+        let mut state = self.state();
+        let (let_in, backing) = (state.let_in(who, now), state.backing(who, evidence.backing, now));
         // nothing tells the refusals of who was never let in from those that others met just now
         let is_strained = is_strained || (let_in == LetIn::Never && self.turns.is_throttled());
         let evidence = Evidence { is_strained, let_in, backing, ..evidence };
-        let before = book.reactions.admission(who, now);
-        let judgement = book.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
+        let before = state.reactions.admission(who, now);
+        let judgement = state.reactions.failed(who, outcome, &evidence, begun_at, now, fastrand::f64())?;
         let Judgement { kind, class, .. } = judgement;
         let Who { user, source } = who;
         let explanation = Explanation { judgement, endpoint: &self.endpoint, user, source, detail };
         let (text, brief): (Arc<str>, Arc<str>) =
             (explanation.to_string().into(), explanation.brief().into());
-        let tally = book.tally(who, now);
+        let tally = state.tally(who, now);
         tally.failed[class as usize] += 1;
         (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
         let is_the_same =
@@ -236,10 +236,10 @@ impl EndpointState {
         if is_news {
             tally.told = Some((kind, class, now));
         }
-        if before == Admission::Open && book.reactions.admission(who, now) != Admission::Open {
-            book.tell_gate(who); // those that wait for their turns leave the queue
+        if before == Admission::Open && state.reactions.admission(who, now) != Admission::Open {
+            state.tell_gate(who); // those that wait for their turns leave the queue
         }
-        drop(book);
+        drop(state);
         if class == Class::Throttled {
             self.turns.throttled(begun_at);
         }
@@ -248,48 +248,48 @@ impl EndpointState {
 
     /// Whether the logins of nobody fail, or have no answer.
     pub fn is_calm(&self) -> bool {
-        let mut book = self.book();
-        book.unanswered.is_empty() && book.reactions.is_calm(self.clock.now())
+        let mut state = self.state();
+        state.unanswered.is_empty() && state.reactions.is_calm(self.clock.now())
     }
 
     /// Lets everybody be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
     pub fn forgive_all(&self) -> usize {
-        let mut book = self.book();
-        let pauses = book.reactions.held_back(self.clock.now());
-        book.reactions.forgive_all();
+        let mut state = self.state();
+        let pauses = state.reactions.held_back(self.clock.now());
+        state.reactions.forgive_all();
         pauses
     }
 
     /// Lets whoever logs in as `user` be tried at once; see [`Reactions::forgive`].
     pub fn forgive_user(&self, user: &str) {
-        self.book().reactions.forgive_user(user);
+        self.state().reactions.forgive_user(user);
     }
 
     /// Lets `who` be tried at once; see [`Reactions::forgive`]. Returns how many pauses that ends.
     pub fn forgive(&self, who: &Who) -> usize {
-        let mut book = self.book();
-        let is_held_back = book.reactions.may_try(who, self.clock.now()).is_err();
-        book.reactions.forgive(who);
+        let mut state = self.state();
+        let is_held_back = state.reactions.may_try(who, self.clock.now()).is_err();
+        state.reactions.forgive(who);
         usize::from(is_held_back)
     }
 
     /// What was counted of `who`; `None` = it has not tried yet.
     pub fn report_of(&self, who: &Who) -> Option<LoginReport> {
-        let book = self.book();
-        let tally = book.tallies.get(who)?;
+        let state = self.state();
+        let tally = state.tallies.get(who)?;
         Some(LoginReport {
             user: Arc::clone(&who.user),
             tally: tally.clone(),
-            trouble: book.reactions.trouble(who).map(|judgement| judgement.class),
+            trouble: state.reactions.trouble(who).map(|judgement| judgement.class),
         })
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Book {
+impl State {
     fn tell_gate(&self, who: &Who) {
         if let Some(gate) = self.gates.get(who).and_then(Weak::upgrade) {
             gate.tell();
@@ -337,11 +337,11 @@ pub struct Unanswered {
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        let mut book = self.endpoint_state.book();
-        if let Some(count) = book.unanswered.get_mut(&self.who) {
+        let mut state = self.endpoint_state.state();
+        if let Some(count) = state.unanswered.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {
-                book.unanswered.remove(&self.who);
+                state.unanswered.remove(&self.who);
             }
         }
     }

@@ -108,10 +108,10 @@ fn whoever_was_heard_of_longest_ago_makes_room_unless_it_is_in_trouble() {
         None,
     );
     for number in 0..=limits::IAM_LOGINS_PER_ENDPOINT_MAX {
-        endpoint_state.book().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
+        endpoint_state.state().tally(&who(&format!("user{number}")), Micros(1 << 40) + Micros(number as u64));
     }
     let is_counted = |user: &str| endpoint_state.report_of(&who(user)).is_some();
-    assert_eq!(endpoint_state.book().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
+    assert_eq!(endpoint_state.state().tallies.len(), limits::IAM_LOGINS_PER_ENDPOINT_MAX);
     assert!(is_counted("denied") && !is_counted("user1") && is_counted("user2"));
 }
 
