@@ -6,9 +6,9 @@ use crate::base::{ClientId, Micros, PoolId, ServerId, WorkerId};
 use crate::core::{Answer, CancelFate, ClientLogin, Command, Core, MovedServer, Net, ServerLogin};
 use crate::io::Machine;
 
-/// What a mind is told that no connection has said.
+/// An event that is not a connection's.
 #[derive(Debug)]
-pub enum Tiding {
+pub enum WorkerEvent {
     /// A client has come and stands in the driver under this id.
     Client(ClientId, ClientLogin),
     /// A server has.
@@ -27,8 +27,8 @@ pub enum Tiding {
 pub trait Mind: Machine {
     /// The core, for its ids and counts.
     fn core(&mut self) -> &mut Core;
-    /// See the methods of [`Core`] for what each of the tidings does.
-    fn told(&mut self, tiding: Tiding, now: Micros, net: &mut impl Net);
+    /// Does what follows; see the methods of [`Core`].
+    fn handle(&mut self, event: WorkerEvent, now: Micros, net: &mut impl Net);
     /// An operator's question or order.
     fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer;
 }
@@ -38,14 +38,14 @@ impl Mind for Core {
         self
     }
 
-    fn told(&mut self, tiding: Tiding, now: Micros, net: &mut impl Net) {
-        match tiding {
-            Tiding::Client(id, login) => self.client_joined(id, login, now, net),
-            Tiding::Server(id, login) => self.server_joined(id, login, now, net),
-            Tiding::Moved(id, state) => self.server_moved_in(id, state, now, net),
-            Tiding::Nudge(pool, by) => self.nudged(pool, by, now, net),
-            Tiding::CancelOver(server, fate) => self.cancel_over(server, fate, now, net),
-            Tiding::Pass => self.janitor(now, net),
+    fn handle(&mut self, event: WorkerEvent, now: Micros, net: &mut impl Net) {
+        match event {
+            WorkerEvent::Client(id, login) => self.client_joined(id, login, now, net),
+            WorkerEvent::Server(id, login) => self.server_joined(id, login, now, net),
+            WorkerEvent::Moved(id, state) => self.server_moved_in(id, state, now, net),
+            WorkerEvent::Nudge(pool, by) => self.nudged(pool, by, now, net),
+            WorkerEvent::CancelOver(server, fate) => self.cancel_over(server, fate, now, net),
+            WorkerEvent::Pass => self.janitor(now, net),
         }
     }
 

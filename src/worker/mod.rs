@@ -16,7 +16,7 @@ mod worker;
 pub use handle::WorkerHandle;
 pub(crate) use mail::Task;
 pub use mail::{Begin, Mail, Reply};
-pub use mind::{Mind, Tiding};
+pub use mind::{Mind, WorkerEvent};
 pub use run::spawn;
 pub use run::{Notes, WorkerConfig};
 pub use worker::{Post, Worker};

@@ -46,19 +46,19 @@ pub struct WorkerConfig {
 /// # Panics
 /// Not from a panic of the worker: that aborts the process, since a pooler that limps on could hand one
 /// tenant's rows to another.
-pub fn spawn(seat: WorkerConfig) -> io::Result<JoinHandle<()>> {
-    let driver = Epoll::new(seat.workers[usize::from(seat.id.0)].wake_fd()?, burst(&seat))?;
+pub fn spawn(config: WorkerConfig) -> io::Result<JoinHandle<()>> {
+    let driver = Epoll::new(config.workers[usize::from(config.id.0)].wake_fd()?, burst(&config))?;
     let epoll = driver.instance();
     // of the tasks: whoever starts no runtime begins none
     let timers = tokio::runtime::Handle::try_current().ok();
-    let name = format!("worker-{}", seat.id.0);
+    let name = format!("worker-{}", config.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
         let _timers = timers.as_ref().map(tokio::runtime::Handle::enter);
-        let id = seat.id;
-        let core = Core::new(id, seat.names.clone(), Arc::clone(&seat.statements));
-        let me = seat.workers[usize::from(id.0)].clone();
+        let id = config.id;
+        let core = Core::new(id, config.names.clone(), Arc::clone(&config.statements));
+        let me = config.workers[usize::from(id.0)].clone();
         let tasks = Tasks::new(me.clone(), epoll);
-        let mut worker = Worker::new(id, core, driver, Place { seat, me, tasks });
+        let mut worker = Worker::new(id, core, driver, ThreadPost { config, me, tasks });
         let run = || {
             while worker.round()?.is_continue() {}
             Ok::<_, io::Error>(())
@@ -76,13 +76,13 @@ pub fn spawn(seat: WorkerConfig) -> io::Result<JoinHandle<()>> {
 }
 
 /// The ring of writes, where it is wanted and the kernel gives one.
-fn burst(seat: &WorkerConfig) -> Option<Burst> {
-    if seat.io_backend == IoBackend::Epoll {
+fn burst(config: &WorkerConfig) -> Option<Burst> {
+    if config.io_backend == IoBackend::Epoll {
         return None;
     }
     let burst = Burst::new();
     if let Err(error) = &burst
-        && seat.id == WorkerId(0)
+        && config.id == WorkerId(0)
     {
         tracing::info!("io_uring is not available ({error}): each write is a system call");
     }
@@ -90,7 +90,7 @@ fn burst(seat: &WorkerConfig) -> Option<Burst> {
 }
 
 /// What a worker that has panicked held, as far as it can still tell.
-fn state(worker: &mut Worker<Core, Linux, Place>) -> String {
+fn state(worker: &mut Worker<Core, Linux, ThreadPost>) -> String {
     let counts = || {
         let (clients, servers) = worker.mind().counts();
         format!("{} connections, {clients} clients and {servers} servers", worker.driver().connections())
@@ -98,18 +98,18 @@ fn state(worker: &mut Worker<Core, Linux, Place>) -> String {
     catch_unwind(AssertUnwindSafe(counts)).unwrap_or_else(|_| "a state that cannot be told".to_owned())
 }
 
-/// What a worker's thread stands on.
-struct Place {
-    seat: WorkerConfig,
+/// A worker's ways out on its thread, and its tasks.
+struct ThreadPost {
+    config: WorkerConfig,
     me: WorkerHandle,
     tasks: Tasks,
 }
 
-impl Post for Place {
+impl Post for ThreadPost {
     type Socket = OwnedFd;
 
     fn now(&self) -> Micros {
-        self.seat.clock.now()
+        self.config.clock.now()
     }
 
     fn take(&mut self) -> Vec<Mail> {
@@ -121,7 +121,7 @@ impl Post for Place {
     }
 
     fn begin(&mut self, task: Begin) {
-        self.tasks.begin(task, || self.seat.clock.now());
+        self.tasks.begin(task, || self.config.clock.now());
     }
 
     fn wake(&mut self, task: u32) {
@@ -129,7 +129,7 @@ impl Post for Place {
     }
 
     fn run_tasks(&mut self) -> bool {
-        self.tasks.run(|| self.seat.clock.now())
+        self.tasks.run(|| self.config.clock.now())
     }
 
     fn has_tasks(&self) -> bool {
@@ -137,11 +137,11 @@ impl Post for Place {
     }
 
     fn send(&mut self, to: WorkerId, mail: Mail) {
-        self.seat.workers[usize::from(to.0)].send(mail);
+        self.config.workers[usize::from(to.0)].send(mail);
     }
 
     fn note(&mut self, note: Note) {
-        (self.seat.notes)(self.seat.id, note);
+        (self.config.notes)(self.config.id, note);
     }
 
     fn clients_gone(&mut self, count: u32) {

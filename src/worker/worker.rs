@@ -5,7 +5,7 @@
 //! workers. Knows no thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the
 //! simulation (`tests/sim`).
 
-use super::mind::{Mind, Tiding};
+use super::mind::{Mind, WorkerEvent};
 use super::{Begin, Mail};
 use crate::base::{Micros, Peer, WorkerId, limits};
 use crate::core::{Answer, Command, Note};
@@ -93,7 +93,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             }
         }
         if self.now >= self.next_pass {
-            self.tell(Tiding::Pass);
+            self.handle(WorkerEvent::Pass);
             self.driver.expire(self.now);
             self.post.driver_faults(self.driver.faults());
             self.next_pass = self.now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
@@ -123,22 +123,22 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 self.clients_come = self.clients_come.wrapping_add(1);
                 let id = self.mind.core().reserve_client();
                 self.driver.adopt(Peer::Client(id), channel);
-                self.tell(Tiding::Client(id, login));
+                self.handle(WorkerEvent::Client(id, login));
             }
             Mail::Server(parts) => {
                 let (channel, login) = *parts;
                 let id = self.mind.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
-                self.tell(Tiding::Server(id, login));
+                self.handle(WorkerEvent::Server(id, login));
             }
             Mail::Moved(parts) => {
                 let (channel, state) = *parts;
                 let id = self.mind.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
-                self.tell(Tiding::Moved(id, state));
+                self.handle(WorkerEvent::Moved(id, state));
             }
-            Mail::Nudge { pool, by } => self.tell(Tiding::Nudge(pool, by)),
-            Mail::CancelOver(server, fate) => self.tell(Tiding::CancelOver(server, fate)),
+            Mail::Nudge { pool, by } => self.handle(WorkerEvent::Nudge(pool, by)),
+            Mail::CancelOver(server, fate) => self.handle(WorkerEvent::CancelOver(server, fate)),
             Mail::Command(command, reply) => reply(self.command(command)),
             Mail::Task(task) => self.post.begin(task),
             Mail::Wake(task) => self.post.wake(task),
@@ -146,9 +146,9 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         }
     }
 
-    fn tell(&mut self, tiding: Tiding) {
+    fn handle(&mut self, event: WorkerEvent) {
         let now = self.now;
-        self.driver.act(&mut self.mind, now, |mind, net| mind.told(tiding, now, net));
+        self.driver.act(&mut self.mind, now, |mind, net| mind.handle(event, now, net));
     }
 
     /// Asks or orders something, between two rounds.

@@ -17,7 +17,7 @@ use pgweir::core::{
 use pgweir::io::Machine;
 use pgweir::wire::encode;
 use pgweir::wire::tags::client::{QUERY, TERMINATE};
-use pgweir::worker::{Mind, Tiding};
+use pgweir::worker::{Mind, WorkerEvent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -361,20 +361,20 @@ impl Mind for Listener {
         &mut self.core
     }
 
-    fn told(&mut self, tiding: Tiding, now: Micros, net: &mut impl Net) {
-        match &tiding {
-            Tiding::Client(id, login) => self.book.join(Peer::Client(*id), login.identity.socket_id),
-            Tiding::Server(id, login) => self.book.join(Peer::Server(*id), login.identity.socket_id),
-            Tiding::Moved(id, _) => {
+    fn handle(&mut self, event: WorkerEvent, now: Micros, net: &mut impl Net) {
+        match &event {
+            WorkerEvent::Client(id, login) => self.book.join(Peer::Client(*id), login.identity.socket_id),
+            WorkerEvent::Server(id, login) => self.book.join(Peer::Server(*id), login.identity.socket_id),
+            WorkerEvent::Moved(id, _) => {
                 let Some(socket) = self.book.coming.pop_front() else {
                     panic!("a server comes from nowhere")
                 };
                 self.book.join(Peer::Server(*id), socket);
             }
-            Tiding::Nudge(..) | Tiding::CancelOver(..) | Tiding::Pass => {}
+            WorkerEvent::Nudge(..) | WorkerEvent::CancelOver(..) | WorkerEvent::Pass => {}
         }
-        self.book.log(|| format!("is told {tiding:.60?}"));
-        self.listen(net, &[], |core, net| core.told(tiding, now, net));
+        self.book.log(|| format!("handles {event:.60?}"));
+        self.listen(net, &[], |core, net| core.handle(event, now, net));
     }
 
     fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
