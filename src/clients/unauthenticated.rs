@@ -224,11 +224,11 @@ struct Bucket {
 
 impl Bucket {
     fn take(&mut self, now: Micros) -> bool {
-        let earned = now.since(self.at).0 / (1_000_000 / self.per_second);
-        if earned > 0 {
-            self.left = (self.left + earned).min(self.burst);
-            self.at = now;
-        }
+        let each_us = 1_000_000 / self.per_second;
+        let earned = now.since(self.at).0 / each_us;
+        self.left = (self.left + earned).min(self.burst);
+        // A part of the next one stays earned, but for a bucket that is full.
+        self.at = if self.left == self.burst { now } else { self.at + Micros(earned * each_us) };
         let is_there = self.left > 0;
         self.left = self.left.saturating_sub(1);
         is_there
@@ -355,6 +355,13 @@ mod tests {
         assert_eq!(lines.room.left, 4);
         lines.take(Micros::from_secs(1_000_000));
         assert_eq!(lines.room.left, 6, "never more than a burst");
+    }
+
+    #[test]
+    fn what_is_earned_between_two_looks_is_not_lost() {
+        let mut bucket = Bucket { left: 0, at: Micros(0), burst: 100, per_second: 100 };
+        assert!((1..=100).all(|look| bucket.take(Micros::from_millis(15 * look))));
+        assert_eq!(bucket.left, 50, "150 are earned in a second and a half");
     }
 
     #[tokio::test]

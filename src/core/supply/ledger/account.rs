@@ -19,8 +19,8 @@ pub(super) struct Account {
     pub(super) renewing: u32,
     /// Those that replace a server that grows old, also one that had to go first.
     pub(super) renewals_under_way: u32,
-    /// It is in its endpoint's queue for a login.
-    pub(super) is_held: bool,
+    /// The endpoint in whose queue for a login it is.
+    pub(super) held_at: Option<Arc<str>>,
     pub(super) live: u32,
     pub(super) cancels: u32,
     /// The generation of the last login that has ended, where that succeeded.
@@ -53,7 +53,7 @@ impl Account {
             failed: 0,
             renewing: 0,
             renewals_under_way: 0,
-            is_held: false,
+            held_at: None,
             live: 0,
             cancels: 0,
             proven: None,

@@ -5,7 +5,7 @@
 //! of their places. The first login of each pool always may begin. A pool that its endpoint has no place for
 //! is asked again as soon as there is one ([`Ledger::next_held`]).
 
-use super::{Ledger, Opening, Want};
+use super::{Account, Ledger, Opening, Want};
 use crate::base::{Micros, PoolId, limits};
 use crate::config::PoolRules;
 use crate::core::pool::PoolShare;
@@ -181,12 +181,14 @@ impl Ledger {
         let there = self.logins_at.get(endpoint).copied().unwrap_or_default();
         let held = self.held_at.get_mut(endpoint)?;
         while let Some(id) = held.pop_front() {
-            let Some(account) = self.accounts.get_mut(&id) else { continue }; // forgotten meanwhile
+            // Its entry may have another endpoint since.
+            let is_here = |account: &&mut Account| account.held_at.as_ref() == Some(endpoint);
+            let Some(account) = self.accounts.get_mut(&id).filter(is_here) else { continue };
             if there.for_clients >= account.share.rules().server_login_concurrency {
                 held.push_front(id);
                 return None;
             }
-            account.is_held = false;
+            account.held_at = None;
             return Some(id);
         }
         self.held_at.remove(endpoint);
@@ -195,7 +197,8 @@ impl Ledger {
 
     fn hold(&mut self, pool: &Arc<PoolShare>, endpoint: &Arc<str>) {
         let account = self.account(pool);
-        if !std::mem::replace(&mut account.is_held, true) {
+        if account.held_at.as_ref() != Some(endpoint) {
+            account.held_at = Some(Arc::clone(endpoint));
             self.held_at.entry(Arc::clone(endpoint)).or_default().push_back(pool.id);
         }
     }

@@ -141,6 +141,28 @@ fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
 }
 
 #[test]
+fn a_pool_whose_endpoint_changes_waits_for_a_place_at_the_new_one() {
+    let pools = pools(1, 3, &parallel());
+    let elsewhere = Arc::new(PoolRules { endpoint: "other:5432".into(), ..parallel() });
+    pools[2].set_rules(Arc::clone(&elsewhere));
+    let mut ledger = Ledger::default();
+    pools.iter().for_each(|pool| launch(&mut ledger, pool, Micros(1)));
+    let three = |ledger: &mut Ledger, pool| {
+        let logins: Vec<_> = (0..3).map(|_| begin(ledger, pool, WAITER, Micros(1))).collect();
+        logins[0].clone()
+    };
+    let (here, there) = (three(&mut ledger, &pools[0]), three(&mut ledger, &pools[2]));
+    begin(&mut ledger, &pools[1], WAITER, Micros(1)); // nobody is kept from his first one
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
+    pools[1].set_rules(elsewhere);
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
+    ledger.logged_in(&pools[0], &here);
+    ledger.logged_in(&pools[2], &there);
+    assert_eq!(ledger.next_held(&"other:5432".into()), Some(pools[1].id));
+    assert_eq!(ledger.next_held(&"host:5432".into()), None, "it is of no use to it there");
+}
+
+#[test]
 fn the_last_login_under_way_that_fails_is_the_answer_to_those_who_wait() {
     let pool = one(&parallel());
     let mut ledger = Ledger::default();
