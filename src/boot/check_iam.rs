@@ -59,7 +59,7 @@ async fn look_at_source(servers: &Servers, source: &Source, say: &mut dyn FnMut(
         source.fetched_after(0).await;
         source.identified().await;
     };
-    // what is not known by then is told as it stands
+    // What is not known by then is reported as it stands.
     let _ = tokio::time::timeout(SOURCE_TIMEOUT, known).await;
     let (name, report) = (source.key(), source.report());
     let is_usable = matches!(report.state, CredentialState::Fresh | CredentialState::Stale(_));

@@ -181,7 +181,7 @@ fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, TlsEr
     Ok((client, server))
 }
 
-/// What is wrong with the settings is told once, however many entries need them.
+/// What is wrong with the settings is reported once, however many entries need them.
 fn server_tls_errors(snapshot: &Snapshot, failed: Vec<EntryTlsError>) -> TlsErrors {
     let mut told = BTreeSet::new();
     let mut lines = Vec::new();
@@ -216,9 +216,9 @@ fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: &Entr
     (ConfigError { place: place.clone(), problem }.to_string(), true)
 }
 
-/// `auth_file`. At the start one that cannot be read, or is broken, is told and not fatal, as with PgBouncer;
-/// a reload that would lose users by it fails instead. Users that it no longer has keep existing with a
-/// password that never matches. Source: PgBouncer, src/loader.c (load_auth_file()).
+/// `auth_file`. At the start one that cannot be read, or is malformed, is logged and not fatal, as with
+/// PgBouncer; a reload that would lose users by it fails instead. Users that it no longer has keep existing
+/// with a password that never matches. Source: PgBouncer, src/loader.c (load_auth_file()).
 fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList, Vec<String>), String> {
     let Some(path) = snapshot.settings.auth_file.as_ref() else { return Ok(Default::default()) };
     let (mut users, problem) = match std::fs::read(&**path) {

@@ -89,7 +89,7 @@ fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> 
     match answers {
         Some(Ok(true)) if reboot => Err("online restart (-R) is not available in this version".to_owned()),
         Some(Ok(true)) => Err("unix socket is in use, cannot continue".to_owned()),
-        // What else may be wrong with it is told when it is opened.
+        // What else may be wrong with it shows when it is opened.
         Some(_) | None => Ok(()),
     }
 }

@@ -199,7 +199,7 @@ impl AcceptContext {
                 // boxed, as `tasks::spawn` does
                 let login = Box::pin(client::serve(Arc::clone(&self.clients), arrival));
                 let login = Box::pin(async move {
-                    let _ = tasks::guarded("client login", remote, login).await; // its panic is told
+                    let _ = tasks::guarded("client login", remote, login).await; // its panic is logged
                 });
                 Box::pin(leaving.guest(login))
             }

@@ -1,4 +1,4 @@
-//! What can be wrong with configuration files, and how it is told: one line per error, PgBouncer's
+//! What can be wrong with configuration files, and how it is reported: one line per error, PgBouncer's
 //! words where it has some.
 //!
 //! An error never holds a password or a whole connection string. Source: PgBouncer, src/loader.c.

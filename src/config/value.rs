@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Why a value was refused. Never holds the value itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadValue {
-    /// It is not of the accepted form, which is told.
+    /// It is not of the accepted form, which the error names.
     #[error("accepted: {0}")]
     NotAccepted(String),
     /// It is well formed and still refused; the text says why.

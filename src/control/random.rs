@@ -10,7 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// Bytes drawn at once.
 const DRAWN_BYTES: usize = 512;
 
-/// See above.
+/// A source of random bytes that are drawn many at a time.
 #[derive(Default)]
 pub struct Randomness(Mutex<Drawn>);
 

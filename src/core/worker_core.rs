@@ -109,7 +109,7 @@ impl Core {
         self.servers.next_id()
     }
 
-    /// A client has finished its login; it is told so, and is idle.
+    /// A client has finished its login: it is sent its welcome, and is idle.
     pub fn client_joined(&mut self, id: ClientId, mut login: ClientLogin, now: Micros, net: &mut impl Net) {
         self.now = now;
         let welcome = std::mem::take(&mut login.welcome);

@@ -13,7 +13,7 @@ pub struct Fetched {
     pub credentials: AwsCredentials,
     /// The source that gave them; of `default`, the one of its chain that did.
     pub via: SourceKind,
-    /// Whose they are, where that was told with them.
+    /// Whose they are, where the answer says so.
     pub principal: Option<String>,
 }
 

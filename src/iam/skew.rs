@@ -89,8 +89,8 @@ impl Alarm {
     pub(crate) const GRAVE_S: i64 = 240;
     const NOTABLE_S: i64 = 30;
 
-    /// How `skew_s` is to be told after it was told as this: an alarm ends at two thirds of where it begins,
-    /// so that a skew at a bound is told once.
+    /// How `skew_s` is to be logged after it was logged as this: an alarm ends at two thirds of where it
+    /// begins, so that a skew at a bound is logged once.
     #[must_use]
     pub(crate) fn next(self, skew_s: Option<i64>) -> Self {
         let off_s = skew_s.map_or(0, i64::saturating_abs);

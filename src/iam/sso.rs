@@ -2,7 +2,7 @@
 //! `~/.aws/sso/cache`, shown to the portal of the profile's region.
 //!
 //! The token is read anew each time and never renewed here: that takes a person, or the AWS CLI. A token
-//! that is missing or has run out is told as what it is, with the command that brings another. The AWS
+//! that is missing or has run out is reported as what it is, with the command that brings another. The AWS
 //! library's own way (`aws-config`, feature `sso`) would compile two more of its clients and write to the
 //! cache; this is one request. Never logs, never shows the token, nor a text of the portal's. Source: AWS
 //! SDKs and Tools Reference Guide, "IAM Identity Center credential provider"; IAM Identity Center Portal API

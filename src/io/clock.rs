@@ -1,11 +1,11 @@
 //! The process's clock: the only place below `boot` where time is read.
 //!
-//! One value is made at start and copied to every worker and to the login plane, so that their times
-//! compare. It is CLOCK_BOOTTIME, which goes on while the machine sleeps, as do the sessions at the servers:
+//! One value is made at start and copied to every worker and to the login plane, so that their times compare.
+//! It is CLOCK_BOOTTIME, which goes on while the machine sleeps, as do the sessions at the servers:
 //! authorizations, lifetimes and timeouts have aged by that when it wakes. Waiting is another matter: epoll
-//! and tokio stop with the machine, so what they have waited for is told by this clock, never by that they
-//! are back. Cost: a call of the vDSO, as long as one of [`std::time::Instant`] (`benches/clock.rs`).
-//! Source: clock_gettime(2).
+//! and tokio stop with the machine, so how long they have waited is read from this clock, never inferred from
+//! that they are back. Cost: a call of the vDSO, as long as one of [`std::time::Instant`]
+//! (`benches/clock.rs`). Source: clock_gettime(2).
 
 use crate::base::Micros;
 use rustix::time::{ClockId, clock_gettime};

@@ -9,7 +9,8 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use std::io;
 use std::sync::Arc;
 
-/// See above. What it watches must be taken out ([`Watch::end`]) or closed before another is watched.
+/// A task's place in an epoll instance. What it watches must be taken out ([`Watch::end`]) or closed before
+/// another is watched.
 #[derive(Debug)]
 pub struct Watch {
     epoll: Arc<OwnedFd>,

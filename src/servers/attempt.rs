@@ -293,7 +293,7 @@ impl Attempt {
     async fn fail(&self, mut connection: LoginConnection, mut failure: Failure, mut place: Place) {
         let share = &self.entry.share;
         if self.is_of_yesterday() {
-            // nobody is told of this one, nor waits for it
+            // nobody hears of this one, nor waits for it
             (failure.sequel, failure.fault) = (RetryDecision::Nothing, None);
         }
         let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();

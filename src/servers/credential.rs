@@ -39,7 +39,7 @@ pub(super) enum Credential {
 
 /// A token and the clock that tells whether it may still be sent.
 pub struct TokenProof {
-    /// It.
+    /// The token.
     pub token: Token,
     /// The clock that it was made by.
     pub clock: Arc<dyn WallClock>,

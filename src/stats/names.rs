@@ -108,16 +108,16 @@ impl Metric {
     }
 }
 
-/// Labels of everything that is told of a pool. `user` is the pool's: the one its servers log in as.
+/// Labels of every metric of a pool. `user` is the pool's: the one its servers log in as.
 pub const POOL_LABELS: [&str; 2] = ["database", "user"];
 
-/// Labels of what is told of a database.
+/// Labels of every metric of a database.
 pub const DATABASE_LABELS: [&str; 1] = ["database"];
 
 /// Labels of logins to servers.
 pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];
 
-/// Labels of what is told of a source of AWS credentials.
+/// Labels of every metric of a source of AWS credentials.
 pub const SOURCE_LABELS: [&str; 1] = ["source"];
 
 /// Labels of refreshes of AWS credentials.

@@ -1,4 +1,4 @@
-//! What is told of each thing: a value for each row of SHOW, made from what workers and logins keep.
+//! What SHOW says of each thing: a value for each row of SHOW, made from what workers and logins keep.
 //!
 //! Values only: how they are printed is the console's.
 

@@ -1,7 +1,7 @@
 //! Where every task of the login plane begins: what it is, for whom, and what its panic costs.
 //!
 //! [`spawn`]: the task alone. [`keep`]: begun again after a pause. [`vital`]: the process. A panic is logged
-//! and counted by the hook of `observe::log`, which knows the place; it is told once, with whom it has ended.
+//! and counted by the hook of `observe::log`, which knows the place: once, with whom it has ended.
 //! Places, permits and sockets that the task held are given back as it is dropped. A lock that was held is
 //! used on (`PoisonError::into_inner`): what locks guard here is tables and counts, changed by calls that
 //! leave them whole; the ledger alone, whose counts are the caps, ends the process. Never shows a panic's

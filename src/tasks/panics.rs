@@ -1,9 +1,9 @@
-//! Panics that are caught here: told once, with where each happened and whom it ended.
+//! Panics that are caught here: logged once, with where each happened and whom it ended.
 //!
 //! The place is known to the process's panic hook alone (`observe::log`), whom it ends to whoever catches it.
 //! So the hook leaves its words to the catcher, on the thread that both run on ([`leave_to_catcher`]); where
-//! nobody catches, it tells them itself. One that a library catches below is told as soon as that is seen. A
-//! second panic before the first is told gives both back to the hook: the process is about to end.
+//! nobody catches, it logs them itself. One that a library catches below is logged as soon as that is seen. A
+//! second panic before the first is logged gives both back to the hook: the process is about to end.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -57,7 +57,8 @@ pub(super) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, Panic> {
     }
 }
 
-/// For the panic hook: leaves the words to who catches this panic, or gives back what is to be told at once.
+/// For the panic hook: leaves the words to who catches this panic, or gives back what is to be logged at
+/// once.
 pub(crate) fn leave_to_catcher(words: String) -> Option<String> {
     if CATCHERS.get() == 0 {
         return Some(words);

@@ -81,12 +81,20 @@ pub(in crate::core) enum Partial {
 }
 
 impl Partial {
-    /// What is left of a frame of `frame_bytes` of which `have_bytes` have come.
+    /// What is left of a frame of `frame_bytes` of which `have_bytes` have come: it goes on.
     #[inline]
-    pub(crate) fn of(forward: bool, frame_bytes: usize, have_bytes: usize) -> Self {
+    pub(crate) fn forward(frame_bytes: usize, have_bytes: usize) -> Self {
         match frame_bytes.saturating_sub(have_bytes) {
             0 => Self::None,
-            rest if forward => Self::Forward(rest),
+            rest => Self::Forward(rest),
+        }
+    }
+
+    /// As [`Partial::forward`], of a frame that is dropped.
+    #[inline]
+    pub(crate) fn drop(frame_bytes: usize, have_bytes: usize) -> Self {
+        match frame_bytes.saturating_sub(have_bytes) {
+            0 => Self::None,
             rest => Self::Drop(rest),
         }
     }
@@ -94,13 +102,12 @@ impl Partial {
     /// Takes up to `have_bytes` off: how many bytes belong to the rest of the frame, and whether they go on.
     #[inline]
     pub(crate) fn take(&mut self, have_bytes: usize) -> (usize, bool) {
-        let (rest, forward) = match *self {
+        let (left, taken, goes_on) = match *self {
             Self::None => return (0, false),
-            Self::Forward(rest) => (rest, true),
-            Self::Drop(rest) => (rest, false),
+            Self::Forward(rest) => (Self::forward(rest, have_bytes), rest.min(have_bytes), true),
+            Self::Drop(rest) => (Self::drop(rest, have_bytes), rest.min(have_bytes), false),
         };
-        let taken = rest.min(have_bytes);
-        *self = Self::of(forward, rest, taken);
-        (taken, forward)
+        *self = left;
+        (taken, goes_on)
     }
 }

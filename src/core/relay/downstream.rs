@@ -203,12 +203,16 @@ impl<N: Net> Relay<'_, N, ServerId> {
         };
         let have = self.walk.rest().len().min(header.frame_bytes);
         let server = &mut self.core.servers[self.id];
-        server.partial = Partial::of(fate == Fate::Forward, header.frame_bytes, have);
-        if fate == Fate::Forward {
-            self.walk.run.end += have;
-        } else {
-            self.flush();
-            self.walk.skip(have);
+        match fate {
+            Fate::Forward => {
+                server.partial = Partial::forward(header.frame_bytes, have);
+                self.walk.run.end += have;
+            }
+            Fate::Swallow => {
+                server.partial = Partial::drop(header.frame_bytes, have);
+                self.flush();
+                self.walk.skip(have);
+            }
         }
         self.send_fakes(client);
         Step::Next
@@ -299,7 +303,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
     fn skip_frame(&mut self, header: FrameHeader) {
         let have = self.walk.rest().len().min(header.frame_bytes);
         let server = &mut self.core.servers[self.id];
-        server.partial = Partial::of(false, header.frame_bytes, have);
+        server.partial = Partial::drop(header.frame_bytes, have);
         self.core.pools[server.pool].counters.server_bytes += have as u64;
         self.walk.skip(have);
     }

@@ -287,7 +287,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
     pub(in crate::core) fn extend_run(&mut self, frame_bytes: usize) {
         let have = self.walk.rest().len().min(frame_bytes);
         let client = &mut self.core.clients[self.id];
-        client.partial = Partial::of(true, frame_bytes, have);
+        client.partial = Partial::forward(frame_bytes, have);
         if let (true, Some(server)) = (have < frame_bytes, client.link()) {
             self.core.servers[server].is_half_sent = true;
         }
@@ -297,7 +297,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
     /// Drops a frame (of which all or only the front has come).
     pub(in crate::core) fn drop_frame(&mut self, frame_bytes: usize) {
         let have = self.walk.rest().len().min(frame_bytes);
-        self.core.clients[self.id].partial = Partial::of(false, frame_bytes, have);
+        self.core.clients[self.id].partial = Partial::drop(frame_bytes, have);
         self.walk.skip(have);
     }
 

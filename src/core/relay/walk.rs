@@ -1,4 +1,4 @@
-//! The way through one client's input: what of it is decided, and what this call may still do.
+//! The way through the input of one call: what of it is decided, and what the call may still do.
 
 use crate::core::bounds::Bounds;
 use crate::wire::{FrameHeader, HEADER_BYTES};
@@ -8,7 +8,7 @@ use std::ops::Range;
 pub(in crate::core) struct Walk<'a> {
     pub input: &'a [u8],
     pub run: Range<usize>,
-    /// What this call may still do for one client before others have their turn.
+    /// What this call may still do for its client before others have their turn; a server's needs no bound.
     frames_left: u32,
     made_left: usize,
 }

@@ -1,4 +1,4 @@
-//! Listening, clients' logins, and ends of clients that are told nobody but the log.
+//! Listening, clients' logins, and ends of clients that only the log hears of.
 
 use super::{Message, NONE, debug, error, log, text, warning};
 

@@ -1,5 +1,5 @@
 //! What is known of logins by IAM at one endpoint: its budget, how each who logs in fares
-//! there, what was told of it.
+//! there, what was logged of it.
 //!
 //! The rules are [`crate::iam::denial`]'s and [`crate::iam::budget`]'s; here they meet the clock, the dice
 //! and the lock, which is held for a few additions and never across an await. Memory: one row for each

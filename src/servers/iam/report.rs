@@ -1,7 +1,7 @@
 //! What is known of logins by IAM, put together for operators, and IAM REFRESH.
 //!
 //! Reads what the plane keeps; starts no login and waits for nothing. One row for each pool (or entry without
-//! one) and endpoint; sources that no row names have one of their own, so that each is told of.
+//! one) and endpoint; sources that no row names have one of their own, so that each is shown.
 
 use super::endpoint_state::LoginReport;
 use super::entry;

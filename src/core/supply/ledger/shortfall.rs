@@ -3,7 +3,7 @@
 //!
 //! Of a pool by itself: how many of its servers may be missing or logged in to at a time. Of its endpoint,
 //! whose pools are added up once in a while: how many logins go at a time there, and how many in a second.
-//! Never decides anything: it is told.
+//! Never decides anything: operators read it.
 
 use super::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT, percent};
 use super::{Account, Ledger};

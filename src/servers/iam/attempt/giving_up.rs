@@ -17,11 +17,11 @@ use crate::servers::outcome::{AttemptError, Failure, LoginConnection, RetryDecis
 use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 
-/// A failure after which nothing is tried for a while. Who is judged to be denied is told so at once, long
-/// before a denial is proven: the proof (a minute of refusals) is for servers that work and would be lost in
-/// vain, while a client without any would only learn late what to do about it. If RDS is at fault instead,
-/// which from here looks the same while others are let in, the next try that is made ends it: after 15 s at
-/// the most, if somebody asks.
+/// A failure after which nothing is tried for a while. Clients of a role that is judged to be denied hear it
+/// at once, long before a denial is proven: the proof (a minute of refusals) is for servers that work and
+/// would be lost in vain, while a client without any would only learn late what to do about it. If RDS is at
+/// fault instead, which from here looks the same while others are let in, the next try that is made ends it:
+/// after 15 s at the most, if somebody asks.
 pub(super) fn failure_of(class: Class, reason: String, why: Arc<str>, until: Micros) -> Failure {
     let is_denied = class == Class::Denied;
     let fault = Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: why.to_string() };
