@@ -21,6 +21,7 @@ impl Reason {
             }
             Self::Denied => denied(kind),
             Self::Identity => unknown(kind),
+            Self::ExpiredFromSource if has_role => "it is asked again by itself; check this machine's clock",
             Self::ExpiredFromSource => expired(kind),
             Self::Throttled if has_role || kind.may_call_sts() => {
                 "STS is asked less often by itself; if it stays so, see who else of the account asks it, or \
@@ -119,6 +120,10 @@ fn expired(kind: SourceKind) -> &'static str {
 fn answered_by_another(kind: SourceKind, has_role: bool) -> &'static str {
     match kind {
         SourceKind::Process => "run the credential_process by hand: it must print one JSON object",
+        SourceKind::Env if !has_role => {
+            "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew: one of them holds what \
+             none has, such as a space or the end of a line"
+        }
         SourceKind::Imds | SourceKind::Container if !has_role => {
             "see what answers at the address of the source: it is not what AWS runs there"
         }
@@ -193,7 +198,11 @@ mod tests {
             let advice = reason.advice(kind, has_role);
             let at = format!("{kind}, {reason:?}, role {has_role}: {advice}");
             let is_of_source = NAMES.iter().any(|(name, _)| advice.contains(name));
-            assert!(!(is_of_source && OUTSIDE.contains(&reason)) || kind == SourceKind::Process, "{at}");
+            // these two hold what was read, or print it; nobody else answers for them
+            let are_read = kind == SourceKind::Process
+                || (kind == SourceKind::Env && reason == Reason::Garbage && !has_role);
+            assert!(!(is_of_source && OUTSIDE.contains(&reason)) || are_read, "{at}");
+            assert!(is_of_source || !are_read || reason != Reason::Garbage, "{at}");
             assert!(is_of_source || reason != Reason::NotConfigured, "{at}");
             assert_eq!(advice.contains("by itself"), passes(kind, reason, has_role), "{at}");
             assert_eq!(advice.contains("AssumeRole"), has_role && reason == Reason::Denied, "{at}");
@@ -212,7 +221,7 @@ mod tests {
         match reason {
             Reason::Throttled | Reason::Service => true,
             Reason::ExpiredFromSource => {
-                !matches!(kind, SourceKind::Env | SourceKind::Profile | SourceKind::Process)
+                has_role || !matches!(kind, SourceKind::Env | SourceKind::Profile | SourceKind::Process)
             }
             Reason::Timeout | Reason::Unreachable => kind == SourceKind::Process && !has_role,
             _ => false,

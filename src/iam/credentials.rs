@@ -193,6 +193,11 @@ pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, Fet
     if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return garbage("access key id contains invalid characters");
     }
+    // a line's end that came with it, most often: what it signs is refused, and looks like a denial
+    let secret = credentials.secret_access_key();
+    if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return garbage("secret access key contains invalid characters");
+    }
     match credentials.session_token() {
         // programs that print keys which need none write it so
         Some("") => Ok(without_session(&credentials)),
@@ -230,6 +235,23 @@ mod tests {
             assert!(!shown.contains(secret), "{shown}");
         }
         assert_eq!(Credentials::made_of("ab", "", None, None).key_tail(), "ab");
+    }
+
+    #[test]
+    fn keys_that_cannot_be_any_are_no_credentials() {
+        let told = |id: &str, secret: &str, session: Option<&str>| {
+            let given = AwsCredentials::new(id, secret, session.map(Into::into), None, "test");
+            checked(given).err().map(|error| error.to_string())
+        };
+        assert_eq!(told("AKIA", "s/+=", Some("t")), None);
+        for odd in ["", " ", "x\n", "\r\n", "x y", "\0", "é"] {
+            let id = told(odd, "s", None).expect(odd);
+            assert!(id.contains("access key id"), "{id}");
+            let secret = told("AKIA", odd, None).expect(odd);
+            assert!(secret.contains("secret access key contains invalid"), "{secret}");
+            let session = told("AKIA", "s", Some(odd));
+            assert_eq!(session.is_none(), odd.is_empty(), "{session:?}");
+        }
     }
 
     #[test]

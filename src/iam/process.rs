@@ -125,11 +125,23 @@ fn read(output: &[u8]) -> Result<AwsCredentials, FetchError> {
     if printed.version != Some(1.0) {
         return Err(wrong("the credential_process printed another Version than 1"));
     }
-    let expiry = printed.expiration.map(|text| text.parse::<jiff::Timestamp>()).transpose();
-    let expiry =
-        expiry.map_err(|_| wrong("the credential_process printed an Expiration that is not a time"))?;
-    let expiry = expiry.map(SystemTime::from);
+    let expiry = match printed.expiration {
+        Some(text) => Some(
+            time(&text)
+                .ok_or_else(|| wrong("the credential_process printed an Expiration that is not a time"))?,
+        ),
+        None => None,
+    };
     checked(AwsCredentials::new(id, secret.as_str(), printed.session, expiry, "process"))
+}
+
+/// The last day of year 9999, which means "never", ends after the last instant that jiff has.
+fn time(text: &str) -> Option<SystemTime> {
+    let never = || {
+        let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+        (pieces.to_numeric_offset().is_some() && pieces.date().year() == 9999).then_some(jiff::Timestamp::MAX)
+    };
+    text.parse::<jiff::Timestamp>().ok().or_else(never).map(SystemTime::from)
 }
 
 /// The texts and numbers of the outermost object; `None`: there is none.
@@ -179,6 +191,10 @@ mod tests {
         assert_eq!(credentials.session_token(), Some("t"));
         let expiry = credentials.expiry().unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(expiry.as_secs(), 1_704_161_045);
+        let never = r#"{"Version":1, "AccessKeyId":"A", "SecretAccessKey":"s",
+            "Expiration":"9999-12-31T23:59:59Z"}"#;
+        let expiry = read(never).unwrap().expiry().unwrap();
+        assert!(expiry > SystemTime::now() + Duration::from_secs(7_000 * 366 * 86_400), "{expiry:?}");
         let credentials = read(r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s"}"#).unwrap();
         assert_eq!((credentials.session_token(), credentials.expiry()), (None, None));
         for text in [

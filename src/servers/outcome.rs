@@ -9,6 +9,7 @@ use super::iam::NoToken;
 use crate::base::Micros;
 use crate::control::{LoginEntry, LoginTrouble};
 use crate::core::Authorization;
+use crate::iam::denial::Class;
 use crate::wire::Fault;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -71,6 +72,43 @@ pub(in crate::servers) enum RetryDecision {
     WaitUntil(Micros),
 }
 
+impl RetryDecision {
+    /// The same, as soon as either of two hosts may be tried again.
+    fn or_sooner(self, other: Self) -> Self {
+        let (Self::RefuseUntil(at) | Self::WaitUntil(at)) = other else { return self };
+        match self {
+            Self::RefuseUntil(until) => Self::RefuseUntil(until.min(at)),
+            Self::WaitUntil(until) => Self::WaitUntil(until.min(at)),
+            Self::Nothing | Self::Retry | Self::Refused => self,
+        }
+    }
+}
+
+/// Why one host of an entry's was given up, and what that means where others may do better.
+pub(in crate::servers) struct HostFailure {
+    pub failure: Failure,
+    pub class: Class,
+}
+
+impl HostFailure {
+    /// What they come to where another was given up before. Whoever may be let in by one of them soon waits;
+    /// a host that cannot be reached excuses no refusal of another.
+    pub(in crate::servers) fn behind(self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        let weight = |class: Class| match class {
+            Class::Unreachable => 0,
+            Class::Denied => 1,
+            Class::Throttled | Class::Service | Class::Clock | Class::Credentials => 2,
+        };
+        // the log tells each host's own reason
+        let reason = self.failure.reason.clone();
+        let is_before = weight(before.class) > weight(self.class);
+        let (counts, other) = if is_before { (before, self) } else { (self, before) };
+        let sequel = counts.failure.sequel.or_sooner(other.failure.sequel);
+        Self { failure: Failure { reason, sequel, ..counts.failure }, class: counts.class }
+    }
+}
+
 impl Failure {
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), why: None, fault: None, sequel: RetryDecision::Retry }
@@ -122,6 +160,42 @@ impl AttemptError {
             Self::Token(_) => LoginTrouble::Credentials,
             Self::Login(LoginFailure::Login(error)) if error.is_refusal() => LoginTrouble::Refused,
             Self::Login(LoginFailure::Login(_)) | Self::System(_) => LoginTrouble::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host of that class that may be tried again at that second.
+    fn failed(class: Class, at: u64) -> HostFailure {
+        let at = Micros::from_secs(at);
+        let sequel = match class {
+            Class::Denied => RetryDecision::RefuseUntil(at),
+            _ => RetryDecision::WaitUntil(at),
+        };
+        let why = Some(class.name().into());
+        HostFailure { failure: Failure { sequel, why, ..Failure::new(class.name()) }, class }
+    }
+
+    #[test]
+    fn of_two_hosts_the_one_counts_that_may_soon_let_in_then_the_one_that_refuses() {
+        use Class::{Denied, Service, Throttled, Unreachable};
+        for (one, two, counts) in [
+            (Denied, Unreachable, Denied),
+            (Denied, Denied, Denied),
+            (Denied, Throttled, Throttled),
+            (Service, Unreachable, Service),
+            (Unreachable, Unreachable, Unreachable),
+        ] {
+            for (first, later, at, later_at) in [(one, two, 3, 9), (one, two, 9, 3), (two, one, 3, 9)] {
+                let both = failed(later, later_at).behind(Some(failed(first, at)));
+                assert_eq!((both.class, both.failure.why.as_deref()), (counts, Some(counts.name())));
+                assert_eq!(both.failure.reason, later.name(), "the log tells what the last one said");
+                let sooner = failed(counts, 3).failure.sequel;
+                assert_eq!(both.failure.sequel, sooner, "{first:?}, {later:?}: as soon as either may be");
+            }
         }
     }
 }

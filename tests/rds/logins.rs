@@ -6,8 +6,10 @@ use crate::common::certs::{RDS_HOST, certs};
 use crate::common::raw::{self, Raw};
 use crate::common::skip::skip;
 use crate::common::story::{SOME, Story};
-use crate::common::{account, programs, reaper, secrets, wait_until};
-use crate::rig::{KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, attempt, refused_with, whoami};
+use crate::common::{account, reaper, secrets, wait_until};
+use crate::rig::{
+    KEY, LONG_USER, ODD_USER, RDS_PORT, REGION, Rds, SECRET, attempt, preloaded, refused_with, whoami,
+};
 use std::time::{Duration, Instant};
 
 /// Tokens were refused, and no reason is known but that the principal may not.
@@ -230,20 +232,9 @@ fn clocks_that_disagree_are_told_as_such() {
     }
 }
 
-/// The library that lets a test set a program's clock, built once; or why it cannot be.
-fn settable_clock() -> Result<std::path::PathBuf, String> {
-    let library = reaper::directory().join("clock.so");
-    let mut cc = std::process::Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .arg(programs::in_repository("tests/rds/clock.c"));
-    let output = cc.output().map_err(|error| format!("cc: {error}"))?;
-    output.status.success().then_some(library).ok_or_else(|| programs::said(&output))
-}
-
 #[test]
 fn a_clock_that_is_set_wrong_is_told_without_an_answer_of_aws() {
-    let library = match settable_clock() {
+    let library = match preloaded("tests/rds/clock.c") {
         Ok(library) => library,
         Err(why) => return skip(&why).unwrap_or(()),
     };

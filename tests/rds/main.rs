@@ -16,6 +16,7 @@ mod credentials;
 mod denial;
 mod detour;
 mod dsql;
+mod hosts;
 mod logins;
 mod outage;
 mod proof;

@@ -316,6 +316,17 @@ fn module() -> Result<&'static Path, &'static str> {
     built.as_deref().map_err(String::as_str)
 }
 
+/// A C library that a pooler is to load before all others; or why it cannot be built here.
+pub fn preloaded(source: &str) -> Result<PathBuf, String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let library = reaper::directory().join(format!("preloaded-{number}.so"));
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(programs::in_repository(source));
+    let output = cc.output().map_err(|error| format!("cc: {error}"))?;
+    output.status.success().then_some(library).ok_or_else(|| programs::said(&output))
+}
+
 /// A data directory just made; rigs begin with a copy of it.
 fn empty_cluster() -> &'static Path {
     static EMPTY: OnceLock<PathBuf> = OnceLock::new();

@@ -291,6 +291,11 @@ pub(super) const DETAILS: &[Message] = &[
         "Look at the variable, file or program it comes from.",
     ),
     text(
+        "secret access key contains invalid characters",
+        "The source has given something that is no secret key: a space or the end of a line came with it.",
+        "Look at the variable, file or program it comes from.",
+    ),
+    text(
         "session token contains invalid characters, or is too long to sign with",
         "The source has given something that is no session token, or one with more than can be signed.",
         "Look at the variable, file or program it comes from.",

@@ -21,7 +21,7 @@ use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, Source};
 use crate::servers::attempt::Attempt;
 use crate::servers::handshake::Handshake;
-use crate::servers::outcome::{AttemptError, Failure, LoginConnection};
+use crate::servers::outcome::{AttemptError, Failure, HostFailure, LoginConnection};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,10 +65,11 @@ struct GoOn {
 }
 
 /// Why an endpoint was given up.
-struct GivenUp {
-    failure: Failure,
+enum GivenUp {
     /// Another host may do better.
-    is_of_host: bool,
+    Host(HostFailure),
+    /// It is the same at each.
+    Entry(Failure),
 }
 
 impl Attempt {
@@ -86,11 +87,8 @@ impl Attempt {
         let who = rules.who(&self.entry.share.user);
         let pauses: Vec<_> =
             endpoint_states.iter().map(|endpoint_state| endpoint_state.may_try(&who).err()).collect();
-        let mut failure = Failure::new("connect failed");
-        for tried in 0..self.config.hosts.len() {
-            if tried > 0 {
-                self.log_close(&connection.peer, &failure.reason);
-            }
+        let (mut known, count): (Option<HostFailure>, _) = (None, self.config.hosts.len());
+        for tried in 1..=count {
             let at = self.next_host();
             let iam = IamTarget {
                 rules,
@@ -105,13 +103,18 @@ impl Attempt {
             };
             match outcome {
                 Ok(unread) => return Ok(unread),
-                Err(GivenUp { failure: its, is_of_host: true }) => failure = its,
-                Err(GivenUp { failure, is_of_host: false }) => return Err(failure),
+                Err(GivenUp::Entry(failure)) => return Err(failure),
+                Err(GivenUp::Host(its)) => {
+                    if tried < count {
+                        self.log_close(&connection.peer, &its.failure.reason);
+                    }
+                    known = Some(its.behind(known));
+                }
             }
             connection.end().await;
             self.leave_host();
         }
-        Err(failure)
+        Err(known.map_or_else(|| Failure::new("connect failed"), |both| both.failure))
     }
 
     async fn try_endpoint(

@@ -13,7 +13,7 @@ use crate::servers::connect::LoginFailure;
 use crate::servers::iam::endpoint_state::Judged;
 use crate::servers::iam::signer::NoToken;
 use crate::servers::login_error::LoginError;
-use crate::servers::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
+use crate::servers::outcome::{AttemptError, Failure, HostFailure, LoginConnection, RetryDecision};
 use crate::wire::{Fault, sqlstate};
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl Attempt {
                 // the next one is made for its own login
                 failure.sequel = RetryDecision::WaitUntil(self.servers.plane.now());
             }
-            return Err(GivenUp { failure, is_of_host: false });
+            return Err(GivenUp::Entry(failure));
         };
         self.entry.logins.judged(judged.judgement.class);
         self.set_stance(iam);
@@ -105,9 +105,8 @@ impl Attempt {
         if let Some(until) = passes
             && !is_outdated
         {
-            let is_of_host = matches!(kind, Kind::Unreachable | Kind::Untrusted | Kind::Busy);
             let failure = failure_of(class, reason, judged.brief, until);
-            return Err(GivenUp { failure, is_of_host });
+            return Err(GivenUp::Host(HostFailure { failure, class }));
         }
         self.log_close(peer, &reason);
         Ok(GoOn { wants_credentials: judged.judgement.step == Step::RefreshThenAgain, passes })
@@ -141,7 +140,7 @@ impl Attempt {
         let (text, class) = known.unwrap_or_else(|| ("logins by IAM fail".into(), Class::Unreachable));
         self.set_stance(iam);
         let failure = failure_of(class, "logins by IAM fail at present".to_owned(), text, until);
-        GivenUp { failure, is_of_host: true }
+        GivenUp::Host(HostFailure { failure, class })
     }
 
     pub(super) fn without_token(&self, iam: &IamTarget<'_>, why: &NoToken) -> GivenUp {
@@ -155,7 +154,7 @@ impl Attempt {
             NoToken::Mint(MintError::User | MintError::TooLong | MintError::Date) => RetryDecision::Retry,
         };
         let failure = Failure { sequel, ..Failure::new(why.to_string()) };
-        GivenUp { failure, is_of_host: false }
+        GivenUp::Entry(failure)
     }
 
     /// The entry cannot be logged in to by IAM as this user; where that is certain, the
