@@ -8,9 +8,9 @@ TLS, over TLS with sessions resumed where the pooler lets them, and by SCRAM ove
 pooler's CPU time for each login (/proc/PID/task/*/schedstat), their rate and their latency. The secrets in
 auth_file are what PostgreSQL stores: an md5 hash, a SCRAM verifier. *Storm*: the p99 of established clients
 (pgbench, simple protocol, plain) while others log in endlessly by SCRAM over TLS, divided by their p99 in
-quiet directly before. The strangers run when no one else wants to (SCHED_IDLE), as if they had a machine of
+quiet directly before. These clients run when no one else wants to (SCHED_IDLE), as if they had a machine of
 their own: it is the pooler that must not let them disturb. *Storm elsewhere* is the control: the same
-strangers log in to another pooler, all of which runs when no one else wants to. It is what this machine makes
+they log in to another pooler, all of which runs when no one else wants to. It is what this machine makes
 of such company, whatever pooler.
 
 Rounds and ratios are as in run.py, whose PostgreSQL, poolers and rules these are. Only the Python standard
@@ -188,13 +188,13 @@ def logins(chosen, account, program, pooler, flags):
     return Load(account, program, pooler, chosen.clients, chosen.seconds, flags).figures()
 
 
-def storm(chosen, account, directory, postgres, program, pooler, strangers_at):
+def storm(chosen, account, directory, postgres, program, pooler, login_address):
     def established():
         return run.run_cell(account, directory, postgres, pooler, "simple", chosen.established, "plain", chosen.seconds)
 
     quiet = established()
     seconds = chosen.seconds + run.WARM_UP_S + 1
-    load = Load(account, program, strangers_at, chosen.storm_clients, seconds, ["--tls"], WHEN_IDLE)
+    load = Load(account, program, login_address, chosen.storm_clients, seconds, ["--tls"], WHEN_IDLE)
     stormy = established()
     rate = load.figures()["rate"]
     return {"quiet_us": quiet["p99_us"], "storm_us": stormy["p99_us"], "p99": stormy["p99_us"] / quiet["p99_us"],
@@ -208,8 +208,8 @@ def rounds(chosen, account, directory, postgres, program, poolers):
             for name in poolers.in_turn(number + index):
                 if scenario in STORMS:
                     pooler = poolers.started[name, "scram-sha-256"]
-                    strangers_at = pooler if scenario == STORM else poolers.started[ELSEWHERE]
-                    figures = storm(chosen, account, directory, postgres, program, pooler, strangers_at)
+                    login_address = pooler if scenario == STORM else poolers.started[ELSEWHERE]
+                    figures = storm(chosen, account, directory, postgres, program, pooler, login_address)
                     said = f"p99 {figures['quiet_us']} us quiet, {figures['storm_us']} us in the storm, tps x {figures['tps']:.2f}"
                 else:
                     auth_type, flags = LOGINS[scenario]
@@ -247,7 +247,7 @@ def table(outcome):
     if present & set(STORMS):
         out += ["", f"p99 of {outcome['established']} established clients under {outcome['storm_clients']} that log in endlessly by"
                 " SCRAM over TLS, by their p99 in quiet (*elsewhere*: they log in to another pooler that runs when no one else"
-                " wants to):", "", f"| strangers | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
+                " wants to):", "", f"| clients that log in | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
     for scenario in (name for name in STORMS if name in present):
         of = [report.show([one["p99"] for one in results if (one["scenario"], one["variant"]) == (scenario, name)])
               for name in (base, report.ONE)]  # fmt: skip

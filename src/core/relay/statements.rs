@@ -149,7 +149,7 @@ impl StatementRegistry {
     /// part more than there are databases, so that one that no file names finds something, too.
     pub fn share(&self) -> usize {
         let databases = self.databases.load(Ordering::Relaxed).max(self.holders.load(Ordering::Relaxed));
-        self.kept_for_shares() / (databases + 1)
+        self.kept_for_shares() / databases.saturating_add(1)
     }
 
     fn kept_for_shares(&self) -> usize {
