@@ -85,7 +85,7 @@ fn servers_at_an_address_that_their_host_has_left_are_closed_when_they_are_free(
     bench.acts();
     bench.command(Command::HostMoved("another".into(), [new].into()));
     assert!(bench.acts().is_empty());
-    bench.command(Command::HostMoved("host".into(), [new].into()));
+    bench.command(Command::HostMoved("db".into(), [new].into()));
     assert_eq!(bench.acts(), ["close Server(ServerId(1)) Terminate"], "the idle one at once");
     let mut answers = complete("SELECT 1");
     answers.extend(ready(b'I'));
@@ -133,7 +133,7 @@ fn a_server_on_its_way_to_another_worker_does_not_outlive_its_host_s_move() {
         here.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut here.net);
         let moved = here.net.moved.take().expect("the idle server goes where it is wanted");
         let mut there = Bench::with(PoolMode::Transaction, 0, None);
-        there.command(Command::HostMoved("host".into(), [new].into()));
+        there.command(Command::HostMoved("db".into(), [new].into()));
         there.acts();
         there.now = there.now + Micros::from_millis(lead_ms);
         there.janitor();
