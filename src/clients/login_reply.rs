@@ -9,8 +9,9 @@ use crate::wire::encode::{self, Severity};
 use crate::wire::startup::Startup;
 use crate::wire::{ParamSet, TrackedNames, authentication, sqlstate, tags};
 
-/// The parameters of a client: those of the pool's server, with what its StartupMessage
-/// asks for in their place.
+/// The parameters of a client: those of the pool's server, with what its StartupMessage asks for in their
+/// place. What the server does not report (`search_path` before PostgreSQL 18) nobody could set back for the
+/// next client: that is left out.
 pub(super) fn own_params(
     names: &TrackedNames,
     servers: &ParamSet,
@@ -18,7 +19,7 @@ pub(super) fn own_params(
     add_host: Option<&Address>,
 ) -> ParamSet {
     let mut params = servers.clone();
-    for (position, value) in &startup.tracked {
+    for (position, value) in startup.tracked.iter().filter(|(at, _)| servers.value(*at).is_some()) {
         params = params.with(*position, value.as_str());
     }
     if let Some(remote) = add_host
@@ -88,8 +89,13 @@ mod tests {
     use crate::wire::{FrameHeader, HEADER_BYTES, backend};
 
     fn welcome(names: &TrackedNames) -> Welcome {
-        let pairs =
-            [("server_version", "15.4"), ("TimeZone", "UTC"), ("is_superuser", "off"), ("DateStyle", "ISO")];
+        let pairs = [
+            ("server_version", "15.4"),
+            ("TimeZone", "UTC"),
+            ("is_superuser", "off"),
+            ("DateStyle", "ISO"),
+            ("application_name", ""),
+        ];
         let mut params = names.empty_set();
         for (name, value) in pairs {
             if let Some(position) = names.position(name) {
@@ -117,7 +123,12 @@ mod tests {
     fn the_words_come_in_pgbouncers_order() {
         let names = TrackedNames::new([]);
         let welcome = welcome(&names);
-        let params = own_params(&names, &welcome.params, &startup(&[(2, "Mars/Olympus"), (4, "psql")]), None);
+        let params = own_params(
+            &names,
+            &welcome.params,
+            &startup(&[(2, "Mars/Olympus"), (4, "psql"), (8, "x")]),
+            None,
+        );
         let key = *b"\x01\x02\x03\x04abcd";
         let words = WelcomeWords { names: &names, welcome: &welcome, params: &params, key, notice: "hello" };
         let out = words.write();

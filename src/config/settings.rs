@@ -319,7 +319,8 @@ settings! {
     tcp_user_timeout: Count = "0", Reload, Active,
         "Milliseconds that sent data may stay unacknowledged; 0 the system's default.";
     track_extra_parameters: List = "IntervalStyle", Restart, Active,
-        "Session parameters kept in step between clients and servers, beyond the five that always are.";
+        "Session parameters kept in step between clients and servers, beyond those that PostgreSQL reports \
+         by itself, which always are; only what the server reports can be.";
     transaction_timeout: Seconds = "0", Reload, Active, "Seconds that a transaction may take; 0 for ever.";
     unix_socket_dir: Text = "/tmp", Restart, Active,
         "Directory of our Unix socket, and of servers' where no host is given; `@` first: abstract, nothing: \

@@ -11,11 +11,21 @@ use std::sync::Arc;
 pub struct TrackedNames(Arc<[Box<str>]>);
 
 impl TrackedNames {
-    /// The five that PgBouncer always tracks, then `extra`
-    /// (`track_extra_parameters`), repeated names dropped.
+    /// All that PostgreSQL reports and a client may set, which PgBouncer tracks whatever the configuration
+    /// says (doc/config.md, `track_extra_parameters`), then `extra`, repeated names dropped.
     pub fn new<'a>(extra: impl IntoIterator<Item = &'a str>) -> Self {
-        let fixed =
-            ["DateStyle", "client_encoding", "TimeZone", "standard_conforming_strings", "application_name"];
+        let fixed = [
+            "DateStyle",
+            "client_encoding",
+            "TimeZone",
+            "standard_conforming_strings",
+            "application_name",
+            "IntervalStyle",
+            "default_transaction_read_only",
+            "scram_iterations",
+            "search_path",
+            "session_authorization",
+        ];
         let mut names: Vec<Box<str>> = fixed.iter().map(|name| Box::from(*name)).collect();
         for name in extra {
             if !name.is_empty() && !names.iter().any(|have| have.eq_ignore_ascii_case(name)) {

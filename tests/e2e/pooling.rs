@@ -175,6 +175,21 @@ fn session_parameters_follow_the_client() {
 }
 
 #[test]
+fn what_one_client_forbids_itself_another_may_do() {
+    let pooler = one_server("transaction").user("postgres", "").start();
+    let mut first = Raw::log_in(pooler.port, "postgres", "app");
+    let mut second = Raw::log_in(pooler.port, "postgres", "app");
+    first.simple("set default_transaction_read_only = on");
+    first.simple("set session authorization other");
+    for _ in 0..2 {
+        assert_eq!(second.simple("show transaction_read_only").value(), "off");
+        assert_eq!(second.simple("select current_user").value(), "postgres");
+        assert_eq!(first.simple("show transaction_read_only").value(), "on");
+        assert_eq!(first.simple("select current_user").value(), "other");
+    }
+}
+
+#[test]
 fn a_server_that_dies_takes_only_its_client_along() {
     let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=2").start();
     let (mut victim, mut other) = (pooler.client(), pooler.client());

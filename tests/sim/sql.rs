@@ -90,6 +90,7 @@ pub fn parse(text: &str, params: &[String]) -> Option<Statement> {
     let number = |at: usize| words.get(at)?.parse::<usize>().ok();
     let sql = match words.first()?.to_ascii_lowercase().as_str() {
         "rows" => Sql::Rows { count: number(1)?, bytes: number(2)? },
+        "select" if body.contains("set_config") => set_config(body)?,
         "select" => Sql::Rows { count: 1, bytes: 0 },
         "fail" => Sql::Fail,
         "notice" => Sql::Notice,
@@ -110,6 +111,13 @@ pub fn parse(text: &str, params: &[String]) -> Option<Statement> {
 fn set(body: &str) -> Option<Sql> {
     let (name, value) = body[3..].split_once('=')?;
     Some(Sql::Set { name: name.trim().to_owned(), value: unquote(value.trim())? })
+}
+
+/// `SELECT pg_catalog.set_config('name','value',false)`, as the pooler writes it.
+fn set_config(body: &str) -> Option<Sql> {
+    let (name, rest) = body.split_once("set_config('")?.1.split_once("',")?;
+    let value = unquote(rest.strip_suffix(",false)")?)?;
+    Some(Sql::Set { name: name.to_owned(), value })
 }
 
 /// Takes the quotes off a literal, `E''` included; a list of identifiers stays as it is.
@@ -146,10 +154,12 @@ fn the_language_reads_what_it_writes() {
     let text = set_text("application_name", r"it's \ me");
     let expected = Sql::Set { name: "application_name".into(), value: r"it's \ me".into() };
     assert_eq!(parse(&text, &[]).map(|statement| statement.sql), Some(expected.clone()));
-    let poolers = r"SET application_name=E'it''s \\ me';SET search_path=a, public;";
+    let poolers =
+        r"SET application_name=E'it''s \\ me';SELECT pg_catalog.set_config('search_path','a, public',false);";
     let parts = split(poolers);
     assert_eq!(parse(&parts[0], &[]).map(|statement| statement.sql), Some(expected));
-    assert_eq!(parts[1], "SET search_path=a, public");
+    let expected = Sql::Set { name: "search_path".into(), value: "a, public".into() };
+    assert_eq!(parse(&parts[1], &[]).map(|statement| statement.sql), Some(expected));
     let shared = parse("rows 2 10 /*$1*/", &["c7n1".into()]).map(|statement| statement.tag);
     assert_eq!(shared.as_deref(), Some("c7n1"));
 }

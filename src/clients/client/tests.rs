@@ -49,7 +49,7 @@ pub(in crate::clients) fn welcomed(databases: &str, settings: &str, user: &str) 
     let names = clients.plane.names.clone();
     entry.welcome.learn(entry.share.generation(), || Welcome {
         reported: vec![("server_version".to_owned(), "15.4".to_owned())],
-        params: names.empty_set().with(0, "ISO"),
+        params: names.empty_set().with(0, "ISO").with(2, "UTC"),
     });
     (clients, doors)
 }
@@ -376,8 +376,8 @@ async fn what_is_not_to_be_had_is_said_plainly() {
     let replica = [("user", "u"), ("replication", "true")];
     let text = "replication connections are not available in this version";
     assert_eq!(refused(&clients, &replica, "").await, text);
-    let extra = [("user", "u"), ("search_path", "x")];
-    assert_eq!(refused(&clients, &extra, "").await, "unsupported startup parameter: search_path");
+    let extra = [("user", "u"), ("work_mem", "1MB")];
+    assert_eq!(refused(&clients, &extra, "").await, "unsupported startup parameter: work_mem");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod client;
 mod close_reason;
 mod flow_control;
 mod server;
+mod session_sql;
 
 pub(in crate::core) use client::{Canceled, Client, Stand};
 pub(in crate::core) use close_reason::{CloseReason, Leave};

@@ -7,6 +7,7 @@
 use super::client::Client;
 use super::close_reason::CloseReason;
 use super::flow_control::{Hold, Partial};
+use super::session_sql;
 use crate::base::{ClientId, Micros};
 use crate::core::admin::ServerState;
 use crate::core::login_handoff::{Authorization, ServerIdentity, ServerLogin};
@@ -48,6 +49,8 @@ pub(in crate::core) struct Server {
     pub identity: Arc<ServerIdentity>,
     pub pool: PoolSlot,
     pub params: ParamSet,
+    /// Parameters as its login left them.
+    pub params_at_login: ParamSet,
     pub phase: Phase,
     pub expected: Expected,
     /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`.
@@ -105,7 +108,8 @@ impl Server {
         Self {
             identity: login.identity,
             pool,
-            params: login.params,
+            params: login.params.clone(),
+            params_at_login: login.params,
             phase: Phase::Idle(now),
             expected: Expected::default(),
             status: IDLE,
@@ -239,8 +243,7 @@ impl Server {
     }
 
     /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server
-    /// has reported can be compared, and only what differs (ignoring case) is set (PgBouncer,
-    /// src/varcache.c, apply_var()).
+    /// has reported can be compared, and only what differs is set (PgBouncer, src/varcache.c, apply_var()).
     pub(crate) fn differences(
         &self,
         client: &mut Client,
@@ -254,8 +257,8 @@ impl Server {
         for ((name, want), have) in names.iter().zip(client.params.iter()).zip(self.params.iter()) {
             match (want, have) {
                 (None, None) => {}
-                (Some(want), Some(have)) if want.eq_ignore_ascii_case(have) => {}
-                (Some(want), Some(_)) => push_set(&mut sql, name, want),
+                (Some(want), Some(have)) if session_sql::is_same(name, want, have) => {}
+                (Some(want), Some(_)) => session_sql::push_set(&mut sql, name, want),
                 _ => same_values = false,
             }
         }
@@ -300,50 +303,5 @@ impl Server {
                 client.params = client.params.with(position, Arc::clone(theirs));
             }
         }
-    }
-}
-
-/// Appends `SET name='value';`. A value of `search_path` is a list of identifiers and goes
-/// unquoted, but for the empty list.
-fn push_set(sql: &mut String, name: &str, value: &str) {
-    sql.push_str("SET ");
-    sql.push_str(name);
-    sql.push('=');
-    if name.eq_ignore_ascii_case("search_path") && !value.is_empty() {
-        sql.push_str(value);
-    } else {
-        if value.contains('\\') {
-            sql.push('E');
-        }
-        sql.push('\'');
-        for letter in value.chars() {
-            if letter == '\'' || letter == '\\' {
-                sql.push(letter);
-            }
-            sql.push(letter);
-        }
-        sql.push('\'');
-    }
-    sql.push(';');
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::core::conn::server::push_set;
-
-    #[test]
-    fn values_are_quoted_and_search_path_is_not() {
-        let mut sql = String::new();
-        push_set(&mut sql, "application_name", r"it's \ me");
-        push_set(&mut sql, "search_path", "\"$user\", public");
-        assert_eq!(sql, r#"SET application_name=E'it''s \\ me';SET search_path="$user", public;"#);
-    }
-
-    #[test]
-    fn empty_values_are_values() {
-        let mut sql = String::new();
-        push_set(&mut sql, "application_name", "");
-        push_set(&mut sql, "search_path", "");
-        assert_eq!(sql, "SET application_name='';SET search_path='';");
     }
 }

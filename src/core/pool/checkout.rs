@@ -63,6 +63,10 @@ impl Core {
             client.hold.add(Reason::LinkBlocked, Peer::Client(id), net);
         }
         self.pools[client.pool].counters.server_assignment_count += 1;
+        if client.identity.internal {
+            // auth_query is run as the login has it, not as a client has left it
+            client.params = server.params_at_login.clone();
+        }
         let Some(sql) = server.differences(client, &self.names) else {
             server.enter(Phase::Linked(id));
             if !client.hold.is_free() {
