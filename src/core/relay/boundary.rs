@@ -11,6 +11,7 @@ use crate::wire::Fault;
 
 impl Core {
     /// Whether a server that owes nothing is in a transaction block where there may be none.
+    #[inline]
     pub(super) fn is_refused_block(&self, id: ServerId) -> bool {
         let server = &self.servers[id];
         server.status != IDLE

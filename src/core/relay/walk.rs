@@ -41,6 +41,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The payload of a frame at the run's end, as far as it has come.
+    #[inline]
     pub(crate) fn payload(&self, header: FrameHeader) -> &'a [u8] {
         let have = self.rest().len().min(header.frame_bytes);
         &self.rest()[HEADER_BYTES..have]
