@@ -226,6 +226,15 @@ pub const CONFIG_FILES_MAX: usize = 1_000;
 /// Most bytes of one configuration file: room for hundreds of thousands of databases, none for `/dev/zero`.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Files within files of an hba or ident file: as deep as `%include` of a configuration.
+pub const HBA_DEPTH_MAX: usize = CONFIG_INCLUDE_DEPTH_MAX;
+
+/// Files read for one hba or ident file, one that is named twice counted twice.
+pub const HBA_FILES_MAX: usize = CONFIG_FILES_MAX;
+
+/// Most bytes of an hba or ident file and of all that it names: room for a hundred thousand rules.
+pub const HBA_BYTES_MAX: usize = 16 << 20;
+
 /// Errors listed for one configuration; a file that is something else altogether has one on every line.
 pub const CONFIG_ERRORS_MAX: usize = 100;
 

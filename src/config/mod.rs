@@ -29,7 +29,7 @@ pub use choices::{IoBackend, Workers};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};
-pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem};
+pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem, shown};
 pub use errors::{Place, Places};
 pub(crate) use iam::{AllDenied, IamIdentity, ServerAuth};
 pub(crate) use load::Refused;

@@ -27,6 +27,7 @@ mod config;
 mod console;
 mod credentials;
 mod faults;
+mod hba;
 mod iam;
 mod iam_keys;
 mod login_kinds;
@@ -162,6 +163,13 @@ fn of_the_process() -> Vec<Section> {
             config::CONFIG_ERRORS,
         ),
         section(
+            "Errors of hba and ident files",
+            "Each refuses the whole, as any other error of the configuration. `{place}` is the file and the \
+             line.",
+            "",
+            hba::HBA_ERRORS,
+        ),
+        section(
             "Keys of logins by IAM",
             "What `{why}` says in `invalid parameter {key} of …`, and in `server_auth=… is not possible \
              here`; the key stands before it.",
@@ -173,6 +181,12 @@ fn of_the_process() -> Vec<Section> {
             "The configuration is in force all the same: WARNING lines of the log, `warning:` of `--check`.",
             "",
             config::CONFIG_WARNINGS,
+        ),
+        section(
+            "Warnings of hba and ident files",
+            "The files are in force all the same.",
+            "",
+            hba::HBA_WARNINGS,
         ),
         section(
             "Endpoints that tokens may not be for",
