@@ -3,6 +3,8 @@
 //! One value for what `auth_type` and a rule of an hba file choose. Source: PgBouncer, doc/config.md
 //! (`auth_type`, "HBA file format").
 
+use crate::config::AuthType;
+
 /// How a client has to prove who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -12,16 +14,37 @@ pub enum Method {
     Trust,
     /// Nothing helps.
     Reject,
-    /// By the password in clear text.
-    Plain,
-    /// By an MD5 challenge; by SCRAM where the stored secret is a SCRAM one.
-    Md5,
-    /// By SCRAM-SHA-256.
-    ScramSha256,
+    /// By the answer to a question.
+    Asked(Question),
     /// By a certificate shown in the TLS handshake.
     Cert,
     /// By the account of the process at the other end of a Unix socket.
     Peer,
+}
+
+/// What a client is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The password in clear text.
+    Plain,
+    /// An MD5 challenge; SCRAM where the stored secret is a SCRAM one.
+    Md5,
+    /// SCRAM-SHA-256.
+    ScramSha256,
+}
+
+impl From<AuthType> for Method {
+    fn from(setting: AuthType) -> Self {
+        match setting {
+            AuthType::Any => Self::Any,
+            AuthType::Trust => Self::Trust,
+            AuthType::Plain => Self::Asked(Question::Plain),
+            AuthType::Md5 => Self::Asked(Question::Md5),
+            AuthType::ScramSha256 => Self::Asked(Question::ScramSha256),
+            AuthType::Cert => Self::Cert,
+            AuthType::Peer => Self::Peer,
+        }
+    }
 }
 
 impl Method {
@@ -30,9 +53,9 @@ impl Method {
         Some(match word {
             "trust" => Self::Trust,
             "reject" => Self::Reject,
-            "password" => Self::Plain,
-            "md5" => Self::Md5,
-            "scram-sha-256" => Self::ScramSha256,
+            "password" => Self::Asked(Question::Plain),
+            "md5" => Self::Asked(Question::Md5),
+            "scram-sha-256" => Self::Asked(Question::ScramSha256),
             "cert" => Self::Cert,
             "peer" => Self::Peer,
             _ => return None,

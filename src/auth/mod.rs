@@ -6,6 +6,7 @@
 //! documentation "Password Authentication" and "SASL Authentication"; PgBouncer, doc/config.md
 //! ("Authentication settings", "Authentication file format").
 
+pub mod certificate;
 pub mod hba;
 mod keys;
 pub mod md5;
@@ -14,7 +15,8 @@ pub mod scram;
 mod secret;
 mod userlist;
 
+pub use certificate::CertificateNames;
 pub use keys::{ScramKeys, ScramSecret};
-pub use method::Method;
+pub use method::{Method, Question};
 pub use secret::Secret;
 pub use userlist::UserList;

@@ -94,6 +94,12 @@ pub const LOOKUPS_MAX: usize = 64;
 /// See [`LOOKUPS_MAX`].
 pub const LOOKUPS_PER_DATABASE_MAX: usize = 16;
 
+/// Looks for the name of an account at a time, in all and for one account: each has a thread, and the system
+/// may ask a directory that does not answer.
+pub const ACCOUNT_LOOKUPS_MAX: usize = 16;
+/// See [`ACCOUNT_LOOKUPS_MAX`].
+pub const ACCOUNT_LOOKUPS_EACH_MAX: usize = 4;
+
 /// Databases that `*` made for auth_query and in which nobody has proven himself yet: beyond it the one
 /// looked into first is forgotten, its servers closed. Those that are being looked into are [`LOOKUPS_MAX`]
 /// at most, and come on top.

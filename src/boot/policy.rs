@@ -3,7 +3,7 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use crate::auth::UserList;
-use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
+use crate::config::{AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
 use crate::tls::files::TlsError;
@@ -119,7 +119,8 @@ pub(super) fn with_setting(
         let (users, notes) = read_users(&snapshot, Some(before))?;
         (Arc::new(users), notes)
     };
-    let of_tls = key.starts_with("client_tls") || key.starts_with("server_tls");
+    let wants_certificates = key == "auth_type" && snapshot.settings.auth_type == AuthType::Cert;
+    let of_tls = wants_certificates || key.starts_with("client_tls") || key.starts_with("server_tls");
     let tls = of_tls.then(|| set_up_tls(&snapshot, Some(before))).transpose();
     let (tls, why) = match tls {
         Ok(tls) => (tls, None),

@@ -6,6 +6,7 @@
 
 mod hand_over;
 mod proof;
+mod vouched;
 
 use super::clients::{Clients, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
@@ -357,11 +358,14 @@ impl Visitor {
 
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
-    use Fault::{NoSuchDatabase, NoSuchUser, PasswordWrong, SaslFailed, TrustFailed};
-    matches!(
-        end,
-        LoginEnd::Fault(PasswordWrong | SaslFailed | TrustFailed | NoSuchUser | NoSuchDatabase { .. })
-    )
+    use Fault::{
+        CertificateFailed, LoginRejected, NoSuchDatabase, NoSuchUser, PasswordWrong, PeerRejected,
+        SaslFailed, TrustFailed,
+    };
+    let LoginEnd::Fault(fault) = end else { return false };
+    let is_unproven =
+        matches!(fault, PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected);
+    is_unproven || matches!(fault, LoginRejected | NoSuchUser | NoSuchDatabase { .. })
 }
 
 #[cfg(test)]

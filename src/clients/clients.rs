@@ -43,6 +43,8 @@ pub struct Clients {
     pub strangers: Arc<Strangers>,
     /// Turns at auth_query.
     pub lookups: Lanes,
+    /// Turns at the names of accounts.
+    pub accounts: Lanes,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -64,6 +66,7 @@ impl Clients {
         let clients = Self {
             strangers: Arc::new(Strangers::new(plane.clock())),
             lookups: Lanes::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
+            accounts: Lanes::new(limits::ACCOUNT_LOOKUPS_MAX, limits::ACCOUNT_LOOKUPS_EACH_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),

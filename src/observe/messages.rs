@@ -201,6 +201,12 @@ fn of_clients() -> Vec<Section> {
     vec![
         section("Listening and clients", "", "level", clients::LISTENING),
         section(
+            "Why certificates prove nobody",
+            "With `auth_type=cert`, or a rule of the hba file that says so.",
+            "level",
+            clients::CERTIFICATES,
+        ),
+        section(
             "What clients are told",
             "FATAL, and the connection ends. The log has the same text behind `closing because` and \
              `pooler error`.",

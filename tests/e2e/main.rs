@@ -23,4 +23,5 @@ mod statements;
 mod strangers;
 mod timeouts;
 mod tls;
+mod vouched;
 mod watch;

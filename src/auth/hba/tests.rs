@@ -1,7 +1,7 @@
 //! Rules and maps by example, and rules at random against a model that knows no text.
 
 use super::*;
-use crate::auth::Method;
+use crate::auth::{Method, Question};
 use crate::base::limits;
 use crate::wire::startup::Replication;
 use proptest::prelude::*;
@@ -84,8 +84,9 @@ fn the_first_rule_that_fits_decides() {
         assert_eq!(line(&hba, from, database, user), expected, "{from} {database} {user}");
     }
     let methods: Vec<_> = hba.rules().iter().map(|rule| rule.method).collect();
-    use Method::{Cert, Md5, Peer, Plain, Reject, ScramSha256, Trust};
-    assert_eq!(methods, [Peer, Md5, Cert, ScramSha256, Reject, Trust, Plain, Md5, Md5]);
+    use Method::{Asked, Cert, Peer, Reject, Trust};
+    let [plain, md5, scram] = [Question::Plain, Question::Md5, Question::ScramSha256].map(Asked);
+    assert_eq!(methods, [Peer, md5, Cert, scram, Reject, Trust, plain, md5, md5]);
 }
 
 #[test]

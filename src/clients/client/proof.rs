@@ -4,7 +4,7 @@
 //! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
 
 use super::{Visitor, gone};
-use crate::auth::Secret;
+use crate::auth::{Method, Question, ScramKeys, Secret};
 use crate::base::log_about;
 use crate::clients::auth_query;
 use crate::clients::authenticate::{ProofRules, prove};
@@ -13,7 +13,7 @@ use crate::clients::greet::LoginEnd;
 use crate::clients::strangers::Pace;
 use crate::clients::stream::ClientStream;
 use crate::clients::verifiers::Sums;
-use crate::config::{AuthType, CONSOLE_DATABASE, Database};
+use crate::config::{CONSOLE_DATABASE, Database};
 use crate::control::{Phase, Policy};
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -41,15 +41,52 @@ impl Visitor {
         database: Option<&Database>,
         stream: &mut ClientStream,
     ) -> Result<(), LoginEnd> {
+        let method = Method::from(policy.snapshot.settings.auth_type);
+        if method == Method::Any {
+            return Ok(());
+        }
+        let found = self.secret(clients, policy, database, stream).await?;
+        let keys = match (method, &found.secret) {
+            (Method::Any, _) | (Method::Trust, Some(_)) => None,
+            (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
+            (Method::Asked(question), secret) => {
+                self.ask(clients, policy, question, secret.as_ref(), stream).await?
+            }
+            (Method::Cert, None) => return Err(Fault::CertificateFailed.into()),
+            (Method::Cert, Some(_)) => {
+                self.prove_by_certificate(clients, stream, None)?;
+                None
+            }
+            (Method::Peer, None) => return Err(Fault::PeerRejected.into()),
+            (Method::Peer, Some(_)) => {
+                self.prove_by_account(clients, None).await?;
+                None
+            }
+            (Method::Reject, _) => return Err(Fault::LoginRejected.into()),
+        };
+        if let Some(secret) = found.secret.as_ref().filter(|_| found.is_from_query) {
+            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+        }
+        if let (Some(keys), Some(secret)) = (keys, &found.secret) {
+            clients.plane.secrets.learn_keys(&self.user, secret, keys);
+        }
+        Ok(())
+    }
+
+    /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.
+    async fn ask(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        question: Question,
+        secret: Option<&Arc<Secret>>,
+        stream: &mut ClientStream,
+    ) -> Result<Option<ScramKeys>, LoginEnd> {
         let settings = &policy.snapshot.settings;
-        let is_any = settings.auth_type == AuthType::Any;
-        let found =
-            if is_any { Found::nothing() } else { self.secret(clients, policy, database, stream).await? };
-        let secret = found.secret;
         let rules = ProofRules {
-            auth_type: settings.auth_type,
+            question,
             user: &self.user,
-            secret: secret.as_ref(),
+            secret,
             scram_iterations: settings.scram_iterations.get(),
             random: &clients.random,
             verifiers: &clients.verifiers,
@@ -59,14 +96,7 @@ impl Visitor {
                 iterations_max: settings.max_scram_iterations.get(),
             },
         };
-        let keys = prove(stream, &rules).await?;
-        if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
-            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
-        }
-        if let (Some(keys), Some(secret)) = (keys, &secret) {
-            clients.plane.secrets.learn_keys(&self.user, secret, keys);
-        }
-        Ok(())
+        prove(stream, &rules).await
     }
 
     /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the
