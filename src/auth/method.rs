@@ -33,9 +33,10 @@ pub enum Question {
     ScramSha256,
 }
 
-impl From<AuthType> for Method {
-    fn from(setting: AuthType) -> Self {
-        match setting {
+impl Method {
+    /// The method that `auth_type` itself names; `None`: a rule of the hba file does.
+    pub fn of_setting(setting: AuthType) -> Option<Self> {
+        Some(match setting {
             AuthType::Any => Self::Any,
             AuthType::Trust => Self::Trust,
             AuthType::Plain => Self::Asked(Question::Plain),
@@ -43,11 +44,10 @@ impl From<AuthType> for Method {
             AuthType::ScramSha256 => Self::Asked(Question::ScramSha256),
             AuthType::Cert => Self::Cert,
             AuthType::Peer => Self::Peer,
-        }
+            AuthType::Hba => return None,
+        })
     }
-}
 
-impl Method {
     /// The method of an hba rule that has this word.
     pub fn of_rule(word: &str) -> Option<Self> {
         Some(match word {

@@ -134,6 +134,7 @@ struct Visitor {
     arrived_at_epoch_s: u64,
     database: Arc<str>,
     user: Arc<str>,
+    replication: Replication,
     row: LoginEntry,
     stage: Stage,
     stranger: Arc<Stranger>,
@@ -180,6 +181,7 @@ impl Visitor {
             arrived_at_epoch_s: since_epoch.as_secs(),
             database: "(nodb)".into(),
             user: "(nouser)".into(),
+            replication: Replication::No,
             row,
             stage: Stage::Proving,
             stranger,
@@ -254,6 +256,7 @@ impl Visitor {
     ) {
         self.database = startup.database.as_str().into();
         self.user = startup.user.as_str().into();
+        self.replication = startup.replication;
         let tls = stream.tls_text();
         if settings.log_connections && self.may_log(clients) {
             let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
@@ -359,13 +362,13 @@ impl Visitor {
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
     use Fault::{
-        CertificateFailed, LoginRejected, NoSuchDatabase, NoSuchUser, PasswordWrong, PeerRejected,
+        CertificateFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PasswordWrong, PeerRejected,
         SaslFailed, TrustFailed,
     };
     let LoginEnd::Fault(fault) = end else { return false };
     let is_unproven =
         matches!(fault, PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected);
-    is_unproven || matches!(fault, LoginRejected | NoSuchUser | NoSuchDatabase { .. })
+    is_unproven || matches!(fault, LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })
 }
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub enum AuthType {
     Cert,
     /// The account at the other end of a Unix socket.
     Peer,
+    /// What the rule of `auth_hba_file` says that fits.
+    Hba,
 }
 
 const AUTH_REFUSED: &str = "this way of authenticating is not available in this version";
@@ -85,9 +87,9 @@ impl Choice for AuthType {
         ("scram-sha-256", Self::ScramSha256),
         ("cert", Self::Cert),
         ("peer", Self::Peer),
+        ("hba", Self::Hba),
     ];
-    const REFUSED: &'static [(&'static str, &'static str)] =
-        &[("hba", AUTH_REFUSED), ("ldap", AUTH_REFUSED), ("pam", AUTH_REFUSED)];
+    const REFUSED: &'static [(&'static str, &'static str)] = &[("ldap", AUTH_REFUSED), ("pam", AUTH_REFUSED)];
 }
 
 /// Whether TLS is used and what of the peer is verified (`client_tls_sslmode`, `server_tls_sslmode`).
@@ -395,7 +397,7 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_refused_with_a_reason() {
-        for word in ["hba", "ldap", "pam"] {
+        for word in ["ldap", "pam"] {
             let why = AuthType::parse(word).unwrap_err().to_string();
             assert!(why.contains("not available in this version"), "{why}");
         }

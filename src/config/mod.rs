@@ -32,7 +32,7 @@ pub use diff::{Changes, DatabaseChange};
 pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem, shown};
 pub use errors::{Place, Places};
 pub(crate) use iam::{AllDenied, IamIdentity, ServerAuth};
-pub(crate) use load::Refused;
+pub(crate) use load::{Refused, read_up_to};
 pub(crate) use rules::ClientLimits;
 pub use rules::{ClientRules, PoolRules};
 pub use settings::{Setting, Settings, TABLE};

@@ -45,6 +45,7 @@ pub enum Fault {
     CertificateFailed,
     PeerRejected,
     LoginRejected,
+    NoMethod,
     NoSuchUser,
     NoSuchDatabase {
         name: String,
@@ -140,6 +141,7 @@ impl Fault {
             Self::CertificateFailed => "certificate authentication failed",
             Self::PeerRejected => "unix socket login rejected",
             Self::LoginRejected => "login rejected",
+            Self::NoMethod => "no authentication method is found",
             Self::NoSuchUser => "no such user",
             Self::NoSuchDatabase { name } => return format!("no such database: {name}").into(),
             Self::DatabaseDisabled { name } => return format!("database \"{name}\" is disabled").into(),

@@ -12,6 +12,7 @@ mod cancel;
 mod console;
 mod drivers;
 mod floor;
+mod hba;
 mod herds;
 mod limits;
 mod memory;

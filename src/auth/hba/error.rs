@@ -29,6 +29,9 @@ impl fmt::Display for FileKind {
 /// One thing that is wrong with a file; it refuses the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
+    /// There is none.
+    #[error("auth_type=hba requires auth_hba_file")]
+    NotNamed,
     /// It cannot be read.
     #[error("could not open {kind} config file {file}: {why}")]
     Unreadable {
@@ -123,6 +126,12 @@ pub enum Doubt {
         place: Place,
         /// The map.
         map: String,
+    },
+    /// Certificates are asked for that no client is asked to show.
+    #[error("rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one")]
+    NoCertificates {
+        /// Where.
+        place: Place,
     },
     /// PostgreSQL would take the name for a regular expression or a group.
     #[error("{name} in {place} is taken as a name, not as a regular expression or a group")]

@@ -4,8 +4,9 @@
 //! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
 
 use super::{Visitor, gone};
+use crate::auth::hba::{IdentMap, Origin, Visit};
 use crate::auth::{Method, Question, ScramKeys, Secret};
-use crate::base::log_about;
+use crate::base::{Address, log_about};
 use crate::clients::auth_query;
 use crate::clients::authenticate::{ProofRules, prove};
 use crate::clients::clients::Clients;
@@ -26,6 +27,12 @@ pub(super) struct Found {
     is_from_query: bool,
 }
 
+/// What a client has to do to be let in.
+struct Demand {
+    method: Method,
+    map: Option<Arc<IdentMap>>,
+}
+
 impl Found {
     pub(super) fn nothing() -> Self {
         Self { secret: None, is_from_query: false }
@@ -41,28 +48,29 @@ impl Visitor {
         database: Option<&Database>,
         stream: &mut ClientStream,
     ) -> Result<(), LoginEnd> {
-        let method = Method::from(policy.snapshot.settings.auth_type);
-        if method == Method::Any {
-            return Ok(());
+        let Demand { method, map } = self.demand(clients, policy, stream)?;
+        match method {
+            Method::Any => return Ok(()),
+            Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret
+            _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;
         let keys = match (method, &found.secret) {
-            (Method::Any, _) | (Method::Trust, Some(_)) => None,
+            (Method::Any | Method::Reject, _) | (Method::Trust, Some(_)) => None,
             (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
             (Method::Asked(question), secret) => {
                 self.ask(clients, policy, question, secret.as_ref(), stream).await?
             }
             (Method::Cert, None) => return Err(Fault::CertificateFailed.into()),
             (Method::Cert, Some(_)) => {
-                self.prove_by_certificate(clients, stream, None)?;
+                self.prove_by_certificate(clients, stream, map.as_deref())?;
                 None
             }
             (Method::Peer, None) => return Err(Fault::PeerRejected.into()),
             (Method::Peer, Some(_)) => {
-                self.prove_by_account(clients, None).await?;
+                Box::pin(self.prove_by_account(clients, map.as_deref())).await?;
                 None
             }
-            (Method::Reject, _) => return Err(Fault::LoginRejected.into()),
         };
         if let Some(secret) = found.secret.as_ref().filter(|_| found.is_from_query) {
             clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
@@ -71,6 +79,24 @@ impl Visitor {
             clients.plane.secrets.learn_keys(&self.user, secret, keys);
         }
         Ok(())
+    }
+
+    /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.
+    fn demand(&self, clients: &Clients, policy: &Policy, stream: &ClientStream) -> Result<Demand, LoginEnd> {
+        if let Some(method) = Method::of_setting(policy.snapshot.settings.auth_type) {
+            return Ok(Demand { method, map: None });
+        }
+        let origin = match self.remote {
+            Address::Tcp(address) => Origin::Tcp { ip: address.ip(), is_tls: stream.is_tls() },
+            Address::Unix { .. } => Origin::Local,
+        };
+        let (database, user) = (&*self.database, &*self.user);
+        let visit = Visit { origin, database, user, replication: self.replication };
+        let rule = policy.hba.rule_for(&visit).ok_or(Fault::NoMethod)?;
+        if self.may_log(clients) {
+            log_about!(debug, self.about(), "hba line {} is matched", rule.place);
+        }
+        Ok(Demand { method: rule.method, map: rule.map.clone() })
     }
 
     /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.

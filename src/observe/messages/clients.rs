@@ -112,6 +112,11 @@ pub(super) const LISTENING: &[Message] = &[
          error`. [Why auth_query fails](#why-auth_query-fails).",
         "See there.",
     ),
+    debug(
+        "hba line {place} is matched",
+        "The rule of `auth_hba_file` that decides how the client has to prove who it is.",
+        NONE,
+    ),
     error(
         "ident map {map} cannot be matched",
         "`peer`: the map lets the account at the other end of the Unix socket not be that user.",

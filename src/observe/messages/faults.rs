@@ -71,6 +71,9 @@ each_variant! { Fault, row;
     LoginRejected:
         "A rule of the hba file rejects the client.",
         "Change `auth_hba_file`, where the client is to be let in.";
+    NoMethod:
+        "No rule of the hba file is for such a client.",
+        "Add one to `auth_hba_file`, where the client is to be let in.";
     NoSuchUser:
         "`auth_query` knows no such user.",
         "Create the role in PostgreSQL, or correct `auth_query`.";

@@ -7,6 +7,7 @@ const CORRECT: &str = "Correct the line.";
 
 /// What refuses `auth_hba_file` or `auth_ident_file`.
 pub(super) const HBA_ERRORS: &[Message] = &[
+    text("auth_type=hba requires auth_hba_file", "There is nothing to go by.", "Name the file."),
     text(
         "could not open {kind} config file {file}: {why}",
         "`auth_hba_file` or `auth_ident_file` cannot be read.",
@@ -74,6 +75,11 @@ pub(super) const HBA_WARNINGS: &[Message] = &[
         "Bits of the address lie outside of the mask, so that no client has such an address. PgBouncer does \
          the same.",
         "Clear them, or lengthen the mask.",
+    ),
+    text(
+        "rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one",
+        "A rule with `cert` that lets nobody in.",
+        "Set `client_tls_sslmode` and `client_tls_ca_file`.",
     ),
     text(
         "map={map} in {place} has no effect with this method",
