@@ -7,6 +7,8 @@ use std::path::Path;
 mod console;
 #[path = "../fuzz/bodies/frames.rs"]
 mod frames;
+#[path = "../fuzz/bodies/hba.rs"]
+mod hba;
 #[path = "../fuzz/bodies/iam.rs"]
 mod iam;
 #[path = "../fuzz/bodies/ini.rs"]
@@ -61,6 +63,11 @@ fn scram_corpus() {
 #[test]
 fn console_corpus() {
     replay("console", console::run);
+}
+
+#[test]
+fn hba_corpus() {
+    replay("hba", hba::run);
 }
 
 #[test]

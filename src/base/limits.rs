@@ -94,6 +94,12 @@ pub const LOOKUPS_MAX: usize = 64;
 /// See [`LOOKUPS_MAX`].
 pub const LOOKUPS_PER_DATABASE_MAX: usize = 16;
 
+/// Looks for the name of an account at a time, in all and for one account: each has a thread, and the system
+/// may ask a directory that does not answer.
+pub const ACCOUNT_LOOKUPS_MAX: usize = 16;
+/// See [`ACCOUNT_LOOKUPS_MAX`].
+pub const ACCOUNT_LOOKUPS_EACH_MAX: usize = 4;
+
 /// Databases that `*` made for auth_query and in which nobody has proven himself yet: beyond it the one
 /// looked into first is forgotten, its servers closed. Those that are being looked into are [`LOOKUPS_MAX`]
 /// at most, and come on top.
@@ -225,6 +231,15 @@ pub const CONFIG_FILES_MAX: usize = 1_000;
 
 /// Most bytes of one configuration file: room for hundreds of thousands of databases, none for `/dev/zero`.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Files within files of an hba or ident file: as deep as `%include` of a configuration.
+pub const HBA_DEPTH_MAX: usize = CONFIG_INCLUDE_DEPTH_MAX;
+
+/// Files read for one hba or ident file, one that is named twice counted twice.
+pub const HBA_FILES_MAX: usize = CONFIG_FILES_MAX;
+
+/// Most bytes of an hba or ident file and of all that it names: room for a hundred thousand rules.
+pub const HBA_BYTES_MAX: usize = 16 << 20;
 
 /// Errors listed for one configuration; a file that is something else altogether has one on every line.
 pub const CONFIG_ERRORS_MAX: usize = 100;

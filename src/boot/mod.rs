@@ -7,6 +7,7 @@ mod check_iam;
 mod orders;
 mod policy;
 mod process;
+mod rules;
 mod run;
 mod signals;
 mod systemd;

@@ -2,8 +2,10 @@
 //!
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
+use super::rules;
 use crate::auth::UserList;
-use crate::config::{ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
+use crate::auth::hba::FileError;
+use crate::config::{AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
 use crate::tls::files::TlsError;
@@ -72,7 +74,14 @@ fn in_spite_of(refused: Refused) -> Vec<String> {
     of_iam.retain(|error| !(may_lack && is_missing(error)));
     let of_tls = set_up_tls(remains.snapshot(), None).err().unwrap_or_default();
     let of_tls = of_tls.into_iter().filter(|(error, _)| !(may_lack && error.is_of_absence()));
-    lines(&errors.and(of_iam)).into_iter().chain(of_tls.map(|(_, line)| line)).collect()
+    let mut of_rules = rules::read(&remains.snapshot().settings).err().unwrap_or_default();
+    of_rules.retain(|error| !(may_lack && *error == FileError::NotNamed));
+    let others = texts(&of_rules).into_iter().chain(of_tls.map(|(_, line)| line));
+    lines(&errors.and(of_iam)).into_iter().chain(others).collect()
+}
+
+fn texts(told: &[impl ToString]) -> Vec<String> {
+    told.iter().map(ToString::to_string).collect()
 }
 
 fn lines(errors: &ConfigErrors) -> Vec<String> {
@@ -82,28 +91,31 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 /// Reads what a snapshot names.
 ///
 /// # Errors
-/// Everything that is wrong with logins by IAM and with TLS; on a reload also what is wrong with `auth_file`.
+/// Everything that is wrong with logins by IAM, with TLS and with hba and ident files; on a reload also what
+/// is wrong with `auth_file`.
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let of_iam = look_at_iam(&mut snapshot);
     let users = read_users(&snapshot, before).map_err(|error| vec![error]);
+    let rules = rules::read(&snapshot.settings).map_err(|errors| texts(&errors));
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
-    let ((), (users, notes), (client_tls, server_tls)) = match (of_iam, users, tls) {
-        (Ok(()), Ok(users), Ok(tls)) => ((), users, tls),
-        (of_iam, users, tls) => {
-            let errors = [of_iam.err(), users.err(), tls.err()];
+    let ((users, mut notes), (hba, doubts), (client_tls, server_tls)) = match (of_iam, users, rules, tls) {
+        (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
+        (of_iam, users, rules, tls) => {
+            let errors = [of_iam.err(), users.err(), rules.err(), tls.err()];
             return Err(errors.into_iter().flatten().flatten().collect());
         }
     };
-    let policy = Policy { snapshot: Arc::new(snapshot), users: Arc::new(users), client_tls, server_tls };
-    Ok(Loaded { policy, notes })
+    notes.extend(texts(&doubts));
+    let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
+    Ok(Loaded { policy: Policy { snapshot, users, hba, client_tls, server_tls }, notes })
 }
 
 /// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
 /// one of its own: the setting is kept all the same, since the next one may make the set whole.
 ///
 /// # Errors
-/// What is wrong with the setting, or with the `auth_file` that it names.
+/// What is wrong with the setting, or with the file that it names: `auth_file`, hba and ident files.
 pub(super) fn with_setting(
     before: &Policy,
     key: &str,
@@ -113,13 +125,22 @@ pub(super) fn with_setting(
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
-    let (users, notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
+    let (hba, doubts) = match key {
+        "auth_type" | "auth_hba_file" | "auth_ident_file" => {
+            let read = rules::read(&snapshot.settings);
+            let (hba, doubts) = read.map_err(|errors| texts(&errors).join("; "))?;
+            (Arc::new(hba), texts(&doubts))
+        }
+        _ => (Arc::clone(&before.hba), Vec::new()),
+    };
+    let (users, mut notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
         (Arc::clone(&before.users), Vec::new())
     } else {
         let (users, notes) = read_users(&snapshot, Some(before))?;
         (Arc::new(users), notes)
     };
-    let of_tls = key.starts_with("client_tls") || key.starts_with("server_tls");
+    let wants_certificates = key == "auth_type" && snapshot.settings.auth_type == AuthType::Cert;
+    let of_tls = wants_certificates || key.starts_with("client_tls") || key.starts_with("server_tls");
     let tls = of_tls.then(|| set_up_tls(&snapshot, Some(before))).transpose();
     let (tls, why) = match tls {
         Ok(tls) => (tls, None),
@@ -130,7 +151,8 @@ pub(super) fn with_setting(
     };
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    let policy = Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls };
+    notes.extend(doubts);
+    let policy = Policy { snapshot: Arc::new(snapshot), users, hba, client_tls, server_tls };
     Ok((Loaded { policy, notes }, why))
 }
 
@@ -341,6 +363,7 @@ mod tests {
         let before = Policy {
             snapshot: Arc::new(snapshot),
             users: Arc::default(),
+            hba: Arc::default(),
             client_tls: None,
             server_tls: ServersTls::disabled(),
         };

@@ -1,4 +1,4 @@
-//! A client's proof of who it is: trust, plain, md5, scram-sha-256.
+//! A client's proof of who it is, where it is asked for one: plain, md5, scram-sha-256.
 //!
 //! Whether a user exists is not shown: without one the same exchange runs and fails at its end. Never knows
 //! where a secret came from, nor what the client may do. Source: PgBouncer, doc/config.md (`auth_type`);
@@ -8,9 +8,8 @@ use super::greet::LoginEnd;
 use super::stream::ClientStream;
 use super::verifiers::{KeyDerivation, Verifiers};
 use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
-use crate::auth::{ScramKeys, Secret};
+use crate::auth::{Question, ScramKeys, Secret};
 use crate::base::limits;
-use crate::config::AuthType;
 use crate::control::Randomness;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
@@ -20,8 +19,8 @@ use zeroize::Zeroizing;
 
 /// What a proof depends on.
 pub(super) struct ProofRules<'a> {
-    /// `auth_type`.
-    pub auth_type: AuthType,
+    /// What the client is asked for.
+    pub question: Question,
     /// The user's name.
     pub user: &'a str,
     /// Its secret; `None`: no such user.
@@ -49,13 +48,10 @@ pub(super) async fn prove(
     rules: &ProofRules<'_>,
 ) -> Result<Option<ScramKeys>, LoginEnd> {
     let is_scram = matches!(rules.secret.map(|secret| &**secret), Some(Secret::Scram(_)));
-    match rules.auth_type {
-        AuthType::Any => Ok(None),
-        AuthType::Trust if rules.secret.is_some() => Ok(None),
-        AuthType::Trust => Err(Fault::TrustFailed.into()),
-        AuthType::Plain => prove_plain(stream, rules).await.map(|()| None),
-        AuthType::Md5 if !is_scram => prove_md5(stream, rules).await.map(|()| None),
-        AuthType::Md5 | AuthType::ScramSha256 => {
+    match rules.question {
+        Question::Plain => prove_plain(stream, rules).await.map(|()| None),
+        Question::Md5 if !is_scram => prove_md5(stream, rules).await.map(|()| None),
+        Question::Md5 | Question::ScramSha256 => {
             let keys = prove_scram(stream, rules).await?;
             Ok(is_scram.then_some(keys))
         }

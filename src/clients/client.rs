@@ -6,6 +6,7 @@
 
 mod hand_over;
 mod proof;
+mod vouched;
 
 use super::clients::{Clients, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
@@ -133,6 +134,7 @@ struct LoginAttempt {
     arrived_at_epoch_s: u64,
     database: Arc<str>,
     user: Arc<str>,
+    replication: Replication,
     row: LoginEntry,
     stage: Stage,
     login_slot: Arc<LoginSlot>,
@@ -179,6 +181,7 @@ impl LoginAttempt {
             arrived_at_epoch_s: since_epoch.as_secs(),
             database: "(nodb)".into(),
             user: "(nouser)".into(),
+            replication: Replication::No,
             row,
             stage: Stage::Proving,
             login_slot,
@@ -253,6 +256,7 @@ impl LoginAttempt {
     ) {
         self.database = startup.database.as_str().into();
         self.user = startup.user.as_str().into();
+        self.replication = startup.replication;
         let tls = stream.tls_text();
         if settings.log_connections && self.may_log(clients) {
             let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
@@ -357,11 +361,14 @@ impl LoginAttempt {
 
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
-    use Fault::{NoSuchDatabase, NoSuchUser, PasswordWrong, SaslFailed, TrustFailed};
-    matches!(
-        end,
-        LoginEnd::Fault(PasswordWrong | SaslFailed | TrustFailed | NoSuchUser | NoSuchDatabase { .. })
-    )
+    use Fault::{
+        CertificateFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PasswordWrong, PeerRejected,
+        SaslFailed, TrustFailed,
+    };
+    let LoginEnd::Fault(fault) = end else { return false };
+    let is_unproven =
+        matches!(fault, PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected);
+    is_unproven || matches!(fault, LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub struct Clients {
     pub unauthenticated: Arc<UnauthenticatedClients>,
     /// Permits for lookups by auth_query.
     pub lookups: FairSemaphore,
+    /// Permits for names of accounts.
+    pub accounts: FairSemaphore,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -64,6 +66,7 @@ impl Clients {
         let clients = Self {
             unauthenticated: Arc::new(UnauthenticatedClients::new(plane.clock())),
             lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
+            accounts: FairSemaphore::new(limits::ACCOUNT_LOOKUPS_MAX, limits::ACCOUNT_LOOKUPS_EACH_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),

@@ -9,9 +9,10 @@ mod socket;
 use super::loop_place::LoopPlace;
 use super::unauthenticated::{Ours, Pace};
 use super::wake_batch::WakeBatch;
+use crate::auth::CertificateNames;
 use crate::base::limits;
 use crate::io::{Channel, Guard};
-use crate::tls::tls_text;
+use crate::tls::{NamesError, certificate_names, tls_text};
 use rewound::Rewound;
 pub use socket::{Fresh, Socket};
 use std::future::poll_fn;
@@ -211,6 +212,14 @@ impl ClientStream {
     pub(super) fn handshake_kind(&self) -> Option<rustls::HandshakeKind> {
         match &self.transport {
             Transport::Tls(stream) => stream.get_ref().1.handshake_kind(),
+            Transport::Plain(_) | Transport::Lost => None,
+        }
+    }
+
+    /// The names of the certificate that the client has shown; `None` where it has shown none.
+    pub(super) fn certificate_names(&self) -> Option<Result<CertificateNames, NamesError>> {
+        match &self.transport {
+            Transport::Tls(stream) => stream.get_ref().1.peer_certificates()?.first().map(certificate_names),
             Transport::Plain(_) | Transport::Lost => None,
         }
     }

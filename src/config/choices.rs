@@ -68,6 +68,12 @@ pub enum AuthType {
     Md5,
     /// SCRAM-SHA-256.
     ScramSha256,
+    /// The certificate of the TLS handshake.
+    Cert,
+    /// The account at the other end of a Unix socket.
+    Peer,
+    /// What the rule of `auth_hba_file` says that fits.
+    Hba,
 }
 
 const AUTH_REFUSED: &str = "this way of authenticating is not available in this version";
@@ -79,9 +85,11 @@ impl Choice for AuthType {
         ("plain", Self::Plain),
         ("md5", Self::Md5),
         ("scram-sha-256", Self::ScramSha256),
+        ("cert", Self::Cert),
+        ("peer", Self::Peer),
+        ("hba", Self::Hba),
     ];
-    const REFUSED: &'static [(&'static str, &'static str)] =
-        &[("cert", AUTH_REFUSED), ("hba", AUTH_REFUSED), ("ldap", AUTH_REFUSED), ("pam", AUTH_REFUSED)];
+    const REFUSED: &'static [(&'static str, &'static str)] = &[("ldap", AUTH_REFUSED), ("pam", AUTH_REFUSED)];
 }
 
 /// Whether TLS is used and what of the peer is verified (`client_tls_sslmode`, `server_tls_sslmode`).
@@ -389,7 +397,7 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_refused_with_a_reason() {
-        for word in ["cert", "hba", "ldap", "pam"] {
+        for word in ["ldap", "pam"] {
             let why = AuthType::parse(word).unwrap_err().to_string();
             assert!(why.contains("not available in this version"), "{why}");
         }

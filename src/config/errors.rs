@@ -143,6 +143,11 @@ pub enum EntryProblem {
 const SHOWN_BYTES_MAX: usize = 100;
 
 /// A piece of a file as an error shows it: on one line, and not without end.
+pub(crate) fn shown(text: &str) -> String {
+    Shown(text).to_string()
+}
+
+/// See [`shown`].
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {

@@ -211,9 +211,17 @@ impl Refused {
 
 /// Reads a file of the file system, up to the size that a configuration may have.
 fn read_file(name: &str) -> io::Result<Vec<u8>> {
+    read_up_to(name, limits::CONFIG_FILE_BYTES_MAX)
+}
+
+/// Reads a file of the file system.
+///
+/// # Errors
+/// The system's; `FileTooLarge` where it has more than `bytes_max`.
+pub(crate) fn read_up_to(name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(name)?.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
+    std::fs::File::open(name)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)

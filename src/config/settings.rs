@@ -165,10 +165,10 @@ settings! {
          for.";
     auth_file: Option<Text> = NULL, Reload, Active,
         "File of users and secrets, lines of `\"user\" \"secret\"`.";
-    auth_hba_file: Text = "", Reload, NoEffect("auth_type=hba is not available in this version"),
-        "File of host-based rules for auth_type=hba.";
-    auth_ident_file: Option<Text> = NULL, Reload, NoEffect("auth_type=hba is not available in this version"),
-        "File of user name maps for auth_type=hba.";
+    auth_hba_file: Text = "", Reload, Active,
+        "File of rules for auth_type=hba: which clients have to prove who they are in which way.";
+    auth_ident_file: Option<Text> = NULL, Reload, Active,
+        "File of user name maps for rules of auth_hba_file with map=.";
     auth_ldap_options: Option<Text> = NULL, Reload, NoEffect("auth_type=ldap is not available in this \
         version"),
         "Options of LDAP, as pg_hba.conf writes them.";

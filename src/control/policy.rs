@@ -3,6 +3,7 @@
 //! A value: replaced whole by a reload, never changed.
 
 use crate::auth::UserList;
+use crate::auth::hba::Hba;
 use crate::config::{Settings, Snapshot, SslMode};
 use crate::io::options::TcpOptions;
 use crate::tls::ServersTls;
@@ -25,6 +26,8 @@ pub struct Policy {
     pub snapshot: Arc<Snapshot>,
     /// `auth_file`.
     pub users: Arc<UserList>,
+    /// `auth_hba_file`, where `auth_type` is hba.
+    pub hba: Arc<Hba>,
     /// What TLS handshakes with clients need; `None` = no TLS.
     pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
@@ -37,6 +40,7 @@ impl Policy {
         Self {
             snapshot: Arc::new(snapshot),
             users: Arc::default(),
+            hba: Arc::default(),
             client_tls: None,
             server_tls: ServersTls::disabled(),
         }

@@ -27,6 +27,7 @@ mod config;
 mod console;
 mod credentials;
 mod faults;
+mod hba;
 mod iam;
 mod iam_keys;
 mod login_kinds;
@@ -162,6 +163,13 @@ fn of_the_process() -> Vec<Section> {
             config::CONFIG_ERRORS,
         ),
         section(
+            "Errors of hba and ident files",
+            "Each refuses the whole, as any other error of the configuration. `{place}` is the file and the \
+             line.",
+            "",
+            hba::HBA_ERRORS,
+        ),
+        section(
             "Keys of logins by IAM",
             "What `{why}` says in `invalid parameter {key} of …`, and in `server_auth=… is not possible \
              here`; the key stands before it.",
@@ -175,6 +183,12 @@ fn of_the_process() -> Vec<Section> {
             config::CONFIG_WARNINGS,
         ),
         section(
+            "Warnings of hba and ident files",
+            "The files are in force all the same.",
+            "",
+            hba::HBA_WARNINGS,
+        ),
+        section(
             "Endpoints that tokens may not be for",
             "What stands behind `database \"{name}\": {host}:` in a warning of the configuration.",
             "",
@@ -186,6 +200,12 @@ fn of_the_process() -> Vec<Section> {
 fn of_clients() -> Vec<Section> {
     vec![
         section("Listening and clients", "", "level", clients::LISTENING),
+        section(
+            "Why certificates prove nobody",
+            "With `auth_type=cert`, or a rule of the hba file that says so.",
+            "level",
+            clients::CERTIFICATES,
+        ),
         section(
             "What clients are told",
             "FATAL, and the connection ends. The log has the same text behind `closing because` and \

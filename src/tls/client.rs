@@ -10,7 +10,7 @@ use super::files::{TlsError, authorities, certificates, identity, private_key, p
 use super::tickets::TicketKeys;
 use super::x509_compat;
 use super::x509_compat::{Issuers, Role, verify_signatures};
-use crate::config::{Settings, SslMode};
+use crate::config::{AuthType, Settings, SslMode};
 use crate::io::Clock;
 use ::aws_lc_rs::digest::{self, SHA256};
 use rustls::client::danger::HandshakeSignatureValid;
@@ -51,6 +51,9 @@ impl Acceptor {
 /// The first thing that is wrong with the settings or their files.
 pub fn acceptor(settings: &Settings) -> Result<Option<Acceptor>, TlsError> {
     let mode = settings.client_tls_sslmode;
+    if settings.auth_type == AuthType::Cert && mode != SslMode::VerifyFull {
+        return Err(TlsError::CertWithoutVerification);
+    }
     let Some(versions) = versions(mode, "client_tls_protocols", &settings.client_tls_protocols)? else {
         return Ok(None);
     };
@@ -330,6 +333,12 @@ mod tests {
         assert!(text.contains("client_tls_key_file and client_tls_cert_file must be set"), "{text}");
         let text = refusal(&files.settings(&[("client_tls_sslmode", "verify-full")]));
         assert_eq!(text, "client_tls_sslmode=verify-full needs client_tls_ca_file");
+        let ca = files.path("ca.crt");
+        for mode in ["disable", "prefer", "require", "verify-ca"] {
+            let more = [("auth_type", "cert"), ("client_tls_sslmode", mode), ("client_tls_ca_file", &ca)];
+            let text = refusal(&files.settings(&more));
+            assert_eq!(text, "auth_type=cert requires client_tls_sslmode=verify-full", "{mode}");
+        }
         let missing = files.path("missing");
         let text = refusal(&files.settings(&[("client_tls_cert_file", &missing)]));
         assert!(text.starts_with(&format!("client_tls_cert_file: {missing}: ")), "{text}");

@@ -38,6 +38,9 @@ pub enum TlsError {
         "to allow TLS connections from clients, client_tls_key_file and client_tls_cert_file must be set"
     )]
     NoCertificate,
+    /// Certificates are to prove who clients are, and nobody verifies them.
+    #[error("auth_type=cert requires client_tls_sslmode=verify-full")]
+    CertWithoutVerification,
     /// `verify-full` with nothing to verify against.
     #[error("{mode}=verify-full needs {authorities}")]
     NoAuthorities {
@@ -73,7 +76,13 @@ pub enum TlsError {
 impl TlsError {
     /// Whether it is a setting that is not there; else what is there is wrong, whatever else the files say.
     pub fn is_of_absence(&self) -> bool {
-        matches!(self, Self::NoCertificate | Self::NoAuthorities { .. } | Self::HalfAPair { .. })
+        matches!(
+            self,
+            Self::NoCertificate
+                | Self::CertWithoutVerification
+                | Self::NoAuthorities { .. }
+                | Self::HalfAPair { .. }
+        )
     }
 }
 

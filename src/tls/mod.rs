@@ -2,6 +2,7 @@
 //!
 //! Never opens a connection; sessions and their records are `io`'s.
 
+mod certificate_names;
 pub mod client;
 mod describe;
 pub mod files;
@@ -11,6 +12,7 @@ pub mod server;
 mod tickets;
 pub mod x509_compat;
 
+pub(crate) use certificate_names::{NamesError, certificate_names};
 pub(crate) use describe::tls_text;
 pub use handshakes::Handshakes;
 pub(crate) use per_entry::EntryTlsError;

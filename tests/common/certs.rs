@@ -2,17 +2,19 @@
 //! and for an RDS endpoint, and another authority, which has signed none of them.
 
 use super::{account, reaper};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::string::Ia5String;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The endpoint that tests of IAM logins take PostgreSQL for.
 pub const RDS_HOST: &str = "app.cluster-abc.eu-central-1.rds.amazonaws.com";
 
 /// Where the PEM files lie; all readable by the account of the pooler.
-#[derive(Debug)]
 pub struct Certs {
     directory: PathBuf,
+    ca: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certs {
@@ -46,6 +48,16 @@ impl Certs {
         self.directory.join("stranger.key")
     }
 
+    /// The files of a new certificate of the authority and of its key, with this common name and these
+    /// alternative ones.
+    pub fn client(&self, common: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let file = format!("client-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        issue_as(&self.directory, &file, common, names, &self.ca);
+        let path = |extension: &str| self.directory.join(format!("{file}.{extension}"));
+        (path("crt"), path("key"))
+    }
+
     /// A certificate that names [`RDS_HOST`], and `localhost` as well.
     pub fn rds(&self) -> PathBuf {
         self.directory.join("rds.crt")
@@ -70,7 +82,7 @@ pub fn certs() -> &'static Certs {
         issue(&directory, "server", &["localhost"], &ca);
         issue(&directory, "stranger", &["elsewhere.example"], &ca);
         issue(&directory, "rds", &[RDS_HOST, "localhost"], &ca);
-        Certs { directory }
+        Certs { directory, ca }
     })
 }
 
@@ -83,9 +95,14 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 fn issue(directory: &Path, file: &str, names: &[&str], ca: &CertifiedIssuer<'_, KeyPair>) {
-    let all: Vec<String> = names.iter().map(ToString::to_string).collect();
-    let mut params = CertificateParams::new(all).expect("plain host names");
-    params.distinguished_name.push(DnType::CommonName, names[0]);
+    issue_as(directory, file, names[0], names, ca);
+}
+
+fn issue_as(directory: &Path, file: &str, common: &str, names: &[&str], ca: &CertifiedIssuer<'_, KeyPair>) {
+    let mut params = CertificateParams::default();
+    let dns = |name: &&str| SanType::DnsName(Ia5String::try_from(*name).expect("ASCII"));
+    params.subject_alt_names = names.iter().map(dns).collect();
+    params.distinguished_name.push(DnType::CommonName, common);
     let key = KeyPair::generate().expect("keys can be made");
     let certificate = params.signed_by(&key, ca).expect("the parameters are sound");
     account::write(&directory.join(format!("{file}.crt")), certificate.pem(), 0o644);

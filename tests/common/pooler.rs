@@ -21,6 +21,7 @@ pub struct PoolerSetup {
     users: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
     userlist: String,
+    files: BTreeMap<String, String>,
     postgres_port: u16,
 }
 
@@ -38,6 +39,7 @@ impl PoolerSetup {
             users: BTreeMap::new(),
             environment: BTreeMap::new(),
             userlist: String::new(),
+            files: BTreeMap::new(),
             postgres_port,
         };
         setup
@@ -117,6 +119,12 @@ impl PoolerSetup {
         self
     }
 
+    /// Adds a file of its directory, which is also the one that it works in.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.insert(name.into(), text.into());
+        self
+    }
+
     /// Starts it and waits until it accepts connections.
     #[track_caller]
     pub fn start(self) -> Pooler {
@@ -160,6 +168,9 @@ impl PoolerSetup {
         let port = free_port();
         account::write(&directory.join("pgweir.ini"), self.ini(&directory, port), 0o644);
         account::write(&directory.join("userlist.txt"), &self.userlist, 0o644);
+        for (file, text) in &self.files {
+            account::write(&directory.join(file), text, 0o644);
+        }
         let mut command = account::command(programs::pooler());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(name);

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &["loom", "std::env", "std::net", "zeroize"]),
     ("wire", &[]),
     ("config", &["std::fs", "std::net"]),
-    ("auth", &["aws_lc_rs", "base64", "md5", "stringprep", "subtle", "zeroize"]),
+    ("auth", &["aws_lc_rs", "base64", "md5", "std::net", "stringprep", "subtle", "zeroize"]),
     ("stats", &[]),
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
     ("core", &["arc_swap", "hashbrown", "lru", "slab", "std::net"]),

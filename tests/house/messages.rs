@@ -16,12 +16,13 @@ const MACROS: [(&str, &str); 5] =
 
 /// Calls of the log that pass a text on: how the paths of their files begin, and the heading below which its
 /// rows are.
-const PASSED_ON: [(&str, &str, &str); 8] = [
+const PASSED_ON: [(&str, &str, &str); 9] = [
     ("src/boot/run", "{warning}", "Warnings of the configuration"),
     ("src/boot/run", "{error}", "Why a start fails"),
     ("src/boot/orders", "{warning}", "Warnings of the configuration"),
     ("src/boot/orders", "{error}", "Errors of the configuration"),
     ("src/console/control", "{reason}", "Errors of the configuration"),
+    ("src/clients/client/vouched", "{problem}", "Why certificates prove nobody"),
     ("src/console/console", "{line}", "Metrics, statistics and the log"),
     ("src/console/session", "{text}", "What the console answers"),
     ("src/servers/attempt", "{why}", "Why logins to servers fail"),

@@ -66,7 +66,7 @@ fn key_derivation(semaphore: &FairSemaphore) -> KeyDerivation<'_> {
 }
 
 async fn run(
-    auth_type: AuthType,
+    question: Question,
     secret: Option<&str>,
     password: &str,
 ) -> (&'static str, Result<bool, LoginEnd>) {
@@ -76,7 +76,7 @@ async fn run(
         let mut stream = ClientStream::new(Socket::Unix(ours));
         let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
         let rules = ProofRules {
-            auth_type,
+            question,
             user: "bob",
             secret: secret.as_ref(),
             scram_iterations: 16,
@@ -100,50 +100,43 @@ fn scram_secret() -> String {
 async fn every_method_takes_the_secrets_that_it_can_check() {
     let (hash, verifier) = (md5::hash(b"pencil", "bob"), scram_secret());
     let rows = [
-        (AuthType::Plain, "pencil", "plain", true, false),
-        (AuthType::Plain, hash.expose(), "plain", true, false),
-        (AuthType::Plain, &verifier, "plain", true, false),
-        (AuthType::Md5, "pencil", "md5", true, false),
-        (AuthType::Md5, hash.expose(), "md5", true, false),
-        (AuthType::Md5, &verifier, "scram", true, true),
-        (AuthType::ScramSha256, "pencil", "scram", true, false),
-        (AuthType::ScramSha256, hash.expose(), "scram", false, false),
-        (AuthType::ScramSha256, &verifier, "scram", true, true),
+        (Question::Plain, "pencil", "plain", true, false),
+        (Question::Plain, hash.expose(), "plain", true, false),
+        (Question::Plain, &verifier, "plain", true, false),
+        (Question::Md5, "pencil", "md5", true, false),
+        (Question::Md5, hash.expose(), "md5", true, false),
+        (Question::Md5, &verifier, "scram", true, true),
+        (Question::ScramSha256, "pencil", "scram", true, false),
+        (Question::ScramSha256, hash.expose(), "scram", false, false),
+        (Question::ScramSha256, &verifier, "scram", true, true),
     ];
-    for (auth_type, secret, method, works, learns) in rows {
-        let (asked, outcome) = run(auth_type, Some(secret), "pencil").await;
-        assert_eq!(asked, method, "{auth_type:?} {secret}");
+    for (question, secret, method, works, learns) in rows {
+        let (asked, outcome) = run(question, Some(secret), "pencil").await;
+        assert_eq!(asked, method, "{question:?} {secret}");
         if works {
-            assert_eq!(outcome, Ok(learns), "{auth_type:?} {secret}");
+            assert_eq!(outcome, Ok(learns), "{question:?} {secret}");
         }
         let fault = if method == "scram" { Fault::SaslFailed } else { Fault::PasswordWrong };
         if !works {
-            assert_eq!(outcome, Err(fault.clone().into()), "{auth_type:?} {secret}");
+            assert_eq!(outcome, Err(fault.clone().into()), "{question:?} {secret}");
         }
-        let (_, outcome) = run(auth_type, Some(secret), "pen").await;
-        assert_eq!(outcome, Err(fault.into()), "{auth_type:?} {secret}, wrong password");
+        let (_, outcome) = run(question, Some(secret), "pen").await;
+        assert_eq!(outcome, Err(fault.into()), "{question:?} {secret}, wrong password");
     }
 }
 
 #[tokio::test]
 async fn strangers_and_users_without_a_password_go_the_same_way_and_fail() {
-    for (auth_type, method, fault) in [
-        (AuthType::Plain, "plain", Fault::PasswordWrong),
-        (AuthType::Md5, "md5", Fault::PasswordWrong),
-        (AuthType::ScramSha256, "scram", Fault::SaslFailed),
+    for (question, method, fault) in [
+        (Question::Plain, "plain", Fault::PasswordWrong),
+        (Question::Md5, "md5", Fault::PasswordWrong),
+        (Question::ScramSha256, "scram", Fault::SaslFailed),
     ] {
         for secret in [None, Some("")] {
-            let (asked, outcome) = run(auth_type, secret, "pencil").await;
-            assert_eq!((asked, outcome), (method, Err(fault.clone().into())), "{auth_type:?} {secret:?}");
+            let (asked, outcome) = run(question, secret, "pencil").await;
+            assert_eq!((asked, outcome), (method, Err(fault.clone().into())), "{question:?} {secret:?}");
         }
     }
-}
-
-#[tokio::test]
-async fn trust_wants_a_known_user() {
-    assert_eq!(run(AuthType::Trust, Some(""), "").await, ("nothing", Ok(false)));
-    assert_eq!(run(AuthType::Trust, None, "").await, ("nothing", Err(Fault::TrustFailed.into())));
-    assert_eq!(run(AuthType::Any, None, "").await, ("nothing", Ok(false)));
 }
 
 #[tokio::test]
@@ -152,13 +145,13 @@ async fn a_verifier_that_takes_too_long_proves_nobody() {
         let secret = Arc::new(ScramSecret::derive(b"pencil", b"some salt", iterations));
         Secret::Scram(secret).to_text().expose().to_owned()
     };
-    assert_eq!(run(AuthType::Plain, Some(&verifier(1_000)), "pencil").await.1, Ok(false));
-    let refused = run(AuthType::Plain, Some(&verifier(1_001)), "pencil").await.1;
+    assert_eq!(run(Question::Plain, Some(&verifier(1_000)), "pencil").await.1, Ok(false));
+    let refused = run(Question::Plain, Some(&verifier(1_001)), "pencil").await.1;
     assert_eq!(refused, Err(Fault::PasswordWrong.into()));
 }
 
 /// What a client is told that answers the request for a proof with `script`.
-async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
+async fn answered(question: Question, script: &[u8]) -> LoginEnd {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.write_all(script).await.unwrap();
     theirs.shutdown().await.unwrap();
@@ -166,7 +159,7 @@ async fn answered(auth_type: AuthType, script: &[u8]) -> LoginEnd {
     let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
     let secret = Arc::new(Secret::parse("pencil"));
     let rules = ProofRules {
-        auth_type,
+        question,
         user: "bob",
         secret: Some(&secret),
         scram_iterations: 16,
@@ -194,7 +187,7 @@ async fn answers_that_are_none() {
         (b"p\0\0\0\x09x", silent("client unexpected eof")),
         (b"", silent("client unexpected eof")),
     ] {
-        assert_eq!(answered(AuthType::Plain, script).await, end, "{script:?}");
+        assert_eq!(answered(Question::Plain, script).await, end, "{script:?}");
     }
 }
 
@@ -202,11 +195,11 @@ async fn answers_that_are_none() {
 async fn sasl_messages_that_are_none() {
     let mut other = Vec::new();
     authentication::write_sasl_initial(&mut other, "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc");
-    assert_eq!(answered(AuthType::ScramSha256, &other).await, Fault::SaslMechanism.into());
+    assert_eq!(answered(Question::ScramSha256, &other).await, Fault::SaslMechanism.into());
     let mut binding = Vec::new();
     authentication::write_sasl_initial(&mut binding, SCRAM_SHA_256, b"p=tls-server-end-point,,n=,r=abc");
-    assert_eq!(answered(AuthType::ScramSha256, &binding).await, Fault::SaslFailed.into());
-    assert_eq!(answered(AuthType::ScramSha256, b"p\0\0\0\x06x\0").await, Fault::SaslFailed.into());
+    assert_eq!(answered(Question::ScramSha256, &binding).await, Fault::SaslFailed.into());
+    assert_eq!(answered(Question::ScramSha256, b"p\0\0\0\x06x\0").await, Fault::SaslFailed.into());
     let no_first = b"p\0\0\0\x16SCRAM-SHA-256\0\xff\xff\xff\xff";
-    assert_eq!(answered(AuthType::ScramSha256, no_first).await, Fault::SaslFailed.into());
+    assert_eq!(answered(Question::ScramSha256, no_first).await, Fault::SaslFailed.into());
 }

@@ -4,8 +4,9 @@
 //! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
 
 use super::{LoginAttempt, gone};
-use crate::auth::Secret;
-use crate::base::log_about;
+use crate::auth::hba::{IdentMap, Origin, Visit};
+use crate::auth::{Method, Question, ScramKeys, Secret};
+use crate::base::{Address, log_about};
 use crate::clients::auth_query;
 use crate::clients::authenticate::{ProofRules, prove};
 use crate::clients::clients::Clients;
@@ -13,7 +14,7 @@ use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
 use crate::clients::verifiers::KeyDerivation;
-use crate::config::{AuthType, CONSOLE_DATABASE, Database};
+use crate::config::{CONSOLE_DATABASE, Database};
 use crate::control::{Phase, Policy};
 use crate::wire::Fault;
 use std::sync::Arc;
@@ -24,6 +25,12 @@ pub(super) struct Found {
     secret: Option<Arc<Secret>>,
     /// auth_query said so: servers are logged in to with it once it has proven the client.
     is_from_query: bool,
+}
+
+/// What a client has to do to be let in.
+struct Demand {
+    method: Method,
+    map: Option<Arc<IdentMap>>,
 }
 
 impl Found {
@@ -41,15 +48,71 @@ impl LoginAttempt {
         database: Option<&Database>,
         stream: &mut ClientStream,
     ) -> Result<(), LoginEnd> {
+        let Demand { method, map } = self.demand(clients, policy, stream)?;
+        match method {
+            Method::Any => return Ok(()),
+            Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret
+            _ => {}
+        }
+        let found = self.secret(clients, policy, database, stream).await?;
+        let keys = match (method, &found.secret) {
+            (Method::Any | Method::Reject, _) | (Method::Trust, Some(_)) => None,
+            (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
+            (Method::Asked(question), secret) => {
+                self.ask(clients, policy, question, secret.as_ref(), stream).await?
+            }
+            (Method::Cert, None) => return Err(Fault::CertificateFailed.into()),
+            (Method::Cert, Some(_)) => {
+                self.prove_by_certificate(clients, stream, map.as_deref())?;
+                None
+            }
+            (Method::Peer, None) => return Err(Fault::PeerRejected.into()),
+            (Method::Peer, Some(_)) => {
+                Box::pin(self.prove_by_account(clients, map.as_deref())).await?;
+                None
+            }
+        };
+        if let Some(secret) = found.secret.as_ref().filter(|_| found.is_from_query) {
+            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+        }
+        if let (Some(keys), Some(secret)) = (keys, &found.secret) {
+            clients.plane.secrets.learn_keys(&self.user, secret, keys);
+        }
+        Ok(())
+    }
+
+    /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.
+    fn demand(&self, clients: &Clients, policy: &Policy, stream: &ClientStream) -> Result<Demand, LoginEnd> {
+        if let Some(method) = Method::of_setting(policy.snapshot.settings.auth_type) {
+            return Ok(Demand { method, map: None });
+        }
+        let origin = match self.remote {
+            Address::Tcp(address) => Origin::Tcp { ip: address.ip(), is_tls: stream.is_tls() },
+            Address::Unix { .. } => Origin::Local,
+        };
+        let (database, user) = (&*self.database, &*self.user);
+        let visit = Visit { origin, database, user, replication: self.replication };
+        let rule = policy.hba.rule_for(&visit).ok_or(Fault::NoMethod)?;
+        if self.may_log(clients) {
+            log_about!(debug, self.about(), "hba line {} is matched", rule.place);
+        }
+        Ok(Demand { method: rule.method, map: rule.map.clone() })
+    }
+
+    /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.
+    async fn ask(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        question: Question,
+        secret: Option<&Arc<Secret>>,
+        stream: &mut ClientStream,
+    ) -> Result<Option<ScramKeys>, LoginEnd> {
         let settings = &policy.snapshot.settings;
-        let is_any = settings.auth_type == AuthType::Any;
-        let found =
-            if is_any { Found::nothing() } else { self.secret(clients, policy, database, stream).await? };
-        let secret = found.secret;
         let rules = ProofRules {
-            auth_type: settings.auth_type,
+            question,
             user: &self.user,
-            secret: secret.as_ref(),
+            secret,
             scram_iterations: settings.scram_iterations.get(),
             random: &clients.random,
             verifiers: &clients.verifiers,
@@ -59,14 +122,7 @@ impl LoginAttempt {
                 iterations_max: settings.max_scram_iterations.get(),
             },
         };
-        let keys = prove(stream, &rules).await?;
-        if let Some(secret) = secret.as_ref().filter(|_| found.is_from_query) {
-            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
-        }
-        if let (Some(keys), Some(secret)) = (keys, &secret) {
-            clients.plane.secrets.learn_keys(&self.user, secret, keys);
-        }
-        Ok(())
+        prove(stream, &rules).await
     }
 
     /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the

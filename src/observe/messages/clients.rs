@@ -112,9 +112,68 @@ pub(super) const LISTENING: &[Message] = &[
          error`. [Why auth_query fails](#why-auth_query-fails).",
         "See there.",
     ),
+    debug(
+        "hba line {place} is matched",
+        "The rule of `auth_hba_file` that decides how the client has to prove who it is.",
+        NONE,
+    ),
+    error(
+        "ident map {map} cannot be matched",
+        "`peer`: the map lets the account at the other end of the Unix socket not be that user.",
+        "Add a line to `auth_ident_file`, where it should.",
+    ),
+    warning(
+        "could not look up the account with the number {uid}: {error}",
+        "The system could not tell whose process is at the other end of a Unix socket: the login fails.",
+        "Look at the system's directory of accounts (nsswitch.conf).",
+    ),
 ];
 
 /// Ends of clients without a word: the log has them behind `closing because`, nobody is told.
+/// Why a certificate does not prove who a client is.
+pub(super) const CERTIFICATES: &[Message] = &[
+    error(
+        "TLS connection required",
+        "The client has come without TLS.",
+        "Set `sslmode=require` or more in the client.",
+    ),
+    error(
+        "TLS client certificate required",
+        "The client has shown no certificate, or was asked for none since there is no `client_tls_ca_file`.",
+        "Give it one (`sslcert`, `sslkey`), and the pooler the authority.",
+    ),
+    error(
+        "TLS client certificate refused: {why}",
+        "Its names cannot be read, or one of them is a trap: none of them counts.",
+        "Look at the certificate, and at who has signed it.",
+    ),
+    error(
+        "TLS certificate name mismatch",
+        "Neither the common name nor an alternative name is the user's.",
+        "Use the user's certificate, or a map (`map=`).",
+    ),
+    error(
+        "ident map: {map} does not have a match",
+        "The map lets none of the certificate's names be that user.",
+        "Add a line to `auth_ident_file`, where it should.",
+    ),
+    text(
+        "names of the certificate cannot be read",
+        "Why a certificate is refused.",
+        "Look at the certificate.",
+    ),
+    text(
+        "zero byte in a name of the certificate",
+        "Why a certificate is refused: who reads such a name up to that byte takes it for another's.",
+        "Look at who has signed it.",
+    ),
+    text(
+        "blank as a DNS name of the certificate",
+        "Why a certificate is refused: RFC 5280 forbids it.",
+        "Look at the certificate.",
+    ),
+];
+
 pub(super) const SILENT: &[Message] = &[
     text("client close request", "The client has said goodbye (Terminate).", NONE),
     text(

@@ -167,6 +167,11 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Set both.",
     ),
     text(
+        "auth_type=cert requires client_tls_sslmode=verify-full",
+        "Certificates that nobody verifies prove nothing.",
+        "Set it, with the authorities in `client_tls_ca_file`.",
+    ),
+    text(
         "{mode}=verify-full needs {authorities}",
         "There is nothing to verify certificates against.",
         "Name the file of the authorities.",

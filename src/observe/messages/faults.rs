@@ -61,6 +61,19 @@ each_variant! { Fault, row;
         "Correct the client's password, `auth_file` or what `auth_query` gives.";
     SaslMechanism: "The client has chosen a mechanism that was not offered.", APPLICATION;
     TrustFailed: "`auth_type=trust`, and there is no such user.", "Add the user to `auth_file`.";
+    CertificateFailed:
+        "`cert`, and the client has come without TLS, has shown no certificate, or none for that user; a \
+         line of the log before it tells which.",
+        "See that line.";
+    PeerRejected:
+        "`peer`, and the client has not come by a Unix socket, or its process runs as another account.",
+        "Connect as that account, or name it in a map (`map=`).";
+    LoginRejected:
+        "A rule of the hba file rejects the client.",
+        "Change `auth_hba_file`, where the client is to be let in.";
+    NoMethod:
+        "No rule of the hba file is for such a client.",
+        "Add one to `auth_hba_file`, where the client is to be let in.";
     NoSuchUser:
         "`auth_query` knows no such user.",
         "Create the role in PostgreSQL, or correct `auth_query`.";

@@ -86,6 +86,7 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
     plane.policy.store(Arc::new(Policy {
         snapshot: Arc::<Snapshot>::clone(&before.snapshot),
         users: Arc::clone(&before.users),
+        hba: Arc::clone(&before.hba),
         client_tls: None,
         server_tls: ServersTls::of_all(tls),
     }));

@@ -1,0 +1,60 @@
+//! Host-based rules (`auth_hba_file`) and user name maps (`auth_ident_file`): which clients have to prove
+//! who they are in which way.
+//!
+//! Both are read whole: one wrong line refuses all, where PgBouncer leaves the line out and goes on, since a
+//! `reject` that is left out lets somebody in. Pure: files are read by a function that is handed in.
+//! Matching is a function of what is known of a client before its proof; the first rule that fits counts.
+//! Sources: PgBouncer, doc/config.md ("HBA file format", "Ident map file format"), src/hba.c; PostgreSQL
+//! documentation, "The pg_hba.conf File" and "User Name Maps".
+
+mod address;
+mod error;
+mod files;
+mod ident;
+mod names;
+mod parse;
+mod rule;
+mod tokens;
+
+pub use error::{Doubt, FileError, FileKind, Wrong};
+pub use ident::{IdentMap, IdentMaps};
+pub use rule::{Origin, Rule, Visit};
+
+use files::Files;
+use std::io;
+
+/// What reads a file by its name.
+pub type Read<'a> = &'a dyn Fn(&str) -> io::Result<Vec<u8>>;
+
+/// The rules of an hba file, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hba(Vec<Rule>);
+
+impl Hba {
+    /// Reads the rules of the file `path`, and what is to be said about them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, and with those that it names.
+    pub fn load(path: &str, maps: &IdentMaps, read: Read<'_>) -> Result<(Self, Vec<Doubt>), Vec<FileError>> {
+        let mut files = Files::new(FileKind::Hba, read);
+        let mut rules = Vec::new();
+        files.each_line(path, &mut |files, place, tokens| {
+            rules.push(parse::rule(files, place, tokens, maps)?);
+            Ok(())
+        });
+        files.end(Self(rules))
+    }
+
+    /// The rule that decides about this client; `None`: nobody has said how it may log in.
+    pub fn rule_for(&self, visit: &Visit<'_>) -> Option<&Rule> {
+        self.0.iter().find(|rule| rule.fits(visit))
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &[Rule] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! What can be wrong with hba and ident files, and what may be: one line each, with file and line,
+//! PgBouncer's words where it has some.
+//!
+//! Source: PgBouncer, src/hba.c.
+
+use crate::base::limits;
+use crate::config::Place;
+use std::fmt;
+use std::sync::Arc;
+
+/// Which of the two files is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Of rules.
+    Hba,
+    /// Of user name maps.
+    Ident,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hba => "hba",
+            Self::Ident => "ident",
+        })
+    }
+}
+
+/// One thing that is wrong with a file; it refuses the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// There is none.
+    #[error("auth_type=hba requires auth_hba_file")]
+    NotNamed,
+    /// It cannot be read.
+    #[error("could not open {kind} config file {file}: {why}")]
+    Unreadable {
+        /// Which file.
+        kind: FileKind,
+        /// Its name.
+        file: Arc<str>,
+        /// The system's words.
+        why: String,
+    },
+    /// A line is wrong.
+    #[error("could not parse {kind} config line ({place}): {wrong}")]
+    Line {
+        /// Which file.
+        kind: FileKind,
+        /// Which line of it, or of a file that it includes.
+        place: Place,
+        /// What is wrong.
+        wrong: Wrong,
+    },
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is told by its text")]
+pub enum Wrong {
+    #[error("quote is not closed")]
+    QuoteNotClosed,
+    #[error("text must be UTF-8")]
+    NotUtf8,
+    #[error("zero bytes are not allowed")]
+    ZeroByte,
+    #[error("unknown type: {0}")]
+    UnknownType(String),
+    #[error("a name is missing")]
+    NoName,
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    #[error("did not find address")]
+    NoAddress,
+    #[error("failed to parse address: {0}")]
+    BadAddress(String),
+    #[error("did not find mask")]
+    NoMask,
+    #[error("invalid mask: {0}")]
+    BadMask(String),
+    #[error("did not find method")]
+    NoMethod,
+    #[error("unsupported method: {0}")]
+    UnsupportedMethod(String),
+    #[error("method {0} is not available in this version")]
+    Unavailable(String),
+    #[error("ident map {0} is malformed, it is not in map=value format")]
+    MalformedMap(String),
+    #[error("ident map {0} is not found in ident config file")]
+    UnknownMap(String),
+    #[error("unsupported parameters: {0}")]
+    Excess(String),
+    #[error("names of one line must have commas between them")]
+    NoComma,
+    #[error("could not read {file}: {why}")]
+    Unreadable { file: String, why: String },
+    #[error("{place}: {wrong}")]
+    Inside { place: Place, wrong: Box<Self> },
+    #[error("files within files nest too deep: at most {levels} levels", levels = limits::HBA_DEPTH_MAX)]
+    TooDeep,
+    #[error("too many files: at most {files}", files = limits::HBA_FILES_MAX)]
+    TooManyFiles,
+    #[error("the files are too long: at most {bytes} bytes in all", bytes = limits::HBA_BYTES_MAX)]
+    TooLong,
+    #[error("more errors follow, these are the first")]
+    MoreErrors,
+}
+
+/// What has no effect in a file that is read all the same, or not the one that may be expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// Bits of the address lie outside of the mask.
+    #[error("address does not match mask in {place}: {address} / {mask}: the rule never fits")]
+    NeverFits {
+        /// Where.
+        place: Place,
+        /// The address.
+        address: String,
+        /// The mask.
+        mask: String,
+    },
+    /// A map with a method that asks for none.
+    #[error("map={map} in {place} has no effect with this method")]
+    IdleMap {
+        /// Where.
+        place: Place,
+        /// The map.
+        map: String,
+    },
+    /// Certificates are asked for that no client is asked to show.
+    #[error("rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one")]
+    NoCertificates {
+        /// Where.
+        place: Place,
+    },
+    /// PostgreSQL would take the name for a regular expression or a group.
+    #[error("{name} in {place} is taken as a name, not as a regular expression or a group")]
+    PlainName {
+        /// Where.
+        place: Place,
+        /// The name.
+        name: String,
+    },
+}

@@ -1,0 +1,94 @@
+//! User name maps: for which users a name that something else has proven is good.
+//!
+//! A line is `MAP SYSTEM-NAME USER`, where USER is a name or `all`. Names are names: no regular expressions
+//! and no groups, as with PgBouncer (doc/config.md, "Ident map file format"; src/hba.c, parse_ident_line()).
+
+use super::Read;
+use super::error::{Doubt, FileError, FileKind, Wrong};
+use super::files::Files;
+use super::tokens::{Token, Tokens};
+use crate::config::{Place, shown};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The maps of an ident file, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentMaps(BTreeMap<Box<str>, Arc<IdentMap>>);
+
+/// One map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentMap {
+    /// Its name.
+    pub name: Box<str>,
+    lines: Vec<Mapping>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mapping {
+    system_name: Box<str>,
+    /// `None`: all users.
+    user: Option<Box<str>>,
+}
+
+impl IdentMap {
+    /// Whether who holds a name for which `holds` is true may be `user`.
+    pub fn lets(&self, user: &str, holds: impl Fn(&str) -> bool) -> bool {
+        let is_for = |line: &&Mapping| line.user.as_ref().is_none_or(|own| **own == *user);
+        self.lines.iter().filter(is_for).any(|line| holds(&line.system_name))
+    }
+}
+
+impl IdentMaps {
+    /// Reads the maps of the file `path`, and what is to be said about them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, and with those that it includes.
+    pub fn load(path: &str, read: Read<'_>) -> Result<(Self, Vec<Doubt>), Vec<FileError>> {
+        let mut files = Files::new(FileKind::Ident, read);
+        let mut maps: BTreeMap<Box<str>, Vec<Mapping>> = BTreeMap::new();
+        files.each_line(path, &mut |files, place, tokens| {
+            let (name, mapping) = mapping(files, place, tokens)?;
+            maps.entry(name).or_default().push(mapping);
+            Ok(())
+        });
+        let maps = maps.into_iter().map(|(name, lines)| {
+            let map = IdentMap { name: name.clone(), lines };
+            (name, Arc::new(map))
+        });
+        files.end(Self(maps.collect()))
+    }
+
+    /// The map of that name.
+    pub fn named(&self, name: &str) -> Option<&Arc<IdentMap>> {
+        self.0.get(name)
+    }
+}
+
+fn mapping(
+    files: &mut Files<'_>,
+    place: &Place,
+    mut tokens: Tokens<'_>,
+) -> Result<(Box<str>, Mapping), Wrong> {
+    let Token::Word(map) = tokens.take()? else { return Err(Wrong::NoName) };
+    let system = tokens.take()?;
+    doubt_name(files, place, &system);
+    let system_name = system.into_name().ok_or(Wrong::NoName)?;
+    let user = tokens.take()?;
+    doubt_name(files, place, &user);
+    let user = match user {
+        Token::Word(word) if word == "all" => None,
+        other => Some(other.into_name().ok_or(Wrong::NoName)?.into()),
+    };
+    if !tokens.is_at_end() {
+        return Err(Wrong::Excess(shown(tokens.current().text())));
+    }
+    Ok((map.into(), Mapping { system_name: system_name.into(), user }))
+}
+
+/// PostgreSQL takes `/…` for a regular expression and `+…` for a group.
+fn doubt_name(files: &mut Files<'_>, place: &Place, name: &Token) {
+    let text = name.text();
+    if text.starts_with('/') || (matches!(name, Token::Word(_)) && text.starts_with('+')) {
+        files.doubt(Doubt::PlainName { place: place.clone(), name: shown(text) });
+    }
+}

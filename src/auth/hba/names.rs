@@ -1,0 +1,109 @@
+//! A rule's list of databases or of users.
+//!
+//! Both columns have the same form: names, `@FILE` with more of them, and the keywords `all`, `sameuser` and
+//! `replication`; groups are refused. Source: PgBouncer, src/hba.c (parse_names(), name_match()).
+
+use super::error::Wrong;
+use super::files::{Files, beside};
+use super::tokens::{Token, Tokens};
+use crate::base::limits;
+use crate::config::{Place, shown};
+use std::collections::BTreeSet;
+
+/// Which databases, or which users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    is_all: bool,
+    is_same_user: bool,
+    /// Physical replication connections, which have no database.
+    pub(super) is_replication: bool,
+    names: BTreeSet<Box<str>>,
+}
+
+impl Names {
+    /// The list at the front of `tokens`, which stand in the file `file`.
+    pub(super) fn read(tokens: &mut Tokens<'_>, files: &mut Files<'_>, file: &str) -> Result<Self, Wrong> {
+        let mut names = Self::default();
+        names.add_list(tokens, files, file, 0)?;
+        Ok(names)
+    }
+
+    fn add_list(
+        &mut self,
+        tokens: &mut Tokens<'_>,
+        files: &mut Files<'_>,
+        file: &str,
+        depth: usize,
+    ) -> Result<(), Wrong> {
+        loop {
+            match tokens.take()? {
+                Token::Word(word) => self.add_word(word, files, file, depth)?,
+                Token::Quoted(name) => {
+                    self.names.insert(name.into());
+                }
+                Token::Comma | Token::End => return Err(Wrong::NoName),
+            }
+            if !tokens.take_if(&Token::Comma)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn add_word(
+        &mut self,
+        word: String,
+        files: &mut Files<'_>,
+        file: &str,
+        depth: usize,
+    ) -> Result<(), Wrong> {
+        match &*word {
+            "all" => self.is_all = true,
+            "sameuser" => self.is_same_user = true,
+            "replication" => self.is_replication = true,
+            "samerole" | "samegroup" => return Err(Wrong::Unsupported(word)),
+            group if group.starts_with('+') => return Err(Wrong::Unsupported(shown(group))),
+            list if list.starts_with('@') => {
+                return self.add_file(&beside(file, &list[1..]), files, depth + 1);
+            }
+            _ => {
+                self.names.insert(word.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the names that a file has, on whatever lines.
+    fn add_file(&mut self, path: &str, files: &mut Files<'_>, depth: usize) -> Result<(), Wrong> {
+        if depth > limits::HBA_DEPTH_MAX {
+            return Err(Wrong::TooDeep);
+        }
+        let bytes = files.open(path)?;
+        for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
+            self.add_line(line, files, path, depth).map_err(|wrong| {
+                let place = Place { file: path.into(), line: number };
+                Wrong::Inside { place, wrong: Box::new(wrong) }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn add_line(
+        &mut self,
+        line: &[u8],
+        files: &mut Files<'_>,
+        path: &str,
+        depth: usize,
+    ) -> Result<(), Wrong> {
+        let mut tokens = Tokens::of(line)?;
+        if tokens.is_at_end() {
+            return Ok(());
+        }
+        self.add_list(&mut tokens, files, path, depth)?;
+        if tokens.is_at_end() { Ok(()) } else { Err(Wrong::NoComma) }
+    }
+
+    /// Whether `name` is one of them; `sameuser` means that it is the same as `other`, the other column's.
+    pub(super) fn has(&self, name: &str, other: &str) -> bool {
+        self.is_all || (self.is_same_user && name == other) || self.names.contains(name)
+    }
+}

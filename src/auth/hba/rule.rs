@@ -1,0 +1,106 @@
+//! One rule, and whether it fits a client.
+//!
+//! Pure. Source: PgBouncer, src/hba.c (hba_eval()).
+
+use super::address::Addresses;
+use super::ident::IdentMap;
+use super::names::Names;
+use crate::auth::Method;
+use crate::config::Place;
+use crate::wire::startup::Replication;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// From where a client comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A Unix socket.
+    Local,
+    /// Another machine, or this one's network.
+    Tcp {
+        /// The client's address.
+        ip: IpAddr,
+        /// Whether it has shaken hands.
+        is_tls: bool,
+    },
+}
+
+/// What is known of a client that is to prove who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit<'a> {
+    /// From where it comes.
+    pub origin: Origin,
+    /// The database that it asks for.
+    pub database: &'a str,
+    /// Who it says it is.
+    pub user: &'a str,
+    /// Whether it asks for a replication connection.
+    pub replication: Replication,
+}
+
+/// For which kind of connection a rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `local`: Unix sockets.
+    Local,
+    /// `host`: TCP, with or without TLS.
+    Host,
+    /// `hostssl`: TCP with TLS.
+    HostSsl,
+    /// `hostnossl`: TCP without TLS.
+    HostNoSsl,
+}
+
+impl Kind {
+    pub(super) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "local" => Self::Local,
+            "host" => Self::Host,
+            "hostssl" => Self::HostSsl,
+            "hostnossl" => Self::HostNoSsl,
+            _ => return None,
+        })
+    }
+}
+
+/// One rule of an hba file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Where it stands.
+    pub place: Place,
+    /// How those for whom it is have to prove who they are.
+    pub method: Method,
+    /// Which users a proven name is good for; `None`: the one of that name.
+    pub map: Option<Arc<IdentMap>>,
+    pub(super) kind: Kind,
+    pub(super) databases: Names,
+    pub(super) users: Names,
+    pub(super) addresses: Addresses,
+}
+
+impl Rule {
+    /// Whether it is the rule for such a client, if none in front of it is.
+    pub(super) fn fits(&self, visit: &Visit<'_>) -> bool {
+        self.is_for_origin(visit.origin)
+            && self.is_for_database(visit)
+            && self.users.has(visit.user, visit.database)
+    }
+
+    fn is_for_origin(&self, origin: Origin) -> bool {
+        match (self.kind, origin) {
+            (Kind::Local, Origin::Local) => true,
+            (Kind::Local, Origin::Tcp { .. }) | (_, Origin::Local) => false,
+            (Kind::HostSsl, Origin::Tcp { is_tls: false, .. }) => false,
+            (Kind::HostNoSsl, Origin::Tcp { is_tls: true, .. }) => false,
+            (Kind::Host | Kind::HostSsl | Kind::HostNoSsl, Origin::Tcp { ip, .. }) => self.addresses.has(ip),
+        }
+    }
+
+    /// Physical replication is for no database: `all` does not mean it.
+    fn is_for_database(&self, visit: &Visit<'_>) -> bool {
+        match visit.replication {
+            Replication::Physical => self.databases.is_replication,
+            Replication::No | Replication::Logical => self.databases.has(visit.database, visit.user),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The ways in which a client may have to prove who it is.
+//!
+//! One value for what `auth_type` and a rule of an hba file choose. Source: PgBouncer, doc/config.md
+//! (`auth_type`, "HBA file format").
+
+use crate::config::AuthType;
+
+/// How a client has to prove who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Not at all, and nobody asks whether there is such a user.
+    Any,
+    /// Not at all, but the user must be known.
+    Trust,
+    /// Nothing helps.
+    Reject,
+    /// By the answer to a question.
+    Asked(Question),
+    /// By a certificate shown in the TLS handshake.
+    Cert,
+    /// By the account of the process at the other end of a Unix socket.
+    Peer,
+}
+
+/// What a client is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The password in clear text.
+    Plain,
+    /// An MD5 challenge; SCRAM where the stored secret is a SCRAM one.
+    Md5,
+    /// SCRAM-SHA-256.
+    ScramSha256,
+}
+
+impl Method {
+    /// The method that `auth_type` itself names; `None`: a rule of the hba file does.
+    pub fn of_setting(setting: AuthType) -> Option<Self> {
+        Some(match setting {
+            AuthType::Any => Self::Any,
+            AuthType::Trust => Self::Trust,
+            AuthType::Plain => Self::Asked(Question::Plain),
+            AuthType::Md5 => Self::Asked(Question::Md5),
+            AuthType::ScramSha256 => Self::Asked(Question::ScramSha256),
+            AuthType::Cert => Self::Cert,
+            AuthType::Peer => Self::Peer,
+            AuthType::Hba => return None,
+        })
+    }
+
+    /// The method of an hba rule that has this word.
+    pub fn of_rule(word: &str) -> Option<Self> {
+        Some(match word {
+            "trust" => Self::Trust,
+            "reject" => Self::Reject,
+            "password" => Self::Asked(Question::Plain),
+            "md5" => Self::Asked(Question::Md5),
+            "scram-sha-256" => Self::Asked(Question::ScramSha256),
+            "cert" => Self::Cert,
+            "peer" => Self::Peer,
+            _ => return None,
+        })
+    }
+
+    /// Whether a user name map tells which users a name is good for.
+    pub fn takes_map(self) -> bool {
+        matches!(self, Self::Cert | Self::Peer)
+    }
+}

@@ -1,0 +1,60 @@
+//! The files of `auth_type=hba` -> [`Hba`]: rules, and the maps that they name.
+//!
+//! Whole or not at all. Never reads them where `auth_type` is another one, as PgBouncer (src/main.c,
+//! load_config()); a reload reads them again each time.
+
+use crate::auth::Method;
+use crate::auth::hba::{Doubt, FileError, Hba, IdentMaps, Wrong};
+use crate::base::limits;
+use crate::config::{AuthType, Settings, SslMode, read_up_to};
+use std::io;
+
+/// The rules that `settings` name, and what is to be said about them.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub(super) fn read(settings: &Settings) -> Result<(Hba, Vec<Doubt>), Vec<FileError>> {
+    if settings.auth_type != AuthType::Hba {
+        return Ok(Default::default());
+    }
+    if settings.auth_hba_file.is_empty() {
+        return Err(vec![FileError::NotNamed]);
+    }
+    let maps = match settings.auth_ident_file.as_deref() {
+        None | Some("") => Ok(Default::default()),
+        Some(file) => IdentMaps::load(file, &file_text),
+    };
+    let (maps, mut doubts, mut errors) = match maps {
+        Ok((maps, doubts)) => (maps, doubts, Vec::new()),
+        Err(errors) => (IdentMaps::default(), Vec::new(), errors),
+    };
+    let are_maps_known = errors.is_empty();
+    match Hba::load(&settings.auth_hba_file, &maps, &file_text) {
+        Ok((hba, more)) if errors.is_empty() => {
+            doubts.extend(more);
+            doubts.extend(certificates_that_nobody_shows(&hba, settings));
+            Ok((hba, doubts))
+        }
+        Ok(_) => Err(errors),
+        Err(more) => {
+            errors.extend(more.into_iter().filter(|error| are_maps_known || !is_of_map(error)));
+            Err(errors)
+        }
+    }
+}
+
+fn file_text(name: &str) -> io::Result<Vec<u8>> {
+    read_up_to(name, limits::HBA_BYTES_MAX as u64)
+}
+
+fn is_of_map(error: &FileError) -> bool {
+    matches!(error, FileError::Line { wrong: Wrong::UnknownMap(_), .. })
+}
+
+/// The first rule that takes certificates where clients are not asked for any.
+fn certificates_that_nobody_shows(hba: &Hba, settings: &Settings) -> Option<Doubt> {
+    let are_asked_for =
+        settings.client_tls_sslmode != SslMode::Disable && !settings.client_tls_ca_file.is_empty();
+    let rule = hba.rules().iter().find(|rule| rule.method == Method::Cert).filter(|_| !are_asked_for);
+    rule.map(|rule| Doubt::NoCertificates { place: rule.place.clone() })
+}

@@ -1,0 +1,94 @@
+//! Hba and ident files: what refuses them, and what may not be meant so.
+
+use super::{Message, NONE, text};
+
+const LINE: &str = "Why a line is refused.";
+const CORRECT: &str = "Correct the line.";
+
+/// What refuses `auth_hba_file` or `auth_ident_file`.
+pub(super) const HBA_ERRORS: &[Message] = &[
+    text("auth_type=hba requires auth_hba_file", "There is nothing to go by.", "Name the file."),
+    text(
+        "could not open {kind} config file {file}: {why}",
+        "`auth_hba_file` or `auth_ident_file` cannot be read.",
+        "Check the path, and the rights of the pooler's user.",
+    ),
+    text(
+        "could not parse {kind} config line ({place}): {wrong}",
+        "The line is wrong: one of the next rows. PgBouncer leaves such a line out and goes on.",
+        CORRECT,
+    ),
+    text("unknown type: {word}", "A rule begins with `local`, `host`, `hostssl` or `hostnossl`.", CORRECT),
+    text("a name is missing", "A list of databases or users, or a line of a map, is not complete.", CORRECT),
+    text(
+        "{word} is not supported",
+        "Groups of roles (`samerole`, `samegroup`, `+group`) are unknown to the pooler, as to PgBouncer.",
+        "Name the users, or put them into a file: `@file`.",
+    ),
+    text("did not find address", LINE, "Write an address with its mask, or `all`."),
+    text(
+        "failed to parse address: {address}",
+        "It is no IP address: host names, `samehost` and `samenet` are not supported, as with PgBouncer.",
+        "Write an address with its mask, or `all`.",
+    ),
+    text("did not find mask", LINE, "Write `address/bits`, or the mask behind the address."),
+    text("invalid mask: {mask}", LINE, CORRECT),
+    text("did not find method", LINE, CORRECT),
+    text(
+        "unsupported method: {word}",
+        LINE,
+        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert` or `peer`.",
+    ),
+    text("method {word} is not available in this version", "It is not built yet.", "Use another method."),
+    text("ident map {word} is malformed, it is not in map=value format", LINE, CORRECT),
+    text(
+        "ident map {name} is not found in ident config file",
+        "`map=` names a map that `auth_ident_file` does not have.",
+        "Correct the name, or add the map.",
+    ),
+    text("unsupported parameters: {word}", "More stands on the line than is known.", CORRECT),
+    text(
+        "names of one line must have commas between them",
+        "A line of an `@file` has several names with blanks between them, of which PgBouncer would take the \
+         first alone.",
+        "Put commas between them, or each on a line of its own.",
+    ),
+    text(
+        "could not read {file}: {why}",
+        "A file that the line names (`@file`, `include`) cannot be read.",
+        "Check the path, which is relative to the folder of the file that names it.",
+    ),
+    text(
+        "files within files nest too deep: at most {levels} levels",
+        "`@file` or `include` within such files, or in a circle.",
+        "Correct the files.",
+    ),
+    text("too many files: at most {files}", "Too many `@file` and `include`.", "Use fewer files."),
+    text("the files are too long: at most {bytes} bytes in all", LINE, "Shorten them."),
+    text("more errors follow, these are the first", "The rest is not listed.", NONE),
+];
+
+/// What is told of files that are in force.
+pub(super) const HBA_WARNINGS: &[Message] = &[
+    text(
+        "address does not match mask in {place}: {address} / {mask}: the rule never fits",
+        "Bits of the address lie outside of the mask, so that no client has such an address. PgBouncer does \
+         the same.",
+        "Clear them, or lengthen the mask.",
+    ),
+    text(
+        "rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one",
+        "A rule with `cert` that lets nobody in.",
+        "Set `client_tls_sslmode` and `client_tls_ca_file`.",
+    ),
+    text(
+        "map={map} in {place} has no effect with this method",
+        "Maps are for `cert` and `peer`.",
+        "Remove `map=`.",
+    ),
+    text(
+        "{name} in {place} is taken as a name, not as a regular expression or a group",
+        "PostgreSQL would take it for one; PgBouncer does not either.",
+        "Write out the names.",
+    ),
+];
