@@ -9,7 +9,7 @@ mod circles;
 mod crates;
 mod messages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -186,6 +186,22 @@ fn every_room_is_on_the_map() {
     let built = RANK.iter().filter(|room| library.contains(&format!("mod {room};")));
     let missing = built.filter(|room| !map.contains(&format!("`{room}`")));
     none("ARCHITECTURE.md tells what each room does", missing.map(ToString::to_string).collect());
+}
+
+#[test]
+fn a_walk_has_twelve_files_at_the_most() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let map = std::fs::read_to_string(path).expect("is there");
+    let (_, walks) = map.split_once("walks\n").expect("the section is there");
+    let walks = walks.split("\n## ").next().expect("one part at least");
+    let lengths = walks.split("\n\n").filter(|walk| walk.starts_with("**")).map(|walk| {
+        let files: BTreeSet<_> = walk.split('`').filter(|name| name.ends_with(".rs")).collect();
+        (walk.split("**").nth(1).unwrap_or_default(), files.len())
+    });
+    let lengths: Vec<_> = lengths.collect();
+    assert_eq!(lengths.len(), 5, "{lengths:?}");
+    let long = lengths.iter().filter(|(_, files)| *files > 12 || *files < 5);
+    none("a walk has twelve files at the most", long.map(|walk| format!("{walk:?}")).collect());
 }
 
 #[test]
