@@ -1,4 +1,4 @@
-//! The least HTTP/1.1 that Prometheus, a load balancer and a browser need: GET of three pages,
+//! The least HTTP/1.1 that Prometheus, a load balancer and a browser need: GET of four pages,
 //! one request a connection.
 //!
 //! Never holds more than `limits::HTTP_REQUEST_BYTES_MAX` of a request, more than
@@ -6,8 +6,8 @@
 //! are taken, the slowest makes room. A slow or hostile scraper costs itself only. Says nothing but metrics,
 //! and whether clients can be served. Source: RFC 9112.
 
-use super::gzip;
-use super::page::Page;
+use super::accept;
+use super::page::{Format, Page};
 use super::seats::{Seat, Seats, Stage};
 use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
 use crate::tasks;
@@ -18,18 +18,24 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The Content-Type of the Prometheus text format.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The Content-Type of a format.
+fn metrics_type(format: Format) -> &'static str {
+    match format {
+        Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    }
+}
+
 const HTML_TYPE: &str = "text/html; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
-const INDEX: &str =
-    "<!DOCTYPE html><title>pgweir</title><a href=\"/metrics\">metrics</a> <a href=\"/ready\">ready</a>\n";
+const INDEX: &str = "<!DOCTYPE html><title>pgweir</title><a href=\"/metrics\">metrics</a> \
+                     <a href=\"/ready\">ready</a> <a href=\"/live\">live</a>\n";
 
 /// What makes the pages.
 pub trait Metrics: Send + Sync + 'static {
     /// The page of metrics as it is now, or was a moment ago: those who ask at the same time are given the
     /// same. `None`: making it has panicked.
-    fn page(&self) -> impl Future<Output = Option<Arc<Page>>> + Send;
+    fn page(&self, format: Format) -> impl Future<Output = Option<Arc<Page>>> + Send;
 
     /// Why clients cannot be served at present; empty = they can.
     fn obstacles(&self) -> Vec<String>;
@@ -96,14 +102,16 @@ where
     seat.enter(Stage::Served);
     let text = |text: &str| Content::text(TEXT_TYPE, text);
     let (status, content, body) = match target(&head) {
-        Some((body, "/metrics", _)) => match metrics.page().await {
-            Some(page) => ("200 OK", Content::Page { page, is_packed: gzip::is_accepted(&head) }, body),
+        Some((body, "/metrics", _)) => match metrics.page(accept::format(&head)).await {
+            Some(page) => ("200 OK", Content::Page { page, is_packed: accept::takes_gzip(&head) }, body),
             None => ("500 Internal Server Error", text("the log says why\n"), body),
         },
         Some((body, "/ready", query)) => {
             let (status, told) = ready(metrics, query);
             (status, text(&told), body)
         }
+        // that this can be answered is all that it says
+        Some((body, "/live", _)) => ("200 OK", text("live\n"), body),
         Some((body, "/", _)) => ("200 OK", Content::text(HTML_TYPE, INDEX), body),
         Some((body, ..)) => ("404 Not Found", text("not found; the metrics are at /metrics\n"), body),
         None if head.starts_with(b"GET ") => ("400 Bad Request", text(""), Body::Sent),
@@ -129,7 +137,7 @@ impl Content {
     fn kind(&self) -> &'static str {
         match self {
             Self::Text { kind, .. } => kind,
-            Self::Page { .. } => METRICS_TYPE,
+            Self::Page { page, .. } => metrics_type(page.format),
         }
     }
 
@@ -145,8 +153,10 @@ impl Content {
     fn coding(&self) -> &'static str {
         match self {
             Self::Text { .. } => "",
-            Self::Page { is_packed: true, .. } => "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
-            Self::Page { is_packed: false, .. } => "Vary: Accept-Encoding\r\n",
+            Self::Page { is_packed: true, .. } => {
+                "Content-Encoding: gzip\r\nVary: Accept, Accept-Encoding\r\n"
+            }
+            Self::Page { is_packed: false, .. } => "Vary: Accept, Accept-Encoding\r\n",
         }
     }
 }
@@ -283,8 +293,8 @@ mod tests {
     struct Fixed;
 
     impl Metrics for Fixed {
-        async fn page(&self) -> Option<Arc<Page>> {
-            Some(Arc::new(Page::of("up 1\n".to_owned())))
+        async fn page(&self, format: Format) -> Option<Arc<Page>> {
+            Some(Arc::new(Page::of("up 1\n".to_owned(), format)))
         }
 
         fn obstacles(&self) -> Vec<String> {
@@ -336,12 +346,15 @@ mod tests {
             "HTTP/1.1 200 OK\r\n\
              Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
              Content-Length: 5\r\n\
-             Vary: Accept-Encoding\r\n\
+             Vary: Accept, Accept-Encoding\r\n\
              Connection: close\r\n\
              \r\n\
              up 1\n"
         );
-        let packed = Page::of("up 1\n".to_owned()).packed.len();
+        let open = ask(b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n");
+        let kind = "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+        assert!(open.contains(kind), "{open}");
+        let packed = Page::of("up 1\n".to_owned(), Format::Prometheus).packed.len();
         let head = ask(b"HEAD /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
         assert!(head.contains(&format!("Content-Length: {packed}\r\nContent-Encoding: gzip\r\n")), "{head}");
         let head = ask(b"HEAD /metrics HTTP/1.0\r\n\r\n");
@@ -355,6 +368,13 @@ mod tests {
         assert!(answer.ends_with("\r\n\r\nnot ready: one\nnot ready: another\n"), "{answer}");
         assert_eq!(readiness(&[], 0), ("200 OK", "ready\n".to_owned()));
         assert_eq!(readiness(&[], 2), ("200 OK", "ready\npanics: 2\n".to_owned()));
+    }
+
+    #[test]
+    fn who_is_not_ready_is_live() {
+        let answer = ask(b"GET /live HTTP/1.1\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nlive\n"), "{answer}");
+        assert!(ask(b"HEAD /live HTTP/1.1\r\n\r\n").ends_with("Connection: close\r\n\r\n"));
     }
 
     #[test]
@@ -450,11 +470,11 @@ mod tests {
     struct Unlucky(AtomicU64);
 
     impl Metrics for Unlucky {
-        async fn page(&self) -> Option<Arc<Page>> {
+        async fn page(&self, format: Format) -> Option<Arc<Page>> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
                 0 => None,
                 1 => panic!("of this scrape"),
-                _ => Some(Arc::new(Page::of("up 1\n".to_owned()))),
+                _ => Some(Arc::new(Page::of("up 1\n".to_owned(), format))),
             }
         }
 

@@ -91,6 +91,8 @@ fn lists_and_pools_count_what_is_there() {
     );
     let clients = console.simple("show clients").records();
     assert_eq!(clients.iter().filter(|row| row["database"] == "app").count(), 2);
+    let own = clients.iter().find(|row| row["database"] == "pgbouncer").expect("its own row");
+    assert_eq!(own["state"], "idle", "no server is linked to it");
     let lists = console.simple("show lists").records();
     assert!(lists.iter().any(|row| row["list"] == "used_clients" && row["items"] == "3"), "{lists:?}");
 }
