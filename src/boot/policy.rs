@@ -16,19 +16,14 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     /// The policy.
     pub policy: Policy,
-    notes: Vec<String>,
+    /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`.
+    pub problems: Vec<String>,
 }
 
 impl Loaded {
     /// What the files say that has no effect, or not the effect that one may expect.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.policy
-            .snapshot
-            .warnings
-            .iter()
-            .map(ToString::to_string)
-            .chain(self.notes.iter().cloned())
-            .collect()
+        self.policy.snapshot.warnings.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -88,7 +83,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let users = read_users(&snapshot, before).map_err(|error| vec![error]);
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
-    let ((), (users, notes), (client_tls, server_tls)) = match (of_iam, users, tls) {
+    let ((), (users, problems), (client_tls, server_tls)) = match (of_iam, users, tls) {
         (Ok(()), Ok(users), Ok(tls)) => ((), users, tls),
         (of_iam, users, tls) => {
             let errors = [of_iam.err(), users.err(), tls.err()];
@@ -96,7 +91,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
         }
     };
     let policy = Policy { snapshot: Arc::new(snapshot), users: Arc::new(users), client_tls, server_tls };
-    Ok(Loaded { policy, notes })
+    Ok(Loaded { policy, problems })
 }
 
 /// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
@@ -113,11 +108,11 @@ pub(super) fn with_setting(
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
-    let (users, notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
+    let (users, problems) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
         (Arc::clone(&before.users), Vec::new())
     } else {
-        let (users, notes) = read_users(&snapshot, Some(before))?;
-        (Arc::new(users), notes)
+        let (users, problems) = read_users(&snapshot, Some(before))?;
+        (Arc::new(users), problems)
     };
     let of_tls = key.starts_with("client_tls") || key.starts_with("server_tls");
     let tls = of_tls.then(|| set_up_tls(&snapshot, Some(before))).transpose();
@@ -131,7 +126,7 @@ pub(super) fn with_setting(
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     let policy = Policy { snapshot: Arc::new(snapshot), users, client_tls, server_tls };
-    Ok((Loaded { policy, notes }, why))
+    Ok((Loaded { policy, problems }, why))
 }
 
 /// Whether what logins by IAM go by, or what they are worth, hangs on the setting.

@@ -1,7 +1,7 @@
 //! What who asks for the page of metrics takes: packed or not, in which format.
 //!
-//! Pure. Source: RFC 9110, "Accept", "Accept-Encoding" and "Quality Values"; the OpenMetrics specification 1.0
-//! ("Protocol Negotiation").
+//! Pure. Source: RFC 9110, "Accept", "Accept-Encoding" and "Quality Values"; the OpenMetrics specification
+//! 1.0 ("Protocol Negotiation").
 
 use super::page::Format;
 

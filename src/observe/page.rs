@@ -1,9 +1,9 @@
 //! The Prometheus page: what was sampled, rendered by walking the table of `stats::names`.
 //!
-//! metrics-exporter-prometheus' recorder is not used: it keeps every recorded value until someone looks, which
-//! for a pooler's histograms is a value per query, and its series never end; here a page is made from the
-//! workers' fixed slots when it is asked for, and nothing is kept but [`Series`]. Buckets lie on powers of two
-//! microseconds, which are edges of the slots: the counts are exact.
+//! metrics-exporter-prometheus' recorder is not used: it keeps every recorded value until someone looks,
+//! which for a pooler's histograms is a value per query, and its series never end; here a page is made from
+//! the workers' fixed slots when it is asked for, and nothing is kept but [`Series`]. Buckets lie on powers
+//! of two microseconds, which are edges of the slots: the counts are exact.
 
 mod lines;
 mod series;

@@ -80,7 +80,7 @@ pub struct ProcessLevels {
     pub login_clients_cut_off: u64,
     /// Panics that have ended one task each.
     pub panics: u64,
-    /// Log lines that could not be written fast enough and were dropped.
+    /// Log lines that are missing.
     pub log_lines_lost: u64,
     /// Connections that a worker's driver has ended because it was mistaken about them.
     pub driver_faults: u64,

@@ -161,6 +161,7 @@ fn reconnect_replaces_servers_when_they_come_free() {
     client.simple("commit");
     assert_ne!(client.simple("select pg_backend_pid()").value(), old);
     assert_eq!(pooler.ask("wait_close").commands, ["WAIT_CLOSE"]);
+    pooler.wait_for_log("closing because: close_needed (age=");
 }
 
 #[test]

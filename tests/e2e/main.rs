@@ -14,6 +14,7 @@ mod drivers;
 mod floor;
 mod herds;
 mod limits;
+mod lines;
 mod memory;
 mod pgbench;
 mod pooling;

@@ -77,7 +77,7 @@ fn the_page_tells_of_clients_databases_and_the_process() {
     client.simple("begin");
     assert_eq!((alike("shop", "idle"), alike("shop", "active")), (None, Some(1.0)));
     let console = pooler.console();
-    let own = "database=\"pgbouncer\",user=\"pgbouncer\",application_name=\"\",state=\"idle\"";
+    let own = "database=\"pgbouncer\",user=\"admin\",application_name=\"\",state=\"idle\"";
     assert_eq!(value(port, &format!("pgbouncer_client_connections{{{own}}}")), Some(1.0));
     drop(console);
     let page = get(port, "/metrics").1;

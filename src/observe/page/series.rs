@@ -1,4 +1,5 @@
-//! Which pools, databases and kinds of clients have series of their own at a scrape, and what sums the others.
+//! Which pools, databases and kinds of clients have series of their own at a scrape, and what sums the
+//! others.
 //!
 //! Counters of what is summed never go back: what a pool had counted before it went stays in the sum. Bounded
 //! by `limits::METRICS_POOLS_MAX` and those beside it.

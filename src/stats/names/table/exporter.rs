@@ -1,5 +1,5 @@
-//! What pgbouncer_exporter tells of PgBouncer, under its names, with its types and labels: dashboards made for
-//! it find their series here.
+//! What pgbouncer_exporter tells of PgBouncer, under its names, with its types and labels: dashboards made
+//! for it find their series here.
 //!
 //! Source: prometheus-community/pgbouncer_exporter 0.12, collector.go (metricMaps, listsMap, configMap).
 
@@ -157,7 +157,7 @@ pub(super) const METRICS: &[Metric] = &[
         Unit::Count,
         "query_count",
         "STATS_TOTALS.query_count",
-        "The same as pgbouncer_stats_totals_queries_pooled_total: the name that goes with PgBouncer before 1.8.",
+        "The same as pgbouncer_stats_totals_queries_pooled_total: the name of it before PgBouncer 1.8.",
     ),
     total(
         "pgbouncer_stats_totals_server_assignments_total",
@@ -176,7 +176,7 @@ pub(super) const METRICS: &[Metric] = &[
         "pgbouncer_databases_reserve_pool",
         |d| d.reserve_pool,
         "DATABASES.reserve_pool_size",
-        "Servers that a pool of the database may have beyond that, once clients have waited for reserve_pool_timeout.",
+        "Servers that a pool of the database may have beyond that where clients wait long.",
     ),
     database(
         "pgbouncer_databases_max_connections",

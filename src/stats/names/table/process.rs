@@ -49,7 +49,7 @@ pub(super) const METRICS: &[Metric] = &[
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.log_lines_lost),
         show: "",
-        help: "Log lines dropped because they could not be written fast enough.",
+        help: "Log lines that are missing: they came too fast, or a destination took none.",
     },
     Metric {
         name: "pgweir_driver_faults_total",
@@ -75,7 +75,7 @@ pub(super) const METRICS: &[Metric] = &[
             ("pgbouncer_version", PGBOUNCER_VERSION),
         ]),
         show: "",
-        help: "The version of pgweir and that of the PgBouncer that it is compatible with, in labels; always 1.",
+        help: "The version of pgweir, and that of the PgBouncer it is compatible with, in labels; always 1.",
     },
     Metric {
         name: "process_start_time_seconds",
