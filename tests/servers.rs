@@ -15,7 +15,7 @@ use pgweir::auth::scram::derive_keys;
 use pgweir::auth::{ScramSecret, Secret};
 use pgweir::base::{Micros, WorkerId};
 use pgweir::clients::auth_query;
-use pgweir::control::Phase;
+use pgweir::control::{CancelEnd, Phase};
 use pgweir::core::{Answer, Command, Scope, Stance};
 use pgweir::wire::Fault;
 use rig::*;
@@ -331,7 +331,8 @@ fn a_cancel_request_reaches_the_query_and_nothing_else() {
     let rig = Rig::new("cancel = {pg} dbname=app pool_size=1", TRANSACTION, "");
     let (mut client, socket_id) = rig.client_on(1, "cancel", "app");
     let key = rig.plane.cancel_keys.issue(WorkerId(1), socket_id).expect("randomness");
-    rig.runtime.block_on(rig.plane.cancel(key.key())); // idle: dropped
+    let cancel = |key| rig.runtime.block_on(rig.plane.cancel(key));
+    assert_eq!(cancel(key.key()), CancelEnd::OfIdle);
     assert_eq!(client.simple("select 1").value(), "1");
     client.send(&common::raw::query("select pg_sleep(60)"));
     wait_until("the query runs", || {
@@ -339,8 +340,8 @@ fn a_cancel_request_reaches_the_query_and_nothing_else() {
             "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'";
         postgres().psql("postgres", sql) == "1"
     });
-    rig.runtime.block_on(rig.plane.cancel([1; 8])); // nobody's key: dropped
-    rig.runtime.block_on(rig.plane.cancel(key.key()));
+    assert_eq!(cancel([1; 8]), CancelEnd::UnknownKey);
+    assert_eq!(cancel(key.key()), CancelEnd::Taken);
     let outcome = client.outcome();
     assert_eq!(outcome.errors, ["ERROR 57014: canceling statement due to user request"]);
     assert_eq!(client.simple("select 2").value(), "2");

@@ -74,6 +74,7 @@ fn the_order_is_show_configs() {
             "dns_close_moved",
             "allow_core_dump",
             "metrics_listen",
+            "metrics_pool_histograms",
             "log_format",
             "max_login_conn",
             "server_login_concurrency",

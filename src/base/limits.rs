@@ -185,9 +185,16 @@ pub const STS_CALLS_PER_SECOND: u32 = 20;
 /// is what one read brings.
 pub const CONSOLE_QUERY_BYTES_MAX: usize = 16_384;
 
-/// Pools with metrics of their own; all others are summed. Some 150 lines a pool, 13 KB: the
-/// page stays within 6.7 MB.
+/// Pools with metrics of their own; all others are summed. Some 170 lines a pool, 14 KB: the
+/// page stays within 7.5 MB.
 pub const METRICS_POOLS_MAX: usize = 500;
+
+/// Kinds of clients (database, user, application name, state) with a metric of their own; all others are
+/// summed by state. Application names are what clients say: some put an address or a process id there.
+pub const METRICS_CLIENT_KINDS_MAX: usize = 500;
+
+/// Clients that a worker looks at in one turn of a scrape: queries wait less than a millisecond for it.
+pub const SCRAPED_CLIENTS_MAX: usize = 4_096;
 
 /// Longest file of a cached token of IAM Identity Center: it holds one token and what renews it, some 5 KB.
 pub const SSO_CACHE_BYTES_MAX: usize = 65_536;

@@ -46,6 +46,7 @@ fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
     match policy::load_first(&options.file, options.overlay.as_deref()) {
         Ok(loaded) => {
             let mut warnings = loaded.warnings();
+            warnings.extend(loaded.problems.iter().cloned());
             warnings.extend(refusal_of_a_start(options, &loaded.policy.snapshot.settings));
             warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
             say(&format!("{}: ok", options.file.display()));
@@ -58,11 +59,14 @@ fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
     }
 }
 
-/// What a start by who runs this, with these options, would be refused for; another one may well start it.
-fn refusal_of_a_start(options: &Options, settings: &Settings) -> Option<String> {
+/// What a start by who runs this, with these options, would be refused for; another one may well start it,
+/// and a service manager may bring its own sockets.
+fn refusal_of_a_start(options: &Options, settings: &Settings) -> Vec<String> {
     let user = options.user.as_deref().or(settings.user.as_deref());
-    let refused = process::foresee_user(user, nix::unistd::Uid::effective());
-    refused.err().map(|why| format!("a start from here would be refused: {why}"))
+    let of_user = process::foresee_user(user, nix::unistd::Uid::effective()).err();
+    let of_socket = process::check_socket_path(settings).err();
+    let refused = of_user.into_iter().chain(of_socket);
+    refused.map(|why| format!("a start from here would be refused: {why}")).collect()
 }
 
 /// `--check FILE --iam`: the same, then whether logins by IAM work, as `user` where an entry names none.
@@ -91,17 +95,18 @@ fn start(options: &Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(errors) => {
             // On stderr whatever -q says: the log may not be there yet, and a start that
-            // fails must not be silent.
-            for error in errors {
-                complain(&error);
+            // fails must not be silent. The last word says that it ends.
+            if let Some((last, before)) = errors.split_last() {
+                before.iter().for_each(|error| complain(Level::Error, error));
+                complain(Level::Fatal, last);
             }
             ExitCode::FAILURE
         }
     }
 }
 
-/// One FATAL line on stderr, in the form of the log.
-fn complain(text: &str) {
-    let entry = Entry::new(jiff::Timestamp::now(), Level::Fatal, text.to_owned());
+/// One line on stderr, in the form of the log.
+fn complain(level: Level, text: &str) {
+    let entry = Entry::new(jiff::Timestamp::now(), level, text.to_owned());
     eprint!("{}", entry.text(&crate::console::times::local_zone(), std::process::id()));
 }

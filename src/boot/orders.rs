@@ -159,6 +159,7 @@ impl Process {
                 for warning in loaded.warnings() {
                     tracing::warn!("{warning}");
                 }
+                loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
                 self.put_in_force(loaded.policy);
                 Ok(())
             }
@@ -177,6 +178,7 @@ impl Process {
         let before = self.servers.plane.policy.load_full();
         let (loaded, tls_problem) = policy::with_setting(&before, key, value)?;
         loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
         self.put_in_force(loaded.policy);
         Ok(tls_problem.map(|error| {
             tracing::error!("{error}");

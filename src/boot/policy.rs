@@ -18,19 +18,17 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     /// The policy.
     pub policy: Policy,
-    notes: Vec<String>,
+    /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`.
+    pub problems: Vec<String>,
+    /// What is doubtful in the hba and ident files.
+    doubts: Vec<String>,
 }
 
 impl Loaded {
     /// What the files say that has no effect, or not the effect that one may expect.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.policy
-            .snapshot
-            .warnings
-            .iter()
-            .map(ToString::to_string)
-            .chain(self.notes.iter().cloned())
-            .collect()
+        let warnings = self.policy.snapshot.warnings.iter().map(ToString::to_string);
+        warnings.chain(self.doubts.iter().cloned()).collect()
     }
 }
 
@@ -99,16 +97,16 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let rules = rules::read(&snapshot.settings).map_err(|errors| texts(&errors));
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
-    let ((users, mut notes), (hba, doubts), (client_tls, server_tls)) = match (of_iam, users, rules, tls) {
+    let ((users, problems), (hba, doubts), (client_tls, server_tls)) = match (of_iam, users, rules, tls) {
         (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
         (of_iam, users, rules, tls) => {
             let errors = [of_iam.err(), users.err(), rules.err(), tls.err()];
             return Err(errors.into_iter().flatten().flatten().collect());
         }
     };
-    notes.extend(texts(&doubts));
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
-    Ok(Loaded { policy: Policy { snapshot, users, hba, client_tls, server_tls }, notes })
+    let policy = Policy { snapshot, users, hba, client_tls, server_tls };
+    Ok(Loaded { policy, problems, doubts: texts(&doubts) })
 }
 
 /// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
@@ -133,11 +131,11 @@ pub(super) fn with_setting(
         }
         _ => (Arc::clone(&before.hba), Vec::new()),
     };
-    let (users, mut notes) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
+    let (users, problems) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
         (Arc::clone(&before.users), Vec::new())
     } else {
-        let (users, notes) = read_users(&snapshot, Some(before))?;
-        (Arc::new(users), notes)
+        let (users, problems) = read_users(&snapshot, Some(before))?;
+        (Arc::new(users), problems)
     };
     let wants_certificates = key == "auth_type" && snapshot.settings.auth_type == AuthType::Cert;
     let of_tls = wants_certificates || key.starts_with("client_tls") || key.starts_with("server_tls");
@@ -151,9 +149,8 @@ pub(super) fn with_setting(
     };
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    notes.extend(doubts);
     let policy = Policy { snapshot: Arc::new(snapshot), users, hba, client_tls, server_tls };
-    Ok((Loaded { policy, notes }, why))
+    Ok((Loaded { policy, problems, doubts }, why))
 }
 
 /// Whether what logins by IAM go by, or what they are worth, hangs on the setting.

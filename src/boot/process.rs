@@ -3,8 +3,9 @@
 //! Source: PgBouncer, src/main.c.
 
 use crate::base::limits;
+use crate::clients::unix_path;
 use crate::config::Settings;
-use nix::unistd::{Gid, Pid, Uid, User};
+use nix::unistd::{Group, Pid, Uid, User};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,8 +21,14 @@ pub(super) fn become_user(name: &str) -> Result<(), String> {
         return Ok(());
     }
     let c_name = std::ffi::CString::new(name).map_err(|_| unknown(name))?;
-    nix::unistd::initgroups(&c_name, user.gid).map_err(|error| format!("failed to reset groups: {error}"))?;
-    switch_ids(user.uid, user.gid)
+    let group = Group::from_gid(user.gid).ok().flatten();
+    let group = group.map_or_else(|| user.gid.to_string(), |group| group.name);
+    nix::unistd::initgroups(&c_name, user.gid)
+        .map_err(|error| format!("failed to reset groups for user '{name}' (group '{group}'): {error}"))?;
+    nix::unistd::setgid(user.gid)
+        .map_err(|error| format!("failed to assume identity of group '{group}': {error}"))?;
+    nix::unistd::setuid(user.uid)
+        .map_err(|error| format!("failed to assume identity of user '{name}': {error}"))
 }
 
 fn user_named(name: &str) -> Result<User, String> {
@@ -30,11 +37,6 @@ fn user_named(name: &str) -> Result<User, String> {
 
 fn unknown(name: &str) -> String {
     format!("could not find user '{name}' to switch to")
-}
-
-fn switch_ids(uid: Uid, gid: Gid) -> Result<(), String> {
-    nix::unistd::setgid(gid).map_err(|error| format!("failed to assume identity of group {gid}: {error}"))?;
-    nix::unistd::setuid(uid).map_err(|error| format!("failed to assume identity of user {uid}: {error}"))
 }
 
 /// Refuses to serve as root: a bug would then cost the machine.
@@ -59,6 +61,26 @@ pub(super) fn foresee_user(name: Option<&str>, starter: Uid) -> Result<(), Strin
     let user = name.map(user_named).transpose()?;
     let serves_as = user.map_or(starter, |user| user.uid);
     refuse_to_serve_as(serves_as).map_err(|why| format!("{why}: set user, or start it as another one"))
+}
+
+/// Bytes of the address of a Unix socket, without the zero byte that ends the path of a file.
+/// Source: unix(7), `sun_path`.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Whether the system takes the path of our Unix socket.
+///
+/// # Errors
+/// Its length, and the longest that there can be.
+pub(super) fn check_socket_path(settings: &Settings) -> Result<(), String> {
+    let Some(path) = unix_path(settings) else { return Ok(()) };
+    let most = SOCKET_PATH_BYTES_MAX + usize::from(path.starts_with('@')); // its `@` stands for a zero byte
+    if path.len() <= most {
+        return Ok(());
+    }
+    let bytes = path.len();
+    Err(format!(
+        "path of the unix socket is too long: {bytes} bytes, at most {most} (unix_socket_dir): {path}"
+    ))
 }
 
 /// Whether a crash may leave a core, and other programs of our user may look into our memory, where passwords
@@ -123,12 +145,13 @@ fn has_room(limit: u64, settings: &Settings) -> bool {
 pub(super) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Checks that no other instance has it, and removes one that a dead process left.
+    /// Checks that no other instance has it, and removes one that a dead process left: whether
+    /// there was one.
     ///
     /// # Errors
     /// PgBouncer's text where the process of the file lives.
-    pub(super) fn check(path: &Path) -> Result<(), String> {
-        let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    pub(super) fn check(path: &Path) -> Result<bool, String> {
+        let Ok(text) = std::fs::read_to_string(path) else { return Ok(false) };
         let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0);
         if let Some(pid) = pid
             && pid != std::process::id() as i32
@@ -137,7 +160,8 @@ impl PidFile {
             return Err(format!("pidfile '{}' exists, another instance running?", path.display()));
         }
         std::fs::remove_file(path)
-            .map_err(|error| format!("could not remove stale pidfile '{}': {error}", path.display()))
+            .map_err(|error| format!("could not remove stale pidfile '{}': {error}", path.display()))?;
+        Ok(true)
     }
 
     /// Writes our own.
@@ -166,7 +190,7 @@ impl Drop for PidFile {
 
 #[cfg(test)]
 mod tests {
-    use super::{PidFile, foresee_user, has_room};
+    use super::{PidFile, check_socket_path, foresee_user, has_room};
     use crate::config::Settings;
     use nix::unistd::Uid;
 
@@ -193,13 +217,30 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_the_system_does_not_take_is_told_with_the_limit() {
+        let check = |directory: String| {
+            check_socket_path(&Settings { unix_socket_dir: directory.as_str().into(), ..Settings::default() })
+        };
+        let own = "/.s.PGSQL.6432".len();
+        assert_eq!(check(String::new()), Ok(()));
+        for (first, most) in [("/", 107), ("@", 108)] {
+            let directory = |bytes: usize| format!("{first}{}", "x".repeat(bytes - own - 1));
+            assert_eq!(check(directory(most)), Ok(()));
+            let why = check(directory(most + 1)).unwrap_err();
+            let begin = format!("path of the unix socket is too long: {} bytes, at most {most} ", most + 1);
+            assert!(why.starts_with(&begin), "{why}");
+        }
+    }
+
+    #[test]
     fn a_pidfile_guards_against_a_second_start_and_survives_a_crash() {
         let path = std::env::temp_dir().join(format!("pgweir-pidfile-{}", std::process::id()));
         std::fs::write(&path, "1\n").unwrap();
         assert!(PidFile::check(&path).unwrap_err().contains("another instance running?"));
         std::fs::write(&path, format!("{}\n", i32::MAX)).unwrap();
-        PidFile::check(&path).unwrap();
+        assert_eq!(PidFile::check(&path), Ok(true));
         assert!(!path.exists(), "a stale one is removed");
+        assert_eq!(PidFile::check(&path), Ok(false));
         let ours = PidFile::write(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert!(PidFile::write(&path).is_err());

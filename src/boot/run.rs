@@ -56,11 +56,11 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     process::refuse_root().map_err(one)?;
     process::share_memory(settings.allow_core_dump).map_err(one)?;
     let pidfile = (!settings.pidfile.is_empty()).then(|| settings.pidfile.to_string());
-    if let Some(path) = &pidfile {
-        PidFile::check(Path::new(path)).map_err(one)?;
-    }
+    let was_stale =
+        pidfile.as_ref().map_or(Ok(false), |path| PidFile::check(Path::new(path))).map_err(one)?;
     let inherited = systemd::listening_sockets();
     if inherited.is_empty() {
+        process::check_socket_path(&settings).map_err(one)?;
         refuse_second_start(&settings, options.reboot).map_err(one)?;
     }
     if options.daemon {
@@ -70,7 +70,11 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     let log = log::start(destinations(&settings, stderr), verbosity(&settings))
         .map_err(|error| one(format!("could not open the log file {}: {error}", &*settings.logfile)))?;
     log.catch_panics();
+    if was_stale {
+        tracing::info!("stale pidfile, removing");
+    }
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
     process::raise_file_limit(&settings);
     let result = serve(loaded.policy, &settings, inherited, stderr, &log, pidfile.as_deref());
     if let Err(error) = &result {

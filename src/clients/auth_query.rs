@@ -76,7 +76,7 @@ fn not_configured(database: &str) -> Fault {
 }
 
 fn complain(why: &str) -> Fault {
-    tracing::warn!("S: error in auth_query: {why}");
+    tracing::error!("S: error in auth_query: {why}");
     Fault::Config
 }
 

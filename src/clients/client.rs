@@ -4,6 +4,7 @@
 //! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the
 //! channel. Source: PgBouncer, src/client.c (order of checks, log lines).
 
+mod cancel;
 mod hand_over;
 mod proof;
 mod vouched;
@@ -18,6 +19,7 @@ use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Policy};
 use crate::core::PoolShare;
 use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
+use cancel::Requester;
 use hand_over::{Allowed, Handover};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -56,14 +58,8 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     };
     match outcome.unwrap_or_else(|| Err(attempt.timed_out())) {
         Ok(Way::Cancel(key)) => {
-            drop(attempt);
-            // It counts as long as its connection is there, and makes room like anybody who is
-            // late: the request is carried all the same. boxed, as are other ways that few go: all
-            // would have room for them
-            let cancel = Box::pin(async {
-                clients.plane.cancel(key).await;
-                stream.close().await;
-            });
+            // boxed, as are other ways that few go: all would have room for them
+            let cancel = Box::pin(Requester::of(attempt).cancel(&clients, key, stream));
             tokio::select! {
                 () = cancel => {}
                 () = login_slot.cut_off() => {}
@@ -74,7 +70,10 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
         }
         Ok(Way::Worker(handover)) => attempt.hand_to_worker(&clients, stream, *handover),
         Err(end) => {
-            attempt.log_end(&clients, &end);
+            // who connects and says nothing only looks whether we are there
+            if stream.has_spoken() {
+                attempt.log_end(&clients, &end);
+            }
             // whoever is told why counts again, also where he has proven himself: nothing else
             // bounds how many there are
             login_slot.leave();
@@ -92,7 +91,7 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
 async fn take_leave(stream: ClientStream, end: &LoginEnd) {
     match end {
         LoginEnd::Fault(fault) => stream.farewell(&fault.message()).await,
-        LoginEnd::Silent(_) | LoginEnd::Unsaid => stream.close().await,
+        LoginEnd::Silent(_) | LoginEnd::Handshake(_) | LoginEnd::Unsaid => stream.close().await,
     }
 }
 
@@ -217,7 +216,7 @@ impl LoginAttempt {
         }
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
-        self.take_forced_user(&policy, database.as_deref())?;
+        self.take_forced_user(clients, &policy, database.as_deref())?;
         self.prove(clients, &policy, database.as_deref(), stream).await?;
         let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
         let admission = clients.plane.admissions.admit(&self.database, &self.user, &limits)?;
@@ -281,12 +280,23 @@ impl LoginAttempt {
     }
 
     /// With auth_type=any everybody is the user that the database entry names.
-    fn take_forced_user(&mut self, policy: &Policy, database: Option<&Database>) -> Result<(), LoginEnd> {
+    fn take_forced_user(
+        &mut self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<&Database>,
+    ) -> Result<(), LoginEnd> {
         if policy.snapshot.settings.auth_type != AuthType::Any {
             return Ok(());
         }
         let Some(database) = database else { return Ok(()) }; // refused below, as unknown
-        self.user = database.user.clone().ok_or(Fault::Config)?;
+        let Some(user) = &database.user else {
+            if self.may_log(clients) {
+                log_about!(error, self.about(), "auth_type=any requires forced user");
+            }
+            return Err(Fault::Config.into());
+        };
+        self.user = Arc::clone(user);
         Ok(())
     }
 
@@ -336,15 +346,20 @@ impl LoginAttempt {
         let settings = &policy.snapshot.settings;
         let (reason, is_told) = match end {
             LoginEnd::Fault(fault) => (fault.text(), true),
-            LoginEnd::Silent(reason) => (reason.as_str().into(), false),
+            LoginEnd::Silent(reason) | LoginEnd::Handshake(reason) => (reason.as_str().into(), false),
             LoginEnd::Unsaid => return,
         };
-        let is_logged = settings.log_disconnections
+        let is_handshake = matches!(end, LoginEnd::Handshake(_));
+        let is_logged = is_handshake
+            || settings.log_disconnections
             || (is_told && settings.log_pooler_errors)
             || (settings.log_connections && is_about_the_client(end));
         // asked last: what the settings leave out takes nothing of what others may write
         if !is_logged || !self.may_log(clients) {
             return;
+        }
+        if is_handshake {
+            log_about!(warn, self.about(), "{reason}");
         }
         if settings.log_disconnections {
             let age = clients.plane.now().since(self.arrived).as_secs();

@@ -20,6 +20,9 @@ pub(super) enum LoginEnd {
     /// The same, and nothing for the log either: health checks connect and leave every few
     /// seconds. As PgBouncer does it.
     Unsaid,
+    /// TLS could not be agreed on: closed without a word, and the log has the reason whatever it
+    /// leaves out otherwise.
+    Handshake(String),
 }
 
 impl From<Fault> for LoginEnd {
@@ -79,7 +82,7 @@ pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> 
     }
     while let Some(first) = typed_message(stream.unread()) {
         match first {
-            Typed::Whole(end) => return Err(LoginEnd::Silent(end.to_owned())),
+            Typed::Whole => return Err(LoginEnd::Silent("bad packet".to_owned())),
             Typed::Begun => stream.read_more().await?,
         }
     }
@@ -135,7 +138,7 @@ fn once(has_asked: &mut bool) -> Result<(), LoginEnd> {
 /// A message that a session has, in front of the StartupMessage.
 enum Typed {
     /// Its header is there, which says all there is to log.
-    Whole(&'static str),
+    Whole,
     /// Its header is not there yet.
     Begun,
 }
@@ -152,8 +155,7 @@ fn typed_message(input: &[u8]) -> Option<Typed> {
     }
     match FrameHeader::read(input, i32::MAX.unsigned_abs()) {
         Ok(None) => Some(Typed::Begun),
-        Ok(Some(_)) if tag == TERMINATE => Some(Typed::Whole("client close request")),
-        Ok(Some(_)) => Some(Typed::Whole("bad packet")),
+        Ok(Some(_)) => Some(Typed::Whole),
         Err(_) => None,
     }
 }
@@ -180,7 +182,7 @@ async fn handshake(
     config: &Arc<rustls::ServerConfig>,
     rules: &GreetRules<'_>,
 ) -> Result<(), LoginEnd> {
-    let failed = |error: io::Error| LoginEnd::Silent(format!("TLS handshake failed: {error}"));
+    let failed = |error: io::Error| LoginEnd::Handshake(format!("TLS handshake error: {error}"));
     Box::pin(stream.start_tls(config)).await.map_err(failed)?; // boxed: who comes without pays nothing
     stream.handshake_kind().into_iter().for_each(|kind| rules.handshakes.add(kind));
     Ok(())

@@ -43,6 +43,7 @@ pub(super) struct ClientStream {
     /// Words that go out with the next ones.
     held: Vec<u8>,
     pace: Option<Pace>,
+    has_spoken: bool,
     /// The batch of wakeups of the thread that it has left its worker for.
     wake_batch: Option<Arc<WakeBatch>>,
 }
@@ -55,6 +56,7 @@ impl ClientStream {
             inbox: Vec::new(),
             held: Vec::new(),
             pace: None,
+            has_spoken: false,
             wake_batch: None,
         }
     }
@@ -62,6 +64,11 @@ impl ClientStream {
     /// Tells `pace` of every whole message.
     pub(super) fn paced(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
+    }
+
+    /// Whether the client has sent a single byte.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken
     }
 
     /// Whom it tells.
@@ -108,6 +115,7 @@ impl ClientStream {
             Transport::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
             Transport::Lost => 0,
         };
+        self.has_spoken |= read > 0;
         if read > 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 

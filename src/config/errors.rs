@@ -59,8 +59,13 @@ pub struct ConfigError {
 /// What is wrong at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// The file cannot be read; the reason.
-    Unreadable(String),
+    /// A file cannot be read: the one of the place, or one that is included there.
+    Unreadable {
+        /// Which one.
+        file: String,
+        /// The system's reason.
+        why: String,
+    },
     /// The line is none of the forms there are; the form expected.
     Syntax(&'static str),
     /// `%include` inside includes, too deep.
@@ -114,6 +119,8 @@ pub enum EntryProblem {
     NoHost,
     /// Not a connection string.
     ConnStr(ConnStrError),
+    /// Neither a connection string nor a name of its own: a setting of `[pgbouncer]`; the section it is in.
+    Misplaced(&'static str),
     /// No such key.
     UnknownKey {
         /// The key as written.
@@ -164,13 +171,18 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = &self.place;
         match &self.problem {
-            Problem::Unreadable(why) => write!(f, "could not load file \"{}\": {why}", at.file),
+            Problem::Unreadable { file, why } if at.line == 0 => {
+                write!(f, "could not load file \"{file}\": {why}")
+            }
+            Problem::Unreadable { file, why } => {
+                write!(f, "could not load file \"{file}\": {why}, included in configuration ({at})")
+            }
             Problem::Syntax(why) => {
-                write!(f, "syntax error in configuration ({at}), stopping loading: {why}")
+                write!(f, "syntax error in configuration ({at}): {why}")
             }
             Problem::IncludeTooDeep => write!(
                 f,
-                "include nesting level too deep ({at}), stopping loading: at most {} levels",
+                "include nesting level too deep ({at}): at most {} levels",
                 limits::CONFIG_INCLUDE_DEPTH_MAX
             ),
             Problem::TooManyFiles => write!(
@@ -243,6 +255,11 @@ impl EntryProblem {
                 )
             }
             Self::NoHost => write!(f, "host was not provided for peer {name} in configuration ({at})"),
+            Self::Misplaced(section) => write!(
+                f,
+                "setting {name} stands in section [{section}] of the configuration ({at}): it belongs to \
+                 [pgbouncer]"
+            ),
             Self::ConnStr(why) => {
                 let what = if kind == "user" { "user settings" } else { "connection string" };
                 write!(f, "syntax error in {what} of {kind} \"{name}\" in configuration ({at}): {why}")
@@ -328,7 +345,7 @@ mod tests {
     fn errors_speak_pgbouncers_words() {
         assert_eq!(
             told(3, Problem::Syntax("expected key = value")),
-            "syntax error in configuration (p.ini:3), stopping loading: expected key = value"
+            "syntax error in configuration (p.ini:3): expected key = value"
         );
         let why = BadValue::NotAccepted("0 or 1".to_owned());
         assert_eq!(

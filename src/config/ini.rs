@@ -47,7 +47,7 @@ pub(super) type Read<'a> = &'a dyn Fn(&str) -> io::Result<Vec<u8>>;
 /// Every token of `file` and of what it includes, in order, and everything that is wrong with their form.
 pub(super) fn tokens(file: &str, read: Read<'_>) -> (Vec<Token>, Vec<ConfigError>) {
     let mut walk = Walk { read, files: 0, tokens: Vec::new(), errors: Vec::new() };
-    walk.file(file, 0);
+    walk.file(file, 0, None);
     (walk.tokens, walk.errors)
 }
 
@@ -62,14 +62,16 @@ struct Walk<'a> {
 const EXPECTED: &str = "expected key = value, [section], %include FILE or a comment";
 
 impl Walk<'_> {
-    fn file(&mut self, name: &str, depth: usize) {
+    /// One file; `asked_at` is the line that includes it.
+    fn file(&mut self, name: &str, depth: usize, asked_at: Option<&Place>) {
         self.files += 1;
         let file: Arc<str> = name.into();
         let bytes = match (self.read)(name) {
             Ok(bytes) => bytes,
             Err(why) => {
-                let problem = Problem::Unreadable(why.to_string());
-                return self.errors.push(ConfigError { place: Place { file, line: 0 }, problem });
+                let problem = Problem::Unreadable { file: name.to_owned(), why: why.to_string() };
+                let place = asked_at.cloned().unwrap_or(Place { file, line: 0 });
+                return self.errors.push(ConfigError { place, problem });
             }
         };
         for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -101,7 +103,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if let Some(path) = rest.strip_prefix("%include").filter(|path| path.starts_with(is_blank)) {
-            return self.include(path.trim_matches(is_space), depth);
+            return self.include(path.trim_matches(is_space), place, depth);
         }
         let (key, value) = entry(rest)?;
         let item = Item::Entry { key: key.to_owned(), value: value.to_owned() };
@@ -109,7 +111,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn include(&mut self, path: &str, depth: usize) -> Result<(), Problem> {
+    fn include(&mut self, path: &str, place: &Place, depth: usize) -> Result<(), Problem> {
         if path.is_empty() {
             return Err(Problem::Syntax("expected a file name after %include"));
         }
@@ -119,7 +121,7 @@ impl Walk<'_> {
         if self.files >= limits::CONFIG_FILES_MAX {
             return Err(Problem::TooManyFiles);
         }
-        self.file(path, depth + 1);
+        self.file(path, depth + 1, Some(place));
         Ok(())
     }
 }
@@ -206,6 +208,10 @@ mod tests {
         let keys: Vec<_> = got.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["a", "b", "[users]", "c"]);
         let (_, errors) = read_text("%include nowhere.ini");
+        let told =
+            "could not load file \"nowhere.ini\": entity not found, included in configuration (p.ini:1)";
+        assert_eq!(errors[0].to_string(), told);
+        let (_, errors) = tokens("nowhere.ini", &|_| Err(io::ErrorKind::NotFound.into()));
         assert_eq!(errors[0].to_string(), "could not load file \"nowhere.ini\": entity not found");
     }
 

@@ -127,14 +127,14 @@ impl Snapshot {
     }
 
     fn finish(draft: Draft, overlay: Option<Arc<str>>, previous: Option<&Self>) -> Self {
-        let Draft { settings, databases, fallback, users, peers, places, .. } = draft;
+        let Draft { settings, databases, fallback, users, peers, places, warnings, .. } = draft;
         let mut snapshot = Self {
             settings,
             databases,
             fallback,
             users,
             peers,
-            warnings: Vec::new(),
+            warnings,
             overlay,
             places,
             ignored: Vec::new(),

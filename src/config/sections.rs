@@ -39,6 +39,17 @@ impl Section {
             _ => Self::Unknown,
         }
     }
+
+    /// Its name, where it has one.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pgbouncer => "pgbouncer",
+            Self::Databases => "databases",
+            Self::Users => "users",
+            Self::Peers => "peers",
+            Self::None | Self::Unknown => "",
+        }
+    }
 }
 
 /// A configuration being read.
@@ -57,6 +68,8 @@ pub(super) struct Draft {
     pub peers: BTreeMap<u16, PeerEntry>,
     pub places: Places,
     pub errors: Vec<ConfigError>,
+    /// What is no error, and may not be what is meant.
+    pub warnings: Vec<String>,
 }
 
 impl Draft {
@@ -76,6 +89,7 @@ impl Draft {
             peers: BTreeMap::new(),
             places: Places::default(),
             errors,
+            warnings: Vec::new(),
         };
         draft.reset();
         draft
@@ -141,13 +155,45 @@ impl Draft {
             Section::Users => ("user", self.user(key, value)),
             Section::Peers => ("peer", self.peer(key, value)),
         };
+        let outcome = self.look_for_misplaced(key, outcome);
         outcome.map_err(|problem| Problem::Entry { kind, name: key.to_owned(), problem })
+    }
+
+    /// An entry with the name of a setting is most probably that, below another section's head: where it is
+    /// none that could be meant, that is the error.
+    fn look_for_misplaced(
+        &mut self,
+        key: &str,
+        outcome: Result<(), EntryProblem>,
+    ) -> Result<(), EntryProblem> {
+        let section = self.section.name();
+        match (Setting::named(key), outcome) {
+            (Some(_), Err(EntryProblem::ConnStr(_) | EntryProblem::BadPeerId)) => {
+                Err(EntryProblem::Misplaced(section))
+            }
+            (Some(_), Ok(())) => {
+                self.warnings.push(format!(
+                    "entry \"{key}\" of [{section}] has the name of a setting ({}): settings stand below \
+                     [pgbouncer]",
+                    self.here
+                ));
+                Ok(())
+            }
+            (_, outcome) => outcome,
+        }
     }
 
     fn setting(&mut self, key: &str, value: &str) -> Result<(), Problem> {
         let row = Setting::named(key).ok_or_else(|| Problem::UnknownSetting(key.to_owned()))?;
         let bad = |why| Problem::BadSetting { key: row.name, value: value.to_owned(), why };
         row.set(&mut self.settings, value).map_err(bad)?;
+        if let Some(mark) = [" ;", " #", "\t;", "\t#"].into_iter().find(|mark| value.contains(mark)) {
+            self.warnings.push(format!(
+                "value of {key} has \"{}\" in it ({}): a comment stands on a line of its own",
+                mark.trim_start(),
+                self.here
+            ));
+        }
         self.places.settings.insert(row.name, self.here.clone());
         Ok(())
     }

@@ -346,6 +346,8 @@ settings! {
         "1: a crash may leave a core, and programs of the same user may look into the memory, where \
          passwords and keys are.";
     metrics_listen: ListenOn = "", Restart, Active, "Address and port of the Prometheus page; nothing: none.";
+    metrics_pool_histograms: bool = "1", Reload, Active,
+        "1: the Prometheus page has each histogram of each pool, some 8 KB a pool; 0: of all pools together.";
     log_format: LogFormat = "text", Reload, Active, "Form of log lines: PgBouncer's, or a JSON object each.";
     max_login_conn: Count = "500", Reload, Active,
         "Client connections that have not proven who they are, beside max_client_conn; 0: a quarter of the \

@@ -5,10 +5,7 @@
 use super::rows::{Cell, Rows};
 use super::tables;
 use crate::config::{CONSOLE_DATABASE, PoolMode, Snapshot, Value};
-use crate::status::{DatabaseView, PoolView, load_balance_text};
-
-/// Servers that the console's pool could have: PgBouncer prints this number, and tools compare.
-const CONSOLE_POOL_SIZE: u32 = 2;
+use crate::status::{CONSOLE_POOL_SIZE, DatabaseView, PoolView, load_balance_text};
 
 /// SHOW POOLS, ordered by (database, user).
 pub(super) fn pools(mut pools: Vec<PoolView>) -> Rows {

@@ -102,11 +102,11 @@ pub(super) fn state(standing: Standing) -> Rows {
     rows
 }
 
-/// SHOW MEM. What is not counted is NULL.
+/// SHOW MEM. Nothing is kept free for reuse: that is 0.
 pub(super) fn mem(caches: &[MemRow]) -> Rows {
     let mut rows = Rows::new(tables::columns("mem"));
     for cache in caches {
-        let total = cache.used.map(|used| used * cache.bytes as u64);
+        let total = cache.used * cache.bytes as u64;
         rows.push(&[
             (*cache.name).into(),
             cache.bytes.into(),
@@ -198,12 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_not_counted_is_not_made_up() {
-        let rows = mem(&[
-            MemRow { name: "a".into(), bytes: 10, used: Some(3) },
-            MemRow { name: "b".into(), bytes: 10, used: None },
-        ]);
-        assert_eq!(read(&rows), ["a|10|3|0|30", "b|10|NULL|0|NULL"]);
+    fn memory_is_what_is_kept_times_what_one_takes() {
+        let row = |name: &'static str, bytes, used| MemRow { name: name.into(), bytes, used };
+        let rows = mem(&[row("a", 10, 3), row("b", 0, 0)]);
+        assert_eq!(read(&rows), ["a|10|3|0|30", "b|0|0|0|0"]);
     }
 
     #[test]

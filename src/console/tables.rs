@@ -255,7 +255,7 @@ pub const TABLES: &[Shown] = &[
         &[text("name"), int4("size"), int4("used"), int4("free"), int4("memtotal")],
         "What the process keeps: bytes of one, how many there are, bytes of all. Parts behind pointers are \
          not counted, but for `prepared_statements` (in all, and of each database that has any): all their \
-         bytes.",
+         bytes. `var_list_cache` is told as if no two connections shared their parameters, which most do.",
     ),
     table(
         2,

@@ -3,6 +3,7 @@
 //! The worker decides whether there is anything to cancel; the request to the server is the `servers` room's
 //! to carry. Source: PgBouncer, src/objects.c (accept_cancel_request()).
 
+use super::cancel_end::CancelEnd;
 use super::cancel_keys::{CancelRequest, ClientKey, Holder};
 use super::plane::Plane;
 use crate::base::WorkerId;
@@ -29,22 +30,31 @@ impl Plane {
     ///
     /// # Cancel safety
     /// The request goes on by itself.
-    pub async fn cancel(&self, key: ClientKey) {
+    pub async fn cancel(&self, key: ClientKey) -> CancelEnd {
         let holder = self.cancel_keys.holder(&key);
         let (worker, client) = match holder {
             Some(Holder::Client { worker, client }) => (worker, client),
-            Some(Holder::Console(canceled)) => return canceled.notify_waiters(),
-            None => return tracing::debug!("failed cancel request: unknown key"),
+            Some(Holder::Console(canceled)) => {
+                canceled.notify_waiters();
+                return CancelEnd::OfConsole;
+            }
+            None => {
+                tracing::debug!("failed cancel request: unknown key");
+                return CancelEnd::UnknownKey;
+            }
         };
         let watch = self.cancel_keys.watch();
         let request = watch.request();
         let found = self.ask(worker, Command::Cancel(client, request)).await;
-        if matches!(found, Some(Answer::Found(true))) {
-            // The request is sent out when the worker's turn ends, so after the answer to a letter of that
-            // turn and before that to one of the next.
-            self.ask(worker, Command::Barrier).await;
+        if !matches!(found, Some(Answer::Found(true))) {
+            return CancelEnd::OfIdle;
         }
-        drop(self.cancel_keys.take_watched(request)); // still there: the client waits, or has nothing running
-        watch.done().await;
+        // The request is sent out when the worker's turn ends, so after the answer to a letter of that
+        // turn and before that to one of the next.
+        self.ask(worker, Command::Barrier).await;
+        if self.cancel_keys.take_watched(request).is_some() {
+            return CancelEnd::OfWaiting; // nothing was sent out for it
+        }
+        if watch.done().await { CancelEnd::Taken } else { CancelEnd::GivenUp }
     }
 }

@@ -37,7 +37,7 @@ struct Tables {
     holders: DashMap<ClientKey, Holder>,
     random: Randomness,
     /// By the number of the request. Dropped when it is over, which whoever asked waits for.
-    watched: DashMap<u64, watch::Sender<()>>,
+    watched: DashMap<u64, watch::Sender<bool>>,
     requests: AtomicU64,
 }
 
@@ -90,14 +90,14 @@ impl CancelKeys {
     }
 
     /// Takes what the sender of a request waits for along with it.
-    pub fn take_watched(&self, request: u64) -> Option<watch::Sender<()>> {
+    pub fn take_watched(&self, request: u64) -> Option<watch::Sender<bool>> {
         self.0.watched.remove(&request).map(|(_, done)| done)
     }
 
     /// A new request, and the wait for it: one that another has sent out may be over before this one begins.
     pub fn watch(&self) -> Watch {
         let request = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let (sender, done) = watch::channel(());
+        let (sender, done) = watch::channel(false);
         self.0.watched.insert(request, sender);
         Watch { done, forget: Forget { keys: self.clone(), request } }
     }
@@ -105,7 +105,7 @@ impl CancelKeys {
 
 /// Somebody's wait for a request to be over.
 pub struct Watch {
-    done: watch::Receiver<()>,
+    done: watch::Receiver<bool>,
     /// Dropped behind `done`.
     forget: Forget,
 }
@@ -122,11 +122,14 @@ impl Watch {
         self.done.has_changed().is_ok()
     }
 
+    /// Whether the server has taken the request, once it is over.
+    ///
     /// # Cancel safety
     /// The wait is given up.
-    pub async fn done(mut self) {
-        while self.done.changed().await.is_ok() {} // nothing is ever sent: it ends when the sender is dropped
+    pub async fn done(mut self) -> bool {
+        while self.done.changed().await.is_ok() {} // it ends when the sender is dropped
         drop(self.forget);
+        *self.done.borrow()
     }
 }
 
@@ -153,7 +156,7 @@ pub struct CancelRequest {
     /// The server's own key.
     pub key: CancelKey,
     /// Dropped with it.
-    watched: Vec<watch::Sender<()>>,
+    watched: Vec<watch::Sender<bool>>,
     /// How many of `watched` are looked through for those that nobody waits for any more.
     sweep_at: usize,
 }
@@ -168,9 +171,16 @@ impl CancelRequest {
         server: u64,
         identity: Arc<ServerIdentity>,
         key: CancelKey,
-        watched: Vec<watch::Sender<()>>,
+        watched: Vec<watch::Sender<bool>>,
     ) -> Self {
         Self { worker, server, identity, key, watched, sweep_at: Self::SWEPT_FROM }
+    }
+
+    /// The server has taken it: those who wait are told when it is dropped.
+    pub fn taken(&self) {
+        for done in &self.watched {
+            done.send_replace(true);
+        }
     }
 
     /// So many waits are kept with it.
@@ -216,12 +226,45 @@ mod tests {
         let keys = CancelKeys::default();
         let (first, second) = (keys.watch(), keys.watch());
         drop(keys.take_watched(first.request()));
-        first.done().await;
+        assert!(!first.done().await, "no server has taken it");
         assert!(second.is_waiting(), "its request has not been carried");
         let own = keys.take_watched(second.request());
         assert!(keys.0.watched.is_empty());
         drop(own);
-        second.done().await;
+        assert!(!second.done().await);
+    }
+
+    #[tokio::test]
+    async fn who_has_joined_hears_that_it_was_taken() {
+        let keys = CancelKeys::default();
+        let waits: Vec<_> = (0..3).map(|_| keys.watch()).collect();
+        let request = |number: u64| {
+            let address = crate::base::Address::Unix { port: 0, pid: 0, uid: 0 };
+            let key = CancelKey { pid: 1, secret: Box::new([0; 4]) };
+            let identity = Arc::new(ServerIdentity {
+                socket_id: 1,
+                database: "d".into(),
+                user: "u".into(),
+                remote: address.clone(),
+                local: address,
+                host: "".into(),
+                tls: String::new(),
+                connected_at_epoch_s: 0,
+                cancel_key: key.clone(),
+            });
+            let watched = keys.take_watched(number).into_iter().collect();
+            CancelRequest::new(WorkerId(0), 1, identity, key, watched)
+        };
+        let mut carried = request(waits[0].request());
+        carried.join(request(waits[1].request()));
+        let given_up = request(waits[2].request());
+        carried.taken();
+        drop((carried, given_up));
+        let mut told = Vec::new();
+        for wait in waits {
+            told.push(wait.done().await);
+        }
+        assert_eq!(told, [true, true, false]);
     }
 
     #[test]

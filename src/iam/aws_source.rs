@@ -19,7 +19,7 @@ use super::keeper::Source;
 use super::profile::{self, Base};
 use super::role::RoleToAssume;
 use super::source::{Role, SourceKey, SourceKind};
-use super::sts::{Given, Sts};
+use super::sts::{Given, IdentityFile, Sts};
 use super::{process, sso};
 use crate::tasks;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -119,7 +119,8 @@ impl AwsSource {
         match kind {
             SourceKind::Profile | SourceKind::Process => self.fetch_from_profile(kind).await,
             SourceKind::WebIdentity => {
-                let token_file = env("AWS_WEB_IDENTITY_TOKEN_FILE")?;
+                const VARIABLE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+                let token_file = IdentityFile { path: env(VARIABLE)?, named_by: VARIABLE };
                 let arn = env("AWS_ROLE_ARN").map_err(half)?;
                 let named = env("AWS_ROLE_SESSION_NAME").ok().filter(|_| !self.key.names_its_session());
                 let role = RoleToAssume { arn, external_id: None, session_name: named };
@@ -154,7 +155,10 @@ impl AwsSource {
             Base::Keys(keys) => of_nobody(checked(keys)?),
             Base::Process(command) => of_nobody(process::run(&command).await?),
             Base::Sso(seat) => of_nobody(sso::fetch(&seat, &*self.clock, &self.http).await?),
-            Base::WebIdentity { token_file, role } => self.sts.exchange(&token_file, &role).await?,
+            Base::WebIdentity { token_file, role } => {
+                let file = IdentityFile { path: token_file, named_by: "web_identity_token_file" };
+                self.sts.exchange(&file, &role).await?
+            }
             Base::Other(kind) => of_nobody(self.fetch_here(kind).await?),
         };
         for role in &path.roles {

@@ -105,7 +105,11 @@ impl Sts {
     }
 
     /// Credentials of `role` for the token in a file.
-    pub(super) async fn exchange(&self, token_file: &str, role: &RoleToAssume) -> Result<Given, FetchError> {
+    pub(super) async fn exchange(
+        &self,
+        token_file: &IdentityFile,
+        role: &RoleToAssume,
+    ) -> Result<Given, FetchError> {
         let token = read_identity(token_file).await?;
         let client = self.client(None).await?;
         let call = client
@@ -214,18 +218,25 @@ impl Hints {
     }
 }
 
+/// A file with a web identity.
+pub(super) struct IdentityFile {
+    pub path: String,
+    /// The variable or the profile's key that names it.
+    pub named_by: &'static str,
+}
+
 /// A token that stands in a file, which is read anew each time.
-async fn read_identity(file: &str) -> Result<String, FetchError> {
-    let unread = |why| match why {
-        Unread::TooLong => wrong("the web identity is too long"),
-        Unread::Missing | Unread::Unreadable | Unread::Irregular => {
-            wrong("a file of the source cannot be read")
-        }
-    };
-    let token = file::read(file, limits::WEB_IDENTITY_BYTES_MAX).await.map_err(unread)?;
-    let token = String::from_utf8(token).map_err(|_| wrong("a file of the source cannot be read"))?;
+async fn read_identity(file: &IdentityFile) -> Result<String, FetchError> {
+    let IdentityFile { path, named_by } = file;
+    let shown: String = path.chars().filter(|c| !c.is_control()).take(PATH_CHARS_MAX).collect();
+    let unread = |why: Unread| wrong(&format!("the web identity {shown} ({named_by}) {why}"));
+    let token = file::read(path, limits::WEB_IDENTITY_BYTES_MAX).await.map_err(unread)?;
+    let token = String::from_utf8(token).map_err(|_| unread(Unread::Unreadable))?;
     Ok(token.trim().to_owned())
 }
+
+/// Most characters of a file's path that are shown.
+const PATH_CHARS_MAX: usize = 200;
 
 /// What STS gave, looked at before anything is signed with it.
 fn given(given: Option<StsCredentials>, user: Option<AssumedRoleUser>) -> Result<Given, FetchError> {

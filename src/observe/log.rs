@@ -102,7 +102,7 @@ impl Log {
         }
     }
 
-    /// Lines lost since the start because they came faster than they could be written.
+    /// Lines lost since the start: they came faster than they could be written, or a destination took none.
     pub fn lines_lost(&self) -> u64 {
         self.lost.total()
     }

@@ -2,6 +2,7 @@
 //!
 //! Never takes a lock that the data plane takes; never waits for a reader.
 
+mod accept;
 mod gzip;
 pub mod http;
 pub mod line;
@@ -10,6 +11,7 @@ pub mod page;
 mod scrape;
 mod seats;
 pub mod sink;
+mod system;
 
 pub(crate) use scrape::Scrape;
 

@@ -7,30 +7,36 @@
 
 use super::http::Metrics;
 use super::log::Log;
-use super::page::{Page, PoolSample, Sample, Series};
-use crate::base::{Micros, VERSION};
+use super::page::{self, Format, Page, PoolSample, Sample, Series};
+use super::system;
+use crate::base::Micros;
 use crate::config::CONSOLE_DATABASE;
 use crate::stats::ProcessLevels;
 use crate::status::{CONSOLE_POOL, Status};
 use crate::tasks;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
 /// Makes the page of metrics.
 pub(crate) struct Scrape {
     status: Arc<Status>,
     log: Log,
     series: Arc<Mutex<Series>>,
-    last: Shared,
+    last: tokio::sync::Mutex<[Shared; 2]>,
+    started_at_epoch_us: u64,
 }
 
-/// The page that was made last, as long as somebody still reads it, and when it was begun.
-type Shared = tokio::sync::Mutex<(Micros, Weak<Page>)>;
+/// The page that was made last in a format, as long as somebody still reads it, and when it was begun.
+type Shared = (Micros, Weak<Page>);
 
 impl Scrape {
     /// A page about the process of that `status`.
     pub(crate) fn new(status: Arc<Status>, log: Log) -> Self {
-        let last = Shared::new((Micros(0), Weak::new()));
-        Self { status, log, series: Arc::default(), last }
+        let none = || (Micros(0), Weak::new());
+        let last = tokio::sync::Mutex::new([none(), none()]);
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_at_epoch_us = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+        Self { status, log, series: Arc::default(), last, started_at_epoch_us }
     }
 
     async fn sample(&self) -> Sample {
@@ -55,7 +61,17 @@ impl Scrape {
         pools.sort_by_key(|pool| pool.id);
         let credentials = self.status.credentials();
         let databases = self.status.databases_served();
-        Sample { version: VERSION.to_owned(), process: self.process(), pools, credentials, databases }
+        let settings = &self.status.plane.policy.load_full().snapshot.settings;
+        Sample {
+            process: self.process(),
+            pools,
+            has_pool_histograms: settings.metrics_pool_histograms,
+            credentials,
+            databases,
+            entries: self.status.entries(),
+            clients: self.status.clients_alike().await,
+            ..Sample::default()
+        }
     }
 
     fn process(&self) -> ProcessLevels {
@@ -98,18 +114,24 @@ impl Scrape {
 }
 
 impl Metrics for Scrape {
-    async fn page(&self) -> Option<Arc<Page>> {
+    async fn page(&self, format: Format) -> Option<Arc<Page>> {
         let now = || self.status.plane.now();
         let asked_at = now();
-        let mut last = self.last.lock().await;
+        let mut both = self.last.lock().await;
+        let last = &mut both[format as usize];
         if last.0 >= asked_at
             && let Some(page) = last.1.upgrade()
         {
             return Some(page); // it was begun while this one waited for another
         }
         let begun_at = now();
-        let (sample, series) = (self.sample().await, Arc::clone(&self.series));
-        let render = move || Page::of(series.lock().unwrap_or_else(PoisonError::into_inner).page(sample));
+        let (mut sample, series) = (self.sample().await, Arc::clone(&self.series));
+        let started_at_epoch_us = self.started_at_epoch_us;
+        let render = move || {
+            sample.system = system::levels(started_at_epoch_us);
+            let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
+            Page::of(page::page(&mut series, sample, format), format)
+        };
         let page = Arc::new(tasks::blocking("page", "metrics", render).await?);
         *last = (begun_at, Arc::downgrade(&page));
         Some(page)
@@ -147,8 +169,11 @@ mod tests {
         let scrape = Scrape::new(Status::new(clients, servers), log);
         let set = |trap| scrape.series.lock().unwrap_or_else(PoisonError::into_inner).trap = trap;
         set(true);
-        assert!(scrape.page().await.is_none());
+        assert!(scrape.page(Format::Prometheus).await.is_none());
         set(false);
-        assert!(scrape.page().await.is_some_and(|page| page.text.contains("pgweir_panics_total")));
+        let page = scrape.page(Format::Prometheus).await.expect("a page");
+        assert!(page.text.contains("pgweir_panics_total") && !page.text.ends_with("# EOF\n"));
+        let open = scrape.page(Format::OpenMetrics).await.expect("a page");
+        assert!(open.text.ends_with("# EOF\n"), "each format has its own page");
     }
 }

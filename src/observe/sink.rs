@@ -1,9 +1,9 @@
 //! Where log lines go: stderr, a file, syslog; written by one thread of their own.
 //!
 //! Whoever logs puts an entry into a bounded queue and goes on; formatting and writing happen here. What
-//! comes while the queue is full is lost and counted, and a line says how many were: a stuck disk or terminal
-//! must not stop queries. Never opens a file while writing: [`Destinations::open`] does, so that its error
-//! reaches whoever asked for it.
+//! comes while the queue is full, or what a destination does not take, is lost and counted, and a line says
+//! how many were and why: a stuck disk or terminal must not stop queries. Never opens a file while writing:
+//! [`Destinations::open`] does, so that its error reaches whoever asked for it.
 
 use super::line::{Entry, Level};
 use crate::console::times::local_zone;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How lines look on stderr and in the file (`log_format`). Syslog has a form of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,9 @@ impl Destinations {
             Some(path) => Some(OpenOptions::new().append(true).create(true).open(path)?),
             None => None,
         };
-        let syslog = self.syslog.map(|settings| Syslog { settings, socket: None });
+        let file = file.map(|file| LogFile { file, refusal: Refusal::default() });
+        let syslog =
+            self.syslog.map(|settings| Syslog { settings, socket: None, refusal: Refusal::default() });
         Ok(Outputs { stderr: self.stderr, file, syslog, format: self.format })
     }
 }
@@ -87,34 +89,44 @@ impl Destinations {
 /// Destinations, opened.
 pub struct Outputs {
     stderr: bool,
-    file: Option<File>,
+    file: Option<LogFile>,
     syslog: Option<Syslog>,
     format: Format,
+}
+
+struct LogFile {
+    file: File,
+    refusal: Refusal,
 }
 
 struct Syslog {
     settings: SyslogSettings,
     socket: Option<UnixDatagram>,
+    refusal: Refusal,
 }
 
 impl Syslog {
-    /// Sends one line, connecting anew once if the daemon went away; whether it was taken.
-    fn send(&mut self, line: &str) -> bool {
-        for _ in 0..2 {
-            if self.socket.is_none() {
-                self.socket = self.connect().ok();
-            }
-            match &self.socket {
-                Some(socket) if socket.send(line.as_bytes()).is_ok() => return true,
-                _ => self.socket = None,
-            }
-        }
-        false
+    /// Sends one line, connecting anew once if the daemon went away.
+    fn send(&mut self, entry: &Entry) -> io::Result<()> {
+        let SyslogSettings { facility, ident, .. } = &self.settings;
+        let line = entry.syslog(*facility, ident, &local_zone(), std::process::id());
+        self.send_line(&line).or_else(|_| {
+            self.socket = None;
+            self.send_line(&line)
+        })
     }
 
-    fn connect(&self) -> io::Result<UnixDatagram> {
+    fn send_line(&mut self, line: &str) -> io::Result<()> {
+        let socket = match &mut self.socket {
+            Some(socket) => socket,
+            none => none.insert(Self::connect(&self.settings)?),
+        };
+        socket.send(line.as_bytes()).map(drop)
+    }
+
+    fn connect(settings: &SyslogSettings) -> io::Result<UnixDatagram> {
         let socket = UnixDatagram::unbound()?;
-        socket.connect(&self.settings.socket)?;
+        socket.connect(&settings.socket)?;
         // A daemon that does not read must not hold up the other destinations.
         socket.set_write_timeout(Some(Duration::from_millis(100)))?;
         Ok(socket)
@@ -131,7 +143,7 @@ pub enum SinkMessage {
     Flush(SyncSender<()>),
 }
 
-/// Lines lost: since the start, and not yet told.
+/// Lines lost: since the start, and not yet told because the queue was full.
 #[derive(Debug, Default)]
 pub struct Lost {
     total: AtomicU64,
@@ -139,7 +151,7 @@ pub struct Lost {
 }
 
 impl Lost {
-    /// Counts lines lost.
+    /// Counts lines that the queue had no room for.
     pub fn add(&self, lines: u64) {
         self.total.fetch_add(lines, Ordering::Relaxed);
         self.untold.fetch_add(lines, Ordering::Relaxed);
@@ -151,74 +163,153 @@ impl Lost {
     }
 }
 
+/// Lines that one destination did not take, and why.
+#[derive(Debug, Default)]
+struct Refusal {
+    /// Since it last took some.
+    lines: u64,
+    why: String,
+    told_at: Option<Instant>,
+    /// It has taken what came last.
+    is_over: bool,
+}
+
+impl Refusal {
+    /// What happened to so many lines.
+    fn note(&mut self, taken: Result<(), String>, lines: u64, lost: &Lost) {
+        self.is_over = taken.is_ok();
+        if let Err(why) = taken {
+            self.lines += lines;
+            self.why = why;
+            lost.total.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// What is to be said of it now: at once, each minute while it lasts, and at its end. That is not
+    /// counted: the destination may refuse it, too.
+    fn words(&mut self, now: Instant) -> Option<String> {
+        let is_due = self.told_at.is_none_or(|then| now.duration_since(then) >= COMPLAINT_PAUSE);
+        if self.lines == 0 || !(is_due || self.is_over) {
+            return None;
+        }
+        let text = lost_lines(self.lines, &self.why);
+        *self =
+            if self.is_over { Self::default() } else { Self { told_at: Some(now), ..std::mem::take(self) } };
+        Some(text)
+    }
+}
+
+fn lost_lines(count: u64, why: &str) -> String {
+    format!("{count} log lines were lost: {why}")
+}
+
+/// Between two lines about a destination that takes none.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+
 /// Entries formatted before they are written out: one write for a burst of lines.
-const BATCH_ENTRIES_MAX: usize = 64;
+const BATCH_ENTRIES_MAX: u64 = 64;
 
 /// Writes what comes until all senders are gone.
-pub fn run(messages: &Receiver<SinkMessage>, mut outputs: Outputs, lost: &Arc<Lost>) {
-    let mut batch = Batch::default();
+pub fn run(messages: &Receiver<SinkMessage>, outputs: Outputs, lost: &Arc<Lost>) {
+    let mut writer = Writer { outputs, batch: Batch::default(), lost: Arc::clone(lost) };
     while let Ok(message) = messages.recv() {
         let mut next = Some(message);
         while let Some(message) = next {
             match message {
-                SinkMessage::Entry(entry) => batch.add(&entry, &mut outputs, lost),
+                SinkMessage::Entry(entry) => writer.add(&entry),
                 SinkMessage::Outputs(new) => {
-                    batch.write(&mut outputs, lost);
-                    outputs = *new;
+                    writer.write();
+                    writer.outputs = *new;
                 }
                 SinkMessage::Flush(done) => {
-                    batch.write(&mut outputs, lost);
+                    writer.write();
                     // Whoever asked may have stopped waiting.
                     let _ = done.try_send(());
                 }
             }
-            next = if batch.entries < BATCH_ENTRIES_MAX { messages.try_recv().ok() } else { None };
+            next = if writer.batch.entries < BATCH_ENTRIES_MAX { messages.try_recv().ok() } else { None };
         }
         let untold = lost.untold.swap(0, Ordering::Relaxed);
         if untold > 0 {
-            let text = format!("{untold} log lines were lost: they came faster than they could be written");
-            batch.add(&Entry::new(Timestamp::now(), Level::Warning, text), &mut outputs, lost);
+            writer.warn(lost_lines(untold, TOO_FAST));
         }
-        batch.write(&mut outputs, lost);
+        writer.write();
     }
 }
+
+/// Why lines find no room in the queue.
+const TOO_FAST: &str = "they came faster than they could be written";
 
 /// Lines formatted and not yet written.
 #[derive(Default)]
 struct Batch {
     text: String,
-    entries: usize,
+    entries: u64,
 }
 
-impl Batch {
-    fn add(&mut self, entry: &Entry, outputs: &mut Outputs, lost: &Lost) {
-        let (zone, pid) = (local_zone(), std::process::id());
-        match outputs.format {
-            Format::Text => self.text += &entry.text(&zone, pid),
-            Format::Json => self.text += &entry.json(pid),
-        }
-        self.entries += 1;
-        if let Some(syslog) = outputs.syslog.as_mut().filter(|_| entry.level <= Level::Log) {
-            let SyslogSettings { facility, ident, .. } = &syslog.settings;
-            let line = entry.syslog(*facility, ident, &zone, pid);
-            if !syslog.send(&line) {
-                lost.add(1);
-            }
+/// The thread that writes.
+struct Writer {
+    outputs: Outputs,
+    batch: Batch,
+    lost: Arc<Lost>,
+}
+
+impl Writer {
+    fn add(&mut self, entry: &Entry) {
+        self.format(entry);
+        self.batch.entries += 1;
+        if let Some(syslog) = self.outputs.syslog.as_mut().filter(|_| entry.level <= Level::Log) {
+            let taken = syslog.send(entry).map_err(|error| format!("could not send to syslog: {error}"));
+            syslog.refusal.note(taken, 1, &self.lost);
         }
     }
 
-    fn write(&mut self, outputs: &mut Outputs, lost: &Lost) {
-        if outputs.stderr {
+    fn format(&mut self, entry: &Entry) {
+        let pid = std::process::id();
+        match self.outputs.format {
+            Format::Text => self.batch.text += &entry.text(&local_zone(), pid),
+            Format::Json => self.batch.text += &entry.json(pid),
+        }
+    }
+
+    /// A line about lines that are missing; of its own loss nobody is told.
+    fn warn(&mut self, text: String) {
+        let entry = Entry::new(Timestamp::now(), Level::Warning, text);
+        self.format(&entry);
+        if let Some(syslog) = &mut self.outputs.syslog {
+            let _ = syslog.send(&entry); // what it does not take is told elsewhere
+        }
+    }
+
+    fn write(&mut self) {
+        self.write_batch();
+        let now = Instant::now();
+        let refusals = [
+            self.outputs.file.as_mut().map(|file| &mut file.refusal),
+            self.outputs.syslog.as_mut().map(|syslog| &mut syslog.refusal),
+        ];
+        let told: Vec<String> =
+            refusals.into_iter().flatten().filter_map(|refusal| refusal.words(now)).collect();
+        if !told.is_empty() {
+            told.into_iter().for_each(|text| self.warn(text));
+            self.write_batch();
+        }
+    }
+
+    fn write_batch(&mut self) {
+        let Batch { text, entries } = std::mem::take(&mut self.batch);
+        if text.is_empty() {
+            return;
+        }
+        if self.outputs.stderr {
             // Nobody is left to tell where stderr is gone.
-            let _ = io::stderr().lock().write_all(self.text.as_bytes());
+            let _ = io::stderr().lock().write_all(text.as_bytes());
         }
-        if let Some(file) = &mut outputs.file
-            && file.write_all(self.text.as_bytes()).is_err()
-        {
-            lost.add(self.entries as u64);
+        if let Some(file) = &mut self.outputs.file {
+            let taken = file.file.write_all(text.as_bytes());
+            let taken = taken.map_err(|error| format!("could not write to the log file: {error}"));
+            file.refusal.note(taken, entries, &self.lost);
         }
-        self.text.clear();
-        self.entries = 0;
     }
 }
 
@@ -231,5 +322,42 @@ mod tests {
         let names = ["auth", "authpriv", "daemon", "USER", "local0", "local7", "local8", "localx", "cron"];
         let numbers = [Some(4), Some(10), Some(3), Some(1), Some(16), Some(23), None, None, None];
         assert_eq!(names.map(facility), numbers);
+    }
+
+    #[test]
+    fn a_destination_that_takes_nothing_is_told_of_with_its_reason() {
+        let (lost, start) = (Lost::default(), Instant::now());
+        let mut refusal = Refusal::default();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let full = || Err("could not write to the log file: No space left".to_owned());
+        refusal.note(full(), 3, &lost);
+        let words = "3 log lines were lost: could not write to the log file: No space left";
+        assert_eq!(refusal.words(after(0)).as_deref(), Some(words));
+        refusal.note(full(), 2, &lost);
+        assert_eq!(refusal.words(after(59)), None, "not with each line");
+        let words = refusal.words(after(60)).expect("it goes on");
+        assert!(words.starts_with("5 log lines were lost: "), "all since it began: {words}");
+        refusal.note(full(), 1, &lost);
+        refusal.note(Ok(()), 1, &lost);
+        let words = refusal.words(after(61)).expect("the end is told at once");
+        assert!(words.starts_with("6 log lines were lost: "), "{words}");
+        assert_eq!((refusal.words(after(999)), lost.total(), lost.untold.into_inner()), (None, 6, 0));
+    }
+
+    #[test]
+    fn a_disk_that_is_full_loses_lines_for_a_reason_of_its_own() {
+        let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let file = Some(LogFile { file, refusal: Refusal::default() });
+        let outputs = Outputs { stderr: false, file, syslog: None, format: Format::Text };
+        let lost = Arc::new(Lost::default());
+        let mut writer = Writer { outputs, batch: Batch::default(), lost: Arc::clone(&lost) };
+        writer.add(&Entry::new(Timestamp::now(), Level::Log, "a line".into()));
+        writer.write_batch();
+        let words = writer.outputs.file.as_mut().and_then(|file| file.refusal.words(Instant::now()));
+        let words = words.expect("it is told");
+        assert!(words.starts_with("1 log lines were lost: could not write to the log file: "), "{words}");
+        assert!(words.contains("No space left on device"), "{words}");
+        writer.write();
+        assert_eq!(lost.total(), 1, "a line about lost ones is none of them");
     }
 }

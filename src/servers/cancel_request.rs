@@ -5,7 +5,7 @@
 //! until it hears what became of them. Source: PostgreSQL documentation, "Canceling Requests in Progress".
 
 use super::servers::Servers;
-use crate::base::{Address, limits, log_about};
+use crate::base::{About, Address, limits, log_about};
 use crate::config::Host;
 use crate::control::{CancelRequest, Place, Plane, PoolEntry, TakenIn};
 use crate::core::{CancelFate, ServerIdentity};
@@ -47,7 +47,7 @@ async fn carry_through(servers: &Servers, request: CancelRequest) {
     // The worker hears of it in any case, or the server would be kept apart for ever.
     let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
         Ok(()) => {
-            log_about!(debug, identity.about(), "successfully sent cancel request");
+            request.taken();
             CancelFate::Taken
         }
         Err(GivenUp { why, fate }) => {
@@ -92,6 +92,7 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
     };
     let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
     let target = target.ok_or_else(|| GivenUp::unsent("no TLS for this entry"))?;
+    let began = plane.now();
     let deadline = tokio::time::Instant::now().checked_add(settings.server_connect_timeout.to_timeout());
     let opened = by(deadline, servers.connect(settings, &target)).await;
     let mut opened = opened
@@ -106,6 +107,12 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
     };
     let sent = by(deadline, send).await;
     sent.ok_or_else(|| GivenUp::in_doubt("connect timeout"))?.map_err(GivenUp::in_doubt)?;
+    if settings.log_disconnections {
+        // a connection of its own, to where the server is
+        let about = About { id: plane.next_socket_id(), ..identity.about() };
+        let age = plane.now().since(began).as_secs();
+        log_about!(info, about, "closing because: successfully sent cancel request (age={age}s)");
+    }
     // the endpoint answers, so the next login need not wait for its retry
     plane.places.forget_failure(&entry.share);
     Ok(())
@@ -196,7 +203,7 @@ mod tests {
         assert!(here.iter().all(|watch| watch.is_waiting()), "they still wait");
         drop(next);
         for watch in here {
-            watch.done().await;
+            assert!(!watch.done().await, "it was not carried");
         }
         for _ in 0..limits::CANCELS_PER_SERVER_MAX {
             assert!(queues.over(1).is_none());

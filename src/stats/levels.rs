@@ -80,7 +80,7 @@ pub struct ProcessLevels {
     pub login_clients_cut_off: u64,
     /// Panics that have ended one task each.
     pub panics: u64,
-    /// Log lines that could not be written fast enough and were dropped.
+    /// Log lines that are missing.
     pub log_lines_lost: u64,
     /// Connections that a worker's driver has ended because it was mistaken about them.
     pub driver_faults: u64,
@@ -98,4 +98,67 @@ pub struct ProcessLevels {
     pub iam_login_wait_us: u64,
     /// Seconds that AWS's clock is ahead of ours; `None` = no answer of AWS has told.
     pub clock_skew_s: Option<i64>,
+}
+
+/// What SHOW DATABASES tells of a database in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseLevels {
+    pub pool_size: u64,
+    pub reserve_pool: u64,
+    /// 0 = no bound.
+    pub max_connections: u64,
+    pub current_connections: u64,
+    pub paused: u64,
+    pub disabled: u64,
+}
+
+impl DatabaseLevels {
+    /// Adds `other` to this: what one may not bound the sum may not; of what is 1 or 0 the greater counts.
+    pub fn merge(&mut self, other: &Self) {
+        let is_bounded = self.max_connections > 0 && other.max_connections > 0;
+        merge_fields! { self, other;
+            add: pool_size, reserve_pool, max_connections, current_connections;
+            greatest: paused, disabled;
+            merge:
+        }
+        if !is_bounded {
+            self.max_connections = 0;
+        }
+    }
+}
+
+/// What the system says of the process; `None` = it does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemLevels {
+    pub started_at_epoch_us: Option<u64>,
+    /// In user and system mode.
+    pub cpu_us: Option<u64>,
+    pub resident_bytes: Option<u64>,
+    pub virtual_bytes: Option<u64>,
+    pub open_files: Option<u64>,
+    /// `None` also without a limit.
+    pub open_files_max: Option<u64>,
+    pub threads: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_database_without_a_bound_leaves_all_without_one() {
+        let one = |max_connections, paused| DatabaseLevels {
+            pool_size: 20,
+            max_connections,
+            paused,
+            ..DatabaseLevels::default()
+        };
+        let sum = |all: &[DatabaseLevels]| {
+            let mut sum = all[0].clone();
+            all[1..].iter().for_each(|one| sum.merge(one));
+            (sum.pool_size, sum.max_connections, sum.paused)
+        };
+        assert_eq!(sum(&[one(5, 0), one(7, 1)]), (40, 12, 1));
+        assert_eq!(sum(&[one(5, 1), one(0, 1), one(7, 0)]), (60, 0, 1));
+    }
 }

@@ -16,7 +16,9 @@ mod window;
 pub(crate) use ages::Ages;
 pub use counters::PoolCounters;
 pub(crate) use histogram::Histogram;
-pub(crate) use levels::{CLIENT_LIMITS, HANDSHAKE_KINDS, PoolLevels, ProcessLevels};
+pub(crate) use levels::{
+    CLIENT_LIMITS, DatabaseLevels, HANDSHAKE_KINDS, PoolLevels, ProcessLevels, SystemLevels,
+};
 pub use logins::Outcome;
 pub(crate) use logins::{CredentialLevels, LOGIN_FAILURES, LoginCounters};
 pub(crate) use recent::Recent;

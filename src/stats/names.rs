@@ -1,17 +1,21 @@
 //! The one table of metrics: name, kind, unit, labels, help, and the SHOW column that tells the same.
 //!
-//! The Prometheus page, docs/metrics.md and their tests walk [`METRICS`]; a metric is added there
-//! (`table.rs`) and nowhere else. What SHOW also has carries the name that prometheus-community's
-//! pgbouncer_exporter gives it, so that dashboards carry over; the rest is `pgweir_<noun>_<unit>`. Labels
-//! have a bound: `limits::METRICS_POOLS_MAX`, `limits::METRICS_SOURCES_MAX`.
+//! The Prometheus page, docs/metrics.md and their tests walk [`metrics`]; a metric is added in one of the
+//! tables below `table` and nowhere else. What prometheus-community's pgbouncer_exporter tells carries its
+//! name, type and labels, so that dashboards carry over; what every client library tells of its process is
+//! `process_<noun>_<unit>`, the rest `pgweir_<noun>_<unit>`. Labels have a bound:
+//! `limits::METRICS_POOLS_MAX` and those beside it.
 
 mod page;
 mod table;
 
 pub use page::markdown;
-pub use table::METRICS;
+pub use table::metrics;
 
-use super::{Ages, CredentialLevels, Histogram, LoginCounters, PoolCounters, PoolLevels, ProcessLevels};
+use super::{
+    Ages, CredentialLevels, DatabaseLevels, Histogram, LoginCounters, PoolCounters, PoolLevels,
+    ProcessLevels, SystemLevels,
+};
 
 /// What a metric's figures are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,18 @@ pub enum Source {
     Credentials(fn(&CredentialLevels) -> Option<i64>),
     /// Whether each database can be served.
     Served,
+    /// A counter of each database: a figure of [`super::STATS`], summed over its pools.
+    Total(&'static str),
+    /// A gauge of each database, with what SHOW DATABASES says of it in its labels.
+    Database(fn(&DatabaseLevels) -> u64),
+    /// How many clients there are of each kind.
+    Clients,
+    /// A gauge of what the system says of the process; not on the page while it is not known.
+    System(fn(&SystemLevels) -> Option<u64>),
+    /// A counter of the same.
+    SystemCounter(fn(&SystemLevels) -> Option<u64>),
+    /// What never changes, in labels; its value is always 1.
+    Info(&'static [(&'static str, &'static str)]),
     /// A histogram of ages of each source of AWS credentials; not on the page before the first.
     CredentialAges(fn(&CredentialLevels) -> &Ages),
     /// Refreshes of AWS credentials: a counter of each source, by outcome.
@@ -79,12 +95,18 @@ impl Metric {
             | Source::Process(_)
             | Source::ProcessIfKnown(_)
             | Source::Credentials(_)
-            | Source::Served => "gauge",
+            | Source::Served
+            | Source::Database(_)
+            | Source::Clients
+            | Source::System(_)
+            | Source::Info(_) => "gauge",
             Source::Counter(_)
             | Source::ProcessCounter(_)
             | Source::ProcessCounters(..)
             | Source::Logins(_)
-            | Source::Refreshes => "counter",
+            | Source::Refreshes
+            | Source::Total(_)
+            | Source::SystemCounter(_) => "counter",
             Source::Times(_) | Source::Ages(_) | Source::ProcessTimes(_) | Source::CredentialAges(_) => {
                 "histogram"
             }
@@ -92,18 +114,25 @@ impl Metric {
     }
 
     /// Names of its labels.
-    pub fn labels(&self) -> &[&'static str] {
+    pub fn labels(&self) -> Vec<&'static str> {
         match &self.source {
-            Source::ProcessCounters(label, ..) => label,
-            Source::Level(_) | Source::Counter(_) | Source::Times(_) | Source::Ages(_) => &POOL_LABELS,
-            Source::Logins(_) => &LOGIN_LABELS,
-            Source::Served => &DATABASE_LABELS,
-            Source::Credentials(_) | Source::CredentialAges(_) => &SOURCE_LABELS,
-            Source::Refreshes => &REFRESH_LABELS,
+            Source::ProcessCounters(label, ..) => label.to_vec(),
+            Source::Info(labels) => labels.iter().map(|(name, _)| *name).collect(),
+            Source::Level(_) | Source::Counter(_) | Source::Times(_) | Source::Ages(_) => {
+                POOL_LABELS.to_vec()
+            }
+            Source::Logins(_) => LOGIN_LABELS.to_vec(),
+            Source::Served | Source::Total(_) => DATABASE_LABELS.to_vec(),
+            Source::Database(_) => ENTRY_LABELS.to_vec(),
+            Source::Clients => CLIENT_LABELS.to_vec(),
+            Source::Credentials(_) | Source::CredentialAges(_) => SOURCE_LABELS.to_vec(),
+            Source::Refreshes => REFRESH_LABELS.to_vec(),
             Source::Process(_)
             | Source::ProcessCounter(_)
             | Source::ProcessTimes(_)
-            | Source::ProcessIfKnown(_) => &[],
+            | Source::ProcessIfKnown(_)
+            | Source::System(_)
+            | Source::SystemCounter(_) => Vec::new(),
         }
     }
 }
@@ -114,6 +143,12 @@ pub const POOL_LABELS: [&str; 2] = ["database", "user"];
 /// Labels of every metric of a database.
 pub const DATABASE_LABELS: [&str; 1] = ["database"];
 
+/// Labels of what SHOW DATABASES tells of a database.
+pub const ENTRY_LABELS: [&str; 6] = ["name", "host", "port", "database", "force_user", "pool_mode"];
+
+/// Labels of clients that are alike.
+pub const CLIENT_LABELS: [&str; 4] = ["database", "user", "application_name", "state"];
+
 /// Labels of logins to servers.
 pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];
 
@@ -123,31 +158,37 @@ pub const SOURCE_LABELS: [&str; 1] = ["source"];
 /// Labels of refreshes of AWS credentials.
 pub const REFRESH_LABELS: [&str; 3] = ["source", "result", "reason"];
 
-/// What both labels of the one series say that sums all pools beyond the bound.
+/// What the labels of the one series say that sums all beyond the bound.
 pub const OTHER: &str = "other";
-
-/// The metric that tells the version in its label `version`; its value is always 1.
-pub const VERSION_INFO: &str = "pgbouncer_version_info";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Totals;
     use std::collections::HashSet;
 
     #[test]
     fn names_are_unique_and_tell_kind_and_unit() {
         let mut seen = HashSet::new();
-        for metric in METRICS {
+        for metric in metrics() {
             assert!(seen.insert(metric.name), "{} twice", metric.name);
-            assert!(
-                metric.name.starts_with("pgbouncer_") || metric.name.starts_with("pgweir_"),
-                "{}",
-                metric.name
-            );
+            let prefixes = ["pgbouncer_", "pgweir_", "process_"];
+            assert!(prefixes.iter().any(|prefix| metric.name.starts_with(prefix)), "{}", metric.name);
             assert_eq!(metric.kind() == "counter", metric.name.ends_with("_total"), "{}", metric.name);
             assert_eq!(metric.unit == Unit::Seconds, metric.name.contains("_seconds"), "{}", metric.name);
             assert_eq!(metric.unit == Unit::Bytes, metric.name.contains("_bytes"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
+            assert!(!metric.help.contains(['"', '\\', '\n']), "{} needs no escapes", metric.name);
         }
+    }
+
+    #[test]
+    fn totals_are_figures_of_the_statistics() {
+        let figures = metrics().filter_map(|metric| match metric.source {
+            Source::Total(figure) => Some(figure),
+            _ => None,
+        });
+        let unknown: Vec<_> = figures.filter(|name| Totals::default().named(name).is_none()).collect();
+        assert_eq!(unknown, [""; 0]);
     }
 }

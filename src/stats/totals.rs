@@ -60,6 +60,11 @@ impl From<&PoolCounters> for Totals {
 }
 
 impl Totals {
+    /// The figure of that name.
+    pub fn named(&self, name: &str) -> Option<u64> {
+        STATS.iter().zip(self.0).find_map(|(stat, figure)| (stat.name == name).then_some(figure))
+    }
+
     /// Adds `other` to this.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {

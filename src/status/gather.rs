@@ -7,17 +7,17 @@
 use super::console_clients::CONSOLE_POOL;
 use super::status::Status;
 use super::views::{
-    DatabaseView, DnsView, IamView, Lists, MemRow, Now, PoolFigures, PoolView, Side, SocketView, UserCounts,
-    known_users, load_balance_text,
+    ClientsAlike, DatabaseView, DnsView, EntrySample, IamView, Lists, MemRow, Now, PoolFigures, PoolView,
+    Side, SocketView, UserCounts, known_users, load_balance_text, state_word,
 };
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
 use crate::control::{LoginRow, Phase, PoolEntry};
-use crate::core::{Answer, Command, Core};
+use crate::core::{Answer, ClientIdentity, ClientState, Command, Core};
 use crate::iam::Source;
 use crate::servers::iam::IamRow;
 use crate::stats::{CredentialLevels, PoolCounters, PoolLevels, Totals};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl Status {
@@ -30,6 +30,33 @@ impl Status {
             }
         }
         views
+    }
+
+    /// The same as numbers of those that are alike, for the page of metrics.
+    pub async fn clients_alike(&self) -> BTreeMap<ClientsAlike, u64> {
+        let mut alike: BTreeMap<ClientsAlike, u64> = BTreeMap::new();
+        for row in self.console_clients.rows() {
+            let name = |name: Option<String>| name.unwrap_or_default().into();
+            let key = [name(row.database), name(row.user), row.application_name.into(), row.state.into()];
+            *alike.entry(key).or_default() += 1;
+        }
+        let words = [ClientState::Active, ClientState::Idle, ClientState::Waiting];
+        let words = words.map(|state| (state, Arc::<str>::from(state_word(state))));
+        let mut from = Some(0);
+        while let Some(place) = from.take() {
+            for answer in self.plane.ask_all(|| Command::ClientKinds(place)).await {
+                let Answer::ClientKinds(kinds, next) = answer else { continue };
+                from = from.or(next);
+                for kind in kinds {
+                    let word = words.iter().find(|(state, _)| *state == kind.state);
+                    let Some((_, state)) = word else { continue };
+                    let ClientIdentity { database, user, .. } = &*kind.identity;
+                    let key = [database.clone(), user.clone(), kind.application_name, state.clone()];
+                    *alike.entry(key).or_default() += 1;
+                }
+            }
+        }
+        alike
     }
 
     /// Servers, those that are being logged in to among them.
@@ -238,6 +265,14 @@ impl Status {
         self.plane.registry.databases().into_iter().map(view).collect()
     }
 
+    /// The same for the page of metrics, the console's own among them.
+    pub fn entries(&self) -> Vec<EntrySample> {
+        let policy = self.plane.policy.load();
+        let settings = &policy.snapshot.settings;
+        let databases = self.databases().into_iter().map(|view| view.sample(settings));
+        databases.chain([EntrySample::of_console(settings)]).collect()
+    }
+
     /// Names of users that the configuration does not tell: those of `auth_file`, and
     /// those that pools are for.
     pub fn user_names(&self) -> Vec<String> {
@@ -287,10 +322,10 @@ impl Status {
         let policy = self.plane.policy.load_full();
         let snapshot = &policy.snapshot;
         let lists = self.lists();
+        let connections = lists.used_servers + lists.used_clients;
         let statements: u64 =
             self.servers().await.iter().map(|server| server.prepared_statements as u64).sum();
-        let row = |name: &'static str, bytes, used| MemRow { name: name.into(), bytes, used: Some(used) };
-        let uncounted = |name: &'static str, bytes| MemRow { name: name.into(), bytes, used: None };
+        let row = |name: &'static str, bytes, used| MemRow { name: name.into(), bytes, used };
         let mut rows = vec![
             row("user_cache", size_of::<UserEntry>(), snapshot.users.len() as u64),
             row("credentials_cache", size_of::<crate::auth::Secret>(), policy.users.count() as u64),
@@ -298,11 +333,11 @@ impl Status {
             row("peer_cache", size_of::<PeerEntry>(), snapshot.peers.len() as u64),
             row("peer_pool_cache", 0, 0),
             row("pool_cache", size_of::<PoolEntry>(), self.plane.registry.entries().len() as u64),
-            uncounted("outstanding_request_cache", 0),
+            row("outstanding_request_cache", 0, 0),
             row("server_cache", Core::SERVER_BYTES, lists.used_servers),
             row("client_cache", Core::CLIENT_BYTES, lists.used_clients),
             row("iobuf_cache", limits::READ_BUFFER_BYTES, self.plane.workers.len() as u64),
-            uncounted("var_list_cache", size_of::<Option<Arc<str>>>() * self.plane.names.count()),
+            row("var_list_cache", size_of::<Option<Arc<str>>>() * self.plane.names.count(), connections),
             row("server_prepared_statement_cache", Core::STATEMENT_BYTES, statements),
             row("prepared_statements", 1, self.plane.statements.bytes() as u64),
         ];
@@ -311,7 +346,7 @@ impl Status {
             Some(view.share.statements().bytes() as u64).filter(|bytes| *bytes > 0).map(|bytes| MemRow {
                 name,
                 bytes: 1,
-                used: Some(bytes),
+                used: bytes,
             })
         });
         rows.extend(of_databases);

@@ -13,6 +13,6 @@ pub(crate) use console_clients::CONSOLE_POOL;
 pub use console_clients::ConsoleClient;
 pub use status::Status;
 pub(crate) use views::{
-    DatabaseView, DnsView, IamView, Lists, MemRow, Now, PoolFigures, PoolView, Side, SocketView, UserCounts,
-    known_users, load_balance_text,
+    CONSOLE_POOL_SIZE, ClientsAlike, DatabaseView, DnsView, EntrySample, IamView, Lists, MemRow, Now,
+    PoolFigures, PoolView, Side, SocketView, UserCounts, known_users, load_balance_text,
 };

@@ -3,10 +3,10 @@
 //! Values only: how they are printed is the console's.
 
 use crate::base::{Address, Micros, PoolId};
-use crate::config::{CONSOLE_DATABASE, Database, PoolMode, Snapshot, Value as _};
+use crate::config::{CONSOLE_DATABASE, Database, PoolMode, Settings, Snapshot, Value as _};
 use crate::core::{ClientIdentity, ClientRow, ClientState, ServerRow, ServerState};
 use crate::servers::iam::IamRow;
-use crate::stats::{PoolCounters, PoolLevels, Totals};
+use crate::stats::{DatabaseLevels, PoolCounters, PoolLevels, Totals};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,13 +63,13 @@ pub struct SocketView {
 }
 
 impl SocketView {
-    /// An active client that has asked nothing yet.
+    /// A client that is not linked to a server and has asked nothing yet.
     pub(super) fn of_client(identity: &ClientIdentity) -> Self {
         Self {
             side: Side::Client,
             database: Some(identity.database.to_string()),
             user: Some(identity.user.to_string()),
-            state: "active",
+            state: "idle",
             list: "active",
             is_active: true,
             remote: identity.remote.clone(),
@@ -88,15 +88,23 @@ impl SocketView {
     }
 }
 
+/// The word of SHOW CLIENTS for it.
+pub(super) fn state_word(state: ClientState) -> &'static str {
+    match state {
+        ClientState::Active => "active",
+        ClientState::Idle => "idle",
+        ClientState::Waiting => "waiting",
+    }
+}
+
 impl From<&ClientRow> for SocketView {
     fn from(row: &ClientRow) -> Self {
-        let (state, list) = match row.state {
-            ClientState::Active => ("active", "active"),
-            ClientState::Idle => ("idle", "active"),
-            ClientState::Waiting => ("waiting", "waiting"),
+        let list = match row.state {
+            ClientState::Active | ClientState::Idle => "active",
+            ClientState::Waiting => "waiting",
         };
         Self {
-            state,
+            state: state_word(row.state),
             list,
             is_active: row.state != ClientState::Idle,
             request_at: (row.request_at > Micros(0)).then_some(row.request_at),
@@ -172,6 +180,59 @@ pub struct DatabaseView {
     pub clients: u32,
 }
 
+impl DatabaseView {
+    /// What the page of metrics tells of it.
+    pub fn sample(&self, global: &Settings) -> EntrySample {
+        let entry = &*self.entry;
+        let pool_mode = entry.pool_mode.and_then(|mode| mode.show()).unwrap_or_default();
+        EntrySample {
+            labels: [
+                entry.name.to_string(),
+                entry.host_text().unwrap_or_default(),
+                entry.port.to_string(),
+                entry.dbname.to_string(),
+                entry.user.as_deref().unwrap_or_default().to_owned(),
+                pool_mode,
+            ],
+            levels: DatabaseLevels {
+                pool_size: entry.pool_size.unwrap_or(global.default_pool_size).into(),
+                reserve_pool: entry.reserve_pool_size.unwrap_or(global.reserve_pool_size).into(),
+                max_connections: entry.max_db_connections.unwrap_or(global.max_db_connections).into(),
+                current_connections: self.servers.into(),
+                paused: self.paused.into(),
+                disabled: self.disabled.into(),
+            },
+        }
+    }
+}
+
+/// A database as the page of metrics tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntrySample {
+    /// Values of the labels, in the order of [`crate::stats::names::ENTRY_LABELS`].
+    pub labels: [String; 6],
+    /// How it stands.
+    pub levels: DatabaseLevels,
+}
+
+impl EntrySample {
+    /// The console's own, as SHOW DATABASES has it.
+    pub fn of_console(global: &Settings) -> Self {
+        let (name, port) = (CONSOLE_DATABASE.to_owned(), global.listen_port.to_string());
+        let pool_mode = PoolMode::Statement.show().unwrap_or_default();
+        Self {
+            labels: [name.clone(), String::new(), port, name.clone(), name, pool_mode],
+            levels: DatabaseLevels { pool_size: CONSOLE_POOL_SIZE.into(), ..DatabaseLevels::default() },
+        }
+    }
+}
+
+/// Servers that the console's pool could have: PgBouncer prints this number, and tools compare.
+pub(crate) const CONSOLE_POOL_SIZE: u32 = 2;
+
+/// Clients that are alike: `database`, `user`, `application_name`, `state`.
+pub(crate) type ClientsAlike = [Arc<str>; 4];
+
 /// Clients and servers of one user at the moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserCounts {
@@ -202,8 +263,8 @@ pub struct MemRow {
     pub name: Cow<'static, str>,
     /// Bytes of one, without what it points to.
     pub bytes: usize,
-    /// How many there are; `None` = not counted.
-    pub used: Option<u64>,
+    /// How many there are.
+    pub used: u64,
 }
 
 /// One row of SHOW DNS_HOSTS.

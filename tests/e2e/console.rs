@@ -91,6 +91,8 @@ fn lists_and_pools_count_what_is_there() {
     );
     let clients = console.simple("show clients").records();
     assert_eq!(clients.iter().filter(|row| row["database"] == "app").count(), 2);
+    let own = clients.iter().find(|row| row["database"] == "pgbouncer").expect("its own row");
+    assert_eq!(own["state"], "idle", "no server is linked to it");
     let lists = console.simple("show lists").records();
     assert!(lists.iter().any(|row| row["list"] == "used_clients" && row["items"] == "3"), "{lists:?}");
 }
@@ -159,6 +161,7 @@ fn reconnect_replaces_servers_when_they_come_free() {
     client.simple("commit");
     assert_ne!(client.simple("select pg_backend_pid()").value(), old);
     assert_eq!(pooler.ask("wait_close").commands, ["WAIT_CLOSE"]);
+    pooler.wait_for_log("closing because: close_needed (age=");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod floor;
 mod hba;
 mod herds;
 mod limits;
+mod lines;
 mod memory;
 mod pgbench;
 mod pooling;

@@ -109,7 +109,11 @@ fn client_login_timeout_ends_a_silent_client() {
     let mut silent = raw::Raw::tcp(pooler.port);
     let words = silent.last_words();
     assert!(words.is_empty() || words == "FATAL 08P01: client_login_timeout", "{words}");
-    pooler.wait_for_log("client_login_timeout");
+    let mut begun = raw::Raw::tcp(pooler.port);
+    begun.send(&[0, 0, 0]);
+    assert!(begun.last_words().ends_with("client_login_timeout"));
+    pooler.wait_for_log("closing because: client_login_timeout");
+    assert_eq!(pooler.log().matches("closing because").count(), 1, "whoever says nothing is a probe");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use crate::common::page::{self, get, value};
 use crate::common::raw::{self, Raw};
-use crate::common::{Pooler, PoolerSetup, free_port, postgres, wait_until};
+use crate::common::{Pooler, PoolerSetup, free_port, postgres, programs, wait_until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -30,8 +30,15 @@ fn the_page_counts_what_clients_do() {
     assert_eq!(of_pool("pgbouncer_pools_server_active_connections"), Some(0.0));
     assert_eq!(of_pool("pgbouncer_pools_client_active_connections"), Some(1.0));
     assert_eq!(of_pool("pgweir_client_idle_connections"), Some(1.0));
-    assert_eq!(of_pool("pgbouncer_stats_totals_sql_transactions_pooled_total"), Some(2.0));
-    assert_eq!(of_pool("pgbouncer_stats_totals_queries_pooled_total"), Some(4.0));
+    let of_database = |name: &str| value(port, &format!("{name}{{database=\"app\"}}"));
+    for (name, of_pool_name, count) in [
+        ("sql_transactions_pooled", "transactions", 2.0),
+        ("queries_pooled", "queries", 4.0),
+        ("server_assignments", "server_assignments", 2.0),
+    ] {
+        assert_eq!(of_database(&format!("pgbouncer_stats_totals_{name}_total")), Some(count), "{name}");
+        assert_eq!(of_pool(&format!("pgweir_pool_{of_pool_name}_total")), Some(count), "{of_pool_name}");
+    }
     assert_eq!(of_pool("pgweir_client_logins_total"), Some(1.0));
     for (name, count) in [
         ("pgweir_query_seconds", 4.0),
@@ -52,8 +59,52 @@ fn the_page_counts_what_clients_do() {
     // Scrapes agree with the console.
     let totals = pooler.ask("show stats_totals").records();
     let row = totals.iter().find(|row| row["database"] == "app").expect("the database is listed");
-    let received = of_pool("pgbouncer_stats_totals_received_bytes_total").expect("a count");
+    let received = of_database("pgbouncer_stats_totals_received_bytes_total").expect("a count");
     assert_eq!(row["bytes_received"], format!("{received}"));
+}
+
+/// What pgbouncer_exporter asks SHOW CLIENTS, SHOW DATABASES and the system for.
+#[test]
+fn the_page_tells_of_clients_databases_and_the_process() {
+    let (pooler, port) = with_metrics();
+    let mut client = pooler.client();
+    client.simple("set application_name = 'shop'");
+    let alike = |application: &str, state: &str| {
+        let labels = format!("application_name=\"{application}\",state=\"{state}\"");
+        value(port, &format!("pgbouncer_client_connections{{database=\"app\",user=\"app\",{labels}}}"))
+    };
+    assert_eq!(alike("shop", "idle"), Some(1.0));
+    client.simple("begin");
+    assert_eq!((alike("shop", "idle"), alike("shop", "active")), (None, Some(1.0)));
+    let console = pooler.console();
+    let own = "database=\"pgbouncer\",user=\"admin\",application_name=\"\",state=\"idle\"";
+    assert_eq!(value(port, &format!("pgbouncer_client_connections{{{own}}}")), Some(1.0));
+    drop(console);
+    let page = get(port, "/metrics").1;
+    let of_app = page.lines().find(|line| {
+        line.starts_with("pgbouncer_databases_current_connections{name=\"app\",host=\"")
+            && line.contains(",force_user=\"\",pool_mode=\"\"} ")
+    });
+    assert!(of_app.is_some_and(|line| line.ends_with(" 1")), "{of_app:?}");
+    for name in ["resident_memory_bytes", "virtual_memory_bytes", "open_fds", "cpu_seconds_total", "threads"]
+    {
+        assert!(value(port, &format!("process_{name}")) > Some(0.0), "{name}");
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let age = now.as_secs_f64() - value(port, "process_start_time_seconds").expect("it is known");
+    assert!((0.0..600.0).contains(&age), "{age}");
+}
+
+/// By prometheus_client, which has nothing of ours: both formats, and what they have in common.
+#[test]
+fn both_formats_are_read_by_others() {
+    let (pooler, port) = with_metrics();
+    pooler.client().simple("select 1");
+    let python = programs::in_repository(".venv/bin/python");
+    assert!(python.exists(), "{} is missing: run make setup", python.display());
+    let mut read = programs::limited(python);
+    read.arg(programs::in_repository("tests/drivers/read_metrics.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    programs::run(read.arg(format!("http://127.0.0.1:{port}/metrics")));
 }
 
 #[test]
@@ -62,6 +113,7 @@ fn only_the_page_and_its_index_are_served() {
     assert_eq!(get(port, "/metrics").0, "HTTP/1.1 200 OK");
     assert!(get(port, "/").1.contains("/metrics"));
     assert_eq!(get(port, "/ready"), ("HTTP/1.1 200 OK".into(), "ready\n".into()));
+    assert_eq!(get(port, "/live"), ("HTTP/1.1 200 OK".into(), "live\n".into()));
     assert_eq!(get(port, "/etc/passwd").0, "HTTP/1.1 404 Not Found");
 }
 

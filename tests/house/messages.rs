@@ -16,11 +16,12 @@ const MACROS: [(&str, &str); 5] =
 
 /// Calls of the log that pass a text on: how the paths of their files begin, and the heading below which its
 /// rows are.
-const PASSED_ON: [(&str, &str, &str); 9] = [
+const PASSED_ON: [(&str, &str, &str); 10] = [
     ("src/boot/run", "{warning}", "Warnings of the configuration"),
     ("src/boot/run", "{error}", "Why a start fails"),
     ("src/boot/orders", "{warning}", "Warnings of the configuration"),
     ("src/boot/orders", "{error}", "Errors of the configuration"),
+    ("src/clients/client", "{reason}", "Ends of clients without a word"),
     ("src/console/control", "{reason}", "Errors of the configuration"),
     ("src/clients/client/vouched", "{problem}", "Why certificates prove nobody"),
     ("src/console/console", "{line}", "Metrics, statistics and the log"),
@@ -30,7 +31,7 @@ const PASSED_ON: [(&str, &str, &str); 9] = [
 
 /// What words are given to that an operator sees: the first text behind each begin is one of them, in
 /// files whose paths begin so.
-const WORDS_FOR: [(&str, &str); 37] = [
+const WORDS_FOR: [(&str, &str); 39] = [
     ("", "#[error("),
     ("", "AttemptError::System("),
     ("", "ConnectError::new("),
@@ -41,6 +42,7 @@ const WORDS_FOR: [(&str, &str); 37] = [
     ("", "Failure::new("),
     ("", "FetchError::with("),
     ("", "Fitness::Close("),
+    ("", "LoginEnd::Handshake("),
     ("", "LoginEnd::Silent("),
     ("", "Problem::Syntax("),
     ("", "Reply::error("),
@@ -63,6 +65,7 @@ const WORDS_FOR: [(&str, &str); 37] = [
     ("src/config/doubts", "format!("),
     ("src/config/errors", "write!("),
     ("src/config/load", "format!("),
+    ("src/config/sections", "format!("),
     ("src/config/settings", "Some(format!("),
     ("src/servers/iam/entry", "format!("),
     ("src/servers/iam/entry/role", "ok_or("),
@@ -71,8 +74,12 @@ const WORDS_FOR: [(&str, &str); 37] = [
 ];
 
 /// Files of which every text is one that an operator sees.
-const TEXTS_ONLY: [&str; 3] =
-    ["src/core/conn/close_reason.rs", "src/iam/tls_refusal.rs", "src/servers/login_error.rs"];
+const TEXTS_ONLY: [&str; 4] = [
+    "src/control/cancel_end.rs",
+    "src/core/conn/close_reason.rs",
+    "src/iam/tls_refusal.rs",
+    "src/servers/login_error.rs",
+];
 
 /// Pieces that rows hold with what is around them.
 const PIECES: [&str; 6] = [

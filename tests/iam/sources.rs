@@ -209,6 +209,8 @@ fn failures_of_sts_are_told_apart() {
         let key = key(SourceKind::WebIdentity);
         let error = fetch(&key).await.err().unwrap();
         assert_eq!(error.reason, Reason::Misconfigured, "no token file: {error}");
+        let told = error.to_string();
+        assert!(told.contains("/jwt (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read"), "{told}");
         stage.write("jwt", &format!("ey.{SECRET_MARK}"));
         assert_eq!(reason(&stage, &key, Sts, "status=400\ncode=Throttling").await, Reason::Throttled);
         assert_eq!(

@@ -13,17 +13,19 @@ use tracing::{Event, Metadata, Subscriber};
 pub const MOVED: &str = "host has moved";
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 21] = [
+const REASONS: [&str; 23] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
     "cancel request in doubt",
     "client disconnect while server was not ready",
+    "close_needed",
     "database configuration changed",
     "database removed",
     "evicted",
     MOVED,
     "idle transaction timeout",
+    "obsolete connection",
     PARAMETERS_TOO_LONG,
     "pause mode",
     "prepared statements in doubt",

@@ -110,7 +110,7 @@ async fn clients_that_go_away_are_not_told_anything() {
 #[tokio::test]
 async fn messages_of_a_session_before_it_has_begun_are_not_answered() {
     for (script, reason) in [
-        (&b"X\0\0\0\x04"[..], "client close request"),
+        (&b"X\0\0\0\x04"[..], "bad packet"),
         (b"S\0\0\0\x04", "bad packet"),
         (b"Q\0\0\0\x0dselect 1\0", "bad packet"),
         (b"P\0\xff\0\0", "bad packet"),
@@ -197,8 +197,8 @@ async fn direct_tls_with_and_without_its_protocol_name() {
             let (_, greeting) = greet_with(Some(&tls.server), true, ours).await;
             match greeting {
                 Ok(Greeting::Startup(_)) => true,
-                Err(LoginEnd::Silent(reason)) => {
-                    assert!(reason.starts_with("TLS handshake failed: "), "{reason}");
+                Err(LoginEnd::Handshake(reason)) => {
+                    assert!(reason.starts_with("TLS handshake error: "), "{reason}");
                     false
                 }
                 other => panic!("{other:?}"),

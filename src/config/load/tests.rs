@@ -93,7 +93,7 @@ fn every_error_is_told_with_its_line() {
         "invalid value \"many\" for parameter listen_port in configuration (p.ini:11)",
         "invalid value \"ldap\" for parameter auth_type in configuration (p.ini:12): this way of \
          authenticating is not",
-        "syntax error in configuration (p.ini:13), stopping loading",
+        "syntax error in configuration (p.ini:13): ",
         "the io_uring backend is not available in this version",
         "unrecognized user parameter: host",
         "ids of peers must be a number larger than 0",
@@ -266,4 +266,49 @@ fn show_config_has_pgbouncers_texts() {
     assert_eq!(row("server_check_delay"), (text("0.25"), Some("30"), true));
     assert_eq!(row("pool_mode"), (text("transaction"), Some("session"), true));
     assert_eq!(row("conffile"), (text("p.ini"), None, true));
+}
+
+#[test]
+fn a_setting_below_another_section_is_told_as_that() {
+    let refused = |text: &str| load(text, None).unwrap_err().to_string();
+    let told =
+        refused("[databases]\na = host=h\nmax_client_conn = 100\n[users]\npool_mode = session\n[pgbouncer]");
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            "setting max_client_conn stands in section [databases] of the configuration (p.ini:3): it \
+             belongs to [pgbouncer]",
+            "setting pool_mode stands in section [users] of the configuration (p.ini:5): it belongs to \
+             [pgbouncer]",
+        ]
+    );
+    let told = refused("[peers]\nlisten_port = 6432\n[pgbouncer]");
+    assert!(told.starts_with("setting listen_port stands in section [peers] "), "{told}");
+    let told = refused("[databases]\napp = 100\n[pgbouncer]");
+    assert!(told.starts_with("syntax error in connection string of database \"app\""), "{told}");
+    let warned = valid("[databases]\nauth_query = host=h\nlogfile =\n[pgbouncer]").warnings;
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    let begin = "entry \"logfile\" of [databases] has the name of a setting (p.ini:3)";
+    assert!(warned[1].starts_with(begin), "{warned:?}");
+}
+
+#[test]
+fn what_looks_like_a_comment_in_a_value_is_told() {
+    let warned = |line: &str| valid(&format!("[databases]\n[pgbouncer]\n{line}\n")).warnings;
+    for (line, mark) in [
+        ("logfile = /var/log/p.log ; where lines go", ";"),
+        ("unix_socket_dir = /run\t# sockets", "#"),
+        ("server_reset_query = DISCARD ALL #all", "#"),
+    ] {
+        let told = warned(line);
+        let key = line.split(' ').next().unwrap();
+        let begin =
+            format!("value of {key} has \"{mark}\" in it (p.ini:3): a comment stands on a line of its own");
+        assert_eq!(told, [begin]);
+    }
+    for line in
+        ["; logfile = x ; y", "# a # b", "server_reset_query = DISCARD ALL; SELECT 1", "logfile = /a#b;c"]
+    {
+        assert_eq!(warned(line), [""; 0], "{line}");
+    }
 }

@@ -2,7 +2,7 @@
 //! console merges the answers.
 
 use super::command::{
-    Answer, CancelFate, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
+    Answer, CancelFate, ClientKind, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
@@ -45,6 +45,7 @@ impl Core {
             Command::Cancel(client, request) => return Answer::Found(self.cancel(client, request, net)),
             Command::Barrier => {}
             Command::Clients => return Answer::Clients(self.client_rows(now)),
+            Command::ClientKinds(from) => return self.client_kinds_from(from),
             Command::Servers => return Answer::Servers(self.server_rows(now)),
             Command::Pools => return Answer::Pools(self.pool_rows(now)),
             Command::Stats(from) => return self.stats_from(from),
@@ -59,6 +60,19 @@ impl Core {
             (from..next.min(self.pools.capacity())).filter_map(|slot| self.pools.find(PoolSlot::of(slot)));
         let counters = pools.map(|pool| (pool.share.id, pool.counters.clone())).collect();
         Answer::Stats(counters, (next < self.pools.capacity()).then_some(next))
+    }
+
+    fn client_kinds_from(&self, from: usize) -> Answer {
+        let next = from.saturating_add(limits::SCRAPED_CLIENTS_MAX);
+        let all = self.clients.capacity();
+        let clients = (from..next.min(all)).filter_map(|slot| self.clients.find(ClientId::of(slot)));
+        let kind = |client: &Client| ClientKind {
+            identity: Arc::clone(&client.identity),
+            state: client.state(),
+            application_name: self.application_name(&client.params),
+        };
+        let kinds = clients.filter(|client| !client.identity.internal).map(kind).collect();
+        Answer::ClientKinds(kinds, (next < all).then_some(next))
     }
 
     /// Pools of this worker that a command is for.

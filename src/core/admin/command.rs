@@ -74,6 +74,8 @@ pub enum Command {
     Barrier,
     /// SHOW CLIENTS, SHOW SOCKETS.
     Clients,
+    /// The metrics page's clients: those from this slot on, so many that no query waits for it.
+    ClientKinds(usize),
     /// SHOW SERVERS, SHOW SOCKETS.
     Servers,
     /// SHOW POOLS and the metrics page's gauges.
@@ -118,6 +120,8 @@ pub enum Answer {
     Found(bool),
     /// Rows of clients.
     Clients(Vec<ClientRow>),
+    /// What kind of client each is, and the slot that comes next.
+    ClientKinds(Vec<ClientKind>, Option<usize>),
     /// Rows of servers.
     Servers(Vec<ServerRow>),
     /// Rows of pools.
@@ -169,6 +173,17 @@ pub struct ClientRow {
     pub application_name: Arc<str>,
     /// Named statements that it has prepared.
     pub prepared_statements: usize,
+}
+
+/// What the metrics page tells clients apart by.
+#[derive(Clone, Debug)]
+pub struct ClientKind {
+    /// Who it is.
+    pub identity: Arc<ClientIdentity>,
+    /// Where it stands.
+    pub state: ClientState,
+    /// Its present `application_name`.
+    pub application_name: Arc<str>,
 }
 
 /// One row of SHOW SERVERS.

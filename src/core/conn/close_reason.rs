@@ -41,6 +41,10 @@ close_reasons! {
     DatabaseRemoved = "database removed",
     /// It was opened by an older configuration, or before RECONNECT.
     Reconfigured = "database configuration changed",
+    /// The same, found as its client gives it back, or as it comes from its login.
+    CloseNeeded = "close_needed",
+    /// The same, found as it was to be lent.
+    Obsolete = "obsolete connection",
     /// Its host has other addresses now.
     HostMoved = "host has moved",
     /// `server_lifetime`.
@@ -86,6 +90,11 @@ impl CloseReason {
             Self::Crashed => Fault::ServerCrashed,
             reason => Fault::ServerClosed { reason: reason.text() },
         }
+    }
+
+    /// The same reason, where a server is closed as it is released: as PgBouncer words it then.
+    pub(in crate::core) fn at_release(self) -> Self {
+        if self == Self::Reconfigured { Self::CloseNeeded } else { self }
     }
 
     /// Whether it counts as a renewal (`renewed` of SHOW IAM) where the server was past its soft age.

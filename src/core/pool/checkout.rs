@@ -170,7 +170,7 @@ impl Core {
             self.count_old_link(id, before);
         }
         if let Some(reason) = self.reason_to_close(id, now) {
-            self.close_server(id, reason, net);
+            self.close_server(id, reason.at_release(), net);
             return self.serve(slot, net);
         }
         if is_old {

@@ -25,7 +25,7 @@ impl Core {
             return Fitness::Close(reason);
         }
         if server.generation != pool.share.generation() {
-            return Fitness::Close(CloseReason::Reconfigured);
+            return Fitness::Close(CloseReason::Obsolete);
         }
         if now >= server.authorization.hard_at {
             return self.fitness_of_old(server, pool);

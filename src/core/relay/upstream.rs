@@ -7,7 +7,7 @@
 use super::context::{Relay, Step};
 use super::expect::Expect;
 use super::statement_rewrite::send_empty;
-use crate::base::{ClientId, Micros, Peer, ServerId, limits};
+use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
 use crate::core::conn::{Canceled, Leave, Partial, Phase, Reason, Stand};
 use crate::core::net::Net;
@@ -180,6 +180,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
                 return self.copy_frame(header);
             }
             tag::QUERY if self.core.pools[client.pool].rules.disable_pqexec => {
+                log_about!(error, client.identity.about(), "client used \"Query\" packet type");
                 return self.refuse(Fault::PqexecDisallowed);
             }
             tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE if self.core.shares_statements(self.id) => {

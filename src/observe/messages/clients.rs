@@ -106,7 +106,24 @@ pub(super) const LISTENING: &[Message] = &[
         "The database in which `auth_query` is to run has no entry: such clients are refused.",
         "Correct `auth_dbname`, or add the entry.",
     ),
+    error(
+        "auth_type=any requires forced user",
+        "With `auth_type=any` clients are whoever the entry names, and this one has no `user`: they are \
+         refused with `bouncer config error`.",
+        "Add `user=` to the entry, or choose another `auth_type`.",
+    ),
+    error(
+        "client used \"Query\" packet type",
+        "A simple query with `disable_pqexec=1`: the client is ended.",
+        "Use the extended protocol.",
+    ),
     warning(
+        "TLS handshake error: {error}",
+        "No TLS with this client: it does not trust the certificate, shows none that is trusted, speaks no \
+         version or suite in common, or has left. Told whatever `log_disconnections` says.",
+        "Compare the client's `sslmode` and `sslrootcert` with `client_tls_*`.",
+    ),
+    error(
         "S: error in auth_query: {why}",
         "`auth_query` has given no answer that can be used: the client is refused with `bouncer config \
          error`. [Why auth_query fails](#why-auth_query-fails).",
@@ -189,7 +206,7 @@ pub(super) const SILENT: &[Message] = &[
         "Only where it is frequent: look at the network.",
     ),
     text(
-        "TLS handshake failed: {error}",
+        "TLS handshake error: {error}",
         "No TLS with this client: it does not trust the certificate, shows none that is trusted, or speaks \
          no version or suite in common.",
         "Compare the client's `sslmode` and `sslrootcert` with `client_tls_*`.",
@@ -213,9 +230,23 @@ pub(super) const SILENT: &[Message] = &[
     ),
     text(
         "bad packet",
-        "The client has sent a message of a session before it has logged in, or a console one that it does \
-         not take.",
-        "The client is broken or out of step.",
+        "The client has sent a message of a session before it has logged in (a goodbye among them), or a \
+         console one that it does not take.",
+        "Only where it is frequent: the client is broken or out of step.",
+    ),
+    text("failed cancel request", "A cancel request with a key that nobody has: it came too late.", NONE),
+    text("cancel request for console client", "It was for a client of the console.", NONE),
+    text("cancel request for idle client", "Nothing ran any more that could be cancelled.", NONE),
+    text(
+        "cancel request for waiting client",
+        "The client that it was for waited for a server: its query was answered as cancelled.",
+        NONE,
+    ),
+    text("successfully sent cancel request", "PostgreSQL has taken it.", NONE),
+    text(
+        "failed to send cancel request",
+        "It was given up on its way to PostgreSQL; `cancel request given up` says why.",
+        "See there.",
     ),
     text(
         "no randomness from the system",

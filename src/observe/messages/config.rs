@@ -11,7 +11,12 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Check the path, and the rights of the pooler's user.",
     ),
     text(
-        "syntax error in configuration ({place}), stopping loading: {why}",
+        "could not load file \"{file}\": {why}, included in configuration ({place})",
+        "A file that `%include` names cannot be read.",
+        "Correct the path at that line; check the rights of the pooler's user.",
+    ),
+    text(
+        "syntax error in configuration ({place}): {why}",
         "The line is none of the forms there are: one of the next rows.",
         "Correct the line.",
     ),
@@ -30,7 +35,7 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Close the quote.",
     ),
     text(
-        "include nesting level too deep ({place}), stopping loading: at most {levels} levels",
+        "include nesting level too deep ({place}): at most {levels} levels",
         "`%include` within includes, or in a circle.",
         "Correct the files.",
     ),
@@ -80,6 +85,12 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Correct the value.",
     ),
     text("accepted: {values}", "Why a value is refused: what is accepted.", "Use one of these."),
+    text(
+        "setting {name} stands in section [{section}] of the configuration ({place}): it belongs to \
+         [pgbouncer]",
+        "A setting stands below `[databases]`, `[users]` or `[peers]`, where it is no entry.",
+        "Move it below `[pgbouncer]`.",
+    ),
     text(
         "{kind} name \"{name}\" is reserved in configuration ({place})",
         "`pgbouncer` is the console's name.",
@@ -218,6 +229,17 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
 
 /// Warnings of the configuration.
 pub(super) const CONFIG_WARNINGS: &[Message] = &[
+    text(
+        "entry \"{name}\" of [{section}] has the name of a setting ({place}): settings stand below \
+         [pgbouncer]",
+        "It is taken as a database, user or peer of that name.",
+        "Move the line below `[pgbouncer]`, unless it is meant so.",
+    ),
+    text(
+        "value of {name} has \"{mark}\" in it ({place}): a comment stands on a line of its own",
+        "`;` and `#` begin a comment only at the beginning of a line: all that follows is part of the value.",
+        "Move the comment to a line of its own, unless it is meant so.",
+    ),
     text(
         "setting {name} has no effect: {why}",
         "The setting is PgBouncer's, and says nothing here; `{why}` tells why. \

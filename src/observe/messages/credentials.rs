@@ -281,9 +281,12 @@ pub(super) const DETAILS: &[Message] = &[
     ),
     text("{name} is not a region", "`AWS_REGION`, or another variable of a region, is wrong.", "Correct it."),
     text(
-        "the web identity is too long",
-        "`AWS_WEB_IDENTITY_TOKEN_FILE` names a file that is no token.",
-        "Correct the variable.",
+        "the web identity {file} ({name}) {why}",
+        "The file that `AWS_WEB_IDENTITY_TOKEN_FILE`, or the profile's `web_identity_token_file`, names \
+         cannot be read, is no regular file, or is too long for a token.",
+        "On EKS see that the pod has the service account's token (its annotation \
+         `eks.amazonaws.com/role-arn`, the webhook); else correct the name, or the rights of the pooler's \
+         user.",
     ),
     text(
         "access key id contains invalid characters",

@@ -45,6 +45,11 @@ pub(super) const START: &[Message] = &[
         "Check `NOTIFY_SOCKET` and `NotifyAccess=` of the unit.",
     ),
     log(
+        "stale pidfile, removing",
+        "The process of the pidfile is gone: it had no time to remove the file.",
+        "See why the last run ended.",
+    ),
+    log(
         "RELOAD command issued",
         "The console has asked for a reload. What is wrong with the files follows as ERROR lines; no such \
          line means that all is in force.",
@@ -119,17 +124,17 @@ pub(super) const START_FAILURES: &[Message] = &[
         "Create it, or name another one.",
     ),
     fatal(
-        "failed to reset groups: {error}",
+        "failed to reset groups for user '{name}' (group '{group}'): {error}",
         "The system refuses the change to the user of `user`.",
         "Start as root, or as that user.",
     ),
     fatal(
-        "failed to assume identity of group {gid}: {error}",
+        "failed to assume identity of group '{group}': {error}",
         "The system refuses the change to the user of `user`.",
         "Start as root, or as that user.",
     ),
     fatal(
-        "failed to assume identity of user {uid}: {error}",
+        "failed to assume identity of user '{name}': {error}",
         "The system refuses the change to the user of `user`.",
         "Start as root, or as that user.",
     ),
@@ -167,6 +172,11 @@ pub(super) const START_FAILURES: &[Message] = &[
         "online restart (-R) is not available in this version",
         "`-R`, and the process to take over from is running.",
         "Stop it first; start without `-R`.",
+    ),
+    fatal(
+        "path of the unix socket is too long: {bytes} bytes, at most {most} (unix_socket_dir): {path}",
+        "The system has no room for so long a path; `--check` warns of it.",
+        "Choose a shorter `unix_socket_dir`.",
     ),
     fatal(
         "unix port {port} is in use",
@@ -238,9 +248,25 @@ pub(super) const METRICS: &[Message] = &[
         "None; `log_stats=0` leaves the line out.",
     ),
     warning(
-        "{untold} log lines were lost: they came faster than they could be written",
-        "The destination of the log is slow, or lines come in a flood: so many are missing here.",
+        "{count} log lines were lost: {why}",
+        "So many lines are missing, for one of the reasons of the next rows.",
+        "See there.",
+    ),
+    text(
+        "they came faster than they could be written",
+        "Why lines were lost: the destination of the log is slow, or lines come in a flood.",
         "Lower `verbose`, look at the disk or syslog, and at what floods.",
+    ),
+    text(
+        "could not write to the log file: {error}",
+        "Why lines were lost: the system's reason, such as a full disk. Told at once, each minute, and when \
+         lines are written again.",
+        "Make room on the disk of `logfile`.",
+    ),
+    text(
+        "could not send to syslog: {error}",
+        "Why lines were lost: the syslog daemon is not there, or takes none.",
+        "Look at the daemon; `syslog=0` does without it.",
     ),
 ];
 

@@ -61,7 +61,11 @@ pub(super) const SERVERS: &[Message] = &[
         "Session parameters of a client are set on the server that it is lent.",
         NONE,
     ),
-    debug("successfully sent cancel request", "PostgreSQL has taken a cancel request.", NONE),
+    log(
+        "closing because: successfully sent cancel request (age={age}s)",
+        "PostgreSQL has taken a cancel request, and the connection that carried it is closed.",
+        "None; `log_disconnections=0` leaves it out.",
+    ),
     log(
         "cancel request given up: {why}",
         "A cancel request did not reach PostgreSQL for certain: `cancel_wait_timeout`, `connect timeout`, \
@@ -137,6 +141,8 @@ pub(super) const CLOSED: &[Message] = &[
         "RECONNECT, or a reload that changes how it is connected to; others are opened as they are needed.",
         NONE,
     ),
+    text("close_needed", "The same, noticed as its client gave it back, or as it came from its login.", NONE),
+    text("obsolete connection", "The same, noticed as it was to be lent.", NONE),
     text(
         "database removed",
         "KILL, or a reload that takes its entry away; its clients are told the same.",

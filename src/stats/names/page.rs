@@ -1,7 +1,32 @@
-//! The documentation's page of metrics, made from [`METRICS`].
+//! The documentation's page of metrics, made from [`metrics`].
 
-use super::{METRICS, OTHER, Unit, VERSION_INFO};
+use super::{OTHER, Unit, metrics};
 use crate::base::{limits, wrap};
+
+/// What carries over.
+const EXPORTER: &str = "\
+    Every metric of prometheus-community's pgbouncer_exporter 0.12 stands here under its own name, with its \
+    own type and labels, so that its dashboards and alerts find their series without the exporter. \
+    `pgbouncer_pools_*` is told of each pool; `pgbouncer_stats_totals_*` of each database, all users \
+    together: of each pool `pgweir_pool_*` tells the same. What the exporter tells of PgBouncer's process \
+    (`--pid-file`, `pgbouncer_process_*`) is `process_*` here, as for any program that serves its own \
+    page.\n\n\
+    With 600 pools the page is some 5 MB, most of it buckets of histograms. `metrics_pool_histograms=0` sums \
+    each histogram of pools over all pools, without labels; what is counted of each pool stays.\n\n";
+
+/// What is said of clients' own labels.
+const CLIENTS: &str = "\
+    `application_name` is what clients say. The {most} most frequent kinds of clients have series of their \
+    own; of all further ones there is one series for each `state`, its other labels `other`.\n\n";
+
+/// What the documentation says of probes.
+const LIVE: &str = "\
+    ## Probes\n\n\
+    `http://<metrics_listen>/live` answers 200 and `live` as long as this page answers at all. It is for \
+    who restarts what hangs (Kubernetes' `livenessProbe`, a watchdog): nothing that a restart does not cure \
+    has a say in it, neither a database that is down nor AWS credentials that are missing nor a shutdown \
+    that waits for clients. `/ready` is for who sends clients or does not (`readinessProbe`, a load \
+    balancer's health check): a restart for what it tells would end all clients and help none.\n\n";
 
 /// What the documentation says of readiness.
 const READY: &str = "\
@@ -20,15 +45,18 @@ const READY: &str = "\
     Where something of the pooler has panicked since the start, a last line says how often: `panics: 1`; it \
     goes on without what that has ended, and the log has the place.\n\n";
 
-/// The documentation's page of metrics: one Markdown table, made from [`METRICS`].
+/// The documentation's page of metrics: one Markdown table, made from [`metrics`].
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
          Served in the Prometheus text format on `http://<metrics_listen>/metrics`; off while \
          `metrics_listen` is empty. Who takes gzip (`Accept-Encoding`), as Prometheus does, is sent the page \
-         packed so, which is ten to twenty times smaller. This page is generated from \
-         `src/stats/names/table.rs`; `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
+         packed so, which is ten to twenty times smaller. Who prefers `application/openmetrics-text` \
+         (`Accept`), as Prometheus does, is sent OpenMetrics 1.0. This page is generated from \
+         `src/stats/names/table`; `BLESS=1 cargo test metrics_page` rewrites it.\n\n",
     );
+    page += EXPORTER;
+    page += &CLIENTS.replace("{most}", &limits::METRICS_CLIENT_KINDS_MAX.to_string());
     page += &format!(
         "`database` and `user` are those of a pool; `user` is the one its servers log in as. The first {} \
          pools have series of their own; all further ones are summed in one series with \
@@ -41,9 +69,11 @@ pub fn markdown() -> String {
          `reason` is empty where `result` is `ok`.\n\n",
         limits::METRICS_SOURCES_MAX
     );
+    page += LIVE;
     page += &READY.replace("{databases}", &limits::METRICS_DATABASES_MAX.to_string());
+    page += "## Metrics, one by one\n\n";
     page += "| name | type | unit | labels | SHOW | what it tells |\n|---|---|---|---|---|---|\n";
-    for metric in METRICS {
+    for metric in metrics() {
         let unit = match metric.unit {
             Unit::Count => "",
             Unit::Bytes => "bytes",
@@ -52,9 +82,6 @@ pub fn markdown() -> String {
         let (name, kind, labels) = (metric.name, metric.kind(), metric.labels().join(", "));
         page += &format!("| `{name}` | {kind} | {unit} | {labels} | {} | {} |\n", metric.show, metric.help);
     }
-    page += &format!(
-        "| `{VERSION_INFO}` | gauge |  | version | VERSION.version | The version, in its label; always 1. |\n"
-    );
     wrap::page(&page)
 }
 

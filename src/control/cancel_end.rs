@@ -1,0 +1,35 @@
+//! What a cancel request comes to, as the log tells it of whoever sent it.
+//!
+//! The words are PgBouncer's where it has them. Source: PgBouncer, src/objects.c (accept_cancel_request(),
+//! unlink_server()).
+
+/// What a cancel request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelEnd {
+    /// Nobody has that key.
+    UnknownKey,
+    /// It was for a client of the console.
+    OfConsole,
+    /// Nothing runs that could be cancelled.
+    OfIdle,
+    /// Its client was answered before a server had its query.
+    OfWaiting,
+    /// PostgreSQL has taken it.
+    Taken,
+    /// It was given up on its way to PostgreSQL; another line tells why.
+    GivenUp,
+}
+
+impl CancelEnd {
+    /// Behind `closing because`.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "failed cancel request",
+            Self::OfConsole => "cancel request for console client",
+            Self::OfIdle => "cancel request for idle client",
+            Self::OfWaiting => "cancel request for waiting client",
+            Self::Taken => "successfully sent cancel request",
+            Self::GivenUp => "failed to send cancel request",
+        }
+    }
+}
