@@ -1,6 +1,6 @@
 //! The one table of metrics: name, kind, unit, labels, help, and the SHOW column that tells the same.
 //!
-//! The Prometheus page, docs/metrics.md and their tests walk [`metrics`]; a metric is added in one of the
+//! The Prometheus page, docs/metrics.md and their tests walk [`metrics()`]; a metric is added in one of the
 //! tables below `table` and nowhere else. What prometheus-community's pgbouncer_exporter tells carries its
 //! name, type and labels, so that dashboards carry over; what every client library tells of its process is
 //! `process_<noun>_<unit>`, the rest `pgweir_<noun>_<unit>`. Labels have a bound:

@@ -61,7 +61,8 @@ impl Held {
 }
 
 /// Why a client is gone that nobody ended.
-const OWN_ENDS: [&str; 3] = ["client unexpected eof", "client close request", "client connection failed"];
+const OWN_ENDS: [&str; 4] =
+    ["client unexpected eof", "client close request", "client connection failed", "cancel request"];
 
 /// Held by the attack that is under way in a long run.
 static ALONE: Mutex<()> = Mutex::new(());

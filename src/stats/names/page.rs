@@ -1,4 +1,4 @@
-//! The documentation's page of metrics, made from [`metrics`].
+//! The documentation's page of metrics, made from [`metrics()`].
 
 use super::{OTHER, Unit, metrics};
 use crate::base::{limits, wrap};
@@ -45,7 +45,7 @@ const READY: &str = "\
     Where something of the pooler has panicked since the start, a last line says how often: `panics: 1`; it \
     goes on without what that has ended, and the log has the place.\n\n";
 
-/// The documentation's page of metrics: one Markdown table, made from [`metrics`].
+/// The documentation's page of metrics: one Markdown table, made from [`metrics()`].
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
