@@ -108,6 +108,11 @@ pub fn parameter_status(payload: &[u8]) -> Result<(&str, &str), WireError> {
     }
 }
 
+/// The name in a ParameterStatus, also where its value cannot be read; `None` where the name cannot either.
+pub fn parameter_name(payload: &[u8]) -> Option<&str> {
+    cstr::split_str(payload).map(|(name, _)| name)
+}
+
 /// Reads a ReadyForQuery: `I` idle, `T` in a transaction, `E` in a failed one.
 ///
 /// # Errors
@@ -203,6 +208,8 @@ mod tests {
         assert!(parameter_status(b"TimeZone\0UTC").is_err());
         assert!(parameter_status(b"TimeZone\0UTC\0x").is_err());
         assert!(parameter_status(b"search_path\0\xe4\0").is_err());
+        assert_eq!(parameter_name(b"search_path\0\xe4\0"), Some("search_path"));
+        assert_eq!(parameter_name(b"\xe4\0x\0"), None);
         assert_eq!(ready_status(b"T"), Ok(b'T'));
         assert!(ready_status(b"X").is_err());
         assert!(ready_status(b"II").is_err());

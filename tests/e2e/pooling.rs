@@ -190,6 +190,18 @@ fn what_one_client_forbids_itself_another_may_do() {
 }
 
 #[test]
+fn a_parameter_that_cannot_be_read_is_no_other_clients() {
+    postgres().psql("postgres", "create role \"zo\u{eb}\"");
+    let pooler = one_server("transaction").user("postgres", "").start();
+    let mut first = Raw::log_in(pooler.port, "postgres", "app");
+    let mut second = Raw::log_in(pooler.port, "postgres", "app");
+    first.simple("set client_encoding = 'LATIN1'");
+    first.simple(r#"set session authorization U&"zo\00EB""#);
+    assert_eq!(second.simple("select session_user").value(), "postgres");
+    pooler.wait_for_log("closing because: session parameters in doubt");
+}
+
+#[test]
 fn a_server_that_dies_takes_only_its_client_along() {
     let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=2").start();
     let (mut victim, mut other) = (pooler.client(), pooler.client());

@@ -71,6 +71,8 @@ close_reasons! {
     ResetFailed = "reset query failed",
     /// What a cancel request did to it cannot be known.
     CancelInDoubt = "cancel request in doubt",
+    /// A tracked parameter of its session has a value that cannot be read.
+    ParamsInDoubt = "session parameters in doubt",
     /// Which prepared statements it has cannot be known.
     StatementsInDoubt = "prepared statements in doubt",
     /// It said what nobody had asked for.

@@ -89,7 +89,13 @@ impl Core {
     /// ParameterStatus: the server's row, and that of the client for whom it happened. False where the values
     /// are more than is kept: the session has them, and nobody could ever set them back.
     fn note_parameter(&mut self, id: ServerId, payload: &[u8]) -> bool {
-        let Ok((name, value)) = backend::parameter_status(payload) else { return true };
+        let Ok((name, value)) = backend::parameter_status(payload) else {
+            if backend::parameter_name(payload).is_some_and(|name| self.names.position(name).is_some()) {
+                // Bytes of another encoding: nobody could compare them, or set them back for the next client.
+                self.servers[id].close_reason.get_or_insert(CloseReason::ParamsInDoubt);
+            }
+            return true;
+        };
         let Some(position) = self.names.position(name) else { return true };
         let server = &mut self.servers[id];
         let before = server.params.clone();

@@ -204,6 +204,12 @@ pub(super) const CLOSED: &[Message] = &[
         NONE,
     ),
     text(
+        "session parameters in doubt",
+        "A client has set a tracked parameter (a role, `search_path`) to a name that its encoding does not \
+         show as UTF-8: it could not be set back for the next client. Another one is opened.",
+        NONE,
+    ),
+    text(
         "prepared statements in doubt",
         "An error has met statements that were sent ahead: nobody knows which of them the server has. \
          Another one is opened.",
