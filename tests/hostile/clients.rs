@@ -5,7 +5,7 @@ use crate::common::raw::{Raw, bind, execute, frame, parse, query, sync};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 use crate::states::{Door, STATES, State, log_in};
 use crate::wire::{Dice, Wire, length, seed};
-use crate::witness::{Held, beside, closed, peer_port};
+use crate::witness::{Held, beside, closed, goes_by_itself, peer_port};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -83,8 +83,8 @@ fn only_they_were_ended(pooler: &Pooler, runs: &Runs) {
     let others: Vec<_> = closed(&log, " C-")
         .into_iter()
         .filter(|line| !peer_port(line).is_some_and(|port| all.contains(&port)))
-        // who comes and goes by itself: the test's own questions at the console
-        .filter(|line| !line.contains("client unexpected eof") && !line.contains("client close request"))
+        // the test's own questions at the console, and its cancel requests
+        .filter(|line| !goes_by_itself(line))
         .collect();
     assert!(others.is_empty(), "others were ended: {others:#?}");
     let quiet: Vec<_> = closed(&log, " S-").into_iter().filter(|line| line.contains(" quiet/")).collect();

@@ -209,6 +209,11 @@ pub fn closed<'l>(log: &'l str, side: &str) -> Vec<&'l str> {
     log.lines().filter(is_one).collect()
 }
 
+/// Whether a line tells of a client that nobody ended.
+pub fn goes_by_itself(line: &str) -> bool {
+    OWN_ENDS.iter().any(|own| line.contains(own))
+}
+
 /// Only offenders were ended: of the clients, those that went by themselves, and those whose end is told with
 /// one of `reasons` and an address (one client at least for each; no reason: nobody was); of the witness's
 /// servers, none.
@@ -221,10 +226,9 @@ pub fn only_ended(pooler: &Pooler, reasons: &[&str]) {
         });
     }
     let log = pooler.log();
-    let by_itself = |line: &str| OWN_ENDS.iter().any(|own| line.contains(own));
     let clients = closed(&log, " C-").into_iter().filter(|line| {
         let is_witness = line.contains(" quiet/");
-        !by_itself(line) && (is_witness || !reasons.iter().any(|reason| names(line, reason)))
+        !goes_by_itself(line) && (is_witness || !reasons.iter().any(|reason| names(line, reason)))
     });
     let servers = closed(&log, " S-").into_iter().filter(|line| line.contains(" quiet/"));
     let others: Vec<_> = clients.chain(servers).collect();
