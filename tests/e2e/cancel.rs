@@ -12,7 +12,8 @@ fn cancel(pooler: &Pooler, key: &[u8]) {
     assert_eq!(messenger.read(), None, "closed without an answer");
 }
 
-fn running(marker: &str) -> bool {
+/// Whether PostgreSQL is at a query with `marker` in it.
+pub fn running(marker: &str) -> bool {
     let sql = format!(
         "select count(*) from pg_stat_activity where state = 'active' and query like '%{marker}%' \
          and pid <> pg_backend_pid()"

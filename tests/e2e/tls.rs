@@ -1,5 +1,6 @@
 //! TLS on both sides: the modes, names that do not match, certificates of strangers, cancel over TLS.
 
+use crate::cancel;
 use crate::common::certs::certs;
 use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, free_port, page, postgres, programs, wait_until};
@@ -162,11 +163,12 @@ fn a_cancel_request_ends_in_order() {
     let mut running = Raw::tls(pooler.port, "localhost", &certs().ca());
     running.startup(&[("user", "app"), ("database", "app")]);
     assert_eq!(running.outcome().status, Some(b'I'));
-    running.send(&raw::query("select pg_sleep(20)"));
+    running.send(&raw::query("select pg_sleep(20) as ends_in_order"));
+    wait_until("the query runs", || cancel::running("as ends_in_order"));
     for key in [running.key.clone(), vec![7; 8]] {
-        let mut cancel = Raw::tls(pooler.port, "localhost", &certs().ca());
-        cancel.send(&raw::cancel_request(&key));
-        assert!(cancel.ends_in_order(), "libpq takes the end of TLS without close_notify for an error");
+        let mut request = Raw::tls(pooler.port, "localhost", &certs().ca());
+        request.send(&raw::cancel_request(&key));
+        assert!(request.ends_in_order(), "libpq takes the end of TLS without close_notify for an error");
     }
     assert!(running.outcome().errors[0].contains("57014"), "it was cancelled");
 }
