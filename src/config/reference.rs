@@ -33,14 +33,11 @@ pub fn ini() -> String {
     page
 }
 
-/// `configs/README.md`: the files of this directory and the same facts as tables.
+/// `configs/README.md`: the files of this directory and the same facts as lists.
 pub fn markdown() -> String {
     let mut page = String::from(MARKDOWN_HEAD);
     page.push_str(
-        "\n\
-         ## [pgbouncer]\n\n\
-         | setting | default | accepted | takes effect | meaning |\n\
-         |---|---|---|---|---|\n",
+        "\n## [pgbouncer]\n\nEach with its default, what is accepted, and when it takes effect.\n\n",
     );
     for row in TABLE {
         let default = row.default.map_or("not set".to_owned(), code);
@@ -49,12 +46,12 @@ pub fn markdown() -> String {
             (Effect::Active, Change::Reload) => "reload".to_owned(),
             (Effect::Active, Change::Restart) => "restart".to_owned(),
         };
-        let cells = [code(row.name), default, cell(&row.accepted()), cell(&when), cell(row.doc)];
-        push_line(&mut page, &format!("| {} |", cells.join(" | ")));
+        let facts = format!("{default}; {}; {when}", row.accepted());
+        push_line(&mut page, &format!("- `{}` ({facts}): {}", row.name, row.doc));
     }
-    keys_table(&mut page, "databases", DATABASE_KEYS);
-    keys_table(&mut page, "users", USER_KEYS);
-    keys_table(&mut page, "peers", PEER_KEYS);
+    keys_list(&mut page, "databases", DATABASE_KEYS);
+    keys_list(&mut page, "users", USER_KEYS);
+    keys_list(&mut page, "peers", PEER_KEYS);
     wrap::page(&page)
 }
 
@@ -75,7 +72,7 @@ lines; comments on lines of their own, with `;` or `#` in front; `%include FILE`
 deep. Values of the last three sections are `key=value` pairs separated by spaces, `'quoted'` where they \
 hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
 
-The tables below are written from the program's own: `BLESS=1 cargo test --test settings` rewrites them.
+The lists below are written from the program's own: `BLESS=1 cargo test --test settings` rewrites them.
 ";
 
 /// What is accepted and when it takes effect.
@@ -98,11 +95,10 @@ fn section<T>(page: &mut String, name: &str, example: &str, keys: &[Key<T>]) {
     push_line(page, &format!(";{example}"));
 }
 
-fn keys_table<T>(page: &mut String, name: &str, keys: &[Key<T>]) {
-    push_line(page, &format!("\n## [{name}]\n\n| key | accepted | meaning |\n|---|---|---|"));
+fn keys_list<T>(page: &mut String, name: &str, keys: &[Key<T>]) {
+    push_line(page, &format!("\n## [{name}]\n"));
     for key in keys {
-        let cells = [code(key.name), cell(&key.accepted()), cell(key.doc)];
-        push_line(page, &format!("| {} |", cells.join(" | ")));
+        push_line(page, &format!("- `{}` ({}): {}", key.name, key.accepted(), key.doc));
     }
 }
 
@@ -119,10 +115,5 @@ fn push_line(page: &mut String, line: &str) {
 }
 
 fn code(text: &str) -> String {
-    if text.is_empty() { "nothing".to_owned() } else { format!("`{}`", cell(text)) }
-}
-
-/// A text that does not end its cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
+    if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") }
 }

@@ -45,7 +45,7 @@ const READY: &str = "\
     Where something of the pooler has panicked since the start, a last line says how often: `panics: 1`; it \
     goes on without what that has ended, and the log has the place.\n\n";
 
-/// The documentation's page of metrics: one Markdown table, made from [`metrics()`].
+/// The documentation's page of metrics: one list, made from [`metrics()`].
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
@@ -72,15 +72,20 @@ pub fn markdown() -> String {
     page += LIVE;
     page += &READY.replace("{databases}", &limits::METRICS_DATABASES_MAX.to_string());
     page += "## Metrics, one by one\n\n";
-    page += "| name | type | unit | labels | SHOW | what it tells |\n|---|---|---|---|---|---|\n";
+    page += "Each with its labels, its type, its unit, and where SHOW tells the same.\n\n";
     for metric in metrics() {
         let unit = match metric.unit {
             Unit::Count => "",
-            Unit::Bytes => "bytes",
-            Unit::Seconds => "seconds",
+            Unit::Bytes => ", bytes",
+            Unit::Seconds => ", seconds",
         };
-        let (name, kind, labels) = (metric.name, metric.kind(), metric.labels().join(", "));
-        page += &format!("| `{name}` | {kind} | {unit} | {labels} | {} | {} |\n", metric.show, metric.help);
+        let labels = match metric.labels().join(", ") {
+            none if none.is_empty() => none,
+            some => format!("{{{some}}}"),
+        };
+        let show = if metric.show.is_empty() { String::new() } else { format!("; {}", metric.show) };
+        let facts = format!("{}{unit}{show}", metric.kind());
+        page += &format!("- `{}{labels}` ({facts}): {}\n", metric.name, metric.help);
     }
     wrap::page(&page)
 }
