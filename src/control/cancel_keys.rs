@@ -239,19 +239,8 @@ mod tests {
         let keys = CancelKeys::default();
         let waits: Vec<_> = (0..3).map(|_| keys.watch()).collect();
         let request = |number: u64| {
-            let address = crate::base::Address::Unix { port: 0, pid: 0, uid: 0 };
-            let key = CancelKey { pid: 1, secret: Box::new([0; 4]) };
-            let identity = Arc::new(ServerIdentity {
-                socket_id: 1,
-                database: "d".into(),
-                user: "u".into(),
-                remote: address.clone(),
-                local: address,
-                host: "".into(),
-                tls: String::new(),
-                connected_at_epoch_s: 0,
-                cancel_key: key.clone(),
-            });
+            let identity = Arc::new(ServerIdentity::for_tests(1));
+            let key = identity.cancel_key.clone();
             let watched = keys.take_watched(number).into_iter().collect();
             CancelRequest::new(WorkerId(0), 1, identity, key, watched)
         };

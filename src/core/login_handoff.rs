@@ -106,6 +106,25 @@ impl ServerIdentity {
     }
 }
 
+#[cfg(test)]
+impl ServerIdentity {
+    /// A server of nobody's, at no address.
+    pub(crate) fn for_tests(socket_id: u64) -> Self {
+        let nowhere = Address::Unix { port: 0, pid: 0, uid: 0 };
+        Self {
+            socket_id,
+            database: "db".into(),
+            user: "app".into(),
+            remote: nowhere.clone(),
+            local: nowhere,
+            host: "".into(),
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
+        }
+    }
+}
+
 /// How long a server may serve on the authorization that it was logged in with. Both times lie on the
 /// process's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

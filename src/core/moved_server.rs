@@ -17,18 +17,7 @@ impl MovedServer {
         let rules = Arc::new(snapshot.pool_rules(&snapshot.database("db").unwrap(), "app"));
         let database = Arc::new(crate::core::pool::DatabaseShare::new("db".into(), Arc::default()));
         let pool = Arc::new(PoolShare::new(crate::base::PoolId(1), database, "app".into(), rules, 2));
-        let address = crate::base::Address::Unix { port: 0, pid: 0, uid: 0 };
-        let identity = crate::core::login_handoff::ServerIdentity {
-            socket_id: 1,
-            database: "db".into(),
-            user: "app".into(),
-            remote: address.clone(),
-            local: address,
-            host: "".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: crate::core::login_handoff::CancelKey { pid: 1, secret: Box::new([0; 4]) },
-        };
+        let identity = crate::core::login_handoff::ServerIdentity::for_tests(1);
         let login = crate::core::login_handoff::ServerLogin {
             identity: Arc::new(identity),
             pool: Arc::clone(&pool),

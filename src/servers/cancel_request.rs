@@ -149,23 +149,11 @@ mod tests {
     use super::*;
     use crate::base::WorkerId;
     use crate::control::CancelKeys;
-    use crate::core::CancelKey;
     use crate::servers::cancel_queues::CancelQueues;
 
     fn request(keys: &CancelKeys, number: u64, server: u64) -> CancelRequest {
-        let address = Address::Unix { port: 0, pid: 0, uid: 0 };
-        let key = CancelKey { pid: 1, secret: Box::new([0; 4]) };
-        let identity = Arc::new(ServerIdentity {
-            socket_id: server,
-            database: "d".into(),
-            user: "u".into(),
-            remote: address.clone(),
-            local: address,
-            host: "".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: key.clone(),
-        });
+        let identity = Arc::new(ServerIdentity::for_tests(server));
+        let key = identity.cancel_key.clone();
         let watched = keys.take_watched(number).into_iter().collect();
         CancelRequest::new(WorkerId(0), server, identity, key, watched)
     }

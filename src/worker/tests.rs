@@ -4,8 +4,8 @@ use super::{Mail, Task, WorkerConfig, WorkerHandle, spawn};
 use crate::base::{Address, Micros, WorkerId};
 use crate::config::{ClientRules, IoBackend, Snapshot};
 use crate::core::{
-    Answer, CancelKey, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare,
-    ServerIdentity, ServerLogin, StatementRegistry,
+    Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare, ServerIdentity,
+    ServerLogin, StatementRegistry,
 };
 use crate::io::{Channel, Clock, Interest, Watch};
 use crate::wire::{TrackedNames, encode, tags};
@@ -151,19 +151,8 @@ impl Plant {
     /// An idle server of the pool on a worker; its far end.
     fn server(&self, worker: usize) -> UnixStream {
         let (channel, far, socket_id) = self.socket();
-        let identity = ServerIdentity {
-            socket_id,
-            database: "db".into(),
-            user: "app".into(),
-            remote: Address::Unix { port: 0, pid: 0, uid: 0 },
-            local: Address::Unix { port: 0, pid: 0, uid: 0 },
-            host: "".into(),
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
-        };
         let login = ServerLogin {
-            identity: Arc::new(identity),
+            identity: Arc::new(ServerIdentity::for_tests(socket_id)),
             pool: Arc::clone(&self.pool),
             params: self.names.empty_set(),
             generation: self.pool.generation(),

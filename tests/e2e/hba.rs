@@ -4,8 +4,7 @@
 use crate::common::certs::certs;
 use crate::common::raw::Raw;
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs, wait_until};
-use std::path::PathBuf;
-use std::process::Command;
+use crate::vouched::{outcome, with_certificate};
 
 /// A pooler that goes by these rules and maps; every user is `app` on the server.
 fn ruled(rules: &str, maps: &str) -> PoolerSetup {
@@ -36,13 +35,6 @@ fn by_tcp(pooler: &Pooler, user: &str, database: &str) -> String {
     first_words(Raw::tcp(pooler.port), user, database)
 }
 
-fn outcome(mut psql: Command, target: &str) -> Result<String, String> {
-    psql.args(["-X", "-At", "-w", "-c", "select current_user", "-d", target]);
-    let output = psql.output().expect("psql is installed");
-    let said = programs::said(&output).trim_end().to_owned();
-    if output.status.success() { Ok(said) } else { Err(said) }
-}
-
 /// psql as `user`, from outside of the account that the pooler runs as.
 fn with_password(pooler: &Pooler, user: &str, password: &str) -> Result<String, String> {
     let mut psql = programs::limited(programs::postgres("psql"));
@@ -54,17 +46,6 @@ fn with_password(pooler: &Pooler, user: &str, password: &str) -> Result<String, 
 fn from_account(pooler: &Pooler, user: &str) -> Result<String, String> {
     let target = format!("host={} port={} user={user} dbname=app", pooler.directory().display(), pooler.port);
     outcome(account::command(programs::postgres("psql")), &target)
-}
-
-/// psql as `user` over TLS, with a certificate.
-fn with_certificate(pooler: &Pooler, user: &str, own: &(PathBuf, PathBuf)) -> Result<String, String> {
-    let (certificate, key) = (own.0.display(), own.1.display());
-    let target = format!(
-        "host=localhost hostaddr=127.0.0.1 port={} user={user} dbname=app sslmode=require \
-         sslcert={certificate} sslkey={key}",
-        pooler.port
-    );
-    outcome(programs::limited(programs::postgres("psql")), &target)
 }
 
 const REJECTED: &str = "FATAL 08P01: login rejected";

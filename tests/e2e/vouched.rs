@@ -16,7 +16,8 @@ fn by_certificate(mode: &str) -> PoolerSetup {
         .set("auth_type", "cert")
 }
 
-fn outcome(mut psql: Command, target: &str) -> Result<String, String> {
+/// Who psql is on the server, or why it is not let in.
+pub fn outcome(mut psql: Command, target: &str) -> Result<String, String> {
     psql.args(["-X", "-At", "-w", "-c", "select current_user", "-d", target]);
     let output = psql.output().expect("psql is installed");
     let said = programs::said(&output).trim_end().to_owned();
@@ -24,7 +25,7 @@ fn outcome(mut psql: Command, target: &str) -> Result<String, String> {
 }
 
 /// psql as `user` over TLS, with a certificate.
-fn with(pooler: &Pooler, user: &str, own: &(PathBuf, PathBuf)) -> Result<String, String> {
+pub fn with_certificate(pooler: &Pooler, user: &str, own: &(PathBuf, PathBuf)) -> Result<String, String> {
     let (certificate, key) = (own.0.display(), own.1.display());
     let target = format!(
         "host=localhost hostaddr=127.0.0.1 port={} user={user} dbname=app sslmode=require \
@@ -44,7 +45,7 @@ fn from_account(pooler: &Pooler, user: &str) -> Result<String, String> {
 fn a_certificate_says_who_its_holder_is() {
     let pooler = by_certificate("verify-full").start();
     for (common, names) in [("app", &[][..]), ("x", &["app"]), ("APP", &[]), ("x", &["y", "App"])] {
-        let outcome = with(&pooler, "app", &certs().client(common, names));
+        let outcome = with_certificate(&pooler, "app", &certs().client(common, names));
         assert_eq!(outcome.as_deref(), Ok("app"), "{common} {names:?}");
     }
     let own = certs().client("app", &[]);
@@ -56,11 +57,11 @@ fn a_certificate_says_who_its_holder_is() {
     ];
     for (user, own, why) in refusals {
         let before = pooler.log().matches(why).count();
-        let refused = with(&pooler, user, own).expect_err("must be refused");
+        let refused = with_certificate(&pooler, user, own).expect_err("must be refused");
         assert!(refused.contains("certificate authentication failed"), "{refused}");
         wait_until("the log tells why", || pooler.log().matches(why).count() > before);
     }
-    let unknown = with(&pooler, "nobody-known", &certs().client("nobody-known", &[]));
+    let unknown = with_certificate(&pooler, "nobody-known", &certs().client("nobody-known", &[]));
     assert!(unknown.expect_err("must be refused").contains("certificate authentication failed"));
     let local = from_account(&pooler, "app").expect_err("must be refused");
     assert!(local.contains("certificate authentication failed"), "{local}");
@@ -77,7 +78,7 @@ fn certificates_that_nobody_verifies_prove_nothing() {
     pooler.rewrite(|setup| setup.set("client_tls_sslmode", "prefer"));
     pooler.signal("HUP");
     pooler.wait_for_log("auth_type=cert requires client_tls_sslmode=verify-full");
-    assert_eq!(with(&pooler, "app", &certs().client("app", &[])).as_deref(), Ok("app"));
+    assert_eq!(with_certificate(&pooler, "app", &certs().client("app", &[])).as_deref(), Ok("app"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::base::{Address, Micros, WorkerId, limits};
 use crate::config::{Snapshot, SslMode};
 use crate::control::tests::{Lines, policy};
 use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
-use crate::core::{CancelFate, CancelKey, ServerIdentity, Verdict, Want};
+use crate::core::{CancelFate, ServerIdentity, Verdict, Want};
 use crate::servers::{Servers, attempt, cancel_request};
 use crate::tls::{ServerTls, ServersTls};
 use crate::worker::{Mail, WorkerHandle};
@@ -117,15 +117,10 @@ async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_
     let plane = &servers.plane;
     let entry = plane.pool_entry("d", "u").unwrap();
     let identity = Arc::new(ServerIdentity {
-        socket_id: 77,
         database: "d".into(),
         user: "u".into(),
         remote: Address::Tcp(address),
-        local: Address::Tcp(address),
-        host: "127.0.0.1".into(),
-        tls: String::new(),
-        connected_at_epoch_s: 0,
-        cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
+        ..ServerIdentity::for_tests(77)
     });
     let mut told = 0;
     for _ in 0..limits::CANCELS_PER_SERVER_MAX + 3 {

@@ -238,30 +238,41 @@ pub(super) fn fate(crowd: Crowd, most: Micros) -> Fate {
     world.fate
 }
 
-/// Crowds that want at least twice as many logins as pass.
-fn crowds(comes_s: u64, is_denied: bool) -> impl Iterator<Item = Crowd> {
-    let sizes = [(1, 5), (1, 20), (5, 4), (20, 1), (40, 2)];
-    let logins_ms = [20, 300, 1000, 2000];
-    let all = sizes.into_iter().flat_map(move |size| [1, 2, 5, 10].map(|most| (size, most)));
+/// Crowds of these sizes (roles, logins of each), at servers that take 1 to 10 logins a second, with logins
+/// that take so long. Nobody is denied, and the stranger comes at once.
+fn crowds<const S: usize, const L: usize>(
+    sizes: [(usize, usize); S],
+    logins_ms: [u64; L],
+) -> impl Iterator<Item = Crowd> {
+    let all = sizes.into_iter().flat_map(|size| [1, 2, 5, 10].map(|most| (size, most)));
     let all = all.flat_map(move |(size, most)| logins_ms.map(|login_ms| (size, most, login_ms)));
-    let all =
-        all.filter(|((roles, width), most, login_ms)| (roles * width) as u64 * 1_000 >= 2 * most * login_ms);
-    all.zip(0..).map(move |(((roles, width), most, login_ms), seed)| Crowd {
+    all.zip(0..).map(|(((roles, width), most, login_ms), seed)| Crowd {
         most,
         is_even: seed % 2 == 0,
         roles,
         width,
         login: Micros::from_millis(login_ms),
         opening: OPENING,
-        comes_at: s(comes_s) + Micros::from_millis(37 * seed),
-        is_denied,
+        comes_at: s(0),
+        is_denied: false,
         seed,
+    })
+}
+
+/// Crowds that want at least twice as many logins as pass.
+fn throttled_crowds(comes_s: u64, is_denied: bool) -> impl Iterator<Item = Crowd> {
+    let all = crowds([(1, 5), (1, 20), (5, 4), (20, 1), (40, 2)], [20, 300, 1000, 2000]);
+    let wants_more =
+        |crowd: &Crowd| (crowd.roles * crowd.width) as u64 * 1_000_000 >= 2 * crowd.most * crowd.login.0;
+    all.filter(wants_more).map(move |crowd| {
+        let comes_at = s(comes_s) + Micros::from_millis(37 * crowd.seed);
+        Crowd { comes_at, is_denied, ..crowd }
     })
 }
 
 #[test]
 fn one_that_is_throttled_like_the_others_is_not_called_denied() {
-    for crowd in crowds(0, false).chain(crowds(60, false)) {
+    for crowd in throttled_crowds(0, false).chain(throttled_crowds(60, false)) {
         let fate = fate(crowd, s(300));
         assert!(fate.let_in_at.is_some() && !fate.is_crowd_denied, "{crowd:?}: {fate:?}");
     }
@@ -269,7 +280,7 @@ fn one_that_is_throttled_like_the_others_is_not_called_denied() {
 
 #[test]
 fn one_that_is_denied_among_throttled_ones_is_called_so_as_soon_as_it_has_had_its_turns() {
-    for crowd in crowds(60, true).filter(|crowd| crowd.roles * crowd.width <= 20) {
+    for crowd in throttled_crowds(60, true).filter(|crowd| crowd.roles * crowd.width <= 20) {
         let fate = fate(crowd, s(300));
         let span = fate.called_denied_at.unwrap().since(fate.first_refused_at.unwrap());
         let bound = match crowd.most {
@@ -285,20 +296,7 @@ fn one_that_is_denied_among_throttled_ones_is_called_so_as_soon_as_it_has_had_it
 #[test]
 fn nobody_is_called_denied_where_a_few_begin_at_a_server_that_is_busy() {
     let sizes = [(2, 1), (2, 4), (3, 1), (3, 2), (5, 1), (5, 3), (8, 1), (16, 1)];
-    let all = sizes.into_iter().flat_map(|size| [1, 2, 5, 10].map(|most| (size, most)));
-    let all = all.flat_map(|(size, most)| [20, 100, 300].map(|login_ms| (size, most, login_ms)));
-    for (((roles, width), most, login_ms), seed) in all.zip(0..) {
-        let crowd = Crowd {
-            most,
-            is_even: seed % 2 == 0,
-            roles,
-            width,
-            login: Micros::from_millis(login_ms),
-            opening: OPENING,
-            comes_at: s(0),
-            is_denied: false,
-            seed,
-        };
+    for crowd in crowds(sizes, [20, 100, 300]) {
         let fate = fate(crowd, s(60));
         assert!(fate.let_in_at.is_some() && !fate.is_crowd_denied, "{crowd:?}: {fate:?}");
     }
