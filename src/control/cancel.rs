@@ -49,8 +49,7 @@ impl Plane {
         if !matches!(found, Some(Answer::Found(true))) {
             return CancelEnd::OfIdle;
         }
-        // The request is sent out when the worker's turn ends, so after the answer to a letter of that
-        // turn and before that to one of the next.
+        // The request is sent out at the end of the worker's round, after the answer to this letter.
         self.ask(worker, Command::Barrier).await;
         if self.cancel_keys.take_watched(request).is_some() {
             return CancelEnd::OfWaiting; // nothing was sent out for it

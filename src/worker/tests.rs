@@ -298,6 +298,36 @@ fn a_waiting_client_is_timed_out_by_the_janitor() {
     plant.stop();
 }
 
+/// A letter that the answer to another sends is read in the same round.
+#[test]
+fn a_barrier_is_answered_when_the_notes_of_what_came_before_it_are_out() {
+    let plant = Plant::new(1);
+    let (mut server, mut client) = (plant.server(0), plant.client(0));
+    client.write_all(&query("select 1")).unwrap();
+    expect(&mut server, &query("select 1"));
+    let (tell, told) = channel();
+    let (go_on, wait) = channel::<()>();
+    let worker = plant.workers[0].clone();
+    let barrier = move |_| {
+        tell.send(()).unwrap();
+        let _ = wait.recv_timeout(Duration::from_secs(30));
+    };
+    let cancel = move |found| {
+        assert!(matches!(found, Answer::Found(true)));
+        worker.send(Mail::Command(Command::Barrier, Box::new(barrier)));
+    };
+    let socket_id = plant.ids.get();
+    plant.workers[0].send(Mail::Command(Command::Cancel(socket_id, 7), Box::new(cancel)));
+    told.recv_timeout(Duration::from_secs(30)).unwrap();
+    let notes: Vec<_> = plant.notes.try_iter().collect();
+    go_on.send(()).unwrap();
+    assert!(
+        matches!(notes.last(), Some((_, Note::SendCancel { request: 7, .. }))),
+        "the request is not on its way: {notes:?}"
+    );
+    plant.stop();
+}
+
 #[test]
 fn stopping_closes_everything_and_drops_letters() {
     let plant = Plant::new(1);

@@ -139,7 +139,14 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             }
             Mail::Nudge { pool, by } => self.handle(WorkerEvent::Nudge(pool, by)),
             Mail::CancelOver(server, fate) => self.handle(WorkerEvent::CancelOver(server, fate)),
-            Mail::Command(command, reply) => reply(self.command(command)),
+            Mail::Command(command, reply) => {
+                let is_barrier = matches!(command, Command::Barrier);
+                let answer = self.command(command);
+                if is_barrier {
+                    self.carry_out();
+                }
+                reply(answer);
+            }
             Mail::Task(task) => self.post.begin(task),
             Mail::Wake(task) => self.post.wake(task),
             Mail::Stop => {}

@@ -70,7 +70,7 @@ pub enum Command {
     /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is
     /// the request's: it comes back with the [`crate::core::note::Note::SendCancel`] that is its due.
     Cancel(u64, u64),
-    /// Nothing: that it is answered says that every note of an earlier turn has been sent out.
+    /// Nothing: that it is answered says that every note of what came before it has been sent out.
     Barrier,
     /// SHOW CLIENTS, SHOW SOCKETS.
     Clients,
