@@ -324,8 +324,12 @@ pub const MADE_BYTES_PER_CALL: usize = 256 * 1024;
 pub const EXPECTED_MAX: usize = 4_096;
 
 /// Most bytes of a message that has no long part: PostgreSQL's own bound
-/// (`PQ_SMALL_MESSAGE_LIMIT`). So names end here, too.
+/// (`PQ_SMALL_MESSAGE_LIMIT`).
 pub const SMALL_MESSAGE_BYTES_MAX: u32 = 10_000;
+
+/// Most bytes of a Describe or Close, and of the names in a Bind: clients name statements as they like, and
+/// servers know shared ones by short names of ours. PgBouncer has no bound but `max_packet_size`.
+pub const STATEMENT_NAME_BYTES_MAX: u32 = 65_535;
 
 /// Most bytes of a Parse that prepares a shared statement: it is kept, and comes
 /// whole before it is looked at.

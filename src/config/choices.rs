@@ -55,6 +55,21 @@ impl Choice for PoolMode {
         &[("session", Self::Session), ("transaction", Self::Transaction), ("statement", Self::Statement)];
 }
 
+/// Whose rules a client's session state keeps to where a server is shared (`session_state`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// PgBouncer's.
+    #[default]
+    Pgbouncer,
+    /// PostgreSQL's, as far as no server of its own is needed.
+    Follow,
+}
+
+impl Choice for SessionState {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pgbouncer", Self::Pgbouncer), ("follow", Self::Follow)];
+}
+
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthType {

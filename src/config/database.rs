@@ -4,7 +4,7 @@
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md
 //! ("Section `[databases]`", "Section `[users]`").
 
-use super::choices::{LoadBalance, PoolMode, SslMode};
+use super::choices::{LoadBalance, PoolMode, SessionState, SslMode};
 use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
@@ -98,6 +98,8 @@ pub struct Database {
     pub load_balance_hosts: LoadBalance,
     /// Overrides `pool_mode`.
     pub pool_mode: Option<PoolMode>,
+    /// Overrides `session_state`.
+    pub session_state: Option<SessionState>,
     /// Overrides `default_pool_size`; 0 = unlimited.
     pub pool_size: Option<u32>,
     /// Overrides `min_pool_size`.
@@ -148,6 +150,7 @@ impl Database {
             startup: Vec::new(),
             load_balance_hosts: LoadBalance::default(),
             pool_mode: None,
+            session_state: None,
             pool_size: None,
             min_pool_size: None,
             reserve_pool_size: None,
@@ -225,6 +228,8 @@ impl Database {
 pub struct UserEntry {
     /// Overrides `pool_mode`, for the pool user.
     pub pool_mode: Option<PoolMode>,
+    /// Overrides `session_state`, for the pool user.
+    pub session_state: Option<SessionState>,
     /// Overrides `default_pool_size`, for the pool user; 0 = unlimited.
     pub pool_size: Option<u32>,
     /// Overrides `reserve_pool_size`, for the pool user.

@@ -3,7 +3,7 @@
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row
 //! here and one field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
-use super::choices::{LoadBalance, PoolMode, SslMode};
+use super::choices::{LoadBalance, PoolMode, SessionState, SslMode};
 use super::database::{Database, Hosts, PeerEntry, UserEntry};
 use super::iam::ServerAuth;
 use super::value::{BadValue, Bytes, Limit, Size, Span, Value};
@@ -83,6 +83,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
     "load_balance_hosts": LoadBalance, |db, way| db.load_balance_hosts = way,
         "How new connections are spread over several hosts; disable: stay on one until a connect fails.";
     "pool_mode": PoolMode, |db, mode| db.pool_mode = Some(mode), "Overrides the setting pool_mode.";
+    "session_state": SessionState, |db, state| db.session_state = Some(state),
+        "Overrides the setting session_state.";
     "pool_size": Size, |db, size| db.pool_size = size.0, "Servers per pool; overrides default_pool_size.";
     "min_pool_size": Size, |db, size| db.min_pool_size = size.0, "Overrides the setting min_pool_size.";
     "reserve_pool_size": Size, |db, size| db.reserve_pool_size = size.0,
@@ -145,6 +147,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
 pub(super) const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
     "pool_mode": PoolMode, |user, mode| user.pool_mode = Some(mode),
         "Overrides pool_mode of the settings and of the database.";
+    "session_state": SessionState, |user, state| user.session_state = Some(state),
+        "Overrides session_state of the settings and of the database.";
     "pool_size": Size, |user, size| user.pool_size = size.0,
         "Servers per pool; overrides default_pool_size, and pool_size of the database.";
     "reserve_pool_size": Size, |user, size| user.reserve_pool_size = size.0,

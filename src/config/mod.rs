@@ -23,9 +23,9 @@ mod settings;
 mod snapshot;
 mod value;
 
-pub use choices::PoolMode;
 pub(crate) use choices::{AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsProtocols};
 pub use choices::{IoBackend, Workers};
+pub use choices::{PoolMode, SessionState};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};

@@ -4,7 +4,7 @@
 //! `[users]` counts: the pool user's for what belongs to a pool, the login user's for what belongs to a
 //! client. Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
-use super::choices::PoolMode;
+use super::choices::{PoolMode, SessionState};
 use super::database::{Database, UserEntry};
 use super::iam::{IamIdentity, ServerAuth};
 use super::settings::Settings;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub struct PoolRules {
     /// `pool_mode`.
     pub mode: PoolMode,
+    /// `session_state`.
+    pub session_state: SessionState,
     /// `pool_size` / `default_pool_size`; 0 = unlimited.
     pub pool_size: u32,
     /// `min_pool_size`.
@@ -114,6 +116,7 @@ impl Snapshot {
         let user = self.users.get(pool_user).unwrap_or(&unset);
         PoolRules {
             mode: self.pool_mode(database, pool_user),
+            session_state: user.session_state.or(database.session_state).unwrap_or(global.session_state),
             pool_size: user.pool_size.or(database.pool_size).unwrap_or(global.default_pool_size),
             min_pool_size: database.min_pool_size.unwrap_or(global.min_pool_size),
             reserve_pool_size: user

@@ -6,8 +6,8 @@
 //! PgBouncer, doc/config.md.
 
 use super::choices::{
-    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, PoolMode, SslMode, SyslogFacility, Tls13Suites,
-    TlsProtocols, Workers,
+    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility,
+    Tls13Suites, TlsProtocols, Workers,
 };
 use super::iam::AllDenied;
 use super::value::{BadValue, Bytes, FileMode, List, ListenOn, Value};
@@ -376,4 +376,7 @@ settings! {
         "1: expired credentials of imds and container go on signing while AWS gives no newer ones.";
     iam_strict_lifetime: bool = "0", Reload, Active,
         "1: iam_max_age holds even when AWS is down and no server can be replaced.";
+    session_state: SessionState = "pgbouncer", Reload, Active,
+        "Whose rules hold for prepared statements over servers: pgbouncer: who names one that it has not \
+         prepared is ended; follow: PostgreSQL's, that is an error (26000), and the session goes on.";
 }

@@ -90,6 +90,7 @@ pub enum Fault {
     PqexecDisallowed,
     UnknownPacket,
     StatementExists,
+    StatementMissing,
     /// A Parse longer than any that is kept.
     StatementTooLong,
     /// No room for one more statement: its database's, or that of all.
@@ -172,6 +173,7 @@ impl Fault {
             Self::PqexecDisallowed => "PQexec disallowed",
             Self::UnknownPacket => "unknown pkt",
             Self::StatementExists => "prepared statement name is already in use",
+            Self::StatementMissing => "prepared statement did not exist",
             Self::StatementTooLong => "prepared statement is too long",
             Self::StatementsFull => "prepared statements take too much memory (prepared_statements_memory)",
             Self::ClientStatementsFull => "prepared statements of one client take too much memory",

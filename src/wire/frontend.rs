@@ -94,15 +94,16 @@ pub fn target_view(payload: &[u8]) -> Result<TargetView<'_>, WireError> {
     }
 }
 
-/// Whether a message may be as long as its header says: those without a payload have none, and names and the
-/// like end where PostgreSQL ends them (`SocketBackend` in its `postgres.c`).
+/// Whether a message may be as long as its header says: those without a payload have none, and what is short
+/// ends where PostgreSQL ends it (`SocketBackend` in its `postgres.c`), but for names of statements.
 #[inline]
 pub fn has_plausible_length(header: FrameHeader) -> bool {
     let length = header.frame_bytes - 1;
     match header.tag {
         client::QUERY | client::COPY_DATA | client::BIND | client::PARSE | client::FUNCTION_CALL => true,
         client::SYNC | client::FLUSH | client::COPY_DONE => length == 4,
-        client::EXECUTE | client::DESCRIBE | client::CLOSE | client::COPY_FAIL | client::TERMINATE => {
+        client::DESCRIBE | client::CLOSE => length <= limits::STATEMENT_NAME_BYTES_MAX as usize,
+        client::EXECUTE | client::COPY_FAIL | client::TERMINATE => {
             length <= limits::SMALL_MESSAGE_BYTES_MAX as usize
         }
         _ => true, // refused for its tag
@@ -176,8 +177,11 @@ mod tests {
             assert!(has_plausible_length(header(tag, 4)));
             assert!(!has_plausible_length(header(tag, 5)) && !has_plausible_length(header(tag, 40_000)));
         }
-        for tag in [client::EXECUTE, client::DESCRIBE, client::CLOSE, client::TERMINATE] {
+        for tag in [client::EXECUTE, client::TERMINATE, client::COPY_FAIL] {
             assert!(has_plausible_length(header(tag, 10_000)) && !has_plausible_length(header(tag, 10_001)));
+        }
+        for tag in [client::DESCRIBE, client::CLOSE] {
+            assert!(has_plausible_length(header(tag, 65_535)) && !has_plausible_length(header(tag, 65_536)));
         }
         for tag in [client::QUERY, client::BIND, client::PARSE, client::COPY_DATA] {
             assert!(has_plausible_length(header(tag, 1 << 30)));

@@ -5,9 +5,14 @@ use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
 
 fn pooler(statements_max: u32) -> Pooler {
+    with_session_state("follow", statements_max)
+}
+
+fn with_session_state(state: &str, statements_max: u32) -> Pooler {
     PoolerSetup::new(postgres())
         .database("app", "pool_size=2")
         .set("max_prepared_statements", statements_max)
+        .set("session_state", state)
         .start()
 }
 
@@ -105,6 +110,43 @@ fn a_name_twice_ends_the_connection_and_an_unknown_one_does_not() {
     assert!(is_missing(&mut unknown, "s"));
     assert_eq!(unknown.simple("select 2").value(), "2", "and the session goes on");
     assert_eq!(pooler.client().simple("select 1").value(), "1");
+}
+
+/// As in PgBouncer, where nothing else is set.
+#[test]
+fn an_unknown_name_ends_the_connection_unless_session_state_is_follow() {
+    let pooler = with_session_state("pgbouncer", 200);
+    for forgetting in ["select 1", "deallocate all", "discard all"] {
+        for last in [raw::bind("s", &[]), raw::describe("s")] {
+            let mut client = pooler.client();
+            if forgetting != "select 1" {
+                prepare(&mut client, "s", "select 1");
+            }
+            assert!(client.simple(forgetting).errors.is_empty());
+            client.send(&[last, raw::sync()].concat());
+            assert_eq!(client.last_words(), "FATAL 08P01: prepared statement did not exist", "{forgetting}");
+        }
+    }
+    assert_eq!(pooler.client().simple("select 1").value(), "1", "nobody else has noticed");
+}
+
+#[test]
+fn names_may_be_as_long_as_clients_like_up_to_a_bound() {
+    let pooler = pooler(200);
+    for bytes in [63, 64, 9_999, 10_001, 16_384, 65_000] {
+        let (name, mut client) = ("n".repeat(bytes), pooler.client());
+        prepare(&mut client, &name, "select 1");
+        assert_eq!(client.ask(&[raw::describe(&name), raw::sync()]).tags, "tTZ", "{bytes}");
+        assert_eq!(run(&mut client, &name, &[]), "1");
+        assert_eq!(client.ask(&[raw::close(&name), raw::sync()]).tags, "3Z");
+        if bytes < 9_000 {
+            assert!(is_missing(&mut client, &name));
+            continue;
+        }
+        // A server would end itself over so long a message.
+        client.send(&[raw::describe(&name), raw::sync()].concat());
+        assert_eq!(client.last_words(), "FATAL 08P01: prepared statement did not exist", "{bytes}");
+    }
 }
 
 #[test]

@@ -139,12 +139,12 @@ fn a_server_that_holds_its_answers_back_is_asked_for_them() {
 }
 
 #[test]
-fn names_end_where_postgresql_ends_them() {
+fn names_end_at_their_bound() {
     let endless = |tag, lead: &[u8], declared: u32| {
         let mut bytes = vec![tag];
         bytes.extend(declared.to_be_bytes());
         bytes.extend(lead);
-        bytes.resize(bytes.len() + limits::SMALL_MESSAGE_BYTES_MAX as usize, b'x');
+        bytes.resize(bytes.len() + limits::STATEMENT_NAME_BYTES_MAX as usize, b'x');
         bytes
     };
     for bytes in [

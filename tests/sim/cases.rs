@@ -7,7 +7,7 @@ use super::driver::frames_text;
 use super::session::REPORTED;
 use crate::world::{client_login, nowhere, server_identity};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
-use pgweir::config::{ClientRules, PoolMode, PoolRules};
+use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
 use pgweir::core::{
     Answer, Authorization, CancelKey, Command, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
     PoolShare, ServerLogin, StatementRegistry,
@@ -217,6 +217,7 @@ pub fn rules() -> PoolRules {
     rules.server_check_query = None;
     rules.server_lifetime = Micros::from_secs(3600);
     rules.reset_always = false;
+    rules.session_state = SessionState::Follow;
     rules
 }
 

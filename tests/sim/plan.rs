@@ -5,7 +5,7 @@ use super::kernel::Habits;
 use super::rng::Rng;
 use super::script::Manners;
 use pgweir::base::{Micros, limits};
-use pgweir::config::{ClientRules, PoolMode, PoolRules};
+use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
 use pgweir::core::{Bounds, DatabaseShare, Gate};
 use std::sync::Arc;
 
@@ -332,5 +332,6 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         log_disconnections: true,
         log_pooler_errors: true,
         log_connections: true,
+        session_state: *later.pick(&[SessionState::Pgbouncer, SessionState::Follow]),
     }
 }

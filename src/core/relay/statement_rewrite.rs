@@ -2,13 +2,14 @@
 //!
 //! A statement is prepared on whatever server the client is lent: a Parse of what the server already holds is
 //! answered here, a Bind of what it does not hold is preceded by a Parse of ours. What is kept of a message
-//! is bounded: names by `limits::SMALL_MESSAGE_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
+//! is bounded: names by `limits::STATEMENT_NAME_BYTES_MAX`, a Parse by `limits::STATEMENT_BYTES_MAX`.
 
 use super::context::{Relay, Step};
 use super::expect::{Expect, Forgetting};
 use super::held_statements::ServerStatements;
 use super::statements::{NAME_PREFIX, Statement, StatementId};
 use crate::base::{ClientId, Peer, ServerId, limits, log_about};
+use crate::config::SessionState;
 use crate::core::conn::Server;
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
@@ -217,9 +218,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let expect = if header.tag == tag::BIND { Expect::Bind } else { Expect::Describe };
         let Some(statement) = client.statements.as_ref().and_then(|all| all.find(name)).map(Arc::clone)
         else {
-            server.expected.push(expect);
-            self.send_renamed(server_id, &nobodys(name), name, header);
-            return Step::Next;
+            return self.use_missing(server_id, expect, name, header);
         };
         if !server.statements.touch(statement.id) {
             self.walk.count_made(self.core.prepare(
@@ -235,6 +234,18 @@ impl<N: Net> Relay<'_, N, ClientId> {
             server.expected.note_forgetting();
         }
         self.send_renamed(server_id, statement.name.as_bytes(), name, header);
+        Step::Next
+    }
+
+    /// Bind or Describe of a name that the client has not given: ends it, or is for the server to refuse.
+    fn use_missing(&mut self, server: ServerId, expect: Expect, name: &[u8], header: FrameHeader) -> Step {
+        let pool = self.core.clients[self.id].pool;
+        let state = self.core.pools[pool].rules.session_state;
+        if state == SessionState::Pgbouncer || name.len() > MISSING_NAME_BYTES_MAX {
+            return self.refuse(Fault::StatementMissing);
+        }
+        self.core.servers[server].expected.push(expect);
+        self.send_renamed(server, &nobodys(name), name, header);
         Step::Next
     }
 
@@ -296,7 +307,10 @@ impl<N: Net> Relay<'_, N, ClientId> {
 }
 
 /// Most bytes in which the names of a Bind must end.
-const NAMES_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX as usize;
+/// Longest name that a server is asked to refuse: it would end itself over a longer message.
+const MISSING_NAME_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX as usize - 16;
+
+const NAMES_BYTES_MAX: usize = limits::STATEMENT_NAME_BYTES_MAX as usize;
 
 /// Sends a frame that has no payload.
 pub(in crate::core) fn send_empty(to: Peer, tag: u8, net: &mut impl Net) {

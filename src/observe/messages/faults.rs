@@ -136,6 +136,10 @@ each_variant! { Fault, row;
     PqexecDisallowed: "A simple query with `disable_pqexec=1`.", "Use the extended protocol.";
     UnknownPacket: "The client has sent a message of a kind that there is not.", BROKEN;
     StatementExists: "The client has given the name of a prepared statement twice.", APPLICATION;
+    StatementMissing:
+        "The client uses a prepared statement that it has not prepared, or that `DEALLOCATE ALL` or \
+         `DISCARD ALL` has ended.",
+        "Correct the application, or set `session_state=follow`.";
     StatementTooLong: "A prepared statement of more than 16 MB.", APPLICATION;
     StatementsFull:
         "The prepared statements of the database, or of all, take as much memory as they may.",

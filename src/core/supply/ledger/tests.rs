@@ -1,7 +1,7 @@
 //! The ledger by example.
 
 use super::*;
-use crate::config::{PoolMode, PoolRules};
+use crate::config::{PoolMode, PoolRules, SessionState};
 use crate::core::login_handoff::Authorization;
 use crate::core::pool::{DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
@@ -13,6 +13,7 @@ mod spread;
 pub(in crate::core) fn rules() -> PoolRules {
     PoolRules {
         mode: PoolMode::Transaction,
+        session_state: SessionState::default(),
         pool_size: 2,
         min_pool_size: 0,
         reserve_pool_size: 0,
