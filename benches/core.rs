@@ -9,7 +9,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
-use pgweir::config::{ClientRules, PoolMode, PoolRules};
+use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
 use pgweir::core::{
     CancelKey, ClientIdentity, ClientLogin, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
     PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
@@ -48,6 +48,7 @@ impl Net for Sink {
 fn rules() -> PoolRules {
     PoolRules {
         mode: PoolMode::Transaction,
+        session_state: SessionState::Pgbouncer,
         pool_size: 20,
         min_pool_size: 0,
         reserve_pool_size: 0,
