@@ -8,7 +8,7 @@
 //! does the same with the whole program.
 
 use pgweir::base::{Micros, PoolId, WorkerId, limits};
-use pgweir::config::{PoolMode, PoolRules};
+use pgweir::config::{PoolMode, PoolRules, SessionState};
 use pgweir::core::{
     Action, Authorization, DatabaseShare, Demand, Event, Gate, Launcher, Ledger, Opening, PoolShare, Use,
     Want,
@@ -357,6 +357,7 @@ impl World {
 fn rules(trial: Trial) -> PoolRules {
     PoolRules {
         mode: PoolMode::Transaction,
+        session_state: SessionState::Pgbouncer,
         pool_size: (trial.clients + trial.room) as u32,
         min_pool_size: 0,
         reserve_pool_size: 0,
