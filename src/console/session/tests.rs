@@ -113,7 +113,7 @@ async fn the_welcome_is_pgbouncers() {
     assert_eq!(
         welcome,
         [
-            "Sserver_version|1.25.2/bouncer|",
+            "Sserver_version|1.26.0/bouncer|",
             "Sclient_encoding|UTF8|",
             "Sserver_encoding|UTF8|",
             "SDateStyle|ISO|",
