@@ -202,10 +202,7 @@ impl Reading {
                 let (severity, text) = (fields.severity(), fields.message());
                 if severity == encode::Severity::Fatal.text() {
                     // the pooler's own words to its client, or the server's refusal that it passes on
-                    return Err(Fault::Relayed {
-                        sqlstate: fields.sqlstate().into(),
-                        text: text.into_owned(),
-                    });
+                    return Err(Fault::relayed(fields.sqlstate(), text));
                 }
                 return Err(complain(&format!("{severity}: {text}")));
             }
