@@ -18,4 +18,4 @@ pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
 pub(crate) use log_about::{About, log_about};
 pub use secret::Password;
 pub use time::Micros;
-pub(crate) use version::{PGBOUNCER_VERSION, VERSION};
+pub(crate) use version::{PGBOUNCER_VERSION, PGWEIR_VERSION, VERSION};

@@ -187,7 +187,9 @@ impl Reading {
             tag::ROW_DESCRIPTION | tag::DATA_ROW => {
                 let count = payload.first_chunk().map(|count| u16::from_be_bytes(*count));
                 match count {
-                    Some(2) if tag == tag::DATA_ROW => self.secret = Some(Arc::new(secret(&payload[2..])?)),
+                    Some(2) if tag == tag::DATA_ROW => {
+                        self.secret = secret(&payload[2..])?.map(Arc::new).or_else(|| self.secret.take());
+                    }
                     Some(2) => {}
                     Some(count) => {
                         return Err(complain(&format!("expected 2 columns from auth_query, not {count}")));
@@ -200,10 +202,7 @@ impl Reading {
                 let (severity, text) = (fields.severity(), fields.message());
                 if severity == encode::Severity::Fatal.text() {
                     // the pooler's own words to its client, or the server's refusal that it passes on
-                    return Err(Fault::Relayed {
-                        sqlstate: fields.sqlstate().into(),
-                        text: text.into_owned(),
-                    });
+                    return Err(Fault::relayed(fields.sqlstate(), text));
                 }
                 return Err(complain(&format!("{severity}: {text}")));
             }
@@ -219,16 +218,17 @@ impl Reading {
     }
 }
 
-/// The secret of a row of name and secret.
-fn secret(columns: &[u8]) -> Result<Secret, Fault> {
+/// The secret of a row of name and secret; `None` where the name is NULL: what a function gives that returns
+/// one row whatever it finds.
+fn secret(columns: &[u8]) -> Result<Option<Secret>, Fault> {
     let (name, rest) = column(columns).ok_or_else(|| complain("bad packet"))?;
-    if name.is_none() {
-        return Err(complain("auth_query response contained null user name"));
-    }
     let (secret, _) = column(rest).ok_or_else(|| complain("bad packet"))?;
-    let Some(secret) = secret else { return Ok(Secret::none()) };
+    if name.is_none() {
+        return Ok(None);
+    }
+    let Some(secret) = secret else { return Ok(Some(Secret::none())) };
     let text = std::str::from_utf8(secret).map_err(|_| complain("secret is not valid UTF-8"))?;
-    Ok(Secret::parse(text))
+    Ok(Some(Secret::parse(text)))
 }
 
 /// One column of a DataRow (`None` = NULL), and what follows it.
@@ -278,11 +278,15 @@ mod tests {
         let null = answered(|out| row(out, &[Some("bob"), None])).unwrap();
         assert!(null.secret.is_some_and(|secret| secret.is_empty()));
         assert!(answered(|_| ()).unwrap().secret.is_none());
+        for secret in [Some("pw"), None] {
+            let nobody = answered(|out| row(out, &[None, secret])).unwrap();
+            assert!(nobody.is_done && nobody.secret.is_none(), "a row without a name is none");
+        }
     }
 
     #[test]
     fn what_it_should_not_answer_is_a_config_error() {
-        for columns in [&[Some("bob")][..], &[Some("bob"), Some("pw"), Some("x")], &[None, Some("pw")]] {
+        for columns in [&[Some("bob")][..], &[Some("bob"), Some("pw"), Some("x")]] {
             assert_eq!(answered(|out| row(out, columns)).unwrap_err(), Fault::Config);
         }
         let error = |severity| answered(|out| encode::error(out, severity, "42P01", "no table")).unwrap_err();

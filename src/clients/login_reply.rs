@@ -3,7 +3,8 @@
 //! Pure. Source: PgBouncer, src/proto.c (order of the messages), doc/config.md (`application_name_add_host`,
 //! `login_notify_message`).
 
-use crate::base::Address;
+use crate::base::{Address, PGBOUNCER_VERSION, PGWEIR_VERSION};
+use crate::config::{Choice, PoolMode};
 use crate::control::{ClientKey, Welcome};
 use crate::wire::encode::{self, Severity};
 use crate::wire::startup::Startup;
@@ -51,6 +52,10 @@ pub(super) struct WelcomeWords<'a> {
     pub welcome: &'a Welcome,
     /// The client's own parameters.
     pub params: &'a ParamSet,
+    /// Of its pool.
+    pub mode: PoolMode,
+    /// `max_prepared_statements`.
+    pub statements_max: u32,
     /// Its cancel key.
     pub key: ClientKey,
     /// `login_notify_message`, empty = none.
@@ -58,8 +63,8 @@ pub(super) struct WelcomeWords<'a> {
 }
 
 impl WelcomeWords<'_> {
-    /// AuthenticationOk, parameters that are not tracked as the server reported them, tracked ones,
-    /// BackendKeyData, the notice, ReadyForQuery.
+    /// AuthenticationOk, parameters that are not tracked as the server reported them, tracked ones, those of
+    /// the pooler, BackendKeyData, the notice, ReadyForQuery.
     pub(super) fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);
         authentication::write_ok(&mut out);
@@ -73,6 +78,7 @@ impl WelcomeWords<'_> {
                 encode::parameter_status(&mut out, name, value);
             }
         }
+        self.write_own(&mut out);
         let [a, b, c, d, secret @ ..] = self.key;
         encode::backend_key_data(&mut out, u32::from_be_bytes([a, b, c, d]), &secret);
         if !self.notice.is_empty() {
@@ -80,6 +86,18 @@ impl WelcomeWords<'_> {
         }
         encode::ready_for_query(&mut out, tags::transaction::IDLE);
         out
+    }
+
+    /// What a driver may adapt to, under PgBouncer's names; the last one tells who it really is.
+    fn write_own(&self, out: &mut Vec<u8>) {
+        let statements_max = self.statements_max.to_string();
+        let own = [
+            ("pgbouncer.version", PGBOUNCER_VERSION),
+            ("pgbouncer.pool_mode", self.mode.word()),
+            ("pgbouncer.max_prepared_statements", &statements_max),
+            ("pgweir.version", PGWEIR_VERSION),
+        ];
+        own.iter().for_each(|(name, value)| encode::parameter_status(out, name, value));
     }
 }
 
@@ -130,7 +148,15 @@ mod tests {
             None,
         );
         let key = *b"\x01\x02\x03\x04abcd";
-        let words = WelcomeWords { names: &names, welcome: &welcome, params: &params, key, notice: "hello" };
+        let words = WelcomeWords {
+            names: &names,
+            welcome: &welcome,
+            params: &params,
+            mode: PoolMode::Transaction,
+            statements_max: 7,
+            key,
+            notice: "hello",
+        };
         let out = words.write();
         let frames = frames(&out);
         let told: Vec<_> = frames
@@ -144,11 +170,15 @@ mod tests {
             ("DateStyle", "ISO"),
             ("TimeZone", "Mars/Olympus"),
             ("application_name", "psql"),
+            ("pgbouncer.version", "1.26.0"),
+            ("pgbouncer.pool_mode", "transaction"),
+            ("pgbouncer.max_prepared_statements", "7"),
+            ("pgweir.version", env!("CARGO_PKG_VERSION")),
         ];
         assert_eq!(told, expected);
         let tags: Vec<_> = frames.iter().map(|(tag, _)| char::from(*tag)).collect();
-        assert_eq!(String::from_iter(tags), "RSSSSSKNZ");
-        assert_eq!(frames[6].1, key);
+        assert_eq!(String::from_iter(tags), "RSSSSSSSSSKNZ");
+        assert_eq!(frames[10].1, key);
     }
 
     #[test]

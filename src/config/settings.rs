@@ -173,8 +173,8 @@ settings! {
         version"),
         "Options of LDAP, as pg_hba.conf writes them.";
     auth_query: Text =
-        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE \
-         rolname=$1 AND rolcanlogin",
+        "SELECT rolname, CASE WHEN rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now() THEN NULL ELSE \
+         rolpassword END FROM pg_catalog.pg_authid WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin",
         Reload, Active, "Query that finds a user's name and secret; $1 is the user's name. Runs as \
             auth_user.";
     auth_type: AuthType = "md5", Reload, Active, "How clients prove who they are.";

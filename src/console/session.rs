@@ -37,6 +37,10 @@ const PARAMETERS: [(&str, &str); 6] = [
     ("is_superuser", "on"),
 ];
 
+/// What drivers set while they connect (pgjdbc, and tools on top of it), beside what SHOW answers by a
+/// constant: without meaning here, and no reason to refuse them.
+const SET_IGNORED: [&str; 2] = ["application_name", "extra_float_digits"];
+
 /// Why a session ends: the reason for the log; what the client is told, if anything.
 struct End {
     reason: String,
@@ -247,7 +251,8 @@ impl Session {
     }
 
     async fn set(&mut self, key: String, value: String) -> Reply {
-        if tables::find(&key).is_some_and(|shown| matches!(shown.source, Source::Constant(_))) {
+        let is_constant = tables::find(&key).is_some_and(|shown| matches!(shown.source, Source::Constant(_)));
+        if is_constant || SET_IGNORED.iter().any(|name| name.eq_ignore_ascii_case(&key)) {
             return notice("SET ignored", "SET".to_owned());
         }
         if self.rights != Rights::Admin {

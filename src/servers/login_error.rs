@@ -94,9 +94,7 @@ impl LoginError {
         };
         match self {
             Self::Refused { sqlstate, .. } if sqlstate == sqlstate::CANNOT_CONNECT_NOW => None,
-            Self::Refused { sqlstate, text, .. } => {
-                Some(Fault::Relayed { sqlstate: sqlstate.clone(), text: text.clone() })
-            }
+            Self::Refused { sqlstate, text, .. } => Some(Fault::relayed(sqlstate, &**text)),
             Self::WrongPasswordType(_) => Some(Fault::WrongPasswordType),
             Self::BadSignature => own("server login failed: invalid server signature"),
             Self::NoMechanism => {

@@ -251,6 +251,22 @@ mod tests {
     }
 
     /// The files of a pooler and a PostgreSQL whose certificates, for localhost, are of version 1.
+    /// Who reads a name as a string of C takes what stands before the zero for all of it.
+    #[test]
+    fn a_name_with_a_zero_byte_is_nobodys() {
+        let authority = Authority::new();
+        let full = authority.verifier(true);
+        let mut params = CertificateParams::default();
+        let name = rcgen::string::Ia5String::try_from("db.example\0.other.example").unwrap();
+        params.subject_alt_names.push(rcgen::SanType::DnsName(name));
+        let issuer = Issuer::from_params(&authority.params, &authority.key);
+        let alternative = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone();
+        for certificate in [alternative, authority.certificate("db.example\0.other.example", &[])] {
+            assert!(!accepts(&full, &certificate, "db.example"));
+            assert!(accepts(&authority.verifier(false), &certificate, "db.example"), "but for its name");
+        }
+    }
+
     fn settings_of_version_1(directory: &Path, protocols: &str) -> Settings {
         let authority = Authority::new();
         let key = KeyPair::generate().unwrap();

@@ -212,6 +212,10 @@ mod tests {
         assert_eq!(sasl_initial(b"X\0\xff\xff\xff\xff"), Ok((&b"X"[..], None)));
         assert!(sasl_initial(b"X\0\0\0\0\x02a").is_err());
         assert!(sasl_initial(b"X\0\xff\xff\xff\xffa").is_err());
+        for length in [i32::MAX, i32::MIN, -2, i32::MAX - 5] {
+            let payload = [&b"X\0"[..], &length.to_be_bytes(), b"a"].concat();
+            assert!(sasl_initial(&payload).is_err(), "{length}");
+        }
     }
 
     proptest! {

@@ -195,8 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn fields_may_be_missing_or_come_twice() {
+        let all = |payload| {
+            let fields = ErrorFields::read(payload).unwrap();
+            [fields.severity(), fields.sqlstate(), &fields.message(), &fields.detail()].map(str::to_owned)
+        };
+        assert_eq!(all(b"\0"), ["", "", "", ""]);
+        assert_eq!(all(b"SFATAL\0Mno code\0\0"), ["FATAL", "", "no code", ""]);
+        assert_eq!(all(b"C28000\0C3D000\0Mone\0Mtwo\0VFATAL\0VERROR\0\0"), ["FATAL", "28000", "one", ""]);
+    }
+
+    #[test]
     fn broken_errors_are_refused() {
-        for payload in [&b""[..], b"S", b"SFATAL", b"SFATAL\0", b"SFATAL\0C"] {
+        for payload in [&b""[..], b"S", b"SFATAL", b"SFATAL\0", b"SFATAL\0C", b"C28000\0Mno end"] {
             assert!(ErrorFields::read(payload).is_err(), "{payload:?}");
         }
     }

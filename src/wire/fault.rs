@@ -107,6 +107,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// A server's words, passed on; where its code is none, which drivers would stumble over, with 08P01.
+    pub fn relayed(code: &str, text: impl Into<String>) -> Self {
+        let code = if code.len() == sqlstate::BYTES { code } else { sqlstate::PROTOCOL_VIOLATION };
+        Self::Relayed { sqlstate: code.to_owned(), text: text.into() }
+    }
+
     /// The text of the message, as PgBouncer words it (src/client.c, src/objects.c, src/janitor.c).
     #[expect(clippy::too_many_lines, reason = "a table")]
     pub fn text(&self) -> Cow<'static, str> {

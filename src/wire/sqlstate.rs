@@ -4,6 +4,9 @@
 /// Five bytes of a SQLSTATE.
 pub type SqlState = &'static str;
 
+/// How many bytes each has: a server's code of another length is none.
+pub const BYTES: usize = 5;
+
 /// protocol_violation: what PgBouncer puts on nearly every error of its own.
 pub const PROTOCOL_VIOLATION: SqlState = "08P01";
 /// connection_failure.

@@ -3,7 +3,7 @@
 import asyncio
 
 import asyncpg
-from common import DATABASE, HOST, LARGE_BYTES, PASSWORD, PORT, USER, expect
+from common import ADMIN, ADMIN_PASSWORD, CONSOLE, DATABASE, HOST, LARGE_BYTES, PASSWORD, PORT, USER, expect
 
 
 async def transactions(conn):
@@ -66,6 +66,14 @@ async def together(pool):
     await asyncio.gather(*(one(number) for number in range(50)))
 
 
+async def pooler(conn):
+    expect("the pool's mode", getattr(conn.get_settings(), "pgbouncer.pool_mode"), "transaction")
+    to = dict(host=HOST, port=PORT, user=ADMIN, password=ADMIN_PASSWORD, database=CONSOLE)
+    console = await asyncpg.connect(**to)
+    expect("the console's tag", await console.execute("show pools"), "SHOW")
+    await console.close()
+
+
 async def main():
     to = dict(host=HOST, port=PORT, user=USER, password=PASSWORD, database=DATABASE)
     conn = await asyncpg.connect(**to)
@@ -82,6 +90,7 @@ async def main():
     expect("notices", heard, ["listen"])
     async with asyncpg.create_pool(min_size=5, max_size=10, reset=None, **to) as pool:
         await together(pool)
+    await pooler(conn)
     await conn.execute("drop table asyncpg_rows, asyncpg_copied")
     await conn.close()
 

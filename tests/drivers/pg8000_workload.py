@@ -5,7 +5,8 @@ import io
 import pg8000.dbapi
 import pg8000.native
 import sqlalchemy
-from common import DATABASE, HOST, PASSWORD, PORT, USER, expect
+from common import ADMIN, ADMIN_PASSWORD, CONSOLE, DATABASE, HOST, PASSWORD, PORT, USER
+from common import expect, expect_own_pool
 
 to = dict(user=USER, host=HOST, port=PORT, database=DATABASE, password=PASSWORD)
 
@@ -49,6 +50,17 @@ def sqlalchemy_over(driver):
     engine.dispose()
 
 
+def pooler():
+    conn = pg8000.native.Connection(**to)
+    expect("the pool's mode", conn.parameter_statuses["pgbouncer.pool_mode"], "transaction")
+    conn.close()
+    to_console = dict(user=ADMIN, host=HOST, port=PORT, database=CONSOLE, password=ADMIN_PASSWORD)
+    console = pg8000.native.Connection(**to_console)
+    expect_own_pool(console.run("show pools"))
+    console.close()
+
+
 native()
 sqlalchemy_over("pg8000")
 sqlalchemy_over("psycopg")
+pooler()

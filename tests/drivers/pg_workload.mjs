@@ -61,6 +61,17 @@ await first.query("drop table node_pg");
 await first.end();
 await second.end();
 
+const told = new Map();
+const third = new pg.Client(to);
+third.connection.on("parameterStatus", (status) => told.set(status.parameterName, status.parameterValue));
+await third.connect();
+assert.equal(told.get("pgbouncer.pool_mode"), "transaction");
+await third.end();
+const console_ = new pg.Client({ ...to, user: "admin", password: "admin-secret", database: "pgbouncer" });
+await console_.connect();
+assert.ok((await console_.query("show pools")).rows.some((row) => row.database === "app"));
+await console_.end();
+
 const pool = new pg.Pool({ ...to, max: 20 });
 await Promise.all(
   Array.from({ length: 200 }, async (_, number) => {

@@ -54,4 +54,16 @@ await sql`select g from generate_series(1, 1000) g`.cursor(100, (rows) => {
 });
 assert.equal(seen, 1000);
 await sql`drop table postgres_js`;
+assert.equal(sql.parameters["pgbouncer.pool_mode"], "transaction");
+const console_ = postgres({
+  host: "127.0.0.1",
+  port: Number(process.env.PGWEIR_PORT),
+  user: "admin",
+  password: "admin-secret",
+  database: "pgbouncer",
+  max: 1,
+  fetch_types: false, // it would prepare a statement for that
+});
+assert.ok((await console_.unsafe("show pools").simple()).some((row) => row.database === "app"));
+await console_.end();
 await sql.end();

@@ -5,7 +5,8 @@ import threading
 import time
 
 import psycopg
-from common import DATABASE, HOST, LARGE_BYTES, PASSWORD, PORT, USER, expect
+from common import ADMIN, ADMIN_PASSWORD, CONSOLE, DATABASE, HOST, LARGE_BYTES, PASSWORD, PORT, USER
+from common import expect, expect_own_pool
 
 
 def connect(**more):
@@ -104,6 +105,15 @@ def notices(conn):
     expect("notices", heard, ["listen"])
 
 
+def pooler(conn):
+    names = ("pgbouncer.pool_mode", "pgbouncer.max_prepared_statements")
+    told = [conn.info.parameter_status(name) for name in names]
+    expect("what the pooler tells of itself", told, ["transaction", "200"])
+    to = dict(host=HOST, port=PORT, user=ADMIN, password=ADMIN_PASSWORD, dbname=CONSOLE)
+    with psycopg.connect(autocommit=True, cursor_factory=psycopg.ClientCursor, **to) as console:
+        expect_own_pool(console.execute("show pools").fetchall())
+
+
 with connect(autocommit=True) as conn, connect(autocommit=True) as other:
     transactions(conn)
     prepared(conn, other)
@@ -112,4 +122,5 @@ with connect(autocommit=True) as conn, connect(autocommit=True) as other:
     cancel(conn)
     large(conn)
     notices(conn)
+    pooler(conn)
     conn.execute("drop table psycopg_rows, psycopg_copied")

@@ -138,6 +138,47 @@ fn auth_query_runs_as_its_login_has_it_whatever_a_client_has_set() {
     assert_eq!(client.simple("show timezone").value(), "Asia/Tokyo");
 }
 
+/// Whoever owns a database may set its search path, and with it what names mean to auth_user, a superuser.
+#[test]
+fn the_default_auth_query_means_the_catalog_whatever_a_databases_owner_calls_so() {
+    postgres().psql("postgres", "create database redirected");
+    postgres().psql(
+        "redirected",
+        "create schema mine; \
+         create view mine.pg_authid as select 'intruder'::name as rolname, 'guess' as rolpassword, \
+         null::timestamptz as rolvaliduntil, true as rolcanlogin; \
+         create function mine.now() returns timestamptz language plpgsql as $$ begin raise 'run'; end $$; \
+         alter database redirected set search_path = mine, pg_catalog",
+    );
+    let pooler = PoolerSetup::new(postgres())
+        .set("auth_type", "plain")
+        .set("auth_user", "postgres")
+        .user("postgres", "")
+        .database("redirected", "user=postgres")
+        .start();
+    let log_in = |user, password| {
+        let mut psql = pooler.psql();
+        psql.args(["-U", user, "-d", "redirected", "-c", "select current_user"]);
+        psql.env("PGPASSWORD", password).output().expect("psql runs").status.success()
+    };
+    assert!(log_in("scrammer", "scrammer-secret"));
+    assert!(!log_in("intruder", "guess"));
+}
+
+/// A function that gives one row whatever it finds says by a NULL name that it has found nobody.
+#[test]
+fn an_auth_query_that_answers_null_knows_no_such_user() {
+    let query = "select case when $1 = 'other' then $1 end, 'of-the-query'";
+    let pooler = PoolerSetup::new(postgres())
+        .set("auth_type", "plain")
+        .set("auth_user", "postgres")
+        .set("auth_query", query)
+        .start();
+    let refused = try_log_in(&pooler, "127.0.0.1", "nobody-known", "of-the-query").expect_err("is unknown");
+    assert!(refused.contains("no such user"), "{refused}");
+    assert!(!pooler.log().contains("error in auth_query"), "{}", pooler.log());
+}
+
 #[test]
 fn servers_are_reached_over_their_unix_socket() {
     let directory = postgres().socket_directory().display().to_string();

@@ -34,6 +34,21 @@ fn a_running_query_is_cancelled_and_the_connection_lives_on() {
     assert_eq!(client.simple("select 1").value(), "1");
 }
 
+/// The key of a session is good for each of its queries, as often as one is to be cancelled.
+#[test]
+fn a_second_cancel_request_works_as_the_first_did() {
+    let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=1").start();
+    let mut client = pooler.client();
+    let key = client.key.clone();
+    for _ in 0..3 {
+        client.send(&raw::query("select pg_sleep(60) as cancel_me_again"));
+        wait_until("the query runs", || running("as cancel_me_again"));
+        cancel(&pooler, &key);
+        assert_eq!(client.outcome().errors, ["ERROR 57014: canceling statement due to user request"]);
+    }
+    assert_eq!(client.simple("select 1").value(), "1");
+}
+
 #[test]
 fn a_waiting_client_is_cancelled_without_a_server() {
     let pooler = PoolerSetup::new(postgres()).database("app", "pool_size=1").start();

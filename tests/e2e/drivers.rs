@@ -99,6 +99,8 @@ async fn tokio_postgres() {
     let mut clients = Vec::new();
     for _ in 0..8 {
         let (client, connection) = tokio_postgres::connect(&to, NoTls).await.expect("logs in");
+        let mode = connection.parameter("pgbouncer.pool_mode");
+        assert_eq!(mode, Some("transaction"));
         tokio::spawn(connection);
         clients.push(client);
     }
@@ -107,6 +109,14 @@ async fn tokio_postgres() {
     for task in tasks.collect::<Vec<_>>() {
         task.await.expect("no client panics").expect("no client fails");
     }
+    let console =
+        format!("host=127.0.0.1 port={} user=admin password=admin-secret dbname=pgbouncer", pooler.port);
+    let (client, connection) = tokio_postgres::connect(&console, NoTls).await.expect("logs in");
+    tokio::spawn(connection);
+    let pools = client.simple_query("show pools").await.expect("the console answers");
+    assert!(pools.iter().any(|message| {
+        matches!(message, SimpleQueryMessage::Row(row) if row.get("database") == Some("app"))
+    }));
     tokio::task::spawn_blocking(|| drop(pooler)).await.expect("the pooler ends");
 }
 

@@ -51,6 +51,30 @@ fn max_user_connections_holds_over_all_databases() {
     assert_eq!(servers_at_most(&pooler, "caps3", &[("app", "one"), ("app", "two")].repeat(6), 3), 3);
 }
 
+/// Which limit an idle server makes room for: what there is to raise.
+#[test]
+fn who_is_evicted_is_told_for_which_limit() {
+    postgres().psql("postgres", "create database caps6");
+    let text = format!("host=127.0.0.1 port={} dbname=caps6", postgres().port);
+    let pooler = PoolerSetup::new(postgres())
+        .database_at("one", &format!("{text} max_db_connections=1"))
+        .database_at("two", &text)
+        .database_at("three", &text)
+        .user_settings("postgres", "max_user_connections=1")
+        .start();
+    let served = |user, database| {
+        assert_eq!(Raw::log_in(pooler.port, user, database).simple("select 1").value(), "1");
+    };
+    for user in ["app", "other"] {
+        served(user, "one");
+    }
+    pooler.wait_for_log("closing because: evicted for max_db_connections (age=");
+    for database in ["two", "three"] {
+        served("postgres", database);
+    }
+    pooler.wait_for_log("closing because: evicted for max_user_connections (age=");
+}
+
 #[test]
 fn the_reserve_comes_after_its_time_and_not_beyond_its_size() {
     postgres().psql("postgres", "create database caps4");

@@ -218,6 +218,20 @@ fn a_server_that_dies_takes_only_its_client_along() {
 }
 
 #[test]
+fn a_client_that_ends_its_own_backend_hears_so_from_the_server() {
+    for mode in ["session", "transaction"] {
+        let pooler = one_server(mode).start();
+        for _ in 0..5 {
+            let outcome = pooler.client().simple("select pg_terminate_backend(pg_backend_pid())");
+            let first = outcome.errors.first().map(String::as_str);
+            let expected = "FATAL 57P01: terminating connection due to administrator command";
+            assert_eq!((first, outcome.status), (Some(expected), None), "{mode}");
+        }
+        assert_eq!(pooler.client().simple("select 1").value(), "1");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_in_a_transaction_leaves_no_trace() {
     let pooler = one_server("transaction").start();
     let mut leaver = pooler.client();

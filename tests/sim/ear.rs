@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub const MOVED: &str = "host has moved";
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 23] = [
+const REASONS: [&str; 24] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
@@ -22,7 +22,8 @@ const REASONS: [&str; 23] = [
     "close_needed",
     "database configuration changed",
     "database removed",
-    "evicted",
+    "evicted for max_db_connections",
+    "evicted for max_user_connections",
     MOVED,
     "idle transaction timeout",
     "obsolete connection",
@@ -40,13 +41,14 @@ const REASONS: [&str; 23] = [
 ];
 
 /// Why one may be closed where nobody and nothing fails.
-const QUIET_REASONS: [&str; 9] = [
+const QUIET_REASONS: [&str; 10] = [
     "authorization renewed",
     "authorization too old",
     // Also for a client that has asked for a parameter that no server takes.
     "client disconnect while server was not ready",
     "database removed",
-    "evicted",
+    "evicted for max_db_connections",
+    "evicted for max_user_connections",
     "prepared statements in doubt",
     "server idle timeout",
     "server lifetime over",

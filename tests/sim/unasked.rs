@@ -6,7 +6,8 @@ use super::cases::{
 };
 use pgweir::base::{Micros, Peer, PoolId, WorkerId};
 use pgweir::config::{PoolMode, PoolRules};
-use pgweir::core::Command;
+use pgweir::core::{Command, Note};
+use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::server as answer;
 use std::sync::Arc;
 
@@ -192,4 +193,37 @@ fn what_came_before_a_server_broke_the_protocol_is_told_first() {
             assert!(closes(&mut bench, SERVER));
         }
     }
+}
+
+/// What PostgreSQL says to whom it is told to end.
+fn terminated() -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::error(&mut out, Severity::Fatal, "57P01", "terminating connection");
+    out
+}
+
+fn ended_unanswered(bench: &Bench) -> bool {
+    bench.net.notes.iter().any(|note| matches!(note, Note::EndedUnanswered { .. }))
+}
+
+#[test]
+fn a_session_that_its_own_client_ends_has_answered() {
+    for mode in [PoolMode::Session, PoolMode::Transaction, PoolMode::Statement] {
+        let mut bench = Bench::new(mode, 0);
+        bench.says(CLIENT, &query("select pg_terminate_backend(pg_backend_pid())"));
+        bench.says(SERVER, &terminated());
+        bench.core.closed(SERVER, Micros(3), &mut bench.net);
+        assert!(!ended_unanswered(&bench), "{mode:?}: the next login need not end so");
+        let told = bench.sent(CLIENT);
+        assert!(told.starts_with("E[SFATAL~C57P01~Mterminating connection~~]"), "{mode:?}: {told}");
+        assert_eq!(bench.acts(), ["close Client(ClientId(0)) Close"]);
+    }
+}
+
+#[test]
+fn a_session_that_ends_without_a_word_has_not_answered() {
+    let mut bench = Bench::new(PoolMode::Transaction, 0);
+    bench.says(CLIENT, &query("select 1"));
+    bench.core.closed(SERVER, Micros(3), &mut bench.net);
+    assert!(ended_unanswered(&bench));
 }

@@ -109,19 +109,46 @@ fn the_gs2_header_of_a_client() {
 
 #[test]
 fn the_last_message_must_fit_the_first() {
-    let finish = |first: &str, last: &str| {
-        let (server, _) = ScramServer::start(verifier("pencil"), first.as_bytes(), SERVER_NONCE).unwrap();
+    let finish_with = |verifier: Verifier, first: &str, last: &str| {
+        let (server, _) = ScramServer::start(verifier, first.as_bytes(), SERVER_NONCE).unwrap();
         server.finish(last.as_bytes()).map(|_| ())
     };
+    let finish = |first: &str, last: &str| finish_with(verifier("pencil"), first, last);
     assert_eq!(finish(CLIENT_FIRST, CLIENT_FINAL), Ok(()));
     // a header other than the one that it began with: somebody in the middle took channel binding away
     assert_eq!(finish(&CLIENT_FIRST.replacen('n', "y", 1), CLIENT_FINAL), Err(ScramError::Mismatch));
     assert_eq!(finish(CLIENT_FIRST, &CLIENT_FINAL.replace("biws", "eSws")), Err(ScramError::Mismatch));
     assert_eq!(finish(CLIENT_FIRST, &CLIENT_FINAL.replace("k0,p", "k1,p")), Err(ScramError::Mismatch));
-    for last in
-        ["", "c=biws", "c=biws,r=x", &CLIENT_FINAL.replace("p=dHzb", "p="), &CLIENT_FINAL.replace("p=", "q=")]
-    {
-        assert_eq!(finish(CLIENT_FIRST, last), Err(ScramError::Malformed), "{last}");
+    let without_nonce = format!("c=biws,{}", &CLIENT_FINAL[CLIENT_FINAL.find("p=").unwrap()..]);
+    for last in [
+        "",
+        "c=biws",
+        "c=biws,r=x",
+        &without_nonce,
+        &CLIENT_FINAL.replace("p=dHzb", "p="),
+        &CLIENT_FINAL.replace("p=", "q="),
+    ] {
+        for verifier in [verifier("pencil"), mock()] {
+            assert_eq!(finish_with(verifier, CLIENT_FIRST, last), Err(ScramError::Malformed), "{last}");
+        }
+    }
+}
+
+/// What PgBouncer allows, and `max_scram_iterations` unless it is set.
+#[test]
+fn a_server_may_ask_for_a_million_iterations_and_not_for_one_more() {
+    let most = crate::config::Settings::default().max_scram_iterations.get();
+    assert_eq!(most, 1_000_000);
+    let asked = |count: &str| {
+        let (client, _) = ScramClient::start_as("user", CLIENT_NONCE.to_owned());
+        client.challenged(SERVER_FIRST.replace("i=4096", &format!("i={count}")).as_bytes(), most).map(|_| ())
+    };
+    assert_eq!(asked("1000000"), Ok(()));
+    let refused = ScramError::TooManyIterations { asked: 1_000_001, allowed: most };
+    assert_eq!(asked("1000001"), Err(refused));
+    assert_eq!(asked("0"), Err(ScramError::Unsupported));
+    for count in ["4294967296", "-1", "1e6", ""] {
+        assert_eq!(asked(count), Err(ScramError::Malformed), "{count}");
     }
 }
 

@@ -50,7 +50,8 @@ impl LoginAttempt {
         let counted = entry.count_client();
         self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
         self.row.update(|row| row.is_waiting = true);
-        let query_timeout = entry.share.rules().query_timeout.to_timeout();
+        let pool_rules = entry.share.rules();
+        let query_timeout = pool_rules.query_timeout.to_timeout();
         let welcome = tokio::select! {
             biased;
             welcome = clients.plane.welcome(&entry.share) => welcome?,
@@ -74,6 +75,8 @@ impl LoginAttempt {
             names: &clients.plane.names,
             welcome: &welcome,
             params: &params,
+            mode: pool_rules.mode,
+            statements_max: pool_rules.max_prepared_statements,
             key: key.key(),
             notice: &settings.login_notify_message,
         };

@@ -145,9 +145,9 @@ async fn a_client_is_welcomed_and_handed_to_the_emptiest_worker() {
         say_hello(&mut peer, &[("user", "u"), ("database", "d"), ("TimeZone", "UTC")]).await;
         let messages = conversation(&mut peer, "pencil").await;
         let tags: String = messages.iter().map(|(tag, _)| char::from(*tag)).collect();
-        assert_eq!(tags, "RRSSSKNZ");
+        assert_eq!(tags, "RRSSSSSSSKNZ");
         assert_eq!(backend::parameter_status(&messages[4].1), Ok(("TimeZone", "UTC")));
-        assert_eq!(backend::ready_status(&messages[7].1), Ok(tags::transaction::IDLE));
+        assert_eq!(backend::ready_status(&messages[11].1), Ok(tags::transaction::IDLE));
         until(|| clients.plane.workers[1].client_count() == second).await;
         assert_eq!(clients.plane.workers[0].client_count(), first);
     }
@@ -427,4 +427,5 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
     assert!(heard.iter().all(|line| line.contains("left out of the log")) && heard.len() <= 1, "{heard:#?}");
 }
 
+mod anew;
 mod panics;

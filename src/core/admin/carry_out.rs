@@ -151,7 +151,7 @@ impl Core {
             _ => None,
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
-        self.close_server(id, CloseReason::Evicted, net);
+        self.close_server(id, scope.eviction(), net);
         true
     }
 

@@ -2,6 +2,7 @@
 
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
+use crate::core::conn::CloseReason;
 use crate::core::login_handoff::{ClientIdentity, ServerIdentity};
 use crate::core::pool::PoolShare;
 use crate::stats::PoolCounters;
@@ -30,6 +31,14 @@ impl Scope {
             Self::Database(name) => share.database.name == *name,
             Self::User(name) => share.user == *name,
             Self::Pool(id) => share.id == *id,
+        }
+    }
+
+    /// Why a server is closed that makes room here: which cap is reached.
+    pub(in crate::core) fn eviction(&self) -> CloseReason {
+        match self {
+            Self::User(_) => CloseReason::EvictedForUser,
+            Self::Database(_) | Self::All | Self::Pool(_) => CloseReason::EvictedForDatabase,
         }
     }
 }

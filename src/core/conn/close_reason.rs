@@ -31,8 +31,10 @@ close_reasons! {
     NotReady = "server was not ready",
     /// Its client left in the middle of its work.
     ClientLeft = "client disconnect while server was not ready",
-    /// Its place is another pool's, who is below its share.
-    Evicted = "evicted",
+    /// Its place is that of another pool of its database, whose client has waited longer.
+    EvictedForDatabase = "evicted for max_db_connections",
+    /// The same, of another pool of its user.
+    EvictedForUser = "evicted for max_user_connections",
     /// The database is paused.
     Paused = "pause mode",
     /// What was sent to it was not taken while SUSPEND waited.

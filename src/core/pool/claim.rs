@@ -9,6 +9,7 @@
 //! never idle keeps them (evict_connection() in src/objects.c).
 
 use crate::base::{Micros, PoolId, limits};
+use crate::core::conn::CloseReason;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,13 +19,14 @@ pub(crate) struct Claim {
     claimant: PoolId,
     /// Since when its longest waiting client waits.
     since: Micros,
+    reason: CloseReason,
     taken: AtomicBool,
 }
 
 impl Claim {
-    /// For a client of that pool that waits since then.
-    pub(in crate::core) fn new(claimant: PoolId, since: Micros) -> Arc<Self> {
-        Arc::new(Self { claimant, since, taken: AtomicBool::new(false) })
+    /// For a client of that pool that waits since then; the server that is closed for it has this reason.
+    pub(in crate::core) fn new(claimant: PoolId, since: Micros, reason: CloseReason) -> Arc<Self> {
+        Arc::new(Self { claimant, since, reason, taken: AtomicBool::new(false) })
     }
 
     /// The pool that starves.
@@ -35,6 +37,11 @@ impl Claim {
     /// Since when its client waits.
     pub(in crate::core) fn since(&self) -> Micros {
         self.since
+    }
+
+    /// Why a server is closed for it.
+    pub(in crate::core) fn reason(&self) -> CloseReason {
+        self.reason
     }
 
     /// Whether no server is being closed for it yet.
@@ -87,9 +94,9 @@ mod tests {
         let (pools, mut ledger) = starving(since);
         let (busy, starved) = (&pools[0], &pools[1]);
         assert!(busy.is_claimed() && !starved.is_claimed());
-        assert!(!busy.yields_server(since + LEAD), "its client has not waited for long");
-        assert!(busy.yields_server(since + LEAD + Micros(1)));
-        assert!(!busy.yields_server(since + LEAD + LEAD), "one server, not all of them");
+        assert_eq!(busy.yields_server(since + LEAD), None, "its client has not waited for long");
+        assert_eq!(busy.yields_server(since + LEAD + Micros(1)), Some(CloseReason::EvictedForDatabase));
+        assert_eq!(busy.yields_server(since + LEAD + LEAD), None, "one server, not all of them");
         assert_eq!(
             ledger.consider(starved, waiter(since), since + LEAD),
             Verdict::Full,
@@ -112,9 +119,9 @@ mod tests {
         let (pools, mut ledger) = starving(since);
         let now = since + LEAD + LEAD;
         pools[0].set_waiting_since(WorkerId(1), since + LEAD);
-        assert!(!pools[0].yields_server(now), "the other one goes first by no more than its lead");
+        assert_eq!(pools[0].yields_server(now), None, "the other one goes first by no more than its lead");
         pools[0].set_waiting_since(WorkerId(1), since + LEAD + Micros(1));
-        assert!(pools[0].yields_server(now));
+        assert!(pools[0].yields_server(now).is_some());
         ledger.returned(&pools[0], &Use::Live);
         // nor does the place that is free
         begin(&mut ledger, &pools[0], waiter(since + LEAD), now);

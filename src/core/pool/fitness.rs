@@ -73,8 +73,10 @@ impl Core {
         {
             return Some(reason);
         }
-        if pool.share.is_claimed() && pool.share.yields_server(now) {
-            return Some(CloseReason::Evicted);
+        if pool.share.is_claimed()
+            && let Some(reason) = pool.share.yields_server(now)
+        {
+            return Some(reason);
         }
         self.lifetime_over(server, pool)
     }

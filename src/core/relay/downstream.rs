@@ -185,6 +185,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
             tag::READY_FOR_QUERY => return self.ready_frame(header),
             tag::DATA_ROW | tag::COPY_DATA => Fate::Forward,
             tag::ERROR_RESPONSE => {
+                server.has_answered = true;
                 let statements = &mut server.statements;
                 let mut undone = false;
                 server.expected.failed(|expect| undone |= Core::undo(statements, expect));

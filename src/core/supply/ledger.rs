@@ -190,7 +190,7 @@ impl Ledger {
         self.withdraw_claim(scope);
         let waiting = self.starving_in(scope).filter(|(_, since)| *since != Micros::NEVER);
         let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
-        let claim = Claim::new(claimant, since);
+        let claim = Claim::new(claimant, since, scope.eviction());
         let rivals = self.accounts.values().filter(|account| account.servers() > 0);
         for rival in rivals.filter(|account| account.share.id != claimant && scope.holds(&account.share)) {
             rival.share.set_claim(Some(Arc::clone(&claim)));

@@ -281,11 +281,6 @@ pub(super) const AUTH_QUERY: &[Message] = &[
         "The query must give a name and a secret.",
         "Correct `auth_query`.",
     ),
-    text(
-        "auth_query response contained null user name",
-        "The first column is NULL.",
-        "Correct `auth_query`.",
-    ),
     text("secret is not valid UTF-8", "The second column holds no text.", "Correct what is stored."),
     text(
         "unexpected response from auth_query",

@@ -159,9 +159,14 @@ pub(super) const CLOSED: &[Message] = &[
         NONE,
     ),
     text(
-        "evicted",
-        "Another pool that shares `max_db_connections` or `max_user_connections` needed its place more.",
-        "Where it is frequent raise those limits: each change costs a login.",
+        "evicted for max_db_connections",
+        "Another pool of the database needed its place more.",
+        "Where it is frequent raise `max_db_connections`: each change costs a login.",
+    ),
+    text(
+        "evicted for max_user_connections",
+        "A pool of the same user in another database needed its place more.",
+        "Where it is frequent raise `max_user_connections`: each change costs a login.",
     ),
     text("too many servers in the pool", "`pool_size` was lowered.", NONE),
     text(

@@ -218,6 +218,25 @@ fn a_refusal_is_passed_on_unless_it_may_pass() {
     assert_eq!(refused(sqlstate::CANNOT_CONNECT_NOW).fault(), None);
 }
 
+/// Whatever a server's error lacks, clients are told one that every driver can read.
+#[test]
+fn a_refusal_that_lacks_fields_is_told_with_a_code() {
+    for (payload, text) in [
+        (&b"\0"[..], ""),
+        (b"SFATAL\0Mno code\0\0", "no code"),
+        (b"SFATAL\0C\0Mno code\0\0", "no code"),
+        (b"SFATAL\0C28\0Mhalf a code\0\0", "half a code"),
+        (b"SFATAL\0C28P01 and more\0Mtoo much\0\0", "too much"),
+    ] {
+        let message = bytes(|out| encode::frame(out, tag::ERROR_RESPONSE, |out| out.extend(payload)));
+        let fault = feed(&mut Handshake::start(plain()).0, &message).unwrap_err().fault().expect("is told");
+        assert_eq!((fault.sqlstate(), &*fault.text()), (sqlstate::PROTOCOL_VIOLATION, text));
+    }
+    let unterminated = bytes(|out| encode::frame(out, tag::ERROR_RESPONSE, |out| out.extend(b"SFATAL\0M")));
+    let error = feed(&mut Handshake::start(plain()).0, &unterminated).unwrap_err();
+    assert_eq!((error.reason().as_ref(), error.fault()), ("bad packet", None));
+}
+
 fn accepted(connect_query: &str) -> Handshake {
     let connect_query = Some(connect_query.into());
     let (mut handshake, _) = Handshake::start(LoginPlan { connect_query, ..plain() });

@@ -153,6 +153,44 @@ fn options_that_are_refused() {
     assert_eq!(startup.tracked, [(2, "UTC".to_owned())]);
 }
 
+/// Options that have made a reader go round in circles: each is answered, strictly or not.
+#[test]
+fn options_without_an_end_or_a_name_are_answered() {
+    for (options, is_nothing) in [
+        ("", true),
+        (" \t ", true),
+        ("-c", false),
+        ("-c ", false),
+        ("-c TimeZone=UTC -c", false),
+        ("-c=", false),
+        ("-c= -c=", false),
+        (&"-c=".repeat(1_000), false),
+        (&"-c ".repeat(1_000), false),
+        ("-c =", false),
+        ("--", false),
+        ("--=", false),
+        ("\\", false),
+        ("-c\\", false),
+        ("-c \\", false),
+        ("-c TimeZone=\\", true),
+    ] {
+        let pairs = [("user", "u"), ("options", options)];
+        assert_eq!(read(&pairs).is_ok(), is_nothing, "{options:?}");
+        assert!(read_ignoring(&pairs, &["options"]).is_ok(), "{options:?}");
+    }
+}
+
+/// Lengths that are more than any packet, alone or with what stands before them.
+#[test]
+fn lengths_beyond_every_bound_are_refused_by_the_header() {
+    for length in [0x7fff_ffff, 0x8000_0000, 0xffff_fff8, 0xffff_ffff_u32] {
+        for code in [VERSION_3_0, CODE_SSL, CODE_GSS, CODE_CANCEL] {
+            let header = header(length, code);
+            assert!(matches!(packet_bytes(&header), Err(Fault::BadPacketHeader { .. })), "{length:#x}");
+        }
+    }
+}
+
 #[test]
 fn replication_keeps_options_unread() {
     for (value, expected) in [

@@ -3,6 +3,7 @@
 use super::PoolShare;
 use crate::base::Micros;
 use crate::base::sync::Ordering;
+use crate::core::conn::CloseReason;
 use crate::core::pool::claim::{Claim, goes_before};
 use std::sync::Arc;
 
@@ -18,13 +19,13 @@ impl PoolShare {
         self.claim.load_full()
     }
 
-    /// Whether the free server at hand is to be closed for another pool's client.
-    /// Says so once for each claim.
+    /// Why the free server at hand is to be closed for another pool's client, if it is. Says so once for
+    /// each claim.
     #[cold]
-    pub(in crate::core) fn yields_server(&self, now: Micros) -> bool {
-        let Some(claim) = self.claim() else { return false };
+    pub(in crate::core) fn yields_server(&self, now: Micros) -> Option<CloseReason> {
+        let claim = self.claim()?;
         let first_here = self.oldest_waiter().map_or(now, |(_, since)| since);
-        goes_before(claim.since(), first_here) && claim.take()
+        (goes_before(claim.since(), first_here) && claim.take()).then(|| claim.reason())
     }
 
     /// Set by the ledger.

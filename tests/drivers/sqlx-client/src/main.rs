@@ -65,6 +65,15 @@ async fn large(conn: &mut PgConnection) -> Done {
     Ok(())
 }
 
+/// sqlx reads rows of a simple query where it is told to prepare nothing.
+async fn console(to: PgConnectOptions) -> Done {
+    let mut conn = PgConnection::connect_with(&to).await?;
+    let pools = sqlx::raw_sql("show pools").fetch_all(&mut conn).await?;
+    assert!(pools.iter().any(|row| row.get::<String, _>("database") == "app"));
+    conn.close().await?;
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Done {
     let port = std::env::var("PGWEIR_PORT")?.parse()?;
@@ -82,6 +91,7 @@ async fn main() -> Done {
     copy(&mut conn).await?;
     large(&mut conn).await?;
     conn.close().await?;
+    console(to.clone().username("admin").password("admin-secret").database("pgbouncer")).await?;
 
     let pool = PgPoolOptions::new()
         .max_connections(10)
