@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     /// The policy.
     pub policy: Policy,
-    /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`.
+    /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`, and at the
+    /// start an `auth_hba_file` that cannot be read.
     pub problems: Vec<String>,
     /// What is doubtful in the hba and ident files.
     doubts: Vec<String>,
@@ -94,16 +95,22 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let of_iam = look_at_iam(&mut snapshot);
     let users = read_users(&snapshot, before).map_err(|error| vec![error]);
-    let rules = rules::read(&snapshot.settings).map_err(|errors| texts(&errors));
+    let (rules, missing) = match rules::read(&snapshot.settings) {
+        Err(errors) if before.is_none() && rules::is_only_missing(&errors) => {
+            (Ok(Default::default()), texts(&errors))
+        }
+        read => (read.map_err(|errors| texts(&errors)), Vec::new()),
+    };
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
-    let ((users, problems), (hba, doubts), (client_tls, server_tls)) = match (of_iam, users, rules, tls) {
+    let ((users, mut problems), (hba, doubts), (client_tls, server_tls)) = match (of_iam, users, rules, tls) {
         (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
         (of_iam, users, rules, tls) => {
             let errors = [of_iam.err(), users.err(), rules.err(), tls.err()];
             return Err(errors.into_iter().flatten().flatten().collect());
         }
     };
+    problems.extend(missing);
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
     let policy = Policy { snapshot, users, hba, client_tls, server_tls };
     Ok(Loaded { policy, problems, doubts: texts(&doubts) })

@@ -4,7 +4,7 @@
 //! load_config()); a reload reads them again each time.
 
 use crate::auth::Method;
-use crate::auth::hba::{Doubt, FileError, Hba, IdentMaps, Wrong};
+use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Unsupported, Wrong};
 use crate::base::limits;
 use crate::config::{AuthType, Settings, SslMode, read_up_to};
 use std::io;
@@ -48,7 +48,13 @@ fn file_text(name: &str) -> io::Result<Vec<u8>> {
 }
 
 fn is_of_map(error: &FileError) -> bool {
-    matches!(error, FileError::Line { wrong: Wrong::UnknownMap(_), .. })
+    matches!(error, FileError::Line { wrong: Wrong::RejectLeftOut(Unsupported::UnknownMap(_)), .. })
+}
+
+/// Whether there is nothing wrong but that the file of rules cannot be read. PgBouncer starts without rules
+/// then: they let nobody in.
+pub(super) fn is_only_missing(errors: &[FileError]) -> bool {
+    matches!(errors, [FileError::Unreadable { kind: FileKind::Hba, .. }])
 }
 
 /// The first rule that takes certificates where clients are not asked for any.
