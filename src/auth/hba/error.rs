@@ -3,6 +3,7 @@
 //!
 //! Source: PgBouncer, src/hba.c.
 
+use crate::auth::ldap::LdapOptionsError;
 use crate::base::limits;
 use crate::config::Place;
 use std::fmt;
@@ -32,6 +33,15 @@ pub enum FileError {
     /// There is none.
     #[error("auth_type=hba requires auth_hba_file")]
     NotNamed,
+    /// There is nothing that says which directory.
+    #[error("auth_type=ldap requires auth_ldap_options")]
+    NoLdapOptions,
+    /// The directory that `auth_type` asks.
+    #[error("auth_ldap_options: {0}")]
+    LdapOptions(LdapOptionsError),
+    /// What handshakes with directories would go by.
+    #[error("TLS setup failed: {0}")]
+    LdapTls(String),
     /// It cannot be read.
     #[error("could not open {kind} config file {file}: {why}")]
     Unreadable {
@@ -80,6 +90,8 @@ pub enum Wrong {
     NoMethod,
     #[error("unsupported method: {0}")]
     UnsupportedMethod(String),
+    #[error("{0}")]
+    Ldap(LdapOptionsError),
     #[error("{0}; a reject that is left out would let in whom it keeps out")]
     RejectLeftOut(Unsupported),
     #[error("unsupported parameters: {0}")]
@@ -150,6 +162,9 @@ pub enum Doubt {
         /// The map.
         map: String,
     },
+    /// Whoever answers passes for the directory.
+    #[error("certificates of LDAP servers are not verified (TLS_REQCERT)")]
+    UnverifiedLdap,
     /// Certificates are asked for that no client is asked to show.
     #[error("rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one")]
     NoCertificates {

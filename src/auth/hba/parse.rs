@@ -12,6 +12,7 @@ use super::names::Names;
 use super::rule::{Kind, Rule};
 use super::tokens::{Token, Tokens};
 use crate::auth::Method;
+use crate::auth::ldap::LdapOptions;
 use crate::config::{Place, shown};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ const ONLY_POSTGRESQL: [&str; 7] = ["bsd", "gss", "ident", "oauth", "pam", "radi
 /// Connections that are encrypted by GSSAPI: there are none.
 const GSS: &str = "hostgssenc";
 
-/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME]`; `None`: it is left out.
+/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME | OPTIONS of LDAP]`; `None`: it is left out.
 pub(super) fn rule(
     files: &mut Files<'_>,
     place: &Place,
@@ -46,6 +47,11 @@ pub(super) fn rule(
         }
         (None, Ok(_), Err(why)) => return Ok(left_out(files, place, why)),
     };
+    if method == Method::Ldap {
+        let ldap = LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?;
+        let (ldap, place) = (Some(Arc::new(ldap)), place.clone());
+        return Ok(Some(Rule { place, method, map: None, ldap, kind, databases, users, addresses }));
+    }
     let map = match map(&mut tokens, maps)? {
         Ok(map) => map,
         Err(why) if method == Method::Reject => return Err(Wrong::RejectLeftOut(why)),
@@ -57,7 +63,7 @@ pub(super) fn rule(
     if let Some(map) = map.as_ref().filter(|_| !method.takes_map()) {
         files.doubt(Doubt::IdleMap { place: place.clone(), map: shown(&map.name) });
     }
-    Ok(Some(Rule { place: place.clone(), method, map, kind, databases, users, addresses }))
+    Ok(Some(Rule { place: place.clone(), method, map, ldap: None, kind, databases, users, addresses }))
 }
 
 fn left_out(files: &mut Files<'_>, place: &Place, why: Unsupported) -> Option<Rule> {
@@ -83,6 +89,7 @@ fn method(tokens: &mut Tokens<'_>) -> Result<Result<Method, Unsupported>, Wrong>
     let method = match tokens.current() {
         Token::End => return Err(Wrong::NoMethod),
         Token::Word(word) => match Method::of_rule(word) {
+            Some(Method::Ldap) => return Ok(Ok(Method::Ldap)), // its options have another form
             Some(method) => method,
             None if ONLY_POSTGRESQL.contains(&&**word) => {
                 return Ok(Err(Unsupported::Method(word.clone()))); // what follows is its own

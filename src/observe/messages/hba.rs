@@ -38,7 +38,7 @@ pub(super) const HBA_ERRORS: &[Message] = &[
     text(
         "unsupported method: {word}",
         "Nobody knows such a method, and the line is refused; or PostgreSQL alone does, and it is left out.",
-        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert` or `peer`.",
+        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert`, `peer` or `ldap`.",
     ),
     text("unsupported parameters: {word}", "More stands on the line than is known.", CORRECT),
     text(
@@ -69,6 +69,12 @@ pub(super) const HBA_WARNINGS: &[Message] = &[
         "PostgreSQL would go by this line; the pooler cannot, and leaves it out as PgBouncer does: later \
          lines decide. Why: one of the next rows.",
         "Nothing, if PostgreSQL alone needs the line; else write it in words that the pooler knows.",
+    ),
+    text(
+        "certificates of LDAP servers are not verified (TLS_REQCERT)",
+        "`TLS_REQCERT` of ldap.conf, or `LDAPTLS_REQCERT`, is `never` or `allow`: whoever answers in the \
+         directory's place gets every password.",
+        "Remove it, and name the authority in `TLS_CACERT`.",
     ),
     text(
         "{word}: groups of roles are not supported",
