@@ -16,6 +16,7 @@ has_postgres() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
 has_pgbench() { ls /usr/lib/postgresql/*/bin/pgbench || command -v pgbench; }
 has_pgbouncer() { command -v pgbouncer || ls /usr/sbin/pgbouncer; }
 has_pam() { echo '#include <security/pam_modules.h>' | cc -E -; }
+has_slapd() { command -v slapd || ls /usr/sbin/slapd; }
 has_venv() { /usr/bin/python3 -c 'import ensurepip, venv'; }
 
 need build-essential command -v cc
@@ -28,6 +29,7 @@ if [ "$what" != loadtest ]; then # the PostgreSQL that takes IAM logins
 fi
 if [ "$what" = test ]; then
     need "python3 python3-venv" has_venv
+    need slapd has_slapd
     need nodejs command -v node
     need npm command -v npm
 fi
@@ -55,13 +57,13 @@ if [ -n "${missing# }" ]; then
         echo "Please run as root: apt-get install $missing" >&2
         exit 1
     fi
-    # Debian would start a PostgreSQL and a PgBouncer of its own; nobody asked for them. What you configured stays.
+    # Debian would start a PostgreSQL, a PgBouncer and a slapd of its own; nobody asked for them. What you configured stays.
     if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
         $as_root mkdir -p /etc/postgresql-common
         echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
     fi
     masked=
-    case " $missing " in *" pgbouncer "*)
+    case " $missing " in *" pgbouncer "* | *" slapd "*)
         if [ ! -e /usr/sbin/policy-rc.d ]; then
             printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null
             $as_root chmod +x /usr/sbin/policy-rc.d

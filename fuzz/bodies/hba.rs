@@ -2,6 +2,7 @@
 //! is, and a rule that fits only where an equal file says so again.
 
 use pgweir::auth::hba::{Hba, IdentMaps, Origin, Visit};
+use pgweir::auth::ldap::{LdapLookup, LdapOptions, direct_name};
 use pgweir::wire::startup::Replication;
 use std::io;
 
@@ -44,9 +45,27 @@ fn decide(hba: &Hba, again: &Hba) {
                 assert_eq!(rule, again.rule_for(&visit));
                 if let Some(rule) = rule {
                     assert!(rule.place.line >= 1 && hba.rules().contains(rule));
+                    if let Some(ldap) = &rule.ldap {
+                        look_up(ldap, user);
+                    }
                     let _ = rule.map.as_ref().map(|map| map.lets(user, |name| name == database));
                 }
             }
+        }
+    }
+}
+
+/// Whatever the options: there is a server, and a name adds nothing to a filter but itself.
+fn look_up(ldap: &LdapOptions, user: &str) {
+    assert!(!ldap.servers.is_empty());
+    match &ldap.lookup {
+        LdapLookup::Direct { prefix, suffix } => {
+            let name = direct_name(prefix, suffix, user).expect("a plain name fits");
+            assert_eq!(name, format!("{prefix}{user}{suffix}"));
+        }
+        LdapLookup::Search(search) => {
+            let parentheses = |name: &str| search.filter_for(name).matches(['(', ')', '*']).count();
+            assert_eq!(parentheses("a)(*"), parentheses(user));
         }
     }
 }

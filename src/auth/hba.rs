@@ -1,8 +1,9 @@
 //! Host-based rules (`auth_hba_file`) and user name maps (`auth_ident_file`): which clients have to prove
 //! who they are in which way.
 //!
-//! Both are read whole: one wrong line refuses all, where PgBouncer leaves the line out and goes on, since a
-//! `reject` that is left out lets somebody in. Pure: files are read by a function that is handed in.
+//! Both are read whole. A line that PostgreSQL would go by and PgBouncer leaves out is left out and told; one
+//! that neither can read refuses all, where PgBouncer goes on, and so does a `reject` that would have to be
+//! left out, since that lets somebody in. Pure: files are read by a function that is handed in.
 //! Matching is a function of what is known of a client before its proof; the first rule that fits counts.
 //! Sources: PgBouncer, doc/config.md ("HBA file format", "Ident map file format"), src/hba.c; PostgreSQL
 //! documentation, "The pg_hba.conf File" and "User Name Maps".
@@ -16,7 +17,7 @@ mod parse;
 mod rule;
 mod tokens;
 
-pub use error::{Doubt, FileError, FileKind, Wrong};
+pub use error::{Doubt, FileError, FileKind, Unsupported, Wrong};
 pub use ident::{IdentMap, IdentMaps};
 pub use rule::{Origin, Rule, Visit};
 
@@ -39,7 +40,7 @@ impl Hba {
         let mut files = Files::new(FileKind::Hba, read);
         let mut rules = Vec::new();
         files.each_line(path, &mut |files, place, tokens| {
-            rules.push(parse::rule(files, place, tokens, maps)?);
+            rules.extend(parse::rule(files, place, tokens, maps)?);
             Ok(())
         });
         files.end(Self(rules))

@@ -20,6 +20,8 @@ pub enum Method {
     Cert,
     /// By the account of the process at the other end of a Unix socket.
     Peer,
+    /// By a password that a directory takes.
+    Ldap,
 }
 
 /// What a client is asked for.
@@ -44,6 +46,7 @@ impl Method {
             AuthType::ScramSha256 => Self::Asked(Question::ScramSha256),
             AuthType::Cert => Self::Cert,
             AuthType::Peer => Self::Peer,
+            AuthType::Ldap => Self::Ldap,
             AuthType::Hba => return None,
         })
     }
@@ -58,6 +61,7 @@ impl Method {
             "scram-sha-256" => Self::Asked(Question::ScramSha256),
             "cert" => Self::Cert,
             "peer" => Self::Peer,
+            "ldap" => Self::Ldap,
             _ => return None,
         })
     }

@@ -9,6 +9,7 @@
 pub mod certificate;
 pub mod hba;
 mod keys;
+pub mod ldap;
 pub mod md5;
 mod method;
 pub mod scram;

@@ -100,6 +100,36 @@ pub const ACCOUNT_LOOKUPS_MAX: usize = 16;
 /// See [`ACCOUNT_LOOKUPS_MAX`].
 pub const ACCOUNT_LOOKUPS_EACH_MAX: usize = 4;
 
+/// Longest filter of a search in a directory, and how deep parentheses may stand in it, or elements in what a
+/// directory answers: both are read by calls within calls.
+pub const LDAP_FILTER_BYTES_MAX: usize = 4_096;
+/// See [`LDAP_FILTER_BYTES_MAX`].
+pub const LDAP_DEPTH_MAX: usize = 16;
+
+/// Longest message of a directory, and most bytes of all that it answers to one login: no attributes are
+/// asked for, so that an answer is a name and a few words.
+pub const LDAP_MESSAGE_BYTES_MAX: usize = 65_536;
+/// See [`LDAP_MESSAGE_BYTES_MAX`].
+pub const LDAP_ANSWERS_BYTES_MAX: usize = 262_144;
+
+/// Logins that ask a directory at a time, in all and from one address: each has a connection of its own.
+pub const LDAP_LOGINS_MAX: usize = 32;
+/// See [`LDAP_LOGINS_MAX`].
+pub const LDAP_LOGINS_EACH_MAX: usize = 8;
+
+/// A connection to one server of a directory must be there, TLS included, within this; then the next is
+/// tried.
+pub const LDAP_CONNECT_MS: u64 = 5_000;
+
+/// A directory must have answered everything about one login within this.
+pub const LDAP_ANSWER_MS: u64 = 10_000;
+
+/// So many logins wait for PAM, or for a directory, before the log says that it is slower than they come …
+pub const LOGIN_QUEUE_FULL: usize = 100;
+
+/// … and that it is so again, after so long.
+pub const LOGIN_QUEUE_TOLD_AGAIN_MS: u64 = 10_000;
+
 /// Databases that `*` made for auth_query and in which nobody has proven himself yet: beyond it the one
 /// looked into first is forgotten, its servers closed. Those that are being looked into are [`LOOKUPS_MAX`]
 /// at most, and come on top.

@@ -2,7 +2,7 @@
 //!
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
-use super::rules;
+use super::rules::{self, Rules};
 use crate::auth::UserList;
 use crate::auth::hba::FileError;
 use crate::config::{AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     /// The policy.
     pub policy: Policy,
-    /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`.
+    /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`, and at the
+    /// start an `auth_hba_file` that cannot be read.
     pub problems: Vec<String>,
     /// What is doubtful in the hba and ident files.
     doubts: Vec<String>,
@@ -73,7 +74,7 @@ fn in_spite_of(refused: Refused) -> Vec<String> {
     let of_tls = set_up_tls(remains.snapshot(), None).err().unwrap_or_default();
     let of_tls = of_tls.into_iter().filter(|(error, _)| !(may_lack && error.is_of_absence()));
     let mut of_rules = rules::read(&remains.snapshot().settings).err().unwrap_or_default();
-    of_rules.retain(|error| !(may_lack && *error == FileError::NotNamed));
+    of_rules.retain(|error| !(may_lack && matches!(error, FileError::NotNamed | FileError::NoLdapOptions)));
     let others = texts(&of_rules).into_iter().chain(of_tls.map(|(_, line)| line));
     lines(&errors.and(of_iam)).into_iter().chain(others).collect()
 }
@@ -94,18 +95,25 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let of_iam = look_at_iam(&mut snapshot);
     let users = read_users(&snapshot, before).map_err(|error| vec![error]);
-    let rules = rules::read(&snapshot.settings).map_err(|errors| texts(&errors));
+    let (rules, missing) = match rules::read(&snapshot.settings) {
+        Err(errors) if before.is_none() && rules::is_only_missing(&errors) => {
+            (Ok(Rules::default()), texts(&errors))
+        }
+        read => (read.map_err(|errors| texts(&errors)), Vec::new()),
+    };
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
-    let ((users, problems), (hba, doubts), (client_tls, server_tls)) = match (of_iam, users, rules, tls) {
-        (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
-        (of_iam, users, rules, tls) => {
-            let errors = [of_iam.err(), users.err(), rules.err(), tls.err()];
-            return Err(errors.into_iter().flatten().flatten().collect());
-        }
-    };
+    let ((users, mut problems), Rules { hba, ldap, doubts }, (client_tls, server_tls)) =
+        match (of_iam, users, rules, tls) {
+            (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
+            (of_iam, users, rules, tls) => {
+                let errors = [of_iam.err(), users.err(), rules.err(), tls.err()];
+                return Err(errors.into_iter().flatten().flatten().collect());
+            }
+        };
+    problems.extend(missing);
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
-    let policy = Policy { snapshot, users, hba, client_tls, server_tls };
+    let policy = Policy { snapshot, users, hba, ldap, client_tls, server_tls };
     Ok(Loaded { policy, problems, doubts: texts(&doubts) })
 }
 
@@ -123,13 +131,13 @@ pub(super) fn with_setting(
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
-    let (hba, doubts) = match key {
-        "auth_type" | "auth_hba_file" | "auth_ident_file" => {
+    let (hba, ldap, doubts) = match key {
+        "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options" => {
             let read = rules::read(&snapshot.settings);
-            let (hba, doubts) = read.map_err(|errors| texts(&errors).join("; "))?;
-            (Arc::new(hba), texts(&doubts))
+            let Rules { hba, ldap, doubts } = read.map_err(|errors| texts(&errors).join("; "))?;
+            (Arc::new(hba), ldap, texts(&doubts))
         }
-        _ => (Arc::clone(&before.hba), Vec::new()),
+        _ => (Arc::clone(&before.hba), before.ldap.clone(), Vec::new()),
     };
     let (users, problems) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
         (Arc::clone(&before.users), Vec::new())
@@ -149,7 +157,7 @@ pub(super) fn with_setting(
     };
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    let policy = Policy { snapshot: Arc::new(snapshot), users, hba, client_tls, server_tls };
+    let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, client_tls, server_tls };
     Ok((Loaded { policy, problems, doubts }, why))
 }
 
@@ -361,6 +369,7 @@ mod tests {
             snapshot: Arc::new(snapshot),
             users: Arc::default(),
             hba: Arc::default(),
+            ldap: Default::default(),
             client_tls: None,
             server_tls: ServersTls::disabled(),
         };

@@ -1,22 +1,63 @@
-//! The files of `auth_type=hba` -> [`Hba`]: rules, and the maps that they name.
+//! The files of `auth_type=hba` -> [`Hba`]: rules, and the maps that they name; and what `auth_type=ldap`, or
+//! a rule with `ldap`, goes by.
 //!
 //! Whole or not at all. Never reads them where `auth_type` is another one, as PgBouncer (src/main.c,
 //! load_config()); a reload reads them again each time.
 
 use crate::auth::Method;
-use crate::auth::hba::{Doubt, FileError, Hba, IdentMaps, Wrong};
+use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Unsupported, Wrong};
+use crate::auth::ldap::{LdapEncryption, LdapOptions};
 use crate::base::limits;
 use crate::config::{AuthType, Settings, SslMode, read_up_to};
+use crate::control::Ldap;
+use crate::tls::ldap::LdapTls;
 use std::io;
 
-/// The rules that `settings` name, and what is to be said about them.
+/// Who has to prove themselves in which way.
+#[derive(Default)]
+pub(super) struct Rules {
+    /// The rules of `auth_hba_file`.
+    pub hba: Hba,
+    /// Directories.
+    pub ldap: Ldap,
+    /// What is to be said about them.
+    pub doubts: Vec<Doubt>,
+}
+
+/// The rules that `settings` name.
 ///
 /// # Errors
 /// Everything that is wrong with the files.
-pub(super) fn read(settings: &Settings) -> Result<(Hba, Vec<Doubt>), Vec<FileError>> {
-    if settings.auth_type != AuthType::Hba {
-        return Ok(Default::default());
+pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
+    match settings.auth_type {
+        AuthType::Hba => {
+            let (hba, doubts) = hba(settings)?;
+            with_ldap_tls(Rules { hba, doubts, ..Rules::default() })
+        }
+        AuthType::Ldap => {
+            let text = settings.auth_ldap_options.as_deref().ok_or_else(|| vec![FileError::NoLdapOptions])?;
+            let options = LdapOptions::parse(text.as_bytes());
+            let options = Some(options.map_err(|why| vec![FileError::LdapOptions(why)])?.into());
+            with_ldap_tls(Rules { ldap: Ldap { options, ..Ldap::default() }, ..Rules::default() })
+        }
+        _ => Ok(Rules::default()),
     }
+}
+
+/// `rules`, with what handshakes need where a directory is asked over TLS.
+fn with_ldap_tls(mut rules: Rules) -> Result<Rules, Vec<FileError>> {
+    let of_rules = rules.hba.rules().iter().filter_map(|rule| rule.ldap.as_ref());
+    let mut all = of_rules.chain(&rules.ldap.options);
+    if all.any(|options| options.encryption != LdapEncryption::None) {
+        let tls = LdapTls::load(|name| std::env::var(name).ok());
+        rules.ldap.tls = tls.map_err(|why| vec![FileError::LdapTls(why.to_string())])?;
+        rules.doubts.extend(rules.ldap.tls.is_unverified.then_some(Doubt::UnverifiedLdap));
+    }
+    Ok(rules)
+}
+
+/// The rules of `auth_hba_file`, and what is to be said about them.
+fn hba(settings: &Settings) -> Result<(Hba, Vec<Doubt>), Vec<FileError>> {
     if settings.auth_hba_file.is_empty() {
         return Err(vec![FileError::NotNamed]);
     }
@@ -48,7 +89,13 @@ fn file_text(name: &str) -> io::Result<Vec<u8>> {
 }
 
 fn is_of_map(error: &FileError) -> bool {
-    matches!(error, FileError::Line { wrong: Wrong::UnknownMap(_), .. })
+    matches!(error, FileError::Line { wrong: Wrong::RejectLeftOut(Unsupported::UnknownMap(_)), .. })
+}
+
+/// Whether there is nothing wrong but that the file of rules cannot be read. PgBouncer starts without rules
+/// then: they let nobody in.
+pub(super) fn is_only_missing(errors: &[FileError]) -> bool {
+    matches!(errors, [FileError::Unreadable { kind: FileKind::Hba, .. }])
 }
 
 /// The first rule that takes certificates where clients are not asked for any.

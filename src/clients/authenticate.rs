@@ -58,11 +58,21 @@ pub(super) async fn prove(
     }
 }
 
-async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
+/// Asks the client for its password in clear text; it is never empty.
+///
+/// # Errors
+/// It sends something else, or goes.
+/// # Cancel safety
+/// The login cannot be taken up again.
+pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
     let mut out = Vec::new();
     authentication::write_cleartext_request(&mut out);
     stream.send(&out).await?;
-    let password = read_password(stream).await?;
+    read_password(stream).await
+}
+
+async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
+    let password = ask_password(stream).await?;
     let Some(secret) = rules.secret.cloned() else { return Err(Fault::PasswordWrong.into()) };
     let user = rules.user.to_owned();
     let is_right = match &*secret {

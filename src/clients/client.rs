@@ -5,6 +5,7 @@
 //! channel. Source: PgBouncer, src/client.c (order of checks, log lines).
 
 mod cancel;
+mod elsewhere;
 mod hand_over;
 mod proof;
 mod vouched;
@@ -377,12 +378,14 @@ impl LoginAttempt {
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
     use Fault::{
-        CertificateFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PasswordWrong, PeerRejected,
-        SaslFailed, TrustFailed,
+        CertificateFailed, LdapFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PasswordWrong,
+        PeerRejected, SaslFailed, TrustFailed,
     };
     let LoginEnd::Fault(fault) = end else { return false };
-    let is_unproven =
-        matches!(fault, PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected);
+    let is_unproven = matches!(
+        fault,
+        PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected | LdapFailed
+    );
     is_unproven || matches!(fault, LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })
 }
 

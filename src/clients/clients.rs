@@ -3,6 +3,7 @@
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
 use super::accepting::Accepting;
+use super::turns::Turns;
 use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
 use crate::base::limits;
@@ -45,6 +46,8 @@ pub struct Clients {
     pub lookups: FairSemaphore,
     /// Permits for names of accounts.
     pub accounts: FairSemaphore,
+    /// Turns at directories.
+    pub ldap_turns: Turns,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -67,6 +70,7 @@ impl Clients {
             unauthenticated: Arc::new(UnauthenticatedClients::new(plane.clock())),
             lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             accounts: FairSemaphore::new(limits::ACCOUNT_LOOKUPS_MAX, limits::ACCOUNT_LOOKUPS_EACH_MAX),
+            ldap_turns: Turns::new("LDAP", limits::LDAP_LOGINS_MAX, limits::LDAP_LOGINS_EACH_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),

@@ -12,10 +12,12 @@ mod client;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod clients;
 mod greet;
+mod ldap;
 mod listen;
 mod login_reply;
 mod loop_place;
 mod stream;
+mod turns;
 mod unauthenticated;
 mod verifiers;
 mod wake_batch;

@@ -169,9 +169,9 @@ settings! {
         "File of rules for auth_type=hba: which clients have to prove who they are in which way.";
     auth_ident_file: Option<Text> = NULL, Reload, Active,
         "File of user name maps for rules of auth_hba_file with map=.";
-    auth_ldap_options: Option<Text> = NULL, Reload, NoEffect("auth_type=ldap is not available in this \
-        version"),
-        "Options of LDAP, as pg_hba.conf writes them.";
+    auth_ldap_options: Option<Text> = NULL, Reload, Active,
+        "Options of LDAP for auth_type=ldap, as pg_hba.conf writes them: which server, and how a user is \
+         found there.";
     auth_query: Text =
         "SELECT rolname, CASE WHEN rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now() THEN NULL ELSE \
          rolpassword END FROM pg_catalog.pg_authid WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin",

@@ -4,10 +4,12 @@
 
 use crate::auth::UserList;
 use crate::auth::hba::Hba;
+use crate::auth::ldap::LdapOptions;
 use crate::config::{Settings, Snapshot, SslMode};
 use crate::io::options::TcpOptions;
 use crate::tls::ServersTls;
 use crate::tls::client::Acceptor;
+use crate::tls::ldap::LdapTls;
 use std::sync::Arc;
 
 /// TLS towards clients as it is in force: the settings may be ahead of it, after a SET
@@ -20,6 +22,15 @@ pub struct ClientTls {
     pub acceptor: Acceptor,
 }
 
+/// What logins by LDAP go by.
+#[derive(Clone, Debug, Default)]
+pub struct Ldap {
+    /// `auth_ldap_options`, where `auth_type` is ldap; rules of an hba file have their own.
+    pub options: Option<Arc<LdapOptions>>,
+    /// What TLS handshakes with directories need.
+    pub tls: LdapTls,
+}
+
 /// The configuration in force, with all that was made from its files. Replaced whole by a reload.
 pub struct Policy {
     /// The files' settings and entries.
@@ -28,6 +39,8 @@ pub struct Policy {
     pub users: Arc<UserList>,
     /// `auth_hba_file`, where `auth_type` is hba.
     pub hba: Arc<Hba>,
+    /// Directories that tell who a client is.
+    pub ldap: Ldap,
     /// What TLS handshakes with clients need; `None` = no TLS.
     pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
@@ -41,6 +54,7 @@ impl Policy {
             snapshot: Arc::new(snapshot),
             users: Arc::default(),
             hba: Arc::default(),
+            ldap: Ldap::default(),
             client_tls: None,
             server_tls: ServersTls::disabled(),
         }

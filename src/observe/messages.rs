@@ -30,6 +30,7 @@ mod faults;
 mod hba;
 mod iam;
 mod iam_keys;
+mod ldap;
 mod login_kinds;
 mod process;
 mod reasons;
@@ -170,6 +171,12 @@ fn of_the_process() -> Vec<Section> {
             hba::HBA_ERRORS,
         ),
         section(
+            "Errors of options of LDAP",
+            "Each refuses the whole. Those of a rule stand behind its file and line.",
+            "",
+            ldap::LDAP_OPTIONS,
+        ),
+        section(
             "Keys of logins by IAM",
             "What `{why}` says in `invalid parameter {key} of …`, and in `server_auth=… is not possible \
              here`; the key stands before it.",
@@ -205,6 +212,12 @@ fn of_clients() -> Vec<Section> {
             "With `auth_type=cert`, or a rule of the hba file that says so.",
             "level",
             clients::CERTIFICATES,
+        ),
+        section(
+            "Why a directory lets nobody in",
+            "Behind `LDAP login failed` and `LDAP is of no use`.",
+            "",
+            ldap::LDAP_REFUSALS,
         ),
         section(
             "What clients are told",

@@ -7,6 +7,7 @@ pub mod client;
 mod describe;
 pub mod files;
 mod handshakes;
+pub(crate) mod ldap;
 mod per_entry;
 pub mod server;
 mod tickets;

@@ -91,6 +91,19 @@ fn verifier(
     Ok(Arc::new(authorities.map_err(|error| files::refused("server", &error))?))
 }
 
+/// What takes any certificate.
+pub(super) fn anyone(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Anyone(provider))
+}
+
+/// What takes certificates of `roots` for the host that was connected to.
+pub(super) fn verified(
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
+    Ok(Arc::new(Authorities::new(Arc::new(roots), provider, true)?))
+}
+
 /// Takes any certificate; that its owner holds the key is still checked.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);

@@ -177,15 +177,17 @@ fn maps_say_whom_a_certificate_may_be() {
 fn a_broken_file_is_told_line_by_line_and_changes_nothing() {
     let mut pooler = ruled("local all all trust\nhost all all 127.0.0.1/32 trust\n", "").start();
     assert_eq!(by_tcp(&pooler, "app", "app"), "in");
-    let broken = "host all all all reject\nhost all all samenet md5\nlocal all all ldap ldapserver=x\n";
+    let broken = "host all all all reject\nhost all all samenet reject\nlocal all all ident sameuser extra\n\
+                  local all all\n";
     pooler.overwrite("rules.conf", &format!("{broken}hostssl all all all cert map=nowhere\n"));
     pooler.overwrite("maps.conf", "m only-two\n");
     let outcome = pooler.ask("reload");
     assert!(outcome.errors.iter().any(|error| error.contains("RELOAD failed")), "{outcome:?}");
     let log = pooler.log(); // the reasons are there before the answer
     for line in [
-        "could not parse hba config line (rules.conf:2): failed to parse address: samenet",
-        "could not parse hba config line (rules.conf:3): method ldap is not available in this version",
+        "could not parse hba config line (rules.conf:2): samenet: host names, samehost and samenet are not \
+         supported; a reject that is left out would let in whom it keeps out",
+        "could not parse hba config line (rules.conf:4): did not find method",
         "could not parse ident config line (maps.conf:1): a name is missing",
     ] {
         assert!(log.contains(&format!("ERROR {line}")), "{line}\nin\n{log}");
@@ -227,7 +229,11 @@ fn files_as_they_are_found_in_the_field_are_checked() {
     assert!(is_fine, "{said}");
     assert!(said.contains("rule in rules.conf:5 takes certificates, and without TLS"), "{said}");
     for (rules, why) in [
-        ("local all all pam\n", "rules.conf:1): unsupported method: pam"),
+        ("local all all plain\n", "rules.conf:1): unsupported method: plain"),
+        (
+            "host all +blocked all reject\n",
+            "rules.conf:1): +blocked: groups of roles are not supported; a reject",
+        ),
         ("\nhost all all all\n", "rules.conf:2): did not find method"),
         ("include more.conf\n", "rules.conf:1): could not read more.conf: No such file or directory"),
         ("local all @users all\n", "rules.conf:1): could not read users: No such file or directory"),
@@ -242,4 +248,46 @@ fn files_as_they_are_found_in_the_field_are_checked() {
     for part in ["rules.conf:1)", "maps.conf:1)", "listen_backlog"] {
         assert!(said.contains(part), "all in one run: {part}\nin\n{said}");
     }
+}
+
+/// An hba file that a distribution, an operator or an administrator wrote for PostgreSQL.
+const FOR_POSTGRESQL: &str = "\
+local all postgres peer
+local all all ident map=none
+local replication all peer
+host all +staff samenet md5
+host all all db.example.com trust
+hostgssenc all all 0.0.0.0/0 gss
+hostssl all streaming all cert map=none
+host all all all pam pamservice=login
+host all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
+host all app 127.0.0.1/32 md5
+";
+
+#[test]
+fn lines_that_only_postgresql_goes_by_are_left_out_one_by_one() {
+    let pooler = ruled(FOR_POSTGRESQL, "").start();
+    let log = pooler.log();
+    for number in [2, 4, 5, 6, 7, 8, 9] {
+        let line = format!("WARNING hba config line (rules.conf:{number}) is left out: ");
+        assert_eq!(log.matches(&line).count(), 1, "{line}\nin\n{log}");
+    }
+    assert_eq!(log.matches("is left out").count(), 7, "{log}");
+    assert_eq!(by_tcp(&pooler, "app", "app"), "md5");
+    assert_eq!(by_tcp(&pooler, "other", "app"), NOT_FOUND, "no door is open that PgBouncer keeps shut");
+}
+
+#[test]
+fn without_its_file_nobody_is_let_in_until_it_is_there() {
+    let pooler = ruled("", "").set("auth_hba_file", "late.conf").start();
+    let why = "ERROR could not open hba config file late.conf: No such file or directory";
+    assert!(pooler.log().contains(why), "{}", pooler.log());
+    assert_eq!(by_tcp(&pooler, "app", "app"), NOT_FOUND);
+    pooler.overwrite("late.conf", "host all all all trust\n");
+    pooler.signal("HUP");
+    wait_until("the file is in force", || by_tcp(&pooler, "app", "app") == "in");
+    std::fs::remove_file(pooler.directory().join("late.conf")).expect("it was there");
+    let outcome = pooler.ask("reload");
+    assert!(outcome.errors.iter().any(|error| error.contains("RELOAD failed")), "{outcome:?}");
+    assert_eq!(by_tcp(&pooler, "app", "app"), "in", "the rules in force stay");
 }

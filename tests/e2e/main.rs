@@ -14,6 +14,7 @@ mod drivers;
 mod floor;
 mod hba;
 mod herds;
+mod ldap;
 mod limits;
 mod lines;
 mod memory;

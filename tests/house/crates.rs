@@ -56,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "clients",
         &[
             "aws_lc_rs",
+            "ldap3",
             "nix",
             "rustix",
             "rustls",

@@ -1,8 +1,9 @@
 //! The addresses that a rule is for: all, or those of one network.
 //!
-//! No host names, no `samehost`, no `samenet`, as with PgBouncer (doc/config.md, "HBA file format").
+//! No host names, no `samehost`, no `samenet`, as with PgBouncer (doc/config.md, "HBA file format"): they are
+//! told from what is no address at all, which PostgreSQL does not take either.
 
-use super::error::Wrong;
+use super::error::{Unsupported, Wrong};
 use super::tokens::{Token, Tokens};
 use crate::config::shown;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,13 +17,16 @@ pub(super) enum Addresses {
 }
 
 impl Addresses {
-    /// `all`, `ADDRESS/BITS` or `ADDRESS MASK`.
-    pub(super) fn read(tokens: &mut Tokens<'_>) -> Result<Self, Wrong> {
+    /// `all`, `ADDRESS/BITS` or `ADDRESS MASK`; or what PostgreSQL takes beside them.
+    pub(super) fn read(tokens: &mut Tokens<'_>) -> Result<Result<Self, Unsupported>, Wrong> {
         let Token::Word(word) = tokens.current() else { return Err(Wrong::NoAddress) };
         let word = word.clone();
         tokens.take()?;
         if word == "all" {
-            return Ok(Self::All);
+            return Ok(Ok(Self::All));
+        }
+        if is_host_name(&word) {
+            return Ok(Err(Unsupported::HostName(shown(&word))));
         }
         let (address, bits) = match word.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -40,10 +44,10 @@ impl Addresses {
         };
         match (address, mask) {
             (IpAddr::V4(address), IpAddr::V4(mask)) => {
-                Ok(Self::V4 { address: address.to_bits(), mask: mask.to_bits() })
+                Ok(Ok(Self::V4 { address: address.to_bits(), mask: mask.to_bits() }))
             }
             (IpAddr::V6(address), IpAddr::V6(mask)) => {
-                Ok(Self::V6 { address: address.to_bits(), mask: mask.to_bits() })
+                Ok(Ok(Self::V6 { address: address.to_bits(), mask: mask.to_bits() }))
             }
             (_, mask) => Err(Wrong::BadMask(mask.to_string())),
         }
@@ -71,6 +75,12 @@ impl Addresses {
             Self::All | Self::V4 { .. } | Self::V6 { .. } => None,
         }
     }
+}
+
+/// Whether `word` is a name and not a mistyped address: `db.example`, `.example`, `samenet`.
+fn is_host_name(word: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte) || !byte.is_ascii();
+    word.bytes().all(is_of_name) && word.bytes().any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
 }
 
 /// The mask whose first `bits` are set, for addresses such as `address`.

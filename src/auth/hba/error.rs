@@ -3,6 +3,7 @@
 //!
 //! Source: PgBouncer, src/hba.c.
 
+use crate::auth::ldap::LdapOptionsError;
 use crate::base::limits;
 use crate::config::Place;
 use std::fmt;
@@ -32,6 +33,15 @@ pub enum FileError {
     /// There is none.
     #[error("auth_type=hba requires auth_hba_file")]
     NotNamed,
+    /// There is nothing that says which directory.
+    #[error("auth_type=ldap requires auth_ldap_options")]
+    NoLdapOptions,
+    /// The directory that `auth_type` asks.
+    #[error("auth_ldap_options: {0}")]
+    LdapOptions(LdapOptionsError),
+    /// What handshakes with directories would go by.
+    #[error("TLS setup failed: {0}")]
+    LdapTls(String),
     /// It cannot be read.
     #[error("could not open {kind} config file {file}: {why}")]
     Unreadable {
@@ -68,8 +78,6 @@ pub enum Wrong {
     UnknownType(String),
     #[error("a name is missing")]
     NoName,
-    #[error("{0} is not supported")]
-    Unsupported(String),
     #[error("did not find address")]
     NoAddress,
     #[error("failed to parse address: {0}")]
@@ -82,12 +90,10 @@ pub enum Wrong {
     NoMethod,
     #[error("unsupported method: {0}")]
     UnsupportedMethod(String),
-    #[error("method {0} is not available in this version")]
-    Unavailable(String),
-    #[error("ident map {0} is malformed, it is not in map=value format")]
-    MalformedMap(String),
-    #[error("ident map {0} is not found in ident config file")]
-    UnknownMap(String),
+    #[error("{0}")]
+    Ldap(LdapOptionsError),
+    #[error("{0}; a reject that is left out would let in whom it keeps out")]
+    RejectLeftOut(Unsupported),
     #[error("unsupported parameters: {0}")]
     Excess(String),
     #[error("names of one line must have commas between them")]
@@ -106,6 +112,24 @@ pub enum Wrong {
     MoreErrors,
 }
 
+/// What PostgreSQL takes and the pooler does not, as PgBouncer: a rule that has it is left out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is told by its text")]
+pub enum Unsupported {
+    #[error("{0}: groups of roles are not supported")]
+    Group(String),
+    #[error("{0}: host names, samehost and samenet are not supported")]
+    HostName(String),
+    #[error("{0}: there is no encryption by GSSAPI")]
+    Gss(String),
+    #[error("unsupported method: {0}")]
+    Method(String),
+    #[error("unsupported option: {0}")]
+    Parameter(String),
+    #[error("ident map {0} is not found in ident config file")]
+    UnknownMap(String),
+}
+
 /// What has no effect in a file that is read all the same, or not the one that may be expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
@@ -119,6 +143,17 @@ pub enum Doubt {
         /// The mask.
         mask: String,
     },
+    /// A rule that PostgreSQL would go by.
+    #[error("hba config line ({place}) is left out: {why}")]
+    LeftOut {
+        /// Where.
+        place: Place,
+        /// What of it.
+        why: Unsupported,
+    },
+    /// So many that the rest is not listed.
+    #[error("more lines of hba and ident files may not be meant as they stand, these are the first")]
+    More,
     /// A map with a method that asks for none.
     #[error("map={map} in {place} has no effect with this method")]
     IdleMap {
@@ -127,6 +162,9 @@ pub enum Doubt {
         /// The map.
         map: String,
     },
+    /// Whoever answers passes for the directory.
+    #[error("certificates of LDAP servers are not verified (TLS_REQCERT)")]
+    UnverifiedLdap,
     /// Certificates are asked for that no client is asked to show.
     #[error("rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one")]
     NoCertificates {

@@ -39,8 +39,10 @@ impl<'a> Files<'a> {
 
     /// Notes what may not be meant so.
     pub(super) fn doubt(&mut self, doubt: Doubt) {
-        if self.doubts.len() < limits::CONFIG_ERRORS_MAX {
-            self.doubts.push(doubt);
+        match self.doubts.len() {
+            0..limits::CONFIG_ERRORS_MAX => self.doubts.push(doubt),
+            limits::CONFIG_ERRORS_MAX => self.doubts.push(Doubt::More),
+            _ => {}
         }
     }
 

@@ -1,9 +1,10 @@
 //! A rule's list of databases or of users.
 //!
 //! Both columns have the same form: names, `@FILE` with more of them, and the keywords `all`, `sameuser` and
-//! `replication`; groups are refused. Source: PgBouncer, src/hba.c (parse_names(), name_match()).
+//! `replication`. Groups are nobody's names: a rule that has one is left out. Source: PgBouncer, src/hba.c
+//! (parse_names(), name_match()).
 
-use super::error::Wrong;
+use super::error::{Unsupported, Wrong};
 use super::files::{Files, beside};
 use super::tokens::{Token, Tokens};
 use crate::base::limits;
@@ -18,6 +19,8 @@ pub(super) struct Names {
     /// Physical replication connections, which have no database.
     pub(super) is_replication: bool,
     names: BTreeSet<Box<str>>,
+    /// The first group among them.
+    group: Option<Box<str>>,
 }
 
 impl Names {
@@ -26,6 +29,11 @@ impl Names {
         let mut names = Self::default();
         names.add_list(tokens, files, file, 0)?;
         Ok(names)
+    }
+
+    /// What of the list keeps a rule from being read as it is meant.
+    pub(super) fn unsupported(&self) -> Option<Unsupported> {
+        self.group.as_ref().map(|group| Unsupported::Group(shown(group)))
     }
 
     fn add_list(
@@ -60,8 +68,8 @@ impl Names {
             "all" => self.is_all = true,
             "sameuser" => self.is_same_user = true,
             "replication" => self.is_replication = true,
-            "samerole" | "samegroup" => return Err(Wrong::Unsupported(word)),
-            group if group.starts_with('+') => return Err(Wrong::Unsupported(shown(group))),
+            "samerole" | "samegroup" => self.group = Some(word.into()),
+            group if group.starts_with('+') => self.group = Some(word.into()),
             list if list.starts_with('@') => {
                 return self.add_file(&beside(file, &list[1..]), files, depth + 1);
             }

@@ -1,72 +1,125 @@
 //! One line of an hba file to a rule.
 //!
-//! Source: PgBouncer, src/hba.c (parse_line(), parse_map_definition()).
+//! A line that PostgreSQL would go by and PgBouncer leaves out is left out here, too, and told; but a
+//! `reject` that is left out opens a door, so that it refuses the file. What PostgreSQL would not read either
+//! refuses the file in any case. Source: PgBouncer, src/hba.c (parse_line(), parse_map_definition()).
 
 use super::address::Addresses;
-use super::error::{Doubt, Wrong};
+use super::error::{Doubt, Unsupported, Wrong};
 use super::files::Files;
 use super::ident::{IdentMap, IdentMaps};
 use super::names::Names;
 use super::rule::{Kind, Rule};
 use super::tokens::{Token, Tokens};
 use crate::auth::Method;
+use crate::auth::ldap::LdapOptions;
 use crate::config::{Place, shown};
 use std::sync::Arc;
 
-/// Methods that PgBouncer has and we have not yet: a rule that could not be kept is no rule.
-const UNAVAILABLE: [&str; 1] = ["ldap"];
+/// Methods of PostgreSQL's that a pooler has no use for, or not in rules.
+const ONLY_POSTGRESQL: [&str; 7] = ["bsd", "gss", "ident", "oauth", "pam", "radius", "sspi"];
 
-/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME]`.
+/// Connections that are encrypted by GSSAPI: there are none.
+const GSS: &str = "hostgssenc";
+
+/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME | OPTIONS of LDAP]`; `None`: it is left out.
 pub(super) fn rule(
     files: &mut Files<'_>,
     place: &Place,
     mut tokens: Tokens<'_>,
     maps: &IdentMaps,
-) -> Result<Rule, Wrong> {
-    let kind = match tokens.current() {
-        Token::Word(word) => Kind::of(word),
-        _ => None,
-    };
-    let kind = kind.ok_or_else(|| Wrong::UnknownType(shown(tokens.current().text())))?;
-    tokens.take()?;
+) -> Result<Option<Rule>, Wrong> {
+    let (kind, of_gss) = kind(&mut tokens)?;
     let databases = Names::read(&mut tokens, files, &place.file)?;
     let users = Names::read(&mut tokens, files, &place.file)?;
     let addresses = match kind {
-        Kind::Local => Addresses::All,
+        Kind::Local => Ok(Addresses::All),
         Kind::Host | Kind::HostSsl | Kind::HostNoSsl => Addresses::read(&mut tokens)?,
+    };
+    let method = method(&mut tokens)?;
+    let never_fits = matches!(&of_gss, Some(Unsupported::Gss(word)) if word == GSS);
+    let of_names = databases.unsupported().or_else(|| users.unsupported());
+    let (addresses, method) = match (of_gss.or(of_names), addresses, method) {
+        (None, Ok(addresses), Ok(method)) => (addresses, method),
+        (Some(why), _, method) | (None, Err(why), method) => {
+            let opens = method == Ok(Method::Reject) && !never_fits;
+            return if opens { Err(Wrong::RejectLeftOut(why)) } else { Ok(left_out(files, place, why)) };
+        }
+        (None, Ok(_), Err(why)) => return Ok(left_out(files, place, why)),
+    };
+    if method == Method::Ldap {
+        let ldap = LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?;
+        let (ldap, place) = (Some(Arc::new(ldap)), place.clone());
+        return Ok(Some(Rule { place, method, map: None, ldap, kind, databases, users, addresses }));
+    }
+    let map = match map(&mut tokens, maps)? {
+        Ok(map) => map,
+        Err(why) if method == Method::Reject => return Err(Wrong::RejectLeftOut(why)),
+        Err(why) => return Ok(left_out(files, place, why)),
     };
     if let Some((address, mask)) = addresses.impossible() {
         files.doubt(Doubt::NeverFits { place: place.clone(), address, mask });
     }
-    let method = method(&mut tokens)?;
-    let map = map(&mut tokens, maps)?;
-    if !tokens.is_at_end() {
-        return Err(Wrong::Excess(shown(tokens.current().text())));
-    }
     if let Some(map) = map.as_ref().filter(|_| !method.takes_map()) {
         files.doubt(Doubt::IdleMap { place: place.clone(), map: shown(&map.name) });
     }
-    Ok(Rule { place: place.clone(), method, map, kind, databases, users, addresses })
+    Ok(Some(Rule { place: place.clone(), method, map, ldap: None, kind, databases, users, addresses }))
 }
 
-fn method(tokens: &mut Tokens<'_>) -> Result<Method, Wrong> {
-    match tokens.current() {
-        Token::End => Err(Wrong::NoMethod),
-        Token::Word(word) if UNAVAILABLE.contains(&&**word) => Err(Wrong::Unavailable(word.clone())),
-        Token::Word(word) => {
-            let method = Method::of_rule(word).ok_or_else(|| Wrong::UnsupportedMethod(shown(word)))?;
-            tokens.take()?;
-            Ok(method)
+fn left_out(files: &mut Files<'_>, place: &Place, why: Unsupported) -> Option<Rule> {
+    files.doubt(Doubt::LeftOut { place: place.clone(), why });
+    None
+}
+
+/// For which connections the rule is, and whether it asks how they are encrypted by GSSAPI.
+fn kind(tokens: &mut Tokens<'_>) -> Result<(Kind, Option<Unsupported>), Wrong> {
+    let found = match tokens.current() {
+        Token::Word(word) if word == GSS || word == "hostnogssenc" => {
+            Some((Kind::Host, Some(Unsupported::Gss(word.clone()))))
         }
-        other => Err(Wrong::UnsupportedMethod(shown(other.text()))),
-    }
+        Token::Word(word) => Kind::of(word).map(|kind| (kind, None)),
+        _ => None,
+    };
+    let found = found.ok_or_else(|| Wrong::UnknownType(shown(tokens.current().text())))?;
+    tokens.take()?;
+    Ok(found)
 }
 
-fn map(tokens: &mut Tokens<'_>, maps: &IdentMaps) -> Result<Option<Arc<IdentMap>>, Wrong> {
-    let Token::Word(word) = tokens.current() else { return Ok(None) };
-    let name = word.strip_prefix("map=").ok_or_else(|| Wrong::MalformedMap(shown(word)))?;
-    let map = maps.named(name).ok_or_else(|| Wrong::UnknownMap(shown(name)))?;
-    let map = Arc::clone(map);
+fn method(tokens: &mut Tokens<'_>) -> Result<Result<Method, Unsupported>, Wrong> {
+    let method = match tokens.current() {
+        Token::End => return Err(Wrong::NoMethod),
+        Token::Word(word) => match Method::of_rule(word) {
+            Some(Method::Ldap) => return Ok(Ok(Method::Ldap)), // its options have another form
+            Some(method) => method,
+            None if ONLY_POSTGRESQL.contains(&&**word) => {
+                return Ok(Err(Unsupported::Method(word.clone()))); // what follows is its own
+            }
+            None => return Err(Wrong::UnsupportedMethod(shown(word))),
+        },
+        other => return Err(Wrong::UnsupportedMethod(shown(other.text()))),
+    };
     tokens.take()?;
-    Ok(Some(map))
+    Ok(Ok(method))
+}
+
+/// `map=NAME`, if there is one, and nothing else.
+fn map(
+    tokens: &mut Tokens<'_>,
+    maps: &IdentMaps,
+) -> Result<Result<Option<Arc<IdentMap>>, Unsupported>, Wrong> {
+    let mut map = None;
+    while !tokens.is_at_end() {
+        let (name, value) = match tokens.current() {
+            Token::Word(word) => word.split_once('='),
+            _ => None,
+        }
+        .ok_or_else(|| Wrong::Excess(shown(tokens.current().text())))?;
+        if name != "map" || map.is_some() {
+            return Ok(Err(Unsupported::Parameter(shown(tokens.current().text()))));
+        }
+        let Some(named) = maps.named(value) else { return Ok(Err(Unsupported::UnknownMap(shown(value)))) };
+        map = Some(Arc::clone(named));
+        tokens.take()?;
+    }
+    Ok(Ok(map))
 }

@@ -6,6 +6,7 @@ use super::address::Addresses;
 use super::ident::IdentMap;
 use super::names::Names;
 use crate::auth::Method;
+use crate::auth::ldap::LdapOptions;
 use crate::config::Place;
 use crate::wire::startup::Replication;
 use std::net::IpAddr;
@@ -72,6 +73,8 @@ pub struct Rule {
     pub method: Method,
     /// Which users a proven name is good for; `None`: the one of that name.
     pub map: Option<Arc<IdentMap>>,
+    /// Which directory is asked; with [`Method::Ldap`] alone.
+    pub ldap: Option<Arc<LdapOptions>>,
     pub(super) kind: Kind,
     pub(super) databases: Names,
     pub(super) users: Names,

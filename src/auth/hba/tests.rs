@@ -151,17 +151,16 @@ fn names_come_from_files_and_lines_from_includes() {
 #[test]
 fn what_is_wrong_is_told_with_file_and_line_and_all_of_it() {
     for (text, why) in [
-        ("hostgssenc all all all md5", "unknown type: hostgssenc"),
+        ("hostgss all all all md5", "unknown type: hostgss"),
         ("\"local\" all all md5", "unknown type: local"),
         ("local", "a name is missing"),
         ("local all, all md5", "did not find method"),
         ("local a,,b all md5", "a name is missing"),
-        ("local samerole all md5", "samerole is not supported"),
-        ("local all +admins md5", "+admins is not supported"),
         ("host all all", "did not find address"),
         ("host all all \"all\" md5", "did not find address"),
-        ("host all all samenet md5", "failed to parse address: samenet"),
-        ("host all all db.example.com md5", "failed to parse address: db.example.com"),
+        ("host all all 10.0.0.300 md5", "failed to parse address: 10.0.0.300"),
+        ("host all all db.example.com/24 md5", "failed to parse address: db.example.com"),
+        ("host all all samenet", "did not find method"),
         ("host all all 10.0.0.0/33 md5", "invalid mask: 33"),
         ("host all all 10.0.0.0/ md5", "invalid mask: "),
         ("host all all ::/129 md5", "invalid mask: 129"),
@@ -169,13 +168,9 @@ fn what_is_wrong_is_told_with_file_and_line_and_all_of_it() {
         ("host all all 10.0.0.0", "did not find mask"),
         ("host all all 10.0.0.0 ffff:: md5", "invalid mask: ffff::"),
         ("local all all", "did not find method"),
-        ("local all all pam", "unsupported method: pam"),
-        ("local all all ldap ldapserver=x \"", "method ldap is not available in this version"),
-        (
-            "local all all cert clientcert=1",
-            "ident map clientcert=1 is malformed, it is not in map=value format",
-        ),
-        ("local all all cert map=m", "ident map m is not found in ident config file"),
+        ("local all all plain", "unsupported method: plain"),
+        ("local all +admins", "did not find method"),
+        ("local all +admins mad5", "unsupported method: mad5"),
         ("local all all md5 \"x\"", "unsupported parameters: x"),
         ("local all all md5 ,", "unsupported parameters: ,"),
         ("local all \"all md5", "quote is not closed"),
@@ -201,6 +196,49 @@ fn what_is_wrong_is_told_with_file_and_line_and_all_of_it() {
     let many = refused(&"x\n".repeat(1_000));
     assert_eq!(many.len(), limits::CONFIG_ERRORS_MAX + 1);
     assert!(many.last().unwrap().ends_with("more errors follow, these are the first"), "{:?}", many.last());
+}
+
+#[test]
+fn what_only_postgresql_goes_by_is_left_out_and_told() {
+    for (rule, why) in [
+        ("local samerole all METHOD", "samerole: groups of roles are not supported"),
+        ("local all a,+admins METHOD", "+admins: groups of roles are not supported"),
+        ("local @groups all METHOD", "+in_a_file: groups of roles are not supported"),
+        ("host all all samenet METHOD", "samenet: host names, samehost and samenet are not supported"),
+        (
+            "host all all .example.com METHOD",
+            ".example.com: host names, samehost and samenet are not supported",
+        ),
+        ("hostnogssenc all all all METHOD", "hostnogssenc: there is no encryption by GSSAPI"),
+        ("local all all METHOD clientcert=verify-full", "unsupported option: clientcert=verify-full"),
+        ("local all all METHOD map=m", "ident map m is not found in ident config file"),
+    ] {
+        let file = |method| format!("# first\n{}\nlocal all all trust\n", rule.replace("METHOD", method));
+        let files = |text: String| load(&[("etc/hba", &text), ("etc/groups", "+in_a_file\n")]);
+        let (hba, told) = files(file("cert")).unwrap();
+        assert_eq!(told, [format!("hba config line (etc/hba:2) is left out: {why}")]);
+        assert_eq!(hba.rules().len(), 1, "{rule}");
+        let refused = files(file("reject")).unwrap_err();
+        let end = "; a reject that is left out would let in whom it keeps out";
+        assert_eq!(refused, [format!("could not parse hba config line (etc/hba:2): {why}{end}")]);
+    }
+    for method in ["gss include_realm=0", "sspi", "ident map=m", "pam pamservice=x", "radius \"x", "bsd"] {
+        let (hba, told) = load(&[("etc/hba", &format!("host all all all {method}\n"))]).unwrap();
+        assert!(
+            told[0].starts_with("hba config line (etc/hba:1) is left out: unsupported method: "),
+            "{told:?}"
+        );
+        assert_eq!(hba.rules(), []);
+    }
+    let (hba, told) = load(&[("etc/hba", "hostgssenc all all all reject\n")]).unwrap();
+    assert_eq!((hba.rules().len(), told.len()), (0, 1), "nobody comes that way");
+}
+
+#[test]
+fn of_many_lines_that_are_left_out_the_first_are_told() {
+    let (_, told) = load(&[("etc/hba", &"local all +x md5\n".repeat(1_000))]).unwrap();
+    assert_eq!(told.len(), limits::CONFIG_ERRORS_MAX + 1);
+    assert!(told.last().unwrap().ends_with("these are the first"), "{:?}", told.last());
 }
 
 #[test]

@@ -55,6 +55,11 @@ impl<'a> Tokens<'a> {
         &self.current
     }
 
+    /// What follows that, as it is written.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Takes the word that comes next.
     pub(super) fn take(&mut self) -> Result<Token, Wrong> {
         let (next, rest) = token(self.rest)?;

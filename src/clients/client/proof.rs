@@ -5,6 +5,7 @@
 
 use super::{LoginAttempt, gone};
 use crate::auth::hba::{IdentMap, Origin, Visit};
+use crate::auth::ldap::LdapOptions;
 use crate::auth::{Method, Question, ScramKeys, Secret};
 use crate::base::{Address, log_about};
 use crate::clients::auth_query;
@@ -31,6 +32,8 @@ pub(super) struct Found {
 struct Demand {
     method: Method,
     map: Option<Arc<IdentMap>>,
+    /// Of a rule.
+    ldap: Option<Arc<LdapOptions>>,
 }
 
 impl Found {
@@ -48,15 +51,18 @@ impl LoginAttempt {
         database: Option<&Database>,
         stream: &mut ClientStream,
     ) -> Result<(), LoginEnd> {
-        let Demand { method, map } = self.demand(clients, policy, stream)?;
+        let Demand { method, map, ldap } = self.demand(clients, policy, stream)?;
         match method {
             Method::Any => return Ok(()),
             Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret
+            Method::Ldap => {
+                return Box::pin(self.prove_by_ldap(clients, policy, database, ldap, stream)).await;
+            }
             _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;
         let keys = match (method, &found.secret) {
-            (Method::Any | Method::Reject, _) | (Method::Trust, Some(_)) => None,
+            (Method::Any | Method::Reject | Method::Ldap, _) | (Method::Trust, Some(_)) => None,
             (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
             (Method::Asked(question), secret) => {
                 self.ask(clients, policy, question, secret.as_ref(), stream).await?
@@ -84,7 +90,7 @@ impl LoginAttempt {
     /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.
     fn demand(&self, clients: &Clients, policy: &Policy, stream: &ClientStream) -> Result<Demand, LoginEnd> {
         if let Some(method) = Method::of_setting(policy.snapshot.settings.auth_type) {
-            return Ok(Demand { method, map: None });
+            return Ok(Demand { method, map: None, ldap: None });
         }
         let origin = match self.remote {
             Address::Tcp(address) => Origin::Tcp { ip: address.ip(), is_tls: stream.is_tls() },
@@ -96,7 +102,7 @@ impl LoginAttempt {
         if self.may_log(clients) {
             log_about!(debug, self.about(), "hba line {} is matched", rule.place);
         }
-        Ok(Demand { method: rule.method, map: rule.map.clone() })
+        Ok(Demand { method: rule.method, map: rule.map.clone(), ldap: rule.ldap.clone() })
     }
 
     /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.

@@ -67,7 +67,7 @@ fn every_error_is_told_with_its_line() {
         auth_dbname = pgbouncer\n\
         no_such = 1\n\
         listen_port = many\n\
-        auth_type = ldap\n\
+        auth_type = pam\n\
         broken\n\
         io_backend = io_uring\n\
         [users]\n\
@@ -91,7 +91,7 @@ fn every_error_is_told_with_its_line() {
         "cannot use the reserved \"pgbouncer\" database as an auth_dbname",
         "unknown parameter: pgbouncer/no_such",
         "invalid value \"many\" for parameter listen_port in configuration (p.ini:11)",
-        "invalid value \"ldap\" for parameter auth_type in configuration (p.ini:12): this way of \
+        "invalid value \"pam\" for parameter auth_type in configuration (p.ini:12): this way of \
          authenticating is not",
         "syntax error in configuration (p.ini:13): ",
         "the io_uring backend is not available in this version",

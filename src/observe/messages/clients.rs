@@ -55,6 +55,28 @@ pub(super) const LISTENING: &[Message] = &[
         "See the line `closing because` before it.",
     ),
     log(
+        "LDAP login failed: {why}",
+        "A directory does not let the user in; why is one of [these](#why-a-directory-lets-nobody-in).",
+        "See there.",
+    ),
+    warning(
+        "LDAP is of no use: {why}",
+        "The directory, or what is set of it, is the matter: nobody can log in by it. Why is one of \
+         [these](#why-a-directory-lets-nobody-in), or the system's.",
+        "See there.",
+    ),
+    warning(
+        "{what}: the queue is full, {count} logins wait for their turns",
+        "LDAP is slower than clients come: more than 100 wait, 32 ask (8 from one address). They go on \
+         waiting, up to `client_login_timeout`. Told at most every 10 s.",
+        "Make it faster, or see why so many log in.",
+    ),
+    error(
+        "auth_user of a database cannot be used with this auth_type",
+        "The entry's `auth_user` would look for users who come from elsewhere.",
+        "Remove it.",
+    ),
+    log(
         "no such user: {user}",
         "The user stands neither in `auth_file` nor has an `auth_query`. The client is told that its \
          password is wrong, so that nobody can look for names.",

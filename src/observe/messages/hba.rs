@@ -21,14 +21,15 @@ pub(super) const HBA_ERRORS: &[Message] = &[
     text("unknown type: {word}", "A rule begins with `local`, `host`, `hostssl` or `hostnossl`.", CORRECT),
     text("a name is missing", "A list of databases or users, or a line of a map, is not complete.", CORRECT),
     text(
-        "{word} is not supported",
-        "Groups of roles (`samerole`, `samegroup`, `+group`) are unknown to the pooler, as to PgBouncer.",
-        "Name the users, or put them into a file: `@file`.",
+        "{why}; a reject that is left out would let in whom it keeps out",
+        "The pooler cannot tell for whom the rule is: one of the reasons for which a line is left out. \
+         PgBouncer leaves this one out, too.",
+        "Write for whom it is in words that the pooler knows: users, databases, addresses.",
     ),
     text("did not find address", LINE, "Write an address with its mask, or `all`."),
     text(
         "failed to parse address: {address}",
-        "It is no IP address: host names, `samehost` and `samenet` are not supported, as with PgBouncer.",
+        "It is neither an IP address nor a host's name.",
         "Write an address with its mask, or `all`.",
     ),
     text("did not find mask", LINE, "Write `address/bits`, or the mask behind the address."),
@@ -36,15 +37,8 @@ pub(super) const HBA_ERRORS: &[Message] = &[
     text("did not find method", LINE, CORRECT),
     text(
         "unsupported method: {word}",
-        LINE,
-        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert` or `peer`.",
-    ),
-    text("method {word} is not available in this version", "It is not built yet.", "Use another method."),
-    text("ident map {word} is malformed, it is not in map=value format", LINE, CORRECT),
-    text(
-        "ident map {name} is not found in ident config file",
-        "`map=` names a map that `auth_ident_file` does not have.",
-        "Correct the name, or add the map.",
+        "Nobody knows such a method, and the line is refused; or PostgreSQL alone does, and it is left out.",
+        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert`, `peer` or `ldap`.",
     ),
     text("unsupported parameters: {word}", "More stands on the line than is known.", CORRECT),
     text(
@@ -70,6 +64,44 @@ pub(super) const HBA_ERRORS: &[Message] = &[
 
 /// What is told of files that are in force.
 pub(super) const HBA_WARNINGS: &[Message] = &[
+    text(
+        "hba config line ({place}) is left out: {why}",
+        "PostgreSQL would go by this line; the pooler cannot, and leaves it out as PgBouncer does: later \
+         lines decide. Why: one of the next rows.",
+        "Nothing, if PostgreSQL alone needs the line; else write it in words that the pooler knows.",
+    ),
+    text(
+        "certificates of LDAP servers are not verified (TLS_REQCERT)",
+        "`TLS_REQCERT` of ldap.conf, or `LDAPTLS_REQCERT`, is `never` or `allow`: whoever answers in the \
+         directory's place gets every password.",
+        "Remove it, and name the authority in `TLS_CACERT`.",
+    ),
+    text(
+        "{word}: groups of roles are not supported",
+        "Who is a member of a role is unknown to the pooler.",
+        "Name the users, or put them into a file: `@file`.",
+    ),
+    text(
+        "{word}: host names, samehost and samenet are not supported",
+        "A rule's addresses are looked up nowhere.",
+        "Write an address with its mask, or `all`.",
+    ),
+    text(
+        "{word}: there is no encryption by GSSAPI",
+        "Clients cannot come that way.",
+        "Use `host`, `hostssl` or `hostnossl`.",
+    ),
+    text("unsupported option: {word}", "Of options `map=` is known.", "Remove it, or use another method."),
+    text(
+        "ident map {name} is not found in ident config file",
+        "`map=` names a map that `auth_ident_file` does not have.",
+        "Correct the name, or add the map.",
+    ),
+    text(
+        "more lines of hba and ident files may not be meant as they stand, these are the first",
+        "The rest is not listed.",
+        NONE,
+    ),
     text(
         "address does not match mask in {place}: {address} / {mask}: the rule never fits",
         "Bits of the address lie outside of the mask, so that no client has such an address. PgBouncer does \

@@ -87,6 +87,7 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
         snapshot: Arc::<Snapshot>::clone(&before.snapshot),
         users: Arc::clone(&before.users),
         hba: Arc::clone(&before.hba),
+        ldap: before.ldap.clone(),
         client_tls: None,
         server_tls: ServersTls::of_all(tls),
     }));

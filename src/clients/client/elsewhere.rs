@@ -1,0 +1,101 @@
+//! Proofs by a password that somebody else checks: a directory.
+//!
+//! The client is asked for it in clear text; who has proven himself by it is logged in to servers with it.
+//! Nobody needs to be listed anywhere. Source: PgBouncer, doc/config.md (`auth_type`, ldap).
+
+use super::{LoginAttempt, gone};
+use crate::auth::Secret;
+use crate::auth::ldap::LdapOptions;
+use crate::base::{Password, log_about};
+use crate::clients::authenticate::ask_password;
+use crate::clients::clients::Clients;
+use crate::clients::greet::LoginEnd;
+use crate::clients::ldap::Claim;
+use crate::clients::stream::ClientStream;
+use crate::config::Database;
+use crate::control::Policy;
+use crate::tasks;
+use crate::wire::Fault;
+use std::sync::Arc;
+
+impl LoginAttempt {
+    /// By a password that a directory takes.
+    ///
+    /// # Cancel safety
+    /// The directory may be asked all the same, within its bounds in time.
+    pub(super) async fn prove_by_ldap(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        database: Option<&Database>,
+        options: Option<Arc<LdapOptions>>,
+        stream: &mut ClientStream,
+    ) -> Result<(), LoginEnd> {
+        let options = match options {
+            Some(options) => options, // of a rule
+            None => {
+                self.may_ask_elsewhere(clients, database)?;
+                policy.ldap.options.clone().ok_or(Fault::Config)?
+            }
+        };
+        let password = self.clear_password(stream).await?.ok_or(Fault::LdapFailed)?;
+        let (tls, user) = (policy.ldap.tls.config.clone(), Arc::clone(&self.user));
+        let claim = Claim { options, tls, user, password: password.clone() };
+        let _ours = stream.ours();
+        let now = clients.plane.now();
+        let proof = async {
+            let turn = clients.ldap_turns.take(&self.remote.host_text(), now).await;
+            let asking = async move {
+                let outcome = claim.prove().await;
+                drop(turn);
+                outcome
+            };
+            // a task of its own: neither a handshake nor a panic of the library's is a worker's
+            tasks::spawn("an LDAP login", self.remote.to_string(), asking).await.ok().flatten()
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = proof => outcome,
+            end = gone(stream) => return Err(end),
+        };
+        match outcome {
+            Some(Ok(())) => {
+                self.learn(clients, database, password);
+                Ok(())
+            }
+            Some(Err(why)) => {
+                if why.is_about_the_user() && self.may_log(clients) {
+                    log_about!(info, self.about(), "LDAP login failed: {why}");
+                } else if self.may_log(clients) {
+                    log_about!(warn, self.about(), "LDAP is of no use: {why}");
+                }
+                Err(Fault::LdapFailed.into())
+            }
+            None => Err(Fault::LdapFailed.into()),
+        }
+    }
+
+    /// With `auth_type` users are whoever is let in: none is there for an `auth_user` to find.
+    fn may_ask_elsewhere(&self, clients: &Clients, database: Option<&Database>) -> Result<(), LoginEnd> {
+        if database.is_none_or(|database| database.auth_user.is_none()) {
+            return Ok(());
+        }
+        if self.may_log(clients) {
+            log_about!(error, self.about(), "auth_user of a database cannot be used with this auth_type");
+        }
+        Err(Fault::Config.into())
+    }
+
+    /// The client's password; `None`: it is no text.
+    async fn clear_password(&self, stream: &mut ClientStream) -> Result<Option<Password>, LoginEnd> {
+        let bytes = ask_password(stream).await?;
+        Ok(std::str::from_utf8(&bytes).ok().map(Password::new))
+    }
+
+    /// Servers are logged in to with the password that has proven the client.
+    fn learn(&self, clients: &Clients, database: Option<&Database>, password: Password) {
+        if database.is_some() {
+            clients.plane.secrets.learn(&self.database, &self.user, Arc::new(Secret::Plain(password)));
+        }
+    }
+}

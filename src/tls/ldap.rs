@@ -1,0 +1,125 @@
+//! TLS towards the servers of a directory: what handshakes with them go by.
+//!
+//! Which authorities are trusted says the configuration of libldap, as for PostgreSQL and PgBouncer: the file
+//! `ldap.conf` and the variables `LDAPTLS_CACERT` and `LDAPTLS_REQCERT`; without it, the system's. Reads no
+//! environment itself. Source: OpenLDAP, ldap.conf(5), "TLS OPTIONS".
+
+use super::files::{self, TlsError};
+use super::server;
+use rustls::ClientConfig;
+use std::sync::Arc;
+
+/// Where libldap looks for its configuration.
+const FILES: [&str; 2] = ["/etc/ldap/ldap.conf", "/etc/openldap/ldap.conf"];
+
+/// What TLS handshakes with directories need; `None` where none asks for TLS.
+#[derive(Clone, Debug, Default)]
+pub struct LdapTls {
+    /// For handshakes.
+    pub config: Option<Arc<ClientConfig>>,
+    /// Whether whoever answers passes for the directory.
+    pub is_unverified: bool,
+}
+
+/// What libldap would verify certificates by.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Trust {
+    /// `TLS_CACERT`.
+    authorities: Option<String>,
+    /// `TLS_REQCERT` says that certificates do not matter.
+    is_unverified: bool,
+}
+
+impl LdapTls {
+    /// Reads the configuration of libldap; `variable` gives those of the environment.
+    ///
+    /// # Errors
+    /// The file of the authorities cannot be read, or has none.
+    pub(crate) fn load(variable: impl Fn(&str) -> Option<String>) -> Result<Self, TlsError> {
+        let trust = trust(variable, &|file| std::fs::read_to_string(file).ok());
+        let provider = files::provider("", None)?;
+        let verifier = if trust.is_unverified {
+            server::anyone(Arc::clone(&provider))
+        } else {
+            let roots = files::authorities("TLS_CACERT", trust.authorities.as_deref().unwrap_or_default())?;
+            server::verified(roots, Arc::clone(&provider)).map_err(|error| files::refused("LDAP", &error))?
+        };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .map_err(|error| files::refused("LDAP", &error))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Self { config: Some(Arc::new(config)), is_unverified: trust.is_unverified })
+    }
+}
+
+fn trust(variable: impl Fn(&str) -> Option<String>, read: &dyn Fn(&str) -> Option<String>) -> Trust {
+    let mut trust = Trust::default();
+    if variable("LDAPNOINIT").is_some() {
+        return trust;
+    }
+    let text = match variable("LDAPCONF") {
+        Some(file) => read(&file),
+        None => FILES.iter().find_map(|file| read(file)),
+    };
+    for line in text.iter().flat_map(|text| text.lines()) {
+        let mut words = line.split_ascii_whitespace();
+        if let (Some(key), Some(value)) = (words.next(), words.next()) {
+            trust.take(key, value);
+        }
+    }
+    for key in ["TLS_CACERT", "TLS_REQCERT"] {
+        if let Some(value) = variable(&format!("LDAP{key}")) {
+            trust.take(key, &value);
+        }
+    }
+    trust
+}
+
+impl Trust {
+    fn take(&mut self, key: &str, value: &str) {
+        match key.to_ascii_uppercase().as_str() {
+            "TLS_CACERT" => self.authorities = Some(value.to_owned()),
+            "TLS_REQCERT" => self.is_unverified = ["never", "allow"].contains(&&*value.to_ascii_lowercase()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)], files: &[(&str, &str)]) -> Trust {
+        let find = |pairs: &[(&str, &str)], name: &str| {
+            pairs.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+        };
+        trust(|name| find(variables, name), &|name| find(files, name))
+    }
+
+    fn trusts(authorities: Option<&str>, is_unverified: bool) -> Trust {
+        Trust { authorities: authorities.map(str::to_owned), is_unverified }
+    }
+
+    #[test]
+    fn the_configuration_of_libldap_says_whom_to_trust() {
+        let etc = ("/etc/ldap/ldap.conf", "# x\nBASE dc=x\ntls_cacert\t/a.pem\nTLS_REQCERT demand\n");
+        let other = ("/o", "TLS_REQCERT never\n");
+        assert_eq!(of(&[], &[]), Trust::default());
+        assert_eq!(of(&[], &[etc, other]), trusts(Some("/a.pem"), false));
+        assert_eq!(of(&[("LDAPCONF", "/o")], &[etc, other]), trusts(None, true));
+        assert_eq!(of(&[("LDAPCONF", "/none")], &[etc]), Trust::default(), "a file that is named counts");
+        let variables = [("LDAPTLS_CACERT", "/b.pem"), ("LDAPTLS_REQCERT", "Allow")];
+        assert_eq!(of(&variables, &[etc]), trusts(Some("/b.pem"), true));
+        assert_eq!(of(&[("LDAPTLS_REQCERT", "hard")], &[other]), Trust::default());
+        assert_eq!(of(&[("LDAPNOINIT", ""), ("LDAPTLS_REQCERT", "never")], &[etc]), Trust::default());
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_refused() {
+        let missing = |name: &str| (name == "LDAPTLS_CACERT").then(|| "/no/such.pem".to_owned());
+        let why = LdapTls::load(missing).map(|_| ()).unwrap_err().to_string();
+        assert!(why.starts_with("TLS_CACERT: /no/such.pem: "), "{why}");
+    }
+}
