@@ -4,6 +4,7 @@
 
 mod args;
 mod check_iam;
+mod options;
 mod orders;
 mod policy;
 mod process;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let program = args::program_name();
     match args::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help) => print(&args::help(&program)),
+        Ok(Command::Help) => print(&options::help(&program)),
         Ok(Command::Version) => print(&args::version()),
         Ok(Command::Check(options)) => check(&options).map_or_else(|failed| failed, |_| ExitCode::SUCCESS),
         Ok(Command::CheckIam(options, user)) => check_iam(&options, user.as_deref()),
