@@ -13,7 +13,7 @@ mod run;
 mod signals;
 mod systemd;
 
-use crate::config::Settings;
+use crate::config::{Settings, differences};
 use crate::observe::line::{Entry, Level};
 use args::{Command, Options};
 use std::process::ExitCode;
@@ -42,7 +42,8 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `--check FILE`: every error with file and line, then every warning; starts nothing.
+/// `--check FILE`: every error with file and line, or every warning and what changes for a file of
+/// PgBouncer's; starts nothing.
 fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
     match policy::load_first(&options.file, options.overlay.as_deref()) {
         Ok(loaded) => {
@@ -51,6 +52,7 @@ fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
             warnings.extend(refusal_of_a_start(options, &loaded.policy.snapshot.settings));
             warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
             say(&format!("{}: ok", options.file.display()));
+            say(differences::of(&loaded.policy.snapshot).trim_end());
             Ok(loaded)
         }
         Err(errors) => {

@@ -205,3 +205,16 @@ fn an_abstract_socket_serves_as_a_file_does() {
     let second = run(&pooler.directory().join("pgweir.ini"), &[]);
     assert!(programs::said(&second).contains("unix socket is in use"), "{}", programs::said(&second));
 }
+
+#[test]
+fn a_check_ends_with_what_will_change() {
+    let output = PoolerSetup::new(postgres()).set("pkt_buf", 8192).check(&[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let (before, table) =
+        said.split_once("what will change, coming from PgBouncer 1.26:\n").expect("its head");
+    assert!(before.ends_with(": ok\n"), "{said}");
+    let of_file: Vec<_> = table.lines().filter(|line| line.starts_with("  pkt_buf ")).collect();
+    assert!(of_file.len() == 1 && of_file[0].contains("no effect"), "{said}");
+    assert!(!table.contains("auth_type = hba"), "only what the file uses: {said}");
+}
