@@ -2,7 +2,7 @@
 //!
 //! `BLESS=1` rewrites the generated files instead of comparing them.
 
-use pgweir::config::{Setting, Settings, Snapshot, TABLE, reference};
+use pgweir::config::{Setting, Settings, Snapshot, TABLE, differences, reference};
 use std::path::{Path, PathBuf};
 
 fn configs() -> PathBuf {
@@ -114,6 +114,21 @@ fn the_reference_files_are_what_the_table_prints() {
             "configs/{name} is not what the table prints: run with BLESS=1 and commit it"
         );
     }
+}
+
+#[test]
+fn what_changes_is_told_as_the_table_has_it() {
+    const MARKS: [&str; 2] = ["<!-- changes:begin -->\n", "<!-- changes:end -->"];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/coming-from-pgbouncer.md");
+    let page = std::fs::read_to_string(&path).expect("the page is there");
+    let (before, rest) = page.split_once(MARKS[0]).expect("the table has a place");
+    let (_, after) = rest.split_once(MARKS[1]).expect("the place has an end");
+    let written = [before, MARKS[0], &differences::markdown(), MARKS[1], after].concat();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &written).unwrap();
+        return;
+    }
+    assert!(page == written, "the table of the page is not what the program has: run with BLESS=1");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The command line, as PgBouncer has it, and `--check`.
 //!
-//! Pure but for reading the program's own name. Source: PgBouncer, doc/usage.md
-//! (Synopsis, Command line switches).
+//! Pure but for reading the program's own name. What options there are is said in `options.rs`. Source:
+//! PgBouncer, doc/usage.md (Synopsis, Command line switches).
 
+use super::options;
 use crate::base::VERSION;
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
@@ -34,8 +35,6 @@ pub(super) struct Options {
     pub daemon: bool,
     /// `-q`.
     pub quiet: bool,
-    /// `-R`.
-    pub reboot: bool,
     /// How many `-v`.
     pub verbose: u32,
     /// `-u`.
@@ -54,6 +53,11 @@ impl Options {
     }
 }
 
+/// Why `-R` is refused.
+const REBOOT: &str = "online restart (-R) is not available: PgBouncer 1.26 has removed it; to restart \
+    without a gap, start the new process beside the old one with so_reuseport, then send the old one SIGTERM \
+    (docs/coming-from-pgbouncer.md)";
+
 /// Reads the arguments behind the program's name.
 ///
 /// # Errors
@@ -66,25 +70,30 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut iam = None;
     let text = |error: lexopt::Error| error.to_string();
     while let Some(arg) = parser.next().map_err(text)? {
-        match arg {
-            Arg::Short('d') | Arg::Long("daemon") => options.daemon = true,
-            Arg::Short('q') | Arg::Long("quiet") => options.quiet = true,
-            Arg::Short('R') | Arg::Long("reboot") => options.reboot = true,
-            Arg::Short('v') | Arg::Long("verbose") => options.verbose += 1,
-            Arg::Short('u') | Arg::Long("user") => {
+        let option = match arg {
+            Arg::Value(file) => {
+                files.push(PathBuf::from(file));
+                continue;
+            }
+            Arg::Short(letter) => options::with_letter(letter),
+            Arg::Long(name) => options::with_name(name)?,
+        };
+        match option.map(|option| option.long) {
+            Some("daemon") => options.daemon = true,
+            Some("quiet") => options.quiet = true,
+            Some("reboot") => return Err(REBOOT.to_owned()),
+            Some("verbose") => options.verbose += 1,
+            Some("user") => {
                 options.user = Some(parser.value().and_then(|value| value.string()).map_err(text)?);
             }
-            Arg::Long("overlay") => {
-                options.overlay = Some(parser.value().map(PathBuf::from).map_err(text)?);
-            }
-            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-            Arg::Long("check") => check = true,
-            Arg::Long("iam") => {
+            Some("overlay") => options.overlay = Some(parser.value().map(PathBuf::from).map_err(text)?),
+            Some("version") => return Ok(Command::Version),
+            Some("help") => return Ok(Command::Help),
+            Some("check") => check = true,
+            Some("iam") => {
                 iam = Some(parser.optional_value().map(ValueExt::string).transpose().map_err(text)?);
             }
-            Arg::Value(file) => files.push(PathBuf::from(file)),
-            other => return Err(other.unexpected().to_string()),
+            _ => return Err(arg.unexpected().to_string()),
         }
     }
     let mut files = files.into_iter();
@@ -106,28 +115,6 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
 /// What the program was called.
 pub(super) fn program_name() -> String {
     std::env::args().next().unwrap_or_else(|| "pgweir".to_owned())
-}
-
-/// The text of `--help`.
-pub(super) fn help(program: &str) -> String {
-    format!(
-        "pgweir is a PostgreSQL connection pooler that takes PgBouncer's place.\n\n\
-         Usage:\n  {program} [OPTION]... CONFIG_FILE\n\n\
-         Options:\n\
-         \x20     --check        report every error and warning of CONFIG_FILE and exit\n\
-         \x20     --iam[=USER]   with --check: also fetch AWS credentials, and try a login by IAM\n\
-         \x20                    of each entry (as USER where it names none)\n\
-         \x20 -d, --daemon       run in background (as a daemon)\n\
-         \x20     --overlay=FILE add the keys of FILE to those of CONFIG_FILE, which a PgBouncer may still \
-         read\n\
-         \x20 -q, --quiet        run quietly\n\
-         \x20 -R, --reboot       as without it, but no start where another instance runs\n\
-         \x20                    (online restart is not available in this version)\n\
-         \x20 -u, --user=USER    assume identity of user USER\n\
-         \x20 -v, --verbose      increase verbosity\n\
-         \x20 -V, --version      show version, then exit\n\
-         \x20 -h, --help         show this help, then exit\n"
-    )
 }
 
 /// The text of `--version`: the first line is that of SHOW VERSION.
@@ -157,7 +144,16 @@ mod tests {
     fn exactly_one_file() {
         assert_eq!(read(&[]), Err("no configuration file specified".to_owned()));
         assert!(read(&["a", "b"]).is_err());
-        assert!(read(&["--nonsense", "a"]).is_err());
+        assert_eq!(read(&["--nonsense", "a"]), Err("invalid option '--nonsense'".to_owned()));
+        assert!(read(&["--ver"]).unwrap_err().contains("ambiguous"));
+    }
+
+    #[test]
+    fn an_online_restart_is_refused_with_its_reason() {
+        for args in [["-R", "a.ini"], ["-dqR", "a.ini"], ["--reboot", "a.ini"], ["--check", "-R"]] {
+            let why = read(&args).unwrap_err();
+            assert!(why.contains("1.26 has removed it") && why.contains("so_reuseport"), "{why}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod args;
 mod check_iam;
+mod options;
 mod orders;
 mod policy;
 mod process;
@@ -12,7 +13,7 @@ mod run;
 mod signals;
 mod systemd;
 
-use crate::config::Settings;
+use crate::config::{Settings, differences};
 use crate::observe::line::{Entry, Level};
 use args::{Command, Options};
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let program = args::program_name();
     match args::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help) => print(&args::help(&program)),
+        Ok(Command::Help) => print(&options::help(&program)),
         Ok(Command::Version) => print(&args::version()),
         Ok(Command::Check(options)) => check(&options).map_or_else(|failed| failed, |_| ExitCode::SUCCESS),
         Ok(Command::CheckIam(options, user)) => check_iam(&options, user.as_deref()),
@@ -41,7 +42,8 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `--check FILE`: every error with file and line, then every warning; starts nothing.
+/// `--check FILE`: every error with file and line, or every warning and what changes for a file of
+/// PgBouncer's; starts nothing.
 fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
     match policy::load_first(&options.file, options.overlay.as_deref()) {
         Ok(loaded) => {
@@ -50,6 +52,7 @@ fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
             warnings.extend(refusal_of_a_start(options, &loaded.policy.snapshot.settings));
             warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
             say(&format!("{}: ok", options.file.display()));
+            say(differences::of(&loaded.policy.snapshot).trim_end());
             Ok(loaded)
         }
         Err(errors) => {

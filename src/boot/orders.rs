@@ -54,7 +54,7 @@ impl Process {
                 wish = signals.next() => self.grant(wish).await,
                 _ = tick.tick() => self.look_for_end(),
             };
-            if onward != Continuation::Yes {
+            if onward != Continuation::Yes && self.is_running() {
                 systemd::notify("STOPPING=1");
             }
             match onward {
@@ -106,7 +106,7 @@ impl Process {
             }
             _ => ("SIGINT", "waiting for all servers connections to be released", Phase::WaitForServers),
         };
-        if self.servers.plane.phase() != Phase::Running {
+        if !self.is_running() {
             tracing::info!("got {name} while shutting down, fast exit");
             return Continuation::Exit;
         }
@@ -118,8 +118,15 @@ impl Process {
         Continuation::Yes
     }
 
+    /// Whether no shutdown has begun.
+    fn is_running(&self) -> bool {
+        self.servers.plane.phase() == Phase::Running
+    }
+
     fn begin_shutdown(&self, phase: Phase) {
-        systemd::notify("STOPPING=1");
+        if self.is_running() {
+            systemd::notify("STOPPING=1");
+        }
         self.console.control.begin_shutdown(phase);
     }
 
@@ -151,7 +158,11 @@ impl Process {
 
     /// Reads the files again and puts them in force, whole or not at all.
     fn reload(&self) -> Result<(), String> {
-        systemd::notify_reloading();
+        // Whoever stops is not ready again behind a reload.
+        let is_told = self.is_running();
+        if is_told {
+            systemd::notify_reloading();
+        }
         let before = self.servers.plane.policy.load_full();
         let loaded = policy::load_again(&before);
         let result = match loaded {
@@ -169,7 +180,9 @@ impl Process {
                 Err(errors.into_iter().next().unwrap_or_default())
             }
         };
-        systemd::notify("READY=1");
+        if is_told {
+            systemd::notify("READY=1");
+        }
         result
     }
 

@@ -55,28 +55,29 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     }
     process::refuse_root().map_err(one)?;
     process::share_memory(settings.allow_core_dump).map_err(one)?;
-    let pidfile = (!settings.pidfile.is_empty()).then(|| settings.pidfile.to_string());
-    let was_stale =
-        pidfile.as_ref().map_or(Ok(false), |path| PidFile::check(Path::new(path))).map_err(one)?;
-    let inherited = systemd::listening_sockets();
-    if inherited.is_empty() {
-        process::check_socket_path(&settings).map_err(one)?;
-        refuse_second_start(&settings, options.reboot).map_err(one)?;
-    }
+    let stderr = !options.quiet && !options.daemon;
+    // Before a daemon leaves its terminal: nobody would be told that it has no log.
+    let no_log = |error| one(format!("could not open the log file {}: {error}", &*settings.logfile));
+    let outputs = destinations(&settings, stderr).open().map_err(no_log)?;
+    let ground = match Ground::find(&settings) {
+        Ok(ground) => ground,
+        Err(error) => {
+            outputs.last_word(&error);
+            return Err(one(error));
+        }
+    };
     if options.daemon {
         process::daemonise().map_err(one)?;
     }
-    let stderr = !options.quiet && !options.daemon;
-    let log = log::start(destinations(&settings, stderr), verbosity(&settings))
-        .map_err(|error| one(format!("could not open the log file {}: {error}", &*settings.logfile)))?;
+    let log = log::start(outputs, verbosity(&settings)).map_err(no_log)?;
     log.catch_panics();
-    if was_stale {
+    if ground.has_stale_pidfile {
         tracing::info!("stale pidfile, removing");
     }
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
     process::raise_file_limit(&settings);
-    let result = serve(loaded.policy, &settings, inherited, stderr, &log, pidfile.as_deref());
+    let result = serve(loaded.policy, &settings, ground.inherited, stderr, &log);
     if let Err(error) = &result {
         tracing::error!(fatal = true, "{error}");
     }
@@ -85,17 +86,33 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     result.map_err(|error| if stderr { Vec::new() } else { one(error) })
 }
 
-/// Looks whether another process answers on our Unix socket, while that can still be told on the
-/// terminal. Taking over from it (`-R`) is not available in this version; where nobody is there to take
-/// over from, `-R` is a normal start.
-fn refuse_second_start(settings: &Settings, reboot: bool) -> Result<(), String> {
-    let answers = unix_path(settings).map(|path| listener::answers(&path));
-    match answers {
-        Some(Ok(true)) if reboot => Err("online restart (-R) is not available in this version".to_owned()),
-        Some(Ok(true)) => Err("unix socket is in use, cannot continue".to_owned()),
-        // What else may be wrong with it shows when it is opened.
-        Some(_) | None => Ok(()),
+/// What the process finds where it is to run, before it leaves the terminal.
+struct Ground {
+    /// The sockets that the service manager has opened.
+    inherited: Vec<OwnedFd>,
+    /// A process that is gone had left its pidfile.
+    has_stale_pidfile: bool,
+}
+
+impl Ground {
+    /// Looks whether another process is there already: one that answers on our Unix socket, or that of the
+    /// pidfile.
+    fn find(settings: &Settings) -> Result<Self, String> {
+        let inherited = systemd::listening_sockets();
+        if inherited.is_empty() {
+            process::check_socket_path(settings)?;
+            // What else may be wrong with it shows when it is opened.
+            if unix_path(settings).is_some_and(|path| matches!(listener::answers(&path), Ok(true))) {
+                return Err("unix socket is in use, cannot continue".to_owned());
+            }
+        }
+        let has_stale_pidfile = pidfile(settings).map_or(Ok(false), PidFile::check)?;
+        Ok(Self { inherited, has_stale_pidfile })
     }
+}
+
+fn pidfile(settings: &Settings) -> Option<&Path> {
+    (!settings.pidfile.is_empty()).then(|| Path::new(&*settings.pidfile))
 }
 
 /// Everything that has threads.
@@ -105,7 +122,6 @@ fn serve(
     inherited: Vec<OwnedFd>,
     stderr: bool,
     log: &Log,
-    pidfile: Option<&str>,
 ) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOGIN_THREADS)
@@ -116,7 +132,7 @@ fn serve(
     let _on_runtime = runtime.enter();
     // Before anybody can see that we listen: a signal that comes then must not end us by its default.
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
-    let _pidfile = pidfile.map(|path| PidFile::write(Path::new(path))).transpose()?;
+    let _pidfile = pidfile(settings).map(PidFile::write).transpose()?;
     let workers = Workers::start(settings)?;
     let (plane, launcher) = Plane::new(Arc::new(policy), workers.set());
     workers.connect(&plane);

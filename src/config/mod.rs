@@ -10,6 +10,7 @@ mod choices;
 mod connstr;
 mod database;
 mod diff;
+pub mod differences;
 mod doubts;
 mod errors;
 mod iam;

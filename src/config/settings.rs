@@ -89,13 +89,18 @@ impl Setting {
         (self.copy)(from, to);
     }
 
-    /// What of its present value takes no effect, if it was moved from its default.
-    pub fn warning(&self, settings: &Settings, defaults: &Settings) -> Option<String> {
-        let why = match self.effect {
+    /// Why its present value, or a part of it, takes no effect, if it was moved from its default.
+    pub fn without_effect(&self, settings: &Settings, defaults: &Settings) -> Option<&'static str> {
+        match self.effect {
             _ if self.same(settings, defaults) => None,
             NoEffect(why) => Some(why),
             Active => (self.caveat)(settings),
-        }?;
+        }
+    }
+
+    /// The line that tells of it.
+    pub fn warning(&self, settings: &Settings, defaults: &Settings) -> Option<String> {
+        let why = self.without_effect(settings, defaults)?;
         Some(format!("setting {} has no effect: {why}", self.name))
     }
 }

@@ -60,7 +60,10 @@ impl Console {
         let rows = match shown.source {
             Source::Help => return Ok(help()),
             Source::Fds => {
-                return Err("SHOW FDS is not available: online restart is not supported in this version");
+                return Err(
+                    "SHOW FDS is not available: PgBouncer 1.26 has removed it with online restarts; a \
+                            restart without a gap goes by so_reuseport",
+                );
             }
             Source::Config => show_process::config(&snapshot),
             Source::Databases => {

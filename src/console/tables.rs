@@ -229,8 +229,9 @@ pub const TABLES: &[Shown] = &[
         access: Access::Admins,
         source: Source::Fds,
         help_line: Some(2),
-        doc: "The open sockets, handed to a new process at an online restart. Not there yet: it answers an \
-            error.",
+        doc: "It answers an error: PgBouncer 1.26 has removed it with the online restart (`-R`) that it was \
+            for. What takes its place: a new process on the same port (`so_reuseport`), then SIGTERM \
+            to the old one, see [coming-from-pgbouncer.md](coming-from-pgbouncer.md).",
     },
     table(
         2,

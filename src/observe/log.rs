@@ -7,7 +7,7 @@
 //! panic's line shows no word that was not written into the program.
 
 use super::line::{Entry, Level};
-use super::sink::{self, Destinations, Lost, SinkMessage};
+use super::sink::{self, Destinations, Lost, Outputs, SinkMessage};
 use crate::base::limits::LOG_LINES_WAITING_MAX;
 use crate::tasks;
 use jiff::Timestamp;
@@ -40,17 +40,16 @@ pub struct Log {
 /// threads do not survive them.
 ///
 /// # Errors
-/// A log file that cannot be opened; no thread; a log that has been started before.
-pub fn start(to: Destinations, verbosity: u8) -> io::Result<Log> {
-    let log = Log::new(to, verbosity)?;
+/// No thread; a log that has been started before.
+pub fn start(outputs: Outputs, verbosity: u8) -> io::Result<Log> {
+    let log = Log::new(outputs, verbosity)?;
     tracing::subscriber::set_global_default(Tap(log.clone())).map_err(io::Error::other)?;
     Ok(log)
 }
 
 impl Log {
     /// A log with a writer of its own that nobody logs to yet.
-    pub(super) fn new(to: Destinations, verbosity: u8) -> io::Result<Self> {
-        let outputs = to.open()?;
+    pub(super) fn new(outputs: Outputs, verbosity: u8) -> io::Result<Self> {
         let (messages, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
         let lost = Arc::new(Lost::default());
         let counted = lost.clone();
@@ -222,7 +221,7 @@ mod tests {
     /// What `logged` writes at `verbosity`, each line without its time and process id.
     fn lines(name: &str, format: Format, verbosity: u8, logged: impl FnOnce(&Log)) -> Vec<String> {
         let path = scratch(name);
-        let log = Log::new(to_file(&path, format), verbosity).unwrap();
+        let log = Log::new(to_file(&path, format).open().unwrap(), verbosity).unwrap();
         tracing::subscriber::with_default(Tap(log.clone()), || logged(&log));
         log.flush();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -312,7 +311,7 @@ mod tests {
     #[test]
     fn a_reload_opens_the_file_anew() {
         let (path, moved) = (scratch("rotate"), scratch("rotated"));
-        let log = Log::new(to_file(&path, Format::Text), 0).unwrap();
+        let log = Log::new(to_file(&path, Format::Text).open().unwrap(), 0).unwrap();
         tracing::subscriber::with_default(Tap(log.clone()), || {
             tracing::info!("before");
             log.flush();
@@ -334,7 +333,8 @@ mod tests {
         let daemon = UnixDatagram::bind(&path).unwrap();
         daemon.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let syslog = SyslogSettings { ident: "weir".into(), facility: 16, socket: path.clone() };
-        let log = Log::new(Destinations { syslog: Some(syslog), ..Destinations::default() }, 2).unwrap();
+        let to = Destinations { syslog: Some(syslog), ..Destinations::default() };
+        let log = Log::new(to.open().unwrap(), 2).unwrap();
         tracing::subscriber::with_default(Tap(log.clone()), || {
             tracing::debug!("not for syslog");
             tracing::warn!("for syslog");
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn panics_are_counted_and_their_place_is_logged() {
         let path = scratch("panics");
-        let log = Log::new(to_file(&path, Format::Text), 0).unwrap();
+        let log = Log::new(to_file(&path, Format::Text).open().unwrap(), 0).unwrap();
         let before = std::panic::take_hook();
         log.catch_panics();
         let ended = std::thread::Builder::new().name("unlucky".into()).spawn(|| panic!("plain words"));

@@ -165,7 +165,7 @@ mod tests {
         let snapshot = Snapshot::load_with("x.ini", None, &|_| Ok(text.into())).unwrap();
         let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
         let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
-        let log = Log::new(Destinations::default(), 0).unwrap();
+        let log = Log::new(Destinations::default().open().unwrap(), 0).unwrap();
         let scrape = Scrape::new(Status::new(clients, servers), log);
         let set = |trap| scrape.series.lock().unwrap_or_else(PoisonError::into_inner).trap = trap;
         set(true);

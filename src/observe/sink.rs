@@ -94,6 +94,17 @@ pub struct Outputs {
     format: Format,
 }
 
+impl Outputs {
+    /// Writes why a start fails before it has a log: wherever lines go, but for stderr, where the process
+    /// itself says it.
+    pub fn last_word(self, text: &str) {
+        let outputs = Self { stderr: false, ..self };
+        let mut writer = Writer { outputs, batch: Batch::default(), lost: Arc::default() };
+        writer.add(&Entry::new(Timestamp::now(), Level::Fatal, text.to_owned()));
+        writer.write();
+    }
+}
+
 struct LogFile {
     file: File,
     refusal: Refusal,

@@ -21,6 +21,7 @@ mod memory;
 mod pgbench;
 mod pooling;
 mod reload;
+mod service;
 mod signals;
 mod statements;
 mod timeouts;

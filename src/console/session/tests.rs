@@ -134,7 +134,10 @@ async fn everything_shows_and_fds_says_why_not() {
         assert!(answer[0].starts_with(first), "SHOW {}: {answer:?}", shown.name);
         assert_eq!(answer.last().unwrap(), "CSHOW|", "SHOW {}", shown.name);
     }
-    let refused = error("SHOW FDS is not available: online restart is not supported in this version");
+    let refused = error(
+        "SHOW FDS is not available: PgBouncer 1.26 has removed it with online restarts; a restart without a \
+         gap goes by so_reuseport",
+    );
     assert_eq!(visitor.ask("show fds").await, refused);
     let help = visitor.ask("show help").await;
     assert!(help[0].starts_with("NSNOTICE|C00000|MConsole usage|D\n\tSHOW HELP|CONFIG|"), "{help:?}");

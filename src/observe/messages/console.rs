@@ -94,9 +94,10 @@ pub(super) const CONSOLE_ANSWERS: &[Message] = &[
         NONE,
     ),
     text(
-        "SHOW FDS is not available: online restart is not supported in this version",
-        "SHOW FDS is for online restarts.",
-        NONE,
+        "SHOW FDS is not available: PgBouncer 1.26 has removed it with online restarts; a restart without a \
+         gap goes by so_reuseport",
+        "SHOW FDS was how a new process got the sockets of an old one (`-R`).",
+        "Start the new process beside the old one, see [coming-from-pgbouncer.md](coming-from-pgbouncer.md).",
     ),
     text(
         "extended query protocol not supported by admin console",

@@ -168,10 +168,17 @@ pub(super) const START_FAILURES: &[Message] = &[
         "Another process listens on the same Unix socket.",
         "Stop it, or change `unix_socket_dir` or `listen_port`.",
     ),
-    fatal(
-        "online restart (-R) is not available in this version",
-        "`-R`, and the process to take over from is running.",
-        "Stop it first; start without `-R`.",
+    text(
+        "option '--{name}' is ambiguous; possibilities: {names}",
+        "The name of an option is cut so short that it fits several.",
+        "Write more of it.",
+    ),
+    text(
+        "online restart (-R) is not available: PgBouncer 1.26 has removed it; to restart without a gap, \
+         start the new process beside the old one with so_reuseport, then send the old one SIGTERM \
+         (docs/coming-from-pgbouncer.md)",
+        "`-R` or `--reboot` on the command line, whether or not another process runs.",
+        "Start without it; see [coming-from-pgbouncer.md](coming-from-pgbouncer.md).",
     ),
     fatal(
         "path of the unix socket is too long: {bytes} bytes, at most {most} (unix_socket_dir): {path}",
