@@ -17,6 +17,7 @@ mod herds;
 mod limits;
 mod lines;
 mod memory;
+mod peers;
 mod pgbench;
 mod pooling;
 mod reload;
