@@ -15,6 +15,7 @@ use pgweir::auth::scram::derive_keys;
 use pgweir::auth::{ScramSecret, Secret};
 use pgweir::base::{Micros, WorkerId};
 use pgweir::clients::auth_query;
+use pgweir::config::PeerId;
 use pgweir::control::{CancelEnd, Phase};
 use pgweir::core::{Answer, Command, Scope, Stance};
 use pgweir::wire::Fault;
@@ -330,7 +331,7 @@ fn an_entry_that_a_reload_takes_away_is_gone() {
 fn a_cancel_request_reaches_the_query_and_nothing_else() {
     let rig = Rig::new("cancel = {pg} dbname=app pool_size=1", TRANSACTION, "");
     let (mut client, socket_id) = rig.client_on(1, "cancel", "app");
-    let key = rig.plane.cancel_keys.issue(WorkerId(1), socket_id).expect("randomness");
+    let key = rig.plane.cancel_keys.issue(WorkerId(1), socket_id, PeerId(0)).expect("randomness");
     let cancel = |key| rig.runtime.block_on(rig.plane.cancel(key));
     assert_eq!(cancel(key.key()), CancelEnd::OfIdle);
     assert_eq!(client.simple("select 1").value(), "1");

@@ -1,5 +1,4 @@
-//! One entry of `[databases]`, `[users]` or `[peers]`, as the files have it: overrides
-//! that are not set are `None`.
+//! One entry of `[databases]` or `[users]`, as the files have it: overrides that are not set are `None`.
 //!
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md
 //! ("Section `[databases]`", "Section `[users]`").
@@ -252,17 +251,6 @@ pub struct UserEntry {
     pub server_auth: Option<ServerAuth>,
     /// Who signs its tokens, for the pool user.
     pub iam: IamIdentity,
-}
-
-/// One entry of `[peers]`: another pooler process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerEntry {
-    /// Where it listens; never empty.
-    pub hosts: Vec<Host>,
-    /// Its port.
-    pub port: u16,
-    /// Overrides `default_pool_size` for cancel requests sent to it.
-    pub pool_size: Option<u32>,
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ type Doubt = fn(&Database, &Snapshot) -> Vec<String>;
 const DOUBTS: [(&str, Doubt); 3] =
     [("", asks_console), ("client_tls_sslmode", closed_to_tcp), ("server_tls_sslmode", verifies_nothing)];
 
-/// Everything of that kind about the entries of `[databases]`, a line each; with `setting`
-/// only what hangs on that.
+/// Everything of that kind about the entries of `[databases]`, and about `[peers]`, a line each; with
+/// `setting` only what hangs on that.
 pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
     let entries = snapshot.databases.values().chain(&snapshot.fallback);
     let doubts = DOUBTS.iter().filter(|(on, _)| setting.is_none_or(|setting| setting == *on));
@@ -22,7 +22,13 @@ pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
         let told = move |text: String| format!("database \"{}\": {text}", entry.name);
         doubts.clone().flat_map(move |(_, doubt)| doubt(entry, snapshot)).map(told)
     });
-    found.collect()
+    let of_peers = setting.is_none_or(|setting| setting == "peer_id").then(|| peers_of_nobody(snapshot));
+    found.chain(of_peers.flatten()).collect()
+}
+
+fn peers_of_nobody(snapshot: &Snapshot) -> Option<String> {
+    let is_idle = !snapshot.peers.is_empty() && snapshot.settings.peer_id.0 == 0;
+    is_idle.then(|| "section [peers] has no effect without peer_id".to_owned())
 }
 
 fn asks_console(entry: &Database, _: &Snapshot) -> Vec<String> {

@@ -4,8 +4,9 @@
 //! here and one field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
 use super::choices::{LoadBalance, PoolMode, SessionState, SslMode};
-use super::database::{Database, Hosts, PeerEntry, UserEntry};
+use super::database::{Database, Hosts, UserEntry};
 use super::iam::ServerAuth;
+use super::peers::PeerEntry;
 use super::value::{BadValue, Bytes, Limit, Size, Span, Value};
 use crate::base::{Micros, Password};
 use std::sync::Arc;
@@ -191,8 +192,9 @@ pub(super) const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
 
 /// Keys of `[peers]`.
 pub(super) const PEER_KEYS: &[Key<PeerEntry>] = keys! { PeerEntry:
-    "host": Hosts, |peer, hosts| peer.hosts = hosts.0, "Where the peer listens; must be given.";
+    "host": Hosts, |peer, hosts| peer.hosts = hosts.0,
+        "Where the peer, and no other process, listens; must be given.";
     "port": u16, |peer, port| peer.port = port, "Its port; default 6432.";
     "pool_size": Size, |peer, size| peer.pool_size = size.0,
-        "Connections for cancel requests; overrides default_pool_size.";
+        "Cancel requests on their way to it at a time; overrides default_pool_size; 0 unlimited.";
 };

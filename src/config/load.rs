@@ -147,11 +147,6 @@ impl Snapshot {
         snapshot.warnings.extend(effects);
         let doubts = doubts::all(&snapshot, None);
         snapshot.warnings.extend(doubts);
-        if !snapshot.peers.is_empty() {
-            snapshot
-                .warnings
-                .push("section [peers] has no effect: peering is not available in this version".to_owned());
-        }
         snapshot
     }
 

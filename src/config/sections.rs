@@ -3,10 +3,11 @@
 //! Goes on after an error so that every one is found. What it has built is put in force only if there was
 //! none. Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
-use super::database::{Database, PeerEntry, UserEntry};
+use super::database::{Database, UserEntry};
 use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};
 use super::ini::{Item, Token};
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::peers::PeerEntry;
 use super::settings::{Setting, Settings, TABLE};
 use super::{CONSOLE_DATABASE, connstr};
 use crate::base::limits;

@@ -10,6 +10,7 @@ use super::choices::{
     Tls13Suites, TlsProtocols, Workers,
 };
 use super::iam::AllDenied;
+use super::peers::PeerId;
 use super::value::{BadValue, Bytes, FileMode, List, ListenOn, Value};
 use crate::base::Micros;
 use std::num::NonZeroU32;
@@ -247,8 +248,8 @@ settings! {
     max_user_connections: Count = "0", Reload, Active,
         "Servers per pool user over all databases; 0 unlimited.";
     min_pool_size: Count = "0", Reload, Active, "Servers that a pool is kept filled with.";
-    peer_id: Count = "0", Reload, NoEffect("peering is not available in this version"),
-        "This process's number among its peers; 0 no peering.";
+    peer_id: PeerId = "0", Reload, Active,
+        "This process's number among its peers, to which it forwards cancel requests; 0 no peering.";
     pidfile: Text = "", Restart, Active, "File that holds the process id.";
     pkt_buf: Count = "4096", Restart, NoEffect("the data workers size their own buffers"),
         "Bytes of a connection's buffer.";

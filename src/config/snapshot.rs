@@ -4,8 +4,9 @@
 //! force. Source: PgBouncer, doc/config.md.
 
 use super::CONSOLE_DATABASE;
-use super::database::{Database, PeerEntry, UserEntry};
+use super::database::{Database, UserEntry};
 use super::errors::Places;
+use super::peers::PeerEntry;
 use super::settings::{Change, Settings, TABLE};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -61,6 +62,13 @@ impl Snapshot {
         }
         let own = self.databases.get(name).cloned();
         own.or_else(|| self.fallback.as_ref().map(|fallback| Arc::new(fallback.named(name))))
+    }
+
+    /// So many cancel requests at a time may be on their way to that peer; 0 = without a limit. `None`:
+    /// there is no such peer.
+    pub(crate) fn peer_pool_size(&self, id: u16) -> Option<u32> {
+        let peer = self.peers.get(&id)?;
+        Some(peer.pool_size.unwrap_or(self.settings.default_pool_size))
     }
 
     /// SHOW CONFIG.

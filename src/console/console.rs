@@ -84,7 +84,7 @@ impl Console {
             }
             Source::Version => show_process::version(),
             Source::Peers => show_pools::peers(&snapshot),
-            Source::PeerPools => show_pools::peer_pools(),
+            Source::PeerPools => show_pools::peer_pools(&self.status.peer_pools()),
             Source::Lists => show_process::lists(&self.status.lists()),
             Source::Mem => show_process::mem(&self.status.mem().await),
             Source::State => show_process::state(self.control.standing()),

@@ -98,7 +98,9 @@ pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
         inbox: Vec::new(),
         canceled: Arc::clone(&canceled),
     };
-    let key = console.status.plane.cancel_keys.issue_for_console(canceled);
+    let plane = &console.status.plane;
+    let peer_id = plane.policy.load().snapshot.settings.peer_id;
+    let key = plane.cancel_keys.issue_for_console(canceled, peer_id);
     let end = match key {
         Some(key) => session.run(&key).await.unwrap_or_else(|error| end_of_stream(&error)),
         None => End::fault("no randomness from the system"),

@@ -5,6 +5,7 @@
 use super::rows::{Cell, Rows};
 use super::tables;
 use crate::config::{CONSOLE_DATABASE, PoolMode, Snapshot, Value};
+use crate::servers::PeerPool;
 use crate::status::{CONSOLE_POOL_SIZE, DatabaseView, PoolView, load_balance_text};
 
 /// SHOW POOLS, ordered by (database, user).
@@ -110,15 +111,25 @@ pub(super) fn peers(snapshot: &Snapshot) -> Rows {
             (*id).into(),
             hosts.join(",").into(),
             peer.port.into(),
-            peer.pool_size.unwrap_or(snapshot.settings.default_pool_size).into(),
+            snapshot.peer_pool_size(*id).unwrap_or_default().into(),
         ]);
     }
     rows
 }
 
-/// SHOW PEER_POOLS: cancel requests are not forwarded to peers yet, so that no pool of one exists.
-pub(super) fn peer_pools() -> Rows {
-    Rows::new(tables::columns("peer_pools"))
+/// SHOW PEER_POOLS. Those that connect are on their way, too: none is told apart as logging in.
+pub(super) fn peer_pools(pools: &[PeerPool]) -> Rows {
+    let mut rows = Rows::new(tables::columns("peer_pools"));
+    for pool in pools {
+        rows.push(&[
+            pool.id.into(),
+            pool.active.into(),
+            pool.waiting.into(),
+            pool.active.into(),
+            0u32.into(),
+        ]);
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -204,6 +215,7 @@ mod tests {
             "[databases]\n[peers]\n2 = host=/tmp pool_size=3\n1 = host=10.0.0.9 port=7\n[pgbouncer]\n",
         );
         assert_eq!(read(&peers(&snapshot)), ["1|10.0.0.9|7|20", "2|/tmp|6432|3"]);
-        assert!(read(&peer_pools()).is_empty());
+        let pools = [PeerPool { id: 2, active: 3, waiting: 1 }];
+        assert_eq!(read(&peer_pools(&pools)), ["2|3|1|3|0"]);
     }
 }

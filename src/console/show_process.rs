@@ -64,7 +64,7 @@ pub(super) fn lists(lists: &Lists) -> Rows {
         ("users", lists.users),
         ("peers", lists.peers),
         ("pools", lists.pools),
-        ("peer_pools", 0),
+        ("peer_pools", lists.peer_pools),
         ("free_clients", 0),
         ("used_clients", lists.used_clients),
         ("login_clients", lists.login_clients),

@@ -192,7 +192,7 @@ pub const TABLES: &[Shown] = &[
         "peers",
         Source::Peers,
         &[int4("peer_id"), text("host"), int4("port"), int4("pool_size")],
-        "The other poolers of the section [peers].",
+        "The processes of the section [peers], to which cancel requests are forwarded by their peer_id.",
     ),
     table(
         1,
@@ -205,7 +205,7 @@ pub const TABLES: &[Shown] = &[
             int4("sv_active_cancel"),
             int4("sv_login"),
         ],
-        "Cancel requests on their way to other poolers.",
+        "Cancel requests on their way to peers, of each that one was forwarded to.",
     ),
     Shown {
         name: "fds",

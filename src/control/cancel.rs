@@ -1,16 +1,63 @@
 //! A client's wish that a query be cancelled: from its key to the worker that runs it, and on to the server.
 //!
 //! The worker decides whether there is anything to cancel; the request to the server is the `servers` room's
-//! to carry. Source: PgBouncer, src/objects.c (accept_cancel_request()).
+//! to carry, and so is one for a client of a peer, which goes there as it is. Source: PgBouncer,
+//! src/objects.c (accept_cancel_request()).
 
 use super::cancel_end::CancelEnd;
-use super::cancel_keys::{CancelRequest, ClientKey, Holder};
+use super::cancel_keys::{CancelRequest, Holder};
+use super::client_key::{self, ClientKey};
+use super::launcher_channel::LauncherEvent;
+use super::peer_request::PeerRequest;
 use super::plane::Plane;
-use crate::base::WorkerId;
+use crate::base::{Address, WorkerId};
 use crate::core::{Answer, CancelKey, Command, ServerIdentity};
 use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Where a cancel request goes, as its key says.
+#[derive(Clone, Copy)]
+pub enum CancelRoute {
+    /// To a client of ours, if to anybody.
+    Here,
+    /// To the peer of that id, with the key as it is sent there.
+    Peer(u16, ClientKey),
+    /// Nowhere: what it has come to.
+    Nowhere(CancelEnd),
+}
 
 impl Plane {
+    /// Where a request with `key` goes.
+    pub fn cancel_route(&self, key: &ClientKey) -> CancelRoute {
+        let policy = self.policy.load();
+        let own = policy.snapshot.settings.peer_id;
+        let issuer = client_key::issuer(key);
+        if own.0 == 0 || issuer == own.0 || self.cancel_keys.holder(key, own).is_some() {
+            return CancelRoute::Here;
+        }
+        if !policy.snapshot.peers.contains_key(&issuer) {
+            return CancelRoute::Nowhere(CancelEnd::UnknownPeer);
+        }
+        let forwarded = client_key::forwarded(*key);
+        forwarded.map_or(CancelRoute::Nowhere(CancelEnd::OutOfHops), |key| CancelRoute::Peer(issuer, key))
+    }
+
+    /// Has a request forwarded to the peer of that id. Returns when the peer has closed the connection, or
+    /// when it was given up.
+    ///
+    /// # Cancel safety
+    /// It is given up if it still waits for its turn; else it goes on by itself.
+    pub async fn forward_cancel(
+        &self,
+        (peer, key): (u16, ClientKey),
+        requester: Address,
+        is_heard: bool,
+    ) -> CancelEnd {
+        let (done, is_taken) = oneshot::channel();
+        self.launcher.say(LauncherEvent::ForwardCancel(PeerRequest { peer, key, requester, is_heard, done }));
+        if is_taken.await == Ok(true) { CancelEnd::Taken } else { CancelEnd::GivenUp }
+    }
+
     /// The request of that number, as it is carried to a server; nobody waits for number 0.
     pub fn cancel_request(
         &self,
@@ -31,7 +78,7 @@ impl Plane {
     /// # Cancel safety
     /// The request goes on by itself.
     pub async fn cancel(&self, key: ClientKey) -> CancelEnd {
-        let holder = self.cancel_keys.holder(&key);
+        let holder = self.cancel_keys.holder(&key, self.policy.load().snapshot.settings.peer_id);
         let (worker, client) = match holder {
             Some(Holder::Client { worker, client }) => (worker, client),
             Some(Holder::Console(canceled)) => {

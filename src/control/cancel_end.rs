@@ -8,15 +8,19 @@
 pub enum CancelEnd {
     /// Nobody has that key.
     UnknownKey,
+    /// A peer has issued it that `[peers]` does not have.
+    UnknownPeer,
+    /// It has been forwarded too often.
+    OutOfHops,
     /// It was for a client of the console.
     OfConsole,
     /// Nothing runs that could be cancelled.
     OfIdle,
     /// Its client was answered before a server had its query.
     OfWaiting,
-    /// PostgreSQL has taken it.
+    /// PostgreSQL, or the peer, has taken it.
     Taken,
-    /// It was given up on its way to PostgreSQL; another line tells why.
+    /// It was given up on its way there; another line tells why.
     GivenUp,
 }
 
@@ -25,6 +29,8 @@ impl CancelEnd {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::UnknownKey => "failed cancel request",
+            Self::UnknownPeer => "could not find peer to forward request to",
+            Self::OutOfHops => "failed to forward cancel request because its TTL was exhausted",
             Self::OfConsole => "cancel request for console client",
             Self::OfIdle => "cancel request for idle client",
             Self::OfWaiting => "cancel request for waiting client",

@@ -7,17 +7,16 @@
 //! `accept_cancel_request` (src/objects.c).
 
 use super::cancel_queue::Joins;
+use super::client_key::{self, ClientKey};
 use super::random::Randomness;
 use crate::base::WorkerId;
+use crate::config::PeerId;
 use crate::core::{CancelKey, ServerIdentity};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
-
-/// A cancel key as clients have it: process id and secret of BackendKeyData, as one.
-pub(crate) type ClientKey = [u8; 8];
 
 /// Whom a key belongs to.
 #[derive(Clone, Debug)]
@@ -61,22 +60,25 @@ impl Drop for KeyHolder {
 }
 
 impl CancelKeys {
-    /// Makes a key for the client with this socket id, which lives on `worker`. `None` where the
-    /// system has no randomness.
-    pub fn issue(&self, worker: WorkerId, client: u64) -> Option<KeyHolder> {
-        self.issue_to(Holder::Client { worker, client })
+    /// Makes a key for the client with this socket id, which lives on `worker`; among peers one that says
+    /// which of them we are. `None` where the system has no randomness.
+    pub fn issue(&self, worker: WorkerId, client: u64, peer_id: PeerId) -> Option<KeyHolder> {
+        self.issue_to(Holder::Client { worker, client }, peer_id)
     }
 
     /// Makes a key for a client of the console: a cancel request wakes those who wait
     /// for `canceled` just then.
-    pub fn issue_for_console(&self, canceled: Arc<Notify>) -> Option<KeyHolder> {
-        self.issue_to(Holder::Console(canceled))
+    pub fn issue_for_console(&self, canceled: Arc<Notify>, peer_id: PeerId) -> Option<KeyHolder> {
+        self.issue_to(Holder::Console(canceled), peer_id)
     }
 
-    fn issue_to(&self, holder: Holder) -> Option<KeyHolder> {
+    fn issue_to(&self, holder: Holder, peer_id: PeerId) -> Option<KeyHolder> {
         loop {
             let mut key: ClientKey = self.0.random.take()?;
             key[0] &= 0x7f; // some drivers read the process id as a signed number and refuse a negative one
+            if peer_id.0 > 0 {
+                client_key::mark(&mut key, peer_id.0);
+            }
             if let Entry::Vacant(free) = self.0.holders.entry(key) {
                 free.insert(holder);
                 return Some(KeyHolder { keys: self.clone(), key });
@@ -84,9 +86,11 @@ impl CancelKeys {
         }
     }
 
-    /// Whom `key` belongs to, if to anybody.
-    pub(super) fn holder(&self, key: &ClientKey) -> Option<Holder> {
-        self.0.holders.get(key).map(|holder| holder.clone())
+    /// Whom `key` belongs to, if to anybody; among peers it may have been forwarded.
+    pub(super) fn holder(&self, key: &ClientKey, peer_id: PeerId) -> Option<Holder> {
+        let of = |key: &ClientKey| self.0.holders.get(key).map(|holder| holder.clone());
+        let may_be_forwarded = peer_id.0 > 0 && client_key::issuer(key) == peer_id.0;
+        of(key).or_else(|| of(&client_key::as_issued(*key)).filter(|_| may_be_forwarded))
     }
 
     /// Takes what the sender of a request waits for along with it.
@@ -209,7 +213,7 @@ mod tests {
     #[test]
     fn a_key_is_positive_and_means_something_until_it_is_dropped() {
         let keys = CancelKeys::default();
-        let holders: Vec<_> = (0..64).filter_map(|id| keys.issue(WorkerId(1), id)).collect();
+        let holders: Vec<_> = (0..64).filter_map(|id| keys.issue(WorkerId(1), id, PeerId(0))).collect();
         assert_eq!(keys.0.holders.len(), 64);
         for (id, holder) in holders.iter().enumerate() {
             assert!(holder.key()[0] < 0x80);
@@ -219,6 +223,31 @@ mod tests {
         }
         drop(holders);
         assert!(keys.0.holders.is_empty());
+    }
+
+    #[test]
+    fn without_peers_every_bit_of_a_key_counts_and_among_peers_all_but_its_hops() {
+        let keys = CancelKeys::default();
+        let issue = |peer_id| keys.issue(WorkerId(0), 7, PeerId(peer_id)).expect("randomness");
+        let is_held = |key: &ClientKey, peer_id| keys.holder(key, PeerId(peer_id)).is_some();
+        let (alone, among_peers) = (issue(0), issue(259));
+        let [of_alone, of_peer] = [&alone, &among_peers].map(|holder| {
+            let mut changed = holder.key();
+            changed[7] ^= 0b10;
+            (holder.key(), changed)
+        });
+        assert_eq!([is_held(&of_alone.0, 0), is_held(&of_alone.1, 0)], [true, false]);
+        assert_eq!([is_held(&of_peer.0, 259), is_held(&of_peer.1, 259)], [true, true]);
+        assert_eq!(of_peer.0[1..3], [3, 1]);
+        // the id is another since a reload: who comes with the key itself is served all the same
+        assert_eq!(
+            [is_held(&of_peer.0, 5), is_held(&of_peer.1, 5), is_held(&of_alone.0, 5)],
+            [true, false, true]
+        );
+        let random = (0..64).map(|_| issue(259).key()).fold([0; 8], |seen, key: ClientKey| {
+            std::array::from_fn(|at| seen[at] | (key[at] ^ of_peer.0[at]))
+        });
+        assert_eq!(random, [0x7f, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfc], "all else is random");
     }
 
     #[tokio::test]

@@ -17,13 +17,13 @@ pub struct FairSemaphore(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    in_all: usize,
     in_each: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    in_all: usize,
     taken: usize,
     queues: HashMap<Arc<str>, Queue>,
     /// Keys that wait and may have another permit, the next one first; each is in here once.
@@ -47,7 +47,25 @@ pub struct Permit {
 impl FairSemaphore {
     /// At most `in_all` permits at a time, and `in_each` for one key.
     pub fn new(in_all: usize, in_each: usize) -> Self {
-        Self(Arc::new(Shared { in_all, in_each, state: Mutex::default() }))
+        let state = State { in_all, ..State::default() };
+        Self(Arc::new(Shared { in_each, state: Mutex::new(state) }))
+    }
+
+    /// From now on at most `in_all` permits at a time; those that are out beyond that are waited for.
+    pub fn resize(&self, in_all: usize) {
+        let granted = {
+            let mut state = self.state();
+            state.in_all = in_all;
+            self.grant(&mut state)
+        };
+        deliver(granted);
+    }
+
+    /// How many permits are out, and how many are waited for.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        let waiting = state.queues.values().flat_map(|queue| &queue.waiting);
+        (state.taken, waiting.filter(|asked| !asked.is_closed()).count())
     }
 
     /// Waits for a permit under `key`.
@@ -73,7 +91,7 @@ impl FairSemaphore {
     /// Takes every permit there is room for, for those who wait.
     fn grant(&self, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
         let mut granted = Vec::new();
-        while state.taken < self.0.in_all
+        while state.taken < state.in_all
             && let Some((name, asked)) = state.next(self.0.in_each)
         {
             granted.push((asked, Permit { semaphore: self.clone(), key: name }));
@@ -238,6 +256,21 @@ mod tests {
         assert_eq!(order(&told), "aabb", "a has its two");
         give_back(&told, 0).await;
         assert_eq!(order(&told), "aabba");
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_changes_holds_from_then_on() {
+        let (semaphore, told) = (FairSemaphore::new(1, 9), Told::default());
+        ask(&semaphore, "a", 6, &told).await;
+        semaphore.resize(3);
+        settle().await;
+        assert_eq!((order(&told).as_str(), semaphore.counts()), ("aaa", (3, 3)), "at once where it is more");
+        semaphore.resize(1);
+        give_back(&told, 0).await;
+        give_back(&told, 1).await;
+        assert_eq!(semaphore.counts(), (1, 3), "two had to come back");
+        give_back(&told, 2).await;
+        assert_eq!((order(&told).as_str(), semaphore.counts()), ("aaaa", (1, 2)));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Never waits, and knows nothing of what the launcher does with it.
 
 use super::cancel_keys::CancelRequest;
+use super::peer_request::PeerRequest;
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::core::{PoolShare, Scope};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub enum LauncherEvent {
     EvictionTried(Scope, WorkerId, bool),
     /// A cancel request is to be sent.
     SendCancel(CancelRequest),
+    /// A cancel request is to be forwarded.
+    ForwardCancel(PeerRequest),
 }
 
 /// Tells the launcher; cheap to clone, never blocks. What is said after the launcher has ended is dropped.

@@ -173,8 +173,11 @@ impl Entry {
         let mut words = String::with_capacity(self.message.len() + 64);
         if let (Some(side), Some(id)) = (self.side, self.id) {
             let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
-            let _ =
-                write!(words, "{side}-{id:#x}: {}/{}", or(&self.db, "(nodb)"), or(&self.user, "(nouser)"));
+            let _ = write!(words, "{side}-{id:#x}: {}", or(&self.db, "(nodb)"));
+            // a peer has no users
+            if !self.is_of_peer() {
+                let _ = write!(words, "/{}", or(&self.user, "(nouser)"));
+            }
             if !self.peer.is_empty() {
                 let _ = write!(words, "@{}", self.peer);
             }
@@ -182,6 +185,11 @@ impl Entry {
         }
         words.push_str(&self.message);
         if words.contains(is_unprintable) { printable(&words) } else { words }
+    }
+
+    /// Whether it is about a connection to a pooler that is our peer, or one that leads there: `peer-2@…`.
+    fn is_of_peer(&self) -> bool {
+        self.user.is_empty() && !self.db.is_empty()
     }
 
     fn text_field(&mut self, field: &Field, value: String) {

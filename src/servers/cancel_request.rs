@@ -4,6 +4,7 @@
 //! one that has not been sent yet, which ends the same query. The worker keeps the server from being lent
 //! until it hears what became of them. Source: PostgreSQL documentation, "Canceling Requests in Progress".
 
+use super::connect::Opened;
 use super::servers::Servers;
 use crate::base::{About, Address, limits, log_about};
 use crate::config::Host;
@@ -98,15 +99,7 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
     let mut opened = opened
         .ok_or_else(|| GivenUp::unsent("connect timeout"))?
         .map_err(|error| GivenUp::unsent(error.reason))?;
-    let mut message = Vec::new();
-    startup::write_cancel_request(&mut message, key.pid, &key.secret);
-    let send = async {
-        opened.send(&message).await.map_err(|error| error.to_string())?;
-        // PostgreSQL closes when it has passed the signal on
-        opened.wait_for_end().await.map_err(|error| error.to_string())
-    };
-    let sent = by(deadline, send).await;
-    sent.ok_or_else(|| GivenUp::in_doubt("connect timeout"))?.map_err(GivenUp::in_doubt)?;
+    deliver(&mut opened, deadline, key.pid, &key.secret).await.map_err(GivenUp::in_doubt)?;
     if settings.log_disconnections {
         // a connection of its own, to where the server is
         let about = About { id: plane.next_socket_id(), ..identity.about() };
@@ -118,8 +111,28 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
     Ok(())
 }
 
+/// Sends a CancelRequest with this key, and waits until the other side closes: it has passed it on.
+pub(super) async fn deliver(
+    opened: &mut Opened,
+    deadline: Option<tokio::time::Instant>,
+    pid: u32,
+    secret: &[u8],
+) -> Result<(), String> {
+    let mut message = Vec::new();
+    startup::write_cancel_request(&mut message, pid, secret);
+    let send = async {
+        opened.send(&message).await?;
+        opened.wait_for_end().await
+    };
+    let sent = by(deadline, send).await.ok_or("connect timeout")?;
+    sent.map_err(|error| error.to_string())
+}
+
 /// What `work` comes to, or `None` where that takes until after `deadline`.
-async fn by<T>(deadline: Option<tokio::time::Instant>, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn by<T>(
+    deadline: Option<tokio::time::Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
         None => Some(work.await),

@@ -7,7 +7,7 @@
 //! requests are tasks of their own.
 
 use super::servers::Servers;
-use super::{attempt, cancel_request};
+use super::{attempt, cancel_request, peer_request};
 use crate::base::{Micros, PoolId, WorkerId, limits};
 use crate::control::{LauncherEvent, LauncherReceiver, Plane, PoolEntry};
 use crate::core::{
@@ -57,6 +57,7 @@ impl Carrier {
                 self.handle(Event::EvictionTried { scope, worker, found });
             }
             LauncherEvent::SendCancel(request) => cancel_request::begin(&self.servers, request),
+            LauncherEvent::ForwardCancel(request) => peer_request::forward(&self.servers, request),
         }
     }
 

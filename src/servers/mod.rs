@@ -15,6 +15,8 @@ pub mod iam;
 pub mod launcher;
 mod login_error;
 mod outcome;
+mod peer_request;
+mod peers;
 mod readiness;
 mod reload;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
@@ -23,4 +25,5 @@ mod servers;
 mod tests;
 
 pub use dns::Dns;
+pub use peers::{PeerPool, Peers};
 pub use servers::Servers;

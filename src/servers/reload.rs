@@ -40,6 +40,7 @@ impl Servers {
         self.plane.limit_statements(&policy.snapshot);
         self.plane.registry.adopt(&policy.snapshot);
         self.adopt_iam(&policy.snapshot);
+        self.peers.adopt(&policy.snapshot);
         for entry in self.plane.registry.entries() {
             let (name, user) = (&entry.share.database.name, &entry.share.user);
             let is_dirty = changes.of(name) == DatabaseChange::Dirty || changes.server_tls;

@@ -5,6 +5,7 @@
 use super::cancel_queues::CancelQueues;
 use super::dns::Dns;
 use super::iam::Iam;
+use super::peers::Peers;
 use crate::control::{Logins, Plane};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Servers {
     pub logins: Logins,
     /// Cancel requests under way.
     pub cancels: CancelQueues,
+    /// Cancel requests on their way to peers.
+    pub peers: Peers,
 }
 
 impl Servers {
@@ -31,6 +34,7 @@ impl Servers {
             iam,
             logins: Logins::default(),
             cancels: CancelQueues::default(),
+            peers: Peers::default(),
             plane,
         })
     }

@@ -16,6 +16,7 @@ use crate::control::{LoginRow, Phase, PoolEntry};
 use crate::core::{Answer, ClientIdentity, ClientState, Command, Core};
 use crate::iam::Source;
 use crate::servers::iam::IamRow;
+use crate::servers::{PeerPool, Peers};
 use crate::stats::{CredentialLevels, PoolCounters, PoolLevels, Totals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -300,12 +301,18 @@ impl Status {
             users: known_users(&snapshot, self.user_names()).len() as u64,
             peers: snapshot.peers.len() as u64,
             pools: (pools.len() + usize::from(self.console_clients.any_ever())) as u64,
+            peer_pools: self.peer_pools().len() as u64,
             used_clients: u64::from(self.plane.admissions.all()) + self.console_clients.count() as u64,
             login_clients,
             used_servers: self.plane.places.all_servers().into(),
             dns_names: self.servers.dns.rows(self.plane.now()).len() as u64,
             dns_queries: self.servers.dns.in_flight() as u64,
         }
+    }
+
+    /// The pools of peers that something was forwarded to.
+    pub fn peer_pools(&self) -> Vec<PeerPool> {
+        self.servers.peers.pools()
     }
 
     /// Names that have been looked up.
@@ -331,7 +338,7 @@ impl Status {
             row("credentials_cache", size_of::<crate::auth::Secret>(), policy.users.count() as u64),
             row("db_cache", size_of::<Database>(), self.plane.registry.databases().len() as u64),
             row("peer_cache", size_of::<PeerEntry>(), snapshot.peers.len() as u64),
-            row("peer_pool_cache", 0, 0),
+            row("peer_pool_cache", Peers::POOL_BYTES, lists.peer_pools),
             row("pool_cache", size_of::<PoolEntry>(), self.plane.registry.entries().len() as u64),
             row("outstanding_request_cache", 0, 0),
             row("server_cache", Core::SERVER_BYTES, lists.used_servers),

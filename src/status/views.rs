@@ -249,6 +249,7 @@ pub struct Lists {
     pub users: u64,
     pub peers: u64,
     pub pools: u64,
+    pub peer_pools: u64,
     pub used_clients: u64,
     pub login_clients: u64,
     pub used_servers: u64,

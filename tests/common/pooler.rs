@@ -19,6 +19,7 @@ pub struct PoolerSetup {
     settings: BTreeMap<String, String>,
     databases: BTreeMap<String, String>,
     users: BTreeMap<String, String>,
+    peers: BTreeMap<u16, String>,
     environment: BTreeMap<String, String>,
     userlist: String,
     files: BTreeMap<String, String>,
@@ -37,6 +38,7 @@ impl PoolerSetup {
             settings: BTreeMap::new(),
             databases: BTreeMap::new(),
             users: BTreeMap::new(),
+            peers: BTreeMap::new(),
             environment: BTreeMap::new(),
             userlist: String::new(),
             files: BTreeMap::new(),
@@ -103,6 +105,18 @@ impl PoolerSetup {
     /// Adds a row to `[users]`.
     pub fn user_settings(mut self, name: &str, text: &str) -> Self {
         self.users.insert(name.into(), text.into());
+        self
+    }
+
+    /// Adds a peer with exactly this connection string.
+    pub fn peer(mut self, id: u16, text: &str) -> Self {
+        self.peers.insert(id, text.into());
+        self
+    }
+
+    /// Leaves all peers out.
+    pub fn without_peers(mut self) -> Self {
+        self.peers.clear();
         self
     }
 
@@ -189,6 +203,10 @@ impl PoolerSetup {
         text.push_str("[users]\n");
         for (name, value) in &self.users {
             let _ = writeln!(text, "{name} = {value}");
+        }
+        text.push_str("[peers]\n");
+        for (id, value) in &self.peers {
+            let _ = writeln!(text, "{id} = {value}");
         }
         let _ = writeln!(text, "[pgbouncer]\nlisten_port = {port}");
         let own =

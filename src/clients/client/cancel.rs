@@ -1,13 +1,13 @@
 //! A client that came to have another's query cancelled, and for nothing else.
 //!
 //! It counts as long as its connection is there, and makes room like anybody who is late: the request is
-//! carried all the same.
+//! carried all the same, but for one that still waits for its turn at a peer.
 
 use super::LoginAttempt;
 use crate::base::{About, Address, Micros, log_about};
 use crate::clients::clients::Clients;
 use crate::clients::stream::ClientStream;
-use crate::control::ClientKey;
+use crate::control::{CancelRoute, ClientKey};
 
 /// Who asks.
 pub(super) struct Requester {
@@ -25,14 +25,28 @@ impl Requester {
     /// Waits until it is known what comes of the request, and says so to the log alone.
     ///
     /// # Cancel safety
-    /// The request goes on by itself.
+    /// That of [`crate::control::Plane::cancel`] and `forward_cancel`.
     pub(super) async fn cancel(self, clients: &Clients, key: ClientKey, stream: ClientStream) {
-        let reason = clients.plane.cancel(key).await.text();
-        let is_logged = clients.plane.policy.load().snapshot.settings.log_disconnections;
-        if is_logged && clients.unauthenticated.may_log() {
-            let (database, user) = ("(nodb)", "(nouser)");
+        let plane = &clients.plane;
+        let mut forwarded = None;
+        let end = match plane.cancel_route(&key) {
+            CancelRoute::Here => plane.cancel(key).await,
+            CancelRoute::Nowhere(end) => end,
+            CancelRoute::Peer(peer, key) => {
+                let is_heard = clients.unauthenticated.may_log();
+                forwarded = Some((peer, is_heard));
+                plane.forward_cancel((peer, key), self.remote.clone(), is_heard).await
+            }
+        };
+        let is_logged = plane.policy.load().snapshot.settings.log_disconnections;
+        // asked last: what the settings leave out takes nothing of what others may write
+        if is_logged && forwarded.map_or_else(|| clients.unauthenticated.may_log(), |(_, is_heard)| is_heard)
+        {
+            let name = forwarded.map(|(peer, _)| format!("peer-{peer}"));
+            let (database, user) = name.as_ref().map_or(("(nodb)", "(nouser)"), |name| (name, ""));
             let about = About { side: "C", id: self.id, database, user, peer: &self.remote };
-            let age = clients.plane.now().since(self.arrived).as_secs();
+            let age = plane.now().since(self.arrived).as_secs();
+            let reason = end.text();
             log_about!(info, about, "closing because: {reason} (age={age}s)");
         }
         stream.close().await;

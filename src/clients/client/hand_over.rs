@@ -69,7 +69,7 @@ impl LoginAttempt {
         let key = clients
             .plane
             .cancel_keys
-            .issue(worker, self.id)
+            .issue(worker, self.id, settings.peer_id)
             .ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))?;
         let words = WelcomeWords {
             names: &clients.plane.names,

@@ -264,10 +264,25 @@ pub(super) const SILENT: &[Message] = &[
         "The client that it was for waited for a server: its query was answered as cancelled.",
         NONE,
     ),
-    text("successfully sent cancel request", "PostgreSQL has taken it.", NONE),
+    text(
+        "could not find peer to forward request to",
+        "A cancel request whose key another process has issued, and `[peers]` has none of that number.",
+        "Give every process of the group all of them in `[peers]`, or none a `peer_id`.",
+    ),
+    text(
+        "failed to forward cancel request because its TTL was exhausted",
+        "A cancel request that has been forwarded three times.",
+        "In `[peers]` each number must lead to the one process that has it as its `peer_id`, and not to an \
+         address that several share.",
+    ),
+    text(
+        "successfully sent cancel request",
+        "PostgreSQL, or the peer that has issued the key, has taken it.",
+        NONE,
+    ),
     text(
         "failed to send cancel request",
-        "It was given up on its way to PostgreSQL; `cancel request given up` says why.",
+        "It was given up on its way to PostgreSQL or to a peer; `cancel request given up` says why.",
         "See there.",
     ),
     text(

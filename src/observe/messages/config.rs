@@ -1,7 +1,7 @@
 //! The configuration: errors, of which any refuses the whole, and warnings. At a start, at a reload, by SET
 //! and by `--check`.
 
-use super::{Message, NONE, text};
+use super::{Message, text};
 
 /// Errors of the configuration.
 pub(super) const CONFIG_ERRORS: &[Message] = &[
@@ -252,9 +252,9 @@ pub(super) const CONFIG_WARNINGS: &[Message] = &[
         "Restart, when it suits.",
     ),
     text(
-        "section [peers] has no effect: peering is not available in this version",
-        "Cancel requests are not passed on to other poolers.",
-        NONE,
+        "section [peers] has no effect without peer_id",
+        "This process's keys do not say whose they are, and it forwards no cancel requests.",
+        "Set `peer_id` to a number of its own, or remove the section.",
     ),
     text(
         "database \"{name}\": losing forced user not supported, keeping old setting",

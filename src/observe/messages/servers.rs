@@ -63,14 +63,18 @@ pub(super) const SERVERS: &[Message] = &[
     ),
     log(
         "closing because: successfully sent cancel request (age={age}s)",
-        "PostgreSQL has taken a cancel request, and the connection that carried it is closed.",
+        "PostgreSQL, or the peer (`peer-N@`), has taken a cancel request, and the connection that carried \
+         it is closed.",
         "None; `log_disconnections=0` leaves it out.",
     ),
     log(
         "cancel request given up: {why}",
-        "A cancel request did not reach PostgreSQL for certain: `cancel_wait_timeout`, `connect timeout`, \
-         a failed connect, or the database is gone. The query may run on.",
-        "Where it is frequent look at the limits of servers: cancel requests need connections, too.",
+        "A cancel request did not reach PostgreSQL, or a peer (`peer-N@`), for certain: \
+         `cancel_wait_timeout`, `connect timeout`, a failed connect, or the database, or the entry of \
+         `[peers]`, is gone; to a peer also where its sender had to make room at `max_login_conn`. The query \
+         may run on.",
+        "Where it is frequent look at the limits of servers, or at the peer's `pool_size`: cancel requests \
+         need connections, too. A peer has to be where `[peers]` says.",
     ),
     log(
         "registered new auto-database: {name}",
