@@ -108,7 +108,7 @@ const DIFFERENCES: &[Difference] = &[
         of: "`max_db_connections`, `max_user_connections`",
         theirs: "a pool whose servers are never idle keeps them",
         ours: "a client of another pool that has waited 50 ms longer gets the next that is released \
-               (`closing because: evicted`)",
+               (`closing because: evicted for …`)",
         concerns: shares_a_cap,
     },
     Difference {
@@ -119,9 +119,8 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         of: "`max_prepared_statements`",
-        theirs: "Bind of a name that is not known ends the client; the memory of statements has no bound",
-        ours: "it is an error (26000), and the session goes on; `prepared_statements_memory` (256 MB) is the \
-               bound, for the client that asks for more (53200)",
+        theirs: "the memory of statements has no bound",
+        ours: "`prepared_statements_memory` (256 MB) is the bound, for the client that asks for more (53200)",
         concerns: |file| file.settings.max_prepared_statements > 0 && shares_servers(file),
     },
 ];
