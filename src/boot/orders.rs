@@ -10,6 +10,8 @@ use crate::control::Phase;
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
 use crate::servers::Servers;
+use crate::tasks;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -36,6 +38,19 @@ enum Continuation {
     Fail(&'static str),
 }
 
+/// An order that reads files, beside the task that obeys signals: a disk may hang. One at a time.
+type Reading<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Waits for what is being read, if anything is, and for ever else.
+async fn until_read(reading: &mut Option<Reading<'_>>) {
+    let Some(read) = reading else { return std::future::pending().await };
+    read.await;
+    *reading = None;
+}
+
+/// Its panic is in the log.
+const READING_FAILED: &str = "the configuration could not be read";
+
 impl Process {
     /// Carries out orders until the process is to end.
     ///
@@ -48,10 +63,19 @@ impl Process {
     ) -> Result<(), String> {
         let mut tick = tokio::time::interval(Duration::from_millis(JANITOR_PERIOD_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reading = None;
+        let mut is_reload_due = false;
         loop {
+            if reading.is_none() && std::mem::take(&mut is_reload_due) {
+                reading = Some(self.reload_by_signal());
+            }
             let onward = tokio::select! {
-                Some(order) = orders.recv() => self.carry_out(order),
-                wish = signals.next() => self.grant(wish).await,
+                () = until_read(&mut reading) => Continuation::Yes,
+                Some(order) = orders.recv(), if reading.is_none() => self.carry_out(order, &mut reading),
+                wish = signals.next() => {
+                    is_reload_due |= wish == SignalAction::Reload;
+                    self.grant(wish)
+                }
                 _ = tick.tick() => self.look_for_end(),
             };
             if onward != Continuation::Yes && self.is_running() {
@@ -65,27 +89,29 @@ impl Process {
         }
     }
 
-    fn carry_out(&self, order: ProcessOrder) -> Continuation {
+    fn carry_out<'a>(&'a self, order: ProcessOrder, reading: &mut Option<Reading<'a>>) -> Continuation {
         match order {
             ProcessOrder::Reload(reply) => {
                 tracing::info!("RELOAD command issued");
-                let outcome = self.reload();
-                self.answer(reply, outcome);
+                *reading = Some(Box::pin(async { self.answer(reply, self.reload().await) }));
             }
-            ProcessOrder::Set { key, value, reply } => self.answer(reply, self.set(&key, &value)),
+            ProcessOrder::Set { key, value, reply } => {
+                *reading = Some(Box::pin(async { self.answer(reply, self.set(key, value).await) }));
+            }
             ProcessOrder::Shutdown(phase) => self.begin_shutdown(phase),
             ProcessOrder::Exit => return Continuation::Exit,
         }
         Continuation::Yes
     }
 
-    async fn grant(&self, wish: SignalAction) -> Continuation {
+    fn reload_by_signal(&self) -> Reading<'_> {
+        // The errors are in the log; nobody waits for an answer.
+        Box::pin(async { drop(self.reload().await) })
+    }
+
+    fn grant(&self, wish: SignalAction) -> Continuation {
         match wish {
-            SignalAction::Reload => {
-                tracing::info!("got SIGHUP, re-reading config");
-                // The errors are in the log; nobody waits for an answer.
-                let _ = self.reload();
-            }
+            SignalAction::Reload => tracing::info!("got SIGHUP, re-reading config"),
             SignalAction::WaitForClients | SignalAction::WaitForServers => return self.asked_to_end(wish),
             SignalAction::Exit => {
                 tracing::info!("got SIGQUIT, fast exit");
@@ -157,15 +183,15 @@ impl Process {
     }
 
     /// Reads the files again and puts them in force, whole or not at all.
-    fn reload(&self) -> Result<(), String> {
+    async fn reload(&self) -> Result<(), String> {
         // Whoever stops is not ready again behind a reload.
         let is_told = self.is_running();
         if is_told {
             systemd::notify_reloading();
         }
         let before = self.servers.plane.policy.load_full();
-        let loaded = policy::load_again(&before);
-        let result = match loaded {
+        let loaded = tasks::blocking("a reload", "files", move || policy::load_again(&before)).await;
+        let result = match loaded.unwrap_or_else(|| Err(vec![READING_FAILED.to_owned()])) {
             Ok(loaded) => {
                 for warning in loaded.warnings() {
                     tracing::warn!("{warning}");
@@ -180,16 +206,18 @@ impl Process {
                 Err(errors.into_iter().next().unwrap_or_default())
             }
         };
-        if is_told {
+        if is_told && self.is_running() {
             systemd::notify("READY=1");
         }
         result
     }
 
     /// `SET key = value`: as a line of the file, until the next reload. The answer may carry a notice.
-    fn set(&self, key: &str, value: &str) -> Result<Option<String>, String> {
+    async fn set(&self, key: String, value: String) -> Result<Option<String>, String> {
         let before = self.servers.plane.policy.load_full();
-        let (loaded, tls_problem) = policy::with_setting(&before, key, value)?;
+        let make = move || policy::with_setting(&before, &key, &value);
+        let made = tasks::blocking("SET", "files", make).await;
+        let (loaded, tls_problem) = made.unwrap_or_else(|| Err(READING_FAILED.to_owned()))?;
         loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
         self.put_in_force(loaded.policy);

@@ -5,7 +5,10 @@
 use super::rules::{self, Rules};
 use crate::auth::UserList;
 use crate::auth::hba::FileError;
-use crate::config::{AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot};
+use crate::base::limits;
+use crate::config::{
+    AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot, read_file,
+};
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
 use crate::tls::files::TlsError;
@@ -248,7 +251,7 @@ fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: &Entr
 /// with a password that never matches. Source: PgBouncer, src/loader.c (load_auth_file()).
 fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList, Vec<String>), String> {
     let Some(path) = snapshot.settings.auth_file.as_ref() else { return Ok(Default::default()) };
-    let (mut users, problem) = match std::fs::read(&**path) {
+    let (mut users, problem) = match read_file(path, limits::CONFIG_FILE_BYTES_MAX) {
         Ok(text) => {
             let (users, broken) = UserList::parse(&text);
             (users, broken.map(|error| format!("{}: {error}", &**path)))

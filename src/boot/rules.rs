@@ -8,7 +8,7 @@ use crate::auth::Method;
 use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Unsupported, Wrong};
 use crate::auth::ldap::{LdapEncryption, LdapOptions};
 use crate::base::limits;
-use crate::config::{AuthType, Settings, SslMode, read_up_to};
+use crate::config::{AuthType, Settings, SslMode, read_file};
 use crate::control::Ldap;
 use crate::tls::ldap::LdapTls;
 use std::io;
@@ -85,7 +85,7 @@ fn hba(settings: &Settings) -> Result<(Hba, Vec<Doubt>), Vec<FileError>> {
 }
 
 fn file_text(name: &str) -> io::Result<Vec<u8>> {
-    read_up_to(name, limits::HBA_BYTES_MAX as u64)
+    read_file(name, limits::HBA_BYTES_MAX as u64)
 }
 
 fn is_of_map(error: &FileError) -> bool {

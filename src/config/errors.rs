@@ -167,6 +167,16 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A word that may be anything, as an error shows it: a file may be named in place of another, and its words
+/// be secrets. What looks like a keyword is one that somebody has mistyped.
+pub(crate) fn keyword_shown(text: &str) -> String {
+    const BYTES_MAX: usize = 40;
+    let is_of_keyword =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
+    let is_keyword = (1..=BYTES_MAX).contains(&text.len()) && text.bytes().all(is_of_keyword);
+    if is_keyword { text.to_owned() } else { "…".to_owned() }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = &self.place;
@@ -197,7 +207,7 @@ impl fmt::Display for ConfigError {
                 f,
                 "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, \
                  peers",
-                Shown(name)
+                keyword_shown(name)
             ),
             Problem::NotInOverlays(name) => {
                 write!(
@@ -207,10 +217,10 @@ impl fmt::Display for ConfigError {
                 )
             }
             Problem::NoSection(key) => {
-                write!(f, "value without section: {} in configuration ({at})", Shown(key))
+                write!(f, "value without section: {} in configuration ({at})", keyword_shown(key))
             }
             Problem::UnknownSetting(key) => {
-                write!(f, "unknown parameter: pgbouncer/{} in configuration ({at})", Shown(key))
+                write!(f, "unknown parameter: pgbouncer/{} in configuration ({at})", keyword_shown(key))
             }
             Problem::BadSetting { key, value, why } => {
                 let value = Shown(value);
@@ -266,7 +276,7 @@ impl EntryProblem {
             }
             Self::UnknownKey { key, accepted } => {
                 let what = if kind == "user" { "user" } else { "connection" };
-                let key = Shown(key);
+                let key = keyword_shown(key);
                 write!(
                     f,
                     "unrecognized {what} parameter: {key} of {kind} \"{name}\" in configuration ({at}): \

@@ -4,13 +4,14 @@
 //! Source: PgBouncer, doc/config.md; doc/usage.md (RELOAD, SET).
 
 use super::errors::{ConfigError, ConfigErrors, Place};
+use super::read_file::read_file;
 use super::sections::Draft;
 use super::settings::{Change, Setting, Settings, TABLE};
 use super::snapshot::Snapshot;
 use super::value::BadValue;
 use super::{doubts, ini};
 use crate::base::limits;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ impl Snapshot {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn load(path: &Path, previous: Option<&Self>) -> Result<Self, ConfigErrors> {
-        Self::load_with(&path.to_string_lossy(), previous, &read_file)
+        Self::load_with(&path.to_string_lossy(), previous, &read_ini)
     }
 
     /// As [`Snapshot::load`], but what was read in spite of errors comes with them. For the first time where
@@ -75,7 +76,7 @@ impl Snapshot {
     pub fn read(path: &Path, overlay: Option<&Path>, previous: Option<&Self>) -> Result<Self, Box<Refused>> {
         let given = overlay.map(|overlay| overlay.to_string_lossy().as_ref().into());
         let overlay = previous.map_or(given, |snapshot| snapshot.overlay.clone());
-        Self::load_all(&path.to_string_lossy(), overlay, previous, &read_file)
+        Self::load_all(&path.to_string_lossy(), overlay, previous, &read_ini)
     }
 
     /// As [`Snapshot::load`], with files read by `read`.
@@ -205,21 +206,8 @@ impl Refused {
 }
 
 /// Reads a file of the file system, up to the size that a configuration may have.
-fn read_file(name: &str) -> io::Result<Vec<u8>> {
-    read_up_to(name, limits::CONFIG_FILE_BYTES_MAX)
-}
-
-/// Reads a file of the file system.
-///
-/// # Errors
-/// The system's; `FileTooLarge` where it has more than `bytes_max`.
-pub(crate) fn read_up_to(name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(name)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
+fn read_ini(name: &str) -> io::Result<Vec<u8>> {
+    read_file(name, limits::CONFIG_FILE_BYTES_MAX)
 }
 
 #[cfg(test)]

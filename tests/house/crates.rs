@@ -13,7 +13,7 @@ const DOORS: &[&str] = &["std::env", "std::fs", "std::net", "std::process", "std
 const ALLOWED: &[(&str, &[&str])] = &[
     ("base", &["loom", "std::env", "std::net", "zeroize"]),
     ("wire", &[]),
-    ("config", &["std::fs", "std::net"]),
+    ("config", &["rustix", "std::fs", "std::net"]),
     ("auth", &["aws_lc_rs", "base64", "md5", "std::net", "stringprep", "subtle", "zeroize"]),
     ("stats", &[]),
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),

@@ -74,8 +74,8 @@ pub enum Wrong {
     NotUtf8,
     #[error("zero bytes are not allowed")]
     ZeroByte,
-    #[error("unknown type: {0}")]
-    UnknownType(String),
+    #[error("unknown type")]
+    UnknownType,
     #[error("a name is missing")]
     NoName,
     #[error("did not find address")]
@@ -94,8 +94,8 @@ pub enum Wrong {
     Ldap(LdapOptionsError),
     #[error("{0}; a reject that is left out would let in whom it keeps out")]
     RejectLeftOut(Unsupported),
-    #[error("unsupported parameters: {0}")]
-    Excess(String),
+    #[error("unsupported parameters")]
+    Excess,
     #[error("names of one line must have commas between them")]
     NoComma,
     #[error("could not read {file}: {why}")]

@@ -80,7 +80,7 @@ fn mapping(
         other => Some(other.into_name().ok_or(Wrong::NoName)?.into()),
     };
     if !tokens.is_at_end() {
-        return Err(Wrong::Excess(shown(tokens.current().text())));
+        return Err(Wrong::Excess);
     }
     Ok((map.into(), Mapping { system_name: system_name.into(), user }))
 }

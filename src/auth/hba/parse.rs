@@ -13,7 +13,7 @@ use super::rule::{Kind, Rule};
 use super::tokens::{Token, Tokens};
 use crate::auth::Method;
 use crate::auth::ldap::LdapOptions;
-use crate::config::{Place, shown};
+use crate::config::{Place, keyword_shown, shown};
 use std::sync::Arc;
 
 /// Methods of PostgreSQL's that a pooler has no use for, or not in rules.
@@ -80,7 +80,7 @@ fn kind(tokens: &mut Tokens<'_>) -> Result<(Kind, Option<Unsupported>), Wrong> {
         Token::Word(word) => Kind::of(word).map(|kind| (kind, None)),
         _ => None,
     };
-    let found = found.ok_or_else(|| Wrong::UnknownType(shown(tokens.current().text())))?;
+    let found = found.ok_or(Wrong::UnknownType)?;
     tokens.take()?;
     Ok(found)
 }
@@ -94,9 +94,9 @@ fn method(tokens: &mut Tokens<'_>) -> Result<Result<Method, Unsupported>, Wrong>
             None if ONLY_POSTGRESQL.contains(&&**word) => {
                 return Ok(Err(Unsupported::Method(word.clone()))); // what follows is its own
             }
-            None => return Err(Wrong::UnsupportedMethod(shown(word))),
+            None => return Err(Wrong::UnsupportedMethod(keyword_shown(word))),
         },
-        other => return Err(Wrong::UnsupportedMethod(shown(other.text()))),
+        other => return Err(Wrong::UnsupportedMethod(keyword_shown(other.text()))),
     };
     tokens.take()?;
     Ok(Ok(method))
@@ -113,9 +113,9 @@ fn map(
             Token::Word(word) => word.split_once('='),
             _ => None,
         }
-        .ok_or_else(|| Wrong::Excess(shown(tokens.current().text())))?;
+        .ok_or(Wrong::Excess)?;
         if name != "map" || map.is_some() {
-            return Ok(Err(Unsupported::Parameter(shown(tokens.current().text()))));
+            return Ok(Err(Unsupported::Parameter(keyword_shown(name))));
         }
         let Some(named) = maps.named(value) else { return Ok(Err(Unsupported::UnknownMap(shown(value)))) };
         map = Some(Arc::clone(named));

@@ -148,11 +148,35 @@ fn names_come_from_files_and_lines_from_includes() {
     assert_eq!(places, ["etc/hba:1", "etc/more:1", "etc/more:1"]);
 }
 
+/// Files that somebody may name in place of an hba or ident file, with what is secret in them.
+const NO_RULES: [(&str, &[&str]); 5] = [
+    (
+        "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0w\nbawIBAQQg8Zk==\n\
+         -----END PRIVATE KEY-----\n",
+        &["MIGHAgEAMBMG", "bawIBAQQg8Zk"],
+    ),
+    ("localhost:5432:db:bob:pgpass-secret\n", &["pgpass-secret"]),
+    ("correcthorsebatterystaple\n", &["correcthorse"]),
+    ("password=ini-secret other words\n", &["ini-secret"]),
+    ("\"bob\" \"hunter2secret\" \"\"\nlocal all all hunter2Secret=x\n", &["hunter2secret", "hunter2Secret"]),
+];
+
+#[test]
+fn a_file_named_by_mistake_is_not_shown() {
+    for (text, secrets) in NO_RULES {
+        let of_rules = refused(text);
+        let files = [("ident", text), ("etc/hba", "local all all peer")];
+        let of_maps = load(&files).map(|(_, doubts)| doubts).unwrap_or_else(|errors| errors);
+        let told = [of_rules, of_maps].concat().join("\n");
+        assert!(secrets.iter().all(|secret| !told.contains(secret)), "{told}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_told_with_file_and_line_and_all_of_it() {
     for (text, why) in [
-        ("hostgss all all all md5", "unknown type: hostgss"),
-        ("\"local\" all all md5", "unknown type: local"),
+        ("hostgss all all all md5", "unknown type"),
+        ("\"local\" all all md5", "unknown type"),
         ("local", "a name is missing"),
         ("local all, all md5", "did not find method"),
         ("local a,,b all md5", "a name is missing"),
@@ -171,12 +195,12 @@ fn what_is_wrong_is_told_with_file_and_line_and_all_of_it() {
         ("local all all plain", "unsupported method: plain"),
         ("local all +admins", "did not find method"),
         ("local all +admins mad5", "unsupported method: mad5"),
-        ("local all all md5 \"x\"", "unsupported parameters: x"),
-        ("local all all md5 ,", "unsupported parameters: ,"),
+        ("local all all md5 \"x\"", "unsupported parameters"),
+        ("local all all md5 ,", "unsupported parameters"),
         ("local all \"all md5", "quote is not closed"),
         ("local @none all md5", "could not read etc/none: entity not found"),
         ("include none", "could not read etc/none: entity not found"),
-        ("include_dir conf.d", "unknown type: include_dir"),
+        ("include_dir conf.d", "unknown type"),
     ] {
         let told = refused(&format!("# first\n{text}\nlocal all all trust\n"));
         assert_eq!(told.len(), 1, "{told:?}");
@@ -210,7 +234,7 @@ fn what_only_postgresql_goes_by_is_left_out_and_told() {
             ".example.com: host names, samehost and samenet are not supported",
         ),
         ("hostnogssenc all all all METHOD", "hostnogssenc: there is no encryption by GSSAPI"),
-        ("local all all METHOD clientcert=verify-full", "unsupported option: clientcert=verify-full"),
+        ("local all all METHOD clientcert=verify-full", "unsupported option: clientcert"),
         ("local all all METHOD map=m", "ident map m is not found in ident config file"),
     ] {
         let file = |method| format!("# first\n{}\nlocal all all trust\n", rule.replace("METHOD", method));
@@ -295,7 +319,7 @@ fn maps_say_for_whom_a_name_is_good() {
     let begin = "could not parse ident config line (i:1): ";
     assert_eq!(wrong("m a\n"), format!("{begin}a name is missing"));
     assert_eq!(wrong("\"m\" a b\n"), format!("{begin}a name is missing"));
-    assert_eq!(wrong("m a b c\n"), format!("{begin}unsupported parameters: c"));
+    assert_eq!(wrong("m a b c\n"), format!("{begin}unsupported parameters"));
     assert_eq!(wrong("m , b\n"), format!("{begin}a name is missing"));
 }
 

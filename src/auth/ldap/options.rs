@@ -5,7 +5,7 @@
 
 use super::{LdapEncryption, LdapLookup, LdapOptions, LdapScope, LdapSearch, LdapServer, USERNAME, url};
 use crate::base::{Password, limits};
-use crate::config::shown;
+use crate::config::{keyword_shown, shown};
 use std::fmt::Write as _;
 
 /// Ports of LDAP and of LDAP within TLS.
@@ -128,7 +128,7 @@ impl Written {
             "ldapsearchattribute" => self.attribute = text(),
             "ldapsearchfilter" => self.filter = text(),
             "ldapurl" => self.take_url(value)?,
-            _ => return Err(LdapOptionsError::Unknown(shown(name))),
+            _ => return Err(LdapOptionsError::Unknown(keyword_shown(name))),
         }
         Ok(())
     }

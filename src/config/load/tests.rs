@@ -106,6 +106,20 @@ fn every_error_is_told_with_its_line() {
 }
 
 #[test]
+fn a_file_named_by_mistake_is_not_shown() {
+    for text in [
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0w\nbawIBAQQg8ZkMIGHAgEA==\n",
+        "[pgbouncer]\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0w\nbawIBAQQg8ZkMIGHAgEA==\n",
+        "[databases]\nx = host=h MIGHAgEAMBMGByqGSM49Ag=x bawIBAQQg8ZkMIGHAgEA=y\n",
+        "[users]\nx = MIGHAgEAMBMGByqGSM49Ag=x bawIBAQQg8ZkMIGHAgEA=y\n",
+        "[MIGHAgEAMBMGByqGSM49Ag]\n",
+    ] {
+        let told = load(text, None).unwrap_err().to_string();
+        assert!(!told.contains("MIGHAgEA") && !told.contains("bawIBAQQ"), "{told}");
+    }
+}
+
+#[test]
 fn errors_are_bounded_and_hold_no_password() {
     let text = format!("[databases]\n{}", "a = password=hunter2 port=x\n".repeat(5000));
     let errors = load(&text, None).unwrap_err();

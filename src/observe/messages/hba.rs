@@ -18,7 +18,7 @@ pub(super) const HBA_ERRORS: &[Message] = &[
         "The line is wrong: one of the next rows. PgBouncer leaves such a line out and goes on.",
         CORRECT,
     ),
-    text("unknown type: {word}", "A rule begins with `local`, `host`, `hostssl` or `hostnossl`.", CORRECT),
+    text("unknown type", "A rule begins with `local`, `host`, `hostssl` or `hostnossl`.", CORRECT),
     text("a name is missing", "A list of databases or users, or a line of a map, is not complete.", CORRECT),
     text(
         "{why}; a reject that is left out would let in whom it keeps out",
@@ -40,7 +40,7 @@ pub(super) const HBA_ERRORS: &[Message] = &[
         "Nobody knows such a method, and the line is refused; or PostgreSQL alone does, and it is left out.",
         "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert`, `peer` or `ldap`.",
     ),
-    text("unsupported parameters: {word}", "More stands on the line than is known.", CORRECT),
+    text("unsupported parameters", "More stands on the line than is known.", CORRECT),
     text(
         "names of one line must have commas between them",
         "A line of an `@file` has several names with blanks between them, of which PgBouncer would take the \
