@@ -19,6 +19,8 @@ pub struct Known {
     theirs: &'static str,
     ours: &'static str,
     then: Then,
+    /// Whether the scripts show it in every run; else it depends on how fast they are.
+    pub always: bool,
 }
 
 /// What of the rest is still compared.

@@ -19,6 +19,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Munsupported startup parameter: default_transaction_read_only||",
         ours: r"R \x00\x00\x00\x00",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "search_path is taken",
@@ -27,6 +28,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Munsupported startup parameter*: search_path||",
         ours: r"R \x00\x00\x00\x00",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "an option without a name",
@@ -35,6 +37,7 @@ pub const LIST: &[Known] = &[
         theirs: r"R \x00\x00\x00\x00",
         ours: "E SFATAL|C08P01|Munsupported startup parameter in options: ||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "blanks in options",
@@ -43,6 +46,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Munsupported options startup parameter: *||",
         ours: r"R \x00\x00\x00\x00",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "encryption requested twice",
@@ -51,6 +55,7 @@ pub const LIST: &[Known] = &[
         theirs: "N",
         ours: "(end)",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a cancel with a short key",
@@ -59,6 +64,7 @@ pub const LIST: &[Known] = &[
         theirs: "(end)",
         ours: r"E SFATAL|C08P01|Mbad packet header: \'0000000c04d2162e\'||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a startup that cannot become one",
@@ -67,6 +73,7 @@ pub const LIST: &[Known] = &[
         theirs: NOTHING,
         ours: r"E SFATAL|C08P01|Mbad packet header: \'*\'||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "names are UTF-8",
@@ -75,6 +82,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mno such database: *||",
         ours: "E SFATAL|C08P01|Mstartup packet is not valid UTF-8||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a long name",
@@ -83,6 +91,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mno such database: uuuu*||",
         ours: "E SFATAL|C08P01|Mno such database: uuuu*||",
         then: Then::Both,
+        always: true,
     },
     Known {
         name: "who may use the console is told to those who have proven who they are",
@@ -91,6 +100,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mnot allowed||",
         ours: "R *",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a broken proof",
@@ -99,6 +109,7 @@ pub const LIST: &[Known] = &[
         theirs: NOTHING,
         ours: "E SFATAL|C08P01|M*authentication failed||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a password with a zero in it",
@@ -107,6 +118,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mempty password returned by client||",
         ours: "E SFATAL|C08P01|Mpassword authentication failed||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a broken first SASL message",
@@ -115,6 +127,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mclient selected an invalid SASL authentication mechanism||",
         ours: "E SFATAL|C08P01|MSASL authentication failed||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "another message in place of a proof",
@@ -123,6 +136,7 @@ pub const LIST: &[Known] = &[
         theirs: "(end)",
         ours: r"E SFATAL|C08P01|Mbad packet header: \'*\'||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "SSLRequest in place of a proof",
@@ -131,6 +145,7 @@ pub const LIST: &[Known] = &[
         theirs: "N",
         ours: "E SFATAL|C08P01|Mclient re-sent startup pkt||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a SCRAM exchange without a nonce",
@@ -139,6 +154,7 @@ pub const LIST: &[Known] = &[
         theirs: "R scram *",
         ours: "E SFATAL|C08P01|MSASL authentication failed||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "what the server said before a transaction block is refused",
@@ -147,6 +163,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mtransaction blocks not allowed in statement pooling mode||",
         ours: "*",
         then: Then::Ours,
+        always: true,
     },
     Known {
         name: "a statement that is not there",
@@ -155,6 +172,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mprepared statement did not exist||",
         ours: "*",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a name given twice in one batch",
@@ -163,6 +181,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mprepared statement name is already in use||",
         ours: "*",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a statement of the server's that is not forgotten",
@@ -171,6 +190,7 @@ pub const LIST: &[Known] = &[
         theirs: r#"E SERROR|VERROR|C42P05|Mprepared statement \"PGBOUNCER_*"#,
         ours: "*",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a cancel of a client that waits",
@@ -179,6 +199,7 @@ pub const LIST: &[Known] = &[
         theirs: "T *",
         ours: "E SERROR|C57014|Mcanceling statement due to user request||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a server that refuses a login",
@@ -187,6 +208,7 @@ pub const LIST: &[Known] = &[
         theirs: "(silence)",
         ours: "E SFATAL|C*",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "the version of the console",
@@ -195,6 +217,7 @@ pub const LIST: &[Known] = &[
         theirs: "D version=PgBouncer *",
         ours: "D version=PgBouncer *(pgweir *)",
         then: Then::Both,
+        always: true,
     },
     Known {
         name: "the version of the console's server",
@@ -203,14 +226,25 @@ pub const LIST: &[Known] = &[
         theirs: r"S server_version\x00*/bouncer\x00",
         ours: r"S server_version\x00*/bouncer\x00",
         then: Then::Both,
+        always: true,
     },
     Known {
         name: "averages of the first moments",
         reason: "they are those of the time since the start",
         versions: ALL,
-        theirs: "D database=pgbouncer|*",
-        ours: "D database=pgbouncer|*",
+        theirs: "D database=pgbouncer|total_*",
+        ours: "D database=pgbouncer|total_*",
         then: Then::Both,
+        always: false,
+    },
+    Known {
+        name: "averages of the first moments (their own table)",
+        reason: "they are those of the time since the start",
+        versions: ALL,
+        theirs: "D database=pgbouncer|*|avg_*",
+        ours: "D database=pgbouncer|*|avg_*",
+        then: Then::Both,
+        always: false,
     },
     Known {
         name: "averages of the first moments (rows)",
@@ -219,6 +253,7 @@ pub const LIST: &[Known] = &[
         theirs: "D name=avg_*",
         ours: "D name=avg_*",
         then: Then::Both,
+        always: false,
     },
     Known {
         name: "help of the console",
@@ -227,6 +262,7 @@ pub const LIST: &[Known] = &[
         theirs: "N SNOTICE|C00000|MConsole usage|D*",
         ours: "N SNOTICE|C00000|MConsole usage|D*",
         then: Then::Both,
+        always: true,
     },
     Known {
         name: "messages that the console does not know",
@@ -235,6 +271,7 @@ pub const LIST: &[Known] = &[
         theirs: "*",
         ours: "E SERROR|C08P01|Munsupported packet type for admin console: *||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a large query of the console",
@@ -243,6 +280,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mincomplete pkt||",
         ours: "T *",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "settings of ours",
@@ -251,6 +289,7 @@ pub const LIST: &[Known] = &[
         theirs: r"C SHOW\x00",
         ours: "D key=*",
         then: Then::Ours,
+        always: true,
     },
     Known {
         name: "a message that begins with a zero",
@@ -259,6 +298,7 @@ pub const LIST: &[Known] = &[
         theirs: NOTHING,
         ours: "E SFATAL|C08P01|Munknown pkt||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a PAUSE that is canceled",
@@ -267,6 +307,7 @@ pub const LIST: &[Known] = &[
         theirs: NOTHING,
         ours: "E SERROR|C08P01|Mresumed before it was done||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "sockets with bytes in buffers",
@@ -275,6 +316,7 @@ pub const LIST: &[Known] = &[
         theirs: "D type=*",
         ours: "D type=*",
         then: Then::Answer,
+        always: true,
     },
     Known {
         name: "free slots",
@@ -283,6 +325,7 @@ pub const LIST: &[Known] = &[
         theirs: "D list=free_*",
         ours: "D list=free_*",
         then: Then::Both,
+        always: true,
     },
     Known {
         name: "memory",
@@ -291,6 +334,7 @@ pub const LIST: &[Known] = &[
         theirs: "D name=user_cache|*",
         ours: "D name=user_cache|*",
         then: Then::Answer,
+        always: true,
     },
     Known {
         name: "no password for a server",
@@ -299,6 +343,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C28P01|Mempty password returned by client||",
         ours: "E SFATAL|C08P01|Mserver login failed: wrong password type||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a client that waits for its login",
@@ -307,6 +352,7 @@ pub const LIST: &[Known] = &[
         theirs: "(silence)",
         ours: "(end)",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "RESUME behind KILL",
@@ -315,6 +361,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SERROR|C08P01|Mpooler is not paused/suspended||",
         ours: r"C RESUME\x00",
         then: Then::Nothing,
+        always: true,
     },
     Known {
         name: "a broken Parse",
@@ -323,6 +370,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|M*||",
         ours: "E SFATAL|C08P01|Mbroken Parse packet||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a broken Bind",
@@ -331,6 +379,7 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Mfailed to parse packet||",
         ours: "E SFATAL|C08P01|Mbroken Bind packet||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a broken Describe",
@@ -339,6 +388,7 @@ pub const LIST: &[Known] = &[
         theirs: "E S*",
         ours: "E SFATAL|C08P01|Mbroken Describe packet||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a broken Close",
@@ -347,6 +397,7 @@ pub const LIST: &[Known] = &[
         theirs: "E S*",
         ours: "E SFATAL|C08P01|Mbroken Close packet||",
         then: Then::Client,
+        always: true,
     },
     Known {
         name: "a Sync or a Flush with a body",
@@ -355,5 +406,6 @@ pub const LIST: &[Known] = &[
         theirs: "E SERROR|VERROR|C08P01|Minvalid message format|*",
         ours: r"E SFATAL|C08P01|Mbad packet header: \'*\'||",
         then: Then::Client,
+        always: true,
     },
 ];
