@@ -33,8 +33,10 @@ if [ "$what" = test ]; then
     need nodejs command -v node
     need npm command -v npm
 fi
-if [ "$what" = loadtest ]; then
+if [ "$what" != quickstart ]; then # what pgweir is compared with
     need pgbouncer has_pgbouncer
+fi
+if [ "$what" = loadtest ]; then
     need python3 command -v python3
 fi
 if [ "$what" != test ]; then

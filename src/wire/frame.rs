@@ -36,14 +36,33 @@ impl FrameHeader {
     /// Reads the header at the front of `input`; `Ok(None)` where fewer than [`HEADER_BYTES`] are there.
     ///
     /// # Errors
-    /// [`WireError::BadLength`] below 4 and above `length_max` (PgBouncer's `max_packet_size`).
+    /// [`WireError::BadLength`] for a length below 4, and where the whole frame has more than `bytes_max`
+    /// (PgBouncer's `max_packet_size`).
     #[inline]
-    pub fn read(input: &[u8], length_max: u32) -> Result<Option<Self>, WireError> {
+    pub fn read(input: &[u8], bytes_max: u32) -> Result<Option<Self>, WireError> {
         let Some(&[tag, a, b, c, d]) = input.first_chunk() else { return Ok(None) };
         let length = u32::from_be_bytes([a, b, c, d]);
-        if length < 4 || length > length_max {
+        // The tag is the one byte that the length does not count.
+        if length < 4 || length >= bytes_max {
             return Err(WireError::BadLength { tag, length });
         }
         Ok(Some(Self { tag, frame_bytes: 1 + length as usize }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_frame_is_as_large_as_the_limit_says_with_its_tag() {
+        let read = |length: u32, bytes_max| {
+            let input = [&b"Q"[..], &length.to_be_bytes()].concat();
+            FrameHeader::read(&input, bytes_max).map(|header| header.map(|header| header.frame_bytes))
+        };
+        assert_eq!(read(999, 1000).unwrap(), Some(1000));
+        assert!(read(1000, 1000).is_err());
+        assert!(read(i32::MAX.unsigned_abs(), i32::MAX.unsigned_abs()).is_err());
+        assert!(read(3, 1000).is_err());
     }
 }

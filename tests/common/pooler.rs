@@ -24,6 +24,7 @@ pub struct PoolerSetup {
     userlist: String,
     files: BTreeMap<String, String>,
     postgres_port: u16,
+    program: Option<PathBuf>,
 }
 
 impl PoolerSetup {
@@ -43,6 +44,7 @@ impl PoolerSetup {
             userlist: String::new(),
             files: BTreeMap::new(),
             postgres_port,
+            program: None,
         };
         setup
             .set("listen_addr", "127.0.0.1")
@@ -139,6 +141,11 @@ impl PoolerSetup {
         self
     }
 
+    /// Runs this program in place of the one under test.
+    pub fn program(self, program: Option<PathBuf>) -> Self {
+        Self { program, ..self }
+    }
+
     /// Starts it and waits until it accepts connections.
     #[track_caller]
     pub fn start(self) -> Pooler {
@@ -185,7 +192,7 @@ impl PoolerSetup {
         for (file, text) in &self.files {
             account::write(&directory.join(file), text, 0o644);
         }
-        let mut command = account::command(programs::pooler());
+        let mut command = account::command(self.program.as_deref().unwrap_or_else(|| programs::pooler()));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(name);
         }
@@ -348,8 +355,9 @@ impl Drop for Pooler {
                 eprintln!("--- log of the pooler\n{}---", self.log());
             }
             let status = self.wait();
-            // Old PgBouncers, which PGWEIR_BIN may name, know no SIGQUIT.
-            let lenient = std::thread::panicking() || std::env::var_os("PGWEIR_BIN").is_some();
+            // Old PgBouncers know no SIGQUIT.
+            let is_other = self.setup.program.is_some() || std::env::var_os("PGWEIR_BIN").is_some();
+            let lenient = std::thread::panicking() || is_other;
             assert!(lenient || status.success(), "SIGQUIT ends with {status}:\n{}", self.log());
         }
         if !std::thread::panicking() {

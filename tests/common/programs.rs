@@ -45,6 +45,22 @@ pub fn pooler() -> &'static Path {
     })
 }
 
+/// PgBouncer, from PATH or where Debian puts it, copied to where its account can reach it.
+pub fn pgbouncer() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let directories = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+        let mut files = directories.map(|directory| directory.join("pgbouncer"));
+        let found = files.find(|file| file.is_file())?;
+        let copy = reaper::directory().join("pgbouncer");
+        std::fs::copy(&found, &copy).expect("a program can be read");
+        account::hand_over(&copy, 0o755);
+        Some(copy)
+    });
+    program.as_deref()
+}
+
 /// A file of this repository.
 pub fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

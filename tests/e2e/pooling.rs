@@ -53,6 +53,11 @@ fn statement_mode_refuses_transaction_blocks() {
     assert_eq!(client.last_words(), "FATAL 08P01: transaction blocks not allowed in statement pooling mode");
     let mut next = pooler.client();
     assert_eq!(next.simple("begin; select 7; commit").value(), "7", "a query that ends idle is fine");
+    let batch = |sql: &str| [raw::parse("", sql), raw::bind("", &[]), raw::execute(), raw::sync()].concat();
+    next.send(&["begin", "select 8", "commit"].map(batch).concat());
+    let outcome = next.outcome();
+    assert_eq!(outcome.status, None, "a block is refused, whatever is on its way behind it: {outcome:?}");
+    assert_eq!(outcome.commands, ["BEGIN"]);
 }
 
 #[test]

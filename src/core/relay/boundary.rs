@@ -10,13 +10,12 @@ use crate::core::worker_core::Core;
 use crate::wire::Fault;
 
 impl Core {
-    /// Whether a server that owes nothing is in a transaction block where there may be none.
+    /// Whether a server is in a transaction block where there may be none. What is still asked of it does not
+    /// matter: a client that always has the next batch on its way would keep its block for ever.
     #[inline]
     pub(super) fn is_refused_block(&self, id: ServerId) -> bool {
         let server = &self.servers[id];
-        server.status != IDLE
-            && server.expected.is_settled()
-            && self.pools[server.pool].rules.mode == PoolMode::Statement
+        server.status != IDLE && self.pools[server.pool].rules.mode == PoolMode::Statement
     }
 
     /// A linked server owes nothing any more: counts the request, and ends the link

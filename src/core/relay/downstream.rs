@@ -253,15 +253,16 @@ impl<N: Net> Relay<'_, N, ServerId> {
             // The client must not take the block for begun: the refusal comes in this message's place.
             self.flush();
             self.skip_frame(header);
+            self.core.request_over(self.id, self.net);
         } else {
             self.walk.run.end += header.frame_bytes;
             self.flush();
-        }
-        if let Some(client) = self.core.servers[self.id].link() {
-            self.send_fakes(client);
-        }
-        if self.core.servers[self.id].expected.is_settled() {
-            self.core.request_over(self.id, self.net);
+            if let Some(client) = self.core.servers[self.id].link() {
+                self.send_fakes(client);
+            }
+            if self.core.servers[self.id].expected.is_settled() {
+                self.core.request_over(self.id, self.net);
+            }
         }
         if self.core.servers.contains(self.id) { Step::Next } else { Step::Gone }
     }
