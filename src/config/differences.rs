@@ -5,7 +5,7 @@
 //! NEWS.md (1.26).
 
 use super::choices::{AuthType, PoolMode, SslMode, Workers};
-use super::settings::{Effect, Settings, TABLE};
+use super::settings::{Effect, Setting, Settings, TABLE};
 use super::snapshot::Snapshot;
 use crate::base::wrap;
 
@@ -156,7 +156,7 @@ pub fn of(file: &Snapshot) -> String {
     let defaults = Settings::default();
     for setting in TABLE.iter().filter(|row| file.places.settings.contains_key(row.name)) {
         if let Some(why) = setting.without_effect(&file.settings, &defaults) {
-            rows.push(without_effect(setting.name, setting.doc, why));
+            rows.push(without_effect(setting, why));
         }
     }
     let mut text = String::from("what will change, coming from PgBouncer 1.26:\n");
@@ -171,7 +171,7 @@ pub fn markdown() -> String {
     let mut rows: Vec<_> = DIFFERENCES.iter().map(Difference::row).collect();
     for setting in TABLE {
         if let Effect::NoEffect(why) = setting.effect {
-            rows.push(without_effect(setting.name, setting.doc, why));
+            rows.push(without_effect(setting, why));
         }
     }
     let mut page = format!("| {} |\n|---|---|---|\n", HEAD.join(" | "));
@@ -187,8 +187,12 @@ impl Difference {
     }
 }
 
-fn without_effect(name: &str, doc: &str, why: &str) -> Row {
-    [format!("`{name}`"), doc.trim_end_matches('.').to_owned(), format!("no effect: {why}")]
+fn without_effect(setting: &Setting, why: &str) -> Row {
+    let ours = match setting.effect {
+        Effect::NoEffect(_) => format!("no effect: {why}"),
+        Effect::Active => format!("a part of its effect: {why}"),
+    };
+    [format!("`{}`", setting.name), setting.doc.trim_end_matches('.').to_owned(), ours]
 }
 
 /// A row for a terminal: its cells side by side, each wrapped.

@@ -7,6 +7,7 @@
 //! line and changes nothing.
 
 mod choices;
+mod ciphers;
 mod connstr;
 mod database;
 mod diff;
@@ -27,6 +28,7 @@ mod value;
 pub use choices::PoolMode;
 pub(crate) use choices::{AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsProtocols};
 pub use choices::{IoBackend, Workers};
+pub(crate) use ciphers::{CipherList, Curve, Curves};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, PeerEntry, UserEntry};
 pub use diff::{Changes, DatabaseChange};
