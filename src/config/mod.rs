@@ -18,6 +18,7 @@ mod iam;
 mod ini;
 mod keys;
 mod load;
+pub mod manual;
 pub mod reference;
 mod rules;
 mod sections;
