@@ -6,6 +6,6 @@ complete -c pgweir -s u -l user -x -a '(__fish_complete_users)' -d 'assume ident
 complete -c pgweir -s v -l verbose -d 'increase verbosity: once for DEBUG lines, twice for NOISE'
 complete -c pgweir -s V -l version -d 'show version, then exit'
 complete -c pgweir -s h -l help -d 'show this help, then exit'
-complete -c pgweir -l check -d 'report what is wrong with CONFIG_FILE and what it changes, then exit'
+complete -c pgweir -l check -d 'report what is wrong with CONFIG_FILE and what will change, then exit'
 complete -c pgweir -l iam -d 'with --check: also try a login by IAM of each entry (as USER)'
 complete -c pgweir -l overlay -r -d 'add the keys of FILE to those of CONFIG_FILE'
