@@ -16,13 +16,13 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$work/copy/upper,workdir=$work/
 mount -t proc proc "$all/proc"
 mount --rbind /dev "$all/dev"
 cp "$work/pgweir.deb" "$all/pgweir.deb"
-apt() { # apt OPTIONS...: dpkg in the copy
+there() { # there OPTIONS...: dpkg in the copy
     # Its dependencies are libraries that are here, and adduser.
     DEBIAN_FRONTEND=noninteractive chroot "$all" dpkg "$@" >"$work/dpkg" 2>&1 </dev/null ||
         fail "dpkg $*: $(cat "$work/dpkg")"
 }
 
-apt -i /pgweir.deb
+there -i /pgweir.deb
 ini=$all/etc/pgweir/pgweir.ini
 [ "$(chroot "$all" stat -c '%U:%G %a' /etc/pgweir/userlist.txt)" = "root:pgweir 640" ] || fail "secrets can be read"
 chroot "$all" /usr/bin/pgweir --check /etc/pgweir/pgweir.ini >"$work/check" || fail "--check: $(cat "$work/check")"
@@ -38,7 +38,7 @@ chroot "$all" setpriv --reuid pgweir --regid pgweir --init-groups $link -d /etc/
 pidfile=$all/run/pgweir/pgweir.pid
 within 20 test -s "$pidfile" || fail "no pidfile: $(cat "$all"/var/log/pgweir/*)"
 pid=$(cat "$pidfile")
-apt -i /pgweir.deb
+there -i /pgweir.deb
 grep -q "listen_port = $port" "$ini" || fail "the upgrade has changed the configuration"
 [ "$(chroot "$all" readlink -f $link)" = /usr/bin/pgweir ] || fail "the upgrade has taken the name away"
 gone "$pid" && fail "the upgrade has ended what runs"
@@ -46,10 +46,10 @@ kill -s INT "$pid"
 within 20 test ! -e "$pidfile" || fail "SIGINT does not end it"
 pid=
 
-apt -r pgweir
+there -r pgweir
 [ ! -e "$all$link" ] || fail "the name is left behind"
 [ -e "$ini" ] || fail "the removal has taken the configuration"
-apt -P pgweir
+there -P pgweir
 [ ! -e "$ini" ] || fail "the purge leaves the configuration"
 [ ! -e "$all/var/log/pgweir" ] || fail "the purge leaves logs"
 echo "ok: installed, started, upgraded, removed, purged"
