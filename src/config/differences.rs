@@ -93,6 +93,12 @@ const DIFFERENCES: &[Difference] = &[
         concerns: |file| file.settings.auth_type == AuthType::Hba,
     },
     Difference {
+        of: "`auth_type = hba`",
+        theirs: "of names with blanks between them on a line of an `@file` the first counts",
+        ours: "they have commas between them, or the file is refused",
+        concerns: |file| file.settings.auth_type == AuthType::Hba,
+    },
+    Difference {
         of: "`auth_type = pam`",
         theirs: "PAM is asked",
         ours: "the file is refused",
@@ -231,7 +237,7 @@ mod tests {
     fn a_file_is_told_what_it_uses_and_nothing_else() {
         assert_eq!(told("[pgbouncer]\n"), [""; 0]);
         assert_eq!(told("[pgbouncer]\nadmin_users = me\npkt_buf = 8192\n"), ["admin_users", "pkt_buf"]);
-        assert_eq!(told("[pgbouncer]\nauth_type = hba\n"), ["auth_type = hba"; 2]);
+        assert_eq!(told("[pgbouncer]\nauth_type = hba\n"), ["auth_type = hba"; 3]);
         assert_eq!(told("[pgbouncer]\nserver_tls_sslmode = disable\npkt_buf = 4096\n"), [""; 0]);
         let caps = ["max_db_connections,", "max_user_connections"];
         assert_eq!(told("[databases]\na = max_db_connections=3\n[pgbouncer]\n"), caps);
