@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest logins floor seeds fuzz model asan setup
+.PHONY: help quickstart test check bench loadtest logins floor seeds fuzz model asan packaging setup
 
 help:
 	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
@@ -14,6 +14,7 @@ help:
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
 	@echo "make asan         isolation, e2e and hostile before a program under the address sanitizer; SUITES=..."
+	@echo "make packaging    the Debian package, units, manual pages, completions: built and tried; QUICK=1 for less"
 	@echo "make fuzz         each fuzz target for a minute; SECONDS_EACH=n for another time"
 
 quickstart:
@@ -51,6 +52,9 @@ logins:
 floor:
 	@sh tests/setup.sh loadtest
 	python3 loadtest/floor.py $(if $(QUICK),--quick,--page)
+
+packaging:
+	@sh packaging/test/run.sh
 
 fuzz:
 	@sh fuzz/run.sh

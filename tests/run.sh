@@ -22,8 +22,9 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 {
     cargo test $relay 2>&1 || relay_status=$?
-    cargo test --locked --no-fail-fast "$@" 2>&1
-    echo "cargo-status $((${relay_status:-0} | $?))"
+    cargo test --locked --no-fail-fast "$@" 2>&1 || test_status=$?
+    QUICK=1 sh packaging/test/run.sh 2>&1 || packaging_status=$?
+    echo "cargo-status $((${relay_status:-0} | ${test_status:-0} | ${packaging_status:-0}))"
 } | tee "$log" | grep --line-buffered -v '^cargo-status '
 status=$(sed -n 's/^cargo-status //p' "$log")
 

@@ -2,7 +2,7 @@
 //!
 //! `BLESS=1` rewrites the generated files instead of comparing them.
 
-use pgweir::config::{Setting, Settings, Snapshot, TABLE, differences, reference};
+use pgweir::config::{Setting, Settings, Snapshot, TABLE, differences, manual, reference};
 use std::path::{Path, PathBuf};
 
 fn configs() -> PathBuf {
@@ -103,7 +103,12 @@ fn the_order_is_show_configs() {
 
 #[test]
 fn the_reference_files_are_what_the_table_prints() {
-    for (name, text) in [("reference.ini", reference::ini()), ("README.md", reference::markdown())] {
+    let files = [
+        ("reference.ini", reference::ini()),
+        ("README.md", reference::markdown()),
+        ("../packaging/man/pgweir.5", manual::page()),
+    ];
+    for (name, text) in files {
         let path = configs().join(name);
         if std::env::var_os("BLESS").is_some() {
             std::fs::write(&path, &text).unwrap();

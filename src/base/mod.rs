@@ -7,6 +7,7 @@ mod address;
 mod ids;
 pub mod limits;
 mod log_about;
+pub(crate) mod roff;
 mod secret;
 pub mod sync;
 mod time;

@@ -113,3 +113,6 @@ fn complain(level: Level, text: &str) {
     let entry = Entry::new(jiff::Timestamp::now(), level, text.to_owned());
     eprint!("{}", entry.text(&crate::console::times::local_zone(), std::process::id()));
 }
+
+#[cfg(test)]
+mod manual;

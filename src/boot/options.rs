@@ -47,7 +47,7 @@ pub(super) const OPTIONS: &[CommandOption] = &[
     option('v', "verbose", "increase verbosity: once for DEBUG lines, twice for NOISE"),
     option('V', "version", "show version, then exit"),
     option('h', "help", "show this help, then exit"),
-    ours("check", Given::Nothing, "report what is wrong with CONFIG_FILE and what it changes, then exit"),
+    ours("check", Given::Nothing, "report what is wrong with CONFIG_FILE and what will change, then exit"),
     ours("iam", Given::Perhaps("USER"), "with --check: also try a login by IAM of each entry (as USER)"),
     ours("overlay", Given::Value("FILE"), "add the keys of FILE to those of CONFIG_FILE"),
 ];

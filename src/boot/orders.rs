@@ -8,7 +8,7 @@ use crate::config::{Choice, LogFormat, Settings};
 use crate::console::{Console, ProcessOrder, Standing};
 use crate::control::Phase;
 use crate::observe::log::Log;
-use crate::observe::sink::{self, Destinations, Format, SyslogSettings};
+use crate::observe::sink::{self, Destinations, Format, Stderr, SyslogSettings};
 use crate::servers::Servers;
 use crate::tasks;
 use std::pin::Pin;
@@ -25,8 +25,8 @@ pub(super) struct Process {
     pub console: Arc<Console>,
     /// The running log.
     pub log: Log,
-    /// Whether stderr takes log lines: not with `-q` or `-d`.
-    pub stderr: bool,
+    /// What becomes of log lines on stderr.
+    pub stderr: Stderr,
 }
 
 /// Whether the process goes on.
@@ -243,7 +243,7 @@ pub(super) fn verbosity(settings: &Settings) -> u8 {
 }
 
 /// Where the settings send log lines.
-pub(super) fn destinations(settings: &Settings, stderr: bool) -> Destinations {
+pub(super) fn destinations(settings: &Settings, stderr: Stderr) -> Destinations {
     let syslog = settings.syslog.then(|| SyslogSettings {
         ident: settings.syslog_ident.to_string(),
         facility: sink::facility(settings.syslog_facility.word()).unwrap_or_default(),

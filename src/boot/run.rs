@@ -16,6 +16,7 @@ use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
 use crate::observe::log::{self, Log};
+use crate::observe::sink::Stderr;
 use crate::observe::{Scrape, http};
 use crate::servers::{Servers, launcher};
 use crate::status::Status;
@@ -55,7 +56,11 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     }
     process::refuse_root().map_err(one)?;
     process::share_memory(settings.allow_core_dump).map_err(one)?;
-    let stderr = !options.quiet && !options.daemon;
+    let stderr = match options.quiet || options.daemon {
+        true => Stderr::Silent,
+        false if systemd::stderr_is_journal() => Stderr::Journal,
+        false => Stderr::Lines,
+    };
     // Before a daemon leaves its terminal: nobody would be told that it has no log.
     let no_log = |error| one(format!("could not open the log file {}: {error}", &*settings.logfile));
     let outputs = destinations(&settings, stderr).open().map_err(no_log)?;
@@ -83,7 +88,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     }
     log.flush();
     // What the log already has need not be said twice on the same stderr.
-    result.map_err(|error| if stderr { Vec::new() } else { one(error) })
+    result.map_err(|error| if stderr == Stderr::Silent { one(error) } else { Vec::new() })
 }
 
 /// What the process finds where it is to run, before it leaves the terminal.
@@ -120,7 +125,7 @@ fn serve(
     policy: Policy,
     settings: &Settings,
     inherited: Vec<OwnedFd>,
-    stderr: bool,
+    stderr: Stderr,
     log: &Log,
 ) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -28,6 +28,13 @@ pub(super) fn notify_reloading() {
     notify(&format!("RELOADING=1\nMONOTONIC_USEC={us}"));
 }
 
+/// Whether stderr is the journal's (`JOURNAL_STREAM`, systemd.exec(5)).
+pub(super) fn stderr_is_journal() -> bool {
+    let Some(named) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    let stderr = rustix::fs::fstat(std::io::stderr());
+    stderr.is_ok_and(|stat| named.to_str() == Some(&*format!("{}:{}", stat.st_dev, stat.st_ino)))
+}
+
 /// The listening sockets that the service manager has opened for us; none where it has not.
 pub(super) fn listening_sockets() -> Vec<OwnedFd> {
     let mut passed = ListenFd::from_env();

@@ -5,7 +5,6 @@
 
 mod tls;
 
-pub(super) use tls::CipherList;
 pub(crate) use tls::{Tls13Suites, TlsProtocols};
 
 use super::value::{BadValue, Value, not_accepted};

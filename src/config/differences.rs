@@ -5,7 +5,7 @@
 //! NEWS.md (1.26).
 
 use super::choices::{AuthType, PoolMode, SslMode, Workers};
-use super::settings::{Effect, Settings, TABLE};
+use super::settings::{Effect, Setting, Settings, TABLE};
 use super::snapshot::Snapshot;
 use crate::base::wrap;
 
@@ -93,6 +93,12 @@ const DIFFERENCES: &[Difference] = &[
         concerns: |file| file.settings.auth_type == AuthType::Hba,
     },
     Difference {
+        of: "`auth_type = hba`",
+        theirs: "of names with blanks between them on a line of an `@file` the first counts",
+        ours: "they have commas between them, or the file is refused",
+        concerns: |file| file.settings.auth_type == AuthType::Hba,
+    },
+    Difference {
         of: "`auth_type = pam`",
         theirs: "PAM is asked",
         ours: "the file is refused",
@@ -155,7 +161,7 @@ pub fn of(file: &Snapshot) -> String {
     let defaults = Settings::default();
     for setting in TABLE.iter().filter(|row| file.places.settings.contains_key(row.name)) {
         if let Some(why) = setting.without_effect(&file.settings, &defaults) {
-            rows.push(without_effect(setting.name, setting.doc, why));
+            rows.push(without_effect(setting, why));
         }
     }
     let mut text = String::from("what will change, coming from PgBouncer 1.26:\n");
@@ -170,7 +176,7 @@ pub fn markdown() -> String {
     let mut rows: Vec<_> = DIFFERENCES.iter().map(Difference::row).collect();
     for setting in TABLE {
         if let Effect::NoEffect(why) = setting.effect {
-            rows.push(without_effect(setting.name, setting.doc, why));
+            rows.push(without_effect(setting, why));
         }
     }
     let mut page = format!("| {} |\n|---|---|---|\n", HEAD.join(" | "));
@@ -186,8 +192,12 @@ impl Difference {
     }
 }
 
-fn without_effect(name: &str, doc: &str, why: &str) -> Row {
-    [format!("`{name}`"), doc.trim_end_matches('.').to_owned(), format!("no effect: {why}")]
+fn without_effect(setting: &Setting, why: &str) -> Row {
+    let ours = match setting.effect {
+        Effect::NoEffect(_) => format!("no effect: {why}"),
+        Effect::Active => format!("a part of its effect: {why}"),
+    };
+    [format!("`{}`", setting.name), setting.doc.trim_end_matches('.').to_owned(), ours]
 }
 
 /// A row for a terminal: its cells side by side, each wrapped.
@@ -226,7 +236,7 @@ mod tests {
     fn a_file_is_told_what_it_uses_and_nothing_else() {
         assert_eq!(told("[pgbouncer]\n"), [""; 0]);
         assert_eq!(told("[pgbouncer]\nadmin_users = me\npkt_buf = 8192\n"), ["admin_users", "pkt_buf"]);
-        assert_eq!(told("[pgbouncer]\nauth_type = hba\n"), ["auth_type = hba"; 2]);
+        assert_eq!(told("[pgbouncer]\nauth_type = hba\n"), ["auth_type = hba"; 3]);
         assert_eq!(told("[pgbouncer]\nserver_tls_sslmode = disable\npkt_buf = 4096\n"), [""; 0]);
         let caps = ["max_db_connections,", "max_user_connections"];
         assert_eq!(told("[databases]\na = max_db_connections=3\n[pgbouncer]\n"), caps);

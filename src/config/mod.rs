@@ -7,6 +7,7 @@
 //! line and changes nothing.
 
 mod choices;
+mod ciphers;
 mod connstr;
 mod database;
 mod diff;
@@ -17,6 +18,7 @@ mod iam;
 mod ini;
 mod keys;
 mod load;
+pub mod manual;
 mod peers;
 mod read_file;
 pub mod reference;
@@ -29,6 +31,7 @@ mod value;
 pub(crate) use choices::{AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsProtocols};
 pub use choices::{IoBackend, Workers};
 pub use choices::{PoolMode, SessionState};
+pub(crate) use ciphers::{CipherList, Curve, Curves};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, UserEntry};
 pub use diff::{Changes, DatabaseChange};

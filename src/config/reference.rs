@@ -42,7 +42,7 @@ pub fn markdown() -> String {
     for row in TABLE {
         let default = row.default.map_or("not set".to_owned(), code);
         let when = match (row.effect, row.change) {
-            (Effect::NoEffect(why), _) => format!("not yet: {why}"),
+            (Effect::NoEffect(why), _) => format!("no effect: {why}"),
             (Effect::Active, Change::Reload) => "reload".to_owned(),
             (Effect::Active, Change::Restart) => "restart".to_owned(),
         };

@@ -6,9 +6,10 @@
 //! PgBouncer, doc/config.md.
 
 use super::choices::{
-    AuthDbname, AuthType, CipherList, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility,
-    Tls13Suites, TlsProtocols, Workers,
+    AuthDbname, AuthType, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility, Tls13Suites,
+    TlsProtocols, Workers,
 };
+use super::ciphers::{CipherList, Curves};
 use super::iam::AllDenied;
 use super::peers::PeerId;
 use super::value::{BadValue, Bytes, FileMode, List, ListenOn, Value};
@@ -102,7 +103,10 @@ impl Setting {
     /// The line that tells of it.
     pub fn warning(&self, settings: &Settings, defaults: &Settings) -> Option<String> {
         let why = self.without_effect(settings, defaults)?;
-        Some(format!("setting {} has no effect: {why}", self.name))
+        if let NoEffect(_) = self.effect {
+            return Some(format!("setting {} has no effect: {why}", self.name));
+        }
+        Some(format!("setting {} has a part of its effect: {why}", self.name))
     }
 }
 
@@ -203,8 +207,7 @@ settings! {
     client_tls_dheparams: Text = "auto", Reload, NoEffect("finite-field DHE is never used, only elliptic \
         curves"),
         "Parameters of DHE key exchange.";
-    client_tls_ecdhcurve: Text = "auto", Reload, NoEffect("the TLS library's own curves are always offered"),
-        "Curve of ECDHE key exchange.";
+    client_tls_ecdhcurve: Curves = "auto", Reload, Active, "Curves of ECDHE key exchange with clients.";
     client_tls_key_file: Text = "", Reload, Active, "Our private key for clients (PEM).";
     client_tls_protocols: TlsProtocols = "secure", Reload, Active, "TLS versions for clients.";
     client_tls_sslmode: SslMode = "disable", Reload, Active,
@@ -215,13 +218,14 @@ settings! {
     disable_pqexec: bool = "0", Restart, Active, "1: the simple query protocol is refused.";
     dns_max_ttl: Seconds = "15", Reload, Active, "Seconds for which a host's addresses are remembered.";
     dns_nxdomain_ttl: Seconds = "15", Reload, Active, "Seconds for which a failed look-up is remembered.";
-    dns_zone_check_period: Seconds = "0", Reload, NoEffect("zone serials are not polled"),
+    dns_zone_check_period: Seconds = "0", Reload, NoEffect("the system's resolver is asked, which knows no \
+        zones: dns_max_ttl and dns_close_moved find hosts that move"),
         "Seconds between looks at the serial of a DNS zone; 0 never.";
     idle_transaction_timeout: Seconds = "0", Reload, Active,
         "Seconds that a client may stay silent in a transaction; 0 for ever.";
     ignore_startup_parameters: List = "", Reload, Active,
         "Startup parameters that are accepted and dropped, separated by commas.";
-    job_name: Text = "pgbouncer", Restart, NoEffect("it names a Windows service"),
+    job_name: Text = "pgbouncer", Restart, NoEffect("it names a service of Windows"),
         "Name of the Windows service.";
     listen_addr: List = "", Restart, Active,
         "Addresses to listen on, separated by commas; `*` all, nothing: no TCP.";
@@ -251,7 +255,8 @@ settings! {
     peer_id: PeerId = "0", Reload, Active,
         "This process's number among its peers, to which it forwards cancel requests; 0 no peering.";
     pidfile: Text = "", Restart, Active, "File that holds the process id.";
-    pkt_buf: Count = "4096", Restart, NoEffect("the data workers size their own buffers"),
+    pkt_buf: Count = "4096", Restart, NoEffect("a worker's connections share its buffers, which have a size \
+        of their own"),
         "Bytes of a connection's buffer.";
     pool_mode: PoolMode = "session", Reload, Active, "When a server goes back to its pool.";
     pool_idle_timeout: Seconds = "0", Reload, Active,
@@ -265,9 +270,10 @@ settings! {
         "Servers per pool beyond its size, once a client has waited for reserve_pool_timeout.";
     reserve_pool_timeout: Seconds = "5", Reload, Active,
         "Seconds of waiting that open the reserve; 0: no reserve.";
-    resolv_conf: Text = "", Restart, NoEffect("names are looked up by the system's resolver"),
+    resolv_conf: Text = "", Restart, NoEffect("names are looked up by the system's resolver, which has files \
+        of its own"),
         "File that configures the resolver.";
-    sbuf_loopcnt: Count = "5", Reload, NoEffect("a data worker takes turns by itself"),
+    sbuf_loopcnt: Count = "5", Reload, NoEffect("a worker gives each connection turns of a fixed size"),
         "Buffers of one connection that are handled in a row; 0 unlimited.";
     scram_iterations: NonZeroU32 = "4096", Reload, Active,
         "Iterations of SCRAM secrets that are made from plain passwords.";

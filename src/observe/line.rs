@@ -126,6 +126,14 @@ impl Entry {
         line
     }
 
+    /// `prefix message`, with its newline: for who knows the time, the process and the level.
+    pub fn bare(&self) -> String {
+        let mut line = self.words();
+        cut(&mut line);
+        line.push('\n');
+        line
+    }
+
     /// A datagram for syslog: `<priority>Mmm dd hh:mm:ss ident[pid]: prefix message`.
     pub fn syslog(&self, facility: u8, ident: &str, zone: &TimeZone, pid: u32) -> String {
         let priority = facility * 8 + self.level.syslog_severity();

@@ -55,11 +55,24 @@ pub fn facility(name: &str) -> Option<u8> {
     })
 }
 
+/// What becomes of lines on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stderr {
+    /// None is written: `-q`, `-d`.
+    #[default]
+    Silent,
+    /// They look as in the log file.
+    Lines,
+    /// systemd's journal reads them: their level stands in front (sd-daemon(3)), and the time and the process
+    /// are the journal's own knowledge.
+    Journal,
+}
+
 /// Where lines shall go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Destinations {
-    /// To stderr: not with `-q` or `-d`.
-    pub stderr: bool,
+    /// To stderr.
+    pub stderr: Stderr,
     /// `logfile`: appended to.
     pub file: Option<PathBuf>,
     /// `syslog`: LOG and above.
@@ -88,7 +101,7 @@ impl Destinations {
 
 /// Destinations, opened.
 pub struct Outputs {
-    stderr: bool,
+    stderr: Stderr,
     file: Option<LogFile>,
     syslog: Option<Syslog>,
     format: Format,
@@ -98,7 +111,7 @@ impl Outputs {
     /// Writes why a start fails before it has a log: wherever lines go, but for stderr, where the process
     /// itself says it.
     pub fn last_word(self, text: &str) {
-        let outputs = Self { stderr: false, ..self };
+        let outputs = Self { stderr: Stderr::Silent, ..self };
         let mut writer = Writer { outputs, batch: Batch::default(), lost: Arc::default() };
         writer.add(&Entry::new(Timestamp::now(), Level::Fatal, text.to_owned()));
         writer.write();
@@ -255,6 +268,8 @@ const TOO_FAST: &str = "they came faster than they could be written";
 #[derive(Default)]
 struct Batch {
     text: String,
+    /// The same for the journal, if that is where stderr goes.
+    journal: String,
     entries: u64,
 }
 
@@ -277,10 +292,19 @@ impl Writer {
 
     fn format(&mut self, entry: &Entry) {
         let pid = std::process::id();
-        match self.outputs.format {
-            Format::Text => self.batch.text += &entry.text(&local_zone(), pid),
-            Format::Json => self.batch.text += &entry.json(pid),
+        let is_journal = self.outputs.stderr == Stderr::Journal;
+        let line = match self.outputs.format {
+            Format::Text => entry.text(&local_zone(), pid),
+            Format::Json => entry.json(pid),
+        };
+        if is_journal {
+            let of_journal = match self.outputs.format {
+                Format::Text => entry.bare(),
+                Format::Json => line.clone(),
+            };
+            self.batch.journal += &format!("<{}>{of_journal}", entry.level.syslog_severity());
         }
+        self.batch.text += &line;
     }
 
     /// A line about lines that are missing; of its own loss nobody is told.
@@ -308,14 +332,17 @@ impl Writer {
     }
 
     fn write_batch(&mut self) {
-        let Batch { text, entries } = std::mem::take(&mut self.batch);
+        let Batch { text, journal, entries } = std::mem::take(&mut self.batch);
         if text.is_empty() {
             return;
         }
-        if self.outputs.stderr {
-            // Nobody is left to tell where stderr is gone.
-            let _ = io::stderr().lock().write_all(text.as_bytes());
-        }
+        let of_stderr = match self.outputs.stderr {
+            Stderr::Silent => "",
+            Stderr::Lines => &text,
+            Stderr::Journal => &journal,
+        };
+        // Nobody is left to tell where stderr is gone.
+        let _ = io::stderr().lock().write_all(of_stderr.as_bytes());
         if let Some(file) = &mut self.outputs.file {
             let taken = file.file.write_all(text.as_bytes());
             let taken = taken.map_err(|error| format!("could not write to the log file: {error}"));
@@ -359,7 +386,7 @@ mod tests {
     fn a_disk_that_is_full_loses_lines_for_a_reason_of_its_own() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
         let file = Some(LogFile { file, refusal: Refusal::default() });
-        let outputs = Outputs { stderr: false, file, syslog: None, format: Format::Text };
+        let outputs = Outputs { stderr: Stderr::Silent, file, syslog: None, format: Format::Text };
         let lost = Arc::new(Lost::default());
         let mut writer = Writer { outputs, batch: Batch::default(), lost: Arc::clone(&lost) };
         writer.add(&Entry::new(Timestamp::now(), Level::Log, "a line".into()));

@@ -6,7 +6,9 @@
 //! must verify; `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward
 //! secrecy and AEAD always, no RSA key exchange.
 
-use super::files::{TlsError, authorities, certificates, identity, private_key, provider, refused, versions};
+use super::files::{
+    TlsError, authorities, certificates, choose_curves, identity, private_key, provider, refused, versions,
+};
 use super::tickets::TicketKeys;
 use super::x509_compat;
 use super::x509_compat::{Issuers, Role, verify_signatures};
@@ -61,7 +63,10 @@ pub fn acceptor(settings: &Settings) -> Result<Option<Acceptor>, TlsError> {
     if cert.is_empty() || key.is_empty() {
         return Err(TlsError::NoCertificate);
     }
-    let provider = provider("client_tls13_ciphers", settings.client_tls13_ciphers.as_ref())?;
+    let of_13 = settings.client_tls13_ciphers.as_ref();
+    let mut provider = provider("client_tls13_ciphers", of_13, &settings.client_tls_ciphers)?;
+    choose_curves(&mut provider, &settings.client_tls_ecdhcurve);
+    let provider = Arc::new(provider);
     let verifier = client_verifier(settings, &provider)?;
     let chain = certificates("client_tls_cert_file", cert)?;
     let key = private_key("client_tls_key_file", key)?;
@@ -316,6 +321,8 @@ mod tests {
             let agreed = suite(&[("client_tls13_ciphers", name)]);
             assert_eq!(agreed.replace("TLS13_", "TLS_"), name);
         }
+        let of_12 = [("client_tls_protocols", "tlsv1.2"), ("client_tls_ciphers", "ALL:!AES")];
+        assert!(suite(&of_12).contains("CHACHA20"), "{}", suite(&of_12));
         let unknown = refusal(&files.settings(&[("client_tls13_ciphers", "TLS_AES_128_GCM_SHA256:unknown")]));
         assert!(
             unknown.starts_with(
@@ -323,6 +330,19 @@ mod tests {
             ),
             "{unknown}"
         );
+    }
+
+    #[test]
+    fn curves_are_those_that_are_asked_for() {
+        let files = Files::new();
+        let curves = |value| {
+            let acceptor = acceptor(&files.settings(&[("client_tls_ecdhcurve", value)])).unwrap().unwrap();
+            let groups = &acceptor.config.crypto_provider().kx_groups;
+            groups.iter().map(|group| format!("{:?}", group.name())).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(curves("secp384r1:prime256v1"), "secp384r1 secp256r1");
+        assert_eq!(curves("X25519"), "X25519");
+        assert_eq!(curves("auto"), curves("none"));
     }
 
     #[test]

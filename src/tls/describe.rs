@@ -22,7 +22,7 @@ pub(crate) fn tls_text(session: &CommonState) -> String {
 
 /// `TLS13_AES_256_GCM_SHA384` -> `TLS_AES_256_GCM_SHA384`; `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` ->
 /// `ECDHE-RSA-AES256-GCM-SHA384`.
-fn openssl_name(iana: &str) -> String {
+pub(super) fn openssl_name(iana: &str) -> String {
     if let Some(rest) = iana.strip_prefix("TLS13_") {
         return format!("TLS_{rest}");
     }

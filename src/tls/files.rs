@@ -2,9 +2,11 @@
 //!
 //! Each error names its setting and its file. Never prints a key.
 
+use super::describe::openssl_name;
 use super::x509_compat;
-use crate::config::{SslMode, Tls13Suites, TlsProtocols, Value};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use crate::config::{CipherList, Curve, Curves, SslMode, Tls13Suites, TlsProtocols, Value};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -112,42 +114,54 @@ pub fn refused(side: &'static str, why: &dyn ToString) -> TlsError {
     TlsError::Refused { side, why: why.to_string() }
 }
 
-/// The library's cryptography, with only those suites of TLS 1.3 that `wanted` names, in its order.
+/// The library's cryptography, with only those suites that `of_13` and `of_12` name, in their order.
 ///
 /// # Errors
-/// [`TlsError::Suites`] where it names one that there is not, or none.
+/// [`TlsError::Suites`] where `of_13`, the value of `setting`, names one that there is not, or none.
 pub fn provider(
     setting: &'static str,
-    wanted: Option<&Tls13Suites>,
-) -> Result<Arc<CryptoProvider>, TlsError> {
+    of_13: Option<&Tls13Suites>,
+    of_12: &CipherList,
+) -> Result<CryptoProvider, TlsError> {
     let mut provider = aws_lc_rs::default_provider();
-    if let Some(wanted) = wanted {
-        let of_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
-        let named = |name: &str| {
-            provider.cipher_suites.iter().copied().find(|suite| of_13(suite) && is_named(suite, name))
-        };
+    let (mut suites, mut older): (Vec<_>, Vec<_>) =
+        provider.cipher_suites.iter().copied().partition(|suite| suite.tls13().is_some());
+    if let Some(wanted) = of_13 {
         let unknown = |name: &str| TlsError::Suites {
             setting,
             why: format!("no suite {name}; {}", Tls13Suites::accepted()),
         };
-        let mut suites = Vec::new();
-        for name in wanted.names() {
-            suites.push(named(name).ok_or_else(|| unknown(name))?);
-        }
+        let named = |name| suites.iter().copied().find(|suite| is_named(suite, name));
+        suites =
+            wanted.names().map(|name| named(name).ok_or_else(|| unknown(name))).collect::<Result<_, _>>()?;
         if suites.is_empty() {
             return Err(unknown("named"));
         }
-        suites.extend(provider.cipher_suites.iter().copied().filter(|suite| !of_13(suite)));
-        provider.cipher_suites = suites;
     }
-    Ok(Arc::new(provider))
+    if let Some(names) = of_12.names() {
+        let named = |name: &&str| older.iter().copied().find(|suite| is_named(suite, name));
+        older = names.iter().filter_map(named).collect();
+    }
+    suites.append(&mut older);
+    provider.cipher_suites = suites;
+    Ok(provider)
 }
 
-/// Whether OpenSSL calls the suite of TLS 1.3 `name`: `TLS_AES_256_GCM_SHA384` is
-/// `TLS13_AES_256_GCM_SHA384` here.
-pub(super) fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
-    let own = format!("{:?}", suite.suite());
-    own.strip_prefix("TLS13_").is_some_and(|own| name.strip_prefix("TLS_") == Some(own))
+/// Leaves only key exchanges over these curves, in their order.
+pub fn choose_curves(provider: &mut CryptoProvider, curves: &Curves) {
+    let group = |curve: &Curve| match curve {
+        Curve::P256 => kx_group::SECP256R1,
+        Curve::P384 => kx_group::SECP384R1,
+        Curve::X25519 => kx_group::X25519,
+    };
+    if let Some(named) = curves.named() {
+        provider.kx_groups = named.iter().map(group).collect();
+    }
+}
+
+/// Whether OpenSSL calls the suite `name`.
+fn is_named(suite: &SupportedCipherSuite, name: &str) -> bool {
+    openssl_name(&format!("{:?}", suite.suite())) == name
 }
 
 /// The versions spoken, newest first; `None` = no TLS: because of the mode, or because there is no version

@@ -40,7 +40,9 @@ impl ServerTls {
         let mode = settings.server_tls_sslmode;
         let versions = files::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
         let Some(versions) = versions else { return Ok(Self::disabled()) };
-        let provider = files::provider("server_tls13_ciphers", settings.server_tls13_ciphers.as_ref())?;
+        let of_13 = settings.server_tls13_ciphers.as_ref();
+        let provider = files::provider("server_tls13_ciphers", of_13, &settings.server_tls_ciphers)?;
+        let provider = Arc::new(provider);
         let refused = |error: rustls::Error| files::refused("server", &error);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)

@@ -2,8 +2,10 @@
 //! notices of systemd, sockets that are handed over, the abstract namespace.
 //! Source: PgBouncer, doc/usage.md ("Command line switches"); sd_notify(3), sd_listen_fds(3).
 
+use crate::common::raw::Raw;
 use crate::common::{Pooler, PoolerSetup, account, free_port, postgres, programs, reaper, wait_until};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -84,6 +86,36 @@ fn an_online_restart_is_refused_whether_or_not_somebody_is_there() {
     }
 }
 
+#[test]
+fn quiet_verbose_and_another_user_are_heard() {
+    let directory = directory("options");
+    let own = directory.display();
+    let file = own_file(&directory, &format!("auth_file = {own}/users\nadmin_users = admin\n"));
+    account::write(&directory.join("users"), "\"admin\" \"\"\n", 0o644);
+    let port = text(&file).lines().find_map(|line| line.strip_prefix("listen_port = ")?.parse().ok());
+    let port: u16 = port.expect("is written there");
+    let stderr = File::create(directory.join("stderr")).expect("the directory is ours");
+    // As root, where the tests run as root: the account that it may become is the tests' own in any case.
+    let mut pooler = Command::new(programs::pooler());
+    pooler.args(["-qv", "-u", &account::name()]).arg(&file).stderr(stderr);
+    let mut child = pooler.spawn().expect("can be run");
+    reaper::guard(child.id(), "QUIT");
+    wait_until("it is up", || text(&directory.join("log")).contains("process up: "));
+    let status = text(Path::new(&format!("/proc/{}/status", child.id())));
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next());
+    let expected = programs::run(Command::new("id").args(["-u", &account::name()]));
+    assert_eq!(uid, Some(expected.trim()));
+    let mut console = Raw::unix(&directory, port);
+    console.startup(&[("user", "admin"), ("database", "pgbouncer")]);
+    assert_eq!(console.outcome().status, Some(b'I'));
+    let config = console.simple("show config").records();
+    assert!(config.iter().any(|row| row["key"] == "verbose" && row["value"] == "1"), "{config:?}");
+    programs::run(Command::new("kill").args(["-s", "QUIT", &child.id().to_string()]));
+    assert!(child.wait().expect("is our child").success());
+    reaper::release(child.id());
+    assert_eq!(text(&directory.join("stderr")), "");
+}
+
 /// What a service manager hears from `setup`, through its start, a reload and its end.
 fn heard(setup: PoolerSetup, manager: &UnixDatagram) -> Vec<String> {
     manager.set_read_timeout(Some(Duration::from_secs(60))).expect("is a socket");
@@ -91,7 +123,10 @@ fn heard(setup: PoolerSetup, manager: &UnixDatagram) -> Vec<String> {
     let mut hear = |end: &str| {
         let mut buffer = [0; 4096];
         loop {
-            let bytes = manager.recv(&mut buffer).unwrap_or_else(|error| panic!("{end}: {error}; {told:?}"));
+            let bytes = match manager.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                received => received.unwrap_or_else(|error| panic!("{end}: {error}; {told:?}")),
+            };
             let text = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
             let is_end = text.starts_with(end);
             told.push(text);
@@ -174,9 +209,9 @@ fn sockets_of_the_service_manager_are_used_and_left_where_they_are() {
         let warning = format!("WARNING sockets come from the service manager, {ignored} is ignored");
         assert!(log().contains(&warning), "{}", log());
     }
-    let mut client = crate::common::raw::Raw::log_in(port, "app", "app");
+    let mut client = Raw::log_in(port, "app", "app");
     assert_eq!(client.simple("select 1").value(), "1");
-    let mut local = crate::common::raw::Raw::unix(&directory, 7777);
+    let mut local = Raw::unix(&directory, 7777);
     local.startup(&[("user", "app"), ("database", "app")]);
     assert_eq!(local.outcome().status, Some(b'I'));
 
@@ -217,4 +252,25 @@ fn a_check_ends_with_what_will_change() {
     let of_file: Vec<_> = table.lines().filter(|line| line.starts_with("  pkt_buf ")).collect();
     assert!(of_file.len() == 1 && of_file[0].contains("no effect"), "{said}");
     assert!(!table.contains("auth_type = hba"), "only what the file uses: {said}");
+}
+
+#[test]
+fn the_journal_gets_each_lines_level() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = directory("journal");
+    let file = own_file(&directory, "logfile =\nlisten_addr =\n");
+    let journal = directory.join("journal");
+    let stream = File::create(&journal).expect("the directory is ours");
+    let stat = stream.metadata().expect("is open");
+    let mut pooler = account::command(programs::pooler());
+    pooler.arg(&file).env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino())).stderr(stream);
+    let mut child = pooler.spawn().expect("can be run");
+    reaper::guard(child.id(), "QUIT");
+    wait_until("it is up", || text(&journal).contains("process up: "));
+    programs::run(Command::new("kill").args(["-s", "QUIT", &child.id().to_string()]));
+    assert!(child.wait().expect("is our child").success());
+    reaper::release(child.id());
+    let lines = text(&journal);
+    assert!(lines.lines().all(|line| line.starts_with('<')), "{lines}");
+    assert!(lines.contains("\n<6>got SIGQUIT, fast exit\n"), "{lines}");
 }

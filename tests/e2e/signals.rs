@@ -60,14 +60,54 @@ fn sigint_waits_for_servers() {
 #[test]
 fn a_second_signal_ends_at_once() {
     for first in ["TERM", "INT"] {
-        let pooler = PoolerSetup::new(postgres()).start();
-        let mut client = pooler.client();
-        client.simple("begin");
-        pooler.signal(first);
-        wait_until("TCP is refused", || refuses_tcp(&pooler));
-        pooler.signal("TERM");
-        ends_well(pooler);
+        for second in ["TERM", "INT"] {
+            let pooler = PoolerSetup::new(postgres()).start();
+            let mut client = pooler.client();
+            client.simple("begin");
+            pooler.signal(first);
+            wait_until("TCP is refused", || refuses_tcp(&pooler));
+            pooler.signal(second);
+            pooler.wait_for_log(&format!("got SIG{second} while shutting down, fast exit"));
+            ends_well(pooler);
+        }
     }
+}
+
+#[test]
+fn signals_out_of_turn_change_nothing_and_say_so() {
+    let mut pooler = PoolerSetup::new(postgres()).start();
+    for (signal, line) in [
+        ("USR2", "got SIGUSR2, but not paused/suspended"),
+        ("USR1", "got SIGUSR1, pausing all activity"),
+        ("USR1", "got SIGUSR1, but already paused/suspended"),
+        ("USR2", "got SIGUSR2, continuing from PAUSE"),
+    ] {
+        pooler.signal(signal);
+        pooler.wait_for_log(line);
+    }
+    let mut client = pooler.client();
+    assert_eq!(client.simple("select 1").value(), "1");
+    pooler.signal("TERM");
+    wait_until("TCP is refused", || refuses_tcp(&pooler));
+    pooler.signal("USR2");
+    pooler.wait_for_log("got SIGUSR2 while shutting down, ignoring");
+    assert_eq!(client.simple("select 2").value(), "2");
+    assert_eq!(pooler.status(), None);
+    pooler.signal("QUIT");
+    pooler.wait_for_log("got SIGQUIT, fast exit");
+    ends_well(pooler);
+}
+
+#[test]
+fn an_administrator_who_is_connected_keeps_sigterm_waiting() {
+    let mut pooler = PoolerSetup::new(postgres()).start();
+    let mut console = pooler.console();
+    pooler.signal("TERM");
+    wait_until("TCP is refused", || refuses_tcp(&pooler));
+    assert_eq!(console.simple("show version").rows.len(), 1);
+    assert_eq!(pooler.status(), None);
+    drop(console);
+    ends_well(pooler);
 }
 
 #[test]

@@ -112,6 +112,8 @@ fn only_the_page_and_its_index_are_served() {
     let (_pooler, port) = with_metrics();
     assert_eq!(get(port, "/metrics").0, "HTTP/1.1 200 OK");
     assert!(get(port, "/").1.contains("/metrics"));
+    // Its sockets take connections a moment before it accepts them.
+    wait_until("it is ready", || get(port, "/ready").0.contains("200"));
     assert_eq!(get(port, "/ready"), ("HTTP/1.1 200 OK".into(), "ready\n".into()));
     assert_eq!(get(port, "/live"), ("HTTP/1.1 200 OK".into(), "live\n".into()));
     assert_eq!(get(port, "/etc/passwd").0, "HTTP/1.1 404 Not Found");

@@ -118,8 +118,12 @@ pub fn play_with(
 
 /// Runs the test itself, with the pooler's own log at its most talkative.
 fn in_child(body: impl Future<Output = ()>) {
-    use pgweir::observe::{log, sink::Destinations};
-    let outputs = Destinations { stderr: true, ..Destinations::default() }.open().expect("opens no file");
+    use pgweir::observe::{
+        log,
+        sink::{Destinations, Stderr},
+    };
+    let outputs =
+        Destinations { stderr: Stderr::Lines, ..Destinations::default() }.open().expect("opens no file");
     let log = log::start(outputs, 3).expect("the first log");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(body);

@@ -81,30 +81,6 @@ impl Value for TlsProtocols {
     }
 }
 
-/// Cipher suites (`client_tls_ciphers`, `server_tls_ciphers`): a name for the library's own
-/// choice, or an OpenSSL list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CipherList(Arc<str>);
-
-impl Value for CipherList {
-    fn parse(text: &str) -> Result<Self, BadValue> {
-        Ok(Self(text.into()))
-    }
-    fn show(&self) -> Option<String> {
-        Some(self.0.as_ref().to_owned())
-    }
-    fn accepted() -> String {
-        "default, secure, fast, normal, or an OpenSSL cipher list".to_owned()
-    }
-    fn caveat(&self) -> Option<&'static str> {
-        let library_default = ["", "default", "secure", "fast", "normal"];
-        let own = !library_default.iter().any(|name| name.eq_ignore_ascii_case(&self.0));
-        own.then_some(
-            "the TLS library's own list of suites, all with forward secrecy and AEAD, is always used",
-        )
-    }
-}
-
 /// Suites of TLS 1.3 (`client_tls13_ciphers`, `server_tls13_ciphers`), by OpenSSL's names. Whether there are
 /// such suites is known only to the TLS library.
 #[derive(Clone, Debug, PartialEq, Eq)]

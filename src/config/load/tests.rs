@@ -244,7 +244,7 @@ fn what_takes_no_effect_is_warned_about_by_name() {
          pkt_buf = 75\n\
          peer_id = 0\n\
          client_tls_ciphers = secure\n\
-         server_tls_ciphers = HIGH\n\
+         server_tls_ciphers = AES256-SHA\n\
          [peers]\n\
          1 = host=a\n",
     );

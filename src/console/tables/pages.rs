@@ -33,7 +33,8 @@ pub(super) const COMMANDS: &[Usage] = &[
     usage(
         "SUSPEND",
         "Sends out what is buffered and stops reading and accepting; answers when all is sent. Consoles that \
-         are open are answered on. Ends with RESUME, or when no admin is connected any more.",
+         are open are answered on. Ends with RESUME, or when no admin is connected any more. PgBouncer 1.26 \
+         has removed it; here it stays.",
     ),
     usage("SHUTDOWN", "Ends the process at once."),
     usage(

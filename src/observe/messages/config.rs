@@ -247,6 +247,12 @@ pub(super) const CONFIG_WARNINGS: &[Message] = &[
         "Remove it, if you like.",
     ),
     text(
+        "setting {name} has a part of its effect: {why}",
+        "What there is of its value is used; `{why}` tells what of it there is not (old versions of TLS, \
+         suites, curves).",
+        "See whether what is left will do; take the rest out.",
+    ),
+    text(
         "setting {name} keeps its value \"{kept}\" until a restart",
         "A reload cannot change it.",
         "Restart, when it suits.",

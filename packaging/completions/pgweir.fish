@@ -1,0 +1,11 @@
+# Completion of pgweir for fish. Written from the program's own table: BLESS=1 cargo test --lib manual_page
+complete -c pgweir -s d -l daemon -d 'run in background (as a daemon)'
+complete -c pgweir -s q -l quiet -d 'run quietly: no log lines on stderr'
+complete -c pgweir -s R -l reboot -d 'refused: PgBouncer 1.26 has removed it, too'
+complete -c pgweir -s u -l user -x -a '(__fish_complete_users)' -d 'assume identity of USER, whatever the setting user says'
+complete -c pgweir -s v -l verbose -d 'increase verbosity: once for DEBUG lines, twice for NOISE'
+complete -c pgweir -s V -l version -d 'show version, then exit'
+complete -c pgweir -s h -l help -d 'show this help, then exit'
+complete -c pgweir -l check -d 'report what is wrong with CONFIG_FILE and what will change, then exit'
+complete -c pgweir -l iam -d 'with --check: also try a login by IAM of each entry (as USER)'
+complete -c pgweir -l overlay -r -d 'add the keys of FILE to those of CONFIG_FILE'
