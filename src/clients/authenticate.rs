@@ -68,7 +68,7 @@ pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Zeroizing<
     let mut out = Vec::new();
     authentication::write_cleartext_request(&mut out);
     stream.send(&out).await?;
-    read_password(stream).await
+    read_password(stream, limits::PASSWORD_MESSAGE_BYTES_MAX).await
 }
 
 async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
@@ -101,7 +101,7 @@ async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<
     let mut out = Vec::new();
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
-    let answer = read_password(stream).await?;
+    let answer = read_password(stream, limits::LOGIN_MESSAGE_BYTES_MAX).await?;
     let is_right = rules.secret.is_some_and(|secret| secret.is_md5_answer(rules.user, salt, &answer));
     if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
 }
@@ -144,18 +144,29 @@ fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
 }
 
 /// A PasswordMessage's text, never empty.
-async fn read_password(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    let payload = read_answer(stream).await?;
-    match authentication::password(&payload) {
-        Ok([]) => Err(Fault::EmptyPassword.into()),
-        Ok(password) => Ok(Zeroizing::new(password.to_vec())),
+async fn read_password(stream: &mut ClientStream, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let mut payload = read_long_answer(stream, bytes_max).await?;
+    match authentication::password(&payload).map(<[u8]>::len) {
+        Ok(0) => Err(Fault::EmptyPassword.into()),
+        Ok(length) => {
+            payload.truncate(length);
+            Ok(payload)
+        }
         Err(_) => Err(Fault::PasswordWrong.into()),
     }
 }
 
-/// The payload of the next message, which must be one that answers an authentication request.
 async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    const LENGTH_MAX: u32 = limits::LOGIN_MESSAGE_BYTES_MAX as u32;
+    read_long_answer(stream, limits::LOGIN_MESSAGE_BYTES_MAX).await
+}
+
+/// The payload of the next message, which must be one that answers an authentication request and says that it
+/// is no longer than `bytes_max`.
+async fn read_long_answer(
+    stream: &mut ClientStream,
+    bytes_max: usize,
+) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let length_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
     loop {
         let input = stream.unread();
         match input.first() {
@@ -166,7 +177,7 @@ async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, Lo
             Some(0) => return Err(Fault::StartupRepeated.into()),
             Some(_) => return Err(startup::bad_header(input).into()),
         }
-        match FrameHeader::read(input, LENGTH_MAX) {
+        match FrameHeader::read(input, length_max) {
             Ok(Some(header)) if input.len() >= header.frame_bytes => {
                 let payload = Zeroizing::new(input[HEADER_BYTES..header.frame_bytes].to_vec());
                 stream.consume(header.frame_bytes);

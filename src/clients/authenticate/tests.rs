@@ -191,6 +191,29 @@ async fn answers_that_are_none() {
     }
 }
 
+/// Whether a message that says it is so long is read on, until the client leaves in its midst.
+async fn is_read_on(question: Question, bytes: usize) -> bool {
+    let script = [&b"p"[..], &u32::try_from(bytes).unwrap().to_be_bytes(), b"x"].concat();
+    match answered(question, &script).await {
+        LoginEnd::Silent(why) => why == "client unexpected eof",
+        LoginEnd::Fault(fault) => {
+            assert!(matches!(fault, Fault::BadPacketHeader { .. }), "{fault:?}");
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_passwords_in_clear_text_may_be_long() {
+    for (question, most) in
+        [(Question::Plain, 65_535), (Question::Md5, 10_240), (Question::ScramSha256, 10_240)]
+    {
+        assert!(is_read_on(question, most).await, "{question:?}");
+        assert!(!is_read_on(question, most + 1).await, "{question:?}");
+    }
+}
+
 #[tokio::test]
 async fn sasl_messages_that_are_none() {
     let mut other = Vec::new();
