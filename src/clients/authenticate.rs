@@ -68,7 +68,7 @@ pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Zeroizing<
     let mut out = Vec::new();
     authentication::write_cleartext_request(&mut out);
     stream.send(&out).await?;
-    read_password(stream, limits::PASSWORD_MESSAGE_BYTES_MAX).await
+    read_password(stream, Expected::ClearPassword).await
 }
 
 async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
@@ -101,7 +101,7 @@ async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<
     let mut out = Vec::new();
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
-    let answer = read_password(stream, limits::LOGIN_MESSAGE_BYTES_MAX).await?;
+    let answer = read_password(stream, Expected::Other).await?;
     let is_right = rules.secret.is_some_and(|secret| secret.is_md5_answer(rules.user, salt, &answer));
     if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
 }
@@ -143,9 +143,31 @@ fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
     rules.random.take().ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))
 }
 
+/// What a client may answer with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// A password as it is. One that is too long is a wrong one, as with PgBouncer, and not read.
+    ClearPassword,
+    /// Something of a form that makes it short.
+    Other,
+}
+
+impl Expected {
+    fn bytes_max(self) -> u32 {
+        let most = match self {
+            Self::ClearPassword => limits::PASSWORD_MESSAGE_BYTES_MAX,
+            Self::Other => limits::LOGIN_MESSAGE_BYTES_MAX,
+        };
+        most as u32
+    }
+}
+
 /// A PasswordMessage's text, never empty.
-async fn read_password(stream: &mut ClientStream, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    let mut payload = read_long_answer(stream, bytes_max).await?;
+async fn read_password(
+    stream: &mut ClientStream,
+    expected: Expected,
+) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let mut payload = read_expected(stream, expected).await?;
     match authentication::password(&payload).map(<[u8]>::len) {
         Ok(0) => Err(Fault::EmptyPassword.into()),
         Ok(length) => {
@@ -157,16 +179,15 @@ async fn read_password(stream: &mut ClientStream, bytes_max: usize) -> Result<Ze
 }
 
 async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    read_long_answer(stream, limits::LOGIN_MESSAGE_BYTES_MAX).await
+    read_expected(stream, Expected::Other).await
 }
 
-/// The payload of the next message, which must be one that answers an authentication request and says that it
-/// is no longer than `bytes_max`.
-async fn read_long_answer(
+/// The payload of the next message, which must be one that answers an authentication request.
+async fn read_expected(
     stream: &mut ClientStream,
-    bytes_max: usize,
+    expected: Expected,
 ) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    let length_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+    let bytes_max = expected.bytes_max();
     loop {
         let input = stream.unread();
         match input.first() {
@@ -177,13 +198,18 @@ async fn read_long_answer(
             Some(0) => return Err(Fault::StartupRepeated.into()),
             Some(_) => return Err(startup::bad_header(input).into()),
         }
-        match FrameHeader::read(input, length_max) {
+        match FrameHeader::read(input, bytes_max) {
             Ok(Some(header)) if input.len() >= header.frame_bytes => {
                 let payload = Zeroizing::new(input[HEADER_BYTES..header.frame_bytes].to_vec());
                 stream.consume(header.frame_bytes);
                 return Ok(payload);
             }
             Ok(_) => stream.read_more().await?,
+            Err(WireError::BadLength { length, .. })
+                if length > bytes_max && expected == Expected::ClearPassword =>
+            {
+                return Err(Fault::PasswordWrong.into());
+            }
             Err(WireError::BadLength { .. } | WireError::Malformed { .. }) => {
                 return Err(startup::bad_header(input).into());
             }
