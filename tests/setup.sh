@@ -23,8 +23,8 @@ need build-essential command -v cc
 need "postgresql postgresql-contrib" has_postgres
 need postgresql-contrib has_pgbench
 need postgresql-client command -v psql
-if [ "$what" != loadtest ]; then # the PostgreSQL that takes IAM logins
-    need libpam0g-dev has_pam
+need libpam0g-dev has_pam # auth_type=pam, and the PostgreSQL that takes IAM logins
+if [ "$what" != loadtest ]; then
     need python3 command -v python3
 fi
 if [ "$what" = test ]; then

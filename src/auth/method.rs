@@ -22,6 +22,8 @@ pub enum Method {
     Peer,
     /// By a password that a directory takes.
     Ldap,
+    /// By a password that PAM takes; no rule has it.
+    Pam,
 }
 
 /// What a client is asked for.
@@ -47,6 +49,7 @@ impl Method {
             AuthType::Cert => Self::Cert,
             AuthType::Peer => Self::Peer,
             AuthType::Ldap => Self::Ldap,
+            AuthType::Pam => Self::Pam,
             AuthType::Hba => return None,
         })
     }

@@ -155,6 +155,13 @@ mod tests {
     }
 
     #[test]
+    fn names_and_secrets_may_be_as_long_as_their_bounds() {
+        let (user, secret) = ("u".repeat(127), "s".repeat(65_530));
+        let (list, error) = UserList::parse(format!("\"{user}\" \"{secret}\"").as_bytes());
+        assert_eq!((error, plain(&list, &user)), (None, Some(secret)));
+    }
+
+    #[test]
     fn the_first_broken_line_ends_the_reading() {
         let good = "\"a\" \"1\"\n; x\n";
         let long_user = format!("\"{}\" \"x\"", "u".repeat(128));

@@ -4,10 +4,14 @@
 /// fits into pkt_buf, 4,096 bytes.
 pub const STARTUP_BYTES_MAX: usize = 10_000;
 
-/// Most bytes of one message before a client is authenticated (password and SASL messages). An
-/// unauthenticated client makes us hold one such message and its task, 14 kB together, and 23 kB over TLS;
-/// PgBouncer takes passwords of up to 2,047 bytes.
+/// Most bytes of one message before a client is authenticated (md5's and SASL's answers). An
+/// unauthenticated client makes us hold one such message and its task, 14 kB together, and 23 kB over TLS.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 10_240;
+
+/// Most bytes of a message with a password in clear text, as PostgreSQL takes it (PG_MAX_AUTH_TOKEN_LENGTH):
+/// its length takes four of them, the zero behind the password one. Where passwords are asked for so, an
+/// unauthenticated client makes us hold three copies of one at the most, 200 kB.
+pub const PASSWORD_MESSAGE_BYTES_MAX: usize = 65_535;
 
 /// A key that seals TLS sessions of clients into tickets does so for an hour, and opens them for another: who
 /// has got hold of one can read what was recorded of the sessions of TLS 1.2 in its tickets, so it must not
@@ -123,6 +127,12 @@ pub const LDAP_CONNECT_MS: u64 = 5_000;
 
 /// A directory must have answered everything about one login within this.
 pub const LDAP_ANSWER_MS: u64 = 10_000;
+
+/// Logins that ask PAM at a time, in all and from one address: each has a thread for as long as a module
+/// takes, and the usual one takes two seconds for a wrong password.
+pub const PAM_LOGINS_MAX: usize = 16;
+/// See [`PAM_LOGINS_MAX`].
+pub const PAM_LOGINS_EACH_MAX: usize = 8;
 
 /// So many logins wait for PAM, or for a directory, before the log says that it is slower than they come …
 pub const LOGIN_QUEUE_FULL: usize = 100;

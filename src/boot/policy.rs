@@ -7,7 +7,7 @@ use crate::auth::UserList;
 use crate::auth::hba::FileError;
 use crate::base::limits;
 use crate::config::{
-    AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Snapshot, read_file,
+    AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
 };
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
@@ -142,12 +142,15 @@ pub(super) fn with_setting(
         }
         _ => (Arc::clone(&before.hba), before.ldap.clone(), Vec::new()),
     };
-    let (users, problems) = if snapshot.settings.auth_file == before.snapshot.settings.auth_file {
-        (Arc::clone(&before.users), Vec::new())
-    } else {
-        let (users, problems) = read_users(&snapshot, Some(before))?;
-        (Arc::new(users), problems)
-    };
+    let names_same_users =
+        |settings: &Settings| (settings.auth_file.clone(), settings.auth_type == AuthType::Pam);
+    let (users, problems) =
+        if names_same_users(&snapshot.settings) == names_same_users(&before.snapshot.settings) {
+            (Arc::clone(&before.users), Vec::new())
+        } else {
+            let (users, problems) = read_users(&snapshot, Some(before))?;
+            (Arc::new(users), problems)
+        };
     let wants_certificates = key == "auth_type" && snapshot.settings.auth_type == AuthType::Cert;
     let of_tls = wants_certificates || key.starts_with("client_tls") || key.starts_with("server_tls");
     let tls = of_tls.then(|| set_up_tls(&snapshot, Some(before))).transpose();
@@ -250,7 +253,9 @@ fn entry_tls_error(snapshot: &Snapshot, EntryTlsError { database, error }: &Entr
 /// PgBouncer; a reload that would lose users by it fails instead. Users that it no longer has keep existing
 /// with a password that never matches. Source: PgBouncer, src/loader.c (load_auth_file()).
 fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList, Vec<String>), String> {
-    let Some(path) = snapshot.settings.auth_file.as_ref() else { return Ok(Default::default()) };
+    // Users of PAM come from there alone.
+    let named = snapshot.settings.auth_file.as_ref().filter(|_| snapshot.settings.auth_type != AuthType::Pam);
+    let Some(path) = named else { return Ok(Default::default()) };
     let (mut users, problem) = match read_file(path, limits::CONFIG_FILE_BYTES_MAX) {
         Ok(text) => {
             let (users, broken) = UserList::parse(&text);

@@ -40,6 +40,7 @@ pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
             let options = Some(options.map_err(|why| vec![FileError::LdapOptions(why)])?.into());
             with_ldap_tls(Rules { ldap: Ldap { options, ..Ldap::default() }, ..Rules::default() })
         }
+        AuthType::Pam if !cfg!(feature = "pam") => Err(vec![FileError::NoPam]),
         _ => Ok(Rules::default()),
     }
 }

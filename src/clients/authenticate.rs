@@ -68,7 +68,7 @@ pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Zeroizing<
     let mut out = Vec::new();
     authentication::write_cleartext_request(&mut out);
     stream.send(&out).await?;
-    read_password(stream).await
+    read_password(stream, Expected::ClearPassword).await
 }
 
 async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
@@ -101,7 +101,7 @@ async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<
     let mut out = Vec::new();
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
-    let answer = read_password(stream).await?;
+    let answer = read_password(stream, Expected::Other).await?;
     let is_right = rules.secret.is_some_and(|secret| secret.is_md5_answer(rules.user, salt, &answer));
     if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
 }
@@ -143,19 +143,51 @@ fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
     rules.random.take().ok_or_else(|| LoginEnd::Silent("no randomness from the system".to_owned()))
 }
 
+/// What a client may answer with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// A password as it is. One that is too long is a wrong one, as with PgBouncer, and not read.
+    ClearPassword,
+    /// Something of a form that makes it short.
+    Other,
+}
+
+impl Expected {
+    fn bytes_max(self) -> u32 {
+        let most = match self {
+            Self::ClearPassword => limits::PASSWORD_MESSAGE_BYTES_MAX,
+            Self::Other => limits::LOGIN_MESSAGE_BYTES_MAX,
+        };
+        most as u32
+    }
+}
+
 /// A PasswordMessage's text, never empty.
-async fn read_password(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    let payload = read_answer(stream).await?;
-    match authentication::password(&payload) {
-        Ok([]) => Err(Fault::EmptyPassword.into()),
-        Ok(password) => Ok(Zeroizing::new(password.to_vec())),
+async fn read_password(
+    stream: &mut ClientStream,
+    expected: Expected,
+) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let mut payload = read_expected(stream, expected).await?;
+    match authentication::password(&payload).map(<[u8]>::len) {
+        Ok(0) => Err(Fault::EmptyPassword.into()),
+        Ok(length) => {
+            payload.truncate(length);
+            Ok(payload)
+        }
         Err(_) => Err(Fault::PasswordWrong.into()),
     }
 }
 
-/// The payload of the next message, which must be one that answers an authentication request.
 async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    const LENGTH_MAX: u32 = limits::LOGIN_MESSAGE_BYTES_MAX as u32;
+    read_expected(stream, Expected::Other).await
+}
+
+/// The payload of the next message, which must be one that answers an authentication request.
+async fn read_expected(
+    stream: &mut ClientStream,
+    expected: Expected,
+) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let bytes_max = expected.bytes_max();
     loop {
         let input = stream.unread();
         match input.first() {
@@ -166,13 +198,18 @@ async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, Lo
             Some(0) => return Err(Fault::StartupRepeated.into()),
             Some(_) => return Err(startup::bad_header(input).into()),
         }
-        match FrameHeader::read(input, LENGTH_MAX) {
+        match FrameHeader::read(input, bytes_max) {
             Ok(Some(header)) if input.len() >= header.frame_bytes => {
                 let payload = Zeroizing::new(input[HEADER_BYTES..header.frame_bytes].to_vec());
                 stream.consume(header.frame_bytes);
                 return Ok(payload);
             }
             Ok(_) => stream.read_more().await?,
+            Err(WireError::BadLength { length, .. })
+                if length > bytes_max && expected == Expected::ClearPassword =>
+            {
+                return Err(Fault::PasswordWrong.into());
+            }
             Err(WireError::BadLength { .. } | WireError::Malformed { .. }) => {
                 return Err(startup::bad_header(input).into());
             }

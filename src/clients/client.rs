@@ -378,13 +378,13 @@ impl LoginAttempt {
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
     use Fault::{
-        CertificateFailed, LdapFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PasswordWrong,
-        PeerRejected, SaslFailed, TrustFailed,
+        CertificateFailed, LdapFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PamFailed,
+        PasswordWrong, PeerRejected, SaslFailed, TrustFailed,
     };
     let LoginEnd::Fault(fault) = end else { return false };
     let is_unproven = matches!(
         fault,
-        PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected | LdapFailed
+        PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected | LdapFailed | PamFailed
     );
     is_unproven || matches!(fault, LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })
 }

@@ -48,6 +48,8 @@ pub struct Clients {
     pub accounts: FairSemaphore,
     /// Turns at directories.
     pub ldap_turns: Turns,
+    /// Turns at PAM.
+    pub pam_turns: Turns,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -71,6 +73,7 @@ impl Clients {
             lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             accounts: FairSemaphore::new(limits::ACCOUNT_LOOKUPS_MAX, limits::ACCOUNT_LOOKUPS_EACH_MAX),
             ldap_turns: Turns::new("LDAP", limits::LDAP_LOGINS_MAX, limits::LDAP_LOGINS_EACH_MAX),
+            pam_turns: Turns::new("PAM", limits::PAM_LOGINS_MAX, limits::PAM_LOGINS_EACH_MAX),
             logins: Logins::default(),
             verifiers: Verifiers::default(),
             random: Randomness::default(),

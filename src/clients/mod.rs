@@ -16,6 +16,7 @@ mod ldap;
 mod listen;
 mod login_reply;
 mod loop_place;
+mod pam;
 mod stream;
 mod turns;
 mod unauthenticated;

@@ -219,6 +219,7 @@ fn of_clients() -> Vec<Section> {
             "",
             ldap::LDAP_REFUSALS,
         ),
+        section("Why PAM lets nobody in", "Behind `PAM login failed`.", "", ldap::PAM_REFUSALS),
         section(
             "What clients are told",
             "FATAL, and the connection ends. The log has the same text behind `closing because` and \

@@ -20,6 +20,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Between the panic of a task that is kept and its next beginning: one that panics at once must not spin.
@@ -63,6 +64,25 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Option<T> {
     let result = tokio::task::spawn_blocking(move || caught(work)).await.ok()?;
     result.map_err(|panic| tell_end(what, &peer, &panic)).ok()
+}
+
+/// Runs what may block without end on a thread of its own, named `name`; `None` where it panicked, or the
+/// system gives no thread.
+///
+/// # Cancel safety
+/// The work goes on, its result is lost.
+pub(crate) async fn on_own_thread<T: Send + 'static>(
+    name: &'static str,
+    peer: impl Display,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (tell, told) = oneshot::channel();
+    let begun = std::thread::Builder::new().name(name.into()).spawn(move || drop(tell.send(caught(work))));
+    if let Err(error) = begun {
+        tracing::error!("cannot start a thread ({name}, {peer}): {error}");
+        return None;
+    }
+    told.await.ok()?.map_err(|panic| tell_end(name, &peer, &panic)).ok()
 }
 
 /// Runs what `begin` begins, and begins it again whenever it panics: for loops that
@@ -141,6 +161,13 @@ mod tests {
             round
         });
         assert_eq!(end.await, 3);
+    }
+
+    #[tokio::test]
+    async fn work_on_its_own_thread_that_panics_is_none() {
+        let name = || std::thread::current().name().map(str::to_owned);
+        assert_eq!(on_own_thread("its own", "x", name).await, Some(Some("its own".to_owned())));
+        assert_eq!(on_own_thread("its own", "x", || -> u32 { panic!("of this work") }).await, None);
     }
 
     #[tokio::test]

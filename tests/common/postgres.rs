@@ -1,7 +1,8 @@
 //! One throw-away PostgreSQL per test binary: own directory, own port, own socket directory, no durability.
 //!
 //! Roles (all may log in, password = name + `-secret`): `app`, `other` by trust; `plain` by cleartext
-//! password, `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS. `postgres` is the
+//! password, `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS. A test that makes
+//! `long_plain` or `long_scram` is asked for passwords by these ways. `postgres` is the
 //! superuser, by trust. Databases: `app`, `other`, owned by the roles of those names.
 
 use super::{account, certs::certs, free_port, programs, reaper, wait_until};
@@ -14,6 +15,8 @@ local   all all                 trust
 host    all plain     127.0.0.1/32 password
 host    all md5er     127.0.0.1/32 md5
 host    all scrammer  127.0.0.1/32 scram-sha-256
+host    all long_plain 127.0.0.1/32 password
+host    all long_scram 127.0.0.1/32 scram-sha-256
 hostssl all tlser     127.0.0.1/32 scram-sha-256
 hostnossl all tlser   127.0.0.1/32 reject
 host    all all       127.0.0.1/32 trust

@@ -75,6 +75,56 @@ fn stored_secrets_of_every_kind_serve_the_methods_they_can() {
         assert_eq!(outcome.is_ok(), works, "{method} with {secret}: {outcome:?}");
         assert!(try_log_in(&pooler, "127.0.0.1", user, "wrong").is_err());
     }
+    let pooler = PoolerSetup::new(postgres())
+        .set("auth_type", "hba")
+        .set("auth_hba_file", "rules.conf")
+        .file("rules.conf", "host all all all md5\n")
+        .user("scrammer", &scram)
+        .start();
+    let by_scram = try_log_in(&pooler, "127.0.0.1", "scrammer", "scrammer-secret");
+    assert_eq!(
+        by_scram.as_deref(),
+        Ok("scrammer"),
+        "a rule's md5 is SCRAM, too, and its keys serve the server"
+    );
+}
+
+#[test]
+fn a_password_may_be_as_long_as_postgresql_takes_it() {
+    let long = "p".repeat(65_530);
+    for user in ["long_plain", "long_scram"] {
+        postgres().psql("postgres", &format!("create role {user} login password '{long}'"));
+        let pooler = PoolerSetup::new(postgres()).set("auth_type", "plain").user(user, &long).start();
+        assert_eq!(try_log_in(&pooler, "127.0.0.1", user, &long).as_deref(), Ok(user));
+        for wrong in [&long[1..], &format!("{long}p")] {
+            assert!(try_log_in(&pooler, "127.0.0.1", user, wrong).is_err(), "{} bytes", wrong.len());
+        }
+        let pooler = PoolerSetup::new(postgres()).set("auth_type", "scram-sha-256").user(user, &long).start();
+        assert_eq!(try_log_in(&pooler, "127.0.0.1", user, &long).as_deref(), Ok(user), "{user} by SCRAM");
+        assert!(try_log_in(&pooler, "127.0.0.1", user, &long[1..]).is_err());
+    }
+}
+
+#[test]
+fn passwords_that_have_expired_or_are_not_there_let_nobody_in() {
+    for (role, more) in [
+        ("expired", "password 'expired-secret' valid until '2001-01-01'"),
+        ("lasting", "password 'lasting-secret' valid until 'infinity'"),
+        ("unsecret", ""),
+    ] {
+        postgres().psql("postgres", &format!("create role {role} login {more}"));
+    }
+    for method in ["plain", "md5", "scram-sha-256"] {
+        let pooler =
+            PoolerSetup::new(postgres()).set("auth_type", method).set("auth_user", "postgres").start();
+        let lasting = try_log_in(&pooler, "127.0.0.1", "lasting", "lasting-secret");
+        assert_eq!(lasting.as_deref(), Ok("lasting"), "{method}");
+        for user in ["expired", "unsecret"] {
+            let refused =
+                try_log_in(&pooler, "127.0.0.1", user, &format!("{user}-secret")).expect_err("refused");
+            assert!(refused.contains("authentication failed"), "{method} {user}: {refused}");
+        }
+    }
 }
 
 #[test]

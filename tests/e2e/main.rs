@@ -18,6 +18,7 @@ mod ldap;
 mod limits;
 mod lines;
 mod memory;
+mod pam;
 mod peers;
 mod pgbench;
 mod pooling;

@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aws_lc_rs",
             "ldap3",
             "nix",
+            "nonstick",
             "rustix",
             "rustls",
             "std::fs",

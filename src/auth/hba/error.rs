@@ -42,6 +42,9 @@ pub enum FileError {
     /// What handshakes with directories would go by.
     #[error("TLS setup failed: {0}")]
     LdapTls(String),
+    /// The program was built without it.
+    #[error("auth_type=pam is not in this build: it wants the feature pam")]
+    NoPam,
     /// It cannot be read.
     #[error("could not open {kind} config file {file}: {why}")]
     Unreadable {

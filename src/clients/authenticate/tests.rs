@@ -182,12 +182,39 @@ async fn answers_that_are_none() {
         (&startup_message, fault(Fault::StartupRepeated)),
         (b"X\0\0\0\x04", silent("client close request")),
         (b"Q\0\0\0\x05\0", fault(Fault::BadPacketHeader { hex: "510000000500".into() })),
-        (b"p\0\x01\0\x01", fault(Fault::BadPacketHeader { hex: "7000010001".into() })),
+        (b"p\0\x01\0\x01", fault(Fault::PasswordWrong)),
         (b"p\0\0\0\x03", fault(Fault::BadPacketHeader { hex: "7000000003".into() })),
         (b"p\0\0\0\x09x", silent("client unexpected eof")),
         (b"", silent("client unexpected eof")),
     ] {
         assert_eq!(answered(Question::Plain, script).await, end, "{script:?}");
+    }
+}
+
+/// Whether a message that says it is so long is read on, until the client leaves in its midst.
+async fn is_read_on(question: Question, bytes: usize) -> bool {
+    let script = [&b"p"[..], &u32::try_from(bytes).unwrap().to_be_bytes(), b"x"].concat();
+    match answered(question, &script).await {
+        LoginEnd::Silent(why) => why == "client unexpected eof",
+        LoginEnd::Fault(fault) => {
+            let is_told = match question {
+                Question::Plain => fault == Fault::PasswordWrong,
+                _ => matches!(fault, Fault::BadPacketHeader { .. }),
+            };
+            assert!(is_told, "{fault:?}");
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_passwords_in_clear_text_may_be_long() {
+    for (question, most) in
+        [(Question::Plain, 65_535), (Question::Md5, 10_240), (Question::ScramSha256, 10_240)]
+    {
+        assert!(is_read_on(question, most).await, "{question:?}");
+        assert!(!is_read_on(question, most + 1).await, "{question:?}");
     }
 }
 

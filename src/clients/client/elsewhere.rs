@@ -1,7 +1,7 @@
-//! Proofs by a password that somebody else checks: a directory.
+//! Proofs by a password that somebody else checks: a directory, PAM.
 //!
 //! The client is asked for it in clear text; who has proven himself by it is logged in to servers with it.
-//! Nobody needs to be listed anywhere. Source: PgBouncer, doc/config.md (`auth_type`, ldap).
+//! Nobody needs to be listed anywhere. Source: PgBouncer, doc/config.md (`auth_type`: ldap, pam).
 
 use super::{LoginAttempt, gone};
 use crate::auth::Secret;
@@ -10,16 +10,17 @@ use crate::base::{Password, log_about};
 use crate::clients::authenticate::ask_password;
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
-use crate::clients::ldap::Claim;
 use crate::clients::stream::ClientStream;
+use crate::clients::{ldap, pam};
 use crate::config::Database;
 use crate::control::Policy;
 use crate::tasks;
 use crate::wire::Fault;
+use std::future::Future;
 use std::sync::Arc;
 
 impl LoginAttempt {
-    /// By a password that a directory takes.
+    /// By a password that a directory takes: that of a rule, or that of `auth_type`.
     ///
     /// # Cancel safety
     /// The directory may be asked all the same, within its bounds in time.
@@ -28,11 +29,11 @@ impl LoginAttempt {
         clients: &Clients,
         policy: &Policy,
         database: Option<&Database>,
-        options: Option<Arc<LdapOptions>>,
+        of_rule: Option<Arc<LdapOptions>>,
         stream: &mut ClientStream,
     ) -> Result<(), LoginEnd> {
-        let options = match options {
-            Some(options) => options, // of a rule
+        let options = match of_rule {
+            Some(options) => options,
             None => {
                 self.may_ask_elsewhere(clients, database)?;
                 policy.ldap.options.clone().ok_or(Fault::Config)?
@@ -40,11 +41,9 @@ impl LoginAttempt {
         };
         let password = self.clear_password(stream).await?.ok_or(Fault::LdapFailed)?;
         let (tls, user) = (policy.ldap.tls.config.clone(), Arc::clone(&self.user));
-        let claim = Claim { options, tls, user, password: password.clone() };
-        let _ours = stream.ours();
-        let now = clients.plane.now();
+        let claim = ldap::Claim { options, tls, user, password: password.clone() };
         let proof = async {
-            let turn = clients.ldap_turns.take(&self.remote.host_text(), now).await;
+            let turn = clients.ldap_turns.take(&self.remote.host_text(), clients.plane.now()).await;
             let asking = async move {
                 let outcome = claim.prove().await;
                 drop(turn);
@@ -53,26 +52,56 @@ impl LoginAttempt {
             // a task of its own: neither a handshake nor a panic of the library's is a worker's
             tasks::spawn("an LDAP login", self.remote.to_string(), asking).await.ok().flatten()
         };
-        let outcome = tokio::select! {
-            biased;
-            outcome = proof => outcome,
-            end = gone(stream) => return Err(end),
-        };
-        match outcome {
+        match while_client_waits(stream, proof).await? {
             Some(Ok(())) => {
                 self.learn(clients, database, password);
-                Ok(())
+                return Ok(());
             }
-            Some(Err(why)) => {
-                if why.is_about_the_user() && self.may_log(clients) {
-                    log_about!(info, self.about(), "LDAP login failed: {why}");
-                } else if self.may_log(clients) {
-                    log_about!(warn, self.about(), "LDAP is of no use: {why}");
-                }
-                Err(Fault::LdapFailed.into())
+            Some(Err(why)) if !self.may_log(clients) => drop(why),
+            Some(Err(why)) if why.is_about_the_user() => {
+                log_about!(info, self.about(), "LDAP login failed: {why}");
             }
-            None => Err(Fault::LdapFailed.into()),
+            Some(Err(why)) => log_about!(warn, self.about(), "LDAP is of no use: {why}"),
+            None => {} // its panic was told
         }
+        Err(Fault::LdapFailed.into())
+    }
+
+    /// By a password that PAM takes.
+    ///
+    /// # Cancel safety
+    /// PAM may be asked all the same, for as long as it takes; so long its turn is taken.
+    pub(super) async fn prove_by_pam(
+        &self,
+        clients: &Clients,
+        database: Option<&Database>,
+        stream: &mut ClientStream,
+    ) -> Result<(), LoginEnd> {
+        self.may_ask_elsewhere(clients, database)?;
+        let password = self.clear_password(stream).await?.ok_or(Fault::PamFailed)?;
+        let host = self.remote.host_text();
+        let proof = async {
+            let turn = clients.pam_turns.take(&host, clients.plane.now()).await;
+            let (user, password) = (Arc::clone(&self.user), password.clone());
+            let claim = pam::Claim { user, host: host.clone(), password };
+            let asking = move || {
+                let outcome = claim.prove();
+                drop(turn);
+                outcome
+            };
+            tasks::on_own_thread("pam", self.remote.to_string(), asking).await
+        };
+        match while_client_waits(stream, proof).await? {
+            Some(Ok(())) => {
+                self.learn(clients, database, password);
+                return Ok(());
+            }
+            Some(Err(why)) if self.may_log(clients) => {
+                log_about!(info, self.about(), "PAM login failed: {why}");
+            }
+            _ => {} // it is not heard, or was told
+        }
+        Err(Fault::PamFailed.into())
     }
 
     /// With `auth_type` users are whoever is let in: none is there for an `auth_user` to find.
@@ -97,5 +126,18 @@ impl LoginAttempt {
         if database.is_some() {
             clients.plane.secrets.learn(&self.database, &self.user, Arc::new(Secret::Plain(password)));
         }
+    }
+}
+
+/// What comes of `proof`, unless the client leaves meanwhile. It is we whom the client waits for.
+async fn while_client_waits<T>(
+    stream: &mut ClientStream,
+    proof: impl Future<Output = T>,
+) -> Result<T, LoginEnd> {
+    let _ours = stream.ours();
+    tokio::select! {
+        biased;
+        outcome = proof => Ok(outcome),
+        end = gone(stream) => Err(end),
     }
 }

@@ -58,11 +58,13 @@ impl LoginAttempt {
             Method::Ldap => {
                 return Box::pin(self.prove_by_ldap(clients, policy, database, ldap, stream)).await;
             }
+            Method::Pam => return Box::pin(self.prove_by_pam(clients, database, stream)).await,
             _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;
         let keys = match (method, &found.secret) {
-            (Method::Any | Method::Reject | Method::Ldap, _) | (Method::Trust, Some(_)) => None,
+            (Method::Any | Method::Reject | Method::Ldap | Method::Pam, _) => None,
+            (Method::Trust, Some(_)) => None,
             (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
             (Method::Asked(question), secret) => {
                 self.ask(clients, policy, question, secret.as_ref(), stream).await?

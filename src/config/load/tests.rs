@@ -67,7 +67,7 @@ fn every_error_is_told_with_its_line() {
         auth_dbname = pgbouncer\n\
         no_such = 1\n\
         listen_port = many\n\
-        auth_type = pam\n\
+        auth_type = kerberos\n\
         broken\n\
         io_backend = io_uring\n\
         [users]\n\
@@ -91,8 +91,7 @@ fn every_error_is_told_with_its_line() {
         "cannot use the reserved \"pgbouncer\" database as an auth_dbname",
         "unknown parameter: pgbouncer/no_such",
         "invalid value \"many\" for parameter listen_port in configuration (p.ini:11)",
-        "invalid value \"pam\" for parameter auth_type in configuration (p.ini:12): this way of \
-         authenticating is not",
+        "invalid value \"kerberos\" for parameter auth_type in configuration (p.ini:12): accepted: any,",
         "syntax error in configuration (p.ini:13): ",
         "the io_uring backend is not available in this version",
         "unrecognized user parameter: host",

@@ -65,10 +65,15 @@ pub(super) const LISTENING: &[Message] = &[
          [these](#why-a-directory-lets-nobody-in), or the system's.",
         "See there.",
     ),
+    log(
+        "PAM login failed: {why}",
+        "PAM does not let the user in; why is one of [these](#why-pam-lets-nobody-in).",
+        "See there.",
+    ),
     warning(
         "{what}: the queue is full, {count} logins wait for their turns",
-        "LDAP is slower than clients come: more than 100 wait, 32 ask (8 from one address). They go on \
-         waiting, up to `client_login_timeout`. Told at most every 10 s.",
+        "LDAP or PAM is slower than clients come: more than 100 wait. 32 ask LDAP at a time, 16 PAM, 8 from \
+         one address. They go on waiting, up to `client_login_timeout`. Told at most every 10 s.",
         "Make it faster, or see why so many log in.",
     ),
     error(

@@ -72,6 +72,9 @@ each_variant! { Fault, row;
         "The directory does not let the user in, or could not be asked; a line of the log before it tells \
          which.",
         "See that line.";
+    PamFailed:
+        "PAM does not let the user in; a line of the log before it tells why.",
+        "See that line.";
     LoginRejected:
         "A rule of the hba file rejects the client.",
         "Change `auth_hba_file`, where the client is to be let in.";
@@ -87,8 +90,8 @@ each_variant! { Fault, row;
     DatabaseDisabled { name: "{name}".into() }: "DISABLE.", "ENABLE ends it.";
     Config:
         "`auth_query` could not be run or has answered what it should not, or `auth_type=any` and the \
-         entry forces no user, or `auth_type=ldap` and the entry has an `auth_user`; a line of the log \
-         before it tells more.",
+         entry forces no user, or `auth_type=ldap` or `pam` and the entry has an `auth_user`; a line of the \
+         log before it tells more.",
         "See that line.";
     NotAllowed: "The user may log in, but not to the console.", "Add it to `admin_users` or `stats_users`.";
     ShuttingDown: "The process ends: nobody is let in any more.", NONE;

@@ -9,6 +9,11 @@ const CORRECT: &str = "Correct the line.";
 pub(super) const HBA_ERRORS: &[Message] = &[
     text("auth_type=hba requires auth_hba_file", "There is nothing to go by.", "Name the file."),
     text(
+        "auth_type=pam is not in this build: it wants the feature pam",
+        "The program was built with `--no-default-features`.",
+        "Use a build with PAM, or another `auth_type`.",
+    ),
+    text(
         "could not open {kind} config file {file}: {why}",
         "`auth_hba_file` or `auth_ident_file` cannot be read.",
         "Check the path, and the rights of the pooler's user.",

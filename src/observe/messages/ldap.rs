@@ -1,4 +1,4 @@
-//! Logins by LDAP: what is wrong with its options, and why a directory lets nobody in.
+//! Logins by LDAP and by PAM: what is wrong with options, and why nobody is let in.
 
 use super::{Message, NONE, text};
 
@@ -47,6 +47,26 @@ pub(super) const LDAP_OPTIONS: &[Message] = &[
         "The one stands for a filter, too.",
         CORRECT,
     ),
+];
+
+/// Why PAM lets nobody in.
+pub(super) const PAM_REFUSALS: &[Message] = &[
+    text(
+        "PAM does not take the password: {why}",
+        "In PAM's words. The password is wrong, there is no such user, or a module cannot be asked.",
+        "Look at what the modules log (syslog, auth), and at `/etc/pam.d/pgbouncer`.",
+    ),
+    text(
+        "PAM does not let the account in: {why}",
+        "The password is right; the account has expired, or may not log in from there or at this time.",
+        "Look at the `account` lines of `/etc/pam.d/pgbouncer`.",
+    ),
+    text(
+        "PAM does not start: {why}",
+        "It finds no rules for the service `pgbouncer`, or has no memory.",
+        "Look at `/etc/pam.d/pgbouncer`.",
+    ),
+    text("this build has no PAM", "It was built without the feature `pam`; a load refuses that.", NONE),
 ];
 
 /// Why a directory lets nobody in.

@@ -291,6 +291,11 @@ pub(super) const FAULTS: &[Message] = &[
         "Report it.",
     ),
     error(
+        "cannot start a thread ({name}, {peer}): {error}",
+        "The system gives no more threads: that login by PAM fails.",
+        "Raise the limit of tasks (`TasksMax=`).",
+    ),
+    error(
         "{what} ({peer}) has panicked and was ended, all else goes on{panic}",
         "One login, console client, scrape or fetch of credentials has ended because of a fault of the \
          program; `pgweir_panics_total` counts it.",
