@@ -21,6 +21,7 @@ mod peers;
 mod pgbench;
 mod pooling;
 mod reload;
+mod rolling;
 mod signals;
 mod statements;
 mod timeouts;
