@@ -84,7 +84,8 @@ fn the_order_is_show_configs() {
             "iam_login_timeout",
             "iam_all_denied",
             "iam_static_stability",
-            "iam_strict_lifetime"
+            "iam_strict_lifetime",
+            "server_tls_negotiation"
         ]
     );
     let mut sorted = names[..ours].to_vec();

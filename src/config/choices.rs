@@ -236,6 +236,20 @@ impl Value for Workers {
     }
 }
 
+/// How TLS with a server begins (`server_tls_negotiation`), by the words of libpq's `sslnegotiation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsNegotiation {
+    /// PostgreSQL is asked for it first.
+    #[default]
+    Postgres,
+    /// With the first byte: PostgreSQL 17 and later.
+    Direct,
+}
+
+impl Choice for TlsNegotiation {
+    const WORDS: &'static [(&'static str, Self)] = &[("postgres", Self::Postgres), ("direct", Self::Direct)];
+}
+
 /// Which TLS versions are spoken (`client_tls_protocols`, `server_tls_protocols`). Lists of TLS 1.0 and 1.1
 /// alone are valid files of PgBouncer's: with one, nothing is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]

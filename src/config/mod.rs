@@ -25,7 +25,9 @@ mod snapshot;
 mod value;
 
 pub use choices::PoolMode;
-pub(crate) use choices::{AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsProtocols};
+pub(crate) use choices::{
+    AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsNegotiation, TlsProtocols,
+};
 pub use choices::{IoBackend, Workers};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, UserEntry};

@@ -7,7 +7,7 @@
 
 use super::choices::{
     AuthDbname, AuthType, CipherList, IoBackend, LogFormat, PoolMode, SslMode, SyslogFacility, Tls13Suites,
-    TlsProtocols, Workers,
+    TlsNegotiation, TlsProtocols, Workers,
 };
 use super::iam::AllDenied;
 use super::peers::PeerId;
@@ -377,4 +377,8 @@ settings! {
         "1: expired credentials of imds and container go on signing while AWS gives no newer ones.";
     iam_strict_lifetime: bool = "0", Reload, Active,
         "1: iam_max_age holds even when AWS is down and no server can be replaced.";
+    server_tls_negotiation: TlsNegotiation = "postgres", Reload, Active,
+        "How TLS with servers begins: postgres: they are asked for it first; direct: with the first byte, \
+         which saves a round trip, needs PostgreSQL 17 and server_tls_sslmode=require, verify-ca or \
+         verify-full.";
 }
