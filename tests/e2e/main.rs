@@ -20,6 +20,7 @@ mod memory;
 mod peers;
 mod pgbench;
 mod pooling;
+mod postgres18;
 mod reload;
 mod rolling;
 mod signals;
