@@ -128,7 +128,7 @@ async fn keep_accepting(
 
 async fn accept(context: Arc<AcceptContext>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
     let mut phase = context.clients.plane.watch_phase();
-    // errors mean that plane or acceptors are gone
+    // Errors mean that plane or acceptors are gone.
     let is_shut = async {
         let _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running).await;
     };

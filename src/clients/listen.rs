@@ -155,7 +155,7 @@ fn backlog(settings: &Settings) -> i32 {
 
 /// Opens every address of one word of `listen_addr`; what does not work is warned about.
 fn open_tcp(word: &str, settings: &Settings, tcp: &mut Vec<TcpListener>) {
-    // of a socket that others share the kernel holds nobody back: it would cut them off with the socket
+    // Of a socket that others share the kernel holds nobody back: it would cut them off with the socket.
     let defers = settings.tcp_defer_accept > 0 && !settings.so_reuseport;
     let how = TcpListening {
         backlog: backlog(settings),

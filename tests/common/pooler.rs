@@ -168,7 +168,7 @@ impl PoolerSetup {
             }
             match pooler.setup.shared_port {
                 None => TcpStream::connect(("127.0.0.1", pooler.port)).is_ok(),
-                // whoever answers there may be another
+                // Whoever answers there may be another.
                 Some(_) => pooler.log().contains("process up"),
             }
         });

@@ -53,7 +53,7 @@ pub fn postgres_18() -> Option<&'static Postgres> {
         if !fetched.join("installed.txt").exists() {
             return None;
         }
-        // where its account can reach it
+        // Where its account can reach it.
         let copy = reaper::directory().join("postgres18-programs");
         programs::run(Command::new("cp").arg("-R").arg(fetched).arg(&copy));
         Some(Postgres::start("postgres18", &|name| copy.join("bin").join(name)))

@@ -192,7 +192,7 @@ fn pgbouncer_is_replaced_and_comes_back_without_a_failed_login() {
     let theirs = |id| setup(id, port).program(&pgbouncer);
     let mut group = [theirs(1).start(), theirs(2).start()];
     introduce(&mut group);
-    // a PgBouncer that ends by SIGINT has paused its pools, and cancel requests with them
+    // A PgBouncer that ends by SIGINT has paused its pools, and cancel requests with them.
     replace(&mut group, 0, "INT", false, setup(1, port));
     cancel_at(&group[0], &mut client_of(&group[1]), "of_pgbouncer");
     cancel_at(&group[1], &mut client_of(&group[0]), "of_pgweir");

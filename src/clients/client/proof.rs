@@ -171,7 +171,7 @@ impl LoginAttempt {
         policy: &Policy,
         database: Option<Arc<Database>>,
     ) -> Result<Arc<Database>, LoginEnd> {
-        // whoever is here over TCP has come before: those sockets are closed
+        // Whoever is here over TCP has come before: those sockets are closed.
         if clients.plane.phase() != Phase::Running && matches!(self.remote, Address::Unix { .. }) {
             return Err(Fault::ShuttingDown.into());
         }
