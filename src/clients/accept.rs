@@ -66,12 +66,16 @@ impl Acceptors {
                 handshakes: Arc::clone(&handshakes),
                 worker: WorkerId(number as u16),
                 keepalive,
+                is_inherited: listeners.is_inherited,
                 shortage: Arc::clone(&shortage),
             });
             for listening in &all {
                 let (context, listening, is_here) =
                     (Arc::clone(&context), Arc::clone(listening), is_here.clone());
                 let closing = closing.subscribe();
+                if matches!(*listening, Listening::Tcp(_)) {
+                    clients.accepting.begin_tcp();
+                }
                 let begin = move |watch| {
                     Box::pin(keep_accepting(context, Door::new(listening, watch), closing, is_here)) as Task
                 };
@@ -113,18 +117,28 @@ async fn keep_accepting(
     is_here: mpsc::Sender<Infallible>,
 ) {
     let door = Arc::new(door);
+    let is_tcp = door.is_tcp();
     tasks::keep("an accept loop", || accept(Arc::clone(&context), Arc::clone(&door), closing.clone())).await;
     drop(door);
+    if is_tcp {
+        context.clients.accepting.end_tcp();
+    }
     drop(is_here); // not before the socket is closed
 }
 
 async fn accept(context: Arc<AcceptContext>, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
     let mut phase = context.clients.plane.watch_phase();
+    // Errors mean that plane or acceptors are gone.
+    let is_shut = async {
+        let _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running).await;
+    };
+    let is_closed = async {
+        let _ = closing.wait_for(|closing| *closing).await;
+    };
     tokio::select! {
         () = context.rounds(&door) => {}
-        // errors mean that plane or acceptors are gone
-        _ = phase.wait_for(|phase| door.is_tcp() && *phase != Phase::Running) => {}
-        _ = closing.wait_for(|closing| *closing) => {}
+        () = is_shut => context.last_round(&door).await,
+        () = is_closed => {}
     }
 }
 
@@ -135,11 +149,28 @@ struct AcceptContext {
     worker: WorkerId,
     /// The listening sockets have SO_KEEPALIVE.
     keepalive: bool,
+    /// They are the service manager's.
+    is_inherited: bool,
     /// Every worker's: the log hears of it once.
     shortage: Arc<Mutex<Shortage>>,
 }
 
 impl AcceptContext {
+    /// Takes those whom the kernel has let in already, and would cut off with the socket, but no flood. With
+    /// a socket of the service manager's they are the next process's.
+    async fn last_round(self: &Arc<Self>, door: &Door) {
+        if self.is_inherited {
+            return;
+        }
+        let limit = self.clients.unauthenticated_max();
+        let take = async {
+            while let Ok(accepted) = door.accept_now() {
+                self.receive(accepted, door, limit).await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(limits::LOGIN_GRACE_MS), take).await;
+    }
+
     async fn rounds(self: &Arc<Self>, door: &Door) {
         loop {
             self.round(door).await;

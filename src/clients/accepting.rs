@@ -1,6 +1,6 @@
-//! Whether clients are accepted at present: SUSPEND and RESUME, and the start.
+//! Whether clients are accepted at present: SUSPEND and RESUME, the start and a soft shutdown.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::watch;
 
 /// Whether clients are accepted at present.
@@ -8,11 +8,13 @@ use tokio::sync::watch;
 pub struct Accepting {
     on: watch::Sender<bool>,
     begun: AtomicBool,
+    /// Loops that accept over TCP.
+    tcp_loops: AtomicUsize,
 }
 
 impl Default for Accepting {
     fn default() -> Self {
-        Self { on: watch::Sender::new(true), begun: AtomicBool::new(false) }
+        Self { on: watch::Sender::new(true), begun: AtomicBool::new(false), tcp_loops: AtomicUsize::new(0) }
     }
 }
 
@@ -35,6 +37,21 @@ impl Accepting {
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
+    }
+
+    /// One more loop accepts over TCP.
+    pub(super) fn begin_tcp(&self) {
+        self.tcp_loops.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One of those has ended.
+    pub(super) fn end_tcp(&self) {
+        self.tcp_loops.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether anybody may come over TCP still.
+    pub(super) fn is_open_to_tcp(&self) -> bool {
+        self.tcp_loops.load(Ordering::Acquire) > 0
     }
 
     /// Waits until clients are accepted.

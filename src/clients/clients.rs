@@ -6,7 +6,7 @@ use super::accepting::Accepting;
 use super::turns::Turns;
 use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
-use crate::base::limits;
+use crate::base::{Micros, limits};
 use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream};
 use crate::core::ClientIdentity;
 use crate::io::Guard;
@@ -83,5 +83,13 @@ impl Clients {
             plane,
         };
         (Arc::new(clients), logins)
+    }
+
+    /// Whether somebody has come before a soft shutdown and is no client yet. It waits for him as long as a
+    /// login may take; who says nothing is not waited for.
+    pub fn are_on_their_way(&self) -> bool {
+        let is_anybody =
+            self.accepting.is_open_to_tcp() || self.unauthenticated.count() > 0 || self.logins.count() > 0;
+        is_anybody && self.plane.is_shutdown_young(Micros::from_millis(limits::LOGIN_GRACE_MS))
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Listeners {
     pub tcp: Vec<TcpListener>,
     /// Over Unix sockets: open until the end, for the console.
     pub unix: Vec<UnixSocket>,
+    /// The service manager has opened them, and keeps them.
+    pub is_inherited: bool,
 }
 
 /// `tcp_defer_accept` is a switch; this is how long the kernel waits for a connection's first
@@ -109,7 +111,7 @@ impl Listeners {
         for (name, _) in ignored.iter().filter(|(_, is_set)| *is_set) {
             tracing::warn!("sockets come from the service manager, {name} is ignored");
         }
-        let mut listeners = Self::default();
+        let mut listeners = Self { is_inherited: true, ..Self::default() };
         for fd in inherited {
             listeners.take(fd).map_err(ListenError::Inherited)?;
         }
@@ -153,10 +155,12 @@ fn backlog(settings: &Settings) -> i32 {
 
 /// Opens every address of one word of `listen_addr`; what does not work is warned about.
 fn open_tcp(word: &str, settings: &Settings, tcp: &mut Vec<TcpListener>) {
+    // Of a socket that others share the kernel holds nobody back: it would cut them off with the socket.
+    let defers = settings.tcp_defer_accept > 0 && !settings.so_reuseport;
     let how = TcpListening {
         backlog: backlog(settings),
         reuse_port: settings.so_reuseport,
-        defer_accept_s: if settings.tcp_defer_accept > 0 { DEFER_ACCEPT_S } else { 0 },
+        defer_accept_s: if defers { DEFER_ACCEPT_S } else { 0 },
     };
     let addresses = match addresses(word, settings.listen_port) {
         Ok(addresses) => addresses,

@@ -258,6 +258,20 @@ impl Value for Workers {
     }
 }
 
+/// How TLS with a server begins (`server_tls_negotiation`), by the words of libpq's `sslnegotiation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsNegotiation {
+    /// PostgreSQL is asked for it first.
+    #[default]
+    Postgres,
+    /// With the first byte: PostgreSQL 17 and later.
+    Direct,
+}
+
+impl Choice for TlsNegotiation {
+    const WORDS: &'static [(&'static str, Self)] = &[("postgres", Self::Postgres), ("direct", Self::Direct)];
+}
+
 /// An entry of `[databases]` that is not the console's own (`auth_dbname`; what an entry itself says under
 /// that name is looked at when one of its clients logs in, as PgBouncer does).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md
 //! ("Section `[databases]`", "Section `[users]`").
 
-use super::choices::{LoadBalance, PoolMode, SessionState, SslMode};
+use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TlsNegotiation};
 use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
@@ -121,6 +121,8 @@ pub struct Database {
     pub server_tls_sslmode: Option<SslMode>,
     /// Overrides `server_tls_ca_file`.
     pub server_tls_ca_file: Option<Arc<str>>,
+    /// Overrides `server_tls_negotiation`.
+    pub server_tls_negotiation: Option<TlsNegotiation>,
     /// The name that its servers' certificates must be for, in place of the host's.
     pub tls_server_name: Option<Arc<str>>,
     /// What proves the pooler to its servers.
@@ -161,6 +163,7 @@ impl Database {
             client_tls_required: false,
             server_tls_sslmode: None,
             server_tls_ca_file: None,
+            server_tls_negotiation: None,
             tls_server_name: None,
             server_auth: None,
             iam_endpoint: IamEndpoint::default(),
@@ -209,6 +212,7 @@ impl Database {
             && self.load_balance_hosts == other.load_balance_hosts
             && self.server_tls_sslmode == other.server_tls_sslmode
             && self.server_tls_ca_file == other.server_tls_ca_file
+            && self.server_tls_negotiation == other.server_tls_negotiation
             && self.tls_server_name == other.tls_server_name
             && self.server_auth == other.server_auth
             && self.iam_endpoint.host == other.iam_endpoint.host

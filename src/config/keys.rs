@@ -3,7 +3,7 @@
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row
 //! here and one field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
-use super::choices::{LoadBalance, PoolMode, SessionState, SslMode};
+use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TlsNegotiation};
 use super::database::{Database, Hosts, UserEntry};
 use super::iam::ServerAuth;
 use super::peers::PeerEntry;
@@ -108,6 +108,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "Overrides the setting server_tls_sslmode.";
     "server_tls_ca_file": Text, |db, file| db.server_tls_ca_file = Some(file),
         "Overrides the setting server_tls_ca_file.";
+    "server_tls_negotiation": TlsNegotiation, |db, way| db.server_tls_negotiation = Some(way),
+        "Overrides the setting server_tls_negotiation.";
     "tls_server_name": Text, |db, name| db.tls_server_name = Some(name),
         "Name that servers' certificates must be for, with verify-full; default: iam_host, else the host.";
     "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),

@@ -28,7 +28,9 @@ mod settings;
 mod snapshot;
 mod value;
 
-pub(crate) use choices::{AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsProtocols};
+pub(crate) use choices::{
+    AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsNegotiation, TlsProtocols,
+};
 pub use choices::{IoBackend, Workers};
 pub use choices::{PoolMode, SessionState};
 pub(crate) use ciphers::{CipherList, Curve, Curves};

@@ -7,7 +7,7 @@
 
 use super::choices::{
     AuthDbname, AuthType, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility, Tls13Suites,
-    TlsProtocols, Workers,
+    TlsNegotiation, TlsProtocols, Workers,
 };
 use super::ciphers::{CipherList, Curves};
 use super::iam::AllDenied;
@@ -391,4 +391,8 @@ settings! {
     session_state: SessionState = "pgbouncer", Reload, Active,
         "Whose rules hold for prepared statements over servers: pgbouncer: who names one that it has not \
          prepared is ended; follow: PostgreSQL's, that is an error (26000), and the session goes on.";
+    server_tls_negotiation: TlsNegotiation = "postgres", Reload, Active,
+        "How TLS with servers begins: postgres: they are asked for it first; direct: with the first byte, \
+         which saves a round trip, needs PostgreSQL 17 and server_tls_sslmode=require, verify-ca or \
+         verify-full.";
 }

@@ -239,7 +239,7 @@ mod tests {
         assert_eq!([is_held(&of_alone.0, 0), is_held(&of_alone.1, 0)], [true, false]);
         assert_eq!([is_held(&of_peer.0, 259), is_held(&of_peer.1, 259)], [true, true]);
         assert_eq!(of_peer.0[1..3], [3, 1]);
-        // the id is another since a reload: who comes with the key itself is served all the same
+        // The id is another since a reload: who comes with the key itself is served all the same.
         assert_eq!(
             [is_held(&of_peer.0, 5), is_held(&of_peer.1, 5), is_held(&of_alone.0, 5)],
             [true, false, true]

@@ -19,8 +19,8 @@ use crate::io::Clock;
 use crate::wire::TrackedNames;
 use crate::worker::{Mail, WorkerHandle};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{oneshot, watch};
 
 /// Where the process stands. Moves only downwards, by `Plane::set_phase`.
@@ -61,6 +61,8 @@ pub struct Plane {
     /// Permits to compute PBKDF2, for servers that ask for it and for clients.
     pub key_derivation: FairSemaphore,
     phase: watch::Sender<Phase>,
+    /// When a soft shutdown began.
+    shutdown_at: OnceLock<Micros>,
     clock: Clock,
     socket_ids: AtomicU64,
 }
@@ -113,6 +115,7 @@ impl Plane {
             admissions: Admissions::default(),
             key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
             phase: watch::Sender::new(Phase::Running),
+            shutdown_at: OnceLock::new(),
             clock: workers.clock,
             socket_ids: AtomicU64::new(0),
         };
@@ -146,6 +149,9 @@ impl Plane {
 
     /// Goes further down; going up again is not possible and ignored.
     pub fn set_phase(&self, phase: Phase) {
+        if phase != Phase::Running {
+            self.shutdown_at.get_or_init(|| self.now());
+        }
         self.phase.send_if_modified(|now| {
             let moves = *now < phase;
             if moves {
@@ -153,6 +159,11 @@ impl Plane {
             }
             moves
         });
+    }
+
+    /// Whether a soft shutdown began less than `age` ago.
+    pub fn is_shutdown_young(&self, age: Micros) -> bool {
+        self.shutdown_at.get().is_some_and(|at| self.now().since(*at) < age)
     }
 
     /// The worker of that number.

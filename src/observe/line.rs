@@ -182,7 +182,7 @@ impl Entry {
         if let (Some(side), Some(id)) = (self.side, self.id) {
             let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
             let _ = write!(words, "{side}-{id:#x}: {}", or(&self.db, "(nodb)"));
-            // a peer has no users
+            // A peer has no users.
             if !self.is_of_peer() {
                 let _ = write!(words, "/{}", or(&self.user, "(nouser)"));
             }

@@ -10,7 +10,7 @@ use super::iam::entry;
 use super::login_error::LoginError;
 use super::servers::Servers;
 use crate::base::{Address, limits};
-use crate::config::{Database, Host, Settings, SslMode};
+use crate::config::{Database, Host, Settings, SslMode, TlsNegotiation};
 use crate::control::{FairSemaphore, Policy, Stream, tcp_options};
 use crate::core::Command;
 use crate::io::options::tune;
@@ -136,6 +136,27 @@ async fn connect_tcp(address: SocketAddr, settings: &Settings) -> io::Result<Tcp
     socket.connect(address).await
 }
 
+/// Asks a server for TLS.
+///
+/// # Errors
+/// It has none, and that will not do; or it does not speak the protocol.
+async fn offers_tls(stream: &mut TcpStream, mode: SslMode) -> Result<bool, ConnectError> {
+    let crashed = |error: io::Error| ConnectError::new("server conn crashed?", error);
+    let mut request = Vec::new();
+    startup::write_ssl_request(&mut request);
+    stream.write_all(&request).await.map_err(crashed)?;
+    let mut answer = [0];
+    // one byte and no more: what came behind it in clear would otherwise pass for a
+    // part of the encrypted stream
+    stream.read_exact(&mut answer).await.map_err(crashed)?;
+    match answer {
+        [tags::SSL_YES] => Ok(true),
+        [tags::SSL_NO] if mode >= SslMode::Require => Err(ConnectError::untrusted("server refused SSL", "")),
+        [tags::SSL_NO] => Ok(false),
+        _ => Err(ConnectError::untrusted("bad sslreq answer", "")),
+    }
+}
+
 async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> {
     let path = format!("{dir}/.s.PGSQL.{port}");
     // a name in the abstract namespace begins with a zero byte where the directory has its `@`
@@ -170,26 +191,18 @@ impl Opened {
 
     async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
         let (Wire::Tcp(stream), Some(config)) = (&mut self.wire, &target.tls.config) else { return Ok(self) };
-        let crashed = |error: io::Error| ConnectError::new("server conn crashed?", error);
-        let mut request = Vec::new();
-        startup::write_ssl_request(&mut request);
-        stream.write_all(&request).await.map_err(crashed)?;
-        let mut answer = [0];
-        // one byte and no more: what came behind it in clear would otherwise pass for a
-        // part of the encrypted stream
-        stream.read_exact(&mut answer).await.map_err(crashed)?;
-        match answer {
-            [tags::SSL_YES] => {}
-            [tags::SSL_NO] if target.tls.mode >= SslMode::Require => {
-                return Err(ConnectError::untrusted("server refused SSL", ""));
-            }
-            [tags::SSL_NO] => return Ok(self),
-            _ => return Err(ConnectError::untrusted("bad sslreq answer", "")),
+        let is_asked = target.tls.negotiation == TlsNegotiation::Postgres;
+        if is_asked && !offers_tls(stream, target.tls.mode).await? {
+            return Ok(self);
         }
         let Wire::Tcp(stream) = self.wire else { unreachable!("it was TCP a moment ago") };
         let name = target.name_to_verify(ip)?;
         let handshake = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
         let stream = handshake.map_err(|error| handshake_failed(&error))?;
+        if !target.tls.is_agreed(stream.get_ref().1) {
+            let why = "the server does not say that it speaks PostgreSQL's protocol (ALPN)";
+            return Err(ConnectError::untrusted("TLS handshake failed", why));
+        }
         self.tls = tls_text(stream.get_ref().1);
         self.security = match target.tls.mode {
             SslMode::VerifyFull => ChannelSecurity::Verified,
@@ -370,13 +383,55 @@ mod tests {
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio::net::TcpListener;
 
-    #[tokio::test]
-    async fn a_terminated_session_is_taken_leave_of_in_tls_too() {
+    /// A PostgreSQL's side of TLS, by these names of protocols.
+    fn acceptor(alpn: &[&[u8]]) -> tokio_rustls::TlsAcceptor {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
         let config = ServerConfig::builder().with_no_client_auth();
-        let config = Arc::new(config.with_single_cert(vec![cert.der().clone()], key).unwrap());
+        let mut config = config.with_single_cert(vec![cert.der().clone()], key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config).into()
+    }
+
+    #[tokio::test]
+    async fn direct_tls_begins_with_the_first_byte_and_with_postgresql_alone() {
+        for (alpn, expected) in [
+            (&[b"h2", &b"postgresql"[..]][..], Ok(())),
+            (&[], Err("the server does not say that it speaks PostgreSQL's protocol (ALPN)")),
+            (&[b"h2"], Err("received fatal alert: NoApplicationProtocol")),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut settings = Settings { server_tls_sslmode: SslMode::Require, ..Settings::default() };
+            settings.server_tls_negotiation = TlsNegotiation::Direct;
+            let tls = ServerTls::from_settings(&settings).unwrap();
+            let (host, port) = (Host::Ip(address.ip()), address.port());
+            let target = Target { host, port, tls, server_name: None, address: None };
+            let us = async {
+                let opened = Opened::over_tcp(TcpStream::connect(address).await.unwrap(), &target).unwrap();
+                opened.encrypt(&target, address.ip()).await
+            };
+            let postgres = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut first = [0];
+                stream.peek(&mut first).await.unwrap();
+                assert_eq!(first, [0x16], "a handshake, RFC 8446, section 5.1");
+                drop(acceptor(alpn).accept(stream).await);
+            };
+            let (opened, ()) = tokio::join!(us, postgres);
+            match (opened, expected) {
+                (Ok(opened), Ok(())) => assert_eq!(opened.security, ChannelSecurity::Encrypted),
+                (Err(error), Err(expected)) => {
+                    assert!(error.is_untrusted && error.detail.contains(expected), "{error:?}");
+                }
+                (opened, expected) => panic!("{:?} in place of {expected:?}", opened.map(|_| ())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_terminated_session_is_taken_leave_of_in_tls_too() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = Settings { server_tls_sslmode: SslMode::Require, ..Settings::default() };
@@ -393,7 +448,7 @@ mod tests {
             let mut request = [0; 8];
             stream.read_exact(&mut request).await.unwrap();
             stream.write_all(&[tags::SSL_YES]).await.unwrap();
-            let mut stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.unwrap();
+            let mut stream = acceptor(&[]).accept(stream).await.unwrap();
             let mut said = Vec::new();
             // an end without TLS's own goodbye is an error here, as it is a line in PostgreSQL's log
             stream.read_to_end(&mut said).await.map(|_| said)
@@ -405,7 +460,7 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_cannot_be_looked_up_is_named_with_the_reason() {
         let servers = Servers::new(plane("", "").0);
-        let tls = ServerTls { mode: SslMode::Disable, config: None };
+        let tls = ServerTls::disabled();
         let host = Host::Name("nowhere.invalid".into());
         let target = Target { host, port: 5432, tls, server_name: None, address: None };
         for time in ["looked up", "remembered"] {

@@ -52,7 +52,7 @@ struct Forwarding {
 impl Forwarding {
     async fn carry(&mut self, servers: &Servers, request: &mut PeerRequest) -> Result<(), String> {
         self.permit = Some(turn(servers, request).await?);
-        // a reload may have come meanwhile
+        // A reload may have come meanwhile.
         let snapshot = Arc::clone(&servers.plane.policy.load().snapshot);
         let entry = snapshot.peers.get(&request.peer).ok_or("peer removed")?;
         let patience = snapshot.settings.server_connect_timeout.to_timeout();

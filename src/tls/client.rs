@@ -26,7 +26,7 @@ use rustls::{
 use std::sync::Arc;
 
 /// The protocol's name in TLS. Source: PostgreSQL documentation, "SSL Session Encryption".
-const ALPN: &[u8] = b"postgresql";
+pub(super) const ALPN: &[u8] = b"postgresql";
 
 /// What takes clients' handshakes.
 #[derive(Clone, Debug)]

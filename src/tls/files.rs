@@ -43,6 +43,14 @@ pub enum TlsError {
     /// Certificates are to prove who clients are, and nobody verifies them.
     #[error("auth_type=cert requires client_tls_sslmode=verify-full")]
     CertWithoutVerification,
+    /// Direct TLS where a server may do without TLS.
+    #[error(
+        "server_tls_negotiation=direct needs server_tls_sslmode=require, verify-ca or verify-full, not {mode}"
+    )]
+    DirectButOptional {
+        /// The mode in force.
+        mode: &'static str,
+    },
     /// `verify-full` with nothing to verify against.
     #[error("{mode}=verify-full needs {authorities}")]
     NoAuthorities {
@@ -82,6 +90,7 @@ impl TlsError {
             self,
             Self::NoCertificate
                 | Self::CertWithoutVerification
+                | Self::DirectButOptional { .. }
                 | Self::NoAuthorities { .. }
                 | Self::HalfAPair { .. }
         )

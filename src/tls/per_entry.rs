@@ -1,27 +1,28 @@
 //! TLS towards the servers of every database entry: what the settings say, or what an
 //! entry says in its place.
 //!
-//! Each pair of mode and CA file is read once, however many entries have it. Never opens a
+//! Each triple of mode, CA file and negotiation is made once, however many entries have it. Never opens a
 //! connection. Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer,
 //! doc/config.md ("TLS settings").
 
 use super::files::TlsError;
 use super::server::ServerTls;
 use crate::base::limits;
-use crate::config::{Database, ServerAuth, Settings, Snapshot, SslMode};
+use crate::config::{Database, ServerAuth, Settings, Snapshot, SslMode, TlsNegotiation};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// TLS towards the servers of every entry: what the settings say, and what entries say in its place.
 #[derive(Clone, Debug)]
 pub struct ServersTls {
-    /// Of the settings.
-    mode: SslMode,
-    ca_file: Arc<str>,
+    /// What the settings ask for, and what it comes to.
+    of_settings: Wanted,
     common: ServerTls,
-    /// By mode and CA file.
-    own: HashMap<(SslMode, Arc<str>), ServerTls>,
+    own: HashMap<Wanted, ServerTls>,
 }
+
+/// What entries may say in the settings' place: mode, CA file, how it begins.
+type Wanted = (SslMode, Arc<str>, TlsNegotiation);
 
 /// Why an entry's TLS cannot be set up: whose it is, where that is an entry's own, and what is wrong.
 #[derive(Debug)]
@@ -35,18 +36,17 @@ pub struct EntryTlsError {
 impl ServersTls {
     /// No TLS at all.
     pub fn disabled() -> Self {
-        Self {
-            mode: SslMode::Disable,
-            ca_file: "".into(),
-            common: ServerTls::disabled(),
-            own: HashMap::new(),
-        }
+        Self::made_of("".into(), ServerTls::disabled())
     }
 
     /// The same towards everybody.
     #[cfg(test)]
     pub fn of_all(common: ServerTls) -> Self {
-        Self { mode: common.mode, ca_file: "".into(), common, own: HashMap::new() }
+        Self::made_of("".into(), common)
+    }
+
+    fn made_of(ca_file: Arc<str>, common: ServerTls) -> Self {
+        Self { of_settings: (common.mode, ca_file, common.negotiation), common, own: HashMap::new() }
     }
 
     /// Reads the files that settings and entries name, each once.
@@ -61,7 +61,8 @@ impl ServersTls {
             ServerTls::disabled()
         });
         let (mode, ca_file) = (settings.server_tls_sslmode, Arc::clone(&settings.server_tls_ca_file));
-        let mut all = Self { mode, ca_file, common, own: HashMap::new() };
+        let of_settings = (mode, ca_file, settings.server_tls_negotiation);
+        let mut all = Self { of_settings, common, own: HashMap::new() };
         let by_user = snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
         for entry in snapshot.databases.values().chain(&snapshot.fallback) {
             let by_iam = by_user || entry.server_auth.is_some_and(ServerAuth::is_by_iam);
@@ -77,15 +78,16 @@ impl ServersTls {
     }
 
     fn add(&mut self, entry: &Database, auth: ServerAuth, settings: &Settings) -> Result<(), EntryTlsError> {
-        let wanted @ (mode, ca_file) = &self.wanted(entry, auth);
+        let wanted @ (mode, ca_file, negotiation) = &self.wanted(entry, auth);
         // without authorities there are no logins by IAM: that is told where the entry's keys are read
         let is_missing = auth.is_by_iam() && ca_file.is_empty();
-        if is_missing || self.is_common(*mode, ca_file) || self.own.contains_key(wanted) {
+        if is_missing || *wanted == self.of_settings || self.own.contains_key(wanted) {
             return Ok(());
         }
         let settings = Settings {
             server_tls_sslmode: *mode,
             server_tls_ca_file: Arc::clone(ca_file),
+            server_tls_negotiation: *negotiation,
             ..settings.clone()
         };
         let failed = |error| EntryTlsError { database: Some(Arc::clone(&entry.name)), error };
@@ -96,19 +98,17 @@ impl ServersTls {
     /// TLS towards the servers of `entry` that are logged in to so: verify-full where that is by IAM,
     /// whatever is set. `None`: it was not set up.
     pub fn of(&self, entry: &Database, auth: ServerAuth) -> Option<&ServerTls> {
-        let (mode, ca_file) = self.wanted(entry, auth);
-        if self.is_common(mode, &ca_file) { Some(&self.common) } else { self.own.get(&(mode, ca_file)) }
+        let wanted = self.wanted(entry, auth);
+        if wanted == self.of_settings { Some(&self.common) } else { self.own.get(&wanted) }
     }
 
-    fn wanted(&self, entry: &Database, auth: ServerAuth) -> (SslMode, Arc<str>) {
+    fn wanted(&self, entry: &Database, auth: ServerAuth) -> Wanted {
+        let (mode, ca_file, negotiation) = &self.of_settings;
         let mode = match auth {
-            ServerAuth::Password => entry.server_tls_sslmode.unwrap_or(self.mode),
+            ServerAuth::Password => entry.server_tls_sslmode.unwrap_or(*mode),
             ServerAuth::RdsIam | ServerAuth::DsqlIam => SslMode::VerifyFull,
         };
-        (mode, entry.server_tls_ca_file.as_ref().unwrap_or(&self.ca_file).clone())
-    }
-
-    fn is_common(&self, mode: SslMode, ca_file: &str) -> bool {
-        mode == self.mode && ca_file == &*self.ca_file
+        let ca_file = entry.server_tls_ca_file.as_ref().unwrap_or(ca_file).clone();
+        (mode, ca_file, entry.server_tls_negotiation.unwrap_or(*negotiation))
     }
 }

@@ -5,10 +5,11 @@
 //! PostgreSQL documentation, "SSL Support" (a name is looked for in the common name only where the
 //! certificate has no alternative names).
 
+use super::client::ALPN;
 use super::files::{self, TlsError};
 use super::x509_compat;
 use super::x509_compat::{Issuers, Role, verify_signatures};
-use crate::config::{Settings, SslMode};
+use crate::config::{Choice, Settings, SslMode, TlsNegotiation};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub struct ServerTls {
     /// `server_tls_sslmode`.
     pub mode: SslMode,
+    /// `server_tls_negotiation`.
+    pub negotiation: TlsNegotiation,
     /// `None` with `disable` only, which stands for a mode without a version to speak, too.
     pub config: Option<Arc<ClientConfig>>,
 }
@@ -29,7 +32,7 @@ pub struct ServerTls {
 impl ServerTls {
     /// No TLS at all.
     pub fn disabled() -> Self {
-        Self { mode: SslMode::Disable, config: None }
+        Self { mode: SslMode::Disable, negotiation: TlsNegotiation::Postgres, config: None }
     }
 
     /// Reads the files that `settings` name.
@@ -37,7 +40,11 @@ impl ServerTls {
     /// # Errors
     /// The first thing that is wrong with them.
     pub fn from_settings(settings: &Settings) -> Result<Self, TlsError> {
-        let mode = settings.server_tls_sslmode;
+        let (mode, negotiation) = (settings.server_tls_sslmode, settings.server_tls_negotiation);
+        let is_direct = negotiation == TlsNegotiation::Direct;
+        if is_direct && mode < SslMode::Require {
+            return Err(TlsError::DirectButOptional { mode: mode.word() });
+        }
         let versions = files::versions(mode, "server_tls_protocols", &settings.server_tls_protocols)?;
         let Some(versions) = versions else { return Ok(Self::disabled()) };
         let of_13 = settings.server_tls13_ciphers.as_ref();
@@ -50,7 +57,7 @@ impl ServerTls {
             .dangerous()
             .with_custom_certificate_verifier(verifier(mode, settings, Arc::clone(&provider))?);
         let (cert, key) = (&*settings.server_tls_cert_file, &*settings.server_tls_key_file);
-        let config = match (cert.is_empty(), key.is_empty()) {
+        let mut config = match (cert.is_empty(), key.is_empty()) {
             (true, true) => builder.with_no_client_auth(),
             (false, false) => {
                 let chain = files::certificates("server_tls_cert_file", cert)?;
@@ -61,7 +68,16 @@ impl ServerTls {
                 return Err(TlsError::HalfAPair { cert: "server_tls_cert_file", key: "server_tls_key_file" });
             }
         };
-        Ok(Self { mode, config: Some(Arc::new(config)) })
+        if is_direct {
+            config.alpn_protocols = vec![ALPN.to_vec()];
+        }
+        Ok(Self { mode, negotiation, config: Some(Arc::new(config)) })
+    }
+
+    /// Whether the server has agreed on what is spoken, where that is demanded: with direct TLS it might be a
+    /// server of something else. Source: PostgreSQL documentation, "SSL Session Encryption".
+    pub fn is_agreed(&self, session: &rustls::ClientConnection) -> bool {
+        self.negotiation == TlsNegotiation::Postgres || session.alpn_protocol() == Some(ALPN)
     }
 }
 
@@ -365,6 +381,21 @@ mod tests {
         let full = with(|s| s.server_tls_sslmode = SslMode::VerifyFull);
         assert!(matches!(full, Err(TlsError::NoAuthorities { .. })));
         assert!(matches!(with(|s| s.server_tls_cert_file = "x".into()), Err(TlsError::HalfAPair { .. })));
+        for mode in [SslMode::Disable, SslMode::Allow, SslMode::Prefer, SslMode::Require] {
+            let mut settings = Settings { server_tls_sslmode: mode, ..Settings::default() };
+            settings.server_tls_negotiation = TlsNegotiation::Direct;
+            match ServerTls::from_settings(&settings) {
+                Ok(tls) => assert!(mode == SslMode::Require && tls.config.unwrap().alpn_protocols == [ALPN]),
+                Err(error) => assert_eq!(
+                    error.to_string(),
+                    format!(
+                        "server_tls_negotiation=direct needs server_tls_sslmode=require, verify-ca or \
+                         verify-full, not {}",
+                        mode.word()
+                    )
+                ),
+            }
+        }
         let missing = with(|s| {
             s.server_tls_sslmode = SslMode::VerifyCa;
             s.server_tls_ca_file = "no/such/file".into();

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 #[allow(unused_imports, reason = "as above")]
 pub use pooler::{Pooler, PoolerSetup};
-pub use postgres::{Postgres, postgres};
+pub use postgres::{Postgres, postgres, postgres_18};
 
 /// How long a condition may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,6 +9,7 @@ use super::raw::{Outcome, Raw};
 use super::{Postgres, account, free_port, programs, reaper, secrets, wait_until};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +25,8 @@ pub struct PoolerSetup {
     userlist: String,
     files: BTreeMap<String, String>,
     postgres_port: u16,
+    /// The port that it shares with others (`so_reuseport`).
+    shared_port: Option<u16>,
     program: Option<PathBuf>,
 }
 
@@ -44,6 +47,7 @@ impl PoolerSetup {
             userlist: String::new(),
             files: BTreeMap::new(),
             postgres_port,
+            shared_port: None,
             program: None,
         };
         setup
@@ -141,6 +145,12 @@ impl PoolerSetup {
         self
     }
 
+    /// Has it share a port with others.
+    pub fn sharing(mut self, port: u16) -> Self {
+        self.shared_port = Some(port);
+        self.set("so_reuseport", 1)
+    }
+
     /// Runs this program in place of the one under test.
     pub fn program(self, program: Option<PathBuf>) -> Self {
         Self { program, ..self }
@@ -154,7 +164,11 @@ impl PoolerSetup {
             if let Some(status) = pooler.child.try_wait().expect("is our child") {
                 panic!("the pooler ended at once with {status}:\n{}", pooler.log());
             }
-            std::net::TcpStream::connect(("127.0.0.1", pooler.port)).is_ok()
+            match pooler.setup.shared_port {
+                None => TcpStream::connect(("127.0.0.1", pooler.port)).is_ok(),
+                // Whoever answers there may be another.
+                Some(_) => pooler.log().contains("process up"),
+            }
         });
         pooler
     }
@@ -186,7 +200,7 @@ impl PoolerSetup {
         let directory = reaper::directory().join(name);
         std::fs::create_dir(&directory).expect("the parent is ours");
         account::hand_over(&directory, 0o755);
-        let port = free_port();
+        let port = self.shared_port.unwrap_or_else(free_port);
         account::write(&directory.join("pgweir.ini"), self.ini(&directory, port), 0o644);
         account::write(&directory.join("userlist.txt"), &self.userlist, 0o644);
         for (file, text) in &self.files {
@@ -288,6 +302,15 @@ impl Pooler {
     #[track_caller]
     pub fn ask(&self, command: &str) -> Outcome {
         self.console().simple(command)
+    }
+
+    /// As [`Pooler::ask`], by its Unix socket: its port may be others', too.
+    #[track_caller]
+    pub fn ask_itself(&self, command: &str) -> Outcome {
+        let mut console = Raw::unix(&self.directory, self.port);
+        console.startup(&[("user", "admin"), ("database", "pgbouncer")]);
+        assert_eq!(console.outcome().status, Some(b'I'), "the console lets us in");
+        console.simple(command)
     }
 
     /// A psql through the pooler, to be given more arguments: `app` on `app`, no startup file, plain output.

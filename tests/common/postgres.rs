@@ -44,7 +44,24 @@ pub struct Postgres {
 /// The PostgreSQL of this test binary, started at first use and ended with the process.
 pub fn postgres() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
-    SHARED.get_or_init(Postgres::start)
+    SHARED.get_or_init(|| Postgres::start("postgres", &programs::postgres))
+}
+
+/// A PostgreSQL 18, whatever the machine's own is, as `make setup` has fetched it; `None`: it could not. As
+/// [`postgres()`], but a pool's user has to prove himself by SCRAM if it is `scrammer`.
+pub fn postgres_18() -> Option<&'static Postgres> {
+    static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
+    let start = || {
+        let fetched = programs::in_repository(".postgres18");
+        if !fetched.join("installed.txt").exists() {
+            return None;
+        }
+        // Where its account can reach it.
+        let copy = reaper::directory().join("postgres18-programs");
+        programs::run(Command::new("cp").arg("-R").arg(fetched).arg(&copy));
+        Some(Postgres::start("postgres18", &|name| copy.join("bin").join(name)))
+    };
+    SHARED.get_or_init(start).as_ref()
 }
 
 /// What a PostgreSQL for tests is set to: quick, since nothing has to outlive a crash of the machine; over
@@ -72,14 +89,14 @@ pub fn settings(port: u16, directory: &Path, [cert, key]: [PathBuf; 2]) -> Strin
 
 impl Postgres {
     #[expect(clippy::zombie_processes, reason = "lives as long as we do; the reaper ends it")]
-    fn start() -> Self {
-        let directory = reaper::directory().join("postgres");
+    fn start(name: &str, program: &dyn Fn(&str) -> PathBuf) -> Self {
+        let directory = reaper::directory().join(name);
         std::fs::create_dir(&directory).expect("the parent is ours");
         account::hand_over(&directory, 0o755);
         let started = Self { port: free_port(), directory };
-        let data = reaper::data_directory().join("data");
+        let data = reaper::data_directory().join(format!("{name}-data"));
         programs::run(
-            account::command(programs::postgres("initdb"))
+            account::command(program("initdb"))
                 .args([
                     "--no-sync",
                     "--auth=trust",
@@ -93,7 +110,7 @@ impl Postgres {
         account::write(&data.join("pg_hba.conf"), HBA, 0o600);
         account::write(&data.join("postgresql.auto.conf"), started.settings(), 0o600);
         let log = std::fs::File::create(started.directory.join("log")).expect("the directory is ours");
-        let child = account::command(programs::postgres("postgres"))
+        let child = account::command(program("postgres"))
             .arg("-D")
             .arg(&data)
             .stdin(Stdio::null())

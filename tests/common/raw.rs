@@ -139,10 +139,15 @@ impl Raw {
     /// Connects over TCP; nothing is sent.
     #[track_caller]
     pub fn tcp(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+        Self::try_tcp(port).expect("somebody listens")
+    }
+
+    /// As [`Raw::tcp`], where perhaps nobody listens.
+    pub fn try_tcp(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(DEADLINE)).expect("a positive duration");
         stream.set_nodelay(true).expect("is a TCP socket");
-        Self { stream: Box::new(stream), key: Vec::new(), parameters: Vec::new() }
+        Ok(Self { stream: Box::new(stream), key: Vec::new(), parameters: Vec::new() })
     }
 
     /// Connects over a Unix socket; nothing is sent.

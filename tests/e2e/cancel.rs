@@ -1,7 +1,7 @@
 //! Cancel requests: the right query ends, and never the next client's.
 
 use crate::common::raw::{self, Raw};
-use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
+use crate::common::{Pooler, PoolerSetup, Postgres, postgres, wait_until};
 use std::io::copy;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -14,11 +14,16 @@ fn cancel(pooler: &Pooler, key: &[u8]) {
 
 /// Whether PostgreSQL is at a query with `marker` in it.
 pub fn running(marker: &str) -> bool {
+    running_at(postgres(), marker)
+}
+
+/// As [`running`], of another PostgreSQL.
+pub fn running_at(postgres: &Postgres, marker: &str) -> bool {
     let sql = format!(
         "select count(*) from pg_stat_activity where state = 'active' and query like '%{marker}%' \
          and pid <> pg_backend_pid()"
     );
-    postgres().psql("postgres", &sql) == "1"
+    postgres.psql("postgres", &sql) == "1"
 }
 
 #[test]

@@ -181,11 +181,11 @@ fn a_peers_pool_bounds_its_requests_and_no_other_pool_is_touched() {
     wait_until("three wait", || counts(&pooler, 2) == are("2", "3"));
     let pools = pooler.ask("show pools").records();
     assert!(pools.iter().all(|row| row["cl_waiting_cancel_req"] == "0" && row["sv_active_cancel"] == "0"));
-    // whoever waits too long is closed, whoever is on the way is not
+    // Whoever waits too long is closed, whoever is on the way is not.
     wait_until("they are closed", || counts(&pooler, 2) == are("2", "0"));
     pooler.wait_for_log("cancel request given up: cancel_wait_timeout");
     assert!(peer.next().is_none());
-    // a reload gives it more room at once, and then less
+    // A reload gives it more room at once, and then less.
     pooler.rewrite(|setup| setup.set("cancel_wait_timeout", 20));
     pooler.ask("reload");
     messengers.extend((0..2).map(|_| request(pooler.port, &key_of(2, 3))));
@@ -217,7 +217,7 @@ fn peers_change_on_reload() {
     assert_eq!(row(&pooler, 2), None, "its pool is gone with it");
     closed(request(pooler.port, &key_of(2, 3)));
     pooler.wait_for_log("could not find peer to forward request to");
-    // without an id of its own it is nobody's peer, and its keys have no mark
+    // Without an id of its own it is nobody's peer, and its keys have no mark.
     pooler.rewrite(|setup| setup.peer(2, &peer.address()).unset("peer_id"));
     pooler.ask("reload");
     pooler.wait_for_log("section [peers] has no effect without peer_id");
@@ -242,7 +242,7 @@ fn closed_port() -> u16 {
 #[test]
 fn a_request_goes_in_no_circle() {
     let mut group = [setup(1).start(), setup(2).start()];
-    // each takes the other for the third
+    // Each takes the other for the third.
     let ports = [group[1].port, group[0].port];
     for (pooler, port) in group.iter_mut().zip(ports) {
         pooler.rewrite(|setup| setup.peer(3, &format!("host=127.0.0.1 port={port}")));
@@ -265,7 +265,7 @@ fn a_flood_of_foreign_keys_is_bounded() {
     let mut console = pooler.console();
     let flood: Vec<_> = (0..200).map(|_| request(pooler.port, &key_of(2, 3))).collect();
     let held: Vec<_> = (0..3).map(|_| peer.hear()).collect();
-    // all of them come in, and have to make room for each other
+    // All of them come in, and have to make room for each other.
     wait_until("all have come", || {
         assert!(peer.next().is_none(), "more than its pool has room for");
         let counts = console.simple("show peer_pools").records();

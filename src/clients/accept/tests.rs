@@ -34,6 +34,19 @@ async fn a_socket_that_refuses_for_ever_gives_way_to_queries() {
     .await;
 }
 
+#[tokio::test]
+async fn a_shutdown_takes_those_whom_the_kernel_has_let_in() {
+    let (context, _doors) = context();
+    let (door, address) = door();
+    let _clients: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
+    context.clients.plane.set_phase(Phase::WaitForServers);
+    let open = watch::Sender::new(false);
+    accept(Arc::clone(&context), Arc::new(door), open.subscribe()).await;
+    let mail = context.clients.plane.workers[0].take();
+    assert_eq!(mail.iter().filter(|mail| matches!(mail, Mail::Task(_))).count(), 5);
+    assert!(TcpStream::connect(address).is_err(), "nobody else comes in");
+}
+
 #[test]
 fn the_log_hears_of_a_shortage_now_and_then() {
     let mut shortage = Shortage::default();
@@ -94,6 +107,7 @@ fn hall_with(settings: &str) -> (Arc<AcceptContext>, Receivers) {
         handshakes: Arc::new(Handshakes::start("context", 1, 0).unwrap()),
         worker: WorkerId(0),
         keepalive: false,
+        is_inherited: false,
         shortage: Arc::default(),
     };
     (Arc::new(context), doors)

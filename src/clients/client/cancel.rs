@@ -39,7 +39,7 @@ impl Requester {
             }
         };
         let is_logged = plane.policy.load().snapshot.settings.log_disconnections;
-        // asked last: what the settings leave out takes nothing of what others may write
+        // Asked last: what the settings leave out takes nothing of what others may write.
         if is_logged && forwarded.map_or_else(|| clients.unauthenticated.may_log(), |(_, is_heard)| is_heard)
         {
             let name = forwarded.map(|(peer, _)| format!("peer-{peer}"));

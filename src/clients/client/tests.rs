@@ -86,6 +86,13 @@ fn over_tcp(clients: &Arc<Clients>) -> UnixStream {
     arrive(clients, Address::Tcp(TCP.parse().unwrap()))
 }
 
+/// What a client on a Unix socket, which stays open in a shutdown, is refused with.
+async fn refused_on_unix(clients: &Arc<Clients>, pairs: &[(&str, &str)], password: &str) -> String {
+    let mut peer = arrive(clients, Address::Unix { port: 6432, pid: 1, uid: 1 });
+    say_hello(&mut peer, pairs).await;
+    refusal(&mut peer, password).await
+}
+
 async fn say_hello(peer: &mut UnixStream, pairs: &[(&str, &str)]) {
     let mut out = Vec::new();
     startup::write_startup(&mut out, pairs.iter().copied());
@@ -176,8 +183,20 @@ async fn what_is_wrong_is_told_only_to_who_has_proved_himself() {
     assert_eq!(refused(&clients, &unknown, "pencil").await, "password authentication failed");
     clients.plane.set_phase(Phase::WaitForClients);
     let user = [("user", "u"), ("database", "d")];
-    assert_eq!(refused(&clients, &user, "pencil").await, "pooler is shutting down");
+    assert_eq!(refused_on_unix(&clients, &user, "pencil").await, "pooler is shutting down");
     assert_eq!(clients.plane.admissions.all(), 0);
+}
+
+#[tokio::test]
+async fn whoever_is_here_over_tcp_has_come_before_the_shutdown_and_is_let_in() {
+    let (clients, _doors) = welcoming("d =", "auth_type = trust", "u");
+    let mut peer = over_tcp(&clients);
+    clients.plane.set_phase(Phase::WaitForClients);
+    assert!(clients.are_on_their_way(), "it is waited for");
+    say_hello(&mut peer, &[("user", "u"), ("database", "d")]).await;
+    assert_eq!(conversation(&mut peer, "").await.last().unwrap().0, tags::server::READY_FOR_QUERY);
+    until(|| !clients.are_on_their_way()).await;
+    assert_eq!(clients.plane.admissions.all(), 1);
 }
 
 #[tokio::test]
@@ -187,7 +206,7 @@ async fn users_known_without_a_password_are_trusted_and_nothing_else() {
     clients.plane.set_phase(Phase::WaitForClients);
     for user in ["u", "forced"] {
         assert_eq!(
-            refused(&clients, &[("user", user), ("database", "d")], "").await,
+            refused_on_unix(&clients, &[("user", user), ("database", "d")], "").await,
             "pooler is shutting down"
         );
     }

@@ -183,6 +183,13 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Set it, with the authorities in `client_tls_ca_file`.",
     ),
     text(
+        "server_tls_negotiation=direct needs server_tls_sslmode=require, verify-ca or verify-full, not \
+         {mode}",
+        "TLS with the first byte leaves a server no way to do without, as with libpq's `sslnegotiation`.",
+        "Raise `server_tls_sslmode`, or take `server_tls_negotiation=postgres`, in the settings or in the \
+         entry.",
+    ),
+    text(
         "{mode}=verify-full needs {authorities}",
         "There is nothing to verify certificates against.",
         "Name the file of the authorities.",
