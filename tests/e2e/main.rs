@@ -20,6 +20,7 @@ mod memory;
 mod pgbench;
 mod pooling;
 mod reload;
+mod replication;
 mod signals;
 mod statements;
 mod timeouts;

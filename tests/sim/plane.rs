@@ -108,6 +108,7 @@ impl World {
                 .iter()
                 .find(|(_, socket, _)| self.stands_there(*socket))
                 .map(|(since, ..)| *since),
+            replication: Vec::new(),
             clients: clients.count() as u32,
             is_forced: !self.is_calm && self.plan.pools[at].rules.min_pool_size > 1,
         }

@@ -417,6 +417,7 @@ pub fn server_identity(
         host: database.into(),
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: pgweir::wire::startup::Replication::No,
         cancel_key,
     })
 }
@@ -437,6 +438,7 @@ pub fn client_login(
         local: nowhere(),
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: pgweir::wire::startup::Replication::No,
         internal: false,
     };
     ClientLogin {

@@ -31,7 +31,9 @@ close_reasons! {
     NotReady = "server was not ready",
     /// Its client left in the middle of its work.
     ClientLeft = "client disconnect while server was not ready",
-    /// Its place is another pool's, who is below its share.
+    /// The replication client whose own it was has left.
+    ReplicationOver = "replication client was closed",
+    /// Its place is another pool's, who is below its share, or a replication client's.
     Evicted = "evicted",
     /// The database is paused.
     Paused = "pause mode",

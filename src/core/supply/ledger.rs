@@ -29,8 +29,9 @@ pub use self::shortfall::Bound;
 pub(crate) use self::shortfall::{Lateness, Shortfall};
 use self::timetable::Timetable;
 use crate::base::{Micros, PoolId, limits};
+use crate::config::PoolRules;
 use crate::core::admin::Scope;
-use crate::core::pool::PoolShare;
+use crate::core::pool::{Claimant, PoolShare};
 use account::{Account, Room, Starving};
 pub use opening::{Opening, Use, Verdict, Want};
 use std::collections::{BTreeMap, HashMap};
@@ -50,17 +51,17 @@ pub struct Ledger {
     renewals_at: HashMap<Arc<str>, Timetable>,
     /// What pools want of each endpoint, as last added up.
     asked: HashMap<Arc<str>, Asked>,
-    /// Pools that were denied for the sake of a database's or user's cap: asked again when a
-    /// place there is returned.
-    starved: BTreeMap<PoolId, Starving>,
+    /// Those that were denied for the sake of a database's or user's cap, replication clients also for that
+    /// of their pool's: asked again when a place there is returned.
+    starved: BTreeMap<Claimant, Starving>,
 }
 
 impl Ledger {
     /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps
     /// [`PoolShare::is_full`] up to date.
     pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
-        if matches!(want, Want::Waiter { .. }) {
-            self.starved.remove(&pool.id); // whether it does is judged anew
+        if want.is_for_client() {
+            self.starved.remove(&want.claimant(pool.id)); // whether it does is judged anew
         }
         let verdict = self.judge(pool, want, now);
         match (want, &verdict) {
@@ -82,7 +83,7 @@ impl Ledger {
 
     /// Whoever a server is opened for, it is the replacement of one that was retired, if one was.
     fn launch(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
-        self.starved.remove(&pool.id);
+        self.starved.remove(&opening.want.claimant(pool.id));
         let account = self.account(pool);
         if opening.renews && account.renewing == 0 {
             pool.forget_departed();
@@ -90,10 +91,13 @@ impl Ledger {
         account.logging_in += 1;
         account.renewing += u32::from(opening.renews);
         account.renewals_under_way += u32::from(opening.want == Want::Renewal);
-        account.owed = account.owed.saturating_sub(1);
+        match opening.want {
+            Want::Replication { .. } => account.replication_logins += 1,
+            _ => account.owed = account.owed.saturating_sub(1),
+        }
         let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
         there.all += 1;
-        there.for_clients += u32::from(opening.is_for_client());
+        there.for_clients += u32::from(opening.want.is_for_client());
         self.database(pool).servers += 1;
         self.user(pool).servers += 1;
     }
@@ -104,30 +108,31 @@ impl Ledger {
             return Verdict::Nothing;
         }
         let account = self.account(pool);
-        if account.retry_at > now {
-            return Verdict::Later(account.retry_at);
+        let retry_at = if want.is_replication() { account.replication_retry_at } else { account.retry_at };
+        if retry_at > now {
+            return Verdict::Later(retry_at);
         }
         if want == Want::Renewal {
             return self.judge_renewal(pool, now);
         }
-        let (servers, coming) = (account.servers(), account.coming());
+        let servers = account.servers();
         let at_size = rules.pool_size > 0 && servers >= rules.pool_size;
         let mut from_reserve = false;
         match want {
             Want::Minimum if servers >= rules.min_pool_size || at_size => return Verdict::Nothing,
-            Want::Waiter { since } if at_size => {
-                let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
-                if rules.reserve_pool_timeout == Micros(0) || servers >= reserve_max {
-                    return Verdict::Full;
+            Want::Waiter { since } | Want::Replication { since } if at_size => {
+                match self.judge_reserve(pool, &rules, since, now) {
+                    None => from_reserve = true,
+                    Some(_) if want.is_replication() => {
+                        return self.make_room(pool.id, Scope::Pool(pool.id), want);
+                    }
+                    Some(verdict) => return verdict,
                 }
-                if coming > 0 {
-                    // who waits longest then, and since when, shows when it has logged in
-                    return Verdict::Nothing;
-                }
-                if now.since(since) < rules.reserve_pool_timeout {
-                    return Verdict::Later(since + rules.reserve_pool_timeout);
-                }
-                from_reserve = true;
+            }
+            _ if rules.pool_size > 0
+                && self.go_before(pool.id, want, &Scope::Pool(pool.id)) >= rules.pool_size - servers =>
+            {
+                return Verdict::Full;
             }
             _ => {}
         }
@@ -143,6 +148,27 @@ impl Ledger {
             }
         }
         Verdict::Launch(self.opening(pool, want, from_reserve, now))
+    }
+
+    /// Whether a client that waits since then may have a place of the reserve; `None`: it may.
+    fn judge_reserve(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        rules: &PoolRules,
+        since: Micros,
+        now: Micros,
+    ) -> Option<Verdict> {
+        let account = self.account(pool);
+        let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
+        if rules.reserve_pool_timeout == Micros(0) || account.servers() >= reserve_max {
+            return Some(Verdict::Full);
+        }
+        if account.coming() > 0 {
+            // who waits longest then, and since when, shows when it has logged in
+            return Some(Verdict::Nothing);
+        }
+        let is_early = now.since(since) < rules.reserve_pool_timeout;
+        is_early.then_some(Verdict::Later(since + rules.reserve_pool_timeout))
     }
 
     /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are
@@ -175,6 +201,12 @@ impl Ledger {
                 account.retiring = account.retiring.saturating_sub(1);
                 pool.set_live_count(account.live);
             }
+            Use::Replication => {
+                let account = self.account(pool);
+                assert!(account.replication > 0, "a place was returned that was never taken");
+                account.replication -= 1;
+                pool.set_replication_count(account.replication);
+            }
             Use::Cancel => {
                 let account = self.account(pool);
                 assert!(account.cancels > 0, "a place was returned that was never taken");
@@ -183,6 +215,7 @@ impl Ledger {
             }
         }
         pool.set_full(false);
+        self.give_back(&Scope::Pool(pool.id));
         for scope in scopes_of(pool) {
             self.give_back(&scope);
         }
@@ -194,6 +227,7 @@ impl Ledger {
             return false;
         }
         self.wants_nothing(pool);
+        self.wants_no_replication(pool);
         self.accounts.remove(&pool.id);
         self.databases.retain(|_, room| room.servers > 0);
         self.users.retain(|_, room| room.servers > 0);
@@ -202,10 +236,13 @@ impl Ledger {
 
     /// Servers of a pool: (logging in, live). For `sv_login` of SHOW POOLS.
     pub fn pool_servers(&self, pool: PoolId) -> (u32, u32) {
-        self.accounts.get(&pool).map_or((0, 0), |account| (account.logging_in, account.live))
+        self.accounts
+            .get(&pool)
+            .map_or((0, 0), |account| (account.logging_in, account.live + account.replication))
     }
 
-    /// Logins of a pool in progress that bring one more server than there are: not those that replace one.
+    /// Logins in progress that bring a pool one more server to lend than there are: not those that replace
+    /// one.
     pub fn coming(&self, pool: PoolId) -> u32 {
         self.accounts.get(&pool).map_or(0, Account::coming)
     }

@@ -159,8 +159,14 @@ pub(super) const CLOSED: &[Message] = &[
         NONE,
     ),
     text(
+        "replication client was closed",
+        "The replication client whose own server it was has left, or left before it had it.",
+        NONE,
+    ),
+    text(
         "evicted",
-        "Another pool that shares `max_db_connections` or `max_user_connections` needed its place more.",
+        "Another pool that shares `max_db_connections` or `max_user_connections` needed its place more, or a \
+         replication client of its own pool, which was full.",
         "Where it is frequent raise those limits: each change costs a login.",
     ),
     text("too many servers in the pool", "`pool_size` was lowered.", NONE),
