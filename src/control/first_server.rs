@@ -47,6 +47,9 @@ impl Plane {
     ) -> Result<ReplicationOffer, Fault> {
         let mut phase = self.watch_phase();
         let answer = entry.replication.join(wish, self.now());
+        if entry.is_removed() {
+            return Err(Fault::DatabaseRemoved); // whoever is told so was told before it joined
+        }
         self.launcher.need_server(entry.share.id);
         tokio::select! {
             // an attempt that ends without a word has panicked
