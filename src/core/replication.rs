@@ -46,12 +46,11 @@ impl Core {
             return;
         }
         let generation = pool.share.generation();
-        let is_outdated = |server: &Server| {
-            let is_left = server.close_reason == Some(CloseReason::HostMoved);
-            server.pool == slot && (is_left || server.generation != generation)
-        };
-        for id in self.servers.ids(is_outdated) {
-            let reason = self.servers[id].close_reason.unwrap_or(CloseReason::Reconfigured);
+        let is_left = |server: &Server| server.close_reason == Some(CloseReason::HostMoved);
+        let is_outdated = |server: &Server| is_left(server) || server.generation != generation;
+        for id in self.servers.ids(|server| server.pool == slot && is_outdated(server)) {
+            let is_left = is_left(&self.servers[id]);
+            let reason = if is_left { CloseReason::HostMoved } else { CloseReason::Reconfigured };
             self.close_server(id, reason, net);
         }
     }

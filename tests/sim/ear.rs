@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub const MOVED: &str = "host has moved";
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 23] = [
+const REASONS: [&str; 24] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
@@ -30,6 +30,7 @@ const REASONS: [&str; 23] = [
     "pause mode",
     "prepared statements in doubt",
     "query timeout",
+    "replication client was closed",
     "server conn crashed?",
     "server idle timeout",
     "server lifetime over",
@@ -40,7 +41,7 @@ const REASONS: [&str; 23] = [
 ];
 
 /// Why one may be closed where nobody and nothing fails.
-const QUIET_REASONS: [&str; 9] = [
+const QUIET_REASONS: [&str; 10] = [
     "authorization renewed",
     "authorization too old",
     // Also for a client that has asked for a parameter that no server takes.
@@ -48,6 +49,7 @@ const QUIET_REASONS: [&str; 9] = [
     "database removed",
     "evicted",
     "prepared statements in doubt",
+    "replication client was closed",
     "server idle timeout",
     "server lifetime over",
     "too many servers in the pool",
