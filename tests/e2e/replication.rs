@@ -279,6 +279,18 @@ fn who_waits_too_long_or_leaves_is_done_with() {
 }
 
 #[test]
+fn a_time_limit_ends_what_it_runs_a_stream_too() {
+    let pooler = setup("limited", "").set("query_timeout", "0.5").set("client_idle_timeout", "0.1").start();
+    let mut own = log_in(&pooler, "replica", "limited", "true");
+    own.simple("CREATE_REPLICATION_SLOT limited TEMPORARY PHYSICAL RESERVE_WAL");
+    own.send(&raw::query("START_REPLICATION SLOT limited PHYSICAL 0/1000000"));
+    let words = own.last_words();
+    assert!(words.is_empty() || words == "FATAL 08P01: query timeout", "not amid a message: {words}");
+    pooler.wait_for_log("closing because: query timeout");
+    assert!(!pooler.log().contains("closing because: client_idle_timeout"));
+}
+
+#[test]
 fn a_refusal_is_told_to_that_client_alone() {
     let pooler = setup("refuses", "").start();
     let login = [("user", "app"), ("database", "refuses")];
