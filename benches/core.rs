@@ -97,6 +97,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             host: "host".into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: pgweir::wire::startup::Replication::No,
             cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
         };
         let login = ServerLogin {
@@ -119,6 +120,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             local: address.clone(),
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: pgweir::wire::startup::Replication::No,
             internal: false,
         };
         let login = ClientLogin {

@@ -170,7 +170,8 @@ impl World {
     fn hears(&mut self, at: usize, event: impl FnOnce(Demand) -> Event) {
         let share = Arc::clone(&self.pools[at].share);
         let clients = self.trial.clients as u32;
-        let event = event(Demand { share, welcome_since: None, clients, is_forced: false });
+        let event =
+            event(Demand { share, welcome_since: None, replication: Vec::new(), clients, is_forced: false });
         for action in self.launcher.handle(event, &mut self.ledger, self.now) {
             match action {
                 Action::Open { want, opening, .. } => self.asks_for_turn(at, want, opening),

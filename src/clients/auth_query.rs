@@ -95,6 +95,7 @@ fn join(plane: &Plane, entry: &PoolEntry, counted: CountedClient) -> std::io::Re
         local: here(),
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: crate::wire::startup::Replication::No,
         internal: true,
     });
     let rules = plane.policy.load().snapshot.client_rules(&share.user, &entry.config.load());

@@ -6,8 +6,10 @@
 
 mod cancel;
 mod elsewhere;
+mod ending;
 mod hand_over;
 mod proof;
+mod replication;
 mod vouched;
 
 use super::clients::{Clients, Rights};
@@ -22,6 +24,7 @@ use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
 use cancel::Requester;
 use hand_over::{Allowed, Handover};
+use replication::Replica;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -70,29 +73,13 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
             attempt.hand_to_console(&clients, stream, rights, admission)
         }
         Ok(Way::Worker(handover)) => attempt.hand_to_worker(&clients, stream, *handover),
-        Err(end) => {
-            // who connects and says nothing only looks whether we are there
-            if stream.has_spoken() {
-                attempt.log_end(&clients, &end);
-            }
-            // whoever is told why counts again, also where he has proven himself: nothing else
-            // bounds how many there are
-            login_slot.leave();
-            let leaving = clients.unauthenticated.enter(&attempt.remote);
-            drop(attempt);
-            tokio::select! {
-                () = Box::pin(take_leave(stream, &end)) => {}
-                () = leaving.cut_off() => {}
+        Ok(Way::Replication(replica)) => {
+            let outcome = Box::pin(attempt.replicate(&clients, stream, *replica)).await;
+            if let Err((attempt, stream, end)) = outcome {
+                attempt.see_off(&clients, stream, end).await;
             }
         }
-    }
-}
-
-/// Tells the client why it is refused, where it is told.
-async fn take_leave(stream: ClientStream, end: &LoginEnd) {
-    match end {
-        LoginEnd::Fault(fault) => stream.farewell(&fault.message()).await,
-        LoginEnd::Silent(_) | LoginEnd::Handshake(_) | LoginEnd::Unsaid => stream.close().await,
+        Err(end) => attempt.see_off(&clients, stream, end).await,
     }
 }
 
@@ -123,6 +110,8 @@ enum Way {
     Console { rights: Rights, admission: Admission },
     /// To a worker.
     Worker(Box<Handover>),
+    /// The same, with a server of its own.
+    Replication(Box<Replica>),
 }
 
 /// One client during its login.
@@ -170,6 +159,7 @@ impl LoginAttempt {
             local: local.clone(),
             connected_at_epoch_s: since_epoch.as_secs(),
             names: None,
+            replication: Replication::No,
             tls: String::new(),
             is_waiting: false,
         });
@@ -204,9 +194,6 @@ impl LoginAttempt {
         };
         let policy = clients.plane.policy.load_full();
         self.introduce(clients, &startup, stream, &policy.snapshot.settings);
-        if startup.replication != Replication::No {
-            return Err(Fault::ReplicationUnavailable.into());
-        }
         if startup.needs_negotiation() {
             let mut out = Vec::new();
             startup::write_negotiation(&mut out, &startup.unknown_options);
@@ -228,6 +215,9 @@ impl LoginAttempt {
         self.login_slot.leave();
         let rules = policy.snapshot.client_rules(&self.user, &database);
         let allowed = Allowed { settings: &policy.snapshot.settings, startup: &startup, rules, admission };
+        if startup.replication != Replication::No {
+            return Ok(Way::Replication(Box::new(self.as_replica(clients, allowed)?)));
+        }
         let handover = self.enter(clients, stream, allowed).await?;
         Ok(Way::Worker(Box::new(handover)))
     }
@@ -269,6 +259,7 @@ impl LoginAttempt {
         }
         self.row.update(|row| {
             row.names = Some((self.database.clone(), self.user.clone()));
+            row.replication = startup.replication;
             row.tls = tls;
         });
     }
@@ -341,52 +332,6 @@ impl LoginAttempt {
             }
         }
     }
-
-    fn log_end(&self, clients: &Clients, end: &LoginEnd) {
-        let policy = clients.plane.policy.load();
-        let settings = &policy.snapshot.settings;
-        let (reason, is_told) = match end {
-            LoginEnd::Fault(fault) => (fault.text(), true),
-            LoginEnd::Silent(reason) | LoginEnd::Handshake(reason) => (reason.as_str().into(), false),
-            LoginEnd::Unsaid => return,
-        };
-        let is_handshake = matches!(end, LoginEnd::Handshake(_));
-        let is_logged = is_handshake
-            || settings.log_disconnections
-            || (is_told && settings.log_pooler_errors)
-            || (settings.log_connections && is_about_the_client(end));
-        // asked last: what the settings leave out takes nothing of what others may write
-        if !is_logged || !self.may_log(clients) {
-            return;
-        }
-        if is_handshake {
-            log_about!(warn, self.about(), "{reason}");
-        }
-        if settings.log_disconnections {
-            let age = clients.plane.now().since(self.arrived).as_secs();
-            log_about!(info, self.about(), "closing because: {reason} (age={age}s)");
-        }
-        if is_told && settings.log_pooler_errors {
-            log_about!(warn, self.about(), "pooler error: {reason}");
-        }
-        if settings.log_connections && is_about_the_client(end) {
-            log_about!(info, self.about(), "login failed: db={} user={}", self.database, self.user);
-        }
-    }
-}
-
-/// Whether a login ended because of who the client is, or is not.
-fn is_about_the_client(end: &LoginEnd) -> bool {
-    use Fault::{
-        CertificateFailed, LdapFailed, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser, PamFailed,
-        PasswordWrong, PeerRejected, SaslFailed, TrustFailed,
-    };
-    let LoginEnd::Fault(fault) = end else { return false };
-    let is_unproven = matches!(
-        fault,
-        PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected | LdapFailed | PamFailed
-    );
-    is_unproven || matches!(fault, LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::control::{ClientKey, Welcome};
 use crate::wire::encode::{self, Severity};
 use crate::wire::startup::Startup;
 use crate::wire::{ParamSet, TrackedNames, authentication, sqlstate, tags};
+use std::sync::Arc;
 
 /// The parameters of a client: those of the pool's server, with what its StartupMessage asks for in their
 /// place. What the server does not report (`search_path` before PostgreSQL 18) nobody could set back for the
@@ -23,14 +24,38 @@ pub(super) fn own_params(
     for (position, value) in startup.tracked.iter().filter(|(at, _)| servers.value(*at).is_some()) {
         params = params.with(*position, value.as_str());
     }
-    if let Some(remote) = add_host
-        && let Some(position) = names.position("application_name")
-    {
-        let own = startup.tracked.iter().rfind(|(at, value)| *at == position && !value.is_empty());
-        let name = own.map_or("app", |(_, value)| value);
-        params = params.with(position, format!("{name} - {}", host_text(remote)));
+    if let Some((position, name)) = name_with_host(names, startup, add_host) {
+        params = params.with(position, name);
     }
     params
+}
+
+/// What a replication client asks of its server, as its StartupMessage has it: nothing is set for it later.
+pub(super) fn replication_startup(
+    names: &TrackedNames,
+    startup: &Startup,
+    add_host: Option<&Address>,
+) -> Vec<(Arc<str>, Arc<str>)> {
+    let named = name_with_host(names, startup, add_host);
+    let own = startup.tracked.iter().filter(|(at, _)| named.as_ref().is_none_or(|(other, _)| at != other));
+    let tracked = own.cloned().chain(named.clone());
+    let mut pairs: Vec<(Arc<str>, Arc<str>)> =
+        tracked.filter_map(|(at, value)| Some((names.iter().nth(at)?.into(), value.into()))).collect();
+    pairs.extend(startup.options.as_deref().map(|options| ("options".into(), options.into())));
+    pairs
+}
+
+/// `application_name` with where its client comes from, where that is to be told.
+fn name_with_host(
+    names: &TrackedNames,
+    startup: &Startup,
+    add_host: Option<&Address>,
+) -> Option<(usize, String)> {
+    let remote = add_host?;
+    let position = names.position("application_name")?;
+    let own = startup.tracked.iter().rfind(|(at, value)| *at == position && !value.is_empty());
+    let name = own.map_or("app", |(_, value)| value);
+    Some((position, format!("{name} - {}", host_text(remote))))
 }
 
 /// `ADDR:PORT`, `[v6]:PORT`, `unix(PID@host):PORT`.

@@ -79,6 +79,14 @@ pub struct PoolRules {
     pub log_connections: bool,
 }
 
+impl PoolRules {
+    /// The same for a replication client of the pool: it has its server to its end, whatever the mode.
+    #[must_use]
+    pub fn for_replication(&self) -> Self {
+        Self { mode: PoolMode::Session, ..self.clone() }
+    }
+}
+
 /// What is in force for one client: (login user, database). A time of zero means "off".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientRules {

@@ -7,6 +7,7 @@ use super::tables::Shown;
 use super::times::Moment;
 
 use crate::status::{Side, SocketView};
+use crate::wire::startup::Replication;
 
 /// The rows of one of the four tables, by its columns.
 pub(super) fn rows(shown: &'static Shown, mut sockets: Vec<SocketView>, moment: &Moment) -> Rows {
@@ -31,7 +32,12 @@ fn push(rows: &mut Rows, socket: &SocketView, moment: &Moment, with_buffers: boo
         letter.into(),
         socket.user.as_deref().unwrap_or("(nouser)").into(),
         socket.database.as_deref().unwrap_or("(nodb)").into(),
-        "none".into(),
+        match socket.replication {
+            Replication::No => "none",
+            Replication::Logical => "logical",
+            Replication::Physical => "physical",
+        }
+        .into(),
         state.into(),
         socket.remote.host_text().into(),
         socket.remote.port().into(),
@@ -85,6 +91,7 @@ mod tests {
             local: Address::Unix { port: 6432, pid: 77, uid: 1 },
             tls: String::new(),
             connected_at_epoch_s: 1_795_320_830,
+            replication: Replication::No,
             internal: false,
         };
         (&ClientRow {
@@ -109,6 +116,7 @@ mod tests {
             host: "db1".into(),
             tls: "TLSv1.3/TLS_AES_256_GCM_SHA384".into(),
             connected_at_epoch_s: 1_795_320_830,
+            replication: Replication::No,
             cancel_key: CancelKey { pid: 4711, secret: Box::new([0; 4]) },
         };
         (&ServerRow {

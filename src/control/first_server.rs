@@ -1,7 +1,9 @@
-//! A client's wait for its pool's first server, which says what clients are welcomed with.
+//! A client's wait at its login: for its pool's first server, which says what clients are welcomed with; a
+//! replication client's, for its own.
 
 use super::plane::{Phase, Plane};
 use super::pool_entry::PoolEntry;
+use super::replication::{ReplicationOffer, ReplicationWish};
 use super::welcome::Welcome;
 use crate::core::PoolShare;
 use crate::wire::Fault;
@@ -30,6 +32,30 @@ impl Plane {
             return Err(fault);
         }
         Box::pin(self.wait_for_welcome(&entry)).await // boxed: most need not wait
+    }
+
+    /// Waits for a server that is opened for this replication client alone, which it asks for.
+    ///
+    /// # Errors
+    /// Why there is none: `Fault::LoginFailed` where PostgreSQL has refused it, or what else ends the wait.
+    /// # Cancel safety
+    /// Dropping it withdraws the request.
+    pub async fn replication_server(
+        &self,
+        entry: &PoolEntry,
+        wish: ReplicationWish,
+    ) -> Result<ReplicationOffer, Fault> {
+        let mut phase = self.watch_phase();
+        let answer = entry.replication.join(wish, self.now());
+        if entry.is_removed() {
+            return Err(Fault::DatabaseRemoved); // whoever is told so was told before it joined
+        }
+        self.launcher.need_server(entry.share.id);
+        tokio::select! {
+            // an attempt that ends without a word has panicked
+            answer = answer => answer.unwrap_or(Err(Fault::LoginFailed)),
+            _ = phase.wait_for(|phase| *phase == Phase::WaitForServers) => Err(Fault::ServerShuttingDown),
+        }
     }
 
     async fn wait_for_welcome(&self, entry: &PoolEntry) -> Result<Arc<Welcome>, Fault> {

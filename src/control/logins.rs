@@ -5,6 +5,7 @@
 //! the moment it is connected to.
 
 use crate::base::Address;
+use crate::wire::startup::Replication;
 use dashmap::DashMap;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub struct LoginRow {
     pub connected_at_epoch_s: u64,
     /// Database and user, once they are known.
     pub names: Option<(Arc<str>, Arc<str>)>,
+    /// Which kind of replication it is for.
+    pub replication: Replication,
     /// As SHOW prints it, empty without TLS.
     pub tls: String,
     /// A client that has proved who it is and waits for its pool's first server.
@@ -88,6 +91,7 @@ mod tests {
             local: address.clone(),
             connected_at_epoch_s: 0,
             names: None,
+            replication: Replication::No,
             tls: String::new(),
             is_waiting: false,
         };

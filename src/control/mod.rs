@@ -27,6 +27,7 @@ mod pool_entry;
 mod proof;
 mod random;
 mod registry;
+mod replication;
 mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -57,6 +58,7 @@ pub use pool_entry::CountedClient;
 pub(crate) use pool_entry::PoolEntry;
 pub(crate) use random::Randomness;
 pub(crate) use registry::DatabaseView;
+pub(crate) use replication::{Acceptance, ReplicationOffer, ReplicationRequest, ReplicationWish};
 pub(crate) use server_secrets::Stored;
 pub(crate) use welcome::Welcome;
 

@@ -20,7 +20,7 @@ impl Plane {
     pub fn kill(&self, database: Option<&str>) {
         for entry in self.registry.entries_of(database) {
             entry.share.bump_generation(); // logins to servers that are under way, too
-            entry.welcome.refuse(Fault::DatabaseRemoved);
+            entry.refuse_waiting(&Fault::DatabaseRemoved);
             self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
         }
     }
@@ -28,7 +28,7 @@ impl Plane {
     /// An entry that the files no longer have: all its clients and servers are dropped.
     pub fn remove(&self, database: &str) {
         for entry in self.registry.remove(database) {
-            entry.welcome.refuse(Fault::DatabaseRemoved);
+            entry.refuse_waiting(&Fault::DatabaseRemoved);
             self.tell_all(|| Command::Kill(Scope::Pool(entry.share.id)));
             self.places.forget(&entry.share); // one that still has servers is forgotten with the last of them
         }

@@ -127,14 +127,21 @@ impl Place {
     #[must_use]
     pub fn into_live(mut self) -> Self {
         self.places.ledger().logged_in(&self.pool, self.opening());
-        self.used_for = Use::Live;
+        self.used_for = if self.opening().want().is_replication() { Use::Replication } else { Use::Live };
         self
+    }
+
+    /// The login in this place, for a replication client, has failed for a reason that may pass.
+    pub fn replication_postponed(&self, retry: Micros) {
+        self.places.ledger().replication_postponed(&self.pool, self.opening(), retry);
     }
 
     fn opening(&self) -> &Opening {
         match &self.used_for {
             Use::LoggingIn(opening) => opening,
-            Use::Failed(_) | Use::Live | Use::Cancel => unreachable!("only a login ends as one"),
+            Use::Failed(_) | Use::Live | Use::Replication | Use::Cancel => {
+                unreachable!("only a login ends as one")
+            }
         }
     }
 

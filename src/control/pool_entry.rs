@@ -4,10 +4,12 @@
 
 use super::last_failure::{LastFailure, Sent};
 use super::login_counts::LoginCounts;
+use super::replication::ReplicationQueue;
 use super::welcome::ServerParamsCache;
 use crate::base::{Micros, PoolId};
 use crate::config::Database;
 use crate::core::{Demand, Lateness, PoolShare};
+use crate::wire::Fault;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -40,6 +42,8 @@ pub struct PoolEntry {
     pub config: ArcSwap<Database>,
     /// What its clients are welcomed with.
     pub welcome: ServerParamsCache,
+    /// Replication clients that wait for a server of their own.
+    pub replication: ReplicationQueue,
     /// Which of the entry's hosts is next.
     pub host_turn: AtomicUsize,
     /// Logins to its servers.
@@ -62,6 +66,7 @@ impl PoolEntry {
             share,
             config: ArcSwap::new(config),
             welcome: ServerParamsCache::default(),
+            replication: ReplicationQueue::default(),
             host_turn: AtomicUsize::new(0),
             logins: LoginCounts::default(),
             last_failure: LastFailure::default(),
@@ -108,6 +113,12 @@ impl PoolEntry {
         self.lateness.lock().unwrap_or_else(PoisonError::into_inner).news(is_late, now)
     }
 
+    /// Ends the wait of everybody who waits at a login.
+    pub fn refuse_waiting(&self, fault: &Fault) {
+        self.welcome.refuse(fault.clone());
+        self.replication.refuse(fault);
+    }
+
     /// How the log names it: `database/user`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.share.database.name, self.share.user)
@@ -134,6 +145,7 @@ impl PoolEntry {
         Demand {
             share: Arc::clone(&self.share),
             welcome_since: self.welcome.oldest_waiter(),
+            replication: self.replication.since(),
             clients: self.client_count(),
             is_forced: self.is_forced(),
         }

@@ -7,6 +7,7 @@ use super::Core;
 use super::conn::{Client, CloseReason, Debt, Leave, Phase, Reason, Server, Stand, Task};
 use super::net::Net;
 use super::note::Farewell;
+use super::pool::Part;
 use super::worker_core::Resting;
 use crate::base::{ClientId, Micros, Peer, ServerId, log_about};
 use crate::config::PoolMode;
@@ -45,11 +46,14 @@ impl Core {
         }
     }
 
-    /// A server whose client has left: reset and lent on where it is at rest (session
-    /// pooling), closed where it is not.
+    /// A server whose client has left: reset and lent on where it is at rest (session pooling), closed where
+    /// it is not, or was that client's own.
     pub(super) fn abandon(&mut self, id: ServerId, net: &mut impl Net) {
         let server = &mut self.servers[id];
         server.hold.lift(Reason::LinkBlocked, Peer::Server(id), net);
+        if self.pools[server.pool].part == Part::Replication {
+            return self.end_server(id, CloseReason::ReplicationOver, net);
+        }
         let relaying = matches!(server.phase, Phase::Linked(_));
         if !relaying || !server.is_clean() || server.blocked {
             self.end_server(id, CloseReason::ClientLeft, net);

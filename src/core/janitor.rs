@@ -58,6 +58,7 @@ impl Core {
             self.pools[slot].asked = 0;
             self.trim_queue(slot);
             self.serve(slot, net);
+            self.close_outdated_replication(slot, net);
         }
         self.forget_removed();
         self.forget_moved_hosts();
@@ -172,7 +173,8 @@ impl Core {
     fn one_too_many(&self, slot: PoolSlot, live: u32) -> Option<CloseReason> {
         let rules = &self.pools[slot].rules;
         let most = rules.pool_size.saturating_add(rules.reserve_pool_size);
-        (rules.pool_size > 0 && live > most).then_some(CloseReason::OneTooMany)
+        let all = live.saturating_add(self.share(slot).replication_count());
+        (rules.pool_size > 0 && all > most).then_some(CloseReason::OneTooMany)
     }
 
     /// `server_idle_timeout`, which never takes a pool below `min_pool_size`, and nothing that

@@ -5,6 +5,7 @@ use super::pool::PoolShare;
 use crate::base::{About, Address, Micros};
 use crate::config::ClientRules;
 use crate::wire::ParamSet;
+use crate::wire::startup::Replication;
 use std::sync::Arc;
 
 /// Who a client is: fixed at login, shared with whoever shows or logs it.
@@ -24,6 +25,8 @@ pub struct ClientIdentity {
     pub tls: String,
     /// Seconds since the epoch at accept.
     pub connected_at_epoch_s: u64,
+    /// Which kind of replication it has asked for.
+    pub replication: Replication,
     /// A client that the pooler itself plays (auth_query): not shown in SHOW CLIENTS,
     /// not counted as a client.
     pub internal: bool,
@@ -89,6 +92,8 @@ pub struct ServerIdentity {
     pub tls: String,
     /// Seconds since the epoch at connect.
     pub connected_at_epoch_s: u64,
+    /// Which kind of replication it was opened for.
+    pub replication: Replication,
     /// Its cancel key.
     pub cancel_key: CancelKey,
 }
@@ -120,6 +125,7 @@ impl ServerIdentity {
             host: "".into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: Replication::No,
             cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
         }
     }

@@ -22,6 +22,7 @@ mod net;
 mod note;
 mod pool;
 mod relay;
+mod replication;
 mod slots;
 mod socket_index;
 mod supply;

@@ -5,12 +5,12 @@
 //! in `admin/carry_out.rs`.
 
 use super::bounds::Bounds;
-use super::conn::{Client, CloseReason, Hold, Leave, Phase, Reason, Server};
+use super::conn::{Client, CloseReason, Hold, Leave, Phase, Reason, Server, Stand};
 use super::login_handoff::{ClientLogin, ServerLogin};
 use super::moved_server::MovedServer;
 use super::net::Net;
 use super::note::Note;
-use super::pool::{MovedHost, Pool, PoolShare, PoolSlot};
+use super::pool::{MovedHost, Part, Pool, PoolShare, PoolSlot};
 use super::relay::ServerStatements;
 use super::relay::StatementRegistry;
 use super::slots::Slots;
@@ -31,7 +31,7 @@ pub struct Core {
     /// All clients but the pooler's own, which have no socket id.
     pub(in crate::core) by_socket: SocketIndex,
     pub(in crate::core) pools: Slots<PoolSlot, Pool>,
-    pub(in crate::core) pool_slots: HashMap<PoolId, PoolSlot>,
+    pub(in crate::core) pool_slots: HashMap<(PoolId, Part), PoolSlot>,
     pub(in crate::core) next_ticket: u64,
     /// Hosts that have moved a short while ago.
     pub(in crate::core) moved_hosts: Vec<MovedHost>,
@@ -110,10 +110,22 @@ impl Core {
     }
 
     /// A client has finished its login: it is sent its welcome, and is idle.
-    pub fn client_joined(&mut self, id: ClientId, mut login: ClientLogin, now: Micros, net: &mut impl Net) {
+    pub fn client_joined(&mut self, id: ClientId, login: ClientLogin, now: Micros, net: &mut impl Net) {
         self.now = now;
+        let slot = self.pool_slot(&login.pool, Part::Pooled);
+        self.let_in(id, login, slot, Stand::Idle, net);
+    }
+
+    /// A client of a part of a pool is sent its welcome; where it stands from then on.
+    pub(in crate::core) fn let_in(
+        &mut self,
+        id: ClientId,
+        mut login: ClientLogin,
+        slot: PoolSlot,
+        stand: Stand,
+        net: &mut impl Net,
+    ) {
         let welcome = std::mem::take(&mut login.welcome);
-        let slot = self.pool_slot(&login.pool);
         let pool = &mut self.pools[slot];
         pool.clients += 1;
         if !login.identity.internal {
@@ -121,7 +133,7 @@ impl Core {
             pool.counters.login_time_us += login.login_time.0;
             pool.counters.login_time.record(login.login_time.0);
         }
-        let given = self.clients.insert(Client::new(login, slot, now));
+        let given = self.clients.insert(Client { stand, ..Client::new(login, slot, self.now) });
         assert_eq!(given, id, "a client joins under the id reserved for it");
         let Self { by_socket, clients, .. } = self;
         let identity = &clients[id].identity;
@@ -140,7 +152,7 @@ impl Core {
     /// A server has finished its login; it serves the longest waiting client or becomes idle.
     pub fn server_joined(&mut self, id: ServerId, login: ServerLogin, now: Micros, net: &mut impl Net) {
         self.now = now;
-        let slot = self.pool_slot(&login.pool);
+        let slot = self.pool_slot(&login.pool, Part::Pooled);
         self.adopt(id, Server::new(login, slot, now), net);
     }
 
@@ -148,7 +160,7 @@ impl Core {
     pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
         self.now = now;
         let MovedServer(mut server, share) = moved;
-        server.pool = self.pool_slot(&share);
+        server.pool = self.pool_slot(&share, Part::Pooled);
         server.end_if_denied(&share, now);
         self.adopt(id, *server, net);
         share.server_arrives();
@@ -223,13 +235,13 @@ impl Core {
         net.move_server(Peer::Server(id), to, MovedServer(Box::new(server), share));
     }
 
-    /// This worker's part of a pool, made at the first sight of it.
-    pub(in crate::core) fn pool_slot(&mut self, share: &Arc<PoolShare>) -> PoolSlot {
-        if let Some(slot) = self.pool_slots.get(&share.id) {
+    /// A part of a pool on this worker, made at the first sight of it.
+    pub(in crate::core) fn pool_slot(&mut self, share: &Arc<PoolShare>, part: Part) -> PoolSlot {
+        if let Some(slot) = self.pool_slots.get(&(share.id, part)) {
             return *slot;
         }
-        let slot = self.pools.insert(Pool::new(Arc::clone(share), self.worker));
-        self.pool_slots.insert(share.id, slot);
+        let slot = self.pools.insert(Pool::new(Arc::clone(share), part, self.worker));
+        self.pool_slots.insert((share.id, part), slot);
         slot
     }
 

@@ -7,6 +7,7 @@
 
 mod hand_over;
 mod log;
+mod replication;
 
 use super::connect;
 use super::connect::{LoginFailure, Opened};
@@ -18,7 +19,9 @@ use super::servers::Servers;
 use crate::auth::scram;
 use crate::base::{Micros, limits, log_about};
 use crate::config::{Database, LoadBalance};
-use crate::control::{LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, Sent};
+use crate::control::{
+    LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, ReplicationRequest, Sent,
+};
 use crate::core::{Command, Want};
 use crate::tasks;
 use crate::wire::Fault;
@@ -38,6 +41,8 @@ pub(super) struct Attempt {
     sent: Sent,
     /// Whom it is for.
     pub want: Want,
+    /// The replication client that it is for.
+    replication: Option<ReplicationRequest>,
     /// It is to find out whether it can be done, no more.
     pub is_probe: bool,
 }
@@ -50,16 +55,26 @@ fn epoch_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Opens a server in `place` and hands it to the worker whose client waits longest.
-pub(super) async fn open(servers: Arc<Servers>, entry: Arc<PoolEntry>, place: Place, want: Want) {
-    let attempt = Attempt::new(servers, entry, want);
+/// Opens a server in `place` and hands it to the worker whose client waits longest, or, with `request`, to
+/// the replication client that it is for.
+pub(super) async fn open(
+    servers: Arc<Servers>,
+    entry: Arc<PoolEntry>,
+    place: Place,
+    want: Want,
+    request: Option<ReplicationRequest>,
+) {
+    let mut attempt = Attempt { replication: request, ..Attempt::new(servers, entry, want) };
     let mut connection = LoginConnection::default();
     let peer = attempt.entry.name();
     let outcome = tasks::guarded("server login", peer, attempt.run(&mut connection)).await;
     // a login that panics is one that fails: the next one comes after `server_login_retry`
-    match outcome.unwrap_or_else(|| Err(Failure::new("the pooler's login has panicked"))) {
-        Ok(unread) => attempt.hand_over(connection, unread, place).await,
-        Err(failure) => attempt.fail(connection, failure, place).await,
+    let outcome = outcome.unwrap_or_else(|| Err(Failure::new("the pooler's login has panicked")));
+    match (outcome, attempt.replication.take()) {
+        (Ok(unread), None) => attempt.hand_over(connection, unread, place).await,
+        (Err(failure), None) => attempt.fail(connection, failure, place).await,
+        (Ok(unread), Some(request)) => attempt.hand_to_replica(connection, unread, place, request).await,
+        (Err(failure), Some(request)) => attempt.fail_replica(connection, failure, place, request).await,
     }
 }
 
@@ -80,6 +95,7 @@ impl Attempt {
             servers,
             entry,
             want,
+            replication: None,
             is_probe: false,
         }
     }
@@ -133,6 +149,8 @@ impl Attempt {
             Some("connect string changed")
         } else if share.database.is_paused() {
             Some("pause mode")
+        } else if self.replication.as_ref().is_some_and(ReplicationRequest::is_abandoned) {
+            Some("replication client was closed")
         } else {
             None
         }
@@ -256,6 +274,7 @@ impl Attempt {
             local: opened.local.clone(),
             connected_at_epoch_s: epoch_s(),
             names: Some((Arc::clone(&share.database.name), Arc::clone(&share.user))),
+            replication: self.replication_kind(),
             tls: opened.tls.clone(),
             is_waiting: false,
         })
@@ -269,8 +288,8 @@ impl Attempt {
         Ok(LoginPlan {
             user: Arc::clone(&self.entry.share.user),
             dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
-            startup: self.config.startup.clone(),
-            connect_query: self.config.connect_query.clone().filter(|_| !self.is_probe),
+            startup: self.startup(),
+            connect_query: self.config.connect_query.clone().filter(|_| self.may_query()),
             credential: credential.map_err(AttemptError::Token)?,
             security: opened.security,
             nonce: scram::nonce_text(random),

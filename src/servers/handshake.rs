@@ -41,7 +41,7 @@ pub(super) struct LoginPlan {
     /// The database's name on the server.
     pub dbname: Arc<str>,
     /// Other parameters of the StartupMessage.
-    pub startup: Vec<(&'static str, Arc<str>)>,
+    pub startup: Vec<(Arc<str>, Arc<str>)>,
     /// Query run once after the login.
     pub connect_query: Option<Arc<str>>,
     /// What proves it; `None` = nothing is known.
@@ -110,7 +110,10 @@ impl Handshake {
     pub(super) fn start(plan: LoginPlan) -> (Self, Vec<u8>) {
         let mut out = Vec::new();
         let who = [("user", &*plan.user), ("database", &*plan.dbname)];
-        startup::write_startup(&mut out, who.into_iter().chain(plan.startup.iter().map(|(k, v)| (*k, &**v))));
+        startup::write_startup(
+            &mut out,
+            who.into_iter().chain(plan.startup.iter().map(|(k, v)| (&**k, &**v))),
+        );
         let key = CancelKey { pid: 0, secret: Box::default() };
         let (reported, query_errors) = (Vec::new(), Vec::new());
         (Self { plan, step: Step::Asked, reported, key, skip: 0, query_errors, token_age: None }, out)

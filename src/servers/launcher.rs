@@ -186,12 +186,22 @@ impl Carrier {
         let from_reserve = opening.from_reserve;
         let place = self.servers.plane.places.given(share, opening);
         let Some(entry) = self.servers.plane.registry.by_id(share.id) else { return };
+        let request = if want.is_replication() {
+            let Some(request) = entry.replication.next() else { return }; // its client has left
+            Some(request)
+        } else {
+            None
+        };
         if from_reserve {
             let (db, user) = (&share.database.name, &share.user);
             tracing::warn!(db = %db, user = %user, "taking connection from reserve_pool");
         }
         let name = entry.name();
-        tasks::spawn("server login", name, attempt::open(Arc::clone(&self.servers), entry, place, want));
+        tasks::spawn(
+            "server login",
+            name,
+            attempt::open(Arc::clone(&self.servers), entry, place, want, request),
+        );
     }
 }
 

@@ -135,6 +135,7 @@ mod tests {
             local: address,
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: crate::wire::startup::Replication::No,
             internal: false,
         })
     }

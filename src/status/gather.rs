@@ -8,11 +8,11 @@ use super::console_clients::CONSOLE_POOL;
 use super::status::Status;
 use super::views::{
     ClientsAlike, DatabaseView, DnsView, EntrySample, IamView, Lists, MemRow, Now, PoolFigures, PoolView,
-    Side, SocketView, UserCounts, known_users, load_balance_text, state_word,
+    Side, SocketView, UserCounts, is_waiting_replica, known_users, load_balance_text, state_word,
 };
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
-use crate::control::{LoginRow, Phase, PoolEntry};
+use crate::control::{Phase, PoolEntry};
 use crate::core::{Answer, ClientIdentity, ClientState, Command, Core};
 use crate::iam::Source;
 use crate::servers::iam::IamRow;
@@ -22,9 +22,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl Status {
-    /// Clients that have logged in, those of the console among them.
+    /// Clients that have logged in, those of the console among them, and replication clients that wait for
+    /// their servers.
     pub async fn clients(&self) -> Vec<SocketView> {
         let mut views = self.console_clients.rows();
+        let replicas = self.clients.logins.rows().into_iter().filter(is_waiting_replica);
+        views.extend(replicas.map(|row| SocketView::of_login(Side::Client, row)));
         for answer in self.plane.ask_all(|| Command::Clients).await {
             if let Answer::Clients(rows) = answer {
                 views.extend(rows.iter().map(SocketView::from));
@@ -63,7 +66,7 @@ impl Status {
     /// Servers, those that are being logged in to among them.
     pub async fn servers(&self) -> Vec<SocketView> {
         let logging_in = self.servers.logins.rows().into_iter();
-        let mut views: Vec<_> = logging_in.map(|row| login_view(Side::Server, row)).collect();
+        let mut views: Vec<_> = logging_in.map(|row| SocketView::of_login(Side::Server, row)).collect();
         for answer in self.plane.ask_all(|| Command::Servers).await {
             if let Answer::Servers(rows) = answer {
                 views.extend(rows.iter().map(SocketView::from));
@@ -76,7 +79,8 @@ impl Status {
     pub async fn sockets(&self) -> Vec<SocketView> {
         let mut views = self.clients().await;
         views.extend(self.servers().await);
-        views.extend(self.clients.logins.rows().into_iter().map(|row| login_view(Side::Client, row)));
+        let others = self.clients.logins.rows().into_iter().filter(|row| !is_waiting_replica(row));
+        views.extend(others.map(|row| SocketView::of_login(Side::Client, row)));
         views
     }
 
@@ -108,7 +112,8 @@ impl Status {
         entries.map(|entry| self.with_logins(&mut levels, entry)).collect()
     }
 
-    /// Adds what the login plane knows of a pool: servers that log in, cancel requests under way.
+    /// Adds what the login plane knows of a pool: servers that log in, replication clients that wait for
+    /// theirs, cancel requests under way.
     fn with_logins(
         &self,
         levels: &mut HashMap<PoolId, PoolLevels>,
@@ -119,6 +124,10 @@ impl Status {
         let (logging_in, _) = self.plane.places.pool_servers(id);
         let cancels = self.plane.places.pool_cancels(id).into();
         levels.sv_login = logging_in.into();
+        let replicas = entry.replication.since();
+        levels.cl_waiting += replicas.len() as u64;
+        let longest = replicas.first().map_or(Micros(0), |since| self.plane.now().since(*since));
+        levels.maxwait_us = levels.maxwait_us.max(longest.0);
         levels.sv_active_cancel = cancels;
         levels.cl_active_cancel_req = cancels;
         levels.cl_waiting_cancel_req = entry.waiting_cancels().into();
@@ -365,36 +374,5 @@ impl Status {
         let figures = self.figures().await;
         let totals = figures.iter().map(|pool| (pool.id, pool.totals));
         self.window().tick(totals, self.plane.now())
-    }
-}
-
-fn login_view(side: Side, row: LoginRow) -> SocketView {
-    let (database, user) = row
-        .names
-        .map_or((None, None), |(database, user)| (Some(database.to_string()), Some(user.to_string())));
-    let (state, list) = match side {
-        Side::Client if row.is_waiting => ("waiting", "waiting"),
-        Side::Client => ("login", "login"),
-        Side::Server => ("new", "login"),
-    };
-    SocketView {
-        side,
-        database,
-        user,
-        state,
-        list,
-        is_active: true,
-        remote_pid: row.remote.pid(),
-        remote: row.remote,
-        local: row.local,
-        connected_at_epoch_s: row.connected_at_epoch_s,
-        request_at: None,
-        wait: Micros(0),
-        close_needed: false,
-        id: row.socket_id,
-        link: None,
-        tls: row.tls,
-        application_name: String::new(),
-        prepared_statements: 0,
     }
 }

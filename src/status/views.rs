@@ -4,9 +4,11 @@
 
 use crate::base::{Address, Micros, PoolId};
 use crate::config::{CONSOLE_DATABASE, Database, PoolMode, Settings, Snapshot, Value as _};
+use crate::control::LoginRow;
 use crate::core::{ClientIdentity, ClientRow, ClientState, ServerRow, ServerState};
 use crate::servers::iam::IamRow;
 use crate::stats::{DatabaseLevels, PoolCounters, PoolLevels, Totals};
+use crate::wire::startup::Replication;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub struct SocketView {
     pub database: Option<String>,
     /// Its user; `None` = not known yet.
     pub user: Option<String>,
+    /// Which kind of replication it is for.
+    pub replication: Replication,
     /// Its state in CLIENTS or SERVERS.
     pub state: &'static str,
     /// Its state in SOCKETS, behind `cl_` or `sv_`.
@@ -63,12 +67,46 @@ pub struct SocketView {
 }
 
 impl SocketView {
+    /// A connection that logs in.
+    pub(super) fn of_login(side: Side, row: LoginRow) -> Self {
+        let (database, user) = row
+            .names
+            .map_or((None, None), |(database, user)| (Some(database.to_string()), Some(user.to_string())));
+        let (state, list) = match side {
+            Side::Client if row.is_waiting => ("waiting", "waiting"),
+            Side::Client => ("login", "login"),
+            Side::Server => ("new", "login"),
+        };
+        Self {
+            side,
+            database,
+            user,
+            replication: row.replication,
+            state,
+            list,
+            is_active: true,
+            remote_pid: row.remote.pid(),
+            remote: row.remote,
+            local: row.local,
+            connected_at_epoch_s: row.connected_at_epoch_s,
+            request_at: None,
+            wait: Micros(0),
+            close_needed: false,
+            id: row.socket_id,
+            link: None,
+            tls: row.tls,
+            application_name: String::new(),
+            prepared_statements: 0,
+        }
+    }
+
     /// A client that is not linked to a server and has asked nothing yet.
     pub(super) fn of_client(identity: &ClientIdentity) -> Self {
         Self {
             side: Side::Client,
             database: Some(identity.database.to_string()),
             user: Some(identity.user.to_string()),
+            replication: identity.replication,
             state: "idle",
             list: "active",
             is_active: true,
@@ -86,6 +124,11 @@ impl SocketView {
             prepared_statements: 0,
         }
     }
+}
+
+/// A client that has proven itself, and is no login in progress but for the server that it waits for.
+pub(super) fn is_waiting_replica(row: &LoginRow) -> bool {
+    row.is_waiting && row.replication != Replication::No
 }
 
 /// The word of SHOW CLIENTS for it.
@@ -131,6 +174,7 @@ impl From<&ServerRow> for SocketView {
             side: Side::Server,
             database: Some(identity.database.to_string()),
             user: Some(identity.user.to_string()),
+            replication: identity.replication,
             state,
             list,
             is_active: !matches!(row.state, ServerState::Idle | ServerState::Used),

@@ -58,7 +58,6 @@ pub enum Fault {
     Config,
     NotAllowed,
     ShuttingDown,
-    ReplicationUnavailable,
     // --- waiting
     QueryWaitTimeout,
     /// A wait for a server has ended, and it is known why none could be had: the name of the
@@ -76,6 +75,8 @@ pub enum Fault {
         cached: String,
     },
     WrongPasswordType,
+    /// A server has refused a replication client: the log has its words.
+    LoginFailed,
     /// A server's own login error, passed on with its SQLSTATE and text.
     Relayed {
         sqlstate: String,
@@ -159,7 +160,6 @@ impl Fault {
             Self::Config => "bouncer config error",
             Self::NotAllowed => "not allowed",
             Self::ShuttingDown => "pooler is shutting down",
-            Self::ReplicationUnavailable => "replication connections are not available in this version",
             Self::QueryWaitTimeout => "query_wait_timeout",
             Self::NoServer { limit, why } => return format!("{limit}: {why}").into(),
             Self::QueryTimeoutWaiting => "query_timeout",
@@ -171,6 +171,7 @@ impl Fault {
                 return format!("server login has been failing, cached error: {cut} (server_login_retry)")
                     .into();
             }
+            Self::LoginFailed => "login failed",
             Self::WrongPasswordType => "server login failed: wrong password type",
             Self::Relayed { text, .. } => return text.clone().into(),
             Self::ClientIdleTimeout => "client_idle_timeout",

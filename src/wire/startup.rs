@@ -135,6 +135,15 @@ impl Replication {
         }
     }
 
+    /// As a StartupMessage to a server has it; `None` where that has none.
+    pub const fn parameter(self) -> Option<&'static str> {
+        match self {
+            Self::No => None,
+            Self::Logical => Some("database"),
+            Self::Physical => Some("true"),
+        }
+    }
+
     /// `database`, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of `true` or `yes`);
     /// anything else is ignored.
     fn read(value: &str) -> Self {

@@ -59,7 +59,7 @@ impl WorkerHandle {
     /// which whoever has more to send does once for all of them.
     #[must_use]
     pub fn post(&self, mail: Mail) -> bool {
-        let is_client = matches!(mail, Mail::Client(_));
+        let is_client = matches!(mail, Mail::Client(_) | Mail::Replication(_));
         let mut letters = self.letters();
         if letters.is_closed {
             drop(letters); // the letter's guards may send letters themselves

@@ -15,12 +15,22 @@ pub type Begin = Box<dyn FnOnce(Watch) -> Task + Send>;
 /// Takes a worker's answer; called on the worker's thread, so it only passes the answer on.
 pub type Reply = Box<dyn FnOnce(Answer) + Send>;
 
+/// A replication client and its own server.
+pub struct ReplicationPair<S = OwnedFd> {
+    /// The client.
+    pub client: (Channel<S>, ClientLogin),
+    /// Its server.
+    pub server: (Channel<S>, ServerLogin),
+}
+
 /// One letter to a worker.
 pub enum Mail<S = OwnedFd> {
     /// A client past its login.
     Client(Box<(Channel<S>, ClientLogin)>),
     /// A server past its login.
     Server(Box<(Channel<S>, ServerLogin)>),
+    /// A replication client and its own server, both past their logins.
+    Replication(Box<ReplicationPair<S>>),
     /// An idle server of another worker.
     Moved(Box<(Channel<S>, MovedServer)>),
     /// Another worker's clients wait.

@@ -13,6 +13,8 @@ pub enum WorkerEvent {
     Client(ClientId, ClientLogin),
     /// A server has.
     Server(ServerId, ServerLogin),
+    /// A replication client has come, and its own server with it.
+    Replication((ClientId, ClientLogin), (ServerId, ServerLogin)),
     /// A server of another worker has.
     Moved(ServerId, MovedServer),
     /// Another worker's clients wait for a server of this pool.
@@ -42,6 +44,7 @@ impl Mind for Core {
         match event {
             WorkerEvent::Client(id, login) => self.client_joined(id, login, now, net),
             WorkerEvent::Server(id, login) => self.server_joined(id, login, now, net),
+            WorkerEvent::Replication(client, server) => self.replication_joined(client, server, now, net),
             WorkerEvent::Moved(id, state) => self.server_moved_in(id, state, now, net),
             WorkerEvent::Nudge(pool, by) => self.nudged(pool, by, now, net),
             WorkerEvent::CancelOver(server, fate) => self.cancel_over(server, fate, now, net),

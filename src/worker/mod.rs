@@ -15,7 +15,7 @@ mod worker;
 
 pub use handle::WorkerHandle;
 pub(crate) use mail::Task;
-pub use mail::{Begin, Mail, Reply};
+pub use mail::{Begin, Mail, ReplicationPair, Reply};
 pub use mind::{Mind, WorkerEvent};
 pub use run::spawn;
 pub use run::{Notes, WorkerConfig};

@@ -134,6 +134,7 @@ impl Plant {
             local: Address::Unix { port: 0, pid: 0, uid: 0 },
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: crate::wire::startup::Replication::No,
             internal: false,
         };
         let login = ClientLogin {

@@ -6,7 +6,7 @@
 //! simulation (`tests/sim`).
 
 use super::mind::{Mind, WorkerEvent};
-use super::{Begin, Mail};
+use super::{Begin, Mail, ReplicationPair};
 use crate::base::{Micros, Peer, WorkerId, limits};
 use crate::core::{Answer, Command, Note};
 use crate::io::{Epoll, Kernel};
@@ -130,6 +130,16 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 let id = self.mind.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
                 self.handle(WorkerEvent::Server(id, login));
+            }
+            Mail::Replication(pair) => {
+                let ReplicationPair { client: (channel, login), server: (server_channel, server_login) } =
+                    *pair;
+                self.clients_come = self.clients_come.wrapping_add(1);
+                let core = self.mind.core();
+                let (client, server) = (core.reserve_client(), core.reserve_server());
+                self.driver.adopt(Peer::Client(client), channel);
+                self.driver.adopt(Peer::Server(server), server_channel);
+                self.handle(WorkerEvent::Replication((client, login), (server, server_login)));
             }
             Mail::Moved(parts) => {
                 let (channel, state) = *parts;

@@ -1,9 +1,9 @@
 //! One throw-away PostgreSQL per test binary: own directory, own port, own socket directory, no durability.
 //!
 //! Roles (all may log in, password = name + `-secret`): `app`, `other` by trust; `plain` by cleartext
-//! password, `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS. A test that makes
-//! `long_plain` or `long_scram` is asked for passwords by these ways. `postgres` is the
-//! superuser, by trust. Databases: `app`, `other`, owned by the roles of those names.
+//! password, `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS; `replica` by trust,
+//! who may replicate. A test that makes `long_plain` or `long_scram` is asked for passwords by these ways.
+//! `postgres` is the superuser, by trust. Databases: `app`, `other`, owned by the roles of those names.
 
 use super::{account, certs::certs, free_port, programs, reaper, wait_until};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,11 @@ host    all long_scram 127.0.0.1/32 scram-sha-256
 hostssl all tlser     127.0.0.1/32 scram-sha-256
 hostnossl all tlser   127.0.0.1/32 reject
 host    all all       127.0.0.1/32 trust
+host    replication all 127.0.0.1/32 trust
 ";
 
 const ROLES: &str = "
-create role app login; create role other login;
+create role app login; create role other login; create role replica login replication;
 set password_encryption = 'scram-sha-256';
 create role plain login password 'plain-secret';
 create role scrammer login password 'scrammer-secret';
@@ -72,6 +73,8 @@ pub fn settings(port: u16, directory: &Path, [cert, key]: [PathBuf; 2]) -> Strin
         "port = {port}\n\
          unix_socket_directories = '{}'\n\
          max_connections = 300\n\
+         wal_level = logical\n\
+         max_wal_senders = 40\n\
          fsync = off\n\
          synchronous_commit = off\n\
          full_page_writes = off\n\

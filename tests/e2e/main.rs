@@ -24,6 +24,7 @@ mod pgbench;
 mod pooling;
 mod postgres18;
 mod reload;
+mod replication;
 mod rolling;
 mod service;
 mod signals;

@@ -72,6 +72,7 @@ fn visit(
         local: here,
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: pgweir::wire::startup::Replication::No,
         internal: false,
     };
     let visit = ConsoleLogin {

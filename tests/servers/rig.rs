@@ -119,6 +119,7 @@ impl Rig {
             local: here(),
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: pgweir::wire::startup::Replication::No,
             internal: false,
         });
         let rules = self.plane.policy.load().snapshot.client_rules(user, &entry.config.load());
@@ -166,6 +167,7 @@ impl Rig {
             host: "here".into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
+            replication: pgweir::wire::startup::Replication::No,
             cancel_key: CancelKey { pid, secret: login.key[4..].into() },
         });
         let now = self.plane.now();

@@ -9,8 +9,8 @@ use crate::world::{client_login, nowhere, server_identity};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
 use pgweir::core::{
-    Answer, Authorization, CancelKey, Command, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
-    PoolShare, ServerLogin, StatementRegistry,
+    Answer, Authorization, CancelKey, ClientLogin, Command, Core, DatabaseShare, Farewell, Gate, MovedServer,
+    Net, Note, PoolShare, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::encode::{self, Severity};
 use pgweir::wire::tags::{client as ask, server as answer};
@@ -121,10 +121,15 @@ impl Bench {
 
     fn client_with(&mut self, params: ParamSet) -> Peer {
         let id = self.core.reserve_client();
-        let socket = 1 + u64::from(id.0);
-        let login = client_login(socket, ["db", "user"], &self.share, params, ClientRules::default());
+        let login = ClientLogin { params, ..self.client_login(id) };
         self.core.client_joined(id, login, Micros(1), &mut self.net);
         Peer::Client(id)
+    }
+
+    /// The login of the client that comes under that id.
+    pub fn client_login(&self, id: ClientId) -> ClientLogin {
+        let socket = 1 + u64::from(id.0);
+        client_login(socket, ["db", "user"], &self.share, params(), ClientRules::default())
     }
 
     pub fn server(&mut self) -> Peer {
@@ -154,19 +159,24 @@ impl Bench {
     /// A server whose login began at the start and is over at that time.
     pub fn server_at(&mut self, now: Micros) -> Peer {
         let id = self.core.reserve_server();
+        let login = self.server_login(id);
+        self.core.server_joined(id, login, now, &mut self.net);
+        Peer::Server(id)
+    }
+
+    /// The login of the server that comes under that id.
+    pub fn server_login(&self, id: ServerId) -> ServerLogin {
         let socket = 100 + u64::from(id.0);
         let key = CancelKey { pid: 1, secret: [0; 4].into() };
         let identity = server_identity(socket, ["db", "user"], self.remote.clone(), key);
-        let login = ServerLogin {
+        ServerLogin {
             identity,
             pool: Arc::clone(&self.share),
             params: params(),
             generation: self.share.generation(),
             connected_at: Micros(0),
             authorization: self.authorization,
-        };
-        self.core.server_joined(id, login, now, &mut self.net);
-        Peer::Server(id)
+        }
     }
 
     /// `peer` sends `bytes`; how many bytes the core leaves to be handed in again.

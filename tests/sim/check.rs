@@ -35,7 +35,8 @@ impl World {
         }
         let pool = &self.pools[server.pool];
         let plan = &self.plan.pools[server.pool];
-        if plan.rules.mode == PoolMode::Session || was_speaking || server.is_speaking(&self.ground) {
+        let is_session = plan.rules.mode == PoolMode::Session || server.replica.is_some();
+        if is_session || was_speaking || server.is_speaking(&self.ground) {
             return;
         }
         let Some(authorization) = server.authorization else { return };
@@ -67,7 +68,7 @@ impl World {
             let address = self.dns.address(&self.plan.pools[server.pool].database);
             assert_ne!(server.address, address, "server {socket} was closed for nothing: {reason}");
             assert!(
-                !server.is_alive || server.is_at_rest(&wire.coming()),
+                server.replica.is_some() || !server.is_alive || server.is_at_rest(&wire.coming()),
                 "server {socket} was closed in the middle of its work: {reason}"
             );
             return;

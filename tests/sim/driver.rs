@@ -16,7 +16,7 @@ use pgweir::core::{
 };
 use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};
-use pgweir::worker::{Begin, Mail, Post, Worker};
+use pgweir::worker::{Begin, Mail, Post, ReplicationPair, Worker};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -27,6 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum SimMail {
     Client(u64, ClientLogin),
     Server(u64, usize, ServerLogin),
+    /// A replication client and its server, of that pool.
+    Replication(usize, Box<(u64, ClientLogin, u64, ServerLogin)>),
     Moved(Box<Moving>),
     Nudge(PoolId, WorkerId),
     /// Close an idle server for somebody who starves.
@@ -192,6 +194,13 @@ impl Driver {
             SimMail::Client(socket, login) => Mail::Client(Box::new((channel(socket, Box::new(())), login))),
             SimMail::Server(socket, pool, login) => {
                 Mail::Server(Box::new((channel(socket, guard((pool, socket))), login)))
+            }
+            SimMail::Replication(pool, pair) => {
+                let (client, login, server, server_login) = *pair;
+                Mail::Replication(Box::new(ReplicationPair {
+                    client: (channel(client, Box::new(())), login),
+                    server: (channel(server, guard((pool, server))), server_login),
+                }))
             }
             SimMail::Moved(moving) => {
                 let Moving(channel, state) = *moving;

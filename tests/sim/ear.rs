@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub const MOVED: &str = "host has moved";
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 24] = [
+const REASONS: [&str; 26] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
@@ -24,6 +24,7 @@ const REASONS: [&str; 24] = [
     "database removed",
     "evicted for max_db_connections",
     "evicted for max_user_connections",
+    "evicted for pool_size",
     MOVED,
     "idle transaction timeout",
     "obsolete connection",
@@ -31,6 +32,7 @@ const REASONS: [&str; 24] = [
     "pause mode",
     "prepared statements in doubt",
     "query timeout",
+    "replication client was closed",
     "server conn crashed?",
     "server idle timeout",
     "server lifetime over",
@@ -41,7 +43,7 @@ const REASONS: [&str; 24] = [
 ];
 
 /// Why one may be closed where nobody and nothing fails.
-const QUIET_REASONS: [&str; 10] = [
+const QUIET_REASONS: [&str; 12] = [
     "authorization renewed",
     "authorization too old",
     // Also for a client that has asked for a parameter that no server takes.
@@ -49,7 +51,9 @@ const QUIET_REASONS: [&str; 10] = [
     "database removed",
     "evicted for max_db_connections",
     "evicted for max_user_connections",
+    "evicted for pool_size",
     "prepared statements in doubt",
+    "replication client was closed",
     "server idle timeout",
     "server lifetime over",
     "too many servers in the pool",

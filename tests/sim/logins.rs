@@ -67,7 +67,10 @@ impl World {
         self.check_caps(at, opening, want);
         self.check_logins(at, want);
         self.check_goes_first(at, want);
-        let (now, not_before) = (self.ground.micros(), self.pools[at].luck.not_before);
+        let pool = &self.pools[at];
+        let is_replication = want.is_replication();
+        let not_before = if is_replication { pool.replicas.not_before } else { pool.luck.not_before };
+        let now = self.ground.micros();
         assert!(now >= not_before, "pool {at}: a login begins {} us early", not_before.since(now).0);
     }
 
@@ -109,11 +112,14 @@ impl World {
                 self.servers.iter().filter(|server| server.is_alive && pools.contains(&server.pool));
             servers.count() as u32 + self.counted(pools).0
         };
-        let here = count(&[at]);
+        // those that were decided upon together are heard of one by one
+        let here = count(&[at]) - self.to_open.iter().filter(|pool| **pool == at).count() as u32;
         if here > rules.pool_size {
             ear::hear(FROM_RESERVE);
             assert!(opening.from_reserve, "pool {at}: {here} servers");
-            let Want::Waiter { since } = want else { panic!("pool {at}: the reserve is for {want:?}") };
+            let (Want::Waiter { since } | Want::Replication { since }) = want else {
+                panic!("pool {at}: the reserve is for {want:?}")
+            };
             assert!(self.ground.micros() >= since + rules.reserve_pool_timeout, "pool {at}: too early");
         }
         let most = rules.pool_size + rules.reserve_pool_size;
@@ -127,7 +133,10 @@ impl World {
     /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has
     /// waited for longer: those of renewals and of the minimum come last.
     fn check_goes_first(&self, at: usize, want: Want) {
-        let since = if let Want::Waiter { since } = want { since } else { self.ground.micros() };
+        let since = match want {
+            Want::Waiter { since } | Want::Replication { since } => since,
+            Want::Minimum | Want::Renewal => self.ground.micros(),
+        };
         let lead = Micros(limits::FAIR_LEAD_US) + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
         for (servers_max, pools) in self.shared_caps(at) {
             let (logging_in, live) = self.counted(&pools);
@@ -147,7 +156,9 @@ impl World {
         let share = &self.pools[at].share;
         let (logging_in, live) = self.counted(&[at]);
         let has_room = logging_in == 0 && live < share.rules().pool_size;
-        let is_only_cap = self.shared_caps(at).all(|(cap, _)| cap == servers_max);
+        // a place of its pool may be a replication client's who has waited longer
+        let has_replicas = !self.waiting_replicas(at).is_empty();
+        let is_only_cap = !has_replicas && self.shared_caps(at).all(|(cap, _)| cap == servers_max);
         (!self.is_held(at) && has_room && is_only_cap).then_some(share.outlook().waiting_since)?
     }
 
@@ -164,9 +175,14 @@ impl World {
     fn check_logins(&self, at: usize, want: Want) {
         let (all, _) = self.counted(&[at]);
         let coming = self.ledger.coming(self.pools[at].share.id);
-        let here = if matches!(want, Want::Waiter { .. }) { coming } else { all };
+        let replicas = self.pools[at].replicas.logins;
+        let here = match want {
+            Want::Waiter { .. } => coming,
+            Want::Replication { .. } => replicas,
+            Want::Minimum | Want::Renewal => all - replicas,
+        };
         let most = self.pools[at].share.rules().server_login_concurrency;
-        if all > here {
+        if matches!(want, Want::Waiter { .. }) && all - replicas > here {
             ear::hear(BESIDE_RENEWALS);
         }
         if here == 1 {
@@ -174,10 +190,15 @@ impl World {
         }
         ear::hear(SEVERAL);
         assert!(self.pools[at].is_proven(), "pool {at}: {here} logins at once, which may fail");
-        assert!(here <= most && all <= 2 * most, "pool {at}: {here} logins at once, {all} with renewals");
+        let pooled = all - replicas;
+        assert!(
+            here <= most && pooled <= 2 * most,
+            "pool {at}: {here} logins at once, {pooled} with renewals"
+        );
         let there = self.logging_in_beside(at);
-        // as many for clients, and as many that no client waits for
-        assert!(there <= 2 * most, "pool {at}: {there} logins at once at its endpoint");
+        // as many for clients, as many that no client waits for, and the first replication client's of each
+        let first = self.pools.iter().filter(|pool| pool.replicas.logins > 0).count() as u32;
+        assert!(there <= 2 * most + first, "pool {at}: {there} logins at once at its endpoint");
     }
 
     /// The launcher has just looked at a pool: nobody waits there for whom a server
@@ -189,7 +210,9 @@ impl World {
         let is_waited_for = outlook.waiting_since.is_some() || has_arrivals;
         let (logging_in, live) = self.counted(&[at]);
         let coming = self.ledger.coming(pool.share.id);
-        if !is_waited_for || self.is_held(at) || coming >= outlook.waiting.max(1) {
+        // a place may be a replication client's who has waited longer
+        let has_replicas = !self.waiting_replicas(at).is_empty() || pool.replicas.logins > 0;
+        if !is_waited_for || has_replicas || self.is_held(at) || coming >= outlook.waiting.max(1) {
             return;
         }
         let most = rules.server_login_concurrency;
@@ -291,8 +314,14 @@ impl World {
         assert!(!(has_asked && was_free), "server {} is replaced too late", server.socket);
     }
 
+    /// Whether a pool has fewer servers than its size.
+    pub fn has_own_room(&self, at: usize) -> bool {
+        let (logging_in, live) = self.counted(&[at]);
+        logging_in + live < self.pools[at].share.rules().pool_size
+    }
+
     /// Whether the caps that a pool shares have room for it, and for one of each other that shares them.
-    fn has_shared_room(&self, at: usize) -> bool {
+    pub fn has_shared_room(&self, at: usize) -> bool {
         self.shared_caps(at).all(|(servers_max, pools)| {
             let (logging_in, live) = self.counted(&pools);
             logging_in + live + pools.len() as u32 <= servers_max

@@ -25,6 +25,7 @@ mod mind;
 mod plan;
 mod plane;
 mod reloads;
+mod replication;
 mod rest;
 mod rng;
 mod script;
@@ -276,6 +277,8 @@ fn worlds_meet_what_they_assert() {
         plane::UNANSWERED,
         logins::FROM_RESERVE,
         logins::FAIL_TOGETHER,
+        replication::OWN_SERVER,
+        replication::MADE_ROOM,
     ];
     let has_shown = |seed| {
         live(&WITH_FAULTS, seed, false);

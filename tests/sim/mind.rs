@@ -365,6 +365,10 @@ impl Mind for Listener {
         match &event {
             WorkerEvent::Client(id, login) => self.book.join(Peer::Client(*id), login.identity.socket_id),
             WorkerEvent::Server(id, login) => self.book.join(Peer::Server(*id), login.identity.socket_id),
+            WorkerEvent::Replication((client, login), (server, server_login)) => {
+                self.book.join(Peer::Client(*client), login.identity.socket_id);
+                self.book.join(Peer::Server(*server), server_login.identity.socket_id);
+            }
             WorkerEvent::Moved(id, _) => {
                 let Some(socket) = self.book.coming.pop_front() else {
                     panic!("a server comes from nowhere")

@@ -40,6 +40,8 @@ pub struct Plan {
     pub logins_fail: bool,
     /// So many of a hundred connections are under TLS.
     pub tls: u64,
+    /// So many of a hundred clients replicate.
+    pub replicas: u64,
     /// Reloads change what logins send and which entries there are, and names lead elsewhere.
     pub changes: bool,
     /// From the calm on, clients that would have to wait are refused.
@@ -88,6 +90,7 @@ impl Plan {
         let mut later = Rng::new(rng.clone().next() ^ u64::MAX);
         let faults = faults && rng.percent(80);
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
+        let mut newest = Rng::new(latest.clone().next() ^ u64::MAX);
         let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
         let modes = [PoolMode::Transaction, PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
@@ -123,6 +126,7 @@ impl Plan {
             rude: faults && rng.percent(70),
             logins_fail: faults && rng.percent(30),
             tls: if later.percent(TLS_PERCENT) { *later.pick(&[30, 100]) } else { 0 },
+            replicas: if newest.percent(30) { *newest.pick(&[10, 40]) } else { 0 },
             changes: faults && later.percent(50),
             ends_by_shutdown: faults && rng.percent(20),
             client_rules,
@@ -174,6 +178,7 @@ impl Plan {
         plan.think_us_max = 300_000;
         plan.deaf = 0;
         plan.tls = 0;
+        plan.replicas = 0;
         plan.cuts.read_bytes_max = 60_000;
         plan.cuts.wire_bytes = (50_000, 100_000);
         plan.cuts.nap_us_max = plan.cuts.nap_us_max.min(50);
@@ -182,12 +187,13 @@ impl Plan {
         plan
     }
 
-    pub fn manners(&self, pool: usize) -> Manners {
+    /// How a client of that pool behaves, by the mode in which it is served.
+    pub fn manners(&self, pool: usize, mode: PoolMode) -> Manners {
         let rules = &self.pools[pool].rules;
         let room = (self.cuts.read_bytes_max as u64).min(self.cuts.wire_bytes.0);
         Manners {
-            mode: rules.mode,
-            named: rules.mode == PoolMode::Session || rules.max_prepared_statements > 0,
+            mode,
+            named: mode == PoolMode::Session || rules.max_prepared_statements > 0,
             large_bytes: if self.cuts.wire_bytes.0 >= WIDE_BYTES as u64 {
                 WIDE_BYTES / 3
             } else {

@@ -10,6 +10,7 @@ use super::ground::Event;
 use super::logins::{FAIL_TOGETHER, Luck};
 use super::plan::PoolPlan;
 use super::reloads::{LOGIN_RETRY, Login, ip};
+use super::replication::{MADE_ROOM, Replica, Replicas};
 use super::server::SimServer;
 use super::session::Session;
 use super::wire::Remote;
@@ -40,6 +41,7 @@ pub struct SimPool {
     pub changed_at: Option<u64>,
     /// Clients that wait until the pool has had a server: since when, socket, login.
     pub arrivals: Vec<(Micros, u64, ClientLogin)>,
+    pub replicas: Replicas,
     pub luck: Luck,
     /// What the last login came to, where it failed.
     pub last_failure: LastFailure<u32>,
@@ -62,6 +64,7 @@ impl SimPool {
             taken: 0,
             changed_at: None,
             arrivals: Vec::new(),
+            replicas: Replicas::default(),
             luck: Luck::default(),
             last_failure: LastFailure::default(),
             welcome_of: None,
@@ -93,6 +96,7 @@ impl World {
         for at in 0..self.pools.len() {
             self.launcher_hears(at, Happens::Pass);
             self.check_supply(at);
+            self.check_replica_supply(at);
         }
         self.note_rest();
         self.ground.after(1_000 * limits::JANITOR_PERIOD_MS, Event::LauncherPass);
@@ -108,6 +112,7 @@ impl World {
                 .iter()
                 .find(|(_, socket, _)| self.stands_there(*socket))
                 .map(|(since, ..)| *since),
+            replication: self.waiting_replicas(at),
             clients: clients.count() as u32,
             is_forced: !self.is_calm && self.plan.pools[at].rules.min_pool_size > 1,
         }
@@ -129,9 +134,13 @@ impl World {
 
     fn launcher_decides(&mut self, event: Happens) {
         let now = self.ground.micros();
-        for action in Launcher::new(self.drivers.len()).handle(event, &mut self.ledger, now) {
-            self.carry_out(action);
-        }
+        let actions = Launcher::new(self.drivers.len()).handle(event, &mut self.ledger, now);
+        let opened = |action: &Action| match action {
+            Action::Open { pool, .. } => Some(pool.id.0 as usize),
+            _ => None,
+        };
+        self.to_open.extend(actions.iter().filter_map(opened));
+        actions.into_iter().for_each(|action| self.carry_out(action));
     }
 
     fn carry_out(&mut self, action: Action) {
@@ -160,17 +169,25 @@ impl World {
     }
 
     fn open(&mut self, at: usize, want: Want, opening: Opening) {
+        let heard = self.to_open.iter().position(|pool| *pool == at).expect("it was decided");
+        self.to_open.remove(heard);
+        let replica = if want.is_replication() { self.next_replica(at) } else { None };
+        if want.is_replication() && replica.is_none() {
+            return self.login_ends(at, Use::LoggingIn(opening)); // its client has left
+        }
         let PoolPlan { login_us: (least, most), slow_from_us, .. } = self.plan.pools[at];
         let login_us = self.ground.rng.range(least, most);
         let login_us = if self.ground.now < slow_from_us { 100 } else { login_us };
         let (began, address) = (self.ground.now, self.dns.address(&self.plan.pools[at].database));
         let pool = &mut self.pools[at];
-        pool.changed_at = None;
+        if replica.is_none() {
+            pool.changed_at = None;
+        }
         let (generation, secret) = (pool.share.generation(), pool.secret);
         let failures = pool.luck.failures;
         self.check_opening(at, &opening, want);
         self.note_full(at);
-        let login = Login { pool: at, want, opening, generation, began, address, secret, failures };
+        let login = Login { pool: at, want, opening, generation, began, address, secret, failures, replica };
         self.ground.after(login_us, Event::LoginOver(login));
     }
 
@@ -196,6 +213,9 @@ impl World {
 
     /// A worker has said whether it had an idle server to close.
     pub fn evicted(&mut self, eviction: Eviction, found: bool) {
+        if found && matches!(eviction.scope, Scope::Pool(_)) {
+            ear::hear(MADE_ROOM);
+        }
         let worker = WorkerId(eviction.worker as u16);
         self.launcher_decides(Happens::EvictionTried { scope: eviction.scope, worker, found });
     }
@@ -238,7 +258,7 @@ impl World {
         }
     }
 
-    fn turn_away(&mut self, socket: u64) {
+    pub fn turn_away(&mut self, socket: u64) {
         let wire = &mut self.ground.wires[socket as usize];
         let Remote::Client(index) = wire.remote else { panic!("clients stand at the arrivals") };
         wire.drop_pooler_end();
@@ -260,7 +280,10 @@ impl World {
         }
     }
 
-    pub fn login_over(&mut self, login: Login) {
+    pub fn login_over(&mut self, mut login: Login) {
+        if let Some(replica) = login.replica.take() {
+            return self.replica_login_over(login, replica);
+        }
         let Login { pool: at, generation, failures, ref opening, .. } = login;
         let share = Arc::clone(&self.pools[at].share);
         let is_refused = login.secret != self.pools[at].taken;
@@ -307,7 +330,7 @@ impl World {
         };
         let is_answer = self.ledger.login_failed(&share, &opening, "no luck".to_owned(), retry);
         self.pools[at].luck.fails(began + retry);
-        let (logging_in, _) = self.ledger.pool_servers(share.id);
+        let logging_in = self.ledger.pool_servers(share.id).0 - self.pools[at].replicas.logins;
         assert_eq!(is_answer, logging_in == 1, "the last one that is under way is the answer");
         if logging_in > 1 {
             ear::hear(FAIL_TOGETHER);
@@ -333,7 +356,7 @@ impl World {
         ear::hear(UNANSWERED);
     }
 
-    fn login_ends(&mut self, at: usize, used_for: Use) {
+    pub fn login_ends(&mut self, at: usize, used_for: Use) {
         self.ledger.returned(&self.pools[at].share, &used_for);
         self.look_at_revived(at);
     }
@@ -342,50 +365,63 @@ impl World {
     pub fn forget_failure(&mut self, at: usize) {
         self.ledger.forget_failure(&self.pools[at].share);
         self.pools[at].luck.ends_pause();
+        self.pools[at].replicas.not_before = Micros(0);
     }
 
     /// A new server goes to the worker where a client has waited longest.
     fn hand_over(&mut self, login: Login, under_way: ServerUnderWay) {
-        let Login { pool: at, generation, began, address, .. } = login;
+        let at = login.pool;
+        let (socket, server) = self.new_server(&login, None);
+        let waiter = self.pools[at].share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
+        let worker = waiter.unwrap_or_else(|| self.ground.rng.below(self.drivers.len() as u64) as usize);
+        self.ground.post(worker, SimMail::Server(socket, at, server));
+        self.tell_where_it_is(worker, &login);
+        let id = self.pools[at].share.id;
+        self.ground.post(worker, SimMail::HandedOver(id, under_way));
+    }
+
+    /// Its host may have moved while it was logged in to.
+    pub fn tell_where_it_is(&mut self, worker: usize, login: &Login) {
+        let host = self.plan.pools[login.pool].database.clone();
+        if self.dns.address(&host) != login.address {
+            self.tell_of_address(worker, &host);
+        }
+    }
+
+    /// The server that a login has come to: its socket, and what a worker is told of it.
+    pub fn new_server(&mut self, login: &Login, replica: Option<&Replica>) -> (u64, ServerLogin) {
+        let Login { pool: at, generation, began, address, .. } = *login;
         let ground = &mut self.ground;
         let (plan, share) = (&self.plan.pools[at], &self.pools[at].share);
         let socket = ground.new_wire(self.plan.tls, false);
         let index = self.servers.len();
         ground.wires[socket as usize].remote = Remote::Server(index);
-        let session = Session::new(&defaults(), &defaults(), self.plan.reports_at_once);
+        let values = replica.map_or_else(defaults, |replica| replica.values.clone());
+        let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
+        let params = param_set(&self.names, session.values());
         let mut server = SimServer::new(socket, at, session, plan.rules.mode == PoolMode::Session, ground);
         let remote = Address::Tcp((ip(address), 5432).into());
         let key = CancelKey { pid: index as u32, secret: server.secret.to_be_bytes().into() };
         let identity = server_identity(socket, [&plan.database, &plan.user], remote, key);
         let authorization = plan.max_age_us.map(|max_age_us| {
+            let hard_at = Micros(began + max_age_us);
+            if replica.is_some() {
+                return Authorization { soft_at: hard_at, hard_at };
+            }
             let times = (Micros(began), Micros(ground.now));
             let soft_at = self.ledger.plan_renewal(share, times, Micros(max_age_us), 1_000_000);
-            let at = |age_us| Micros(began + age_us);
             let lifetime = Some(share.rules().server_lifetime).filter(|lifetime| lifetime.0 > 0);
             let lifetime_at = lifetime.map_or(Micros::NEVER, |lifetime| Micros(began) + lifetime);
-            Authorization { soft_at: soft_at.min(lifetime_at), hard_at: at(max_age_us) }
+            Authorization { soft_at: soft_at.min(lifetime_at), hard_at }
         });
-        let login = ServerLogin {
-            identity,
-            pool: Arc::clone(share),
-            params: param_set(&self.names, &defaults()),
-            generation,
-            connected_at: Micros(began),
-            authorization,
-        };
-        let waiter = share.oldest_waiter().map(|(worker, _)| usize::from(worker.0));
-        let worker = waiter.unwrap_or_else(|| ground.rng.below(self.drivers.len() as u64) as usize);
         server.connected_at = Micros(began);
         server.authorization = authorization;
         server.address = address;
+        server.replica = replica.map(|replica| replica.client as u32);
         self.servers.push(server);
-        ground.post(worker, SimMail::Server(socket, at, login));
-        let host = plan.database.clone();
-        if self.dns.address(&host) != address {
-            self.tell_of_address(worker, &host);
-        }
-        let id = self.pools[at].share.id;
-        self.ground.post(worker, SimMail::HandedOver(id, under_way));
+        let pool = Arc::clone(share);
+        let connected_at = Micros(began);
+        (socket, ServerLogin { identity, pool, params, generation, connected_at, authorization })
     }
 
     /// A server's socket has ended, and with it the place.
@@ -401,7 +437,8 @@ impl World {
             assert!(has_lingered, "the place of server {socket} is given back while it lives");
             self.servers[index].end(&mut self.ground);
         }
-        self.ledger.returned(&self.pools[at].share, &Use::Live);
+        let is_replica = self.servers[index].replica.is_some();
+        self.ledger.returned(&self.pools[at].share, if is_replica { &Use::Replication } else { &Use::Live });
         self.check_is_kept(at);
         self.look_at_revived(at);
     }

@@ -3,6 +3,7 @@
 
 use super::ground::Event;
 use super::plane::SimPool;
+use super::replication::Replica;
 use super::weather::Spell;
 use super::wire::Remote;
 use super::world::World;
@@ -30,6 +31,8 @@ pub struct Login {
     pub secret: u32,
     /// How many of the pool's had failed.
     pub failures: u32,
+    /// The replication client that it is for.
+    pub replica: Option<Replica>,
 }
 
 /// Where the hosts' names lead; each database has a host of its own, of the same name.
@@ -206,6 +209,7 @@ impl World {
             }
             self.pools[at].share.set_removed();
             self.turn_away_arrivals(at);
+            self.turn_away_replicas(at);
             self.clients.iter_mut().filter(|client| client.pool == at).for_each(|client| {
                 client.causes.killed = true;
             });

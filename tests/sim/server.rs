@@ -48,6 +48,8 @@ pub struct SimServer {
     pub authorization: Option<Authorization>,
     /// Where it is.
     pub address: u8,
+    /// The replication client that alone may ever speak to it.
+    pub replica: Option<u32>,
 }
 
 impl SimServer {
@@ -69,6 +71,7 @@ impl SimServer {
             free_at: Vec::new(),
             authorization: None,
             address: 0,
+            replica: None,
         }
     }
 
@@ -118,6 +121,12 @@ impl SimServer {
     /// Looks at what was just run, and takes the answers over.
     fn watch(&mut self, clients: &PoolsOfClients, ground: &mut Ground) {
         for tag in std::mem::take(&mut self.backend.seen) {
+            assert!(
+                self.replica.is_none_or(|own| client_of(&tag) == Some(own)),
+                "server {} is replication client {:?}'s, but ran {tag}",
+                self.socket,
+                self.replica
+            );
             let Some(client) = client_of(&tag) else {
                 assert!(
                     self.owner.is_none() || (self.keeps_owner && self.backend.session.status() == b'I'),

@@ -19,7 +19,7 @@ use pgweir::config::ClientRules;
 use pgweir::control::CancelQueue;
 use pgweir::core::{
     Answer, CancelKey, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, PoolShare, Scope,
-    ServerIdentity, StatementRegistry,
+    ServerIdentity, ServerLogin, StatementRegistry,
 };
 use pgweir::wire::{ParamSet, TrackedNames};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ pub struct World {
     /// Pools of which each worker is told to look at the servers, in its next round.
     swept: Vec<Vec<usize>>,
     to_come: u32,
+    /// Pools for which the launcher has decided to open a server, and has not been heard yet.
+    pub to_open: Vec<usize>,
     /// Where clients log in, in worlds that have unauthenticated clients.
     pub door: Option<Door>,
 }
@@ -99,6 +101,7 @@ impl World {
             registry,
             cancel_queues: BTreeMap::new(),
             to_come: plan.clients,
+            to_open: Vec::new(),
             door: Door::draw(Rng::new(seed.rotate_left(32)), &plan),
             ground,
             plan,
@@ -258,27 +261,32 @@ impl World {
         match &letter {
             // Not before: who goes while he waits for his pool's first server has never been handed over.
             SimMail::Client(_, login) => self.pools[login.pool.id.0 as usize].logins += 1,
+            SimMail::Replication(pool, pair) => {
+                self.pools[*pool].logins += 1;
+                self.server_comes(worker, &pair.3);
+            }
             SimMail::Command(Command::Sweep(Scope::Pool(id))) | SimMail::HandedOver(id, _) => {
                 self.swept[worker].push(id.0 as usize);
             }
             SimMail::Command(Command::HostMoved(host, addresses)) => {
                 self.dns.is_told(worker, host, addresses)
             }
-            // Its login may have begun before what the worker has seen last: it is
-            // looked at with the next pass.
-            SimMail::Server(_, _, login) => {
-                let pool = login.pool.id.0 as usize;
-                let (host, address) = (&*self.plan.pools[pool].database, &login.identity.remote);
-                if let Address::Tcp(at) = address {
-                    self.dns.server_comes(worker, host, at.ip());
-                }
-                self.pools[pool].looked[worker] = false;
-                self.swept[worker].retain(|swept| *swept != pool);
-            }
+            SimMail::Server(_, _, login) => self.server_comes(worker, login),
             _ => {}
         }
         self.drivers[worker].put(letter, &mut self.ground);
         self.ground.wake_worker(worker);
+    }
+
+    /// Its login may have begun before what the worker has seen last: it is looked at with the next pass.
+    fn server_comes(&mut self, worker: usize, login: &ServerLogin) {
+        let pool = login.pool.id.0 as usize;
+        let (host, address) = (&*self.plan.pools[pool].database, &login.identity.remote);
+        if let Address::Tcp(at) = address {
+            self.dns.server_comes(worker, host, at.ip());
+        }
+        self.pools[pool].looked[worker] = false;
+        self.swept[worker].retain(|swept| *swept != pool);
     }
 
     /// A worker goes round its loop.
@@ -417,6 +425,7 @@ pub fn server_identity(
         host: database.into(),
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: pgweir::wire::startup::Replication::No,
         cancel_key,
     })
 }
@@ -437,6 +446,7 @@ pub fn client_login(
         local: nowhere(),
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: pgweir::wire::startup::Replication::No,
         internal: false,
     };
     ClientLogin {
@@ -457,6 +467,7 @@ fn brief(letter: &SimMail) -> String {
     match letter {
         SimMail::Client(socket, _) => format!("client {socket}"),
         SimMail::Server(socket, ..) => format!("server {socket}"),
+        SimMail::Replication(_, pair) => format!("replication client {} and server {}", pair.0, pair.2),
         SimMail::Moved(_) => "a server of another worker".to_owned(),
         letter => format!("{letter:?}").chars().take(80).collect(),
     }

@@ -9,7 +9,7 @@ use crate::clients::greet::LoginEnd;
 use crate::clients::login_reply::{WelcomeWords, own_params};
 use crate::clients::stream::ClientStream;
 use crate::config::{ClientRules, Settings};
-use crate::control::Admission;
+use crate::control::{Admission, PoolEntry};
 use crate::core::{ClientIdentity, ClientLogin};
 use crate::io::Guard;
 use crate::wire::Fault;
@@ -43,10 +43,7 @@ impl LoginAttempt {
         allowed: Allowed<'_>,
     ) -> Result<Handover, LoginEnd> {
         let Allowed { settings, startup, rules, admission } = allowed;
-        let entry = clients
-            .plane
-            .pool_entry(&self.database, &self.user)
-            .ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() })?;
+        let entry = self.pool_entry(clients)?;
         let counted = entry.count_client();
         self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
         self.row.update(|row| row.is_waiting = true);
@@ -96,6 +93,12 @@ impl LoginAttempt {
         Ok(Handover { worker, login, guard: Box::new((admission, key, counted)) })
     }
 
+    /// The pool that is to serve it.
+    pub(super) fn pool_entry(&self, clients: &Clients) -> Result<Arc<PoolEntry>, LoginEnd> {
+        let entry = clients.plane.pool_entry(&self.database, &self.user);
+        entry.ok_or_else(|| Fault::NoSuchDatabase { name: self.database.to_string() }.into())
+    }
+
     pub(super) fn identity(&self, stream: &ClientStream) -> Arc<ClientIdentity> {
         Arc::new(ClientIdentity {
             socket_id: self.id,
@@ -105,6 +108,7 @@ impl LoginAttempt {
             local: self.local.clone(),
             tls: stream.tls_text(),
             connected_at_epoch_s: self.arrived_at_epoch_s,
+            replication: self.replication,
             internal: false,
         })
     }

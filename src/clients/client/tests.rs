@@ -392,9 +392,6 @@ async fn newer_protocols_are_negotiated_before_anything_else() {
 #[tokio::test]
 async fn what_is_not_to_be_had_is_said_plainly() {
     let (clients, _doors) = clients_of("d =", "auth_type = trust");
-    let replica = [("user", "u"), ("replication", "true")];
-    let text = "replication connections are not available in this version";
-    assert_eq!(refused(&clients, &replica, "").await, text);
     let extra = [("user", "u"), ("work_mem", "1MB")];
     assert_eq!(refused(&clients, &extra, "").await, "unsupported startup parameter: work_mem");
 }

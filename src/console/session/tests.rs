@@ -40,6 +40,7 @@ async fn visit(console: &Arc<Console>, rights: Rights) -> (Visitor, Vec<String>)
         local: address,
         tls: String::new(),
         connected_at_epoch_s: 0,
+        replication: crate::wire::startup::Replication::No,
         internal: false,
     };
     let visit =

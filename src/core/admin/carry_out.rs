@@ -8,7 +8,7 @@ use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
 use crate::core::conn::{Canceled, Client, CloseReason, Debt, Leave, Phase, Reason, Server, Stand};
 use crate::core::net::Net;
-use crate::core::pool::{Pool, PoolSlot};
+use crate::core::pool::{Part, Pool, PoolSlot};
 use crate::core::slots::Slot;
 use crate::core::worker_core::Core;
 use crate::wire::{Fault, ParamSet};
@@ -36,7 +36,7 @@ impl Core {
             Command::DropUnsent if self.suspended => self.drop_unsent(net),
             Command::DropUnsent => {}
             Command::Unsuspend => self.unsuspend(net),
-            Command::Rules(pool, rules) => self.set_rules(pool, rules),
+            Command::Rules(pool, rules) => self.set_rules(pool, &rules),
             Command::ClientRules(rules_of) => {
                 for client in self.clients.values_mut() {
                     client.rules = rules_of.0(&client.identity.user, &client.identity.database);
@@ -104,6 +104,7 @@ impl Core {
                 }
             }
             self.serve(slot, net);
+            self.close_outdated_replication(slot, net);
         }
     }
 
@@ -200,8 +201,15 @@ impl Core {
 
     /// New rules. What has been a session's is not lent on without a reset when sessions are
     /// pooled otherwise from now on.
-    fn set_rules(&mut self, pool: PoolId, rules: Arc<PoolRules>) {
-        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+    fn set_rules(&mut self, pool: PoolId, rules: &Arc<PoolRules>) {
+        for part in Part::ALL {
+            if let Some(slot) = self.pool_slots.get(&(pool, part)).copied() {
+                self.set_rules_of(slot, part.rules(rules));
+            }
+        }
+    }
+
+    fn set_rules_of(&mut self, slot: PoolSlot, rules: Arc<PoolRules>) {
         let was_session = self.pools[slot].rules.mode == PoolMode::Session;
         if was_session && rules.mode != PoolMode::Session {
             for server in self.servers.values_mut().filter(|server| server.pool == slot) {
@@ -215,11 +223,13 @@ impl Core {
 
     /// Drops a pool that has no client and no server here, with its counters.
     fn forget(&mut self, pool: PoolId) {
-        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
-        let row = &self.pools[slot];
-        if row.clients == 0 && row.servers == 0 {
-            self.pools.remove(slot);
-            self.pool_slots.remove(&pool);
+        for part in Part::ALL {
+            let Some(slot) = self.pool_slots.get(&(pool, part)).copied() else { continue };
+            let row = &self.pools[slot];
+            if row.clients == 0 && row.servers == 0 {
+                self.pools.remove(slot);
+                self.pool_slots.remove(&(pool, part));
+            }
         }
     }
 
@@ -371,7 +381,7 @@ mod tests {
         let count = 2 * limits::STATS_POOLS_MAX as u64 + 7;
         for id in 0..count {
             let share = PoolShare::new(PoolId(id), Arc::clone(&database), "u".into(), Arc::clone(&rules), 1);
-            core.pool_slot(&Arc::new(share));
+            core.pool_slot(&Arc::new(share), Part::Pooled);
         }
         core.forget(PoolId(3));
         let (mut seen, mut from) = (Vec::new(), Some(0));

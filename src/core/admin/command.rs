@@ -38,7 +38,8 @@ impl Scope {
     pub(in crate::core) fn eviction(&self) -> CloseReason {
         match self {
             Self::User(_) => CloseReason::EvictedForUser,
-            Self::Database(_) | Self::All | Self::Pool(_) => CloseReason::EvictedForDatabase,
+            Self::Pool(_) => CloseReason::EvictedForPool,
+            Self::Database(_) | Self::All => CloseReason::EvictedForDatabase,
         }
     }
 }

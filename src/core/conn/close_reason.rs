@@ -35,6 +35,10 @@ close_reasons! {
     EvictedForDatabase = "evicted for max_db_connections",
     /// The same, of another pool of its user.
     EvictedForUser = "evicted for max_user_connections",
+    /// Its place is that of a replication client of its own pool.
+    EvictedForPool = "evicted for pool_size",
+    /// The replication client whose own it was has left.
+    ReplicationOver = "replication client was closed",
     /// The database is paused.
     Paused = "pause mode",
     /// What was sent to it was not taken while SUSPEND waited.

@@ -4,7 +4,7 @@
 //! longer by `limits::REMOTE_WAITER_LEAD_US`, or when nobody waits here.
 
 use super::fitness::Fitness;
-use super::pool::{PoolSlot, Waiter};
+use super::pool::{Part, PoolSlot, Waiter};
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
 use crate::core::conn::{Debt, Phase, Reason, Stand, Task};
 use crate::core::net::Net;
@@ -102,7 +102,7 @@ impl Core {
     /// and that nobody here wants.
     pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
         self.now = now;
-        let Some(slot) = self.pool_slots.get(&pool).copied() else { return };
+        let Some(slot) = self.pool_slots.get(&(pool, Part::Pooled)).copied() else { return };
         if self.pools[slot].share.database.is_paused() {
             return;
         }

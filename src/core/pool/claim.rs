@@ -1,8 +1,8 @@
-//! Who starves at a cap that several pools share gets the next server there that is released, once it has
-//! waited longer than anybody whom that would be lent to.
+//! Who starves at a cap gets the next server under it that is released, once it has waited longer than
+//! anybody whom that would be lent to.
 //!
 //! An idle server is closed for it at once (`Command::EvictIdle`); where all are busy the ledger makes a
-//! claim on those of the other pools, and a worker that releases one compares. The price is a close and a
+//! claim on those that are lent, and a worker that releases one compares. The price is a close and a
 //! login for each server that changes its pool, so it does not for less than `limits::FAIR_LEAD_US`. So
 //! nobody waits longer than the longest of the others by more than that, the rest of a transaction and a
 //! login for each of those who starve longer. PgBouncer knows no such rule: there a pool whose servers are
@@ -13,24 +13,39 @@ use crate::core::conn::CloseReason;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A starving pool's claim on one server of any other in its database or of its user.
+/// Who starves: the clients of a pool that any of its servers serves, or those that want one of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::core) struct Claimant {
+    pub pool: PoolId,
+    pub is_replication: bool,
+}
+
+impl Claimant {
+    /// Whether a server that a pool lends may be closed for it: any of another pool; of its own only where it
+    /// cannot be lent that one itself.
+    pub(in crate::core) fn may_take_from(self, pool: PoolId) -> bool {
+        self.pool != pool || self.is_replication
+    }
+}
+
+/// A claim on one server of those that are lent in a scope.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    claimant: PoolId,
-    /// Since when its longest waiting client waits.
+    claimant: Claimant,
+    /// Since when the longest waiting client waits.
     since: Micros,
     reason: CloseReason,
     taken: AtomicBool,
 }
 
 impl Claim {
-    /// For a client of that pool that waits since then; the server that is closed for it has this reason.
-    pub(in crate::core) fn new(claimant: PoolId, since: Micros, reason: CloseReason) -> Arc<Self> {
+    /// For a client that waits since then; the server that is closed for it has this reason.
+    pub(in crate::core) fn new(claimant: Claimant, since: Micros, reason: CloseReason) -> Arc<Self> {
         Arc::new(Self { claimant, since, reason, taken: AtomicBool::new(false) })
     }
 
-    /// The pool that starves.
-    pub(in crate::core) fn claimant(&self) -> PoolId {
+    /// Who starves.
+    pub(in crate::core) fn claimant(&self) -> Claimant {
         self.claimant
     }
 

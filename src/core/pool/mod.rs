@@ -17,9 +17,9 @@ mod stance;
 mod throttle;
 
 pub(in crate::core) use checkout::Got;
-pub(in crate::core) use claim::{Claim, goes_before};
+pub(in crate::core) use claim::{Claim, Claimant, goes_before};
 pub use database_share::{DatabaseShare, Gate};
 pub(in crate::core) use moved_host::MovedHost;
-pub(in crate::core) use pool::{Pool, PoolSlot};
+pub(in crate::core) use pool::{Part, Pool, PoolSlot};
 pub use pool_share::{PoolShare, ServerUnderWay};
 pub use stance::Stance;

@@ -5,6 +5,7 @@
 //! order. Never looks a name up.
 
 use super::moved_host::MovedHost;
+use super::pool::Part;
 use crate::base::{Micros, limits};
 use crate::core::conn::{CloseReason, Server};
 use crate::core::net::Net;
@@ -33,6 +34,9 @@ impl Core {
                 self.close_server(id, reason, net);
                 self.serve(slot, net);
             }
+        }
+        for slot in self.pools.ids(|pool| pool.part == Part::Replication) {
+            self.close_outdated_replication(slot, net);
         }
     }
 

@@ -14,6 +14,27 @@ pub(in crate::core) struct PoolSlot(pub u32);
 
 slot!(PoolSlot);
 
+/// Which of a pool's clients a part of it on a worker is for, and their servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::core) enum Part {
+    /// Those that are lent servers.
+    Pooled,
+    /// Replication clients, each with a server of its own.
+    Replication,
+}
+
+impl Part {
+    pub(in crate::core) const ALL: [Self; 2] = [Self::Pooled, Self::Replication];
+
+    /// What is in force for this part, by the rules of the pool.
+    pub(in crate::core) fn rules(self, rules: &Arc<PoolRules>) -> Arc<PoolRules> {
+        match self {
+            Self::Pooled => Arc::clone(rules),
+            Self::Replication => Arc::new(rules.for_replication()),
+        }
+    }
+}
+
 /// One client's place in the queue; stale once the client waits no longer under this ticket.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::core) struct Waiter {
@@ -25,6 +46,7 @@ pub(in crate::core) struct Waiter {
 /// One worker's part of a pool.
 #[derive(Debug)]
 pub(in crate::core) struct Pool {
+    pub part: Part,
     pub share: Arc<PoolShare>,
     pub rules: Arc<PoolRules>,
     pub counters: PoolCounters,
@@ -48,9 +70,10 @@ pub(in crate::core) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(share: Arc<PoolShare>, worker: WorkerId) -> Self {
-        let rules = share.rules();
+    pub(crate) fn new(share: Arc<PoolShare>, part: Part, worker: WorkerId) -> Self {
+        let rules = part.rules(&share.rules());
         Self {
+            part,
             share,
             rules,
             counters: PoolCounters::default(),

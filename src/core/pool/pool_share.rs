@@ -41,6 +41,7 @@ pub struct PoolShare {
     waiting_mask: AtomicU64,
     full: AtomicBool,
     live: AtomicU32,
+    replication: AtomicU32,
     generation: AtomicU32,
     /// Servers on their way to a worker, from another one or from their login.
     moving: AtomicU32,
@@ -79,6 +80,7 @@ impl PoolShare {
             waiting_mask: AtomicU64::new(0),
             full: AtomicBool::new(false),
             live: AtomicU32::new(0),
+            replication: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             moving: AtomicU32::new(0),
             removed: AtomicBool::new(false),
@@ -118,7 +120,7 @@ impl PoolShare {
         self.full.store(full, Ordering::Release);
     }
 
-    /// Servers logged in and not yet closed, over all workers; written by the ledger.
+    /// Servers logged in and not yet closed that may be lent, over all workers; written by the ledger.
     pub fn live_count(&self) -> u32 {
         self.live.load(Ordering::Acquire)
     }
@@ -126,6 +128,16 @@ impl PoolShare {
     /// Written by the ledger at each login and close.
     pub fn set_live_count(&self, count: u32) {
         self.live.store(count, Ordering::Release);
+    }
+
+    /// Servers of replication clients, over all workers; written by the ledger.
+    pub fn replication_count(&self) -> u32 {
+        self.replication.load(Ordering::Acquire)
+    }
+
+    /// Written by the ledger at each login and close.
+    pub fn set_replication_count(&self, count: u32) {
+        self.replication.store(count, Ordering::Release);
     }
 
     /// A server leaves for another worker, where a client waits.

@@ -7,7 +7,7 @@
 //! decided here but by the ledger. Never on the path of a young server: whoever calls has compared the time
 //! with [`Authorization::soft_at`] or [`Authorization::hard_at`] first.
 
-use super::pool::{Pool, PoolSlot};
+use super::pool::{Part, Pool, PoolSlot};
 use super::pool_share::PoolShare;
 use super::stance::Stance;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
@@ -225,14 +225,17 @@ impl Core {
     /// the oldest is that can be retired soon.
     pub(in crate::core) fn publish_aged(&self) {
         let mut aged = vec![(0, Micros::NEVER); self.pools.capacity()];
-        for server in self.servers.values().filter(|server| self.now >= server.authorization.soft_at) {
+        // that of a replication client is never replaced
+        let is_aged =
+            |server: &&Server| self.now >= server.authorization.soft_at && !self.is_replication(server);
+        for server in self.servers.values().filter(is_aged) {
             let (count, oldest) = &mut aged[server.pool.number()];
             *count += 1;
             if self.is_soon_free(server) {
                 *oldest = server.authorization.hard_at.min(*oldest);
             }
         }
-        for (slot, pool) in self.pools.iter() {
+        for (slot, pool) in self.pools.iter().filter(|(_, pool)| pool.part == Part::Pooled) {
             let (count, oldest) = aged[slot.number()];
             pool.share.set_aged(self.worker, count);
             pool.share.set_oldest(self.worker, oldest);
@@ -276,6 +279,9 @@ impl Core {
     /// A server has gone. One past its soft age was the retirement that the pool may still
     /// wait for, whatever ended it.
     pub(in crate::core) fn note_retirement(&mut self, server: &Server, reason: CloseReason) {
+        if self.is_replication(server) {
+            return;
+        }
         let is_old = self.now >= server.authorization.soft_at;
         let pool = &mut self.pools[server.pool];
         if is_old && reason.is_renewal() {

@@ -24,6 +24,8 @@ pub struct Demand {
     /// Since when the longest waiting one waits of those who cannot be let in before
     /// the pool has had a server.
     pub welcome_since: Option<Micros>,
+    /// Since when replication clients wait for whom no server is being opened, the first one first.
+    pub replication: Vec<Micros>,
     /// Its clients, those that log in included.
     pub clients: u32,
     /// Its minimum of servers is kept even without a client.
@@ -227,9 +229,31 @@ impl Thought<'_> {
         true
     }
 
-    /// Opens servers for the clients that wait, if there are any: one for each, those
-    /// counted that are on their way.
+    /// Opens servers for whoever waits: first for the kind of clients of which one has waited longest.
     fn look_at(&mut self, pool: &Demand, prompt: Prompt) {
+        let is_first = |since: &Micros| pool.oldest_pooled().is_none_or(|other| *since <= other);
+        if pool.replication.first().is_some_and(is_first) {
+            self.look_at_replication(pool);
+            self.look_at_waiting(pool, prompt);
+        } else {
+            self.look_at_waiting(pool, prompt);
+            self.look_at_replication(pool);
+        }
+    }
+
+    /// Opens a server for each replication client that waits.
+    fn look_at_replication(&mut self, pool: &Demand) {
+        let waiting = pool.replication.iter();
+        let denied =
+            waiting.copied().find(|since| !self.consider(&pool.share, Want::Replication { since: *since }));
+        if denied.is_none() {
+            self.ledger.wants_no_replication(&pool.share);
+        }
+    }
+
+    /// Opens servers for the clients that wait to be lent one, if there are any: one for each, those
+    /// counted that are on their way.
+    fn look_at_waiting(&mut self, pool: &Demand, prompt: Prompt) {
         let share = &pool.share;
         let fails = share.failing().is_some() && share.live_count() == 0;
         let is_welcomed = pool.welcome_since.is_none();
@@ -291,10 +315,16 @@ impl Thought<'_> {
 }
 
 impl Demand {
-    /// Since when the longest waiting client waits, for a server or for its welcome.
-    fn oldest_waiter(&self) -> Option<Micros> {
+    /// Since when the longest waiting client waits of those that any server of the pool serves: for one, or
+    /// for its welcome.
+    fn oldest_pooled(&self) -> Option<Micros> {
         let for_server = self.share.oldest_waiter().map(|(_, since)| since);
         for_server.into_iter().chain(self.welcome_since).min()
+    }
+
+    /// Since when the longest waiting client does, replication clients among them.
+    fn oldest_waiter(&self) -> Option<Micros> {
+        self.oldest_pooled().into_iter().chain(self.replication.first().copied()).min()
     }
 }
 

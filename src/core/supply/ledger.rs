@@ -19,6 +19,7 @@ mod logins;
 mod opening;
 mod renewals;
 mod shortfall;
+mod starving;
 mod timetable;
 
 use self::logins::{Held, Logins};
@@ -28,8 +29,9 @@ pub use self::shortfall::Bound;
 pub(crate) use self::shortfall::{Lateness, Shortfall};
 use self::timetable::Timetable;
 use crate::base::{Micros, PoolId, limits};
+use crate::config::PoolRules;
 use crate::core::admin::Scope;
-use crate::core::pool::{Claim, PoolShare, goes_before};
+use crate::core::pool::{Claimant, PoolShare};
 use account::{Account, Room, Starving};
 pub use opening::{Opening, Use, Verdict, Want};
 use std::collections::{BTreeMap, HashMap};
@@ -49,17 +51,17 @@ pub struct Ledger {
     renewals_at: HashMap<Arc<str>, Timetable>,
     /// What pools want of each endpoint, as last added up.
     asked: HashMap<Arc<str>, Asked>,
-    /// Pools that were denied for the sake of a database's or user's cap: asked again when a
-    /// place there is returned.
-    starved: BTreeMap<PoolId, Starving>,
+    /// Those that were denied for the sake of a database's or user's cap, replication clients also for that
+    /// of their pool's: asked again when a place there is returned.
+    starved: BTreeMap<Claimant, Starving>,
 }
 
 impl Ledger {
     /// Whether `want` gets a server now. [`Verdict::Launch`] has taken the place. Keeps
     /// [`PoolShare::is_full`] up to date.
     pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
-        if matches!(want, Want::Waiter { .. }) {
-            self.starved.remove(&pool.id); // whether it does is judged anew
+        if want.is_for_client() {
+            self.starved.remove(&want.claimant(pool.id)); // whether it does is judged anew
         }
         let verdict = self.judge(pool, want, now);
         match (want, &verdict) {
@@ -81,7 +83,7 @@ impl Ledger {
 
     /// Whoever a server is opened for, it is the replacement of one that was retired, if one was.
     fn launch(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
-        self.starved.remove(&pool.id);
+        self.starved.remove(&opening.want.claimant(pool.id));
         let account = self.account(pool);
         if opening.renews && account.renewing == 0 {
             pool.forget_departed();
@@ -89,10 +91,13 @@ impl Ledger {
         account.logging_in += 1;
         account.renewing += u32::from(opening.renews);
         account.renewals_under_way += u32::from(opening.want == Want::Renewal);
-        account.owed = account.owed.saturating_sub(1);
+        match opening.want {
+            Want::Replication { .. } => account.replication_logins += 1,
+            _ => account.owed = account.owed.saturating_sub(1),
+        }
         let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
         there.all += 1;
-        there.for_clients += u32::from(opening.is_for_client());
+        there.for_clients += u32::from(opening.want.is_for_client());
         self.database(pool).servers += 1;
         self.user(pool).servers += 1;
     }
@@ -103,30 +108,31 @@ impl Ledger {
             return Verdict::Nothing;
         }
         let account = self.account(pool);
-        if account.retry_at > now {
-            return Verdict::Later(account.retry_at);
+        let retry_at = if want.is_replication() { account.replication_retry_at } else { account.retry_at };
+        if retry_at > now {
+            return Verdict::Later(retry_at);
         }
         if want == Want::Renewal {
             return self.judge_renewal(pool, now);
         }
-        let (servers, coming) = (account.servers(), account.coming());
+        let servers = account.servers();
         let at_size = rules.pool_size > 0 && servers >= rules.pool_size;
         let mut from_reserve = false;
         match want {
             Want::Minimum if servers >= rules.min_pool_size || at_size => return Verdict::Nothing,
-            Want::Waiter { since } if at_size => {
-                let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
-                if rules.reserve_pool_timeout == Micros(0) || servers >= reserve_max {
-                    return Verdict::Full;
+            Want::Waiter { since } | Want::Replication { since } if at_size => {
+                match self.judge_reserve(pool, &rules, since, now) {
+                    None => from_reserve = true,
+                    Some(_) if want.is_replication() => {
+                        return self.make_room(pool.id, Scope::Pool(pool.id), want);
+                    }
+                    Some(verdict) => return verdict,
                 }
-                if coming > 0 {
-                    // who waits longest then, and since when, shows when it has logged in
-                    return Verdict::Nothing;
-                }
-                if now.since(since) < rules.reserve_pool_timeout {
-                    return Verdict::Later(since + rules.reserve_pool_timeout);
-                }
-                from_reserve = true;
+            }
+            _ if rules.pool_size > 0
+                && self.go_before(pool.id, want, &Scope::Pool(pool.id)) >= rules.pool_size - servers =>
+            {
+                return Verdict::Full;
             }
             _ => {}
         }
@@ -144,89 +150,25 @@ impl Ledger {
         Verdict::Launch(self.opening(pool, want, from_reserve, now))
     }
 
-    /// How many pools starve in `scope` whose clients go before that of `want`: a place that came
-    /// back a moment ago is theirs.
-    fn go_before(&self, pool: PoolId, want: Want, scope: &Scope) -> u32 {
-        let others =
-            self.starving_in(scope).filter(|(id, since)| *id != pool && goes_before(*since, want.since()));
-        others.count() as u32
-    }
-
-    /// Pools that starve in `scope` and are still served, and since when.
-    fn starving_in(&self, scope: &Scope) -> impl Iterator<Item = (PoolId, Micros)> {
-        let is_served = |id| self.accounts.get(id).is_some_and(|account| !account.share.is_removed());
-        let starved =
-            self.starved.iter().filter(move |(id, starving)| starving.at == *scope && is_served(id));
-        starved.map(|(id, starving)| (*id, starving.since))
-    }
-
-    fn starve(&mut self, pool: PoolId, at: Scope, want: Want) {
-        let since = match (want, self.starved.get(&pool)) {
-            (Want::Minimum | Want::Renewal, Some(known)) => known.since,
-            _ => want.since(),
-        };
-        self.starved.insert(pool, Starving { at, since });
-    }
-
-    /// At most one eviction at a time in a room: its place must be back before the next is asked for.
-    fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want) -> Verdict {
-        self.starve(pool, scope.clone(), want);
-        let may_evict = matches!(want, Want::Waiter { .. });
-        match self.room(&scope) {
-            Some(room) if may_evict && !room.is_making_room() => {
-                room.evicting = true;
-                self.withdraw_claim(&scope);
-                Verdict::EvictFirst(scope)
-            }
-            _ => Verdict::Full,
+    /// Whether a client that waits since then may have a place of the reserve; `None`: it may.
+    fn judge_reserve(
+        &mut self,
+        pool: &Arc<PoolShare>,
+        rules: &PoolRules,
+        since: Micros,
+        now: Micros,
+    ) -> Option<Verdict> {
+        let account = self.account(pool);
+        let reserve_max = rules.pool_size.saturating_add(rules.reserve_pool_size);
+        if rules.reserve_pool_timeout == Micros(0) || account.servers() >= reserve_max {
+            return Some(Verdict::Full);
         }
-    }
-
-    /// No worker had an idle server in `scope`: the next want there may try again, and whoever starves
-    /// longest has a claim on the next one that is released.
-    pub fn nothing_to_evict(&mut self, scope: &Scope) {
-        let Some(room) = self.room(scope) else { return };
-        room.evicting = false;
-        self.withdraw_claim(scope);
-        let waiting = self.starving_in(scope).filter(|(_, since)| *since != Micros::NEVER);
-        let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
-        let claim = Claim::new(claimant, since, scope.eviction());
-        let rivals = self.accounts.values().filter(|account| account.servers() > 0);
-        for rival in rivals.filter(|account| account.share.id != claimant && scope.holds(&account.share)) {
-            rival.share.set_claim(Some(Arc::clone(&claim)));
+        if account.coming() > 0 {
+            // who waits longest then, and since when, shows when it has logged in
+            return Some(Verdict::Nothing);
         }
-        if let Some(room) = self.room(scope) {
-            room.claim = Some(claim);
-        }
-    }
-
-    fn withdraw_claim(&mut self, scope: &Scope) {
-        let Some(claim) = self.room(scope).and_then(|room| room.claim.take()) else { return };
-        let has_it = |share: &PoolShare| share.claim().is_some_and(|its| Arc::ptr_eq(&its, &claim));
-        for share in self.accounts.values().map(|account| &account.share).filter(|share| scope.holds(share)) {
-            if share.is_claimed() && has_it(share) {
-                share.set_claim(None);
-            }
-        }
-    }
-
-    /// Nobody waits for a server of `pool`: it does not starve, and claims nothing.
-    pub fn wants_nothing(&mut self, pool: &PoolShare) {
-        let Some(Starving { at, .. }) = self.starved.remove(&pool.id) else { return };
-        let is_its = |room: &Room| room.claim.as_ref().is_some_and(|claim| claim.claimant() == pool.id);
-        // for a claim that is taken a place comes back all the same
-        if self.room(&at).is_some_and(|room| is_its(room) && !room.is_making_room()) {
-            self.withdraw_claim(&at);
-        }
-    }
-
-    /// A place in the room is free again, and with it what was done to make room.
-    fn give_back(&mut self, scope: &Scope) {
-        if let Some(room) = self.room(scope) {
-            room.servers -= 1;
-            room.evicting = false;
-        }
-        self.withdraw_claim(scope);
+        let is_early = now.since(since) < rules.reserve_pool_timeout;
+        is_early.then_some(Verdict::Later(since + rules.reserve_pool_timeout))
     }
 
     /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are
@@ -259,6 +201,12 @@ impl Ledger {
                 account.retiring = account.retiring.saturating_sub(1);
                 pool.set_live_count(account.live);
             }
+            Use::Replication => {
+                let account = self.account(pool);
+                assert!(account.replication > 0, "a place was returned that was never taken");
+                account.replication -= 1;
+                pool.set_replication_count(account.replication);
+            }
             Use::Cancel => {
                 let account = self.account(pool);
                 assert!(account.cancels > 0, "a place was returned that was never taken");
@@ -267,28 +215,10 @@ impl Ledger {
             }
         }
         pool.set_full(false);
+        self.give_back(&Scope::Pool(pool.id));
         for scope in scopes_of(pool) {
             self.give_back(&scope);
         }
-    }
-
-    /// The pools whose wants may be met now that a place of `pool` was returned: itself, and
-    /// those that starve in the same database or for the same user. They may be asked for again,
-    /// so their workers are told.
-    pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
-        let starved: Vec<PoolId> = self.starved.keys().copied().collect();
-        let mut revived: Vec<Arc<PoolShare>> = Vec::new();
-        for id in starved.into_iter().filter(|id| *id != pool.id) {
-            let Some(account) = self.accounts.get(&id) else { continue };
-            let share = &account.share;
-            if share.database.name == pool.database.name || share.user == pool.user {
-                share.set_full(false);
-                revived.push(Arc::clone(share));
-                self.starved.remove(&id);
-            }
-        }
-        revived.extend(self.accounts.get(&pool.id).map(|account| Arc::clone(&account.share)));
-        revived
     }
 
     /// Forgets a pool that has no place in use. Returns whether it did.
@@ -297,6 +227,7 @@ impl Ledger {
             return false;
         }
         self.wants_nothing(pool);
+        self.wants_no_replication(pool);
         self.accounts.remove(&pool.id);
         self.databases.retain(|_, room| room.servers > 0);
         self.users.retain(|_, room| room.servers > 0);
@@ -305,10 +236,13 @@ impl Ledger {
 
     /// Servers of a pool: (logging in, live). For `sv_login` of SHOW POOLS.
     pub fn pool_servers(&self, pool: PoolId) -> (u32, u32) {
-        self.accounts.get(&pool).map_or((0, 0), |account| (account.logging_in, account.live))
+        self.accounts
+            .get(&pool)
+            .map_or((0, 0), |account| (account.logging_in, account.live + account.replication))
     }
 
-    /// Logins of a pool in progress that bring one more server than there are: not those that replace one.
+    /// Logins in progress that bring a pool one more server to lend than there are: not those that replace
+    /// one.
     pub fn coming(&self, pool: PoolId) -> u32 {
         self.accounts.get(&pool).map_or(0, Account::coming)
     }

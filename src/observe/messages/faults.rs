@@ -95,9 +95,6 @@ each_variant! { Fault, row;
         "See that line.";
     NotAllowed: "The user may log in, but not to the console.", "Add it to `admin_users` or `stats_users`.";
     ShuttingDown: "The process ends: nobody is let in any more.", NONE;
-    ReplicationUnavailable:
-        "The client asks for a replication connection.",
-        "Connect such clients to PostgreSQL itself.";
     QueryWaitTimeout:
         "The client has waited for a server for `query_wait_timeout`.",
         "Raise `pool_size`, or look for long transactions: SHOW POOLS (`maxwait`), SHOW SERVERS.";
@@ -124,6 +121,10 @@ each_variant! { Fault, row;
     WrongPasswordType:
         "The server asks for a proof that what is stored cannot give; the log has an ERROR line.",
         "See that line.";
+    LoginFailed:
+        "PostgreSQL has refused the server that was to be opened for a replication client; a WARNING line \
+         has its words.",
+        "See that line: the role needs REPLICATION, and `pg_hba.conf` a line for it.";
     Relayed { sqlstate: "{sqlstate}".into(), text: "{text}".into() }:
         "PostgreSQL's own refusal of the login to a server, with its SQLSTATE; by IAM (28000) what the \
          pooler makes of the refusal: see [why logins by IAM fail](#why-logins-by-iam-fail).",

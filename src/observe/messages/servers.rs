@@ -172,6 +172,16 @@ pub(super) const CLOSED: &[Message] = &[
         "A pool of the same user in another database needed its place more.",
         "Where it is frequent raise `max_user_connections`: each change costs a login.",
     ),
+    text(
+        "evicted for pool_size",
+        "A replication client of its own pool, which was full, needed its place.",
+        "Where it is frequent raise `pool_size`: each change costs a login.",
+    ),
+    text(
+        "replication client was closed",
+        "The replication client whose own server it was has left, or left before it had it.",
+        NONE,
+    ),
     text("too many servers in the pool", "`pool_size` was lowered.", NONE),
     text(
         "query timeout",

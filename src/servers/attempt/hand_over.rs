@@ -8,11 +8,17 @@ use crate::servers::connect::Opened;
 use crate::servers::handshake::LoggedIn;
 use crate::servers::outcome::{Failure, LoginConnection, RetryDecision};
 use crate::wire::ParamSet;
+use crate::wire::startup::Replication;
 use crate::worker::Mail;
 use std::sync::Arc;
 
 impl Attempt {
-    fn identity(&self, opened: &Opened, cancel_key: CancelKey) -> Arc<ServerIdentity> {
+    pub(super) fn identity(
+        &self,
+        opened: &Opened,
+        cancel_key: CancelKey,
+        replication: Replication,
+    ) -> Arc<ServerIdentity> {
         let share = &self.entry.share;
         Arc::new(ServerIdentity {
             socket_id: self.socket_id,
@@ -23,6 +29,7 @@ impl Attempt {
             host: Arc::clone(&opened.host),
             tls: opened.tls.clone(),
             connected_at_epoch_s: epoch_s(),
+            replication,
             cancel_key,
         })
     }
@@ -54,7 +61,7 @@ impl Attempt {
         };
         let logged_in = handshake.finish();
         let params = self.tracked(&logged_in);
-        let identity = self.identity(&opened, logged_in.key);
+        let identity = self.identity(&opened, logged_in.key, Replication::No);
         // on its way from before its login is over: see `PoolShare::outlook`
         let under_way = share.server_under_way();
         let place = place.into_live();

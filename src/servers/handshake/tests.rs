@@ -15,7 +15,7 @@ fn plan(secret: Option<Secret>) -> LoginPlan {
     LoginPlan {
         user: "bob".into(),
         dbname: "shop".into(),
-        startup: vec![("timezone", "UTC".into())],
+        startup: vec![("timezone".into(), "UTC".into())],
         connect_query: None,
         credential: secret.map(|secret| Credential::Stored(Stored { secret: Arc::new(secret), keys: None })),
         security: ChannelSecurity::None,

@@ -199,7 +199,7 @@ impl Attempt {
         passes: Option<Micros>,
     ) -> Result<(), Micros> {
         let mut priority = match self.want {
-            Want::Waiter { .. } => Priority::Client,
+            Want::Waiter { .. } | Want::Replication { .. } => Priority::Client,
             Want::Minimum => Priority::MinPool,
             Want::Renewal => Priority::Recycling,
         };
@@ -244,8 +244,13 @@ impl Attempt {
     fn authorization(&self, iam: &IamTarget<'_>, begun_at: Micros) -> Authorization {
         let (max_age, pace) = (iam.rules.ages.max_age, iam.endpoint_state.turns.per_kilosecond());
         let times = (begun_at, self.servers.plane.now());
-        let soft_at = self.servers.plane.places.plan_renewal(&self.entry.share, times, max_age, pace);
-        Authorization { soft_at, hard_at: begun_at + max_age }
+        let hard_at = begun_at + max_age;
+        let soft_at = if self.want.is_replication() {
+            hard_at // it ends with its client: nothing replaces it
+        } else {
+            self.servers.plane.places.plan_renewal(&self.entry.share, times, max_age, pace)
+        };
+        Authorization { soft_at, hard_at }
     }
 
     fn accepted(&self, iam: &IamTarget<'_>) {

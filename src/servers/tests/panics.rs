@@ -104,7 +104,7 @@ async fn a_servers_login_that_panics_gives_its_place_back_and_has_failed() {
     let consider = || plane.places.decide(|ledger| ledger.consider(&entry.share, want(), plane.now()));
     let Verdict::Launch(opening) = consider() else { panic!("there is room") };
     let place = plane.places.given(&entry.share, opening);
-    attempt::open(Arc::clone(&servers), Arc::clone(&entry), place, want()).await;
+    attempt::open(Arc::clone(&servers), Arc::clone(&entry), place, want(), None).await;
     assert_eq!((plane.places.all_servers(), servers.logins.count()), (0, 0));
     assert!(matches!(consider(), Verdict::Later(_)), "it counts as a login that has failed");
     let text = format!("server login ({}) has panicked and was ended, all else goes on", entry.name());

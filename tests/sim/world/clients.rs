@@ -4,9 +4,11 @@ use super::{DEAF_US, World, defaults, param_set};
 use crate::client::SimClient;
 use crate::driver::SimMail;
 use crate::ground::Event;
+use crate::replication::{CLOSED_AT_ONCE, accept};
 use crate::session::{BOGUS_ZONE, Session};
 use crate::wire::Remote;
 use crate::world::client_login;
+use pgweir::config::PoolMode;
 use pgweir::core::Command;
 use pgweir::wire::ParamSet;
 
@@ -39,21 +41,33 @@ impl World {
         if self.ground.rng.percent(self.plan.deaf) {
             self.ground.wires[socket as usize].slowness_us = DEAF_US;
         }
-        let (values, params) = self.client_params();
+        let (mut values, params) = self.client_params();
+        let is_replica = self.plan.replicas > 0 && self.ground.rng.percent(self.plan.replicas);
+        let mode = if is_replica { PoolMode::Session } else { self.plan.pools[pool].rules.mode };
+        let manners = self.plan.manners(pool, mode);
+        if is_replica {
+            accept(&mut values, self.plan.bounds.parameter_bytes);
+        }
         let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
-        let manners = self.plan.manners(pool);
         let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
         client.causes.common = self.plan.common_faults();
         if self.plan.is_for_renewals {
             client.batches = u32::MAX;
         }
+        if is_replica {
+            client.causes.common.extend(CLOSED_AT_ONCE);
+        }
         self.clients.push(client);
         self.pools_of_clients.push(pool);
-        let plan = &self.plan.pools[pool];
-        let names = [&*plan.database, &*plan.user];
-        let rules = self.plan.client_rules;
-        let login = client_login(socket, names, &self.pools[pool].share, params, rules);
-        self.client_logs_in(pool, socket, login);
+        if is_replica {
+            self.replica_logs_in(pool, index, values);
+        } else {
+            let plan = &self.plan.pools[pool];
+            let names = [&*plan.database, &*plan.user];
+            let rules = self.plan.client_rules;
+            let login = client_login(socket, names, &self.pools[pool].share, params, rules);
+            self.client_logs_in(pool, socket, login);
+        }
         self.ground.after(0, Event::ClientTurn(index));
     }
 

@@ -2,6 +2,7 @@
 //! simulation's to show (tests/sim).
 
 mod renewals;
+mod replication;
 
 use super::*;
 use crate::config::PoolRules;
@@ -26,7 +27,7 @@ impl Bench {
 
     fn demand(&self, at: usize) -> Demand {
         let share = Arc::clone(&self.pools[at]);
-        Demand { share, welcome_since: None, clients: 1, is_forced: false }
+        Demand { share, welcome_since: None, replication: Vec::new(), clients: 1, is_forced: false }
     }
 
     fn handle(&mut self, event: Event) -> Vec<Action> {

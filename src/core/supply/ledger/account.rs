@@ -21,13 +21,21 @@ pub(super) struct Account {
     pub(super) renewals_under_way: u32,
     /// The endpoint in whose queue for a login it is.
     pub(super) held_at: Option<Arc<str>>,
+    /// Logins in progress for replication clients.
+    pub(super) replication_logins: u32,
+    /// Servers past their login that may be lent.
     pub(super) live: u32,
+    /// Those of replication clients.
+    pub(super) replication: u32,
     pub(super) cancels: u32,
+    pub(super) making_room: MakingRoom,
     /// The generation of the last login that has ended, where that succeeded.
     pub(super) proven: Option<u32>,
     /// How many logins have failed.
     pub(super) failures: u32,
     pub(super) retry_at: Micros,
+    /// The same for replication clients, whose logins say nothing of the others'.
+    pub(super) replication_retry_at: Micros,
     /// The last server that ended by itself and had answered nothing: when, and the pause that followed.
     pub(super) unanswered: Option<(Micros, Micros)>,
     /// Servers that were retired at a cap and not replaced yet.
@@ -54,11 +62,15 @@ impl Account {
             renewing: 0,
             renewals_under_way: 0,
             held_at: None,
+            replication_logins: 0,
             live: 0,
+            replication: 0,
             cancels: 0,
+            making_room: MakingRoom::default(),
             proven: None,
             failures: 0,
             retry_at: Micros(0),
+            replication_retry_at: Micros(0),
             unanswered: None,
             owed: 0,
             retiring: 0,
@@ -71,12 +83,22 @@ impl Account {
     }
 
     pub(super) fn servers(&self) -> u32 {
-        self.logging_in + self.live
+        self.logging_in + self.live + self.replication
     }
 
-    /// Logins in progress that bring one more server than there are, those that have failed included.
+    /// Servers that are lent, or will be.
+    pub(super) fn pooled(&self) -> u32 {
+        self.pooled_logins() + self.live
+    }
+
+    /// Logins in progress of servers to be lent, those that have failed included.
+    pub(super) fn pooled_logins(&self) -> u32 {
+        self.logging_in - self.replication_logins
+    }
+
+    /// Of these, those that bring one more server than there are.
     pub(super) fn coming(&self) -> u32 {
-        self.logging_in - self.renewals_under_way
+        self.pooled_logins() - self.renewals_under_way
     }
 
     /// Whether the next login is as good as sure to succeed. A server that is dead, or
@@ -90,6 +112,12 @@ impl Account {
 #[derive(Debug, Default)]
 pub(super) struct Room {
     pub(super) servers: u32,
+    pub(super) making_room: MakingRoom,
+}
+
+/// What is being done to make room where a cap is reached.
+#[derive(Debug, Default)]
+pub(super) struct MakingRoom {
     /// Workers are asked for an idle server, or one is being closed.
     pub(super) evicting: bool,
     /// They had none: who starves longest claims the next one that is released.
@@ -100,14 +128,16 @@ impl Room {
     pub(super) fn is_full(&self, servers_max: u32) -> bool {
         servers_max > 0 && self.servers >= servers_max
     }
+}
 
-    /// Whether room is being made already.
-    pub(super) fn is_making_room(&self) -> bool {
+impl MakingRoom {
+    /// Whether a place is on its way already.
+    pub(super) fn is_under_way(&self) -> bool {
         self.evicting || self.claim.as_ref().is_some_and(|claim| !claim.is_open())
     }
 }
 
-/// A pool that was denied for the sake of a shared cap.
+/// Whoever was denied for the sake of a cap at which room can be made.
 #[derive(Debug)]
 pub(super) struct Starving {
     /// Whose cap that was.

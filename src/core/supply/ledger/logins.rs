@@ -23,7 +23,7 @@ pub(super) struct Logins {
 impl Logins {
     /// Those beside which one for `want` would begin.
     fn beside(self, want: Want) -> u32 {
-        if matches!(want, Want::Waiter { .. }) { self.for_clients } else { self.all }
+        if want.is_for_client() { self.for_clients } else { self.all }
     }
 }
 
@@ -54,10 +54,14 @@ impl Ledger {
         let there = self.logins_at.get(&rules.endpoint).copied().unwrap_or_default();
         let has_place = there.beside(want) < most;
         let account = self.account(pool);
-        let here = if matches!(want, Want::Waiter { .. }) { account.coming() } else { account.logging_in };
+        let here = match want {
+            Want::Waiter { .. } => account.coming(),
+            Want::Replication { .. } => account.replication_logins,
+            Want::Minimum | Want::Renewal => account.pooled_logins(),
+        };
         let may_have_another = account.is_proven() && here < most;
         let may = here == 0 || may_have_another && has_place;
-        if !may && may_have_another && matches!(want, Want::Waiter { .. }) {
+        if !may && may_have_another && want.is_for_client() {
             self.hold(pool, &rules.endpoint);
         }
         may
@@ -68,6 +72,12 @@ impl Ledger {
     /// than a second after this one's begin.
     pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
         self.login_is_over(pool, opening);
+        if opening.want.is_replication() {
+            let account = self.account(pool);
+            account.replication += 1;
+            account.replication_retry_at = Micros(0);
+            return pool.set_replication_count(account.replication);
+        }
         let account = self.account(pool);
         // The server that was to be replaced may have ended by itself meanwhile.
         if opening.renews && !pool.take_departed() {
@@ -100,7 +110,7 @@ impl Ledger {
     ) -> bool {
         let is_of_today = self.postpone(pool, opening, retry);
         let account = self.account(pool);
-        let is_answer = is_of_today && account.logging_in == account.failed;
+        let is_answer = is_of_today && account.pooled_logins() == account.failed;
         if is_answer {
             pool.set_failing(Some(reason));
         }
@@ -111,6 +121,15 @@ impl Ledger {
     pub fn login_postponed(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) {
         self.postpone(pool, opening, retry);
         pool.set_failing(None);
+    }
+
+    /// A login for a replication client has failed in a way that may pass: none for another is tried before
+    /// `retry` after its start. Whom the pool's other servers serve is not concerned.
+    pub fn replication_postponed(&mut self, pool: &Arc<PoolShare>, opening: &Opening, retry: Micros) {
+        if opening.generation == pool.generation() {
+            let account = self.account(pool);
+            account.replication_retry_at = account.replication_retry_at.max(opening.began_at + retry);
+        }
     }
 
     /// Whether a login's failure says anything about the next one: not where that would go
@@ -158,10 +177,11 @@ impl Ledger {
         account.logging_in -= 1;
         account.renewing -= u32::from(opening.renews);
         account.renewals_under_way -= u32::from(opening.want == Want::Renewal);
+        account.replication_logins -= u32::from(opening.want.is_replication());
         if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
             let there = logins.get_mut();
             there.all -= 1;
-            there.for_clients -= u32::from(opening.is_for_client());
+            there.for_clients -= u32::from(opening.want.is_for_client());
             if there.all == 0 {
                 logins.remove();
             }
@@ -171,7 +191,8 @@ impl Ledger {
     /// The pool's endpoint answers again, as something else than a login has shown (a cancel request went
     /// through; the connect string has changed): the next login need not wait for the retry.
     pub fn forget_failure(&mut self, pool: &Arc<PoolShare>) {
-        self.account(pool).retry_at = Micros(0);
+        let account = self.account(pool);
+        (account.retry_at, account.replication_retry_at) = (Micros(0), Micros(0));
         pool.set_failing(None); // who comes now waits for what becomes of it
     }
 

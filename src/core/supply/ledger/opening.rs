@@ -13,6 +13,12 @@ pub enum Want {
         /// When its wait began.
         since: Micros,
     },
+    /// A replication client, for one of its own: whom the pool's servers do not serve. An idle server of the
+    /// pool goes for it where `pool_size` is reached.
+    Replication {
+        /// When its wait began.
+        since: Micros,
+    },
     /// `min_pool_size`: nobody waits, so nothing is evicted for it and the reserve is not touched.
     Minimum,
     /// A server past its soft age is to be replaced: comes after all others, evicts nothing,
@@ -24,9 +30,19 @@ impl Want {
     /// Since when the client waits that it is for; [`Micros::NEVER`] where none does.
     pub(super) fn since(self) -> Micros {
         match self {
-            Self::Waiter { since } => since,
+            Self::Waiter { since } | Self::Replication { since } => since,
             Self::Minimum | Self::Renewal => Micros::NEVER,
         }
+    }
+
+    /// Whether a client waits for it.
+    pub(super) fn is_for_client(self) -> bool {
+        matches!(self, Self::Waiter { .. } | Self::Replication { .. })
+    }
+
+    /// Whether it is for one client alone, for good.
+    pub fn is_replication(self) -> bool {
+        matches!(self, Self::Replication { .. })
     }
 }
 
@@ -35,8 +51,9 @@ impl Want {
 pub enum Verdict {
     /// A place has been taken: open a server. It ends with [`super::Ledger::returned`].
     Launch(Opening),
-    /// A cap of the database or the pool user is reached: close an idle server there, ask again when its
-    /// place is back. If there is none to close, say so by [`super::Ledger::nothing_to_evict`].
+    /// A cap of the database or the pool user is reached, or `pool_size` by one for a replication client:
+    /// close an idle server there, ask again when its place is back. If there is none to close, say so by
+    /// [`super::Ledger::nothing_to_evict`].
     EvictFirst(Scope),
     /// A renewal at a cap: a server past its soft age is retired first
     /// ([`crate::core::PoolShare::want_retirement`] has been said; workers see it when one is released, at
@@ -71,9 +88,9 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// A client waits for it.
-    pub(super) fn is_for_client(&self) -> bool {
-        matches!(self.want, Want::Waiter { .. })
+    /// Whom it is opened for.
+    pub fn want(&self) -> Want {
+        self.want
     }
 }
 
@@ -86,6 +103,8 @@ pub enum Use {
     Failed(Opening),
     /// A server past its login.
     Live,
+    /// A replication client's server past its login.
+    Replication,
     /// A connection that carries a cancel request.
     Cancel,
 }

@@ -48,13 +48,13 @@ impl Account {
     /// between the first and the last.
     pub(super) fn missing_needed(&self) -> u64 {
         let Window { earliest, latest } = window(Micros(0), self.max_age, self.login_time);
-        let (span, servers) = (latest.since(earliest).0.max(1), u64::from(self.servers().max(1)));
+        let (span, servers) = (latest.since(earliest).0.max(1), u64::from(self.pooled().max(1)));
         servers.saturating_mul(self.login_time.0).div_ceil(span).min(servers)
     }
 
     /// A fifth of them, and no more than may be logged in to.
     pub(super) fn missing_most(&self, rules: &PoolRules) -> u64 {
-        let fifth = u64::from(self.servers().max(1)).div_ceil(5);
+        let fifth = u64::from(self.pooled().max(1)).div_ceil(5);
         fifth.min(u64::from(rules.server_login_concurrency))
     }
 
@@ -84,7 +84,7 @@ impl Ledger {
             return Verdict::Launch(self.opening(pool, Want::Renewal, false, now));
         }
         let account = self.account(pool);
-        if account.retiring + account.logging_in >= account.missing_max(&rules) {
+        if account.retiring + account.pooled_logins() >= account.missing_max(&rules) {
             return Verdict::Nothing; // slow PostgreSQLs are not emptied
         }
         account.retiring += 1;
@@ -105,8 +105,8 @@ impl Ledger {
 
     fn others_starve(&self, pool: &PoolShare) -> bool {
         let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
-        let mut starved = self.starved.keys().filter(|id| **id != pool.id);
-        starved.any(|id| self.accounts.get(id).is_some_and(|account| rivals(&account.share)))
+        let mut starved = self.starved.keys().filter(|who| who.pool != pool.id || who.is_replication);
+        starved.any(|who| self.accounts.get(&who.pool).is_some_and(|account| rivals(&account.share)))
     }
 
     /// Whether a server of `pool` was retired at a cap and its replacement can be opened

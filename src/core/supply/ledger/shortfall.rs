@@ -53,7 +53,7 @@ impl Account {
     /// or in a thousand seconds.
     fn of_all(&self, micros: u64) -> u64 {
         let every = percent(self.max_age, REPLACED_BY_PERCENT).0.max(1);
-        u64::from(self.servers()).saturating_mul(micros) / every
+        u64::from(self.pooled()).saturating_mul(micros) / every
     }
 
     /// How many of its logins are under way at any time while its servers are replaced as

@@ -1,17 +1,20 @@
 //! The ledger by property: whatever the order of calls, no cap is exceeded and no room is wasted.
 
 use super::*;
+use crate::core::pool::goes_before;
 use proptest::prelude::*;
 
 /// One thing that may happen at any time.
 #[derive(Clone, Debug)]
 enum Step {
     Want { pool: usize, waited_s: u64 },
+    Replicate { pool: usize, waited_s: u64 },
     Minimum { pool: usize },
     Renew { pool: usize },
     Succeed { pool: usize },
     Fail { pool: usize },
     Close { pool: usize },
+    CloseReplica { pool: usize },
     TakeCancel { pool: usize },
     EndCancel { pool: usize },
     Caps { pool_size: u32, reserve: u32, database: u32, user: u32 },
@@ -24,11 +27,13 @@ fn step(pools: usize) -> impl Strategy<Value = Step> {
     let pool = 0..pools;
     prop_oneof![
         6 => (pool.clone(), 0..10u64).prop_map(|(pool, waited_s)| Step::Want { pool, waited_s }),
+        2 => (pool.clone(), 0..10u64).prop_map(|(pool, waited_s)| Step::Replicate { pool, waited_s }),
         1 => pool.clone().prop_map(|pool| Step::Minimum { pool }),
         2 => pool.clone().prop_map(|pool| Step::Renew { pool }),
         4 => pool.clone().prop_map(|pool| Step::Succeed { pool }),
         1 => pool.clone().prop_map(|pool| Step::Fail { pool }),
         3 => pool.clone().prop_map(|pool| Step::Close { pool }),
+        1 => pool.clone().prop_map(|pool| Step::CloseReplica { pool }),
         2 => pool.clone().prop_map(|pool| Step::TakeCancel { pool }),
         1 => pool.clone().prop_map(|pool| Step::EndCancel { pool }),
         1 => (0..4u32, 0..3u32, 0..6u32, 0..6u32).prop_map(|(pool_size, reserve, database, user)| Step::Caps {
@@ -45,6 +50,8 @@ fn step(pools: usize) -> impl Strategy<Value = Step> {
 struct Shadow {
     logins: Vec<Opening>,
     live: u32,
+    /// Servers of replication clients.
+    replicas: u32,
     cancels: u32,
     failed: bool,
     /// The last login that ended has succeeded, and none has failed since it began.
@@ -56,18 +63,22 @@ impl Shadow {
         self.logins.len() as u32
     }
 
+    fn servers(&self) -> u32 {
+        self.logging_in() + self.live + self.replicas
+    }
+
     /// Those that count where one more for `want` is to begin.
     fn beside(&self, want: Want) -> u32 {
-        let is_for_client = matches!(want, Want::Waiter { .. });
-        self.logins.iter().filter(|login| !is_for_client || login.want != Want::Renewal).count() as u32
+        let alike = self.logins.iter().filter(|login| login.want.is_replication() == want.is_replication());
+        alike.filter(|login| !want.is_for_client() || login.want != Want::Renewal).count() as u32
     }
 }
 
 struct Model {
     pools: Vec<Arc<PoolShare>>,
     shadows: Vec<Shadow>,
-    /// Since when a client of each pool waits that was denied.
-    denied: Vec<Option<Micros>>,
+    /// Since when a client of each pool waits that was denied, and a replication client.
+    denied: Vec<[Option<Micros>; 2]>,
     ledger: Ledger,
     now: Micros,
 }
@@ -75,7 +86,7 @@ struct Model {
 impl Model {
     fn servers(&self, count_in: impl Fn(&PoolShare) -> bool) -> u32 {
         let all = self.pools.iter().zip(&self.shadows);
-        all.filter(|(pool, _)| count_in(pool)).map(|(_, shadow)| shadow.logging_in() + shadow.live).sum()
+        all.filter(|(pool, _)| count_in(pool)).map(|(_, shadow)| shadow.servers()).sum()
     }
 
     /// A launch is right only where the naive counts leave room, and refused only where they do not.
@@ -87,29 +98,29 @@ impl Model {
         let room = |count: u32, max: u32| max == 0 || count < max;
         let in_database = self.servers(|other| other.database.name == pool.database.name);
         let of_user = self.servers(|other| other.user == pool.user);
-        let servers = shadow.logging_in() + shadow.live;
+        let servers = shadow.servers();
         let in_size = room(servers, rules.pool_size);
         let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
         let here = shadow.beside(want);
-        let is_for_client = matches!(want, Want::Waiter { .. });
         let all = self.shadows.iter().flat_map(|shadow| &shadow.logins);
-        let beside = all.filter(|login| login.is_for_client() || !is_for_client).count() as u32;
+        let beside = all.filter(|login| login.want.is_for_client() || !want.is_for_client()).count() as u32;
         let most = rules.server_login_concurrency;
         let may_log_in = here == 0 || shadow.is_proven && shadow.live > 0 && here < most && beside < most;
         if let Verdict::Launch(opening) = &verdict {
             let reserve = rules.pool_size == 0 || servers < rules.pool_size + rules.reserve_pool_size;
             assert!(may_log_in && shared && reserve && opening.from_reserve != in_size);
             self.shadows[at].logins.push(opening.clone());
-            self.denied[at] = None;
-        } else if let Want::Waiter { since } = want {
-            let earlier = self.denied.iter().flatten().any(|other| goes_before(*other, since));
-            let may_wait = !may_log_in || shadow.failed;
+            self.denied[at][usize::from(want.is_replication())] = None;
+        } else if let Want::Waiter { since } | Want::Replication { since } = want {
+            let earlier = self.denied.iter().flatten().flatten().any(|other| goes_before(*other, since));
+            let may_wait = !may_log_in || shadow.failed && !want.is_replication();
             assert!(!in_size || !shared || earlier || may_wait, "room was refused: {verdict:?}");
             // one whose login has failed may starve, too, when its pause is over
-            self.denied[at] = Some(since);
+            self.denied[at][usize::from(want.is_replication())] = Some(since);
         }
-        if let Verdict::EvictFirst(_) = verdict {
-            assert!(!shared);
+        if let Verdict::EvictFirst(scope) = &verdict {
+            let is_own = *scope == Scope::Pool(pool.id);
+            assert!(if is_own { want.is_replication() && !in_size } else { !shared });
         }
         if verdict == Verdict::RetireFirst {
             assert!(want == Want::Renewal && (!in_size || !shared));
@@ -122,23 +133,13 @@ impl Model {
             Step::Want { pool, waited_s } => {
                 self.want(pool, Want::Waiter { since: self.now.since(Micros::from_secs(waited_s)) });
             }
+            Step::Replicate { pool, waited_s } => {
+                self.want(pool, Want::Replication { since: self.now.since(Micros::from_secs(waited_s)) });
+            }
             Step::Minimum { pool } => self.want(pool, Want::Minimum),
             Step::Renew { pool } => self.want(pool, Want::Renewal),
-            Step::Succeed { pool } if self.shadows[pool].logging_in() > 0 => {
-                let shadow = &mut self.shadows[pool];
-                let opening = shadow.logins.remove(0);
-                let failures = self.ledger.accounts[&self.pools[pool].id].failures;
-                self.ledger.logged_in(&self.pools[pool], &opening);
-                shadow.live += 1;
-                if opening.failures == failures {
-                    (shadow.failed, shadow.is_proven) = (false, true);
-                }
-            }
-            Step::Fail { pool } if self.shadows[pool].logging_in() > 0 => {
-                let shadow = &mut self.shadows[pool];
-                let opening = shadow.logins.remove(0);
-                fail(&mut self.ledger, &self.pools[pool], opening, "refused", Micros::from_secs(15));
-                (shadow.failed, shadow.is_proven) = (true, false);
+            Step::Succeed { pool } | Step::Fail { pool } if self.shadows[pool].logging_in() > 0 => {
+                self.end_login(pool, matches!(step, Step::Succeed { .. }));
             }
             Step::Close { pool } if self.shadows[pool].live > 0 => {
                 self.ledger.returned(&self.pools[pool], &Use::Live);
@@ -147,10 +148,14 @@ impl Model {
                 let revived = self.ledger.revived_by(&self.pools[pool]);
                 assert!(revived.iter().all(|pool| !pool.is_full()));
             }
+            Step::CloseReplica { pool } if self.shadows[pool].replicas > 0 => {
+                self.ledger.returned(&self.pools[pool], &Use::Replication);
+                self.shadows[pool].replicas -= 1;
+            }
             Step::TakeCancel { pool } => {
                 let shadow = &mut self.shadows[pool];
                 let cap = self.pools[pool].rules().pool_size * 2;
-                let total = shadow.logging_in() + shadow.live + shadow.cancels;
+                let total = shadow.servers() + shadow.cancels;
                 let free = cap == 0 || shadow.cancels == 0 || total < cap;
                 assert_eq!(self.ledger.take_cancel(&self.pools[pool]), free);
                 shadow.cancels += u32::from(free);
@@ -164,9 +169,34 @@ impl Model {
                 let pool = &self.pools[pool];
                 self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
                 self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
+                self.ledger.nothing_to_evict(&Scope::Pool(pool.id));
             }
             Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
             _ => {}
+        }
+    }
+
+    fn end_login(&mut self, at: usize, succeeds: bool) {
+        let (pool, shadow) = (&self.pools[at], &mut self.shadows[at]);
+        let opening = shadow.logins.remove(0);
+        match (succeeds, opening.want.is_replication()) {
+            (true, true) => {
+                self.ledger.logged_in(pool, &opening);
+                shadow.replicas += 1;
+            }
+            (false, true) => self.ledger.returned(pool, &Use::LoggingIn(opening)),
+            (true, false) => {
+                let failures = self.ledger.accounts[&pool.id].failures;
+                self.ledger.logged_in(pool, &opening);
+                shadow.live += 1;
+                if opening.failures == failures {
+                    (shadow.failed, shadow.is_proven) = (false, true);
+                }
+            }
+            (false, false) => {
+                fail(&mut self.ledger, pool, opening, "refused", Micros::from_secs(15));
+                (shadow.failed, shadow.is_proven) = (true, false);
+            }
         }
     }
 
@@ -198,7 +228,9 @@ impl Model {
         let logging_in: u32 = self.shadows.iter().map(Shadow::logging_in).sum();
         assert_eq!(self.ledger.logins_at.values().map(|there| there.all).sum::<u32>(), logging_in);
         for (pool, shadow) in self.pools.iter().zip(&self.shadows) {
-            assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in(), shadow.live));
+            let past_login = shadow.live + shadow.replicas;
+            assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in(), past_login));
+            assert_eq!(pool.replication_count(), shadow.replicas);
             assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);
             assert_eq!(pool.live_count(), shadow.live);
             let in_database = self.servers(|other| other.database.name == pool.database.name);
@@ -224,7 +256,7 @@ proptest! {
         (start.max_db_connections, start.max_user_connections) = (4, 5);
         let pools = pools(2, 3, &start);
         let shadows = vec![Shadow::default(); pools.len()];
-        let denied = vec![None; pools.len()];
+        let denied = vec![[None; 2]; pools.len()];
         let mut model =
             Model { pools, shadows, denied, ledger: Ledger::default(), now: Micros::from_secs(1_000) };
         for step in &steps {

@@ -1,0 +1,166 @@
+//! Replication clients of a pool that wait at their logins, each for a server of its own.
+//!
+//! Whoever opens a server takes the first request with it ([`ReplicationQueue::next`]) and answers it: with
+//! an offer, which the client accepts by giving itself away, or with the reason why there is none. Until the
+//! client has accepted, the server is its opener's, who ends it in order where nobody comes. A client that
+//! has left is nobody. Opens nothing, asks nobody for a server.
+
+use super::welcome::Welcome;
+use crate::base::{Micros, WorkerId};
+use crate::core::ClientLogin;
+use crate::io::Channel;
+use crate::wire::Fault;
+use crate::wire::startup::Replication;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// What a replication client asks of its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicationWish {
+    /// Physical or logical.
+    pub kind: Replication,
+    /// Parameters of the StartupMessage: name and value.
+    pub startup: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A replication client that waits, as whoever opens its server knows it.
+pub struct ReplicationRequest {
+    /// What it asks for.
+    pub wish: ReplicationWish,
+    /// Since when it waits.
+    pub since: Micros,
+    answer: oneshot::Sender<Result<ReplicationOffer, Fault>>,
+}
+
+/// A server that has been logged in to for a replication client.
+pub struct ReplicationOffer {
+    /// What it has reported.
+    pub welcome: Welcome,
+    accept: oneshot::Sender<Acceptance>,
+}
+
+/// A replication client that takes its server.
+pub struct Acceptance {
+    /// Where both go.
+    pub worker: WorkerId,
+    /// The client itself.
+    pub client: (Channel, ClientLogin),
+}
+
+/// A replication client's wait.
+pub(super) type ReplicationAnswer = oneshot::Receiver<Result<ReplicationOffer, Fault>>;
+
+/// The replication clients of one pool for whom no server is being opened, the longest waiting one first.
+#[derive(Default)]
+pub struct ReplicationQueue(Mutex<Vec<ReplicationRequest>>);
+
+impl ReplicationQueue {
+    /// A client waits from now on, until it drops what it gets.
+    pub fn join(&self, wish: ReplicationWish, since: Micros) -> ReplicationAnswer {
+        let (answer, answered) = oneshot::channel();
+        self.put_back(ReplicationRequest { wish, since, answer });
+        answered
+    }
+
+    /// A client goes on waiting whose server could not be opened.
+    pub fn put_back(&self, request: ReplicationRequest) {
+        let mut waiting = self.waiting();
+        let at = waiting.partition_point(|other| other.since <= request.since);
+        waiting.insert(at, request);
+    }
+
+    /// Takes the longest waiting client out, for whom a server is to be opened.
+    pub fn next(&self) -> Option<ReplicationRequest> {
+        let mut waiting = self.waiting();
+        (!waiting.is_empty()).then(|| waiting.remove(0))
+    }
+
+    /// Since when those who wait do, the first one first.
+    pub fn since(&self) -> Vec<Micros> {
+        self.waiting().iter().map(|request| request.since).collect()
+    }
+
+    /// Tells everybody who waits that there will be no server.
+    pub fn refuse(&self, fault: &Fault) {
+        let waiting = std::mem::take(&mut *self.waiting());
+        waiting.into_iter().for_each(|request| request.refuse(fault.clone()));
+    }
+
+    /// Those who have not left.
+    fn waiting(&self) -> MutexGuard<'_, Vec<ReplicationRequest>> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|request| !request.is_abandoned());
+        waiting
+    }
+}
+
+impl ReplicationRequest {
+    /// Whether its client has left.
+    pub fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    /// Offers the server that has reported this, and waits until the client takes it; `None`: it has left.
+    ///
+    /// # Cancel safety
+    /// The client learns that there is no server.
+    pub async fn offer(self, welcome: Welcome) -> Option<Acceptance> {
+        let (accept, accepted) = oneshot::channel();
+        self.answer.send(Ok(ReplicationOffer { welcome, accept })).ok()?;
+        accepted.await.ok()
+    }
+
+    /// Tells the client why there is no server.
+    pub fn refuse(self, fault: Fault) {
+        drop(self.answer.send(Err(fault))); // it may have left
+    }
+}
+
+impl ReplicationOffer {
+    /// Takes it; whether it was there to be taken.
+    pub fn accept(self, acceptance: Acceptance) -> bool {
+        self.accept.send(acceptance).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish() -> ReplicationWish {
+        ReplicationWish { kind: Replication::Physical, startup: Vec::new() }
+    }
+
+    #[test]
+    fn who_waits_longest_is_first_also_when_its_server_could_not_be_opened() {
+        let queue = ReplicationQueue::default();
+        let _answers = [3, 1, 2].map(|at| queue.join(wish(), Micros(at)));
+        let since = |queue: &ReplicationQueue| queue.since().iter().map(|at| at.0).collect::<Vec<_>>();
+        let first = queue.next().expect("three wait");
+        assert_eq!((first.since, since(&queue)), (Micros(1), vec![2, 3]));
+        queue.put_back(first);
+        assert_eq!(since(&queue), [1, 2, 3]);
+    }
+
+    #[test]
+    fn who_has_left_is_nobody() {
+        let queue = ReplicationQueue::default();
+        let (stays, leaves) = (queue.join(wish(), Micros(2)), queue.join(wish(), Micros(1)));
+        drop(leaves);
+        assert_eq!(queue.since(), [Micros(2)]);
+        let request = queue.next().expect("one waits");
+        assert!(!request.is_abandoned() && queue.next().is_none());
+        drop(stays);
+        assert!(request.is_abandoned());
+    }
+
+    #[tokio::test]
+    async fn everybody_who_waits_is_told_why_there_is_no_server() {
+        let queue = ReplicationQueue::default();
+        let answers = [1, 2].map(|at| queue.join(wish(), Micros(at)));
+        queue.refuse(&Fault::DatabaseRemoved);
+        for answer in answers {
+            assert!(matches!(answer.await, Ok(Err(Fault::DatabaseRemoved))));
+        }
+    }
+}
