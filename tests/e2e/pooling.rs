@@ -190,6 +190,29 @@ fn what_one_client_forbids_itself_another_may_do() {
 }
 
 #[test]
+fn a_changed_default_of_the_database_holds_for_clients_that_are_there() {
+    postgres().psql("postgres", "create database changing");
+    let pooler = one_server("transaction").database("changing", "pool_size=1").start();
+    let mut follower = Raw::log_in(pooler.port, "app", "changing");
+    let own = [("user", "app"), ("database", "changing"), ("default_transaction_read_only", "off")];
+    let mut owner = Raw::log_in_with(pooler.port, &own);
+    let mut setter = Raw::log_in(pooler.port, "app", "changing");
+    setter.simple("set timezone = 'Asia/Tokyo'");
+    let values = |client: &mut Raw| {
+        let settings = ["default_transaction_read_only", "timezone"];
+        settings.map(|name| client.simple(&format!("show {name}")).value())
+    };
+    let before = values(&mut follower);
+    let changes = "alter database changing set default_transaction_read_only = on; \
+                   alter database changing set timezone = 'America/Lima'";
+    postgres().psql("postgres", changes);
+    pooler.ask("reconnect changing");
+    assert_eq!(values(&mut owner), ["off", "America/Lima"], "it has asked for one of them");
+    assert_eq!(values(&mut setter), ["on", "Asia/Tokyo"], "it has set the other");
+    assert_eq!(values(&mut follower), ["on", "America/Lima"], "before: {before:?}");
+}
+
+#[test]
 fn a_parameter_that_cannot_be_read_is_no_other_clients() {
     postgres().psql("postgres", "create role \"zo\u{eb}\"");
     let pooler = one_server("transaction").user("postgres", "").start();

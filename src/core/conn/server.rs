@@ -4,7 +4,7 @@
 //! a transaction and has no unfinished cancel aimed at it; [`Server::enter`] asserts it, since lending any
 //! other would show one tenant's rows to another.
 
-use super::client::Client;
+use super::client_params::ClientParams;
 use super::close_reason::CloseReason;
 use super::flow_control::{Hold, Partial};
 use super::session_sql;
@@ -14,8 +14,8 @@ use crate::core::login_handoff::{Authorization, ServerIdentity, ServerLogin};
 use crate::core::note::{Farewell, Note};
 use crate::core::pool::PoolSlot;
 use crate::core::relay::{Expected, ServerStatements};
-use crate::wire::ParamSet;
 use crate::wire::tags::{server, transaction};
+use crate::wire::{ParamSet, TrackedNames};
 use std::sync::Arc;
 
 /// Work that the pooler itself gives a server.
@@ -244,18 +244,24 @@ impl Server {
 
     /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server
     /// has reported can be compared, and only what differs is set (PgBouncer, src/varcache.c, apply_var()).
+    /// What the client is to hear of, since this server has other values of its own than the last one, goes
+    /// to `tell`.
     pub(crate) fn differences(
         &self,
-        client: &mut Client,
-        names: &crate::wire::TrackedNames,
+        client: &mut ClientParams,
+        names: &TrackedNames,
+        mut tell: impl FnMut(&str, &str),
     ) -> Option<String> {
-        if self.params.same(&client.params) {
+        if self.params.same(&client.values) {
             return None;
         }
         let mut sql = String::new();
         let mut same_values = true;
-        for ((name, want), have) in names.iter().zip(client.params.iter()).zip(self.params.iter()) {
-            match (want, have) {
+        for (position, name) in names.iter().enumerate() {
+            if let Some(news) = client.take_news(position, &self.params_at_login) {
+                tell(name, &news);
+            }
+            match (client.wanted(position, &self.params_at_login), self.params.value(position)) {
                 (None, None) => {}
                 (Some(want), Some(have)) if session_sql::is_same(name, want, have) => {}
                 (Some(want), Some(_)) => session_sql::push_set(&mut sql, name, want),
@@ -267,7 +273,7 @@ impl Server {
         }
         if same_values {
             // From now on the comparison is one of pointers, as long as neither changes anything.
-            client.params = self.params.clone();
+            client.values = self.params.clone();
         }
         None
     }
@@ -276,10 +282,10 @@ impl Server {
     /// client's spelling, the server's.
     pub(crate) fn canonicalised<'a>(
         &'a self,
-        client: &'a Client,
-        names: &'a crate::wire::TrackedNames,
+        client: &'a ClientParams,
+        names: &'a TrackedNames,
     ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
-        let spellings = names.iter().zip(client.params.iter().zip(self.params.iter()));
+        let spellings = names.iter().zip(client.values.iter().zip(self.params.iter()));
         spellings.filter_map(|(name, pair)| match pair {
             (Some(mine), Some(theirs)) if mine != theirs => Some((name, &**mine, &**theirs)),
             _ => None,
@@ -288,19 +294,19 @@ impl Server {
 
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the
     /// client never had stays so.
-    pub(crate) fn adopt_params(&self, client: &mut Client) {
+    pub(crate) fn adopt_params(&self, client: &mut ClientParams) {
         let known =
             |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
-        if client.params.iter().zip(self.params.iter()).all(known) {
-            client.params = self.params.clone();
+        if client.values.iter().zip(self.params.iter()).all(known) {
+            client.values = self.params.clone();
             return;
         }
-        let count = client.params.iter().len();
+        let count = client.values.iter().len();
         for position in 0..count {
-            if let (Some(mine), Some(theirs)) = (client.params.value(position), self.params.value(position))
+            if let (Some(mine), Some(theirs)) = (client.values.value(position), self.params.value(position))
                 && mine != theirs
             {
-                client.params = client.params.with(position, Arc::clone(theirs));
+                client.values = client.values.with(position, Arc::clone(theirs));
             }
         }
     }
