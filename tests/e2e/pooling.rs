@@ -212,6 +212,31 @@ fn a_changed_default_of_the_database_holds_for_clients_that_are_there() {
     assert_eq!(values(&mut follower), ["on", "America/Lima"], "before: {before:?}");
 }
 
+/// What is set for a client is read in its own encoding, not in that of the client before it: with SJIS the
+/// last byte of `ß` and the backslash behind it are one letter.
+#[test]
+fn what_is_set_for_a_client_is_read_in_its_encoding() {
+    let pooler = one_server("transaction").set("verbose", 1).start();
+    let names = ["ß\\", "ß\\'; select 1", "é"];
+    for encoding in ["SJIS", "LATIN1", "GBK"] {
+        let mut foreign = Raw::log_in_with(
+            pooler.port,
+            &[("user", "app"), ("database", "app"), ("client_encoding", encoding)],
+        );
+        for name in names {
+            let start = [("user", "app"), ("database", "app"), ("application_name", name)];
+            let own = [&start[..], &[("client_encoding", "UTF8")]].concat();
+            let mut client = Raw::log_in_with(pooler.port, &own);
+            assert_eq!(foreign.simple("show client_encoding").value(), encoding);
+            let shown = client.simple("show application_name").value();
+            let expected: String =
+                name.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect();
+            assert_eq!(shown, expected, "PostgreSQL 15 shows `?` for each byte beyond ASCII");
+            assert_eq!(client.simple("show client_encoding").value(), "UTF8");
+        }
+    }
+}
+
 #[test]
 fn a_parameter_that_cannot_be_read_is_no_other_clients() {
     postgres().psql("postgres", "create role \"zo\u{eb}\"");

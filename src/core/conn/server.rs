@@ -7,7 +7,7 @@
 use super::client_params::ClientParams;
 use super::close_reason::CloseReason;
 use super::flow_control::{Hold, Partial};
-use super::session_sql;
+use super::session_sql::{self, Sets};
 use crate::base::{ClientId, Micros};
 use crate::core::admin::ServerState;
 use crate::core::login_handoff::{Authorization, ServerIdentity, ServerLogin};
@@ -251,31 +251,41 @@ impl Server {
         client: &mut ClientParams,
         names: &TrackedNames,
         mut tell: impl FnMut(&str, &str),
-    ) -> Option<String> {
+    ) -> Option<Sets> {
         if self.params.same(&client.values) {
             return None;
         }
-        let mut sql = String::new();
+        let mut sets = Sets::default();
         let mut same_values = true;
+        let same_encoding = self.has_encoding_of(client, names);
         for (position, name) in names.iter().enumerate() {
             if let Some(news) = client.take_news(position, &self.params_at_login) {
                 tell(name, &news);
             }
             match (client.wanted(position, &self.params_at_login), self.params.value(position)) {
                 (None, None) => {}
-                (Some(want), Some(have)) if session_sql::is_same(name, want, have) => {}
-                (Some(want), Some(_)) => session_sql::push_set(&mut sql, name, want),
+                (Some(want), Some(have))
+                    if session_sql::is_same(name, want, have) && (same_encoding || want.is_ascii()) => {}
+                (Some(want), Some(_)) => sets.push(name, want),
                 _ => same_values = false,
             }
         }
-        if !sql.is_empty() {
-            return Some(sql);
+        if !sets.is_empty() {
+            return Some(sets);
         }
         if same_values {
             // From now on the comparison is one of pointers, as long as neither changes anything.
             client.values = self.params.clone();
         }
         None
+    }
+
+    /// Whether bytes beyond ASCII mean the same to the session as to `client`.
+    fn has_encoding_of(&self, client: &ClientParams, names: &TrackedNames) -> bool {
+        names.position(session_sql::ENCODING).is_none_or(|position| {
+            let want = client.wanted(position, &self.params_at_login);
+            want.zip(self.params.value(position)).is_none_or(|(want, have)| want.eq_ignore_ascii_case(have))
+        })
     }
 
     /// Parameters of `client` that the server spells in another way: name, the

@@ -64,7 +64,7 @@ impl Core {
         }
         self.pools[client.pool].counters.server_assignment_count += 1;
         let tell = |name: &str, value: &str| tell_parameter(id, name, value, net);
-        let Some(sql) = server.differences(&mut client.params, &self.names, tell) else {
+        let Some(sets) = server.differences(&mut client.params, &self.names, tell) else {
             server.enter(Phase::Linked(id));
             if !client.hold.is_free() {
                 return Got::Waits;
@@ -73,11 +73,11 @@ impl Core {
             return Got::Linked(server_id);
         };
         let about = server.identity.about();
-        log_about!(debug, about, "varcache_apply: {sql}");
+        log_about!(debug, about, "varcache_apply: {}", sets.sql());
         server.enter(Phase::Preparing(id));
         server.task_failed = false;
         client.hold.add(Reason::Waiting, Peer::Client(id), net);
-        send_query(server_id, &sql, net);
+        net.send(Peer::Server(server_id), &sets.messages());
         Got::Waits
     }
 
