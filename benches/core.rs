@@ -14,7 +14,7 @@ use pgweir::core::{
     CancelKey, ClientIdentity, ClientLogin, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
     PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
 };
-use pgweir::wire::{TrackedNames, encode};
+use pgweir::wire::{ParamMask, TrackedNames, encode};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -127,6 +127,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             identity: Arc::new(identity),
             pool: Arc::clone(&pool),
             params: names.empty_set(),
+            asked: ParamMask::default(),
             rules: ClientRules::default(),
             login_time: Micros(0),
             welcome: Box::default(),

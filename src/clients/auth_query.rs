@@ -11,7 +11,7 @@ use crate::config::{CONSOLE_DATABASE, Database};
 use crate::control::{CountedClient, Plane, PoolEntry};
 use crate::core::{ClientIdentity, ClientLogin};
 use crate::io::Channel;
-use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, backend, encode, sqlstate, tags};
+use crate::wire::{Fault, FrameHeader, HEADER_BYTES, ParamMask, WireError, backend, encode, sqlstate, tags};
 use crate::worker::Mail;
 use std::sync::Arc;
 use tags::server as tag;
@@ -99,11 +99,11 @@ fn join(plane: &Plane, entry: &PoolEntry, counted: CountedClient) -> std::io::Re
         internal: true,
     });
     let rules = plane.policy.load().snapshot.client_rules(&share.user, &entry.config.load());
-    let params = plane.names.empty_set();
     let login = ClientLogin {
         identity,
         pool: Arc::clone(share),
-        params,
+        params: plane.names.empty_set(),
+        asked: ParamMask::default(), // as the server's login has it, not as a client has left it
         rules,
         login_time: Micros(0),
         welcome: Box::default(),

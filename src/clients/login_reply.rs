@@ -8,26 +8,28 @@ use crate::config::{Choice, PoolMode};
 use crate::control::{ClientKey, Welcome};
 use crate::wire::encode::{self, Severity};
 use crate::wire::startup::Startup;
-use crate::wire::{ParamSet, TrackedNames, authentication, sqlstate, tags};
+use crate::wire::{ParamMask, ParamSet, TrackedNames, authentication, sqlstate, tags};
 use std::sync::Arc;
 
 /// The parameters of a client: those of the pool's server, with what its StartupMessage asks for in their
-/// place. What the server does not report (`search_path` before PostgreSQL 18) nobody could set back for the
-/// next client: that is left out.
+/// place, which are its own. What the server does not report (`search_path` before PostgreSQL 18) nobody
+/// could set back for the next client: that is left out.
 pub(super) fn own_params(
     names: &TrackedNames,
     servers: &ParamSet,
     startup: &Startup,
     add_host: Option<&Address>,
-) -> ParamSet {
-    let mut params = servers.clone();
+) -> (ParamSet, ParamMask) {
+    let (mut params, mut asked) = (servers.clone(), ParamMask::default());
     for (position, value) in startup.tracked.iter().filter(|(at, _)| servers.value(*at).is_some()) {
         params = params.with(*position, value.as_str());
+        asked = asked.with(*position);
     }
     if let Some((position, name)) = name_with_host(names, startup, add_host) {
         params = params.with(position, name);
+        asked = asked.with(position);
     }
-    params
+    (params, asked)
 }
 
 /// What a replication client asks of its server, as its StartupMessage has it: nothing is set for it later.
@@ -166,12 +168,13 @@ mod tests {
     fn the_words_come_in_pgbouncers_order() {
         let names = TrackedNames::new([]);
         let welcome = welcome(&names);
-        let params = own_params(
+        let (params, asked) = own_params(
             &names,
             &welcome.params,
             &startup(&[(2, "Mars/Olympus"), (4, "psql"), (8, "x")]),
             None,
         );
+        assert_eq!(asked, ParamMask::default().with(2).with(4), "search_path is not reported");
         let key = *b"\x01\x02\x03\x04abcd";
         let words = WelcomeWords {
             names: &names,
@@ -212,7 +215,7 @@ mod tests {
         let v6 = Address::Tcp("[::1]:7".parse().unwrap());
         let unix = Address::Unix { port: 6432, pid: 42, uid: 0 };
         let name = |pairs: &[(usize, &str)], remote: &Address| {
-            let params = own_params(&names, &names.empty_set(), &startup(pairs), Some(remote));
+            let (params, _) = own_params(&names, &names.empty_set(), &startup(pairs), Some(remote));
             params.value(4).unwrap().to_string()
         };
         assert_eq!(name(&[(4, "psql")], &v6), "psql - [::1]:7");

@@ -36,7 +36,7 @@ impl Core {
         self.clients.values().map(|client| ClientLoad {
             socket_id: client.identity.socket_id,
             statement_bytes: client.statements.as_ref().map_or(0, |all| all.recount()),
-            parameter_bytes: client.params.bytes(),
+            parameter_bytes: client.params.values.bytes(),
         })
     }
 

@@ -4,8 +4,8 @@
 use super::pool::PoolShare;
 use crate::base::{About, Address, Micros};
 use crate::config::ClientRules;
-use crate::wire::ParamSet;
 use crate::wire::startup::Replication;
+use crate::wire::{ParamMask, ParamSet};
 use std::sync::Arc;
 
 /// Who a client is: fixed at login, shared with whoever shows or logs it.
@@ -54,6 +54,8 @@ pub struct ClientLogin {
     pub pool: Arc<PoolShare>,
     /// Its tracked parameters, as the welcome told it.
     pub params: ParamSet,
+    /// Those that it has asked for; the others follow the servers that it is lent.
+    pub asked: ParamMask,
     /// The rules in force for it.
     pub rules: ClientRules,
     /// How long its login has taken, from accept to the welcome.

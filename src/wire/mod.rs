@@ -18,4 +18,4 @@ pub mod tags;
 pub use fault::Fault;
 pub(crate) use frame::WireError;
 pub use frame::{FrameHeader, HEADER_BYTES};
-pub use params::{ParamSet, TrackedNames};
+pub use params::{ParamMask, ParamSet, TrackedNames};

@@ -92,3 +92,43 @@ impl ParamSet {
         self.0.iter().map(Option::as_ref)
     }
 }
+
+/// Some of the tracked parameters, by position. Those from the 32nd on, more than PostgreSQL itself reports,
+/// share a place: all are meant where one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParamMask(u32);
+
+impl ParamMask {
+    const SHARED: usize = 31;
+
+    /// The same and `position`.
+    #[must_use]
+    pub fn with(self, position: usize) -> Self {
+        Self(self.0 | 1 << position.min(Self::SHARED))
+    }
+
+    /// The same but for `position`, unless that shares its place.
+    #[must_use]
+    pub fn without(self, position: usize) -> Self {
+        if position < Self::SHARED { Self(self.0 & !(1 << position)) } else { self }
+    }
+
+    /// Whether `position` is meant.
+    pub fn has(self, position: usize) -> bool {
+        self.0 & 1 << position.min(Self::SHARED) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_told_apart_as_far_as_there_is_room() {
+        let mask = ParamMask::default().with(0).with(30).with(40);
+        let has = [0, 1, 30, 31, 40, 1_000].map(|position| mask.has(position));
+        assert_eq!(has, [true, false, true, true, true, true]);
+        assert_eq!(mask.without(0).without(30), ParamMask::default().with(31));
+        assert_eq!(mask.without(40), mask);
+    }
+}

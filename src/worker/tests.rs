@@ -8,7 +8,7 @@ use crate::core::{
     ServerLogin, StatementRegistry,
 };
 use crate::io::{Channel, Clock, Interest, Watch};
-use crate::wire::{TrackedNames, encode, tags};
+use crate::wire::{ParamMask, TrackedNames, encode, tags};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -141,6 +141,7 @@ impl Plant {
             identity: Arc::new(identity),
             pool: Arc::clone(&self.pool),
             params: self.names.empty_set(),
+            asked: ParamMask::default(),
             rules,
             login_time: Micros(0),
             welcome: Box::default(),

@@ -195,6 +195,54 @@ fn what_one_client_forbids_itself_another_may_do() {
 }
 
 #[test]
+fn a_changed_default_of_the_database_holds_for_clients_that_are_there() {
+    postgres().psql("postgres", "create database changing");
+    let pooler = one_server("transaction").database("changing", "pool_size=1").start();
+    let mut follower = Raw::log_in(pooler.port, "app", "changing");
+    let own = [("user", "app"), ("database", "changing"), ("default_transaction_read_only", "off")];
+    let mut owner = Raw::log_in_with(pooler.port, &own);
+    let mut setter = Raw::log_in(pooler.port, "app", "changing");
+    setter.simple("set timezone = 'Asia/Tokyo'");
+    let values = |client: &mut Raw| {
+        let settings = ["default_transaction_read_only", "timezone"];
+        settings.map(|name| client.simple(&format!("show {name}")).value())
+    };
+    let before = values(&mut follower);
+    let changes = "alter database changing set default_transaction_read_only = on; \
+                   alter database changing set timezone = 'America/Lima'";
+    postgres().psql("postgres", changes);
+    pooler.ask("reconnect changing");
+    assert_eq!(values(&mut owner), ["off", "America/Lima"], "it has asked for one of them");
+    assert_eq!(values(&mut setter), ["on", "Asia/Tokyo"], "it has set the other");
+    assert_eq!(values(&mut follower), ["on", "America/Lima"], "before: {before:?}");
+}
+
+/// What is set for a client is read in its own encoding, not in that of the client before it: with SJIS the
+/// last byte of `ß` and the backslash behind it are one letter.
+#[test]
+fn what_is_set_for_a_client_is_read_in_its_encoding() {
+    let pooler = one_server("transaction").set("verbose", 1).start();
+    let names = ["ß\\", "ß\\'; select 1", "é"];
+    for encoding in ["SJIS", "LATIN1", "GBK"] {
+        let mut foreign = Raw::log_in_with(
+            pooler.port,
+            &[("user", "app"), ("database", "app"), ("client_encoding", encoding)],
+        );
+        for name in names {
+            let start = [("user", "app"), ("database", "app"), ("application_name", name)];
+            let own = [&start[..], &[("client_encoding", "UTF8")]].concat();
+            let mut client = Raw::log_in_with(pooler.port, &own);
+            assert_eq!(foreign.simple("show client_encoding").value(), encoding);
+            let shown = client.simple("show application_name").value();
+            let expected: String =
+                name.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect();
+            assert_eq!(shown, expected, "PostgreSQL 15 shows `?` for each byte beyond ASCII");
+            assert_eq!(client.simple("show client_encoding").value(), "UTF8");
+        }
+    }
+}
+
+#[test]
 fn a_parameter_that_cannot_be_read_is_no_other_clients() {
     postgres().psql("postgres", "create role \"zo\u{eb}\"");
     let pooler = one_server("transaction").user("postgres", "").start();

@@ -14,7 +14,7 @@ use pgweir::core::{
 use pgweir::io::{Channel, Clock};
 use pgweir::servers::{Servers, launcher};
 use pgweir::tls::ServersTls;
-use pgweir::wire::{Fault, TrackedNames};
+use pgweir::wire::{Fault, ParamMask, TrackedNames};
 use pgweir::worker::{self, Mail, WorkerConfig, WorkerHandle};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -128,6 +128,7 @@ impl Rig {
             identity,
             pool: Arc::clone(&entry.share),
             params,
+            asked: ParamMask::default(),
             rules,
             login_time: Micros(0),
             welcome: Box::default(),

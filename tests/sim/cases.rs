@@ -80,6 +80,8 @@ pub struct Bench {
     pub authorization: Option<Authorization>,
     /// Where the next server is.
     pub remote: Address,
+    /// What the next server reports.
+    pub params: ParamSet,
     kept: BTreeMap<Peer, Vec<u8>>,
 }
 
@@ -102,6 +104,7 @@ impl Bench {
             now: Micros(2),
             authorization,
             remote: nowhere(),
+            params: params(),
             kept: BTreeMap::new(),
         };
         bench.client();
@@ -119,7 +122,7 @@ impl Bench {
         self.client_with(params().with(at, name))
     }
 
-    fn client_with(&mut self, params: ParamSet) -> Peer {
+    pub fn client_with(&mut self, params: ParamSet) -> Peer {
         let id = self.core.reserve_client();
         let login = ClientLogin { params, ..self.client_login(id) };
         self.core.client_joined(id, login, Micros(1), &mut self.net);
@@ -172,7 +175,7 @@ impl Bench {
         ServerLogin {
             identity,
             pool: Arc::clone(&self.share),
-            params: params(),
+            params: self.params.clone(),
             generation: self.share.generation(),
             connected_at: Micros(0),
             authorization: self.authorization,
@@ -213,7 +216,7 @@ fn names() -> TrackedNames {
     TrackedNames::new([])
 }
 
-fn params() -> ParamSet {
+pub fn params() -> ParamSet {
     let names = names();
     let add = |set: ParamSet, (name, value): &(&str, &str)| match names.position(name) {
         Some(at) => set.with(at, *value),

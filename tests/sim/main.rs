@@ -17,6 +17,7 @@ mod doubts;
 mod driver;
 mod drives;
 mod ear;
+mod follows;
 mod found;
 mod ground;
 mod kernel;

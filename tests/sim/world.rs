@@ -21,7 +21,7 @@ use pgweir::core::{
     Answer, CancelKey, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, PoolShare, Scope,
     ServerIdentity, ServerLogin, StatementRegistry,
 };
-use pgweir::wire::{ParamSet, TrackedNames};
+use pgweir::wire::{ParamMask, ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -409,6 +409,14 @@ pub fn param_set(names: &TrackedNames, values: &[String]) -> ParamSet {
     set
 }
 
+/// The values that no server has of its own.
+fn asked_for(params: &ParamSet) -> ParamMask {
+    let names = TrackedNames::new([]);
+    let servers_own = param_set(&names, &defaults());
+    let is_asked = |at: &usize| params.value(*at) != servers_own.value(*at);
+    (0..params.iter().len()).filter(is_asked).fold(ParamMask::default(), ParamMask::with)
+}
+
 /// Who a server is that was logged in to as `user` of `database`, on a host of that name.
 pub fn server_identity(
     socket_id: u64,
@@ -452,6 +460,7 @@ pub fn client_login(
     ClientLogin {
         identity: Arc::new(identity),
         pool: Arc::clone(pool),
+        asked: asked_for(&params),
         params,
         rules,
         login_time: Micros(0),

@@ -59,7 +59,7 @@ impl LoginAttempt {
             () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
         };
         let add_host = settings.application_name_add_host.then_some(&self.remote);
-        let params = own_params(&clients.plane.names, &welcome.params, startup, add_host);
+        let (params, asked) = own_params(&clients.plane.names, &welcome.params, startup, add_host);
         let here = self.home.filter(|_| stream.is_on_loop());
         let worker =
             here.map_or_else(|| clients.plane.least_loaded_worker(), |here| clients.plane.near_worker(here));
@@ -86,6 +86,7 @@ impl LoginAttempt {
             identity: self.identity(stream),
             pool: entry.share.clone(),
             params,
+            asked,
             rules,
             login_time: clients.plane.now().since(self.arrived),
             welcome: welcome.into(),

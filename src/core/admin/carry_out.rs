@@ -69,7 +69,7 @@ impl Core {
         let kind = |client: &Client| ClientKind {
             identity: Arc::clone(&client.identity),
             state: client.state(),
-            application_name: self.application_name(&client.params),
+            application_name: self.application_name(&client.params.values),
         };
         let kinds = clients.filter(|client| !client.identity.internal).map(kind).collect();
         Answer::ClientKinds(kinds, (next < all).then_some(next))
@@ -311,7 +311,7 @@ impl Core {
                 _ => Micros(0),
             },
             link: client.link().map(|server| self.servers[server].identity.socket_id),
-            application_name: self.application_name(&client.params),
+            application_name: self.application_name(&client.params.values),
             prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
         };
         self.clients.values().filter(|client| !client.identity.internal).map(row).collect()

@@ -1,6 +1,7 @@
 //! One client of this worker: where it stands, since when, and what it has named. A few
 //! hundred bytes while idle.
 
+use super::client_params::ClientParams;
 use super::flow_control::{Hold, Partial};
 use crate::base::{Micros, ServerId};
 use crate::config::ClientRules;
@@ -8,7 +9,6 @@ use crate::core::admin::ClientState;
 use crate::core::login_handoff::{ClientIdentity, ClientLogin};
 use crate::core::pool::PoolSlot;
 use crate::core::relay::ClientStatements;
-use crate::wire::ParamSet;
 use std::sync::Arc;
 
 /// Where a client stands.
@@ -65,7 +65,7 @@ pub(in crate::core) struct Client {
     pub identity: Arc<ClientIdentity>,
     pub pool: PoolSlot,
     pub rules: ClientRules,
-    pub params: ParamSet,
+    pub params: ClientParams,
     pub stand: Stand,
     pub hold: Hold,
     pub partial: Partial,
@@ -84,7 +84,7 @@ impl Client {
             identity: login.identity,
             pool,
             rules: login.rules,
-            params: login.params,
+            params: ClientParams::new(login.params, login.asked),
             stand: Stand::Idle,
             hold: Hold::default(),
             partial: Partial::None,

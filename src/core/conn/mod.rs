@@ -4,6 +4,7 @@
 //! States with one door each. Never decides who gets which server.
 
 mod client;
+mod client_params;
 mod close_reason;
 mod flow_control;
 mod server;

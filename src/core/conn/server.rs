@@ -4,18 +4,18 @@
 //! a transaction and has no unfinished cancel aimed at it; [`Server::enter`] asserts it, since lending any
 //! other would show one tenant's rows to another.
 
-use super::client::Client;
+use super::client_params::ClientParams;
 use super::close_reason::CloseReason;
 use super::flow_control::{Hold, Partial};
-use super::session_sql;
+use super::session_sql::{self, Sets};
 use crate::base::{ClientId, Micros};
 use crate::core::admin::ServerState;
 use crate::core::login_handoff::{Authorization, ServerIdentity, ServerLogin};
 use crate::core::note::{Farewell, Note};
 use crate::core::pool::PoolSlot;
 use crate::core::relay::{Expected, ServerStatements};
-use crate::wire::ParamSet;
 use crate::wire::tags::{server, transaction};
+use crate::wire::{ParamSet, TrackedNames};
 use std::sync::Arc;
 
 /// Work that the pooler itself gives a server.
@@ -244,42 +244,58 @@ impl Server {
 
     /// The SETs that make the session fit `client`, or `None` where it fits already. Only what the server
     /// has reported can be compared, and only what differs is set (PgBouncer, src/varcache.c, apply_var()).
+    /// What the client is to hear of, since this server has other values of its own than the last one, goes
+    /// to `tell`.
     pub(crate) fn differences(
         &self,
-        client: &mut Client,
-        names: &crate::wire::TrackedNames,
-    ) -> Option<String> {
-        if self.params.same(&client.params) {
+        client: &mut ClientParams,
+        names: &TrackedNames,
+        mut tell: impl FnMut(&str, &str),
+    ) -> Option<Sets> {
+        if self.params.same(&client.values) {
             return None;
         }
-        let mut sql = String::new();
+        let mut sets = Sets::default();
         let mut same_values = true;
-        for ((name, want), have) in names.iter().zip(client.params.iter()).zip(self.params.iter()) {
-            match (want, have) {
+        let same_encoding = self.has_encoding_of(client, names);
+        for (position, name) in names.iter().enumerate() {
+            if let Some(news) = client.take_news(position, &self.params_at_login) {
+                tell(name, &news);
+            }
+            match (client.wanted(position, &self.params_at_login), self.params.value(position)) {
                 (None, None) => {}
-                (Some(want), Some(have)) if session_sql::is_same(name, want, have) => {}
-                (Some(want), Some(_)) => session_sql::push_set(&mut sql, name, want),
+                (Some(want), Some(have))
+                    if session_sql::is_same(name, want, have) && (same_encoding || want.is_ascii()) => {}
+                (Some(want), Some(_)) => sets.push(name, want),
                 _ => same_values = false,
             }
         }
-        if !sql.is_empty() {
-            return Some(sql);
+        if !sets.is_empty() {
+            return Some(sets);
         }
         if same_values {
             // From now on the comparison is one of pointers, as long as neither changes anything.
-            client.params = self.params.clone();
+            client.values = self.params.clone();
         }
         None
+    }
+
+    /// Whether bytes beyond ASCII mean the same to the session as to `client`.
+    fn has_encoding_of(&self, client: &ClientParams, names: &TrackedNames) -> bool {
+        names.position(session_sql::ENCODING).is_none_or(|position| {
+            let want = client.wanted(position, &self.params_at_login);
+            want.zip(self.params.value(position)).is_none_or(|(want, have)| want.eq_ignore_ascii_case(have))
+        })
     }
 
     /// Parameters of `client` that the server spells in another way: name, the
     /// client's spelling, the server's.
     pub(crate) fn canonicalised<'a>(
         &'a self,
-        client: &'a Client,
-        names: &'a crate::wire::TrackedNames,
+        client: &'a ClientParams,
+        names: &'a TrackedNames,
     ) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
-        let spellings = names.iter().zip(client.params.iter().zip(self.params.iter()));
+        let spellings = names.iter().zip(client.values.iter().zip(self.params.iter()));
         spellings.filter_map(|(name, pair)| match pair {
             (Some(mine), Some(theirs)) if mine != theirs => Some((name, &**mine, &**theirs)),
             _ => None,
@@ -288,19 +304,19 @@ impl Server {
 
     /// The server's spelling of a parameter that `client` set becomes the client's own; what the
     /// client never had stays so.
-    pub(crate) fn adopt_params(&self, client: &mut Client) {
+    pub(crate) fn adopt_params(&self, client: &mut ClientParams) {
         let known =
             |(mine, theirs): (Option<&Arc<str>>, Option<&Arc<str>>)| mine.is_some() == theirs.is_some();
-        if client.params.iter().zip(self.params.iter()).all(known) {
-            client.params = self.params.clone();
+        if client.values.iter().zip(self.params.iter()).all(known) {
+            client.values = self.params.clone();
             return;
         }
-        let count = client.params.iter().len();
+        let count = client.values.iter().len();
         for position in 0..count {
-            if let (Some(mine), Some(theirs)) = (client.params.value(position), self.params.value(position))
+            if let (Some(mine), Some(theirs)) = (client.values.value(position), self.params.value(position))
                 && mine != theirs
             {
-                client.params = client.params.with(position, Arc::clone(theirs));
+                client.values = client.values.with(position, Arc::clone(theirs));
             }
         }
     }

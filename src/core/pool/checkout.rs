@@ -63,11 +63,8 @@ impl Core {
             client.hold.add(Reason::LinkBlocked, Peer::Client(id), net);
         }
         self.pools[client.pool].counters.server_assignment_count += 1;
-        if client.identity.internal {
-            // auth_query is run as the login has it, not as a client has left it
-            client.params = server.params_at_login.clone();
-        }
-        let Some(sql) = server.differences(client, &self.names) else {
+        let tell = |name: &str, value: &str| tell_parameter(id, name, value, net);
+        let Some(sets) = server.differences(&mut client.params, &self.names, tell) else {
             server.enter(Phase::Linked(id));
             if !client.hold.is_free() {
                 return Got::Waits;
@@ -76,11 +73,11 @@ impl Core {
             return Got::Linked(server_id);
         };
         let about = server.identity.about();
-        log_about!(debug, about, "varcache_apply: {sql}");
+        log_about!(debug, about, "varcache_apply: {}", sets.sql());
         server.enter(Phase::Preparing(id));
         server.task_failed = false;
         client.hold.add(Reason::Waiting, Peer::Client(id), net);
-        send_query(server_id, &sql, net);
+        net.send(Peer::Server(server_id), &sets.messages());
         Got::Waits
     }
 
@@ -248,6 +245,14 @@ impl Core {
     pub(in crate::core) fn share(&self, slot: PoolSlot) -> &Arc<crate::core::pool::pool_share::PoolShare> {
         &self.pools[slot].share
     }
+}
+
+/// Tells a client of a parameter that it has not set and that is another on its new server.
+#[cold]
+fn tell_parameter(to: ClientId, name: &str, value: &str, net: &mut impl Net) {
+    let mut status = Vec::new();
+    encode::parameter_status(&mut status, name, value);
+    net.send(Peer::Client(to), &status);
 }
 
 /// Sends a query of the pooler's own.

@@ -61,14 +61,14 @@ impl Core {
                 server.enter(Phase::Linked(client_id));
                 let client = &mut self.clients[client_id];
                 let about = client.identity.about();
-                for (name, mine, theirs) in server.canonicalised(client, &self.names) {
+                for (name, mine, theirs) in server.canonicalised(&client.params, &self.names) {
                     log_about!(
                         debug,
                         about,
                         "varcache_set_canonical: setting {name} to its canonical version {mine} -> {theirs}"
                     );
                 }
-                server.adopt_params(client);
+                server.adopt_params(&mut client.params);
                 let is_canceled = client.canceled != Canceled::No;
                 client.hold.lift(Reason::Waiting, Peer::Client(client_id), net);
                 if is_canceled {
@@ -105,12 +105,8 @@ impl Core {
         }
         server.params = after;
         if let Phase::Linked(client) = server.phase {
-            let client = &mut self.clients[client];
-            client.params = if client.params.same(&before) {
-                server.params.clone()
-            } else {
-                client.params.with(position, value)
-            };
+            let params = &mut self.clients[client].params;
+            params.changed(position, &before, &server.params, &server.params_at_login);
         }
         true
     }
