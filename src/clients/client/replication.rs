@@ -13,7 +13,7 @@ use crate::clients::stream::ClientStream;
 use crate::config::{ClientRules, PeerId, PoolMode};
 use crate::control::{Acceptance, Admission, PoolEntry, ReplicationOffer, ReplicationWish};
 use crate::core::ClientLogin;
-use crate::wire::Fault;
+use crate::wire::{Fault, ParamMask};
 use std::sync::Arc;
 
 /// A replication client that has proven who it is.
@@ -92,6 +92,7 @@ impl LoginAttempt {
             identity: self.identity(&stream),
             pool: Arc::clone(&entry.share),
             params: offer.welcome.params.clone(),
+            asked: ParamMask::default(), // its server was opened with what it has asked for
             rules,
             login_time: plane.now().since(self.arrived),
             welcome: welcome.into(),
