@@ -9,7 +9,7 @@ use crate::config::{AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, 
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
 use crate::tls::files::TlsError;
-use crate::tls::{EntryTlsError, ServersTls, client};
+use crate::tls::{EntryTlsError, LeftOut, ServersTls, client};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Loaded {
     /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`, and at the
     /// start an `auth_hba_file` that cannot be read.
     pub problems: Vec<String>,
-    /// What is doubtful in the hba and ident files.
+    /// What is doubtful in the hba and ident files, and of no use in those of authorities.
     doubts: Vec<String>,
 }
 
@@ -113,8 +113,10 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
         };
     problems.extend(missing);
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
+    let mut doubts = texts(&doubts);
+    doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
     let policy = Policy { snapshot, users, hba, ldap, client_tls, server_tls };
-    Ok(Loaded { policy, problems, doubts: texts(&doubts) })
+    Ok(Loaded { policy, problems, doubts })
 }
 
 /// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
@@ -131,11 +133,12 @@ pub(super) fn with_setting(
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
-    let (hba, ldap, doubts) = match key {
+    let (hba, ldap, mut doubts) = match key {
         "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options" => {
             let read = rules::read(&snapshot.settings);
             let Rules { hba, ldap, doubts } = read.map_err(|errors| texts(&errors).join("; "))?;
-            (Arc::new(hba), ldap, texts(&doubts))
+            let doubts = [texts(&doubts), texts(&ldap.tls.left_out)].concat();
+            (Arc::new(hba), ldap, doubts)
         }
         _ => (Arc::clone(&before.hba), before.ldap.clone(), Vec::new()),
     };
@@ -155,6 +158,9 @@ pub(super) fn with_setting(
             (None, Some(lines.join("; ")))
         }
     };
+    if let Some((client, servers)) = &tls {
+        doubts.extend(left_out(client.as_ref(), servers, &[]));
+    }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, client_tls, server_tls };
@@ -206,6 +212,12 @@ fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, TlsEr
         acceptor: acceptor.or_before(before),
     });
     Ok((client, server))
+}
+
+/// What of the files of authorities is of no use; each once, however many entries read the file.
+fn left_out(client: Option<&ClientTls>, servers: &ServersTls, of_ldap: &[LeftOut]) -> BTreeSet<String> {
+    let of_clients = client.iter().flat_map(|tls| &tls.acceptor.left_out);
+    of_clients.chain(servers.left_out()).chain(of_ldap).map(ToString::to_string).collect()
 }
 
 /// What is wrong with the settings is reported once, however many entries need them.

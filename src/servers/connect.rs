@@ -405,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_cannot_be_looked_up_is_named_with_the_reason() {
         let servers = Servers::new(plane("", "").0);
-        let tls = ServerTls { mode: SslMode::Disable, config: None };
+        let tls = ServerTls::disabled();
         let host = Host::Name("nowhere.invalid".into());
         let target = Target { host, port: 5432, tls, server_name: None, address: None };
         for time in ["looked up", "remembered"] {

@@ -81,7 +81,7 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Panics))
         .with_no_client_auth();
-    let tls = ServerTls { mode: SslMode::Require, config: Some(Arc::new(config)) };
+    let tls = ServerTls { mode: SslMode::Require, config: Some(Arc::new(config)), left_out: Vec::new() };
     let before = plane.policy.load_full();
     plane.policy.store(Arc::new(Policy {
         snapshot: Arc::<Snapshot>::clone(&before.snapshot),
