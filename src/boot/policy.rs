@@ -279,6 +279,9 @@ fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::authorities::tests::Party;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
 
     fn refused(databases: &str, settings: &str) -> String {
         let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
@@ -414,5 +417,35 @@ mod tests {
             "TLS setup failed: server_tls_protocols: only TLS 1.2 and 1.3 are available in this version; \
              needed for database \"a\" (p.ini:2)"
         );
+    }
+
+    #[test]
+    fn what_of_a_file_is_no_authority_is_told_once() {
+        let authority = Party::authority("root", |_| ());
+        let user = Party::new("carol", |_| ());
+        let pem = |certificate: &[u8]| {
+            let text = BASE64_STANDARD.encode(certificate);
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        let file = std::env::temp_dir().join(format!("pgweir-policy-ca-{}.pem", std::process::id()));
+        std::fs::write(&file, [pem(&authority.own()), pem(&authority.signs(&user))].concat()).unwrap();
+        let text = format!(
+            "[databases]\n\
+             a = host=x server_tls_sslmode=verify-full\n\
+             b = host=y server_tls_sslmode=require\n\
+             [pgbouncer]\n\
+             server_tls_sslmode = verify-ca\n\
+             server_tls_ca_file = {}\n",
+            file.display()
+        );
+        let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
+        let loaded = from_snapshot(snapshot, None).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let told = |loaded: &Loaded| {
+            loaded.warnings().iter().filter(|line| line.contains("2nd certificate (CN=carol)")).count()
+        };
+        assert_eq!(told(&loaded), 1, "{:?}", loaded.warnings());
+        let set = |key, value| with_setting(&loaded.policy, key, value).map(|(loaded, _)| told(&loaded));
+        assert_eq!((set("server_tls_sslmode", "verify-full"), set("query_timeout", "5")), (Ok(1), Ok(0)));
+        std::fs::remove_file(file).unwrap();
     }
 }
