@@ -70,11 +70,11 @@ fn tls_is_verified_as_far_as_the_mode_says() {
     };
     assert_eq!(mode("verify-full", &certs.ca(), "localhost"), None);
     assert_eq!(mode("verify-ca", &certs.ca(), "127.0.0.1"), None);
-    assert_eq!(mode("require", &certs.stranger(), "127.0.0.1"), None);
+    assert_eq!(mode("require", &certs.other_ca(), "127.0.0.1"), None);
     let refused = Some("TLS handshake failed".to_owned());
     assert_eq!(mode("verify-full", &certs.ca(), "127.0.0.1"), refused);
-    assert_eq!(mode("verify-ca", &certs.stranger(), "127.0.0.1"), refused);
-    assert_eq!(mode("verify-full", &certs.stranger(), "127.0.0.1"), refused);
+    assert_eq!(mode("verify-ca", &certs.other_ca(), "127.0.0.1"), refused);
+    assert_eq!(mode("verify-full", &certs.other_ca(), "127.0.0.1"), refused);
 }
 
 #[test]

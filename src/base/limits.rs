@@ -8,10 +8,9 @@ pub const STARTUP_BYTES_MAX: usize = 10_000;
 /// unauthenticated client makes us hold one such message and its task, 14 kB together, and 23 kB over TLS.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 10_240;
 
-/// Most bytes of a message with a password in clear text, as PostgreSQL takes it (PG_MAX_AUTH_TOKEN_LENGTH):
-/// its length takes four of them, the zero behind the password one. Where passwords are asked for so, an
-/// unauthenticated client makes us hold three copies of one at the most, 200 kB.
-pub const PASSWORD_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Most bytes of a message with a password in clear text, its tag among them, as PostgreSQL takes it
+/// (PG_MAX_AUTH_TOKEN_LENGTH). An unauthenticated client makes us hold three copies at the most, 200 kB.
+pub const PASSWORD_MESSAGE_BYTES_MAX: usize = 65_536;
 
 /// A key that seals TLS sessions of clients into tickets does so for an hour, and opens them for another: who
 /// has got hold of one can read what was recorded of the sessions of TLS 1.2 in its tickets, so it must not
@@ -338,8 +337,7 @@ pub const ACCEPT_BACKOFF_MS: u64 = 100;
 /// Between two log lines that say so.
 pub const ACCEPT_COMPLAINT_MS: u64 = 5_000;
 
-/// Between two looks whether what a command of the console waits for has come about
-/// (PAUSE, SUSPEND, WAIT_CLOSE).
+/// Between two looks whether what a command of the console waits for (PAUSE, SUSPEND) has come about.
 pub const CONSOLE_POLL_MS: u64 = 20;
 
 // What one client can make a worker hold: a read buffer, or one Parse under way (STATEMENT_BYTES_MAX); what
@@ -363,16 +361,14 @@ pub const MADE_BYTES_PER_CALL: usize = 256 * 1024;
 /// a client that only waits.
 pub const EXPECTED_MAX: usize = 4_096;
 
-/// Most bytes of a message that has no long part: PostgreSQL's own bound
-/// (`PQ_SMALL_MESSAGE_LIMIT`).
+/// Most bytes of a message that has no long part: PostgreSQL's own bound (`PQ_SMALL_MESSAGE_LIMIT`).
 pub const SMALL_MESSAGE_BYTES_MAX: u32 = 10_000;
 
 /// Most bytes of a Describe or Close, and of the names in a Bind: clients name statements as they like, and
 /// servers know shared ones by short names of ours. PgBouncer has no bound but `max_packet_size`.
 pub const STATEMENT_NAME_BYTES_MAX: u32 = 65_535;
 
-/// Most bytes of a Parse that prepares a shared statement: it is kept, and comes
-/// whole before it is looked at.
+/// Most bytes of a Parse that prepares a shared statement: it is kept, and comes whole before it is read.
 pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
 
 /// Most bytes of the names that one client has given to statements, and of their texts.
@@ -387,8 +383,7 @@ pub const UNNAMED_STATEMENTS_PART: usize = 4;
 /// counts, so those that `*` makes lower everybody's), and one for the next.
 pub const STATEMENT_SHARES_PART: usize = 4;
 
-/// Most bytes of a server's parameters that are kept (tracked ones, with their names): a
-/// startup packet has no more.
+/// Most bytes of a server's tracked parameters, with their names: a startup packet has no more.
 pub const PARAMETERS_BYTES_MAX: usize = 65_536;
 
 /// Places in a pool's queue whose clients wait no more (a cancel, a disconnect), beyond as many as

@@ -12,7 +12,7 @@ use crate::config::{
 use crate::control::{ClientTls, Policy};
 use crate::servers::iam::entry;
 use crate::tls::files::TlsError;
-use crate::tls::{EntryTlsError, ServersTls, client};
+use crate::tls::{EntryTlsError, LeftOut, ServersTls, client};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Loaded {
     /// What is wrong and does not keep it from being put in force, as with PgBouncer: `auth_file`, and at the
     /// start an `auth_hba_file` that cannot be read.
     pub problems: Vec<String>,
-    /// What is doubtful in the hba and ident files.
+    /// What is doubtful in the hba and ident files, and of no use in those of authorities.
     doubts: Vec<String>,
 }
 
@@ -116,8 +116,10 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
         };
     problems.extend(missing);
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
+    let mut doubts = texts(&doubts);
+    doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
     let policy = Policy { snapshot, users, hba, ldap, client_tls, server_tls };
-    Ok(Loaded { policy, problems, doubts: texts(&doubts) })
+    Ok(Loaded { policy, problems, doubts })
 }
 
 /// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
@@ -134,11 +136,12 @@ pub(super) fn with_setting(
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
-    let (hba, ldap, doubts) = match key {
+    let (hba, ldap, mut doubts) = match key {
         "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options" => {
             let read = rules::read(&snapshot.settings);
             let Rules { hba, ldap, doubts } = read.map_err(|errors| texts(&errors).join("; "))?;
-            (Arc::new(hba), ldap, texts(&doubts))
+            let doubts = [texts(&doubts), texts(&ldap.tls.left_out)].concat();
+            (Arc::new(hba), ldap, doubts)
         }
         _ => (Arc::clone(&before.hba), before.ldap.clone(), Vec::new()),
     };
@@ -161,6 +164,9 @@ pub(super) fn with_setting(
             (None, Some(lines.join("; ")))
         }
     };
+    if let Some((client, servers)) = &tls {
+        doubts.extend(left_out(client.as_ref(), servers, &[]));
+    }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, client_tls, server_tls };
@@ -212,6 +218,12 @@ fn set_up_tls(snapshot: &Snapshot, before: Option<&Policy>) -> Result<Tls, TlsEr
         acceptor: acceptor.or_before(before),
     });
     Ok((client, server))
+}
+
+/// What of the files of authorities is of no use; each once, however many entries read the file.
+fn left_out(client: Option<&ClientTls>, servers: &ServersTls, of_ldap: &[LeftOut]) -> BTreeSet<String> {
+    let of_clients = client.iter().flat_map(|tls| &tls.acceptor.left_out);
+    of_clients.chain(servers.left_out()).chain(of_ldap).map(ToString::to_string).collect()
 }
 
 /// What is wrong with the settings is reported once, however many entries need them.
@@ -275,6 +287,9 @@ fn read_users(snapshot: &Snapshot, before: Option<&Policy>) -> Result<(UserList,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::authorities::tests::Party;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
 
     fn refused(databases: &str, settings: &str) -> String {
         let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
@@ -410,5 +425,35 @@ mod tests {
             "TLS setup failed: server_tls_protocols: only TLS 1.2 and 1.3 are available in this version; \
              needed for database \"a\" (p.ini:2)"
         );
+    }
+
+    #[test]
+    fn what_of_a_file_is_no_authority_is_told_once() {
+        let authority = Party::authority("root", |_| ());
+        let user = Party::new("carol", |_| ());
+        let pem = |certificate: &[u8]| {
+            let text = BASE64_STANDARD.encode(certificate);
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        let file = std::env::temp_dir().join(format!("pgweir-policy-ca-{}.pem", std::process::id()));
+        std::fs::write(&file, [pem(&authority.own()), pem(&authority.signs(&user))].concat()).unwrap();
+        let text = format!(
+            "[databases]\n\
+             a = host=x server_tls_sslmode=verify-full\n\
+             b = host=y server_tls_sslmode=require\n\
+             [pgbouncer]\n\
+             server_tls_sslmode = verify-ca\n\
+             server_tls_ca_file = {}\n",
+            file.display()
+        );
+        let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
+        let loaded = from_snapshot(snapshot, None).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let told = |loaded: &Loaded| {
+            loaded.warnings().iter().filter(|line| line.contains("2nd certificate (CN=carol)")).count()
+        };
+        assert_eq!(told(&loaded), 1, "{:?}", loaded.warnings());
+        let set = |key, value| with_setting(&loaded.policy, key, value).map(|(loaded, _)| told(&loaded));
+        assert_eq!((set("server_tls_sslmode", "verify-full"), set("query_timeout", "5")), (Ok(1), Ok(0)));
+        std::fs::remove_file(file).unwrap();
     }
 }

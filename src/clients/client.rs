@@ -227,7 +227,7 @@ impl LoginAttempt {
         let settings = &policy.snapshot.settings;
         let tls = policy.client_tls.as_ref().filter(|_| matches!(self.remote, Address::Tcp(_)));
         let rules = GreetRules {
-            tls: tls.map(|tls| &tls.acceptor.config),
+            tls: tls.map(|tls| &tls.acceptor),
             handshakes: &clients.handshakes,
             tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
             names: &clients.plane.names,

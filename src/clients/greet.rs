@@ -5,10 +5,10 @@
 
 use super::stream::ClientStream;
 use crate::tls::Handshakes;
+use crate::tls::client::Acceptor;
 use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};
 use crate::wire::{Fault, FrameHeader, TrackedNames, tags};
 use std::io;
-use std::sync::Arc;
 
 /// Why a login ended without a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) enum Greeting {
 /// What greeting depends on.
 pub(super) struct GreetRules<'a> {
     /// What TLS needs; `None` = not offered here.
-    pub tls: Option<&'a Arc<rustls::ServerConfig>>,
+    pub tls: Option<&'a Acceptor>,
     /// Counts what comes of it.
     pub handshakes: &'a Handshakes,
     /// No login without TLS.
@@ -87,9 +87,9 @@ pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> 
         }
     }
     if stream.unread()[0] == TLS_HANDSHAKE
-        && let Some(config) = rules.tls
+        && let Some(acceptor) = rules.tls
     {
-        handshake(stream, config, rules).await?;
+        handshake(stream, acceptor, rules).await?;
     }
     // Each once, as in PostgreSQL (ProcessStartupPacket in backend_startup.c): whoever asks on and on would
     // be answered, never be late, and hold its place among the logins.
@@ -169,9 +169,9 @@ async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result
         return Err(Fault::UnencryptedAfterSsl.into());
     }
     match rules.tls {
-        Some(config) => {
+        Some(acceptor) => {
             stream.send(&[tags::SSL_YES]).await?;
-            handshake(stream, config, rules).await
+            handshake(stream, acceptor, rules).await
         }
         None => Ok(stream.send(&[tags::SSL_NO]).await?),
     }
@@ -179,11 +179,11 @@ async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result
 
 async fn handshake(
     stream: &mut ClientStream,
-    config: &Arc<rustls::ServerConfig>,
+    acceptor: &Acceptor,
     rules: &GreetRules<'_>,
 ) -> Result<(), LoginEnd> {
     let failed = |error: io::Error| LoginEnd::Handshake(format!("TLS handshake error: {error}"));
-    Box::pin(stream.start_tls(config)).await.map_err(failed)?; // boxed: who comes without pays nothing
+    Box::pin(stream.start_tls(acceptor)).await.map_err(failed)?; // boxed: who comes without pays nothing
     stream.handshake_kind().into_iter().for_each(|kind| rules.handshakes.add(kind));
     Ok(())
 }

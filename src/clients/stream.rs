@@ -12,7 +12,8 @@ use super::wake_batch::WakeBatch;
 use crate::auth::CertificateNames;
 use crate::base::limits;
 use crate::io::{Channel, Guard};
-use crate::tls::{NamesError, certificate_names, tls_text};
+use crate::tls::client::Acceptor;
+use crate::tls::{Authorities, NamesError, certificate_names, tls_text};
 use rewound::Rewound;
 pub use socket::{Fresh, Socket};
 use std::future::poll_fn;
@@ -44,6 +45,8 @@ pub(super) struct ClientStream {
     held: Vec<u8>,
     pace: Option<Pace>,
     has_spoken: bool,
+    /// Who has vouched for the certificate that the client has shown, if it has.
+    authorities: Option<Arc<Authorities>>,
     /// The batch of wakeups of the thread that it has left its worker for.
     wake_batch: Option<Arc<WakeBatch>>,
 }
@@ -57,6 +60,7 @@ impl ClientStream {
             held: Vec::new(),
             pace: None,
             has_spoken: false,
+            authorities: None,
             wake_batch: None,
         }
     }
@@ -159,7 +163,7 @@ impl ClientStream {
     /// The handshake's. The stream is lost with it.
     /// # Cancel safety
     /// The stream is lost.
-    pub(super) async fn start_tls(&mut self, config: &Arc<rustls::ServerConfig>) -> io::Result<()> {
+    pub(super) async fn start_tls(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         if let Some(loop_place) = self.leave_loop()? {
             let _ours = self.ours(); // the thread may have others to shake hands with first
             // what a handshake costs must not make queries wait
@@ -173,8 +177,9 @@ impl ClientStream {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let rewound = Rewound { front: std::mem::take(&mut self.inbox), socket, pace: self.pace() };
-        let mut stream = tokio_rustls::TlsAcceptor::from(config.clone()).accept(rewound).await?;
+        let mut stream = tokio_rustls::TlsAcceptor::from(acceptor.config.clone()).accept(rewound).await?;
         stream.get_mut().0.pace = None;
+        self.authorities.clone_from(&acceptor.authorities);
         self.transport = Transport::Tls(Box::new(stream));
         self.step();
         Ok(())
@@ -227,7 +232,9 @@ impl ClientStream {
     /// The names of the certificate that the client has shown; `None` where it has shown none.
     pub(super) fn certificate_names(&self) -> Option<Result<CertificateNames, NamesError>> {
         match &self.transport {
-            Transport::Tls(stream) => stream.get_ref().1.peer_certificates()?.first().map(certificate_names),
+            Transport::Tls(stream) => {
+                certificate_names(stream.get_ref().1.peer_certificates()?, self.authorities.as_deref())
+            }
             Transport::Plain(_) | Transport::Lost => None,
         }
     }

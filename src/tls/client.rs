@@ -6,12 +6,14 @@
 //! must verify; `verify-ca` and `verify-full` demand one. Suites and key exchanges are the library's: forward
 //! secrecy and AEAD always, no RSA key exchange.
 
+use super::authorities::{Authorities, LeftOut};
 use super::files::{
-    TlsError, authorities, certificates, choose_curves, identity, private_key, provider, refused, versions,
+    TlsError, certificates, choose_curves, identity, private_key, provider, refused, versions,
 };
+use super::fitness::Role;
 use super::tickets::TicketKeys;
 use super::x509_compat;
-use super::x509_compat::{Issuers, Role, verify_signatures};
+use super::x509_compat::verify_signatures;
 use crate::config::{AuthType, Settings, SslMode};
 use crate::io::Clock;
 use ::aws_lc_rs::digest::{self, SHA256};
@@ -33,11 +35,21 @@ pub(super) const ALPN: &[u8] = b"postgresql";
 pub struct Acceptor {
     /// For handshakes.
     pub config: Arc<ServerConfig>,
+    /// Who vouches for clients, where they are asked for certificates.
+    pub authorities: Option<Arc<Authorities>>,
+    /// What of their file is of no use.
+    pub left_out: Vec<LeftOut>,
     /// A digest of all that it was made from, where it gives tickets.
     pub(super) origin: Option<[u8; 32]>,
 }
 
 impl Acceptor {
+    /// Of a configuration that asks nobody for a certificate.
+    #[cfg(test)]
+    pub fn without_certificates(config: ServerConfig) -> Self {
+        Self { config: Arc::new(config), authorities: None, left_out: Vec::new(), origin: None }
+    }
+
     /// `before`, where that was made from the same and gives tickets: those that clients have stay good. Any
     /// other change makes them worthless.
     pub fn or_before(self, before: Option<&Self>) -> Self {
@@ -67,17 +79,18 @@ pub fn acceptor(settings: &Settings) -> Result<Option<Acceptor>, TlsError> {
     let mut provider = provider("client_tls13_ciphers", of_13, &settings.client_tls_ciphers)?;
     choose_curves(&mut provider, &settings.client_tls_ecdhcurve);
     let provider = Arc::new(provider);
-    let verifier = client_verifier(settings, &provider)?;
+    let (authorities, left_out) = authorities(settings, &provider)?.unzip();
+    let authorities = authorities.map(Arc::new);
     let chain = certificates("client_tls_cert_file", cert)?;
     let key = private_key("client_tls_key_file", key)?;
     // A ticket would stand for a certificate that nobody has looked at again: its end, its authority.
-    let gives_tickets = !verifier.offer_client_auth();
+    let gives_tickets = authorities.is_none();
     let origin = gives_tickets.then(|| origin(&versions, &provider, &chain, &key));
     let identity = identity("client", chain, key, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(|error| refused("client", &error))?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(verifier(mode, authorities.as_ref()))
         .with_cert_resolver(identity);
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {}); // tickets hold the sessions themselves
@@ -85,7 +98,8 @@ pub fn acceptor(settings: &Settings) -> Result<Option<Acceptor>, TlsError> {
     if gives_tickets {
         config.ticketer = Arc::new(TicketKeys::new(Clock::new()));
     }
-    Ok(Some(Acceptor { config: Arc::new(config), origin }))
+    let left_out = left_out.unwrap_or_default();
+    Ok(Some(Acceptor { config: Arc::new(config), authorities, left_out, origin }))
 }
 
 /// A digest of what handshakes go by.
@@ -107,44 +121,48 @@ fn origin(
     origin
 }
 
-fn client_verifier(
+/// Who vouches for clients, and what of the file is left out; `None` where they are asked for nothing.
+fn authorities(
     settings: &Settings,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    provider: &CryptoProvider,
+) -> Result<Option<(Authorities, Vec<LeftOut>)>, TlsError> {
     let (mode, file) = (settings.client_tls_sslmode, &*settings.client_tls_ca_file);
-    let is_demanded = mode >= SslMode::VerifyCa;
     if file.is_empty() && mode == SslMode::VerifyFull {
         return Err(TlsError::NoAuthorities {
             mode: "client_tls_sslmode",
             authorities: "client_tls_ca_file",
         });
     }
-    if file.is_empty() && !is_demanded {
-        return Ok(WebPkiClientVerifier::no_client_auth());
+    if file.is_empty() && mode < SslMode::VerifyCa {
+        return Ok(None);
     }
-    let roots = Arc::new(authorities("client_tls_ca_file", file)?);
     let algorithms = provider.signature_verification_algorithms;
-    let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Client };
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-    let builder = if is_demanded { builder } else { builder.allow_unauthenticated() };
-    let chain = builder.build().map_err(|error| refused("client", &error))?;
-    Ok(Arc::new(Clients { chain, issuers }))
+    Authorities::load("client_tls_ca_file", file, Role::Client, algorithms).map(Some)
+}
+
+fn verifier(mode: SslMode, authorities: Option<&Arc<Authorities>>) -> Arc<dyn ClientCertVerifier> {
+    match authorities {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(authorities) => {
+            Arc::new(Clients { authorities: Arc::clone(authorities), is_demanded: mode >= SslMode::VerifyCa })
+        }
+    }
 }
 
 /// Takes clients' certificates of known authorities.
 #[derive(Debug)]
 struct Clients {
-    chain: Arc<dyn ClientCertVerifier>,
-    issuers: Issuers,
+    authorities: Arc<Authorities>,
+    is_demanded: bool,
 }
 
 impl ClientCertVerifier for Clients {
     fn client_auth_mandatory(&self) -> bool {
-        self.chain.client_auth_mandatory()
+        self.is_demanded
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        self.authorities.subjects()
     }
 
     fn verify_client_cert(
@@ -153,13 +171,10 @@ impl ClientCertVerifier for Clients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.chain.verify_client_cert(end_entity, intermediates, now).or_else(|refusal| {
-            let outcome = self.issuers.second_opinion(refusal, end_entity, now);
-            outcome.map(|()| ClientCertVerified::assertion())
-        })
+        self.authorities.verify(end_entity, intermediates, now).map(|()| ClientCertVerified::assertion())
     }
 
-    verify_signatures!(self => self.issuers.algorithms);
+    verify_signatures!(self => self.authorities.algorithms());
 }
 
 #[cfg(test)]
@@ -229,7 +244,8 @@ mod tests {
         /// A client of this authority; with `own`, one that shows a certificate.
         pub(super) fn client(&self, own: Option<&Self>, alpn: &[&[u8]]) -> ClientConfig {
             let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder();
-            let roots = authorities("x", &self.path("ca.crt")).unwrap();
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add_parsable_certificates(certificates("x", &self.path("ca.crt")).unwrap());
             let builder = builder.with_root_certificates(roots);
             let mut config = match own {
                 None => builder.with_no_client_auth(),

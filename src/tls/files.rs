@@ -10,7 +10,7 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{InconsistentKeys, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{InconsistentKeys, SupportedCipherSuite, SupportedProtocolVersion};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -196,18 +196,9 @@ pub fn versions(
     }
 }
 
-/// The authorities of `file`; those of the system where it is empty.
-///
-/// # Errors
-/// [`TlsError::File`].
-pub fn authorities(setting: &'static str, file: &str) -> Result<RootCertStore, TlsError> {
-    let system = || SYSTEM_AUTHORITIES.into_iter().find(|file| Path::new(file).exists());
-    let file = if file.is_empty() { system().unwrap_or(SYSTEM_AUTHORITIES[0]) } else { file };
-    let mut roots = RootCertStore::empty();
-    match roots.add_parsable_certificates(certificates(setting, file)?) {
-        (0, _) => Err(bad_file(setting, file, &"no usable certificate found")),
-        _ => Ok(roots),
-    }
+/// The file of the system's authorities.
+pub(super) fn system_authorities() -> &'static str {
+    SYSTEM_AUTHORITIES.into_iter().find(|file| Path::new(file).exists()).unwrap_or(SYSTEM_AUTHORITIES[0])
 }
 
 /// The certificates of a PEM file, in order; at least one.
@@ -236,5 +227,5 @@ pub(super) fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) ->
 }
 
 /// Where systems keep the certificates of well-known authorities; the first that exists counts.
-pub(super) const SYSTEM_AUTHORITIES: [&str; 3] =
+const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];

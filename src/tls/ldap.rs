@@ -4,6 +4,7 @@
 //! `ldap.conf` and the variables `LDAPTLS_CACERT` and `LDAPTLS_REQCERT`; without it, the system's. Reads no
 //! environment itself. Source: OpenLDAP, ldap.conf(5), "TLS OPTIONS".
 
+use super::authorities::LeftOut;
 use super::files::{self, TlsError};
 use super::server;
 use rustls::ClientConfig;
@@ -20,6 +21,8 @@ pub struct LdapTls {
     pub config: Option<Arc<ClientConfig>>,
     /// Whether whoever answers passes for the directory.
     pub is_unverified: bool,
+    /// What of the file of the authorities is of no use.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// What libldap would verify certificates by.
@@ -39,11 +42,10 @@ impl LdapTls {
     pub(crate) fn load(variable: impl Fn(&str) -> Option<String>) -> Result<Self, TlsError> {
         let trust = trust(variable, &|file| std::fs::read_to_string(file).ok());
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = if trust.is_unverified {
-            server::anyone(Arc::clone(&provider))
+        let (verifier, left_out) = if trust.is_unverified {
+            (server::anyone(Arc::clone(&provider)), Vec::new())
         } else {
-            let roots = files::authorities("TLS_CACERT", trust.authorities.as_deref().unwrap_or_default())?;
-            server::verified(roots, Arc::clone(&provider)).map_err(|error| files::refused("LDAP", &error))?
+            server::verified("TLS_CACERT", trust.authorities.as_deref().unwrap_or_default(), &provider, true)?
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(rustls::ALL_VERSIONS)
@@ -51,7 +53,7 @@ impl LdapTls {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        Ok(Self { config: Some(Arc::new(config)), is_unverified: trust.is_unverified })
+        Ok(Self { config: Some(Arc::new(config)), is_unverified: trust.is_unverified, left_out })
     }
 }
 

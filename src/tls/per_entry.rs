@@ -5,6 +5,7 @@
 //! connection. Invariant: what is given out for logins by IAM is `verify-full`. Source: PgBouncer,
 //! doc/config.md ("TLS settings").
 
+use super::authorities::LeftOut;
 use super::files::TlsError;
 use super::server::ServerTls;
 use crate::base::limits;
@@ -100,6 +101,11 @@ impl ServersTls {
     pub fn of(&self, entry: &Database, auth: ServerAuth) -> Option<&ServerTls> {
         let wanted = self.wanted(entry, auth);
         if wanted == self.of_settings { Some(&self.common) } else { self.own.get(&wanted) }
+    }
+
+    /// What of the files of the authorities is of no use, of each file as often as it was read.
+    pub fn left_out(&self) -> impl Iterator<Item = &LeftOut> {
+        std::iter::once(&self.common).chain(self.own.values()).flat_map(|tls| &tls.left_out)
     }
 
     fn wanted(&self, entry: &Database, auth: ServerAuth) -> Wanted {

@@ -5,17 +5,19 @@
 //! PostgreSQL documentation, "SSL Support" (a name is looked for in the common name only where the
 //! certificate has no alternative names).
 
+use super::authorities::{Authorities, LeftOut};
 use super::client::ALPN;
 use super::files::{self, TlsError};
+use super::fitness::Role;
 use super::x509_compat;
-use super::x509_compat::{Issuers, Role, verify_signatures};
+use super::x509_compat::verify_signatures;
 use crate::config::{Choice, Settings, SslMode, TlsNegotiation};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
+use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 
 /// What TLS handshakes with servers need.
@@ -27,12 +29,19 @@ pub struct ServerTls {
     pub negotiation: TlsNegotiation,
     /// `None` with `disable` only, which stands for a mode without a version to speak, too.
     pub config: Option<Arc<ClientConfig>>,
+    /// What of the file of the authorities is of no use.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl ServerTls {
     /// No TLS at all.
     pub fn disabled() -> Self {
-        Self { mode: SslMode::Disable, negotiation: TlsNegotiation::Postgres, config: None }
+        Self {
+            mode: SslMode::Disable,
+            negotiation: TlsNegotiation::Postgres,
+            config: None,
+            left_out: Vec::new(),
+        }
     }
 
     /// Reads the files that `settings` name.
@@ -50,12 +59,13 @@ impl ServerTls {
         let of_13 = settings.server_tls13_ciphers.as_ref();
         let provider = files::provider("server_tls13_ciphers", of_13, &settings.server_tls_ciphers)?;
         let provider = Arc::new(provider);
+        let (verifier, left_out) = verifier(mode, settings, Arc::clone(&provider))?;
         let refused = |error: rustls::Error| files::refused("server", &error);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)
             .map_err(refused)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier(mode, settings, Arc::clone(&provider))?);
+            .with_custom_certificate_verifier(verifier);
         let (cert, key) = (&*settings.server_tls_cert_file, &*settings.server_tls_key_file);
         let mut config = match (cert.is_empty(), key.is_empty()) {
             (true, true) => builder.with_no_client_auth(),
@@ -71,7 +81,7 @@ impl ServerTls {
         if is_direct {
             config.alpn_protocols = vec![ALPN.to_vec()];
         }
-        Ok(Self { mode, negotiation, config: Some(Arc::new(config)) })
+        Ok(Self { mode, negotiation, config: Some(Arc::new(config)), left_out })
     }
 
     /// Whether the server has agreed on what is spoken, where that is demanded: with direct TLS it might be a
@@ -89,13 +99,12 @@ pub fn check_name(name: &str) -> Result<(), String> {
     ServerName::try_from(name).map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn verifier(
-    mode: SslMode,
-    settings: &Settings,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+/// What takes servers' certificates, and what of the file of the authorities is left out.
+type Verifier = (Arc<dyn ServerCertVerifier>, Vec<LeftOut>);
+
+fn verifier(mode: SslMode, settings: &Settings, provider: Arc<CryptoProvider>) -> Result<Verifier, TlsError> {
     if mode < SslMode::VerifyCa {
-        return Ok(Arc::new(Anyone(provider)));
+        return Ok((anyone(provider), Vec::new()));
     }
     let file = &*settings.server_tls_ca_file;
     if file.is_empty() && mode == SslMode::VerifyFull {
@@ -104,9 +113,7 @@ fn verifier(
             authorities: "server_tls_ca_file",
         });
     }
-    let roots = Arc::new(files::authorities("server_tls_ca_file", file)?);
-    let authorities = Authorities::new(roots, provider, mode == SslMode::VerifyFull);
-    Ok(Arc::new(authorities.map_err(|error| files::refused("server", &error))?))
+    verified("server_tls_ca_file", file, &provider, mode == SslMode::VerifyFull)
 }
 
 /// What takes any certificate.
@@ -114,12 +121,20 @@ pub(super) fn anyone(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifie
     Arc::new(Anyone(provider))
 }
 
-/// What takes certificates of `roots` for the host that was connected to.
+/// What takes certificates of the authorities in `file`, which `setting` names; with `names` only those for
+/// the host that was connected to.
+///
+/// # Errors
+/// What is wrong with the file.
 pub(super) fn verified(
-    roots: RootCertStore,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
-    Ok(Arc::new(Authorities::new(Arc::new(roots), provider, true)?))
+    setting: &'static str,
+    file: &str,
+    provider: &CryptoProvider,
+    names: bool,
+) -> Result<Verifier, TlsError> {
+    let algorithms = provider.signature_verification_algorithms;
+    let (authorities, left_out) = Authorities::load(setting, file, Role::Server, algorithms)?;
+    Ok((Arc::new(Servers { authorities, names }), left_out))
 }
 
 /// Takes any certificate; that its owner holds the key is still checked.
@@ -143,63 +158,55 @@ impl ServerCertVerifier for Anyone {
 
 /// Takes certificates of known authorities; with `names` only those for the host that was connected to.
 #[derive(Debug)]
-struct Authorities {
-    chain: Arc<WebPkiServerVerifier>,
-    issuers: Issuers,
+struct Servers {
+    authorities: Authorities,
     names: bool,
 }
 
-impl Authorities {
-    fn new(
-        roots: Arc<RootCertStore>,
-        provider: Arc<CryptoProvider>,
-        names: bool,
-    ) -> Result<Self, VerifierBuilderError> {
-        let algorithms = provider.signature_verification_algorithms;
-        let issuers = Issuers { roots: Arc::clone(&roots), algorithms, role: Role::Server };
-        let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
-        Ok(Self { chain, issuers, names })
-    }
-}
-
-impl ServerCertVerifier for Authorities {
+impl ServerCertVerifier for Servers {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        use CertificateError::{NotValidForName, NotValidForNameContext};
-        // the name is the last thing that the library looks at: an error about it
-        // means that the chain is good
-        match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
-                if !self.names || common_name_is(end_entity, server_name) =>
-            {
-                Ok(ServerCertVerified::assertion())
-            }
-            Err(refusal) => {
-                self.issuers.second_opinion(refusal, end_entity, now)?;
-                if self.names && !is_named(end_entity, server_name) {
-                    return Err(NotValidForName.into());
-                }
-                Ok(ServerCertVerified::assertion())
-            }
-            outcome => outcome,
+        self.authorities.verify(end_entity, intermediates, now)?;
+        if self.names {
+            self.check_name(end_entity, intermediates, server_name)?;
         }
+        Ok(ServerCertVerified::assertion())
     }
 
-    verify_signatures!(self => self.issuers.algorithms);
+    verify_signatures!(self => self.authorities.algorithms());
 }
 
-/// Whether one of the certificate's names is the server's.
-fn is_named(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
-    // it reads no certificate of version 1, which has only a common name
-    let library = ParsedCertificate::try_from(certificate);
-    library.is_ok_and(|parsed| verify_server_name(&parsed, server_name).is_ok())
-        || common_name_is(certificate, server_name)
+impl Servers {
+    /// Whether one of the certificate's names is the server's.
+    fn check_name(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+    ) -> Result<(), rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        let library = ParsedCertificate::try_from(end_entity);
+        let Err(refusal) = library.and_then(|parsed| verify_server_name(&parsed, server_name)) else {
+            return Ok(());
+        };
+        let is_common = common_name_is(end_entity, server_name)
+            && !self.authorities.may_constrain_names(std::slice::from_ref(end_entity))
+            && !self.authorities.may_constrain_names(intermediates);
+        match refusal {
+            _ if is_common => Ok(()),
+            rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+                Err(refusal)
+            }
+            // it reads no certificate of version 1, which has only a common name
+            _ => Err(NotValidForName.into()),
+        }
+    }
 }
 
 /// Whether the certificate has no alternative names at all, and a common name that is the server's.
@@ -217,89 +224,96 @@ fn common_name_is(certificate: &CertificateDer<'_>, server_name: &ServerName<'_>
 mod tests {
     use super::*;
     use crate::config::Setting;
+    use crate::tls::authorities::tests::{Party, authorities};
     use crate::tls::x509_compat::version_1::version_1;
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-    use rustls::crypto::aws_lc_rs;
+    use rcgen::{CertificateParams, DnType, GeneralSubtree, Issuer, KeyPair, NameConstraints};
     use rustls::{ClientConnection, ServerConnection};
     use std::path::Path;
 
-    struct Authority {
-        key: KeyPair,
-        params: CertificateParams,
+    fn root() -> Party {
+        Party::authority("test authority", |_| ())
     }
 
-    impl Authority {
-        fn new() -> Self {
-            let mut params = CertificateParams::default();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params.distinguished_name.push(DnType::CommonName, "test authority");
-            Self { key: KeyPair::generate().unwrap(), params }
-        }
-
-        fn verifier(&self, names: bool) -> Authorities {
-            let mut roots = RootCertStore::empty();
-            roots.add(self.params.clone().self_signed(&self.key).unwrap().der().clone()).unwrap();
-            let provider = Arc::new(aws_lc_rs::default_provider());
-            Authorities::new(Arc::new(roots), provider, names).unwrap()
-        }
-
-        fn certificate(&self, common: &str, alternatives: &[&str]) -> CertificateDer<'static> {
-            let names: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
-            let mut params = CertificateParams::new(names).unwrap();
-            params.distinguished_name.push(DnType::CommonName, common);
-            let issuer = Issuer::from_params(&self.params, &self.key);
-            params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone()
-        }
+    fn verifier(authority: &Party, names: bool) -> Servers {
+        Servers { authorities: authorities(&[&authority.own()], Role::Server), names }
     }
 
-    fn accepts(verifier: &Authorities, certificate: &CertificateDer<'_>, host: &str) -> bool {
+    fn issue(authority: &Party, common: &str, alternatives: &[&str]) -> CertificateDer<'static> {
+        let dns = |name: &&str| (*name).to_owned();
+        let named = CertificateParams::new(alternatives.iter().map(dns).collect::<Vec<_>>()).unwrap();
+        authority.signs(&Party::new(common, |params| params.subject_alt_names = named.subject_alt_names))
+    }
+
+    fn accepts(verifier: &Servers, certificate: &CertificateDer<'_>, host: &str) -> bool {
         let name = ServerName::try_from(host.to_owned()).unwrap();
         verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
     }
 
     #[test]
     fn verify_full_looks_at_the_name_and_verify_ca_does_not() {
-        let authority = Authority::new();
-        let certificate = authority.certificate("x", &["db.example", "127.0.0.1"]);
-        let (full, ca) = (authority.verifier(true), authority.verifier(false));
+        let authority = root();
+        let certificate = issue(&authority, "x", &["db.example", "127.0.0.1"]);
+        let (full, ca) = (verifier(&authority, true), verifier(&authority, false));
         assert!(accepts(&full, &certificate, "db.example") && accepts(&full, &certificate, "127.0.0.1"));
         assert!(!accepts(&full, &certificate, "other.example"));
         assert!(accepts(&ca, &certificate, "other.example"));
-        let stranger = Authority::new().certificate("x", &["db.example"]);
+        let stranger = issue(&root(), "x", &["db.example"]);
         assert!(!accepts(&full, &stranger, "db.example") && !accepts(&ca, &stranger, "db.example"));
     }
 
     #[test]
     fn the_common_name_counts_only_without_alternative_names() {
-        let authority = Authority::new();
-        let full = authority.verifier(true);
-        let plain = authority.certificate("localhost", &[]);
+        let authority = root();
+        let full = verifier(&authority, true);
+        let plain = issue(&authority, "localhost", &[]);
         assert!(accepts(&full, &plain, "localhost") && accepts(&full, &plain, "LOCALHOST"));
         assert!(!accepts(&full, &plain, "localhos") && !accepts(&full, &plain, "127.0.0.1"));
-        assert!(!accepts(&full, &authority.certificate("localhost", &["db.example"]), "localhost"));
+        assert!(!accepts(&full, &issue(&authority, "localhost", &["db.example"]), "localhost"));
     }
 
-    /// The files of a pooler and a PostgreSQL whose certificates, for localhost, are of version 1.
+    #[test]
+    fn a_common_name_counts_only_where_no_name_constraints_are() {
+        let root = root();
+        let full = verifier(&root, true);
+        let sub = Party::authority("sub", |params| {
+            let permitted_subtrees = vec![GeneralSubtree::DnsName("good.example".to_owned())];
+            params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: vec![] });
+        });
+        let between = [root.signs(&sub)];
+        let accepts = |common: &str, alternatives: &[&str], host: &'static str| {
+            let (shown, name) = (issue(&sub, common, alternatives), ServerName::try_from(host).unwrap());
+            full.verify_server_cert(&shown, &between, &name, &[], UnixTime::now()).is_ok()
+        };
+        assert!(accepts("x", &["db.good.example"], "db.good.example"));
+        assert!(!accepts("x", &["db.evil.example"], "db.evil.example"));
+        assert!(!accepts("db.evil.example", &[], "db.evil.example"));
+        assert!(
+            !accepts("db.good.example", &[], "db.good.example"),
+            "nobody looks whether it is within them"
+        );
+    }
+
     /// Who reads a name as a string of C takes what stands before the zero for all of it.
     #[test]
     fn a_name_with_a_zero_byte_is_nobodys() {
-        let authority = Authority::new();
-        let full = authority.verifier(true);
+        let authority = root();
+        let full = verifier(&authority, true);
         let mut params = CertificateParams::default();
         let name = rcgen::string::Ia5String::try_from("db.example\0.other.example").unwrap();
         params.subject_alt_names.push(rcgen::SanType::DnsName(name));
         let issuer = Issuer::from_params(&authority.params, &authority.key);
         let alternative = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone();
-        for certificate in [alternative, authority.certificate("db.example\0.other.example", &[])] {
+        for certificate in [alternative, issue(&authority, "db.example\0.other.example", &[])] {
             assert!(!accepts(&full, &certificate, "db.example"));
-            assert!(accepts(&authority.verifier(false), &certificate, "db.example"), "but for its name");
+            assert!(accepts(&verifier(&authority, false), &certificate, "db.example"), "but for its name");
         }
     }
 
+    /// The files of a pooler and a PostgreSQL whose certificates, for localhost, are of version 1.
     fn settings_of_version_1(directory: &Path, protocols: &str) -> Settings {
-        let authority = Authority::new();
+        let authority = root();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "localhost");

@@ -1,119 +1,39 @@
-//! Peers' certificates that OpenSSL takes and the TLS library does not: those of X.509 version 1, which
-//! `openssl ca` and `openssl x509` write unless they are told to add extensions, and self-signed ones that
-//! are an authority themselves, which `openssl req -x509` writes.
+//! Peers' certificates that OpenSSL takes and the TLS library does not read: those of X.509 version 1, which
+//! `openssl ca` and `openssl x509` write unless they are told to add extensions.
 //!
-//! Never takes one that is not signed, with an algorithm the library itself trusts, by an authority of the CA
-//! file: no intermediates, no authority with name constraints. Everything else stays the library's to judge.
-//! Names are the caller's. Source: RFC 5280 §4.1 and §4.2; PostgreSQL documentation, "Creating Certificates".
+//! Only what reading them takes: who vouches for them is another's to judge. Never takes a signature by an
+//! algorithm that the library itself does not trust. Source: RFC 5280 §4.1; PostgreSQL documentation,
+//! "Creating Certificates".
 
+use super::fitness::parse;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{
-    CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime,
+    CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, TrustAnchor,
 };
-use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore};
-use std::sync::Arc;
+use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved};
 use x509_parser::asn1_rs::{Any, FromDer};
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::{ASN1Time, X509Certificate, X509Version, parse_x509_certificate};
+use x509_parser::prelude::{X509Certificate, X509Version};
 
-/// Whose certificate it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A client's, shown to us.
-    Client,
-    /// A server's, shown to us.
-    Server,
+/// Whether `leaf` is of version 1, and nothing else.
+pub(super) fn is_version_1(leaf: &X509Certificate<'_>) -> bool {
+    leaf.version() == X509Version::V1 && leaf.extensions().is_empty()
 }
 
-/// The authorities of a CA file, as this module asks them.
-#[derive(Clone, Debug)]
-pub struct Issuers {
-    /// The authorities.
-    pub roots: Arc<RootCertStore>,
-    /// The library's.
-    pub algorithms: WebPkiSupportedAlgorithms,
-    /// Whose certificates they judge.
-    pub role: Role,
-}
-
-impl Issuers {
-    /// Judges a certificate again that the library refused with `refusal`.
-    ///
-    /// # Errors
-    /// `refusal` where it is none of this module's, or what is wrong with it.
-    pub fn second_opinion(
-        &self,
-        refusal: Error,
-        certificate: &CertificateDer<'_>,
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        let Error::InvalidCertificate(CertificateError::Other(_)) = refusal else { return Err(refusal) };
-        let Some(leaf) = parse(certificate) else { return Err(refusal) };
-        let is_first_version = leaf.version() == X509Version::V1 && leaf.extensions().is_empty();
-        let is_own_authority = leaf.is_ca() && leaf.subject().as_raw() == leaf.issuer().as_raw();
-        if !is_first_version && !is_own_authority {
-            return Err(refusal);
-        }
-        let bad_encoding = || Error::from(CertificateError::BadEncoding);
-        let issuer = content(leaf.issuer().as_raw()).ok_or_else(bad_encoding)?;
-        let own_key = content(leaf.public_key().raw).ok_or_else(bad_encoding)?;
-        let mut candidates = self.roots.roots.iter().filter(|root| {
-            let is_itself = is_first_version || *root.subject_public_key_info == *own_key;
-            *root.subject == *issuer && is_itself && root.name_constraints.is_none()
-        });
-        if !candidates.any(|root| self.has_signed(root, &leaf, certificate)) {
-            return Err(CertificateError::UnknownIssuer.into());
-        }
-        self.check_time(&leaf, now)?;
-        self.check_extensions(&leaf)
-    }
-
-    fn has_signed(&self, root: &TrustAnchor<'_>, leaf: &X509Certificate<'_>, der: &[u8]) -> bool {
-        let Some((algorithm, signature)) = signature(der) else { return false };
-        let suits = |known: &&&dyn SignatureVerificationAlgorithm| *known.signature_alg_id() == *algorithm;
-        // the algorithm is named twice, and only one of the two names is signed
-        leaf.tbs_certificate.signature == leaf.signature_algorithm
-            && self.algorithms.all.iter().filter(suits).any(|known| {
-                is_signed(&[*known], &root.subject_public_key_info, leaf.tbs_certificate.as_ref(), signature)
-            })
-    }
-
-    fn check_time(&self, leaf: &X509Certificate<'_>, now: UnixTime) -> Result<(), Error> {
-        let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
-        let now = now.ok_or(Error::FailedToGetCurrentTime)?;
-        match leaf.validity() {
-            validity if now < validity.not_before => Err(CertificateError::NotValidYet.into()),
-            validity if now > validity.not_after => Err(CertificateError::Expired.into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_extensions(&self, leaf: &X509Certificate<'_>) -> Result<(), Error> {
-        for extension in leaf.extensions() {
-            let is_fitting = match extension.parsed_extension() {
-                ParsedExtension::BasicConstraints(_) | ParsedExtension::SubjectAlternativeName(_) => true,
-                ParsedExtension::KeyUsage(usage) => {
-                    usage.digital_signature() || usage.key_agreement() || usage.key_encipherment()
-                }
-                ParsedExtension::ExtendedKeyUsage(usage) => {
-                    let role = match self.role {
-                        Role::Client => usage.client_auth,
-                        Role::Server => usage.server_auth,
-                    };
-                    role || usage.any
-                }
-                _ if extension.critical => {
-                    return Err(CertificateError::UnhandledCriticalExtension.into());
-                }
-                _ => true,
-            };
-            if !is_fitting {
-                return Err(CertificateError::InvalidPurpose.into());
-            }
-        }
-        Ok(())
-    }
+/// Whether the key of `root` has signed `leaf`, whose bytes are `der`.
+pub(super) fn has_signed(
+    root: &TrustAnchor<'_>,
+    leaf: &X509Certificate<'_>,
+    der: &[u8],
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> bool {
+    let Some((algorithm, signature)) = signature(der) else { return false };
+    let suits = |known: &&&dyn SignatureVerificationAlgorithm| *known.signature_alg_id() == *algorithm;
+    // the algorithm is named twice, and only one of the two names is signed
+    leaf.tbs_certificate.signature == leaf.signature_algorithm
+        && algorithms.all.iter().filter(suits).any(|known| {
+            is_signed(&[*known], &root.subject_public_key_info, leaf.tbs_certificate.as_ref(), signature)
+        })
 }
 
 /// The library's check of a handshake's signature in TLS 1.2, which reads certificates of version 1, too.
@@ -194,12 +114,8 @@ fn signature(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// What the one DER value that `der` is holds.
-fn content(der: &[u8]) -> Option<&[u8]> {
+pub(super) fn content(der: &[u8]) -> Option<&[u8]> {
     Any::from_der(der).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, value)| value.data)
-}
-
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-    parse_x509_certificate(certificate).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, leaf)| leaf)
 }
 
 /// The methods of a verifier that look at signatures: by the algorithms that `$own` keeps, with certificates
@@ -233,6 +149,3 @@ pub(super) use verify_signatures;
 
 #[cfg(test)]
 pub mod version_1;
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,9 @@
 
 use super::{account, reaper};
 use rcgen::string::Ia5String;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, SanType, SigningKey,
+};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +17,14 @@ pub const RDS_HOST: &str = "app.cluster-abc.eu-central-1.rds.amazonaws.com";
 pub struct Certs {
     directory: PathBuf,
     ca: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate of nobody who may sign one.
+pub struct Forged {
+    /// A file of authorities that has the forger's certificate, too.
+    pub authorities: PathBuf,
+    /// The certificate and its key.
+    pub own: (PathBuf, PathBuf),
 }
 
 impl Certs {
@@ -58,6 +68,18 @@ impl Certs {
         (path("crt"), path("key"))
     }
 
+    /// What a user of the authority has signed for `name`, with the key of a certificate that may not sign.
+    pub fn forged(&self, name: &str) -> Forged {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let file = format!("forged-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let (user, key) = (params("carol", &[]), KeyPair::generate().expect("keys can be made"));
+        let certificate = user.clone().signed_by(&key, &self.ca).expect("the parameters are sound");
+        issue_as(&self.directory, &file, name, &[name], &Issuer::from_params(&user, &key));
+        let path = |extension: &str| self.directory.join(format!("{file}.{extension}"));
+        account::write(&path("ca.crt"), [self.ca.pem(), certificate.pem()].concat(), 0o644);
+        Forged { authorities: path("ca.crt"), own: (path("crt"), path("key")) }
+    }
+
     /// A certificate that names [`RDS_HOST`], and `localhost` as well.
     pub fn rds(&self) -> PathBuf {
         self.directory.join("rds.crt")
@@ -98,13 +120,17 @@ fn issue(directory: &Path, file: &str, names: &[&str], ca: &CertifiedIssuer<'_, 
     issue_as(directory, file, names[0], names, ca);
 }
 
-fn issue_as(directory: &Path, file: &str, common: &str, names: &[&str], ca: &CertifiedIssuer<'_, KeyPair>) {
+fn issue_as(directory: &Path, file: &str, common: &str, names: &[&str], ca: &Issuer<'_, impl SigningKey>) {
+    let key = KeyPair::generate().expect("keys can be made");
+    let certificate = params(common, names).signed_by(&key, ca).expect("the parameters are sound");
+    account::write(&directory.join(format!("{file}.crt")), certificate.pem(), 0o644);
+    account::write(&directory.join(format!("{file}.key")), key.serialize_pem(), 0o600);
+}
+
+fn params(common: &str, names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::default();
     let dns = |name: &&str| SanType::DnsName(Ia5String::try_from(*name).expect("ASCII"));
     params.subject_alt_names = names.iter().map(dns).collect();
     params.distinguished_name.push(DnType::CommonName, common);
-    let key = KeyPair::generate().expect("keys can be made");
-    let certificate = params.signed_by(&key, ca).expect("the parameters are sound");
-    account::write(&directory.join(format!("{file}.crt")), certificate.pem(), 0o644);
-    account::write(&directory.join(format!("{file}.key")), key.serialize_pem(), 0o600);
+    params
 }

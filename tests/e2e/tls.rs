@@ -216,6 +216,33 @@ fn a_server_with_the_wrong_name_is_not_talked_to() {
 }
 
 #[test]
+fn a_user_whose_certificate_is_among_the_authorities_passes_for_no_server() {
+    let forged = certs().forged("localhost");
+    let honest = (certs().server(), certs().server_key());
+    for ((certificate, key), is_taken) in [(&honest, true), (&forged.own, false)] {
+        let server = PoolerSetup::new(postgres())
+            .set("client_tls_sslmode", "require")
+            .set("client_tls_cert_file", certificate.display())
+            .set("client_tls_key_file", key.display())
+            .start();
+        let pooler = PoolerSetup::new(postgres())
+            .database_at("app", &format!("host=localhost port={} dbname=app", server.port))
+            .set("server_tls_sslmode", "verify-full")
+            .set("server_tls_ca_file", forged.authorities.display())
+            .set("query_wait_timeout", 5)
+            .start();
+        if is_taken {
+            assert_eq!(pooler.client().simple("select 1").value(), "1");
+            continue;
+        }
+        let mut client = Raw::tcp(pooler.port);
+        client.startup(&[("user", "app"), ("database", "app")]);
+        assert!(client.last_words().starts_with("FATAL"));
+        pooler.wait_for_log("certificate verify failed: UnknownIssuer");
+    }
+}
+
+#[test]
 fn a_role_that_needs_tls_gets_it() {
     let pooler = PoolerSetup::new(postgres())
         .set("server_tls_sslmode", "require")

@@ -69,6 +69,23 @@ fn a_certificate_says_who_its_holder_is() {
 }
 
 #[test]
+fn a_user_whose_certificate_is_among_the_authorities_signs_for_nobody() {
+    let forged = certs().forged("app");
+    let pooler =
+        by_certificate("verify-full").set("client_tls_ca_file", forged.authorities.display()).start();
+    let refused = with_certificate(&pooler, "app", &forged.own).expect_err("must be refused");
+    assert!(!refused.contains("certificate authentication failed"), "the handshake fails: {refused}");
+    pooler.wait_for_log("TLS handshake error: invalid peer certificate: UnknownIssuer");
+    assert_eq!(with_certificate(&pooler, "app", &certs().client("app", &[])).as_deref(), Ok("app"));
+    let file = forged.authorities.display();
+    let told = format!(
+        "WARNING client_tls_ca_file: {file}: the 2nd certificate (CN=carol) is no authority: \
+         its basicConstraints do not say CA:TRUE"
+    );
+    assert_eq!(pooler.log().matches(&told).count(), 1, "{}", pooler.log());
+}
+
+#[test]
 fn certificates_that_nobody_verifies_prove_nothing() {
     let refused = by_certificate("require").check(&[]);
     let said = programs::said(&refused);

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
     ("core", &["arc_swap", "hashbrown", "lru", "slab", "std::net"]),
     ("io", &["io_uring", "libc", "rustix", "rustls", "slab", "socket2", "std::net"]),
-    ("tls", &["aws_lc_rs", "rustls", "std::fs", "x509_parser"]),
+    ("tls", &["aws_lc_rs", "rustls", "std::fs", "webpki", "x509_parser"]),
     ("worker", &["rustix", "slab", "std::thread", "tokio"]),
     (
         "iam",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clients::stream::Socket;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
@@ -10,7 +11,7 @@ const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
 const GSS_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 48];
 
 struct Tls {
-    server: Arc<rustls::ServerConfig>,
+    server: Acceptor,
     client: rustls::ClientConfig,
 }
 
@@ -26,7 +27,7 @@ fn tls() -> Tls {
         .expect("server config");
     server.alpn_protocols = vec![b"postgresql".to_vec()];
     let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Tls { server: Arc::new(server), client }
+    Tls { server: Acceptor::without_certificates(server), client }
 }
 
 fn startup_message() -> Vec<u8> {
@@ -36,7 +37,7 @@ fn startup_message() -> Vec<u8> {
 }
 
 async fn greet_with(
-    tls: Option<&Arc<rustls::ServerConfig>>,
+    tls: Option<&Acceptor>,
     tls_required: bool,
     ours: UnixStream,
 ) -> (ClientStream, Result<Greeting, LoginEnd>) {

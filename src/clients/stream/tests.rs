@@ -15,7 +15,7 @@ use std::task::Waker;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server's configuration, and a client that believes it.
-fn tls() -> (Arc<rustls::ServerConfig>, rustls::ClientConnection) {
+fn tls() -> (Acceptor, rustls::ClientConnection) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     let chain = vec![made.cert.der().clone()];
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
@@ -25,7 +25,7 @@ fn tls() -> (Arc<rustls::ServerConfig>, rustls::ClientConnection) {
     let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
     let session = rustls::ClientConnection::new(Arc::new(client), name).expect("a session");
-    (Arc::new(server.expect("a configuration")), session)
+    (Acceptor::without_certificates(server.expect("a configuration")), session)
 }
 
 fn login_slot() -> LoginSlot {
@@ -81,10 +81,10 @@ fn who_waits_for_a_thread_of_ours_is_not_silent_and_each_flight_of_a_handshake_i
     let pace = login_slot.pace();
     let go = occupy(&handshakes);
     let (mut stream, mut far, leaving) = on_a_loop(pace, &handshakes);
-    let (config, mut session) = tls();
+    let (acceptor, mut session) = tls();
     let (done, is_done) = mpsc::channel();
     begin(leaving, async move {
-        let _ = done.send(stream.start_tls(&config).await.map(|()| stream));
+        let _ = done.send(stream.start_tls(&acceptor).await.map(|()| stream));
     });
     assert_eq!(pace.waited_since(), None, "it waits for us");
     drop(go);
@@ -108,10 +108,10 @@ fn bytes_without_a_flight_are_no_step() {
         (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), login_slot());
     let pace = login_slot.pace();
     let (mut stream, mut far, leaving) = on_a_loop(pace, &handshakes);
-    let (config, mut session) = tls();
+    let (acceptor, mut session) = tls();
     let (done, is_done) = mpsc::channel();
     begin(leaving, async move {
-        let _ = done.send(stream.start_tls(&config).await.is_ok());
+        let _ = done.send(stream.start_tls(&acceptor).await.is_ok());
     });
     wait_until("the handshake begins", || pace.waited_since().is_some());
     let begun_at: Option<Micros> = pace.waited_since();
@@ -134,10 +134,10 @@ fn who_has_gone_while_he_waited_for_a_thread_costs_no_handshake() {
         (Arc::new(Handshakes::start("stream", 1, 0).expect("a thread")), login_slot());
     let go = occupy(&handshakes);
     let (mut stream, mut far, leaving) = on_a_loop(login_slot.pace(), &handshakes);
-    let (config, mut session) = tls();
+    let (acceptor, mut session) = tls();
     let (done, is_done) = mpsc::channel();
     begin(leaving, async move {
-        let _ = done.send(stream.start_tls(&config).await.map_err(|error| error.kind()));
+        let _ = done.send(stream.start_tls(&acceptor).await.map_err(|error| error.kind()));
     });
     session.write_tls(&mut far).expect("room"); // all that a handshake needs to be answered
     drop(far);

@@ -193,7 +193,8 @@ pub(super) const CERTIFICATES: &[Message] = &[
     ),
     error(
         "TLS certificate name mismatch",
-        "Neither the common name nor an alternative name is the user's.",
+        "Neither the common name nor an alternative name is the user's. Below an authority with name \
+         constraints a common name is nobody's.",
         "Use the user's certificate, or a map (`map=`).",
     ),
     error(

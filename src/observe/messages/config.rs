@@ -167,8 +167,8 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     ),
     text(
         "{setting}: {file}: {why}",
-        "A file of certificates or keys cannot be read, or holds none (`no certificate found`, `no usable \
-         certificate found`).",
+        "A file of certificates or keys cannot be read, or holds none (`no certificate found`), or none that \
+         may sign (`no usable certificate found: …`, with the reason of the first one).",
         "Correct the setting, the file or its rights.",
     ),
     text("{cert} and {key} must be set together", "One of the two is missing.", "Set both."),
@@ -284,6 +284,45 @@ pub(super) const CONFIG_WARNINGS: &[Message] = &[
         "Tokens for this host may be refused: one of [endpoints that tokens may not be \
          for](#endpoints-that-tokens-may-not-be-for).",
         "See there.",
+    ),
+    text(
+        "{setting}: {file}: the {place} certificate ({subject}) is no authority: {why}",
+        "A certificate in a file of authorities may not sign others: whoever it has signed is refused. \
+         `{why}` is one of the next rows.",
+        "Remove it from the file, or put its issuer in its place.",
+    ),
+    text(
+        "it cannot be read",
+        "Why a certificate is no authority.",
+        "Look at it (`openssl x509 -text`), or remove it.",
+    ),
+    text(
+        "its basicConstraints do not say CA:TRUE",
+        "Why a certificate is no authority: it is a user's or a server's. A self-signed one counts where it \
+         is shown itself, and is not told about.",
+        "Put its issuer in its place.",
+    ),
+    text(
+        "it is of version 1 and not self-signed",
+        "Why a certificate is no authority: nothing in it says that it may sign.",
+        "Put its issuer in its place.",
+    ),
+    text(
+        "its keyUsage has no keyCertSign",
+        "Why a certificate is no authority.",
+        "Put its issuer in its place, or make a new authority.",
+    ),
+    text(
+        "its extendedKeyUsage is another one",
+        "Why a certificate is no authority: it has an extendedKeyUsage without clientAuth \
+         (`client_tls_ca_file`) or serverAuth (`server_tls_ca_file`, `TLS_CACERT`).",
+        "Name the authority that is for these certificates.",
+    ),
+    text(
+        "its critical extension {extension} is not known",
+        "Why a certificate is no authority: who does not know a critical extension must not use it (RFC 5280 \
+         §4.2).",
+        "Make an authority without it.",
     ),
     text(
         "auth_dbname is the console, where no auth_query runs",
