@@ -206,7 +206,7 @@ async fn read_expected(
             }
             Ok(_) => stream.read_more().await?,
             Err(WireError::BadLength { length, .. })
-                if length > bytes_max && expected == Expected::ClearPassword =>
+                if length >= bytes_max && expected == Expected::ClearPassword =>
             {
                 return Err(Fault::PasswordWrong.into());
             }
