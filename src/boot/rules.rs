@@ -35,8 +35,8 @@ pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
             with_ldap_tls(Rules { hba, doubts, ..Rules::default() })
         }
         AuthType::Ldap => {
-            let text = settings.auth_ldap_options.as_deref().ok_or_else(|| vec![FileError::NoLdapOptions])?;
-            let options = LdapOptions::parse(text.as_bytes());
+            let text = settings.auth_ldap_options.as_ref().ok_or_else(|| vec![FileError::NoLdapOptions])?;
+            let options = LdapOptions::parse(text.as_str().as_bytes());
             let options = Some(options.map_err(|why| vec![FileError::LdapOptions(why)])?.into());
             with_ldap_tls(Rules { ldap: Ldap { options, ..Ldap::default() }, ..Rules::default() })
         }

@@ -17,6 +17,7 @@ mod errors;
 mod iam;
 mod ini;
 mod keys;
+mod ldap_text;
 mod load;
 pub mod manual;
 mod peers;

@@ -11,6 +11,7 @@ use super::choices::{
 };
 use super::ciphers::{CipherList, Curves};
 use super::iam::AllDenied;
+use super::ldap_text::LdapText;
 use super::peers::PeerId;
 use super::value::{BadValue, Bytes, FileMode, List, ListenOn, Value};
 use crate::base::Micros;
@@ -179,7 +180,7 @@ settings! {
         "File of rules for auth_type=hba: which clients have to prove who they are in which way.";
     auth_ident_file: Option<Text> = NULL, Reload, Active,
         "File of user name maps for rules of auth_hba_file with map=.";
-    auth_ldap_options: Option<Text> = NULL, Reload, Active,
+    auth_ldap_options: Option<LdapText> = NULL, Reload, Active,
         "Options of LDAP for auth_type=ldap, as pg_hba.conf writes them: which server, and how a user is \
          found there.";
     auth_query: Text =

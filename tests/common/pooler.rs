@@ -225,7 +225,10 @@ impl PoolerSetup {
         for (name, value) in &self.users {
             let _ = writeln!(text, "{name} = {value}");
         }
-        text.push_str("[peers]\n");
+        // PgBouncers before 1.21 know no such section.
+        if !self.peers.is_empty() {
+            text.push_str("[peers]\n");
+        }
         for (id, value) in &self.peers {
             let _ = writeln!(text, "{id} = {value}");
         }

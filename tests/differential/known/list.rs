@@ -4,11 +4,10 @@
 //! `docs/compatibility.md`, too.
 
 use super::{Known, NOTHING, Then};
-use crate::world::{CURRENT, Version};
+use crate::world::Version;
 
 const ALL: (Version, Version) = ((0, 0), (99, 0));
 const BEFORE_1_26: (Version, Version) = ((0, 0), (1, 26));
-const BEFORE_TODAY: (Version, Version) = ((0, 0), CURRENT);
 
 /// All of them.
 pub const LIST: &[Known] = &[
@@ -28,6 +27,24 @@ pub const LIST: &[Known] = &[
         theirs: "E SFATAL|C08P01|Munsupported startup parameter*: search_path||",
         ours: r"R \x00\x00\x00\x00",
         then: Then::Client,
+        always: true,
+    },
+    Known {
+        name: "what a login tells drivers",
+        reason: "as PgBouncer 1.26",
+        versions: BEFORE_1_26,
+        theirs: "*",
+        ours: "S pgbouncer.*",
+        then: Then::Ours,
+        always: true,
+    },
+    Known {
+        name: "pgweir's own version",
+        reason: "a driver may ask who it really is",
+        versions: ALL,
+        theirs: "*",
+        ours: "S pgweir.version*",
+        then: Then::Ours,
         always: true,
     },
     Known {
@@ -166,15 +183,6 @@ pub const LIST: &[Known] = &[
         always: true,
     },
     Known {
-        name: "a statement that is not there",
-        reason: "the server answers (26000), and the session goes on",
-        versions: ALL,
-        theirs: "E SFATAL|C08P01|Mprepared statement did not exist||",
-        ours: "*",
-        then: Then::Client,
-        always: true,
-    },
-    Known {
         name: "a name given twice in one batch",
         reason: "what was asked before is answered first",
         versions: ALL,
@@ -222,9 +230,27 @@ pub const LIST: &[Known] = &[
     Known {
         name: "the version of the console's server",
         reason: "is that of the PgBouncer that pgweir stands for",
-        versions: BEFORE_TODAY,
+        versions: BEFORE_1_26,
         theirs: r"S server_version\x00*/bouncer\x00",
         ours: r"S server_version\x00*/bouncer\x00",
+        then: Then::Both,
+        always: true,
+    },
+    Known {
+        name: "what drivers set at the console",
+        reason: "as PgBouncer 1.26",
+        versions: BEFORE_1_26,
+        theirs: "E SERROR|C08P01|MSET failed||",
+        ours: "N SNOTICE|C00000|MSET ignored||",
+        then: Then::Answer,
+        always: true,
+    },
+    Known {
+        name: "the default of auth_query",
+        reason: "its names are the catalog's, whatever the database's search_path says",
+        versions: ALL,
+        theirs: "D key=auth_query|value=SELECT rolname, *",
+        ours: "D key=auth_query|value=SELECT rolname, *OPERATOR(pg_catalog.=)*",
         then: Then::Both,
         always: true,
     },
