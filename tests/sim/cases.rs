@@ -124,15 +124,19 @@ impl Bench {
 
     pub fn client_with(&mut self, params: ParamSet) -> Peer {
         let id = self.core.reserve_client();
-        let login = ClientLogin { params, ..self.client_login(id) };
+        let login = self.login_with(id, params);
         self.core.client_joined(id, login, Micros(1), &mut self.net);
         Peer::Client(id)
     }
 
     /// The login of the client that comes under that id.
     pub fn client_login(&self, id: ClientId) -> ClientLogin {
+        self.login_with(id, params())
+    }
+
+    fn login_with(&self, id: ClientId, params: ParamSet) -> ClientLogin {
         let socket = 1 + u64::from(id.0);
-        client_login(socket, ["db", "user"], &self.share, params(), ClientRules::default())
+        client_login(socket, ["db", "user"], &self.share, params, ClientRules::default())
     }
 
     pub fn server(&mut self) -> Peer {
