@@ -14,7 +14,7 @@ port=$((20000 + $$ % 20000))
 good() { echo "ok: $*"; }
 skip() { echo "left out: $*"; }
 
-# --- scripts and completions --------------------------------------------------------------------------------------------
+# --- scripts and completions ----------------------------------------------------------------------
 for script in packaging/debian/* packaging/test/*; do
     sh -n "$script" || fail "$script"
 done
@@ -33,7 +33,7 @@ for shell in zsh:_pgweir fish:pgweir.fish; do
     fi
 done
 
-# --- manual pages -------------------------------------------------------------------------------------------------------
+# --- manual pages ---------------------------------------------------------------------------------
 if has groff; then
     for page in packaging/man/*; do
         said=$(groff -man -Tutf8 -ww -z "$page" 2>&1)
@@ -44,7 +44,7 @@ else
     skip "manual pages: groff is not installed"
 fi
 
-# --- units --------------------------------------------------------------------------------------------------------------
+# --- units ----------------------------------------------------------------------------------------
 if has systemd-analyze; then
     for unit in pgweir.service pgweir.socket; do
         sed "s|^ExecStart=/usr/bin/pgweir|ExecStart=/bin/true|" "packaging/$unit" >"$work/$unit"
@@ -59,7 +59,7 @@ else
     skip "units: systemd-analyze is not installed"
 fi
 
-# --- the program --------------------------------------------------------------------------------------------------------
+# --- the program ----------------------------------------------------------------------------------
 target=${CARGO_TARGET_DIR:-target}
 if [ -z "${QUICK:-}" ]; then
     cargo build --locked --quiet --release --bin pgweir
@@ -88,7 +88,7 @@ else
     skip "sockets of systemd's: systemd-socket-activate is not installed"
 fi
 
-# --- the package --------------------------------------------------------------------------------------------------------
+# --- the package ----------------------------------------------------------------------------------
 if ! cargo deb --version >/dev/null 2>&1; then
     if [ -n "${QUICK:-}" ]; then
         skip "the package: cargo-deb is not installed"
@@ -119,7 +119,7 @@ else
     skip "the installation: it wants root and a mount namespace"
 fi
 
-# --- the image ----------------------------------------------------------------------------------------------------------
+# --- the image ------------------------------------------------------------------------------------
 for builder in podman docker; do
     if has $builder && $builder info >/dev/null 2>&1; then
         $builder build -f packaging/Containerfile -t pgweir-test . >/dev/null || fail "the image"

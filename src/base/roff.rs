@@ -1,7 +1,14 @@
 //! Prose as manual pages want it (man(7), groff(7)). Pure.
 
-/// `text` for the body of a page: nothing in it is taken for a request, a `code span` is bold.
+use super::wrap;
+
+/// `text` for the body of a page, in lines: nothing in it is taken for a request, a `code span` is bold.
 pub(crate) fn text(text: &str) -> String {
+    let lines = wrap::lines(text, wrap::PAGE_COLUMNS - 10); // room for what signs are written as
+    lines.iter().map(|line| escaped(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn escaped(text: &str) -> String {
     let mut written = String::with_capacity(text.len() + 16);
     let mut is_code = false;
     for sign in text.chars() {

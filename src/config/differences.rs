@@ -82,8 +82,10 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         of: "`auth_type = hba`",
-        theirs: "a wrong line of the files is left out, with a warning; without a file nobody gets in",
-        ours: "one wrong line, or no file, refuses the start or the reload, with every error",
+        theirs: "a line that cannot be read, or that only PostgreSQL goes by, is left out, with a warning; a \
+                 reload without the file lets nobody in",
+        ours: "one that cannot be read, or a `reject` that only PostgreSQL goes by, refuses the files, with \
+               every error; a reload without the file fails, and the rules stay",
         concerns: |file| file.settings.auth_type == AuthType::Hba,
     },
     Difference {
@@ -97,12 +99,6 @@ const DIFFERENCES: &[Difference] = &[
         theirs: "of names with blanks between them on a line of an `@file` the first counts",
         ours: "they have commas between them, or the file is refused",
         concerns: |file| file.settings.auth_type == AuthType::Hba,
-    },
-    Difference {
-        of: "`auth_type = pam`",
-        theirs: "PAM is asked",
-        ours: "the file is refused",
-        concerns: |_| false, // an error of the file, told as one
     },
     Difference {
         of: "`client_tls_sslmode`, `server_tls_sslmode`",
@@ -171,7 +167,7 @@ pub fn of(file: &Snapshot) -> String {
     text
 }
 
-/// Every row, as a table of a page.
+/// Every row, as a list of a page.
 pub fn markdown() -> String {
     let mut rows: Vec<_> = DIFFERENCES.iter().map(Difference::row).collect();
     for setting in TABLE {
@@ -179,11 +175,11 @@ pub fn markdown() -> String {
             rows.push(without_effect(setting, why));
         }
     }
-    let mut page = format!("| {} |\n|---|---|---|\n", HEAD.join(" | "));
-    for row in rows {
-        page += &format!("| {} |\n", row.join(" | "));
-    }
-    page
+    let [_, theirs, ours] = HEAD;
+    let item = |[with, of_theirs, of_ours]: Row| {
+        format!("- *{with}*. {theirs}: {of_theirs}. *{ours}:* {of_ours}.\n")
+    };
+    wrap::page(&rows.into_iter().map(item).collect::<String>())
 }
 
 impl Difference {

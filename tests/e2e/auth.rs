@@ -5,7 +5,7 @@ use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs};
 
 /// psql as `user` with `password` on database `app`; what it said, and whether it went well.
-fn try_log_in(pooler: &Pooler, host: &str, user: &str, password: &str) -> Result<String, String> {
+pub(super) fn try_log_in(pooler: &Pooler, host: &str, user: &str, password: &str) -> Result<String, String> {
     let mut psql = programs::limited(programs::postgres("psql"));
     psql.args(["-X", "-At", "-w", "-h", host, "-p", &pooler.port.to_string(), "-U", user, "-d", "app"]);
     psql.args(["-c", "select current_user"]).env("PGPASSWORD", password);

@@ -1,6 +1,7 @@
 //! Logins by LDAP: a real slapd, one for each test that wants one, as an ordinary user, on ports of its own.
 //! Source: PostgreSQL documentation, "LDAP Authentication"; PgBouncer, doc/config.md (`auth_ldap_options`).
 
+use crate::auth::try_log_in;
 use crate::common::certs::certs;
 use crate::common::raw::Raw;
 use crate::common::skip::skip;
@@ -165,26 +166,9 @@ fn ruled(options: &str) -> PoolerSetup {
         .file("rules.conf", &format!("host all all 127.0.0.1/32 ldap {options}\n"))
 }
 
-/// psql as `user` with `password`: who it is on the server.
+/// Who `user` with `password` is on the server.
 fn log_in(pooler: &Pooler, user: &str, password: &str) -> Result<String, String> {
-    let mut psql = programs::limited(programs::postgres("psql"));
-    psql.args([
-        "-X",
-        "-At",
-        "-w",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        &pooler.port.to_string(),
-        "-U",
-        user,
-        "-d",
-        "app",
-    ]);
-    psql.args(["-c", "select current_user"]).env("PGPASSWORD", password);
-    let output = psql.output().expect("psql is installed");
-    let said = programs::said(&output).trim_end().to_owned();
-    if output.status.success() { Ok(said) } else { Err(said) }
+    try_log_in(pooler, "127.0.0.1", user, password)
 }
 
 #[track_caller]

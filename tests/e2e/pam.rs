@@ -4,6 +4,7 @@
 //! The service's name is fixed, so the file is taken for all tests of this program at once, if there is none,
 //! and goes with it; that needs root or sudo without a password.
 
+use crate::auth::try_log_in;
 use crate::common::raw::{Raw, startup_message};
 use crate::common::skip::skip;
 use crate::common::{Pooler, PoolerSetup, account, postgres, programs, reaper, wait_until};
@@ -66,19 +67,9 @@ fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres()).set("auth_type", "pam")
 }
 
-/// psql as `user` with `password`: who it is on the server.
-fn log_in(pooler: &Pooler, host: &str, user: &str, password: &str) -> Result<String, String> {
-    let mut psql = programs::limited(programs::postgres("psql"));
-    psql.args(["-X", "-At", "-w", "-h", host, "-p", &pooler.port.to_string(), "-U", user, "-d", "app"]);
-    psql.args(["-c", "select current_user"]).env("PGPASSWORD", password);
-    let output = psql.output().expect("psql is installed");
-    let said = programs::said(&output).trim_end().to_owned();
-    if output.status.success() { Ok(said) } else { Err(said) }
-}
-
 #[track_caller]
 fn is_refused(pooler: &Pooler, user: &str, password: &str) {
-    let refused = log_in(pooler, "127.0.0.1", user, password).expect_err("must be refused");
+    let refused = try_log_in(pooler, "127.0.0.1", user, password).expect_err("must be refused");
     assert!(refused.contains("PAM authentication failed"), "{user}: {refused}");
     assert!(!pooler.log().contains("-secret"), "a password is in the log");
 }
@@ -89,10 +80,10 @@ fn pam_says_who_a_client_is_and_its_password_serves_the_server() {
     let pooler =
         setup().user("plain", "listed-password").database("held", "dbname=app auth_user=app").start();
     for user in ["plain", "md5er", "scrammer"] {
-        assert_eq!(log_in(&pooler, "127.0.0.1", user, &format!("{user}-secret")).as_deref(), Ok(user));
+        assert_eq!(try_log_in(&pooler, "127.0.0.1", user, &format!("{user}-secret")).as_deref(), Ok(user));
     }
     let unix = pooler.directory().display().to_string();
-    assert_eq!(log_in(&pooler, &unix, "plain", "plain-secret").as_deref(), Ok("plain"));
+    assert_eq!(try_log_in(&pooler, &unix, "plain", "plain-secret").as_deref(), Ok("plain"));
     for (user, password) in [("plain", "wrong"), ("plain", "listed-password"), ("expired", "expired-secret")]
     {
         is_refused(&pooler, user, password);
@@ -146,7 +137,7 @@ fn pam_that_hangs_holds_up_nobody_who_is_in_and_a_full_queue_is_told() {
     let mut waiting: Vec<_> = (0..109).map(|_| slow(&pooler)).collect();
     pooler.wait_for_log("WARNING PAM: the queue is full, 101 logins wait for their turns");
     // another address has its turn all the same; who is in is served
-    assert_eq!(log_in(&pooler, &unix, "md5er", "md5er-secret").as_deref(), Ok("md5er"));
+    assert_eq!(try_log_in(&pooler, &unix, "md5er", "md5er-secret").as_deref(), Ok("md5er"));
     let mut input = inside.stdin.take().expect("was asked for");
     std::io::Write::write_all(&mut input, b"select 'served';\n").expect("it reads");
     drop(input);
