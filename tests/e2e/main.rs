@@ -2,6 +2,12 @@
 //!
 //! One binary, so that all share one PostgreSQL; each test has a pooler of its own.
 //! The load test with hundreds of clients is `tests/isolation.rs`.
+//!
+//! By what there is to see of PgBouncer: the process `signals`, `service`; files `ini`, `reload`; settings
+//! `timeouts`, `limits`, `tls` (and `tests/settings.rs`, each of them); entries `entries`; users and rules
+//! `auth`, `hba`, `vouched`, `ldap`, `pam`; the console `console`; the protocol `bad_input`, `postgres18`,
+//! `replication`; pooling `pooling`; prepared statements `statements`; cancel requests `cancel`, `peers`; what
+//! clients are told `errors`; statistics `statistics`; the log `lines`, `watch`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,9 +17,12 @@ mod bad_input;
 mod cancel;
 mod console;
 mod drivers;
+mod entries;
+mod errors;
 mod floor;
 mod hba;
 mod herds;
+mod ini;
 mod ldap;
 mod limits;
 mod lines;
@@ -29,6 +38,7 @@ mod rolling;
 mod service;
 mod signals;
 mod statements;
+mod statistics;
 mod timeouts;
 mod tls;
 mod unauthenticated;
