@@ -129,10 +129,7 @@ impl Core {
                 let leave = if server.is_midway() { Leave::Mute(fault) } else { Leave::Fault(fault) };
                 self.disconnect(client, &leave, net);
             }
-            Phase::Tested(Task::Check) => {
-                pool.checking = pool.checking.saturating_sub(1);
-                pool.publish_waiting();
-            }
+            Phase::Tested(Task::Check) => drop(pool.check_ends()),
             Phase::Tested(Task::Reset) | Phase::BeingCanceled => {}
         }
     }

@@ -75,6 +75,7 @@ impl Core {
                 self.pools[server.pool].checking += 1;
             }
         }
+        self.pools.values_mut().for_each(|pool| pool.checks_counted());
     }
 
     /// What is due for one client, if anything.

@@ -4,7 +4,7 @@
 use super::cases::{Bench, CLIENT, SERVER, complete, query, ready};
 use pgweir::base::{Address, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use pgweir::config::{PoolMode, PoolRules};
-use pgweir::core::{Answer, Command, Ledger, PoolShare, Scope, Verdict, Want};
+use pgweir::core::{Answer, Command, Ledger, Note, PoolShare, Scope, Verdict, Want};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -142,6 +142,43 @@ fn a_server_on_its_way_to_another_worker_does_not_outlive_its_host_s_move() {
         let closes = there.acts().iter().filter(|act| act.starts_with("close")).count();
         assert_eq!(closes, closed, "{lead_ms} ms after the order");
     }
+}
+
+#[test]
+fn a_server_that_is_checked_for_another_workers_client_is_on_its_way_to_it() {
+    let nudge = |bench: &mut Bench| {
+        bench.reload(|rules| {
+            (rules.server_check_query, rules.server_check_delay) = (Some("".into()), Micros(0));
+        });
+        bench.now = Micros::from_secs(1);
+        bench.core.nudged(PoolId(0), WorkerId(1), bench.now, &mut bench.net);
+        assert!(bench.sent(SERVER).starts_with("Q["), "it is checked first");
+        assert!(bench.share.is_moving(), "no other need be opened for that client");
+    };
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    nudge(&mut bench);
+    let own = bench.client();
+    bench.says(own, &query("select 1"));
+    let is_wanted = |note: &Note| matches!(note, Note::NeedServer(PoolId(0)));
+    assert!(bench.net.notes.iter().any(is_wanted), "the one that is checked is another's");
+    bench.share.set_waiting_since(WorkerId(1), Micros(0));
+    bench.says(SERVER, &[complete("SELECT 1"), ready(b'I')].concat());
+    let moved = bench.net.moved.take().expect("it has passed");
+    assert!(bench.share.is_moving());
+    drop(moved);
+
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    nudge(&mut bench);
+    bench.core.closed(SERVER, bench.now, &mut bench.net);
+    assert!(!bench.share.is_moving(), "it has not passed");
+
+    let mut bench = Bench::with(PoolMode::Transaction, 0, None);
+    nudge(&mut bench);
+    bench.now = bench.now + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
+    bench.janitor();
+    assert!(!bench.share.is_moving(), "it takes too long: another one may be opened");
+    bench.says(SERVER, &[complete("SELECT 1"), ready(b'I')].concat());
+    assert!(!bench.share.is_moving());
 }
 
 #[test]

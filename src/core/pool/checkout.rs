@@ -5,6 +5,7 @@
 
 use super::fitness::Fitness;
 use super::pool::{Part, PoolSlot, Waiter};
+use super::pool_share::ServerUnderWay;
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits, log_about};
 use crate::core::conn::{Debt, Phase, Reason, Stand, Task};
 use crate::core::net::Net;
@@ -39,7 +40,7 @@ impl Core {
                     }
                     Fitness::Close(reason) => self.close_server(server, reason, net),
                     Fitness::Check => {
-                        self.check(server, net);
+                        self.check(server, None, net);
                         break;
                     }
                 }
@@ -104,11 +105,11 @@ impl Core {
             return;
         }
         // Counted as moving before it ceases to count as idle: see `PoolShare::outlook`.
-        let _leaving = self.share(slot).server_under_way();
+        let leaving = self.share(slot).server_under_way();
         while let Some(server) = self.pools[slot].take_idle() {
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),
-                Fitness::Check => return self.check(server, net),
+                Fitness::Check => return self.check(server, Some(leaving), net),
                 Fitness::Fit => match self.try_move(server) {
                     Some(resting) => return self.move_server(resting, by, net),
                     None => return self.pools[slot].put_idle(server),
@@ -126,14 +127,12 @@ impl Core {
         is_movable.then(|| self.try_rest(id)).flatten()
     }
 
-    /// Runs the check query on a server that is off the idle list; whoever waits longest
-    /// gets it when it answers.
-    fn check(&mut self, id: ServerId, net: &mut impl Net) {
+    /// Runs the check query on a server that is off the idle list; whoever waits longest gets it when it
+    /// answers. With `leaving` it is a client of another worker that wants it.
+    fn check(&mut self, id: ServerId, leaving: Option<ServerUnderWay>, net: &mut impl Net) {
         let slot = self.servers[id].pool;
         let sql = self.pools[slot].rules.server_check_query.clone().unwrap_or_else(|| "".into());
-        let pool = &mut self.pools[slot];
-        pool.checking += 1;
-        pool.publish_waiting();
+        self.pools[slot].check_begins(leaving);
         self.start_task(id, Task::Check, &sql, net);
     }
 
@@ -155,11 +154,9 @@ impl Core {
         let (id, now) = (resting.id(), self.now);
         let server = &mut self.servers[id];
         let slot = server.pool;
-        if server.phase == Phase::Tested(Task::Check) {
-            let pool = &mut self.pools[slot];
-            pool.checking = pool.checking.saturating_sub(1);
-            pool.publish_waiting();
-        }
+        let is_checked = server.phase == Phase::Tested(Task::Check);
+        let _leaving = is_checked.then(|| self.pools[slot].check_ends());
+        let server = &mut self.servers[id];
         let is_old = now >= server.authorization.soft_at;
         let before = server.phase;
         server.enter(Phase::Idle(now));
@@ -231,7 +228,7 @@ impl Core {
             };
             match self.fitness(server, now) {
                 Fitness::Close(reason) => self.close_server(server, reason, net),
-                Fitness::Check => self.check(server, net),
+                Fitness::Check => self.check(server, None, net),
                 Fitness::Fit => {
                     if let Some(waiter) = self.take_waiter(slot) {
                         self.lend(waiter, server, net);

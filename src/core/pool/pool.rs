@@ -1,6 +1,6 @@
 //! This worker's part of one pool: its idle servers, its queue of waiting clients, its counters.
 
-use super::pool_share::PoolShare;
+use super::pool_share::{PoolShare, ServerUnderWay};
 use crate::base::{ClientId, Micros, ServerId, WorkerId, limits};
 use crate::config::PoolRules;
 use crate::core::slots::slot;
@@ -59,6 +59,8 @@ pub(in crate::core) struct Pool {
     /// Servers that answer a check query: each is for a client that waits already. Those that take longer
     /// than a janitor's period are given up, so it may be too few by those that answer late.
     pub checking: u32,
+    /// Those of them that are for clients of other workers.
+    checked_for_others: Vec<ServerUnderWay>,
     /// Clients and servers of this worker in this pool.
     pub clients: u32,
     pub servers: u32,
@@ -81,6 +83,7 @@ impl Pool {
             waiters: VecDeque::new(),
             waiting: 0,
             checking: 0,
+            checked_for_others: Vec::new(),
             clients: 0,
             servers: 0,
             asked: 0,
@@ -121,14 +124,39 @@ impl Pool {
         self.waiters.len() > 2 * self.waiting as usize + limits::STALE_WAITERS_MAX
     }
 
+    /// A server is being checked: for a client of this worker, or, with `leaving`, for one of another.
+    pub(crate) fn check_begins(&mut self, leaving: Option<ServerUnderWay>) {
+        self.checking += 1;
+        self.checked_for_others.extend(leaving);
+        self.publish_waiting();
+    }
+
+    /// A check is over. The server is on its way, where it may be for another worker, until what is returned
+    /// is dropped.
+    pub(crate) fn check_ends(&mut self) -> Option<ServerUnderWay> {
+        self.checking = self.checking.saturating_sub(1);
+        let leaving = self.checked_for_others.pop();
+        self.publish_waiting();
+        leaving
+    }
+
+    /// `checking` was counted anew: no more of them than that are for others.
+    pub(crate) fn checks_counted(&mut self) {
+        self.checked_for_others.truncate(self.checking as usize);
+    }
+
     /// Whether clients wait for whom no server is being checked.
     pub(crate) fn is_short(&self) -> bool {
-        self.waiting > self.checking
+        self.short_by() > 0
     }
 
     /// Clients that wait for whom no server is being checked.
     fn short_by(&self) -> u32 {
-        self.waiting.saturating_sub(self.checking)
+        self.waiting.saturating_sub(self.checked_for_own())
+    }
+
+    fn checked_for_own(&self) -> u32 {
+        self.checking.saturating_sub(self.checked_for_others.len() as u32)
     }
 
     /// Whether the ledger is to be asked for a server: for one more client than it has been, of those who may
@@ -150,7 +178,7 @@ impl Pool {
             self.published_waiting = waiting;
             self.share.set_waiting(self.worker, waiting);
         }
-        let since = match self.waiters.get(self.checking as usize) {
+        let since = match self.waiters.get(self.checked_for_own() as usize) {
             Some(first) if self.is_short() => first.since,
             _ => Micros::NEVER,
         };
