@@ -53,9 +53,9 @@ impl Plane {
         requester: Address,
         is_heard: bool,
     ) -> CancelEnd {
-        let (done, is_taken) = oneshot::channel();
+        let (done, end) = oneshot::channel();
         self.launcher.say(LauncherEvent::ForwardCancel(PeerRequest { peer, key, requester, is_heard, done }));
-        if is_taken.await == Ok(true) { CancelEnd::Taken } else { CancelEnd::GivenUp }
+        end.await.unwrap_or(CancelEnd::GivenUp)
     }
 
     /// The request of that number, as it is carried to a server; nobody waits for number 0.
@@ -101,6 +101,6 @@ impl Plane {
         if self.cancel_keys.take_watched(request).is_some() {
             return CancelEnd::OfWaiting; // nothing was sent out for it
         }
-        if watch.done().await { CancelEnd::Taken } else { CancelEnd::GivenUp }
+        watch.done().await
     }
 }

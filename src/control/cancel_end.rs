@@ -22,6 +22,8 @@ pub enum CancelEnd {
     Taken,
     /// It was given up on its way there; another line tells why.
     GivenUp,
+    /// It was not on its way in time (`cancel_wait_timeout`).
+    TooLate,
 }
 
 impl CancelEnd {
@@ -36,6 +38,7 @@ impl CancelEnd {
             Self::OfWaiting => "cancel request for waiting client",
             Self::Taken => "successfully sent cancel request",
             Self::GivenUp => "failed to send cancel request",
+            Self::TooLate => "cancel_wait_timeout",
         }
     }
 }

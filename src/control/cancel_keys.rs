@@ -6,6 +6,7 @@
 //! connects to one. Source: PostgreSQL documentation, "Canceling Requests in Progress"; PgBouncer's
 //! `accept_cancel_request` (src/objects.c).
 
+use super::cancel_end::CancelEnd;
 use super::cancel_queue::Joins;
 use super::client_key::{self, ClientKey};
 use super::random::Randomness;
@@ -36,7 +37,7 @@ struct Tables {
     holders: DashMap<ClientKey, Holder>,
     random: Randomness,
     /// By the number of the request. Dropped when it is over, which whoever asked waits for.
-    watched: DashMap<u64, watch::Sender<bool>>,
+    watched: DashMap<u64, watch::Sender<CancelEnd>>,
     requests: AtomicU64,
 }
 
@@ -94,14 +95,14 @@ impl CancelKeys {
     }
 
     /// Takes what the sender of a request waits for along with it.
-    pub fn take_watched(&self, request: u64) -> Option<watch::Sender<bool>> {
+    pub fn take_watched(&self, request: u64) -> Option<watch::Sender<CancelEnd>> {
         self.0.watched.remove(&request).map(|(_, done)| done)
     }
 
     /// A new request, and the wait for it: one that another has sent out may be over before this one begins.
     pub fn watch(&self) -> Watch {
         let request = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let (sender, done) = watch::channel(false);
+        let (sender, done) = watch::channel(CancelEnd::GivenUp);
         self.0.watched.insert(request, sender);
         Watch { done, forget: Forget { keys: self.clone(), request } }
     }
@@ -109,7 +110,7 @@ impl CancelKeys {
 
 /// Somebody's wait for a request to be over.
 pub struct Watch {
-    done: watch::Receiver<bool>,
+    done: watch::Receiver<CancelEnd>,
     /// Dropped behind `done`.
     forget: Forget,
 }
@@ -126,11 +127,11 @@ impl Watch {
         self.done.has_changed().is_ok()
     }
 
-    /// Whether the server has taken the request, once it is over.
+    /// What the request has come to, once it is over.
     ///
     /// # Cancel safety
     /// The wait is given up.
-    pub async fn done(mut self) -> bool {
+    pub async fn done(mut self) -> CancelEnd {
         while self.done.changed().await.is_ok() {} // it ends when the sender is dropped
         drop(self.forget);
         *self.done.borrow()
@@ -160,7 +161,7 @@ pub struct CancelRequest {
     /// The server's own key.
     pub key: CancelKey,
     /// Dropped with it.
-    watched: Vec<watch::Sender<bool>>,
+    watched: Vec<watch::Sender<CancelEnd>>,
     /// How many of `watched` are looked through for those that nobody waits for any more.
     sweep_at: usize,
 }
@@ -175,15 +176,15 @@ impl CancelRequest {
         server: u64,
         identity: Arc<ServerIdentity>,
         key: CancelKey,
-        watched: Vec<watch::Sender<bool>>,
+        watched: Vec<watch::Sender<CancelEnd>>,
     ) -> Self {
         Self { worker, server, identity, key, watched, sweep_at: Self::SWEPT_FROM }
     }
 
-    /// The server has taken it: those who wait are told when it is dropped.
-    pub fn taken(&self) {
+    /// What it has come to: those who wait are told when it is dropped. Else it was given up.
+    pub fn ends(&self, end: CancelEnd) {
         for done in &self.watched {
-            done.send_replace(true);
+            done.send_replace(end);
         }
     }
 
@@ -255,16 +256,16 @@ mod tests {
         let keys = CancelKeys::default();
         let (first, second) = (keys.watch(), keys.watch());
         drop(keys.take_watched(first.request()));
-        assert!(!first.done().await, "no server has taken it");
+        assert_eq!(first.done().await, CancelEnd::GivenUp, "no server has taken it");
         assert!(second.is_waiting(), "its request has not been carried");
         let own = keys.take_watched(second.request());
         assert!(keys.0.watched.is_empty());
         drop(own);
-        assert!(!second.done().await);
+        assert_eq!(second.done().await, CancelEnd::GivenUp);
     }
 
     #[tokio::test]
-    async fn who_has_joined_hears_that_it_was_taken() {
+    async fn who_has_joined_hears_what_it_has_come_to() {
         let keys = CancelKeys::default();
         let waits: Vec<_> = (0..3).map(|_| keys.watch()).collect();
         let request = |number: u64| {
@@ -276,13 +277,13 @@ mod tests {
         let mut carried = request(waits[0].request());
         carried.join(request(waits[1].request()));
         let given_up = request(waits[2].request());
-        carried.taken();
+        carried.ends(CancelEnd::Taken);
         drop((carried, given_up));
         let mut told = Vec::new();
         for wait in waits {
             told.push(wait.done().await);
         }
-        assert_eq!(told, [true, true, false]);
+        assert_eq!(told, [CancelEnd::Taken, CancelEnd::Taken, CancelEnd::GivenUp]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A cancel request for a client of another process, from whoever sends it to the `servers` room, which
 //! forwards it.
 
+use super::cancel_end::CancelEnd;
 use super::client_key::ClientKey;
 use crate::base::Address;
 use tokio::sync::oneshot;
@@ -15,6 +16,6 @@ pub struct PeerRequest {
     pub requester: Address,
     /// The log has room for what becomes of it.
     pub is_heard: bool,
-    /// Told whether the peer has taken it. Closed when its sender has gone.
-    pub done: oneshot::Sender<bool>,
+    /// Told what it has come to. Closed when its sender has gone.
+    pub done: oneshot::Sender<CancelEnd>,
 }

@@ -19,9 +19,7 @@ use super::servers::Servers;
 use crate::auth::scram;
 use crate::base::{Micros, limits, log_about};
 use crate::config::{Database, LoadBalance};
-use crate::control::{
-    LoginEntry, LoginRow, LoginTrouble, Place, Policy, PoolEntry, ReplicationRequest, Sent,
-};
+use crate::control::{LoginEntry, LoginRow, Place, Policy, PoolEntry, ReplicationRequest, Sent};
 use crate::core::{Command, Want};
 use crate::tasks;
 use crate::wire::Fault;
@@ -122,8 +120,9 @@ impl Attempt {
                 let limit = snapshot.settings.server_connect_timeout.to_timeout();
                 let outcome = tokio::time::timeout(limit, self.try_hosts(connection)).await;
                 outcome.unwrap_or_else(|_| {
-                    self.entry.logins.failed(LoginTrouble::Unreachable);
-                    Err(Failure::new("connect timeout"))
+                    let error = connection.timed_out();
+                    self.entry.logins.failed(error.trouble());
+                    Err(self.failure(&error, &connection.peer))
                 })
             }
             Some(Ok(rules)) => self.try_by_iam(connection, &rules).await,
@@ -221,11 +220,11 @@ impl Attempt {
         connection.peer = format!("{host}:{port}");
         let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
         let target = target.ok_or(AttemptError::System("no TLS for this entry"))?;
-        let opened = self
-            .servers
-            .connect(&self.policy.snapshot.settings, &target)
-            .await
-            .map_err(AttemptError::Connect)?;
+        connection.is_reached = false;
+        let reaching = self.servers.reach(&self.policy.snapshot.settings, &target);
+        let opened = reaching.await.map_err(AttemptError::Connect)?;
+        connection.is_reached = true;
+        let opened = opened.encrypt(&target).await.map_err(AttemptError::Connect)?;
         self.log_in(connection, opened, signer).await
     }
 

@@ -6,15 +6,16 @@
 
 use super::connect::Opened;
 use super::servers::Servers;
-use crate::base::{About, Address, limits, log_about};
+use crate::base::{About, Address, Micros, limits, log_about};
 use crate::config::Host;
-use crate::control::{CancelRequest, Place, Plane, PoolEntry, TakenIn};
+use crate::control::{CancelEnd, CancelRequest, Place, Plane, PoolEntry, TakenIn};
 use crate::core::{CancelFate, ServerIdentity};
 use crate::tasks;
 use crate::wire::startup;
 use crate::worker::Mail;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Sends a request on its way, now or when another to the same server is over.
 pub(super) fn begin(servers: &Arc<Servers>, request: CancelRequest) {
@@ -48,32 +49,64 @@ async fn carry_through(servers: &Servers, request: CancelRequest) {
     // The worker hears of it in any case, or the server would be kept apart for ever.
     let fate = match carried.await.unwrap_or_else(|| Err(GivenUp::in_doubt("internal error"))) {
         Ok(()) => {
-            request.taken();
+            request.ends(CancelEnd::Taken);
             CancelFate::Taken
         }
         Err(GivenUp { why, fate }) => {
             log_about!(info, identity.about(), "cancel request given up: {why}");
+            request.ends(why.end());
             fate
         }
     };
     servers.plane.worker(request.worker).send(Mail::CancelOver(request.server, fate));
 }
 
+/// Why a cancel request was given up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// It was not on its way within `cancel_wait_timeout`.
+    #[error("cancel_wait_timeout")]
+    TooLate,
+    /// In the words of the log.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Trouble {
+    /// What the request has come to.
+    pub(super) fn end(&self) -> CancelEnd {
+        match self {
+            Self::TooLate => CancelEnd::TooLate,
+            Self::Other(_) => CancelEnd::GivenUp,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Trouble {
+    fn from(why: T) -> Self {
+        Self::Other(why.into())
+    }
+}
+
 /// A cancel request that has not certainly been taken.
 #[derive(Debug)]
 struct GivenUp {
-    why: String,
+    why: Trouble,
     /// Never [`CancelFate::Taken`].
     fate: CancelFate,
 }
 
 impl GivenUp {
-    fn unsent(why: impl Into<String>) -> Self {
+    fn unsent(why: impl Into<Trouble>) -> Self {
         Self { why: why.into(), fate: CancelFate::NeverSent }
     }
 
+    fn too_late() -> Self {
+        Self { why: Trouble::TooLate, fate: CancelFate::NeverSent }
+    }
+
     fn in_doubt(why: impl Into<String>) -> Self {
-        Self { why: why.into(), fate: CancelFate::Unknown }
+        Self { why: Trouble::Other(why.into()), fate: CancelFate::Unknown }
     }
 }
 
@@ -82,9 +115,8 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
     let CancelRequest { identity, key, .. } = request;
     let found = plane.registry.find(&identity.database, &identity.user);
     let entry = found.ok_or_else(|| GivenUp::unsent("database removed"))?;
-    let patience = entry.share.rules().cancel_wait_timeout.to_timeout();
-    let waited = tokio::time::timeout(patience, place(plane, &entry)).await;
-    let _place = waited.map_err(|_| GivenUp::unsent("cancel_wait_timeout"))?;
+    let on_its_way_by = within(entry.share.rules().cancel_wait_timeout);
+    let _place = by(on_its_way_by, place(plane, &entry)).await.ok_or_else(GivenUp::too_late)?;
     let policy = plane.policy.load_full();
     let settings = &policy.snapshot.settings;
     let (host, port, address) = match &identity.remote {
@@ -94,9 +126,10 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
     let target = policy.target(&entry.config.load(), &identity.user, (host, port), address);
     let target = target.ok_or_else(|| GivenUp::unsent("no TLS for this entry"))?;
     let began = plane.now();
-    let deadline = tokio::time::Instant::now().checked_add(settings.server_connect_timeout.to_timeout());
-    let opened = by(deadline, servers.connect(settings, &target)).await;
+    let deadline = within(settings.server_connect_timeout);
+    let opened = by(on_its_way_by, by(deadline, servers.connect(settings, &target))).await;
     let mut opened = opened
+        .ok_or_else(GivenUp::too_late)?
         .ok_or_else(|| GivenUp::unsent("connect timeout"))?
         .map_err(|error| GivenUp::unsent(error.reason))?;
     deliver(&mut opened, deadline, key.pid, &key.secret).await.map_err(GivenUp::in_doubt)?;
@@ -114,7 +147,7 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
 /// Sends a CancelRequest with this key, and waits until the other side closes: it has passed it on.
 pub(super) async fn deliver(
     opened: &mut Opened,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Option<Instant>,
     pid: u32,
     secret: &[u8],
 ) -> Result<(), String> {
@@ -128,11 +161,13 @@ pub(super) async fn deliver(
     sent.map_err(|error| error.to_string())
 }
 
+/// When `patience` from now is over; `None`: never.
+pub(super) fn within(patience: Micros) -> Option<Instant> {
+    Instant::now().checked_add(patience.to_timeout())
+}
+
 /// What `work` comes to, or `None` where that takes until after `deadline`.
-pub(super) async fn by<T>(
-    deadline: Option<tokio::time::Instant>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+pub(super) async fn by<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
@@ -204,7 +239,7 @@ mod tests {
         assert!(here.iter().all(|watch| watch.is_waiting()), "they still wait");
         drop(next);
         for watch in here {
-            assert!(!watch.done().await, "it was not carried");
+            assert_eq!(watch.done().await, CancelEnd::GivenUp, "it was not carried");
         }
         for _ in 0..limits::CANCELS_PER_SERVER_MAX {
             assert!(queues.over(1).is_none());

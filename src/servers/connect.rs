@@ -56,7 +56,7 @@ pub(super) struct ConnectError {
 }
 
 impl ConnectError {
-    fn new(reason: &'static str, detail: impl ToString) -> Self {
+    pub(super) fn new(reason: &'static str, detail: impl ToString) -> Self {
         Self { reason, detail: detail.to_string(), is_untrusted: false }
     }
 
@@ -95,6 +95,11 @@ impl Servers {
     /// # Cancel safety
     /// Dropping it closes the socket.
     pub(super) async fn connect(&self, settings: &Settings, target: &Target) -> Result<Opened, ConnectError> {
+        self.reach(settings, target).await?.encrypt(target).await
+    }
+
+    /// As [`Servers::connect`], without TLS: that is [`Opened::encrypt`]'s.
+    pub(super) async fn reach(&self, settings: &Settings, target: &Target) -> Result<Opened, ConnectError> {
         let default_dir = || match &*settings.unix_socket_dir {
             "" => Err(ConnectError::new("cannot connect", "unix socket dir not configured")),
             dir => Ok(Arc::from(dir)),
@@ -122,7 +127,7 @@ impl Servers {
         };
         for ip in addresses {
             match connect_tcp(SocketAddr::new(ip, target.port), settings).await {
-                Ok(stream) => return Opened::over_tcp(stream, target)?.encrypt(target, ip).await,
+                Ok(stream) => return Opened::over_tcp(stream, target),
                 Err(error) => failure = ConnectError::new("connect failed", error),
             }
         }
@@ -189,14 +194,24 @@ impl Opened {
         })
     }
 
-    async fn encrypt(mut self, target: &Target, ip: IpAddr) -> Result<Self, ConnectError> {
-        let (Wire::Tcp(stream), Some(config)) = (&mut self.wire, &target.tls.config) else { return Ok(self) };
+    /// Goes over to TLS where `target` wants any; over a Unix socket there is none.
+    ///
+    /// # Errors
+    /// What went wrong, for the log.
+    /// # Cancel safety
+    /// Dropping it closes the socket.
+    pub(super) async fn encrypt(mut self, target: &Target) -> Result<Self, ConnectError> {
+        let (Wire::Tcp(stream), Some(config), &Address::Tcp(remote)) =
+            (&mut self.wire, &target.tls.config, &self.remote)
+        else {
+            return Ok(self);
+        };
         let is_asked = target.tls.negotiation == TlsNegotiation::Postgres;
         if is_asked && !offers_tls(stream, target.tls.mode).await? {
             return Ok(self);
         }
         let Wire::Tcp(stream) = self.wire else { unreachable!("it was TCP a moment ago") };
-        let name = target.name_to_verify(ip)?;
+        let name = target.name_to_verify(remote.ip())?;
         let handshake = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
         let stream = handshake.map_err(|error| handshake_failed(&error))?;
         if !target.tls.is_agreed(stream.get_ref().1) {
@@ -410,7 +425,7 @@ mod tests {
             let target = Target { host, port, tls, server_name: None, address: None };
             let us = async {
                 let opened = Opened::over_tcp(TcpStream::connect(address).await.unwrap(), &target).unwrap();
-                opened.encrypt(&target, address.ip()).await
+                opened.encrypt(&target).await
             };
             let postgres = async {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -441,7 +456,7 @@ mod tests {
         let us = async {
             let stream = TcpStream::connect(address).await.unwrap();
             let opened = Opened::over_tcp(stream, &target).unwrap();
-            opened.encrypt(&target, address.ip()).await.unwrap().terminate().await;
+            opened.encrypt(&target).await.unwrap().terminate().await;
         };
         let postgres = async {
             let (mut stream, _) = listener.accept().await.unwrap();

@@ -18,6 +18,8 @@ use std::sync::Arc;
 /// PostgreSQL counts is ended in order.
 #[derive(Default)]
 pub(in crate::servers) struct LoginConnection {
+    /// There is, or was, a connection to `peer`: what is slow from now on is its answer.
+    pub(in crate::servers) is_reached: bool,
     pub(in crate::servers) opened: Option<Opened>,
     pub handshake: Option<Handshake>,
     /// What it is called in the log.
@@ -37,10 +39,19 @@ impl LoginConnection {
     pub(super) async fn end(&mut self) {
         let (opened, handshake) = (self.opened.take(), self.handshake.take());
         self.row = None;
+        self.is_reached = false;
         if let (Some(opened), Some(handshake)) = (opened, handshake)
             && handshake.is_accepted()
         {
             opened.terminate().await;
+        }
+    }
+
+    /// What it means that its time is over.
+    pub(super) fn timed_out(&self) -> AttemptError {
+        match self.is_reached {
+            true => AttemptError::TimedOut,
+            false => AttemptError::Connect(ConnectError::new("connect failed", "timed out")),
         }
     }
 }
@@ -123,7 +134,7 @@ pub(in crate::servers) enum AttemptError {
     Token(NoToken),
     /// The login over it failed.
     Login(LoginFailure),
-    /// It took too long.
+    /// The login took too long.
     TimedOut,
     /// What cannot happen on a sound system.
     System(&'static str),

@@ -5,15 +5,16 @@
 //! with PgBouncer: a peer takes such a request from clients without it, too. Source: PgBouncer, doc/config.md
 //! ("Section `[peers]`").
 
-use super::cancel_request::{by, deliver};
+use super::cancel_request::{Trouble, by, deliver, within};
 use super::connect::{Opened, Target};
 use super::servers::Servers;
 use crate::base::{About, log_about};
 use crate::config::{PeerEntry, Settings};
-use crate::control::{PeerRequest, Permit};
+use crate::control::{CancelEnd, PeerRequest, Permit};
 use crate::tasks;
 use crate::tls::ServerTls;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Sends a request on its way.
 pub(super) fn forward(servers: &Arc<Servers>, request: PeerRequest) {
@@ -38,7 +39,8 @@ async fn run(servers: Arc<Servers>, mut request: PeerRequest) {
         Err(why) if request.is_heard => log_about!(info, about, "cancel request given up: {why}"),
         Ok(()) | Err(_) => {}
     }
-    let _ = request.done.send(outcome.is_ok()); // its sender may have gone
+    let end = outcome.map_or_else(|why| why.end(), |()| CancelEnd::Taken);
+    let _ = request.done.send(end); // its sender may have gone
 }
 
 /// One request on its way. The connection ends before the permit does.
@@ -50,18 +52,19 @@ struct Forwarding {
 }
 
 impl Forwarding {
-    async fn carry(&mut self, servers: &Servers, request: &mut PeerRequest) -> Result<(), String> {
-        self.permit = Some(turn(servers, request).await?);
+    async fn carry(&mut self, servers: &Servers, request: &mut PeerRequest) -> Result<(), Trouble> {
+        let on_its_way_by = within(servers.plane.policy.load().snapshot.settings.cancel_wait_timeout);
+        self.permit = Some(turn(servers, request, on_its_way_by).await?);
         // A reload may have come meanwhile.
         let snapshot = Arc::clone(&servers.plane.policy.load().snapshot);
         let entry = snapshot.peers.get(&request.peer).ok_or("peer removed")?;
-        let patience = snapshot.settings.server_connect_timeout.to_timeout();
-        let deadline = tokio::time::Instant::now().checked_add(patience);
-        let connected = by(deadline, self.connect(servers, &snapshot.settings, entry)).await;
+        let deadline = within(snapshot.settings.server_connect_timeout);
+        let connecting = by(deadline, self.connect(servers, &snapshot.settings, entry));
+        let connected = by(on_its_way_by, connecting).await.ok_or(Trouble::TooLate)?;
         let opened = connected.ok_or("connect timeout")??;
         let (pid, secret) = request.key.split_at(4);
         let pid = pid.try_into().map_or(0, u32::from_be_bytes);
-        deliver(opened, deadline, pid, secret).await
+        Ok(deliver(opened, deadline, pid, secret).await?)
     }
 
     /// Connects to the first of the peer's hosts that can be connected to.
@@ -92,16 +95,17 @@ impl Forwarding {
 }
 
 /// Waits until one more request may go to the peer.
-async fn turn(servers: &Servers, request: &mut PeerRequest) -> Result<Permit, String> {
+async fn turn(
+    servers: &Servers,
+    request: &mut PeerRequest,
+    on_its_way_by: Option<Instant>,
+) -> Result<Permit, Trouble> {
     let snapshot = Arc::clone(&servers.plane.policy.load().snapshot);
     let pool = servers.peers.pool(&snapshot, request.peer).ok_or("peer removed")?;
     let requester = request.requester.host_text();
-    let patience = snapshot.settings.cancel_wait_timeout.to_timeout();
     tokio::select! {
         biased;
-        () = request.done.closed() => Err("its sender had to make room".to_owned()),
-        waited = tokio::time::timeout(patience, pool.acquire(&requester)) => {
-            waited.map_err(|_| "cancel_wait_timeout".to_owned())
-        }
+        () = request.done.closed() => Err("its sender had to make room".into()),
+        waited = by(on_its_way_by, pool.acquire(&requester)) => waited.ok_or(Trouble::TooLate),
     }
 }

@@ -5,6 +5,7 @@ use crate::common::{Pooler, PoolerSetup, Postgres, postgres, wait_until};
 use std::io::copy;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn cancel(pooler: &Pooler, key: &[u8]) {
     let mut messenger = Raw::tcp(pooler.port);
@@ -106,7 +107,10 @@ fn a_cancel_that_comes_too_late_does_not_hit_the_next_client() {
 /// A way to PostgreSQL that lets the first connection through and keeps all further ones waiting, until the
 /// sender that comes with its port is dropped.
 fn narrow_way() -> (u16, mpsc::Sender<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    way_through(TcpListener::bind("127.0.0.1:0").expect("a port is free"))
+}
+
+fn way_through(listener: TcpListener) -> (u16, mpsc::Sender<()>) {
     let port = listener.local_addr().expect("is bound").port();
     let (open, opened) = mpsc::channel();
     std::thread::spawn(move || {
@@ -117,6 +121,20 @@ fn narrow_way() -> (u16, mpsc::Sender<()>) {
         connections.for_each(pass);
     });
     (port, open)
+}
+
+/// A listener whose backlog holds two.
+pub fn short_listener() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    rustix::net::listen(&listener, 1).expect("it listens already");
+    listener
+}
+
+/// Fills the backlog of a listener that accepts nobody: whoever connects from now on hears nothing.
+pub fn fill_backlog(port: u16) -> Vec<TcpStream> {
+    let address = ([127, 0, 0, 1], port).into();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300));
+    std::iter::repeat_with(connect).map_while(Result::ok).collect()
 }
 
 fn pass(near: TcpStream) {
@@ -159,4 +177,19 @@ fn cancels_under_way_and_those_that_wait_for_a_place_are_shown() {
     }
     assert_eq!(client.outcome().errors, ["ERROR 57014: canceling statement due to user request"]);
     wait_until("none is left", || shown("0", "0"));
+}
+
+#[test]
+fn a_cancel_that_cannot_be_carried_in_time_is_given_up_as_its_setting_says() {
+    let (port, _closed) = way_through(short_listener());
+    let text = format!("host=127.0.0.1 port={port}");
+    let pooler = PoolerSetup::new(postgres()).database_at("app", &text).set("cancel_wait_timeout", 1).start();
+    let mut client = pooler.client();
+    client.send(&raw::query("select pg_sleep(60) as nobody_ends_it"));
+    wait_until("the query runs", || running("as nobody_ends_it"));
+    let _full = fill_backlog(port);
+    cancel(&pooler, &client.key);
+    let log = pooler.log();
+    assert!(log.contains("closing because: cancel_wait_timeout (age="), "{log}");
+    assert!(log.contains("cancel request given up: cancel_wait_timeout"), "{log}");
 }

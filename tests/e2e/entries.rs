@@ -88,7 +88,8 @@ fn what_an_entry_says_of_sessions_holds_in_the_servers() {
     let pooler = PoolerSetup::new(postgres())
         .database(
             "styled",
-            "dbname=app datestyle='German, DMY' timezone=Asia/Tokyo client_encoding=LATIN1 application_name=entry",
+            "dbname=app datestyle='German, DMY' timezone=Asia/Tokyo client_encoding=LATIN1 \
+             application_name=entry",
         )
         .database("greeted", "dbname=app connect_query='create temporary table greeting as select 11 as x'")
         .start();

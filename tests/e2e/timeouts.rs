@@ -1,6 +1,7 @@
 //! Every timeout that a client can run into, and the lifetimes of servers.
 //! Source: PgBouncer, doc/config.md ("Connection sanity checks, timeouts", "Dangerous timeouts").
 
+use crate::cancel::{fill_backlog, short_listener};
 use crate::common::{PoolerSetup, postgres, raw, wait_until};
 
 fn setup() -> PoolerSetup {
@@ -126,6 +127,24 @@ fn servers_end_with_their_lifetime_and_idle_time() {
         pooler.wait_for_log(&format!("closing because: {reason}"));
         assert_eq!(pooler.client().simple("select 1").value(), "1");
     }
+}
+
+#[test]
+fn a_server_that_does_not_answer_a_connect_is_told_apart_from_one_that_does_not_answer_a_login() {
+    let listener = short_listener();
+    let port = listener.local_addr().expect("is bound").port();
+    let text = format!("host=127.0.0.1 port={port}");
+    let pooler =
+        PoolerSetup::new(postgres()).database_at("app", &text).set("server_connect_timeout", 1).start();
+    let mut client = raw::Raw::tcp(pooler.port);
+    client.startup(&[("user", "app"), ("database", "app")]);
+    pooler.wait_for_log(" closing because: connect timeout (age=");
+    let _full = fill_backlog(port);
+    assert_eq!(pooler.ask("kill app").commands, ["KILL"]);
+    assert_eq!(pooler.ask("resume app").commands, ["RESUME"]);
+    let mut client = raw::Raw::tcp(pooler.port);
+    client.startup(&[("user", "app"), ("database", "app")]);
+    pooler.wait_for_log(" closing because: connect failed (age=");
 }
 
 #[test]

@@ -287,6 +287,11 @@ pub(super) const SILENT: &[Message] = &[
         NONE,
     ),
     text(
+        "cancel_wait_timeout",
+        "A cancel request was not on its way to PostgreSQL or to a peer within `cancel_wait_timeout`.",
+        "As at `cancel request given up`.",
+    ),
+    text(
         "failed to send cancel request",
         "It was given up on its way to PostgreSQL or to a peer; `cancel request given up` says why.",
         "See there.",

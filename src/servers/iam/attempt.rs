@@ -21,7 +21,7 @@ use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, Source};
 use crate::servers::attempt::Attempt;
 use crate::servers::handshake::Handshake;
-use crate::servers::outcome::{AttemptError, Failure, HostFailure, LoginConnection};
+use crate::servers::outcome::{Failure, HostFailure, LoginConnection};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ impl Attempt {
             if let Some(age) = connection.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);
             }
-            let error = match login.unwrap_or(Err(AttemptError::TimedOut)) {
+            let error = match login.unwrap_or_else(|_| Err(connection.timed_out())) {
                 Ok(unread) => {
                     self.entry.logins.accepted();
                     self.accepted(iam);
