@@ -1,7 +1,7 @@
 //! Workers with their real core, between socket pairs that play clients and servers.
 
 use super::{Mail, Task, WorkerConfig, WorkerHandle, spawn};
-use crate::base::{Address, Micros, WorkerId};
+use crate::base::{Micros, WorkerId};
 use crate::config::{ClientRules, IoBackend, Snapshot};
 use crate::core::{
     Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare, ServerIdentity,
@@ -126,17 +126,7 @@ impl Plant {
 
     fn client_with(&self, worker: usize, rules: ClientRules) -> UnixStream {
         let (channel, far, socket_id) = self.socket();
-        let identity = ClientIdentity {
-            socket_id,
-            database: "db".into(),
-            user: "app".into(),
-            remote: Address::Unix { port: 0, pid: 0, uid: 0 },
-            local: Address::Unix { port: 0, pid: 0, uid: 0 },
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            replication: crate::wire::startup::Replication::No,
-            internal: false,
-        };
+        let identity = ClientIdentity::for_tests(socket_id);
         let login = ClientLogin {
             identity: Arc::new(identity),
             pool: Arc::clone(&self.pool),
