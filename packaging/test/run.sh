@@ -1,8 +1,9 @@
 #!/bin/sh
-# Builds the Debian package and looks at all that packaging/ has: units, manual pages, completions, the package's own
-# scripts, a start with sockets of systemd's. `make packaging` calls it; with QUICK=1 it takes the program
-# that the tests have built, and makes no package without cargo-deb. The package is installed into a copy of this machine's file system that is gone afterwards (install.sh), never
-# on the machine. What cannot be tried here is said.
+# Builds the Debian package and looks at all that packaging/ has: units, manual pages, completions, the
+# package's own scripts, a start with sockets of systemd's. `make packaging` calls it; with QUICK=1 it takes the
+# program that the tests have built, and makes no package without cargo-deb. The package is installed into a
+# copy of this machine's file system that is gone afterwards (install.sh), never on the machine. What cannot be
+# tried here is said.
 set -eu
 cd "$(dirname "$0")/../.."
 . packaging/test/lib.sh
@@ -120,6 +121,10 @@ else
 fi
 
 # --- the image ------------------------------------------------------------------------------------
+# Its base has no libpam, and the stage that builds has none to link.
+grep -q '^RUN cargo build .*--no-default-features' packaging/Containerfile ||
+    fail "the image's program links libpam"
+good "the image's program has no PAM"
 for builder in podman docker; do
     if has $builder && $builder info >/dev/null 2>&1; then
         $builder build -f packaging/Containerfile -t pgweir-test . >/dev/null || fail "the image"
