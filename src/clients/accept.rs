@@ -209,9 +209,9 @@ impl AcceptContext {
             None => {
                 let login_slot =
                     clients.unauthenticated.admit(&remote, || clients.unauthenticated_max()).await;
-                let ours = login_slot.pace().ours();
+                let waits_for_us = login_slot.pace().waits_for_us();
                 clients.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
-                drop(ours);
+                drop(waits_for_us);
                 login_slot
             }
         };

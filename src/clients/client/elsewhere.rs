@@ -134,7 +134,7 @@ async fn while_client_waits<T>(
     stream: &mut ClientStream,
     proof: impl Future<Output = T>,
 ) -> Result<T, LoginEnd> {
-    let _ours = stream.ours();
+    let _waits_for_us = stream.waits_for_us();
     tokio::select! {
         biased;
         outcome = proof => Ok(outcome),
