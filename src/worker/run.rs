@@ -92,7 +92,7 @@ fn burst(config: &WorkerConfig) -> Option<Burst> {
 /// What a worker that has panicked held, as far as it can still tell.
 fn state(worker: &mut Worker<Core, Linux, ThreadPost>) -> String {
     let counts = || {
-        let (clients, servers) = worker.mind().counts();
+        let (clients, servers) = worker.machine().counts();
         format!("{} connections, {clients} clients and {servers} servers", worker.driver().connections())
     };
     catch_unwind(AssertUnwindSafe(counts)).unwrap_or_else(|_| "a state that cannot be told".to_owned())

@@ -5,7 +5,7 @@
 //! workers. Knows no thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the
 //! simulation (`tests/sim`).
 
-use super::mind::{Mind, WorkerEvent};
+use super::worker_machine::{WorkerEvent, WorkerMachine};
 use super::{Begin, Mail, ReplicationPair};
 use crate::base::{Micros, Peer, WorkerId, limits};
 use crate::core::{Answer, Command, Note};
@@ -47,7 +47,7 @@ pub trait Post {
 /// What one loop holds.
 pub struct Worker<M, K: Kernel, P> {
     id: WorkerId,
-    mind: M,
+    machine: M,
     driver: Epoll<K>,
     post: P,
     now: Micros,
@@ -59,12 +59,12 @@ pub struct Worker<M, K: Kernel, P> {
     clients_gone: u32,
 }
 
-impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
+impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     /// A worker without connections.
-    pub fn new(id: WorkerId, mind: M, driver: Epoll<K>, post: P) -> Self {
+    pub fn new(id: WorkerId, machine: M, driver: Epoll<K>, post: P) -> Self {
         let now = post.now();
         let next_pass = now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
-        Self { id, mind, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
+        Self { id, machine, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
     }
 
     /// Waits for events, the mailbox or the next pass, and does what there is to do.
@@ -76,7 +76,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         let Self { post, .. } = self;
         let is_busy = self.has_mail || post.has_tasks();
         let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
-        let turn = self.driver.turn(&mut self.mind, || post.now(), patience)?;
+        let turn = self.driver.turn(&mut self.machine, || post.now(), patience)?;
         self.now = turn.now;
         for task in self.driver.ready_tasks() {
             self.post.wake(task);
@@ -121,13 +121,13 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             Mail::Client(parts) => {
                 let (channel, login) = *parts;
                 self.clients_come = self.clients_come.wrapping_add(1);
-                let id = self.mind.core().reserve_client();
+                let id = self.machine.core().reserve_client();
                 self.driver.adopt(Peer::Client(id), channel);
                 self.handle(WorkerEvent::Client(id, login));
             }
             Mail::Server(parts) => {
                 let (channel, login) = *parts;
-                let id = self.mind.core().reserve_server();
+                let id = self.machine.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
                 self.handle(WorkerEvent::Server(id, login));
             }
@@ -135,7 +135,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 let ReplicationPair { client: (channel, login), server: (server_channel, server_login) } =
                     *pair;
                 self.clients_come = self.clients_come.wrapping_add(1);
-                let core = self.mind.core();
+                let core = self.machine.core();
                 let (client, server) = (core.reserve_client(), core.reserve_server());
                 self.driver.adopt(Peer::Client(client), channel);
                 self.driver.adopt(Peer::Server(server), server_channel);
@@ -143,7 +143,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             }
             Mail::Moved(parts) => {
                 let (channel, state) = *parts;
-                let id = self.mind.core().reserve_server();
+                let id = self.machine.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
                 self.handle(WorkerEvent::Moved(id, state));
             }
@@ -165,13 +165,13 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
 
     fn handle(&mut self, event: WorkerEvent) {
         let now = self.now;
-        self.driver.act(&mut self.mind, now, |mind, net| mind.handle(event, now, net));
+        self.driver.act(&mut self.machine, now, |machine, net| machine.handle(event, now, net));
     }
 
     /// Asks or orders something, between two rounds.
     pub fn command(&mut self, command: Command) -> Answer {
         let now = self.now;
-        self.driver.act(&mut self.mind, now, |mind, net| mind.command(command, now, net))
+        self.driver.act(&mut self.machine, now, |machine, net| machine.command(command, now, net))
     }
 
     /// Sends out what the round has left for others.
@@ -188,7 +188,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 note => self.post.note(note),
             }
         }
-        let here = u32::try_from(self.mind.core().counts().0).unwrap_or(u32::MAX);
+        let here = u32::try_from(self.machine.core().counts().0).unwrap_or(u32::MAX);
         let gone = self.clients_come.wrapping_sub(here);
         if gone != self.clients_gone {
             self.post.clients_gone(gone.wrapping_sub(self.clients_gone));
@@ -201,9 +201,9 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         self.next_pass
     }
 
-    /// The mind, to look at.
-    pub fn mind(&mut self) -> &mut M {
-        &mut self.mind
+    /// The machine, to look at.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
     }
 
     /// The driver, to look at.

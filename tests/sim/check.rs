@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// The statements of one database take no more than they may. (Those of all: `mind`, at each call.)
+    /// The statements of one database take no more than they may. (Those of all: `listener`, at each call.)
     pub fn check_statement_memory(&self) {
         for pool in &self.pools {
             let meter = pool.share.database.statements();
