@@ -1,8 +1,8 @@
 //! One loop per core: a driver, a `Core`, a mailbox. Knows no setting's name; decides nothing
 //! about clients or servers.
 //!
-//! [`Worker`], [`Post`] and [`WorkerMachine`] are public for the simulation, which runs whole workers without
-//! threads.
+//! [`Worker`], [`Environment`] and [`WorkerMachine`] are public for the simulation, which runs whole workers
+//! without threads.
 
 mod handle;
 mod mail;
@@ -19,5 +19,5 @@ pub(crate) use mail::Task;
 pub use mail::{Begin, Mail, ReplicationPair, Reply};
 pub use run::spawn;
 pub use run::{Notes, WorkerConfig};
-pub use worker::{Post, Worker};
+pub use worker::{Environment, Worker};
 pub use worker_machine::{WorkerEvent, WorkerMachine};

@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 const MAILS_PER_ROUND: usize = 4;
 
 /// A worker's ways to the world outside.
-pub trait Post {
+pub trait Environment {
     /// What letters carry.
     type Socket;
     /// The time; never goes back.
@@ -45,11 +45,11 @@ pub trait Post {
 }
 
 /// What one loop holds.
-pub struct Worker<M, K: Kernel, P> {
+pub struct Worker<M, K: Kernel, E> {
     id: WorkerId,
     machine: M,
     driver: Epoll<K>,
-    post: P,
+    environment: E,
     now: Micros,
     next_pass: Micros,
     /// The mailbox was not empty when it was last looked into.
@@ -59,12 +59,22 @@ pub struct Worker<M, K: Kernel, P> {
     clients_gone: u32,
 }
 
-impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
+impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, K, E> {
     /// A worker without connections.
-    pub fn new(id: WorkerId, machine: M, driver: Epoll<K>, post: P) -> Self {
-        let now = post.now();
+    pub fn new(id: WorkerId, machine: M, driver: Epoll<K>, environment: E) -> Self {
+        let now = environment.now();
         let next_pass = now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
-        Self { id, machine, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
+        Self {
+            id,
+            machine,
+            driver,
+            environment,
+            now,
+            next_pass,
+            has_mail: false,
+            clients_come: 0,
+            clients_gone: 0,
+        }
     }
 
     /// Waits for events, the mailbox or the next pass, and does what there is to do.
@@ -73,15 +83,15 @@ impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     /// # Errors
     /// The system's, where it cannot wait: the loop cannot go on.
     pub fn round(&mut self) -> io::Result<ControlFlow<()>> {
-        let Self { post, .. } = self;
-        let is_busy = self.has_mail || post.has_tasks();
+        let Self { environment, .. } = self;
+        let is_busy = self.has_mail || environment.has_tasks();
         let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
-        let turn = self.driver.turn(&mut self.machine, || post.now(), patience)?;
+        let turn = self.driver.turn(&mut self.machine, || environment.now(), patience)?;
         self.now = turn.now;
         for task in self.driver.ready_tasks() {
-            self.post.wake(task);
+            self.environment.wake(task);
         }
-        if self.post.run_tasks() || turn.woken || self.has_mail {
+        if self.environment.run_tasks() || turn.woken || self.has_mail {
             self.has_mail = true;
             for _ in 0..MAILS_PER_ROUND {
                 if self.take_mail().is_break() {
@@ -95,7 +105,7 @@ impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         if self.now >= self.next_pass {
             self.handle(WorkerEvent::Pass);
             self.driver.expire(self.now);
-            self.post.driver_faults(self.driver.faults());
+            self.environment.driver_faults(self.driver.faults());
             self.next_pass = self.now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
         }
         self.carry_out();
@@ -104,11 +114,11 @@ impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
 
     /// Delivers what is in the mailbox.
     fn take_mail(&mut self) -> ControlFlow<()> {
-        let letters = self.post.take();
+        let letters = self.environment.take();
         self.has_mail = !letters.is_empty();
         for mail in letters {
             if let Mail::Stop = mail {
-                self.post.close();
+                self.environment.close();
                 return ControlFlow::Break(());
             }
             self.deliver(mail);
@@ -157,8 +167,8 @@ impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 }
                 reply(answer);
             }
-            Mail::Task(task) => self.post.begin(task),
-            Mail::Wake(task) => self.post.wake(task),
+            Mail::Task(task) => self.environment.begin(task),
+            Mail::Wake(task) => self.environment.wake(task),
             Mail::Stop => {}
         }
     }
@@ -178,20 +188,20 @@ impl<M: WorkerMachine, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     fn carry_out(&mut self) {
         for departure in self.driver.take_departures() {
             let mail = Mail::Moved(Box::new((departure.channel, departure.state)));
-            self.post.send(departure.to, mail);
+            self.environment.send(departure.to, mail);
         }
         for note in self.driver.take_notes() {
             match note {
                 Note::Nudge { pool, idle_at } => {
-                    self.post.send(idle_at, Mail::Nudge { pool, by: self.id });
+                    self.environment.send(idle_at, Mail::Nudge { pool, by: self.id });
                 }
-                note => self.post.note(note),
+                note => self.environment.note(note),
             }
         }
         let here = u32::try_from(self.machine.core().counts().0).unwrap_or(u32::MAX);
         let gone = self.clients_come.wrapping_sub(here);
         if gone != self.clients_gone {
-            self.post.clients_gone(gone.wrapping_sub(self.clients_gone));
+            self.environment.clients_gone(gone.wrapping_sub(self.clients_gone));
             self.clients_gone = gone;
         }
     }

@@ -16,7 +16,7 @@ use pgweir::core::{
 };
 use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};
-use pgweir::worker::{Begin, Mail, Post, ReplicationPair, Worker};
+use pgweir::worker::{Begin, Environment, Mail, ReplicationPair, Worker};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -80,9 +80,9 @@ struct Outside {
     notes: Vec<Note>,
 }
 
-struct SimPost(Rc<RefCell<Outside>>);
+struct SimEnvironment(Rc<RefCell<Outside>>);
 
-impl Post for SimPost {
+impl Environment for SimEnvironment {
     type Socket = SimSocket;
 
     fn now(&self) -> Micros {
@@ -135,7 +135,7 @@ impl Post for SimPost {
 
 /// One worker.
 pub struct Driver {
-    worker: Worker<Listener, SimKernel, SimPost>,
+    worker: Worker<Listener, SimKernel, SimEnvironment>,
     at: usize,
     net: Net,
     outside: Rc<RefCell<Outside>>,
@@ -160,7 +160,7 @@ impl Driver {
         let mut core = Core::new(id, names, Arc::clone(&registry));
         core.set_bounds(bounds);
         let machine = Listener::new(at, core, registry, bounds, Rc::clone(&net));
-        let worker = Worker::new(id, machine, driver, SimPost(Rc::clone(&outside)));
+        let worker = Worker::new(id, machine, driver, SimEnvironment(Rc::clone(&outside)));
         Self { worker, at, net, outside, replies: Arc::default(), returned: Arc::clone(returned) }
     }
 
