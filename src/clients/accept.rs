@@ -227,7 +227,7 @@ impl AcceptContext {
         {
             Ok(arrival) => {
                 let remote = arrival.remote.clone();
-                // boxed, as `tasks::spawn` does
+                // Boxed, as `tasks::spawn` does.
                 let login = Box::pin(client::serve(Arc::clone(&self.clients), arrival));
                 let login = Box::pin(async move {
                     let _ = tasks::guarded("client login", remote, login).await; // its panic is logged
@@ -303,7 +303,7 @@ fn arrival(
             (Fresh::new(socket, true, loop_place), remote, Address::Tcp(canonical(local)))
         }
         Accepted::Unix(socket) => {
-            // who cannot be known is served all the same: as nobody, who has no rights by an account
+            // Who cannot be known is served all the same: as nobody, who has no rights by an account.
             let peer = PeerProcess::of(&socket).unwrap_or(PeerProcess::UNKNOWN);
             let own = PeerProcess { pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
             let address = |PeerProcess { pid, uid }| Address::Unix { port: settings.listen_port, pid, uid };

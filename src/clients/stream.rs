@@ -166,13 +166,13 @@ impl ClientStream {
     pub(super) async fn start_tls(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         if let Some(loop_place) = self.leave_loop()? {
             let _waits_for_us = self.waits_for_us(); // the thread may have others to shake hands with first
-            // what a handshake costs must not make queries wait
+            // What a handshake costs must not make queries wait.
             self.wake_batch = Some(loop_place.exit.take().await);
         }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        // before a signature is spent on it: nobody half-closes in front of a handshake
+        // Before a signature is spent on it: nobody half-closes in front of a handshake.
         if socket.has_hung_up() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -265,7 +265,7 @@ impl ClientStream {
             }
             io::Result::Ok(())
         };
-        // whether it heard us or not, it is gone either way
+        // Whether it heard us or not, it is gone either way.
         let _ = tokio::time::timeout(Duration::from_millis(limits::CLIENT_LINGER_MS), goodbye).await;
     }
 

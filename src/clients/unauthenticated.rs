@@ -198,7 +198,7 @@ impl LoginSlot {
     pub async fn cut_off(&self) {
         loop {
             self.word.notified().await;
-            // what the client has sent meanwhile is read first: the login is asked before this goes on
+            // What the client has sent meanwhile is read first: the login is asked before this goes on.
             tokio::task::yield_now().await;
             if self.unauthenticated.table().has_to_go(self.number, self.unauthenticated.clock.now()) {
                 return;

@@ -76,7 +76,7 @@ async fn read_from(fs: &Fs, env: &Env, name: Option<&str>) -> Result<Path, Fetch
 
 async fn load(fs: &Fs, env: &Env, name: Option<&str>) -> Result<ProfileSet, FetchError> {
     let of_environment = env.get("AWS_PROFILE").unwrap_or_default();
-    // the library takes an empty name for one
+    // The library takes an empty name for one.
     let name = name.or_else(|| of_environment.is_empty().then_some(DEFAULT));
     let name = name.map(|name| name.to_owned().into());
     let profiles = aws_config::profile::load(fs, env, &EnvConfigFiles::default(), name).await;

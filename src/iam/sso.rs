@@ -147,7 +147,7 @@ async fn read_cache(file: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, FetchE
         why => wrong(&format!("the cached token {why}")),
     })?;
     let bytes_max = limits::SSO_CACHE_BYTES_MAX;
-    // with all its room from the start: one that grows leaves what it held behind in freed memory
+    // With all its room from the start: one that grows leaves what it held behind in freed memory.
     let mut text = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
     match file.take(bytes_max as u64 + 1).read_to_end(&mut text).await {
         Ok(bytes) if bytes <= bytes_max => Ok(text),

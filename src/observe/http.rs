@@ -110,7 +110,7 @@ where
             let (status, told) = ready(metrics, query);
             (status, text(&told), body)
         }
-        // that this can be answered is all that it says
+        // That this can be answered is all that it says.
         Some((body, "/live", _)) => ("200 OK", text("live\n"), body),
         Some((body, "/", _)) => ("200 OK", Content::text(HTML_TYPE, INDEX), body),
         Some((body, ..)) => ("404 Not Found", text("not found; the metrics are at /metrics\n"), body),

@@ -91,7 +91,7 @@ impl Table {
             return;
         }
         let first = self.taken.values_mut().filter(|taken| taken.stage != Stage::Served);
-        // of equals the first one is the oldest
+        // Of equals the first one is the oldest.
         if let Some(taken) = first.min_by_key(|taken| taken.stage) {
             taken.is_wanted = true;
             taken.word.notify_one();

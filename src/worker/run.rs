@@ -49,7 +49,7 @@ pub struct WorkerConfig {
 pub fn spawn(config: WorkerConfig) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(config.workers[usize::from(config.id.0)].wake_fd()?, burst(&config))?;
     let epoll = driver.instance();
-    // of the tasks: whoever starts no runtime begins none
+    // Of the tasks: whoever starts no runtime begins none.
     let timers = tokio::runtime::Handle::try_current().ok();
     let name = format!("worker-{}", config.id.0);
     std::thread::Builder::new().name(name).spawn(move || {

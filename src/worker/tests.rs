@@ -254,8 +254,8 @@ fn a_server_moves_with_the_bytes_that_were_not_consumed() {
     let mut second = plant.client(1);
     second.write_all(&query("select 2")).unwrap();
     plant.wait_for("the second waits", || plant.pool.oldest_waiter_elsewhere(WorkerId(0)).is_some());
-    // the end of the first answer and, in the same bytes, the beginning of something
-    // that the server says unasked
+    // The end of the first answer and, in the same bytes, the beginning of something
+    // that the server says unasked.
     let mut unasked = Vec::new();
     encode::parameter_status(&mut unasked, "in_hot_standby", "off");
     let (front, back) = unasked.split_at(7);
