@@ -156,16 +156,23 @@ struct AcceptContext {
 }
 
 impl AcceptContext {
-    /// Takes those whom the kernel has let in already, and would cut off with the socket, but no flood. With
-    /// a socket of the service manager's they are the next process's.
+    /// Takes those whom the kernel has let in already, and would cut off with the socket; of a flood as many
+    /// as come within a login's grace. With a socket of the service manager's they are the next process's.
     async fn last_round(self: &Arc<Self>, door: &Door) {
         if self.is_inherited {
             return;
         }
         let limit = self.clients.unauthenticated_max();
         let take = async {
-            while let Ok(accepted) = door.accept_now() {
-                self.receive(accepted, door, limit).await;
+            loop {
+                for _ in 0..limits::ACCEPTS_PER_ROUND {
+                    match door.accept_now() {
+                        Ok(accepted) => self.receive(accepted, door, limit).await,
+                        Err(error) if is_of_one_client(&error) => {}
+                        Err(_) => return,
+                    }
+                }
+                tokio::task::yield_now().await; // to queries, and to the end of its time
             }
         };
         let _ = tokio::time::timeout(Duration::from_millis(limits::LOGIN_GRACE_MS), take).await;
