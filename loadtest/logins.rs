@@ -78,7 +78,7 @@ fn orders() -> Result<Orders, Failure> {
 
 fn connector(resumes: bool) -> Result<TlsConnector, Failure> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    // what every pooler speaks: none must pay for a key exchange that the other does not know
+    // What every pooler speaks: none must pay for a key exchange that the other does not know.
     provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
     let builder =
         ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;

@@ -1,9 +1,9 @@
 #!/bin/sh
-# PostgreSQL's own regression tests (src/test/regress) directly and through poolers: which tests end otherwise.
+# PostgreSQL's own regression tests (src/test/regress) directly and through poolers: which end otherwise.
 #   sh tests/pg-regress.sh [--source DIR] [--pgbouncer PROGRAM] [--keep DIR] [session|transaction]...
-# DIR is PostgreSQL's source tree, of the version that is installed; without it Debian's source package is taken.
-# --pgbouncer runs the same through that program, too; --keep leaves results and logs there. Both pool modes
-# unless one is named. PGWEIR_BIN names the program under test; without it a release build is made.
+# DIR is PostgreSQL's source tree, of the version that is installed; without it Debian's source package is
+# taken. --pgbouncer runs the same through that program, too; --keep leaves results and logs there. Both pool
+# modes unless one is named. PGWEIR_BIN names the program under test; without it a release build is made.
 # Needs what builds C (build-essential) and some minutes; installs nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,11 +23,12 @@ while [ $# -gt 0 ]; do
     shift
 done
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-pgxs=$(PATH=$pgbin:$PATH pg_config --pgxs 2>/dev/null || echo "$(dirname "$pgbin")/lib/pgxs/src/makefiles/pgxs.mk")
+pgxs=$(PATH=$pgbin:$PATH pg_config --pgxs 2>/dev/null ||
+    echo "$(dirname "$pgbin")/lib/pgxs/src/makefiles/pgxs.mk")
 runner=$(dirname "$pgxs")/../test/regress/pg_regress
 [ -x "$runner" ] || { echo "no pg_regress at $runner: Debian's postgresql has it" >&2 && exit 1; }
 
-# --- the source, and the functions in C that the tests call ----------------------------------------------------------
+# --- the source, and the functions in C that the tests call -------------------------------------------------
 fetch() { # Debian's source package into $target/pg-regress, by a list of sources of its own
     place=$target/pg-regress
     package=postgresql-$(pg_config --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
@@ -37,9 +38,11 @@ fetch() { # Debian's source package into $target/pg-regress, by a list of source
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v '^#' |
         grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1)
     echo "deb-src ${mirror:-http://deb.debian.org/debian} $suite main" >"$place/sources.list"
-    own="-o Dir::Etc::sourcelist=$place/sources.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=$place/lists"
+    own="-o Dir::Etc::sourcelist=$place/sources.list -o Dir::Etc::sourceparts=-"
+    own="$own -o Dir::State::lists=$place/lists"
     apt-get -q $own update >"$place/apt.log" 2>&1
-    (cd "$place" && { apt-get -q $own --download-only source "$package=$(dpkg-query -W -f '${Version}' "$package")" ||
+    version=$(dpkg-query -W -f '${Version}' "$package")
+    (cd "$place" && { apt-get -q $own --download-only source "$package=$version" ||
         apt-get -q $own --download-only source "$package"; }) >>"$place/apt.log" 2>&1 ||
         { cat "$place/apt.log" >&2 && return 1; }
     dpkg-source --no-check -x "$place/$package"_*.dsc "$place/tree" >>"$place/apt.log" 2>&1
@@ -58,7 +61,7 @@ if [ -z "${PGWEIR_BIN:-}" ]; then
     PGWEIR_BIN=$target/release/pgweir
 fi
 
-# --- one run: a cluster, a pooler, the schedule ----------------------------------------------------------------------
+# --- one run: a cluster, a pooler, the schedule -------------------------------------------------------------
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgweir-regress.XXXXXX")
 pooler=
 cluster=
@@ -95,8 +98,10 @@ EOF
     own pg_ctl -D "$cluster" -l "$work/$1.log" -w start >/dev/null
     # What pg_regress would set itself, were it not told to use what exists.
     own psql -X -q -h 127.0.0.1 -p "$pg_port" -U postgres -c 'create database regression template template0' \
-        -c "alter database regression set lc_messages to 'C'" -c "alter database regression set lc_monetary to 'C'" \
-        -c "alter database regression set lc_numeric to 'C'" -c "alter database regression set lc_time to 'C'" \
+        -c "alter database regression set lc_messages to 'C'" \
+        -c "alter database regression set lc_monetary to 'C'" \
+        -c "alter database regression set lc_numeric to 'C'" \
+        -c "alter database regression set lc_time to 'C'" \
         -c "alter database regression set bytea_output to 'hex'" \
         -c "alter database regression set timezone_abbreviations to 'Default'"
 }
@@ -132,16 +137,19 @@ run() { # run NAME PORT MODE: the verdict of each test, sorted, in NAME.verdicts
     # Tests that run at once share servers in transaction pooling, and disturb each other through any pooler.
     width=20
     [ "$3" != transaction ] || width=1
-    (cd "$work/regress" && as_account timeout 1800 "$runner" --use-existing --dbname=regression --inputdir=. --dlpath=. \
-        --outputdir="$work/$1.out" --bindir="$pgbin" --host=127.0.0.1 --port="$2" --user=postgres \
+    (cd "$work/regress" && as_account timeout 1800 "$runner" --use-existing --dbname=regression \
+        --inputdir=. --dlpath=. --outputdir="$work/$1.out" --bindir="$pgbin" \
+        --host=127.0.0.1 --port="$2" --user=postgres \
         --schedule=parallel_schedule --max-connections=$width >"$work/$1.out/said" 2>&1) || true
-    sed -nE 's/^(test )? *([a-z0-9_.]+) +\.\.\. (ok|FAILED).*/\2 \3/p' "$work/$1.out/said" | sort >"$work/$1.verdicts"
+    sed -nE 's/^(test )? *([a-z0-9_.]+) +\.\.\. (ok|FAILED).*/\2 \3/p' "$work/$1.out/said" |
+        sort >"$work/$1.verdicts"
     [ -s "$work/$1.verdicts" ] || { cat "$work/$1.out/said" >&2 && exit 1; }
 }
 report() { # report NAME: against the direct run
     differing=$(comm -13 "$work/direct.verdicts" "$work/$1.verdicts" | cut -d ' ' -f 1 | tr '\n' ' ')
-    [ "$(wc -l <"$work/$1.verdicts")" = "$(wc -l <"$work/direct.verdicts")" ] || differing="$differing (and it broke off)"
-    echo "$1: $(echo $differing | wc -w) of $(wc -l <"$work/direct.verdicts") tests differ: ${differing:-none}"
+    tests=$(wc -l <"$work/direct.verdicts")
+    [ "$(wc -l <"$work/$1.verdicts")" = "$tests" ] || differing="$differing (and it broke off)"
+    echo "$1: $(echo $differing | wc -w) of $tests tests differ: ${differing:-none}"
 }
 keep() {
     [ -z "$kept" ] || { mkdir -p "$kept/$1" && cp -r "$work/$1".out/* "$work/$1".*log "$kept/$1/"; }

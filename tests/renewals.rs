@@ -176,7 +176,7 @@ impl World {
             match action {
                 Action::Open { want, opening, .. } => self.asks_for_turn(at, want, opening),
                 Action::Retire(_) => self.look_at_free(at),
-                // another one of the endpoint has logged in a moment ago
+                // Another one of the endpoint has logged in a moment ago.
                 Action::MakeSure(_) => self.hears(at, Event::SureOfLogin),
                 Action::LookAgain(..)
                 | Action::Nudge { .. }
@@ -262,7 +262,7 @@ impl World {
             if pool.filled_at.is_some_and(|at| at < since) {
                 self.longest_wait = self.longest_wait.max(self.now.since(since));
             }
-            // each stays in its first transaction until all have a server
+            // Each stays in its first transaction until all have a server.
             let busy = self.below(Micros::from_millis(250));
             self.after(busy, Happens::Released(at, number));
         }

@@ -172,7 +172,7 @@ fn one_client_has_one_server_opened() {
 fn a_dead_host_of_a_list_costs_no_retry() {
     let port = postgres().port;
     for balance in ["round-robin", "disable"] {
-        // nobody listens on the second address of the loopback network
+        // Nobody listens on the second address of the loopback network.
         let database =
             format!("db = host=127.0.0.2,127.0.0.1 port={port} dbname=app load_balance_hosts={balance}");
         let rig = Rig::new(&database, "server_login_retry=600\nserver_connect_timeout=5", "");

@@ -17,7 +17,7 @@ fn every_default_parses_and_prints_back() {
         let mut settings = Settings::default();
         row.set(&mut settings, text).unwrap_or_else(|why| panic!("{}: {why}", row.name));
         assert!(row.same(&settings, &defaults), "{}", row.name);
-        // the one setting that is written in octal and shown in decimal
+        // The one setting that is written in octal and shown in decimal.
         let shown = if row.name == "unix_socket_mode" { "511" } else { text };
         assert_eq!(row.show(&defaults).as_deref(), Some(shown), "{}", row.name);
         assert_eq!(row.warning(&defaults, &defaults), None);
@@ -51,7 +51,7 @@ fn a_bad_value_names_its_setting_and_what_is_accepted() {
         assert!(told.strip_prefix(&start).is_some_and(|accepted| accepted == row.accepted()), "{told}");
         refused += 1;
     }
-    // all that are not free text or lists of it
+    // All that are not free text or lists of it.
     assert!(refused > 60, "only {refused} settings refuse {bad:?}");
 }
 
@@ -91,11 +91,11 @@ fn the_order_is_show_configs() {
     );
     let mut sorted = names[..ours].to_vec();
     sorted.sort_unstable();
-    // PgBouncer's one exception
+    // PgBouncer's one exception.
     let [mode, idle] =
         ["pool_mode", "pool_idle_timeout"].map(|name| sorted.iter().position(|n| *n == name).unwrap());
     sorted.swap(mode, idle);
-    // and its underscore sorts after digits
+    // Its underscore sorts after digits.
     let [ciphers13, ca] = ["client_tls13_ciphers", "client_tls_ca_file"]
         .map(|name| sorted.iter().position(|n| *n == name).unwrap());
     assert!(ciphers13 < ca);

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what is missing for: quickstart | test | loadtest. Says what, asks once (through sudo, where it asks), and
-# does nothing at all when nothing is missing. Debian and its kin; elsewhere it names what you need.
+# Installs what is missing for: quickstart | test | loadtest. Says what, asks once (through sudo, where it
+# asks), and does nothing at all when nothing is missing. Debian and its kin; elsewhere it names what you
+# need.
 set -eu
 cd "$(dirname "$0")/.."
 what=${1:?usage: tests/setup.sh quickstart|test|loadtest}
 
-# --- Debian packages -----------------------------------------------------------------------------------------------
+# --- Debian packages ----------------------------------------------------------------------------------------
 missing=
 need() { # need PACKAGES COMMAND...: the packages are wanted unless the command succeeds
     wanted=$1
@@ -59,7 +60,8 @@ if [ -n "${missing# }" ]; then
         echo "Please run as root: apt-get install $missing" >&2
         exit 1
     fi
-    # Debian would start a PostgreSQL, a PgBouncer and a slapd of its own; nobody asked for them. What you configured stays.
+    # Debian would start a PostgreSQL, a PgBouncer and a slapd of its own; nobody asked for them. What you
+    # configured stays.
     if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
         $as_root mkdir -p /etc/postgresql-common
         echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
@@ -86,7 +88,7 @@ if ! command -v cargo >/dev/null; then
     exit 1
 fi
 
-# --- drivers of other languages, for the tests -----------------------------------------------------------------------
+# --- drivers of other languages, for the tests --------------------------------------------------------------
 if [ "$what" = test ]; then
     requirements=tests/drivers/requirements.txt
     if ! cmp -s $requirements .venv/installed.txt; then
@@ -104,8 +106,8 @@ if [ "$what" = test ]; then
         cp tests/drivers/package-lock.json tests/drivers/node_modules/installed.json
     fi
 
-    # PostgreSQL 18 beside the machine's own: the programs that a package of npm brings, without the scripts that it
-    # would run. Where it cannot be had the tests that want it say that they are skipped.
+    # PostgreSQL 18 beside the machine's own: the programs that a package of npm brings, without the scripts
+    # that it would run. Where it cannot be had the tests that want it say that they are skipped.
     case "$(uname -m)" in
     x86_64) machine=x64 ;;
     aarch64) machine=arm64 ;;

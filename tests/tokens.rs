@@ -177,7 +177,7 @@ fn a_dead_host_of_a_list_costs_no_login() {
     let server = Recorder::usual(&[Reply::Accept]);
     for balance in ["round-robin", "disable"] {
         let more = format!("host=127.0.0.2,127.0.0.1 load_balance_hosts={balance}");
-        // the dead one listens nowhere: the recorder's port on another address of the loopback network
+        // The dead one listens nowhere: the recorder's port on another address of the loopback network.
         let pooler = server.pooler(&more).start();
         assert!(ask(&pooler).unwrap().errors.is_empty(), "{balance}");
         end(pooler);
@@ -252,7 +252,7 @@ fn logins_keep_to_the_budget_of_their_endpoint() {
     assert_eq!(times.len(), 14);
     for (index, from) in times.iter().enumerate() {
         let within = times[index..].iter().filter(|at| **at - *from < Duration::from_millis(950)).count();
-        // a burst of 5 and 5 more; what is late by some of them arrives closer together
+        // A burst of 5 and 5 more; what is late by some of them arrives closer together.
         assert!(within <= 12, "{within} logins within a second");
     }
     assert!(times[13] - times[0] > Duration::from_millis(1_500), "{:?}", times[13] - times[0]);
@@ -271,7 +271,7 @@ fn a_trouble_that_has_passed_is_noticed_although_no_server_is_wanted() {
         raw.last_words().contains("closed the connection while it checked the token"),
         "the same role is in trouble"
     );
-    // nobody wants a server any more, and the pool that has one has no room for another
+    // Nobody wants a server any more, and the pool that has one has no room for another.
     pooler.wait_for_log("logins by IAM as role app succeed again");
     let probe = server.visits().pop().expect("it was called").text();
     assert!(probe.contains("database\0pgweir_login_probe\0"), "no session of the database comes of it");

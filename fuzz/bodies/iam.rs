@@ -174,7 +174,7 @@ fn answers(role: Vec<u8>, imds: Vec<u8>, sts: Vec<u8>) {
     let region: Region = "eu-west-1".parse().expect("a region");
     let role = Role::new("arn:aws:iam::123456789012:role/a", None).expect("a role");
     let key = SourceKey::new(SourceKind::Imds, None, Some(role), None, &region);
-    // time stands still but for sleeping: pauses between tries take none
+    // Time stands still but for sleeping: pauses between tries take none.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let source = Arc::new(AwsSource::new(key, region, Arc::new(SystemClock), http.into()));

@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
             return;
         }
     };
-    // loading the same file again changes nothing
+    // Loading the same file again changes nothing.
     let again = Snapshot::load_with("main.ini", Some(&snapshot), &read).expect("what was valid stays valid");
     assert_eq!(snapshot, again);
     let changes = Changes::between(&snapshot, &again);
@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(snapshot.pool_rules(database, user), again.pool_rules(database, user));
     }
     assert_eq!(changes.of("made by the fallback"), DatabaseChange::Same);
-    // what SHOW CONFIG prints can be SET again, as the same value
+    // What SHOW CONFIG prints can be SET again, as the same value.
     for row in TABLE {
         if let Some(text) = row.show(&snapshot.settings) {
             let set = snapshot.with_setting(row.name, &text).expect("SHOW prints what SET takes");

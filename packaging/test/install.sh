@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh WORK PORT: installs WORK/pgweir.deb into a copy of this machine's file system, starts, upgrades, removes and
-# purges it; then runs WORK/pgweir as its container does. Needs root and a mount namespace of its own, with which the copy
-# goes. Exit code 77: there is no overlayfs here.
+# install.sh WORK PORT: installs WORK/pgweir.deb into a copy of this machine's file system, starts, upgrades,
+# removes and purges it; then runs WORK/pgweir as its container does. Needs root and a mount namespace of its
+# own, with which the copy goes. Exit code 77: there is no overlayfs here.
 set -eu
 . packaging/test/lib.sh
 work=$1 port=$2
@@ -24,8 +24,10 @@ there() { # there OPTIONS...: dpkg in the copy
 
 there -i /pgweir.deb
 ini=$all/etc/pgweir/pgweir.ini
-[ "$(chroot "$all" stat -c '%U:%G %a' /etc/pgweir/userlist.txt)" = "root:pgweir 640" ] || fail "secrets can be read"
-chroot "$all" /usr/bin/pgweir --check /etc/pgweir/pgweir.ini >"$work/check" || fail "--check: $(cat "$work/check")"
+[ "$(chroot "$all" stat -c '%U:%G %a' /etc/pgweir/userlist.txt)" = "root:pgweir 640" ] ||
+    fail "secrets can be read"
+chroot "$all" /usr/bin/pgweir --check /etc/pgweir/pgweir.ini >"$work/check" ||
+    fail "--check: $(cat "$work/check")"
 link=/usr/local/bin/pgbouncer
 [ ! -e "$all$link" ] || fail "the name is taken unasked"
 chroot "$all" update-alternatives --quiet --install $link pgbouncer /usr/bin/pgweir 50
@@ -34,7 +36,8 @@ chroot "$all" $link --version | grep -q '^PgBouncer ' || fail "--version under t
 # As the service starts it, but without systemd: its account and its directories.
 echo "listen_port = $port" >>"$ini"
 chroot "$all" install -d -o pgweir -g pgweir /run/pgweir
-chroot "$all" setpriv --reuid pgweir --regid pgweir --init-groups $link -d /etc/pgweir/pgweir.ini || fail "the start"
+chroot "$all" setpriv --reuid pgweir --regid pgweir --init-groups $link -d /etc/pgweir/pgweir.ini ||
+    fail "the start"
 pidfile=$all/run/pgweir/pgweir.pid
 within 20 test -s "$pidfile" || fail "no pidfile: $(cat "$all"/var/log/pgweir/*)"
 pid=$(cat "$pidfile")

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Builds the Debian package and looks at all that packaging/ has: units, manual pages, completions, the package's own
-# scripts, a start with sockets of systemd's. `make packaging` calls it; with QUICK=1 it takes the program
-# that the tests have built, and makes no package without cargo-deb. The package is installed into a copy of this machine's file system that is gone afterwards (install.sh), never
-# on the machine. What cannot be tried here is said.
+# Builds the Debian package and looks at all that packaging/ has: units, manual pages, completions, the
+# package's own scripts, a start with sockets of systemd's. `make packaging` calls it; with QUICK=1 it takes
+# the program that the tests have built, and makes no package without cargo-deb. The package is installed into
+# a copy of this machine's file system that is gone afterwards (install.sh), never on the machine. What cannot
+# be tried here is said.
 set -eu
 cd "$(dirname "$0")/../.."
 . packaging/test/lib.sh
@@ -49,7 +50,8 @@ if has systemd-analyze; then
     for unit in pgweir.service pgweir.socket; do
         sed "s|^ExecStart=/usr/bin/pgweir|ExecStart=/bin/true|" "packaging/$unit" >"$work/$unit"
     done
-    said=$(systemd-analyze verify --man=no "$work/pgweir.service" "$work/pgweir.socket" 2>&1) || fail "units: $said"
+    said=$(systemd-analyze verify --man=no "$work/pgweir.service" "$work/pgweir.socket" 2>&1) ||
+        fail "units: $said"
     [ -z "$said" ] || fail "units: $said"
     # Exposure in tenths, from 0 to 100: below 20 systemd calls it OK.
     systemd-analyze security --offline=true --threshold=20 packaging/pgweir.service >"$work/said" ||
@@ -101,8 +103,9 @@ how="--profile release"
 # shellcheck disable=SC2086
 cargo deb --quiet --no-build --no-dbgsym $how --output "$work/pgweir.deb" >/dev/null
 dpkg-deb --contents "$work/pgweir.deb" | awk '{ print $6 }' >"$work/contents"
-for file in usr/bin/pgweir etc/pgweir/pgweir.ini usr/lib/systemd/system/pgweir.service usr/share/man/man1/pgweir.1.gz \
-    usr/share/man/man5/pgweir.5.gz usr/share/bash-completion/completions/pgweir usr/share/doc/pgweir/copyright; do
+for file in usr/bin/pgweir etc/pgweir/pgweir.ini usr/lib/systemd/system/pgweir.service \
+    usr/share/man/man1/pgweir.1.gz usr/share/man/man5/pgweir.5.gz \
+    usr/share/bash-completion/completions/pgweir usr/share/doc/pgweir/copyright; do
     grep -qx "./$file" "$work/contents" || fail "the package has no $file"
 done
 [ "$(dpkg-deb -I "$work/pgweir.deb" conffiles | grep -c /etc/)" = 3 ] || fail "conffiles"
@@ -120,6 +123,10 @@ else
 fi
 
 # --- the image ------------------------------------------------------------------------------------
+# Its base has no libpam, and the stage that builds has none to link.
+grep -q '^RUN cargo build .*--no-default-features' packaging/Containerfile ||
+    fail "the image's program links libpam"
+good "the image's program has no PAM"
 for builder in podman docker; do
     if has $builder && $builder info >/dev/null 2>&1; then
         $builder build -f packaging/Containerfile -t pgweir-test . >/dev/null || fail "the image"

@@ -108,7 +108,7 @@ impl ScramServer {
         if !identity.is_empty() || bare.starts_with("m=") {
             return Err(ScramError::Unsupported);
         }
-        // the name in `n=` is passed over, as PostgreSQL does: who logs in was said in the StartupMessage
+        // The name in `n=` is passed over, as PostgreSQL does: who logs in was said in the StartupMessage.
         let (_name, rest) = attribute(bare, 'n')?;
         let (client_nonce, _extensions) = attribute(rest, 'r')?;
         if client_nonce.is_empty() || !client_nonce.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -207,7 +207,7 @@ impl ScramClient {
     /// Begins; gives the machine and the first message. `nonce` is fresh for each
     /// exchange, see [`nonce_text`].
     pub fn start(nonce: String) -> (Self, String) {
-        // PostgreSQL passes over the name here and takes the StartupMessage's
+        // PostgreSQL passes over the name here and takes the StartupMessage's.
         Self::start_as("", nonce)
     }
 

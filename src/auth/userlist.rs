@@ -100,7 +100,7 @@ fn quoted(input: &[u8]) -> Result<(String, &[u8]), &'static str> {
     loop {
         let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\n')).ok_or(BROKEN)?;
         if rest[end] == b'\n' {
-            // a forgotten quote must not pair this line's user with the next line's secret
+            // A forgotten quote must not pair this line's user with the next line's secret.
             return Err(BROKEN);
         }
         text.extend_from_slice(&rest[..end]);

@@ -345,7 +345,7 @@ mod tests {
         let of_line = |line: &String| line.split(".ini:").nth(1)?.split(')').next()?.parse::<u32>().ok();
         let lines: Vec<_> = found.iter().map_while(of_line).collect();
         assert!(lines.is_sorted() && lines.len() >= 6, "in the order of the file: {found:?}");
-        // the errors of form put right, the others are the same ones
+        // The errors of form put right, the others are the same ones.
         let sound = text.replace("many", "1");
         let others: Vec<_> = found.iter().filter(|line| !line.contains("\"many\"")).cloned().collect();
         assert_eq!(looked_at(&sound, None), others);

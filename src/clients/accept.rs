@@ -156,16 +156,23 @@ struct AcceptContext {
 }
 
 impl AcceptContext {
-    /// Takes those whom the kernel has let in already, and would cut off with the socket, but no flood. With
-    /// a socket of the service manager's they are the next process's.
+    /// Takes those whom the kernel has let in already, and would cut off with the socket; of a flood as many
+    /// as come within a login's grace. With a socket of the service manager's they are the next process's.
     async fn last_round(self: &Arc<Self>, door: &Door) {
         if self.is_inherited {
             return;
         }
         let limit = self.clients.unauthenticated_max();
         let take = async {
-            while let Ok(accepted) = door.accept_now() {
-                self.receive(accepted, door, limit).await;
+            loop {
+                for _ in 0..limits::ACCEPTS_PER_ROUND {
+                    match door.accept_now() {
+                        Ok(accepted) => self.receive(accepted, door, limit).await,
+                        Err(error) if is_of_one_client(&error) => {}
+                        Err(_) => return,
+                    }
+                }
+                tokio::task::yield_now().await; // to queries, and to the end of its time
             }
         };
         let _ = tokio::time::timeout(Duration::from_millis(limits::LOGIN_GRACE_MS), take).await;
@@ -209,9 +216,9 @@ impl AcceptContext {
             None => {
                 let login_slot =
                     clients.unauthenticated.admit(&remote, || clients.unauthenticated_max()).await;
-                let ours = login_slot.pace().ours();
+                let waits_for_us = login_slot.pace().waits_for_us();
                 clients.accepting.until_on().await; // it has waited, and may have been suspended meanwhile
-                drop(ours);
+                drop(waits_for_us);
                 login_slot
             }
         };
@@ -227,7 +234,7 @@ impl AcceptContext {
         {
             Ok(arrival) => {
                 let remote = arrival.remote.clone();
-                // boxed, as `tasks::spawn` does
+                // Boxed, as `tasks::spawn` does.
                 let login = Box::pin(client::serve(Arc::clone(&self.clients), arrival));
                 let login = Box::pin(async move {
                     let _ = tasks::guarded("client login", remote, login).await; // its panic is logged
@@ -303,7 +310,7 @@ fn arrival(
             (Fresh::new(socket, true, loop_place), remote, Address::Tcp(canonical(local)))
         }
         Accepted::Unix(socket) => {
-            // who cannot be known is served all the same: as nobody, who has no rights by an account
+            // Who cannot be known is served all the same: as nobody, who has no rights by an account.
             let peer = PeerProcess::of(&socket).unwrap_or(PeerProcess::UNKNOWN);
             let own = PeerProcess { pid: std::process::id(), uid: rustix::process::getuid().as_raw() };
             let address = |PeerProcess { pid, uid }| Address::Unix { port: settings.listen_port, pid, uid };

@@ -59,7 +59,7 @@ impl Accepting {
     /// # Cancel safety
     /// Nothing is lost.
     pub(super) async fn until_on(&self) {
-        // it fails only when the sender is gone, and that is `self`
+        // It fails only when the sender is gone, and that is `self`.
         let _ = self.on.subscribe().wait_for(|on| *on).await;
     }
 
@@ -70,7 +70,7 @@ impl Accepting {
     pub(super) async fn while_on<T, F: Future<Output = T>>(&self, accept: impl Fn() -> F) -> T {
         let mut on = self.on.subscribe();
         loop {
-            // it fails only when the sender is gone, and that is `self`
+            // It fails only when the sender is gone, and that is `self`.
             let _ = on.wait_for(|on| *on).await;
             tokio::select! {
                 biased;

@@ -37,7 +37,7 @@ pub async fn lookup<Begun>(
     let policy = plane.policy.load_full();
     let settings = &policy.snapshot.settings;
     let config = match database {
-        // not an entry, but its users may come from auth_query too: in auth_dbname, by auth_user
+        // Not an entry, but its users may come from auth_query too: in auth_dbname, by auth_user.
         CONSOLE_DATABASE => Arc::new(Database::new(CONSOLE_DATABASE.into())),
         _ => policy.snapshot.database(database).ok_or_else(|| not_configured(database))?,
     };
@@ -47,7 +47,7 @@ pub async fn lookup<Begun>(
         tracing::error!("cannot use the reserved \"{CONSOLE_DATABASE}\" database as an auth_dbname");
         return Err(Fault::Config);
     }
-    // who asks may be anybody, and name any database of `*`
+    // Who asks may be anybody, and name any database of `*`.
     if plane.registry.find(&runs_in, &runner).is_none() && !policy.snapshot.databases.contains_key(&*runs_in)
     {
         clients.unauthenticated.new_database().await;
@@ -202,7 +202,7 @@ impl Reading {
                 let fields = backend::ErrorFields::read(payload).map_err(malformed)?;
                 let (severity, text) = (fields.severity(), fields.message());
                 if severity == encode::Severity::Fatal.text() {
-                    // the pooler's own words to its client, or the server's refusal that it passes on
+                    // The pooler's own words to its client, or the server's refusal that it passes on.
                     return Err(Fault::relayed(fields.sqlstate(), text));
                 }
                 return Err(complain(&format!("{severity}: {text}")));

@@ -85,7 +85,7 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
             false
         }
         Secret::Scram(_) => {
-            let _ours = stream.ours();
+            let _waits_for_us = stream.waits_for_us();
             let permit = rules.key_derivation.acquire().await;
             if stream.has_hung_up() {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -111,11 +111,11 @@ async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
     authentication::write_sasl_request(&mut out, SCRAM_SHA_256);
     stream.send(&out).await?;
     let payload = read_answer(stream).await?;
-    let ours = stream.ours();
+    let waits_for_us = stream.waits_for_us();
     let (user, secret, iterations) = (rules.user, rules.secret, rules.scram_iterations);
     let verifier =
         rules.verifiers.of(user, secret, iterations, rules.key_derivation, || stream.has_hung_up()).await;
-    drop(ours);
+    drop(waits_for_us);
     let nonce = nonce_text(random::<NONCE_BYTES>(rules)?);
     let (server, challenge) = begin_scram(verifier, &nonce, &payload)?;
     out.clear();

@@ -85,8 +85,8 @@ impl Clients {
         (Arc::new(clients), logins)
     }
 
-    /// Whether somebody has come before a soft shutdown and is no client yet. It waits for him as long as a
-    /// login may take; who says nothing is not waited for.
+    /// Whether a soft shutdown waits for somebody who has come before it and is no client yet: for
+    /// [`limits::LOGIN_GRACE_MS`] in all, since nothing tells who logs in from who says nothing.
     pub fn are_on_their_way(&self) -> bool {
         let is_anybody =
             self.accepting.is_open_to_tcp() || self.unauthenticated.count() > 0 || self.logins.count() > 0;

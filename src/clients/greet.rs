@@ -77,7 +77,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// The login cannot be taken up again.
 pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result<Greeting, LoginEnd> {
     while stream.unread().is_empty() {
-        // whoever leaves before a single byte was only looking whether we are there
+        // Whoever leaves before a single byte was only looking whether we are there.
         stream.read_more().await.map_err(|_| LoginEnd::Unsaid)?;
     }
     while let Some(first) = typed_message(stream.unread()) {
@@ -165,7 +165,7 @@ async fn answer_ssl(stream: &mut ClientStream, rules: &GreetRules<'_>) -> Result
         return Err(LoginEnd::Silent("SSL req inside SSL".to_owned()));
     }
     if !stream.unread().is_empty() {
-        // whoever sits between us and the client could have put them there
+        // Whoever sits between us and the client could have put them there.
         return Err(Fault::UnencryptedAfterSsl.into());
     }
     match rules.tls {

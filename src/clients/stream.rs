@@ -7,7 +7,7 @@ mod rewound;
 mod socket;
 
 use super::loop_place::LoopPlace;
-use super::unauthenticated::{Ours, Pace};
+use super::unauthenticated::{Pace, WaitsForUs};
 use super::wake_batch::WakeBatch;
 use crate::auth::CertificateNames;
 use crate::base::limits;
@@ -81,8 +81,8 @@ impl ClientStream {
     }
 
     /// The client waits for us until the guard is dropped.
-    pub(super) fn ours(&self) -> Option<Ours> {
-        self.pace.as_ref().map(Pace::ours)
+    pub(super) fn waits_for_us(&self) -> Option<WaitsForUs> {
+        self.pace.as_ref().map(Pace::waits_for_us)
     }
 
     fn step(&self) {
@@ -165,14 +165,14 @@ impl ClientStream {
     /// The stream is lost.
     pub(super) async fn start_tls(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         if let Some(loop_place) = self.leave_loop()? {
-            let _ours = self.ours(); // the thread may have others to shake hands with first
-            // what a handshake costs must not make queries wait
+            let _waits_for_us = self.waits_for_us(); // the thread may have others to shake hands with first
+            // What a handshake costs must not make queries wait.
             self.wake_batch = Some(loop_place.exit.take().await);
         }
         let Transport::Plain(socket) = std::mem::replace(&mut self.transport, Transport::Lost) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        // before a signature is spent on it: nobody half-closes in front of a handshake
+        // Before a signature is spent on it: nobody half-closes in front of a handshake.
         if socket.has_hung_up() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -265,7 +265,7 @@ impl ClientStream {
             }
             io::Result::Ok(())
         };
-        // whether it heard us or not, it is gone either way
+        // Whether it heard us or not, it is gone either way.
         let _ = tokio::time::timeout(Duration::from_millis(limits::CLIENT_LINGER_MS), goodbye).await;
     }
 

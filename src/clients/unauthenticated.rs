@@ -31,9 +31,9 @@ impl Pace {
     }
 
     /// It waits for us until the guard is dropped.
-    pub fn ours(&self) -> Ours {
+    pub fn waits_for_us(&self) -> WaitsForUs {
         self.waited.pause();
-        Ours(self.clone())
+        WaitsForUs(self.clone())
     }
 
     /// Since when it has been waited for; `None`: it waits for us.
@@ -43,10 +43,10 @@ impl Pace {
     }
 }
 
-/// See [`Pace::ours`].
-pub struct Ours(Pace);
+/// See [`Pace::waits_for_us`].
+pub struct WaitsForUs(Pace);
 
-impl Drop for Ours {
+impl Drop for WaitsForUs {
     fn drop(&mut self) {
         self.0.step();
     }
@@ -198,7 +198,7 @@ impl LoginSlot {
     pub async fn cut_off(&self) {
         loop {
             self.word.notified().await;
-            // what the client has sent meanwhile is read first: the login is asked before this goes on
+            // What the client has sent meanwhile is read first: the login is asked before this goes on.
             tokio::task::yield_now().await;
             if self.unauthenticated.table().has_to_go(self.number, self.unauthenticated.clock.now()) {
                 return;
@@ -302,7 +302,7 @@ mod tests {
         let unauthenticated = unauthenticated();
         let (slow, quick) =
             (unauthenticated.enter(&from("10.0.0.1")), unauthenticated.enter(&from("10.0.0.2")));
-        let ours = quick.pace().ours();
+        let waits_for_us = quick.pace().waits_for_us();
         tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
         let stays = async |login_slot: &LoginSlot| {
             tokio::time::timeout(Duration::from_millis(1), login_slot.cut_off()).await.is_err()
@@ -313,7 +313,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(limits::LOGIN_GRACE_MS)).await;
         unauthenticated.make_room();
         slow.cut_off().await;
-        drop((ours, slow));
+        drop((waits_for_us, slow));
         unauthenticated.make_room();
         assert!(stays(&quick).await, "it has its time");
         assert_eq!((unauthenticated.count(), unauthenticated.cut_off()), (1, 1));

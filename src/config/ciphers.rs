@@ -74,18 +74,15 @@ fn chosen(text: &str) -> Vec<&'static Suite> {
             "@" if name == "STRENGTH" => list.sort_by_key(|suite| !suite.has_256_bits),
             "@" => {}
             "+" => list.sort_by_key(meant),
+            "-" => list.retain(|suite| !meant(suite)),
+            "!" => {
+                killed.extend(SUITES.iter().filter(meant).map(|suite| suite.name));
+                list.retain(|suite| !meant(suite));
+            }
             _ => {
-                let fresh = SUITES.iter().filter(meant).filter(|suite| !killed.contains(&suite.name));
-                match operator {
-                    "!" => killed.extend(SUITES.iter().filter(meant).map(|suite| suite.name)),
-                    "-" => {}
-                    _ => {
-                        let fresh: Vec<_> = fresh.filter(|suite| !is_in(&list, suite)).collect();
-                        list.extend(fresh);
-                        continue;
-                    }
-                }
-                list.retain(|suite| !suite.is_meant(name));
+                let is_fresh = |suite: &&Suite| !killed.contains(&suite.name) && !is_in(&list, suite);
+                let fresh: Vec<_> = SUITES.iter().filter(meant).filter(is_fresh).collect();
+                list.extend(fresh);
             }
         }
     }

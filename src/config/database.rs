@@ -46,7 +46,7 @@ impl Value for Hosts {
             dir if dir.starts_with(['/', '@']) => Some(Host::UnixDir(dir.into())),
             text => match text.parse() {
                 Ok(address) => Some(Host::Ip(address)),
-                // a scoped address (fe80::1%eth0) is the resolver's to read
+                // A scoped address (fe80::1%eth0) is the resolver's to read.
                 Err(_) if text.contains(':') && !text.contains('%') => None,
                 Err(_) => Some(Host::Name(text.into())),
             },

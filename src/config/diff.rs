@@ -41,14 +41,14 @@ impl Changes {
             fallback: match (&old.fallback, &new.fallback) {
                 (None, _) => DatabaseChange::Same,
                 (Some(_), None) => DatabaseChange::Gone,
-                // any change of the line counts, as in PgBouncer
+                // Any change of the line counts, as in PgBouncer.
                 (Some(before), Some(after)) if before == after => DatabaseChange::Same,
                 (Some(_), Some(_)) => DatabaseChange::Dirty,
             },
             server_tls: server_tls().any(|row| !row.same(&old.settings, &new.settings)),
         };
         for (name, after) in &new.databases {
-            // an entry that is new in the file may have been served by the fallback until now
+            // An entry that is new in the file may have been served by the fallback until now.
             if old.database(name).is_some_and(|before| !before.reaches_same(after)) {
                 changes.dirty.insert(name.clone());
             }
@@ -114,7 +114,7 @@ mod tests {
         ] {
             assert_eq!(change(line), Dirty, "{line}");
         }
-        // a forced user is kept by a reload
+        // A forced user is kept by a reload.
         assert_eq!(change("a = host=h"), Same);
     }
 

@@ -109,7 +109,7 @@ impl Snapshot {
                 break;
             }
         }
-        // what could not be read, or not to its end, may have had the section
+        // What could not be read, or not to its end, may have had the section.
         if errors.is_empty() && draft.errors.len() <= limits::CONFIG_ERRORS_MAX {
             draft.end(path);
         }
@@ -119,7 +119,7 @@ impl Snapshot {
             errors.append(&mut wrong);
             draft.begin_overlay();
             tokens.iter().for_each(|token| draft.take(token));
-            // of a main file that is wrong, what the overlay adds to may be missing for that alone
+            // Of a main file that is wrong, what the overlay adds to may be missing for that alone.
             draft.errors.retain(|error| is_sound || !error.problem.is_not_there());
         }
         errors.append(&mut draft.errors);

@@ -137,7 +137,7 @@ impl Value for bool {
 impl Value for Micros {
     fn parse(text: &str) -> Result<Self, BadValue> {
         let seconds = text.parse::<f64>().ok().filter(|s| s.is_finite() && !s.is_sign_negative());
-        // a span beyond u64 saturates: it is for ever either way
+        // A span beyond u64 saturates: it is for ever either way.
         seconds.map(|s| Self((s * 1e6).round() as u64)).ok_or_else(not_accepted::<Self>)
     }
     fn show(&self) -> Option<String> {

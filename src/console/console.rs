@@ -62,7 +62,7 @@ impl Console {
             Source::Fds => {
                 return Err(
                     "SHOW FDS is not available: PgBouncer 1.26 has removed it with online restarts; a \
-                            restart without a gap goes by so_reuseport",
+                     restart without a gap goes by so_reuseport",
                 );
             }
             Source::Config => show_process::config(&snapshot),

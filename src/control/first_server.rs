@@ -21,8 +21,8 @@ impl Plane {
         let Some(entry) = self.registry.by_id(pool.id) else { return Err(Fault::DatabaseRemoved) };
         self.ends_pause_for_change(&entry); // the client may have brought what the last login lacked
         if let Some(welcome) = entry.welcome.known(pool.generation()) {
-            // a pool without servers whose logins fail turns its clients away: each that comes
-            // is a reason to try again
+            // A pool without servers whose logins fail turns its clients away: each that comes
+            // is a reason to try again.
             if pool.live_count() == 0 && pool.failing().is_some() {
                 self.launcher.need_server(pool.id);
             }
@@ -52,7 +52,7 @@ impl Plane {
         }
         self.launcher.need_server(entry.share.id);
         tokio::select! {
-            // an attempt that ends without a word has panicked
+            // An attempt that ends without a word has panicked.
             answer = answer => answer.unwrap_or(Err(Fault::LoginFailed)),
             _ = phase.wait_for(|phase| *phase == Phase::WaitForServers) => Err(Fault::ServerShuttingDown),
         }
@@ -65,7 +65,7 @@ impl Plane {
         let (wait, no_more_servers) =
             (entry.welcome.wait(self.now(), || share.generation()), std::pin::pin!(no_more_servers));
         let mut wait = std::pin::pin!(wait);
-        // joined at its first poll, so that the launcher finds it waiting
+        // Joined at its first poll, so that the launcher finds it waiting.
         let first = std::future::poll_fn(|context| std::task::Poll::Ready(wait.as_mut().poll(context))).await;
         if let std::task::Poll::Ready(outcome) = first {
             return outcome;

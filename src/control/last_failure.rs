@@ -66,7 +66,7 @@ impl<S: PartialEq> LastFailure<S> {
         let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
         let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
         let pause = match before {
-            // nobody had heard of that one when it began
+            // Nobody had heard of that one when it began.
             Some(before) if begun_at < before.at => before.pause,
             Some(before) if now.since(before.until) <= longest => Micros(2 * before.pause.0),
             _ => first,

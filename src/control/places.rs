@@ -110,7 +110,7 @@ impl Places {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // counts that a panic has left half-way would be more servers than a cap allows, for ever
+        // Counts that a panic has left half-way would be more servers than a cap allows, for ever.
         self.ledger.lock().unwrap_or_else(|_| tasks::abort("the ledger has panicked"))
     }
 }

@@ -50,7 +50,7 @@ impl Lines {
     /// those that are asked just before this one comes.
     pub(crate) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
         use tracing_subscriber::layer::SubscriberExt;
-        // a second one is refused: there is one already
+        // A second one is refused: there is one already.
         let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         let lines = Self::default();
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));

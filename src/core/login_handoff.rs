@@ -45,6 +45,30 @@ impl ClientIdentity {
     }
 }
 
+#[cfg(test)]
+impl ClientIdentity {
+    /// A client at no address.
+    pub(crate) fn for_tests(socket_id: u64) -> Self {
+        let nowhere = Address::Unix { port: 0, pid: 0, uid: 0 };
+        Self {
+            socket_id,
+            database: "db".into(),
+            user: "app".into(),
+            remote: nowhere.clone(),
+            local: nowhere,
+            tls: String::new(),
+            connected_at_epoch_s: 0,
+            replication: Replication::No,
+            internal: false,
+        }
+    }
+
+    /// The same of the console.
+    pub(crate) fn of_console_for_tests(socket_id: u64) -> Self {
+        Self { database: crate::config::CONSOLE_DATABASE.into(), ..Self::for_tests(socket_id) }
+    }
+}
+
 /// A client that has finished its login but for its last messages ([`ClientLogin::welcome`]).
 #[derive(Debug)]
 pub struct ClientLogin {

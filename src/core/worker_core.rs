@@ -174,8 +174,8 @@ impl Core {
         pool.asked = 0;
         // What came with it may be an answer that nobody has asked for: it is looked at
         // first (`Core::heard_out`).
-        server.speaks_on = net.has_unread(Peer::Server(id));
-        let is_heard = !server.speaks_on;
+        server.has_unread = net.has_unread(Peer::Server(id));
+        let is_heard = !server.has_unread;
         let given = self.servers.insert(server);
         assert_eq!(given, id, "a server joins under the id reserved for it");
         if self.suspended {
@@ -201,7 +201,7 @@ impl Core {
     /// Whether a server is at rest now.
     pub(in crate::core) fn try_rest(&self, id: ServerId) -> Option<Resting> {
         let server = self.servers.find(id)?;
-        (server.is_clean() && server.cancels == 0 && !server.speaks_on).then_some(Resting(id))
+        (server.is_clean() && server.cancels == 0 && !server.has_unread).then_some(Resting(id))
     }
 
     /// The end of everything that a server without a client, or a cancel aimed at it, can cause: one that was

@@ -198,7 +198,7 @@ mod tests {
             let advice = reason.advice(kind, has_role);
             let at = format!("{kind}, {reason:?}, role {has_role}: {advice}");
             let is_of_source = NAMES.iter().any(|(name, _)| advice.contains(name));
-            // these two hold what was read, or print it; nobody else answers for them
+            // These two hold what was read, or print it; nobody else answers for them.
             let are_read = kind == SourceKind::Process
                 || (kind == SourceKind::Env && reason == Reason::Garbage && !has_role);
             assert!(!(is_of_source && OUTSIDE.contains(&reason)) || are_read, "{at}");

@@ -154,7 +154,7 @@ impl AwsSource {
         let mut given = match path.base {
             Base::Keys(keys) => of_nobody(checked(keys)?),
             Base::Process(command) => of_nobody(process::run(&command).await?),
-            Base::Sso(seat) => of_nobody(sso::fetch(&seat, &*self.clock, &self.http).await?),
+            Base::Sso(role) => of_nobody(sso::fetch(&role, &*self.clock, &self.http).await?),
             Base::WebIdentity { token_file, role } => {
                 let file = IdentityFile { path: token_file, named_by: "web_identity_token_file" };
                 self.sts.exchange(&file, &role).await?

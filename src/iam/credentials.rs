@@ -193,13 +193,13 @@ pub(super) fn checked(credentials: AwsCredentials) -> Result<AwsCredentials, Fet
     if !(1..=128).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return garbage("access key id contains invalid characters");
     }
-    // a line's end that came with it, most often: what it signs is refused, and looks like a denial
+    // A line's end that came with it, most often: what it signs is refused, and looks like a denial.
     let secret = credentials.secret_access_key();
     if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         return garbage("secret access key contains invalid characters");
     }
     match credentials.session_token() {
-        // programs that print keys which need none write it so
+        // Programs that print keys which need none write it so.
         Some("") => Ok(without_session(&credentials)),
         Some(session) if !uri_encoding::is_session_token(session) => {
             garbage("session token contains invalid characters, or is too long to sign with")

@@ -189,17 +189,17 @@ impl Reactions {
         let refreshed_at = tried.and_then(|known| known.refreshed_at);
         let is_long_ago = refreshed_at.is_some_and(|at| now.since(at) >= REFRESH_PERIOD);
         let step = match (cause, cures) {
-            // only a refused token may be cured by another one, and not where there are too many already
+            // Only a refused token may be cured by another one, and not where there are too many already.
             (Some(cause), 0) if cause != Cause::Throttled => Step::Again,
             (Some(cause), 1) if cause != Cause::Throttled => Step::RefreshThenAgain,
-            // they may have been replaced while the trouble lasted
+            // They may have been replaced while the trouble lasted.
             (Some(cause), _) if cause != Cause::Throttled && is_long_ago => Step::RefreshThenAgain,
             _ => {
                 let pause = back_off(failures, jitter);
-                // the endpoint's pace holds back more than a pause of this one's could
+                // The endpoint's pace holds back more than a pause of this one's could.
                 let is_short = class == Class::Throttled || cause == Some(Cause::Moment);
                 let pause = if is_short { pause.min(SHORT_PAUSE) } else { pause };
-                // the refusal that proves a denial comes as soon as it may
+                // The refusal that proves a denial comes as soon as it may.
                 let proof_at = refusals.proof_at(evidence.patience).filter(|at| *at > now);
                 Step::BackOff((now + pause).min(proof_at.unwrap_or(Micros::NEVER)))
             }
@@ -223,7 +223,7 @@ impl Reactions {
     pub fn accepted(&mut self, who: &Who, now: Micros) {
         let before = self.all.remove(who);
         self.entries.add(before.map_or(0, |known| known.refused), now);
-        // what took longer was a permission that was given back, or an outage
+        // What took longer was a permission that was given back, or an outage.
         let is_passing = |since: Micros| now.since(since) < CROWDED_GRACE;
         if before.and_then(|known| known.refusals.unexplained_since()).is_some_and(is_passing) {
             self.healed_at = Some(now);

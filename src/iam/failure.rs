@@ -307,7 +307,7 @@ fn reason_of_code(code: &str, message: &str) -> Option<Reason> {
         | "AssumeRoleUnauthorizedAccess"
         | "AuthFailure"
         | "IDPRejectedClaim"
-        // a key that is deleted or switched off
+        // A key that is deleted or switched off.
         | "InvalidClientTokenId"
         | "InvalidAccessKeyId"
         | "UnrecognizedClientException"

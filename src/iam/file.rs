@@ -51,7 +51,7 @@ pub(super) async fn read(path: &str, bytes_max: usize) -> Result<Vec<u8>, Unread
 /// Why not.
 pub(super) async fn open(path: impl AsRef<Path>) -> Result<File, Unread> {
     let mut open = tokio::fs::OpenOptions::new();
-    // without it, opening a pipe waits for whoever writes into it
+    // Without it, opening a pipe waits for whoever writes into it.
     open.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     let file = open.open(path).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Unread::Missing,

@@ -49,7 +49,7 @@ impl Http {
         if let Some(client) = &*self.made() {
             return Ok(client.clone());
         }
-        // two callers may make one each: the lock is not held while files are read
+        // Two callers may make one each: the lock is not held while files are read.
         let new = SharedHttpClient::new(Dated { inner: new_client().await?, skew: self.skew.clone() });
         Ok(self.made().get_or_insert(new).clone())
     }

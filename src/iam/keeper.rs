@@ -135,7 +135,7 @@ impl Source {
             shown: Notify::new(),
             clock,
         });
-        // a role's credentials come from STS, whatever it was assumed with
+        // A role's credentials come from STS, whatever it was assumed with.
         let stability = if key.role().is_some() { StaticStability::Off } else { stability };
         let keeper = Keeper {
             name: key.to_string(),
@@ -242,7 +242,7 @@ impl Source {
     /// Nothing is lost.
     pub async fn fetched_after(&self, fetches: u64) {
         let mut finished = self.shared.fetches.subscribe();
-        // the sender lives as long as self
+        // The sender lives as long as self.
         let _ = finished.wait_for(|count| *count > fetches).await;
     }
 
@@ -257,7 +257,7 @@ impl Source {
             let memory = self.shared.memory.load();
             memory.principal.is_some() || memory.unidentified.is_some() || memory.failure.is_some()
         };
-        // the sender lives as long as self
+        // The sender lives as long as self.
         let _ = finished.wait_for(is_over).await;
     }
 

@@ -48,7 +48,7 @@ impl Pace {
     /// STS has asked for fewer calls.
     pub(super) fn throttled(&self) {
         let now = self.now();
-        // its calls are short: one of the pace of before is not told from one of now
+        // Its calls are short: one of the pace of before is not told from one of now.
         self.budget().throttled(now, now);
     }
 
@@ -114,7 +114,7 @@ mod tests {
         let begun = Instant::now();
         pace.turn(std::future::ready(())).await;
         assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
-        // one that waits already, and is hurried then
+        // One that waits already, and is hurried then.
         let (sender, mut receiver) = tokio::sync::watch::channel(false);
         let hurried = Arc::clone(&pace);
         let one = tasks::spawn("one", 1, async move {

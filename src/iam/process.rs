@@ -72,7 +72,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            // an error: nobody is left in it
+            // An error: nobody is left in it.
             let _ = killpg(group, Signal::SIGKILL);
         }
     }
@@ -80,7 +80,7 @@ impl Drop for Program {
 
 async fn read_bounded(stdout: impl AsyncRead + Unpin) -> Result<Zeroizing<Vec<u8>>, FetchError> {
     let bytes_max = limits::CREDENTIAL_PROCESS_BYTES_MAX;
-    // with all its room from the start: one that grows leaves what it held behind in freed memory
+    // With all its room from the start: one that grows leaves what it held behind in freed memory.
     let mut output = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
     let read = stdout.take(bytes_max as u64 + 1).read_to_end(&mut output).await;
     match read {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn is_gone(pid: &str) -> bool {
-        // a zombie has ended, too
+        // A zombie has ended, too.
         let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
         status.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
     }

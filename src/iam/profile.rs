@@ -10,7 +10,7 @@
 use super::failure::{FetchError, Reason};
 use super::role::RoleToAssume;
 use super::source::SourceKind;
-use super::sso::Seat;
+use super::sso::SsoRole;
 use aws_config::profile::{Profile, ProfileSet};
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_runtime::env_config::file::EnvConfigFiles;
@@ -42,7 +42,7 @@ pub(super) enum Base {
     /// This program prints them.
     Process(String),
     /// IAM Identity Center gives them for a cached token.
-    Sso(Seat),
+    Sso(SsoRole),
     /// STS gives them for a token in a file.
     WebIdentity {
         /// The file.
@@ -76,7 +76,7 @@ async fn read_from(fs: &Fs, env: &Env, name: Option<&str>) -> Result<Path, Fetch
 
 async fn load(fs: &Fs, env: &Env, name: Option<&str>) -> Result<ProfileSet, FetchError> {
     let of_environment = env.get("AWS_PROFILE").unwrap_or_default();
-    // the library takes an empty name for one
+    // The library takes an empty name for one.
     let name = name.or_else(|| of_environment.is_empty().then_some(DEFAULT));
     let name = name.map(|name| name.to_owned().into());
     let profiles = aws_config::profile::load(fs, env, &EnvConfigFiles::default(), name).await;
@@ -153,8 +153,8 @@ fn base(profile: &Profile, profiles: &ProfileSet, may_be_empty: bool) -> Result<
         let role = step(profile).ok_or_else(|| wrong("web_identity_token_file is given without role_arn"))?;
         return Ok(Base::WebIdentity { token_file: token_file.to_owned(), role });
     }
-    if let Some(seat) = Seat::of(profile, profiles) {
-        return seat.map(Base::Sso);
+    if let Some(role) = SsoRole::of(profile, profiles) {
+        return role.map(Base::Sso);
     }
     if profile.get("login_session").is_some() {
         return Err(wrong("interactive login (login_session) is not supported"));
@@ -193,7 +193,7 @@ mod tests {
             Base::Keys(keys) => format!("keys {}", keys.access_key_id()),
             Base::Process(command) => format!("process {command}"),
             Base::WebIdentity { token_file, role } => format!("token {token_file} for {}", role.arn),
-            Base::Sso(Seat { cached_as, region, account, role }) => {
+            Base::Sso(SsoRole { cached_as, region, account, role }) => {
                 format!("sso {cached_as} {region} {account} {role}")
             }
             Base::Other(kind) => kind.to_string(),

@@ -197,7 +197,7 @@ fn source(keys: &Keys<'_>, region: Option<&Region>, refused: &mut Refused) -> Op
         refused.add("iam_profile", format_args!("iam_credential_source={kind} reads no profile"));
     }
     let role = keys.iam_role_arn.and_then(|arn| {
-        // an error of the ARN comes first; without one, what is refused is the external id
+        // An error of the ARN comes first; without one, what is refused is the external id.
         let key = if Role::new(arn, None).is_err() { "iam_role_arn" } else { "iam_external_id" };
         Role::new(arn, keys.iam_external_id).map_err(|why| refused.add(key, why)).ok()
     });

@@ -35,7 +35,7 @@ const ERROR_TYPE: &str = "x-amzn-errortype";
 
 /// A profile's role, as IAM Identity Center knows it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct SsoRole {
     /// Of whose token the name of the cache's file is made: the session's name, else the portal's address.
     pub cached_as: String,
     /// Where the portal is.
@@ -46,7 +46,7 @@ pub(super) struct Seat {
     pub role: String,
 }
 
-impl Seat {
+impl SsoRole {
     /// What `profile` says of IAM Identity Center; `None`: nothing.
     ///
     /// # Errors
@@ -111,21 +111,21 @@ impl Seat {
     }
 }
 
-/// Credentials of the role of `seat`.
+/// Credentials of `role`.
 ///
 /// # Errors
 /// There is no token that is good, or the portal gives none for it.
 /// # Cancel safety
 /// Nothing is lost.
 pub(super) async fn fetch(
-    seat: &Seat,
+    role: &SsoRole,
     clock: &dyn WallClock,
     http: &Http,
 ) -> Result<AwsCredentials, FetchError> {
     let home = env("HOME").map_err(|_| wrong("HOME is not set: the cached token is not found"))?;
-    let token = cached_token(&read_cache(&seat.file(&home)).await?, clock.now())?;
+    let token = cached_token(&read_cache(&role.file(&home)).await?, clock.now())?;
     let mut request = HttpRequest::new(SdkBody::empty());
-    let fits = request.set_uri(seat.url()).is_ok()
+    let fits = request.set_uri(role.url()).is_ok()
         && request.headers_mut().try_insert("x-amz-sso_bearer_token", token.as_str().to_owned()).is_ok();
     if !fits {
         return Err(wrong("the portal's address or the cached token cannot be sent"));
@@ -147,7 +147,7 @@ async fn read_cache(file: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, FetchE
         why => wrong(&format!("the cached token {why}")),
     })?;
     let bytes_max = limits::SSO_CACHE_BYTES_MAX;
-    // with all its room from the start: one that grows leaves what it held behind in freed memory
+    // With all its room from the start: one that grows leaves what it held behind in freed memory.
     let mut text = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
     match file.take(bytes_max as u64 + 1).read_to_end(&mut text).await {
         Ok(bytes) if bytes <= bytes_max => Ok(text),

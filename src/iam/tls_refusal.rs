@@ -19,7 +19,7 @@ pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
     use rustls::CertificateError as Bad;
     Some(match tls_error(error)? {
         rustls::Error::InvalidCertificate(bad) => match bad {
-            // an authority of the same name, with another key
+            // An authority of the same name, with another key.
             Bad::UnknownIssuer | Bad::BadSignature => {
                 "its certificate was refused: the issuer is not trusted; AWS_CA_BUNDLE must name a file \
                  that has it"

@@ -216,7 +216,7 @@ impl<K: Kernel> Epoll<K> {
                 self.table.settle(machine, now);
             }
             None => {
-                // what it was sent last may still wait for the end of the turn
+                // What it was sent last may still wait for the end of the turn.
                 self.table.settle(machine, now);
                 self.table.begin_close(key, now);
             }

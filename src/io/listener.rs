@@ -61,7 +61,7 @@ pub fn answers(path: &str) -> io::Result<bool> {
     socket.set_nonblocking(true)?;
     match socket.connect(&unix_address(path)?) {
         Ok(()) => Ok(true),
-        // its queue is full: it is alive
+        // Its queue is full: it is alive.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             Ok(false)

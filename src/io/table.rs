@@ -295,7 +295,7 @@ impl<K: Kernel> Table<K> {
 
     /// Writes everything that the machine has sent.
     fn write(&mut self, outgoing: Outgoing<'_>) {
-        // a single write is cheaper as a call of its own
+        // A single write is cheaper as a call of its own.
         let mut burst = self.burst.take_if(|_| outgoing.len() > 1);
         self.waiting = outgoing.each(|key, parts| {
             let Some(conn) = self.conn(key) else { return };

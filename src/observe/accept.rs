@@ -90,7 +90,7 @@ mod tests {
     fn openmetrics_is_for_who_prefers_it() {
         let is_open = |accept: &str| format(&request(&format!("Accept: {accept}"))) == Format::OpenMetrics;
         for accept in [
-            // Prometheus 2 and 3
+            // Prometheus 2 and 3.
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;\

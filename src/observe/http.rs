@@ -8,7 +8,7 @@
 
 use super::accept;
 use super::page::{Format, Page};
-use super::seats::{Seat, Seats, Stage};
+use super::page_slots::{PageSlot, PageSlots, Stage};
 use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
 use crate::tasks;
 use std::future::Future;
@@ -52,12 +52,12 @@ pub trait Metrics: Send + Sync + 'static {
 /// # Cancel safety
 /// Dropping it stops accepting; requests under way are answered.
 pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
-    let seats = Seats::new(HTTP_CONNECTIONS_MAX);
+    let slots = PageSlots::new(HTTP_CONNECTIONS_MAX);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (metrics, seat) = (Arc::clone(&metrics), seats.seat().await);
-                tasks::spawn("scrape", peer, async move { answer_in_time(stream, &*metrics, &seat).await });
+                let (metrics, slot) = (Arc::clone(&metrics), slots.take().await);
+                tasks::spawn("scrape", peer, async move { answer_in_time(stream, &*metrics, &slot).await });
             }
             Err(error) => {
                 tracing::warn!("metrics_listen: accept failed: {error}");
@@ -71,22 +71,22 @@ pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
 /// hears a line now and then.
 const ACCEPT_AGAIN_MS: u64 = 1_000;
 
-/// Answers one request, unless that takes too long or somebody else needs the seat. A scraper that goes away
+/// Answers one request, unless that takes too long or somebody else needs the slot. A scraper that goes away
 /// or is too slow is its own affair.
-async fn answer_in_time<S, M>(stream: S, metrics: &M, seat: &Seat)
+async fn answer_in_time<S, M>(stream: S, metrics: &M, slot: &PageSlot)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     M: Metrics,
 {
     let time = Duration::from_millis(HTTP_TIMEOUT_MS);
     tokio::select! {
-        _ = timeout(time, answer(stream, metrics, seat)) => {}
-        () = seat.wanted() => {}
+        _ = timeout(time, answer(stream, metrics, slot)) => {}
+        () = slot.wanted() => {}
     }
 }
 
 /// Reads one request and answers it.
-async fn answer<S, M>(mut stream: S, metrics: &M, seat: &Seat) -> std::io::Result<()>
+async fn answer<S, M>(mut stream: S, metrics: &M, slot: &PageSlot) -> std::io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     M: Metrics,
@@ -99,7 +99,7 @@ where
             return respond(&mut stream, "431 Request Header Fields Too Large", &text, Body::Sent).await;
         }
     };
-    seat.enter(Stage::Served);
+    slot.enter(Stage::Served);
     let text = |text: &str| Content::text(TEXT_TYPE, text);
     let (status, content, body) = match target(&head) {
         Some((body, "/metrics", _)) => match metrics.page(accept::format(&head)).await {
@@ -110,14 +110,14 @@ where
             let (status, told) = ready(metrics, query);
             (status, text(&told), body)
         }
-        // that this can be answered is all that it says
+        // That this can be answered is all that it says.
         Some((body, "/live", _)) => ("200 OK", text("live\n"), body),
         Some((body, "/", _)) => ("200 OK", Content::text(HTML_TYPE, INDEX), body),
         Some((body, ..)) => ("404 Not Found", text("not found; the metrics are at /metrics\n"), body),
         None if head.starts_with(b"GET ") => ("400 Bad Request", text(""), Body::Sent),
         None => ("405 Method Not Allowed", text("only GET\n"), Body::Sent),
     };
-    seat.enter(Stage::Taking);
+    slot.enter(Stage::Taking);
     respond(&mut stream, status, &content, body).await
 }
 

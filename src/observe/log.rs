@@ -123,7 +123,7 @@ impl Log {
             let words = words(panic.payload());
             let text = format!("thread {name} panicked at {place}: {words}");
             if name == WRITER {
-                // nobody writes lines any more, and a pooler that runs on without a word helps nobody
+                // Nobody writes lines any more, and a pooler that runs on without a word helps nobody.
                 eprintln!("{text}");
                 std::process::abort();
             }

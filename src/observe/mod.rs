@@ -8,8 +8,8 @@ pub mod http;
 pub mod line;
 pub mod log;
 pub mod page;
+mod page_slots;
 mod scrape;
-mod seats;
 pub mod sink;
 mod system;
 

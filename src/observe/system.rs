@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) fn levels(started_at_epoch_us: u64) -> SystemLevels {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    // the listing has itself open
+    // The listing has itself open.
     let open_files = std::fs::read_dir("/proc/self/fd").ok().map(|files| files.count().saturating_sub(1));
     SystemLevels {
         started_at_epoch_us: Some(started_at_epoch_us),

@@ -86,7 +86,7 @@ impl Credential {
             }
             Self::Token(proof) => {
                 let text = proof.token.expose().as_bytes();
-                // a buffer that has to grow would leave its beginning behind in freed memory
+                // A buffer that has to grow would leave its beginning behind in freed memory.
                 out.reserve(HEADER_BYTES + text.len() + 1);
                 authentication::write_password(out, text);
             }

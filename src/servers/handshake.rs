@@ -27,7 +27,7 @@ impl LoginError {
             Self::NotForTokens(asked) => Outcome::Asked(*asked),
             Self::Uncovered => Outcome::Untrusted,
             Self::StaleToken => return None,
-            // what is no protocol is no server
+            // What is no protocol is no server.
             _ => Outcome::Ended(Stage::Greeting),
         })
     }
@@ -131,7 +131,7 @@ impl Handshake {
             let skipped = self.skip.min(input.len() - at);
             (self.skip, at) = (self.skip - skipped, at + skipped);
             let rest = &input[at..];
-            // results of connect_query may be of any size: they are passed over, never kept
+            // Results of connect_query may be of any size: they are passed over, never kept.
             let passes_over = self.is_querying() && rest.first().is_some_and(|tag| is_ignorable(*tag));
             let length_max =
                 if passes_over { i32::MAX.unsigned_abs() } else { limits::SERVER_LOGIN_MESSAGE_BYTES_MAX };
@@ -245,7 +245,7 @@ impl Handshake {
                 Step::Asked
             }
             (_, AuthRequest::Other(code)) => return Err(LoginError::UnsupportedMethod(code)),
-            // a server that accepts before it has proven itself is not to be trusted
+            // A server that accepts before it has proven itself is not to be trusted.
             (_, _) => return Err(LoginError::Scram(ScramError::Malformed)),
         };
         Ok(())

@@ -123,21 +123,9 @@ impl Drop for ConsoleClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Address;
 
     fn identity(id: u64) -> Arc<ClientIdentity> {
-        let address = Address::Unix { port: 6432, pid: 9, uid: 0 };
-        Arc::new(ClientIdentity {
-            socket_id: id,
-            database: "pgbouncer".into(),
-            user: "ada".into(),
-            remote: address.clone(),
-            local: address,
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            replication: crate::wire::startup::Replication::No,
-            internal: false,
-        })
+        Arc::new(ClientIdentity::of_console_for_tests(id))
     }
 
     #[test]

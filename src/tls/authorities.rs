@@ -148,7 +148,7 @@ impl Authorities {
             return Ok(check_extensions(&leaf, self.role)?);
         }
         match self.verify_path(shown, between, now) {
-            // which the library does not read
+            // The library does not read it.
             Err(Refusal::UnsupportedCertVersion) => self.verify_version_1(&leaf, shown, now),
             Err(refusal) => Err(error_of(refusal)),
             Ok(()) => Ok(check_key_usage(&leaf, self.role)?),

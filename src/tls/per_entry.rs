@@ -80,7 +80,7 @@ impl ServersTls {
 
     fn add(&mut self, entry: &Database, auth: ServerAuth, settings: &Settings) -> Result<(), EntryTlsError> {
         let wanted @ (mode, ca_file, negotiation) = &self.wanted(entry, auth);
-        // without authorities there are no logins by IAM: that is told where the entry's keys are read
+        // Without authorities there are no logins by IAM: that is told where the entry's keys are read.
         let is_missing = auth.is_by_iam() && ca_file.is_empty();
         if is_missing || *wanted == self.of_settings || self.own.contains_key(wanted) {
             return Ok(());

@@ -203,7 +203,7 @@ impl Servers {
             rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
                 Err(refusal)
             }
-            // it reads no certificate of version 1, which has only a common name
+            // It reads no certificate of version 1, which has only a common name.
             _ => Err(NotValidForName.into()),
         }
     }

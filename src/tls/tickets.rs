@@ -73,7 +73,7 @@ impl Keys {
 
     fn renew(&mut self, now: Micros) {
         if self.newest.as_ref().is_none_or(|key| now.since(key.made_at) >= PERIOD) {
-            // a sealer of the library turns its own keys, too, but only after hours
+            // A sealer of the library turns its own keys, too, but only after hours.
             let sealer = Ticketer::new().ok();
             let newest = sealer.map(|sealer| Key { made_at: now, sealer });
             self.before = std::mem::replace(&mut self.newest, newest);

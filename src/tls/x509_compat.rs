@@ -29,7 +29,7 @@ pub(super) fn has_signed(
 ) -> bool {
     let Some((algorithm, signature)) = signature(der) else { return false };
     let suits = |known: &&&dyn SignatureVerificationAlgorithm| *known.signature_alg_id() == *algorithm;
-    // the algorithm is named twice, and only one of the two names is signed
+    // The algorithm is named twice, and only one of the two names is signed.
     leaf.tbs_certificate.signature == leaf.signature_algorithm
         && algorithms.all.iter().filter(suits).any(|known| {
             is_signed(&[*known], &root.subject_public_key_info, leaf.tbs_certificate.as_ref(), signature)

@@ -67,7 +67,7 @@ impl WorkerHandle {
             return false;
         }
         if is_client {
-            // before anybody can read of it, and count it off again
+            // Before anybody can read of it, and count it off again.
             self.0.clients.fetch_add(1, Ordering::Relaxed);
         }
         letters.waiting.push(mail);

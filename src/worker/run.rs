@@ -4,7 +4,7 @@
 //! workers, notes, the clock.
 
 use super::tasks::Tasks;
-use super::{Begin, Mail, Post, Worker, WorkerHandle};
+use super::{Begin, Environment, Mail, Worker, WorkerHandle};
 use crate::base::{Micros, WorkerId};
 use crate::config::IoBackend;
 use crate::core::{Core, Note, StatementRegistry};
@@ -49,7 +49,7 @@ pub struct WorkerConfig {
 pub fn spawn(config: WorkerConfig) -> io::Result<JoinHandle<()>> {
     let driver = Epoll::new(config.workers[usize::from(config.id.0)].wake_fd()?, burst(&config))?;
     let epoll = driver.instance();
-    // of the tasks: whoever starts no runtime begins none
+    // Of the tasks: whoever starts no runtime begins none.
     let timers = tokio::runtime::Handle::try_current().ok();
     let name = format!("worker-{}", config.id.0);
     std::thread::Builder::new().name(name).spawn(move || {
@@ -58,7 +58,7 @@ pub fn spawn(config: WorkerConfig) -> io::Result<JoinHandle<()>> {
         let core = Core::new(id, config.names.clone(), Arc::clone(&config.statements));
         let me = config.workers[usize::from(id.0)].clone();
         let tasks = Tasks::new(me.clone(), epoll);
-        let mut worker = Worker::new(id, core, driver, ThreadPost { config, me, tasks });
+        let mut worker = Worker::new(id, core, driver, ThreadEnvironment { config, me, tasks });
         let run = || {
             while worker.round()?.is_continue() {}
             Ok::<_, io::Error>(())
@@ -90,22 +90,22 @@ fn burst(config: &WorkerConfig) -> Option<Burst> {
 }
 
 /// What a worker that has panicked held, as far as it can still tell.
-fn state(worker: &mut Worker<Core, Linux, ThreadPost>) -> String {
+fn state(worker: &mut Worker<Core, Linux, ThreadEnvironment>) -> String {
     let counts = || {
-        let (clients, servers) = worker.mind().counts();
+        let (clients, servers) = worker.machine().counts();
         format!("{} connections, {clients} clients and {servers} servers", worker.driver().connections())
     };
     catch_unwind(AssertUnwindSafe(counts)).unwrap_or_else(|_| "a state that cannot be told".to_owned())
 }
 
 /// A worker's ways out on its thread, and its tasks.
-struct ThreadPost {
+struct ThreadEnvironment {
     config: WorkerConfig,
     me: WorkerHandle,
     tasks: Tasks,
 }
 
-impl Post for ThreadPost {
+impl Environment for ThreadEnvironment {
     type Socket = OwnedFd;
 
     fn now(&self) -> Micros {

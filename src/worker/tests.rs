@@ -1,7 +1,7 @@
 //! Workers with their real core, between socket pairs that play clients and servers.
 
 use super::{Mail, Task, WorkerConfig, WorkerHandle, spawn};
-use crate::base::{Address, Micros, WorkerId};
+use crate::base::{Micros, WorkerId};
 use crate::config::{ClientRules, IoBackend, Snapshot};
 use crate::core::{
     Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare, ServerIdentity,
@@ -126,17 +126,7 @@ impl Plant {
 
     fn client_with(&self, worker: usize, rules: ClientRules) -> UnixStream {
         let (channel, far, socket_id) = self.socket();
-        let identity = ClientIdentity {
-            socket_id,
-            database: "db".into(),
-            user: "app".into(),
-            remote: Address::Unix { port: 0, pid: 0, uid: 0 },
-            local: Address::Unix { port: 0, pid: 0, uid: 0 },
-            tls: String::new(),
-            connected_at_epoch_s: 0,
-            replication: crate::wire::startup::Replication::No,
-            internal: false,
-        };
+        let identity = ClientIdentity::for_tests(socket_id);
         let login = ClientLogin {
             identity: Arc::new(identity),
             pool: Arc::clone(&self.pool),
@@ -264,8 +254,8 @@ fn a_server_moves_with_the_bytes_that_were_not_consumed() {
     let mut second = plant.client(1);
     second.write_all(&query("select 2")).unwrap();
     plant.wait_for("the second waits", || plant.pool.oldest_waiter_elsewhere(WorkerId(0)).is_some());
-    // the end of the first answer and, in the same bytes, the beginning of something
-    // that the server says unasked
+    // The end of the first answer and, in the same bytes, the beginning of something
+    // that the server says unasked.
     let mut unasked = Vec::new();
     encode::parameter_status(&mut unasked, "in_hot_standby", "off");
     let (front, back) = unasked.split_at(7);

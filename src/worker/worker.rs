@@ -5,7 +5,7 @@
 //! workers. Knows no thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the
 //! simulation (`tests/sim`).
 
-use super::mind::{Mind, WorkerEvent};
+use super::worker_machine::{WorkerEvent, WorkerMachine};
 use super::{Begin, Mail, ReplicationPair};
 use crate::base::{Micros, Peer, WorkerId, limits};
 use crate::core::{Answer, Command, Note};
@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 const MAILS_PER_ROUND: usize = 4;
 
 /// A worker's ways to the world outside.
-pub trait Post {
+pub trait Environment {
     /// What letters carry.
     type Socket;
     /// The time; never goes back.
@@ -45,11 +45,11 @@ pub trait Post {
 }
 
 /// What one loop holds.
-pub struct Worker<M, K: Kernel, P> {
+pub struct Worker<M, K: Kernel, E> {
     id: WorkerId,
-    mind: M,
+    machine: M,
     driver: Epoll<K>,
-    post: P,
+    environment: E,
     now: Micros,
     next_pass: Micros,
     /// The mailbox was not empty when it was last looked into.
@@ -59,12 +59,22 @@ pub struct Worker<M, K: Kernel, P> {
     clients_gone: u32,
 }
 
-impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
+impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, K, E> {
     /// A worker without connections.
-    pub fn new(id: WorkerId, mind: M, driver: Epoll<K>, post: P) -> Self {
-        let now = post.now();
+    pub fn new(id: WorkerId, machine: M, driver: Epoll<K>, environment: E) -> Self {
+        let now = environment.now();
         let next_pass = now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
-        Self { id, mind, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
+        Self {
+            id,
+            machine,
+            driver,
+            environment,
+            now,
+            next_pass,
+            has_mail: false,
+            clients_come: 0,
+            clients_gone: 0,
+        }
     }
 
     /// Waits for events, the mailbox or the next pass, and does what there is to do.
@@ -73,15 +83,15 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     /// # Errors
     /// The system's, where it cannot wait: the loop cannot go on.
     pub fn round(&mut self) -> io::Result<ControlFlow<()>> {
-        let Self { post, .. } = self;
-        let is_busy = self.has_mail || post.has_tasks();
+        let Self { environment, .. } = self;
+        let is_busy = self.has_mail || environment.has_tasks();
         let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
-        let turn = self.driver.turn(&mut self.mind, || post.now(), patience)?;
+        let turn = self.driver.turn(&mut self.machine, || environment.now(), patience)?;
         self.now = turn.now;
         for task in self.driver.ready_tasks() {
-            self.post.wake(task);
+            self.environment.wake(task);
         }
-        if self.post.run_tasks() || turn.woken || self.has_mail {
+        if self.environment.run_tasks() || turn.woken || self.has_mail {
             self.has_mail = true;
             for _ in 0..MAILS_PER_ROUND {
                 if self.take_mail().is_break() {
@@ -95,7 +105,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         if self.now >= self.next_pass {
             self.handle(WorkerEvent::Pass);
             self.driver.expire(self.now);
-            self.post.driver_faults(self.driver.faults());
+            self.environment.driver_faults(self.driver.faults());
             self.next_pass = self.now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
         }
         self.carry_out();
@@ -104,11 +114,11 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
 
     /// Delivers what is in the mailbox.
     fn take_mail(&mut self) -> ControlFlow<()> {
-        let letters = self.post.take();
+        let letters = self.environment.take();
         self.has_mail = !letters.is_empty();
         for mail in letters {
             if let Mail::Stop = mail {
-                self.post.close();
+                self.environment.close();
                 return ControlFlow::Break(());
             }
             self.deliver(mail);
@@ -121,13 +131,13 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             Mail::Client(parts) => {
                 let (channel, login) = *parts;
                 self.clients_come = self.clients_come.wrapping_add(1);
-                let id = self.mind.core().reserve_client();
+                let id = self.machine.core().reserve_client();
                 self.driver.adopt(Peer::Client(id), channel);
                 self.handle(WorkerEvent::Client(id, login));
             }
             Mail::Server(parts) => {
                 let (channel, login) = *parts;
-                let id = self.mind.core().reserve_server();
+                let id = self.machine.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
                 self.handle(WorkerEvent::Server(id, login));
             }
@@ -135,7 +145,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 let ReplicationPair { client: (channel, login), server: (server_channel, server_login) } =
                     *pair;
                 self.clients_come = self.clients_come.wrapping_add(1);
-                let core = self.mind.core();
+                let core = self.machine.core();
                 let (client, server) = (core.reserve_client(), core.reserve_server());
                 self.driver.adopt(Peer::Client(client), channel);
                 self.driver.adopt(Peer::Server(server), server_channel);
@@ -143,7 +153,7 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             }
             Mail::Moved(parts) => {
                 let (channel, state) = *parts;
-                let id = self.mind.core().reserve_server();
+                let id = self.machine.core().reserve_server();
                 self.driver.adopt(Peer::Server(id), channel);
                 self.handle(WorkerEvent::Moved(id, state));
             }
@@ -157,41 +167,41 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
                 }
                 reply(answer);
             }
-            Mail::Task(task) => self.post.begin(task),
-            Mail::Wake(task) => self.post.wake(task),
+            Mail::Task(task) => self.environment.begin(task),
+            Mail::Wake(task) => self.environment.wake(task),
             Mail::Stop => {}
         }
     }
 
     fn handle(&mut self, event: WorkerEvent) {
         let now = self.now;
-        self.driver.act(&mut self.mind, now, |mind, net| mind.handle(event, now, net));
+        self.driver.act(&mut self.machine, now, |machine, net| machine.handle(event, now, net));
     }
 
     /// Asks or orders something, between two rounds.
     pub fn command(&mut self, command: Command) -> Answer {
         let now = self.now;
-        self.driver.act(&mut self.mind, now, |mind, net| mind.command(command, now, net))
+        self.driver.act(&mut self.machine, now, |machine, net| machine.command(command, now, net))
     }
 
     /// Sends out what the round has left for others.
     fn carry_out(&mut self) {
         for departure in self.driver.take_departures() {
             let mail = Mail::Moved(Box::new((departure.channel, departure.state)));
-            self.post.send(departure.to, mail);
+            self.environment.send(departure.to, mail);
         }
         for note in self.driver.take_notes() {
             match note {
                 Note::Nudge { pool, idle_at } => {
-                    self.post.send(idle_at, Mail::Nudge { pool, by: self.id });
+                    self.environment.send(idle_at, Mail::Nudge { pool, by: self.id });
                 }
-                note => self.post.note(note),
+                note => self.environment.note(note),
             }
         }
-        let here = u32::try_from(self.mind.core().counts().0).unwrap_or(u32::MAX);
+        let here = u32::try_from(self.machine.core().counts().0).unwrap_or(u32::MAX);
         let gone = self.clients_come.wrapping_sub(here);
         if gone != self.clients_gone {
-            self.post.clients_gone(gone.wrapping_sub(self.clients_gone));
+            self.environment.clients_gone(gone.wrapping_sub(self.clients_gone));
             self.clients_gone = gone;
         }
     }
@@ -201,9 +211,9 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
         self.next_pass
     }
 
-    /// The mind, to look at.
-    pub fn mind(&mut self) -> &mut M {
-        &mut self.mind
+    /// The machine, to look at.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
     }
 
     /// The driver, to look at.

@@ -211,7 +211,7 @@ impl PoolerSetup {
             command.env_remove(name);
         }
         command.arg(directory.join("pgweir.ini")).env("HOME", &directory).envs(&self.environment);
-        // where a core would be left
+        // Where a core would be left.
         command.stdin(Stdio::null()).current_dir(&directory);
         (directory, port, command)
     }

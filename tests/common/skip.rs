@@ -17,7 +17,7 @@ pub fn skip<T>(why: &str) -> Option<T> {
 pub fn skip_all_the_same<T>(why: &str) -> Option<T> {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
-    // not by a macro whose output the test harness keeps to itself
+    // Not by a macro whose output the test harness keeps to itself.
     let _ = std::io::stderr().write_all(format!("SKIPPED {name}: {why}\n").as_bytes());
     None
 }

@@ -201,7 +201,7 @@ impl Told {
         }
         let usable = u64::from(["fresh", "stale"].contains(&&*self.row["cred_state"]));
         same("cred_state", usable, self.of_source("pgweir_iam_credentials_usable").map(|value| value as u64));
-        // a try without credentials is counted by the metric alone: no login came of it
+        // A try without credentials is counted by the metric alone: no login came of it.
         let others = ["clock", "service", "unreachable"].iter().map(|reason| self.logins("failed", reason));
         let least = others.sum::<u64>();
         let most = least + self.logins("failed", "credentials");

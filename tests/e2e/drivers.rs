@@ -42,7 +42,7 @@ fn workload(program: PathBuf, script: Option<&str>) {
             "pgbouncer",
         ]);
         let pools = programs::run(psql.args(["-c", "show pools"]).env("PGPASSWORD", "admin-secret"));
-        // database, user, cl_active, cl_waiting, two for cancels, sv_active
+        // Database, user, cl_active, cl_waiting, two for cancels, sv_active.
         let own = pools.lines().filter(|line| line.starts_with("app|app|"));
         own.map(|line| line.split('|').collect::<Vec<_>>()).all(|row| (row[3], row[6]) == ("0", "0"))
     });

@@ -44,8 +44,8 @@ fn program() -> &'static Path {
         let built = own.ancestors().nth(3).expect("target/PROFILE/deps/NAME").join("relay/debug/relay");
         assert!(built.exists(), "{} is missing: tests/run.sh builds it", built.display());
         let copy = reaper::directory().join("relay");
-        // not by us: a child of another test would hold it open for writing, and a program that is
-        // being written does not start
+        // Not by us: a child of another test would hold it open for writing, and a program that is
+        // being written does not start.
         programs::run(Command::new("cp").args([&built, &copy]));
         account::hand_over(&copy, 0o755);
         copy
@@ -84,7 +84,7 @@ fn work(port: u16, client: usize, database: &str) {
     if client == 0 {
         let large = raw.simple(&format!("select repeat('x', {LARGE_BYTES})")).value();
         assert!(large.len() == LARGE_BYTES && large.bytes().all(|byte| byte == b'x'));
-        // a request of many reads, and the next one behind it
+        // A request of many reads, and the next one behind it.
         assert_eq!(raw.simple(&format!("select length('{large}')")).value(), LARGE_BYTES.to_string());
         assert_eq!(raw.simple("select 'last'").value(), "last");
     }

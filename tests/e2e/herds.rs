@@ -31,7 +31,7 @@ impl Thread {
     fn at(task: &Path) -> Option<(String, Self)> {
         let read = |file: &str| std::fs::read_to_string(task.join(file)).ok();
         let (stat, schedstat, status) = (read("stat")?, read("schedstat")?, read("status")?);
-        // the fields behind the name, which may hold anything; the 19th of all is the nice value
+        // The fields behind the name, which may hold anything; the 19th of all is the nice value.
         let nice = stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()?;
         let mut counts = schedstat.split_whitespace().map(|count| count.parse().ok());
         let (ran_ns, queued_ns, turns) = (counts.next()??, counts.next()??, counts.next()??);
@@ -136,15 +136,15 @@ fn a_herd_that_shakes_hands_waits_for_its_turns_and_loses_nobody() {
         let mut raw = Raw::tls(pooler.port, "localhost", &certs().ca());
         let sent = raw.try_send(&startup_message(196_608, &[("user", "app"), ("database", "app")]));
         let is_served = sent.is_ok() && raw.outcome().status == Some(b'I');
-        // so long at the most it was the pooler that waited for the client, and not the other way round
+        // So long at the most it was the pooler that waited for the client, and not the other way round.
         (is_served.then_some(raw), Thread::own_time() - before)
     };
     let herd: Vec<_> = std::thread::scope(|scope| {
         let herd: Vec<_> = (0..HERD).map(|_| scope.spawn(come)).collect();
         herd.into_iter().map(|client| client.join().expect("it comes to an end")).collect()
     });
-    // who was silent for longer may have been cut off for others, and on a machine as
-    // busy as this one some may be
+    // Who was silent for longer may have been cut off for others, and on a machine as
+    // busy as this one some may be.
     let slow = herd.iter().filter(|(_, own)| own.as_millis() >= u128::from(limits::LOGIN_GRACE_MS)).count();
     let served = herd.iter().filter(|(client, _)| client.is_some()).count();
     let cut_off = pooler.log().matches("too many logins at a time").count();
@@ -173,7 +173,7 @@ fn a_client_that_comes_alone_wakes_few_workers() {
     let before = sleeps();
     (0..CLIENTS).for_each(|_| look_in(&pooler));
     let woken = sleeps() - before;
-    // it takes its worker a few turns; were every worker woken for it, there would be eight and these
+    // It takes its worker a few turns; were every worker woken for it, there would be eight and these.
     assert!(woken < CLIENTS * (WORKERS - 2), "{woken} wakings for {CLIENTS} clients");
 }
 
@@ -192,7 +192,7 @@ fn of_a_herd_each_worker_gets_clients() {
     for client in &mut herd {
         (0..QUERIES).for_each(|_| assert_eq!(client.simple("select 1").value(), "1"));
     }
-    // a worker sleeps between one query and the next of its own clients
+    // A worker sleeps between one query and the next of its own clients.
     for (name, worker) in threads(&pooler, "worker-") {
         let sleeps = worker.sleeps - before[&name].sleeps;
         assert!(sleeps as usize > HERD * QUERIES / 10, "{name:?}: {sleeps} wakings");

@@ -38,6 +38,6 @@ fn nobody_looks_into_the_memory_and_a_crash_leaves_no_core() {
 fn one_who_hunts_a_fault_may_allow_both() {
     let allowed = pooler(1);
     assert!(is_open(&allowed));
-    // whether there is a core now is for the machine's own settings to say
+    // Whether there is a core now is for the machine's own settings to say.
     println!("a core was left: {}", leaves_core(allowed));
 }

@@ -105,7 +105,7 @@ fn a_users_own_timeout_counts_for_that_user_only() {
 
 #[test]
 fn client_login_timeout_ends_a_silent_client() {
-    // by default the kernel itself holds a silent connection back, for 45 seconds
+    // By default the kernel itself holds a silent connection back, for 45 seconds.
     let pooler = setup().set("client_login_timeout", 1).set("tcp_defer_accept", 0).start();
     let mut silent = raw::Raw::tcp(pooler.port);
     let words = silent.last_words();

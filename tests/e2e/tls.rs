@@ -106,7 +106,7 @@ fn one_set_after_another_turns_tls_on() {
     set("client_tls_key_file", &certs().server_key(), true);
     assert!(connect(&pooler, "sslmode=require").is_ok() && connect(&pooler, "sslmode=disable").is_err());
     set("client_tls_cert_file", "no/such.crt".as_ref(), false);
-    // not waited for: the reasons are there before the answer that sends one to look for them
+    // Not waited for: the reasons are there before the answer that sends one to look for them.
     assert!(pooler.log().contains("ERROR TLS setup failed: client_tls_cert_file: no/such.crt: "));
     set("query_timeout", "7".as_ref(), true);
     assert!(connect(&pooler, "sslmode=require").is_ok() && connect(&pooler, "sslmode=disable").is_err());
@@ -122,7 +122,7 @@ fn a_reload_to_tls_that_cannot_be_set_up_changes_nothing() {
     });
     let outcome = pooler.ask("reload");
     assert!(outcome.errors.iter().any(|error| error.contains("RELOAD failed")), "{outcome:?}");
-    // not waited for: the reasons are there before the answer that sends one to look for them
+    // Not waited for: the reasons are there before the answer that sends one to look for them.
     assert!(pooler.log().contains("ERROR TLS setup failed: client_tls_cert_file: no/such.crt: "));
     assert_eq!(connect(&pooler, "sslmode=require"), sound);
     assert_eq!(connect(&pooler, "sslmode=disable"), sound);

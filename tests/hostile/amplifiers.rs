@@ -283,7 +283,7 @@ fn parameters_are_kept_within_their_bound() {
         until: Until::Said,
         ends: &[],
         login: |_| welcome(),
-        // a client and its server both remember the last one
+        // A client and its server both remember the last one.
         answer: || status("application_name", &"x".repeat(60_000)),
     };
     let mut held = a_buffer_each(parameters.clients);

@@ -40,7 +40,7 @@ fn astray(wire: &mut Wire, way: usize, dice: &mut Dice) {
                 wire.send(&[byte]);
             }
         }
-        // gone without a word, what was sent unread
+        // Gone without a word, what was sent unread.
         _ => {}
     }
 }
@@ -83,7 +83,7 @@ fn only_they_were_ended(pooler: &Pooler, runs: &Runs) {
     let others: Vec<_> = closed(&log, " C-")
         .into_iter()
         .filter(|line| !peer_port(line).is_some_and(|port| all.contains(&port)))
-        // the test's own questions at the console, and its cancel requests
+        // The test's own questions at the console, and its cancel requests.
         .filter(|line| !goes_by_itself(line))
         .collect();
     assert!(others.is_empty(), "others were ended: {others:#?}");
@@ -106,12 +106,12 @@ fn clients_go_astray_in_every_state() {
     };
     let guarded = setup().set("auth_type", "scram-sha-256").start();
     let mut pooler = setup().start();
-    // the only server of `full` is somebody's for the whole time
+    // The only server of `full` is somebody's for the whole time.
     let mut holder = Raw::log_in(pooler.port, "app", "full");
     assert_eq!(holder.simple("begin").status, Some(b'T'));
     let until = Instant::now() + length(6);
-    // the witness, the holder, eight that attack and whose last clients may not be gone yet; the pools'
-    // sizes and the page's own
+    // The witness, the holder, eight that attack and whose last clients may not be gone yet; the pools'
+    // sizes and the page's own.
     let held = Held { unauthenticated: 64, clients: 2 + 16, servers: 2 + 4 + 1, ..Held::default() };
     let mut runs = Runs::new();
     beside("clients astray", &mut pooler, held, |pooler| {
@@ -123,7 +123,8 @@ fn clients_go_astray_in_every_state() {
                         let mut dice = Dice::new(seed, number);
                         let cases = || (0..STATES.len() * WAYS).skip(number).step_by(8);
                         let mut runs: Runs = Vec::new();
-                        // each state in each way once, however long that takes; then for as long as is wanted
+                        // Each state in each way once, however long that takes; then for as long as is
+                        // wanted.
                         for case in cases().chain(std::iter::repeat_with(cases).flatten()) {
                             if runs.len() >= cases().count() && Instant::now() >= until {
                                 break;

@@ -208,7 +208,7 @@ fn load(pooler: &Pooler, seed: u64, counts: &Counts) {
                 thread.spawn_scoped(scope, run).expect("a thread for each client")
             })
             .collect();
-        // joined first and judged afterwards
+        // Joined first and judged afterwards.
         let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         let failed = ended.iter().filter(|end| end.is_err()).count();
         assert_eq!(failed, 0, "clients with foreign bytes or without an answer, see above; {counts:?}");
@@ -226,7 +226,7 @@ fn nobody_gets_a_byte_of_another() {
         setup = setup.database(database, &format!("dbname=talk_{database} pool_size={size}"));
     }
     let (mut pooler, seed, counts) = (setup.start(), seed(), Counts::default());
-    // each may have a connection that it has just left, and one that carries its cancel request
+    // Each may have a connection that it has just left, and one that carries its cancel request.
     let held = Held {
         unauthenticated: CLIENTS,
         clients: 2 * CLIENTS + 1,

@@ -77,7 +77,7 @@ fn who_does_not_read_is_not_read_from() {
                 2 | 3 => query("select repeat('x', 100000)"),
                 _ => [parse("", "select 1"), bind("", &[]), execute(), sync()].concat(),
             };
-            // more than both sockets take
+            // More than both sockets take.
             let many = asked.repeat((1 << 20) / asked.len());
             assert!(wire.is_full_before(&many, 64 << 20), "client {number} is read on");
         }
@@ -95,7 +95,7 @@ fn many_statements_of_one_client_stay_within_the_bound() {
     let (rounds, statements, bytes) = TEXTS;
     let settings = setup().set("max_prepared_statements", 100).set("prepared_statements_memory", "4 MB");
     let mut pooler = settings.start();
-    // one more may be on its way to a server
+    // One more may be on its way to a server.
     let held = Held { bytes: 2 * MEMORY, ..clients(1) };
     assert!(rounds * statements * bytes > 5 * held.most_bytes(), "what is sent could be held: {held:?}");
     beside("many statements", &mut pooler, held, |pooler| {
@@ -110,7 +110,7 @@ fn many_statements_of_one_client_stay_within_the_bound() {
             let outcome = raw.outcome();
             match outcome.status {
                 Some(status) => assert!(taken.is_ok() && status == b'I', "{:?}", outcome.errors),
-                // ended for it, and comes again
+                // Ended for it, and comes again.
                 None => raw = Raw::log_in(pooler.port, "app", "evil"),
             }
         }
@@ -158,7 +158,7 @@ fn a_client_that_stands_still_holds_up_itself_alone() {
     ]);
     let waits = "select count(*) from pg_stat_activity where query like '%''stopped''%' and wait_event = '";
     let waits = |event: &str| postgres().psql("postgres", &format!("{waits}{event}'")) == "1";
-    // it says nothing before it has been stopped
+    // It says nothing before it has been stopped.
     let mut gate = Raw::log_in(postgres().port, "app", "app");
     gate.simple("select pg_advisory_lock(7)");
     beside("SIGSTOP of a client", &mut pooler, clients(1), |_| {
@@ -180,13 +180,13 @@ fn a_client_that_stands_still_holds_up_itself_alone() {
 fn leave_descriptors(pooler: &Pooler, more: usize) {
     let most = pooler.descriptors() + more;
     let (pid, limit) = (pooler.pid().to_string(), format!("--nofile={most}:"));
-    // under the pooler's own account: it may, and root in a container may not
+    // Under the pooler's own account: it may, and root in a container may not.
     programs::run(account::command("prlimit").args(["--pid", &pid, &limit]));
 }
 
 #[test]
 fn a_process_without_descriptors_serves_on_and_says_so_once() {
-    // the settings that let a test count them where it is not root
+    // The settings that let a test count them where it is not root.
     let mut pooler = setup().set("allow_core_dump", 1).start();
     drop(Raw::log_in(pooler.port, "app", "evil"));
     let told = |pooler: &Pooler| pooler.log().matches("accept() failed").count();
@@ -196,13 +196,13 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
         let before = made_room(pooler);
         leave_descriptors(pooler, 3);
         let mut unauthenticated: Vec<Wire> = (0..100).map(|_| Wire::connect(pooler.port)).collect();
-        // whoever says nothing is not accepted (tcp_defer_accept)
+        // Whoever says nothing is not accepted (tcp_defer_accept).
         unauthenticated.iter_mut().for_each(|wire| {
             wire.send(&[0, 0]);
         });
         pooler.wait_for_log("accept() failed");
         wait_until("they make room", || made_room(pooler) > before);
-        // a line for each five seconds, however often it is tried
+        // A line for each five seconds, however often it is tried.
         let most = 1 + began.elapsed().as_secs() / 5;
         assert!(told(pooler) as u64 <= most, "{} lines, {most} are right", told(pooler));
         drop(unauthenticated);
@@ -259,17 +259,17 @@ fn whoever_holds_a_key_cannot_pile_up_cancel_requests() {
             wire.send(&request);
         });
         wait_until("they are carried", || row()["cl_active_cancel_req"] == "4");
-        // they make room for each other, and for whoever else comes
+        // They make room for each other, and for whoever else comes.
         assert_eq!(Raw::log_in(pooler.port, "app", "evil").simple("select 'in'").value(), "in");
         for _ in 0..20 {
             let (row, open) = (row(), pooler.descriptors());
             assert_eq!((&*row["cl_active_cancel_req"], &*row["cl_waiting_cancel_req"]), ("4", "0"));
-            // those who wait to log in, what is carried; the two connections that ask
-            // here, and a server of theirs
+            // Those who wait to log in, what is carried; the two connections that ask
+            // here, and a server of theirs.
             assert!(open <= before + LOGINS + 4 + 8, "{open} descriptors, {before} before");
         }
     });
-    // a request whose connection makes room is carried all the same: nobody has lost anything
+    // A request whose connection makes room is carried all the same: nobody has lost anything.
     only_ended(&pooler, &[]);
     drop(open);
     wait_until("nothing is left", || {

@@ -287,8 +287,8 @@ fn suffer(port: u16, stage: &Stage) -> Duration {
     let key = log_in(&mut wire, "app", name);
     wire.send(&frame(b'Q', b"select 'sound'\0"));
     if matches!(when, Cancel | Request) {
-        // one that came before would end the query while it waits for a server, which would never be asked;
-        // on a machine that stands still for long, the query's own timeout may end it there
+        // One that came before would end the query while it waits for a server, which would never be asked;
+        // on a machine that stands still for long, the query's own timeout may end it there.
         wait_until(&format!("{name} is asked"), || stage.asked.load(Ordering::Relaxed) || wire.has_words());
         wire.cancel(&key);
     }
@@ -378,7 +378,7 @@ fn is_endless((.., then): &Script) -> bool {
 #[test]
 fn an_evil_postgresql_hurts_its_own_clients_alone() {
     assert!(SCRIPTS.len() >= 50, "{} scripts", SCRIPTS.len());
-    // all that they say is less than what is allowed anyway
+    // All that they say is less than what is allowed anyway.
     let held = Held::default();
     let said: usize = SCRIPTS.iter().map(|(_, _, words, _)| words().len()).sum();
     assert!(said < held.most_bytes(), "{said} bytes");
@@ -389,7 +389,7 @@ fn an_evil_postgresql_hurts_its_own_clients_alone() {
 fn a_postgresql_that_speaks_without_end_is_held_to_its_buffers() {
     let count = SCRIPTS.iter().filter(|script| is_endless(script)).count();
     let held = Held { clients: count, servers: count, ..Held::default() };
-    // so that one of them whose words are kept is seen
+    // So that one of them whose words are kept is seen.
     assert!(held.most_bytes() < WORDS_MAX * 3 / 4, "{} bytes could be held", held.most_bytes());
     play("a PostgreSQL without end", SCRIPTS.iter().filter(|script| is_endless(script)), held);
 }

@@ -108,7 +108,7 @@ impl Wire {
             match self.0.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(count) => {
-                    // it may have begun in what came before
+                    // It may have begun in what came before.
                     let new = got.len().saturating_sub(end.len());
                     got.extend_from_slice(&chunk[..count]);
                     is_there = is_end(&got[new..]);

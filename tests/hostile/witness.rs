@@ -52,7 +52,7 @@ impl Held {
     /// By how much memory may grow.
     pub fn most_bytes(self) -> usize {
         let call = 2 * limits::READ_BUFFER_BYTES + limits::MADE_BYTES_PER_CALL + limits::PARAMETERS_BYTES_MAX;
-        // a startup or a message, and the task
+        // A startup or a message, and the task.
         let login = limits::STARTUP_BYTES_MAX + limits::LOGIN_MESSAGE_BYTES_MAX;
         let server = call + 16 * limits::EXPECTED_MAX + limits::SERVER_LOGIN_MESSAGE_BYTES_MAX as usize;
         let peers = self.unauthenticated * login + self.clients * call + self.servers * server;
@@ -93,7 +93,7 @@ struct Witnesses {
 
 impl Witnesses {
     fn new(pooler: &Pooler) -> Self {
-        // a PostgreSQL that is slow to let the first one in is not what is tried
+        // A PostgreSQL that is slow to let the first one in is not what is tried.
         wait_until("the quiet one is let in", || {
             let mut first = Raw::tcp(pooler.port);
             first.startup(&[("user", "app"), ("database", "quiet")]);
@@ -146,7 +146,7 @@ fn resident_kib(pooler: &Pooler) -> u64 {
 /// Returns what the last run gave.
 #[track_caller]
 pub fn beside<T>(what: &str, pooler: &mut Pooler, held: Held, mut attack: impl FnMut(&Pooler) -> T) -> T {
-    // where figures are asserted, another test's attack is not to be among them
+    // Where figures are asserted, another test's attack is not to be among them.
     let _alone = is_long().then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
     let mut witnesses = Witnesses::new(pooler);
     let enough = if is_long() { 2 * ANSWERS_MIN } else { 100 };

@@ -132,7 +132,7 @@ impl Modules {
                 let up = path.iter().take_while(|segment| *segment == "super").count();
                 Some([&module[..module.len().checked_sub(up)?], &path[up..]].concat())
             }
-            // a child of this module, or of none of ours
+            // A child of this module, or of none of ours.
             Some(child) => self
                 .files
                 .contains_key(&[module, &[child.to_owned()][..]].concat())

@@ -22,7 +22,7 @@ const RANK: &[&str] = &[
 /// Rooms that import less than their rank would let them.
 const NARROW: &[(&str, &[&str])] = &[
     ("iam", &["base", "wire", "config", "auth", "stats", "tasks", "iam"]),
-    // clients' logins and logins to servers meet in `control` alone
+    // Clients' logins and logins to servers meet in `control` alone.
     (
         "servers",
         &[
@@ -38,7 +38,7 @@ const PURE: &[&str] = &["base", "wire", "config", "auth", "stats", "core"];
 /// Where a `static` may stand, by file and name: tables that never change and are too large to copy.
 const STATICS: &[(&str, &str)] = &[
     ("src/console/tables.rs", "TABLES"),
-    // a thread's, for as long as it unwinds: the panic hook has no other way to who catches
+    // A thread's, for as long as it unwinds: the panic hook has no other way to who catches.
     ("src/tasks/panics.rs", "CATCHERS"),
     ("src/tasks/panics.rs", "WORDS"),
 ];
@@ -357,9 +357,9 @@ fn files_say_what_they_are_and_stay_short() {
 fn lines_of_code_and_prose_are_short() {
     const COLUMNS_MAX: usize = 110;
     let is_row = |line: &str| line.trim_start().trim_start_matches("//!").trim_start().starts_with('|');
-    // a message, a query: to be found as it stands
+    // A message, a query: to be found as it stands.
     let is_one_span = |line: &str| line.split('`').skip(1).step_by(2).any(|span| span.chars().count() > 80);
-    // a key, an address: what cannot be broken
+    // A key, an address: what cannot be broken.
     let is_one_word = |line: &str| line.split_whitespace().any(|word| word.chars().count() > 80);
     let mut offences = Vec::new();
     for file in ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).chain(pages()) {
@@ -379,7 +379,7 @@ fn lines_of_code_and_prose_are_short() {
 fn open_ends_are_not_left_in_the_code() {
     let files: Vec<Source> =
         ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
-    // written in halves, so that this file may be searched, too
+    // Written in halves, so that this file may be searched, too.
     let words = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["todo", "!("], ["unimplemented", "!("]];
     let words = words.map(|halves| halves.concat());
     let mut offences = Vec::new();
@@ -398,7 +398,7 @@ fn sources_are_those_that_a_reader_can_open() {
     let mut files: Vec<Source> =
         ["src", "tests", "benches", "fuzz", "loadtest"].into_iter().flat_map(sources).collect();
     files.extend(pages());
-    // written in halves, so that this file may be searched, too
+    // Written in halves, so that this file may be searched, too.
     let notes = [["surface ", "section"], ["surface ", "notes"], ["sur", "face, section"], ["../", "shared"]];
     let notes = notes.map(|halves| halves.concat());
     let mut offences = Vec::new();
@@ -458,7 +458,7 @@ fn secrets_have_no_readable_debug() {
 #[test]
 fn the_repository_names_no_machine() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // written in parts, so that this file may be searched, too
+    // Written in parts, so that this file may be searched, too.
     let parts: [&[&str]; 5] = [
         &[&root.to_string_lossy()],
         &["/", "root", "/"],

@@ -234,7 +234,7 @@ fn rows(unwritten: &[&str]) -> Vec<Row> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/messages.md");
     let page = std::fs::read_to_string(path).expect("`BLESS=1 cargo test messages_page` writes it");
     let (mut heading, mut rows) = ("", Vec::new());
-    // an item is one line again
+    // An item is one line again.
     let page = page.replace("\n  ", " ");
     for line in page.lines() {
         heading = line.strip_prefix("## ").unwrap_or(heading);

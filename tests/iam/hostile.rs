@@ -46,7 +46,7 @@ fn a_metadata_service_that_names_no_role_is_an_error() {
                     [key(SourceKind::Imds), key(SourceKind::Default), profile(SourceKind::Profile, "p")]
                 {
                     let source = round(&key).await;
-                    // a name that makes a path is asked for, and is not there
+                    // A name that makes a path is asked for, and is not there.
                     let expected = if name == "a\\b" { Reason::NotConfigured } else { Reason::Garbage };
                     assert_eq!(source.report().state.reason(), Some(expected), "{key} {name:?}");
                 }
@@ -89,7 +89,7 @@ async fn keys_of_profiles(stage: &Stage) {
                  \"SessionToken\": \"{SECRET_MARK}\", \"Expiration\": \"2999-01-01T00:00:00Z\"}}"
             ),
         );
-        // as a file holds it, where JSON has escapes
+        // As a file holds it, where JSON has escapes.
         let keys = format!(
             "aws_access_key_id = {}\naws_secret_access_key = {SECRET_MARK}\n",
             id.replace("\\u0007", "\u{7}")

@@ -99,7 +99,7 @@ fn two_hundred_profiles_that_assume_roles_ask_sts_at_its_pace() {
             };
             tokio::time::timeout(Duration::from_secs(60), all_are_there).await.expect("all have theirs");
             let (calls, took) = (stage.calls(Sts).len(), begun.elapsed());
-            // a burst, and so many a second; a call that fails is made again at once
+            // A burst, and so many a second; a call that fails is made again at once.
             assert!(calls as f64 <= 24.0 * (took.as_secs_f64() + 1.0), "{calls} calls in {took:?}");
         },
     );

@@ -150,7 +150,7 @@ fn compare(who: &str, choices: &[(&str, [Bound; 5])], measured: &[Measured]) {
     let mut wrong = Vec::new();
     for ((choice, bounds), (told, all)) in choices.iter().zip(measured) {
         for (((name, _), bound), served) in DATABASES.iter().zip(bounds).zip(all) {
-            // how long after it was told, or before
+            // How long after it was told, or before.
             let after_s = served.last_at.saturating_duration_since(*told).as_secs_f64()
                 - told.saturating_duration_since(served.last_at).as_secs_f64();
             let age_s = served.oldest_s;
@@ -172,7 +172,7 @@ fn compare(who: &str, choices: &[(&str, [Bound; 5])], measured: &[Measured]) {
 
 #[test]
 fn one_revoked_role_begins_nothing_beyond_the_bound_of_each_choice() {
-    // where refusals of all may pass, that it is not all of them shows with the next login of another
+    // Where refusals of all may pass, that it is not all of them shows with the next login of another.
     let late = Age(MAX_AGE_S + 2.0);
     hold(
         "one role",
@@ -193,7 +193,7 @@ fn all_revoked_roles_begin_nothing_beyond_the_bound_of_each_choice() {
         "denied=app\ndenied=reader",
         &[
             ("iam_max_age", [MAX_AGE, MAX_AGE, MAX_AGE, NONE, NONE]),
-            // its age comes before it counts as a denial
+            // Its age comes before it counts as a denial.
             ("deny_after 12", [later, MAX_AGE, later, NONE, MAX_AGE]),
             ("service", [NONE, MAX_AGE, NONE, NONE, MAX_AGE]),
         ],
@@ -214,7 +214,7 @@ fn a_role_of_aws_that_is_deleted_begins_nothing_beyond_the_age_whatever_the_choi
     let Some(rds) = Rds::start() else { return };
     let fake = FakeAws::start();
     fake.note_to(rds.keys());
-    // so short that AWS is asked again, and says no, before a renewal is due
+    // So short that AWS is asked again, and says no, before a renewal is due.
     fake.set(Sts, "life_s=8");
     let role = "iam_role_arn=arn:aws:iam::123456789012:role/db";
     let start = |(choice, _): &(&str, _)| pooler(&rds, choice, &fake.url(), role).start();
@@ -247,7 +247,7 @@ fn what_the_server_said_bounds_servers_although_something_else_goes_wrong_after_
             Instant::now()
         };
         let told = poolers.iter().map(tell).collect();
-        // from now on no verdict comes in time
+        // From now on no verdict comes in time.
         rds.behave("delay_ms=15000\nonly=app");
         rds.psql("postgres", "grant rds_iam to app");
         told
@@ -265,7 +265,7 @@ fn drop_now_drops_within_a_second_of_the_verdict() {
     rds.behave("denied=app");
     let served_s =
         || attempt(&pooler, "app", "app").map(|_| rds.psql("postgres", "select extract(epoch from now())"));
-    // somebody who wants a server more is refused; the one that works is young
+    // Somebody who wants a server more is refused; the one that works is young.
     attempt(&pooler, "app", "beside").expect_err("it is refused");
     let mut last_s = 0.0_f64;
     wait_until_for("its server is dropped", Duration::from_secs(30), || {

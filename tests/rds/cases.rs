@@ -113,7 +113,7 @@ fn disagreements(told: &Told, verdicts: &[Verdict], log: &str) -> Vec<String> {
     if !(accepted..=accepted + cut_off).contains(&(taken.len() as u64)) {
         all.push(format!("{} tokens were taken, but {accepted} logins counted", taken.len()));
     }
-    // where no token was refused, something else was: the role is no member of rds_iam, TLS is not verified
+    // Where no token was refused, something else was: the role is no member of rds_iam, TLS is not verified.
     let unseen = if refused.is_empty() { told.refused() } else { cut_off };
     let (counted, judged) = (told.refused(), refused.len() as u64);
     if !(judged..=judged + unseen).contains(&counted) {

@@ -122,7 +122,7 @@ fn fails_later(service: Service, fault: &str, reason: &str, words: &str) {
     let at_first = left_s(&case.is(&FINE, &Server::FINE));
     let before = fake.calls(service).len();
     fake.set(service, fault);
-    // half of their life they are kept, in the other half the source fails
+    // Half of their life they are kept, in the other half the source fails.
     let count = visits(&pooler, Duration::from_secs(20));
     let calls = fake.calls(service).len() - before;
     assert!(count > 10, "{count} visits");
@@ -132,7 +132,7 @@ fn fails_later(service: Service, fault: &str, reason: &str, words: &str) {
     let told = case.is(&Story { credentials: "stale", last_error, unfetched, ..FINE }, &Server::FINE);
     assert!(left_s(&told) < at_first - 15.0, "they run out: {at_first} s were left at first, {told:?}");
     fake.set(service, "");
-    // nobody logs in meanwhile: the old ones run out
+    // Nobody logs in meanwhile: the old ones run out.
     let told = case.is(&Story { unfetched, ..FINE }, &Server::FINE);
     assert!(left_s(&told) > at_first, "{told:?}");
     visits(&pooler, Duration::from_millis(1));
@@ -197,7 +197,7 @@ fn dead_credentials_of_the_platform_may_sign_while_there_are_no_others_but_aws_d
     };
     case.is(&stale, &server);
     fake.set(Container, "");
-    // nobody logs in meanwhile: a refusal of the old ones would be put down to the new ones
+    // Nobody logs in meanwhile: a refusal of the old ones would be put down to the new ones.
     case.is(&Story { credentials: "fresh", ..stale.clone() }, &server);
     wait_until("good ones sign", || attempt(&pooler, "app", "app").is_ok());
     case.is(&Story { failed, unfetched, ..FINE }, &server);
@@ -269,7 +269,7 @@ fn one_throttled_source_is_one_caller_however_many_databases_share_it() {
         let clients: Vec<_> = (0..DATABASES).map(|number| scope.spawn(visit(number))).collect();
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(6) {
-            // first pause 2 to 4 s, second 4 to 8 s; a call is repeated once
+            // First pause 2 to 4 s, second 4 to 8 s; a call is repeated once.
             let calls = fake.calls(Sts).len();
             assert!(calls <= 6, "{calls} calls in {:?}", begun.elapsed());
             std::thread::sleep(Duration::from_millis(100));
@@ -297,7 +297,7 @@ fn tokens_never_outlive_the_credentials_that_signed_them() {
     let pooler = pooler(&rds, &fake, "container").start();
     let case = Case::of(&rds, &pooler);
     visits(&pooler, Duration::from_secs(14));
-    // the verifier knows their end, and has refused none
+    // The verifier knows their end, and has refused none.
     let told = case.is(&FINE, &Server::FINE);
     assert!((0.0..=8.0).contains(&left_s(&told)), "{told:?}");
     let verdicts = rds.verdicts();

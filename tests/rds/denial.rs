@@ -115,7 +115,7 @@ fn a_revoked_permission_ends_the_pool_with_the_age_of_its_servers() {
 fn on_denied_decides_what_becomes_of_the_servers() {
     let Some(rds) = Rds::start() else { return };
     let pooler = short_lived(&rds, "iam_on_denied=keep");
-    // servers of a pool without a client would be given up instead of replaced
+    // Servers of a pool without a client would be given up instead of replaced.
     let mut held = pooler.client();
     assert_eq!(held.simple("select current_user").value(), "app");
     rds.psql("postgres", "revoke rds_iam from app");
@@ -133,7 +133,7 @@ fn on_denied_decides_what_becomes_of_the_servers() {
     let pooler = short_lived(&rds, "iam_on_denied=drop_now pool_size=5");
     let (mut busy, pid) = busy_and_idle(&pooler);
     rds.psql("postgres", "revoke rds_iam from app");
-    // a second transaction makes the pool want a server more, and so a login that is denied
+    // A second transaction makes the pool want a server more, and so a login that is denied.
     let mut third = pooler.client();
     assert_eq!(third.simple("begin").status, Some(b'T'));
     let mut fourth = pooler.client();
@@ -288,7 +288,7 @@ fn a_network_that_is_cut_in_the_middle_of_a_login_holds_up_nobody_else() {
         assert!(end.starts_with("FATAL 08006: query_wait_timeout: "), "it waited, and was not denied: {end}");
     });
     pooler.wait_for_log(HUNG_UP);
-    // the token was taken, but the pooler never heard of it; tries after that got no answer at all
+    // The token was taken, but the pooler never heard of it; tries after that got no answer at all.
     case.is(&Story { last_error: "(endpoint ", ..UNREACHABLE }, &Server::FINE);
     assert_eq!(rds.codes("app"), [200]);
     case.is(&Story { user: "reader", database: "near", ..Story::FINE }, &Server::FINE);

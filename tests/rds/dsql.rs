@@ -61,7 +61,7 @@ fn a_role_that_may_not_is_told_what_dsql_wants() {
     let Some(rds) = rig() else { return };
     behave(&rds, "denied=app\ndenied=admin\n");
     for (user, next) in [("app", "check dsql:DbConnect in"), ("admin", "check dsql:DbConnectAdmin in")] {
-        // each alone: two roles that are refused might be a fault of the service
+        // Each alone: two roles that are refused might be a fault of the service.
         let pooler = setup(&rds, &entry(&rds)).start();
         attempt(&pooler, user, "app").unwrap_err();
         let row = row_of(&pooler, user);

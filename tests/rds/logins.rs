@@ -97,7 +97,7 @@ fn an_expired_token_is_followed_by_a_fresh_one_at_once() {
 fn one_refused_token_is_followed_by_a_fresh_one_at_once() {
     let Some(rds) = Rds::start() else { return };
     for (times, codes) in [(1, &[500, 200][..]), (2, &[500, 500, 200])] {
-        // a source that was asked a moment ago is not asked again at once, only waited for
+        // A source that was asked a moment ago is not asked again at once, only waited for.
         let pooler = rds.pooler().set("query_wait_timeout", 15).set("default_pool_size", 1).start();
         let (before, case) = (rds.codes("app").len(), Case::of(&rds, &pooler));
         rds.behave(&format!("fault=1\ntimes={times}"));
@@ -187,7 +187,7 @@ fn clocks_that_disagree_are_told_as_such() {
     for minutes in [5, -5, 20, -20] {
         let fake = FakeAws::start();
         fake.note_to(rds.keys());
-        // AWS's clocks agree with each other; ours is the one that is off
+        // AWS's clocks agree with each other; ours is the one that is off.
         let ahead_s: i64 = minutes * 60;
         fake.set(Imds, &format!("ahead_s={ahead_s}"));
         rds.behave(&format!("ahead_s={}", ahead_s - ahead_s.signum() * 5));

@@ -34,7 +34,7 @@ fn a_refresh_or_a_reconnect_of_another_database_keeps_what_works() {
         let tries = rds.codes("app").len();
         assert!(pooler.ask(command).errors.is_empty(), "{command}");
         let begun = Instant::now();
-        // it is tried at once, in vain
+        // It is tried at once, in vain.
         while rds.codes("app").len() == tries || begun.elapsed() < Duration::from_secs(2) {
             assert_eq!(whoami(&pooler, "app"), "app", "{command}, {:?} later", begun.elapsed());
         }

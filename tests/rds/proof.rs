@@ -229,7 +229,7 @@ fn every_fault_of_the_service_looks_like_a_refusal() {
     let ends: Vec<_> = (0..5).map(|_| attempt().1).collect();
     assert!(ends.contains(&refusal("app")), "{ends:?}");
     assert!(rds.codes("app").contains(&429));
-    // PostgreSQL gives up and hangs up without a word
+    // PostgreSQL gives up and hangs up without a word.
     rds.behave("delay_ms=4000");
     assert_eq!(attempt(), (vec![3], None));
     wait_until("it says why", || rds.log().contains("canceling authentication due to timeout"));

@@ -105,7 +105,7 @@ fn a_loaded_pool_is_renewed_again_and_again_and_nobody_notices() {
     assert!(!said.contains("ERROR") && !said.contains("FATAL") && !said.contains("aborted"), "{said}");
     println!("{}", judge(&rds, max_age, span, most));
     let told = case.is(&Story::FINE, &Server::FINE);
-    // the first servers are all as old: some grow too old before it is their turn
+    // The first servers are all as old: some grow too old before it is their turn.
     assert!(told.number("renewed") > 0, "servers were replaced in time: {told:?}");
     let begun = |edge_s| told.no_older_than("pgweir_backend_auth_age_seconds", edge_s);
     assert!(begun("+Inf").is_some_and(|count| count > 1000.0), "all transactions are in the metric");

@@ -164,7 +164,7 @@ impl Rds {
                 text += &format!("{name}={value}\n");
             }
         }
-        // renamed into its place, so that the verifier never reads half of it
+        // Renamed into its place, so that the verifier never reads half of it.
         let next = self.directory.join("behaviour.next");
         account::write(&next, text, 0o644);
         std::fs::rename(&next, self.directory.join("behaviour")).expect("the directory is ours");

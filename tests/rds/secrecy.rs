@@ -86,10 +86,10 @@ fn no_token_stays_in_memory() {
         return skip("the memory of another process cannot be read here").unwrap_or(());
     };
     assert!(places(&first, "iam_credential_source").count() > 0, "it is the pooler's memory that was read");
-    // what a login holds that still waits for fresh credentials goes when that is over
+    // What a login holds that still waits for fresh credentials goes when that is over.
     wait_until("no token is left in memory", || {
         memory(pooler.pid()).is_some_and(|memory| {
-            // the signer's own words have no signature behind them
+            // The signer's own words have no signature behind them.
             let is_token = |at: usize| {
                 memory[at..].iter().take(64).filter(|byte| byte.is_ascii_hexdigit()).count() == 64
             };
@@ -116,7 +116,7 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
         let from = u64::from_str_radix(from, 16).ok()?;
         let length = u64::from_str_radix(to, 16).ok()? - from;
         file.seek(SeekFrom::Start(from)).ok()?;
-        // some ranges are the kernel's own and cannot be read
+        // Some ranges are the kernel's own and cannot be read.
         let _ = Read::by_ref(&mut file).take(length).read_to_end(&mut all);
     }
     (!all.is_empty()).then_some(all)

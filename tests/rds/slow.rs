@@ -44,7 +44,7 @@ fn an_empty_pool_is_filled_by_several_logins_at_a_time_behind_the_first() {
             scope.spawn(|| {
                 let mut client = pooler.client();
                 assert_eq!(client.simple("begin").status, Some(b'T'));
-                // as many servers as clients, or one of these waits
+                // As many servers as clients, or one of these waits.
                 wait_until_for("all have one", Duration::from_secs(60), || {
                     rds.backends("app").len() == CLIENTS
                 });

@@ -136,7 +136,7 @@ fn iam_refresh_ends_the_pauses_after_failed_logins() {
     rds.behave("denied=app");
     attempt(&pooler, "app", "app").unwrap_err();
     let tries = || rds.codes("app").len();
-    // each failure makes the pause longer: after a few it is far longer than what follows
+    // Each failure makes the pause longer: after a few it is far longer than what follows.
     wait_until("it has failed some times", || {
         let _ = attempt(&pooler, "app", "app");
         tries() >= 6
@@ -219,7 +219,7 @@ fn servers_that_will_be_too_old_before_a_login_is_over_are_told() {
     let Some(rds) = Rds::start() else { return };
     let fake = FakeAws::start();
     fake.note_to(rds.keys());
-    // a login takes three seconds of an age of ten
+    // A login takes three seconds of an age of ten.
     rds.behave("delay_ms=3000");
     let (setup, port) = pooler(&rds, &fake, "iam_max_age=10");
     let pooler = setup.start();
@@ -278,7 +278,7 @@ fn check_iam_goes_the_whole_way_and_says_what_it_found() {
 #[test]
 fn check_iam_fails_with_the_next_step() {
     let Some(rds) = Rds::start() else { return };
-    // nobody listens there: STS cannot be reached
+    // Nobody listens there: STS cannot be reached.
     let setup = rds.pooler().environment("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1");
     rds.behave("denied=app");
     let (said, is_well) = check(&setup, "--iam=app");

@@ -202,8 +202,8 @@ impl World {
             assert!(sum.query_time.count() <= sum.query_count, "{sum:?}");
             assert!(sum.xact_time.count() <= sum.xact_count, "{sum:?}");
             let plan = &self.plan.pools[at];
-            // one that begins with what was answered here begins anew where its server grows too old before
-            // it hears of it and a Flush alone is lent a server, though nothing of a transaction is in it
+            // One that begins with what was answered here begins anew where its server grows too old before
+            // it hears of it and a Flush alone is lent a server, though nothing of a transaction is in it.
             let anew = if plan.rules.max_prepared_statements > 0 || self.plan.flushes > 0 {
                 sum.server_assignment_count
             } else {
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// The statements of one database take no more than they may. (Those of all: `mind`, at each call.)
+    /// The statements of one database take no more than they may. (Those of all: `listener`, at each call.)
     pub fn check_statement_memory(&self) {
         for pool in &self.pools {
             let meter = pool.share.database.statements();

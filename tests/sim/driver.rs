@@ -6,7 +6,7 @@
 
 use super::ground::Ground;
 use super::kernel::{Net, SimKernel, SimRing, SimSocket};
-use super::mind::Listener;
+use super::listener::Listener;
 use super::plane::Eviction;
 use super::tls::Far;
 use pgweir::base::{Micros, PoolId, WorkerId};
@@ -16,7 +16,7 @@ use pgweir::core::{
 };
 use pgweir::io::{Burst, Channel, Epoll};
 use pgweir::wire::{FrameHeader, TrackedNames};
-use pgweir::worker::{Begin, Mail, Post, ReplicationPair, Worker};
+use pgweir::worker::{Begin, Environment, Mail, ReplicationPair, Worker};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -80,9 +80,9 @@ struct Outside {
     notes: Vec<Note>,
 }
 
-struct SimPost(Rc<RefCell<Outside>>);
+struct SimEnvironment(Rc<RefCell<Outside>>);
 
-impl Post for SimPost {
+impl Environment for SimEnvironment {
     type Socket = SimSocket;
 
     fn now(&self) -> Micros {
@@ -135,7 +135,7 @@ impl Post for SimPost {
 
 /// One worker.
 pub struct Driver {
-    worker: Worker<Listener, SimKernel, SimPost>,
+    worker: Worker<Listener, SimKernel, SimEnvironment>,
     at: usize,
     net: Net,
     outside: Rc<RefCell<Outside>>,
@@ -159,8 +159,8 @@ impl Driver {
         let driver = Epoll::over(SimKernel { worker: at, net: Rc::clone(&net) }, burst);
         let mut core = Core::new(id, names, Arc::clone(&registry));
         core.set_bounds(bounds);
-        let mind = Listener::new(at, core, registry, bounds, Rc::clone(&net));
-        let worker = Worker::new(id, mind, driver, SimPost(Rc::clone(&outside)));
+        let machine = Listener::new(at, core, registry, bounds, Rc::clone(&net));
+        let worker = Worker::new(id, machine, driver, SimEnvironment(Rc::clone(&outside)));
         Self { worker, at, net, outside, replies: Arc::default(), returned: Arc::clone(returned) }
     }
 
@@ -171,7 +171,7 @@ impl Driver {
 
     /// Clients and servers.
     pub fn counts(&mut self) -> (usize, usize) {
-        self.worker.mind().core.counts()
+        self.worker.machine().core.counts()
     }
 
     /// When the worker looks at everything the next time.
@@ -204,7 +204,7 @@ impl Driver {
             }
             SimMail::Moved(moving) => {
                 let Moving(channel, state) = *moving;
-                self.worker.mind().expect(channel.fd.wire);
+                self.worker.machine().expect(channel.fd.wire);
                 Mail::Moved(Box::new((channel, state)))
             }
             SimMail::Nudge(pool, by) => Mail::Nudge { pool, by },
@@ -274,7 +274,7 @@ impl Driver {
 
     /// A question that changes nothing.
     pub fn ask(&mut self, command: Command, ground: &Ground) -> Answer {
-        self.worker.mind().ask(command, ground.micros())
+        self.worker.machine().ask(command, ground.micros())
     }
 
     /// Whether it has something to do without an event: letters, or connections that were put off.

@@ -163,7 +163,7 @@ fn a_server_that_moves_with_pieces_waiting_leaves_everybody_his_own() {
         for (order, tls) in ORDERS.into_iter().flat_map(|order| [(order, 0), (order, 100)]) {
             let mut stage = Stage::new(100_000, at % 2 == 0, tls);
             let [first, victim] = [(), ()].map(|()| (stage.client(0), stage.server(0)));
-            // the one that came last is lent first
+            // The one that came last is lent first.
             let (client, other) = (first.0, victim.0);
             let (server, others) = (victim.1, first.1);
             stage.says(client, &query("select 1"));

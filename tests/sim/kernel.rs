@@ -87,7 +87,7 @@ pub struct Habits {
     pub short_waits: u64,
 }
 
-/// What sockets, workers and minds share while a worker runs.
+/// What sockets, workers and machines share while a worker runs.
 #[derive(Debug)]
 pub struct Shared {
     pub wires: Wires,

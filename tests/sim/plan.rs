@@ -151,10 +151,11 @@ impl Plan {
             let servers = rng.range(1, 10);
             let concurrency = *rng.pick(&[1, 4, 16]);
             let age_us = rng.range(20, 60) * 1_000_000;
-            // as slow as lets all be replaced within a third of their age, so many at a time
+            // As slow as lets all be replaced within a third of their age, so many at a time.
             let at_once = concurrency.min(servers.div_ceil(5));
             let slow_from_us = *rng.pick(&[0, age_us / 10, age_us]);
-            // what is planned for 85 hundredths has time for logins that are slow from one moment to the next
+            // What is planned for 85 hundredths has time for logins that are slow from one moment to the
+            // next.
             let bearable_us = if slow_from_us == 0 { age_us / 5 } else { age_us / 10 };
             let slowest_us = (age_us / 3 * at_once / servers).min(bearable_us);
             pool.login_us = (slowest_us / 2, slowest_us);

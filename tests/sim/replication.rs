@@ -98,7 +98,7 @@ impl World {
         if share.is_removed() {
             self.turn_away(replica.socket);
         } else if !self.stands_there(replica.socket) {
-            // its client has left: the server is ended in order
+            // Its client has left: the server is ended in order.
         } else if is_obsolete && (is_refused || self.ground.rng.percent(80)) {
             self.put_back(at, replica);
         } else if is_refused && login.secret == self.pools[at].secret {

@@ -78,7 +78,7 @@ fn servers_at_an_address_that_their_host_has_left_are_closed_when_they_are_free(
         bench.remote = Address::Tcp((address, 5432).into());
         bench.server();
     }
-    // the last one to join is the first one to be lent: 0 has no address, 1 and 2 the old one, 3 the new one
+    // The last one to join is the first one to be lent: 0 has no address, 1 and 2 the old one, 3 the new one.
     let second = bench.client();
     bench.says(CLIENT, &query("select 1"));
     bench.says(second, &query("select 2"));
@@ -112,7 +112,7 @@ fn a_server_on_its_way_to_another_worker_does_not_outlive_its_pool() {
     let mut here = Bench::with(PoolMode::Transaction, 0, None);
     here.core.nudged(PoolId(0), WorkerId(1), Micros(3), &mut here.net);
     let moved = here.net.moved.take().expect("the idle server goes where it is wanted");
-    // each bench has a share of its own: the same pool
+    // Each bench has a share of its own: the same pool.
     let mut there = Bench::with(PoolMode::Transaction, 0, None);
     there.share.set_removed();
     there.command(Command::Kill(Scope::Pool(PoolId(0))));

@@ -114,7 +114,7 @@ fn what_is_unread_of_a_server_that_has_moved_is_judged_where_it_comes_to() {
 #[test]
 fn an_answer_behind_the_poolers_own_query_is_not_the_next_clients() {
     for stray in strays() {
-        // the reset query
+        // The reset query.
         let mut bench = Bench::new(PoolMode::Session, 0);
         bench.says(CLIENT, &query("select 1"));
         bench.says(SERVER, &[complete("SELECT 1"), ready(b'I')].concat());
@@ -125,7 +125,7 @@ fn an_answer_behind_the_poolers_own_query_is_not_the_next_clients() {
         assert!(closes(&mut bench, SERVER), "{}", stray.escape_ascii());
         bench.says(waiting, b"");
         assert_eq!(bench.sent(waiting), "");
-        // the check query
+        // The check query.
         let mut bench = Bench::new(PoolMode::Transaction, 0);
         let checking =
             PoolRules { server_check_query: Some("".into()), server_check_delay: Micros(0), ..rules() };

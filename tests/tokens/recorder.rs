@@ -226,7 +226,7 @@ pub(super) fn converse(
         match message[0] {
             b'Q' if message.windows(5).any(|part| part == b"sleep") => continue,
             b'Q' => {}
-            // an auth_query has been asked: the user's secret is `pw`
+            // An auth_query has been asked: the user's secret is `pw`.
             b'S' => {
                 for (tag, body) in [(b'1', &b""[..]), (b'2', b""), (b'T', b"\0\x02")] {
                     stream.write_all(&crate::common::raw::frame(tag, body))?;

@@ -74,7 +74,7 @@ async fn serve(client: &TcpStream, servers: &Servers) -> io::Result<()> {
                         }
                         listening.set(server.read(answer));
                     }
-                    // more of the request, or of the transaction
+                    // More of the request, or of the transaction.
                     (count, request) = hearing.as_mut(), if !is_gone => {
                         let count = count.unwrap_or(0);
                         is_gone = count == 0 || is_farewell(&request[..count]);

@@ -203,7 +203,7 @@ impl Ring {
         }
         let bytes = self.outgoing_bytes(&outgoing);
         let entry = opcode::Send::new(Fd(to), bytes.as_ptr(), bytes.len() as u32)
-            // with MSG_WAITALL a send that falls short is a failure, which is told
+            // With MSG_WAITALL a send that falls short is a failure, which is told.
             .flags(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS)

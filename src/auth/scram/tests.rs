@@ -115,7 +115,7 @@ fn the_last_message_must_fit_the_first() {
     };
     let finish = |first: &str, last: &str| finish_with(verifier("pencil"), first, last);
     assert_eq!(finish(CLIENT_FIRST, CLIENT_FINAL), Ok(()));
-    // a header other than the one that it began with: somebody in the middle took channel binding away
+    // A header other than the one that it began with: somebody in the middle took channel binding away.
     assert_eq!(finish(&CLIENT_FIRST.replacen('n', "y", 1), CLIENT_FINAL), Err(ScramError::Mismatch));
     assert_eq!(finish(CLIENT_FIRST, &CLIENT_FINAL.replace("biws", "eSws")), Err(ScramError::Mismatch));
     assert_eq!(finish(CLIENT_FIRST, &CLIENT_FINAL.replace("k0,p", "k1,p")), Err(ScramError::Mismatch));
@@ -180,15 +180,15 @@ fn a_server_that_does_not_know_the_password_is_found_out() {
 
 #[test]
 fn passwords_are_prepared_as_postgresql_does() {
-    // the examples of RFC 4013, section 3
+    // The examples of RFC 4013, section 3.
     assert_eq!(*prepare("I\u{ad}X".as_bytes()), b"IX");
     assert_eq!(*prepare("user".as_bytes()), b"user");
     assert_eq!(*prepare("\u{aa}".as_bytes()), b"a");
     assert_eq!(*prepare("\u{2168}".as_bytes()), b"IX");
-    // prohibited: raw
+    // Prohibited: raw.
     assert_eq!(*prepare(b"\x07"), b"\x07");
     assert_eq!(*prepare("\u{627}\u{31}".as_bytes()), "\u{627}\u{31}".as_bytes());
-    // nothing left, or not UTF-8: raw
+    // Nothing left, or not UTF-8: raw.
     assert_eq!(*prepare("\u{ad}".as_bytes()), "\u{ad}".as_bytes());
     assert_eq!(*prepare(b"\xff"), b"\xff");
 }

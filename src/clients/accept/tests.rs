@@ -47,6 +47,24 @@ async fn a_shutdown_takes_those_whom_the_kernel_has_let_in() {
     assert!(TcpStream::connect(address).is_err(), "nobody else comes in");
 }
 
+#[tokio::test]
+async fn a_shutdown_gives_way_to_queries_after_so_many_clients() {
+    let (context, _doors) = context();
+    let (door, address) = door();
+    let _clients: Vec<_> =
+        (0..limits::ACCEPTS_PER_ROUND + 2).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let begun = || context.clients.plane.workers[0].take().len();
+    let mut last_round = std::pin::pin!(context.last_round(&door));
+    std::future::poll_fn(|task| {
+        assert!(last_round.as_mut().poll(task).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    assert_eq!(begun(), limits::ACCEPTS_PER_ROUND);
+    last_round.await;
+    assert_eq!(begun(), 2);
+}
+
 #[test]
 fn the_log_hears_of_a_shortage_now_and_then() {
     let mut shortage = Shortage::default();

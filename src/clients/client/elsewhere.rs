@@ -49,7 +49,7 @@ impl LoginAttempt {
                 drop(turn);
                 outcome
             };
-            // a task of its own: neither a handshake nor a panic of the library's is a worker's
+            // A task of its own: neither a handshake nor a panic of the library's is a worker's.
             tasks::spawn("an LDAP login", self.remote.to_string(), asking).await.ok().flatten()
         };
         match while_client_waits(stream, proof).await? {
@@ -134,7 +134,7 @@ async fn while_client_waits<T>(
     stream: &mut ClientStream,
     proof: impl Future<Output = T>,
 ) -> Result<T, LoginEnd> {
-    let _ours = stream.ours();
+    let _waits_for_us = stream.waits_for_us();
     tokio::select! {
         biased;
         outcome = proof => Ok(outcome),

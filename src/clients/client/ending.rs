@@ -12,12 +12,12 @@ use crate::wire::Fault;
 impl LoginAttempt {
     /// Ends a login that has failed.
     pub(super) async fn see_off(self, clients: &Clients, stream: ClientStream, end: LoginEnd) {
-        // who connects and says nothing only looks whether we are there
+        // Who connects and says nothing only looks whether we are there.
         if stream.has_spoken() {
             self.log_end(clients, &end);
         }
-        // whoever is told why counts again, also where he has proven himself: nothing else
-        // bounds how many there are
+        // Whoever is told why counts again, also where he has proven himself: nothing else
+        // bounds how many there are.
         self.login_slot.leave();
         let leaving = clients.unauthenticated.enter(&self.remote);
         drop(self);
@@ -40,7 +40,7 @@ impl LoginAttempt {
             || settings.log_disconnections
             || (is_told && settings.log_pooler_errors)
             || (settings.log_connections && is_about_the_client(end));
-        // asked last: what the settings leave out takes nothing of what others may write
+        // Asked last: what the settings leave out takes nothing of what others may write.
         if !is_logged || !self.may_log(clients) {
             return;
         }

@@ -153,7 +153,7 @@ impl LoginAttempt {
         };
         if has_query {
             let pace = stream.pace();
-            let begin = || pace.as_ref().map(Pace::ours);
+            let begin = || pace.as_ref().map(Pace::waits_for_us);
             let found = tokio::select! {
                 biased;
                 found = Box::pin(auth_query::lookup(clients, &self.database, &self.user, begin)) => found?,

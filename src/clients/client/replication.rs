@@ -97,7 +97,7 @@ impl LoginAttempt {
             login_time: plane.now().since(self.arrived),
             welcome: welcome.into(),
         };
-        // it goes to its worker by way of whoever has its server
+        // It goes to its worker by way of whoever has its server.
         let channel = match stream.leave_loop() {
             Ok(_) => stream.into_channel(Box::new((admission, key, counted))),
             Err(error) => return Err((self, stream, error.into())),

@@ -2,7 +2,6 @@
 
 use super::super::show_process::Standing;
 use super::*;
-use crate::base::Address;
 use crate::clients::Clients;
 use crate::config::Snapshot;
 use crate::console::ProcessOrder;
@@ -31,18 +30,7 @@ struct Visitor {
 /// Lets somebody in who has rights, and reads the welcome.
 async fn visit(console: &Arc<Console>, rights: Rights) -> (Visitor, Vec<String>) {
     let (ours, theirs) = tokio::io::duplex(256);
-    let address = Address::Unix { port: 6432, pid: 9, uid: 0 };
-    let identity = ClientIdentity {
-        socket_id: console.status.plane.next_socket_id(),
-        database: "pgbouncer".into(),
-        user: "ada".into(),
-        remote: address.clone(),
-        local: address,
-        tls: String::new(),
-        connected_at_epoch_s: 0,
-        replication: crate::wire::startup::Replication::No,
-        internal: false,
-    };
+    let identity = ClientIdentity::of_console_for_tests(console.status.plane.next_socket_id());
     let visit =
         ConsoleLogin { stream: Box::new(theirs), identity: Arc::new(identity), rights, guard: Box::new(()) };
     tokio::spawn(serve(Arc::clone(console), visit));

@@ -63,7 +63,7 @@ pub(in crate::core) struct Server {
     pub is_half_sent: bool,
     /// It has said more behind the end of its work, or of its login, than has been looked at:
     /// until then it is not at rest.
-    pub speaks_on: bool,
+    pub has_unread: bool,
     /// It has answered something behind its login, be it that its client has ended it.
     pub has_answered: bool,
     /// Close it when it is unlinked, for this reason.
@@ -117,7 +117,7 @@ impl Server {
             partial: Partial::None,
             blocked: false,
             is_half_sent: false,
-            speaks_on: false,
+            has_unread: false,
             has_answered: false,
             close_reason: None,
             task_failed: false,
@@ -147,7 +147,7 @@ impl Server {
         assert!(legal, "server {}: {:?} -> {phase:?}", self.identity.socket_id, self.phase);
         if matches!(phase, Idle(_)) {
             assert!(
-                self.is_clean() && self.cancels == 0 && !self.speaks_on,
+                self.is_clean() && self.cancels == 0 && !self.has_unread,
                 "server {} is lent unclean",
                 self.identity.socket_id
             );
@@ -174,7 +174,7 @@ impl Server {
         let is_asked = match self.phase {
             Phase::Linked(_) => !self.expected.is_settled() || self.expected.is_unready(),
             Phase::Preparing(_) => true,
-            Phase::Tested(_) => !self.speaks_on,
+            Phase::Tested(_) => !self.has_unread,
             Phase::Idle(_) | Phase::BeingCanceled => false,
         };
         !is_asked

@@ -138,7 +138,7 @@ mod tests {
         pools[0].set_waiting_since(WorkerId(1), since + LEAD + Micros(1));
         assert!(pools[0].yields_server(now).is_some());
         ledger.returned(&pools[0], &Use::Live);
-        // nor does the place that is free
+        // Nor does the place that is free.
         begin(&mut ledger, &pools[0], waiter(since + LEAD), now);
     }
 

@@ -28,7 +28,7 @@ impl Core {
         self.moved_hosts.retain(|earlier| earlier.host != moved.host);
         self.moved_hosts.push(moved);
         for id in self.free_servers(None) {
-            // serving a pool may have closed others of them
+            // Serving a pool may have closed others of them.
             let Some(server) = self.servers.find(id) else { continue };
             if let (slot, Some(reason)) = (server.pool, server.close_reason) {
                 self.close_server(id, reason, net);

@@ -225,7 +225,7 @@ impl Core {
     /// the oldest is that can be retired soon.
     pub(in crate::core) fn publish_aged(&self) {
         let mut aged = vec![(0, Micros::NEVER); self.pools.capacity()];
-        // that of a replication client is never replaced
+        // That of a replication client is never replaced.
         let is_aged =
             |server: &&Server| self.now >= server.authorization.soft_at && !self.is_replication(server);
         for server in self.servers.values().filter(is_aged) {
@@ -289,8 +289,8 @@ impl Core {
         } else if !(is_old && pool.share.take_retirement()) {
             pool.share.note_departure();
         }
-        // who is next is looked for at once; where many end together for another reason the next
-        // pass does it, once for all
+        // Who is next is looked for at once; where many end together for another reason the next
+        // pass does it, once for all.
         if is_old && reason.is_renewal() {
             self.publish_aged();
         }

@@ -38,7 +38,7 @@ impl Core {
     /// All that has come of a server has been looked at: what had to wait for that is done.
     fn heard_out(&mut self, id: ServerId, net: &mut impl Net) {
         let Some(server) = self.servers.find_mut(id) else { return };
-        if std::mem::take(&mut server.speaks_on) {
+        if std::mem::take(&mut server.has_unread) {
             match server.phase {
                 Phase::Tested(_) => return self.task_done(id, net),
                 Phase::Idle(_) => return self.settle_or_close(id, net),
@@ -169,7 +169,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
         match server.phase {
             Phase::Linked(client) => self.relayed_frame(client, header),
             Phase::Preparing(_) => self.task_frame(header),
-            Phase::Tested(_) if !server.speaks_on => self.task_frame(header),
+            Phase::Tested(_) if !server.has_unread => self.task_frame(header),
             Phase::Tested(_) | Phase::Idle(_) | Phase::BeingCanceled => self.unasked_frame(header),
         }
     }
@@ -240,7 +240,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
         let server = &mut self.core.servers[self.id];
         server.status = status;
         server.has_answered = true;
-        server.speaks_on = self.walk.rest().len() > header.frame_bytes;
+        server.has_unread = self.walk.rest().len() > header.frame_bytes;
         let statements = &mut server.statements;
         server.expected.ready(|expect| {
             Core::undo(statements, expect);
@@ -296,8 +296,8 @@ impl<N: Net> Relay<'_, N, ServerId> {
         let server = &mut self.core.servers[self.id];
         server.status = status;
         server.has_answered = true;
-        server.speaks_on = !self.walk.rest().is_empty();
-        if server.speaks_on && matches!(server.phase, Phase::Tested(_)) {
+        server.has_unread = !self.walk.rest().is_empty();
+        if server.has_unread && matches!(server.phase, Phase::Tested(_)) {
             return Step::Next; // `Core::heard_out` goes on
         }
         self.core.task_done(self.id, self.net);

@@ -306,10 +306,10 @@ impl<N: Net> Relay<'_, N, ClientId> {
     }
 }
 
-/// Most bytes in which the names of a Bind must end.
 /// Longest name that a server is asked to refuse: it would end itself over a longer message.
 const MISSING_NAME_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX as usize - 16;
 
+/// Most bytes in which the names of a Bind must end.
 const NAMES_BYTES_MAX: usize = limits::STATEMENT_NAME_BYTES_MAX as usize;
 
 /// Sends a frame that has no payload.

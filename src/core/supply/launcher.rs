@@ -259,20 +259,20 @@ impl Thought<'_> {
         let is_welcomed = pool.welcome_since.is_none();
         let outlook = share.outlook();
         let since = match outlook.waiting_since.into_iter().chain(pool.welcome_since).min() {
-            // idle servers are for those who wait; one more is opened only if that does not help
+            // Idle servers are for those who wait; one more is opened only if that does not help.
             Some(_) if prompt == Prompt::Routine && outlook.idle > 0 && is_welcomed => return,
-            // as many are on their way already: whether more are wanted shows when they have arrived
+            // As many are on their way already: whether more are wanted shows when they have arrived.
             Some(_) if outlook.moving >= outlook.waiting.max(1) && is_welcomed => {
                 return self.actions.push(Action::LookAgain(share.id, LETTER_TIME));
             }
-            // whoever asked may not have seen yet what another worker has
+            // Whoever asked may not have seen yet what another worker has.
             Some(_) if prompt == Prompt::Asked && is_welcomed && self.nudge(share) => return,
-            // one was idle a moment ago: it is the waiting client's own worker's, or has left for it
+            // One was idle a moment ago: it is the waiting client's own worker's, or has left for it.
             Some(_) if outlook.idle > 0 && is_welcomed => {
                 return self.actions.push(Action::LookAgain(share.id, LETTER_TIME));
             }
             Some(since) => since,
-            // clients of a pool whose logins fail are turned away instead of waiting, and ask all the same
+            // Clients of a pool whose logins fail are turned away instead of waiting, and ask all the same.
             None if prompt == Prompt::Asked && fails => self.now,
             None => return self.ledger.wants_nothing(share),
         };

@@ -158,10 +158,10 @@ impl Evidence {
     /// For how long refusals that look like a denial are none yet.
     fn grace(&self, others: Others) -> Micros {
         match (self.is_strained, self.let_in) {
-            // what others hear tells more than time does
+            // What others hear tells more than time does.
             (true, LetIn::Never) if others.has_success() => GRACE,
             (true, _) => CROWDED_GRACE,
-            // whoever comes then hears most likely what the others do
+            // Whoever comes then hears most likely what the others do.
             (false, _) if others == Others::Unsettled => GRACE,
             (false, LetIn::Once | LetIn::Lately) => GRACE,
             (false, LetIn::Never) => Micros(0),
@@ -299,7 +299,7 @@ impl Refusals {
         let patience = evidence.patience;
         let is_everybody = patience.is_everybody(others, evidence.let_in);
         match evidence.backing {
-            // tokens of all are signed by the same clock: one that is taken there clears it
+            // Tokens of all are signed by the same clock: one that is taken there clears it.
             _ if evidence.is_clock_off() && !others.has_success() => Cause::Clock,
             Backing::Denied => Cause::DenialByAws,
             Backing::Stale => Cause::Credentials,

@@ -118,7 +118,7 @@ impl Kind {
             Outcome::Ended(_) | Outcome::Unreachable => Self::Unreachable,
             Outcome::Untrusted => Self::Untrusted,
             // RDS Proxy is the one that gives a reason, in these words (Amazon RDS User Guide,
-            // "RDS Proxy limitations")
+            // "RDS Proxy limitations").
             Outcome::Error { message, .. } if message.contains("too many competing requests") => {
                 Self::TooMany
             }

@@ -69,7 +69,7 @@ impl Keeper {
         self.sessions = Arc::clone(&self.fetch).sessions().await;
         for _ in 0..self.sessions {
             let mut wanted = self.shared.wanted.subscribe();
-            // the sender lives as long as self
+            // The sender lives as long as self.
             self.pace.turn(async move { drop(wanted.wait_for(|wanted| *wanted).await) }).await;
         }
     }
@@ -123,7 +123,7 @@ impl Keeper {
     }
 
     async fn fetch_in_time(&self) -> Result<Fetched, FetchError> {
-        // a program that runs when this is over is ended with it: no second one runs beside it
+        // A program that runs when this is over is ended with it: no second one runs beside it.
         let fetch = tokio::time::timeout(fetch_timeout(self.kind), Arc::clone(&self.fetch).fetch());
         fetch.await.unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout)))
     }

@@ -7,8 +7,8 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn seat(cached_as: &str) -> Seat {
-    Seat {
+fn role(cached_as: &str) -> SsoRole {
+    SsoRole {
         cached_as: cached_as.to_owned(),
         region: "eu-west-1".parse().unwrap(),
         account: "123456789012".to_owned(),
@@ -20,15 +20,15 @@ fn seat(cached_as: &str) -> Seat {
 fn the_cache_lies_where_the_cli_puts_it() {
     // sha1("dev"), by sha1sum(1)
     let expected = "/me/.aws/sso/cache/34c6fceca75e456f25e7e99531e2425c6c1de443.json";
-    assert_eq!(seat("dev").file("/me"), PathBuf::from(expected));
+    assert_eq!(role("dev").file("/me"), PathBuf::from(expected));
 }
 
 #[test]
 fn names_are_escaped_for_the_portal() {
-    let url = seat("dev").url();
+    let url = role("dev").url();
     let path = "/federation/credentials?role_name=Ops%2Ba%40b&account_id=123456789012";
     assert_eq!(url, format!("https://portal.sso.eu-west-1.amazonaws.com{path}"));
-    let in_china = Seat { region: "cn-north-1".parse().unwrap(), ..seat("dev") };
+    let in_china = SsoRole { region: "cn-north-1".parse().unwrap(), ..role("dev") };
     assert!(in_china.url().starts_with("https://portal.sso.cn-north-1.amazonaws.com.cn/"));
 }
 

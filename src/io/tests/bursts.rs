@@ -46,7 +46,7 @@ fn one_call_may_write_to_many() {
 fn one_turn_may_write_for_many() {
     both_ways(|mut bench| {
         let mut far = adopt_clients(&mut bench);
-        // each answers its neighbour
+        // Each answers its neighbour.
         let mut machine = Script::new(|peer, input: &[u8], net: &mut dyn Net| {
             if let Peer::Client(id) = peer {
                 net.forward(client((id.0 + 1) % CLIENTS), 0..input.len());

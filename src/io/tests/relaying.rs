@@ -62,7 +62,7 @@ fn what_is_looked_at_again_with_more_behind_it_is_never_more_than_a_buffer() {
     let (server, _far_server) = unix_pair();
     bench.driver.adopt(CLIENT, client);
     bench.driver.adopt(SERVER, server);
-    // half of a message that fits half a buffer, then all that the socket takes
+    // Half of a message that fits half a buffer, then all that the socket takes.
     let half = limits::READ_BUFFER_BYTES / 2 - 1;
     let mut given = Vec::new();
     let mut machine = Script::new(|_, input: &[u8], net: &mut dyn Net| {

@@ -34,8 +34,8 @@ fn ask(request: &[u8]) -> String {
     runtime.block_on(async {
         let (client, server) = tokio::io::duplex(64);
         let served = tokio::spawn(async move {
-            let seat = Seats::new(1).seat().await;
-            answer(server, &Fixed, &seat).await
+            let slot = PageSlots::new(1).take().await;
+            answer(server, &Fixed, &slot).await
         });
         let (mut from, mut to) = tokio::io::split(client);
         let (front, rest) = request.split_at(request.len() / 2);
@@ -161,11 +161,11 @@ async fn slow_ones_make_room_and_the_slowest_first() {
 async fn borne_with(request: &[u8]) -> Duration {
     let (mut client, server) = tokio::io::duplex(16);
     let began = tokio::time::Instant::now();
-    let seat = Seats::new(1).seat().await;
+    let slot = PageSlots::new(1).take().await;
     let write = async {
         let _ = client.write_all(request).await;
     };
-    tokio::join!(answer_in_time(server, &Fixed, &seat), write);
+    tokio::join!(answer_in_time(server, &Fixed, &slot), write);
     drop(client);
     began.elapsed()
 }

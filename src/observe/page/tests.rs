@@ -224,7 +224,7 @@ fn databases_are_bounded_and_the_worst_of_the_rest_counts() {
     assert_eq!(served(all(max, 1)), (max, [Some(1.0), Some(0.0), None]));
     assert_eq!(served(all(max + 3, max + 9)), (max + 1, [Some(1.0), Some(1.0), Some(1.0)]));
     assert_eq!(served(all(max + 3, max + 2)), (max + 1, [Some(1.0), Some(1.0), Some(0.0)]));
-    // one is gone: another takes its place
+    // One is gone: another takes its place.
     assert_eq!(served(all(max + 1, max)[1..].to_vec()), (max, [None, Some(1.0), None]));
 }
 

@@ -1,8 +1,9 @@
-//! A login that has succeeded: the server goes to the worker where it is wanted most.
+//! The end of a login that has succeeded: what it leaves, and how the server goes to the worker where it is
+//! wanted most. One for a replication client goes on in `replication.rs`.
 
 use super::{Attempt, epoch_s};
 use crate::base::{Address, WorkerId};
-use crate::control::{Place, Welcome};
+use crate::control::{LoginEntry, Place, Welcome};
 use crate::core::{CancelKey, Command, Scope, ServerIdentity, ServerLogin};
 use crate::servers::connect::Opened;
 use crate::servers::handshake::LoggedIn;
@@ -12,8 +13,49 @@ use crate::wire::startup::Replication;
 use crate::worker::Mail;
 use std::sync::Arc;
 
+/// What a login that has succeeded leaves.
+pub(super) struct FinishedLogin {
+    pub opened: Opened,
+    /// What the server's worker is handed beside the connection.
+    pub login: ServerLogin,
+    /// What clients are welcomed with.
+    pub welcome: Welcome,
+    /// What the connection is called in the log.
+    pub peer: String,
+    /// Its row of SHOW SERVERS until a worker has it.
+    pub row: Option<LoginEntry>,
+}
+
 impl Attempt {
-    pub(super) fn identity(
+    /// Takes apart a connection whose login has succeeded; `replication` says what it was opened for.
+    pub(super) fn finish(&self, connection: LoginConnection, replication: Replication) -> FinishedLogin {
+        let LoginConnection {
+            opened: Some(opened),
+            handshake: Some(handshake),
+            peer,
+            row,
+            begun_at,
+            authorization,
+            ..
+        } = connection
+        else {
+            unreachable!("a login that succeeded has a connection");
+        };
+        let logged_in = handshake.finish();
+        let params = self.tracked(&logged_in);
+        let login = ServerLogin {
+            identity: self.identity(&opened, logged_in.key, replication),
+            pool: Arc::clone(&self.entry.share),
+            params: params.clone(),
+            generation: self.generation,
+            connected_at: begun_at.unwrap_or(self.started),
+            authorization,
+        };
+        let welcome = Welcome { reported: logged_in.reported, params };
+        FinishedLogin { opened, login, welcome, peer, row }
+    }
+
+    fn identity(
         &self,
         opened: &Opened,
         cancel_key: CancelKey,
@@ -47,36 +89,14 @@ impl Attempt {
                 .fail(connection, Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) }, place)
                 .await;
         }
-        let LoginConnection {
-            opened: Some(opened),
-            handshake: Some(handshake),
-            peer,
-            row,
-            begun_at,
-            authorization,
-            ..
-        } = connection
-        else {
-            unreachable!("a login that succeeded has a connection");
-        };
-        let logged_in = handshake.finish();
-        let params = self.tracked(&logged_in);
-        let identity = self.identity(&opened, logged_in.key, Replication::No);
-        // on its way from before its login is over: see `PoolShare::outlook`
+        let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, Replication::No);
+        // On its way from before its login is over: see `PoolShare::outlook`.
         let under_way = share.server_under_way();
         let place = place.into_live();
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
-            // the socket is gone, and its place with it
+            // The socket is gone, and its place with it.
             Err(error) => return self.log_close(&peer, &error.to_string()),
-        };
-        let login = ServerLogin {
-            identity,
-            pool: Arc::clone(share),
-            params: params.clone(),
-            generation: self.generation,
-            connected_at: begun_at.unwrap_or(self.started),
-            authorization,
         };
         share.set_obstacle(None);
         self.entry.last_failure.forget();
@@ -87,11 +107,10 @@ impl Attempt {
         if let Some(order) = self.left_behind(&identity) {
             self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));
         }
-        // not before: a client that was let in first would find no server and have another one opened
-        let welcome = || Welcome { reported: logged_in.reported, params };
-        self.entry.welcome.learn(self.generation, welcome);
-        // when the worker has read that message and this one, it has served whom it could: look
-        // whether others still wait
+        // Not before: a client that was let in first would find no server and have another one opened.
+        self.entry.welcome.learn(self.generation, || welcome);
+        // When the worker has read that message and this one, it has served whom it could: look
+        // whether others still wait.
         self.servers.plane.ask(worker, Command::Sweep(Scope::Pool(share.id))).await;
         drop(under_way);
         self.servers.plane.launcher.look_again(share.id);
@@ -105,7 +124,7 @@ impl Attempt {
         closes.then(|| Command::HostMoved(Arc::clone(&server.host), addresses))
     }
 
-    pub(in crate::servers) fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {
+    fn tracked(&self, logged_in: &LoggedIn) -> ParamSet {
         let names = &self.servers.plane.names;
         logged_in.reported.iter().fold(names.empty_set(), |set, (name, value)| match names.position(name) {
             Some(position) => set.with(position, value.as_str()),

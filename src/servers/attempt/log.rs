@@ -46,7 +46,7 @@ impl Attempt {
 
     pub(in crate::servers) fn log_refusal(&self, error: &LoginError, peer: &str) {
         match (error, error.log()) {
-            // PgBouncer's line about the server's own words has no prefix
+            // PgBouncer's line about the server's own words has no prefix.
             (LoginError::Refused { severity, text, .. }, _) => {
                 tracing::warn!("server login failed: {severity} {text}");
             }

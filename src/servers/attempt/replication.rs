@@ -5,8 +5,8 @@
 //! meanwhile) puts the client back into its queue. Source: PgBouncer, test/test_replication.py.
 
 use super::Attempt;
-use crate::control::{Acceptance, Place, ReplicationRequest, Welcome};
-use crate::core::ServerLogin;
+use super::hand_over::FinishedLogin;
+use crate::control::{Acceptance, Place, ReplicationRequest};
 use crate::servers::outcome::{Failure, LoginConnection, RetryDecision};
 use crate::wire::Fault;
 use crate::wire::startup::Replication;
@@ -54,23 +54,8 @@ impl Attempt {
             let failure = Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) };
             return self.fail_replica(connection, failure, place, request).await;
         }
-        let LoginConnection {
-            opened: Some(opened),
-            handshake: Some(handshake),
-            peer,
-            row,
-            begun_at,
-            authorization,
-            ..
-        } = connection
-        else {
-            unreachable!("a login that succeeded has a connection");
-        };
-        let logged_in = handshake.finish();
-        let params = self.tracked(&logged_in);
-        let identity = self.identity(&opened, logged_in.key, request.wish.kind);
+        let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, request.wish.kind);
         let place = place.into_live();
-        let welcome = Welcome { reported: logged_in.reported, params: params.clone() };
         let Some(Acceptance { worker, client }) = request.offer(welcome).await else {
             self.log_close(&peer, CLIENT_LEFT);
             opened.terminate().await;
@@ -78,17 +63,10 @@ impl Attempt {
         };
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
-            // the socket is gone, and its place and its client with it
+            // The socket is gone, and its place and its client with it.
             Err(error) => return self.log_close(&peer, &error.to_string()),
         };
-        let login = ServerLogin {
-            identity: Arc::clone(&identity),
-            pool: Arc::clone(&self.entry.share),
-            params,
-            generation: self.generation,
-            connected_at: begun_at.unwrap_or(self.started),
-            authorization,
-        };
+        let identity = Arc::clone(&login.identity);
         drop(row);
         let plane = &self.servers.plane;
         let pair = ReplicationPair { client, server: (channel, login) };

@@ -27,7 +27,7 @@ async fn a_refusal_of_what_is_sent_no_more_is_nobody_s_answer() {
         let place = plane.places.given(&entry.share, opening);
         let attempt = Attempt::new(Arc::clone(&servers), Arc::clone(&entry), want);
         if brings_another {
-            // a client has logged in by auth_query meanwhile
+            // A client has logged in by auth_query meanwhile.
             plane.secrets.learn("d", "u", Arc::new(Secret::parse("another")));
         }
         attempt.fail(LoginConnection::default(), refusal(), place).await;
@@ -82,7 +82,7 @@ fn no_attempt_counts_as_newer_than_the_entry_that_it_goes_by() {
     let first = entry.config.load_full();
     std::thread::scope(|scope| {
         let reloads = scope.spawn(|| {
-            // as `Plane::adopt`: the entry first, then what makes older servers old
+            // As `Plane::adopt`: the entry first, then what makes older servers old.
             for number in 1..=RELOADS {
                 let mut config = Database::clone(&first);
                 config.pool_size = Some(number);

@@ -215,7 +215,7 @@ impl EndpointState {
         let now = self.clock.now();
         let mut state = self.state();
         let (let_in, backing) = (state.let_in(who, now), state.backing(who, evidence.backing, now));
-        // nothing tells the refusals of who was never let in from those that others met just now
+        // Nothing tells the refusals of who was never let in from those that others met just now.
         let is_strained = is_strained || (let_in == LetIn::Never && self.turns.is_throttled());
         let evidence = Evidence { is_strained, let_in, backing, ..evidence };
         let before = state.reactions.admission(who, now);
@@ -230,7 +230,7 @@ impl EndpointState {
         (tally.last_error, tally.brief) = (Some(Arc::clone(&text)), Some(Arc::clone(&brief)));
         let is_the_same =
             |(what, how, at): (Kind, Class, Micros)| (what, how) == (kind, class) && now.since(at) < REMIND;
-        // what another try may cure at once is no news yet
+        // What another try may cure at once is no news yet.
         let is_final = matches!(judgement.step, Step::BackOff(_));
         let is_news = is_final && !tally.told.is_some_and(is_the_same);
         if is_news {

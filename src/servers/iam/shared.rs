@@ -237,7 +237,7 @@ impl Iam {
                     Backing::Denied => Suspicion::Founded,
                     Backing::Sound | Backing::Stale => Suspicion::Unfounded,
                 };
-                // what logins have shown before outlasts their credentials
+                // What logins have shown before outlasts their credentials.
                 Some(self.refusal(rules, who).map_or(told, |shown| shown.max(told)))
             }
         }

@@ -129,7 +129,7 @@ async fn a_cancel_request_that_panics_gives_its_place_back_and_is_told_of_as_in_
             plane.cancel_request(WorkerId(1), 5, 77, Arc::clone(&identity), identity.cancel_key.clone());
         cancel_request::begin(&servers, request);
     }
-    // four at once, one behind them, and two that have joined that one
+    // Four at once, one behind them, and two that have joined that one.
     while told < limits::CANCELS_PER_SERVER_MAX + 3 {
         let letters = plane.workers[1].take();
         let over = letters.iter().filter(|letter| matches!(letter, Mail::CancelOver(77, _))).count();

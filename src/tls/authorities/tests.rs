@@ -104,7 +104,7 @@ fn who_may_not_sign_vouches_for_nobody() {
     for (change, why) in changes {
         let unfit = Party::authority("carol", change);
         assert_eq!(of_somebody(&unfit), [Err(unknown()), Err(unknown())], "{why}");
-        // as a user's certificate in the file: another has signed it
+        // As a user's certificate in the file: another has signed it.
         let (own, root, shown) = (root.signs(&unfit), root.own(), unfit.signs(&somebody()));
         for role in [Client, Server] {
             let (authorities, left_out) = of(&[&root, &own], role);
@@ -282,7 +282,7 @@ fn an_authority_may_show_its_own_certificate_but_none_below_it() {
     assert!(known.verify(&Party::authority("authority", |_| ()).own(), &[], UnixTime::now()).is_err());
     let below = Party::authority("below", |_| ());
     assert!(known.verify(&authority.signs(&below), &[], UnixTime::now()).is_err());
-    // it carries the authority's name and signature, but not its key
+    // It carries the authority's name and signature, but not its key.
     let double = Party::authority("authority", |_| ());
     assert!(known.verify(&authority.signs(&double), &[], UnixTime::now()).is_err());
 }

@@ -30,7 +30,7 @@ fn a_client_does_not_wait_for_a_check_that_takes_long() {
     let other = bench.server();
     bench.says(CLIENT, b"");
     assert_eq!(bench.sent(other), "Q[one~]");
-    // the answer comes after all
+    // The answer comes after all.
     bench.says(SERVER, &[empties(&[answer::EMPTY_QUERY_RESPONSE]), ready(b'I')].concat());
     let second = bench.client();
     bench.says(second, &query("two"));
@@ -58,7 +58,7 @@ fn a_server_that_is_checked_is_for_the_client_that_waits() {
 
 #[test]
 fn a_session_whose_server_goes_ends_in_the_middle_of_its_bytes() {
-    // the end of refused COPY data comes in one piece or in two, with more behind it
+    // The end of refused COPY data comes in one piece or in two, with more behind it.
     let (done, more) = (frame(ask::COPY_DONE, b""), query("select 1"));
     for cut in [done.len(), 2] {
         let mut bench = Bench::new(PoolMode::Session, 0);

@@ -260,7 +260,7 @@ fn what_may_forget_statements_is_pending_until_all_is_answered() {
 #[test]
 fn copies_sent_ahead_cost_what_they_are_however_they_are_answered() {
     const COUNT: usize = 3000;
-    // ends of data behind queries that never were COPYs, Syncs among them; the server says that each is one
+    // Ends of data behind queries that never were COPYs, Syncs among them; the server says that each is one.
     let mut owed = expected(vec![Expect::Simple; COUNT]);
     (0..COUNT).for_each(|_| assert!(owed.copy_ended()));
     owed.push(Expect::Sync);
@@ -270,7 +270,7 @@ fn copies_sent_ahead_cost_what_they_are_however_they_are_answered() {
     }
     assert!(owed.looked_at <= 2 * COUNT + 2, "{} were looked at", owed.looked_at);
     assert_eq!(owed.copy_ends, 0);
-    // no end of data at all
+    // No end of data at all.
     let mut owed = expected(vec![Expect::Simple; COUNT]);
     owed.push(Expect::Sync);
     (0..COUNT).for_each(|_| owed.copy_began());

@@ -63,7 +63,7 @@ proptest! {
         };
         let evidence = Evidence { patience: rules.patience(), let_in, backing, ..CALM };
         let mut all = Reactions::default();
-        // renewals begin at the soft age, and are refused as often as fresh tokens are tried at once
+        // Renewals begin at the soft age, and are refused as often as fresh tokens are tried at once.
         let mut now = soft_at;
         for _ in 0..if is_told { 0 } else { PROOF_REFUSALS } {
             all.failed(&who("app"), &refused(), &evidence, now, now, jitter);
@@ -77,7 +77,7 @@ proptest! {
                 1 => all.accepted(&who("other"), now),
                 _ => { all.failed(&who("other"), &refused(), &evidence, now, now, jitter); }
             }
-            // what keeps a server beyond its hard age: a trouble that is no denial, unless ages are strict
+            // What keeps a server beyond its hard age: a trouble that is no denial, unless ages are strict.
             let suspicion = all.suspicion(&who("app"), now, rules.patience());
             let is_kept_on = suspicion == Some(Suspicion::Unfounded) && !strict;
             prop_assert!(!is_kept_on || now < hard_at, "{suspicion:?} at {:?}", now.since(login));

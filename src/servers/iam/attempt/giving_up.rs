@@ -74,7 +74,7 @@ impl Attempt {
             }
             match error.trouble() {
                 _ if self.is_probe && stage == Stage::Authenticated => self.entry.logins.accepted(),
-                // the server knows us, and refuses something else
+                // The server knows us, and refuses something else.
                 LoginTrouble::Refused if stage == Stage::Authenticated => {
                     self.entry.logins.failed(LoginTrouble::Other);
                 }
@@ -86,7 +86,7 @@ impl Attempt {
                 false => self.failure(error, peer),
             };
             if is_stale {
-                // the next one is made for its own login
+                // The next one is made for its own login.
                 failure.sequel = RetryDecision::WaitUntil(self.servers.plane.now());
             }
             return Err(GivenUp::Entry(failure));
@@ -96,7 +96,7 @@ impl Attempt {
         self.tell(&judged, peer, error);
         let reason = error.reason().into_owned();
         let Judgement { kind, class, .. } = judged.judgement;
-        // other credentials have come meanwhile, and nobody has tried those yet
+        // Other credentials have come meanwhile, and nobody has tried those yet.
         let is_outdated = kind == Kind::TokenRefused && generation(iam.signer) != begin.generation;
         let passes = match judged.judgement.step {
             Step::BackOff(until) => Some(until),

@@ -91,7 +91,7 @@ impl Findings {
         if let Some(Err(why)) = database.tls_server_name.as_deref().map(server::check_name) {
             self.refuse_of_database(snapshot, database, BadKey { key: "tls_server_name", why });
         }
-        // keys that do nothing are no error, since a user may bring them to life; but they are a warning
+        // Keys that do nothing are no error, since a user may bring them to life; but they are a warning.
         let has_keys = database.iam_endpoint != Default::default() || database.iam != IamIdentity::default();
         let by_user =
             || snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
@@ -111,7 +111,7 @@ impl Findings {
         let own = keys_of(&user.iam);
         let names = role::Names { database: Some("any"), user: Some(&**name) };
         let filled = own.iam_role_arn.map(|template| role::fill(template, names));
-        // what is wrong with a template is said in the words for any role
+        // What is wrong with a template is said in the words for any role.
         let role = filled.as_ref().map_or(Some(ANY_ROLE), |arn| arn.as_deref().ok().or(own.iam_role_arn));
         let service = user.server_auth.and_then(service_of).unwrap_or_default();
         let hosts = if service == Service::Dsql { &[ANY_CLUSTER] } else { &[ANY_HOST] };
@@ -153,7 +153,7 @@ impl<'a> Survey<'a> {
     fn add(&mut self, snapshot: &Snapshot, pool: &Foreseen<'a>, rules: &Rules) {
         let Foreseen { database, user, .. } = pool;
         let name = &database.name;
-        // users have no say in what follows
+        // Users have no say in what follows.
         if self.last.replace(name).is_none_or(|last| last != name) {
             for endpoint in &rules.endpoints {
                 let host = endpoint.host();

@@ -48,7 +48,7 @@ fn dsql_has_one_database_and_its_own_authority() {
         authority.contains("fetch https://www.amazontrust.com/repository/AmazonRootCA1.pem"),
         "{authority}"
     );
-    // the word of a user alone changes no entry's database
+    // The word of a user alone changes no entry's database.
     let users = "db = host=foo0bar1.dsql.us-east-1.on.aws server_tls_ca_file=x dbname=";
     let with_user =
         |dbname| check(&snapshot_of(&format!("{users}{dbname}"), "[users]\nu = server_auth=dsql_iam"));

@@ -198,12 +198,12 @@ fn no_pool_at_its_cap_loses_a_server_to_its_age_while_logins_are_slow() {
         let Trial { clients, max_age_s, login_s, concurrency, .. } = trial;
         let text = format!("{clients} servers, {max_age_s} s, logins of {login_s} s: {least} at the least");
         assert_eq!(pool.too_old, 0, "{text}");
-        // in 65 hundredths of an age all of them are replaced, one after the other if there is time for that
+        // In 65 hundredths of an age all of them are replaced, one after the other if there is time for that.
         let needed = (u64::from(clients) * login_s * 100).div_ceil(max_age_s * 65).max(1) as usize;
         let missing = clients as usize - least;
         assert!(missing <= needed + 1, "{text}, {needed} would do");
         assert!(missing <= (clients as usize).div_ceil(5), "{text}");
-        // as late as there is time: six ages take no more than eleven generations, mostly seven or eight
+        // As late as there is time: six ages take no more than eleven generations, mostly seven or eight.
         assert!(pool.opened <= clients * 11, "{text}, {} logins", pool.opened);
         assert!(concurrency > 1 || missing <= 1, "{text}");
         assert_eq!(pool.bench.ledger.keeps_up(pool.share().id), Some(true), "{text}");

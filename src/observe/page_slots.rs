@@ -20,7 +20,7 @@ pub(super) enum Stage {
 
 /// The places there are.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub(super) struct PageSlots {
     most: usize,
     table: Mutex<Table>,
     left: Notify,
@@ -41,13 +41,13 @@ struct Taken {
 
 /// A place; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    seats: Arc<Seats>,
+pub(super) struct PageSlot {
+    slots: Arc<PageSlots>,
     number: u64,
     word: Arc<Notify>,
 }
 
-impl Seats {
+impl PageSlots {
     /// So many places.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, table: Mutex::default(), left: Notify::new() })
@@ -57,17 +57,17 @@ impl Seats {
     ///
     /// # Cancel safety
     /// No place is taken.
-    pub(super) async fn seat(self: &Arc<Self>) -> Seat {
+    pub(super) async fn take(self: &Arc<Self>) -> PageSlot {
         loop {
             let left = self.left.notified();
-            if let Some(seat) = self.try_seat() {
-                return seat;
+            if let Some(slot) = self.try_take() {
+                return slot;
             }
             left.await;
         }
     }
 
-    fn try_seat(self: &Arc<Self>) -> Option<Seat> {
+    fn try_take(self: &Arc<Self>) -> Option<PageSlot> {
         let mut table = self.table();
         if table.taken.len() >= self.most {
             table.want_one();
@@ -76,7 +76,7 @@ impl Seats {
         let (number, word) = (table.next, Arc::new(Notify::new()));
         table.next += 1;
         table.taken.insert(number, Taken { stage: Stage::Asking, is_wanted: false, word: Arc::clone(&word) });
-        Some(Seat { seats: Arc::clone(self), number, word })
+        Some(PageSlot { slots: Arc::clone(self), number, word })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -91,7 +91,7 @@ impl Table {
             return;
         }
         let first = self.taken.values_mut().filter(|taken| taken.stage != Stage::Served);
-        // of equals the first one is the oldest
+        // Of equals the first one is the oldest.
         if let Some(taken) = first.min_by_key(|taken| taken.stage) {
             taken.is_wanted = true;
             taken.word.notify_one();
@@ -99,13 +99,13 @@ impl Table {
     }
 }
 
-impl Seat {
+impl PageSlot {
     /// It has come further.
     pub(super) fn enter(&self, stage: Stage) {
-        if let Some(taken) = self.seats.table().taken.get_mut(&self.number) {
+        if let Some(taken) = self.slots.table().taken.get_mut(&self.number) {
             taken.stage = stage;
         }
-        self.seats.left.notify_waiters(); // who waits looks again whether somebody can go now
+        self.slots.left.notify_waiters(); // who waits looks again whether somebody can go now
     }
 
     /// Returns when it has to make room.
@@ -117,10 +117,10 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for PageSlot {
     fn drop(&mut self) {
-        self.seats.table().taken.remove(&self.number);
-        self.seats.left.notify_waiters();
+        self.slots.table().taken.remove(&self.number);
+        self.slots.left.notify_waiters();
     }
 }
 
@@ -128,31 +128,31 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn wanted(seat: &Seat) -> bool {
-        seat.seats.table().taken[&seat.number].is_wanted
+    fn wanted(slot: &PageSlot) -> bool {
+        slot.slots.table().taken[&slot.number].is_wanted
     }
 
     #[tokio::test]
     async fn the_oldest_that_has_not_asked_goes_first_and_who_waits_for_us_never() {
-        let seats = Seats::new(4);
+        let slots = PageSlots::new(4);
         let mut here = Vec::new();
         for stage in [Stage::Served, Stage::Taking, Stage::Asking, Stage::Asking] {
-            let seat = seats.seat().await;
-            seat.enter(stage);
-            here.push(seat);
+            let slot = slots.take().await;
+            slot.enter(stage);
+            here.push(slot);
         }
         for goes in [2, 2, 1] {
-            assert!(seats.try_seat().is_none() && seats.try_seat().is_none());
+            assert!(slots.try_take().is_none() && slots.try_take().is_none());
             assert_eq!(here.iter().position(wanted), Some(goes));
-            assert_eq!(here.iter().filter(|seat| wanted(seat)).count(), 1, "one is enough");
+            assert_eq!(here.iter().filter(|slot| wanted(slot)).count(), 1, "one is enough");
             here.remove(goes).wanted().await;
-            let next = seats.try_seat().expect("it has made room");
+            let next = slots.try_take().expect("it has made room");
             next.enter(Stage::Served);
             here.push(next);
         }
-        assert!(seats.try_seat().is_none());
+        assert!(slots.try_take().is_none());
         assert!(!here.iter().any(wanted), "all wait for us");
-        let next = tokio::spawn(async move { seats.seat().await });
+        let next = tokio::spawn(async move { slots.take().await });
         tokio::task::yield_now().await;
         here[0].enter(Stage::Taking);
         here[0].wanted().await;

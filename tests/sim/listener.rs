@@ -1,4 +1,4 @@
-//! A worker's mind that is listened to: a whole `Core`, and beside it a book of what it
+//! A worker's machine that is listened to: a whole `Core`, and beside it a book of what it
 //! has asked the driver for.
 //!
 //! What is asked for is done by the real driver; the book is what the simulated sockets compare the driver's
@@ -17,7 +17,7 @@ use pgweir::core::{
 use pgweir::io::Machine;
 use pgweir::wire::encode;
 use pgweir::wire::tags::client::{QUERY, TERMINATE};
-use pgweir::worker::{Mind, WorkerEvent};
+use pgweir::worker::{WorkerEvent, WorkerMachine};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -356,7 +356,7 @@ impl Machine for Listener {
     }
 }
 
-impl Mind for Listener {
+impl WorkerMachine for Listener {
     fn core(&mut self) -> &mut Core {
         &mut self.core
     }

@@ -1,6 +1,6 @@
-//! Whatever decides in a worker: the worker's view of it, beside the driver's ([`Machine`]).
+//! What a worker runs: the worker's view of it, beside the driver's ([`Machine`]).
 //!
-//! [`Core`] is the mind of the program; the simulation puts one in its place that listens to a `Core`.
+//! [`Core`] is that of the program; the simulation puts one in its place that listens to a `Core`.
 
 use crate::base::{ClientId, Micros, PoolId, ServerId, WorkerId};
 use crate::core::{Answer, CancelFate, ClientLogin, Command, Core, MovedServer, Net, ServerLogin};
@@ -26,7 +26,7 @@ pub enum WorkerEvent {
 }
 
 /// A [`Core`], or something around one.
-pub trait Mind: Machine {
+pub trait WorkerMachine: Machine {
     /// The core, for its ids and counts.
     fn core(&mut self) -> &mut Core;
     /// Does what follows; see the methods of [`Core`].
@@ -35,7 +35,7 @@ pub trait Mind: Machine {
     fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer;
 }
 
-impl Mind for Core {
+impl WorkerMachine for Core {
     fn core(&mut self) -> &mut Core {
         self
     }
