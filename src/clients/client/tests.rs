@@ -7,7 +7,7 @@ use crate::control::tests::{Lines, policy, until};
 use crate::control::{LauncherReceiver, Phase, Plane, Welcome, WorkerSet};
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
-use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};
+use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, startup, tags};
 use crate::worker::{Mail, WorkerHandle};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
