@@ -5,6 +5,7 @@
 //! workers. Knows no thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the
 //! simulation (`tests/sim`).
 
+use super::mail::Reply;
 use super::mind::{Mind, WorkerEvent};
 use super::{Begin, Mail, ReplicationPair};
 use crate::base::{Micros, Peer, WorkerId, limits};
@@ -52,6 +53,9 @@ pub struct Worker<M, K: Kernel, P> {
     post: P,
     now: Micros,
     next_pass: Micros,
+    /// Questions, and where their answers go, that wait until the sockets have been looked at: what has come
+    /// before a question counts in its answer.
+    asked: Vec<(Command, Reply)>,
     /// The mailbox was not empty when it was last looked into.
     has_mail: bool,
     /// Clients that have ever come; less those that are here now, they are gone.
@@ -64,7 +68,18 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     pub fn new(id: WorkerId, mind: M, driver: Epoll<K>, post: P) -> Self {
         let now = post.now();
         let next_pass = now + Micros::from_millis(limits::JANITOR_PERIOD_MS);
-        Self { id, mind, driver, post, now, next_pass, has_mail: false, clients_come: 0, clients_gone: 0 }
+        Self {
+            id,
+            mind,
+            driver,
+            post,
+            now,
+            next_pass,
+            asked: Vec::new(),
+            has_mail: false,
+            clients_come: 0,
+            clients_gone: 0,
+        }
     }
 
     /// Waits for events, the mailbox or the next pass, and does what there is to do.
@@ -74,10 +89,13 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
     /// The system's, where it cannot wait: the loop cannot go on.
     pub fn round(&mut self) -> io::Result<ControlFlow<()>> {
         let Self { post, .. } = self;
-        let is_busy = self.has_mail || post.has_tasks();
+        let is_busy = self.has_mail || post.has_tasks() || !self.asked.is_empty();
         let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
         let turn = self.driver.turn(&mut self.mind, || post.now(), patience)?;
         self.now = turn.now;
+        for (question, reply) in std::mem::take(&mut self.asked) {
+            reply(self.command(question));
+        }
         for task in self.driver.ready_tasks() {
             self.post.wake(task);
         }
@@ -149,6 +167,9 @@ impl<M: Mind, K: Kernel, P: Post<Socket = K::Socket>> Worker<M, K, P> {
             }
             Mail::Nudge { pool, by } => self.handle(WorkerEvent::Nudge(pool, by)),
             Mail::CancelOver(server, fate) => self.handle(WorkerEvent::CancelOver(server, fate)),
+            Mail::Command(question, reply) if question.is_about_peers() => {
+                self.asked.push((question, reply));
+            }
             Mail::Command(command, reply) => {
                 let is_barrier = matches!(command, Command::Barrier);
                 let answer = self.command(command);
