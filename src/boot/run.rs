@@ -139,7 +139,7 @@ fn serve(
     let signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let _pidfile = pidfile(settings).map(PidFile::write).transpose()?;
     let workers = Workers::start(settings)?;
-    let (plane, launcher) = Plane::new(Arc::new(policy), workers.set());
+    let (plane, launcher) = Plane::new(Arc::new(policy), WorkerSet { log: log.progress(), ..workers.set() });
     workers.connect(&plane);
     let (clients, console_logins) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(plane);
@@ -260,6 +260,7 @@ impl Workers {
             names: self.names.clone(),
             statements: Arc::clone(&self.statements),
             clock: self.clock,
+            log: Arc::default(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
 use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Policy};
 use crate::core::PoolShare;
-use crate::wire::startup::{self, IgnoredNames, Replication, Startup};
+use crate::wire::startup::{IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
 use cancel::Requester;
 use hand_over::{Allowed, Handover};
@@ -187,17 +187,15 @@ impl LoginAttempt {
     }
 
     async fn log_in(&mut self, clients: &Clients, stream: &mut ClientStream) -> Result<Way, LoginEnd> {
-        let startup = match self.greet(clients, stream).await? {
+        let mut startup = match self.greet(clients, stream).await? {
             Greeting::Startup(startup) => startup,
             // a key of another length is none of ours
             Greeting::Cancel(key) => return Ok(Way::Cancel(ClientKey::try_from(&*key).unwrap_or_default())),
         };
         let policy = clients.plane.policy.load_full();
         self.introduce(clients, &startup, stream, &policy.snapshot.settings);
-        if startup.needs_negotiation() {
-            let mut out = Vec::new();
-            startup::write_negotiation(&mut out, &startup.unknown_options);
-            stream.send(&out).await?;
+        if let Some(negotiation) = startup.take_negotiation() {
+            stream.send(&negotiation).await?;
         }
         if &*self.database == CONSOLE_DATABASE {
             return Box::pin(self.log_in_to_console(clients, &policy, stream)).await;

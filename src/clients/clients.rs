@@ -23,11 +23,17 @@ pub enum Rights {
     Show,
 }
 
+/// What carries a client of the console.
+pub trait ConsoleStream: Stream {
+    /// Whether the client has closed it, or its half of it.
+    fn has_hung_up(&self) -> bool;
+}
+
 /// A client of the database `pgbouncer` that has proved who it is; nothing after
 /// AuthenticationOk has been sent yet.
 pub struct ConsoleLogin {
     /// Its stream, with nothing unread but what the stream itself still holds.
-    pub stream: Box<dyn Stream>,
+    pub stream: Box<dyn ConsoleStream>,
     /// Who it is.
     pub identity: Arc<ClientIdentity>,
     /// What it may do.

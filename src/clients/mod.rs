@@ -25,7 +25,7 @@ mod wake_batch;
 
 pub(crate) use accept::Acceptors;
 pub use client::Arrival;
-pub use clients::{Clients, ConsoleLogin, Rights};
+pub use clients::{Clients, ConsoleLogin, ConsoleStream, Rights};
 pub(crate) use listen::{Listeners, unix_path};
 pub use stream::{Fresh, Socket};
 pub use unauthenticated::{UnauthenticatedClients, UnauthenticatedTable, Waited};

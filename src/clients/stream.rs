@@ -6,6 +6,7 @@
 mod rewound;
 mod socket;
 
+use super::clients::ConsoleStream;
 use super::loop_place::LoopPlace;
 use super::unauthenticated::{Pace, WaitsForUs};
 use super::wake_batch::WakeBatch;
@@ -322,6 +323,12 @@ impl Transport {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let lost = Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         on_stream!(self, stream => Pin::new(stream).poll_write(cx, bytes), lost: lost)
+    }
+}
+
+impl ConsoleStream for ClientStream {
+    fn has_hung_up(&self) -> bool {
+        Self::has_hung_up(self)
     }
 }
 

@@ -5,15 +5,16 @@
 //! client that goes away leaves it in force. Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c.
 
 mod reply;
+mod welcome;
 
 use super::console::Console;
 use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
-use crate::base::{PGBOUNCER_VERSION, limits, log_about};
-use crate::clients::{ConsoleLogin, Rights};
-use crate::control::{KeyHolder, Phase, Stream};
+use crate::base::{limits, log_about};
+use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
+use crate::control::{KeyHolder, Phase};
 use crate::core::ClientIdentity;
 use crate::status::ConsoleClient;
 use crate::tasks;
@@ -26,16 +27,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, mpsc};
-
-/// What the console reports of itself at login.
-const PARAMETERS: [(&str, &str); 6] = [
-    ("client_encoding", "UTF8"),
-    ("server_encoding", "UTF8"),
-    ("DateStyle", "ISO"),
-    ("TimeZone", "GMT"),
-    ("standard_conforming_strings", "on"),
-    ("is_superuser", "on"),
-];
+use welcome::welcome;
 
 /// What drivers set while they connect (pgjdbc, and tools on top of it), beside what SHOW answers by a
 /// constant: without meaning here, and no reason to refuse them.
@@ -60,7 +52,7 @@ impl End {
 /// One client's session.
 struct Session {
     console: Arc<Console>,
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ConsoleStream>,
     identity: Arc<ClientIdentity>,
     rights: Rights,
     client: ConsoleClient,
@@ -106,14 +98,21 @@ pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
         None => End::fault("no randomness from the system"),
     };
     session.log_end(&end, console.status.plane.now().since(began).as_secs());
+    plane.log.caught_up().await;
+    // before its last words: whoever reads them looks for it in vain
+    if session.client.leave() {
+        console.control.last_client_left();
+    }
     if end.told {
         session.farewell(&end.reason).await;
     }
     drop(session);
     drop(guard);
-    if console.status.console_clients.count() == 0 {
-        console.control.last_client_left();
-    }
+}
+
+async fn send(stream: &mut dyn ConsoleStream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 fn end_of_stream(error: &io::Error) -> End {
@@ -125,18 +124,22 @@ fn end_of_stream(error: &io::Error) -> End {
 
 impl Session {
     async fn run(&mut self, key: &KeyHolder) -> io::Result<End> {
-        self.send(&welcome(key)).await?;
+        self.reply(&welcome(key)).await?;
         loop {
             let length_max = self.console.status.plane.policy.load().snapshot.settings.max_packet_size;
             let Some(request) = request::next(&mut self.inbox, length_max) else {
-                let kill = Arc::clone(&self.client.kill);
+                let (kill, look) = (Arc::clone(&self.client.kill), Arc::clone(&self.client.look));
                 tokio::select! {
                     read = self.read() => read?,
                     () = kill.notified() => return Ok(killed()),
+                    // one that has hung up is read to its end
+                    () = look.notified() => if !self.stream.has_hung_up() { self.client.is_here() },
                 }
                 continue;
             };
-            self.client.asks(self.console.status.plane.now());
+            if request != Request::Goodbye {
+                self.client.asks(self.console.status.plane.now());
+            }
             // From here on a cancel request counts: others see a PAUSE in force before this
             // session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
@@ -164,9 +167,19 @@ impl Session {
         }
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await?;
-        self.stream.flush().await
+    /// Sends what the client may take and leave with: from then on it is listened to.
+    async fn reply(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let look = Arc::clone(&self.client.look);
+        self.client.rests();
+        let sent = send(&mut *self.stream, bytes);
+        tokio::pin!(sent);
+        loop {
+            tokio::select! {
+                biased; // with all of it sent it may be gone
+                sent = &mut sent => return sent,
+                () = look.notified() => self.client.is_here(),
+            }
+        }
     }
 
     /// Sends a reply, waiting for its goal first; how the session ends, if it does.
@@ -191,9 +204,10 @@ impl Session {
             Reply::When { .. } | Reply::Nothing => return Ok(Some(End::silent("shutdown"))),
         };
         encode::ready_for_query(&mut out, tags::transaction::IDLE);
+        self.console.status.plane.log.caught_up().await;
         let kill = Arc::clone(&self.client.kill);
         tokio::select! {
-            sent = self.send(&out) => sent?,
+            sent = self.reply(&out) => sent?,
             () = kill.notified() => return Ok(Some(killed())),
         }
         Ok(None)
@@ -246,6 +260,7 @@ impl Session {
         if shown.access == Access::Admins && self.rights != Rights::Admin {
             return admin_needed();
         }
+        self.console.status.console_clients.hear_out().await;
         match self.console.show(shown).await {
             Ok(messages) => Reply::Done { messages, tag: "SHOW".to_owned() },
             Err(text) => Reply::error(text),
@@ -342,7 +357,7 @@ impl Session {
         let mut words = Vec::new();
         encode::error(&mut words, Severity::Fatal, sqlstate::PROTOCOL_VIOLATION, reason);
         let goodbye = async {
-            self.send(&words).await?;
+            send(&mut *self.stream, &words).await?;
             self.stream.shutdown().await?;
             let mut passed_over = 0;
             while passed_over < limits::FAREWELL_BYTES_MAX {
@@ -370,19 +385,6 @@ fn logged<T>(result: Result<T, Refused>, command: &str, name: &Option<String>) -
         }
     }
     result
-}
-
-/// The end of the login: parameters, the key, ReadyForQuery. AuthenticationOk has been sent.
-fn welcome(key: &KeyHolder) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    encode::parameter_status(&mut out, "server_version", &format!("{PGBOUNCER_VERSION}/bouncer"));
-    for (name, value) in PARAMETERS {
-        encode::parameter_status(&mut out, name, value);
-    }
-    let [a, b, c, d, secret @ ..] = key.key();
-    encode::backend_key_data(&mut out, u32::from_be_bytes([a, b, c, d]), &secret);
-    encode::ready_for_query(&mut out, tags::transaction::IDLE);
-    out
 }
 
 #[cfg(test)]

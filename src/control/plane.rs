@@ -7,6 +7,7 @@ use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
 use super::fair_semaphore::FairSemaphore;
 use super::launcher_channel::{LauncherReceiver, LauncherSender};
+use super::log_progress::LogProgress;
 use super::places::Places;
 use super::policy::Policy;
 use super::pool_entry::PoolEntry;
@@ -60,6 +61,8 @@ pub struct Plane {
     pub admissions: Admissions,
     /// Permits to compute PBKDF2, for servers that ask for it and for clients.
     pub key_derivation: FairSemaphore,
+    /// How far the log is written.
+    pub log: Arc<LogProgress>,
     phase: watch::Sender<Phase>,
     /// When a soft shutdown began.
     shutdown_at: OnceLock<Micros>,
@@ -77,6 +80,8 @@ pub struct WorkerSet {
     pub statements: Arc<StatementRegistry>,
     /// Their clock.
     pub clock: Clock,
+    /// How far the log is written.
+    pub log: Arc<LogProgress>,
 }
 
 impl WorkerSet {
@@ -87,6 +92,7 @@ impl WorkerSet {
             names: TrackedNames::new([]),
             statements: Arc::default(),
             clock: Clock::new(),
+            log: Arc::default(),
         }
     }
 }
@@ -114,6 +120,7 @@ impl Plane {
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
             key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
+            log: workers.log,
             phase: watch::Sender::new(Phase::Running),
             shutdown_at: OnceLock::new(),
             clock: workers.clock,

@@ -9,6 +9,7 @@
 use super::line::{Entry, Level};
 use super::sink::{self, Destinations, Lost, Outputs, SinkMessage};
 use crate::base::limits::LOG_LINES_WAITING_MAX;
+use crate::control::LogProgress;
 use crate::tasks;
 use jiff::Timestamp;
 use std::any::Any;
@@ -33,6 +34,7 @@ pub struct Log {
     messages: SyncSender<SinkMessage>,
     verbosity: Arc<AtomicU8>,
     lost: Arc<Lost>,
+    progress: Arc<LogProgress>,
     panics: Arc<AtomicU64>,
 }
 
@@ -52,12 +54,13 @@ impl Log {
     pub(super) fn new(outputs: Outputs, verbosity: u8) -> io::Result<Self> {
         let (messages, inbox) = sync_channel(LOG_LINES_WAITING_MAX);
         let lost = Arc::new(Lost::default());
-        let counted = lost.clone();
+        let progress = Arc::new(LogProgress::default());
+        let (counted, written) = (Arc::clone(&lost), Arc::clone(&progress));
         std::thread::Builder::new()
             .name(WRITER.into())
-            .spawn(move || sink::run(&inbox, outputs, &counted))?;
+            .spawn(move || sink::run(&inbox, outputs, &counted, &written))?;
         let verbosity = Arc::new(AtomicU8::new(verbosity));
-        Ok(Self { messages, verbosity, lost, panics: Arc::default() })
+        Ok(Self { messages, verbosity, lost, progress, panics: Arc::default() })
     }
 
     /// DEBUG lines from 1, NOISE lines from 2 on (`verbose`, `-v`).
@@ -106,6 +109,11 @@ impl Log {
         self.lost.total()
     }
 
+    /// How far it is written.
+    pub fn progress(&self) -> Arc<LogProgress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Panics since [`Log::catch_panics`].
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
@@ -134,8 +142,10 @@ impl Log {
     }
 
     fn put(&self, entry: Entry) {
+        self.progress.add();
         if self.messages.try_send(SinkMessage::Entry(Box::new(entry))).is_err() {
             self.lost.add(1);
+            self.progress.advance(1);
         }
     }
 
@@ -382,7 +392,8 @@ mod tests {
         let (messages, inbox) = sync_channel(4);
         let lost = Arc::new(Lost::default());
         let (verbosity, panics) = (Arc::new(AtomicU8::new(0)), Arc::default());
-        let log = Log { messages, verbosity, lost: lost.clone(), panics };
+        let progress = Arc::new(LogProgress::default());
+        let log = Log { messages, verbosity, lost: lost.clone(), progress: Arc::clone(&progress), panics };
         tracing::subscriber::with_default(Tap(log.clone()), || {
             for line in 0..10 {
                 tracing::info!("line {line}");
@@ -390,7 +401,10 @@ mod tests {
         });
         assert_eq!(log.lines_lost(), 6);
         drop(log);
-        sink::run(&inbox, to_file(&path, Format::Text).open().unwrap(), &lost);
+        sink::run(&inbox, to_file(&path, Format::Text).open().unwrap(), &lost, &progress);
+        let mut caught_up = std::pin::pin!(progress.caught_up());
+        let waker = std::task::Waker::noop();
+        assert!(caught_up.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready());
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().filter(|line| line.contains(" LOG line ")).count(), 4);
         assert!(

@@ -7,6 +7,7 @@
 
 use super::line::{Entry, Level};
 use crate::console::times::local_zone;
+use crate::control::LogProgress;
 use jiff::Timestamp;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -234,13 +235,16 @@ const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 const BATCH_ENTRIES_MAX: u64 = 64;
 
 /// Writes what comes until all senders are gone.
-pub fn run(messages: &Receiver<SinkMessage>, outputs: Outputs, lost: &Arc<Lost>) {
+pub fn run(messages: &Receiver<SinkMessage>, outputs: Outputs, lost: &Arc<Lost>, progress: &LogProgress) {
     let mut writer = Writer { outputs, batch: Batch::default(), lost: Arc::clone(lost) };
     while let Ok(message) = messages.recv() {
-        let mut next = Some(message);
+        let (mut next, mut taken) = (Some(message), 0);
         while let Some(message) = next {
             match message {
-                SinkMessage::Entry(entry) => writer.add(&entry),
+                SinkMessage::Entry(entry) => {
+                    writer.add(&entry);
+                    taken += 1;
+                }
                 SinkMessage::Outputs(new) => {
                     writer.write();
                     writer.outputs = *new;
@@ -258,6 +262,7 @@ pub fn run(messages: &Receiver<SinkMessage>, outputs: Outputs, lost: &Arc<Lost>)
             writer.warn(lost_lines(untold, TOO_FAST));
         }
         writer.write();
+        progress.advance(taken);
     }
 }
 

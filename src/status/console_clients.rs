@@ -9,7 +9,7 @@ use crate::core::ClientIdentity;
 use crate::stats::Totals;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// What stands for the admin pool among pools: no pool of servers ever has it.
 pub(crate) const CONSOLE_POOL: PoolId = PoolId(u64::MAX);
@@ -30,6 +30,19 @@ struct Present {
     identity: Arc<ClientIdentity>,
     request_at: Option<Micros>,
     kill: Arc<Notify>,
+    look: Arc<Notify>,
+    /// Who wants to know whether it is still there; `None` while something is done for it.
+    askers: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Present {
+    /// Has it listened to, and says when that is done.
+    fn listen_to(&mut self) -> Option<oneshot::Receiver<()>> {
+        let (tell, heard) = oneshot::channel();
+        self.askers.as_mut()?.push(tell);
+        self.look.notify_one();
+        Some(heard)
+    }
 }
 
 /// One client; taken out of the table when this is dropped.
@@ -38,17 +51,39 @@ pub struct ConsoleClient {
     id: u64,
     /// Told when KILL_CLIENT names this client.
     pub kill: Arc<Notify>,
+    /// Told when somebody wants to know whether it is still there ([`ConsoleClient::is_here`]).
+    pub look: Arc<Notify>,
 }
 
 impl ConsoleClients {
     /// A client has come.
     pub fn enter(&self, identity: Arc<ClientIdentity>) -> ConsoleClient {
-        let (id, kill) = (identity.socket_id, Arc::new(Notify::new()));
+        let (id, kill, look) = (identity.socket_id, Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut table = self.table();
         table.logins += 1;
-        table.present.insert(id, Present { identity, request_at: None, kill: Arc::clone(&kill) });
+        let present = Present {
+            identity,
+            request_at: None,
+            kill: Arc::clone(&kill),
+            look: Arc::clone(&look),
+            askers: None,
+        };
+        table.present.insert(id, present);
         drop(table);
-        ConsoleClient { console_clients: self.clone(), id, kill }
+        ConsoleClient { console_clients: self.clone(), id, kill, look }
+    }
+
+    /// Waits until those for whom nothing is being done have been listened to: whoever has left by now is not
+    /// there any more then. Their sockets are watched by tokio, which may hear of who asks before it hears of
+    /// who left earlier.
+    ///
+    /// # Cancel safety
+    /// They are listened to all the same.
+    pub async fn hear_out(&self) {
+        let all: Vec<_> = self.table().present.values_mut().filter_map(Present::listen_to).collect();
+        for heard in all {
+            let _ = heard.await; // one that has gone meanwhile has been heard, too
+        }
     }
 
     /// How many are there.
@@ -104,10 +139,33 @@ impl ConsoleClients {
 }
 
 impl ConsoleClient {
+    /// From now on nothing is done for it but what it may take or leave: it can be listened to.
+    pub fn rests(&self) {
+        if let Some(present) = self.console_clients.table().present.get_mut(&self.id) {
+            present.askers.get_or_insert_default();
+        }
+    }
+
+    /// It has been listened to, and has not left.
+    pub fn is_here(&self) {
+        if let Some(askers) = self.console_clients.table().present.get_mut(&self.id).map(|it| &mut it.askers)
+        {
+            askers.iter_mut().for_each(Vec::clear);
+        }
+    }
+
+    /// It has left, or is sent away; whether it was the last one.
+    pub fn leave(&self) -> bool {
+        let mut table = self.console_clients.table();
+        table.present.remove(&self.id);
+        table.present.is_empty()
+    }
+
     /// The client asks something at `now`.
     pub fn asks(&self, now: Micros) {
         let mut table = self.console_clients.table();
         let Some(present) = table.present.get_mut(&self.id) else { return };
+        present.askers = None;
         if present.request_at.replace(now).is_none() {
             table.askers += 1;
         }
@@ -116,7 +174,7 @@ impl ConsoleClient {
 
 impl Drop for ConsoleClient {
     fn drop(&mut self) {
-        self.console_clients.table().present.remove(&self.id);
+        self.leave();
     }
 }
 

@@ -6,7 +6,7 @@
 //! parameters are accepted and the texts of refusals: PgBouncer, src/client.c, and doc/config.md
 //! (`ignore_startup_parameters`).
 
-pub use write::{write_cancel_request, write_negotiation, write_ssl_request, write_startup};
+pub use write::{write_cancel_request, write_ssl_request, write_startup};
 mod write;
 
 use super::{Fault, TrackedNames, cstr, encode, tags};
@@ -302,9 +302,11 @@ impl Startup {
         Ok(())
     }
 
-    /// Whether the client must be told, before anything else, that we speak protocol 3.0 without its options.
-    pub fn needs_negotiation(&self) -> bool {
-        self.minor > 0 || !self.unknown_options.is_empty()
+    /// NegotiateProtocolVersion, where the client must be told, before anything else, that we speak protocol
+    /// 3.0 without its options. Their names go with it: they can be long, and so can a login.
+    pub fn take_negotiation(&mut self) -> Option<Vec<u8>> {
+        let options = std::mem::take(&mut self.unknown_options);
+        (self.minor > 0 || !options.is_empty()).then(|| write::negotiation(&options))
     }
 }
 

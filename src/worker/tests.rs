@@ -320,6 +320,32 @@ fn a_barrier_is_answered_when_the_notes_of_what_came_before_it_are_out() {
     plant.stop();
 }
 
+/// A question that the answer to another sends is read in the same round.
+#[test]
+fn who_has_left_before_a_question_is_not_in_the_answer() {
+    let plant = Plant::new(1);
+    let (server, mut client) = (plant.server(0), plant.client(0));
+    assert_eq!(plant.counts(0), (1, 1));
+    let worker = plant.workers[0].clone();
+    let (tell, told) = channel();
+    let leave = move |_| {
+        client.write_all(b"X\0\0\0\x04").unwrap();
+        drop((client, server));
+        for question in [Command::Clients, Command::Servers, Command::Pools] {
+            let tell = tell.clone();
+            worker.send(Mail::Command(question, Box::new(move |answer| drop(tell.send(answer)))));
+        }
+    };
+    plant.workers[0].send(Mail::Command(Command::Barrier, Box::new(leave)));
+    let next = || told.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(matches!(next(), Answer::Clients(rows) if rows.is_empty()));
+    assert!(matches!(next(), Answer::Servers(rows) if rows.is_empty()));
+    assert!(
+        matches!(next(), Answer::Pools(rows) if rows.iter().all(|(_, row)| row.cl_idle + row.sv_idle == 0))
+    );
+    plant.stop();
+}
+
 #[test]
 fn stopping_closes_everything_and_drops_letters() {
     let plant = Plant::new(1);

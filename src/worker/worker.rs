@@ -5,6 +5,7 @@
 //! workers. Knows no thread, no clock and no socket of its own: a thread runs it (`run.rs`), and so does the
 //! simulation (`tests/sim`).
 
+use super::mail::Reply;
 use super::worker_machine::{WorkerEvent, WorkerMachine};
 use super::{Begin, Mail, ReplicationPair};
 use crate::base::{Micros, Peer, WorkerId, limits};
@@ -52,6 +53,9 @@ pub struct Worker<M, K: Kernel, E> {
     environment: E,
     now: Micros,
     next_pass: Micros,
+    /// Questions, and where their answers go, that wait until the sockets have been looked at: what has come
+    /// before a question counts in its answer.
+    asked: Vec<(Command, Reply)>,
     /// The mailbox was not empty when it was last looked into.
     has_mail: bool,
     /// Clients that have ever come; less those that are here now, they are gone.
@@ -71,6 +75,7 @@ impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, 
             environment,
             now,
             next_pass,
+            asked: Vec::new(),
             has_mail: false,
             clients_come: 0,
             clients_gone: 0,
@@ -84,10 +89,13 @@ impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, 
     /// The system's, where it cannot wait: the loop cannot go on.
     pub fn round(&mut self) -> io::Result<ControlFlow<()>> {
         let Self { environment, .. } = self;
-        let is_busy = self.has_mail || environment.has_tasks();
+        let is_busy = self.has_mail || environment.has_tasks() || !self.asked.is_empty();
         let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
         let turn = self.driver.turn(&mut self.machine, || environment.now(), patience)?;
         self.now = turn.now;
+        for (question, reply) in std::mem::take(&mut self.asked) {
+            reply(self.command(question));
+        }
         for task in self.driver.ready_tasks() {
             self.environment.wake(task);
         }
@@ -159,6 +167,9 @@ impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, 
             }
             Mail::Nudge { pool, by } => self.handle(WorkerEvent::Nudge(pool, by)),
             Mail::CancelOver(server, fate) => self.handle(WorkerEvent::CancelOver(server, fate)),
+            Mail::Command(question, reply) if question.is_about_peers() => {
+                self.asked.push((question, reply));
+            }
             Mail::Command(command, reply) => {
                 let is_barrier = matches!(command, Command::Barrier);
                 let answer = self.command(command);

@@ -55,6 +55,7 @@ impl Rig {
             names: names.clone(),
             statements: Arc::clone(&statements),
             clock,
+            log: Arc::default(),
         };
         let (plane, inbox) = Plane::new(nothing, workers);
         let threads = (0..WORKERS).map(|id| {

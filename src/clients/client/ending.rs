@@ -22,7 +22,7 @@ impl LoginAttempt {
         let leaving = clients.unauthenticated.enter(&self.remote);
         drop(self);
         tokio::select! {
-            () = Box::pin(take_leave(stream, &end)) => {}
+            () = Box::pin(take_leave(clients, stream, &end)) => {}
             () = leaving.cut_off() => {}
         }
     }
@@ -60,8 +60,9 @@ impl LoginAttempt {
     }
 }
 
-/// Tells the client why it is refused, where it is told.
-async fn take_leave(stream: ClientStream, end: &LoginEnd) {
+/// Tells the client why it is refused, where it is told: then the log has it, too.
+async fn take_leave(clients: &Clients, stream: ClientStream, end: &LoginEnd) {
+    clients.plane.log.caught_up().await;
     match end {
         LoginEnd::Fault(fault) => stream.farewell(&fault.message()).await,
         LoginEnd::Silent(_) | LoginEnd::Handshake(_) | LoginEnd::Unsaid => stream.close().await,

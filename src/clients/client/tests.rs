@@ -7,7 +7,7 @@ use crate::control::tests::{Lines, policy, until};
 use crate::control::{LauncherReceiver, Phase, Plane, Welcome, WorkerSet};
 use crate::wire::authentication::AuthRequest;
 use crate::wire::backend::{self, ErrorFields};
-use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, tags};
+use crate::wire::{FrameHeader, HEADER_BYTES, sqlstate, startup, tags};
 use crate::worker::{Mail, WorkerHandle};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -445,3 +445,22 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
 
 mod anew;
 mod panics;
+
+#[tokio::test]
+async fn who_is_refused_can_read_why_in_the_log() {
+    let (clients, _doors) = clients_of("d =", "");
+    clients.plane.log.add(); // as if the line about it were slow to be written
+    let mut peer = over_tcp(&clients);
+    say_hello(&mut peer, &[("user", "u"), ("geqo", "off")]).await;
+    let others = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        message = message(&mut peer) => panic!("told too early: {message:?}"),
+        () = others => clients.plane.log.advance(1),
+    }
+    assert_eq!(refusal(&mut peer, "").await, "unsupported startup parameter: geqo");
+}

@@ -8,6 +8,8 @@ use crate::console::ProcessOrder;
 use crate::control::{Plane, Policy, WorkerSet};
 use crate::servers::Servers;
 use crate::status::Status;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
@@ -27,16 +29,38 @@ struct Visitor {
     inbox: Vec<u8>,
 }
 
+impl ConsoleStream for DuplexStream {
+    fn has_hung_up(&self) -> bool {
+        false
+    }
+}
+
+impl ConsoleStream for tokio::net::UnixStream {
+    fn has_hung_up(&self) -> bool {
+        crate::io::has_hung_up(self)
+    }
+}
+
 /// Lets somebody in who has rights, and reads the welcome.
 async fn visit(console: &Arc<Console>, rights: Rights) -> (Visitor, Vec<String>) {
     let (ours, theirs) = tokio::io::duplex(256);
-    let identity = ClientIdentity::of_console_for_tests(console.status.plane.next_socket_id());
-    let visit =
-        ConsoleLogin { stream: Box::new(theirs), identity: Arc::new(identity), rights, guard: Box::new(()) };
-    tokio::spawn(serve(Arc::clone(console), visit));
+    enter(console, rights, Box::new(theirs));
     let mut visitor = Visitor { stream: ours, inbox: Vec::new() };
     let welcome = visitor.read().await;
     (visitor, welcome)
+}
+
+fn enter(console: &Arc<Console>, rights: Rights, stream: Box<dyn ConsoleStream>) {
+    let identity = ClientIdentity::of_console_for_tests(console.status.plane.next_socket_id());
+    let login = ConsoleLogin { stream, identity: Arc::new(identity), rights, guard: Box::new(()) };
+    tokio::spawn(serve(Arc::clone(console), login));
+}
+
+/// Lets everybody else go on.
+async fn a_while() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
 
 impl Visitor {
@@ -336,5 +360,56 @@ async fn a_suspended_process_resumes_when_the_last_visitor_leaves() {
     drop(first);
     while console.control.standing() != Standing::Active {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_left_before_a_show_is_not_in_it() {
+    let (console, _orders) = console();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    for end in [&ours, &theirs] {
+        end.set_nonblocking(true).unwrap();
+    }
+    enter(&console, Rights::Admin, Box::new(tokio::net::UnixStream::from_std(theirs).unwrap()));
+    let mut welcome = Vec::new();
+    while !welcome.ends_with(b"Z\0\0\0\x05I") {
+        tokio::task::yield_now().await;
+        let mut some = [0; 512];
+        welcome.extend(ours.read(&mut some).map_or(&[][..], |bytes| &some[..bytes]));
+    }
+    let (mut asker, _) = visit(&console, Rights::Admin).await;
+    let rows = |answer: Vec<String>| answer.iter().filter(|message| message.starts_with('D')).count();
+    assert_eq!(rows(asker.ask("show clients").await), 2);
+    ours.write_all(b"X\0\0\0\x04").unwrap();
+    drop(ours);
+    // tokio has not heard of that: it looks at sockets when nobody has anything left to do
+    assert_eq!(rows(asker.ask("show clients").await), 1);
+}
+
+#[tokio::test]
+async fn who_reads_its_last_words_is_not_there_any_more() {
+    let (console, _orders) = console();
+    let (mut killed, _) = visit(&console, Rights::Show).await;
+    let (mut killer, _) = visit(&console, Rights::Admin).await;
+    assert_eq!(killer.ask("kill_client 1").await, tag("KILL_CLIENT"));
+    assert_eq!(killed.message().await.unwrap(), fatal("admin forced disconnect"));
+    assert_eq!(console.status.console_clients.count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_told_can_be_read_in_the_log() {
+    let (console, _orders) = console();
+    let (mut visitor, _) = visit(&console, Rights::Admin).await;
+    let log = &console.status.plane.log;
+    let answer = error("invalid command 'x', use SHOW HELP;").remove(0);
+    for (sent, told) in [(&b"Q\0\0\0\x06x\0"[..], &answer), (b"p\0\0\0\x04", &fatal("unknown pkt"))] {
+        log.add(); // as if the line about it were slow to be written
+        visitor.stream.write_all(sent).await.unwrap();
+        tokio::select! {
+            biased;
+            message = visitor.message() => panic!("told too early: {message:?}"),
+            () = a_while() => log.advance(1),
+        }
+        assert_eq!(visitor.read().await, [told.as_str()]);
     }
 }

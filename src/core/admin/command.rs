@@ -97,6 +97,13 @@ pub enum Command {
     Forget(PoolId),
 }
 
+impl Command {
+    /// Whether it asks who is there, and changes nothing.
+    pub fn is_about_peers(&self) -> bool {
+        matches!(self, Self::Clients | Self::ClientKinds(_) | Self::Servers | Self::Pools)
+    }
+}
+
 /// (login user, database) -> the rules in force.
 type RulesFn = dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync;
 

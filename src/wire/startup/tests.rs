@@ -210,14 +210,13 @@ fn replication_keeps_options_unread() {
 
 #[test]
 fn newer_minors_and_protocol_options_are_negotiated() {
-    assert!(!read(&[("user", "u")]).unwrap().needs_negotiation());
-    let startup = Startup::read(2, &payload(&[("user", "u")]), &names(), NOTHING).unwrap();
-    assert!(startup.needs_negotiation());
-    let startup = read(&[("user", "u"), ("_pq_.compression", "lz4")]).unwrap();
-    assert!(startup.needs_negotiation());
-    let mut out = Vec::new();
-    write_negotiation(&mut out, &startup.unknown_options);
-    assert_eq!(out, b"v\0\0\0\x1d\0\x03\0\0\0\0\0\x01_pq_.compression\0");
+    assert_eq!(read(&[("user", "u")]).unwrap().take_negotiation(), None);
+    let mut startup = Startup::read(2, &payload(&[("user", "u")]), &names(), NOTHING).unwrap();
+    assert_eq!(startup.take_negotiation().unwrap(), b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0");
+    let mut startup = read(&[("user", "u"), ("_pq_.compression", "lz4")]).unwrap();
+    let said = startup.take_negotiation().unwrap();
+    assert_eq!(said, b"v\0\0\0\x1d\0\x03\0\0\0\0\0\x01_pq_.compression\0");
+    assert_eq!(startup.unknown_options.capacity(), 0, "nobody needs the names any more");
 }
 
 /// The words of `options`, character by character.

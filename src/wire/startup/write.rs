@@ -7,13 +7,15 @@ use crate::wire::{encode, tags};
 
 /// NegotiateProtocolVersion: we speak 3.0 and none of `options`, which are
 /// [`super::Startup::unknown_options`].
-pub fn write_negotiation(out: &mut Vec<u8>, options: &[u8]) {
+pub(super) fn negotiation(options: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
     let count = options.iter().filter(|byte| **byte == 0).count();
-    encode::frame(out, tags::server::NEGOTIATE_PROTOCOL_VERSION, |out| {
+    encode::frame(&mut out, tags::server::NEGOTIATE_PROTOCOL_VERSION, |out| {
         out.extend_from_slice(&VERSION_3_0.to_be_bytes());
         out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
         out.extend_from_slice(options);
     });
+    out
 }
 
 pub(super) fn write_packet(out: &mut Vec<u8>, code: u32, body: impl FnOnce(&mut Vec<u8>)) {
