@@ -51,7 +51,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     if options.daemon && settings.pidfile.is_empty() {
         return Err(one("daemon needs pidfile configured".to_owned()));
     }
-    if let Some(user) = settings.user.as_ref() {
+    if let Some(user) = process::user_to_become(&settings) {
         process::become_user(user).map_err(one)?;
     }
     process::refuse_root().map_err(one)?;

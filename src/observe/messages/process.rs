@@ -154,6 +154,16 @@ pub(super) const START_FAILURES: &[Message] = &[
         "Stop it, or give this one a `pidfile` of its own.",
     ),
     fatal(
+        "pidfile '{file}' exists and holds no process id",
+        "`pidfile` names a file that is something else. It is left alone.",
+        "Give `pidfile` a path of its own, or remove the file.",
+    ),
+    fatal(
+        "could not read pidfile '{file}': {error}",
+        "There is something by the pidfile's name that cannot be read, or that is no file.",
+        "Check its rights, or give `pidfile` another path.",
+    ),
+    fatal(
         "could not remove stale pidfile '{file}': {error}",
         "A dead process has left the pidfile, and it cannot be removed.",
         "Check the rights of its directory.",
