@@ -4,6 +4,7 @@
 
 mod args;
 mod check_iam;
+mod open_files;
 mod options;
 mod orders;
 mod policy;

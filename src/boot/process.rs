@@ -1,12 +1,11 @@
-//! What the process is to the system: its user, its terminal, its pidfile, how many files it may open.
+//! What the process is to the system: its user, its terminal, its pidfile.
 //!
 //! Source: PgBouncer, src/main.c.
 
-use crate::base::limits;
 use crate::clients::unix_path;
 use crate::config::{Settings, read_file};
 use nix::unistd::{Group, Pid, Uid, User};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -108,43 +107,6 @@ pub(super) fn daemonise() -> Result<(), String> {
     nix::unistd::daemon(true, false).map_err(|error| format!("failed to become a daemon: {error}"))
 }
 
-/// Lets the process open as many files as the system allows. PgBouncer only logs the limit; thousands of
-/// clients on a soft limit of 1,024 are the commonest of accidents.
-pub(super) fn raise_file_limit(settings: &Settings) {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!("could not raise the limit of open files: {error}");
-        }
-    }
-    let text = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    let now = getrlimit(Resource::Nofile);
-    let clients = settings.max_client_conn;
-    tracing::info!(
-        "kernel file descriptor limit: {} (hard: {}); max_client_conn: {clients}",
-        text(now.current),
-        text(now.maximum)
-    );
-    if let Some(limit) = now.current.filter(|limit| !has_room(*limit, settings)) {
-        tracing::warn!(
-            "the limit of {limit} open files is too low for max_client_conn {clients} and logins, servers \
-             not counted"
-        );
-    }
-}
-
-/// Whether so many open files are enough for all the clients that are allowed, before any server is opened.
-fn has_room(limit: u64, settings: &Settings) -> bool {
-    const OWN: u64 = 64; // listeners, log, workers' own, files being read
-    let clients = u64::from(settings.max_client_conn);
-    let unauthenticated = match settings.max_login_conn {
-        0 => limit / limits::LOGIN_FILES_PART,
-        most => u64::from(most).min(limit / limits::LOGIN_FILES_PART),
-    };
-    clients + unauthenticated + OWN <= limit
-}
-
 /// The pidfile; removed when it is dropped, unless it is somebody else's by then.
 #[derive(Debug)]
 pub(super) struct PidFile(PathBuf);
@@ -215,7 +177,7 @@ fn is_stale(bytes: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PidFile, check_socket_path, foresee_user, has_room};
+    use super::{PidFile, check_socket_path, foresee_user};
     use crate::config::Settings;
     use nix::unistd::Uid;
 
@@ -231,14 +193,6 @@ mod tests {
         }
         let why = foresee_user(Some("no such user"), other).unwrap_err();
         assert_eq!(why, "could not find user 'no such user' to switch to");
-    }
-
-    #[test]
-    fn open_files_must_do_for_clients_and_logins() {
-        let settings = Settings { max_client_conn: 1_000, max_login_conn: 100, ..Settings::default() };
-        assert!(has_room(1_164, &settings) && !has_room(1_163, &settings));
-        let quarter = Settings { max_login_conn: 0, ..settings };
-        assert!(has_room(1_420, &quarter) && !has_room(1_410, &quarter));
     }
 
     #[test]
