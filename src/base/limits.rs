@@ -335,7 +335,7 @@ pub const LOGIN_RETRY_MS: u64 = 1_000;
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
 
 /// Between two log lines that say so.
-pub const ACCEPT_COMPLAINT_MS: u64 = 5_000;
+pub const ACCEPT_COMPLAINT_MS: u64 = 60_000;
 
 /// Between two looks whether what a command of the console waits for (PAUSE, SUSPEND) has come about.
 pub const CONSOLE_POLL_MS: u64 = 20;

@@ -4,6 +4,7 @@
 
 mod args;
 mod check_iam;
+mod open_files;
 mod options;
 mod orders;
 mod policy;
@@ -65,9 +66,11 @@ fn check(options: &Options) -> Result<policy::Loaded, ExitCode> {
 /// What a start by who runs this, with these options, would be refused for; another one may well start it,
 /// and a service manager may bring its own sockets.
 fn refusal_of_a_start(options: &Options, settings: &Settings) -> Vec<String> {
-    let user = options.user.as_deref().or(settings.user.as_deref());
+    let mut settings = settings.clone();
+    options.apply(&mut settings);
+    let user = process::user_to_become(&settings);
     let of_user = process::foresee_user(user, nix::unistd::Uid::effective()).err();
-    let of_socket = process::check_socket_path(settings).err();
+    let of_socket = process::check_socket_path(&settings).err();
     let refused = of_user.into_iter().chain(of_socket);
     refused.map(|why| format!("a start from here would be refused: {why}")).collect()
 }

@@ -1,15 +1,19 @@
-//! What the process is to the system: its user, its terminal, its pidfile, how many files it may open.
+//! What the process is to the system: its user, its terminal, its pidfile.
 //!
 //! Source: PgBouncer, src/main.c.
 
-use crate::base::limits;
 use crate::clients::unix_path;
-use crate::config::Settings;
+use crate::config::{Settings, read_file};
 use nix::unistd::{Group, Pid, Uid, User};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+/// The user to become; an empty name is none, as with PgBouncer.
+pub(super) fn user_to_become(settings: &Settings) -> Option<&str> {
+    settings.user.as_deref().filter(|name| !name.is_empty())
+}
 
 /// Becomes `name`, with its group and supplementary groups.
 ///
@@ -103,64 +107,31 @@ pub(super) fn daemonise() -> Result<(), String> {
     nix::unistd::daemon(true, false).map_err(|error| format!("failed to become a daemon: {error}"))
 }
 
-/// Lets the process open as many files as the system allows. PgBouncer only logs the limit; thousands of
-/// clients on a soft limit of 1,024 are the commonest of accidents.
-pub(super) fn raise_file_limit(settings: &Settings) {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!("could not raise the limit of open files: {error}");
-        }
-    }
-    let text = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    let now = getrlimit(Resource::Nofile);
-    let clients = settings.max_client_conn;
-    tracing::info!(
-        "kernel file descriptor limit: {} (hard: {}); max_client_conn: {clients}",
-        text(now.current),
-        text(now.maximum)
-    );
-    if let Some(limit) = now.current.filter(|limit| !has_room(*limit, settings)) {
-        tracing::warn!(
-            "the limit of {limit} open files is too low for max_client_conn {clients} and logins, servers \
-             not counted"
-        );
-    }
-}
-
-/// Whether so many open files are enough for all the clients that are allowed, before any server is opened.
-fn has_room(limit: u64, settings: &Settings) -> bool {
-    const OWN: u64 = 64; // listeners, log, workers' own, files being read
-    let clients = u64::from(settings.max_client_conn);
-    let unauthenticated = match settings.max_login_conn {
-        0 => limit / limits::LOGIN_FILES_PART,
-        most => u64::from(most).min(limit / limits::LOGIN_FILES_PART),
-    };
-    clients + unauthenticated + OWN <= limit
-}
-
-/// The pidfile; removed when it is dropped.
+/// The pidfile; removed when it is dropped, unless it is somebody else's by then.
 #[derive(Debug)]
 pub(super) struct PidFile(PathBuf);
 
+/// Far more than a process id has.
+const PIDFILE_BYTES_MAX: u64 = 4_096;
+
 impl PidFile {
     /// Checks that no other instance has it, and removes one that a dead process left: whether
-    /// there was one.
+    /// there was one. A file that holds something else is not ours to remove: `pidfile` may name a wrong one.
     ///
     /// # Errors
-    /// PgBouncer's text where the process of the file lives.
+    /// PgBouncer's text where the process of the file lives; where it holds no process id, or cannot be read.
     pub(super) fn check(path: &Path) -> Result<bool, String> {
-        let Ok(text) = std::fs::read_to_string(path) else { return Ok(false) };
-        let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0);
-        if let Some(pid) = pid
-            && pid != std::process::id() as i32
-            && nix::sys::signal::kill(Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
-        {
-            return Err(format!("pidfile '{}' exists, another instance running?", path.display()));
+        let name = path.display();
+        let bytes = match read_file(&path.to_string_lossy(), PIDFILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(format!("could not read pidfile '{name}': {error}")),
+        };
+        if !is_stale(&bytes).ok_or_else(|| format!("pidfile '{name}' exists and holds no process id"))? {
+            return Err(format!("pidfile '{name}' exists, another instance running?"));
         }
         std::fs::remove_file(path)
-            .map_err(|error| format!("could not remove stale pidfile '{}': {error}", path.display()))?;
+            .map_err(|error| format!("could not remove stale pidfile '{name}': {error}"))?;
         Ok(true)
     }
 
@@ -184,13 +155,29 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // somebody may have removed it: then it is as it should be
+        let own = std::process::id().to_string();
+        if std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == own) {
+            let _ = std::fs::remove_file(&self.0); // if it cannot be removed, the next start finds it stale
+        }
     }
+}
+
+/// Whether the process of a pidfile is gone; `None` where there is no process id in it. One that is empty is
+/// what a crash of the machine leaves.
+fn is_stale(bytes: &[u8]) -> Option<bool> {
+    let text = bytes.trim_ascii();
+    let is_pid = text.iter().all(u8::is_ascii_digit) && text.first() != Some(&b'0');
+    let text = std::str::from_utf8(text).ok().filter(|_| is_pid)?;
+    // A number that no process can have is a dead one's, too.
+    let Ok(pid) = text.parse::<i32>() else { return Some(true) };
+    let is_ours = pid == std::process::id() as i32; // a container gives each start the same one
+    let is_gone = || nix::sys::signal::kill(Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
+    Some(is_ours || is_gone())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PidFile, check_socket_path, foresee_user, has_room};
+    use super::{PidFile, check_socket_path, foresee_user};
     use crate::config::Settings;
     use nix::unistd::Uid;
 
@@ -206,14 +193,6 @@ mod tests {
         }
         let why = foresee_user(Some("no such user"), other).unwrap_err();
         assert_eq!(why, "could not find user 'no such user' to switch to");
-    }
-
-    #[test]
-    fn open_files_must_do_for_clients_and_logins() {
-        let settings = Settings { max_client_conn: 1_000, max_login_conn: 100, ..Settings::default() };
-        assert!(has_room(1_164, &settings) && !has_room(1_163, &settings));
-        let quarter = Settings { max_login_conn: 0, ..settings };
-        assert!(has_room(1_420, &quarter) && !has_room(1_410, &quarter));
     }
 
     #[test]
@@ -246,5 +225,36 @@ mod tests {
         assert!(PidFile::write(&path).is_err());
         drop(ours);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_pidfile_is_left_alone() {
+        let directory = std::env::temp_dir().join(format!("pgweir-no-pidfile-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let (path, link) = (directory.join("file"), directory.join("link"));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let texts: [&[u8]; 6] =
+            [b"\"user\" \"secret\"\n", b"0\n", b"-1\n", b"2147483647 x", b"\xff\xfe", &[b'1'; 10_000]];
+        for text in texts {
+            std::fs::write(&path, text).unwrap();
+            for named in [&path, &link] {
+                let why = PidFile::check(named).unwrap_err();
+                assert!(why.contains("holds no process id") || why.contains("could not read"), "{why}");
+            }
+            assert_eq!(std::fs::read(&link).unwrap(), text);
+        }
+        assert!(PidFile::check(&directory).unwrap_err().ends_with("it is a directory"));
+        std::fs::write(&path, format!("{}\n", i32::MAX)).unwrap();
+        assert_eq!(PidFile::check(&link), Ok(true));
+        assert!(path.exists() && !link.exists(), "the link goes, what it led to stays");
+        let ours = PidFile::write(&link).unwrap();
+        std::fs::write(&link, "1\n").unwrap();
+        drop(ours);
+        assert!(link.exists(), "another instance's by now");
+        for empty in ["", "\n"] {
+            std::fs::write(&link, empty).unwrap();
+            assert_eq!(PidFile::check(&link), Ok(true));
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use super::args::Options;
 use super::orders::{Process, destinations, verbosity};
 use super::process::{self, PidFile};
 use super::signals::Signals;
-use super::{policy, systemd};
+use super::{open_files, policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
 use crate::clients::{Acceptors, Clients, ConsoleLogin, Listeners, unix_path};
 use crate::config::Settings;
@@ -51,7 +51,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     if options.daemon && settings.pidfile.is_empty() {
         return Err(one("daemon needs pidfile configured".to_owned()));
     }
-    if let Some(user) = settings.user.as_ref() {
+    if let Some(user) = process::user_to_become(&settings) {
         process::become_user(user).map_err(one)?;
     }
     process::refuse_root().map_err(one)?;
@@ -81,7 +81,7 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     }
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
-    process::raise_file_limit(&settings);
+    open_files::raise_limit(&loaded);
     let result = serve(loaded.policy, &settings, ground.inherited, stderr, &log);
     if let Err(error) = &result {
         tracing::error!(fatal = true, "{error}");

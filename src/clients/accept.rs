@@ -14,16 +14,16 @@ use super::listen::{Listeners, SocketFile};
 use super::loop_place::{Handshakes, LoopPlace, exit};
 use super::stream::{Fresh, Socket};
 use super::unauthenticated::LoginSlot;
-use crate::base::{Address, Micros, WorkerId, limits};
+use crate::base::{Address, WorkerId, limits};
 use crate::control::{Phase, Plane, tcp_options};
-use crate::io::{Accepted, Door, Listening, PeerProcess, Watch, options};
+use crate::io::{Accepted, Door, Listening, PeerProcess, Watch, descriptors, options};
 use crate::tasks;
 use crate::worker::{Mail, Task};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -59,7 +59,6 @@ impl Acceptors {
             options::tune_listener(listener.as_fd(), keepalive)?;
         }
         let all: Vec<_> = listeners.tcp.into_iter().map(Listening::Tcp).chain(unix).map(Arc::new).collect();
-        let shortage = Arc::new(Mutex::default());
         for (number, worker) in plane.workers.iter().enumerate() {
             let context = Arc::new(AcceptContext {
                 clients: Arc::clone(clients),
@@ -67,7 +66,6 @@ impl Acceptors {
                 worker: WorkerId(number as u16),
                 keepalive,
                 is_inherited: listeners.is_inherited,
-                shortage: Arc::clone(&shortage),
             });
             for listening in &all {
                 let (context, listening, is_here) =
@@ -151,8 +149,6 @@ struct AcceptContext {
     keepalive: bool,
     /// They are the service manager's.
     is_inherited: bool,
-    /// Every worker's: the log hears of it once.
-    shortage: Arc<Mutex<Shortage>>,
 }
 
 impl AcceptContext {
@@ -194,6 +190,7 @@ impl AcceptContext {
                 None if self.clients.accepting.is_suspended() => return,
                 None => door.accept_now(),
             };
+            let accepted = accepted.and_then(leave_the_last);
             match accepted {
                 Ok(accepted) => self.receive(accepted, door, limit).await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return, // that was all
@@ -254,11 +251,7 @@ impl AcceptContext {
         if is_of_one_client(error) {
             return tokio::task::yield_now().await;
         }
-        let is_to_be_told = {
-            let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
-            shortage.is_to_be_told(self.clients.plane.now())
-        };
-        if is_to_be_told {
+        if self.clients.shortage.is_to_be_told(self.clients.plane.now()) {
             tracing::error!("accept() failed: {error}");
         }
         self.clients.unauthenticated.make_room();
@@ -267,6 +260,16 @@ impl AcceptContext {
 }
 
 impl Clients {
+    /// Tells the log, once a minute, that clients are refused for want of descriptors.
+    pub(super) fn tell_of_refusals(&self) {
+        if self.shortage.is_to_be_told(self.plane.now()) {
+            tracing::error!(
+                "clients are refused: the last open files are kept for servers, the console and the page of \
+                 metrics"
+            );
+        }
+    }
+
     /// How many clients may be logging in.
     fn unauthenticated_max(&self) -> usize {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -276,6 +279,13 @@ impl Clients {
             most => of_files.min(most as usize),
         }
     }
+}
+
+/// A client that would have one of the last descriptors goes at once: the page of metrics and files need
+/// them.
+fn leave_the_last(accepted: Accepted) -> io::Result<Accepted> {
+    descriptors::leave_the_last(accepted.socket())?;
+    Ok(accepted)
 }
 
 /// An IPv4 client of a socket for both families (systemd's may be one) is shown as what it is.
@@ -302,6 +312,7 @@ fn arrival(
 ) -> io::Result<Arrival> {
     let policy = plane.policy.load();
     let settings = &policy.snapshot.settings;
+    let is_on_kept_file = descriptors::is_kept_from_clients(accepted.socket());
     let (fresh, remote, local) = match accepted {
         Accepted::Tcp(socket, remote) => {
             options::tune_accepted(socket.as_fd(), &tcp_options(settings), way.keepalive)?;
@@ -317,30 +328,13 @@ fn arrival(
             (Fresh::new(socket, false, loop_place), address(peer), address(own))
         }
     };
-    Ok(Arrival { socket: Socket::Fresh(Some(fresh)), remote, local, login_slot, home: Some(home) })
+    let socket = Socket::Fresh(Some(fresh));
+    Ok(Arrival { socket, remote, local, login_slot, home: Some(home), is_on_kept_file })
 }
 
 fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let local = rustix::net::getsockname(socket)?;
     SocketAddr::try_from(local).map_err(|_| io::ErrorKind::AddrNotAvailable.into())
-}
-
-/// When the log was last told that connections cannot be accepted.
-#[derive(Debug, Default)]
-struct Shortage {
-    told_at: Option<Micros>,
-}
-
-impl Shortage {
-    /// Not each time that it is tried again.
-    fn is_to_be_told(&mut self, now: Micros) -> bool {
-        let pause = Micros::from_millis(limits::ACCEPT_COMPLAINT_MS);
-        let is_due = self.told_at.is_none_or(|then| now.since(then) >= pause);
-        if is_due {
-            self.told_at = Some(now);
-        }
-        is_due
-    }
 }
 
 /// Whether the next client may do better: this one went away, or its network is in trouble. What is left is

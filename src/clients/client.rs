@@ -41,6 +41,8 @@ pub struct Arrival {
     pub login_slot: LoginSlot,
     /// The worker on whose loop it begins; `None`: on none.
     pub home: Option<WorkerId>,
+    /// Its descriptor is one of those that clients of databases leave to others.
+    pub is_on_kept_file: bool,
 }
 
 /// Takes one client through its login, to a worker, to the console, or to its end.
@@ -52,6 +54,7 @@ pub(super) async fn serve(clients: Arc<Clients>, arrival: Arrival) {
     let mut stream = ClientStream::new(arrival.socket).paced(login_slot.pace().clone());
     let mut attempt =
         LoginAttempt::new(&clients, arrival.remote, arrival.local, Arc::clone(&login_slot), arrival.home);
+    attempt.is_on_kept_file = arrival.is_on_kept_file;
     let patience = clients.plane.policy.load().snapshot.settings.client_login_timeout.to_timeout();
     let outcome = tokio::select! {
         biased; // what the client has sent comes first: it may just have moved on
@@ -128,6 +131,7 @@ struct LoginAttempt {
     stage: Stage,
     login_slot: Arc<LoginSlot>,
     home: Option<WorkerId>,
+    is_on_kept_file: bool,
     /// Whether the log hears of it; decided when there is first something to say.
     is_heard: OnceLock<bool>,
 }
@@ -176,6 +180,7 @@ impl LoginAttempt {
             stage: Stage::Proving,
             login_slot,
             home,
+            is_on_kept_file: false,
             is_heard: OnceLock::new(),
         }
     }
@@ -204,7 +209,11 @@ impl LoginAttempt {
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(clients, &policy, database.as_deref())?;
         self.prove(clients, &policy, database.as_deref(), stream).await?;
-        let limits = policy.snapshot.client_limits(&self.user, database.as_deref());
+        let mut limits = policy.snapshot.client_limits(&self.user, database.as_deref());
+        if self.is_on_kept_file {
+            clients.tell_of_refusals();
+            limits.max_client_conn = 0;
+        }
         let admission = clients.plane.admissions.admit(&self.database, &self.user, &limits)?;
         if let Some(names) = admission.names() {
             (self.database, self.user) = names; // thousands of clients, a few names

@@ -3,6 +3,7 @@
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
 use super::accepting::Accepting;
+use super::shortage::Shortage;
 use super::turns::Turns;
 use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
@@ -66,6 +67,8 @@ pub struct Clients {
     pub handshakes: Handshakes,
     /// Whether clients are accepted at present.
     pub accepting: Accepting,
+    /// What the log hears where no client can be taken.
+    pub(super) shortage: Shortage,
     /// Takes clients of the database `pgbouncer`.
     pub console: mpsc::UnboundedSender<ConsoleLogin>,
 }
@@ -84,6 +87,7 @@ impl Clients {
             verifiers: Verifiers::default(),
             random: Randomness::default(),
             handshakes: Handshakes::default(),
+            shortage: Shortage::default(),
             accepting: Accepting::default(),
             console,
             plane,

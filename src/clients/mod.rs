@@ -17,6 +17,7 @@ mod listen;
 mod login_reply;
 mod loop_place;
 mod pam;
+mod shortage;
 mod stream;
 mod turns;
 mod unauthenticated;

@@ -61,8 +61,9 @@ const DIFFERENCES: &[Difference] = &[
         "they count against `max_login_conn` (500)",
     ),
     for_every_file(
-        "the limit of open files is logged",
-        "it is raised to the hard limit, with a warning where that does not do for `max_client_conn`",
+        "the limit of open files is logged, and clients may have every file",
+        "it is raised to the hard limit, with a warning where that is below what may be needed; an eighth \
+         (1,024 at the most) is kept from clients, for servers, the console and the page of metrics",
     ),
     for_every_file(
         "a crash may leave a core, passwords in it",

@@ -46,7 +46,7 @@ pub(super) type Read<'a> = &'a dyn Fn(&str) -> io::Result<Vec<u8>>;
 
 /// Every token of `file` and of what it includes, in order, and everything that is wrong with their form.
 pub(super) fn tokens(file: &str, read: Read<'_>) -> (Vec<Token>, Vec<ConfigError>) {
-    let mut walk = Walk { read, files: 0, tokens: Vec::new(), errors: Vec::new() };
+    let mut walk = Walk { read, files: 0, is_over: false, tokens: Vec::new(), errors: Vec::new() };
     walk.file(file, 0, None);
     (walk.tokens, walk.errors)
 }
@@ -55,9 +55,13 @@ pub(super) fn tokens(file: &str, read: Read<'_>) -> (Vec<Token>, Vec<ConfigError
 struct Walk<'a> {
     read: Read<'a>,
     files: usize,
+    /// There were too many includes: told once, and no more are followed.
+    is_over: bool,
     tokens: Vec<Token>,
     errors: Vec<ConfigError>,
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const EXPECTED: &str = "expected key = value, [section], %include FILE or a comment";
 
@@ -74,6 +78,23 @@ impl Walk<'_> {
                 return self.errors.push(ConfigError { place, problem });
             }
         };
+        let mut wrong = |problem| {
+            let place = Place { file: file.clone(), line: 1 };
+            self.errors.push(ConfigError { place, problem });
+        };
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return wrong(Problem::Syntax("text must be UTF-8, not UTF-16"));
+        }
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK);
+        if text.is_some() {
+            // No editor shows it.
+            wrong(Problem::Syntax("the file begins with a byte order mark, save it without one"));
+        }
+        self.lines(text.unwrap_or(&bytes), &file, depth);
+    }
+
+    fn lines(&mut self, bytes: &[u8], file: &Arc<str>, depth: usize) {
+        let mut has_zero_bytes = false;
         for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
             if self.errors.len() > limits::CONFIG_ERRORS_MAX {
                 return;
@@ -81,6 +102,8 @@ impl Walk<'_> {
             let place = Place { file: file.clone(), line };
             let problem = match std::str::from_utf8(bytes) {
                 Err(_) => Err(Problem::Syntax("text must be UTF-8")),
+                // Of a file that is no text once.
+                Ok(text) if text.contains('\0') && std::mem::replace(&mut has_zero_bytes, true) => Ok(()),
                 Ok(text) if text.contains('\0') => Err(Problem::Syntax("zero bytes are not allowed")),
                 Ok(text) => self.line(text, &place, depth),
             };
@@ -102,7 +125,8 @@ impl Walk<'_> {
         if rest.is_empty() || rest.starts_with([';', '#']) {
             return Ok(());
         }
-        if let Some(path) = rest.strip_prefix("%include").filter(|path| path.starts_with(is_blank)) {
+        let asked = rest.strip_prefix("%include");
+        if let Some(path) = asked.filter(|path| path.is_empty() || path.starts_with(is_blank)) {
             return self.include(path.trim_matches(is_space), place, depth);
         }
         let (key, value) = entry(rest)?;
@@ -115,10 +139,15 @@ impl Walk<'_> {
         if path.is_empty() {
             return Err(Problem::Syntax("expected a file name after %include"));
         }
+        if self.is_over {
+            return Ok(());
+        }
         if depth >= limits::CONFIG_INCLUDE_DEPTH_MAX {
+            self.is_over = true;
             return Err(Problem::IncludeTooDeep);
         }
         if self.files >= limits::CONFIG_FILES_MAX {
+            self.is_over = true;
             return Err(Problem::TooManyFiles);
         }
         self.file(path, depth + 1, Some(place));
@@ -219,7 +248,33 @@ mod tests {
     fn includes_end() {
         let (_, errors) = read_text("%include self");
         assert!(errors.iter().any(|error| error.problem == Problem::IncludeTooDeep));
-        assert!(errors.len() <= limits::CONFIG_ERRORS_MAX + limits::CONFIG_INCLUDE_DEPTH_MAX + 1);
+        assert_eq!(errors.len(), 1, "one error, and not one for each way around: {errors:?}");
+        let wide = |name: &str| match name {
+            "p.ini" => Ok("%include wide\n".repeat(2_000).into_bytes()),
+            _ => Ok(b"a = 1\n".to_vec()),
+        };
+        let (_, errors) = tokens("p.ini", &wide);
+        let told: Vec<_> = errors.iter().map(|error| (&error.problem, error.place.line)).collect();
+        assert_eq!(told, [(&Problem::TooManyFiles, limits::CONFIG_FILES_MAX as u32)]);
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_has_one_error() {
+        let utf_16 = |begin: &[u8], bytes: fn(u16) -> [u8; 2]| {
+            let units = "[a]\nk = v\nk = é\n".encode_utf16().flat_map(bytes);
+            begin.iter().copied().chain(units).collect::<Vec<u8>>()
+        };
+        let cases = [
+            (utf_16(b"\xff\xfe", u16::to_le_bytes), "not UTF-16"),
+            (utf_16(b"\xfe\xff", u16::to_be_bytes), "not UTF-16"),
+            (b"a\0 = 1\nb = \0\nc = 2\n\0".to_vec(), "zero bytes"),
+            (b"\xef\xbb\xbf[a]\nk = v\n".to_vec(), "byte order mark"),
+        ];
+        for (bytes, why) in cases {
+            let (_, errors) = tokens("p.ini", &|_| Ok(bytes.clone()));
+            let [error] = &errors[..] else { panic!("{why}: {errors:?}") };
+            assert!(error.to_string().contains(why) && error.place.line == 1, "{error}");
+        }
     }
 
     proptest! {

@@ -30,6 +30,15 @@ pub enum Accepted {
     Unix(OwnedFd),
 }
 
+impl Accepted {
+    /// Its socket.
+    pub fn socket(&self) -> &OwnedFd {
+        match self {
+            Self::Tcp(socket, _) | Self::Unix(socket) => socket,
+        }
+    }
+}
+
 /// One loop's side of a listening socket.
 #[derive(Debug)]
 pub struct Door {

@@ -6,6 +6,7 @@ mod burst;
 mod channel;
 mod clock;
 mod conn;
+pub(crate) mod descriptors;
 mod door;
 mod epoll;
 mod kernel;

@@ -9,14 +9,16 @@
 use super::accept;
 use super::page::{Format, Page};
 use super::page_slots::{PageSlot, PageSlots, Stage};
-use crate::base::limits::{HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS};
+use crate::base::limits::{
+    ACCEPT_COMPLAINT_MS, HTTP_ASK_MS, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIMEOUT_MS,
+};
 use crate::tasks;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The Content-Type of a format.
 fn metrics_type(format: Format) -> &'static str {
@@ -53,6 +55,7 @@ pub trait Metrics: Send + Sync + 'static {
 /// Dropping it stops accepting; requests under way are answered.
 pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
     let slots = PageSlots::new(HTTP_CONNECTIONS_MAX);
+    let mut told_at: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -60,15 +63,17 @@ pub async fn serve<M: Metrics>(listener: Arc<TcpListener>, metrics: Arc<M>) {
                 tasks::spawn("scrape", peer, async move { answer_in_time(stream, &*metrics, &slot).await });
             }
             Err(error) => {
-                tracing::warn!("metrics_listen: accept failed: {error}");
+                if told_at.is_none_or(|then| then.elapsed() >= Duration::from_millis(ACCEPT_COMPLAINT_MS)) {
+                    tracing::warn!("metrics_listen: accept failed: {error}");
+                    told_at = Some(Instant::now());
+                }
                 tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
             }
         }
     }
 }
 
-/// Between two tries where accepting fails: of a process without descriptors the log
-/// hears a line now and then.
+/// Between two tries where accepting fails.
 const ACCEPT_AGAIN_MS: u64 = 1_000;
 
 /// Answers one request, unless that takes too long or somebody else needs the slot. A scraper that goes away

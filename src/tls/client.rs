@@ -337,6 +337,8 @@ mod tests {
             let agreed = suite(&[("client_tls13_ciphers", name)]);
             assert_eq!(agreed.replace("TLS13_", "TLS_"), name);
         }
+        let by_default = suite(&[]);
+        assert_eq!(suite(&[("client_tls13_ciphers", "")]), by_default, "an empty list is none");
         let of_12 = [("client_tls_protocols", "tlsv1.2"), ("client_tls_ciphers", "ALL:!AES")];
         assert!(suite(&of_12).contains("CHACHA20"), "{}", suite(&of_12));
         let unknown = refusal(&files.settings(&[("client_tls13_ciphers", "TLS_AES_128_GCM_SHA256:unknown")]));

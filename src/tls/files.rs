@@ -135,7 +135,7 @@ pub fn provider(
     let mut provider = aws_lc_rs::default_provider();
     let (mut suites, mut older): (Vec<_>, Vec<_>) =
         provider.cipher_suites.iter().copied().partition(|suite| suite.tls13().is_some());
-    if let Some(wanted) = of_13 {
+    if let Some(wanted) = of_13.filter(|list| list.is_given()) {
         let unknown = |name: &str| TlsError::Suites {
             setting,
             why: format!("no suite {name}; {}", Tls13Suites::accepted()),

@@ -76,6 +76,38 @@ fn a_daemon_without_a_log_says_so_while_it_can() {
 }
 
 #[test]
+fn a_pidfile_that_names_something_else_costs_nobody_a_file() {
+    let directory = directory("wrong-pidfile");
+    let own = directory.display();
+    let users = directory.join("users");
+    account::write(&users, "\"app\" \"secret\"\n", 0o666);
+    let file = own_file(&directory, &format!("auth_file = {own}/users\npidfile = {own}/users\n"));
+    for arguments in [&[][..], &["-d"]] {
+        let output = run(&file, arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let said = programs::said(&output);
+        assert!(said.contains("users' exists and holds no process id"), "{said}");
+        assert_eq!(text(&users), "\"app\" \"secret\"\n");
+    }
+}
+
+#[test]
+fn an_empty_user_is_none() {
+    let directory = directory("no-user");
+    let file = own_file(&directory, "user =\n");
+    let output = run(&file, &["-d"]);
+    assert_eq!((output.status.code(), &*programs::said(&output)), (Some(0), ""));
+    let pid = || text(&directory.join("pid")).trim().parse::<u32>().ok();
+    wait_until("its pidfile is there", || pid().is_some());
+    let pid = pid().expect("is there");
+    reaper::guard(pid, "QUIT");
+    wait_until("it is up", || text(&directory.join("log")).contains("process up: "));
+    programs::run(Command::new("kill").args(["-s", "QUIT", &pid.to_string()]));
+    wait_until("it tidies up", || !directory.join("pid").exists());
+    reaper::release(pid);
+}
+
+#[test]
 fn an_online_restart_is_refused_whether_or_not_somebody_is_there() {
     let file = own_file(&directory("reboot"), "");
     for option in ["-R", "--reboot"] {

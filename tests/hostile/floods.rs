@@ -2,14 +2,14 @@
 //! still, a pooler that does.
 
 use crate::common::raw::{Raw, bind, execute, parse, query, sync};
-use crate::common::{Pooler, PoolerSetup, account, postgres, programs, wait_until};
+use crate::common::{Pooler, PoolerSetup, account, page, postgres, programs, wait_until};
 use crate::states::log_in;
 use crate::wire::Wire;
 use crate::witness::{Held, beside, closed, only_ended, peer_port};
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres())
@@ -202,10 +202,11 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
         });
         pooler.wait_for_log("accept() failed");
         wait_until("they make room", || made_room(pooler) > before);
-        // A line for each five seconds, however often it is tried.
-        let most = 1 + began.elapsed().as_secs() / 5;
+        // A line a minute, however often it is tried.
+        let most = 1 + began.elapsed().as_secs() / 60;
         assert!(told(pooler) as u64 <= most, "{} lines, {most} are right", told(pooler));
         drop(unauthenticated);
+        leave_descriptors(pooler, 60);
         wait_until("logins work again", || {
             let mut wire = Wire::connect(pooler.port);
             !log_in(&mut wire, "app", "evil").is_empty()
@@ -214,6 +215,35 @@ fn a_process_without_descriptors_serves_on_and_says_so_once() {
         assert_eq!(raw.simple("select 'served'").value(), "served");
     });
     only_ended(&pooler, &[reason]);
+}
+
+#[test]
+fn clients_leave_the_last_descriptors_to_others() {
+    let mut pooler = setup().set("allow_core_dump", 1).set("max_client_conn", 1_000).with_page().start();
+    let refused = "closing because: no more connections allowed (max_client_conn)";
+    beside("clients on every descriptor", &mut pooler, clients(200), |pooler| {
+        leave_descriptors(pooler, 100);
+        let mut held = Vec::new();
+        while held.len() < 200 {
+            let mut wire = Wire::connect(pooler.port);
+            if log_in(&mut wire, "app", "evil").is_empty() {
+                break;
+            }
+            held.push(wire);
+        }
+        assert!((60..100).contains(&held.len()), "{} are let in", held.len());
+        for _ in 0..20 {
+            assert_eq!(log_in(&mut Wire::connect(pooler.port), "app", "evil"), [], "nobody else");
+        }
+        assert_eq!(page::get(pooler.page_port(), "/live").0, "HTTP/1.1 200 OK");
+        assert!(!page::metrics(pooler.page_port()).is_empty());
+        assert!(pooler.ask("show clients").records().len() > held.len());
+        let mut last = held.pop().expect("somebody is there");
+        last.send(&query("select 'a new server'")).read_until(b"a new server", Duration::from_secs(3));
+        let told = pooler.log().matches("clients are refused: the last open files").count();
+        assert_eq!(told, 1, "once a minute");
+    });
+    only_ended(&pooler, &[refused]);
 }
 
 /// A PostgreSQL that lets one in, never answers its query, and accepts nothing more: who wants to

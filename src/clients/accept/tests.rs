@@ -66,14 +66,6 @@ async fn a_shutdown_gives_way_to_queries_after_so_many_clients() {
 }
 
 #[test]
-fn the_log_hears_of_a_shortage_now_and_then() {
-    let mut shortage = Shortage::default();
-    let tell = |at: u64| shortage.is_to_be_told(Micros::from_millis(at));
-    let told: Vec<_> = (0..150).map(|tries| tries * limits::ACCEPT_BACKOFF_MS).map(tell).collect();
-    assert_eq!(told.iter().filter(|told| **told).count(), 3, "in 15 seconds");
-}
-
-#[test]
 fn mapped_addresses_are_shown_as_ipv4() {
     let mapped = canonical("[::ffff:10.0.0.1]:7".parse().unwrap());
     assert_eq!(mapped.to_string(), "10.0.0.1:7");
@@ -126,7 +118,6 @@ fn hall_with(settings: &str) -> (Arc<AcceptContext>, Receivers) {
         worker: WorkerId(0),
         keepalive: false,
         is_inherited: false,
-        shortage: Arc::default(),
     };
     (Arc::new(context), doors)
 }

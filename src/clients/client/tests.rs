@@ -77,7 +77,7 @@ fn arrive(clients: &Arc<Clients>, remote: Address) -> UnixStream {
     let login_slot = clients.unauthenticated.enter(&remote);
     tokio::spawn(serve(
         clients.clone(),
-        Arrival { socket: Socket::Unix(ours), remote, local, login_slot, home: None },
+        Arrival { socket: Socket::Unix(ours), remote, local, login_slot, home: None, is_on_kept_file: false },
     ));
     theirs
 }

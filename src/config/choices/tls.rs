@@ -87,6 +87,11 @@ impl Value for TlsProtocols {
 pub struct Tls13Suites(Arc<str>);
 
 impl Tls13Suites {
+    /// Whether there is a list; an empty value is as good as none.
+    pub fn is_given(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// The names, in order of preference.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.split([':', ',']).map(str::trim).filter(|name| !name.is_empty())

@@ -160,7 +160,7 @@ async fn slow_ones_make_room_and_the_slowest_first() {
 /// How long a scraper that sends `request` and takes nothing is borne with.
 async fn borne_with(request: &[u8]) -> Duration {
     let (mut client, server) = tokio::io::duplex(16);
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let slot = PageSlots::new(1).take().await;
     let write = async {
         let _ = client.write_all(request).await;

@@ -29,9 +29,15 @@ pub(super) const LISTENING: &[Message] = &[
     error(
         "accept() failed: {error}",
         "No client can be accepted, most often because no file can be opened. It goes on by itself as \
-         connections end.",
+         connections end; the log hears of it once a minute.",
         "Raise the limit of open files (`LimitNOFILE=`); SHOW LISTS tells how many clients and servers \
          there are.",
+    ),
+    error(
+        "clients are refused: the last open files are kept for servers, the console and the page of metrics",
+        "Clients hold seven eighths of the files that the process may open. Those beyond are refused as at \
+         `max_client_conn`; the log hears of it once a minute.",
+        "Raise the limit of open files (`LimitNOFILE=`), or lower `max_client_conn`.",
     ),
     debug(
         "client gone while being accepted: {error}",

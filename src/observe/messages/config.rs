@@ -28,6 +28,16 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     text("expected ] after a section's name", "What a syntax error says of the line.", "Correct the line."),
     text("expected a file name after %include", "What a syntax error says of the line.", "Correct the line."),
     text("text must be UTF-8", "What a syntax error says of the line.", "Save the file as UTF-8."),
+    text(
+        "text must be UTF-8, not UTF-16",
+        "What a syntax error says of the file.",
+        "Save the file as UTF-8.",
+    ),
+    text(
+        "the file begins with a byte order mark, save it without one",
+        "What a syntax error says of the file.",
+        "Save the file as UTF-8 without a byte order mark, which no editor shows.",
+    ),
     text("zero bytes are not allowed", "What a syntax error says of the line.", "Correct the file."),
     text(
         "quote is not closed",

@@ -10,8 +10,10 @@ pub(super) const START: &[Message] = &[
         NONE,
     ),
     log(
-        "kernel file descriptor limit: {limit} (hard: {hard limit}); max_client_conn: {clients}",
-        "How many files the process may open, after it has raised that limit as far as the system lets it.",
+        "kernel file descriptor limit: {limit} (hard: {hard limit}); max_client_conn: {clients}, max \
+         expected fd use: {expected}",
+        "How many files the process may open, after it has raised that limit as far as the system lets it; \
+         and how many clients, logins and the servers of every pool may need together.",
         NONE,
     ),
     warning(
@@ -20,11 +22,11 @@ pub(super) const START: &[Message] = &[
         "Give the service a higher limit (`LimitNOFILE=` of systemd, `ulimit -n`).",
     ),
     warning(
-        "the limit of {limit} open files is too low for max_client_conn {clients} and logins, servers not \
-         counted",
-        "Clients may be refused before `max_client_conn` is reached, because no file can be opened for \
-         them.",
-        "Raise the limit of open files (`LimitNOFILE=`), or lower `max_client_conn` or `max_login_conn`.",
+        "the limit of {limit} open files is too low for all that is configured, which may need {expected}",
+        "Clients may be refused before `max_client_conn` is reached: an eighth of the files, 1,024 at the \
+         most, is kept for servers, the console and the page of metrics.",
+        "Raise the limit of open files (`LimitNOFILE=`), or lower `max_client_conn`, `max_login_conn` or the \
+         sizes of pools.",
     ),
     log(
         "io_uring is not available ({error}): each write is a system call",
@@ -154,6 +156,16 @@ pub(super) const START_FAILURES: &[Message] = &[
         "Stop it, or give this one a `pidfile` of its own.",
     ),
     fatal(
+        "pidfile '{file}' exists and holds no process id",
+        "`pidfile` names a file that is something else. It is left alone.",
+        "Give `pidfile` a path of its own, or remove the file.",
+    ),
+    fatal(
+        "could not read pidfile '{file}': {error}",
+        "There is something by the pidfile's name that cannot be read, or that is no file.",
+        "Check its rights, or give `pidfile` another path.",
+    ),
+    fatal(
         "could not remove stale pidfile '{file}': {error}",
         "A dead process has left the pidfile, and it cannot be removed.",
         "Check the rights of its directory.",
@@ -243,7 +255,7 @@ pub(super) const METRICS: &[Message] = &[
     warning(
         "metrics_listen: accept failed: {error}",
         "A scraper could not be accepted, most often because no file can be opened. It is tried again each \
-         second.",
+         second, and told once a minute.",
         "Raise the limit of open files.",
     ),
     log(

@@ -12,7 +12,8 @@ fn trapped(clients: &Arc<Clients>) -> (JoinHandle<Option<()>>, UnixStream, Arc<A
     let local = Address::Unix { port: 6432, pid: 1, uid: 1 };
     let (login_slot, trap) = (clients.unauthenticated.enter(&remote), Arc::new(AtomicBool::new(false)));
     let socket = Socket::Trap(ours, Arc::clone(&trap));
-    let arrival = Arrival { socket, remote: remote.clone(), local, login_slot, home: None };
+    let arrival =
+        Arrival { socket, remote: remote.clone(), local, login_slot, home: None, is_on_kept_file: false };
     (tasks::spawn("client login", remote, serve(Arc::clone(clients), arrival)), theirs, trap)
 }
 
