@@ -212,9 +212,6 @@ pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
 /// token that can sign, twice.
 pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
 
-/// Most bytes of the file `AWS_CA_BUNDLE`: the authorities of a system are some 250 kB.
-pub const AWS_CA_BUNDLE_BYTES_MAX: usize = 4 << 20;
-
 /// Of those who log in by IAM to one endpoint so many are counted and remembered, some 2 kB each: an RDS
 /// instance takes no more connections by default (`max_connections`, 5,000 at the most), so whoever has a
 /// server there is among them.

@@ -4,7 +4,7 @@
 
 use crate::base::limits;
 use crate::clients::unix_path;
-use crate::config::Settings;
+use crate::config::{Settings, read_file};
 use nix::unistd::{Group, Pid, Uid, User};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::io::Write;
@@ -151,7 +151,10 @@ impl PidFile {
     /// # Errors
     /// PgBouncer's text where the process of the file lives.
     pub(super) fn check(path: &Path) -> Result<bool, String> {
-        let Ok(text) = std::fs::read_to_string(path) else { return Ok(false) };
+        let Ok(text) = read_file(&path.to_string_lossy(), limits::PIDFILE_BYTES_MAX) else {
+            return Ok(false);
+        };
+        let text = String::from_utf8_lossy(&text);
         let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0);
         if let Some(pid) = pid
             && pid != std::process::id() as i32

@@ -28,3 +28,12 @@ pub const IDENT_LINES_MAX: usize = 100_000;
 
 /// Errors listed for one configuration; a file that is something else altogether has one on every line.
 pub const CONFIG_ERRORS_MAX: usize = 100;
+
+/// Most bytes of a file of certificates or keys: the authorities of a system are some 250 kB.
+pub const TLS_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Most bytes of `ldap.conf`: of its lines two count.
+pub const LDAP_CONF_BYTES_MAX: u64 = 1 << 20;
+
+/// Most bytes of the pidfile: it has a number.
+pub const PIDFILE_BYTES_MAX: u64 = 4_096;
