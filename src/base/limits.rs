@@ -273,6 +273,10 @@ pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 /// millisecond, keeping one 300 bytes.
 pub const VERIFIERS_MAX: usize = 10_000;
 
+/// Users of auth_file with plain passwords whose verifiers are derived before they come: two minutes of a
+/// core for so many, and 20 MB. With more each login derives its own, as with PgBouncer.
+pub const PREPARED_VERIFIERS_MAX: usize = 100_000;
+
 /// Threads that clients who want TLS log in on, at most one for each core. A TLS handshake takes a few
 /// hundred microseconds: eight threads do tens of thousands of logins a second.
 pub const LOGIN_THREADS_MAX: usize = 8;
