@@ -12,6 +12,8 @@ mod address;
 mod error;
 mod files;
 mod ident;
+mod index;
+mod name_set;
 mod names;
 mod parse;
 mod rule;
@@ -22,6 +24,7 @@ pub use ident::{IdentMap, IdentMaps};
 pub use rule::{Origin, Rule, Visit};
 
 use files::Files;
+use index::Index;
 use std::io;
 
 /// What reads a file by its name.
@@ -29,7 +32,10 @@ pub type Read<'a> = &'a dyn Fn(&str) -> io::Result<Vec<u8>>;
 
 /// The rules of an hba file, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hba(Vec<Rule>);
+pub struct Hba {
+    rules: Box<[Rule]>,
+    index: Index,
+}
 
 impl Hba {
     /// Reads the rules of the file `path`, and what is to be said about them.
@@ -38,22 +44,27 @@ impl Hba {
     /// Everything that is wrong with the file, and with those that it names.
     pub fn load(path: &str, maps: &IdentMaps, read: Read<'_>) -> Result<(Self, Vec<Doubt>), Vec<FileError>> {
         let mut files = Files::new(FileKind::Hba, read);
-        let mut rules = Vec::new();
+        let mut rules: Vec<Rule> = Vec::new();
         files.each_line(path, &mut |files, place, tokens| {
-            rules.extend(parse::rule(files, place, tokens, maps)?);
+            let mut rule = parse::rule(files, place, tokens, maps)?;
+            if let (Some(rule), Some(last)) = (&mut rule, rules.last()) {
+                rule.share_ldap(last);
+            }
+            rules.extend(rule);
             Ok(())
         });
-        files.end(Self(rules))
+        let index = Index::of(&rules);
+        files.end(Self { rules: rules.into(), index })
     }
 
     /// The rule that decides about this client; `None`: nobody has said how it may log in.
     pub fn rule_for(&self, visit: &Visit<'_>) -> Option<&Rule> {
-        self.0.iter().find(|rule| rule.fits(visit))
+        self.index.candidates(visit).map(|number| &self.rules[number]).find(|rule| rule.fits(visit))
     }
 
     /// The rules.
     pub fn rules(&self) -> &[Rule] {
-        &self.0
+        &self.rules
     }
 }
 

@@ -1,5 +1,9 @@
 //! Every fixed bound of the program with its reason. Bounds that an operator may move are settings, not here.
 
+mod files;
+
+pub use files::*;
+
 /// Most bytes of one startup packet: PostgreSQL's own bound (MAX_STARTUP_PACKET_LENGTH). PgBouncer takes what
 /// fits into pkt_buf, 4,096 bytes.
 pub const STARTUP_BYTES_MAX: usize = 10_000;
@@ -208,9 +212,6 @@ pub const CREDENTIAL_PROCESS_MS: u64 = 60_000;
 /// token that can sign, twice.
 pub const CREDENTIAL_PROCESS_BYTES_MAX: usize = 131_072;
 
-/// Most bytes of the file `AWS_CA_BUNDLE`: the authorities of a system are some 250 kB.
-pub const AWS_CA_BUNDLE_BYTES_MAX: usize = 4 << 20;
-
 /// Of those who log in by IAM to one endpoint so many are counted and remembered, some 2 kB each: an RDS
 /// instance takes no more connections by default (`max_connections`, 5,000 at the most), so whoever has a
 /// server there is among them.
@@ -268,31 +269,13 @@ pub const LOG_LINE_BYTES_MAX: usize = 8_192;
 /// disk must not stop queries.
 pub const LOG_LINES_WAITING_MAX: usize = 4_096;
 
-/// `%include` inside includes: PgBouncer's own bound.
-pub const CONFIG_INCLUDE_DEPTH_MAX: usize = 10;
-
-/// Files read for one configuration: includes that fan out at each level would
-/// otherwise multiply without end.
-pub const CONFIG_FILES_MAX: usize = 1_000;
-
-/// Most bytes of one configuration file: room for hundreds of thousands of databases, none for `/dev/zero`.
-pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 20;
-
-/// Files within files of an hba or ident file: as deep as `%include` of a configuration.
-pub const HBA_DEPTH_MAX: usize = CONFIG_INCLUDE_DEPTH_MAX;
-
-/// Files read for one hba or ident file, one that is named twice counted twice.
-pub const HBA_FILES_MAX: usize = CONFIG_FILES_MAX;
-
-/// Most bytes of an hba or ident file and of all that it names: room for a hundred thousand rules.
-pub const HBA_BYTES_MAX: usize = 16 << 20;
-
-/// Errors listed for one configuration; a file that is something else altogether has one on every line.
-pub const CONFIG_ERRORS_MAX: usize = 100;
-
 /// SCRAM verifiers derived from plain passwords that are remembered: deriving one costs a
 /// millisecond, keeping one 300 bytes.
 pub const VERIFIERS_MAX: usize = 10_000;
+
+/// Users of auth_file with plain passwords whose verifiers are derived before they come: two minutes of a
+/// core for so many, and 20 MB. With more each login derives its own, as with PgBouncer.
+pub const PREPARED_VERIFIERS_MAX: usize = 100_000;
 
 /// Threads that clients who want TLS log in on, at most one for each core. A TLS handshake takes a few
 /// hundred microseconds: eight threads do tens of thousands of logins a second.

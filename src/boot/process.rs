@@ -2,6 +2,7 @@
 //!
 //! Source: PgBouncer, src/main.c.
 
+use crate::base::limits;
 use crate::clients::unix_path;
 use crate::config::{Settings, read_file};
 use nix::unistd::{Group, Pid, Uid, User};
@@ -111,9 +112,6 @@ pub(super) fn daemonise() -> Result<(), String> {
 #[derive(Debug)]
 pub(super) struct PidFile(PathBuf);
 
-/// Far more than a process id has.
-const PIDFILE_BYTES_MAX: u64 = 4_096;
-
 impl PidFile {
     /// Checks that no other instance has it, and removes one that a dead process left: whether
     /// there was one. A file that holds something else is not ours to remove: `pidfile` may name a wrong one.
@@ -122,7 +120,7 @@ impl PidFile {
     /// PgBouncer's text where the process of the file lives; where it holds no process id, or cannot be read.
     pub(super) fn check(path: &Path) -> Result<bool, String> {
         let name = path.display();
-        let bytes = match read_file(&path.to_string_lossy(), PIDFILE_BYTES_MAX) {
+        let bytes = match read_file(&path.to_string_lossy(), limits::PIDFILE_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(format!("could not read pidfile '{name}': {error}")),

@@ -60,7 +60,7 @@ pub struct Clients {
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
-    pub verifiers: Verifiers,
+    pub verifiers: Arc<Verifiers>,
     /// Salts and nonces.
     pub random: Randomness,
     /// Their TLS handshakes.
@@ -84,7 +84,7 @@ impl Clients {
             ldap_turns: Turns::new("LDAP", limits::LDAP_LOGINS_MAX, limits::LDAP_LOGINS_EACH_MAX),
             pam_turns: Turns::new("PAM", limits::PAM_LOGINS_MAX, limits::PAM_LOGINS_EACH_MAX),
             logins: Logins::default(),
-            verifiers: Verifiers::default(),
+            verifiers: Arc::default(),
             random: Randomness::default(),
             handshakes: Handshakes::default(),
             shortage: Shortage::default(),

@@ -1,16 +1,21 @@
 //! What SCRAM clients are checked against: a user's stored verifier, one derived from a
 //! plain password, or a mock.
 //!
-//! Derived and mock verifiers of one user have the same salt for as long as the process lives, so that
-//! nobody can tell a user with a plain password from one who does not exist. Source: PgBouncer,
-//! doc/config.md (`auth_type`); the mock is PostgreSQL's.
+//! Derived and mock verifiers of one user have the same salt for as long as the process lives, and take the
+//! same time, so that nobody can tell a user with a plain password from one who does not exist: what the file
+//! has is derived beforehand (`prepared`). Source: PgBouncer, doc/config.md (`auth_type`); the mock is
+//! PostgreSQL's.
 
-use crate::auth::scram::{Verifier, mock_salt};
+mod prepared;
+
+use crate::auth::scram::{SALT_BYTES, Verifier, mock_salt};
 use crate::auth::{ScramSecret, Secret};
 use crate::base::{Address, Password, limits};
 use crate::control::{BoundedCache, FairSemaphore, Permit, Weight};
 use aws_lc_rs::hmac;
+use prepared::Prepared;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Where PBKDF2 is computed for a client.
 #[derive(Clone, Copy)]
@@ -21,6 +26,8 @@ pub struct KeyDerivation<'a> {
     pub client: &'a Address,
     /// `max_scram_iterations`: a stored verifier may come from a database whose owner is nobody we know.
     pub iterations_max: u32,
+    /// Whether every client waits for a derivation, since some have to.
+    pub is_due_to_all: bool,
 }
 
 impl KeyDerivation<'_> {
@@ -34,6 +41,7 @@ impl KeyDerivation<'_> {
 /// one name are others in each database of auth_query.
 pub struct Verifiers {
     seed: [u8; 32],
+    prepared: Prepared,
     derived: BoundedCache<Tag, Derived>,
 }
 
@@ -64,7 +72,8 @@ impl Default for Verifiers {
 impl Verifiers {
     /// None remembered yet. `seed` is random and secret: it makes salts.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { seed, derived: BoundedCache::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX) }
+        let derived = BoundedCache::new(limits::VERIFIERS_MAX, limits::FOUND_SECRETS_BYTES_MAX);
+        Self { seed, prepared: Prepared::default(), derived }
     }
 
     /// What `user` is checked against, whose secret is `secret` (`None`: no such user). `iterations` are
@@ -81,44 +90,57 @@ impl Verifiers {
         key_derivation: KeyDerivation<'_>,
         is_gone: impl Fn() -> bool,
     ) -> Verifier {
-        let salt = mock_salt(&self.seed, user);
-        let mock = Verifier::Mock { salt, iterations };
-        let password = match secret.map(|secret| &**secret) {
-            Some(Secret::Scram(secret)) => return Verifier::Known(secret.clone()),
-            Some(Secret::Plain(password)) if !password.is_empty() => password,
-            _ => return mock,
+        let salt = self.salt(user);
+        let mock = || Verifier::Mock { salt, iterations };
+        let (stored, password) = match secret.map(|secret| &**secret) {
+            Some(Secret::Scram(secret)) => (Some(secret.clone()), None),
+            Some(Secret::Plain(password)) if !password.is_empty() => (None, Some(password)),
+            _ => (None, None),
         };
-        let tag = self.tag(user, password);
-        if let Some(known) = self.known(&tag, iterations) {
-            return Verifier::Known(known);
+        let tag = self.tag(user, password.map_or("", Password::expose));
+        let known = || stored.clone().or_else(|| self.known(&tag, iterations));
+        let at_once = || match known() {
+            Some(known) => Some(Verifier::Known(known)),
+            None => password.is_none().then(mock),
+        };
+        if let Some(verifier) = at_once().filter(|_| !key_derivation.is_due_to_all) {
+            return verifier;
         }
         let permit = key_derivation.acquire().await;
-        if let Some(known) = self.known(&tag, iterations) {
-            return Verifier::Known(known); // by somebody who came first
+        if let Some(verifier) = at_once().filter(|_| !key_derivation.is_due_to_all) {
+            return verifier; // by somebody who came first
         }
         if is_gone() {
-            return mock;
+            return mock();
         }
-        let password = password.clone();
-        let work = move || ScramSecret::derive(password.expose().as_bytes(), &salt, iterations);
-        let Some((verifier, _permit)) = permit.compute_and_hold(work).await else { return mock };
+        let text = Zeroizing::new(password.map_or("", Password::expose).to_owned());
+        let work = move || ScramSecret::derive(text.as_bytes(), &salt, iterations);
+        let Some((verifier, _permit)) = permit.compute_and_hold(work).await else { return mock() };
+        if password.is_none() {
+            return at_once().unwrap_or_else(mock);
+        }
         let verifier = Arc::new(verifier);
         self.derived.change(tag, |derived| derived.0 = Some(verifier.clone()));
         Verifier::Known(verifier)
     }
 
-    fn tag(&self, user: &str, password: &Password) -> Tag {
+    fn salt(&self, user: &str) -> [u8; SALT_BYTES] {
+        mock_salt(&self.seed, user)
+    }
+
+    fn tag(&self, user: &str, password: &str) -> Tag {
         let mut hash = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.seed));
         hash.update(&user.len().to_le_bytes());
         hash.update(user.as_bytes());
-        hash.update(password.expose().as_bytes());
+        hash.update(password.as_bytes());
         let mut tag = Tag::default();
         tag.copy_from_slice(hash.sign().as_ref());
         tag
     }
 
     fn known(&self, tag: &Tag, iterations: u32) -> Option<Arc<ScramSecret>> {
-        let verifier = self.derived.get(tag, |derived| derived.0.clone())??;
+        let derived = || self.derived.get(tag, |derived| derived.0.clone()).flatten();
+        let verifier = self.prepared.get(tag).or_else(derived)?;
         (verifier.iterations == iterations).then_some(verifier)
     }
 }
@@ -132,7 +154,7 @@ mod tests {
     const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
 
     fn key_derivation(semaphore: &FairSemaphore) -> KeyDerivation<'_> {
-        KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1 }
+        KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1, is_due_to_all: false }
     }
 
     async fn known(verifiers: &Verifiers, secret: &Arc<Secret>, iterations: u32) -> Arc<ScramSecret> {

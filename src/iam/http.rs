@@ -1,17 +1,18 @@
 //! The HTTP client of all calls to AWS: whom it trusts, which proxy it goes through.
 //!
-//! Trusted are the system's authorities, or in their place those of the file `AWS_CA_BUNDLE`. Calls over TLS
-//! go through `HTTPS_PROXY`, but for hosts that `NO_PROXY` names; those of the instance's metadata and of a
-//! container's endpoint have no TLS, and go through none. All that is read once, when the first call is made;
-//! what cannot be read fails that call, and is read again for the next. Never logs, never shows a proxy's
-//! address, in which a password may stand. Source: AWS SDKs and Tools Reference Guide, "General
-//! configuration"; curl's meaning of the proxy variables.
+//! Trusted are the system's authorities, or in their place those of the file `AWS_CA_BUNDLE` that may sign.
+//! Calls over TLS go through `HTTPS_PROXY`, but for hosts that `NO_PROXY` names; those of the instance's
+//! metadata and of a container's endpoint have no TLS, and go through none. All that is read once, when the
+//! first call is made; what cannot be read fails that call, and is read again for the next. Never logs, never
+//! shows a proxy's address, in which a password may stand. Source: AWS SDKs and Tools Reference Guide,
+//! "General configuration"; curl's meaning of the proxy variables.
 
 use super::environment::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, env};
 use super::failure::{FetchError, NoAddress, Reason};
 use super::file;
 use super::skew::{Dated, Skew, dated};
 use crate::base::limits;
+use crate::tls::authorities::signers_of_servers;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
@@ -20,10 +21,10 @@ use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The variable that names a file of authorities.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// The client, made when it is first wanted: its connections and the roots of trust
 /// are shared. Cheap to clone.
@@ -115,31 +116,28 @@ async fn new_client() -> Result<SharedHttpClient, FetchError> {
 }
 
 async fn context() -> Result<TlsContext, FetchError> {
-    let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
-    let trust = match env("AWS_CA_BUNDLE") {
-        Ok(file) => trust(&file::read(&file, limits::AWS_CA_BUNDLE_BYTES_MAX).await.map_err(unread)?)?,
+    let trust = match env(CA_BUNDLE) {
+        Ok(file) => {
+            let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
+            trust(&file, &file::read(&file, limits::TLS_FILE_BYTES_MAX as usize).await.map_err(unread)?)?
+        }
         Err(_) => TrustStore::default(),
     };
     let context = TlsContext::builder().with_trust_store(trust).build();
     context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))
 }
 
-/// The authorities in a file. Only those that can be one are handed on, each by itself: the
-/// library panics over others.
-fn trust(pem: &[u8]) -> Result<TrustStore, FetchError> {
-    let (mut roots, mut trusted) = (RootCertStore::empty(), TrustStore::empty());
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| wrong("the file AWS_CA_BUNDLE is not PEM"))?;
+/// The authorities among the certificates of a file, each by itself: the library takes all that it is given
+/// for authorities, and panics over what it cannot read.
+fn trust(file: &str, pem: &[u8]) -> Result<TrustStore, FetchError> {
+    let signers = signers_of_servers(CA_BUNDLE, file, pem);
+    let mut trusted = TrustStore::empty();
+    for certificate in signers.map_err(|why| FetchError::with(Reason::Misconfigured, why.to_string()))? {
         let text = STANDARD.encode(&certificate);
-        if roots.add(certificate).is_ok() {
-            let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
-            trusted.add_pem_certificate(text);
-        }
+        let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        trusted.add_pem_certificate(text);
     }
-    match roots.is_empty() {
-        true => Err(wrong("the file AWS_CA_BUNDLE holds no certificate")),
-        false => Ok(trusted),
-    }
+    Ok(trusted)
 }
 
 /// The proxy for calls over TLS. A name without a scheme is that of an HTTP proxy.

@@ -9,7 +9,7 @@
 //!
 //! Source: RFC 5280 §6.1 and §4.2.1.
 
-use super::files::{TlsError, bad_file, certificates, system_authorities};
+use super::files::{TlsError, bad_file, certificates, certificates_of, system_authorities};
 use super::fitness::{
     Role, Terms, Unfit, check_extensions, check_key_usage, is_self_signed, may_constrain_names, may_sign,
     parse,
@@ -60,20 +60,11 @@ impl Authorities {
     ) -> Result<(Self, Vec<LeftOut>), TlsError> {
         let file = if file.is_empty() { system_authorities() } else { file };
         let (authorities, unfit) = Self::of(certificates(setting, file)?, role, algorithms);
-        let named = |(at, subject, why)| LeftOut {
-            setting,
-            file: file.to_owned(),
-            place: ordinal(at + 1),
-            subject,
-            why,
-        };
-        let left_out: Vec<_> = unfit.into_iter().map(named).collect();
-        match left_out.first() {
-            Some(LeftOut { place, subject, why, .. }) if authorities.is_empty() => {
-                let first = format!("the {place} certificate ({subject}) is no authority: {why}");
-                Err(bad_file(setting, file, &format!("no usable certificate found: {first}")))
-            }
-            _ => Ok((authorities, left_out)),
+        let left_out = left_out(setting, file, unfit);
+        if authorities.is_empty() {
+            Err(none_is_left(setting, file, &left_out))
+        } else {
+            Ok((authorities, left_out))
         }
     }
 
@@ -95,17 +86,12 @@ impl Authorities {
     }
 
     fn add(&mut self, certificate: &CertificateDer<'static>) -> Result<(), (String, Unfit)> {
-        let Some(parsed) = parse(certificate) else { return Err(("?".to_owned(), Unfit::Unreadable)) };
-        let subject = || parsed.subject().to_string().escape_debug().to_string();
-        let Ok(anchor) = anchor_from_trusted_cert(certificate) else {
-            return Err((subject(), Unfit::Unreadable));
-        };
-        let terms = Terms::of(&parsed, self.role);
+        let (anchor, parsed, terms) = judge(certificate, self.role)?;
         let stands_for_itself = is_self_signed(&parsed) && check_extensions(&parsed, self.role).is_ok();
         if let Err(why) = &terms
             && !stands_for_itself
         {
-            return Err((subject(), why.clone()));
+            return Err((subject(&parsed), why.clone()));
         }
         self.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
         if stands_for_itself {
@@ -219,6 +205,65 @@ impl Authorities {
             may_constrain_names(&parsed) || self.anchors.iter().any(is_issuer)
         })
     }
+}
+
+/// The certificates of `pem`, which is what `file` has, that may sign those of servers: for a library that
+/// takes each one that it is given for an authority.
+///
+/// # Errors
+/// [`TlsError::File`]: there is none.
+pub fn signers_of_servers(
+    setting: &'static str,
+    file: &str,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let (mut signers, mut unfit) = (Vec::new(), Vec::new());
+    for (at, certificate) in certificates_of(setting, file, pem)?.into_iter().enumerate() {
+        match judge(&certificate, Role::Server) {
+            Ok((_, _, Ok(_))) => signers.push(certificate),
+            Ok((_, parsed, Err(why))) => unfit.push((at, subject(&parsed), why)),
+            Err((subject, why)) => unfit.push((at, subject, why)),
+        }
+    }
+    if signers.is_empty() {
+        Err(none_is_left(setting, file, &left_out(setting, file, unfit)))
+    } else {
+        Ok(signers)
+    }
+}
+
+/// A certificate as the library wants it, as it is read, and on which terms it may sign.
+type Judged<'a> = (TrustAnchor<'a>, X509Certificate<'a>, Result<Terms, Unfit>);
+
+/// # Errors
+/// It cannot be read: its subject, if that can, and so much.
+fn judge<'a>(certificate: &'a CertificateDer<'_>, role: Role) -> Result<Judged<'a>, (String, Unfit)> {
+    let Some(parsed) = parse(certificate) else { return Err(("?".to_owned(), Unfit::Unreadable)) };
+    match anchor_from_trusted_cert(certificate) {
+        Ok(anchor) => {
+            let terms = Terms::of(&parsed, role);
+            Ok((anchor, parsed, terms))
+        }
+        Err(_) => Err((subject(&parsed), Unfit::Unreadable)),
+    }
+}
+
+fn subject(certificate: &X509Certificate<'_>) -> String {
+    certificate.subject().to_string().escape_debug().to_string()
+}
+
+fn left_out(setting: &'static str, file: &str, unfit: Vec<(usize, String, Unfit)>) -> Vec<LeftOut> {
+    let named =
+        |(at, subject, why)| LeftOut { setting, file: file.to_owned(), place: ordinal(at + 1), subject, why };
+    unfit.into_iter().map(named).collect()
+}
+
+/// Of a file that has certificates, and none that is of use.
+fn none_is_left(setting: &'static str, file: &str, left_out: &[LeftOut]) -> TlsError {
+    let first = left_out.first().map_or_else(String::new, |LeftOut { place, subject, why, .. }| {
+        format!(": the {place} certificate ({subject}) is no authority: {why}")
+    });
+    bad_file(setting, file, &format!("no usable certificate found{first}"))
 }
 
 /// The TLS library's word for a refusal: it decides what the peer is told.

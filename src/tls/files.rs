@@ -4,7 +4,8 @@
 
 use super::describe::openssl_name;
 use super::x509_compat;
-use crate::config::{CipherList, Curve, Curves, SslMode, Tls13Suites, TlsProtocols, Value};
+use crate::base::limits;
+use crate::config::{CipherList, Curve, Curves, SslMode, Tls13Suites, TlsProtocols, Value, read_file};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::PemObject;
@@ -13,6 +14,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, SupportedCipherSuite, SupportedProtocolVersion};
 use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Why settings and their files make no TLS. The text names the setting, and the file where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -206,8 +208,19 @@ pub(super) fn system_authorities() -> &'static str {
 /// # Errors
 /// [`TlsError::File`].
 pub fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    certificates_of(setting, file, &read(setting, file)?)
+}
+
+/// The certificates of `pem`, which is what `file` has; at least one.
+///
+/// # Errors
+/// [`TlsError::File`].
+pub(super) fn certificates_of(
+    setting: &'static str,
+    file: &str,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => Err(bad_file(setting, file, &"no certificate found")),
         Ok(certificates) => Ok(certificates),
         Err(why) => Err(bad_file(setting, file, &why)),
@@ -219,7 +232,12 @@ pub fn certificates(setting: &'static str, file: &str) -> Result<Vec<Certificate
 /// # Errors
 /// [`TlsError::File`].
 pub fn private_key(setting: &'static str, file: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(file).map_err(|why| bad_file(setting, file, &why))
+    let pem = Zeroizing::new(read(setting, file)?);
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|why| bad_file(setting, file, &why))
+}
+
+fn read(setting: &'static str, file: &str) -> Result<Vec<u8>, TlsError> {
+    read_file(file, limits::TLS_FILE_BYTES_MAX).map_err(|why| bad_file(setting, file, &why))
 }
 
 pub(super) fn bad_file(setting: &'static str, file: &str, why: &dyn ToString) -> TlsError {

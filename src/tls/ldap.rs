@@ -7,8 +7,11 @@
 use super::authorities::LeftOut;
 use super::files::{self, TlsError};
 use super::server;
+use crate::base::limits;
+use crate::config::read_file;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
+use std::io;
 use std::sync::Arc;
 
 /// Where libldap looks for its configuration.
@@ -38,9 +41,9 @@ impl LdapTls {
     /// Reads the configuration of libldap; `variable` gives those of the environment.
     ///
     /// # Errors
-    /// The file of the authorities cannot be read, or has none.
+    /// That configuration, or the file of the authorities, cannot be read, or that has none.
     pub(crate) fn load(variable: impl Fn(&str) -> Option<String>) -> Result<Self, TlsError> {
-        let trust = trust(variable, &|file| std::fs::read_to_string(file).ok());
+        let trust = trust(variable, &configuration)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let (verifier, left_out) = if trust.is_unverified {
             (server::anyone(Arc::clone(&provider)), Vec::new())
@@ -57,14 +60,30 @@ impl LdapTls {
     }
 }
 
-fn trust(variable: impl Fn(&str) -> Option<String>, read: &dyn Fn(&str) -> Option<String>) -> Trust {
+/// The text of a configuration of libldap; `None`: there is none. One that cannot be read is no such case:
+/// it may say whom not to trust.
+fn configuration(file: &str) -> Result<Option<String>, TlsError> {
+    match read_file(file, limits::LDAP_CONF_BYTES_MAX) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(files::bad_file("ldap.conf", file, &error)),
+    }
+}
+
+/// Reads a file's text, if there is such a file.
+type ReadText<'a> = &'a dyn Fn(&str) -> Result<Option<String>, TlsError>;
+
+fn trust(variable: impl Fn(&str) -> Option<String>, read: ReadText<'_>) -> Result<Trust, TlsError> {
     let mut trust = Trust::default();
     if variable("LDAPNOINIT").is_some() {
-        return trust;
+        return Ok(trust);
     }
     let text = match variable("LDAPCONF") {
-        Some(file) => read(&file),
-        None => FILES.iter().find_map(|file| read(file)),
+        Some(file) => read(&file)?,
+        None => match read(FILES[0])? {
+            Some(text) => Some(text),
+            None => read(FILES[1])?,
+        },
     };
     for line in text.iter().flat_map(|text| text.lines()) {
         let mut words = line.split_ascii_whitespace();
@@ -77,7 +96,7 @@ fn trust(variable: impl Fn(&str) -> Option<String>, read: &dyn Fn(&str) -> Optio
             trust.take(key, &value);
         }
     }
-    trust
+    Ok(trust)
 }
 
 impl Trust {
@@ -98,7 +117,7 @@ mod tests {
         let find = |pairs: &[(&str, &str)], name: &str| {
             pairs.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
         };
-        trust(|name| find(variables, name), &|name| find(files, name))
+        trust(|name| find(variables, name), &|name| Ok(find(files, name))).unwrap()
     }
 
     fn trusts(authorities: Option<&str>, is_unverified: bool) -> Trust {
@@ -124,5 +143,14 @@ mod tests {
         let missing = |name: &str| (name == "LDAPTLS_CACERT").then(|| "/no/such.pem".to_owned());
         let why = LdapTls::load(missing).map(|_| ()).unwrap_err().to_string();
         assert!(why.starts_with("TLS_CACERT: /no/such.pem: "), "{why}");
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_refused() {
+        for (file, why) in [("/dev/zero", "it is a device, not a file"), ("/", "it is a directory")] {
+            let named = |name: &str| (name == "LDAPCONF").then(|| file.to_owned());
+            let told = LdapTls::load(named).map(|_| ()).unwrap_err().to_string();
+            assert_eq!(told, format!("ldap.conf: {file}: {why}"));
+        }
     }
 }

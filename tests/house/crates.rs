@@ -2,7 +2,7 @@
 //!
 //! A room that needs another one has got another job: that is decided here, in the open.
 
-use super::{has_word, none, sources};
+use super::{has_word, lines, none, sources};
 use std::path::Path;
 
 /// Receivers of the standard library to the machine. `std::net` stands for addresses, too;
@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
     ("core", &["arc_swap", "hashbrown", "lru", "slab", "std::net"]),
     ("io", &["io_uring", "libc", "rustix", "rustls", "slab", "socket2", "std::net"]),
-    ("tls", &["aws_lc_rs", "rustls", "std::fs", "webpki", "x509_parser"]),
+    ("tls", &["aws_lc_rs", "rustls", "std::fs", "webpki", "x509_parser", "zeroize"]),
     ("worker", &["rustix", "slab", "std::thread", "tokio"]),
     (
         "iam",
@@ -164,4 +164,45 @@ fn each_room_names_only_the_crates_that_are_its() {
         }
     }
     none("a room names no crate that is not its", offences);
+}
+
+/// What opens a file, and where it may stand: a pipe or a device in a file's place is no file, and what has
+/// no end is not read.
+const OPENERS: &[&str] = &[
+    "fs::read",
+    "fs::File",
+    "File::open",
+    "File::options",
+    "OpenOptions::",
+    "from_pem_file",
+    "pem_file_iter",
+];
+const OPENING: &[&str] = &[
+    // all that a setting names
+    "src/config/read_file.rs",
+    // what the environment and profiles of AWS name, by the same rule, without waiting
+    "src/iam/file.rs",
+    // the pidfile, to write it
+    "src/boot/process.rs",
+    // the log, to write it
+    "src/observe/sink.rs",
+    // what the system tells of the process
+    "src/observe/system.rs",
+    // tests'
+    "src/boot/manual.rs",
+    "src/tls/client/resumption.rs",
+];
+
+#[test]
+fn files_are_read_in_one_place() {
+    let files = sources("src");
+    let opens = |line: &str| OPENERS.iter().any(|opener| line.contains(opener));
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        files.iter().partition(|file| OPENING.contains(&file.path.as_str()));
+    none(
+        "files that are named somewhere are read by config::read_file",
+        lines(outside, |_, line| opens(line)),
+    );
+    let idle = inside.iter().filter(|file| !file.program().any(|(_, line)| opens(line)));
+    none("each place that may open files does", idle.map(|file| file.path.clone()).collect());
 }

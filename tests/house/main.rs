@@ -21,7 +21,7 @@ const RANK: &[&str] = &[
 
 /// Rooms that import less than their rank would let them.
 const NARROW: &[(&str, &[&str])] = &[
-    ("iam", &["base", "wire", "config", "auth", "stats", "tasks", "iam"]),
+    ("iam", &["base", "wire", "config", "auth", "stats", "tasks", "tls", "iam"]),
     // Clients' logins and logins to servers meet in `control` alone.
     (
         "servers",

@@ -105,13 +105,21 @@ fn a_region_or_endpoint_that_makes_no_sense_is_an_error() {
 
 /// A server's certificate for `host`, and the PEM of who issued it.
 pub fn certificate(host: &str) -> (rustls::ServerConfig, String) {
-    let made = rcgen::generate_simple_self_signed([host.to_owned()]).expect("a plain host name");
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let signing_key = rcgen::KeyPair::generate().expect("a key");
+    let name = format!("authority {:?}", &signing_key.public_key_raw()[1..9]);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let roots = authority.self_signed(&signing_key).expect("a certificate").pem();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let site = rcgen::CertificateParams::new([host.to_owned()]).expect("a plain host name");
+    let site = site.signed_by(&key, &rcgen::Issuer::new(authority, signing_key)).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![site.der().clone()], key)
         .expect("they belong together");
-    (config, made.cert.pem())
+    (config, roots)
 }
 
 /// STS is called at `url` or at its own name; whom we trust is told by the variable `trust`.
@@ -145,6 +153,29 @@ fn sts_is_called_over_verified_tls() {
         call_over_tls(trust, "localhost", false, "the issuer is not trusted");
         call_over_tls(trust, "elsewhere", true, "it is for another host");
     }
+}
+
+/// The certificate of the other side itself, whose key would then sign for any host.
+#[test]
+fn who_may_not_sign_is_no_authority_of_aws_either() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a plain host name");
+    let pem = made.cert.pem();
+    play(
+        move |fake, directory| {
+            let file = directory.join("bundle.pem");
+            std::fs::write(&file, &pem).unwrap();
+            let bundle = ("AWS_CA_BUNDLE", file.display().to_string());
+            web_identity(directory).into_iter().chain([sts(fake), bundle]).collect()
+        },
+        async |stage| {
+            let error = fetch(&key(SourceKind::WebIdentity)).await.err().unwrap();
+            assert_eq!(error.reason, Reason::Misconfigured, "{error}");
+            let why = "bundle.pem: no usable certificate found: the 1st certificate (CN=rcgen self signed \
+                       cert) is no authority: its basicConstraints do not say CA:TRUE";
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(stage.calls(Sts), [""; 0]);
+        },
+    );
 }
 
 #[test]

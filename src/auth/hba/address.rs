@@ -9,11 +9,22 @@ use crate::config::shown;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The addresses that a rule is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Addresses {
     All,
-    V4 { address: u32, mask: u32 },
-    V6 { address: u128, mask: u128 },
+    V4 {
+        address: u32,
+        mask: u32,
+    },
+    /// Apart, since they would make every rule longer.
+    V6(Box<V6>),
+}
+
+/// A network of IPv6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct V6 {
+    address: u128,
+    mask: u128,
 }
 
 impl Addresses {
@@ -47,7 +58,7 @@ impl Addresses {
                 Ok(Ok(Self::V4 { address: address.to_bits(), mask: mask.to_bits() }))
             }
             (IpAddr::V6(address), IpAddr::V6(mask)) => {
-                Ok(Ok(Self::V6 { address: address.to_bits(), mask: mask.to_bits() }))
+                Ok(Ok(Self::V6(Box::new(V6 { address: address.to_bits(), mask: mask.to_bits() }))))
             }
             (_, mask) => Err(Wrong::BadMask(mask.to_string())),
         }
@@ -55,24 +66,25 @@ impl Addresses {
 
     /// Whether a client at `ip` comes from one of them.
     pub(super) fn has(&self, ip: IpAddr) -> bool {
-        match (*self, ip) {
+        match (self, ip) {
             (Self::All, _) => true,
-            (Self::V4 { address, mask }, IpAddr::V4(ip)) => ip.to_bits() & mask == address,
-            (Self::V6 { address, mask }, IpAddr::V6(ip)) => ip.to_bits() & mask == address,
-            (Self::V4 { .. }, IpAddr::V6(_)) | (Self::V6 { .. }, IpAddr::V4(_)) => false,
+            (Self::V4 { address, mask }, IpAddr::V4(ip)) => ip.to_bits() & mask == *address,
+            (Self::V6(own), IpAddr::V6(ip)) => ip.to_bits() & own.mask == own.address,
+            (Self::V4 { .. }, IpAddr::V6(_)) | (Self::V6(_), IpAddr::V4(_)) => false,
         }
     }
 
     /// Address and mask, where bits of the address lie outside of the mask: no client has such an address.
     pub(super) fn impossible(&self) -> Option<(String, String)> {
-        match *self {
+        match self {
             Self::V4 { address, mask } if address & !mask != 0 => {
-                Some((Ipv4Addr::from_bits(address).to_string(), Ipv4Addr::from_bits(mask).to_string()))
+                Some((Ipv4Addr::from_bits(*address).to_string(), Ipv4Addr::from_bits(*mask).to_string()))
             }
-            Self::V6 { address, mask } if address & !mask != 0 => {
-                Some((Ipv6Addr::from_bits(address).to_string(), Ipv6Addr::from_bits(mask).to_string()))
-            }
-            Self::All | Self::V4 { .. } | Self::V6 { .. } => None,
+            Self::V6(own) if own.address & !own.mask != 0 => Some((
+                Ipv6Addr::from_bits(own.address).to_string(),
+                Ipv6Addr::from_bits(own.mask).to_string(),
+            )),
+            Self::All | Self::V4 { .. } | Self::V6(_) => None,
         }
     }
 }

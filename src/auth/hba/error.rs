@@ -18,6 +18,16 @@ pub enum FileKind {
     Ident,
 }
 
+impl FileKind {
+    /// How many lines such a file may have that are more than an `include`, and what they are called.
+    pub(super) fn lines_max(self) -> (usize, &'static str) {
+        match self {
+            Self::Hba => (limits::HBA_RULES_MAX, "rules"),
+            Self::Ident => (limits::IDENT_LINES_MAX, "lines of maps"),
+        }
+    }
+}
+
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -107,12 +117,25 @@ pub enum Wrong {
     Inside { place: Place, wrong: Box<Self> },
     #[error("files within files nest too deep: at most {levels} levels", levels = limits::HBA_DEPTH_MAX)]
     TooDeep,
-    #[error("too many files: at most {files}", files = limits::HBA_FILES_MAX)]
-    TooManyFiles,
+    #[error("include_dir is not supported")]
+    IncludeDir,
+    #[error("too many {what}: at most {most}")]
+    TooMany { what: &'static str, most: usize },
     #[error("the files are too long: at most {bytes} bytes in all", bytes = limits::HBA_BYTES_MAX)]
     TooLong,
     #[error("more errors follow, these are the first")]
     MoreErrors,
+}
+
+impl Wrong {
+    /// Whether nothing more is read: all that follows would be beyond the bound, too.
+    pub(super) fn is_the_end(&self) -> bool {
+        match self {
+            Self::TooMany { .. } | Self::TooLong | Self::MoreErrors => true,
+            Self::Inside { wrong, .. } => wrong.is_the_end(),
+            _ => false,
+        }
+    }
 }
 
 /// What PostgreSQL takes and the pooler does not, as PgBouncer: a rule that has it is left out.

@@ -1,5 +1,5 @@
 //! The lines of a file and of those that it includes, within bounds: how many files, how deep, how long all
-//! are together.
+//! are together, how many lines. What breaks a bound ends the reading.
 //!
 //! `include FILE`, `include_if_exists FILE` and `%include FILE` put a file's lines in their place; its name
 //! is relative to the folder of the file that names it. PgBouncer knows none of them and skips such a line.
@@ -20,6 +20,9 @@ pub(super) struct Files<'a> {
     read: Read<'a>,
     files: usize,
     bytes: usize,
+    /// How many lines were taken.
+    lines: usize,
+    is_over: bool,
     errors: Vec<FileError>,
     doubts: Vec<Doubt>,
 }
@@ -29,7 +32,8 @@ pub(super) type Taker<'t> = dyn FnMut(&mut Files<'_>, &Place, Tokens<'_>) -> Res
 
 impl<'a> Files<'a> {
     pub(super) fn new(kind: FileKind, read: Read<'a>) -> Self {
-        Self { kind, read, files: 0, bytes: 0, errors: Vec::new(), doubts: Vec::new() }
+        let (errors, doubts) = (Vec::new(), Vec::new());
+        Self { kind, read, files: 0, bytes: 0, lines: 0, is_over: false, errors, doubts }
     }
 
     /// What was made of the files, if nothing is wrong with them.
@@ -59,7 +63,7 @@ impl<'a> Files<'a> {
 
     fn lines(&mut self, file: &Arc<str>, bytes: &[u8], depth: usize, take: &mut Taker<'_>) {
         for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
-            if self.errors.len() > limits::CONFIG_ERRORS_MAX {
+            if self.is_over {
                 return;
             }
             let place = Place { file: Arc::clone(file), line: number };
@@ -85,10 +89,11 @@ impl<'a> Files<'a> {
         let (is_include, may_be_missing) = match tokens.current() {
             Token::Word(word) if word == "include" || word == "%include" => (true, false),
             Token::Word(word) if word == "include_if_exists" => (true, true),
+            Token::Word(word) if word == "include_dir" => return Err(Wrong::IncludeDir),
             _ => (false, false),
         };
         let included = if is_include { included(line)? } else { None };
-        let Some(name) = included else { return take(self, place, tokens) };
+        let Some(name) = included else { return self.take(place, tokens, take) };
         let path = beside(&place.file, &name);
         if depth >= limits::HBA_DEPTH_MAX {
             return Err(Wrong::TooDeep);
@@ -101,6 +106,15 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
+    fn take(&mut self, place: &Place, tokens: Tokens<'_>, take: &mut Taker<'_>) -> Result<(), Wrong> {
+        let (most, what) = self.kind.lines_max();
+        if self.lines >= most {
+            return Err(Wrong::TooMany { what, most });
+        }
+        self.lines += 1;
+        take(self, place, tokens)
+    }
+
     /// The bytes of a file, as long as all files are within their bounds.
     pub(super) fn open(&mut self, path: &str) -> Result<Vec<u8>, Wrong> {
         self.read_counted(path)?.map_err(|error| unreadable(path, &error))
@@ -108,7 +122,7 @@ impl<'a> Files<'a> {
 
     fn read_counted(&mut self, path: &str) -> Result<io::Result<Vec<u8>>, Wrong> {
         if self.files >= limits::HBA_FILES_MAX {
-            return Err(Wrong::TooManyFiles);
+            return Err(Wrong::TooMany { what: "files", most: limits::HBA_FILES_MAX });
         }
         self.files += 1;
         let read = (self.read)(path);
@@ -123,6 +137,7 @@ impl<'a> Files<'a> {
     fn report(&mut self, place: Place, wrong: Wrong) {
         let is_cut = self.errors.len() >= limits::CONFIG_ERRORS_MAX;
         let wrong = if is_cut { Wrong::MoreErrors } else { wrong };
+        self.is_over |= wrong.is_the_end();
         self.errors.push(FileError::Line { kind: self.kind, place, wrong });
     }
 }

@@ -20,7 +20,8 @@ pub struct IdentMaps(BTreeMap<Box<str>, Arc<IdentMap>>);
 pub struct IdentMap {
     /// Its name.
     pub name: Box<str>,
-    lines: Vec<Mapping>,
+    /// By user: those for all are the first.
+    lines: Box<[Mapping]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,11 @@ struct Mapping {
 impl IdentMap {
     /// Whether who holds a name for which `holds` is true may be `user`.
     pub fn lets(&self, user: &str, holds: impl Fn(&str) -> bool) -> bool {
-        let is_for = |line: &&Mapping| line.user.as_ref().is_none_or(|own| **own == *user);
-        self.lines.iter().filter(is_for).any(|line| holds(&line.system_name))
+        let for_all = self.lines.partition_point(|line| line.user.is_none());
+        let (for_all, others) = self.lines.split_at(for_all);
+        let begin = others.partition_point(|line| line.user.as_deref() < Some(user));
+        let own = others[begin..].iter().take_while(|line| line.user.as_deref() == Some(user));
+        for_all.iter().chain(own).any(|line| holds(&line.system_name))
     }
 }
 
@@ -51,8 +55,9 @@ impl IdentMaps {
             maps.entry(name).or_default().push(mapping);
             Ok(())
         });
-        let maps = maps.into_iter().map(|(name, lines)| {
-            let map = IdentMap { name: name.clone(), lines };
+        let maps = maps.into_iter().map(|(name, mut lines)| {
+            lines.sort_by(|one, other| one.user.cmp(&other.user));
+            let map = IdentMap { name: name.clone(), lines: lines.into() };
             (name, Arc::new(map))
         });
         files.end(Self(maps.collect()))

@@ -30,16 +30,15 @@ pub(super) fn rule(
     maps: &IdentMaps,
 ) -> Result<Option<Rule>, Wrong> {
     let (kind, of_gss) = kind(&mut tokens)?;
-    let databases = Names::read(&mut tokens, files, &place.file)?;
-    let users = Names::read(&mut tokens, files, &place.file)?;
+    let (databases, of_databases) = Names::read(&mut tokens, files, &place.file)?;
+    let (users, of_users) = Names::read(&mut tokens, files, &place.file)?;
     let addresses = match kind {
         Kind::Local => Ok(Addresses::All),
         Kind::Host | Kind::HostSsl | Kind::HostNoSsl => Addresses::read(&mut tokens)?,
     };
     let method = method(&mut tokens)?;
     let never_fits = matches!(&of_gss, Some(Unsupported::Gss(word)) if word == GSS);
-    let of_names = databases.unsupported().or_else(|| users.unsupported());
-    let (addresses, method) = match (of_gss.or(of_names), addresses, method) {
+    let (addresses, method) = match (of_gss.or(of_databases).or(of_users), addresses, method) {
         (None, Ok(addresses), Ok(method)) => (addresses, method),
         (Some(why), _, method) | (None, Err(why), method) => {
             let opens = method == Ok(Method::Reject) && !never_fits;

@@ -89,6 +89,13 @@ impl Rule {
             && self.users.has(visit.user, visit.database)
     }
 
+    /// Keeps options of LDAP once that the rule in front has, too.
+    pub(super) fn share_ldap(&mut self, last: &Self) {
+        if self.ldap == last.ldap {
+            self.ldap.clone_from(&last.ldap);
+        }
+    }
+
     fn is_for_origin(&self, origin: Origin) -> bool {
         match (self.kind, origin) {
             (Kind::Local, Origin::Local) => true,

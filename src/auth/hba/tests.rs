@@ -1,5 +1,8 @@
 //! Rules and maps by example, and rules at random against a model that knows no text.
 
+mod bounds;
+mod places;
+
 use super::*;
 use crate::auth::{Method, Question};
 use crate::base::limits;
@@ -200,7 +203,6 @@ fn what_is_wrong_is_told_with_file_and_line_and_all_of_it() {
         ("local all \"all md5", "quote is not closed"),
         ("local @none all md5", "could not read etc/none: entity not found"),
         ("include none", "could not read etc/none: entity not found"),
-        ("include_dir conf.d", "unknown type"),
     ] {
         let told = refused(&format!("# first\n{text}\nlocal all all trust\n"));
         assert_eq!(told.len(), 1, "{told:?}");
@@ -276,22 +278,6 @@ fn bytes_that_are_no_text_are_refused_where_they_mean_something() {
     ] {
         assert!(load(bytes).unwrap_err()[0].to_string().ends_with(why), "{why}");
     }
-}
-
-#[test]
-fn files_are_bounded_in_depth_number_and_length() {
-    let itself = load(&[("etc/hba", "include hba\n")]).map(|_| ()).unwrap_err();
-    assert!(itself[0].contains("nest too deep: at most 10 levels"), "{itself:?}");
-    let itself = load(&[("etc/hba", "local @l all md5\n"), ("etc/l", "@l\n")]).map(|_| ()).unwrap_err();
-    assert!(itself[0].contains("nest too deep: at most 10 levels"), "{itself:?}");
-    let wide = "include wide2\n".repeat(40); // 40 * 40 files without a bound on their number
-    let files = [("etc/hba", &*wide), ("etc/wide2", &*wide.replace("wide2", "leaf")), ("etc/leaf", "")];
-    let told = load(&files).map(|_| ()).unwrap_err();
-    assert!(told.iter().any(|told| told.contains("too many files: at most 1000")), "{told:?}");
-    let long = " ".repeat(limits::HBA_BYTES_MAX / 2);
-    let text = format!("include long\ninclude long\n{long}");
-    let told = load(&[("etc/hba", &text), ("etc/long", &long)]).map(|_| ()).unwrap_err();
-    assert!(told.last().unwrap().contains("the files are too long: at most 16777216 bytes"), "{told:?}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
 
 /// A verifier of more than 1,000 iterations is too much.
 fn key_derivation(semaphore: &FairSemaphore) -> KeyDerivation<'_> {
-    KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1_000 }
+    KeyDerivation { semaphore, client: &CLIENT, iterations_max: 1_000, is_due_to_all: false }
 }
 
 async fn run(

@@ -117,17 +117,22 @@ impl LoginAttempt {
         stream: &mut ClientStream,
     ) -> Result<Option<ScramKeys>, LoginEnd> {
         let settings = &policy.snapshot.settings;
+        let scram_iterations = settings.scram_iterations.get();
+        let permits = &clients.plane.key_derivation;
+        let is_due_to_all = question == Question::ScramSha256
+            && !clients.verifiers.prepare(&policy.users, scram_iterations, permits);
         let rules = ProofRules {
             question,
             user: &self.user,
             secret,
-            scram_iterations: settings.scram_iterations.get(),
+            scram_iterations,
             random: &clients.random,
             verifiers: &clients.verifiers,
             key_derivation: KeyDerivation {
-                semaphore: &clients.plane.key_derivation,
+                semaphore: permits,
                 client: &self.remote,
                 iterations_max: settings.max_scram_iterations.get(),
+                is_due_to_all,
             },
         };
         prove(stream, &rules).await

@@ -177,8 +177,9 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     ),
     text(
         "{setting}: {file}: {why}",
-        "A file of certificates or keys cannot be read, or holds none (`no certificate found`), or none that \
-         may sign (`no usable certificate found: …`, with the reason of the first one).",
+        "A file of certificates or keys, that of `AWS_CA_BUNDLE` among them, cannot be read, or holds none \
+         (`no certificate found`), or none that may sign (`no usable certificate found: …`, with the reason \
+         of the first one); or `ldap.conf` cannot be read.",
         "Correct the setting, the file or its rights.",
     ),
     text("{cert} and {key} must be set together", "One of the two is missing.", "Set both."),

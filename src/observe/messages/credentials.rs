@@ -197,16 +197,6 @@ pub(super) const DETAILS: &[Message] = &[
         "`AWS_CA_BUNDLE` names a file that cannot be read, is no regular file, or is too long.",
         "Correct the variable.",
     ),
-    text(
-        "the file AWS_CA_BUNDLE is not PEM",
-        "`AWS_CA_BUNDLE` names a file of another kind.",
-        "Correct the file.",
-    ),
-    text(
-        "the file AWS_CA_BUNDLE holds no certificate",
-        "`AWS_CA_BUNDLE` names a file of another kind.",
-        "Correct the file.",
-    ),
     text("no TLS can be set up with AWS_CA_BUNDLE", "The TLS library refuses the file.", "Correct the file."),
     text(
         "HTTPS_PROXY is not the address of a proxy",

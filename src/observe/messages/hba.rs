@@ -62,8 +62,22 @@ pub(super) const HBA_ERRORS: &[Message] = &[
         "`@file` or `include` within such files, or in a circle.",
         "Correct the files.",
     ),
-    text("too many files: at most {files}", "Too many `@file` and `include`.", "Use fewer files."),
-    text("the files are too long: at most {bytes} bytes in all", LINE, "Shorten them."),
+    text(
+        "include_dir is not supported",
+        "PgBouncer does not know the word either.",
+        "Name each file: `include FILE`.",
+    ),
+    text(
+        "too many {what}: at most {most}",
+        "Files (`@file`, `include`), rules of an hba file, or lines of an ident file. Nothing behind that \
+         line is read.",
+        "Use fewer: a rule may name many users and databases, and `@file` has them from a file.",
+    ),
+    text(
+        "the files are too long: at most {bytes} bytes in all",
+        "Nothing behind that line is read.",
+        "Shorten them.",
+    ),
     text("more errors follow, these are the first", "The rest is not listed.", NONE),
 ];
 
