@@ -162,6 +162,7 @@ impl LoginAttempt {
             replication: Replication::No,
             tls: String::new(),
             is_waiting: false,
+            kill: None,
         });
         Self {
             id,
