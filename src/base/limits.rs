@@ -242,8 +242,10 @@ pub const SSO_CACHE_BYTES_MAX: usize = 65_536;
 /// Databases with a metric of their own; of all others the worst counts. One line each.
 pub const METRICS_DATABASES_MAX: usize = 500;
 
-/// Pools whose counters a worker copies in one turn, some 6 KB each: queries wait less
-/// than a millisecond for it.
+/// Peers with metrics of their own; all others are summed. Two lines each.
+pub const METRICS_PEERS_MAX: usize = 100;
+
+/// Pools whose counters a worker copies in one turn, some 6 KB each: queries wait less than a millisecond.
 pub const STATS_POOLS_MAX: usize = 64;
 
 /// Sources of AWS credentials with metrics of their own; all others are summed. A dozen lines each.

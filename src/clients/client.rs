@@ -166,6 +166,7 @@ impl LoginAttempt {
             replication: Replication::No,
             tls: String::new(),
             is_waiting: false,
+            kill: None,
         });
         Self {
             id,

@@ -245,7 +245,8 @@ settings! {
         "Client connections in all; the console's are not counted.";
     max_db_client_connections: Count = "0", Reload, Active, "Client connections per database; 0 unlimited.";
     max_db_connections: Count = "0", Reload, Active, "Servers per database over all its pools; 0 unlimited.";
-    max_packet_size: Count = "2147483647", Reload, Active, "Bytes of the largest message that is accepted.";
+    max_packet_size: Count = "2147483647", Reload, Active,
+        "Bytes of the largest message that is let through: a query or a row.";
     max_prepared_statements: Count = "200", Reload, Active,
         "Prepared statements kept per server in transaction and statement pooling; 0: not tracked.";
     max_user_client_connections: Count = "0", Reload, Active,

@@ -294,9 +294,7 @@ impl Session {
             }
             Order::Suspend => eventually(logged(control.suspend(), "SUSPEND", &None), "SUSPEND"),
             Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
-            Order::KillClient(id) if self.console.status.console_clients.kill(id) => {
-                Reply::tag("KILL_CLIENT")
-            }
+            Order::KillClient(id) if self.kill_in_login_plane(id) => Reply::tag("KILL_CLIENT"),
             Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
             Order::Disable(name) => outcome(control.set_disabled(&name, true), "DISABLE"),
             Order::Enable(name) => outcome(control.set_disabled(&name, false), "ENABLE"),
@@ -333,6 +331,12 @@ impl Session {
                 Reply::tag("SHUTDOWN")
             }
         }
+    }
+
+    /// Ends a client that no worker has; whether there is one of this id.
+    fn kill_in_login_plane(&self, id: u64) -> bool {
+        let status = &self.console.status;
+        status.console_clients.kill(id) || status.clients.logins.kill(id)
     }
 
     fn log_error(&self, text: &str) {

@@ -5,7 +5,7 @@
 use super::rows::{Cell, Rows};
 use super::tables;
 use crate::config::{CONSOLE_DATABASE, PoolMode, Snapshot, Value};
-use crate::servers::PeerPool;
+use crate::stats::PeerLevels;
 use crate::status::{CONSOLE_POOL_SIZE, DatabaseView, PoolView, load_balance_text};
 
 /// SHOW POOLS, ordered by (database, user).
@@ -118,11 +118,11 @@ pub(super) fn peers(snapshot: &Snapshot) -> Rows {
 }
 
 /// SHOW PEER_POOLS. Those that connect are on their way, too: none is told apart as logging in.
-pub(super) fn peer_pools(pools: &[PeerPool]) -> Rows {
+pub(super) fn peer_pools(pools: &[PeerLevels]) -> Rows {
     let mut rows = Rows::new(tables::columns("peer_pools"));
     for pool in pools {
         rows.push(&[
-            pool.id.into(),
+            pool.peer_id.into(),
             pool.active.into(),
             pool.waiting.into(),
             pool.active.into(),
@@ -215,7 +215,7 @@ mod tests {
             "[databases]\n[peers]\n2 = host=/tmp pool_size=3\n1 = host=10.0.0.9 port=7\n[pgbouncer]\n",
         );
         assert_eq!(read(&peers(&snapshot)), ["1|10.0.0.9|7|20", "2|/tmp|6432|3"]);
-        let pools = [PeerPool { id: 2, active: 3, waiting: 1 }];
+        let pools = [PeerLevels { peer_id: 2, active: 3, waiting: 1 }];
         assert_eq!(read(&peer_pools(&pools)), ["2|3|1|3|0"]);
     }
 }

@@ -8,6 +8,7 @@ use crate::base::Address;
 use crate::wire::startup::Replication;
 use dashmap::DashMap;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// One connection that is logging in.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct LoginRow {
     pub tls: String,
     /// A client that has proved who it is and waits for its pool's first server.
     pub is_waiting: bool,
+    /// Told when KILL_CLIENT names this client, where SHOW CLIENTS has it.
+    pub kill: Option<Arc<Notify>>,
 }
 
 /// All clients, or all servers, that are logging in.
@@ -54,6 +57,12 @@ impl Logins {
         let mut rows: Vec<_> = self.0.iter().map(|row| row.clone()).collect();
         rows.sort_by_key(|row| row.socket_id);
         rows
+    }
+
+    /// Ends a client that waits; false where there is none that SHOW CLIENTS has.
+    pub fn kill(&self, socket_id: u64) -> bool {
+        let kill = self.0.get(&socket_id).and_then(|row| row.kill.clone());
+        kill.inspect(|kill| kill.notify_one()).is_some()
     }
 
     /// How many there are.
@@ -94,6 +103,7 @@ mod tests {
             replication: Replication::No,
             tls: String::new(),
             is_waiting: false,
+            kill: None,
         };
         let second = logins.enter(row(2));
         let first = logins.enter(row(1));

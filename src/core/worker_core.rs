@@ -268,11 +268,13 @@ impl Core {
 
     /// What was sent to `peer` could not be written at once and is in the driver's hands: its link is not
     /// read meanwhile, so that a slow reader costs one buffer, whatever the result's size. Nor is a client
-    /// itself that does not read.
+    /// itself that does not read, but for a replication client: it is its server alone that answers, and
+    /// this ends the stream (`wal_sender_timeout`) where it does not hear how far its client has come.
     pub fn blocked(&mut self, peer: Peer, net: &mut impl Net) {
         self.set_blocked(peer, true);
         if let Peer::Client(id) = peer
             && let Some(client) = self.clients.find_mut(id)
+            && self.pools[client.pool].part != Part::Replication
         {
             // What it asks for next would be answered into the same full socket, perhaps by ourselves.
             client.hold.add(Reason::Unread, peer, net);

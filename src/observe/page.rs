@@ -10,12 +10,12 @@ mod series;
 
 use super::gzip::gzip;
 use crate::base::PoolId;
-use crate::base::limits::METRICS_SOURCES_MAX;
+use crate::base::limits::{METRICS_PEERS_MAX, METRICS_SOURCES_MAX};
 use crate::stats::names::{
-    CLIENT_LABELS, DATABASE_LABELS, ENTRY_LABELS, LOGIN_LABELS, Metric, OTHER, POOL_LABELS, REFRESH_LABELS,
-    SOURCE_LABELS, Source, metrics,
+    CLIENT_LABELS, DATABASE_LABELS, ENTRY_LABELS, LOGIN_LABELS, Metric, OTHER, PEER_LABELS, POOL_LABELS,
+    REFRESH_LABELS, SOURCE_LABELS, Source, metrics,
 };
-use crate::stats::{CredentialLevels, PoolCounters, PoolLevels, ProcessLevels, SystemLevels};
+use crate::stats::{CredentialLevels, PeerLevels, PoolCounters, PoolLevels, ProcessLevels, SystemLevels};
 use crate::status::{ClientsAlike, EntrySample};
 pub use lines::Format;
 use lines::{Lines, labels};
@@ -58,6 +58,8 @@ pub(super) struct Sample {
     pub entries: Vec<EntrySample>,
     /// Clients, those that are alike together.
     pub clients: BTreeMap<ClientsAlike, u64>,
+    /// Every pool of a peer, ordered by id.
+    pub peers: Vec<PeerLevels>,
 }
 
 /// The page that was made, as it is and packed.
@@ -120,6 +122,7 @@ impl View<'_> {
             Source::Credentials(_) | Source::CredentialAges(_) | Source::Refreshes => {
                 self.sources.iter().for_each(|source| tell_of_source(lines, metric, source));
             }
+            Source::Peer(of) => tell_of_peers(lines, metric, &self.sample.peers, of),
             Source::Process(_)
             | Source::ProcessCounter(_)
             | Source::ProcessCounters(..)
@@ -200,6 +203,16 @@ impl View<'_> {
             Source::Info(pairs) => lines.value(metric, &lines::label_set(pairs.iter().copied()), 1),
             _ => {}
         }
+    }
+}
+
+fn tell_of_peers(lines: &mut Lines, metric: &Metric, peers: &[PeerLevels], of: fn(&PeerLevels) -> u64) {
+    let (shown, rest) = peers.split_at(METRICS_PEERS_MAX.min(peers.len()));
+    for peer in shown {
+        lines.value(metric, &labels(PEER_LABELS, [&peer.peer_id.to_string()]), of(peer));
+    }
+    if !rest.is_empty() {
+        lines.value(metric, &labels(PEER_LABELS, [OTHER]), rest.iter().map(of).sum());
     }
 }
 

@@ -70,6 +70,7 @@ impl Scrape {
             databases,
             entries: self.status.entries(),
             clients: self.status.clients_alike().await,
+            peers: self.status.peer_pools(),
             ..Sample::default()
         }
     }

@@ -276,6 +276,7 @@ impl Attempt {
             replication: self.replication_kind(),
             tls: opened.tls.clone(),
             is_waiting: false,
+            kill: None,
         })
     }
 

@@ -25,5 +25,5 @@ mod servers;
 mod tests;
 
 pub use dns::Dns;
-pub use peers::{PeerPool, Peers};
+pub use peers::Peers;
 pub use servers::Servers;

@@ -5,35 +5,26 @@
 
 use crate::config::Snapshot;
 use crate::control::FairSemaphore;
+use crate::stats::PeerLevels;
 use dashmap::DashMap;
 
 /// The pools of peers, each from its first request on.
 #[derive(Default)]
 pub struct Peers(DashMap<u16, FairSemaphore>);
 
-/// How the pool of a peer stands.
-pub struct PeerPool {
-    /// The peer's id.
-    pub id: u16,
-    /// Requests on their way.
-    pub active: u64,
-    /// Requests that wait.
-    pub waiting: u64,
-}
-
 impl Peers {
     /// Bytes of one.
     pub const POOL_BYTES: usize = size_of::<FairSemaphore>();
 
     /// Every pool there is, ordered by id.
-    pub fn pools(&self) -> Vec<PeerPool> {
-        let view = |id: u16, (active, waiting): (usize, usize)| PeerPool {
-            id,
+    pub fn pools(&self) -> Vec<PeerLevels> {
+        let view = |peer_id: u16, (active, waiting): (usize, usize)| PeerLevels {
+            peer_id,
             active: active as u64,
             waiting: waiting as u64,
         };
         let mut pools: Vec<_> = self.0.iter().map(|pool| view(*pool.key(), pool.counts())).collect();
-        pools.sort_by_key(|pool| pool.id);
+        pools.sort_by_key(|pool| pool.peer_id);
         pools
     }
 

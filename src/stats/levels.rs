@@ -127,6 +127,15 @@ impl DatabaseLevels {
     }
 }
 
+/// Cancel requests for clients of one peer: SHOW PEER_POOLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerLevels {
+    pub peer_id: u16,
+    /// On their way.
+    pub active: u64,
+    pub waiting: u64,
+}
+
 /// What the system says of the process; `None` = it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SystemLevels {

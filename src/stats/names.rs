@@ -13,7 +13,7 @@ pub use page::markdown;
 pub use table::metrics;
 
 use super::{
-    Ages, CredentialLevels, DatabaseLevels, Histogram, LoginCounters, PoolCounters, PoolLevels,
+    Ages, CredentialLevels, DatabaseLevels, Histogram, LoginCounters, PeerLevels, PoolCounters, PoolLevels,
     ProcessLevels, SystemLevels,
 };
 
@@ -61,6 +61,8 @@ pub enum Source {
     Database(fn(&DatabaseLevels) -> u64),
     /// How many clients there are of each kind.
     Clients,
+    /// A gauge of each peer that a cancel request was forwarded to.
+    Peer(fn(&PeerLevels) -> u64),
     /// A gauge of what the system says of the process; not on the page while it is not known.
     System(fn(&SystemLevels) -> Option<u64>),
     /// A counter of the same.
@@ -98,6 +100,7 @@ impl Metric {
             | Source::Served
             | Source::Database(_)
             | Source::Clients
+            | Source::Peer(_)
             | Source::System(_)
             | Source::Info(_) => "gauge",
             Source::Counter(_)
@@ -125,6 +128,7 @@ impl Metric {
             Source::Served | Source::Total(_) => DATABASE_LABELS.to_vec(),
             Source::Database(_) => ENTRY_LABELS.to_vec(),
             Source::Clients => CLIENT_LABELS.to_vec(),
+            Source::Peer(_) => PEER_LABELS.to_vec(),
             Source::Credentials(_) | Source::CredentialAges(_) => SOURCE_LABELS.to_vec(),
             Source::Refreshes => REFRESH_LABELS.to_vec(),
             Source::Process(_)
@@ -148,6 +152,9 @@ pub const ENTRY_LABELS: [&str; 6] = ["name", "host", "port", "database", "force_
 
 /// Labels of clients that are alike.
 pub const CLIENT_LABELS: [&str; 4] = ["database", "user", "application_name", "state"];
+
+/// Labels of every metric of a peer.
+pub const PEER_LABELS: [&str; 1] = ["peer_id"];
 
 /// Labels of logins to servers.
 pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];

@@ -15,9 +15,9 @@ use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
 use crate::control::{Phase, PoolEntry};
 use crate::core::{Answer, ClientIdentity, ClientState, Command, Core};
 use crate::iam::Source;
+use crate::servers::Peers;
 use crate::servers::iam::IamRow;
-use crate::servers::{PeerPool, Peers};
-use crate::stats::{CredentialLevels, PoolCounters, PoolLevels, Totals};
+use crate::stats::{CredentialLevels, PeerLevels, PoolCounters, PoolLevels, Totals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -320,7 +320,7 @@ impl Status {
     }
 
     /// The pools of peers that something was forwarded to.
-    pub fn peer_pools(&self) -> Vec<PeerPool> {
+    pub fn peer_pools(&self) -> Vec<PeerLevels> {
         self.servers.peers.pools()
     }
 

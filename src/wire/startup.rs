@@ -144,12 +144,12 @@ impl Replication {
         }
     }
 
-    /// `database`, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of `true` or `yes`);
-    /// anything else is ignored.
+    /// `database`, to the letter, or a boolean in any of PostgreSQL's spellings (`on`, `1`, a prefix of
+    /// `true` or `yes`); anything else is ignored.
     fn read(value: &str) -> Self {
         let is = |word: &str| value.eq_ignore_ascii_case(word);
         let is_prefix_of = |word: &str| !value.is_empty() && word.get(..value.len()).is_some_and(is);
-        if is("database") {
+        if value == "database" {
             return Self::Logical;
         }
         let is_physical = is("on") || is("1") || is_prefix_of("true") || is_prefix_of("yes");

@@ -87,6 +87,21 @@ fn a_packet_above_max_packet_size_is_refused() {
 }
 
 #[test]
+fn a_row_above_max_packet_size_is_refused_too() {
+    let pooler = PoolerSetup::new(postgres()).set("max_packet_size", 10_000).start();
+    let mut raw = pooler.client();
+    let row = |bytes: usize| format!("select repeat('x', {})", bytes - 11); // header, count, length
+    assert_eq!(raw.simple(&row(10_000)).value().len(), 9_989);
+    let outcome = raw.simple(&row(10_001));
+    assert_eq!(
+        (&outcome.errors[..], outcome.status),
+        (&["FATAL 08P01: bad pkt header".to_owned()][..], None)
+    );
+    pooler.wait_for_log("closing because: bad pkt header");
+    undisturbed(&pooler);
+}
+
+#[test]
 fn a_login_cut_at_every_byte_leaves_nothing_behind() {
     let pooler = PoolerSetup::new(postgres()).set("allow_core_dump", 1).start();
     undisturbed(&pooler);

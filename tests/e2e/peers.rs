@@ -3,7 +3,7 @@
 
 use crate::cancel::running;
 use crate::common::raw::{self, Raw};
-use crate::common::{PATIENCE, Pooler, PoolerSetup, postgres, wait_until};
+use crate::common::{PATIENCE, Pooler, PoolerSetup, page, postgres, wait_until};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -172,13 +172,16 @@ fn a_key_is_forwarded_as_pgbouncer_does_it() {
 #[test]
 fn a_peers_pool_bounds_its_requests_and_no_other_pool_is_touched() {
     let peer = FakePeer::new();
-    let setup = setup(1).database("app", "pool_size=1").set("cancel_wait_timeout", 1);
+    let setup = setup(1).database("app", "pool_size=1").set("cancel_wait_timeout", 1).with_page();
     let mut pooler = setup.peer(2, &format!("{} pool_size=2", peer.address())).start();
     let mut client = pooler.client();
     client.simple("begin");
     let mut messengers: Vec<_> = (0..5).map(|_| request(pooler.port, &key_of(2, 3))).collect();
     let held = [peer.hear(), peer.hear()];
     wait_until("three wait", || counts(&pooler, 2) == are("2", "3"));
+    let requests = |state| format!("pgweir_peer_{state}_cancel_requests{{peer_id=\"2\"}}");
+    let told = ["active", "waiting"].map(|state| page::value(pooler.page_port(), &requests(state)));
+    assert_eq!(told, [Some(2.0), Some(3.0)]);
     let pools = pooler.ask("show pools").records();
     assert!(pools.iter().all(|row| row["cl_waiting_cancel_req"] == "0" && row["sv_active_cancel"] == "0"));
     // Whoever waits too long is closed, whoever is on the way is not.

@@ -386,6 +386,37 @@ fn both_ends_of_a_stream_are_closed_in_order() {
     }
 }
 
+/// A standby's word of how far it has come.
+fn status_update(position: u64) -> Vec<u8> {
+    let mut update = vec![b'r'];
+    (0..3).for_each(|_| update.extend(position.to_be_bytes()));
+    update.extend([0; 9]);
+    raw::frame(b'd', &update)
+}
+
+#[test]
+fn what_a_client_tells_while_it_does_not_read_reaches_its_server() {
+    let pooler = setup("slow", "").start();
+    let login = [("user", "replica"), ("database", "slow"), ("replication", "true")];
+    let mut own = Raw::log_in_with(pooler.port, &[&login[..], &[("application_name", "slow")]].concat());
+    own.simple("CREATE_REPLICATION_SLOT slow TEMPORARY PHYSICAL RESERVE_WAL");
+    let begin = postgres().psql("postgres", "select pg_current_wal_lsn()");
+    own.send(&raw::query(&format!("START_REPLICATION SLOT slow PHYSICAL {begin}")));
+    let told = |columns: &str| {
+        let sql = format!("select {columns} from pg_stat_replication where application_name = 'slow'");
+        postgres().psql("postgres", &sql)
+    };
+    wait_until("both sockets are full", || {
+        let fill = "select count(pg_logical_emit_message(false, '', repeat('x', 1000000))) \
+                    from generate_series(1, 10)";
+        let before = told("sent_lsn");
+        postgres().psql("slow", fill);
+        told(&format!("sent_lsn = '{before}' and sent_lsn < pg_current_wal_lsn()")) == "t"
+    });
+    own.send(&status_update(0x10_0000));
+    wait_until("it is heard", || told("write_lsn") == "0/100000");
+}
+
 #[test]
 fn a_server_that_ends_is_told_of() {
     let pooler = setup("dies", "").start();
@@ -432,6 +463,21 @@ fn orders_reach_it() {
     wait_until("it waits", || pool(&pooler, "replica")[2] == "1");
     pooler.ask("kill orders");
     assert_eq!(waits.last_words(), "FATAL 08P01: database removed");
+}
+
+#[test]
+fn whom_show_clients_has_kill_client_finds() {
+    let pooler = setup("kills", "pool_size=1").start();
+    let mut both = [log_in(&pooler, "replica", "kills", "database"), begin(&pooler, "kills")];
+    wait_until("one waits", || pool(&pooler, "replica") == ["1", "0", "1"]);
+    let clients = pooler.ask("show clients").records();
+    for (raw, state) in both.iter_mut().zip(["active", "waiting"]).rev() {
+        let row = clients.iter().find(|row| row["replication"] == "logical" && row["state"] == state);
+        let killed = pooler.ask(&format!("kill_client {}", row.expect("SHOW CLIENTS has it")["id"]));
+        assert_eq!(killed.commands, ["KILL_CLIENT"], "{state}: {killed:?}");
+        assert_eq!(raw.last_words(), "FATAL 08P01: admin forced disconnect");
+    }
+    wait_until("nobody is served", || pool(&pooler, "replica") == ["0", "0", "0"]);
 }
 
 #[test]

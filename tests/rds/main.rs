@@ -21,6 +21,7 @@ mod logins;
 mod outage;
 mod proof;
 mod recycling;
+mod replication;
 mod rig;
 mod safety;
 mod secrecy;

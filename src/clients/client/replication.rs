@@ -15,6 +15,7 @@ use crate::control::{Acceptance, Admission, PoolEntry, ReplicationOffer, Replica
 use crate::core::ClientLogin;
 use crate::wire::{Fault, ParamMask};
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// A replication client that has proven who it is.
 pub(super) struct Replica {
@@ -66,7 +67,6 @@ impl LoginAttempt {
         let Replica { entry, wish, rules, admission, notice, peer_id, statements_max } = replica;
         let counted = entry.count_client();
         self.stage = Stage::WaitingForServer(Arc::clone(&entry.share));
-        self.row.update(|row| row.is_waiting = true);
         let offer = match self.own_server(clients, &mut stream, &entry, wish, rules).await {
             Ok(offer) => offer,
             Err(end) => return Err((self, stream, end)),
@@ -121,10 +121,16 @@ impl LoginAttempt {
         rules: ClientRules,
     ) -> Result<ReplicationOffer, LoginEnd> {
         let query_timeout = entry.share.rules().query_timeout.to_timeout();
+        let kill = Arc::new(Notify::new());
+        self.row.update(|row| {
+            row.is_waiting = true;
+            row.kill = Some(Arc::clone(&kill));
+        });
         tokio::select! {
             biased;
             offer = clients.plane.replication_server(entry, wish) => Ok(offer?),
             end = super::gone(stream) => Err(end),
+            () = kill.notified() => Err(Fault::AdminDisconnect.into()),
             () = tokio::time::sleep(rules.query_wait_timeout.to_timeout()) => {
                 Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into())
             }

@@ -83,8 +83,8 @@ close_reasons! {
     StatementsInDoubt = "prepared statements in doubt",
     /// It said what nobody had asked for.
     Unexpected = "unexpected message",
-    /// Its messages cannot be told from one another any more.
-    BadHeader = "bad packet header from server",
+    /// Its messages cannot be told from one another any more, or one is longer than `max_packet_size`.
+    BadHeader = "bad pkt header",
     /// One of its messages is not what its type says.
     BadPacket = "bad packet from server",
     /// It reported more of its parameters than is kept.

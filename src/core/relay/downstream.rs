@@ -118,6 +118,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
     fn server_frames(&mut self) {
         let server = &mut self.core.servers[self.id];
         server.heard_at = self.core.now;
+        let length_max = self.core.pools[server.pool].rules.max_packet_bytes;
         let (bytes, forward) = server.partial.take(self.walk.input.len());
         if forward {
             self.walk.run.end = bytes;
@@ -129,7 +130,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
         }
         let mut step = Step::Next;
         while step == Step::Next {
-            step = match FrameHeader::read(self.walk.rest(), u32::MAX) {
+            step = match FrameHeader::read(self.walk.rest(), length_max) {
                 Ok(Some(header)) => self.frame(header),
                 Ok(None) if self.begins_out_of_step() => self.lose_step(CloseReason::Unexpected),
                 Ok(None) => Step::Later,

@@ -256,9 +256,10 @@ pub(super) const CLOSED: &[Message] = &[
         "Report it, unless something between rewrites the protocol.",
     ),
     text(
-        "bad packet header from server",
-        "It has sent bytes that are no message.",
-        "Report it, unless something between rewrites the protocol.",
+        "bad pkt header",
+        "It has sent a message, a row for one, longer than `max_packet_size`, or bytes that are none.",
+        "Ask for smaller rows, or raise `max_packet_size`; else report it, unless something between rewrites \
+         the protocol.",
     ),
     text(
         "bad packet from server",

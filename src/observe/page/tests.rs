@@ -82,6 +82,7 @@ fn full() -> Sample {
     let levels = DatabaseLevels { pool_size: 20, current_connections: 2, ..DatabaseLevels::default() };
     sample.entries = vec![EntrySample { labels, levels }];
     sample.clients = BTreeMap::from([(["app", "ada", "psql", "idle"].map(Arc::from), 2)]);
+    sample.peers = vec![PeerLevels { peer_id: 2, active: 3, waiting: 1 }];
     sample
 }
 
@@ -226,6 +227,19 @@ fn databases_are_bounded_and_the_worst_of_the_rest_counts() {
     assert_eq!(served(all(max + 3, max + 2)), (max + 1, [Some(1.0), Some(1.0), Some(0.0)]));
     // One is gone: another takes its place.
     assert_eq!(served(all(max + 1, max)[1..].to_vec()), (max, [None, Some(1.0), None]));
+}
+
+#[test]
+fn peers_are_bounded_and_the_rest_is_summed() {
+    let active = |count: u16| {
+        let peers = (1..=count).map(|peer_id| PeerLevels { peer_id, active: 2, waiting: 0 }).collect();
+        let page = once(Sample { peers, ..Sample::default() });
+        let of = |id: &str| find(&page, "pgweir_peer_active_cancel_requests", &format!("peer_id=\"{id}\""));
+        ["1", "100", "101", "other"].map(of)
+    };
+    assert_eq!(METRICS_PEERS_MAX, 100);
+    assert_eq!(active(100), [Some(2.0), Some(2.0), None, None]);
+    assert_eq!(active(103), [Some(2.0), Some(2.0), None, Some(6.0)]);
 }
 
 #[test]

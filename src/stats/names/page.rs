@@ -69,6 +69,11 @@ pub fn markdown() -> String {
          `reason` is empty where `result` is `ok`.\n\n",
         limits::METRICS_SOURCES_MAX
     );
+    page += &format!(
+        "`peer_id` is a process of `[peers]`; the first {} have series of their own, all further ones are \
+         summed in one with `peer_id=\"{OTHER}\"`.\n\n",
+        limits::METRICS_PEERS_MAX
+    );
     page += LIVE;
     page += &READY.replace("{databases}", &limits::METRICS_DATABASES_MAX.to_string());
     page += "## Metrics, one by one\n\n";

@@ -195,6 +195,7 @@ fn lengths_beyond_every_bound_are_refused_by_the_header() {
 fn replication_keeps_options_unread() {
     for (value, expected) in [
         ("database", Replication::Logical),
+        ("Database", Replication::No),
         ("true", Replication::Physical),
         ("1", Replication::Physical),
         ("ON", Replication::Physical),

@@ -1,8 +1,8 @@
-//! What is told of pools and databases under names of ours.
+//! What is told of pools, databases and peers under names of ours.
 
 use super::{Metric, Source, Unit, counter, level, times};
 
-/// Metrics of pools and databases.
+/// Metrics of pools, databases and peers.
 pub(super) const METRICS: &[Metric] = &[
     level("pgweir_client_linked_connections", |l| l.cl_linked, "", "Clients linked to a server."),
     level(
@@ -124,5 +124,19 @@ pub(super) const METRICS: &[Metric] = &[
         show: "",
         help: "1 where the clients of a database can be served as far as is known, as /ready?database=NAME \
             tells it, else 0.",
+    },
+    Metric {
+        name: "pgweir_peer_active_cancel_requests",
+        unit: Unit::Count,
+        source: Source::Peer(|peer| peer.active),
+        show: "PEER_POOLS.cl_active_cancel_req",
+        help: "Cancel requests on their way to a peer, of each that one was forwarded to.",
+    },
+    Metric {
+        name: "pgweir_peer_waiting_cancel_requests",
+        unit: Unit::Count,
+        source: Source::Peer(|peer| peer.waiting),
+        show: "PEER_POOLS.cl_waiting_cancel_req",
+        help: "Cancel requests that wait until fewer are on their way to the peer (its pool_size).",
     },
 ];
