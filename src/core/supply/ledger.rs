@@ -228,6 +228,7 @@ impl Ledger {
         }
         self.wants_nothing(pool);
         self.wants_no_replication(pool);
+        self.leave_queue(pool.id);
         self.accounts.remove(&pool.id);
         self.databases.retain(|_, room| room.servers > 0);
         self.users.retain(|_, room| room.servers > 0);
