@@ -3,11 +3,20 @@
 //! claim the next one that is released; and a place that comes back is theirs who have waited longest.
 
 use super::account::MakingRoom;
-use super::{Ledger, Starving, Verdict, Want};
+use super::{Ledger, Verdict, Want};
 use crate::base::{Micros, PoolId};
 use crate::core::admin::Scope;
 use crate::core::pool::{Claim, Claimant, PoolShare, goes_before};
 use std::sync::Arc;
+
+/// Whoever was denied for the sake of a cap at which room can be made.
+#[derive(Debug)]
+pub(super) struct Starving {
+    /// Whose cap that was.
+    at: Scope,
+    /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
+    since: Micros,
+}
 
 impl Want {
     /// Who starves where it is denied.
@@ -32,6 +41,13 @@ impl Ledger {
         let starved =
             self.starved.iter().filter(move |(who, starving)| starving.at == *scope && is_served(&who.pool));
         starved.map(|(who, starving)| (*who, starving.since))
+    }
+
+    /// Whether somebody starves whom a place of the pool's might serve: also a replication client of its own.
+    pub(super) fn others_starve(&self, pool: &PoolShare) -> bool {
+        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
+        let mut starved = self.starved.keys().filter(|who| who.pool != pool.id || who.is_replication);
+        starved.any(|who| self.accounts.get(&who.pool).is_some_and(|account| rivals(&account.share)))
     }
 
     pub(super) fn starve(&mut self, pool: PoolId, at: Scope, want: Want) {
