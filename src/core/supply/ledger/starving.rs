@@ -10,7 +10,7 @@
 //! given up within a time T, has both within 3 T and `limits::FAIR_LEAD_US`: once it has waited for T, the
 //! next place that is given up, within T, is kept until there is the other one, within T.
 
-use super::account::MakingRoom;
+use super::account::{Account, MakingRoom};
 use super::{Ledger, Verdict, Want, scopes_of};
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
@@ -62,8 +62,7 @@ impl Ledger {
         want: Want,
         now: Micros,
     ) -> Option<Verdict> {
-        let caps = scopes_of(pool).into_iter().zip([rules.max_db_connections, rules.max_user_connections]);
-        for (scope, servers_max) in caps.filter(|(_, servers_max)| *servers_max > 0) {
+        for (scope, servers_max) in self.caps_in_order(pool, rules, want) {
             let servers = self.room(&scope).map_or(0, |room| room.servers);
             if servers >= servers_max {
                 return Some(self.make_room(pool.id, scope, want, now));
@@ -74,6 +73,18 @@ impl Ledger {
             }
         }
         None
+    }
+
+    /// The caps that a pool shares, in the order in which it asks for a place: first that where all servers
+    /// are its own, since no other pool can give one up; then the one where it starved last. Before it has a
+    /// place there, what is given up at the other one is given up for nothing.
+    fn caps_in_order(&self, pool: &PoolShare, rules: &PoolRules, want: Want) -> Vec<(Scope, u32)> {
+        let own = self.accounts.get(&pool.id).map_or(0, Account::servers);
+        let last = self.starved.get(&want.claimant(pool.id)).map(|starving| &starving.at);
+        let caps = scopes_of(pool).into_iter().zip([rules.max_db_connections, rules.max_user_connections]);
+        let mut caps: Vec<_> = caps.filter(|(_, servers_max)| *servers_max > 0).collect();
+        caps.sort_by_key(|(scope, servers_max)| (own < *servers_max, last != Some(scope)));
+        caps
     }
 
     /// How many have a place in `scope` whose clients go before that of `want`: they starve there, or what

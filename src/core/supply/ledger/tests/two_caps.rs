@@ -80,6 +80,28 @@ fn its_minimum_keeps_it_no_longer() {
 }
 
 #[test]
+fn while_one_cap_yields_nothing_no_server_is_closed_at_the_other() {
+    let mut bench = Bench::half_served(LATER);
+    let over = LATER + LATER.since(SINCE);
+    assert!(matches!(bench.asks(1, LATER, over), Verdict::Launch(_)));
+    for seconds in [0, 1, 100] {
+        bench.has_to_evict(Scope::User("u0".into()), over + Micros::from_secs(seconds));
+        assert!(!bench.pools[1].is_claimed() && bench.pools[2].is_claimed());
+    }
+}
+
+#[test]
+fn who_has_all_places_of_a_cap_itself_takes_none_at_the_other() {
+    let pools = pools(1, 2, &PoolRules { max_db_connections: 2, max_user_connections: 1, ..rules() });
+    let mut ledger = Ledger::default();
+    pools.iter().for_each(|pool| launch(&mut ledger, pool, Micros(1)));
+    let verdict = ledger.consider(&pools[0], Want::Waiter { since: SINCE }, SINCE);
+    assert_eq!(verdict, Verdict::EvictFirst(Scope::User("u0".into())));
+    ledger.nothing_to_evict(&Scope::User("u0".into()));
+    assert!(!pools[1].is_claimed());
+}
+
+#[test]
 fn each_time_it_is_kept_longer() {
     let mut bench = Bench::half_served(LATER);
     let over = LATER + LATER.since(SINCE);
