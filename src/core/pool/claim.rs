@@ -5,8 +5,9 @@
 //! claim on those that are lent, and a worker that releases one compares. The price is a close and a
 //! login for each server that changes its pool, so it does not for less than `limits::FAIR_LEAD_US`. So
 //! nobody waits longer than the longest of the others by more than that, the rest of a transaction and a
-//! login for each of those who starve longer. PgBouncer knows no such rule: there a pool whose servers are
-//! never idle keeps them (evict_connection() in src/objects.c).
+//! login for each of those who starve longer; who needs a place at two such caps, some of these times more
+//! (`supply/ledger/starving.rs`). PgBouncer knows no such rule: there a pool whose servers are never idle
+//! keeps them (evict_connection() in src/objects.c).
 
 use crate::base::{Micros, PoolId, limits};
 use crate::core::conn::CloseReason;

@@ -27,12 +27,13 @@ pub(crate) use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
 use self::shortfall::Asked;
 pub use self::shortfall::Bound;
 pub(crate) use self::shortfall::{Lateness, Shortfall};
+use self::starving::Starving;
 use self::timetable::Timetable;
 use crate::base::{Micros, PoolId, limits};
 use crate::config::PoolRules;
 use crate::core::admin::Scope;
 use crate::core::pool::{Claimant, PoolShare};
-use account::{Account, Room, Starving};
+use account::{Account, Room};
 pub use opening::{Opening, Use, Verdict, Want};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub struct Ledger {
     /// What pools want of each endpoint, as last added up.
     asked: HashMap<Arc<str>, Asked>,
     /// Those that were denied for the sake of a database's or user's cap, replication clients also for that
-    /// of their pool's: asked again when a place there is returned.
+    /// of their pool's: asked again when a place there is returned. Who has a place kept is in here, too.
     starved: BTreeMap<Claimant, Starving>,
 }
 
@@ -61,7 +62,7 @@ impl Ledger {
     /// [`PoolShare::is_full`] up to date.
     pub fn consider(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
         if want.is_for_client() {
-            self.starved.remove(&want.claimant(pool.id)); // whether it does is judged anew
+            self.ask_again(want.claimant(pool.id));
         }
         let verdict = self.judge(pool, want, now);
         match (want, &verdict) {
@@ -124,28 +125,20 @@ impl Ledger {
                 match self.judge_reserve(pool, &rules, since, now) {
                     None => from_reserve = true,
                     Some(_) if want.is_replication() => {
-                        return self.make_room(pool.id, Scope::Pool(pool.id), want);
+                        return self.make_room(pool.id, Scope::Pool(pool.id), want, now);
                     }
                     Some(verdict) => return verdict,
                 }
             }
             _ if rules.pool_size > 0
-                && self.go_before(pool.id, want, &Scope::Pool(pool.id)) >= rules.pool_size - servers =>
+                && self.go_before(pool.id, want, &Scope::Pool(pool.id), now) >= rules.pool_size - servers =>
             {
                 return Verdict::Full;
             }
             _ => {}
         }
-        let caps = [rules.max_db_connections, rules.max_user_connections];
-        for (scope, servers_max) in scopes_of(pool).into_iter().zip(caps) {
-            let servers = self.room(&scope).map_or(0, |room| room.servers);
-            if servers_max > 0 && servers >= servers_max {
-                return self.make_room(pool.id, scope, want);
-            }
-            if servers_max > 0 && self.go_before(pool.id, want, &scope) >= servers_max - servers {
-                self.starve(pool.id, scope, want);
-                return Verdict::Full;
-            }
+        if let Some(verdict) = self.judge_shared_caps(pool, &rules, want, now) {
+            return verdict;
         }
         Verdict::Launch(self.opening(pool, want, from_reserve, now))
     }
@@ -228,6 +221,7 @@ impl Ledger {
         }
         self.wants_nothing(pool);
         self.wants_no_replication(pool);
+        self.leave_queue(pool.id);
         self.accounts.remove(&pool.id);
         self.databases.retain(|_, room| room.servers > 0);
         self.users.retain(|_, room| room.servers > 0);

@@ -4,7 +4,6 @@
 
 use super::timetable::Timetable;
 use crate::base::Micros;
-use crate::core::admin::Scope;
 use crate::core::pool::{Claim, PoolShare};
 use std::sync::Arc;
 
@@ -135,13 +134,4 @@ impl MakingRoom {
     pub(super) fn is_under_way(&self) -> bool {
         self.evicting || self.claim.as_ref().is_some_and(|claim| !claim.is_open())
     }
-}
-
-/// Whoever was denied for the sake of a cap at which room can be made.
-#[derive(Debug)]
-pub(super) struct Starving {
-    /// Whose cap that was.
-    pub(super) at: Scope,
-    /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
-    pub(super) since: Micros,
 }

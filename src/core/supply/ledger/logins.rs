@@ -5,7 +5,7 @@
 //! of their places. The first login of each pool always may begin. A pool that its endpoint has no place for
 //! is asked again as soon as there is one ([`Ledger::next_held`]).
 
-use super::{Account, Ledger, Opening, Want};
+use super::{Ledger, Opening, Want};
 use crate::base::{Micros, PoolId, limits};
 use crate::config::PoolRules;
 use crate::core::pool::PoolShare;
@@ -27,8 +27,8 @@ impl Logins {
     }
 }
 
-/// Pools with clients that their endpoint had no place for, in the order in which they
-/// asked; each is in here once.
+/// Pools with clients that their endpoint had no place for, in the order in which they asked. Each is in the
+/// one that its account names ([`super::account::Account::held_at`]), once, and in no other.
 pub(super) type Held = VecDeque<PoolId>;
 
 impl Ledger {
@@ -200,27 +200,32 @@ impl Ledger {
     /// first. It is looked at again, and refused again or not.
     pub fn next_held(&mut self, endpoint: &Arc<str>) -> Option<PoolId> {
         let there = self.logins_at.get(endpoint).copied().unwrap_or_default();
-        let held = self.held_at.get_mut(endpoint)?;
-        while let Some(id) = held.pop_front() {
-            // Its entry may have another endpoint since.
-            let is_here = |account: &&mut Account| account.held_at.as_ref() == Some(endpoint);
-            let Some(account) = self.accounts.get_mut(&id).filter(is_here) else { continue };
-            if there.for_clients >= account.share.rules().server_login_concurrency {
-                held.push_front(id);
-                return None;
-            }
-            account.held_at = None;
-            return Some(id);
+        let id = *self.held_at.get(endpoint)?.front()?;
+        if there.for_clients >= self.accounts.get(&id)?.share.rules().server_login_concurrency {
+            return None;
         }
-        self.held_at.remove(endpoint);
-        None
+        self.leave_queue(id);
+        Some(id)
     }
 
     fn hold(&mut self, pool: &Arc<PoolShare>, endpoint: &Arc<str>) {
-        let account = self.account(pool);
-        if account.held_at.as_ref() != Some(endpoint) {
-            account.held_at = Some(Arc::clone(endpoint));
+        if self.account(pool).held_at.as_ref() != Some(endpoint) {
+            self.leave_queue(pool.id); // its entry may have had another endpoint
+            self.account(pool).held_at = Some(Arc::clone(endpoint));
             self.held_at.entry(Arc::clone(endpoint)).or_default().push_back(pool.id);
+        }
+    }
+
+    /// Takes a pool out of the queue that it is in, if it is in one.
+    pub(super) fn leave_queue(&mut self, pool: PoolId) {
+        let Some(account) = self.accounts.get_mut(&pool) else { return };
+        let Some(endpoint) = account.held_at.take() else { return };
+        let Entry::Occupied(mut held) = self.held_at.entry(endpoint) else { return };
+        if let Some(place) = held.get().iter().position(|id| *id == pool) {
+            held.get_mut().remove(place);
+        }
+        if held.get().is_empty() {
+            held.remove();
         }
     }
 }

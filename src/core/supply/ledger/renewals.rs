@@ -103,12 +103,6 @@ impl Ledger {
             && !self.user(pool).is_full(rules.max_user_connections)
     }
 
-    fn others_starve(&self, pool: &PoolShare) -> bool {
-        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
-        let mut starved = self.starved.keys().filter(|who| who.pool != pool.id || who.is_replication);
-        starved.any(|who| self.accounts.get(&who.pool).is_some_and(|account| rivals(&account.share)))
-    }
-
     /// Whether a server of `pool` was retired at a cap and its replacement can be opened
     /// now: by [`Want::Renewal`].
     pub fn owes_replacement(&mut self, pool: &Arc<PoolShare>) -> bool {

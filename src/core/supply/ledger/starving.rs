@@ -1,13 +1,50 @@
 //! The ledger's rules for those who starve at a cap at which room can be made: a pool at a cap that it
 //! shares, a replication client also at its own pool's size. An idle server is closed for them, or they
 //! claim the next one that is released; and a place that comes back is theirs who have waited longest.
+//!
+//! Who needs a place at two caps waits at one of them at a time, and what was given up for it at the one is
+//! kept for it while it waits at the other. Else rivals that share but one of the caps with it would take
+//! the two places in turns, each from where it does not wait, and it would never find both. A place is kept
+//! for as long as its client has waited by then: longer each time, so that this ends, and no longer, since
+//! a server at the other cap may be busy for hours. So who has waited longest at both caps, where a place is
+//! given up within a time T, has both within 3 T and `limits::FAIR_LEAD_US`: once it has waited for T, the
+//! next place that is given up, within T, is kept until there is the other one, within T.
 
-use super::account::MakingRoom;
-use super::{Ledger, Starving, Verdict, Want};
+use super::account::{Account, MakingRoom};
+use super::{Ledger, Verdict, Want, scopes_of};
 use crate::base::{Micros, PoolId};
+use crate::config::PoolRules;
 use crate::core::admin::Scope;
 use crate::core::pool::{Claim, Claimant, PoolShare, goes_before};
 use std::sync::Arc;
+
+/// Whoever was denied for the sake of a cap at which room can be made, until it has its server or wants
+/// none.
+#[derive(Debug)]
+pub(super) struct Starving {
+    /// Whose cap that was, the last time.
+    at: Scope,
+    /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
+    since: Micros,
+    /// The place that was given up for it before it starved here.
+    kept: Option<Kept>,
+    /// It is looked at again, since a place came back or somebody asked: whether it starves is judged anew.
+    is_asked_again: bool,
+}
+
+/// A place that nobody takes who comes later than whom it is kept for.
+#[derive(Debug)]
+struct Kept {
+    at: Scope,
+    until: Micros,
+}
+
+impl Starving {
+    /// Whether a place that is free in `scope` is for it.
+    fn has_place_in(&self, scope: &Scope, now: Micros) -> bool {
+        self.at == *scope || self.kept.as_ref().is_some_and(|kept| kept.at == *scope && now < kept.until)
+    }
+}
 
 impl Want {
     /// Who starves where it is denied.
@@ -17,35 +54,88 @@ impl Want {
 }
 
 impl Ledger {
-    /// How many starve in `scope` whose clients go before that of `want`: a place that came back a moment ago
-    /// is theirs.
-    pub(super) fn go_before(&self, pool: PoolId, want: Want, scope: &Scope) -> u32 {
+    /// What is to be done where a cap that the pool shares has no place for `want`.
+    pub(super) fn judge_shared_caps(
+        &mut self,
+        pool: &PoolShare,
+        rules: &PoolRules,
+        want: Want,
+        now: Micros,
+    ) -> Option<Verdict> {
+        for (scope, servers_max) in self.caps_in_order(pool, rules, want) {
+            let servers = self.room(&scope).map_or(0, |room| room.servers);
+            if servers >= servers_max {
+                return Some(self.make_room(pool.id, scope, want, now));
+            }
+            if self.go_before(pool.id, want, &scope, now) >= servers_max - servers {
+                self.starve(pool.id, scope, want, now);
+                return Some(Verdict::Full);
+            }
+        }
+        None
+    }
+
+    /// The caps that a pool shares, in the order in which it asks for a place: first that where all servers
+    /// are its own, since no other pool can give one up; then the one where it starved last. Before it has a
+    /// place there, what is given up at the other one is given up for nothing.
+    fn caps_in_order(&self, pool: &PoolShare, rules: &PoolRules, want: Want) -> Vec<(Scope, u32)> {
+        let own = self.accounts.get(&pool.id).map_or(0, Account::servers);
+        let last = self.starved.get(&want.claimant(pool.id)).map(|starving| &starving.at);
+        let caps = scopes_of(pool).into_iter().zip([rules.max_db_connections, rules.max_user_connections]);
+        let mut caps: Vec<_> = caps.filter(|(_, servers_max)| *servers_max > 0).collect();
+        caps.sort_by_key(|(scope, servers_max)| (own < *servers_max, last != Some(scope)));
+        caps
+    }
+
+    /// How many have a place in `scope` whose clients go before that of `want`: they starve there, or what
+    /// they were given there is kept for them.
+    pub(super) fn go_before(&self, pool: PoolId, want: Want, scope: &Scope, now: Micros) -> u32 {
         let own = want.claimant(pool);
-        let others =
-            self.starving_in(scope).filter(|(who, since)| *who != own && goes_before(*since, want.since()));
-        others.count() as u32
-    }
-
-    /// Those who starve in `scope` and are still served, and since when.
-    fn starving_in(&self, scope: &Scope) -> impl Iterator<Item = (Claimant, Micros)> {
-        let is_served = |id| self.accounts.get(id).is_some_and(|account| !account.share.is_removed());
-        let starved =
-            self.starved.iter().filter(move |(who, starving)| starving.at == *scope && is_served(&who.pool));
-        starved.map(|(who, starving)| (*who, starving.since))
-    }
-
-    pub(super) fn starve(&mut self, pool: PoolId, at: Scope, want: Want) {
-        let who = want.claimant(pool);
-        let since = match (want, self.starved.get(&who)) {
-            (Want::Minimum | Want::Renewal, Some(known)) => known.since,
-            _ => want.since(),
+        let first = |(who, starving): &(Claimant, &Starving)| {
+            *who != own && starving.has_place_in(scope, now) && goes_before(starving.since, want.since())
         };
-        self.starved.insert(who, Starving { at, since });
+        self.starving().filter(first).count() as u32
+    }
+
+    /// Those who starve, as far as is known, and are still served.
+    fn starving(&self) -> impl Iterator<Item = (Claimant, &Starving)> {
+        let is_served = |id| self.accounts.get(id).is_some_and(|account| !account.share.is_removed());
+        let starving = self.starved.iter().filter(|(_, starving)| !starving.is_asked_again);
+        starving.filter(move |(who, _)| is_served(&who.pool)).map(|(who, starving)| (*who, starving))
+    }
+
+    /// Whether somebody starves whom a place of the pool's might serve: also a replication client of its own.
+    pub(super) fn others_starve(&self, pool: &PoolShare) -> bool {
+        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
+        let mut others = self.starving().filter(|(who, _)| who.pool != pool.id || who.is_replication);
+        others.any(|(who, _)| self.accounts.get(&who.pool).is_some_and(|account| rivals(&account.share)))
+    }
+
+    /// It starves where a client of it was denied, if one was; not where a server that nobody waits for was
+    /// denied, too.
+    fn starve(&mut self, pool: PoolId, at: Scope, want: Want, now: Micros) {
+        let (who, since) = (want.claimant(pool), want.since());
+        let known = if want.is_for_client() { self.starved.remove(&who) } else { None };
+        let kept = match known {
+            Some(known) if known.at == at => known.kept,
+            Some(known) if known.since != Micros::NEVER => {
+                Some(Kept { at: known.at, until: now + now.since(since) })
+            }
+            _ => None,
+        };
+        self.starved.entry(who).or_insert(Starving { at, since, kept, is_asked_again: false });
+    }
+
+    /// It is about to be judged.
+    pub(super) fn ask_again(&mut self, who: Claimant) {
+        if let Some(starving) = self.starved.get_mut(&who) {
+            starving.is_asked_again = true;
+        }
     }
 
     /// At most one eviction at a time in a scope: its place must be back before the next is asked for.
-    pub(super) fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want) -> Verdict {
-        self.starve(pool, scope.clone(), want);
+    pub(super) fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want, now: Micros) -> Verdict {
+        self.starve(pool, scope.clone(), want, now);
         match self.making_room(&scope) {
             Some(making_room) if want.is_for_client() && !making_room.is_under_way() => {
                 making_room.evicting = true;
@@ -62,7 +152,9 @@ impl Ledger {
         let Some(making_room) = self.making_room(scope) else { return };
         making_room.evicting = false;
         self.withdraw_claim(scope);
-        let waiting = self.starving_in(scope).filter(|(_, since)| *since != Micros::NEVER);
+        let here = self.starving().filter(|(_, starving)| starving.at == *scope);
+        let waiting =
+            here.map(|(who, starving)| (who, starving.since)).filter(|(_, since)| *since != Micros::NEVER);
         let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
         let claim = Claim::new(claimant, since, scope.eviction());
         let rivals = self.accounts.values().filter(|account| account.pooled() > 0);
@@ -131,9 +223,9 @@ impl Ledger {
     /// those that starve in the same database or for the same user. They may be asked for again,
     /// so their workers are told.
     pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
-        let starved: Vec<Claimant> = self.starved.keys().copied().collect();
+        let starving: Vec<Claimant> = self.starving().map(|(who, _)| who).collect();
         let mut revived: Vec<Arc<PoolShare>> = Vec::new();
-        for who in starved.into_iter().filter(|who| who.pool != pool.id) {
+        for who in starving.into_iter().filter(|who| who.pool != pool.id) {
             let Some(account) = self.accounts.get(&who.pool) else { continue };
             let share = &account.share;
             if share.database.name == pool.database.name || share.user == pool.user {
@@ -142,7 +234,7 @@ impl Ledger {
                 if revived.last().is_none_or(|last| last.id != share.id) {
                     revived.push(Arc::clone(share));
                 }
-                self.starved.remove(&who);
+                self.ask_again(who);
             }
         }
         revived.extend(self.accounts.get(&pool.id).map(|account| Arc::clone(&account.share)));

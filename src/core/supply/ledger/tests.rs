@@ -9,6 +9,7 @@ use crate::wire::Fault;
 mod model;
 mod parallel;
 mod spread;
+mod two_caps;
 
 pub(in crate::core) fn rules() -> PoolRules {
     PoolRules {

@@ -156,10 +156,26 @@ fn a_pool_whose_endpoint_changes_waits_for_a_place_at_the_new_one() {
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
     pools[1].set_rules(elsewhere);
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
+    assert_eq!(ledger.held_at.keys().collect::<Vec<_>>(), [&"other:5432".into()], "one there is of no use");
     ledger.logged_in(&pools[0], &here);
     ledger.logged_in(&pools[2], &there);
     assert_eq!(ledger.next_held(&"other:5432".into()), Some(pools[1].id));
-    assert_eq!(ledger.next_held(&"host:5432".into()), None, "it is of no use to it there");
+    assert_eq!(ledger.next_held(&"host:5432".into()), None);
+}
+
+#[test]
+fn a_pool_that_is_forgotten_leaves_the_queue_of_its_endpoint() {
+    let pools = pools(1, 2, &parallel());
+    let mut ledger = Ledger::default();
+    pools.iter().for_each(|pool| launch(&mut ledger, pool, Micros(1)));
+    (0..3).for_each(|_| drop(begin(&mut ledger, &pools[0], WAITER, Micros(1))));
+    let opening = begin(&mut ledger, &pools[1], WAITER, Micros(1)); // nobody is kept from his first one
+    assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
+    assert_eq!(ledger.held_at["host:5432"], [pools[1].id]);
+    ledger.returned(&pools[1], &Use::LoggingIn(opening));
+    ledger.returned(&pools[1], &Use::Live);
+    assert!(ledger.forget(&pools[1]));
+    assert!(ledger.held_at.is_empty(), "where nobody logs in any more nobody else takes it out");
 }
 
 #[test]
