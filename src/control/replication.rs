@@ -117,9 +117,10 @@ impl ReplicationRequest {
 }
 
 impl ReplicationOffer {
-    /// Takes it; whether it was there to be taken.
-    pub fn accept(self, acceptance: Acceptance) -> bool {
-        self.accept.send(acceptance).is_ok()
+    /// Takes it. Where whoever has opened the server is gone, so is the client: it is dropped, and its
+    /// connection ends.
+    pub fn accept(self, acceptance: Acceptance) {
+        drop(self.accept.send(acceptance));
     }
 }
 

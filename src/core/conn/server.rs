@@ -64,7 +64,7 @@ pub(in crate::core) struct Server {
     /// It has said more behind the end of its work, or of its login, than has been looked at:
     /// until then it is not at rest.
     pub has_unread: bool,
-    /// It has answered something behind its login, be it that its client has ended it.
+    /// It has answered something behind its login, if only by the error with which it ends.
     pub has_answered: bool,
     /// Close it when it is unlinked, for this reason.
     pub close_reason: Option<CloseReason>,
