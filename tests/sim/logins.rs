@@ -14,6 +14,7 @@ pub const SEVERAL: &str = "a pool logs in to several servers at once";
 pub const BESIDE_RENEWALS: &str = "a login for a client begins beside renewals of its pool";
 pub const FROM_RESERVE: &str = "a login takes a place of the reserve";
 pub const REPLACED_BEFORE: &str = "a server goes when its replacement has come, in a pool with room";
+pub const KEPT: &str = "a place is kept for a pool that needs one at another cap, too";
 pub const FAIL_TOGETHER: &str = "a login fails while others of its pool are under way";
 
 /// What a pool's logins have come to.
@@ -30,6 +31,19 @@ pub struct Luck {
     wanted: u32,
     /// Whether there have been as many as `pool_size` allows.
     was_full: bool,
+    /// Whether one that was closed for another pool is not told the launcher of yet.
+    has_yielded: bool,
+    kept: Option<Kept>,
+}
+
+/// A place that another pool has given up for this one, which waits for one at its other cap, too.
+#[derive(Debug)]
+struct Kept {
+    /// The pools that share the cap.
+    sharing: Vec<usize>,
+    /// Since when the client has waited that it is kept for.
+    since: Micros,
+    until: Micros,
 }
 
 impl Luck {
@@ -131,35 +145,100 @@ impl World {
     }
 
     /// It has not taken the last place that a cap leaves while another pool's client that shares the cap has
-    /// waited for longer: those of renewals and of the minimum come last.
+    /// waited for longer: those of renewals and of the minimum come last. Nor is it one that a pool has given
+    /// up for another.
     fn check_goes_first(&self, at: usize, want: Want) {
         let since = match want {
             Want::Waiter { since } | Want::Replication { since } => since,
             Want::Minimum | Want::Renewal => self.ground.micros(),
         };
-        let lead = Micros(limits::FAIR_LEAD_US) + Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
+        let lead = Micros(limits::FAIR_LEAD_US);
+        let rounds = Micros::from_millis(2 * limits::JANITOR_PERIOD_MS);
         for (servers_max, pools) in self.shared_caps(at) {
             let (logging_in, live) = self.counted(&pools);
             if logging_in + live < servers_max {
                 continue;
             }
-            for other in pools.into_iter().filter(|other| *other != at) {
-                let starves_since = self.starves_since(other, servers_max).unwrap_or(Micros::NEVER);
-                assert!(starves_since + lead >= since, "pool {at}: {want:?} goes before pool {other}");
+            for other in pools.iter().copied().filter(|other| *other != at) {
+                let starves_since = self.starves_since(other, &pools).unwrap_or(Micros::NEVER);
+                assert!(
+                    starves_since + lead + rounds >= since,
+                    "pool {at}: {want:?} goes before pool {other}"
+                );
+                let kept_since = self.kept_since(other, &pools).unwrap_or(Micros::NEVER);
+                assert!(
+                    kept_since + lead >= since,
+                    "pool {at}: {want:?} takes what is kept for pool {other}"
+                );
             }
         }
     }
 
-    /// Since when a client of the pool has waited for a server that it would get, were there a place
-    /// where so many are taken.
-    fn starves_since(&self, at: usize, servers_max: u32) -> Option<Micros> {
+    /// Since when a client of the pool has waited for a server that it would get, were there a place at the
+    /// cap that those pools share. One that needs a place at another cap, too, would get nothing by this one
+    /// alone, and is a matter of what is kept for it.
+    fn starves_since(&self, at: usize, sharing: &[usize]) -> Option<Micros> {
+        let is_only_cap = self.shared_caps(at).all(|(_, pools)| pools == sharing);
+        self.waits_since(at).filter(|_| is_only_cap)
+    }
+
+    /// Since when the client has waited that a place at the cap of those pools is kept for.
+    fn kept_since(&self, at: usize, sharing: &[usize]) -> Option<Micros> {
+        let kept = self.pools[at].luck.kept.as_ref()?;
+        let is_kept = kept.sharing == sharing && self.ground.micros() < kept.until;
+        self.waits_since(at).filter(|since| is_kept && kept.since == *since)
+    }
+
+    /// Since when a client of the pool has waited for a server that could be opened as far as its pool goes.
+    fn waits_since(&self, at: usize) -> Option<Micros> {
         let share = &self.pools[at].share;
         let (logging_in, live) = self.counted(&[at]);
         let has_room = logging_in == 0 && live < share.rules().pool_size;
         // a place of its pool may be a replication client's who has waited longer
         let has_replicas = !self.waiting_replicas(at).is_empty();
-        let is_only_cap = !has_replicas && self.shared_caps(at).all(|(cap, _)| cap == servers_max);
-        (!self.is_held(at) && has_room && is_only_cap).then_some(share.outlook().waiting_since)?
+        (!self.is_held(at) && has_room && !has_replicas).then_some(share.outlook().waiting_since)?
+    }
+
+    /// The launcher is about to hear that a place of the pool is free. If that was given up for another one
+    /// that needs a place at its other cap, too, it is kept for as long from now on as that has waited until
+    /// now.
+    pub fn note_yielded(&mut self, at: usize) {
+        // of its own replication clients one may have had it closed
+        if !std::mem::take(&mut self.pools[at].luck.has_yielded) || !self.waiting_replicas(at).is_empty() {
+            return;
+        }
+        let now = self.ground.micros();
+        let caps: Vec<_> = self.shared_caps(at).collect();
+        for (servers_max, sharing) in caps {
+            let (logging_in, live) = self.counted(&sharing);
+            let waiting = sharing.iter().filter(|other| **other != at);
+            let waiting = waiting.filter_map(|other| Some((self.waits_since(*other)?, *other)));
+            let Some((since, other)) = waiting.min() else { continue };
+            if logging_in + live + 1 == servers_max && self.is_full_elsewhere(other, &sharing) {
+                ear::hear(KEPT);
+                let until = now + now.since(since);
+                self.pools[other].luck.kept = Some(Kept { sharing, since, until });
+            }
+        }
+    }
+
+    /// Whether the pool has another cap than that of those pools that is reached. One that it shares with
+    /// nobody does not count: it starves there first, so that the server went for somebody else.
+    fn is_full_elsewhere(&self, at: usize, sharing: &[usize]) -> bool {
+        let mut others = self.shared_caps(at).filter(|(_, pools)| pools != sharing && pools.len() > 1);
+        others.any(|(servers_max, pools)| {
+            let (logging_in, live) = self.counted(&pools);
+            logging_in + live >= servers_max
+        })
+    }
+
+    /// The launcher is about to look at pools: what it cannot open a server for now is forgotten.
+    pub fn note_held(&mut self) {
+        for at in 0..self.pools.len() {
+            if self.is_held(at) {
+                self.pools[at].luck.kept = None;
+            }
+        }
     }
 
     /// Logins at the endpoint of a pool.
@@ -227,6 +306,7 @@ impl World {
         let (logging_in, live) = self.counted(&[at]);
         let pool = &mut self.pools[at];
         pool.luck.was_full |= logging_in + live >= pool.share.rules().pool_size;
+        pool.luck.kept = None;
     }
 
     /// A server has been closed.
@@ -236,6 +316,7 @@ impl World {
         };
         let luck = &mut self.pools[self.servers[index].pool].luck;
         luck.wanted = luck.wanted.saturating_sub(u32::from(reason != "authorization renewed"));
+        luck.has_yielded |= reason.starts_with("evicted for max_");
     }
 
     /// A place of a server has come back. Where all servers can be replaced in time, the pool has one

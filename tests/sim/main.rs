@@ -278,6 +278,7 @@ fn worlds_meet_what_they_assert() {
         plane::UNANSWERED,
         logins::FROM_RESERVE,
         logins::FAIL_TOGETHER,
+        logins::KEPT,
         replication::OWN_SERVER,
         replication::MADE_ROOM,
     ];

@@ -133,6 +133,7 @@ impl World {
     }
 
     fn launcher_decides(&mut self, event: Happens) {
+        self.note_held();
         let now = self.ground.micros();
         let actions = Launcher::new(self.drivers.len()).handle(event, &mut self.ledger, now);
         let opened = |action: &Action| match action {
@@ -222,6 +223,7 @@ impl World {
 
     /// The launcher hears that a place of the pool was returned.
     pub fn place_free(&mut self, at: usize) {
+        self.note_yielded(at);
         let revived = self.ledger.revived_by(&self.pools[at].share);
         let revived = revived.iter().filter(|share| !share.is_removed());
         let demands = revived.map(|share| self.demand(share.id.0 as usize)).collect();
