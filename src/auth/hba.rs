@@ -9,6 +9,7 @@
 //! documentation, "The pg_hba.conf File" and "User Name Maps".
 
 mod address;
+mod doubt;
 mod error;
 mod files;
 mod ident;
@@ -18,6 +19,7 @@ mod names;
 mod parse;
 mod rule;
 mod tokens;
+mod words;
 
 pub use error::{Doubt, FileError, FileKind, Unsupported, Wrong};
 pub use ident::{IdentMap, IdentMaps};
@@ -53,6 +55,7 @@ impl Hba {
             rules.extend(rule);
             Ok(())
         });
+        doubt::doubt_order(&mut files, &rules);
         let index = Index::of(&rules);
         files.end(Self { rules: rules.into(), index })
     }

@@ -5,7 +5,7 @@
 //! load_config()); a reload reads them again each time.
 
 use crate::auth::Method;
-use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Unsupported, Wrong};
+use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Rule, Unsupported, Wrong};
 use crate::auth::ldap::{LdapEncryption, LdapOptions};
 use crate::base::limits;
 use crate::config::{AuthType, Settings, SslMode, read_file};
@@ -74,7 +74,7 @@ fn hba(settings: &Settings) -> Result<(Hba, Vec<Doubt>), Vec<FileError>> {
     match Hba::load(&settings.auth_hba_file, &maps, &file_text) {
         Ok((hba, more)) if errors.is_empty() => {
             doubts.extend(more);
-            doubts.extend(certificates_that_nobody_shows(&hba, settings));
+            doubts.extend(without_tls(&hba, settings));
             Ok((hba, doubts))
         }
         Ok(_) => Err(errors),
@@ -99,10 +99,24 @@ pub(super) fn is_only_missing(errors: &[FileError]) -> bool {
     matches!(errors, [FileError::Unreadable { kind: FileKind::Hba, .. }])
 }
 
-/// The first rule that takes certificates where clients are not asked for any.
-fn certificates_that_nobody_shows(hba: &Hba, settings: &Settings) -> Option<Doubt> {
-    let are_asked_for =
-        settings.client_tls_sslmode != SslMode::Disable && !settings.client_tls_ca_file.is_empty();
-    let rule = hba.rules().iter().find(|rule| rule.method == Method::Cert).filter(|_| !are_asked_for);
-    rule.map(|rule| Doubt::NoCertificates { place: rule.place.clone() })
+/// Rules that fit nobody, or take what nobody shows, as TLS towards clients is set.
+fn without_tls(hba: &Hba, settings: &Settings) -> Vec<Doubt> {
+    let has_tls = settings.client_tls_sslmode != SslMode::Disable;
+    let are_certificates_asked_for = has_tls && !settings.client_tls_ca_file.is_empty();
+    let doubt = |rule: &Rule| {
+        let place = || rule.place.clone();
+        if rule.is_for_tls() && !has_tls {
+            Some(Doubt::NoTls { place: place() })
+        } else if rule.method == Method::Cert && !are_certificates_asked_for {
+            Some(Doubt::NoCertificates { place: place() })
+        } else {
+            None
+        }
+    };
+    let mut doubts: Vec<_> =
+        hba.rules().iter().filter_map(doubt).take(limits::CONFIG_ERRORS_MAX + 1).collect();
+    if let Some(last) = doubts.get_mut(limits::CONFIG_ERRORS_MAX) {
+        *last = Doubt::More;
+    }
+    doubts
 }

@@ -74,6 +74,20 @@ impl Addresses {
         }
     }
 
+    /// Whether every address of `other` is one of these.
+    pub(super) fn cover(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::V4 { address, mask }, Self::V4 { address: inner, mask: longer }) => {
+                mask & longer == *mask && inner & mask == *address
+            }
+            (Self::V6(own), Self::V6(inner)) => {
+                own.mask & inner.mask == own.mask && inner.address & own.mask == own.address
+            }
+            (Self::V4 { .. }, _) | (Self::V6(_), _) => false,
+        }
+    }
+
     /// Address and mask, where bits of the address lie outside of the mask: no client has such an address.
     pub(super) fn impossible(&self) -> Option<(String, String)> {
         match self {

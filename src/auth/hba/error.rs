@@ -188,6 +188,40 @@ pub enum Doubt {
         /// The map.
         map: String,
     },
+    /// Quotes, capitals, or another sign in its place, take a keyword's meaning.
+    #[error("{name} in {place} is taken as a name, not as the keyword {keyword}")]
+    NoKeyword {
+        /// Where.
+        place: Place,
+        /// The word, as it is written.
+        name: String,
+        /// What it looks like.
+        keyword: &'static str,
+    },
+    /// Who comes that way cannot show what is asked for.
+    #[error("rule in {place} lets nobody in: who comes over {way} has no {what} to show")]
+    Unmet {
+        /// Where.
+        place: Place,
+        /// What is asked for.
+        what: &'static str,
+        /// How those come for whom the rule is.
+        way: &'static str,
+    },
+    /// A rule in front that asks for less fits whomever it fits.
+    #[error("rule in {place} is never reached: the one in {first} fits first and asks for less")]
+    NeverReached {
+        /// Where.
+        place: Place,
+        /// Where the other one is.
+        first: Place,
+    },
+    /// A rule for TLS, and there is none.
+    #[error("rule in {place} is for TLS connections, and client_tls_sslmode is disable")]
+    NoTls {
+        /// Where.
+        place: Place,
+    },
     /// Whoever answers passes for the directory.
     #[error("certificates of LDAP servers are not verified (TLS_REQCERT)")]
     UnverifiedLdap,

@@ -36,6 +36,10 @@ impl<'a> Files<'a> {
         Self { kind, read, files: 0, bytes: 0, lines: 0, is_over: false, errors, doubts }
     }
 
+    pub(super) fn kind(&self) -> FileKind {
+        self.kind
+    }
+
     /// What was made of the files, if nothing is wrong with them.
     pub(super) fn end<T>(self, made: T) -> Result<(T, Vec<Doubt>), Vec<FileError>> {
         if self.errors.is_empty() { Ok((made, self.doubts)) } else { Err(self.errors) }

@@ -7,7 +7,8 @@ use super::Read;
 use super::error::{Doubt, FileError, FileKind, Wrong};
 use super::files::Files;
 use super::tokens::{Token, Tokens};
-use crate::config::{Place, shown};
+use super::words::{doubt_name, doubt_pattern};
+use crate::config::Place;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ fn mapping(
 ) -> Result<(Box<str>, Mapping), Wrong> {
     let Token::Word(map) = tokens.take()? else { return Err(Wrong::NoName) };
     let system = tokens.take()?;
-    doubt_name(files, place, &system);
+    doubt_pattern(files, place, &system);
     let system_name = system.into_name().ok_or(Wrong::NoName)?;
     let user = tokens.take()?;
     doubt_name(files, place, &user);
@@ -88,12 +89,4 @@ fn mapping(
         return Err(Wrong::Excess);
     }
     Ok((map.into(), Mapping { system_name: system_name.into(), user }))
-}
-
-/// PostgreSQL takes `/…` for a regular expression and `+…` for a group.
-fn doubt_name(files: &mut Files<'_>, place: &Place, name: &Token) {
-    let text = name.text();
-    if text.starts_with('/') || (matches!(name, Token::Word(_)) && text.starts_with('+')) {
-        files.doubt(Doubt::PlainName { place: place.clone(), name: shown(text) });
-    }
 }

@@ -8,8 +8,10 @@ use super::error::{Unsupported, Wrong};
 use super::files::{Files, beside};
 use super::name_set::NameSet;
 use super::tokens::{Token, Tokens};
+use super::words::doubt_name;
 use crate::base::limits;
 use crate::config::{Place, shown};
+use std::sync::Arc;
 
 /// Which databases, or which users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,15 +34,15 @@ struct Reading {
 }
 
 impl Names {
-    /// The list at the front of `tokens`, which stand in the file `file`; and what of it keeps a rule from
-    /// being read as it is meant.
+    /// The list at the front of `tokens`, which stand at `place`; and what of it keeps a rule from being read
+    /// as it is meant.
     pub(super) fn read(
         tokens: &mut Tokens<'_>,
         files: &mut Files<'_>,
-        file: &str,
+        place: &Place,
     ) -> Result<(Self, Option<Unsupported>), Wrong> {
         let mut reading = Reading::default();
-        reading.add_list(tokens, files, file, 0)?;
+        reading.add_list(tokens, files, place, 0)?;
         Ok((Self { names: NameSet::of(&reading.names), ..reading.keywords }, reading.group))
     }
 
@@ -48,6 +50,15 @@ impl Names {
     pub(super) fn only_names(&self) -> Option<&NameSet> {
         let has_others = self.is_all || self.is_same_user || self.is_replication;
         (!has_others).then_some(&self.names)
+    }
+
+    /// Whether every name that is one of `other` is one of these, too.
+    pub(super) fn cover(&self, other: &Self) -> bool {
+        let has_all = || {
+            let has_keywords = !other.is_all && (self.is_same_user || !other.is_same_user);
+            has_keywords && other.names.iter().all(|name| self.names.has(name))
+        };
+        (self.is_replication || !other.is_replication) && (self.is_all || has_all())
     }
 
     /// Whether `name` is one of them; `sameuser` means that it is the same as `other`, the other column's.
@@ -61,12 +72,14 @@ impl Reading {
         &mut self,
         tokens: &mut Tokens<'_>,
         files: &mut Files<'_>,
-        file: &str,
+        place: &Place,
         depth: usize,
     ) -> Result<(), Wrong> {
         loop {
-            match tokens.take()? {
-                Token::Word(word) => self.add_word(word, files, file, depth)?,
+            let token = tokens.take()?;
+            doubt_name(files, place, &token);
+            match token {
+                Token::Word(word) => self.add_word(&word, files, place, depth)?,
                 Token::Quoted(name) => self.add_name(&name),
                 Token::Comma | Token::End => return Err(Wrong::NoName),
             }
@@ -78,19 +91,19 @@ impl Reading {
 
     fn add_word(
         &mut self,
-        word: String,
+        word: &str,
         files: &mut Files<'_>,
-        file: &str,
+        place: &Place,
         depth: usize,
     ) -> Result<(), Wrong> {
-        match &*word {
+        match word {
             "all" => self.keywords.is_all = true,
             "sameuser" => self.keywords.is_same_user = true,
             "replication" => self.keywords.is_replication = true,
-            "samerole" | "samegroup" => self.add_group(&word),
+            "samerole" | "samegroup" => self.add_group(word),
             group if group.starts_with('+') => self.add_group(group),
             list if list.starts_with('@') => {
-                return self.add_file(&beside(file, &list[1..]), files, depth + 1);
+                return self.add_file(&beside(&place.file, &list[1..]), files, depth + 1);
             }
             name => self.add_name(name),
         }
@@ -111,12 +124,11 @@ impl Reading {
         if depth > limits::HBA_DEPTH_MAX {
             return Err(Wrong::TooDeep);
         }
-        let bytes = files.open(path)?;
+        let (bytes, file) = (files.open(path)?, Arc::<str>::from(path));
         for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
-            self.add_line(line, files, path, depth).map_err(|wrong| {
-                let place = Place { file: path.into(), line: number };
-                Wrong::Inside { place, wrong: Box::new(wrong) }
-            })?;
+            let place = Place { file: Arc::clone(&file), line: number };
+            let added = self.add_line(line, files, &place, depth);
+            added.map_err(|wrong| Wrong::Inside { place, wrong: Box::new(wrong) })?;
         }
         Ok(())
     }
@@ -125,14 +137,14 @@ impl Reading {
         &mut self,
         line: &[u8],
         files: &mut Files<'_>,
-        path: &str,
+        place: &Place,
         depth: usize,
     ) -> Result<(), Wrong> {
         let mut tokens = Tokens::of(line)?;
         if tokens.is_at_end() {
             return Ok(());
         }
-        self.add_list(&mut tokens, files, path, depth)?;
+        self.add_list(&mut tokens, files, place, depth)?;
         if tokens.is_at_end() { Ok(()) } else { Err(Wrong::NoComma) }
     }
 }

@@ -5,6 +5,7 @@
 //! refuses the file in any case. Source: PgBouncer, src/hba.c (parse_line(), parse_map_definition()).
 
 use super::address::Addresses;
+use super::doubt::doubt_method;
 use super::error::{Doubt, Unsupported, Wrong};
 use super::files::Files;
 use super::ident::{IdentMap, IdentMaps};
@@ -30,8 +31,8 @@ pub(super) fn rule(
     maps: &IdentMaps,
 ) -> Result<Option<Rule>, Wrong> {
     let (kind, of_gss) = kind(&mut tokens)?;
-    let (databases, of_databases) = Names::read(&mut tokens, files, &place.file)?;
-    let (users, of_users) = Names::read(&mut tokens, files, &place.file)?;
+    let (databases, of_databases) = Names::read(&mut tokens, files, place)?;
+    let (users, of_users) = Names::read(&mut tokens, files, place)?;
     let addresses = match kind {
         Kind::Local => Ok(Addresses::All),
         Kind::Host | Kind::HostSsl | Kind::HostNoSsl => Addresses::read(&mut tokens)?,
@@ -56,6 +57,7 @@ pub(super) fn rule(
         Err(why) if method == Method::Reject => return Err(Wrong::RejectLeftOut(why)),
         Err(why) => return Ok(left_out(files, place, why)),
     };
+    doubt_method(files, place, kind, method);
     if let Some((address, mask)) = addresses.impossible() {
         files.doubt(Doubt::NeverFits { place: place.clone(), address, mask });
     }

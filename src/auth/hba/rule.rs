@@ -89,6 +89,20 @@ impl Rule {
             && self.users.has(visit.user, visit.database)
     }
 
+    /// Whether it is for those alone who come over TLS.
+    pub fn is_for_tls(&self) -> bool {
+        self.kind == Kind::HostSsl
+    }
+
+    /// Whether it fits whomever `other` fits.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let is_of_kind = self.kind == other.kind || (self.kind == Kind::Host && other.kind != Kind::Local);
+        is_of_kind
+            && self.addresses.cover(&other.addresses)
+            && self.databases.cover(&other.databases)
+            && self.users.cover(&other.users)
+    }
+
     /// Keeps options of LDAP once that the rule in front has, too.
     pub(super) fn share_ldap(&mut self, last: &Self) {
         if self.ldap == last.ldap {

@@ -133,6 +133,29 @@ pub(super) const HBA_WARNINGS: &[Message] = &[
         "Set `client_tls_sslmode` and `client_tls_ca_file`.",
     ),
     text(
+        "{name} in {place} is taken as a name, not as the keyword {keyword}",
+        "Quotes take a keyword's meaning, and so do capitals; `*` has none. The rule is for a user or a \
+         database of that name alone.",
+        "Write the keyword bare, in small letters.",
+    ),
+    text(
+        "rule in {place} lets nobody in: who comes over {way} has no {what} to show",
+        "`peer` is for Unix sockets, `cert` for TLS.",
+        "Use another method, or another type of rule.",
+    ),
+    text(
+        "rule in {place} is never reached: the one in {first} fits first and asks for less",
+        "The first rule that fits counts, and the other one fits whomever this one fits: it lets in whom \
+         this one rejects, or asks for less proof. Among more than some thousand rules, only those in front \
+         are looked at that are for all databases or users.",
+        "Put the stricter rule first, or remove it.",
+    ),
+    text(
+        "rule in {place} is for TLS connections, and client_tls_sslmode is disable",
+        "`hostssl` fits nobody: later rules decide.",
+        "Set `client_tls_sslmode`, or remove the rule.",
+    ),
+    text(
         "map={map} in {place} has no effect with this method",
         "Maps are for `cert` and `peer`.",
         "Remove `map=`.",
