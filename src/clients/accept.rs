@@ -162,7 +162,7 @@ impl AcceptContext {
         let take = async {
             loop {
                 for _ in 0..limits::ACCEPTS_PER_ROUND {
-                    match door.accept_now() {
+                    match door.accept_now().and_then(leave_the_last) {
                         Ok(accepted) => self.receive(accepted, door, limit).await,
                         Err(error) if is_of_one_client(&error) => {}
                         Err(_) => return,

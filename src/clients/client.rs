@@ -17,7 +17,7 @@ use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::stream::{ClientStream, Socket};
 use super::unauthenticated::LoginSlot;
 use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
-use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
+use crate::config::{AuthType, CONSOLE_DATABASE, ClientLimits, Database, Settings, SslMode};
 use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Policy};
 use crate::core::PoolShare;
 use crate::wire::startup::{IgnoredNames, Replication, Startup};
@@ -215,7 +215,7 @@ impl LoginAttempt {
             clients.tell_of_refusals();
             limits.max_client_conn = 0;
         }
-        let admission = clients.plane.admissions.admit(&self.database, &self.user, &limits)?;
+        let admission = self.admitted(clients, &limits).await?;
         if let Some(names) = admission.names() {
             (self.database, self.user) = names; // thousands of clients, a few names
         }
@@ -298,6 +298,17 @@ impl LoginAttempt {
         };
         self.user = Arc::clone(user);
         Ok(())
+    }
+
+    /// Counts the client, among those that are still there: whoever left before it came may not have been
+    /// heard yet.
+    async fn admitted(&self, clients: &Clients, limits: &ClientLimits) -> Result<Admission, Fault> {
+        let admissions = &clients.plane.admissions;
+        if let Ok(admission) = admissions.try_admit(&self.database, &self.user, limits) {
+            return Ok(admission);
+        }
+        clients.plane.hear_out().await;
+        admissions.admit(&self.database, &self.user, limits)
     }
 
     async fn log_in_to_console(

@@ -29,11 +29,14 @@ impl Value for LdapText {
     }
     fn show(&self) -> Option<String> {
         const PASSWORD: &str = "ldapbindpasswd";
-        let at = self.0.to_ascii_lowercase().find(PASSWORD);
-        Some(match at {
-            Some(at) => format!("{}{PASSWORD}=…", &self.0[..at]),
-            None => self.0.to_string(),
-        })
+        // Quotes may stand anywhere in a word, and are no part of it.
+        let letters = self.0.char_indices().filter(|(_, letter)| *letter != '"');
+        let (places, letters): (Vec<_>, String) = letters.map(|(at, c)| (at, c.to_ascii_lowercase())).unzip();
+        let Some(found) = letters.find(PASSWORD) else { return Some(self.0.to_string()) };
+        let letters_before = letters[..found].chars().count();
+        let before = &self.0[..places[letters_before]];
+        let word = before.rfind(char::is_whitespace).map_or(0, |space| space + 1);
+        Some(format!("{}{PASSWORD}=…", &before[..word]))
     }
     fn accepted() -> String {
         "text".to_owned()
@@ -49,8 +52,14 @@ mod tests {
         let shown = |text: &str| LdapText::parse(text).unwrap().show().unwrap();
         let plain = "ldapserver=ldap.example.com ldapprefix=\"cn=\"";
         assert_eq!(shown(plain), plain);
-        for secret in ["ldapbindpasswd=s3cret", "ldapbindpasswd=\"s3cret word\"", "\"LDAPbindpasswd=s3cret\""]
-        {
+        let secrets = [
+            "ldapbindpasswd=s3cret",
+            "ldapbindpasswd=\"s3cret word\"",
+            "\"LDAPbindpasswd=s3cret\"",
+            "ldapbind\"passwd\"=s3cret",
+            "\"\"l\"dapbindpassw\"d=s3cret",
+        ];
+        for secret in secrets {
             let text = format!("{plain} {secret} ldapbasedn=dc=x");
             let told = [shown(&text), format!("{:?}", LdapText::parse(&text))].concat();
             assert!(told.contains(plain) && !told.contains("s3cret") && !told.contains("word\""), "{told}");

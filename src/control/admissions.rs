@@ -45,9 +45,22 @@ impl Admissions {
         user: &Arc<str>,
         limits: &ClientLimits,
     ) -> Result<Admission, Fault> {
+        self.try_admit(database, user, limits).map_err(|fault| self.0.refuse(fault))
+    }
+
+    /// As [`Admissions::admit`]; one for whom there is no room is not counted as refused.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_admit(
+        &self,
+        database: &Arc<str>,
+        user: &Arc<str>,
+        limits: &ClientLimits,
+    ) -> Result<Admission, Fault> {
         let mut admission = Admission { counts: self.0.clone(), in_all: true, database: None, user: None };
         if self.0.all.fetch_add(1, Ordering::AcqRel) >= limits.max_client_conn {
-            return Err(self.0.refuse(Fault::TooManyClients));
+            return Err(Fault::TooManyClients);
         }
         admission.count_names(database, user, limits)?;
         Ok(admission)
@@ -67,7 +80,9 @@ impl Admissions {
         const NONE: ClientLimits =
             ClientLimits { max_client_conn: 0, max_db_client_connections: 0, max_user_client_connections: 0 };
         let mut admission = Admission { counts: self.0.clone(), in_all: false, database: None, user: None };
-        admission.count_names(database, user, limits.unwrap_or(&NONE))?;
+        admission
+            .count_names(database, user, limits.unwrap_or(&NONE))
+            .map_err(|fault| self.0.refuse(fault))?;
         Ok(admission)
     }
 
@@ -115,12 +130,12 @@ impl Admission {
         let (database, is_beyond) = raise(&self.counts.databases, database, limits.max_db_client_connections);
         self.database = Some(database);
         if is_beyond {
-            return Err(self.counts.refuse(Fault::TooManyDatabaseClients));
+            return Err(Fault::TooManyDatabaseClients);
         }
         let (user, is_beyond) = raise(&self.counts.users, user, limits.max_user_client_connections);
         self.user = Some(user);
         if is_beyond {
-            return Err(self.counts.refuse(Fault::TooManyUserClients));
+            return Err(Fault::TooManyUserClients);
         }
         Ok(())
     }

@@ -237,6 +237,11 @@ impl Plane {
         merged
     }
 
+    /// Waits until each worker has heard what had come to it: whoever has left is counted no more.
+    pub async fn hear_out(&self) {
+        drop(self.ask_all(|| Command::Barrier).await);
+    }
+
     /// Gives an order to every worker, without waiting for answers.
     pub fn tell_all(&self, command: impl Fn() -> Command) {
         for worker in &self.workers {

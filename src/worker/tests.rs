@@ -125,7 +125,12 @@ impl Plant {
     }
 
     fn client_with(&self, worker: usize, rules: ClientRules) -> UnixStream {
-        let (channel, far, socket_id) = self.socket();
+        self.client_guarded(worker, rules, Box::new(()))
+    }
+
+    fn client_guarded(&self, worker: usize, rules: ClientRules, guard: Guard) -> UnixStream {
+        let (mut channel, far, socket_id) = self.socket();
+        channel.guard = guard;
         let identity = ClientIdentity::for_tests(socket_id);
         let login = ClientLogin {
             identity: Arc::new(identity),
@@ -317,6 +322,25 @@ fn a_barrier_is_answered_when_the_notes_of_what_came_before_it_are_out() {
         matches!(notes.last(), Some((_, Note::SendCancel { request: 7, .. }))),
         "the request is not on its way: {notes:?}"
     );
+    plant.stop();
+}
+
+/// A barrier that the answer to a letter sends is read in the same round.
+#[test]
+fn who_has_left_before_a_barrier_is_counted_no_more_behind_it() {
+    let plant = Plant::new(1);
+    let counted = Arc::new(());
+    let mut client = plant.client_guarded(0, ClientRules::default(), Box::new(Arc::clone(&counted)));
+    assert_eq!(plant.counts(0), (1, 0));
+    let worker = plant.workers[0].clone();
+    let (tell, told) = channel();
+    let leave = move |_| {
+        client.write_all(b"X\0\0\0\x04").unwrap();
+        let count = move |_| drop(tell.send(Arc::strong_count(&counted)));
+        worker.send(Mail::Command(Command::Barrier, Box::new(count)));
+    };
+    plant.workers[0].send(Mail::Command(Command::Clients, Box::new(leave)));
+    assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap(), 1);
     plant.stop();
 }
 

@@ -167,17 +167,10 @@ impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, 
             }
             Mail::Nudge { pool, by } => self.handle(WorkerEvent::Nudge(pool, by)),
             Mail::CancelOver(server, fate) => self.handle(WorkerEvent::CancelOver(server, fate)),
-            Mail::Command(question, reply) if question.is_about_peers() => {
+            Mail::Command(question, reply) if question.waits_for_sockets() => {
                 self.asked.push((question, reply));
             }
-            Mail::Command(command, reply) => {
-                let is_barrier = matches!(command, Command::Barrier);
-                let answer = self.command(command);
-                if is_barrier {
-                    self.carry_out();
-                }
-                reply(answer);
-            }
+            Mail::Command(command, reply) => reply(self.command(command)),
             Mail::Task(task) => self.environment.begin(task),
             Mail::Wake(task) => self.environment.wake(task),
             Mail::Stop => {}

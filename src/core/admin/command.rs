@@ -80,7 +80,8 @@ pub enum Command {
     /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is
     /// the request's: it comes back with the [`crate::core::note::Note::SendCancel`] that is its due.
     Cancel(u64, u64),
-    /// Nothing: that it is answered says that every note of what came before it has been sent out.
+    /// Nothing: that it is answered says that what came before it has had its effect, letters and bytes of
+    /// peers alike, and that every note of it has been sent out.
     Barrier,
     /// SHOW CLIENTS, SHOW SOCKETS.
     Clients,
@@ -98,9 +99,9 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it asks who is there, and changes nothing.
-    pub fn is_about_peers(&self) -> bool {
-        matches!(self, Self::Clients | Self::ClientKinds(_) | Self::Servers | Self::Pools)
+    /// Whether it changes nothing, and is answered when what has come to the sockets before it is heard.
+    pub fn waits_for_sockets(&self) -> bool {
+        matches!(self, Self::Barrier | Self::Clients | Self::ClientKinds(_) | Self::Servers | Self::Pools)
     }
 }
 
