@@ -55,7 +55,11 @@ A second SIGTERM or SIGINT ends the process at once.
 .B \-\-version
 and a
 .B \-\-check
-that finds no error; 1 for each start that fails, with its reason on standard error.
+that finds no error; 1 for each start that fails, with its reason on standard error, and for SIGTERM or SIGINT
+amid SUSPEND. With
+.B \-d
+the exit code is 0 as soon as the process is in the background: what fails behind that, an address that is
+taken or a pidfile that cannot be written, is told by the log alone.
 .SH ENVIRONMENT
 .TP
 .B NOTIFY_SOCKET

@@ -40,7 +40,7 @@ pub(super) fn raise_limit(loaded: &Loaded) {
 fn expected(snapshot: &Snapshot, users: usize, limit: Option<u64>) -> u64 {
     const OWN: u64 = 64; // listeners, log, workers' own, files being read
     let clients = u64::from(snapshot.settings.max_client_conn);
-    OWN + clients + logging_in(&snapshot.settings, limit) + servers(snapshot, users)
+    (OWN + clients + logging_in(&snapshot.settings, limit)).saturating_add(servers(snapshot, users))
 }
 
 fn logging_in(settings: &Settings, limit: Option<u64>) -> u64 {

@@ -76,6 +76,9 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     }
     let log = log::start(outputs, verbosity(&settings)).map_err(no_log)?;
     log.catch_panics();
+    if ground.useless > 0 {
+        tracing::warn!("{} descriptors from the service manager are no sockets for clients", ground.useless);
+    }
     if ground.has_stale_pidfile {
         tracing::info!("stale pidfile, removing");
     }
@@ -95,6 +98,8 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
 struct Ground {
     /// The sockets that the service manager has opened.
     inherited: Vec<OwnedFd>,
+    /// What else it has passed, which is of no use.
+    useless: usize,
     /// A process that is gone had left its pidfile.
     has_stale_pidfile: bool,
 }
@@ -103,7 +108,7 @@ impl Ground {
     /// Looks whether another process is there already: one that answers on our Unix socket, or that of the
     /// pidfile.
     fn find(settings: &Settings) -> Result<Self, String> {
-        let inherited = systemd::listening_sockets();
+        let (inherited, useless) = systemd::listening_sockets();
         if inherited.is_empty() {
             process::check_socket_path(settings)?;
             // What else may be wrong with it shows when it is opened.
@@ -112,7 +117,7 @@ impl Ground {
             }
         }
         let has_stale_pidfile = pidfile(settings).map_or(Ok(false), PidFile::check)?;
-        Ok(Self { inherited, has_stale_pidfile })
+        Ok(Self { inherited, useless, has_stale_pidfile })
     }
 }
 

@@ -35,14 +35,17 @@ pub(super) fn stderr_is_journal() -> bool {
     stderr.is_ok_and(|stat| named.to_str() == Some(&*format!("{}:{}", stat.st_dev, stat.st_ino)))
 }
 
-/// The listening sockets that the service manager has opened for us; none where it has not.
-pub(super) fn listening_sockets() -> Vec<OwnedFd> {
+/// The listening sockets that the service manager has opened for us, none where it has not; and how many
+/// descriptors it has passed beside them that are something else.
+pub(super) fn listening_sockets() -> (Vec<OwnedFd>, usize) {
     let mut passed = ListenFd::from_env();
-    (0..passed.len())
+    let count = passed.len();
+    let sockets: Vec<_> = (0..count)
         .filter_map(|at| match passed.take_tcp_listener(at) {
             Ok(listener) => listener.map(OwnedFd::from),
-            // Not TCP: then it is a Unix socket, or `Listeners::adopt` refuses to do without it.
-            Err(_) => passed.take_unix_listener(at).ok().flatten().map(OwnedFd::from),
+            Err(_) => passed.take_unix_listener(at).ok().flatten().map(OwnedFd::from), // not TCP
         })
-        .collect()
+        .collect();
+    let others = count - sockets.len();
+    (sockets, others)
 }

@@ -284,7 +284,7 @@ impl Clients {
 /// A client that would have one of the last descriptors goes at once: the page of metrics and files need
 /// them.
 fn leave_the_last(accepted: Accepted) -> io::Result<Accepted> {
-    descriptors::leave_the_last(accepted.socket())?;
+    descriptors::may_be_a_newcomers(accepted.socket())?;
     Ok(accepted)
 }
 

@@ -1,8 +1,8 @@
 //! How near the process is to its last descriptor: a new one's number tells, since the kernel gives the
 //! lowest that is free. So nothing needs to be counted, and whatever else is open counts, too.
 //!
-//! Of the last ones the first half is for servers and the console, the second for the page of metrics, for
-//! files and for look-ups of names. Source: open(2), getrlimit(2).
+//! Of the last ones the first half is for servers, a quarter for the console and whoever logs in, a quarter
+//! for the page of metrics, for files and for look-ups of names. Source: open(2), getrlimit(2).
 
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -19,12 +19,24 @@ pub(crate) fn is_kept_from_clients(file: impl AsFd) -> bool {
     file_limit().is_some_and(|limit| number(&file) >= limit - kept(limit))
 }
 
-/// Takes a new socket of a client or a server, unless it is one of those that are kept from both.
+/// Whether a connection to a server may have it.
 ///
 /// # Errors
 /// What the system itself says where there is none left.
-pub(crate) fn leave_the_last(file: impl AsFd) -> Result<(), Errno> {
-    let is_last = file_limit().is_some_and(|limit| number(&file) >= limit - kept(limit) / 2);
+pub(crate) fn may_be_a_servers(file: impl AsFd) -> Result<(), Errno> {
+    may_be(&file, 2)
+}
+
+/// Whether one who has just come may have it.
+///
+/// # Errors
+/// What the system itself says where there is none left.
+pub(crate) fn may_be_a_newcomers(file: impl AsFd) -> Result<(), Errno> {
+    may_be(&file, 4)
+}
+
+fn may_be(file: &impl AsFd, part: u64) -> Result<(), Errno> {
+    let is_last = file_limit().is_some_and(|limit| number(file) >= limit - kept(limit) / part);
     if is_last { Err(Errno::MFILE) } else { Ok(()) }
 }
 
@@ -53,6 +65,6 @@ mod tests {
     fn the_first_descriptors_are_for_everybody() {
         let file = std::fs::File::open("/dev/null").unwrap();
         assert!(!is_kept_from_clients(&file));
-        assert_eq!(leave_the_last(&file), Ok(()));
+        assert_eq!((may_be_a_servers(&file), may_be_a_newcomers(&file)), (Ok(()), Ok(())));
     }
 }

@@ -137,7 +137,7 @@ impl Servers {
 
 async fn connect_tcp(address: SocketAddr, settings: &Settings) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    descriptors::leave_the_last(&socket)?;
+    descriptors::may_be_a_servers(&socket)?;
     tune(socket.as_fd(), &tcp_options(settings))?;
     socket.connect(address).await
 }
@@ -168,7 +168,7 @@ async fn connect_unix(dir: Arc<str>, port: u16) -> Result<Opened, ConnectError> 
     // a name in the abstract namespace begins with a zero byte where the directory has its `@`
     let name = path.strip_prefix('@').map_or_else(|| path.clone(), |name| format!("\0{name}"));
     let stream = UnixStream::connect(name).await;
-    let stream = stream.and_then(|stream| Ok(descriptors::leave_the_last(&stream).map(|()| stream)?));
+    let stream = stream.and_then(|stream| Ok(descriptors::may_be_a_servers(&stream).map(|()| stream)?));
     let stream = stream.map_err(|error| ConnectError::new("connect failed", format!("{path}: {error}")))?;
     let peer = stream.peer_cred().ok();
     let pid = peer.and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);

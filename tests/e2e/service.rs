@@ -222,6 +222,24 @@ fn start_with(sockets: [OwnedFd; 2], file: &Path) -> std::process::Child {
 }
 
 #[test]
+fn what_the_service_manager_passes_beside_sockets_is_told() {
+    let directory = directory("activated-with-more");
+    let own = directory.display();
+    let file = own_file(&directory, &format!("auth_file = {own}/users\n"));
+    account::write(&directory.join("users"), "\"app\" \"\"\n", 0o644);
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let mut child = start_with([udp.into(), tcp.into()], &file);
+    let log = || text(&directory.join("log"));
+    wait_until("it is up", || log().contains("process up: "));
+    let told = "WARNING 1 descriptors from the service manager are no sockets for clients";
+    assert!(log().contains(told), "{}", log());
+    programs::run(Command::new("kill").args(["-s", "QUIT", &child.id().to_string()]));
+    assert!(child.wait().expect("is our child").success());
+    reaper::release(child.id());
+}
+
+#[test]
 fn sockets_of_the_service_manager_are_used_and_left_where_they_are() {
     let directory = directory("activated");
     let own = directory.display();

@@ -46,6 +46,11 @@ pub(super) const START: &[Message] = &[
          unfinished.",
         "Check `NOTIFY_SOCKET` and `NotifyAccess=` of the unit.",
     ),
+    warning(
+        "{count} descriptors from the service manager are no sockets for clients",
+        "What systemd has passed is neither TCP nor a Unix stream socket: `ListenDatagram=`, `OpenFile=`.",
+        "Correct the `.socket` unit.",
+    ),
     log(
         "stale pidfile, removing",
         "The process of the pidfile is gone: it had no time to remove the file.",
