@@ -7,7 +7,7 @@ use crate::core::{
     Answer, ClientIdentity, ClientLogin, Command, DatabaseShare, Gate, Note, PoolShare, ServerIdentity,
     ServerLogin, StatementRegistry,
 };
-use crate::io::{Channel, Clock, Interest, Watch};
+use crate::io::{Channel, Clock, Guard, Interest, Watch};
 use crate::wire::{ParamMask, TrackedNames, encode, tags};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -336,7 +336,7 @@ fn who_has_left_before_a_barrier_is_counted_no_more_behind_it() {
     let (tell, told) = channel();
     let leave = move |_| {
         client.write_all(b"X\0\0\0\x04").unwrap();
-        let count = move |_| drop(tell.send(Arc::strong_count(&counted)));
+        let count = move |_| tell.send(Arc::strong_count(&counted)).unwrap();
         worker.send(Mail::Command(Command::Barrier, Box::new(count)));
     };
     plant.workers[0].send(Mail::Command(Command::Clients, Box::new(leave)));
