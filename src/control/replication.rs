@@ -29,6 +29,8 @@ pub struct ReplicationRequest {
     pub wish: ReplicationWish,
     /// Since when it waits.
     pub since: Micros,
+    /// How many logins to a server have failed for it.
+    failures: u32,
     answer: oneshot::Sender<Result<ReplicationOffer, Fault>>,
 }
 
@@ -50,7 +52,8 @@ pub struct Acceptance {
 /// A replication client's wait.
 pub(super) type ReplicationAnswer = oneshot::Receiver<Result<ReplicationOffer, Fault>>;
 
-/// The replication clients of one pool for whom no server is being opened, the longest waiting one first.
+/// The replication clients of one pool for whom no server is being opened: first those for whom the fewest
+/// logins have failed, since what a client asks for may be the reason; of these the longest waiting one.
 #[derive(Default)]
 pub struct ReplicationQueue(Mutex<Vec<ReplicationRequest>>);
 
@@ -58,24 +61,36 @@ impl ReplicationQueue {
     /// A client waits from now on, until it drops what it gets.
     pub fn join(&self, wish: ReplicationWish, since: Micros) -> ReplicationAnswer {
         let (answer, answered) = oneshot::channel();
-        self.put_back(ReplicationRequest { wish, since, answer });
+        self.put_back(ReplicationRequest { wish, since, failures: 0, answer });
         answered
     }
 
-    /// A client goes on waiting whose server could not be opened.
+    /// A client goes on waiting for whom no login could be tried.
     pub fn put_back(&self, request: ReplicationRequest) {
-        let mut waiting = self.waiting();
-        let at = waiting.partition_point(|other| other.since <= request.since);
-        waiting.insert(at, request);
+        self.insert(request);
     }
 
-    /// Takes the longest waiting client out, for whom a server is to be opened.
+    /// A client goes on waiting for whom a login has failed. Whether nobody waits for whom fewer have.
+    pub fn put_behind(&self, request: ReplicationRequest) -> bool {
+        self.insert(ReplicationRequest { failures: request.failures.saturating_add(1), ..request })
+    }
+
+    fn insert(&self, request: ReplicationRequest) -> bool {
+        let rank = |request: &ReplicationRequest| (request.failures, request.since);
+        let mut waiting = self.waiting();
+        let at = waiting.partition_point(|other| rank(other) <= rank(&request));
+        let failures = request.failures;
+        waiting.insert(at, request);
+        waiting[0].failures >= failures
+    }
+
+    /// Takes the next client out, for whom a server is to be opened.
     pub fn next(&self) -> Option<ReplicationRequest> {
         let mut waiting = self.waiting();
         (!waiting.is_empty()).then(|| waiting.remove(0))
     }
 
-    /// Since when those who wait do, the first one first.
+    /// Since when those who wait do, the next one first.
     pub fn since(&self) -> Vec<Micros> {
         self.waiting().iter().map(|request| request.since).collect()
     }
@@ -133,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_longest_is_first_also_when_its_server_could_not_be_opened() {
+    fn who_waits_longest_is_first_and_who_has_failed_is_behind_those_who_have_not() {
         let queue = ReplicationQueue::default();
         let _answers = [3, 1, 2].map(|at| queue.join(wish(), Micros(at)));
         let since = |queue: &ReplicationQueue| queue.since().iter().map(|at| at.0).collect::<Vec<_>>();
@@ -141,6 +156,12 @@ mod tests {
         assert_eq!((first.since, since(&queue)), (Micros(1), vec![2, 3]));
         queue.put_back(first);
         assert_eq!(since(&queue), [1, 2, 3]);
+        for _ in 0..2 {
+            for (are_all_tried, order) in [(false, [2, 3, 1]), (false, [3, 1, 2]), (true, [1, 2, 3])] {
+                let next = queue.next().expect("three wait");
+                assert_eq!((queue.put_behind(next), since(&queue)), (are_all_tried, order.to_vec()));
+            }
+        }
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Status {
         levels.sv_login = logging_in.into();
         let replicas = entry.replication.since();
         levels.cl_waiting += replicas.len() as u64;
-        let longest = replicas.first().map_or(Micros(0), |since| self.plane.now().since(*since));
+        let longest = replicas.iter().min().map_or(Micros(0), |since| self.plane.now().since(*since));
         levels.maxwait_us = levels.maxwait_us.max(longest.0);
         levels.sv_active_cancel = cancels;
         levels.cl_active_cancel_req = cancels;

@@ -2,7 +2,8 @@
 //! Source: PgBouncer, doc/config.md ("Connection sanity checks, timeouts", "Dangerous timeouts").
 
 use crate::cancel::{fill_backlog, short_listener};
-use crate::common::{PoolerSetup, postgres, raw, wait_until};
+use crate::common::raw::{self, Raw};
+use crate::common::{PoolerSetup, postgres, wait_until};
 
 fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres()).database("app", "pool_size=1")
@@ -95,7 +96,7 @@ fn an_idle_client_is_ended_and_only_an_idle_one() {
 #[test]
 fn a_users_own_timeout_counts_for_that_user_only() {
     let pooler = PoolerSetup::new(postgres()).user_settings("other", "query_timeout=1").start();
-    let mut other = raw::Raw::log_in(pooler.port, "other", "app");
+    let mut other = Raw::log_in(pooler.port, "other", "app");
     let mut app = pooler.client();
     app.send(&raw::query("select pg_sleep(2.5)"));
     other.send(&raw::query("select pg_sleep(30)"));
@@ -107,10 +108,10 @@ fn a_users_own_timeout_counts_for_that_user_only() {
 fn client_login_timeout_ends_a_silent_client() {
     // By default the kernel itself holds a silent connection back, for 45 seconds.
     let pooler = setup().set("client_login_timeout", 1).set("tcp_defer_accept", 0).start();
-    let mut silent = raw::Raw::tcp(pooler.port);
+    let mut silent = Raw::tcp(pooler.port);
     let words = silent.last_words();
     assert!(words.is_empty() || words == "FATAL 08P01: client_login_timeout", "{words}");
-    let mut begun = raw::Raw::tcp(pooler.port);
+    let mut begun = Raw::tcp(pooler.port);
     begun.send(&[0, 0, 0]);
     assert!(begun.last_words().ends_with("client_login_timeout"));
     pooler.wait_for_log("closing because: client_login_timeout");
@@ -136,13 +137,13 @@ fn a_server_that_does_not_answer_a_connect_is_told_apart_from_one_that_does_not_
     let text = format!("host=127.0.0.1 port={port}");
     let pooler =
         PoolerSetup::new(postgres()).database_at("app", &text).set("server_connect_timeout", 1).start();
-    let mut client = raw::Raw::tcp(pooler.port);
+    let mut client = Raw::tcp(pooler.port);
     client.startup(&[("user", "app"), ("database", "app")]);
     pooler.wait_for_log(" closing because: connect timeout (age=");
     let _full = fill_backlog(port);
     assert_eq!(pooler.ask("kill app").commands, ["KILL"]);
     assert_eq!(pooler.ask("resume app").commands, ["RESUME"]);
-    let mut client = raw::Raw::tcp(pooler.port);
+    let mut client = Raw::tcp(pooler.port);
     client.startup(&[("user", "app"), ("database", "app")]);
     pooler.wait_for_log(" closing because: connect failed (age=");
 }
@@ -155,7 +156,7 @@ fn a_server_that_cannot_be_reached_is_told_and_tried_again() {
         .set("query_wait_timeout", 2)
         .set("server_login_retry", "0.5")
         .start();
-    let mut client = raw::Raw::tcp(pooler.port);
+    let mut client = Raw::tcp(pooler.port);
     client.startup(&[("user", "app"), ("database", "nowhere")]);
     let words = client.last_words();
     assert!(words.starts_with("FATAL 08P01: "), "{words}");
@@ -166,7 +167,25 @@ fn a_server_that_cannot_be_reached_is_told_and_tried_again() {
 #[test]
 fn a_database_that_is_not_there_is_told_in_the_servers_words() {
     let pooler = PoolerSetup::new(postgres()).database("ghost", "").start();
-    let mut client = raw::Raw::tcp(pooler.port);
+    let mut client = Raw::tcp(pooler.port);
     client.startup(&[("user", "app"), ("database", "ghost")]);
     assert_eq!(client.last_words(), "FATAL 3D000: database \"ghost\" does not exist");
+}
+
+#[test]
+fn a_replication_client_whose_login_takes_too_long_keeps_no_other_out() {
+    let pooler =
+        setup().user("replica", "").set("server_connect_timeout", 1).set("server_login_retry", 60).start();
+    let begin = |options| {
+        let mut client = Raw::tcp(pooler.port);
+        let login = [("user", "replica"), ("database", "app"), ("replication", "database")];
+        client.startup(&[&login[..], &[("options", options)]].concat());
+        client
+    };
+    let _stuck = begin("-c post_auth_delay=5");
+    pooler.wait_for_log("new connection to server");
+    let mut other = begin("-c work_mem=77kB");
+    assert_eq!(other.outcome().status, Some(b'I'), "it is tried before the pause");
+    assert_eq!(other.simple("show work_mem").value(), "77kB");
+    assert!(pooler.log().contains("closing because: connect timeout"));
 }

@@ -89,6 +89,22 @@ fn a_role_that_is_denied_is_told_why_and_one_that_may_not_replicate_is_so_alone(
 }
 
 #[test]
+fn one_whose_login_takes_too_long_says_nothing_of_the_others() {
+    let Some(rds) = start() else { return };
+    let pooler = rds.pooler().set("iam_login_timeout", 1).start();
+    let mut stuck = Raw::tcp(pooler.port);
+    let login = [("user", "app"), ("database", "app"), ("replication", "database")];
+    stuck.startup(&[&login[..], &[("options", "-c post_auth_delay=5")]].concat());
+    pooler.wait_for_log("new connection to server");
+    let mut other = begin(&pooler, "app");
+    assert_eq!(other.outcome().status, Some(b'I'));
+    assert_eq!(whoami(&pooler, "app"), "app");
+    let log = pooler.log();
+    assert!(log.contains("closing because: connect timeout"), "{log}");
+    assert!(!log.contains("login by IAM failed"), "it is not IAM that failed: {log}");
+}
+
+#[test]
 fn a_stream_goes_on_beyond_its_servers_age() {
     let Some(rds) = start() else { return };
     let text = format!("{} iam_credential_source=env iam_max_age=10", rds.database());

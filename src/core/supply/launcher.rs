@@ -24,7 +24,7 @@ pub struct Demand {
     /// Since when the longest waiting one waits of those who cannot be let in before
     /// the pool has had a server.
     pub welcome_since: Option<Micros>,
-    /// Since when replication clients wait for whom no server is being opened, the first one first.
+    /// Since when replication clients wait for whom no server is being opened, the next one first.
     pub replication: Vec<Micros>,
     /// Its clients, those that log in included.
     pub clients: u32,
@@ -322,7 +322,7 @@ impl Demand {
         for_server.into_iter().chain(self.welcome_since).min()
     }
 
-    /// Since when the longest waiting client does, replication clients among them.
+    /// Since when the longest waiting client does, the next replication client among them.
     fn oldest_waiter(&self) -> Option<Micros> {
         self.oldest_pooled().into_iter().chain(self.replication.first().copied()).min()
     }

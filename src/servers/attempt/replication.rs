@@ -2,7 +2,8 @@
 //!
 //! Its login says nothing of those that serve the pool's other clients, nor of another replication client's:
 //! who is refused is told so alone. What may pass (no connection, no credentials, a pause, an order that came
-//! meanwhile) puts the client back into its queue. Source: PgBouncer, test/test_replication.py.
+//! meanwhile) puts the client back into its queue, behind the others where its login has failed: these are
+//! tried before there is a pause. Source: PgBouncer, test/test_replication.py.
 
 use super::Attempt;
 use super::hand_over::FinishedLogin;
@@ -95,9 +96,13 @@ impl Attempt {
             _ if self.entry.is_removed() => request.refuse(Fault::DatabaseRemoved),
             Some(_) if is_refused => request.refuse(Fault::LoginFailed),
             Some(fault) => request.refuse(fault),
+            None if failure.sequel == RetryDecision::Nothing => self.entry.replication.put_back(request),
             None => {
-                self.postpone_replication(failure.sequel, &place);
-                self.entry.replication.put_back(request);
+                let are_all_tried = self.entry.replication.put_behind(request);
+                // what another one asks for may do better
+                if are_all_tried || failure.sequel != RetryDecision::Retry {
+                    self.postpone_replication(failure.sequel, &place);
+                }
             }
         }
         connection.end().await;

@@ -65,7 +65,7 @@ impl Attempt {
             evidence.backing = begin.backing; // newer ones came while the old ones were looked at
         }
         let detail = if let AttemptError::Connect(_) = error { error.detail() } else { None };
-        let judged = outcome(error, stage).and_then(|outcome| {
+        let judged = self.evidence_of(error, stage).and_then(|outcome| {
             iam.endpoint_state.failed(iam.who, &outcome, evidence, begin.at, detail.as_deref())
         });
         let Some(judged) = judged else {
@@ -110,6 +110,13 @@ impl Attempt {
         }
         self.log_close(peer, &reason);
         Ok(GoOn { wants_credentials: judged.judgement.step == Step::RefreshThenAgain, passes })
+    }
+
+    /// What a failed try says of logins by IAM, if anything: what a replication client asks its session for
+    /// may have held up its login behind the token, or ended it.
+    fn evidence_of<'e>(&self, error: &'e AttemptError, stage: Stage) -> Option<Outcome<'e>> {
+        let is_its_own = self.want.is_replication() && stage == Stage::TokenSent;
+        outcome(error, stage).filter(|outcome| !(is_its_own && matches!(outcome, Outcome::Ended(_))))
     }
 
     /// Logs a failure the first time, and then now and again.
