@@ -35,7 +35,7 @@ pub(super) struct Claim {
     /// The user's name.
     pub user: Arc<str>,
     /// What is said to be the user's password.
-    pub password: Password,
+    pub password: Arc<Password>,
 }
 
 /// Why a directory has not let a user in. Never holds a password.
