@@ -389,8 +389,17 @@ fn a_directory_that_is_hostile_lets_nobody_in_and_does_no_harm() {
         pooler.wait_for_log(why);
         assert!(!pooler.log().contains("has panicked"), "{}", pooler.log());
     }
-    // a grant to somebody else's question is none
-    let port = saying(b"\x30\x0c\x02\x01\x07\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
-    let pooler = ruled(&format!("ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid=")).start();
-    is_refused(&pooler, "plain", "plain-secret");
+    // a grant to somebody else's question is none, nor one to another kind of question
+    for words in [
+        &b"\x30\x0c\x02\x01\x07\x61\x07\x0a\x01\x00\x04\x00\x04\x00"[..],
+        b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x00\x04\x00\x04\x00",
+        b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00",
+        b"\x30\x09\x02\x01\x01\x64\x04\x04\x00\x30\x00",
+    ] {
+        let port = saying(words);
+        let pooler = ruled(&format!("ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid=")).start();
+        is_refused(&pooler, "plain", "plain-secret");
+        pooler.wait_for_log("LDAP is of no use: the answer is malformed");
+        assert!(!pooler.log().contains("has panicked"), "{}", pooler.log());
+    }
 }
