@@ -304,6 +304,8 @@ fn connections_are_encrypted_and_certificates_verified() {
         is_refused(&trusting(&options, &ours).start(), "plain", "plain-secret");
     }
     assert_eq!(slapd.log().matches("plain").count(), before, "nothing was said in clear text instead");
+    let ignored = trusting(&tls("localhost"), &ours).environment("LDAPTLS_CRLCHECK", "all").check(&[]);
+    assert!(programs::said(&ignored).contains("TLS_CRLCHECK of ldap.conf has no effect"), "{ignored:?}");
     let missing = trusting(&tls("localhost"), Path::new("/no/such.pem")).check(&[]);
     let said = programs::said(&missing);
     assert!(!missing.status.success() && said.contains("TLS_CACERT: /no/such.pem"), "{said}");
