@@ -29,8 +29,12 @@ impl Value for LdapText {
     }
     fn show(&self) -> Option<String> {
         const PASSWORD: &str = "ldapbindpasswd";
-        let at = self.0.to_ascii_lowercase().find(PASSWORD);
-        Some(match at {
+        // quotes may stand anywhere in a word
+        let is_password = |at: &usize| {
+            let letters = self.0[*at..].chars().filter(|letter| *letter != '"');
+            letters.take(PASSWORD.len()).map(|letter| letter.to_ascii_lowercase()).eq(PASSWORD.chars())
+        };
+        Some(match self.0.char_indices().map(|(at, _)| at).find(is_password) {
             Some(at) => format!("{}{PASSWORD}=…", &self.0[..at]),
             None => self.0.to_string(),
         })
@@ -49,8 +53,12 @@ mod tests {
         let shown = |text: &str| LdapText::parse(text).unwrap().show().unwrap();
         let plain = "ldapserver=ldap.example.com ldapprefix=\"cn=\"";
         assert_eq!(shown(plain), plain);
-        for secret in ["ldapbindpasswd=s3cret", "ldapbindpasswd=\"s3cret word\"", "\"LDAPbindpasswd=s3cret\""]
-        {
+        for secret in [
+            "ldapbindpasswd=s3cret",
+            "ldapbindpasswd=\"s3cret word\"",
+            "\"LDAPbindpasswd=s3cret\"",
+            "ldapbind\"passwd\"=s3cret",
+        ] {
             let text = format!("{plain} {secret} ldapbasedn=dc=x");
             let told = [shown(&text), format!("{:?}", LdapText::parse(&text))].concat();
             assert!(told.contains(plain) && !told.contains("s3cret") && !told.contains("word\""), "{told}");
