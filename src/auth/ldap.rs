@@ -29,7 +29,7 @@ pub struct LdapOptions {
 }
 
 /// One server of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LdapServer {
     /// Its name or address.
     pub host: String,

@@ -53,6 +53,7 @@ fn with_ldap_tls(mut rules: Rules) -> Result<Rules, Vec<FileError>> {
         let tls = LdapTls::load(|name| std::env::var(name).ok());
         rules.ldap.tls = tls.map_err(|why| vec![FileError::LdapTls(why.to_string())])?;
         rules.doubts.extend(rules.ldap.tls.is_unverified.then_some(Doubt::UnverifiedLdap));
+        rules.doubts.extend(rules.ldap.tls.ignored.iter().copied().map(Doubt::LdapConf));
     }
     Ok(rules)
 }

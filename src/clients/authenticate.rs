@@ -200,8 +200,8 @@ async fn read_expected(
         }
         match FrameHeader::read(input, bytes_max) {
             Ok(Some(header)) if input.len() >= header.frame_bytes => {
-                let payload = Zeroizing::new(input[HEADER_BYTES..header.frame_bytes].to_vec());
-                stream.consume(header.frame_bytes);
+                let mut payload = stream.take(header.frame_bytes);
+                payload.drain(..HEADER_BYTES);
                 return Ok(payload);
             }
             Ok(_) => stream.read_more().await?,

@@ -4,7 +4,7 @@
 
 use super::accepting::Accepting;
 use super::shortage::Shortage;
-use super::turns::Turns;
+use super::turns::{DirectoryTurns, Turns};
 use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
 use crate::base::{Micros, limits};
@@ -54,7 +54,7 @@ pub struct Clients {
     /// Permits for names of accounts.
     pub accounts: FairSemaphore,
     /// Turns at directories.
-    pub ldap_turns: Turns,
+    pub ldap_turns: DirectoryTurns,
     /// Turns at PAM.
     pub pam_turns: Turns,
     /// The clients that are logging in.
@@ -81,7 +81,7 @@ impl Clients {
             unauthenticated: Arc::new(UnauthenticatedClients::new(plane.clock())),
             lookups: FairSemaphore::new(limits::LOOKUPS_MAX, limits::LOOKUPS_PER_DATABASE_MAX),
             accounts: FairSemaphore::new(limits::ACCOUNT_LOOKUPS_MAX, limits::ACCOUNT_LOOKUPS_EACH_MAX),
-            ldap_turns: Turns::new("LDAP", limits::LDAP_LOGINS_MAX, limits::LDAP_LOGINS_EACH_MAX),
+            ldap_turns: DirectoryTurns::default(),
             pam_turns: Turns::new("PAM", limits::PAM_LOGINS_MAX, limits::PAM_LOGINS_EACH_MAX),
             logins: Logins::default(),
             verifiers: Arc::default(),

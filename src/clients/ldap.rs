@@ -12,7 +12,7 @@ use crate::auth::ldap::{
 use crate::base::{Password, limits};
 use crate::config::shown;
 use crate::control::Stream;
-use gate::{BadAnswer, Gate};
+use gate::{Asked, BadAnswer, Gate};
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchEntry, SearchOptions,
     StdStream,
@@ -20,10 +20,11 @@ use ldap3::{
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Who wants to be let in.
@@ -35,7 +36,7 @@ pub(super) struct Claim {
     /// The user's name.
     pub user: Arc<str>,
     /// What is said to be the user's password.
-    pub password: Password,
+    pub password: Arc<Password>,
 }
 
 /// Why a directory has not let a user in. Never holds a password.
@@ -112,7 +113,8 @@ impl Claim {
 
     /// A connection to `server`, encrypted as it is to be.
     async fn open(&self, server: &LdapServer) -> io::Result<Box<dyn Stream>> {
-        let mut stream = TcpStream::connect((&*server.host, server.port)).await?;
+        let addresses: Vec<_> = lookup_host((&*server.host, server.port)).await?.collect();
+        let mut stream = connect(&addresses).await?;
         match self.options.encryption {
             LdapEncryption::None => return Ok(Box::new(stream)),
             LdapEncryption::StartTls => ask_for_tls(&mut stream).await?,
@@ -139,8 +141,17 @@ impl Claim {
         tokio::select! {
             biased;
             outcome = self.exchange(&mut library) => outcome,
-            bad = carry(stream, ours) => Err(bad.into()),
+            bad = carry(stream, ours, self.questions()) => Err(bad.into()),
             () = driven => unreachable!("it waits for ever"),
+        }
+    }
+
+    /// What [`Claim::exchange`] asks.
+    fn questions(&self) -> &'static [Asked] {
+        match &self.options.lookup {
+            LdapLookup::Direct { .. } => &[Asked::Bind],
+            LdapLookup::Search(LdapSearch { searcher: None, .. }) => &[Asked::Search, Asked::Bind],
+            LdapLookup::Search(_) => &[Asked::Bind, Asked::Search, Asked::Bind],
         }
     }
 
@@ -165,12 +176,26 @@ impl Claim {
     }
 }
 
+/// Connects to the first of `addresses` that answers: none has so long that there is no time for the next.
+async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let share_ms = limits::LDAP_CONNECT_MS / (addresses.len() as u64 + 1);
+    let mut last = io::ErrorKind::NotFound.into();
+    for address in addresses {
+        match tokio::time::timeout(Duration::from_millis(share_ms), TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
+}
+
 /// Asks for TLS within LDAP; returns where the handshake begins.
 async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {
     /// An ExtendedRequest with the name of StartTLS. Source: RFC 4511, section 4.14.1.
     const REQUEST: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
     stream.write_all(REQUEST).await?;
-    let (mut gate, mut space) = (Gate::default(), [0; 1_024]);
+    let (mut gate, mut space) = (Gate::new(&[Asked::StartTls]), [0; 1_024]);
     loop {
         let read = stream.read(&mut space).await?;
         if read == 0 {
@@ -179,9 +204,10 @@ async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {
         gate.receive(&space[..read]).map_err(io::Error::other)?;
         match gate.next_answer().map_err(io::Error::other)? {
             None => {}
-            // what came behind it in clear would otherwise pass for a part of the encrypted stream
-            Some(answer) if answer.tag == gate::EXTENDED_RESPONSE && answer.code == 0 && gate.is_empty() => {
-                return Ok(());
+            Some(answer) if answer.code == 0 && gate.is_empty() => return Ok(()),
+            // it would otherwise pass for a part of the encrypted stream
+            Some(answer) if answer.code == 0 => {
+                return Err(io::Error::other("something came in clear text behind the answer to StartTLS"));
             }
             Some(answer) => {
                 return Err(io::Error::other(format!("StartTLS is refused: LDAP result {}", answer.code)));
@@ -192,18 +218,18 @@ async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Carries bytes between the directory and the library; returns only where what the directory says is not let
 /// through.
-async fn carry(stream: Box<dyn Stream>, library: UnixStream) -> BadAnswer {
+async fn carry(stream: Box<dyn Stream>, library: UnixStream, asked: &'static [Asked]) -> BadAnswer {
     const SPACE_BYTES: usize = 4_096;
     let (mut from_server, mut to_server) = tokio::io::split(stream);
     let (mut from_library, mut to_library) = library.into_split();
-    let (mut gate, mut asked) = (Gate::default(), Zeroizing::new(vec![0; SPACE_BYTES]));
-    let mut answered = vec![0; SPACE_BYTES];
+    let mut gate = Gate::new(asked);
+    let (mut sent, mut answered) = (Zeroizing::new(vec![0; SPACE_BYTES]), vec![0; SPACE_BYTES]);
     loop {
         let is_over = tokio::select! {
-            read = from_library.read(&mut asked) => match read {
+            read = from_library.read(&mut sent) => match read {
                 Ok(read @ 1..) => {
-                    let written = to_server.write_all(&asked[..read]).await;
-                    asked.as_mut_slice().zeroize();
+                    let written = to_server.write_all(&sent[..read]).await;
+                    sent.as_mut_slice().zeroize();
                     written.is_err() || to_server.flush().await.is_err()
                 }
                 _ => true,
@@ -272,5 +298,25 @@ async fn find(library: &mut Ldap, search: &LdapSearch, user: &str) -> Result<Str
         (None, _) => Err(Refusal::NoEntry),
         (Some(name), true) => Ok(name),
         (Some(_), false) => Err(Refusal::SeveralEntries),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let silent = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&silent, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&silent, 0).unwrap();
+        let silent_address = SocketAddr::try_from(getsockname(&silent).unwrap()).unwrap();
+        let _fills_the_queue = TcpStream::connect(silent_address).await.unwrap();
+        let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let patience = Duration::from_millis(limits::LDAP_CONNECT_MS);
+        let addresses = [silent_address, there.local_addr().unwrap()];
+        let stream = tokio::time::timeout(patience, connect(&addresses)).await.expect("in time").unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Claim {
     /// Where the client is.
     pub host: String,
     /// What is said to be the user's password.
-    pub password: Password,
+    pub password: Arc<Password>,
 }
 
 /// Why PAM has not let a user in.
@@ -53,12 +53,13 @@ mod linked {
     use nonstick::items::ItemsMut;
     use nonstick::{AuthnFlags, ConversationAdapter, ErrorCode, PamShared, Transaction, TransactionBuilder};
     use std::ffi::{OsStr, OsString};
+    use std::sync::Arc;
 
     /// The name by which PAM finds its rules: `/etc/pam.d/pgbouncer`.
     const SERVICE: &str = "pgbouncer";
 
     /// Answers what is asked for without an echo, and nothing else.
-    struct Answers(Password);
+    struct Answers(Arc<Password>);
 
     impl ConversationAdapter for Answers {
         fn prompt(&self, _request: impl AsRef<OsStr>) -> nonstick::Result<OsString> {

@@ -25,6 +25,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes that one read makes room for: a StartupMessage and a password fit.
 const READ_BYTES: usize = 1024;
@@ -97,11 +98,21 @@ impl ClientStream {
         &self.inbox
     }
 
-    /// Consumes the first `bytes` of [`ClientStream::unread`], and gives their memory back.
+    /// Consumes the first `bytes` of [`ClientStream::unread`], and gives their memory back: wiped, since they
+    /// may be a password.
     pub(super) fn consume(&mut self, bytes: usize) {
+        self.inbox[..bytes].zeroize();
         self.inbox.drain(..bytes);
         self.inbox.shrink_to(READ_BYTES);
         self.step();
+    }
+
+    /// Takes the first `bytes` of [`ClientStream::unread`], which may be a secret, and does not copy them.
+    pub(super) fn take(&mut self, bytes: usize) -> Zeroizing<Vec<u8>> {
+        let behind = self.inbox.split_off(bytes);
+        let taken = Zeroizing::new(std::mem::replace(&mut self.inbox, behind));
+        self.step();
+        taken
     }
 
     /// Appends to [`ClientStream::unread`] what comes next.
@@ -114,7 +125,7 @@ impl ClientStream {
         if !self.held.is_empty() {
             self.send_held().await?; // what the client waits for comes before what we wait for
         }
-        self.inbox.reserve_exact(READ_BYTES); // doubling would cost twice what the client sends
+        make_room(&mut self.inbox);
         let read = match &mut self.transport {
             Transport::Plain(socket) => socket.read_buf(&mut self.inbox).await?,
             Transport::Tls(stream) => stream.read_buf(&mut self.inbox).await?,
@@ -330,6 +341,17 @@ impl ConsoleStream for ClientStream {
     fn has_hung_up(&self) -> bool {
         Self::has_hung_up(self)
     }
+}
+
+/// Makes room for one read: doubling would cost twice what the client sends. What has to move for it is wiped
+/// where it was: it may be a part of a password.
+fn make_room(inbox: &mut Vec<u8>) {
+    if inbox.capacity() - inbox.len() >= READ_BYTES {
+        return;
+    }
+    let mut roomier = Vec::with_capacity(inbox.len() + READ_BYTES);
+    roomier.extend_from_slice(inbox);
+    std::mem::replace(inbox, roomier).zeroize();
 }
 
 impl AsyncRead for ClientStream {

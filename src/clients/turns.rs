@@ -1,12 +1,16 @@
 //! Turns at something slow that tells who a client is: a directory, PAM.
 //!
-//! So many have theirs at a time, in all and from one address; the others wait, address by address. Who waits
-//! is a client that has not proven who it is: `max_login_conn` bounds how many there are, and
+//! So many have theirs at a time, in all and from one address; the others wait, address by address. Each
+//! directory has turns of its own: one that does not answer holds up nobody who asks another. Who waits is a
+//! client that has not proven who it is: `max_login_conn` bounds how many there are, and
 //! `client_login_timeout` for how long. Where many wait the log says so.
 
+use crate::auth::ldap::LdapServer;
 use crate::base::{Micros, limits};
 use crate::control::{FairSemaphore, Permit};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The turns at one such thing.
 #[derive(Debug)]
@@ -48,6 +52,11 @@ impl Turns {
         self.permits.acquire(address).await
     }
 
+    /// How many have their turns, and how many wait for theirs.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        self.permits.counts()
+    }
+
     fn is_news(&self, now: Micros) -> bool {
         let told_us = self.told_us.load(Ordering::Relaxed);
         let is_news = told_us == 0 || now.0 >= told_us + limits::LOGIN_QUEUE_TOLD_AGAIN_MS * 1_000;
@@ -59,10 +68,47 @@ impl Turns {
     }
 }
 
+/// The turns at each directory that is asked, or was asked lately.
+#[derive(Debug, Default)]
+pub struct DirectoryTurns(Mutex<HashMap<Vec<LdapServer>, Arc<Turns>>>);
+
+impl DirectoryTurns {
+    /// Those at the directory that has these servers.
+    pub(super) fn of(&self, servers: &[LdapServer]) -> Arc<Turns> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = all.get(servers) {
+            return Arc::clone(turns);
+        }
+        // a reload may have brought it: another may be gone
+        all.retain(|_, turns| Arc::strong_count(turns) > 1 || turns.counts() != (0, 0));
+        let turns = Turns::new("LDAP", limits::LDAP_LOGINS_MAX, limits::LDAP_LOGINS_EACH_MAX);
+        Arc::clone(all.entry(servers.to_vec()).or_insert(Arc::new(turns)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_directory_whose_turns_are_taken_holds_up_nobody_at_another() {
+        let directories = DirectoryTurns::default();
+        let servers = |host: &str| [LdapServer { host: host.to_owned(), port: 389 }];
+        let mut held = Vec::new();
+        for number in 0..limits::LDAP_LOGINS_MAX {
+            let turns = directories.of(&servers("slow"));
+            held.push(turns.take(&number.to_string(), Micros(1)).await);
+        }
+        let slow = directories.of(&servers("slow"));
+        let waiting = tokio::spawn(async move { slow.take("one more", Micros(1)).await });
+        drop(directories.of(&servers("quick")).take("1", Micros(1)).await);
+        assert!(!waiting.is_finished(), "the bound holds");
+        // what is not in use is forgotten, what is in use is not
+        drop(directories.of(&servers("third")));
+        assert_eq!(directories.0.lock().unwrap().len(), 2);
+        held.pop();
+        drop(waiting.await.unwrap());
+    }
 
     #[tokio::test]
     async fn who_is_gone_waits_no_more() {

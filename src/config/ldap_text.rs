@@ -29,14 +29,15 @@ impl Value for LdapText {
     }
     fn show(&self) -> Option<String> {
         const PASSWORD: &str = "ldapbindpasswd";
-        // Quotes may stand anywhere in a word, and are no part of it.
-        let letters = self.0.char_indices().filter(|(_, letter)| *letter != '"');
-        let (places, letters): (Vec<_>, String) = letters.map(|(at, c)| (at, c.to_ascii_lowercase())).unzip();
-        let Some(found) = letters.find(PASSWORD) else { return Some(self.0.to_string()) };
-        let letters_before = letters[..found].chars().count();
-        let before = &self.0[..places[letters_before]];
-        let word = before.rfind(char::is_whitespace).map_or(0, |space| space + 1);
-        Some(format!("{}{PASSWORD}=…", &before[..word]))
+        // Quotes may stand anywhere in a word.
+        let is_password = |at: &usize| {
+            let letters = self.0[*at..].chars().filter(|letter| *letter != '"');
+            letters.take(PASSWORD.len()).map(|letter| letter.to_ascii_lowercase()).eq(PASSWORD.chars())
+        };
+        Some(match self.0.char_indices().map(|(at, _)| at).find(is_password) {
+            Some(at) => format!("{}{PASSWORD}=…", &self.0[..at]),
+            None => self.0.to_string(),
+        })
     }
     fn accepted() -> String {
         "text".to_owned()

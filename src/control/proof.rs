@@ -17,10 +17,24 @@ impl Plane {
         let (database, user) = (&entry.share.database.name, &entry.share.user);
         let of_entry = (!config.password.is_empty() && entry.is_forced())
             .then(|| Arc::new(Secret::parse(config.password.expose())));
-        let of_file = || policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
-        let secret = of_entry.or_else(of_file).or_else(|| self.secrets.found(database, user))?;
+        let secret = of_entry.or_else(|| self.of_user(policy, database, user))?;
         let keys = self.secrets.keys(user, &secret);
         Some(Stored { secret, keys })
+    }
+
+    fn of_user(&self, policy: &Policy, database: &str, user: &str) -> Option<Arc<Secret>> {
+        let is_plain = |secret: &Secret| matches!(secret, Secret::Plain(_));
+        let of_file = policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
+        let found = self.secrets.found(database, user);
+        match (of_file, found) {
+            // a hash may not prove what the server asks for; what a directory or PAM has taken does
+            (Some(hash), Some(password))
+                if is_plain(&password) && !is_plain(&hash) && self.secrets.keys(user, &hash).is_none() =>
+            {
+                Some(password)
+            }
+            (of_file, found) => of_file.or(found),
+        }
     }
 
     /// What a login to a server of `entry` would send.

@@ -26,7 +26,21 @@ pub struct LdapTls {
     pub is_unverified: bool,
     /// What of the file of the authorities is of no use.
     pub left_out: Vec<LeftOut>,
+    /// What libldap would go by, and nobody does here.
+    pub ignored: Vec<&'static str>,
 }
+
+/// Words of libldap's configuration without effect here: somebody may have meant to trust less by them.
+const IGNORED: [&str; 8] = [
+    "TLS_CACERTDIR",
+    "TLS_CERT",
+    "TLS_CIPHER_SUITE",
+    "TLS_CRLCHECK",
+    "TLS_CRLFILE",
+    "TLS_KEY",
+    "TLS_PROTOCOL_MIN",
+    "TLS_REQSAN",
+];
 
 /// What libldap would verify certificates by.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,6 +49,8 @@ struct Trust {
     authorities: Option<String>,
     /// `TLS_REQCERT` says that certificates do not matter.
     is_unverified: bool,
+    /// Of [`IGNORED`].
+    ignored: Vec<&'static str>,
 }
 
 impl LdapTls {
@@ -56,7 +72,12 @@ impl LdapTls {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        Ok(Self { config: Some(Arc::new(config)), is_unverified: trust.is_unverified, left_out })
+        Ok(Self {
+            config: Some(Arc::new(config)),
+            is_unverified: trust.is_unverified,
+            left_out,
+            ignored: trust.ignored,
+        })
     }
 }
 
@@ -91,7 +112,7 @@ fn trust(variable: impl Fn(&str) -> Option<String>, read: ReadText<'_>) -> Resul
             trust.take(key, value);
         }
     }
-    for key in ["TLS_CACERT", "TLS_REQCERT"] {
+    for key in ["TLS_CACERT", "TLS_REQCERT"].into_iter().chain(IGNORED) {
         if let Some(value) = variable(&format!("LDAP{key}")) {
             trust.take(key, &value);
         }
@@ -101,10 +122,14 @@ fn trust(variable: impl Fn(&str) -> Option<String>, read: ReadText<'_>) -> Resul
 
 impl Trust {
     fn take(&mut self, key: &str, value: &str) {
-        match key.to_ascii_uppercase().as_str() {
+        let key = key.to_ascii_uppercase();
+        match key.as_str() {
             "TLS_CACERT" => self.authorities = Some(value.to_owned()),
             "TLS_REQCERT" => self.is_unverified = ["never", "allow"].contains(&&*value.to_ascii_lowercase()),
-            _ => {}
+            _ => {
+                let known = IGNORED.into_iter().find(|known| *known == key);
+                self.ignored.extend(known.filter(|known| !self.ignored.contains(known)));
+            }
         }
     }
 }
@@ -121,7 +146,7 @@ mod tests {
     }
 
     fn trusts(authorities: Option<&str>, is_unverified: bool) -> Trust {
-        Trust { authorities: authorities.map(str::to_owned), is_unverified }
+        Trust { authorities: authorities.map(str::to_owned), is_unverified, ignored: Vec::new() }
     }
 
     #[test]
@@ -136,6 +161,13 @@ mod tests {
         assert_eq!(of(&variables, &[etc]), trusts(Some("/b.pem"), true));
         assert_eq!(of(&[("LDAPTLS_REQCERT", "hard")], &[other]), Trust::default());
         assert_eq!(of(&[("LDAPNOINIT", ""), ("LDAPTLS_REQCERT", "never")], &[etc]), Trust::default());
+    }
+
+    #[test]
+    fn words_that_have_no_effect_are_named_once() {
+        let etc = ("/etc/ldap/ldap.conf", "URI ldap://x\ntls_cacertdir /etc/certs\nTLS_CRLCHECK all\n");
+        let found = of(&[("LDAPTLS_CRLCHECK", "peer"), ("LDAPTLS_KEY", "/k")], &[etc]);
+        assert_eq!(found.ignored, ["TLS_CACERTDIR", "TLS_CRLCHECK", "TLS_KEY"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod certs;
+pub mod memory;
 pub mod page;
 pub mod pooler;
 pub mod postgres;

@@ -181,8 +181,11 @@ fn is_refused(pooler: &Pooler, user: &str, password: &str) {
 #[test]
 fn a_simple_bind_proves_who_a_client_is_and_its_password_serves_the_server() {
     let Some(slapd) = Slapd::start() else { return };
-    let pooler = ruled(&slapd.direct()).start();
-    // in clear text, by md5, by SCRAM: PostgreSQL has their passwords, the pooler's files do not
+    // hashes in auth_file of passwords that nobody has shown: of no use to a server
+    let verifier = format!("SCRAM-SHA-256$4096:{}==${key}=:{key}=", "A".repeat(22), key = "A".repeat(43));
+    let listed = ruled(&slapd.direct()).user("scrammer", &verifier).user("md5er", &format!("md5{:032}", 0));
+    let pooler = listed.start();
+    // in clear text, by md5, by SCRAM: PostgreSQL has their passwords
     for user in ["plain", "md5er", "scrammer"] {
         assert_eq!(log_in(&pooler, user, &format!("{user}-secret")).as_deref(), Ok(user));
     }
@@ -304,6 +307,8 @@ fn connections_are_encrypted_and_certificates_verified() {
         is_refused(&trusting(&options, &ours).start(), "plain", "plain-secret");
     }
     assert_eq!(slapd.log().matches("plain").count(), before, "nothing was said in clear text instead");
+    let ignored = trusting(&tls("localhost"), &ours).environment("LDAPTLS_CRLCHECK", "all").check(&[]);
+    assert!(programs::said(&ignored).contains("TLS_CRLCHECK of ldap.conf has no effect"), "{ignored:?}");
     let missing = trusting(&tls("localhost"), Path::new("/no/such.pem")).check(&[]);
     let said = programs::said(&missing);
     assert!(!missing.status.success() && said.contains("TLS_CACERT: /no/such.pem"), "{said}");
@@ -389,8 +394,17 @@ fn a_directory_that_is_hostile_lets_nobody_in_and_does_no_harm() {
         pooler.wait_for_log(why);
         assert!(!pooler.log().contains("has panicked"), "{}", pooler.log());
     }
-    // a grant to somebody else's question is none
-    let port = saying(b"\x30\x0c\x02\x01\x07\x61\x07\x0a\x01\x00\x04\x00\x04\x00");
-    let pooler = ruled(&format!("ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid=")).start();
-    is_refused(&pooler, "plain", "plain-secret");
+    // a grant to somebody else's question is none, nor one to another kind of question
+    for words in [
+        &b"\x30\x0c\x02\x01\x07\x61\x07\x0a\x01\x00\x04\x00\x04\x00"[..],
+        b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x00\x04\x00\x04\x00",
+        b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00",
+        b"\x30\x09\x02\x01\x01\x64\x04\x04\x00\x30\x00",
+    ] {
+        let port = saying(words);
+        let pooler = ruled(&format!("ldapserver=127.0.0.1 ldapport={port} ldapprefix=uid=")).start();
+        is_refused(&pooler, "plain", "plain-secret");
+        pooler.wait_for_log("LDAP is of no use: the answer is malformed");
+        assert!(!pooler.log().contains("has panicked"), "{}", pooler.log());
+    }
 }

@@ -3,6 +3,7 @@
 //! searched too, when their poolers end.
 
 use crate::common::certs::certs;
+use crate::common::memory::{places, process_memory};
 use crate::common::skip::skip;
 use crate::common::{Pooler, free_port, raw, secrets, wait_until};
 use crate::fake::{FakeAws, Service::Imds};
@@ -82,13 +83,13 @@ fn no_token_stays_in_memory() {
     rds.behave("fault=1\nonly=reader");
     attempt(&pooler, "reader", "app").unwrap_err();
     assert!(rds.codes("reader").contains(&500) && rds.codes("app").len() >= 4);
-    let Some(first) = memory(pooler.pid()) else {
+    let Some(first) = process_memory(pooler.pid()) else {
         return skip("the memory of another process cannot be read here").unwrap_or(());
     };
     assert!(places(&first, "iam_credential_source").count() > 0, "it is the pooler's memory that was read");
     // What a login holds that still waits for fresh credentials goes when that is over.
     wait_until("no token is left in memory", || {
-        memory(pooler.pid()).is_some_and(|memory| {
+        process_memory(pooler.pid()).is_some_and(|memory| {
             // The signer's own words have no signature behind them.
             let is_token = |at: usize| {
                 memory[at..].iter().take(64).filter(|byte| byte.is_ascii_hexdigit()).count() == 64
@@ -96,28 +97,4 @@ fn no_token_stays_in_memory() {
             !places(&memory, "X-Amz-Signature=").any(is_token)
         })
     });
-}
-
-/// Where `word` ends in `bytes`, each time it is there.
-fn places<'a>(bytes: &'a [u8], word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let (last, before) = word.as_bytes().split_last().expect("a word has letters");
-    let ends = bytes.iter().enumerate().filter(move |(_, byte)| *byte == last).map(|(at, _)| at);
-    ends.filter(move |at| bytes[..*at].ends_with(before)).map(|at| at + 1)
-}
-
-/// All that a process may write to; `None`: not permitted here.
-fn memory(pid: u32) -> Option<Vec<u8>> {
-    use std::io::{Seek, SeekFrom};
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    let mut file = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
-    let mut all = Vec::new();
-    for line in maps.lines().filter(|line| line.contains(" rw")) {
-        let (from, to) = line.split(' ').next()?.split_once('-')?;
-        let from = u64::from_str_radix(from, 16).ok()?;
-        let length = u64::from_str_radix(to, 16).ok()? - from;
-        file.seek(SeekFrom::Start(from)).ok()?;
-        // Some ranges are the kernel's own and cannot be read.
-        let _ = Read::by_ref(&mut file).take(length).read_to_end(&mut all);
-    }
-    (!all.is_empty()).then_some(all)
 }

@@ -225,6 +225,9 @@ pub enum Doubt {
     /// Whoever answers passes for the directory.
     #[error("certificates of LDAP servers are not verified (TLS_REQCERT)")]
     UnverifiedLdap,
+    /// libldap would go by it.
+    #[error("{0} of ldap.conf has no effect")]
+    LdapConf(&'static str),
     /// Certificates are asked for that no client is asked to show.
     #[error("rule in {place} takes certificates, and without TLS and client_tls_ca_file nobody shows one")]
     NoCertificates {

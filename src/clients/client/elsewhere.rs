@@ -11,6 +11,7 @@ use crate::clients::authenticate::ask_password;
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
+use crate::clients::unauthenticated::Pace;
 use crate::clients::{ldap, pam};
 use crate::config::Database;
 use crate::control::Policy;
@@ -41,9 +42,12 @@ impl LoginAttempt {
         };
         let password = self.clear_password(stream).await?.ok_or(Fault::LdapFailed)?;
         let (tls, user) = (policy.ldap.tls.config.clone(), Arc::clone(&self.user));
-        let claim = ldap::Claim { options, tls, user, password: password.clone() };
+        let turns = clients.ldap_turns.of(&options.servers);
+        let claim = ldap::Claim { options, tls, user, password: Arc::clone(&password) };
+        let pace = stream.pace();
         let proof = async {
-            let turn = clients.ldap_turns.take(&self.remote.host_text(), clients.plane.now()).await;
+            let turn = turns.take(&self.remote.host_text(), clients.plane.now()).await;
+            let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
             let asking = async move {
                 let outcome = claim.prove().await;
                 drop(turn);
@@ -54,7 +58,7 @@ impl LoginAttempt {
         };
         match while_client_waits(stream, proof).await? {
             Some(Ok(())) => {
-                self.learn(clients, database, password);
+                self.learn(clients, database, &password);
                 return Ok(());
             }
             Some(Err(why)) if !self.may_log(clients) => drop(why),
@@ -80,9 +84,11 @@ impl LoginAttempt {
         self.may_ask_elsewhere(clients, database)?;
         let password = self.clear_password(stream).await?.ok_or(Fault::PamFailed)?;
         let host = self.remote.host_text();
+        let pace = stream.pace();
         let proof = async {
             let turn = clients.pam_turns.take(&host, clients.plane.now()).await;
-            let (user, password) = (Arc::clone(&self.user), password.clone());
+            let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
+            let (user, password) = (Arc::clone(&self.user), Arc::clone(&password));
             let claim = pam::Claim { user, host: host.clone(), password };
             let asking = move || {
                 let outcome = claim.prove();
@@ -93,7 +99,7 @@ impl LoginAttempt {
         };
         match while_client_waits(stream, proof).await? {
             Some(Ok(())) => {
-                self.learn(clients, database, password);
+                self.learn(clients, database, &password);
                 return Ok(());
             }
             Some(Err(why)) if self.may_log(clients) => {
@@ -116,25 +122,30 @@ impl LoginAttempt {
     }
 
     /// The client's password; `None`: it is no text.
-    async fn clear_password(&self, stream: &mut ClientStream) -> Result<Option<Password>, LoginEnd> {
-        let bytes = ask_password(stream).await?;
-        Ok(std::str::from_utf8(&bytes).ok().map(Password::new))
+    async fn clear_password(&self, stream: &mut ClientStream) -> Result<Option<Arc<Password>>, LoginEnd> {
+        let mut bytes = ask_password(stream).await?;
+        if std::str::from_utf8(&bytes).is_err() {
+            return Ok(None);
+        }
+        // not copied: whoever waits for a turn makes us hold no more than it has sent
+        Ok(String::from_utf8(std::mem::take(&mut *bytes)).ok().map(|text| Arc::new(Password::new(text))))
     }
 
     /// Servers are logged in to with the password that has proven the client.
-    fn learn(&self, clients: &Clients, database: Option<&Database>, password: Password) {
+    fn learn(&self, clients: &Clients, database: Option<&Database>, password: &Password) {
         if database.is_some() {
+            // what it came in may have more room than it needs
+            let password = Password::new(password.expose());
             clients.plane.secrets.learn(&self.database, &self.user, Arc::new(Secret::Plain(password)));
         }
     }
 }
 
-/// What comes of `proof`, unless the client leaves meanwhile. It is we whom the client waits for.
+/// What comes of `proof`, unless the client leaves meanwhile.
 async fn while_client_waits<T>(
     stream: &mut ClientStream,
     proof: impl Future<Output = T>,
 ) -> Result<T, LoginEnd> {
-    let _waits_for_us = stream.waits_for_us();
     tokio::select! {
         biased;
         outcome = proof => Ok(outcome),

@@ -27,7 +27,10 @@ pub(in crate::clients) struct Receivers {
 fn clients_of(databases: &str, settings: &str) -> (Arc<Clients>, Receivers) {
     let (users, error) = UserList::parse(USERS.as_bytes());
     assert_eq!(error, None);
-    let policy = Policy { users: Arc::new(users), ..policy(databases, settings) };
+    clients_by(Policy { users: Arc::new(users), ..policy(databases, settings) })
+}
+
+fn clients_by(policy: Policy) -> (Arc<Clients>, Receivers) {
     let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
     let (plane, _launcher) =
         Plane::new(Arc::new(policy), WorkerSet { handles: workers.into(), ..WorkerSet::none() });
@@ -444,6 +447,7 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
 }
 
 mod anew;
+mod elsewhere;
 mod panics;
 
 #[tokio::test]

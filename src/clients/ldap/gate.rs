@@ -2,9 +2,11 @@
 //! written anew with no more in them than a login needs.
 //!
 //! A server that is hostile, or broken, is told by the first message that is out of place; it can neither
-//! nest without end nor make us keep more than `limits::LDAP_ANSWERS_BYTES_MAX`. Controls, attributes and
-//! referrals are left out: nobody here asks for the former, and a password goes to no server that is not
-//! configured. Pure. Source: RFC 4511, section 4 and appendix B; section 5.1 (BER with definite lengths).
+//! nest without end nor make us keep more than `limits::LDAP_ANSWERS_BYTES_MAX`. What answers another kind of
+//! question than was asked is out of place: it would pass for a grant, or be more than the library bears.
+//! Controls, attributes and referrals are left out: nobody here asks for the former, and a password goes to
+//! no server that is not configured. Pure. Source: RFC 4511, section 4 and appendix B; section 5.1 (BER with
+//! definite lengths).
 
 use crate::base::limits;
 
@@ -32,12 +34,36 @@ const BIND_RESPONSE: u8 = 0x61;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
 const SEARCH_REFERENCE: u8 = 0x73;
-pub(super) const EXTENDED_RESPONSE: u8 = 0x78;
+const EXTENDED_RESPONSE: u8 = 0x78;
 const INTERMEDIATE_RESPONSE: u8 = 0x79;
 
+/// What a directory is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To take a name and a password.
+    Bind,
+    /// For entries.
+    Search,
+    /// For TLS within LDAP.
+    StartTls,
+}
+
+impl Asked {
+    /// Whether what has this tag answers it.
+    fn is_answered_by(self, tag: u8) -> bool {
+        match self {
+            Self::Bind => tag == BIND_RESPONSE,
+            Self::Search => matches!(tag, SEARCH_ENTRY | SEARCH_DONE | SEARCH_REFERENCE),
+            Self::StartTls => tag == EXTENDED_RESPONSE,
+        }
+    }
+}
+
 /// What a directory has sent and nobody has read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
+    /// What it is asked, in this order; the first question has the id 1.
+    asked: &'static [Asked],
     unread: Vec<u8>,
     received: usize,
 }
@@ -45,8 +71,6 @@ pub(super) struct Gate {
 /// A message that is let through.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// The tag of its operation.
-    pub tag: u8,
     /// Its result; 0 is success.
     pub code: u8,
     /// All of it, as it is written anew.
@@ -54,6 +78,11 @@ pub(super) struct Answer {
 }
 
 impl Gate {
+    /// In front of a directory that is asked this and no more.
+    pub(super) fn new(asked: &'static [Asked]) -> Self {
+        Self { asked, unread: Vec::new(), received: 0 }
+    }
+
     /// Takes bytes, cut anywhere.
     ///
     /// # Errors
@@ -82,7 +111,7 @@ impl Gate {
                 return Err(Malformed);
             }
             let Some(message) = element(&self.unread)? else { return Ok(None) };
-            let answer = answer(message.content)?;
+            let answer = answer(message.content, self.asked)?;
             let rest = message.rest.len();
             self.unread.drain(..self.unread.len() - rest);
             if answer.is_some() {
@@ -131,7 +160,7 @@ fn expect(tag: u8, input: &[u8]) -> Result<(&[u8], &[u8]), BadAnswer> {
 }
 
 /// What the content of a message says, if it is let through.
-fn answer(content: &[u8]) -> Result<Option<Answer>, BadAnswer> {
+fn answer(content: &[u8], asked: &[Asked]) -> Result<Option<Answer>, BadAnswer> {
     let (id, rest) = expect(INTEGER, content)?;
     if !matches!(id.len(), 1..=4) || id[0] >= 0x80 {
         return Err(Malformed);
@@ -141,6 +170,11 @@ fn answer(content: &[u8]) -> Result<Option<Answer>, BadAnswer> {
     }
     let operation = inner(rest)?;
     check_form(operation.tag, operation.content, 0)?;
+    let number = id.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+    let question = asked.get(number - 1).ok_or(Malformed)?;
+    if operation.tag != INTERMEDIATE_RESPONSE && !question.is_answered_by(operation.tag) {
+        return Err(Malformed);
+    }
     let (code, body) = match operation.tag {
         BIND_RESPONSE | SEARCH_DONE | EXTENDED_RESPONSE => result(operation.content)?,
         SEARCH_ENTRY => (0, entry(operation.content)?),
@@ -152,7 +186,7 @@ fn answer(content: &[u8]) -> Result<Option<Answer>, BadAnswer> {
     write(&mut inside, operation.tag, &body);
     let mut bytes = Vec::with_capacity(inside.len() + 8);
     write(&mut bytes, SEQUENCE, &inside);
-    Ok(Some(Answer { tag: operation.tag, code, bytes }))
+    Ok(Some(Answer { code, bytes }))
 }
 
 /// Whether elements within elements fill each other exactly, and not too deep.
@@ -207,6 +241,7 @@ fn write(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::Asked::{Bind, Search, StartTls};
     use super::*;
     use proptest::prelude::*;
 
@@ -223,7 +258,7 @@ mod tests {
     }
 
     fn let_through(bytes: &[u8]) -> Result<Vec<Answer>, BadAnswer> {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(&[Bind, Search]);
         gate.receive(bytes)?;
         std::iter::from_fn(|| gate.next_answer().transpose()).collect()
     }
@@ -237,14 +272,14 @@ mod tests {
         let inside = &message[2..];
         let with_controls = of(SEQUENCE, &[inside, &controls]);
         for bytes in [plain.clone(), message.clone(), with_controls] {
-            let mut gate = Gate::default();
+            let mut gate = Gate::new(&[Bind]);
             for byte in &bytes[..bytes.len() - 1] {
                 gate.receive(&[*byte]).unwrap();
                 assert_eq!(gate.next_answer(), Ok(None));
             }
             gate.receive(&bytes[bytes.len() - 1..]).unwrap();
             let answer = gate.next_answer().unwrap().unwrap();
-            assert_eq!((answer.tag, answer.code, answer.bytes), (BIND_RESPONSE, 49, plain.clone()));
+            assert_eq!((answer.code, answer.bytes), (49, plain.clone()));
             assert!(gate.is_empty());
         }
     }
@@ -257,7 +292,7 @@ mod tests {
         let bare = of(SEARCH_ENTRY, &[&of(OCTETS, &[b"cn=x"]), &of(SEQUENCE, &[])]);
         let reference = of(SEARCH_REFERENCE, &[&of(OCTETS, &[b"ldap://evil/"])]);
         let answers = let_through(&[message(&reference), message(&entry)].concat()).unwrap();
-        assert_eq!(answers, [Answer { tag: SEARCH_ENTRY, code: 0, bytes: message(&bare) }]);
+        assert_eq!(answers, [Answer { code: 0, bytes: message(&bare) }]);
     }
 
     #[test]
@@ -265,6 +300,7 @@ mod tests {
         let deep = (0..200).fold(Vec::new(), |inside, _| of(SEQUENCE, &[&inside]));
         let id = of(INTEGER, &[&[1]]);
         let long = vec![b'x'; limits::LDAP_MESSAGE_BYTES_MAX + 1];
+        let second = of(INTEGER, &[&[2]]);
         let name = of(SEARCH_ENTRY, &[&of(OCTETS, &[b"\xff"]), &of(SEQUENCE, &[])]);
         for (bytes, why) in [
             (b"HTTP/1.1 400".to_vec(), Malformed),
@@ -279,7 +315,7 @@ mod tests {
             (of(SEQUENCE, &[&id, &of(BIND_RESPONSE, &[])]), Malformed),
             (of(SEQUENCE, &[&id, &of(BIND_RESPONSE, &[&[OCTETS, 9]])]), Malformed),
             (of(SEQUENCE, &[&id, &of(BIND_RESPONSE, &[&deep])]), TooMuch),
-            (of(SEQUENCE, &[&id, &name]), Malformed),
+            (of(SEQUENCE, &[&second, &name]), Malformed),
             (of(SEQUENCE, &[&of(INTEGER, &[&[0x80]]), &of(BIND_RESPONSE, &[])]), Malformed),
             (of(SEQUENCE, &[&of(INTEGER, &[&[0]]), &of(EXTENDED_RESPONSE, &[])]), Disconnection),
             (of(SEQUENCE, &[&long]), TooMuch),
@@ -289,10 +325,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_another_kind_of_question_is_none() {
+        let done = [of(ENUMERATED, &[&[0]]), of(OCTETS, &[]), of(OCTETS, &[])].concat();
+        let entry = [of(OCTETS, &[b"cn=x"]), of(SEQUENCE, &[])].concat();
+        let answers = [(BIND_RESPONSE, &done), (SEARCH_DONE, &done), (EXTENDED_RESPONSE, &done)];
+        for (tag, body) in answers.into_iter().chain([(SEARCH_ENTRY, &entry)]) {
+            for (number, question) in [(1, Bind), (2, Search), (3, StartTls), (4, Bind), (0x0101, Bind)] {
+                let id =
+                    if number < 0x80 { vec![number as u8] } else { (number as u16).to_be_bytes().into() };
+                let mut gate = Gate::new(&[Bind, Search, StartTls]);
+                gate.receive(&of(SEQUENCE, &[&of(INTEGER, &[&id]), &of(tag, &[body])])).unwrap();
+                let is_let_through = gate.next_answer().is_ok_and(|answer| answer.is_some());
+                assert_eq!(is_let_through, number < 4 && question.is_answered_by(tag), "{tag:x} {number}");
+            }
+        }
+    }
+
+    #[test]
     fn a_server_that_talks_without_end_is_cut_off() {
         let reference = of(SEARCH_REFERENCE, &[&of(OCTETS, &[&[b'x'; 1_000]])]);
         let message = of(SEQUENCE, &[&of(INTEGER, &[&[2]]), &reference]);
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(&[Bind, Search]);
         let most = limits::LDAP_ANSWERS_BYTES_MAX / message.len();
         for _ in 0..most {
             gate.receive(&message).unwrap();
@@ -311,7 +364,7 @@ mod tests {
         #[test]
         fn what_is_let_through_is_let_through_again(code in any::<u8>(), text in ".{0,300}") {
             let body = [of(ENUMERATED, &[&[code]]), of(OCTETS, &[]), of(OCTETS, &[text.as_bytes()])].concat();
-            let message = of(SEQUENCE, &[&of(INTEGER, &[&[7]]), &of(SEARCH_DONE, &[&body])]);
+            let message = of(SEQUENCE, &[&of(INTEGER, &[&[2]]), &of(SEARCH_DONE, &[&body])]);
             let answers = let_through(&message).unwrap();
             prop_assert_eq!(let_through(&answers[0].bytes).unwrap(), answers);
         }

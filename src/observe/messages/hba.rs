@@ -96,6 +96,14 @@ pub(super) const HBA_WARNINGS: &[Message] = &[
         "Remove it, and name the authority in `TLS_CACERT`.",
     ),
     text(
+        "{0} of ldap.conf has no effect",
+        "libldap would go by it, or by the variable that begins with `LDAP`, and so PgBouncer does: here \
+         `TLS_CACERT` and `TLS_REQCERT` alone count. Without `TLS_CACERT` the system's authorities are \
+         trusted.",
+        "Name the directory's authority in `TLS_CACERT`; what else it is to be held to is the directory's \
+         affair.",
+    ),
+    text(
         "{word}: groups of roles are not supported",
         "Who is a member of a role is unknown to the pooler.",
         "Name the users, or put them into a file: `@file`.",
