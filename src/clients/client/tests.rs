@@ -448,23 +448,5 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
 
 mod anew;
 mod elsewhere;
+mod order;
 mod panics;
-
-#[tokio::test]
-async fn who_is_refused_can_read_why_in_the_log() {
-    let (clients, _doors) = clients_of("d =", "");
-    clients.plane.log.add(); // as if the line about it were slow to be written
-    let mut peer = over_tcp(&clients);
-    say_hello(&mut peer, &[("user", "u"), ("geqo", "off")]).await;
-    let others = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        biased;
-        message = message(&mut peer) => panic!("told too early: {message:?}"),
-        () = others => clients.plane.log.advance(1),
-    }
-    assert_eq!(refusal(&mut peer, "").await, "unsupported startup parameter: geqo");
-}

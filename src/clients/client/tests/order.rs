@@ -1,0 +1,59 @@
+//! What came before counts: who had left is counted no more, what is told stands in the log.
+
+use super::*;
+use crate::core::{Answer, Command};
+
+#[tokio::test]
+async fn who_is_refused_can_read_why_in_the_log() {
+    let (clients, _doors) = clients_of("d =", "");
+    clients.plane.log.add(); // as if the line about it were slow to be written
+    let mut peer = over_tcp(&clients);
+    say_hello(&mut peer, &[("user", "u"), ("geqo", "off")]).await;
+    let others = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        message = message(&mut peer) => panic!("told too early: {message:?}"),
+        () = others => clients.plane.log.advance(1),
+    }
+    assert_eq!(refusal(&mut peer, "").await, "unsupported startup parameter: geqo");
+}
+
+#[tokio::test]
+async fn who_finds_a_limit_reached_is_refused_when_the_workers_have_heard_who_left() {
+    for leaves in [true, false] {
+        let (clients, _doors) = welcomed("d =", "auth_type = trust\nmax_client_conn = 1", "u");
+        let limits = clients.plane.policy.load().snapshot.client_limits("u", None);
+        let mut other = clients.plane.admissions.admit(&"d".into(), &"u".into(), &limits).ok();
+        assert!(other.is_some());
+        let mut peer = over_tcp(&clients);
+        say_hello(&mut peer, &[("user", "u"), ("database", "d")]).await;
+        let mut barriers = Vec::new();
+        while barriers.len() < clients.plane.workers.len() {
+            for mail in clients.plane.workers.iter().flat_map(|worker| worker.take()) {
+                if let Mail::Command(Command::Barrier, reply) = mail {
+                    barriers.push(reply);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(clients.plane.admissions.refused(), [0; 3], "nobody is refused yet");
+        if leaves {
+            other = None;
+        }
+        barriers.into_iter().for_each(|reply| reply(Answer::Done));
+        if leaves {
+            tokio::spawn(welcome_clients(Arc::clone(&clients)));
+            let said = conversation(&mut peer, "").await;
+            assert_eq!(said.last().unwrap().0, tags::server::READY_FOR_QUERY);
+        } else {
+            let words = refusal(&mut peer, "").await;
+            assert_eq!(words, "no more connections allowed (max_client_conn)");
+            assert_eq!(clients.plane.admissions.refused(), [1, 0, 0]);
+        }
+        drop(other);
+    }
+}
