@@ -260,7 +260,8 @@ impl Session {
         if shown.access == Access::Admins && self.rights != Rights::Admin {
             return admin_needed();
         }
-        self.console.status.console_clients.hear_out().await;
+        let status = &self.console.status;
+        tokio::join!(status.console_clients.hear_out(), status.plane.hear_out());
         match self.console.show(shown).await {
             Ok(messages) => Reply::Done { messages, tag: "SHOW".to_owned() },
             Err(text) => Reply::error(text),

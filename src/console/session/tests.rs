@@ -6,8 +6,10 @@ use crate::clients::Clients;
 use crate::config::Snapshot;
 use crate::console::ProcessOrder;
 use crate::control::{Plane, Policy, WorkerSet};
+use crate::core::{Answer, Command};
 use crate::servers::Servers;
 use crate::status::Status;
+use crate::worker::{Mail, WorkerHandle};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use tokio::io::DuplexStream;
@@ -17,8 +19,12 @@ const FILE: &str = "[databases]\napp = host=10.0.0.1\n[users]\n[pgbouncer]\nmax_
 
 /// A console, and where the orders for its process arrive.
 fn console() -> (Arc<Console>, mpsc::UnboundedReceiver<ProcessOrder>) {
+    console_beside(WorkerSet::none())
+}
+
+fn console_beside(workers: WorkerSet) -> (Arc<Console>, mpsc::UnboundedReceiver<ProcessOrder>) {
     let snapshot = Snapshot::load_with("test.ini", None, &|_| Ok(FILE.into())).unwrap();
-    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), WorkerSet::none());
+    let (plane, _launcher) = Plane::new(Arc::new(Policy::without_tls(snapshot)), workers);
     plane.registry.adopt(&plane.policy.load().snapshot);
     let (clients, servers) = (Clients::new(Arc::clone(&plane)).0, Servers::new(plane));
     Console::new(Status::new(clients, servers))
@@ -412,4 +418,31 @@ async fn what_is_told_can_be_read_in_the_log() {
         }
         assert_eq!(visitor.read().await, [told.as_str()]);
     }
+}
+
+#[tokio::test]
+async fn a_show_is_answered_when_the_workers_have_heard_who_left() {
+    let workers = [WorkerHandle::new().unwrap(), WorkerHandle::new().unwrap()];
+    let (console, _orders) =
+        console_beside(WorkerSet { handles: workers.clone().into(), ..WorkerSet::none() });
+    let (mut visitor, _) = visit(&console, Rights::Admin).await;
+    let heard = async {
+        for worker in &workers {
+            let barrier = loop {
+                let barrier = worker.take().into_iter().find_map(|mail| match mail {
+                    Mail::Command(Command::Barrier, reply) => Some(reply),
+                    _ => None,
+                });
+                match barrier {
+                    Some(reply) => break reply,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            a_while().await;
+            barrier(Answer::Done);
+        }
+    };
+    let asked = async { tokio::join!(visitor.ask("show databases"), heard).0 };
+    let answer = tokio::time::timeout(Duration::from_secs(30), asked).await.expect("workers are asked");
+    assert!(answer.last().is_some_and(|message| message == "CSHOW|"), "{answer:?}");
 }
