@@ -154,6 +154,35 @@ fn hashes_are_passed_through_to_the_server() {
     assert_eq!(try_log_in(&pooler, "127.0.0.1", "scrammer", "scrammer-secret").as_deref(), Ok("scrammer"));
 }
 
+/// Of the secrets only verifiers are known, each with a salt of its own: the server takes the keys that its
+/// user has proven to us, and no others.
+#[test]
+fn a_forced_users_keys_are_its_own_whoever_logs_in_and_outlive_the_servers() {
+    let pooler = PoolerSetup::new(postgres())
+        .database("forced", "user=scrammer dbname=app pool_size=1")
+        .set("auth_type", "scram-sha-256")
+        .user("scrammer", &stored("scrammer"))
+        .user("tlser", &stored("tlser"))
+        .start();
+    let ask = |user: &str, database: &str, sql: &str| {
+        let mut psql = programs::limited(programs::postgres("psql"));
+        let target = format!("host=127.0.0.1 port={} user={user} dbname={database}", pooler.port);
+        psql.args(["-X", "-At", "-w", "-c", sql, "-d", &target]).env("PGPASSWORD", format!("{user}-secret"));
+        programs::run(&mut psql)
+    };
+    let server_of = |user| {
+        let said = ask(user, "forced", "select current_user, pg_backend_pid()");
+        said.trim_end().strip_prefix("scrammer|").expect("the forced user").to_owned()
+    };
+    let mut before = server_of("scrammer");
+    for user in ["tlser", "scrammer", "tlser", "tlser"] {
+        ask("admin", "pgbouncer", "reconnect forced");
+        let server = server_of(user);
+        assert_ne!(server, before, "a login of its own, for {user}");
+        before = server;
+    }
+}
+
 #[test]
 fn auth_query_finds_users_that_no_file_names() {
     let pooler = PoolerSetup::new(postgres())

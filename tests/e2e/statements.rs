@@ -200,6 +200,30 @@ fn parse_complete_comes_at_its_place_in_a_pipeline() {
     assert_eq!(outcome.tags, "12DC12DC3Z", "{outcome:?}");
 }
 
+#[test]
+fn parses_and_closes_without_a_sync_are_answered_in_their_order() {
+    let pooler = pooler(200);
+    let (mut warm, mut client) = (pooler.client(), pooler.client());
+    prepare(&mut warm, "known", "select 1");
+    prepare(&mut client, "old", "select 1");
+    let batch = [
+        raw::close("old"),
+        raw::parse("new", "select 2"), // the server's answer
+        raw::close("never there"),     // ours from here on
+        raw::parse("known", "select 1"),
+        raw::close("new"),
+        raw::parse("last", "select 3"), // the server's again
+        raw::close("known"),
+        raw::frame(b'H', &[]),
+    ];
+    client.send(&batch.concat());
+    let tags: Vec<u8> = (0..7).map(|_| client.read().expect("an answer").tag).collect();
+    assert_eq!(tags.escape_ascii().to_string(), "3131313");
+    assert_eq!(client.ask(&[raw::sync()]).tags, "Z");
+    assert_eq!(run(&mut client, "last", &[]), "3");
+    assert!(is_missing(&mut client, "known"));
+}
+
 /// Prepares statements of 10 kB and more until that is refused; how many there were.
 fn prepare_without_end(client: &mut Raw) -> usize {
     for number in 0.. {

@@ -20,6 +20,27 @@ fn query_timeout_ends_client_and_server() {
 }
 
 #[test]
+fn query_timeout_ends_nobody_whose_queries_are_answered() {
+    let pooler =
+        PoolerSetup::new(postgres()).database("other", "pool_mode=session").set("query_timeout", 1).start();
+    let (mut open, mut failed) = (pooler.client(), pooler.client());
+    let mut session = Raw::log_in(pooler.port, "other", "other");
+    assert_eq!(open.simple("begin").status, Some(b'T'));
+    failed.simple("begin");
+    assert_eq!(failed.simple("select 1/0").status, Some(b'E'));
+    assert_eq!(session.simple("select 1").value(), "1");
+    // Each that is ended has begun behind all that was answered before it.
+    for _ in 0..2 {
+        let mut busy = pooler.client();
+        busy.send(&raw::query("select pg_sleep(30)"));
+        assert_eq!(busy.last_words(), "FATAL 08P01: query timeout");
+    }
+    assert_eq!(open.simple("commit").commands, ["COMMIT"]);
+    assert_eq!(failed.simple("commit").commands, ["ROLLBACK"]);
+    assert_eq!(session.simple("select 2").value(), "2");
+}
+
+#[test]
 fn query_timeout_ends_the_wait_too() {
     let pooler = setup().set("query_timeout", 1).start();
     let (mut holder, mut waiter) = (pooler.client(), pooler.client());

@@ -260,6 +260,27 @@ fn large_answers_come_whole_through_both_tls_sides() {
     assert_eq!(said.trim_end().len(), 20 << 20);
 }
 
+/// Each piece comes in a record of its own, or in several; a buffer of 4 KB may end anywhere in them.
+#[test]
+fn a_message_may_be_split_over_records_anywhere() {
+    let pooler = client_tls("require").set("server_tls_sslmode", "require").set("pkt_buf", 4096).start();
+    let mut client = Raw::tls(pooler.port, "localhost", &certs().ca());
+    client.startup(&[("user", "app"), ("database", "app")]);
+    assert_eq!(client.outcome().status, Some(b'I'));
+    for bytes in [4089, 4095, 4096, 4097, 8191, 16_383, 16_384, 16_385, 40_000] {
+        let name = "x".repeat(bytes - "set application_name = ''".len() - 6);
+        let message = raw::query(&format!("set application_name = '{name}'"));
+        assert_eq!(message.len(), bytes);
+        for cut in [1, 4, 5, 6, bytes / 2, bytes - 1] {
+            client.send(&message[..cut]);
+            client.send(&message[cut..]);
+            let outcome = client.outcome();
+            assert_eq!(outcome.commands, ["SET"], "{bytes} bytes, cut at {cut}");
+        }
+        assert_eq!(client.simple("show application_name").value(), name[..63]);
+    }
+}
+
 /// Begins a login over TLS as a client with these sessions in memory, up to the first
 /// answer: behind the ticket.
 fn shake_hands(pooler: &Pooler, client: &Arc<ClientConfig>) -> HandshakeKind {

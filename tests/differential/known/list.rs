@@ -434,4 +434,13 @@ pub const LIST: &[Known] = &[
         then: Then::Client,
         always: true,
     },
+    Known {
+        name: "an answer to Close is held back",
+        reason: "as PgBouncer 1.26: what is closed behind a Parse is answered at once, without a Sync, too",
+        versions: BEFORE_1_26,
+        theirs: NOTHING,
+        ours: "3",
+        then: Then::Client,
+        always: true,
+    },
 ];

@@ -134,6 +134,9 @@ fn orders() -> Vec<(&'static str, Vec<Step>)> {
     let again = ask(1, &[make(), describe("s"), bind("s", &["three"]), execute(), sync()]);
     let after = query(1, "select 1");
     let at_once = send(1, close("s"), Until::Quiet);
+    let changes =
+        [close("s"), parse("n", "select 1"), close("x"), parse("s", "select 2"), close("n"), flush()];
+    let mixed = send(1, changes.concat(), Until::Quiet);
     let (prepared, executed) = (query(1, "prepare q as select 5"), query(1, "execute q"));
     let second = ask(2, &[make(), bind("s", &["two"]), execute(), sync()]);
     let second_closed = ask(2, &[close("s"), sync()]);
@@ -144,6 +147,7 @@ fn orders() -> Vec<(&'static str, Vec<Step>)> {
         ("described that is not there", vec![described, after.clone()]),
         ("closed that is not there", vec![closed, after.clone()]),
         ("closed without a Sync", vec![made(1), at_once, after.clone()]),
+        ("closed and made without a Sync", vec![made(1), mixed, ask(1, &[sync()]), after.clone()]),
         ("made twice", vec![made(1), made(1), after.clone()]),
         ("forgotten by DEALLOCATE ALL", vec![made(1), query(1, "deallocate all"), run("x"), after.clone()]),
         ("forgotten by DISCARD ALL", vec![made(1), query(1, "discard all"), run("x"), after]),
