@@ -2,9 +2,9 @@
 //! who ask: a semaphore with a queue for each key.
 //!
 //! Each asks under a key: that of a server, of the network that a client comes from, of a database. There is
-//! a limit of permits in all and one for each key; keys that wait get theirs one after the other, however long
-//! the others' queues. Never waits for who holds a permit, never bounds who waits: these are logins, which have
-//! limits of their own.
+//! a limit of permits in all and one for each key; keys that wait get theirs one after the other, however
+//! long the others' queues. Never waits for who holds a permit, never bounds who waits: these are logins,
+//! which have limits of their own.
 
 use crate::base::Address;
 use crate::tasks;
