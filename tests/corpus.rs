@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/bodies/cancel.rs"]
+mod cancel;
 #[path = "../fuzz/bodies/console.rs"]
 mod console;
 #[path = "../fuzz/bodies/frames.rs"]
@@ -13,6 +15,8 @@ mod hba;
 mod iam;
 #[path = "../fuzz/bodies/ini.rs"]
 mod ini;
+#[path = "../fuzz/bodies/ldap.rs"]
+mod ldap;
 #[path = "../fuzz/bodies/scram.rs"]
 mod scram;
 #[path = "../fuzz/bodies/startup.rs"]
@@ -73,4 +77,14 @@ fn hba_corpus() {
 #[test]
 fn iam_corpus() {
     replay("iam", iam::run);
+}
+
+#[test]
+fn ldap_corpus() {
+    replay("ldap", ldap::run);
+}
+
+#[test]
+fn cancel_corpus() {
+    replay("cancel", cancel::run);
 }

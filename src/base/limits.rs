@@ -119,7 +119,7 @@ pub const LDAP_MESSAGE_BYTES_MAX: usize = 65_536;
 /// See [`LDAP_MESSAGE_BYTES_MAX`].
 pub const LDAP_ANSWERS_BYTES_MAX: usize = 262_144;
 
-/// Logins that ask a directory at a time, in all and from one address: each has a connection of its own.
+/// Logins that ask a directory at a time, in all and from one network: each has a connection of its own.
 pub const LDAP_LOGINS_MAX: usize = 32;
 /// See [`LDAP_LOGINS_MAX`].
 pub const LDAP_LOGINS_EACH_MAX: usize = 8;
@@ -131,7 +131,7 @@ pub const LDAP_CONNECT_MS: u64 = 5_000;
 /// A directory must have answered everything about one login within this.
 pub const LDAP_ANSWER_MS: u64 = 10_000;
 
-/// Logins that ask PAM at a time, in all and from one address: each has a thread for as long as a module
+/// Logins that ask PAM at a time, in all and from one network: each has a thread for as long as a module
 /// takes, and the usual one takes two seconds for a wrong password.
 pub const PAM_LOGINS_MAX: usize = 16;
 /// See [`PAM_LOGINS_MAX`].

@@ -14,7 +14,7 @@ mod time;
 mod version;
 pub(crate) mod wrap;
 
-pub use address::Address;
+pub use address::{Address, Network};
 pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
 pub(crate) use log_about::{About, log_about};
 pub use secret::Password;

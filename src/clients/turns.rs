@@ -1,12 +1,12 @@
 //! Turns at something slow that tells who a client is: a directory, PAM.
 //!
-//! So many have theirs at a time, in all and from one address; the others wait, address by address. Each
+//! So many have theirs at a time, in all and from one network; the others wait, network by network. Each
 //! directory has turns of its own: one that does not answer holds up nobody who asks another. Who waits is a
 //! client that has not proven who it is: `max_login_conn` bounds how many there are, and
 //! `client_login_timeout` for how long. Where many wait the log says so.
 
 use crate::auth::ldap::LdapServer;
-use crate::base::{Micros, limits};
+use crate::base::{Address, Micros, limits};
 use crate::control::{FairSemaphore, Permit};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,24 +32,24 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    /// At most `in_all` at a time, and `in_each` from one address.
+    /// At most `in_all` at a time, and `in_each` from one network.
     pub(super) fn new(what: &'static str, in_all: usize, in_each: usize) -> Self {
         let permits = FairSemaphore::new(in_all, in_each);
         Self { what, permits, waiting: AtomicUsize::new(0), told_us: AtomicU64::new(0) }
     }
 
-    /// Waits for a turn for a client at `address`; it is `now`.
+    /// Waits for a turn for `client`; it is `now`.
     ///
     /// # Cancel safety
     /// Dropping it leaves the queue.
-    pub(super) async fn take(&self, address: &str, now: Micros) -> Permit {
+    pub(super) async fn take(&self, client: &Address, now: Micros) -> Permit {
         let count = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         let _waiting = Waiting(&self.waiting);
         if count > limits::LOGIN_QUEUE_FULL && self.is_news(now) {
             let what = self.what;
             tracing::warn!("{what}: the queue is full, {count} logins wait for their turns");
         }
-        self.permits.acquire(address).await
+        self.permits.acquire_for_client(client).await
     }
 
     /// How many have their turns, and how many wait for theirs.
@@ -89,19 +89,25 @@ impl DirectoryTurns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    /// The client of that number: each comes from a network of its own.
+    fn client(number: u32) -> Address {
+        Address::Tcp((Ipv4Addr::from_bits(number), 1).into())
+    }
 
     #[tokio::test]
     async fn a_directory_whose_turns_are_taken_holds_up_nobody_at_another() {
         let directories = DirectoryTurns::default();
         let servers = |host: &str| [LdapServer { host: host.to_owned(), port: 389 }];
         let mut held = Vec::new();
-        for number in 0..limits::LDAP_LOGINS_MAX {
+        for number in (0..).take(limits::LDAP_LOGINS_MAX) {
             let turns = directories.of(&servers("slow"));
-            held.push(turns.take(&number.to_string(), Micros(1)).await);
+            held.push(turns.take(&client(number), Micros(1)).await);
         }
         let slow = directories.of(&servers("slow"));
-        let waiting = tokio::spawn(async move { slow.take("one more", Micros(1)).await });
-        drop(directories.of(&servers("quick")).take("1", Micros(1)).await);
+        let waiting = tokio::spawn(async move { slow.take(&client(u32::MAX), Micros(1)).await });
+        drop(directories.of(&servers("quick")).take(&client(1), Micros(1)).await);
         assert!(!waiting.is_finished(), "the bound holds");
         // what is not in use is forgotten, what is in use is not
         drop(directories.of(&servers("third")));
@@ -113,11 +119,11 @@ mod tests {
     #[tokio::test]
     async fn who_is_gone_waits_no_more() {
         let turns = Arc::new(Turns::new("x", 1, 1));
-        let held = turns.take("a", Micros(1)).await;
+        let held = turns.take(&client(1), Micros(1)).await;
         let waiting: Vec<_> = (0..3)
             .map(|_| {
                 let turns = Arc::clone(&turns);
-                tokio::spawn(async move { turns.take("b", Micros(1)).await })
+                tokio::spawn(async move { turns.take(&client(2), Micros(1)).await })
             })
             .collect();
         while turns.waiting.load(Ordering::Relaxed) < 3 {
@@ -129,7 +135,7 @@ mod tests {
         }
         assert_eq!(turns.waiting.load(Ordering::Relaxed), 0);
         drop(held);
-        drop(turns.take("c", Micros(1)).await);
+        drop(turns.take(&client(3), Micros(1)).await);
     }
 
     #[test]

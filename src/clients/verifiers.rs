@@ -31,9 +31,9 @@ pub struct KeyDerivation<'a> {
 }
 
 impl KeyDerivation<'_> {
-    /// A permit under the key of this client's address.
+    /// A permit for this client.
     pub(super) async fn acquire(&self) -> Permit {
-        self.semaphore.acquire(&format!("client {}", self.client.host_text())).await
+        self.semaphore.acquire_for_client(self.client).await
     }
 }
 

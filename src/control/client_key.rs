@@ -6,30 +6,30 @@
 //! doc/config.md ("Section `[peers]`"); the keys that it gives out and forwards.
 
 /// Process id and secret of BackendKeyData, as one.
-pub(crate) type ClientKey = [u8; 8];
+pub type ClientKey = [u8; 8];
 
 /// Of the last byte: how many times the key may still be forwarded.
 const HOPS_MASK: u8 = 0b11;
 
 /// Makes a random key one of the process with this id.
-pub(super) fn mark(key: &mut ClientKey, peer_id: u16) {
+pub fn mark(key: &mut ClientKey, peer_id: u16) {
     [key[1], key[2]] = peer_id.to_le_bytes();
     key[7] |= HOPS_MASK;
 }
 
 /// The id of the process that has issued it.
-pub(super) fn issuer(key: &ClientKey) -> u16 {
+pub fn issuer(key: &ClientKey) -> u16 {
     u16::from_le_bytes([key[1], key[2]])
 }
 
 /// As it was issued: it may have been forwarded since.
-pub(super) fn as_issued(mut key: ClientKey) -> ClientKey {
+pub fn as_issued(mut key: ClientKey) -> ClientKey {
     key[7] |= HOPS_MASK;
     key
 }
 
 /// As it is forwarded; `None`: that has been done often enough, somewhere they go in a circle.
-pub(super) fn forwarded(mut key: ClientKey) -> Option<ClientKey> {
+pub fn forwarded(mut key: ClientKey) -> Option<ClientKey> {
     let has_hops = key[7] & HOPS_MASK > 0;
     key[7] -= u8::from(has_hops);
     has_hops.then_some(key)

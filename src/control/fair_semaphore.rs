@@ -1,11 +1,12 @@
 //! Permits for something scarce (a core to compute on, lookups of auth_query), shared out fairly among those
 //! who ask: a semaphore with a queue for each key.
 //!
-//! Each asks under a key: that of a server, of an address, of a database. There is a limit of permits in all
-//! and one for each key; keys that wait get theirs one after the other, however long the others' queues.
-//! Never waits for who holds a permit, never bounds who waits: these are logins, which have limits of their
-//! own.
+//! Each asks under a key: that of a server, of the network that a client comes from, of a database. There is
+//! a limit of permits in all and one for each key; keys that wait get theirs one after the other, however
+//! long the others' queues. Never waits for who holds a permit, never bounds who waits: these are logins,
+//! which have limits of their own.
 
+use crate::base::Address;
 use crate::tasks;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +87,14 @@ impl FairSemaphore {
                 return permit;
             }
         }
+    }
+
+    /// Waits for a permit for a client there: those of one network are as one.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_for_client(&self, client: &Address) -> Permit {
+        self.acquire(&format!("client {}", client.network())).await
     }
 
     /// Takes every permit there is room for, for those who wait.
@@ -256,6 +265,25 @@ mod tests {
         assert_eq!(order(&told), "aabb", "a has its two");
         give_back(&told, 0).await;
         assert_eq!(order(&told), "aabba");
+    }
+
+    #[tokio::test]
+    async fn clients_of_one_network_are_as_one() {
+        let (semaphore, told) = (FairSemaphore::new(9, 1), Told::default());
+        let clients =
+            ["[2001:db8::1]:1", "[2001:db8::2:1]:1", "[2001:db8:0:1::1]:1", "10.0.0.1:1", "10.0.0.2:1"];
+        for client in clients {
+            let (semaphore, told) = (semaphore.clone(), Arc::clone(&told));
+            tokio::spawn(async move {
+                let permit = semaphore.acquire_for_client(&Address::Tcp(client.parse().unwrap())).await;
+                told.lock().unwrap().push((client, Some(permit)));
+            });
+            settle().await;
+        }
+        let has = |client| told.lock().unwrap().iter().any(|(other, _)| *other == client);
+        assert_eq!(clients.map(has), [true, false, true, true, true]);
+        give_back(&told, 0).await;
+        assert!(has(clients[1]), "its turn comes");
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ mod cancel;
 mod cancel_end;
 mod cancel_keys;
 mod cancel_queue;
-mod client_key;
+pub mod client_key;
 mod fair_semaphore;
 mod first_server;
 mod last_failure;

@@ -102,10 +102,10 @@ async fn turn(
 ) -> Result<Permit, Trouble> {
     let snapshot = Arc::clone(&servers.plane.policy.load().snapshot);
     let pool = servers.peers.pool(&snapshot, request.peer).ok_or("peer removed")?;
-    let requester = request.requester.host_text();
+    let turn = pool.acquire_for_client(&request.requester);
     tokio::select! {
         biased;
         () = request.done.closed() => Err("its sender had to make room".into()),
-        waited = by(on_its_way_by, pool.acquire(&requester)) => waited.ok_or(Trouble::TooLate),
+        waited = by(on_its_way_by, turn) => waited.ok_or(Trouble::TooLate),
     }
 }

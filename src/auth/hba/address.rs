@@ -28,20 +28,25 @@ pub(super) struct V6 {
 }
 
 impl Addresses {
-    /// `all`, `ADDRESS/BITS` or `ADDRESS MASK`; or what PostgreSQL takes beside them.
-    pub(super) fn read(tokens: &mut Tokens<'_>) -> Result<Result<Self, Unsupported>, Wrong> {
+    /// `all`, `ADDRESS/BITS` or `ADDRESS MASK`; and what keeps a rule from being read as it is meant.
+    pub(super) fn read(tokens: &mut Tokens<'_>) -> Result<(Self, Option<Unsupported>), Wrong> {
         let Token::Word(word) = tokens.current() else { return Err(Wrong::NoAddress) };
         let word = word.clone();
         tokens.take()?;
         if word == "all" {
-            return Ok(Ok(Self::All));
+            return Ok((Self::All, None));
         }
         if is_host_name(&word) {
-            return Ok(Err(Unsupported::HostName(shown(&word))));
+            return Ok((Self::All, Some(Unsupported::HostName(shown(&word)))));
         }
+        Ok((Self::network(&word, tokens)?, None))
+    }
+
+    /// `ADDRESS/BITS`, or `ADDRESS` with its mask in front of `tokens`.
+    fn network(word: &str, tokens: &mut Tokens<'_>) -> Result<Self, Wrong> {
         let (address, bits) = match word.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
-            None => (&*word, None),
+            None => (word, None),
         };
         let address: IpAddr = address.parse().map_err(|_| Wrong::BadAddress(shown(address)))?;
         let mask = match bits {
@@ -55,10 +60,10 @@ impl Addresses {
         };
         match (address, mask) {
             (IpAddr::V4(address), IpAddr::V4(mask)) => {
-                Ok(Ok(Self::V4 { address: address.to_bits(), mask: mask.to_bits() }))
+                Ok(Self::V4 { address: address.to_bits(), mask: mask.to_bits() })
             }
             (IpAddr::V6(address), IpAddr::V6(mask)) => {
-                Ok(Ok(Self::V6(Box::new(V6 { address: address.to_bits(), mask: mask.to_bits() }))))
+                Ok(Self::V6(Box::new(V6 { address: address.to_bits(), mask: mask.to_bits() })))
             }
             (_, mask) => Err(Wrong::BadMask(mask.to_string())),
         }

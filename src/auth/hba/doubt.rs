@@ -8,10 +8,22 @@ use super::files::Files;
 use super::rule::{Kind, Rule};
 use crate::auth::{Method, Question};
 use crate::base::limits;
-use crate::config::Place;
+use crate::config::{Place, shown};
+
+/// What of a rule has no effect, or keeps it from ever letting somebody in.
+pub(super) fn doubt_rule(files: &mut Files<'_>, rule: &Rule) {
+    let place = &rule.place;
+    doubt_method(files, place, rule.kind, rule.method);
+    if let Some((address, mask)) = rule.addresses.impossible() {
+        files.doubt(Doubt::NeverFits { place: place.clone(), address, mask });
+    }
+    if let Some(map) = rule.map.as_ref().filter(|_| !rule.method.takes_map()) {
+        files.doubt(Doubt::IdleMap { place: place.clone(), map: shown(&map.name) });
+    }
+}
 
 /// A method that those for whom the rule is cannot meet.
-pub(super) fn doubt_method(files: &mut Files<'_>, place: &Place, kind: Kind, method: Method) {
+fn doubt_method(files: &mut Files<'_>, place: &Place, kind: Kind, method: Method) {
     let (what, way) = match (method, kind) {
         (Method::Peer, Kind::Host | Kind::HostSsl | Kind::HostNoSsl) => ("account", "TCP"),
         (Method::Cert, Kind::Local) => ("certificate", "a Unix socket"),

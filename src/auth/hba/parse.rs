@@ -5,7 +5,7 @@
 //! refuses the file in any case. Source: PgBouncer, src/hba.c (parse_line(), parse_map_definition()).
 
 use super::address::Addresses;
-use super::doubt::doubt_method;
+use super::doubt::doubt_rule;
 use super::error::{Doubt, Unsupported, Wrong};
 use super::files::Files;
 use super::ident::{IdentMap, IdentMaps};
@@ -23,53 +23,77 @@ const ONLY_POSTGRESQL: [&str; 7] = ["bsd", "gss", "ident", "oauth", "pam", "radi
 /// Connections that are encrypted by GSSAPI: there are none.
 const GSS: &str = "hostgssenc";
 
-/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME | OPTIONS of LDAP]`; `None`: it is left out.
+/// Why a line becomes no rule.
+enum NoRule {
+    /// It is left out.
+    LeftOut(Unsupported),
+    /// It refuses the file.
+    Wrong(Wrong),
+}
+
+impl NoRule {
+    /// In a line of this method: a `reject` may be left out only where it fits nobody.
+    fn in_line_of(self, method: Method) -> Self {
+        let fits_nobody = |why: &Unsupported| matches!(why, Unsupported::Gss(word) if word == GSS);
+        match self {
+            Self::LeftOut(why) if method == Method::Reject && !fits_nobody(&why) => {
+                Self::Wrong(Wrong::RejectLeftOut(why))
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<Wrong> for NoRule {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
+/// The rule of a line; `None`: it is left out.
 pub(super) fn rule(
+    files: &mut Files<'_>,
+    place: &Place,
+    tokens: Tokens<'_>,
+    maps: &IdentMaps,
+) -> Result<Option<Rule>, Wrong> {
+    match read(files, place, tokens, maps) {
+        Ok(rule) => Ok(Some(rule)),
+        Err(NoRule::LeftOut(why)) => {
+            files.doubt(Doubt::LeftOut { place: place.clone(), why });
+            Ok(None)
+        }
+        Err(NoRule::Wrong(wrong)) => Err(wrong),
+    }
+}
+
+/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME | OPTIONS of LDAP]`.
+fn read(
     files: &mut Files<'_>,
     place: &Place,
     mut tokens: Tokens<'_>,
     maps: &IdentMaps,
-) -> Result<Option<Rule>, Wrong> {
+) -> Result<Rule, NoRule> {
     let (kind, of_gss) = kind(&mut tokens)?;
     let (databases, of_databases) = Names::read(&mut tokens, files, place)?;
     let (users, of_users) = Names::read(&mut tokens, files, place)?;
-    let addresses = match kind {
-        Kind::Local => Ok(Addresses::All),
+    let (addresses, of_addresses) = match kind {
+        Kind::Local => (Addresses::All, None),
         Kind::Host | Kind::HostSsl | Kind::HostNoSsl => Addresses::read(&mut tokens)?,
     };
     let method = method(&mut tokens)?;
-    let never_fits = matches!(&of_gss, Some(Unsupported::Gss(word)) if word == GSS);
-    let (addresses, method) = match (of_gss.or(of_databases).or(of_users), addresses, method) {
-        (None, Ok(addresses), Ok(method)) => (addresses, method),
-        (Some(why), _, method) | (None, Err(why), method) => {
-            let opens = method == Ok(Method::Reject) && !never_fits;
-            return if opens { Err(Wrong::RejectLeftOut(why)) } else { Ok(left_out(files, place, why)) };
-        }
-        (None, Ok(_), Err(why)) => return Ok(left_out(files, place, why)),
-    };
+    if let Some(why) = of_gss.or(of_databases).or(of_users).or(of_addresses) {
+        return Err(NoRule::LeftOut(why).in_line_of(method));
+    }
+    let (mut map, mut ldap) = (None, None);
     if method == Method::Ldap {
-        let ldap = LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?;
-        let (ldap, place) = (Some(Arc::new(ldap)), place.clone());
-        return Ok(Some(Rule { place, method, map: None, ldap, kind, databases, users, addresses }));
+        ldap = Some(Arc::new(LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?));
+    } else {
+        map = map_named(&mut tokens, maps).map_err(|why| why.in_line_of(method))?;
     }
-    let map = match map(&mut tokens, maps)? {
-        Ok(map) => map,
-        Err(why) if method == Method::Reject => return Err(Wrong::RejectLeftOut(why)),
-        Err(why) => return Ok(left_out(files, place, why)),
-    };
-    doubt_method(files, place, kind, method);
-    if let Some((address, mask)) = addresses.impossible() {
-        files.doubt(Doubt::NeverFits { place: place.clone(), address, mask });
-    }
-    if let Some(map) = map.as_ref().filter(|_| !method.takes_map()) {
-        files.doubt(Doubt::IdleMap { place: place.clone(), map: shown(&map.name) });
-    }
-    Ok(Some(Rule { place: place.clone(), method, map, ldap: None, kind, databases, users, addresses }))
-}
-
-fn left_out(files: &mut Files<'_>, place: &Place, why: Unsupported) -> Option<Rule> {
-    files.doubt(Doubt::LeftOut { place: place.clone(), why });
-    None
+    let rule = Rule { place: place.clone(), method, map, ldap, kind, databases, users, addresses };
+    doubt_rule(files, &rule);
+    Ok(rule)
 }
 
 /// For which connections the rule is, and whether it asks how they are encrypted by GSSAPI.
@@ -86,28 +110,25 @@ fn kind(tokens: &mut Tokens<'_>) -> Result<(Kind, Option<Unsupported>), Wrong> {
     Ok(found)
 }
 
-fn method(tokens: &mut Tokens<'_>) -> Result<Result<Method, Unsupported>, Wrong> {
+fn method(tokens: &mut Tokens<'_>) -> Result<Method, NoRule> {
     let method = match tokens.current() {
-        Token::End => return Err(Wrong::NoMethod),
+        Token::End => return Err(Wrong::NoMethod.into()),
         Token::Word(word) => match Method::of_rule(word) {
-            Some(Method::Ldap) => return Ok(Ok(Method::Ldap)), // its options have another form
+            Some(Method::Ldap) => return Ok(Method::Ldap), // its options have another form
             Some(method) => method,
             None if ONLY_POSTGRESQL.contains(&&**word) => {
-                return Ok(Err(Unsupported::Method(word.clone()))); // what follows is its own
+                return Err(NoRule::LeftOut(Unsupported::Method(word.clone()))); // what follows is its own
             }
-            None => return Err(Wrong::UnsupportedMethod(keyword_shown(word))),
+            None => return Err(Wrong::UnsupportedMethod(keyword_shown(word)).into()),
         },
-        other => return Err(Wrong::UnsupportedMethod(keyword_shown(other.text()))),
+        other => return Err(Wrong::UnsupportedMethod(keyword_shown(other.text())).into()),
     };
     tokens.take()?;
-    Ok(Ok(method))
+    Ok(method)
 }
 
 /// `map=NAME`, if there is one, and nothing else.
-fn map(
-    tokens: &mut Tokens<'_>,
-    maps: &IdentMaps,
-) -> Result<Result<Option<Arc<IdentMap>>, Unsupported>, Wrong> {
+fn map_named(tokens: &mut Tokens<'_>, maps: &IdentMaps) -> Result<Option<Arc<IdentMap>>, NoRule> {
     let mut map = None;
     while !tokens.is_at_end() {
         let (name, value) = match tokens.current() {
@@ -116,11 +137,11 @@ fn map(
         }
         .ok_or(Wrong::Excess)?;
         if name != "map" || map.is_some() {
-            return Ok(Err(Unsupported::Parameter(keyword_shown(name))));
+            return Err(NoRule::LeftOut(Unsupported::Parameter(keyword_shown(name))));
         }
-        let Some(named) = maps.named(value) else { return Ok(Err(Unsupported::UnknownMap(shown(value)))) };
-        map = Some(Arc::clone(named));
+        let unknown = || NoRule::LeftOut(Unsupported::UnknownMap(shown(value)));
+        map = Some(Arc::clone(maps.named(value).ok_or_else(unknown)?));
         tokens.take()?;
     }
-    Ok(Ok(map))
+    Ok(map)
 }

@@ -315,7 +315,8 @@ fn what_may_not_be_meant_so_is_told_and_read_as_pgbouncer_reads_it() {
     let files = [
         (
             "etc/hba",
-            "host all all 192.168.1.1/0 trust\nhost all all fe80::1/64 trust\nlocal all all md5 map=m\n",
+            "host all all 192.168.1.1/0 trust\nhost all all fe80::1/64 trust\nlocal all all md5 map=m\n\
+             host all all 10.0.0.1/8 ldap ldapserver=x ldapprefix=x\n",
         ),
         ("ident", "m /^(.*)$ +group\n"),
     ];
@@ -328,6 +329,7 @@ fn what_may_not_be_meant_so_is_told_and_read_as_pgbouncer_reads_it() {
             "address does not match mask in etc/hba:1: 192.168.1.1 / 0.0.0.0: the rule never fits",
             "address does not match mask in etc/hba:2: fe80::1 / ffff:ffff:ffff:ffff::: the rule never fits",
             "map=m in etc/hba:3 has no effect with this method",
+            "address does not match mask in etc/hba:4: 10.0.0.1 / 255.0.0.0: the rule never fits",
         ]
     );
     for from in ["192.168.1.1", "0.0.0.0", "fe80::1"] {

@@ -149,7 +149,8 @@ impl Written {
         let port = self.port.unwrap_or(PORTS[usize::from(self.is_tls)]);
         let host = |text: String| text.trim_start_matches('[').trim_end_matches(']').to_owned();
         let servers = std::mem::take(&mut self.servers).into_iter();
-        let servers: Vec<_> = servers.map(|text| LdapServer { host: host(text), port }).collect();
+        let hosts = servers.map(host).filter(|host| !host.is_empty());
+        let servers: Vec<_> = hosts.map(|host| LdapServer { host, port }).collect();
         let encryption = match (self.is_tls, self.starts_tls) {
             (false, false) => LdapEncryption::None,
             (false, true) => LdapEncryption::StartTls,

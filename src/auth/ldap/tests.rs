@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::limits;
+use crate::config::{Setting, Settings};
 use proptest::prelude::*;
 
 fn options(text: &str) -> LdapOptions {
@@ -77,8 +78,9 @@ fn a_url_says_most_at_once() {
     for (url, why) in [
         ("x", "it has no scheme"),
         ("ldapi://x/y", "its scheme is neither ldap nor ldaps"),
-        ("ldap://x:y/z", "its port is no number"),
-        ("ldap://x:99999/z", "its port is no number"),
+        ("ldap://x:y/z", "its port is no number from 1 to 65535"),
+        ("ldap://x:99999/z", "its port is no number from 1 to 65535"),
+        ("ldap://x:0/z", "its port is no number from 1 to 65535"),
         ("ldap://[::1/z", "its address is not closed"),
         ("ldap://x/y??tree", "its scope is none of base, one, sub"),
         ("ldap://x/%zz", "its percent-encoding is wrong"),
@@ -110,6 +112,7 @@ fn what_is_wrong_is_told_and_no_password_with_it() {
     for (text, why) in [
         ("", "LDAP needs ldapserver, or an ldapurl with a host"),
         ("ldapurl=ldap:///dc=x", "LDAP needs ldapserver, or an ldapurl with a host"),
+        ("ldapserver=[] ldapprefix=x", "LDAP needs ldapserver, or an ldapurl with a host"),
         ("ldapserver=x", "LDAP needs ldapprefix or ldapsuffix, or ldapbasedn"),
         (
             "ldapserver=x ldapprefix=a ldapbasedn=b",
@@ -149,10 +152,50 @@ fn what_is_wrong_is_told_and_no_password_with_it() {
     assert!(!shown.contains("sEcReT"), "{shown}");
 }
 
+/// What SHOW CONFIG has of them.
+fn shown(text: &str) -> String {
+    let row = Setting::named("auth_ldap_options").unwrap();
+    let mut settings = Settings::default();
+    row.set(&mut settings, text).unwrap();
+    row.show(&settings).unwrap()
+}
+
+/// `word` with quotes around those of its letters that `is_quoted` says, and around those that need them.
+fn with_quotes(word: &str, is_quoted: &[bool]) -> String {
+    let (mut text, mut was_quoted) = (String::new(), false);
+    for (letter, wish) in word.chars().zip(is_quoted.iter().cycle()) {
+        let is_quoted = *wish || " ,#".contains(letter);
+        if is_quoted != was_quoted {
+            text.push('"');
+        }
+        text.push(letter);
+        was_quoted = is_quoted;
+    }
+    if was_quoted {
+        text.push('"');
+    }
+    text
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = LdapOptions::parse(&text);
         let _ = LdapOptions::parse(&[b"ldapurl=ldap://", &text[..]].concat());
+    }
+    /// The letters of the secret stand in no other word.
+    #[test]
+    fn what_is_read_as_a_password_is_not_shown(
+        secret in "[Zé ,#]{0,8}Z",
+        is_quoted in proptest::collection::vec(any::<bool>(), 1..30),
+        behind in "( ldapport=1|,ldaptls=1|\t| # ldapbindpasswd=)?",
+    ) {
+        let front = "ldapserver=x ldapbinddn=a ldapbasedn=\"b ldap\"";
+        let word = with_quotes(&format!("ldapbindpasswd={secret}"), &is_quoted);
+        let text = format!("{front} {word}{behind}");
+        let (_, password) = search(&text).searcher.unwrap();
+        prop_assert_eq!(password.expose(), &*secret);
+        let shown = shown(&text);
+        prop_assert!(shown.starts_with(front) && !shown.contains(['Z', 'é', '#']), "{}", shown);
     }
 }

@@ -4,6 +4,7 @@
 //! is `base` where none is named).
 
 use super::LdapScope;
+use std::num::NonZeroU16;
 
 /// What a URL says.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(super) fn parse(text: &str) -> Result<Url, &'static str> {
 }
 
 fn host_and_port(place: &str) -> Result<(String, Option<u16>), &'static str> {
+    const WRONG: &str = "its port is no number from 1 to 65535";
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) = rest.split_once(']').ok_or("its address is not closed")?;
@@ -62,7 +64,7 @@ fn host_and_port(place: &str) -> Result<(String, Option<u16>), &'static str> {
         }
         None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
     };
-    let port = port.map(|port| port.parse().map_err(|_| "its port is no number")).transpose()?;
+    let port = port.map(|port| port.parse().map(NonZeroU16::get).map_err(|_| WRONG)).transpose()?;
     Ok((decoded(host)?, port))
 }
 

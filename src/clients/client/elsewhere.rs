@@ -46,7 +46,7 @@ impl LoginAttempt {
         let claim = ldap::Claim { options, tls, user, password: Arc::clone(&password) };
         let pace = stream.pace();
         let proof = async {
-            let turn = turns.take(&self.remote.host_text(), clients.plane.now()).await;
+            let turn = turns.take(&self.remote, clients.plane.now()).await;
             let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
             let asking = async move {
                 let outcome = claim.prove().await;
@@ -83,13 +83,12 @@ impl LoginAttempt {
     ) -> Result<(), LoginEnd> {
         self.may_ask_elsewhere(clients, database)?;
         let password = self.clear_password(stream).await?.ok_or(Fault::PamFailed)?;
-        let host = self.remote.host_text();
         let pace = stream.pace();
         let proof = async {
-            let turn = clients.pam_turns.take(&host, clients.plane.now()).await;
+            let turn = clients.pam_turns.take(&self.remote, clients.plane.now()).await;
             let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
             let (user, password) = (Arc::clone(&self.user), Arc::clone(&password));
-            let claim = pam::Claim { user, host: host.clone(), password };
+            let claim = pam::Claim { user, host: self.remote.host_text(), password };
             let asking = move || {
                 let outcome = claim.prove();
                 drop(turn);

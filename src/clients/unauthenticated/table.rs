@@ -4,26 +4,11 @@
 //! is decided. So the simulation runs the same table. A member counts from `enter` to `leave`,
 //! and nobody counts twice.
 
-use crate::base::{Address, Micros};
+use crate::base::{Address, Micros, Network};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Where a client comes from, as far as one can be told from many: an address, an IPv6 network of 64 bits, or
-/// (`None`) this machine's Unix sockets.
-type Origin = Option<IpAddr>;
-
-fn origin(remote: &Address) -> Origin {
-    match remote {
-        Address::Tcp(address) => Some(match address.ip() {
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
-            ip => ip,
-        }),
-        Address::Unix { .. } => None,
-    }
-}
 
 /// Since when a client has been waited for; shared with its login, which writes it without the table's lock.
 #[derive(Debug)]
@@ -65,13 +50,13 @@ pub struct UnauthenticatedTable<W> {
     grace: Micros,
     next: u64,
     members: BTreeMap<u64, Member<W>>,
-    origins: HashMap<Origin, usize>,
+    networks: HashMap<Network, usize>,
     cut_off: u64,
 }
 
 #[derive(Debug)]
 struct Member<W> {
-    origin: Origin,
+    network: Network,
     waited: Arc<Waited>,
     /// It has been told to go, and has not answered.
     is_told: bool,
@@ -81,7 +66,7 @@ struct Member<W> {
 impl<W> UnauthenticatedTable<W> {
     /// Nobody here yet.
     pub fn new(grace: Micros) -> Self {
-        Self { grace, next: 0, members: BTreeMap::new(), origins: HashMap::new(), cut_off: 0 }
+        Self { grace, next: 0, members: BTreeMap::new(), networks: HashMap::new(), cut_off: 0 }
     }
 
     /// How many there are.
@@ -107,21 +92,21 @@ impl<W> UnauthenticatedTable<W> {
 
     /// Adds one, whatever the limit.
     pub fn enter(&mut self, remote: &Address, waited: &Arc<Waited>, word: W) -> u64 {
-        let (number, origin) = (self.next, origin(remote));
+        let (number, network) = (self.next, remote.network());
         self.next += 1;
-        *self.origins.entry(origin).or_default() += 1;
-        self.members.insert(number, Member { origin, waited: Arc::clone(waited), is_told: false, word });
+        *self.networks.entry(network).or_default() += 1;
+        self.members.insert(number, Member { network, waited: Arc::clone(waited), is_told: false, word });
         number
     }
 
     /// Somebody wants in: one that is late is to be told to go, if there is one that has not been told yet.
     /// Of the network with the most members, the one that is silent longest.
     pub fn tell_one(&mut self, now: Micros) -> Option<&W> {
-        let (grace, origins) = (self.grace, &self.origins);
-        let of_origin = |member: &Member<W>| origins.get(&member.origin).copied().unwrap_or_default();
+        let (grace, networks) = (self.grace, &self.networks);
+        let of_network = |member: &Member<W>| networks.get(&member.network).copied().unwrap_or_default();
         let untold = self.members.values_mut().filter(|member| !member.is_told);
         let late = untold.filter_map(|member| Some((member.waited.late_since(now, grace)?, member)));
-        let (_, member) = late.max_by_key(|(since, member)| (of_origin(member), Reverse(*since)))?;
+        let (_, member) = late.max_by_key(|(since, member)| (of_network(member), Reverse(*since)))?;
         member.is_told = true;
         Some(&member.word)
     }
@@ -140,10 +125,10 @@ impl<W> UnauthenticatedTable<W> {
     /// It has proven who it is, or is gone: it does not count any more. Whether it did.
     pub fn leave(&mut self, number: u64) -> bool {
         let Some(member) = self.members.remove(&number) else { return false };
-        if let Some(count) = self.origins.get_mut(&member.origin) {
+        if let Some(count) = self.networks.get_mut(&member.network) {
             *count -= 1;
             if *count == 0 {
-                self.origins.remove(&member.origin);
+                self.networks.remove(&member.network);
             }
         }
         true
