@@ -41,17 +41,24 @@ fn text(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap_or_default()
 }
 
-#[test]
-fn a_daemon_runs_in_the_background_with_its_pidfile() {
-    let directory = directory("daemon");
-    let file = own_file(&directory, "");
-    let output = run(&file, &["-d"]);
+/// Starts it with `-d` and waits until it is up; its process id.
+#[track_caller]
+fn into_background(directory: &Path, file: &Path) -> u32 {
+    let output = run(file, &["-d"]);
     assert_eq!((output.status.code(), &*programs::said(&output)), (Some(0), ""));
     let pid = || text(&directory.join("pid")).trim().parse::<u32>().ok();
     wait_until("its pidfile is there", || pid().is_some());
     let pid = pid().expect("is there");
     reaper::guard(pid, "QUIT");
     wait_until("it is up", || text(&directory.join("log")).contains("process up: "));
+    pid
+}
+
+#[test]
+fn a_daemon_runs_in_the_background_with_its_pidfile() {
+    let directory = directory("daemon");
+    let file = own_file(&directory, "");
+    let pid = into_background(&directory, &file);
 
     let second = run(&file, &["-d"]);
     let why = "FATAL unix socket is in use, cannot continue";
@@ -95,13 +102,7 @@ fn a_pidfile_that_names_something_else_costs_nobody_a_file() {
 fn an_empty_user_is_none() {
     let directory = directory("no-user");
     let file = own_file(&directory, "user =\n");
-    let output = run(&file, &["-d"]);
-    assert_eq!((output.status.code(), &*programs::said(&output)), (Some(0), ""));
-    let pid = || text(&directory.join("pid")).trim().parse::<u32>().ok();
-    wait_until("its pidfile is there", || pid().is_some());
-    let pid = pid().expect("is there");
-    reaper::guard(pid, "QUIT");
-    wait_until("it is up", || text(&directory.join("log")).contains("process up: "));
+    let pid = into_background(&directory, &file);
     programs::run(Command::new("kill").args(["-s", "QUIT", &pid.to_string()]));
     wait_until("it tidies up", || !directory.join("pid").exists());
     reaper::release(pid);
