@@ -164,7 +164,7 @@ impl Process {
         match self.servers.plane.phase() {
             Phase::WaitForClients
                 if self.servers.plane.admissions.all() == 0
-                    && self.console.status.console_clients.count() == 0 =>
+                    && self.console.status.plane.console_clients.count() == 0 =>
             {
                 tracing::info!("client connections dropped, exiting");
                 Continuation::Exit

@@ -311,6 +311,20 @@ impl LoginAttempt {
         admissions.admit(&self.database, &self.user, limits)
     }
 
+    /// The same for a client of the console.
+    async fn admitted_to_console(
+        &self,
+        clients: &Clients,
+        limits: Option<&ClientLimits>,
+    ) -> Result<Admission, Fault> {
+        let admissions = &clients.plane.admissions;
+        if let Ok(admission) = admissions.try_admit_to_console(&self.database, &self.user, limits) {
+            return Ok(admission);
+        }
+        clients.plane.hear_out().await;
+        admissions.admit_to_console(&self.database, &self.user, limits)
+    }
+
     async fn log_in_to_console(
         &self,
         clients: &Clients,
@@ -323,8 +337,7 @@ impl LoginAttempt {
             self.prove(clients, policy, None, stream).await?;
         }
         let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
-        let admission =
-            clients.plane.admissions.admit_to_console(&self.database, &self.user, limits.as_ref())?;
+        let admission = self.admitted_to_console(clients, limits.as_ref()).await?;
         let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
         let rights = match (is_admin, may_look) {
             (true, _) => Rights::Admin,

@@ -14,9 +14,8 @@ use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
 use crate::base::{limits, log_about};
 use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
-use crate::control::{KeyHolder, Phase};
+use crate::control::{ConsoleClient, KeyHolder, Phase};
 use crate::core::ClientIdentity;
-use crate::status::ConsoleClient;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::{sqlstate, tags};
@@ -80,7 +79,7 @@ pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
     let ConsoleLogin { stream, identity, rights, guard } = login;
     let began = console.status.plane.now();
     let canceled = Arc::new(Notify::new());
-    let entered = console.status.console_clients.enter(Arc::clone(&identity));
+    let entered = console.status.plane.console_clients.enter(Arc::clone(&identity));
     let mut session = Session {
         console: Arc::clone(&console),
         stream,
@@ -99,6 +98,7 @@ pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
     };
     session.log_end(&end, console.status.plane.now().since(began).as_secs());
     plane.log.caught_up().await;
+    let guard = Some(guard).filter(|_| end.told); // who has gone is counted no more when that is heard
     // before its last words: whoever reads them looks for it in vain
     if session.client.leave() {
         console.control.last_client_left();
@@ -260,8 +260,7 @@ impl Session {
         if shown.access == Access::Admins && self.rights != Rights::Admin {
             return admin_needed();
         }
-        let status = &self.console.status;
-        tokio::join!(status.console_clients.hear_out(), status.plane.hear_out());
+        self.console.status.plane.hear_out().await;
         match self.console.show(shown).await {
             Ok(messages) => Reply::Done { messages, tag: "SHOW".to_owned() },
             Err(text) => Reply::error(text),
@@ -337,7 +336,7 @@ impl Session {
     /// Ends a client that no worker has; whether there is one of this id.
     fn kill_in_login_plane(&self, id: u64) -> bool {
         let status = &self.console.status;
-        status.console_clients.kill(id) || status.clients.logins.kill(id)
+        status.plane.console_clients.kill(id) || status.clients.logins.kill(id)
     }
 
     fn log_error(&self, text: &str) {

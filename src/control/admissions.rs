@@ -77,12 +77,23 @@ impl Admissions {
         user: &Arc<str>,
         limits: Option<&ClientLimits>,
     ) -> Result<Admission, Fault> {
+        self.try_admit_to_console(database, user, limits).map_err(|fault| self.0.refuse(fault))
+    }
+
+    /// As [`Admissions::admit_to_console`]; one for whom there is no room is not counted as refused.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_admit_to_console(
+        &self,
+        database: &Arc<str>,
+        user: &Arc<str>,
+        limits: Option<&ClientLimits>,
+    ) -> Result<Admission, Fault> {
         const NONE: ClientLimits =
             ClientLimits { max_client_conn: 0, max_db_client_connections: 0, max_user_client_connections: 0 };
         let mut admission = Admission { counts: self.0.clone(), in_all: false, database: None, user: None };
-        admission
-            .count_names(database, user, limits.unwrap_or(&NONE))
-            .map_err(|fault| self.0.refuse(fault))?;
+        admission.count_names(database, user, limits.unwrap_or(&NONE))?;
         Ok(admission)
     }
 

@@ -11,6 +11,7 @@ mod cancel_end;
 mod cancel_keys;
 mod cancel_queue;
 pub mod client_key;
+mod console_clients;
 mod fair_semaphore;
 mod first_server;
 mod last_failure;
@@ -66,3 +67,5 @@ pub(crate) use welcome::Welcome;
 
 #[cfg(test)]
 pub(crate) use cancel_keys::CancelKeys;
+pub(crate) use console_clients::CONSOLE_POOL;
+pub use console_clients::{ConsoleClient, ConsoleClients};

@@ -5,6 +5,7 @@
 
 use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
+use super::console_clients::ConsoleClients;
 use super::fair_semaphore::FairSemaphore;
 use super::launcher_channel::{LauncherReceiver, LauncherSender};
 use super::log_progress::LogProgress;
@@ -57,6 +58,8 @@ pub struct Plane {
     pub cancel_keys: CancelKeys,
     /// What clients' logins taught that servers can be logged in to with.
     pub secrets: ServerSecrets,
+    /// Who is at the console.
+    pub console_clients: ConsoleClients,
     /// How many clients there are, and the limits on them.
     pub admissions: Admissions,
     /// Permits to compute PBKDF2, for servers that ask for it and for clients.
@@ -119,6 +122,7 @@ impl Plane {
             cancel_keys: CancelKeys::default(),
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
+            console_clients: ConsoleClients::default(),
             key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
             log: workers.log,
             phase: watch::Sender::new(Phase::Running),
@@ -237,9 +241,13 @@ impl Plane {
         merged
     }
 
-    /// Waits until each worker has heard what had come to it: whoever has left is counted no more.
+    /// Waits until each worker, and each client of the console, has heard what had come to it: whoever has
+    /// left is counted no more.
+    ///
+    /// # Cancel safety
+    /// They are listened to all the same.
     pub async fn hear_out(&self) {
-        drop(self.ask_all(|| Command::Barrier).await);
+        tokio::join!(self.console_clients.hear_out(), self.ask_all(|| Command::Barrier));
     }
 
     /// Gives an order to every worker, without waiting for answers.

@@ -11,8 +11,9 @@ use super::page::{self, Format, Page, PoolSample, Sample, Series};
 use super::system;
 use crate::base::Micros;
 use crate::config::CONSOLE_DATABASE;
+use crate::control::CONSOLE_POOL;
 use crate::stats::ProcessLevels;
-use crate::status::{CONSOLE_POOL, Status};
+use crate::status::Status;
 use crate::tasks;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
@@ -55,7 +56,7 @@ impl Scrape {
             database: CONSOLE_DATABASE.to_owned(),
             user: CONSOLE_DATABASE.to_owned(),
             levels,
-            counters: self.status.console_clients.counters(),
+            counters: self.status.plane.console_clients.counters(),
         }));
         // Pools of lower numbers are older: they keep their series.
         pools.sort_by_key(|pool| pool.id);

@@ -4,7 +4,6 @@
 //! The only file above the logins that knows where a figure is kept. Never waits for anything
 //! but the workers' answers.
 
-use super::console_clients::CONSOLE_POOL;
 use super::status::Status;
 use super::views::{
     ClientsAlike, DatabaseView, DnsView, EntrySample, IamView, Lists, MemRow, Now, PoolFigures, PoolView,
@@ -12,7 +11,7 @@ use super::views::{
 };
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
-use crate::control::{Phase, PoolEntry};
+use crate::control::{CONSOLE_POOL, Phase, PoolEntry};
 use crate::core::{Answer, ClientIdentity, ClientState, Command, Core};
 use crate::iam::Source;
 use crate::servers::Peers;
@@ -22,10 +21,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 impl Status {
+    fn console_rows(&self) -> Vec<SocketView> {
+        let row = |identity: &ClientIdentity, request_at| SocketView {
+            request_at,
+            ..SocketView::of_client(identity)
+        };
+        self.plane.console_clients.rows(row)
+    }
+
     /// Clients that have logged in, those of the console among them, and replication clients that wait for
     /// their servers.
     pub async fn clients(&self) -> Vec<SocketView> {
-        let mut views = self.console_clients.rows();
+        let mut views = self.console_rows();
         let replicas = self.clients.logins.rows().into_iter().filter(is_waiting_replica);
         views.extend(replicas.map(|row| SocketView::of_login(Side::Client, row)));
         for answer in self.plane.ask_all(|| Command::Clients).await {
@@ -39,7 +46,7 @@ impl Status {
     /// The same as numbers of those that are alike, for the page of metrics.
     pub async fn clients_alike(&self) -> BTreeMap<ClientsAlike, u64> {
         let mut alike: BTreeMap<ClientsAlike, u64> = BTreeMap::new();
-        for row in self.console_clients.rows() {
+        for row in self.console_rows() {
             let name = |name: Option<String>| name.unwrap_or_default().into();
             let key = [name(row.database), name(row.user), row.application_name.into(), row.state.into()];
             *alike.entry(key).or_default() += 1;
@@ -136,8 +143,8 @@ impl Status {
 
     /// How the admin pool stands; `None` until somebody has come.
     pub fn console_levels(&self) -> Option<PoolLevels> {
-        let cl_linked = self.console_clients.count() as u64;
-        self.console_clients.any_ever().then(|| PoolLevels { cl_linked, ..PoolLevels::default() })
+        let cl_linked = self.plane.console_clients.count() as u64;
+        self.plane.console_clients.any_ever().then(|| PoolLevels { cl_linked, ..PoolLevels::default() })
     }
 
     /// Every pool, that of the console among them.
@@ -253,9 +260,9 @@ impl Status {
             totals: counters.get(&entry.share.id).map(Totals::from).unwrap_or_default(),
         };
         let mut all: Vec<_> = self.plane.registry.entries().into_iter().map(figures).collect();
-        if self.console_clients.any_ever() {
+        if self.plane.console_clients.any_ever() {
             let database = CONSOLE_DATABASE.to_owned();
-            all.push(PoolFigures { id: CONSOLE_POOL, database, totals: self.console_clients.totals() });
+            all.push(PoolFigures { id: CONSOLE_POOL, database, totals: self.plane.console_clients.totals() });
         }
         all
     }
@@ -309,9 +316,9 @@ impl Status {
             databases: self.plane.registry.databases().len() as u64 + 1,
             users: known_users(&snapshot, self.user_names()).len() as u64,
             peers: snapshot.peers.len() as u64,
-            pools: (pools.len() + usize::from(self.console_clients.any_ever())) as u64,
+            pools: (pools.len() + usize::from(self.plane.console_clients.any_ever())) as u64,
             peer_pools: self.peer_pools().len() as u64,
-            used_clients: u64::from(self.plane.admissions.all()) + self.console_clients.count() as u64,
+            used_clients: u64::from(self.plane.admissions.all()) + self.plane.console_clients.count() as u64,
             login_clients,
             used_servers: self.plane.places.all_servers().into(),
             dns_names: self.servers.dns.rows(self.plane.now()).len() as u64,

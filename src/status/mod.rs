@@ -3,14 +3,11 @@
 //! Asks the workers and reads what logins keep; changes nothing. Knows neither the
 //! console's tables nor the page.
 
-mod console_clients;
 mod gather;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod status;
 mod views;
 
-pub(crate) use console_clients::CONSOLE_POOL;
-pub use console_clients::ConsoleClient;
 pub use status::Status;
 pub(crate) use views::{
     CONSOLE_POOL_SIZE, ClientsAlike, DatabaseView, DnsView, EntrySample, IamView, Lists, MemRow, Now,

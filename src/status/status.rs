@@ -1,8 +1,7 @@
 //! How the process stands: the one snapshot that SHOW and the metrics page read.
 //!
-//! Holds what is counted nowhere else: who is at the console, and the period of statistics.
+//! Holds what is counted nowhere else: the period of statistics.
 
-use super::console_clients::ConsoleClients;
 use crate::clients::Clients;
 use crate::control::Plane;
 use crate::servers::Servers;
@@ -17,8 +16,6 @@ pub struct Status {
     pub clients: Arc<Clients>,
     /// Logins to servers.
     pub servers: Arc<Servers>,
-    /// Who is at the console.
-    pub console_clients: ConsoleClients,
     window: Mutex<Window>,
 }
 
@@ -27,7 +24,7 @@ impl Status {
     pub fn new(clients: Arc<Clients>, servers: Arc<Servers>) -> Arc<Self> {
         let plane = Arc::clone(&clients.plane);
         let window = Mutex::new(Window::new(plane.now()));
-        Arc::new(Self { plane, clients, servers, console_clients: ConsoleClients::default(), window })
+        Arc::new(Self { plane, clients, servers, window })
     }
 
     /// The period of statistics under way, and the one before.

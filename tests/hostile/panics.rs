@@ -99,7 +99,7 @@ async fn a_command_of_the_console_that_panics_ends_its_client_alone() {
     let mut got = Vec::new();
     unlucky.read_to_end(&mut got).await.expect("it ends");
     assert!(got.ends_with(b"Z\0\0\0\x05I"), "its welcome, and nothing behind it");
-    while Arc::strong_count(&held) > 1 || status.console_clients.count() != 1 {
+    while Arc::strong_count(&held) > 1 || status.plane.console_clients.count() != 1 {
         tokio::task::yield_now().await;
     }
     other.write_all(&query("show version")).await.expect("it is read");

@@ -361,7 +361,7 @@ async fn a_suspended_process_resumes_when_the_last_visitor_leaves() {
     let (second, _) = visit(&console, Rights::Show).await;
     assert_eq!(first.ask("suspend").await, tag("SUSPEND"));
     drop(second);
-    while console.status.console_clients.count() > 1 {
+    while console.status.plane.console_clients.count() > 1 {
         tokio::task::yield_now().await;
     }
     assert_eq!(console.control.standing(), Standing::Suspended);
@@ -401,7 +401,7 @@ async fn who_reads_its_last_words_is_not_there_any_more() {
     let (mut killer, _) = visit(&console, Rights::Admin).await;
     assert_eq!(killer.ask("kill_client 1").await, tag("KILL_CLIENT"));
     assert_eq!(killed.message().await.unwrap(), fatal("admin forced disconnect"));
-    assert_eq!(console.status.console_clients.count(), 1);
+    assert_eq!(console.status.plane.console_clients.count(), 1);
 }
 
 #[tokio::test]

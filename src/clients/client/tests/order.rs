@@ -1,7 +1,8 @@
 //! What came before counts: who had left is counted no more, what is told stands in the log.
 
 use super::*;
-use crate::core::{Answer, Command};
+use crate::core::{Answer, ClientIdentity, Command};
+use crate::worker::Reply;
 
 #[tokio::test]
 async fn who_is_refused_can_read_why_in_the_log() {
@@ -22,6 +23,20 @@ async fn who_is_refused_can_read_why_in_the_log() {
     assert_eq!(refusal(&mut peer, "").await, "unsupported startup parameter: geqo");
 }
 
+/// Where each worker's answer to the barrier goes that it has been sent.
+async fn barriers(clients: &Clients) -> Vec<Reply> {
+    let mut barriers = Vec::new();
+    while barriers.len() < clients.plane.workers.len() {
+        for mail in clients.plane.workers.iter().flat_map(|worker| worker.take()) {
+            if let Mail::Command(Command::Barrier, reply) = mail {
+                barriers.push(reply);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    barriers
+}
+
 #[tokio::test]
 async fn who_finds_a_limit_reached_is_refused_when_the_workers_have_heard_who_left() {
     for leaves in [true, false] {
@@ -31,15 +46,7 @@ async fn who_finds_a_limit_reached_is_refused_when_the_workers_have_heard_who_le
         assert!(other.is_some());
         let mut peer = over_tcp(&clients);
         say_hello(&mut peer, &[("user", "u"), ("database", "d")]).await;
-        let mut barriers = Vec::new();
-        while barriers.len() < clients.plane.workers.len() {
-            for mail in clients.plane.workers.iter().flat_map(|worker| worker.take()) {
-                if let Mail::Command(Command::Barrier, reply) = mail {
-                    barriers.push(reply);
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+        let barriers = barriers(&clients).await;
         assert_eq!(clients.plane.admissions.refused(), [0; 3], "nobody is refused yet");
         if leaves {
             other = None;
@@ -56,4 +63,23 @@ async fn who_finds_a_limit_reached_is_refused_when_the_workers_have_heard_who_le
         }
         drop(other);
     }
+}
+
+#[tokio::test]
+async fn clients_of_the_console_are_heard_out_too() {
+    let (clients, _doors) =
+        clients_of("d =", "auth_type = trust\nstats_users = u\nmax_db_client_connections = 1");
+    let plane = &clients.plane;
+    let limits = plane.policy.load().snapshot.client_limits("u", None);
+    let counted = plane.admissions.admit_to_console(&"pgbouncer".into(), &"u".into(), Some(&limits));
+    let present = plane.console_clients.enter(Arc::new(ClientIdentity::of_console_for_tests(1)));
+    present.rests();
+    let mut peer = over_tcp(&clients);
+    say_hello(&mut peer, &[("user", "u"), ("database", "pgbouncer")]).await;
+    present.look.notified().await;
+    drop(counted);
+    present.leave();
+    barriers(&clients).await.into_iter().for_each(|reply| reply(Answer::Done));
+    assert_eq!(message(&mut peer).await.unwrap().0, tags::server::AUTHENTICATION);
+    assert_eq!(plane.admissions.refused(), [0; 3]);
 }

@@ -1,9 +1,8 @@
 //! The clients of the console: who is there, and what they have counted.
 //!
-//! They live in the login plane, not on a worker, so SHOW CLIENTS, KILL_CLIENT and the statistics of the
-//! admin pool learn of them here. One short lock for each command of a human.
+//! They live in the login plane, not on a worker, so SHOW CLIENTS, KILL_CLIENT, the statistics of the admin
+//! pool and the limits on clients learn of them here. One short lock for each command of a human.
 
-use super::views::SocketView;
 use crate::base::{Micros, PoolId};
 use crate::core::ClientIdentity;
 use crate::stats::Totals;
@@ -124,13 +123,10 @@ impl ConsoleClients {
         }
     }
 
-    /// Their rows of SHOW CLIENTS and SOCKETS.
-    pub fn rows(&self) -> Vec<SocketView> {
-        let row = |present: &Present| SocketView {
-            request_at: present.request_at,
-            ..SocketView::of_client(&present.identity)
-        };
-        self.table().present.values().map(row).collect()
+    /// What `row` makes of each: who it is, and since when it has asked for what it asked for last.
+    pub fn rows<T>(&self, row: impl Fn(&ClientIdentity, Option<Micros>) -> T) -> Vec<T> {
+        let of = |present: &Present| row(&present.identity, present.request_at);
+        self.table().present.values().map(of).collect()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -194,7 +190,7 @@ mod tests {
         first.asks(Micros(5));
         first.asks(Micros(6));
         assert_eq!(
-            console_clients.rows().iter().map(|row| (row.id, row.request_at)).collect::<Vec<_>>(),
+            console_clients.rows(|identity, request_at| (identity.socket_id, request_at)),
             [(1, Some(Micros(6))), (2, None)]
         );
         drop((first, second));
