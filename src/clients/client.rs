@@ -17,8 +17,8 @@ use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::stream::{ClientStream, Socket};
 use super::unauthenticated::LoginSlot;
 use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
-use crate::config::{AuthType, CONSOLE_DATABASE, ClientLimits, Database, Settings, SslMode};
-use crate::control::{Admission, ClientKey, LoginEntry, LoginRow, Policy};
+use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
+use crate::control::{Admission, Admissions, ClientKey, LoginEntry, LoginRow, Policy};
 use crate::core::PoolShare;
 use crate::wire::startup::{IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
@@ -215,7 +215,8 @@ impl LoginAttempt {
             clients.tell_of_refusals();
             limits.max_client_conn = 0;
         }
-        let admission = self.admitted(clients, &limits).await?;
+        let admit = |all: &Admissions| all.admit(&self.database, &self.user, &limits);
+        let admission = self.admitted(clients, admit).await?;
         if let Some(names) = admission.names() {
             (self.database, self.user) = names; // thousands of clients, a few names
         }
@@ -300,29 +301,20 @@ impl LoginAttempt {
         Ok(())
     }
 
-    /// Counts the client, among those that are still there: whoever left before it came may not have been
-    /// heard yet.
-    async fn admitted(&self, clients: &Clients, limits: &ClientLimits) -> Result<Admission, Fault> {
-        let admissions = &clients.plane.admissions;
-        if let Ok(admission) = admissions.try_admit(&self.database, &self.user, limits) {
-            return Ok(admission);
-        }
-        clients.plane.hear_out().await;
-        admissions.admit(&self.database, &self.user, limits)
-    }
-
-    /// The same for a client of the console.
-    async fn admitted_to_console(
+    /// Has the client counted by `admit`, among those that are still there: whoever left before it came may
+    /// not have been heard yet.
+    async fn admitted(
         &self,
         clients: &Clients,
-        limits: Option<&ClientLimits>,
+        admit: impl Fn(&Admissions) -> Result<Admission, Fault>,
     ) -> Result<Admission, Fault> {
         let admissions = &clients.plane.admissions;
-        if let Ok(admission) = admissions.try_admit_to_console(&self.database, &self.user, limits) {
-            return Ok(admission);
+        let mut outcome = admit(admissions);
+        if outcome.is_err() && !self.is_on_kept_file {
+            clients.plane.hear_out().await;
+            outcome = admit(admissions);
         }
-        clients.plane.hear_out().await;
-        admissions.admit_to_console(&self.database, &self.user, limits)
+        outcome.map_err(|fault| admissions.refuse(fault))
     }
 
     async fn log_in_to_console(
@@ -337,7 +329,8 @@ impl LoginAttempt {
             self.prove(clients, policy, None, stream).await?;
         }
         let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
-        let admission = self.admitted_to_console(clients, limits.as_ref()).await?;
+        let admit = |all: &Admissions| all.admit_to_console(&self.database, &self.user, limits.as_ref());
+        let admission = self.admitted(clients, admit).await?;
         let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
         let rights = match (is_admin, may_look) {
             (true, _) => Rights::Admin,

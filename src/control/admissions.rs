@@ -45,19 +45,6 @@ impl Admissions {
         user: &Arc<str>,
         limits: &ClientLimits,
     ) -> Result<Admission, Fault> {
-        self.try_admit(database, user, limits).map_err(|fault| self.0.refuse(fault))
-    }
-
-    /// As [`Admissions::admit`]; one for whom there is no room is not counted as refused.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn try_admit(
-        &self,
-        database: &Arc<str>,
-        user: &Arc<str>,
-        limits: &ClientLimits,
-    ) -> Result<Admission, Fault> {
         let mut admission = Admission { counts: self.0.clone(), in_all: true, database: None, user: None };
         if self.0.all.fetch_add(1, Ordering::AcqRel) >= limits.max_client_conn {
             return Err(Fault::TooManyClients);
@@ -77,24 +64,22 @@ impl Admissions {
         user: &Arc<str>,
         limits: Option<&ClientLimits>,
     ) -> Result<Admission, Fault> {
-        self.try_admit_to_console(database, user, limits).map_err(|fault| self.0.refuse(fault))
-    }
-
-    /// As [`Admissions::admit_to_console`]; one for whom there is no room is not counted as refused.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn try_admit_to_console(
-        &self,
-        database: &Arc<str>,
-        user: &Arc<str>,
-        limits: Option<&ClientLimits>,
-    ) -> Result<Admission, Fault> {
         const NONE: ClientLimits =
             ClientLimits { max_client_conn: 0, max_db_client_connections: 0, max_user_client_connections: 0 };
         let mut admission = Admission { counts: self.0.clone(), in_all: false, database: None, user: None };
         admission.count_names(database, user, limits.unwrap_or(&NONE))?;
         Ok(admission)
+    }
+
+    /// Counts a client that is refused so; gives `fault` back.
+    pub fn refuse(&self, fault: Fault) -> Fault {
+        let limit = match fault {
+            Fault::TooManyClients => 0,
+            Fault::TooManyDatabaseClients => 1,
+            _ => 2,
+        };
+        self.0.refused[limit].fetch_add(1, Ordering::Relaxed);
+        fault
     }
 
     /// Clients that were refused at each limit since the start, in the order of [`CLIENT_LIMITS`].
@@ -115,19 +100,6 @@ impl Admissions {
     /// Clients of one login user.
     pub fn of_user(&self, name: &str) -> u32 {
         self.0.users.get(name).map_or(0, |count| *count)
-    }
-}
-
-impl Counts {
-    /// Counts one that is refused so.
-    fn refuse(&self, fault: Fault) -> Fault {
-        let limit = match fault {
-            Fault::TooManyClients => 0,
-            Fault::TooManyDatabaseClients => 1,
-            _ => 2,
-        };
-        self.refused[limit].fetch_add(1, Ordering::Relaxed);
-        fault
     }
 }
 
@@ -226,7 +198,15 @@ mod tests {
         assert_eq!(admissions.admit(&d, &v, &limits).unwrap_err(), Fault::TooManyDatabaseClients);
         let third = admissions.admit(&e, &u, &limits).unwrap();
         assert_eq!(admissions.admit(&e, &v, &limits).unwrap_err(), Fault::TooManyClients);
-        assert_eq!(admissions.refused(), [1, 1, 0]);
+        assert_eq!(admissions.refused(), [0; 3], "that is for whoever refuses them to say");
+        for (number, fault) in
+            [Fault::TooManyClients, Fault::TooManyDatabaseClients, Fault::TooManyUserClients]
+                .into_iter()
+                .enumerate()
+        {
+            assert_eq!(admissions.refuse(fault.clone()), fault);
+            assert_eq!(admissions.refused()[number], 1);
+        }
         drop(third);
         let _other = admissions.admit(&e, &v, &limits).unwrap();
         assert_eq!((admissions.all(), admissions.of_database("d"), admissions.of_user("v")), (3, 2, 2));
@@ -239,7 +219,6 @@ mod tests {
         let first = admissions.admit(&d, &u, &limits(9, 0, 1)).unwrap();
         assert_eq!(admissions.admit(&d, &u, &limits(9, 0, 1)).unwrap_err(), Fault::TooManyUserClients);
         assert_eq!((admissions.all(), admissions.of_database("d"), admissions.of_user("u")), (1, 1, 1));
-        assert_eq!(admissions.refused(), [0, 0, 1]);
         drop(first);
         assert_eq!((admissions.all(), admissions.of_database("d"), admissions.of_user("u")), (0, 0, 0));
         assert!(admissions.0.databases.is_empty() && admissions.0.users.is_empty());
@@ -252,7 +231,7 @@ mod tests {
         let limits = limits(0, 1, 1);
         let _visitor = admissions.admit_to_console(&d, &u, Some(&limits)).unwrap();
         let refused = admissions.admit_to_console(&d, &u, Some(&limits)).unwrap_err();
-        assert_eq!((refused, admissions.refused()), (Fault::TooManyDatabaseClients, [0, 1, 0]));
+        assert_eq!(refused, Fault::TooManyDatabaseClients);
         let _admin = admissions.admit_to_console(&d, &u, None).unwrap();
         assert_eq!((admissions.all(), admissions.of_database("pgbouncer")), (0, 2));
     }

@@ -30,12 +30,13 @@ mod proof;
 mod random;
 mod registry;
 mod replication;
+mod rounds;
 mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
 mod welcome;
 
-pub(crate) use admissions::Admission;
+pub(crate) use admissions::{Admission, Admissions};
 pub(crate) use bounded_cache::{BoundedCache, Weight};
 pub use byte_stream::Stream;
 pub use cancel::CancelRoute;

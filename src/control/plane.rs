@@ -13,6 +13,7 @@ use super::places::Places;
 use super::policy::Policy;
 use super::pool_entry::PoolEntry;
 use super::registry::Registry;
+use super::rounds::Rounds;
 use super::server_secrets::ServerSecrets;
 use crate::base::{Micros, WorkerId};
 use crate::config::PoolRules;
@@ -60,6 +61,7 @@ pub struct Plane {
     pub secrets: ServerSecrets,
     /// Who is at the console.
     pub console_clients: ConsoleClients,
+    hearings: Rounds,
     /// How many clients there are, and the limits on them.
     pub admissions: Admissions,
     /// Permits to compute PBKDF2, for servers that ask for it and for clients.
@@ -123,6 +125,7 @@ impl Plane {
             secrets: ServerSecrets::default(),
             admissions: Admissions::default(),
             console_clients: ConsoleClients::default(),
+            hearings: Rounds::default(),
             key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
             log: workers.log,
             phase: watch::Sender::new(Phase::Running),
@@ -242,12 +245,15 @@ impl Plane {
     }
 
     /// Waits until each worker, and each client of the console, has heard what had come to it: whoever has
-    /// left is counted no more.
+    /// left is counted no more. Once for all who ask meanwhile: at a limit they may be many.
     ///
     /// # Cancel safety
-    /// They are listened to all the same.
+    /// That of [`Rounds::join`].
     pub async fn hear_out(&self) {
-        tokio::join!(self.console_clients.hear_out(), self.ask_all(|| Command::Barrier));
+        let round = async {
+            tokio::join!(self.console_clients.hear_out(), self.ask_all(|| Command::Barrier));
+        };
+        self.hearings.join(round).await;
     }
 
     /// Gives an order to every worker, without waiting for answers.
