@@ -4,7 +4,7 @@
 .PHONY: help quickstart test check bench loadtest logins floor seeds fuzz model asan packaging setup
 
 help:
-	@echo "make quickstart   build, start a throw-away PostgreSQL with pgweir in front, show logins by IAM, stay until Ctrl-C"
+	@echo "make quickstart   build, start a PostgreSQL to throw away with pgweir in front, show logins by IAM"
 	@echo "make test         run every test, end with the totals"
 	@echo "make check        format, lints, documentation"
 	@echo "make bench        microbenchmarks (criterion)"

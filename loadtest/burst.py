@@ -66,8 +66,10 @@ async def herd(args, directory):
     # the grace is meant for 1,500 clients: the transactions of more take their time as well
     work = max(0, args.clients - 1500) * args.work / args.pool
     bound = GRACE_S + args.pool / PACE + work
-    print(f'{args.clients} clients within {args.within} s, {args.pool} servers, logins of {args.login} s, {PACE} a second, transactions of {args.work} s: '
-          f'all served {took:.1f} s after the first one came (bound {bound:.1f} s), the longest wait {max(waits, default=0):.1f} s, '
+    print(f'{args.clients} clients within {args.within} s, {args.pool} servers, logins of {args.login} s, '
+          f'{PACE} a second, transactions of {args.work} s: '
+          f'all served {took:.1f} s after the first one came (bound {bound:.1f} s), '
+          f'the longest wait {max(waits, default=0):.1f} s, '
           f'{len(errors)} saw an error, {servers} servers')
     print(*errors[:5], sep='\n')
     return bool(errors or took > bound or servers != args.pool)

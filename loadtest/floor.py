@@ -128,10 +128,11 @@ def variants(chosen):
     pgbouncer = run.find_pgbouncer(chosen.pgbouncer)
     pgweir = chosen.pgweir or run.build_pgweir()
     kinds = ((report.ONE, 1, "auto"), (f"{report.ONE} epoll", 1, "epoll"), (report.TWO, 2, "auto"))
-    one, epoll, two = (
-        run.Variant(name, pgweir, {"workers": workers, "io_backend": backend, "metrics_listen": f"127.0.0.1:{free_port()}"})
-        for name, workers, backend in kinds
-    )
+
+    def settings(workers, backend):
+        return {"workers": workers, "io_backend": backend, "metrics_listen": f"127.0.0.1:{free_port()}"}
+
+    one, epoll, two = (run.Variant(name, pgweir, settings(workers, backend)) for name, workers, backend in kinds)
     program = relay_program()
     relays = (Relay(kind, program) for kind in RELAYS)
     return [run.Variant(report.PGBOUNCER, pgbouncer, {}), one, epoll, *relays, Pair(pgbouncer), two]
@@ -157,7 +158,8 @@ def table(outcome):
             "|---|" + "---:|" * len(counts)]  # fmt: skip
 
     def rows(show):
-        return [*head, *(f"| {name} | " + " | ".join(show(name, clients) for clients in counts) + " |" for name in names)]
+        cells = {name: " | ".join(show(name, clients) for clients in counts) for name in names}
+        return [*head, *(f"| {name} | {cells[name]} |" for name in names)]
 
     def multiple(name, clients):
         own, floor = (figures(runs, one, clients, "cpu_us") for one in (name, best[clients]))
@@ -167,9 +169,9 @@ def table(outcome):
         return lambda name, clients: f"{statistics.median(figures(runs, name, clients, figure).values()):.1f}"
 
     return "\n".join([
-        f"pgweir at {outcome['commit']} and {outcome['pgbouncer']} beside bare relays, one thread each where no 2 is said, simple protocol,"
-        f" {run.POOL_SIZE} servers, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs, {outcome['date']}; median of"
-        f" {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest).",
+        f"pgweir at {outcome['commit']} and {outcome['pgbouncer']} beside bare relays, one thread each where no 2 is"
+        f" said, simple protocol, {run.POOL_SIZE} servers, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs,"
+        f" {outcome['date']}; median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest).",
         "", "**CPU time per transaction, as a multiple of the best relay's**", "", *rows(multiple),
         "", "**CPU time per transaction, µs**", "", *rows(middle("cpu_us")),
         "", "**p99, µs**", "", *rows(middle("p99_us")),

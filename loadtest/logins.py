@@ -210,7 +210,8 @@ def rounds(chosen, account, directory, postgres, program, poolers):
                     pooler = poolers.started[name, "scram-sha-256"]
                     login_address = pooler if scenario == STORM else poolers.started[ELSEWHERE]
                     figures = storm(chosen, account, directory, postgres, program, pooler, login_address)
-                    said = f"p99 {figures['quiet_us']} us quiet, {figures['storm_us']} us in the storm, tps x {figures['tps']:.2f}"
+                    said = (f"p99 {figures['quiet_us']} us quiet, {figures['storm_us']} us in the storm,"
+                            f" tps x {figures['tps']:.2f}")  # fmt: skip
                 else:
                     auth_type, flags = LOGINS[scenario]
                     figures = logins(chosen, account, program, poolers.started[name, auth_type], flags)
@@ -235,9 +236,10 @@ def table(outcome):
     results, base = outcome["runs"], outcome["base"]
     present = {one["scenario"] for one in results}
     out = [
-        f"Client logins: pgweir at {outcome['commit']} against {outcome['versions'][base]}, all on the same {outcome['cpus']}"
-        f" CPUs, {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']} interleaved rounds of"
-        f" {outcome['seconds']} s (lowest–highest), {outcome['clients']} clients. CPU is the pooler's own time for each login.",
+        f"Client logins: pgweir at {outcome['commit']} against {outcome['versions'][base]}, all on the same"
+        f" {outcome['cpus']} CPUs, {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']} interleaved rounds of"
+        f" {outcome['seconds']} s (lowest–highest), {outcome['clients']} clients."
+        " CPU is the pooler's own time for each login.",
     ]
     if present & set(LOGINS):
         out += ["", f"| login | CPU, {base} | CPU | logins/s | p99 |", "|---|---:|---:|---:|---:|"]
@@ -245,9 +247,9 @@ def table(outcome):
         cols = [report.show(ratios(results, scenario, base, figure)) for figure in ("cpu_us", "rate", "p99_us")]
         out.append(f"| {scenario} | {median(results, scenario, base, 'cpu_us'):.0f} µs | " + " | ".join(cols) + " |")
     if present & set(STORMS):
-        out += ["", f"p99 of {outcome['established']} established clients under {outcome['storm_clients']} that log in endlessly by"
-                " SCRAM over TLS, by their p99 in quiet (*elsewhere*: they log in to another pooler that runs when no one else"
-                " wants to):", "", f"| clients that log in | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
+        out += ["", f"p99 of {outcome['established']} established clients under {outcome['storm_clients']} that log in"
+                " endlessly by SCRAM over TLS, by their p99 in quiet (*elsewhere*: they log in to another pooler that runs"
+                " when no one else wants to):", "", f"| clients that log in | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
     for scenario in (name for name in STORMS if name in present):
         of = [report.show([one["p99"] for one in results if (one["scenario"], one["variant"]) == (scenario, name)])
               for name in (base, report.ONE)]  # fmt: skip
@@ -285,9 +287,8 @@ def main():
             one.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=run.ROOT, capture_output=True, text=True).stdout.strip()
     outcome = {
-        "date": datetime.date.today().isoformat(), "commit": commit, "cpus": os.cpu_count(), "rounds": chosen.rounds,
+        "date": datetime.date.today().isoformat(), "commit": run.commit(), "cpus": os.cpu_count(), "rounds": chosen.rounds,
         "seconds": chosen.seconds, "clients": chosen.clients, "established": chosen.established,
         "storm_clients": chosen.storm_clients, "base": poolers.names[0], "versions": poolers.versions, "runs": results,
     }  # fmt: skip

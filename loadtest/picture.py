@@ -79,7 +79,8 @@ def main():
     drawn = picture(figures)
     if "--check" in sys.argv[1:]:
         if new != readme or not PICTURE.exists() or PICTURE.read_text() != drawn:
-            sys.exit("the README's figures or docs/benchmarks.svg are not those of docs/benchmarks.md: run loadtest/picture.py")
+            what = "the README's figures or docs/benchmarks.svg"
+            sys.exit(f"{what} are not those of docs/benchmarks.md: run loadtest/picture.py")
         return
     README.write_text(new)
     PICTURE.write_text(drawn)

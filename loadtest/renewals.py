@@ -49,9 +49,9 @@ class Stand:
     def __init__(self, directory, login_s):
         self.login_s, self.logins, self.live, self.port = login_s, [], {}, None
         key, certificate = directory / 'key', directory / 'certificate'
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days',
-                        '2', '-subj', '/CN=stand', '-addext', 'subjectAltName=DNS:' + HOST, '-keyout', key, '-out',
-                        certificate], check=True, capture_output=True)
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
+                        '-days', '2', '-subj', '/CN=stand', '-addext', 'subjectAltName=DNS:' + HOST, '-keyout', key,
+                        '-out', certificate], check=True, capture_output=True)
         self.certificate = certificate
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(certificate, key)
@@ -247,8 +247,9 @@ def judge(args, stand, started, low, errors, log):
     spread = max(abs(count / mean - 1) for count in counts)
     short = sum(count < DEMAND for count in low.values())
     told = sum('before they are replaced' in line for line in log.splitlines())
-    print(f'{args.databases} databases, {args.age} s, logins of {args.login} s, {args.seconds} s: {len(stand.logins)} logins, '
-          f'{mean / WINDOW_S:.1f} a second after the first age, of {WINDOW_S} s none farther than {spread:.0%} from that; '
+    print(f'{args.databases} databases, {args.age} s, logins of {args.login} s, {args.seconds} s: '
+          f'{len(stand.logins)} logins, {mean / WINDOW_S:.1f} a second after the first age, '
+          f'of {WINDOW_S} s none farther than {spread:.0%} from that; '
           f'{short} of {len(low)} pools were ever below {DEMAND} servers, {len(errors)} clients saw an error, '
           f'{told} lines of servers that age too fast')
     print('logins in', WINDOW_S, 's:', *counts)

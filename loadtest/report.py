@@ -56,7 +56,8 @@ def table(outcome):
         f"pgweir at {outcome['commit']} against {against}, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs,"
         f" {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']} interleaved rounds of"
         f" {outcome['seconds']} s (lowest–highest). Higher tps is better; for everything else lower is better."
-        " CPU is the pooler's own time per transaction; norm divides it by that of PostgreSQL and pgbench in the same run.",
+        " CPU is the pooler's own time per transaction; norm divides it by that of PostgreSQL and pgbench in the"
+        " same run.",
         "",
     ]
     names = {ONE: "one worker", TWO: "two workers (against PgBouncer's one process)"}
@@ -74,7 +75,8 @@ def table(outcome):
             missing = missing or cols[0] == "–"
             out.append(f"| {protocol}{', TLS' if transport == 'tls' else ''} | {clients} | " + " | ".join(cols) + " |")
         if missing:
-            out += ["", f"–: {versions[base]} keeps no prepared statements in transaction pooling; nothing to compare with."]
+            why = "keeps no prepared statements in transaction pooling; nothing to compare with."
+            out += ["", f"–: {versions[base]} {why}"]
         out.append("")
     if outcome["idle"]:
         out += ["**Resident memory for each idle client, bytes**", "", f"| | {base} | pgweir |", "|---|---:|---:|"]

@@ -119,7 +119,8 @@ class Variant:
         return self
 
     def answers(self):
-        target = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "bench", "-c", "select 1"]
+        target = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "bench"]
+        target += ["-c", "select 1"]
         return subprocess.run(target, capture_output=True).returncode == 0
 
     def cpu_ns(self):
@@ -301,7 +302,8 @@ def prepare(account, directory):
 
 
 def commit():
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def main():

@@ -27,7 +27,8 @@ as_account() {
 port_is_free() {
     # /proc shows listeners in hexadecimal; state 0A is LISTEN
     hex=$(printf '%04X' "$1")
-    ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex" '$4 == "0A" && $2 ~ port "$" { found = 1 } END { exit !found }'
+    ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        awk -v port=":$hex" '$4 == "0A" && $2 ~ port "$" { found = 1 } END { exit !found }'
 }
 
 # free_port WISH: the wish, or the next free port above it.

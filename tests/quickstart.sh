@@ -54,7 +54,8 @@ sed -i "s|= *configs/|= $work/|" "$work/quickstart.ini"
 [ -z "$iam_service" ] || sed -i "s|^\[databases\]|&\n$(iam_database "$pg_port")|" "$work/quickstart.ini"
 [ -z "$account" ] || chown -R "$account:" "$work"
 
-( cd "$work"; as_account initdb -D "$work/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 >"$work/initdb.log" )
+( cd "$work"; as_account initdb -D "$work/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 \
+    >"$work/initdb.log" )
 # A session of its own for each, so that Ctrl-C reaches only this script, which then ends them in order.
 start() { # start LOG COMMAND...
     log=$1

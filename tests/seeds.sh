@@ -15,5 +15,6 @@ search() { # TEST SEEDS
 }
 search worlds_with_faults_keep_every_promise "$seeds"
 search no_renewal_is_late_that_could_be_in_time $(((seeds + 9) / 10))
-echo "$seeds seeds from $from on: $([ "$status" = 0 ] && echo "no finding" || echo "FINDINGS"), $(($(date +%s) - began)) s with the build"
+found=$([ "$status" = 0 ] && echo "no finding" || echo "FINDINGS")
+echo "$seeds seeds from $from on: $found, $(($(date +%s) - began)) s with the build"
 exit "$status"

@@ -1,5 +1,5 @@
-/* A clock that a test sets: the time of day is so many seconds off as the file CLOCK_FILE says, as text, and the clocks that
- * count on (monotonic, boot time) are as they are. Loaded before the C library (LD_PRELOAD). */
+/* A clock that a test sets: the time of day is so many seconds off as the file CLOCK_FILE says, as text, and
+ * the clocks that count on (monotonic, boot time) are as they are. Loaded before the C library (LD_PRELOAD). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 #!/bin/sh
-# The PAM side of an RDS-like PostgreSQL: builds the module, puts a service file under /etc/pam.d, takes it away again.
+# The PAM side of an RDS-like PostgreSQL: builds the module, puts a service file under /etc/pam.d, takes it away
+# again.
 #   pam.sh build DIRECTORY                      pam_rds.so in DIRECTORY
-#   pam.sh install SERVICE MODULE SOCKET        /etc/pam.d/SERVICE; SERVICE is pgweir-rds-PID-NUMBER, so that what a run that
-#                                               was killed has left is found by the next one
+#   pam.sh install SERVICE MODULE SOCKET        /etc/pam.d/SERVICE; SERVICE is pgweir-rds-PID-NUMBER, so that
+#                                               what a run that was killed has left is found by the next one
 #   pam.sh remove SERVICE
 # The service file needs root, or sudo (asked only at a terminal). Ends with 77 and a reason where that cannot be had.
 set -eu

@@ -1,8 +1,10 @@
 /*
- * PAM module in the place of the one on an RDS host: hands the password that PostgreSQL was given to a verifier and obeys.
+ * PAM module in the place of the one on an RDS host: hands the password that PostgreSQL was given to a verifier
+ * and obeys.
  *
- * Its argument is the verifier's Unix socket. It sends "PID NUL USER NUL TOKEN", ends its half of the stream, and reads one byte:
- * '+' lets the user in. Debian's pam_exec cuts passwords at 511 bytes, tokens have thousands; this one cuts nothing.
+ * Its argument is the verifier's Unix socket. It sends "PID NUL USER NUL TOKEN", ends its half of the stream,
+ * and reads one byte: '+' lets the user in. Debian's pam_exec cuts passwords at 511 bytes, tokens have
+ * thousands; this one cuts nothing.
  * Never logs; wipes the token before it frees it.
  */
 #include <security/pam_modules.h>

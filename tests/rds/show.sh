@@ -16,7 +16,8 @@ iam_prepare() {
         return 0
     fi
     iam_service=pgweir-rds-$$-0
-    if ! why=$(sh tests/rds/pam.sh build "$rds" && sh tests/rds/pam.sh install $iam_service "$rds/pam_rds.so" "$rds/socket"); then
+    if ! why=$(sh tests/rds/pam.sh build "$rds" &&
+        sh tests/rds/pam.sh install $iam_service "$rds/pam_rds.so" "$rds/socket"); then
         echo "SKIPPED: logins by IAM are not shown: $why"
         iam_service=
         return 0
@@ -75,7 +76,10 @@ iam_show() {
     pgbench -h 127.0.0.1 -p "$1" -U postgres -n -f "$work/iam.sql" -c 8 -j 2 -T 25 iam 2>/dev/null |
         grep -E 'transactions actually|failed transactions|tps'
     awk -F '\t' '$4 == 200 { taken++; if ($7 > age) age = $7 } $4 != 200 { refused++ }
-        END { printf "the verifier took %d tokens, the oldest of %.1f s, and refused %d; pool_size is 4\n", taken, age, refused }' \
+        END {
+            printf "the verifier took %d tokens, the oldest of %.1f s, ", taken, age
+            printf "and refused %d; pool_size is 4\n", refused
+        }' \
         "$work/rds/verdicts"
 }
 

@@ -1,13 +1,16 @@
-"""Takes or refuses IAM tokens as the service behind an RDS host, or Aurora DSQL, does: `verifier.py DIRECTORY`. Standard library only.
+"""Takes or refuses IAM tokens as the service behind an RDS host, or Aurora DSQL, does: `verifier.py DIRECTORY`.
+Standard library only.
 
-It shares no code with what it verifies: the token is taken apart, its canonical request is built anew from the decoded parts, and
-signed with the key that the table knows. Never writes a token or a secret anywhere.
+It shares no code with what it verifies: the token is taken apart, its canonical request is built anew from the
+decoded parts, and signed with the key that the table knows. Never writes a token or a secret anywhere.
 
 In DIRECTORY:
   socket     asked by pam_rds.so: "PID NUL USER NUL TOKEN", answered with '+' or '-'
-  keys       one access key a line, read at each login: id, secret, session token or '-', end in seconds since the epoch or '-'
+  keys       one access key a line, read at each login: id, secret, session token or '-', end in seconds since
+             the epoch or '-'
   behaviour  NAME=VALUE lines (empty ones do no harm), read at each login:
-               endpoint=HOST:PORT  tokens for it are good (any number of lines); endpoint=HOST.on.aws is one of Aurora DSQL
+               endpoint=HOST:PORT  tokens for it are good (any number of lines); endpoint=HOST.on.aws is one of
+                                   Aurora DSQL
                region=REGION       of the scope that is good
                denied=USER         403 for this role (any number)
                denied_key=ID       403 for whatever this access key has signed (any number)
@@ -18,8 +21,10 @@ In DIRECTORY:
                only=USER           all of this holds for this role alone
                times=N             fault and ahead_s hold for so many logins
   asked      one line a token as it comes in, before anything is done with it: the role
-  verdicts   one line a login: seconds since the epoch, pid of the backend, role, code, reason, access key id, age of the token
-Source: Signature Version 4; Amazon Aurora DSQL User Guide, "Generating an authentication token"; Amazon RDS User Guide, "Troubleshooting IAM authentication" (the codes).
+  verdicts   one line a login: seconds since the epoch, pid of the backend, role, code, reason, access key id,
+             age of the token
+Source: Signature Version 4; Amazon Aurora DSQL User Guide, "Generating an authentication token"; Amazon RDS User
+Guide, "Troubleshooting IAM authentication" (the codes).
 """
 import hashlib
 import hmac

@@ -75,12 +75,10 @@ pub fn markdown() -> String {
          `pgbouncer`, without a password (everything). This page is generated from `src/console/tables.rs`; \
          `BLESS=1 cargo test console_page` rewrites it. What the console answers in errors: \
          [messages.md](messages.md#what-the-console-answers).\n\n\
-         ## Commands\n\n\
-         | command | what it does |\n\
-         |---|---|\n",
+         ## Commands\n\n",
     );
     for command in COMMANDS {
-        page += &format!("| `{}` | {} |\n", command.text.replace('|', "\\|"), command.doc);
+        page += &format!("- `{}`: {}\n", command.text, command.doc);
     }
     page += "\n## SHOW\n";
     for shown in TABLES.iter().filter(|shown| shown.help_line.is_some()) {
