@@ -171,7 +171,8 @@ def table(outcome):
     return "\n".join([
         f"pgweir at {outcome['commit']} and {outcome['pgbouncer']} beside bare relays, one thread each where no 2 is"
         f" said, simple protocol, {run.POOL_SIZE} servers, PostgreSQL and pgbench on the same {outcome['cpus']} CPUs,"
-        f" {outcome['date']}; median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest).",
+        f" {outcome['date']}; median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s"
+        " (lowest–highest).",
         "", "**CPU time per transaction, as a multiple of the best relay's**", "", *rows(multiple),
         "", "**CPU time per transaction, µs**", "", *rows(middle("cpu_us")),
         "", "**p99, µs**", "", *rows(middle("p99_us")),

@@ -237,8 +237,8 @@ def table(outcome):
     present = {one["scenario"] for one in results}
     out = [
         f"Client logins: pgweir at {outcome['commit']} against {outcome['versions'][base]}, all on the same"
-        f" {outcome['cpus']} CPUs, {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']} interleaved rounds of"
-        f" {outcome['seconds']} s (lowest–highest), {outcome['clients']} clients."
+        f" {outcome['cpus']} CPUs, {outcome['date']}; ratios to {base} = 1.00, median of {outcome['rounds']}"
+        f" interleaved rounds of {outcome['seconds']} s (lowest–highest), {outcome['clients']} clients."
         " CPU is the pooler's own time for each login.",
     ]
     if present & set(LOGINS):
@@ -248,8 +248,9 @@ def table(outcome):
         out.append(f"| {scenario} | {median(results, scenario, base, 'cpu_us'):.0f} µs | " + " | ".join(cols) + " |")
     if present & set(STORMS):
         out += ["", f"p99 of {outcome['established']} established clients under {outcome['storm_clients']} that log in"
-                " endlessly by SCRAM over TLS, by their p99 in quiet (*elsewhere*: they log in to another pooler that runs"
-                " when no one else wants to):", "", f"| clients that log in | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
+                " endlessly by SCRAM over TLS, by their p99 in quiet (*elsewhere*: they log in to another pooler that"
+                " runs when no one else wants to):", "",
+                f"| clients that log in | {base} | pgweir | logins/s |", "|---|---:|---:|---:|"]  # fmt: skip
     for scenario in (name for name in STORMS if name in present):
         of = [report.show([one["p99"] for one in results if (one["scenario"], one["variant"]) == (scenario, name)])
               for name in (base, report.ONE)]  # fmt: skip
@@ -288,7 +289,8 @@ def main():
         shutil.rmtree(directory, ignore_errors=True)
 
     outcome = {
-        "date": datetime.date.today().isoformat(), "commit": run.commit(), "cpus": os.cpu_count(), "rounds": chosen.rounds,
+        "date": datetime.date.today().isoformat(), "commit": run.commit(), "cpus": os.cpu_count(),
+        "rounds": chosen.rounds,
         "seconds": chosen.seconds, "clients": chosen.clients, "established": chosen.established,
         "storm_clients": chosen.storm_clients, "base": poolers.names[0], "versions": poolers.versions, "runs": results,
     }  # fmt: skip
