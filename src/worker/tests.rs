@@ -325,6 +325,33 @@ fn a_barrier_is_answered_when_the_notes_of_what_came_before_it_are_out() {
     plant.stop();
 }
 
+/// What a client sends in the answer to a letter comes by its socket behind that.
+#[test]
+fn a_barrier_is_answered_when_the_notes_of_what_came_by_sockets_are_out() {
+    let plant = Plant::new(1);
+    let mut client = plant.client(0);
+    assert_eq!(plant.counts(0), (1, 0));
+    assert_eq!(plant.notes.try_iter().count(), 0);
+    let (tell, told) = channel();
+    let (go_on, wait) = channel::<()>();
+    let worker = plant.workers[0].clone();
+    let barrier = move |_| {
+        tell.send(()).unwrap();
+        let _ = wait.recv_timeout(Duration::from_secs(30));
+    };
+    let ask = move |_| {
+        client.write_all(&query("select 1")).unwrap();
+        worker.send(Mail::Command(Command::Barrier, Box::new(barrier)));
+        std::mem::forget(client);
+    };
+    plant.workers[0].send(Mail::Command(Command::Stats(0), Box::new(ask)));
+    told.recv_timeout(Duration::from_secs(30)).unwrap();
+    let notes: Vec<_> = plant.notes.try_iter().collect();
+    go_on.send(()).unwrap();
+    assert!(notes.iter().any(|(_, note)| matches!(note, Note::NeedServer(_))), "nobody knows: {notes:?}");
+    plant.stop();
+}
+
 /// A barrier that the answer to a letter sends is read in the same round.
 #[test]
 fn who_has_left_before_a_barrier_is_counted_no_more_behind_it() {
@@ -339,7 +366,7 @@ fn who_has_left_before_a_barrier_is_counted_no_more_behind_it() {
         let count = move |_| tell.send(Arc::strong_count(&counted)).unwrap();
         worker.send(Mail::Command(Command::Barrier, Box::new(count)));
     };
-    plant.workers[0].send(Mail::Command(Command::Clients, Box::new(leave)));
+    plant.workers[0].send(Mail::Command(Command::Stats(0), Box::new(leave)));
     assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap(), 1);
     plant.stop();
 }

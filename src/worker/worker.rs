@@ -93,8 +93,8 @@ impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, 
         let patience = if is_busy { Micros(0) } else { self.next_pass.since(self.now) };
         let turn = self.driver.turn(&mut self.machine, || environment.now(), patience)?;
         self.now = turn.now;
-        for (question, reply) in std::mem::take(&mut self.asked) {
-            reply(self.command(question));
+        if !self.asked.is_empty() {
+            self.answer();
         }
         for task in self.driver.ready_tasks() {
             self.environment.wake(task);
@@ -118,6 +118,15 @@ impl<M: WorkerMachine, K: Kernel, E: Environment<Socket = K::Socket>> Worker<M, 
         }
         self.carry_out();
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Answers what was asked before the sockets were looked at, when the notes of what has come by them are
+    /// out.
+    fn answer(&mut self) {
+        self.carry_out();
+        for (question, reply) in std::mem::take(&mut self.asked) {
+            reply(self.command(question));
+        }
     }
 
     /// Delivers what is in the mailbox.
