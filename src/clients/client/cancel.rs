@@ -49,6 +49,7 @@ impl Requester {
             let reason = end.text();
             log_about!(info, about, "closing because: {reason} (age={age}s)");
         }
+        plane.log.caught_up().await; // its end is all that the client sees of it
         stream.close().await;
     }
 }

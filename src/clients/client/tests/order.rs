@@ -4,23 +4,41 @@ use super::*;
 use crate::core::{Answer, ClientIdentity, Command};
 use crate::worker::Reply;
 
+/// Lets everybody else go on.
+async fn a_while() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn who_is_refused_can_read_why_in_the_log() {
     let (clients, _doors) = clients_of("d =", "");
     clients.plane.log.add(); // as if the line about it were slow to be written
     let mut peer = over_tcp(&clients);
     say_hello(&mut peer, &[("user", "u"), ("geqo", "off")]).await;
-    let others = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-    };
     tokio::select! {
         biased;
         message = message(&mut peer) => panic!("told too early: {message:?}"),
-        () = others => clients.plane.log.advance(1),
+        () = a_while() => clients.plane.log.advance(1),
     }
     assert_eq!(refusal(&mut peer, "").await, "unsupported startup parameter: geqo");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_cancel_is_closed_when_the_log_has_what_became_of_it() {
+    let (clients, _doors) = clients_of("d =", "");
+    clients.plane.log.add(); // as if the line about it were slow to be written
+    let mut peer = over_tcp(&clients);
+    let mut request = Vec::new();
+    startup::write_cancel_request(&mut request, 1, b"keys");
+    peer.write_all(&request).await.unwrap();
+    tokio::select! {
+        biased;
+        message = message(&mut peer) => panic!("closed too early: {message:?}"),
+        () = a_while() => clients.plane.log.advance(1),
+    }
+    assert_eq!(message(&mut peer).await, None, "closed without an answer");
 }
 
 /// Where each worker's answer to the barrier goes that it has been sent.
