@@ -5,7 +5,8 @@
 //! NEWS.md (1.26).
 
 use super::choices::{AuthType, PoolMode, SslMode, Workers};
-use super::settings::{Effect, Setting, Settings, TABLE};
+use super::setting::Effect;
+use super::settings::{Setting, Settings, TABLE};
 use super::snapshot::Snapshot;
 use crate::base::wrap;
 

@@ -6,7 +6,8 @@
 use super::errors::{ConfigError, ConfigErrors, Place};
 use super::read_file::read_file;
 use super::sections::Draft;
-use super::settings::{Change, Setting, Settings, TABLE};
+use super::setting::Change;
+use super::settings::{Setting, Settings, TABLE};
 use super::snapshot::Snapshot;
 use super::value::BadValue;
 use super::{doubts, ini};

@@ -3,7 +3,8 @@
 //! Pure. `tests/settings.rs` holds the committed page equal to what this prints.
 
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
-use super::settings::{Change, Effect, Setting, TABLE};
+use super::setting::{Change, Effect};
+use super::settings::{Setting, TABLE};
 use crate::base::roff;
 
 const HEAD: &str = r#".\" Written from the program's own tables: BLESS=1 cargo test --test settings

@@ -25,6 +25,7 @@ mod read_file;
 pub mod reference;
 mod rules;
 mod sections;
+mod setting;
 mod settings;
 mod snapshot;
 mod value;

@@ -3,7 +3,8 @@
 //! `tests/settings.rs` holds the committed files equal to what this prints.
 
 use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
-use super::settings::{Change, Effect, Setting, TABLE};
+use super::setting::{Change, Effect};
+use super::settings::{Setting, TABLE};
 use crate::base::wrap;
 
 /// Most bytes of one line of a comment.

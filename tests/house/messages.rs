@@ -66,7 +66,7 @@ const WORDS_FOR: [(&str, &str); 39] = [
     ("src/config/errors", "write!("),
     ("src/config/load", "format!("),
     ("src/config/sections", "format!("),
-    ("src/config/settings", "Some(format!("),
+    ("src/config/setting.rs", "Some(format!("),
     ("src/servers/iam/entry", "format!("),
     ("src/servers/iam/entry/role", "ok_or("),
     ("src/servers/iam/preflight", "refused("),
