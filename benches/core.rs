@@ -116,6 +116,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             socket_id,
             database: "db".into(),
             user: "user".into(),
+            proof: pgweir::base::Proof::by("trust"),
             remote: address.clone(),
             local: address.clone(),
             tls: String::new(),

@@ -69,6 +69,22 @@ impl Method {
         })
     }
 
+    /// Its word of `auth_type` and of rules.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Trust => "trust",
+            Self::Reject => "reject",
+            Self::Asked(Question::Plain) => "plain",
+            Self::Asked(Question::Md5) => "md5",
+            Self::Asked(Question::ScramSha256) => "scram-sha-256",
+            Self::Cert => "cert",
+            Self::Peer => "peer",
+            Self::Ldap => "ldap",
+            Self::Pam => "pam",
+        }
+    }
+
     /// Whether a user name map tells which users a name is good for.
     pub fn takes_map(self) -> bool {
         matches!(self, Self::Cert | Self::Peer)

@@ -6,7 +6,7 @@
 
 use super::clients::Clients;
 use crate::auth::Secret;
-use crate::base::{Address, Micros, limits};
+use crate::base::{Address, Micros, Proof, limits};
 use crate::config::{CONSOLE_DATABASE, Database};
 use crate::control::{CountedClient, Plane, PoolEntry};
 use crate::core::{ClientIdentity, ClientLogin};
@@ -91,6 +91,7 @@ fn join(plane: &Plane, entry: &PoolEntry, counted: CountedClient) -> std::io::Re
         socket_id: 0,
         database: Arc::clone(&share.database.name),
         user: Arc::clone(&share.user),
+        proof: Proof::by("trust"),
         remote: here(),
         local: here(),
         tls: String::new(),

@@ -16,7 +16,8 @@ use super::clients::{Clients, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::stream::{ClientStream, Socket};
 use super::unauthenticated::LoginSlot;
-use crate::base::{About, Address, Micros, WorkerId, limits, log_about};
+use crate::auth::Method;
+use crate::base::{About, Address, Micros, Proof, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
 use crate::control::{Admission, Admissions, ClientKey, LoginEntry, LoginRow, Policy};
 use crate::core::PoolShare;
@@ -126,6 +127,7 @@ struct LoginAttempt {
     arrived_at_epoch_s: u64,
     database: Arc<str>,
     user: Arc<str>,
+    proof: Proof,
     replication: Replication,
     row: LoginEntry,
     stage: Stage,
@@ -176,6 +178,7 @@ impl LoginAttempt {
             arrived_at_epoch_s: since_epoch.as_secs(),
             database: "(nodb)".into(),
             user: "(nouser)".into(),
+            proof: Proof::by("none"),
             replication: Replication::No,
             row,
             stage: Stage::Proving,
@@ -209,7 +212,7 @@ impl LoginAttempt {
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(clients, &policy, database.as_deref())?;
-        self.prove(clients, &policy, database.as_deref(), stream).await?;
+        self.proof = self.prove(clients, &policy, database.as_deref(), stream).await?;
         let mut limits = policy.snapshot.client_limits(&self.user, database.as_deref());
         if self.is_on_kept_file {
             clients.tell_of_refusals();
@@ -318,16 +321,18 @@ impl LoginAttempt {
     }
 
     async fn log_in_to_console(
-        &self,
+        &mut self,
         clients: &Clients,
         policy: &Policy,
         stream: &mut ClientStream,
     ) -> Result<Way, LoginEnd> {
         let settings = &policy.snapshot.settings;
         let is_admin = self.is_own_account() || settings.admin_users.has(&self.user);
-        if !self.is_own_account() && settings.auth_type != AuthType::Any {
-            self.prove(clients, policy, None, stream).await?;
-        }
+        self.proof = match settings.auth_type {
+            _ if self.is_own_account() => Proof::by(Method::Peer.word()),
+            AuthType::Any => Proof::by(Method::Any.word()),
+            _ => self.prove(clients, policy, None, stream).await?,
+        };
         let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
         let admit = |all: &Admissions| all.admit_to_console(&self.database, &self.user, limits.as_ref());
         let admission = self.admitted(clients, admit).await?;

@@ -72,7 +72,7 @@ fn pointer(id: u64) -> String {
 mod tests {
     use super::super::tables;
     use super::*;
-    use crate::base::{Address, Micros};
+    use crate::base::{Address, Micros, Proof};
     use crate::core::{
         CancelKey, ClientIdentity, ClientRow, ClientState, ServerIdentity, ServerRow, ServerState,
     };
@@ -87,6 +87,7 @@ mod tests {
             socket_id: id,
             database: "shop".into(),
             user: "ada".into(),
+            proof: Proof::by("trust"),
             remote: Address::Unix { port: 6432, pid: 77, uid: 1 },
             local: Address::Unix { port: 6432, pid: 77, uid: 1 },
             tls: String::new(),

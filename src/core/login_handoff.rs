@@ -2,7 +2,7 @@
 //! travel beside these values, in `io::Channel`: the core never sees them.
 
 use super::pool::PoolShare;
-use crate::base::{About, Address, Micros};
+use crate::base::{About, Address, Micros, Proof};
 use crate::config::ClientRules;
 use crate::wire::startup::Replication;
 use crate::wire::{ParamMask, ParamSet};
@@ -17,6 +17,8 @@ pub struct ClientIdentity {
     pub database: Arc<str>,
     /// User that it logged in as.
     pub user: Arc<str>,
+    /// How it has proven who it is.
+    pub proof: Proof,
     /// Its own end.
     pub remote: Address,
     /// Our end.
@@ -33,6 +35,11 @@ pub struct ClientIdentity {
 }
 
 impl ClientIdentity {
+    /// Who it is: whom its proof names, or its user.
+    pub fn principal(&self) -> &str {
+        self.proof.principal.as_ref().map_or(&self.user, |principal| &principal.name)
+    }
+
     /// As the log names it.
     pub(crate) fn about(&self) -> About<'_> {
         About {
@@ -54,6 +61,7 @@ impl ClientIdentity {
             socket_id,
             database: "db".into(),
             user: "app".into(),
+            proof: Proof::by("trust"),
             remote: nowhere.clone(),
             local: nowhere,
             tls: String::new(),

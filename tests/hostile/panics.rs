@@ -71,6 +71,7 @@ fn visit(clients: &Clients, is_trapped: bool) -> (DuplexStream, Arc<()>) {
         socket_id: clients.plane.next_socket_id(),
         database: "pgbouncer".into(),
         user: "admin".into(),
+        proof: pgweir::base::Proof::by("trust"),
         remote: here.clone(),
         local: here,
         tls: String::new(),

@@ -116,6 +116,7 @@ impl Rig {
             socket_id,
             database: database.into(),
             user: user.into(),
+            proof: pgweir::base::Proof::by("trust"),
             remote: here(),
             local: here(),
             tls: String::new(),

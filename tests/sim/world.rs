@@ -450,6 +450,7 @@ pub fn client_login(
         socket_id,
         database: database.into(),
         user: user.into(),
+        proof: pgweir::base::Proof::by("trust"),
         remote: nowhere(),
         local: nowhere(),
         tls: String::new(),

@@ -105,6 +105,7 @@ impl LoginAttempt {
             socket_id: self.id,
             database: self.database.clone(),
             user: self.user.clone(),
+            proof: self.proof.clone(),
             remote: self.remote.clone(),
             local: self.local.clone(),
             tls: stream.tls_text(),

@@ -7,7 +7,7 @@ use super::{LoginAttempt, gone};
 use crate::auth::hba::{IdentMap, Origin, Visit};
 use crate::auth::ldap::LdapOptions;
 use crate::auth::{Method, Question, ScramKeys, Secret};
-use crate::base::{Address, log_about};
+use crate::base::{Address, Proof, log_about};
 use crate::clients::auth_query;
 use crate::clients::authenticate::{ProofRules, prove};
 use crate::clients::clients::Clients;
@@ -50,15 +50,19 @@ impl LoginAttempt {
         policy: &Policy,
         database: Option<&Database>,
         stream: &mut ClientStream,
-    ) -> Result<(), LoginEnd> {
+    ) -> Result<Proof, LoginEnd> {
         let Demand { method, map, ldap } = self.demand(clients, policy, stream)?;
         match method {
-            Method::Any => return Ok(()),
+            Method::Any => return Ok(Proof::by(method.word())),
             Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret
             Method::Ldap => {
-                return Box::pin(self.prove_by_ldap(clients, policy, database, ldap, stream)).await;
+                Box::pin(self.prove_by_ldap(clients, policy, database, ldap, stream)).await?;
+                return Ok(Proof::by(method.word()));
             }
-            Method::Pam => return Box::pin(self.prove_by_pam(clients, database, stream)).await,
+            Method::Pam => {
+                Box::pin(self.prove_by_pam(clients, database, stream)).await?;
+                return Ok(Proof::by(method.word()));
+            }
             _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;
@@ -86,7 +90,7 @@ impl LoginAttempt {
         if let (Some(keys), Some(secret)) = (keys, &found.secret) {
             clients.plane.secrets.learn_keys(&self.user, secret, keys);
         }
-        Ok(())
+        Ok(Proof::by(method.word()))
     }
 
     /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.

@@ -1,0 +1,56 @@
+//! Who a client has been proven to be, beside the role that it works as.
+//!
+//! A value made once, when a login's proof succeeds. Never holds a secret: no token, no part of its
+//! signature.
+
+use super::Micros;
+use std::sync::Arc;
+
+/// How a client has proven who it is, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The way, by its word of `auth_type` and of rules of hba files.
+    pub method: &'static str,
+    /// Whom it has named, where that is more than its user; shared with whoever shows or judges it.
+    pub principal: Option<Arc<Principal>>,
+}
+
+/// Somebody whom a token or a certificate names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Its name: a subject, an ARN, a common name. One line of printable text.
+    pub name: Box<str>,
+    /// Who vouches for it: the name of an entry of `[issuers]`; empty where there is none.
+    pub issuer: Box<str>,
+    /// Claims that a setting has chosen for the audit log, as (name, text).
+    pub claims: Box<[(Box<str>, Box<str>)]>,
+    /// Until when the proof holds; `None`: for as long as the session.
+    pub expiry: Option<Expiry>,
+    /// Timeouts that the rule which let it in has set.
+    pub timeouts: MappedTimeouts,
+}
+
+/// Timeouts of a rule that maps claims to roles; `None`: what holds for the role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MappedTimeouts {
+    /// In place of `query_timeout`.
+    pub query: Option<Micros>,
+    /// In place of `transaction_timeout`.
+    pub transaction: Option<Micros>,
+}
+
+/// The end of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// On the process's monotonic clock.
+    pub at: Micros,
+    /// Seconds since the epoch, for whoever reads it.
+    pub at_epoch_s: u64,
+}
+
+impl Proof {
+    /// By this method, as the user alone.
+    pub fn by(method: &'static str) -> Self {
+        Self { method, principal: None }
+    }
+}
