@@ -21,6 +21,7 @@
 //! | [`wire`] | PostgreSQL's messages: reading and writing, faults and SQLSTATEs |
 //! | [`config`] | PgBouncer's files to typed settings, every error with its line |
 //! | [`auth`] | md5, SCRAM, the user list |
+//! | [`identity`] | tokens of clients: their verification, and which roles their claims give |
 //! | [`stats`] | counters, histograms, the table of metrics |
 //! | [`mod@core`] | one worker without I/O: clients, servers, pools, the relay, the ledger of places |
 //! | `tasks` | where every task and thread begins |
@@ -53,6 +54,7 @@ pub mod console;
 pub mod control;
 pub mod core;
 pub mod iam;
+pub mod identity;
 pub mod io;
 pub mod observe;
 pub mod servers;

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("config", &["rustix", "std::fs", "std::net"]),
     ("auth", &["aws_lc_rs", "base64", "md5", "std::net", "stringprep", "subtle", "zeroize"]),
+    ("identity", &["aws_lc_rs", "base64", "jsonwebtoken", "regex", "serde", "serde_json", "zeroize"]),
     ("stats", &[]),
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
     ("core", &["arc_swap", "hashbrown", "lru", "slab", "std::net"]),

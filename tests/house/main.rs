@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, lowest first; a room imports only rooms before it.
 const RANK: &[&str] = &[
-    "base", "wire", "config", "auth", "stats", "tasks", "core", "io", "tls", "worker", "iam", "control",
-    "clients", "servers", "status", "console", "observe", "boot",
+    "base", "wire", "config", "auth", "identity", "stats", "tasks", "core", "io", "tls", "worker", "iam",
+    "control", "clients", "servers", "status", "console", "observe", "boot",
 ];
 
 /// Rooms that import less than their rank would let them.
@@ -34,7 +34,7 @@ const NARROW: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that touch no socket, no task and no clock.
-const PURE: &[&str] = &["base", "wire", "config", "auth", "stats", "core"];
+const PURE: &[&str] = &["base", "wire", "config", "auth", "identity", "stats", "core"];
 
 /// Where a `static` may stand, by file and name: tables that never change and are too large to copy.
 const STATICS: &[(&str, &str)] = &[

@@ -1,0 +1,29 @@
+//! Who a token says that its holder is, and as which roles that lets them log in: JSON Web Tokens, the keys
+//! of their issuers, the file that maps claims to roles, and OAUTHBEARER's messages.
+//!
+//! Pure: no socket, no clock, no file. Tokens, keys and the time come in as arguments, and a verdict goes out.
+//! The cryptography is aws-lc's, by jsonwebtoken; what that does not ask (a key id, members that are there
+//! twice, a lifetime) is asked here, and everything is refused that no rule allows. A token, or a part of its
+//! signature, is never in an error or a `Debug`. Sources: RFC 7515 (JWS), 7517 (JWK), 7518 (algorithms), 7519
+//! (JWT), 8725 (best current practices), 6901 (JSON pointers), 7628 (OAUTHBEARER).
+
+mod algorithm;
+mod claim_name;
+mod claims;
+mod key_set;
+mod refusal;
+mod rules;
+mod strict_json;
+mod text;
+mod verify;
+
+pub use algorithm::Algorithm;
+pub use claim_name::{BadClaimName, ClaimName};
+pub use claims::Claims;
+pub use key_set::{BadKey, BadKeySet, KeySet, LeftOut};
+pub use refusal::Refusal;
+pub use rules::{IssuerRules, RequiredClaim};
+pub use verify::{issuer_of, verify};
+
+#[cfg(test)]
+mod tests;
