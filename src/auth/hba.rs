@@ -24,6 +24,7 @@ mod words;
 pub use error::{Doubt, FileError, FileKind, Unsupported, Wrong};
 pub use ident::{IdentMap, IdentMaps};
 pub use rule::{Origin, Rule, Visit};
+pub(crate) use tokens::{Token, Tokens};
 
 use files::Files;
 use index::Index;

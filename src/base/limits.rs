@@ -414,3 +414,17 @@ pub const JWKS_KEYS_MAX: usize = 100;
 pub const JWKS_VALUES_MAX: usize = 4_096;
 /// See [`JWKS_VALUES_MAX`].
 pub const JWKS_DEPTH_MAX: usize = 8;
+
+/// Most bytes of the file that maps claims to roles, and most lines of it: some 100 bytes each.
+pub const CLAIMS_MAP_BYTES_MAX: usize = 4 << 20;
+/// See [`CLAIMS_MAP_BYTES_MAX`].
+pub const CLAIMS_MAP_LINES_MAX: usize = 10_000;
+
+/// Most regular expressions in it: a token with [`JWT_VALUES_MAX`] values is compared with each by a login.
+pub const CLAIMS_MAP_PATTERNS_MAX: usize = 1_000;
+
+/// Memory of one of them, and of what is remembered while it runs: a name of 63 letters takes some 20 kB.
+pub const CLAIMS_PATTERN_BYTES_MAX: usize = 65_536;
+
+/// Longest role that claims give: what PostgreSQL keeps of a name (NAMEDATALEN without the zero byte).
+pub const ROLE_BYTES_MAX: usize = 63;

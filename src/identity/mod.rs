@@ -10,7 +10,9 @@
 mod algorithm;
 mod claim_name;
 mod claims;
+mod claims_map;
 mod key_set;
+pub mod oauthbearer;
 mod refusal;
 mod rules;
 mod strict_json;
@@ -20,6 +22,7 @@ mod verify;
 pub use algorithm::Algorithm;
 pub use claim_name::{BadClaimName, ClaimName};
 pub use claims::Claims;
+pub use claims_map::{Admitted, BadRole, ClaimsMap, MapError, WrongLine};
 pub use key_set::{BadKey, BadKeySet, KeySet, LeftOut};
 pub use refusal::Refusal;
 pub use rules::{IssuerRules, RequiredClaim};

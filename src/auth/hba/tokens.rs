@@ -1,4 +1,4 @@
-//! The words of one line of an hba or ident file.
+//! The words of one line of an hba or ident file, or of a map of claims.
 //!
 //! Blanks and commas divide, `#` begins a comment, `"…"` is one word whatever is in it (`""` is a quote), and
 //! quoting takes a keyword's meaning. A quote begins a word of its own. Source: PgBouncer, src/hba.c
@@ -8,7 +8,7 @@ use super::error::Wrong;
 
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A bare word: a keyword, or a name.
     Word(String),
     /// A quoted word: a name.
@@ -20,7 +20,7 @@ pub(super) enum Token {
 
 impl Token {
     /// A bare word or a quoted one.
-    pub(super) fn into_name(self) -> Option<String> {
+    pub(crate) fn into_name(self) -> Option<String> {
         match self {
             Self::Word(name) | Self::Quoted(name) => Some(name),
             Self::Comma | Self::End => None,
@@ -28,7 +28,7 @@ impl Token {
     }
 
     /// As an error shows it.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match self {
             Self::Word(text) | Self::Quoted(text) => text,
             Self::Comma => ",",
@@ -38,37 +38,37 @@ impl Token {
 }
 
 /// A line, word by word.
-pub(super) struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
     current: Token,
 }
 
 impl<'a> Tokens<'a> {
     /// The words of `line`, which has no newline.
-    pub(super) fn of(line: &'a [u8]) -> Result<Self, Wrong> {
+    pub(crate) fn of(line: &'a [u8]) -> Result<Self, Wrong> {
         let (current, rest) = token(line)?;
         Ok(Self { rest, current })
     }
 
     /// The word that comes next.
-    pub(super) fn current(&self) -> &Token {
+    pub(crate) fn current(&self) -> &Token {
         &self.current
     }
 
     /// What follows that, as it is written.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Takes the word that comes next.
-    pub(super) fn take(&mut self) -> Result<Token, Wrong> {
+    pub(crate) fn take(&mut self) -> Result<Token, Wrong> {
         let (next, rest) = token(self.rest)?;
         self.rest = rest;
         Ok(std::mem::replace(&mut self.current, next))
     }
 
     /// Takes the next word if it is `token`.
-    pub(super) fn take_if(&mut self, token: &Token) -> Result<bool, Wrong> {
+    pub(crate) fn take_if(&mut self, token: &Token) -> Result<bool, Wrong> {
         let is_next = self.current == *token;
         if is_next {
             self.take()?;
@@ -77,12 +77,12 @@ impl<'a> Tokens<'a> {
     }
 
     /// Whether nothing follows.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.current == Token::End
     }
 
     /// The one word that is left; `None`: there are more, or none.
-    pub(super) fn only_name(mut self) -> Result<Option<String>, Wrong> {
+    pub(crate) fn only_name(mut self) -> Result<Option<String>, Wrong> {
         let name = self.take()?.into_name();
         Ok(name.filter(|_| self.is_at_end()))
     }

@@ -1,0 +1,1 @@
+//! Files that map claims to roles, line by line.
