@@ -16,7 +16,7 @@ mod version;
 pub(crate) mod wrap;
 
 pub use address::{Address, Network};
-pub use ids::{ClientId, Peer, PoolId, ServerId, WorkerId};
+pub use ids::{ClientId, Peer, PoolId, ServerId, SessionId, StartId, WorkerId};
 pub(crate) use log_about::{About, log_about};
 pub use principal::{Expiry, MappedTimeouts, Principal, Proof};
 pub use secret::Password;

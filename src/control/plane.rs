@@ -12,10 +12,11 @@ use super::log_progress::LogProgress;
 use super::places::Places;
 use super::policy::Policy;
 use super::pool_entry::PoolEntry;
+use super::random::Randomness;
 use super::registry::Registry;
 use super::rounds::Rounds;
 use super::server_secrets::ServerSecrets;
-use crate::base::{Micros, WorkerId};
+use crate::base::{Micros, SessionId, StartId, WorkerId};
 use crate::config::PoolRules;
 use crate::core::{Answer, Command, Gate, PoolShare, StatementRegistry};
 use crate::io::Clock;
@@ -73,6 +74,7 @@ pub struct Plane {
     shutdown_at: OnceLock<Micros>,
     clock: Clock,
     socket_ids: AtomicU64,
+    start_id: StartId,
 }
 
 /// What a [`Plane`] is made for: the workers, and what they were made with.
@@ -107,6 +109,12 @@ fn computing_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
+/// What tells this run from others. Where the system has no randomness, no client gets a cancel key either,
+/// and so none is served: any number does.
+fn start_number() -> u32 {
+    Randomness::default().take().map_or(0, u32::from_be_bytes)
+}
+
 impl Plane {
     /// A plane with no pool, and what is said to its launcher.
     pub fn new(policy: Arc<Policy>, workers: WorkerSet) -> (Arc<Self>, LauncherReceiver) {
@@ -132,6 +140,7 @@ impl Plane {
             shutdown_at: OnceLock::new(),
             clock: workers.clock,
             socket_ids: AtomicU64::new(0),
+            start_id: StartId(start_number()),
         };
         (Arc::new(plane), inbox)
     }
@@ -144,6 +153,11 @@ impl Plane {
     /// The next socket id of SHOW, counted from 1.
     pub fn next_socket_id(&self) -> u64 {
         self.socket_ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How the session of the client with this number is named outside of this run.
+    pub fn session_id(&self, socket_id: u64) -> SessionId {
+        SessionId { start: self.start_id, socket_id }
     }
 
     /// Now, on the process's monotonic clock: the same that the workers use.
